@@ -1,0 +1,86 @@
+"""Frozen records that every layer above shares: what a model eats, what its outputs are called."""
+
+from dataclasses import dataclass
+
+from tltk import _check as check
+
+RESIZES = ("stretch", "crop", "pad")
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "area")
+LABEL_KINDS = ("single", "multi", "number")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What an image backbone eats: RGB pictures, float32 in [0, 255], as [batch, height, width, channels].
+
+    Args:
+        height: rows in pixels the weights were trained at; others work if the backbone is fully convolutional.
+        width: columns in pixels.
+        channels: 3 for every Keras Applications model.
+        resize: how a picture of another shape gets there. "stretch" shows the whole picture and bends it,
+            "crop" keeps its proportions and cuts the longer side, "pad" keeps its proportions and adds black bars.
+        interpolation: kernel of the (antialiased) resize.
+        crop_fraction: with "crop", the central share that is kept; 0.875 is the 256 → 224 of ImageNet's papers.
+    """
+
+    height: int
+    width: int
+    channels: int = 3
+    resize: str = "stretch"
+    interpolation: str = "bilinear"
+    crop_fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        check.positive(height=self.height, width=self.width, channels=self.channels, crop_fraction=self.crop_fraction)
+        check.one_of("resize", self.resize, RESIZES)
+        check.one_of("interpolation", self.interpolation, INTERPOLATIONS)
+        check.within("crop_fraction", self.crop_fraction, low=0, high=1)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return (self.height, self.width, self.channels)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the targets of a source mean.
+
+    Args:
+        names: class names in the order of the model's outputs; for numbers, the names of the columns.
+        kind: "single" (one class each, int32 index), "multi" (any number of classes each, 0/1 vector)
+            or "number" (float32 vector).
+        mean: for numbers, the mean of each column over the source, so that a head can predict in units of deviations.
+        deviation: for numbers, the standard deviation of each column; never 0.
+    """
+
+    names: tuple[str, ...]
+    kind: str = "single"
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        check.one_of("kind", self.kind, LABEL_KINDS)
+        problems = check.Problems()
+        repeated = sorted({name for name in self.names if self.names.count(name) > 1}) if len(self.names) < 5000 else []
+        if not self.names:
+            problems.add("`names` must hold at least one name. Received: ()")
+        if repeated:
+            problems.add(f"`names` must be unique. Received twice: {check.listing(repeated)}")
+        problems.raise_if_any()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class BadExample:
+    """One example that could not be read, and why.
+
+    Args:
+        where: its path, or "file.csv, row 12".
+        reason: what is wrong, in words: "0 bytes", "truncated JPEG", "100.0 megapixels (limit 89.5)".
+    """
+
+    where: str
+    reason: str
