@@ -1,0 +1,34 @@
+"""Tasks: what is asked of a model. Each module holds one: its head, loss, metrics, target encoding and decoding."""
+
+from tltk import _check as check
+from tltk.heads import Head
+from tltk.specs import Labels
+from tltk.tasks.base import Prediction, Task
+from tltk.tasks.classification import classify
+from tltk.tasks.regression import regress
+
+__all__ = ["Prediction", "Task", "classify", "from_config", "regress"]
+
+NAMES = ("classify", "classify_multi", "regress")
+
+
+def from_config(config: dict) -> Task:
+    """Rebuild a task from what its `to_config` gave.
+
+    Args:
+        config: plain JSON values.
+
+    Returns:
+        An equal task.
+
+    Raises:
+        ValueError: for a task that this version does not know.
+    """
+    check.one_of("task", config["name"], NAMES)
+    labels = Labels(**{key: tuple(value) if isinstance(value, list) else value for key, value in config["labels"].items()})
+    head = Head(**{**config["head"], "hidden": tuple(config["head"]["hidden"])})
+    if config["name"] == "regress":
+        return regress(labels, head=head)
+    if config["name"] == "classify":
+        return classify(labels, head=head, label_smoothing=config["label_smoothing"])
+    return classify(labels, head=head, label_smoothing=config["label_smoothing"], threshold=config["threshold"])

@@ -1,0 +1,98 @@
+"""Writing that leaves either the old file or the new one, never half of one."""
+
+import csv
+import errno
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file beside its place, flush it to disk, then rename it there.
+
+    Args:
+        path: where it shall be; its folder exists.
+        write: takes the temporary path, whose ending is that of `path`.
+
+    Raises:
+        OSError: naming the path, if the disk is full or cannot be written; the old file is untouched.
+    """
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        write(temporary)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise _explained(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain JSON values, readable and atomically; numbers of NumPy become plain ones."""
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda temporary: _write_text(temporary, text))
+
+
+def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows as CSV, atomically; the columns are the keys of all rows in order of appearance."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, lambda temporary: _write_text(temporary, text.getvalue()))
+
+
+def plain(value: Any) -> Any:
+    """Turn NumPy numbers and arrays, tuples and paths into plain JSON values."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    return str(value) if isinstance(value, Path) else value
+
+
+def make_folder(folder: Path, *, needs: int = 0) -> Path:
+    """Make a folder and check that a number of bytes fits on its disk.
+
+    Args:
+        folder: made with its parents if it does not exist.
+        needs: bytes that will be written there.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OSError: if it cannot be made, is a file, or has less space than `needs`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _explained(error, folder) from error
+    free = shutil.disk_usage(folder).free
+    if free < needs:
+        raise OSError(
+            errno.ENOSPC, f"no space left: {needs / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free", str(folder)
+        )
+    return folder
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _explained(error: OSError, path: Path) -> OSError:
+    if error.errno == errno.ENOSPC:
+        return OSError(errno.ENOSPC, "no space left; free some, or choose another folder", str(path))
+    return OSError(error.errno, f"cannot write: {error.strerror or error}", str(path))

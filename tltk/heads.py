@@ -1,0 +1,149 @@
+"""The head builder: features in, task outputs out, in stock Keras layers whose names start with `head_`."""
+
+from dataclasses import dataclass
+
+import keras
+
+from tltk import _check as check
+
+POOLINGS = ("avg", "max", "concat", "attention")
+NORMALIZATIONS = ("batch", "layer")
+STAGE = "head"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands between a backbone's features and a task's outputs; made by `tltk.head`."""
+
+    pooling: str = "avg"
+    hidden: tuple[int, ...] = ()
+    dropout: float = 0.0
+    normalization: str | None = "batch"
+    activation: str = "relu"
+    zero_init: bool = True
+
+
+def head(
+    *,
+    pooling: str = "avg",
+    hidden: tuple[int, ...] = (),
+    dropout: float = 0.0,
+    normalization: str | None = "batch",
+    activation: str = "relu",
+    zero_init: bool = True,
+) -> Head:
+    """Describe a head.
+
+    The default is what a linear probe wants: average pooling, features brought to one scale, one
+    linear layer that starts at zero, so that the first predictions are even and the first gradients
+    come from the data. Add `hidden` layers when the classes are not linearly separable in the features
+    and there are some hundreds of labels a class; with fewer they overfit.
+
+    Args:
+        pooling: how [batch, height, width, channels] (or [batch, tokens, channels]) becomes
+            [batch, channels]: "avg", "max", "concat" (both, twice the channels) or "attention"
+            (a learned weight for each position).
+        hidden: units of each hidden layer.
+        dropout: share of features set to 0 before each linear layer while training, in [0, 1).
+        normalization: "batch" or "layer" before each linear layer, or None. Features of different
+            backbones differ in scale by a factor of 10; a learning rate that fits all needs one scale.
+        activation: nonlinearity of the hidden layers, a Keras name.
+        zero_init: start the output layer at zero instead of Glorot's random weights (ResNet-v2 probes
+            of big_vision do the same).
+
+    Returns:
+        A frozen record that `classify` and `regress` take as `head=`.
+
+    Raises:
+        ValueError: naming every argument that is out of range.
+
+    Example:
+        >>> head(pooling="concat", hidden=(256,), dropout=0.2).hidden
+        (256,)
+    """
+    problems = check.Problems()
+    for name, value, allowed in (
+        ("pooling", pooling, POOLINGS),
+        ("normalization", normalization, (*NORMALIZATIONS, None)),
+    ):
+        if value not in allowed:
+            choices = check.listing(repr(item) for item in allowed)
+            near = check.did_you_mean(value, [item for item in allowed if item])
+            problems.add(f"`{name}` must be one of {choices}. Received: {value!r}.{near}")
+    if not isinstance(hidden, list | tuple) or not all(isinstance(units, int) and units > 0 for units in hidden):
+        problems.add(f"`hidden` must be a tuple of whole numbers above 0, such as (256,). Received: {hidden!r}")
+    if not check.is_number(dropout) or not 0 <= dropout < 1:
+        problems.add(f"`dropout` must be at least 0 and below 1. Received: {dropout!r}")
+    problems.raise_if_any()
+    return Head(pooling, tuple(hidden), float(dropout), normalization, activation, zero_init)
+
+
+def attach(spec: Head, features: keras.KerasTensor, *, units: int, seed: int = 0) -> keras.KerasTensor:
+    """Put a head on symbolic features.
+
+    Every layer computes in float32 whatever the policy of the backbone is: logits and losses in
+    half precision lose the small differences that training lives on.
+
+    Args:
+        spec: the head.
+        features: float [batch, height, width, channels], [batch, tokens, channels] or [batch, channels].
+        units: outputs of the last linear layer.
+        seed: of the initial weights and the dropout masks.
+
+    Returns:
+        float32 [batch, units], without an activation.
+    """
+    x = pool(features, spec.pooling)
+    for index, width in enumerate(spec.hidden, start=1):
+        x = _before_dense(x, spec, f"_{index}", seed + index)
+        kernel = keras.initializers.HeNormal(seed=seed + index)
+        x = keras.layers.Dense(
+            width, spec.activation, kernel_initializer=kernel, dtype="float32", name=f"head_hidden_{index}"
+        )(x)
+    x = _before_dense(x, spec, "", seed)
+    kernel = keras.initializers.Zeros() if spec.zero_init else keras.initializers.GlorotUniform(seed=seed)
+    return keras.layers.Dense(units, kernel_initializer=kernel, dtype="float32", name="head_output")(x)
+
+
+def pool(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
+    """Reduce every axis between batch and channels; [batch, channels] passes unchanged."""
+    rank = len(features.shape)
+    if rank == 2:
+        return features
+    if rank not in (3, 4):
+        raise ValueError(f"A head takes features of rank 2, 3 or 4. Received: shape {tuple(features.shape)}")
+    if pooling == "attention":
+        return _attention_pool(features)
+    suffix = "2D" if rank == 4 else "1D"
+    average = getattr(keras.layers, f"GlobalAveragePooling{suffix}")
+    maximum = getattr(keras.layers, f"GlobalMaxPooling{suffix}")
+    if pooling == "avg":
+        return average(dtype="float32", name="head_pool")(features)
+    if pooling == "max":
+        return maximum(dtype="float32", name="head_pool")(features)
+    both = [average(dtype="float32", name="head_pool_avg")(features), maximum(dtype="float32", name="head_pool_max")(features)]
+    return keras.layers.Concatenate(dtype="float32", name="head_pool")(both)
+
+
+def _attention_pool(features: keras.KerasTensor) -> keras.KerasTensor:
+    """Weigh positions by a learned score (Ilse et al. 2018, equation 8 without the tanh layer)."""
+    channels = features.shape[-1]
+    tokens = keras.layers.Reshape((-1, channels), dtype="float32", name="head_tokens")(features)
+    zeros = keras.initializers.Zeros()
+    scores = keras.layers.Dense(1, use_bias=False, kernel_initializer=zeros, dtype="float32", name="head_attention")(tokens)
+    weights = keras.layers.Softmax(axis=1, dtype="float32", name="head_attention_weights")(scores)
+    pooled = keras.layers.Dot(axes=1, dtype="float32", name="head_attention_sum")([weights, tokens])
+    return keras.layers.Reshape((channels,), dtype="float32", name="head_pool")(pooled)
+
+
+def _before_dense(x: keras.KerasTensor, spec: Head, suffix: str, seed: int) -> keras.KerasTensor:
+    if spec.normalization == "batch":
+        # No learned scale or shift: the linear layer that follows has both.
+        x = keras.layers.BatchNormalization(
+            center=False, scale=False, momentum=0.9, epsilon=1e-5, dtype="float32", name=f"head_norm{suffix}"
+        )(x)
+    if spec.normalization == "layer":
+        x = keras.layers.LayerNormalization(dtype="float32", name=f"head_norm{suffix}")(x)
+    if spec.dropout:
+        x = keras.layers.Dropout(spec.dropout, seed=seed, dtype="float32", name=f"head_dropout{suffix}")(x)
+    return x

@@ -1,0 +1,93 @@
+"""Assembling: backbone + task → one flat functional Keras model."""
+
+from dataclasses import dataclass
+
+import keras
+
+from tltk import _check as check
+from tltk import machine
+from tltk.backbones.base import Backbone, Origin, layer_stages
+from tltk.specs import InputSpec
+from tltk.tasks.base import Task
+from tltk.trainability.layers import HEAD_PREFIX
+
+
+@dataclass(frozen=True)
+class TransferModel:
+    """A plain Keras model and what tltk knows about it.
+
+    Args:
+        keras: functional, flat; float32 pixels [batch, height, width, 3] in [0, 255] → float32 [batch, outputs].
+        task: what its outputs mean.
+        input: what it eats.
+        stages: layer name → stage, "head" for the head.
+        backbone: the backbone's name.
+        origin: where its pretrained weights came from.
+        precision: the Keras dtype policy of its backbone.
+    """
+
+    keras: keras.Model
+    task: Task
+    input: InputSpec
+    stages: dict[str, str]
+    backbone: str
+    origin: Origin
+    precision: str
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Stages from the input to the output, "head" last."""
+        return tuple(dict.fromkeys(self.stages[layer.name] for layer in self.keras.layers if layer.name in self.stages))
+
+    def describe(self) -> str:
+        """Say in one line what this is."""
+        size = f"{self.input.height}×{self.input.width}"
+        return (
+            f"{self.backbone} ({self.keras.count_params():,} parameters, {size}, {self.precision}) → "
+            f"{self.task.name} {len(self.task.labels)} outputs; stages: {', '.join(self.stage_names)}"
+        )
+
+
+def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: int = 0) -> TransferModel:
+    """Build one flat model: raw pixels → preprocessing → backbone layers → head.
+
+    Flat, so that explanations, the frozen boundary and layer rules see every layer, and plain, so that it
+    loads with Keras alone.
+
+    Args:
+        backbone: from `tltk.backbone`; its weights are found and read now.
+        task: from `tltk.classify` or `tltk.regress`.
+        precision: "auto" (see `tltk.machine.precision`), "float32", "mixed_bfloat16" or "mixed_float16".
+        seed: of the head's initial weights and dropout.
+
+    Returns:
+        The model; `.keras` is a `keras.Model`.
+
+    Raises:
+        TypeError: if the arguments are swapped or no backbone or task.
+        FileNotFoundError: if the pretrained weights are nowhere to be had, with the ways out.
+
+    Example:
+        >>> import tltk
+        >>> task = tltk.classify(tltk.specs.Labels(("cat", "dog")))
+        >>> model = assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), task)
+        >>> model.keras.output_shape
+        (None, 2)
+    """
+    check.kind_of("backbone", backbone, Backbone, hint="Pass tltk.backbone('resnet50').")
+    if not hasattr(task, "outputs"):
+        raise TypeError(f"`task` must come from tltk.classify or tltk.regress. Received: {type(task).__name__}")
+    policy = machine.precision(precision, fast_bfloat16=backbone.fast_bfloat16)
+    with machine.dtype_policy(policy):
+        body, origin = backbone.build()
+        pixels = keras.Input(backbone.input.shape, dtype="float32", name="pixels")
+        # `body.call`, not `body(...)`: calling the layers one by one keeps the graph flat.
+        features = body.call(backbone.preprocess(pixels))
+        model = keras.Model(pixels, task.outputs(features, seed=seed), name=f"{_safe(backbone.name)}_{task.name}")
+    stages = layer_stages(model, backbone.stages)
+    stages |= {layer.name: "head" for layer in model.layers if layer.name.startswith(HEAD_PREFIX)}
+    return TransferModel(model, task, backbone.input, stages, backbone.name, origin, policy)
+
+
+def _safe(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter == "_" else "_" for letter in name)

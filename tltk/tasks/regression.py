@@ -1,0 +1,105 @@
+"""Regression: one or several numbers an example."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from tltk import _check as check
+from tltk import heads
+from tltk.data.encodings import as_float
+from tltk.specs import Labels
+from tltk.tasks.base import Prediction
+
+
+@keras.saving.register_keras_serializable(package="tltk")
+class StandardizedSquaredError(keras.losses.Loss):
+    """Squared error in units of each column's deviation, so that prices and ages weigh the same."""
+
+    def __init__(self, deviation: tuple[float, ...], name: str = "standardized_squared_error") -> None:
+        super().__init__(name=name)
+        self.deviation = tuple(float(value) for value in deviation)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Mean over columns of ((y_true - y_pred) / deviation)², float32 [batch]."""
+        scale = keras.ops.convert_to_tensor(self.deviation, dtype="float32")
+        difference = (keras.ops.cast(y_true, "float32") - keras.ops.cast(y_pred, "float32")) / scale
+        return keras.ops.mean(keras.ops.square(difference), axis=-1)
+
+    def get_config(self) -> dict:
+        return {"deviation": self.deviation, "name": self.name}
+
+
+@dataclass(frozen=True)
+class Regress:
+    """Numbers in their own units; the network learns them in deviations from the mean."""
+
+    labels: Labels
+    head: heads.Head
+    name: str = "regress"
+    monitor: tuple[str, str] = ("mae", "min")
+
+    @property
+    def encode(self) -> Callable[[Any], Any]:
+        """Numbers to float32 [batch, columns]."""
+        return as_float(len(self.labels))
+
+    @property
+    def deviation(self) -> tuple[float, ...]:
+        """Standard deviation of each column; 1 where the labels state none."""
+        return self.labels.deviation or (1.0,) * len(self.labels)
+
+    def outputs(self, features: keras.KerasTensor, *, seed: int = 0) -> keras.KerasTensor:
+        """Numbers in the targets' units, float32 [batch, columns]."""
+        x = heads.attach(self.head, features, units=len(self.labels), seed=seed)
+        mean = self.labels.mean or (0.0,) * len(self.labels)
+        return keras.layers.Rescaling(list(self.deviation), list(mean), dtype="float32", name="head_units")(x)
+
+    def loss(self) -> keras.losses.Loss:
+        """Squared error in units of deviations."""
+        return StandardizedSquaredError(self.deviation)
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Mean absolute and root mean squared error, in the targets' units."""
+        return [keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.RootMeanSquaredError(name="rmse")]
+
+    def decode(self, outputs: np.ndarray, where: list[str]) -> list[Prediction]:
+        """Each column's number."""
+        found = []
+        for name, row in zip(where, outputs, strict=True):
+            scores = {column: float(value) for column, value in zip(self.labels.names, row, strict=True)}
+            found.append(Prediction(name, ", ".join(f"{value:.6g}" for value in scores.values()), None, scores))
+        return found
+
+    def to_config(self) -> dict:
+        """Plain JSON values that `tltk.tasks.from_config` takes back."""
+        return {"name": self.name, "labels": asdict(self.labels), "head": asdict(self.head)}
+
+
+def regress(labels: Labels, *, head: heads.Head | None = None) -> Regress:
+    """Make a regression task for a source's numbers.
+
+    Args:
+        labels: `source.labels` of kind "number", with the mean and deviation of each column.
+        head: from `tltk.head`; the default is one linear layer.
+
+    Returns:
+        A task for `assemble`.
+
+    Raises:
+        TypeError: if `labels` is no Labels record.
+        ValueError: if the labels are classes.
+
+    Example:
+        >>> regress(Labels(("age",), "number", (40.0,), (12.0,))).deviation
+        (12.0,)
+    """
+    check.kind_of("labels", labels, Labels, hint="Pass `source.labels`.")
+    if labels.kind != "number":
+        raise ValueError(
+            f"`labels` are classes ({check.listing(labels.names, limit=6)}), not numbers. Use tltk.classify(labels), "
+            "or read the column with kind='number'."
+        )
+    return Regress(labels, heads.head() if head is None else head)

@@ -1,0 +1,134 @@
+"""Fit: a model, data and a recipe become a run."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tltk import _check as check
+from tltk import files
+from tltk.data.inspect import readable
+from tltk.data.pipeline import Batches, batches
+from tltk.data.sources import Source
+from tltk.model import TransferModel
+from tltk.recipes import Phase, Recipe, fine_tune
+from tltk.specs import BadExample
+from tltk.tasks.base import require_labels
+from tltk.training.phase import PhaseResult, train_phase
+from tltk.training.run import Run, model_bytes
+
+log = logging.getLogger("tltk")
+
+Data = Source | tf.data.Dataset
+
+
+def fit(
+    model: TransferModel,
+    train: Data,
+    val: Data | None = None,
+    *,
+    recipe: Recipe | None = None,
+    out: str | Path | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+    cache: str | Path = "off",
+    max_bad: float = 0.1,
+) -> Run:
+    """Train a model by a recipe, phase by phase, and keep the best it ever was on validation.
+
+    Args:
+        model: from `assemble`; trained in place.
+        train: examples to learn from: a source, or a `tf.data.Dataset` of (pixels, targets).
+        val: examples to judge epochs and phases by. Without them every phase runs to its end and none can be undone.
+        recipe: the default is `fine_tune()`.
+        out: folder for the run; None saves nothing.
+        batch_size: examples a step.
+        seed: of the order and of the augmentation; equal seeds give equal batches.
+        cache: "off" decodes each picture every epoch, "memory" once, a folder once and onto disk.
+        max_bad: share of unreadable examples above which training is refused.
+
+    Returns:
+        The run. Files that could not be read are in `run.skipped`.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if data and model do not fit together, or too many examples are unreadable.
+        OSError: if `out` cannot be written or its disk has no room for the model.
+        FloatingPointError: if the loss is no number any more.
+    """
+    check.kind_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
+    recipe = fine_tune() if recipe is None else recipe
+    check.kind_of("recipe", recipe, Recipe, hint="Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe.")
+    if out is not None:
+        files.make_folder(Path(out), needs=model_bytes(model))
+    train, bad_train = _usable(train, model, "train", max_bad)
+    val, bad_val = _usable(val, model, "val", max_bad) if val is not None else (None, ())
+    recorder = _Recorder(Path(out) if out is not None else None)
+    feed = _Feed(model, train, val, batch_size, seed, cache)
+    phases: list[PhaseResult] = []
+    config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size}
+    try:
+        for number, phase in enumerate(recipe.phases):
+            before = phases[-1].score if phases else None
+            phases.append(train_phase(model, phase, feed.train(phase, number), feed.val, before=before, write=recorder.write))
+    finally:
+        # Also after Ctrl-C: the model holds the best weights so far, and they are saved.
+        config["interrupted"] = len(phases) < len(recipe.phases)
+        skipped = tuple(dict.fromkeys((*bad_train, *bad_val, *feed.skipped())))
+        run = Run(model, tuple(phases), tuple(recorder.rows), skipped, config)
+        run = run.save(out) if out is not None else run
+    _report_skipped(skipped)
+    return run
+
+
+class _Recorder:
+    """Keep one row an epoch, and the history file up to date."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.folder = folder
+
+    def write(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+        if self.folder is not None:
+            files.write_csv(self.folder / "history.csv", self.rows)
+
+
+class _Feed:
+    """The batches of each phase; validation batches are the same for all."""
+
+    def __init__(
+        self, model: TransferModel, train: Data, val: Data | None, batch_size: int, seed: int, cache: str | Path
+    ) -> None:
+        self.model, self.source, self.seed = model, train, seed
+        self.common = {"batch_size": batch_size, "encode": model.task.encode, "cache": cache}
+        self.val = batches(val, model.input, **self.common) if val is not None else None
+        self.made: list[Batches] = [self.val] if self.val else []
+
+    def train(self, phase: Phase, number: int) -> Batches:
+        made = batches(
+            self.source, self.model.input, shuffle=True, augment=phase.augment, seed=self.seed * 1000 + number, **self.common
+        )
+        self.made.append(made)
+        return made
+
+    def skipped(self) -> list[BadExample]:
+        return [bad for made in self.made for bad in made.skipped]
+
+
+def _usable(data: Data, model: TransferModel, name: str, max_bad: float) -> tuple[Data, tuple[BadExample, ...]]:
+    if isinstance(data, tf.data.Dataset):
+        return data, ()
+    check.kind_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
+    require_labels(model.task, data, name)
+    good, bad = readable(data, max_bad=max_bad)
+    if not len(good):
+        raise ValueError(f"`{name}` holds no readable example.")
+    return good, bad
+
+
+def _report_skipped(skipped: tuple[BadExample, ...]) -> None:
+    if skipped:
+        shown = check.listing((f"{bad.where} ({bad.reason})" for bad in skipped), limit=5)
+        log.warning("%d unreadable examples were left out: %s", len(skipped), shown)
