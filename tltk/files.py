@@ -4,13 +4,12 @@ import csv
 import errno
 import io
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -53,13 +52,17 @@ def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Turn NumPy numbers and arrays, tuples and paths into plain JSON values."""
+    """Turn NumPy numbers and arrays, tuples and paths into plain JSON values; what is no number becomes null."""
+    import numpy as np  # here, so that `tltk --help` does not wait for it
+
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return str(value) if isinstance(value, Path) else value
 
 

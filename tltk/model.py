@@ -91,3 +91,39 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
 
 def _safe(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter == "_" else "_" for letter in name)
+
+
+def adopt(
+    model: keras.Model, task: Task, *, input: InputSpec | None = None, stages: dict[str, str] | None = None
+) -> TransferModel:
+    """Take somebody else's Keras model into the walk: train, evaluate, predict or export it as if tltk had built it.
+
+    Args:
+        model: functional; pixels [batch, height, width, 3] in [0, 255] → [batch, outputs] with the task's activation
+            already applied (softmax for classes).
+        task: what its outputs mean.
+        input: how pictures are brought to its input; the default stretches them to the model's own input shape.
+        stages: layer name → stage, if plans shall speak of stages; "head" for the layers of the head.
+
+    Returns:
+        The model, not copied.
+
+    Raises:
+        ValueError: if it is not functional, its outputs do not fit the task, or a stage names no layer.
+    """
+    check.kind_of("model", model, keras.Model)
+    problems = check.Problems()
+    if not getattr(model, "inputs", None) or len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError("`model` must be a functional or built sequential keras.Model with one input and one output.")
+    units = model.outputs[0].shape[-1]
+    if units != len(task.labels):
+        problems.add(f"the task has {len(task.labels)} labels, the model {units} outputs")
+    unknown = set(stages or {}) - {layer.name for layer in model.layers}
+    if unknown:
+        problems.add(f"`stages` names layers that the model has not: {check.listing(sorted(unknown))}")
+    shape = tuple(model.inputs[0].shape[1:])
+    if input is None and (len(shape) != 3 or None in shape):
+        problems.add(f"the model's input shape is {shape}; pass `input=InputSpec(height, width)`")
+    problems.raise_if_any("`model` cannot be adopted:")
+    spec = input or InputSpec(*shape)
+    return TransferModel(model, task, spec, stages or {}, model.name, Origin("model", None, None), model.dtype_policy.name)

@@ -1,6 +1,7 @@
 """Phase views: a model split at its frozen boundary, sharing its layers, so that training it trains the model."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -46,12 +47,47 @@ def split(model: keras.Model, decided: dict[str, str]) -> View:
     boundary = _boundary(model, nodes, frozen)
     if all(any(tensor is given for given in model.inputs) for tensor in boundary):
         return View(model, None, None)
-    prefix = keras.Model(model.inputs, boundary, name="prefix")
-    suffix = keras.Model(boundary, model.outputs, name="suffix")
-    inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs]
-    crossing = prefix(inputs, training=False)
-    outputs = suffix(crossing)
-    return View(keras.Model(inputs, outputs, name=f"{model.name}_view"), prefix, suffix)
+    prefix = keras.Model(model.input, boundary, name="prefix")
+    suffix = _suffix(model, nodes, boundary, frozen)
+    return View(_Composed(prefix, suffix, name=f"{model.name}_view"), prefix, suffix)
+
+
+class _Composed(keras.Model):
+    """Suffix after prefix, the prefix always in inference mode.
+
+    A functional composition cannot say that: since Keras 3 the `training=False` of `base(x, training=False)` is
+    overridden by the `training=True` with which `fit` calls the outer model.
+    """
+
+    def __init__(self, prefix: keras.Model, suffix: keras.Model, name: str) -> None:
+        super().__init__(name=name)
+        self.prefix = prefix
+        self.suffix = suffix
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return self.suffix(self.prefix(inputs, training=False), training=training)
+
+
+def _suffix(model: keras.Model, nodes: list, boundary: list[keras.KerasTensor], frozen: set[int]) -> keras.Model:
+    """Call every node beyond the boundary again, on fresh inputs.
+
+    `keras.Model(boundary, outputs)` would do, but for a layer that is called on both sides of the boundary:
+    Keras' cloning takes its second call for the input itself, and fails.
+    """
+    inputs = [_fresh_input(tensor) for tensor in boundary]
+    tensors = {id(old): new for old, new in zip(boundary, inputs, strict=True)}
+    for node in nodes:
+        if node.is_input or all(id(tensor) in frozen for tensor in node.outputs):
+            continue
+        args, kwargs = node.arguments.fill_in(tensors)
+        called = keras.tree.flatten(node.operation(*args, **kwargs))
+        tensors.update({id(old): new for old, new in zip(node.outputs, called, strict=True)})
+    outputs = keras.tree.map_structure(lambda tensor: tensors[id(tensor)], model.output)
+    return keras.Model(inputs, outputs, name="suffix")
+
+
+def _fresh_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
 
 
 def _nodes(model: keras.Model) -> list:

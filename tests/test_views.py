@@ -1,0 +1,111 @@
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import conv_net
+from tltk.trainability.apply import apply
+from tltk.trainability.plan import Plan, Rule, train_all
+from tltk.views import split
+
+X = np.random.default_rng(0).normal(size=(4, 16, 16, 3)).astype("float32")
+
+
+def with_head(body):
+    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(body.output)
+    x = keras.layers.Dense(2, name="head_output")(x)
+    return keras.Model(body.input, x)
+
+
+def view_of(model, *trained):
+    plan = Plan((*(Rule(pattern, "train") for pattern in trained), Rule("*", "frozen")))
+    return split(model, apply(plan, model))
+
+
+def test_prefix_then_suffix_is_the_model():
+    model = with_head(conv_net())
+    view = view_of(model, "conv3_*", "head_*")
+    np.testing.assert_array_equal(view.suffix(view.prefix(X)), model(X))
+    np.testing.assert_array_equal(view.train(X), model(X))
+
+
+def test_only_the_suffix_holds_what_learns_and_shares_it():
+    model = with_head(conv_net())
+    view = view_of(model, "conv3_*", "head_*")
+    assert not view.prefix.trainable_variables
+    assert {id(v) for v in view.train.trainable_variables} == {id(v) for v in model.trainable_variables}
+    assert {id(v) for v in view.train.variables} == {id(v) for v in model.variables}
+
+
+def test_the_boundary_moves_past_layers_that_cannot_change():
+    view = view_of(with_head(conv_net()), "head_*")
+    assert view.prefix.output_shape == (None, 8)  # the head's pooling needs no training, so it is computed with the rest
+
+
+def test_a_frozen_dropout_drops_nothing_and_a_trained_one_does():
+    model = with_head(conv_net(dropout=0.5))
+    frozen = view_of(model, "head_*")
+    np.testing.assert_array_equal(frozen.train(X, training=True), model(X, training=False))
+    partly = view_of(model, "conv3_*", "head_*")
+    assert np.abs(partly.train(X, training=True) - model(X, training=False)).max() > 0
+
+
+def test_plain_keras_overrides_a_baked_in_inference_mode():
+    # The trap that `View` is built around; if Keras mends it, a functional composition will do.
+    x = keras.Input((64,))
+    base = keras.Model(x, keras.layers.Dropout(0.5, seed=0)(x))
+    y = keras.Input((64,))
+    outer = keras.Model(y, base(y, training=False))
+    assert np.any(np.asarray(outer(np.ones((1, 64), "float32"), training=True)) == 0)
+
+
+def test_several_tensors_may_cross_the_boundary():
+    x = keras.Input((8,), name="x")
+    low = keras.layers.Dense(8, name="low")(x)
+    middle = keras.layers.Dense(8, name="middle")(low)
+    out = keras.layers.Dense(2, name="out")(keras.layers.Add(name="skip")([low, middle]))
+    model = keras.Model(x, out)
+    view = view_of(model, "middle", "skip", "out")
+    assert len(view.prefix.outputs) == 1
+    late = view_of(model, "out")
+    assert late.prefix.output_shape == (None, 8)
+    data = np.ones((2, 8), "float32")
+    np.testing.assert_array_equal(late.train(data), model(data))
+    both = keras.Model(x, keras.layers.Dense(2, name="top")(keras.layers.Concatenate(name="join")([
+        keras.layers.Dense(3, name="a")(low), keras.layers.Dense(3, name="b")(middle)])))
+    two = view_of(both, "a", "b", "join", "top")
+    assert len(two.prefix.outputs) == 2
+    np.testing.assert_array_equal(two.train(data), both(data))
+
+
+def test_a_layer_called_twice_belongs_where_each_call_stands():
+    shared = keras.layers.Dense(8, name="shared")
+    x = keras.Input((8,), name="x")
+    out = keras.layers.Dense(2, name="out")(shared(keras.layers.Dense(8, name="middle")(shared(x))))
+    model = keras.Model(x, out)
+    view = view_of(model, "middle", "out")
+    data = np.ones((2, 8), "float32")
+    np.testing.assert_array_equal(view.train(data), model(data))
+    np.testing.assert_array_equal(view.prefix(data), shared(data))
+
+
+def test_training_everything_is_the_model_itself():
+    model = with_head(conv_net())
+    view = split(model, apply(train_all(), model))
+    assert view.train is model
+    assert view.prefix is None
+
+
+def test_freezing_everything_is_refused():
+    model = with_head(conv_net())
+    with pytest.raises(ValueError, match="nothing to train"):
+        split(model, apply(Plan((Rule("*", "frozen"),)), model))
+
+
+def test_frozen_batch_norm_in_the_suffix_keeps_its_statistics():
+    model = with_head(conv_net())
+    view = view_of(model, "conv2_*", "conv3_*", "head_*")
+    before = [np.array(w) for layer in model.layers if layer.name.endswith("_bn") for w in layer.get_weights()]
+    view.train.compile("sgd", "mse", jit_compile=False)
+    view.train.fit(X, np.ones((4, 2)), verbose=0)
+    after = [np.array(w) for layer in model.layers if layer.name.endswith("_bn") for w in layer.get_weights()]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))

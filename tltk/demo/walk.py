@@ -1,0 +1,143 @@
+"""The demo's walk: probe, fine-tune, compare with training from scratch, export, ask a clean process."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tltk
+from tltk.demo.patches import make_patches
+from tltk.evaluation import Report
+from tltk.model import TransferModel
+from tltk.training.run import Run
+
+_CLIENT = """
+import json, sys
+import tensorflow as tf
+serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+answer = serve(tf.constant([open(sys.argv[2], "rb").read()]))
+label, probability = answer["label"][0].numpy().decode(), float(answer["probability"][0])
+print(json.dumps({"label": label, "probability": probability, "keras_or_tltk": [m for m in ("keras", "tltk") if m in sys.modules]}))
+"""
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo found.
+
+    Args:
+        probe: report of the linear probe on the test patches.
+        tuned: report after fine-tuning.
+        scratch: report of the same network trained from random weights for the same time.
+        seconds: of probe, fine-tuning and scratch training, and of the whole demo as "demo".
+        run: folder of the fine-tuned run.
+        saved_model: folder of the exported version.
+        answer: what a clean process that imports only tensorflow said of one test patch.
+    """
+
+    probe: Report
+    tuned: Report
+    scratch: Report
+    seconds: dict[str, float]
+    run: Path
+    saved_model: Path
+    answer: dict[str, Any]
+
+    def rows(self) -> list[tuple[str, float, float]]:
+        """The table: what was trained, test accuracy, seconds of training."""
+        return [
+            ("from scratch, same time", self.scratch.metrics["accuracy"], self.seconds["scratch"]),
+            ("linear probe", self.probe.metrics["accuracy"], self.seconds["probe"]),
+            ("probe, then fine-tuning", self.tuned.metrics["accuracy"], self.seconds["tuned"]),
+        ]
+
+    def lines(self) -> list[str]:
+        """What follows the table: paths, and the served answer."""
+        said = f"{self.answer['label']} ({self.answer['probability']:.2f})"
+        return [
+            f"run:          {self.run}   (report: {self.run / 'report.html'})",
+            f"SavedModel:   {self.saved_model}",
+            f"its answer to {self.answer['picture']}, from a process that imports only tensorflow: {said}",
+            f"whole demo:   {self.seconds['demo']:.0f} s",
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for scripts."""
+        return {
+            "test_accuracy": self.tuned.metrics["accuracy"],
+            "probe_accuracy": self.probe.metrics["accuracy"],
+            "scratch_accuracy": self.scratch.metrics["accuracy"],
+            "seconds": self.seconds["demo"],
+            "seconds_of": self.seconds,
+            "run": self.run,
+            "saved_model": self.saved_model,
+            "served": self.answer,
+        }
+
+
+def run_demo(out: Path, *, backbone: str = "efficientnet_lite0", seed: int = 0, say: Callable[[str], None]) -> DemoResult:
+    """Do the whole walk with the public calls that a user makes.
+
+    Args:
+        out: folder for the pictures, the runs and the SavedModel.
+        backbone: a name from `tltk backbones`; its weights must be within reach.
+        seed: of the patches, the split and the training.
+        say: takes one line of progress.
+
+    Returns:
+        What was found.
+
+    Raises:
+        FileNotFoundError: if the pretrained weights are out of reach.
+        ModuleNotFoundError: if scikit-image is missing.
+    """
+    begun = time.perf_counter()
+    say("1/5 cutting patches out of 14 photographs: 25 labels a class, test patches from the other half")
+    photos = tltk.from_folder(make_patches(out / "photos", seed=seed))
+    train, val, test = tltk.split(photos, val=5 / 25, seed=seed)
+
+    say("2/5 linear probe: the pretrained network frozen, a head on top")
+    probe = tltk.fit(_model(backbone, photos, seed), train, val, recipe=tltk.linear_probe(), seed=seed)
+    probe_report = tltk.evaluate(probe.model, test)
+
+    say("3/5 the same, then fine-tuning with augmentation")
+    run = tltk.fit(_model(backbone, photos, seed), train, val, recipe=tltk.fine_tune(), seed=seed, out=out / "run")
+    report = tltk.evaluate(run.model, test)
+    report.save(out / "run" / "report.html")
+
+    say("4/5 the same network from random weights, for the same time")
+    scratch = _from_scratch(backbone, photos, train, val, seed=seed, budget=run.seconds)
+    scratch_report = tltk.evaluate(scratch.model, test)
+
+    say("5/5 SavedModel, and a question to it from a clean process")
+    exported = tltk.export(run.model, out / "serving")
+    answer = _ask(exported.path, out / "photos" / "test" / "cat" / "000.png")
+    seconds = {"probe": probe.seconds, "tuned": run.seconds, "scratch": scratch.seconds, "demo": time.perf_counter() - begun}
+    return DemoResult(probe_report, report, scratch_report, seconds, run.folder or out, exported.path, answer)
+
+
+def _model(backbone: str, photos: Any, seed: int, *, weights: str = "pretrained") -> TransferModel:
+    chosen = tltk.backbone(backbone, weights=weights, input_size=64)
+    return tltk.assemble(chosen, tltk.classify(photos.labels), seed=seed)
+
+
+def _from_scratch(backbone: str, photos: Any, train: Any, val: Any, *, seed: int, budget: float) -> Run:
+    """Train from random weights for as long as fine-tuning took; one timed epoch tells how many fit."""
+    timed = tltk.fit(_model(backbone, photos, seed, weights="random"), train, val, recipe=tltk.full(epochs=2), seed=seed)
+    first, second = (row["seconds"] for row in timed.history)
+    epochs = max(1, round((budget - (first - second)) / second))
+    return tltk.fit(_model(backbone, photos, seed, weights="random"), train, val, recipe=tltk.full(epochs=epochs), seed=seed)
+
+
+def _ask(saved_model: Path, picture: Path) -> dict[str, Any]:
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-I", "-c", _CLIENT, str(saved_model), str(picture)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise RuntimeError(f"the SavedModel could not be asked from a clean process:\n{done.stderr[-2000:]}")
+    return {**json.loads(done.stdout.splitlines()[-1]), "picture": str(picture.relative_to(picture.parents[2]))}

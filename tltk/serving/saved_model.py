@@ -1,0 +1,156 @@
+"""Export: a SavedModel that takes image bytes and gives labels, checked in a clean process before it is called done."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tltk import _check as check
+from tltk import files
+from tltk.data.decode import decode_image
+from tltk.model import TransferModel
+
+TOLERANCE = 1e-5
+_REPLAY = Path(__file__).with_name("replay.py")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export that was checked.
+
+    Args:
+        path: of the version, such as serving/photos/1.
+        bytes: its size on disk.
+        differences: output name → largest difference between the SavedModel in a clean process and the model here.
+        answer: the clean process's answer to the first stored request.
+    """
+
+    path: Path
+    bytes: int
+    differences: dict[str, float]
+    answer: dict[str, Any]
+
+
+def export(
+    model: TransferModel, folder: str | Path, *, version: int | None = None, requests: list[bytes] | None = None
+) -> Exported:
+    """Write a versioned SavedModel: image bytes in, labels and probabilities out.
+
+    The preprocessing of training is inside it, so that a client sends files as they are. It is written beside its
+    place, replayed in a clean process that imports tensorflow alone, and only then renamed into place.
+
+    Args:
+        model: from `assemble`, `adopt` or a run.
+        folder: parent of the version folders, as TensorFlow Serving reads it.
+        version: folder name; the default is one above the highest there is.
+        requests: encoded pictures to check the export with; the default is eight generated ones.
+
+    Returns:
+        Where it is, and how far its answers were from the model's.
+
+    Raises:
+        FileExistsError: if the version is there already.
+        OSError: if the disk is full or the folder cannot be written; nothing half-written stays behind.
+        RuntimeError: if the clean process's answers differ by more than 1e-5.
+    """
+    check.kind_of("model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned.")
+    folder = files.make_folder(Path(folder), needs=2 * sum(weight.value.numpy().nbytes for weight in model.keras.weights))
+    target = folder / str(_next_version(folder) if version is None else version)
+    if target.exists():
+        raise FileExistsError(f"{target} is there already. Leave out `version`, or choose another.")
+    stored = requests if requests is not None else sample_requests(model)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
+        written = Path(scratch) / "model"
+        try:
+            _write(model, written)
+        except (OSError, tf.errors.ResourceExhaustedError) as error:
+            raise OSError(errno.ENOSPC, f"the export could not be written: {error}", str(folder)) from error
+        result = replay(model, written, stored)
+        os.replace(written, target)
+    size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+    return Exported(target, size, result["differences"], result["first"])
+
+
+def replay(model: TransferModel, saved_model: Path, requests: list[bytes]) -> dict[str, Any]:
+    """Send requests to a SavedModel in a clean process and compare its answers with the model's.
+
+    Args:
+        model: the reference.
+        saved_model: folder of the SavedModel.
+        requests: encoded pictures.
+
+    Returns:
+        "differences" (output name → largest difference), "first" (the first answer), "imported" (foreign modules).
+
+    Raises:
+        RuntimeError: if the process fails, or a difference is above 1e-5.
+    """
+    expected = {name: value.numpy() for name, value in _serve(model)(tf.constant(requests)).items() if name != "labels"}
+    expected = {name: value for name, value in expected.items() if value.dtype.kind == "f"}
+    with tempfile.TemporaryDirectory() as scratch:
+        examples = Path(scratch) / "examples.npz"
+        np.savez(examples, requests=np.array([request.hex() for request in requests]), **expected)
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        command = [sys.executable, "-I", str(_REPLAY), str(saved_model), str(examples)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise RuntimeError(f"the export could not be loaded in a clean process:\n{done.stderr[-2000:]}")
+    result = json.loads(done.stdout.splitlines()[-1])
+    wrong = {name: value for name, value in result["differences"].items() if not value <= TOLERANCE}
+    if wrong or result["imported"]:
+        raise RuntimeError(f"the export is not the model: differences {wrong}, imported {result['imported']}")
+    return result
+
+
+def sample_requests(model: TransferModel, count: int = 8) -> list[bytes]:
+    """Make a few pictures, JPEG and PNG in turn, of a size that the model does not expect."""
+    generator = np.random.default_rng(0)
+    rows, columns = model.input.height + 13, model.input.width + 40
+    ramp = np.linspace(0, 255, columns)[None, :, None] * np.linspace(0, 1, rows)[:, None, None]
+    found = []
+    for index in range(count):
+        picture = np.clip(ramp + generator.normal(0, 30, (rows, columns, 3)), 0, 255).astype("uint8")
+        found.append((tf.io.encode_png if index % 2 else tf.io.encode_jpeg)(picture).numpy())
+    return found
+
+
+def _write(model: TransferModel, folder: Path) -> None:
+    archive = keras.export.ExportArchive()
+    # The endpoints alone, without `track(model)`: tracking stores every weight a second time (keras#23553).
+    signature = [tf.TensorSpec([None], tf.string, name="image_bytes")]
+    archive.add_endpoint("serving_default", _serve(model), input_signature=signature)
+    archive.write_out(str(folder), verbose=False)
+
+
+def _serve(model: TransferModel) -> Any:
+    """Build the served function: image bytes [batch] → named outputs."""
+    names = tf.constant(model.task.labels.names)
+    kind = model.task.labels.kind
+
+    def serve(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        shape = tf.TensorSpec(model.input.shape, tf.float32)
+        pixels = tf.map_fn(lambda data: decode_image(data, model.input), image_bytes, fn_output_signature=shape)
+        outputs = model.keras(pixels, training=False)
+        every = tf.tile(names[None], [tf.shape(outputs)[0], 1])
+        if kind == "number":
+            return {"values": outputs, "labels": every}
+        if kind == "multi":
+            return {"probabilities": outputs, "labels": every, "chosen": outputs > model.task.threshold}
+        best = tf.argmax(outputs, -1)
+        return {"label": tf.gather(names, best), "probability": tf.reduce_max(outputs, -1), "probabilities": outputs, "labels": every}
+
+    return tf.function(serve)
+
+
+def _next_version(folder: Path) -> int:
+    present = [int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()]
+    return max(present, default=0) + 1
