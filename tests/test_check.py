@@ -4,7 +4,9 @@ from tltk import _check as check
 
 
 def test_a_misspelt_choice_is_answered_with_the_nearest():
-    with pytest.raises(ValueError, match=r"`pooling` must be one of 'avg', 'max'. Received: 'averg'. Did you mean 'avg'\?"):
+    with pytest.raises(
+        ValueError, match=r"`pooling` must be one of 'avg', 'max'. Received: 'averg'. Did you mean 'avg'\?"
+    ):
         check.one_of("pooling", "averg", ("avg", "max"))
 
 

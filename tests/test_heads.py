@@ -49,7 +49,9 @@ def test_attention_follows_its_scores():
 
 def test_a_zero_head_predicts_evenly_and_a_seeded_one_repeats():
     assert not np.any(build(heads.head())(FEATURES))
-    kernels = [build(heads.head(zero_init=False), seed=seed).get_layer("head_output").get_weights()[0] for seed in (1, 1, 2)]
+    kernels = [
+        build(heads.head(zero_init=False), seed=seed).get_layer("head_output").get_weights()[0] for seed in (1, 1, 2)
+    ]
     np.testing.assert_array_equal(kernels[0], kernels[1])
     assert np.any(kernels[0] != kernels[2])
 

@@ -43,7 +43,9 @@ def test_a_constant_schedule_stays():
 
 
 def test_errors_name_the_number_and_the_way_out():
-    with pytest.raises(ValueError, match=r"below `steps` \(100\). Received: warmup=500.\nDid you mean a fraction\? warmup=5 "):
+    with pytest.raises(
+        ValueError, match=r"below `steps` \(100\). Received: warmup=500.\nDid you mean a fraction\? warmup=5 "
+    ):
         schedules.warmup_cosine(1.0, steps=100, warmup=500)
     with pytest.raises(ValueError, match=r"`peak` must be a number above 0"):
         schedules.warmup_linear(0.0, steps=10)

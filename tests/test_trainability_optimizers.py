@@ -31,7 +31,9 @@ def test_biases_and_norms_do_not_decay(name):
 
 
 def test_clipping_is_by_the_global_norm():
-    np.testing.assert_allclose(one_step(sgd(0.1, momentum=0.0, clip_norm=1.0), [0.0, 0.0], [3.0, 4.0]), [-0.06, -0.08], rtol=1e-5)
+    np.testing.assert_allclose(
+        one_step(sgd(0.1, momentum=0.0, clip_norm=1.0), [0.0, 0.0], [3.0, 4.0]), [-0.06, -0.08], rtol=1e-5
+    )
 
 
 def test_loss_scaling_wraps_the_optimizer():

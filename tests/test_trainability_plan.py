@@ -29,7 +29,10 @@ def test_freezing_the_backbone_leaves_the_head():
 
 
 def test_unfreezing_from_a_stage_holds_batch_norm_unless_told():
-    held, learned = trained(unfreeze_from("conv3"), Staged()), trained(unfreeze_from("conv3", batch_norm="train"), Staged())
+    held, learned = (
+        trained(unfreeze_from("conv3"), Staged()),
+        trained(unfreeze_from("conv3", batch_norm="train"), Staged()),
+    )
     assert {path.split("/")[0] for path in held} == {"conv3_conv", "head_norm", "head_output"}
     assert {path.split("/")[0] for path in learned - held} == {"conv3_bn"}
 
@@ -62,7 +65,10 @@ def test_a_rule_that_matches_nothing_names_the_stages():
 
 
 def test_all_that_is_wrong_with_a_plan_is_listed_at_once():
-    with pytest.raises(ValueError, match=r"(?s)`conv7..` matches no layer.*`hed` matches no layer. Did you mean 'head'.*no rule covers 9 layers"):
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)`conv7..` matches no layer.*`hed` matches no layer. Did you mean 'head'.*no rule covers 9 layers",
+    ):
         Plan((Rule("conv7..", "train"), Rule("hed", "train"), Rule("head", "train"))).resolve(Staged())
     with pytest.raises(ValueError, match=r"`action` must be one of 'frozen', 'train'"):
         Rule("*", "freeze")

@@ -38,7 +38,10 @@ def test_only_the_suffix_holds_what_learns_and_shares_it():
 
 def test_the_boundary_moves_past_layers_that_cannot_change():
     view = view_of(with_head(conv_net()), "head_*")
-    assert view.prefix.output_shape == (None, 8)  # the head's pooling needs no training, so it is computed with the rest
+    assert view.prefix.output_shape == (
+        None,
+        8,
+    )  # the head's pooling needs no training, so it is computed with the rest
 
 
 def test_a_frozen_dropout_drops_nothing_and_a_trained_one_does():
@@ -70,8 +73,14 @@ def test_several_tensors_may_cross_the_boundary():
     assert late.prefix.output_shape == (None, 8)
     data = np.ones((2, 8), "float32")
     np.testing.assert_array_equal(late.train(data), model(data))
-    both = keras.Model(x, keras.layers.Dense(2, name="top")(keras.layers.Concatenate(name="join")([
-        keras.layers.Dense(3, name="a")(low), keras.layers.Dense(3, name="b")(middle)])))
+    both = keras.Model(
+        x,
+        keras.layers.Dense(2, name="top")(
+            keras.layers.Concatenate(name="join")(
+                [keras.layers.Dense(3, name="a")(low), keras.layers.Dense(3, name="b")(middle)]
+            )
+        ),
+    )
     two = view_of(both, "a", "b", "join", "top")
     assert len(two.prefix.outputs) == 2
     np.testing.assert_array_equal(two.train(data), both(data))

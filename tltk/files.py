@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Write a file beside its place, flush it to disk, then rename it there.
 
     Args:
@@ -86,7 +86,9 @@ def make_folder(folder: Path, *, needs: int = 0) -> Path:
     free = shutil.disk_usage(folder).free
     if free < needs:
         raise OSError(
-            errno.ENOSPC, f"no space left: {needs / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free", str(folder)
+            errno.ENOSPC,
+            f"no space left: {needs / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free",
+            str(folder),
         )
     return folder
 

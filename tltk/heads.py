@@ -121,7 +121,10 @@ def pool(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
         return average(dtype="float32", name="head_pool")(features)
     if pooling == "max":
         return maximum(dtype="float32", name="head_pool")(features)
-    both = [average(dtype="float32", name="head_pool_avg")(features), maximum(dtype="float32", name="head_pool_max")(features)]
+    both = [
+        average(dtype="float32", name="head_pool_avg")(features),
+        maximum(dtype="float32", name="head_pool_max")(features),
+    ]
     return keras.layers.Concatenate(dtype="float32", name="head_pool")(both)
 
 
@@ -130,7 +133,9 @@ def _attention_pool(features: keras.KerasTensor) -> keras.KerasTensor:
     channels = features.shape[-1]
     tokens = keras.layers.Reshape((-1, channels), dtype="float32", name="head_tokens")(features)
     zeros = keras.initializers.Zeros()
-    scores = keras.layers.Dense(1, use_bias=False, kernel_initializer=zeros, dtype="float32", name="head_attention")(tokens)
+    scores = keras.layers.Dense(1, use_bias=False, kernel_initializer=zeros, dtype="float32", name="head_attention")(
+        tokens
+    )
     weights = keras.layers.Softmax(axis=1, dtype="float32", name="head_attention_weights")(scores)
     pooled = keras.layers.Dot(axes=1, dtype="float32", name="head_attention_sum")([weights, tokens])
     return keras.layers.Reshape((channels,), dtype="float32", name="head_pool")(pooled)

@@ -94,7 +94,7 @@ def _safe(name: str) -> str:
 
 
 def adopt(
-    model: keras.Model, task: Task, *, input: InputSpec | None = None, stages: dict[str, str] | None = None
+    model: keras.Model, task: Task, *, spec: InputSpec | None = None, stages: dict[str, str] | None = None
 ) -> TransferModel:
     """Take somebody else's Keras model into the walk: train, evaluate, predict or export it as if tltk had built it.
 
@@ -102,7 +102,7 @@ def adopt(
         model: functional; pixels [batch, height, width, 3] in [0, 255] → [batch, outputs] with the task's activation
             already applied (softmax for classes).
         task: what its outputs mean.
-        input: how pictures are brought to its input; the default stretches them to the model's own input shape.
+        spec: how pictures are brought to its input; the default stretches them to the model's own input shape.
         stages: layer name → stage, if plans shall speak of stages; "head" for the layers of the head.
 
     Returns:
@@ -122,8 +122,15 @@ def adopt(
     if unknown:
         problems.add(f"`stages` names layers that the model has not: {check.listing(sorted(unknown))}")
     shape = tuple(model.inputs[0].shape[1:])
-    if input is None and (len(shape) != 3 or None in shape):
-        problems.add(f"the model's input shape is {shape}; pass `input=InputSpec(height, width)`")
+    if spec is None and (len(shape) != 3 or None in shape):
+        problems.add(f"the model's input shape is {shape}; pass `spec=InputSpec(height, width)`")
     problems.raise_if_any("`model` cannot be adopted:")
-    spec = input or InputSpec(*shape)
-    return TransferModel(model, task, spec, stages or {}, model.name, Origin("model", None, None), model.dtype_policy.name)
+    return TransferModel(
+        model,
+        task,
+        spec or InputSpec(*shape),
+        stages or {},
+        model.name,
+        Origin("model", None, None),
+        model.dtype_policy.name,
+    )

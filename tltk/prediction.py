@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +16,7 @@ from tltk.model import TransferModel
 from tltk.specs import BadExample
 from tltk.tasks.base import Prediction
 
-Inputs = Source | tf.data.Dataset | np.ndarray | str | Path | list
+Inputs: TypeAlias = Source | tf.data.Dataset | np.ndarray | str | Path | list
 
 
 def predict(
@@ -38,8 +38,12 @@ def predict(
         FileNotFoundError: if a path does not exist.
         ValueError: if more than `max_bad` of the examples are unreadable.
     """
-    check.kind_of("model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned.")
-    outputs, _, where, skipped = collect(model, as_data(inputs), batch_size=batch_size, max_bad=max_bad, title="predicting")
+    check.kind_of(
+        "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
+    )
+    outputs, _, where, skipped = collect(
+        model, as_data(inputs), batch_size=batch_size, max_bad=max_bad, title="predicting"
+    )
     return model.task.decode(outputs, where), skipped
 
 

@@ -41,7 +41,14 @@ def _silent(steps: int = 1, note: str = "") -> None:
 class _Bar:
     def __init__(self, title: str, total: int | None) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
         columns += [TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}")]
@@ -54,7 +61,9 @@ class _Bar:
         if not self.started and time.monotonic() - self.begun > _SHOW_AFTER:
             self.progress.start()
             self.started = True
-        self.progress.update(self.task, advance=steps, **({"note": note} if note else {}))
+        if note:
+            self.progress.update(self.task, note=note)
+        self.progress.advance(self.task, steps)
 
     def close(self) -> None:
         if self.started:

@@ -76,7 +76,11 @@ class Recipe:
 
 
 def linear_probe(
-    *, epochs: int = 30, learning_rate: float = 3e-3, augment: tuple[Augmentation, ...] = (), patience: int | None = None
+    *,
+    epochs: int = 30,
+    learning_rate: float = 3e-3,
+    augment: tuple[Augmentation, ...] = (),
+    patience: int | None = None,
 ) -> Recipe:
     """Train the head alone on a frozen backbone.
 
@@ -132,7 +136,14 @@ def fine_tune(
     """
     augment = standard() if augment is None else tuple(augment)
     plan = unfreeze_from(unfreeze) if unfreeze else train_all()
-    tuned = Phase("fine_tune", plan, epochs, adamw(learning_rate, weight_decay=1e-2, clip_norm=1.0), augment=augment, patience=patience)
+    tuned = Phase(
+        "fine_tune",
+        plan,
+        epochs,
+        adamw(learning_rate, weight_decay=1e-2, clip_norm=1.0),
+        augment=augment,
+        patience=patience,
+    )
     return Recipe("fine_tune", (*linear_probe(epochs=probe_epochs).phases, tuned))
 
 
@@ -165,4 +176,7 @@ def full(
     """
     augment = standard() if augment is None else tuple(augment)
     optimizer = sgd(learning_rate, weight_decay=1e-4, clip_norm=1.0)
-    return Recipe("full", (Phase("full", train_all(batch_norm=batch_norm), epochs, optimizer, augment=augment, patience=patience),))
+    return Recipe(
+        "full",
+        (Phase("full", train_all(batch_norm=batch_norm), epochs, optimizer, augment=augment, patience=patience),),
+    )

@@ -94,7 +94,7 @@ def warmup_linear(
 def one_cycle(
     peak: float, *, steps: int, rise: float = 0.25, start: float = 0.04, end: float = 4e-6
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Build one cosine up and one cosine down (Smith and Topin 2018; fastai's `fit_one_cycle`, whose numbers these are).
+    """Build one cosine up and one cosine down (Smith and Topin 2018; fastai's `fit_one_cycle` and its numbers).
 
     Args:
         peak: learning rate at the top.

@@ -22,7 +22,7 @@ def one_hot(classes: int) -> Encoding:
     """
 
     def encode(targets: tf.Tensor) -> tf.Tensor:
-        if targets.shape.rank == 2 and targets.shape[-1] == classes and classes > 1:
+        if len(targets.shape) == 2 and targets.shape[-1] == classes and classes > 1:
             return tf.cast(targets, tf.float32)
         return tf.one_hot(tf.reshape(tf.cast(targets, tf.int32), [-1]), classes)
 

@@ -22,7 +22,8 @@ import tensorflow as tf
 serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
 answer = serve(tf.constant([open(sys.argv[2], "rb").read()]))
 label, probability = answer["label"][0].numpy().decode(), float(answer["probability"][0])
-print(json.dumps({"label": label, "probability": probability, "keras_or_tltk": [m for m in ("keras", "tltk") if m in sys.modules]}))
+foreign = [name for name in ("keras", "tltk") if name in sys.modules]
+print(json.dumps({"label": label, "probability": probability, "also_imported": foreign}))
 """
 
 
@@ -80,7 +81,9 @@ class DemoResult:
         }
 
 
-def run_demo(out: Path, *, backbone: str = "efficientnet_lite0", seed: int = 0, say: Callable[[str], None]) -> DemoResult:
+def run_demo(
+    out: Path, *, backbone: str = "efficientnet_lite0", seed: int = 0, say: Callable[[str], None]
+) -> DemoResult:
     """Do the whole walk with the public calls that a user makes.
 
     Args:
@@ -117,7 +120,12 @@ def run_demo(out: Path, *, backbone: str = "efficientnet_lite0", seed: int = 0, 
     say("5/5 SavedModel, and a question to it from a clean process")
     exported = tltk.export(run.model, out / "serving")
     answer = _ask(exported.path, out / "photos" / "test" / "cat" / "000.png")
-    seconds = {"probe": probe.seconds, "tuned": run.seconds, "scratch": scratch.seconds, "demo": time.perf_counter() - begun}
+    seconds = {
+        "probe": probe.seconds,
+        "tuned": run.seconds,
+        "scratch": scratch.seconds,
+        "demo": time.perf_counter() - begun,
+    }
     return DemoResult(probe_report, report, scratch_report, seconds, run.folder or out, exported.path, answer)
 
 
@@ -128,10 +136,14 @@ def _model(backbone: str, photos: Any, seed: int, *, weights: str = "pretrained"
 
 def _from_scratch(backbone: str, photos: Any, train: Any, val: Any, *, seed: int, budget: float) -> Run:
     """Train from random weights for as long as fine-tuning took; one timed epoch tells how many fit."""
-    timed = tltk.fit(_model(backbone, photos, seed, weights="random"), train, val, recipe=tltk.full(epochs=2), seed=seed)
+    timed = tltk.fit(
+        _model(backbone, photos, seed, weights="random"), train, val, recipe=tltk.full(epochs=2), seed=seed
+    )
     first, second = (row["seconds"] for row in timed.history)
     epochs = max(1, round((budget - (first - second)) / second))
-    return tltk.fit(_model(backbone, photos, seed, weights="random"), train, val, recipe=tltk.full(epochs=epochs), seed=seed)
+    return tltk.fit(
+        _model(backbone, photos, seed, weights="random"), train, val, recipe=tltk.full(epochs=epochs), seed=seed
+    )
 
 
 def _ask(saved_model: Path, picture: Path) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from tltk import _check as check
 from tltk import files
 from tltk.data.decode import decode_image
 from tltk.model import TransferModel
+from tltk.tasks.classification import MultiLabel
+from tltk.tasks.regression import Regress
 
 TOLERANCE = 1e-5
 _REPLAY = Path(__file__).with_name("replay.py")
@@ -62,8 +64,12 @@ def export(
         OSError: if the disk is full or the folder cannot be written; nothing half-written stays behind.
         RuntimeError: if the clean process's answers differ by more than 1e-5.
     """
-    check.kind_of("model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned.")
-    folder = files.make_folder(Path(folder), needs=2 * sum(weight.value.numpy().nbytes for weight in model.keras.weights))
+    check.kind_of(
+        "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
+    )
+    folder = files.make_folder(
+        Path(folder), needs=2 * sum(weight.value.numpy().nbytes for weight in model.keras.weights)
+    )
     target = folder / str(_next_version(folder) if version is None else version)
     if target.exists():
         raise FileExistsError(f"{target} is there already. Leave out `version`, or choose another.")
@@ -75,7 +81,7 @@ def export(
         except (OSError, tf.errors.ResourceExhaustedError) as error:
             raise OSError(errno.ENOSPC, f"the export could not be written: {error}", str(folder)) from error
         result = replay(model, written, stored)
-        os.replace(written, target)
+        written.replace(target)
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
     return Exported(target, size, result["differences"], result["first"])
 
@@ -134,19 +140,24 @@ def _write(model: TransferModel, folder: Path) -> None:
 def _serve(model: TransferModel) -> Any:
     """Build the served function: image bytes [batch] → named outputs."""
     names = tf.constant(model.task.labels.names)
-    kind = model.task.labels.kind
+    task = model.task
 
     def serve(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         shape = tf.TensorSpec(model.input.shape, tf.float32)
         pixels = tf.map_fn(lambda data: decode_image(data, model.input), image_bytes, fn_output_signature=shape)
         outputs = model.keras(pixels, training=False)
         every = tf.tile(names[None], [tf.shape(outputs)[0], 1])
-        if kind == "number":
+        if isinstance(task, Regress):
             return {"values": outputs, "labels": every}
-        if kind == "multi":
-            return {"probabilities": outputs, "labels": every, "chosen": outputs > model.task.threshold}
+        if isinstance(task, MultiLabel):
+            return {"probabilities": outputs, "labels": every, "chosen": outputs > task.threshold}
         best = tf.argmax(outputs, -1)
-        return {"label": tf.gather(names, best), "probability": tf.reduce_max(outputs, -1), "probabilities": outputs, "labels": every}
+        return {
+            "label": tf.gather(names, best),
+            "probability": tf.reduce_max(outputs, -1),
+            "probabilities": outputs,
+            "labels": every,
+        }
 
     return tf.function(serve)
 

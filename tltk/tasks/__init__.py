@@ -25,7 +25,10 @@ def from_config(config: dict) -> Task:
         ValueError: for a task that this version does not know.
     """
     check.one_of("task", config["name"], NAMES)
-    labels = Labels(**{key: tuple(value) if isinstance(value, list) else value for key, value in config["labels"].items()})
+    stored = config["labels"]
+    labels = Labels(
+        tuple(stored["names"]), stored["kind"], mean=tuple(stored["mean"]), deviation=tuple(stored["deviation"])
+    )
     head = Head(**{**config["head"], "hidden": tuple(config["head"]["hidden"])})
     if config["name"] == "regress":
         return regress(labels, head=head)

@@ -68,4 +68,3 @@ def parameters(layer: keras.Layer) -> int:
 def is_normalization_with_statistics(layer: keras.Layer) -> bool:
     """Tell whether a layer keeps moving statistics, as batch norm does."""
     return isinstance(layer, keras.layers.BatchNormalization)
-

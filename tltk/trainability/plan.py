@@ -96,7 +96,9 @@ class Plan:
         lines.append(("total", "", f"{learning:,} of {total:,} learn", f"{total:,}"))
         widths = [max(len(line[column]) for line in lines) for column in range(4)]
         return "\n".join(
-            "  ".join([*(cell.ljust(width) for cell, width in zip(line[:3], widths, strict=False)), line[3].rjust(widths[3])])
+            "  ".join(
+                [*(cell.ljust(width) for cell, width in zip(line[:3], widths, strict=False)), line[3].rjust(widths[3])]
+            )
             for line in lines
         )
 
@@ -199,5 +201,7 @@ def _check_cover(found: list[LayerRow], matches: dict[Rule, set[str]], decided: 
             problems.add(f"`{rule.pattern}` matches no layer.{near} stages: {known}")
     uncovered = [row.name for row in found if row.name not in decided]
     if uncovered:
-        problems.add(f"no rule covers {len(uncovered)} layers: {check.listing(uncovered, limit=6)}; end with Rule('*', …)")
+        problems.add(
+            f"no rule covers {len(uncovered)} layers: {check.listing(uncovered, limit=6)}; end with Rule('*', …)"
+        )
     problems.raise_if_any()

@@ -26,8 +26,11 @@ def score(logs: dict[str, float], monitor: tuple[str, str], *, prefix: str = "va
     """
     name, direction = monitor
     value = float(logs[f"{prefix}{name}"])
-    ranked = (value if direction == "max" else -value, -float(logs[f"{prefix}loss"]))
-    return tuple(number if math.isfinite(number) else -math.inf for number in ranked)
+    return _finite(value if direction == "max" else -value), _finite(-float(logs[f"{prefix}loss"]))
+
+
+def _finite(number: float) -> float:
+    return number if math.isfinite(number) else -math.inf
 
 
 class KeepBest(keras.callbacks.Callback):

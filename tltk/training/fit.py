@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -20,7 +20,7 @@ from tltk.training.run import Run, model_bytes
 
 log = logging.getLogger("tltk")
 
-Data = Source | tf.data.Dataset
+Data: TypeAlias = Source | tf.data.Dataset
 
 
 def fit(
@@ -59,7 +59,9 @@ def fit(
     """
     check.kind_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
     recipe = fine_tune() if recipe is None else recipe
-    check.kind_of("recipe", recipe, Recipe, hint="Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe.")
+    check.kind_of(
+        "recipe", recipe, Recipe, hint="Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe."
+    )
     if out is not None:
         files.make_folder(Path(out), needs=model_bytes(model))
     train, bad_train = _usable(train, model, "train", max_bad)
@@ -71,7 +73,9 @@ def fit(
     try:
         for number, phase in enumerate(recipe.phases):
             before = phases[-1].score if phases else None
-            phases.append(train_phase(model, phase, feed.train(phase, number), feed.val, before=before, write=recorder.write))
+            phases.append(
+                train_phase(model, phase, feed.train(phase, number), feed.val, before=before, write=recorder.write)
+            )
     finally:
         # Also after Ctrl-C: the model holds the best weights so far, and they are saved.
         config["interrupted"] = len(phases) < len(recipe.phases)
@@ -108,7 +112,12 @@ class _Feed:
 
     def train(self, phase: Phase, number: int) -> Batches:
         made = batches(
-            self.source, self.model.input, shuffle=True, augment=phase.augment, seed=self.seed * 1000 + number, **self.common
+            self.source,
+            self.model.input,
+            shuffle=True,
+            augment=phase.augment,
+            seed=self.seed * 1000 + number,
+            **self.common,
         )
         self.made.append(made)
         return made

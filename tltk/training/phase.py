@@ -43,7 +43,13 @@ class PhaseResult:
 
 
 def train_phase(
-    model: TransferModel, phase: Phase, train: Batches, val: Batches | None, *, before: Score | None, write: Callable[[dict], None]
+    model: TransferModel,
+    phase: Phase,
+    train: Batches,
+    val: Batches | None,
+    *,
+    before: Score | None,
+    write: Callable[[dict], None],
 ) -> PhaseResult:
     """Train one phase and leave the model at its best weights, or where it was if none is better.
 
@@ -98,7 +104,13 @@ def _compiled_view(model: TransferModel, phase: Phase, steps: int) -> View:
 
 
 def _fit(
-    view: View, phase: Phase, train: Batches, val: Batches | None, *, keep: KeepBest | None, write: Callable[[dict], None]
+    view: View,
+    phase: Phase,
+    train: Batches,
+    val: Batches | None,
+    *,
+    keep: KeepBest | None,
+    write: Callable[[dict], None],
 ) -> int:
     with progress.bar(phase.name, train.steps * phase.epochs) as advance:
         callbacks: list[keras.callbacks.Callback] = [StopOnNan(), Watch(phase.name, phase.epochs, advance, write)]

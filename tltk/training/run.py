@@ -89,7 +89,9 @@ def load_run(folder: str | Path) -> Run:
         raise FileNotFoundError(f"{folder} is no run: it has no {', '.join(missing)}")
     config = _read_json(folder / "config.json")
     if config.get("format") != FORMAT:
-        raise ValueError(f"{folder / 'config.json'} is of format {config.get('format')!r}; this version reads {FORMAT}.")
+        raise ValueError(
+            f"{folder / 'config.json'} is of format {config.get('format')!r}; this version reads {FORMAT}."
+        )
     metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {"phases": []}
     phases = tuple(PhaseResult(**{**phase, "score": _tuple(phase["score"])}) for phase in metrics["phases"])
     return Run(_load_model(folder / "model.keras", config), phases=phases, config=config, folder=folder)

@@ -1,0 +1,56 @@
+# Two commands: `make demo` and `make test`. Both make their own environment in .venv and may be repeated.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+WEIGHTS := efficientnet_lite0 all_minilm_l6_v2_en
+
+.PHONY: help demo test test-fast lint types check weights clean
+
+help:
+	@echo "make demo       install into $(VENV) and run the demo: a pretrained network learns 14 classes, offline"
+	@echo "make test       install into $(VENV) and run every test"
+	@echo "make test-fast  the tests without the slow ones"
+	@echo "make check      lint, format and types"
+	@echo "make clean      remove $(VENV) and what the demo wrote"
+
+# pip is recent enough for [dependency-groups] from 25.1 on; it is brought up to date first.
+$(STAMP): pyproject.toml
+	@echo "== installing tltk and its dependencies into $(VENV) (a few minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "tltk needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; say make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	@touch $(STAMP)
+
+weights: $(STAMP)
+	@echo "== fetching pretrained weights into tltk's cache (a second time they are there)"
+	@for name in $(WEIGHTS); do $(BIN)/tltk weights get $$name || exit $$?; done
+
+demo: $(STAMP)
+	@echo "== fetching pretrained weights into tltk's cache (a second time they are there)"
+	@$(BIN)/tltk weights get efficientnet_lite0
+	@echo "== running the demo"
+	@$(BIN)/tltk demo
+
+test: weights
+	@echo "== running every test"
+	@$(BIN)/python -m pytest
+
+test-fast: weights
+	@echo "== running the tests, without the slow ones"
+	@$(BIN)/python -m pytest -m "not slow"
+
+lint: $(STAMP)
+	@echo "== lint and format"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	@echo "== types"
+	@$(BIN)/mypy
+
+check: lint types
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache
