@@ -210,7 +210,7 @@ def demo(
     """Do the whole walk offline: which of 14 photographs is this small grey patch from?"""
     with console.command(as_json=as_json):
         _start()
-        from tltk.demo import run_demo
+        from tltk.demo.walk import run_demo
 
         result = run_demo(out, backbone=backbone, seed=seed, say=console.say)
         if as_json:

@@ -1,0 +1,101 @@
+"""Backbones: pretrained networks as values, from Keras Applications, KerasHub, a registry, or the user."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tltk import _check as check
+from tltk.backbones import applications, hub, lite, own, packages
+from tltk.backbones import weights as weight_files
+from tltk.backbones.application_table import APPLICATIONS
+from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage, layer_stages
+from tltk.backbones.table import Row, minimum, names, table
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["Backbone", "Origin", "Preprocessing", "Row", "Stage", "backbone", "layer_stages", "names", "table"]
+
+
+def backbone(
+    x: "str | keras.Model",
+    *,
+    weights: str | Path = "pretrained",
+    input_size: int | tuple[int, int] | None = None,
+    preprocessing: Preprocessing | None = None,
+    stages: dict[str, str] | None = None,
+) -> Backbone:
+    """Choose the pretrained network to build on.
+
+    Args:
+        x: a name from `tltk backbones`; a KerasHub preset folder, or its `hf://` or `kaggle://` handle; or a
+            functional keras.Model of your own, pixels [batch, height, width, 3] → features [batch, h, w, channels].
+        weights: "pretrained" (a cache, else the hub), "random", or the path of a weight file.
+        input_size: rows and columns in pixels; the default is what the weights were trained at.
+        preprocessing: instead of the backbone's own; your own model has none.
+        stages: {stage name: name of its last layer}, in order, instead of the backbone's own.
+
+    Returns:
+        A value. Weights are found and read by `build`, which `tltk.assemble` calls.
+
+    Raises:
+        TypeError: if `x` is neither text nor a Keras model, or an argument is of the wrong type.
+        ValueError: for an unknown name (with the nearest right one) or an argument that does not fit.
+        FileNotFoundError: if `weights` is a path where nothing is.
+
+    Example:
+        >>> backbone("resnet50").stages[-1]
+        Stage(name='conv5', last='conv5_block3_out')
+        >>> backbone("resnet50", input_size=96, weights="random").input.shape
+        (96, 96, 3)
+    """
+    size = None if input_size is None else _size(input_size)
+    made = _named(str(x), weights, size) if isinstance(x, str | Path) else _from_model(x, weights, size)
+    if size is not None:
+        made = replace(made, input=replace(made.input, height=size[0], width=size[1]))
+    if preprocessing is not None:
+        check.kind_of("preprocessing", preprocessing, Preprocessing)
+        made = replace(made, preprocessing=preprocessing)
+    if stages is not None:
+        made = replace(made, stages=own.named_stages(stages))
+    return made
+
+
+def _named(name: str, weights: Any, size: tuple[int, int] | None) -> Backbone:
+    suffixes = (*weight_files.SUFFIXES, ".pth") if name == lite.NAME else weight_files.SUFFIXES
+    chosen = weight_files.check_choice(weights, suffixes=suffixes)
+    if name not in names():
+        if not hub.is_preset(name):
+            raise ValueError(_unknown(name))
+        return hub.from_preset(name, weights=chosen, size=size)
+    if size is not None and min(size) < minimum(name):
+        raise ValueError(f"`input_size` of {name} must be at least {minimum(name)}. Received: {size[0]}×{size[1]}")
+    if name in APPLICATIONS:
+        return applications.backbone(name, weights=chosen)
+    return lite.backbone(weights=chosen) if name == lite.NAME else hub.backbone(name, weights=chosen)
+
+
+def _from_model(model: Any, weights: Any, size: tuple[int, int] | None) -> Backbone:
+    if weights != "pretrained":
+        raise ValueError(f"`weights` is for backbones that tltk builds: your model has weights. Received: {weights!r}")
+    return own.from_model(model, size=size)
+
+
+def _size(value: int | tuple[int, int]) -> tuple[int, int]:
+    pair = (value, value) if isinstance(value, int) else value
+    whole = isinstance(pair, tuple | list) and len(pair) == 2 and all(type(side) is int and side > 0 for side in pair)
+    if not whole:
+        raise ValueError(f"`input_size` must be a whole number of pixels, or (rows, columns). Received: {value!r}")
+    return (pair[0], pair[1])
+
+
+def _unknown(name: str) -> str:
+    if name in packages.TEXT_MODELS:
+        return f"{name!r} is a text model; only image backbones can be built so far."
+    if Path(name).suffix in weight_files.SUFFIXES:
+        return f"{name!r} is a file. Load a whole model with keras.models.load_model, or pass its weights as `weights`."
+    near = check.did_you_mean(name.lower(), names())
+    return (
+        f"there is no backbone {name!r} and no such preset folder. `tltk backbones` lists the names; "
+        f"KerasHub presets on a hub are written hf://… or kaggle://….{near}"
+    )

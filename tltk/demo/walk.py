@@ -22,7 +22,7 @@ import tensorflow as tf
 serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
 answer = serve(tf.constant([open(sys.argv[2], "rb").read()]))
 label, probability = answer["label"][0].numpy().decode(), float(answer["probability"][0])
-foreign = [name for name in ("keras", "tltk") if name in sys.modules]
+foreign = [name for name in ("tltk", "keras_hub") if name in sys.modules]
 print(json.dumps({"label": label, "probability": probability, "also_imported": foreign}))
 """
 

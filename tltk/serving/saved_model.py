@@ -68,7 +68,7 @@ def export(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
     folder = files.make_folder(
-        Path(folder), needs=2 * sum(weight.value.numpy().nbytes for weight in model.keras.weights)
+        Path(folder), needs=2 * sum(weight.numpy().nbytes for weight in model.keras.weights)
     )
     target = folder / str(_next_version(folder) if version is None else version)
     if target.exists():

@@ -118,7 +118,7 @@ def versions() -> dict[str, str]:
 
 def model_bytes(model: TransferModel) -> int:
     """Estimate the size of a saved model: its weights in their own formats, and 10 MB for the graph."""
-    return sum(keras.ops.size(weight) * weight.value.dtype.size for weight in model.keras.weights) + 10_000_000
+    return sum(weight.numpy().nbytes for weight in model.keras.weights) + 10_000_000
 
 
 def _load_model(path: Path, config: dict[str, Any]) -> TransferModel:

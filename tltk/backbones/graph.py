@@ -1,0 +1,85 @@
+"""Reading the graph of a functional Keras model: order, ancestors, single-tensor cuts, reproducible names."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+
+def nodes(model: "keras.Model") -> list[Any]:
+    """List the nodes of a functional model from its inputs to its outputs; a layer that is called twice has two."""
+    # `_nodes_by_depth` is what Keras' own functional runner walks; there is no public listing of nodes.
+    by_depth = model._nodes_by_depth
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+
+
+def leading_to(order: list[Any], name: str) -> set[str]:
+    """Name the operation called `name` and every operation whose output reaches it.
+
+    Args:
+        order: from `nodes`.
+        name: of a layer or an operation.
+
+    Returns:
+        Names; empty if there is no such operation.
+    """
+    wanted: set[int] = set()
+    found: set[str] = set()
+    for node in reversed(order):
+        if node.operation.name == name or any(id(tensor) in wanted for tensor in node.outputs):
+            found.add(node.operation.name)
+            wanted.update(id(tensor) for tensor in node.input_tensors)
+    return found
+
+
+def cuts(order: list[Any]) -> list[Any]:
+    """List the nodes whose single output is all that goes from the graph's earlier part into its later part.
+
+    Args:
+        order: from `nodes`, of a model with one input and one output.
+
+    Returns:
+        Those nodes, in order; the first is the input, the last the output.
+    """
+    readers: dict[int, int] = {}
+    for node in order:
+        for tensor in node.input_tensors:
+            readers[id(tensor)] = readers.get(id(tensor), 0) + 1
+    alive: dict[int, int] = {}
+    found = []
+    for node in order:
+        for tensor in node.input_tensors:
+            alive[id(tensor)] -= 1
+            if not alive[id(tensor)]:
+                del alive[id(tensor)]
+        alive.update({id(tensor): readers[id(tensor)] for tensor in node.outputs if id(tensor) in readers})
+        if len(alive) <= 1 and len(node.outputs) == 1:
+            found.append(node)
+    return found
+
+
+def rename_automatic(model: "keras.Model") -> None:
+    """Give layers that Keras named by a counter the names they have in a fresh session.
+
+    The counter runs on from model to model ("conv2d_94" in the second InceptionV3 of a process), so without this
+    neither stages nor the layer rules of a saved plan would find their layers again.
+
+    Args:
+        model: built by tltk and nobody else's yet; its operations are renamed in place.
+    """
+    groups: dict[str, list[tuple[int, Any]]] = {}
+    for operation in model.operations:
+        kind = _snake_case(type(operation).__name__)
+        match = re.fullmatch(rf"{kind}(?:_(\d+))?", operation.name)
+        if match:
+            groups.setdefault(kind, []).append((int(match[1] or 0), operation))
+    for kind, members in groups.items():
+        for index, (_, operation) in enumerate(sorted(members, key=lambda member: member[0])):
+            operation.name = kind if index == 0 else f"{kind}_{index}"
+
+
+def _snake_case(name: str) -> str:
+    """Spell a class name as Keras does for automatic names (keras/src/utils/naming.py)."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

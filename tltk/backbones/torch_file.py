@@ -1,0 +1,129 @@
+"""Reading a PyTorch weight file (.pth, legacy format) without PyTorch and without running what is in it."""
+
+import math
+import pickle
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+# torch/serialization.py, `_legacy_save`: three pickled headers, the pickled state, the storages' keys, then each
+# storage as a count (int64) and its raw little-endian values.
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+_DTYPES = {
+    "DoubleStorage": "<f8",
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "<i1",
+    "ByteStorage": "<u1",
+    "BoolStorage": "?",
+}
+
+
+@dataclass(frozen=True)
+class _Storage:
+    key: str
+    dtype: str
+    count: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class _Restricted(pickle.Unpickler):
+    """An unpickler that knows three harmless names and refuses all others: a pickle can call anything it can name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _rebuild
+        if module == "torch" and name in _DTYPES:
+            return _DTYPES[name]
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no weight file needs; refused")
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        kind, dtype, key, _, count, view = pid
+        if kind != "storage" or view is not None or dtype not in _DTYPES.values():
+            raise pickle.UnpicklingError(f"unknown storage {kind!r}")
+        return _Storage(str(key), dtype, int(count))
+
+
+def _rebuild(storage: Any, offset: int, shape: tuple, strides: tuple, *_: object) -> _Tensor:
+    if not isinstance(storage, _Storage):
+        raise pickle.UnpicklingError("a tensor without a storage")
+    return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """Read the tensors of a `state_dict` saved by PyTorch before 1.6.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        Name → array.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is cut short, is no such file, or asks for anything but tensors.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    with path.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            raise ValueError(
+                f"{path} is a .pth of PyTorch 1.6 or later; torch.save(..., _use_new_zipfile_serialization=False) "
+                "writes the format that is read here."
+            )
+        file.seek(0)
+        try:
+            return _read(file)
+        except (pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path} is no .pth weight file, or is damaged: {error}") from error
+
+
+def _read(file: BinaryIO) -> dict[str, np.ndarray]:
+    if _Restricted(file).load() != _MAGIC or _Restricted(file).load() != _PROTOCOL:
+        raise ValueError("it does not begin as one")
+    if not _Restricted(file).load().get("little_endian", False):
+        raise ValueError("its numbers are big-endian")
+    state = _Restricted(file).load()
+    if not isinstance(state, dict) or not all(isinstance(value, _Tensor) for value in state.values()):
+        raise ValueError("it holds something else than a state_dict of tensors")
+    wanted = {tensor.storage.key: tensor.storage for tensor in state.values()}
+    storages = {key: _values(file, wanted[key]) for key in _Restricted(file).load()}
+    return {name: _view(storages[tensor.storage.key], tensor) for name, tensor in state.items()}
+
+
+def _values(file: BinaryIO, storage: _Storage) -> np.ndarray:
+    count = int.from_bytes(file.read(8), "little", signed=True)
+    if count != storage.count:
+        raise ValueError(f"storage {storage.key} has {count} values where {storage.count} are announced")
+    size = count * np.dtype(storage.dtype).itemsize
+    content = file.read(size)
+    if len(content) != size:
+        raise ValueError(f"it is cut short: storage {storage.key} has {len(content):,} of {size:,} bytes")
+    return np.frombuffer(content, storage.dtype)
+
+
+def _view(values: np.ndarray, tensor: _Tensor) -> np.ndarray:
+    """Lay out a storage as its tensor says; the strides differ from C order in files converted from TensorFlow."""
+    pairs = list(zip(tensor.shape, tensor.strides, strict=True))
+    last = tensor.offset + sum((length - 1) * stride for length, stride in pairs)
+    inside = min((tensor.offset, *tensor.shape, *tensor.strides), default=0) >= 0 and last < values.size
+    if math.prod(tensor.shape) and not inside:
+        raise ValueError(f"a tensor of shape {tensor.shape} reaches beyond its storage of {values.size} values")
+    strides = [stride * values.itemsize for stride in tensor.strides]
+    return np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides, writeable=False).copy()
