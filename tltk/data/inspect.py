@@ -1,117 +1,96 @@
-"""Inspect: find the files that cannot be pictures before they cost an epoch."""
+"""Look at picture files without decoding them, and leave out those that cannot be read."""
 
-import warnings
-from collections.abc import Callable
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from tltk import _check as check
-from tltk import progress
-from tltk.data.sources import Source
+from tltk.data.decode import MAX_PIXELS
+from tltk.data.examples import Source
 from tltk.specs import BadExample
 
-MAX_PIXELS = 89_478_485  # Pillow's own limit against decompression bombs: a quarter of a gigabyte of RGB
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
-_TAIL = 64
+_THREADS = 8  # mostly waiting for the disk
+_AT_ONCE = 256  # files a task
+_ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b";"}
 
 
 def readable(source: Source, *, max_bad: float = 0.1) -> tuple[Source, tuple[BadExample, ...]]:
-    """Leave out the pictures that are missing, empty, cut off, too large, or no pictures.
+    """Scan a source's picture files and keep those that look whole.
 
-    Only the first and last bytes of each file are read, some 20,000 files a second from a local disk. What is damaged
-    in the middle shows when it is decoded; the pipeline then leaves it out (`Batches.skipped`).
+    Only the header, the size and the end of each file are read, so that it takes a tenth of a millisecond a file;
+    damage in the middle shows while decoding, where the picture is left out as well.
 
     Args:
-        source: sources that are not files pass unchanged.
-        max_bad: share of bad examples above which the source is refused.
+        source: of any kind; only files are scanned.
+        max_bad: share of bad files above which the source is refused: something larger is wrong then.
 
     Returns:
-        The source without them, and what they are.
+        The source without the bad files, and the bad files with their reasons: missing, empty, no picture, truncated,
+        or above 89 megapixels (Pillow's limit, against files that unpack to gigabytes).
 
     Raises:
-        ValueError: listing the first ones, if more than `max_bad` of the examples are bad.
-
-    Example:
-        >>> from tltk.data.sources import from_arrays
-        >>> readable(from_arrays(np.zeros((2, 8, 8, 3), "uint8")))[1]
-        ()
+        ValueError: listing the first bad files, if their share is above `max_bad`.
     """
+    check.kind_of("source", source, Source)
     check.within("max_bad", max_bad, low=0, high=1)
     if source.kind != "image_files" or not len(source):
         return source, ()
-    paths = source.items[source.index]
-    with warnings.catch_warnings(), ThreadPoolExecutor(8) as pool, progress.bar("inspecting", len(paths)) as advance:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # said below, in our words
-        found = list(pool.map(_counted(advance), paths))
-    bad = tuple(BadExample(source.name_of(index), reason) for index, reason in enumerate(found) if reason)
+    reasons = _scan([str(path) for path in source.items])
+    bad = tuple(BadExample(source.name_of(index), reason) for index, reason in enumerate(reasons) if reason)
     if len(bad) > max_bad * len(source):
-        problems = check.Problems()
-        for item in bad:
-            problems.add(f"{item.where}: {item.reason}")
-        share = len(bad) / len(source)
-        problems.raise_if_any(
-            f"{len(bad)} of {len(source)} pictures ({share:.0%}) cannot be read; at most {max_bad:.0%} are left out "
-            "silently (max_bad):"
+        shown = check.listing((f"{example.where} ({example.reason})" for example in bad), limit=8)
+        raise ValueError(
+            f"{len(bad)} of {len(source)} files cannot be read, more than `max_bad` ({max_bad:g}) allows: {shown}"
         )
-    return source.subset(np.flatnonzero([not reason for reason in found])), bad
+    if not bad:
+        return source, ()
+    return source.subset(np.array([reason == "" for reason in reasons])), bad
 
 
-def fault(path: str | Path) -> str:
-    """Say what is wrong with a file as a picture, judging by its first and last bytes; "" if nothing is.
+def _scan(paths: list[str]) -> list[str]:
+    chunks = [paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return [reason for found in pool.map(lambda chunk: [why_unreadable(path) for path in chunk], chunks) for reason in found]
 
-    Args:
-        path: of the file.
 
-    Returns:
-        Such as "0 bytes", "truncated JPEG", "100.0 megapixels (limit 89.5)".
+def why_unreadable(path: str | Path) -> str:
+    """Say what is wrong with a picture file, as far as its ends tell; an empty text if nothing is.
+
+    Example:
+        >>> why_unreadable("no such file.jpg")
+        'missing'
     """
-    path = Path(path)
     try:
-        size = path.stat().st_size
-        if path.is_dir():
-            return "a folder, not a file"
+        size = os.stat(path).st_size  # noqa: PTH116 - twice as fast as Path
         if not size:
             return "0 bytes"
-        with path.open("rb") as file:
-            with Image.open(file, formats=FORMATS) as picture:
-                kind, (width, height) = str(picture.format), picture.size
-            file.seek(max(size - _TAIL, 0))
-            tail = file.read()
+        if Path(path).is_dir():
+            return "a folder"
+        with open(path, "rb") as file:  # noqa: PTH123
+            kind, width, height = _header(file)
+            file.seek(max(0, size - 64))
+            tail = file.read(64)
     except FileNotFoundError:
-        return "no such file"
-    except Image.DecompressionBombError:
-        return f"too many pixels (limit {MAX_PIXELS / 1e6:.1f} million)"
-    except Image.UnidentifiedImageError:
-        return "no picture, or its header is damaged"
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        return f"cannot be read: {error}"
+        return "missing"
+    except OSError as error:
+        return error.strerror or str(error)
+    if not kind:
+        return "not a JPEG, PNG, GIF, BMP or WebP picture"
     if width * height > MAX_PIXELS:
         return f"{width * height / 1e6:.1f} megapixels (limit {MAX_PIXELS / 1e6:.1f})"
-    return "" if _ends_well(kind, tail, size, path) else f"truncated {kind}"
+    return "" if _whole(kind, tail, size, path) else f"truncated {kind}"
 
 
-def _counted(advance: Callable[..., None]) -> Callable[[str], str]:
-    def judge(path: str) -> str:
-        reason = fault(path)
-        advance()
-        return reason
+def _header(file) -> tuple[str, int, int]:  # type: ignore[no-untyped-def]
+    from PIL import Image
 
-    return judge
-
-
-def _ends_well(kind: str, tail: bytes, size: int, path: Path) -> bool:
-    """Tell whether a file goes on to its format's end mark or to the length that its header states."""
-    if kind == "JPEG":
-        # Cameras append data of their own after the end mark, so it is searched for from the back.
-        return b"\xff\xd9" in tail or b"\xff\xd9" in path.read_bytes()[-size // 2 :]
-    if kind == "PNG":
-        return b"IEND" in tail or b"IEND" in path.read_bytes()[-size // 2 :]
-    if kind == "GIF":
-        return b"\x3b" in tail
-    with path.open("rb") as file:
-        head = file.read(12)
-    stated = int.from_bytes(head[4:8], "little") + 8 if kind == "WEBP" else int.from_bytes(head[2:6], "little")
-    return size >= stated
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # over the limit is said by us, not warned of
+    try:
+        with Image.open(file, formats=("JPEG", "PNG", "GIF", "BMP", "WEBP")) as image:
+            return ("JPEG" if image.format == "MPO" else str(image.format)), *image.size
+    except (OSError, SyntaxError, ValueError, EOFError):  # what Pillow raises for broken headers
+        return "", 0, 0
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit

@@ -1,336 +1,195 @@
-"""Sources: what the examples are and where, nothing decoded yet."""
+"""The ways to make a source: folders, files, arrays; tables and TensorFlow Datasets builders come from beside."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tltk import _check as check
-from tltk.data import tables
+from tltk.data import targets as raw
+from tltk.data.builders import from_tfds
+from tltk.data.examples import PARTS, Source
+from tltk.data.tables import from_csv, from_jsonl
 from tltk.specs import Labels
 
-PARTS = ("train", "val", "test")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+__all__ = ["SUFFIXES", "Source", "from_arrays", "from_csv", "from_files", "from_folder", "from_jsonl", "from_tfds"]
+
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
 _PART_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """Examples and their labels; made by the `from_` functions.
+def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequence[str] | None = None) -> Source:
+    """Take the pictures of a folder; the name of the sub-folder is the class.
+
+    A folder that holds `train/`, `val/` (or `validation/`) and `test/` with the same classes in each keeps its
+    parts: `split` gives them back. Files that are no pictures and names that begin with a dot are passed over.
 
     Args:
-        kind: "image_files", "image_arrays", "texts" or "tfds".
-        items: what the examples are read from: paths (str), arrays [n, h, w, c] or [n, h, w], texts, or None for
-            "tfds", which is read as a stream.
-        index: int64 [examples], rows of `items` (or positions in the stream), in order.
-        targets: int32 [examples] class indices, float32 [examples, columns] 0/1 vectors or numbers, or None.
-        labels: what the targets mean, or None.
-        parts: "train", "val" or "test" for each example, or None if it is to be split.
-        names: what reports call each example; None calls it by its path or number.
-        stream: for "tfds": builds a tf.data.Dataset of encoded pictures, always in the same order.
-    """
-
-    kind: str
-    items: Any
-    index: np.ndarray
-    targets: np.ndarray | None = None
-    labels: Labels | None = None
-    parts: np.ndarray | None = None
-    names: np.ndarray | None = None
-    stream: Callable[[], Any] | None = None
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def subset(self, chosen: Any) -> "Source":
-        """Keep the examples at these positions, in this order; nothing is copied but the index.
-
-        Args:
-            chosen: int positions, or a bool mask.
-
-        Returns:
-            A source.
-        """
-
-        def take(values: np.ndarray | None) -> np.ndarray | None:
-            return None if values is None else values[chosen]
-
-        return replace(
-            self, index=self.index[chosen], targets=take(self.targets), parts=take(self.parts), names=take(self.names)
-        )
-
-    def name_of(self, position: int) -> str:
-        """Say what reports call the example at a position."""
-        if self.names is not None:
-            return str(self.names[position])
-        if self.kind == "image_files":
-            return str(self.items[self.index[position]])
-        return f"example {self.index[position]}"
-
-    def describe(self) -> str:
-        """Say how many examples there are, of each class or column."""
-        lines = [f"{len(self):,} {self.kind.replace('_', ' ')}"]
-        if self.labels is None or self.targets is None:
-            return lines[0] + ", unlabelled"
-        if self.labels.kind == "number":
-            for column, name in enumerate(self.labels.names):
-                values = self.targets[:, column]
-                lines.append(f"  {name}: {values.min():.6g} … {values.max():.6g}, mean {values.mean():.6g}")
-            return "\n".join(lines)
-        for name, count in zip(self.labels.names, self.class_counts(), strict=True):
-            lines.append(f"  {name}: {count:,}")
-        return "\n".join(lines)
-
-    def class_counts(self) -> np.ndarray:
-        """Count the examples of each class; int64 [classes]."""
-        if self.labels is None or self.targets is None or self.labels.kind == "number":
-            raise ValueError("only a source with class labels has class counts.")
-        if self.labels.kind == "multi":
-            return (self.targets > 0.5).sum(0)
-        return np.bincount(self.targets, minlength=len(self.labels))
-
-
-def from_folder(folder: str | Path, *, labelled: bool = True) -> Source:
-    """Read a folder of pictures with a sub-folder a class, or with train/, val/ and test/ that hold such sub-folders.
-
-    Args:
-        folder: JPEG, PNG, GIF, BMP and WebP files are found at any depth below the class; hidden files are not.
-        labelled: False takes every picture below the folder, without labels, to predict on.
+        folder: with one sub-folder a class, at any depth below it.
+        unlabelled: take every picture below the folder, without labels, to predict on.
+        classes: the classes in the order of the model's outputs, or some of them; None means all, sorted.
 
     Returns:
-        A source, its classes sorted by name.
+        A source of kind "image_files", in sorted order.
 
     Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no pictures, only one class, or parts with different classes.
-
-    Example:
-        >>> from_folder("no/such/folder")
-        Traceback (most recent call last):
-        ...
-        FileNotFoundError: there is no folder no/such/folder
+        FileNotFoundError: if the folder does not exist.
+        NotADirectoryError: if it is a file.
+        ValueError: if it holds no pictures, one class only, classes without pictures, or parts whose classes differ.
     """
-    folder = Path(folder)
-    if not folder.exists():
-        raise FileNotFoundError(f"there is no folder {folder}")
-    if not folder.is_dir():
-        raise ValueError(f"`folder` must be a folder. {folder} is a file; from_csv and from_jsonl read tables.")
-    if not labelled:
-        return _of_files(_pictures(folder, folder))
-    parts = {_PART_NAMES[entry.name.lower()]: entry for entry in _folders(folder) if entry.name.lower() in _PART_NAMES}
-    if "train" in parts:
-        return _from_parts(folder, parts)
-    paths, targets, classes = _classes(folder)
-    return _of_files(paths, targets=np.array(targets, "int32"), labels=Labels(classes))
+    root = _folder(folder)
+    if unlabelled:
+        paths = _pictures(root)
+        if not paths:
+            raise ValueError(f"{root} holds no pictures ({', '.join(SUFFIXES)}).")
+        return Source("image_files", _objects(paths), where=_names(paths, root))
+    parts = _part_folders(root)
+    tops = {folder: part for part, folder in parts.items()} if parts else {root: None}
+    held = {top: _class_folders(top, classes) for top in tops}
+    _same_classes(root, held)
+    names = tuple(classes) if classes is not None else tuple(sorted(next(iter(held.values()))))
+    rows = [
+        (path, name, tops[top]) for top, found in held.items() for name in sorted(found) for path in _pictures(found[name])
+    ]
+    paths = [path for path, _, _ in rows]
+    where = _names(paths, root)
+    targets, labels = raw.single([name for _, name, _ in rows], names=names, place=lambda row: where[row])
+    kept = np.array([part for _, _, part in rows]) if parts else None
+    return Source("image_files", _objects(paths), targets, labels, kept, where)
 
 
-def from_files(paths: str | Path | list[str | Path]) -> Source:
-    """Take pictures by their paths, without labels, to predict on.
+def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
+    """Take pictures to predict on: a file, a folder with everything below it, or a list of both.
 
     Args:
-        paths: a picture, a folder of pictures, or a list of both.
+        paths: one or several; files are taken whatever their ending.
 
     Returns:
-        An unlabelled source.
+        An unlabelled source of kind "image_files", in the order given.
 
     Raises:
         FileNotFoundError: naming every path that does not exist.
-        ValueError: if a folder holds no pictures.
-
-    Example:
-        >>> from_files(["a.jpg", "b.jpg"])
-        Traceback (most recent call last):
-        ...
-        FileNotFoundError: these paths do not exist: a.jpg, b.jpg
+        ValueError: if there is none, or folders hold no pictures.
     """
-    given = [Path(path) for path in (paths if isinstance(paths, list | tuple) else [paths])]
-    missing = [path for path in given if not path.exists()]
-    if missing:
-        plural = "these paths do" if len(missing) > 1 else "this path does"
-        raise FileNotFoundError(f"{plural} not exist: {check.listing(missing)}")
-    if not given:
-        raise ValueError("`paths` holds no path. Received: []")
-    found: list[Path] = []
+    given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    missing = check.Problems()
     for path in given:
-        found += _pictures(path, path) if path.is_dir() else [path]
-    return _of_files(found)
+        if not path.exists():
+            missing.add(f"{path} does not exist.")
+    missing.raise_if_any(error=FileNotFoundError)
+    found: list[str] = []
+    for path in given:
+        held = _pictures(path) if path.is_dir() else [str(path)]
+        if not held:
+            missing.add(f"{path} holds no pictures ({', '.join(SUFFIXES)}).")
+        found += held
+    missing.raise_if_any()
+    if not found:
+        raise ValueError("`paths` must name at least one picture. Received: []")
+    return Source("image_files", _objects(found), where=_objects(found))
 
 
-def from_arrays(x: Any, y: Any = None, *, labels: Any = None, kind: str = "single") -> Source:
-    """Take pictures from memory.
+def from_arrays(x: Any, y: Any = None, *, labels: Labels | Sequence[str] | None = None, kind: str = "single") -> Source:
+    """Take pictures or texts that are in memory already.
 
     Args:
-        x: uint8 or float [n, height, width, 3], [n, height, width, 1] or [n, height, width], pixels in [0, 255].
-        y: class indices or names [n], 0/1 vectors [n, labels], or numbers [n] or [n, columns]; None to predict.
-        labels: names in the order of the indices or columns, or a `Labels` record; by default the sorted values of `y`.
-        kind: "single", "multi" or "number".
+        x: pixels [n, h, w], [n, h, w, 1] or [n, h, w, 3], uint8 or float in [0, 255]; or a list of texts.
+        y: one index or class name each ("single"), 0/1 [n, k] ("multi"), numbers [n] or [n, k] ("number"), or None.
+        labels: names of the classes or columns in the order of the outputs, or the `Labels` of another source.
+        kind: what `y` means: "single", "multi" or "number"; taken from `labels` if that is a `Labels`.
 
     Returns:
-        A source over the arrays themselves, not a copy.
+        A source of kind "image_arrays" or "texts"; it refers to `x`, nothing is copied.
 
     Raises:
-        TypeError: if `x` is no array of numbers.
-        ValueError: naming what does not fit: rank, length, values, names.
+        TypeError: if `x` is no numeric array of pictures nor a list of texts.
+        ValueError: if shapes, ranges or lengths are wrong, all listed at once.
 
     Example:
-        >>> from_arrays(np.zeros((2, 8, 8, 3), "uint8"), ["cat", "dog"]).labels.names
+        >>> from_arrays(np.zeros((4, 8, 8, 3), "uint8"), ["cat", "dog", "cat", "dog"]).labels.names
         ('cat', 'dog')
     """
-    x = np.asarray(x)
-    if x.dtype.kind not in "uif":
-        raise TypeError(f"`x` must hold numbers. Received: dtype {x.dtype}")
-    problems = check.Problems()
-    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[-1] not in (1, 3)):
-        problems.add(f"`x` must be [n, height, width, 3 or 1] or [n, height, width]. Received: shape {x.shape}")
-    elif not x.size:
-        problems.add(f"`x` holds no pictures. Received: shape {x.shape}")
-    elif x.dtype.kind == "f" and 0 < np.nanmax(x[:100]) <= 1:
-        problems.add("`x` must hold pixels in [0, 255]; these look like [0, 1]. Pass x * 255.")
-    problems.raise_if_any()
-    index = np.arange(len(x))
+    from tltk.data.arrays import check_pixels, check_targets, is_text
+
+    items = np.asarray(x, object) if is_text(x) else check_pixels(x)
+    source_kind = "texts" if items.dtype == object else "image_arrays"
     if y is None:
-        return Source("image_arrays", x, index)
-    targets, found = tables.targets(np.asarray(y), labels=labels, kind=kind, count=len(x))
-    return Source("image_arrays", x, index, targets, found)
+        return Source(source_kind, items)
+    targets, meaning = check_targets(y, len(items), labels=labels, kind=kind)
+    return Source(source_kind, items, targets, meaning)
 
 
-def from_csv(
-    file: str | Path, *, input: str = "path", label: str | list[str] | None = "label", kind: str = "single",
-    separator: str = ";", root: str | Path | None = None,
-) -> Source:
-    """Read a CSV table of picture paths (or texts) and labels.
-
-    Args:
-        file: UTF-8, with a heading.
-        input: column of the paths; or of texts, if that column is called "text".
-        label: column of the labels (for "number", also a list of columns); None for an unlabelled source.
-        kind: "single", "multi" (several names in a cell) or "number".
-        separator: between names in a "multi" cell.
-        root: what relative paths are relative to; the default is the table's own folder.
-
-    Returns:
-        A source whose examples are called by their row.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the line of a wrong encoding, missing columns, empty cells, numbers that are none, and
-            paths that do not exist, all with their rows.
-
-    Example:
-        >>> from_csv("no.csv")
-        Traceback (most recent call last):
-        ...
-        FileNotFoundError: there is no file no.csv
-    """
-    rows = tables.read_csv(Path(file))
-    return _from_rows(Path(file), rows, input=input, label=label, kind=kind, separator=separator, root=root)
+def _folder(folder: str | Path) -> Path:
+    root = Path(folder)
+    if not root.exists():
+        near = [entry.name for entry in root.parent.iterdir()] if root.parent.is_dir() else []
+        raise FileNotFoundError(f"{root} does not exist.{check.did_you_mean(root.name, near)}")
+    if not root.is_dir():
+        raise NotADirectoryError(f"{root} is a file; from_folder takes a folder with one sub-folder a class.")
+    return root
 
 
-def from_jsonl(
-    file: str | Path, *, input: str = "path", label: str | list[str] | None = "label", kind: str = "single",
-    separator: str = ";", root: str | Path | None = None,
-) -> Source:
-    """Read a file with one JSON object a line: picture paths (or texts) and labels.
-
-    Args:
-        file: UTF-8.
-        input: key of the paths; or of texts, if that key is called "text".
-        label: key of the labels (for "number", also a list of keys); None for an unlabelled source.
-        kind: "single", "multi" (a list, or names in one text) or "number".
-        separator: between names in a "multi" text.
-        root: what relative paths are relative to; the default is the file's own folder.
-
-    Returns:
-        A source whose examples are called by their row.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: as `from_csv`, and naming every line that is no JSON object.
-
-    Example:
-        >>> from_jsonl("no.jsonl")
-        Traceback (most recent call last):
-        ...
-        FileNotFoundError: there is no file no.jsonl
-    """
-    rows = tables.read_jsonl(Path(file))
-    return _from_rows(Path(file), rows, input=input, label=label, kind=kind, separator=separator, root=root)
-
-
-def _from_rows(
-    file: Path, rows: list[tables.Row], *, input: str, label: Any, kind: str, separator: str, root: Any
-) -> Source:
-    values = tables.column(file, rows, input)
-    targets, labels = tables.label_columns(file, rows, label, kind=kind, separator=separator)
-    names = np.array([row.where for row in rows], object)
-    if input == "text":
-        return Source("texts", np.array(values, object), np.arange(len(rows)), targets, labels, names=names)
-    base = Path(root) if root is not None else file.parent
-    paths = [base / str(value) for value in values]
-    problems = check.Problems()
-    for row, path in zip(rows, paths, strict=True):
-        if not path.is_file():
-            problems.add(f"{row.where}: there is no file {path}")
-    problems.raise_if_any(f"{file} names {len(problems.found)} files that do not exist:")
-    names = np.array([f"{path} ({row.where})" for row, path in zip(rows, paths, strict=True)], object)
-    return replace(_of_files(paths), targets=targets, labels=labels, names=names)
-
-
-def _from_parts(folder: Path, parts: dict[str, Path]) -> Source:
-    found = {part: _classes(place) for part, place in sorted(parts.items(), key=lambda item: PARTS.index(item[0]))}
-    expected = found["train"][2]
-    problems = check.Problems()
-    for part, (_, _, classes) in found.items():
-        lacking, unknown = set(expected) - set(classes), set(classes) - set(expected)
-        if unknown:
-            problems.add(f"{part}/ has classes that train/ has not: {check.listing(sorted(unknown))}")
-        if lacking:
-            problems.add(f"{part}/ lacks classes that train/ has: {check.listing(sorted(lacking))}")
-    problems.raise_if_any(f"the parts of {folder} have different classes:")
-    paths = [path for part in found for path in found[part][0]]
-    targets = np.array([target for part in found for target in found[part][1]], "int32")
-    names = np.array([part for part in found for _ in found[part][0]], object)
-    return _of_files(paths, targets=targets, labels=Labels(expected), parts=names)
-
-
-def _classes(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
-    places = _folders(folder)
-    if not places:
-        loose = sum(1 for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES)
-        hint = f" It holds {loose} pictures itself; labelled=False takes them without labels." if loose else ""
-        raise ValueError(f"{folder} has no sub-folders, and each class needs one.{hint}")
-    paths: list[Path] = []
-    targets: list[int] = []
-    problems = check.Problems()
-    for number, place in enumerate(places):
-        found = [entry for entry in sorted(place.rglob("*")) if _is_picture(entry, place)]
-        if not found:
-            problems.add(f"{place} holds no picture ({', '.join(SUFFIXES)})")
-        paths += found
-        targets += [number] * len(found)
-    if len(places) == 1:
-        problems.add(f"{folder} has one class only, {places[0].name!r}; there is nothing to tell apart")
-    problems.raise_if_any()
-    return paths, targets, tuple(place.name for place in places)
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _pictures(place: Path, named: Path) -> list[Path]:
-    found = [entry for entry in sorted(place.rglob("*")) if _is_picture(entry, place)]
-    if not found:
-        raise ValueError(f"{named} holds no picture ({', '.join(SUFFIXES)}).")
+def _pictures(folder: Path) -> list[str]:
+    found = []
+    for top, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        chosen = sorted(name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith("."))
+        found += [os.path.join(top, name) for name in chosen]  # noqa: PTH118 - a million Path objects are slow
     return found
 
 
-def _is_picture(path: Path, below: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(below).parts)
-    return not hidden and path.suffix.lower() in SUFFIXES and not path.is_dir()
+def _sub_folders(folder: Path) -> dict[str, Path]:
+    found = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return {entry.name: entry for entry in found}
 
 
-def _of_files(paths: list[Path], **fields: Any) -> Source:
-    return Source("image_files", np.array([str(path) for path in paths], object), np.arange(len(paths)), **fields)
+def _part_folders(root: Path) -> dict[str, Path]:
+    """Find train, val and test folders; only if there is a train folder, and nothing else beside them."""
+    found = _sub_folders(root)
+    parts = {_PART_NAMES.get(name.lower()): folder for name, folder in found.items()}
+    if None in parts or "train" not in parts or len(parts) != len(found) or len(found) < 2:
+        return {}
+    return {part: parts[part] for part in PARTS if part in parts}
+
+
+def _class_folders(top: Path, classes: Sequence[str] | None) -> dict[str, Path]:
+    found = _sub_folders(top)
+    if not found:
+        beside = len(_pictures(top))
+        hint = f" It holds {beside} pictures beside each other: pass unlabelled=True to predict on them." if beside else ""
+        raise ValueError(f"{top} has no sub-folders, one a class.{hint}")
+    problems = check.Problems()
+    for name in classes or ():
+        if name not in found:
+            problems.add(f"{top} has no sub-folder {name!r}.{check.did_you_mean(name, found)}")
+    chosen = {name: folder for name, folder in found.items() if classes is None or name in classes}
+    for name, folder in chosen.items():
+        if not any(_pictures(folder)):
+            problems.add(f"class {name!r} has no pictures in {folder} ({', '.join(SUFFIXES)})")
+    problems.raise_if_any()
+    return chosen
+
+
+def _same_classes(root: Path, held: dict[Path, dict[str, Path]]) -> None:
+    first, *others = held
+    problems = check.Problems()
+    for other in others:
+        for here, there in ((first, other), (other, first)):
+            only = sorted(set(held[here]) - set(held[there]))
+            if only:
+                hint = check.did_you_mean(only[0], held[there])
+                problems.add(f"{here.name}/ has classes that {there.name}/ has not: {check.listing(only)}.{hint}")
+    problems.raise_if_any(f"the parts of {root} must have the same classes:" if problems.found else "")
+
+
+def _objects(values: Sequence[str]) -> np.ndarray:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def _names(paths: Sequence[str], root: Path) -> np.ndarray:
+    start = len(str(root)) + 1
+    return _objects([path[start:] for path in paths])

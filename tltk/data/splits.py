@@ -1,122 +1,129 @@
-"""Splits: seeded, stratified, and never through a group."""
+"""Cut a source into training, validation and test examples: seeded, stratified, groups kept whole."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from tltk import _check as check
-from tltk.data.sources import PARTS, Source
+from tltk.data.examples import Source
 
 
 def split(
-    source: Source, *, val: float = 0.15, test: float = 0.15, seed: int = 0, groups: Sequence[Any] | None = None
+    source: Source,
+    *,
+    val: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+    groups: Sequence | np.ndarray | None = None,
 ) -> tuple[Source, Source, Source]:
-    """Divide a source into training, validation and test examples.
+    """Cut a source into three, each with the classes in the proportions of the whole.
 
-    Classes keep their shares in each part. A source that came divided (train/, val/, test/) stays so; if it has no
-    validation part, that is cut out of its training part, by `val`; if it has no test part, so is that, by `test`.
+    A source that came in parts keeps them: its test and validation parts are given back as they are, whatever `test`
+    says. A part that is missing is cut from the training part: validation by `val`, a share of the training part.
+    A missing test part is cut in the same way, by `test`.
 
     Args:
-        source: labelled, for classes stratified by them.
-        val: share of the examples to judge epochs by, in [0, 1), or a whole number of examples.
-        test: share of the examples to judge the result by, likewise; 0 gives an empty part.
-        seed: equal seeds give equal splits.
-        groups: one value an example; examples of one group (a patient, a film) all go into the same part.
+        source: labelled or not; without classes (numbers, several labels, no labels) the cut is random.
+        val: share of the examples, or a whole number of examples; 0 gives an empty source.
+        test: the same, for the examples that judge the final model.
+        seed: equal seeds give equal cuts.
+        groups: one value an example; examples of equal value never stand on two sides (pictures of one patient,
+            frames of one film). Shares are then met as nearly as whole groups allow.
 
     Returns:
-        Training, validation and test sources; together they are the whole, and no example is in two.
+        Sources for training, validation and test, each in the order of `source`.
 
     Raises:
-        ValueError: if a class has too few examples to be in each part, all such classes named, or nothing is
-            left to train on.
+        ValueError: if the shares leave nothing to learn from, a class has too few examples, or `groups` has another
+            length.
 
     Example:
         >>> from tltk.data.sources import from_arrays
-        >>> source = from_arrays(np.zeros((20, 8, 8, 3), "uint8"), np.arange(20) % 2)
-        >>> [len(part) for part in split(source, val=0.2, test=0.2)]
+        >>> digits = from_arrays(np.zeros((20, 8, 8, 3), "uint8"), [0, 1] * 10)
+        >>> [len(part) for part in split(digits, val=0.2, test=0.2)]
         [12, 4, 4]
     """
-    check.kind_of("source", source, Source, hint="A tf.data.Dataset is divided by its own take and skip.")
-    if groups is not None and len(groups) != len(source):
-        raise ValueError(f"`groups` must have one value an example. Received: {len(groups)} for {len(source)} examples")
-    place = np.zeros(len(source), int) if source.parts is None else _given_parts(source)
-    for number, (name, wanted) in enumerate((("test", test), ("val", val))):
-        where = PARTS.index(name)
-        if (place == where).any() or not wanted:
-            continue
-        open_ = np.flatnonzero(place == 0)
-        count = _count(name, wanted, len(source) if source.parts is None else len(open_))
-        chosen = _groups(open_, groups, count, seed + number) if groups is not None else None
-        place[_stratified(source, open_, count, seed + number) if chosen is None else chosen] = where
-    if not (place == 0).any():
-        raise ValueError(f"nothing is left to train on: val={val} and test={test} take all {len(source)} examples.")
-    train, validation, testing = (source.subset(np.flatnonzero(place == number)) for number in range(3))
-    _check_classes(train)
-    return train, validation, testing
+    check.kind_of("source", source, Source, hint="A tf.data.Dataset is split with its own take and skip.")
+    keys = None if groups is None else np.asarray(groups)
+    if keys is not None and keys.shape != (len(source),):
+        raise ValueError(f"`groups` must hold {len(source)} values, one an example. Received: {keys.shape}")
+    everything = np.arange(len(source))
+    parts = source.parts if source.parts is not None else np.full(len(source), "train")
+    train = everything[parts == "train"]
+    _check_shares(len(train), val if "val" not in parts else 0, test if "test" not in parts else 0)
+    counts = {"test": test, "val": val}
+    chosen = {name: everything[parts == name] for name in counts}
+    # Shares are of all that is cut up: the test part goes first, so validation's share must not shrink with it.
+    sizes = {name: _count(share, len(train)) for name, share in counts.items()}
+    for number, name in enumerate(counts):
+        if not len(chosen[name]) and sizes[name]:
+            train, chosen[name] = _cut(source, train, sizes[name], seed=seed + number, groups=keys)
+    return source.subset(train), source.subset(chosen["val"]), source.subset(chosen["test"])
 
 
-def _given_parts(source: Source) -> np.ndarray:
-    return np.array([PARTS.index(part) for part in source.parts])  # type: ignore[union-attr]
+def _check_shares(count: int, val: float, test: float) -> None:
+    problems = check.Problems()
+    for name, share in (("val", val), ("test", test)):
+        whole = isinstance(share, int | np.integer) and not isinstance(share, bool)
+        if not check.is_number(share) or share < 0 or (not whole and share >= 1):
+            problems.add(f"`{name}` must be a share in [0, 1) or a whole number of examples. Received: {share!r}")
+    problems.raise_if_any()
+    if _count(val, count) + _count(test, count) >= count:
+        raise ValueError(f"`val` ({val}) and `test` ({test}) leave none of {count} examples to learn from.")
 
 
-def _count(name: str, wanted: float, total: int) -> int:
-    if isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 1:
-        check.within(name, wanted, low=1, high=total)
-        return wanted
-    check.within(name, wanted, low=0, high=1, open_high=True)
-    return max(1, round(wanted * total))
+def _count(share: float, total: int) -> int:
+    return int(share) if isinstance(share, int | np.integer) else round(share * total)
 
 
-def _stratified(source: Source, open_: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Choose `count` of the open positions, every class in its share."""
-    generator = np.random.default_rng(seed)
-    labels = source.labels
-    if labels is None or source.targets is None or labels.kind != "single":
-        return generator.permutation(open_)[:count]
-    targets = source.targets[open_]
-    sizes = np.bincount(targets, minlength=len(labels))
-    few = [f"{labels.names[c]} ({n})" for c, n in enumerate(sizes) if 0 < n < 2]
+def _cut(
+    source: Source, pool: np.ndarray, size: int, *, seed: int, groups: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take `size` examples out of `pool`; both results are sorted."""
+    from sklearn.model_selection import train_test_split
+
+    classes = _classes(source, pool)
+    if groups is not None:
+        return _cut_groups(pool, size, groups[pool], classes, seed=seed)
+    if classes is not None:
+        _check_classes(source, classes, size)
+    kept, taken = train_test_split(pool, test_size=size, random_state=seed, stratify=classes)
+    return np.sort(kept), np.sort(taken)
+
+
+def _cut_groups(
+    pool: np.ndarray, size: int, groups: np.ndarray, classes: np.ndarray | None, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
+
+    found = len(np.unique(groups))
+    if found < 2:
+        raise ValueError("`groups` must hold at least two different values for each part that is cut off.")
+    folds = round(len(pool) / size)
+    if classes is not None and 2 <= folds <= found:
+        cutter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        kept, taken = next(iter(cutter.split(pool, classes, groups)))
+    else:
+        share = GroupShuffleSplit(1, test_size=max(1, round(found * size / len(pool))), random_state=seed)
+        kept, taken = next(iter(share.split(pool, groups=groups)))
+    return np.sort(pool[kept]), np.sort(pool[taken])
+
+
+def _classes(source: Source, pool: np.ndarray) -> np.ndarray | None:
+    if source.labels is None or source.labels.kind != "single" or source.targets is None:
+        return None
+    return source.targets[pool]
+
+
+def _check_classes(source: Source, classes: np.ndarray, size: int) -> None:
+    names = source.labels.names if source.labels else ()
+    counts = np.bincount(classes, minlength=len(names))
+    few = [f"{names[index]!r} has {counts[index]}" for index in range(len(names)) if counts[index] < 2]
+    problems = check.Problems()
     if few:
-        raise ValueError(
-            f"these classes have too few pictures to be divided: {check.listing(few)}. Each part needs one of each "
-            "class; add pictures, or leave the class out."
-        )
-    shares = _round_to(sizes * count / len(open_), count, sizes)
-    chosen = [generator.permutation(open_[targets == number])[:share] for number, share in enumerate(shares)]
-    return np.concatenate(chosen)
-
-
-def _round_to(exact: np.ndarray, count: int, sizes: np.ndarray) -> np.ndarray:
-    """Round shares so that they add up to `count`, largest remainders first, at least one and never all of a class."""
-    low = np.clip(np.floor(exact).astype(int), np.minimum(sizes, 1), np.maximum(sizes - 1, 0))
-    for number in np.argsort(low - exact, kind="stable"):
-        if low.sum() >= count:
-            break
-        low[number] = min(low[number] + 1, max(sizes[number] - 1, 0))
-    return low
-
-
-def _groups(open_: np.ndarray, groups: Sequence[Any], count: int, seed: int) -> np.ndarray:
-    """Choose whole groups until `count` examples are reached."""
-    values = np.array([str(group) for group in groups], object)[open_]
-    names = np.random.default_rng(seed).permutation(np.unique(values.astype(str)))
-    if len(names) < 2:
-        raise ValueError(f"`groups` must hold at least two different values to be divided. Received: {check.listing(names)}")
-    chosen: list[str] = []
-    reached = 0
-    for name in names[:-1]:  # one group is always left
-        if reached >= count:
-            break
-        chosen.append(name)
-        reached += int((values == name).sum())
-    return open_[np.isin(values.astype(str), chosen)]
-
-
-def _check_classes(train: Source) -> None:
-    if train.labels is None or train.targets is None or train.labels.kind != "single":
-        return
-    counts = train.class_counts()
-    empty = [name for name, count in zip(train.labels.names, counts, strict=True) if not count]
-    if empty:
-        raise ValueError(f"no training example is left of: {check.listing(empty)}. Take less for val and test.")
+        problems.add(f"every class needs at least 2 examples to be split: {check.listing(few)}")
+    if (counts > 0).sum() < 2:
+        problems.add(f"at least two classes are needed. Received: {check.listing(source.counts().items())}")
+    if not few and size < len(names):
+        problems.add(f"a part of {size} examples cannot hold each of {len(names)} classes: make `val` or `test` larger")
+    problems.raise_if_any()

@@ -1,7 +1,9 @@
-"""Tables of paths, texts and labels: CSV and JSON lines, every fault named with its row."""
+"""Sources from tables: CSV and JSON lines, with paths or texts in one column and labels in others."""
 
 import csv
+import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,189 +11,208 @@ from typing import Any
 import numpy as np
 
 from tltk import _check as check
+from tltk.data import targets as raw
+from tltk.data.examples import Source
 from tltk.specs import LABEL_KINDS, Labels
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of a table: where it stands, and its cells."""
+class _Columns:
+    """What was asked of a table: which columns, and what they mean."""
 
-    where: str
-    cells: dict[str, Any]
-
-
-def read_csv(file: Path) -> list[Row]:
-    """Read a CSV file with a heading; empty lines are no rows."""
-    lines = _text(file).splitlines(keepends=True)
-    reader = csv.DictReader(lines, strict=True)
-    rows = []
-    try:
-        for cells in reader:
-            if any(cells.values()):
-                rows.append(Row(f"{file.name}, row {reader.line_num}", cells))
-    except csv.Error as error:
-        raise ValueError(f"{file}, row {reader.line_num}: {error}") from error
-    wide = [row.where for row in rows if None in row.cells]
-    if wide:
-        raise ValueError(f"these rows have more cells than the heading: {check.listing(wide)}")
-    return _filled(file, rows)
+    input: str
+    labels: tuple[str, ...]
+    kind: str
+    separator: str
+    root: Path
+    text: bool
 
 
-def read_jsonl(file: Path) -> list[Row]:
-    """Read a file with one JSON object a line; empty lines are no rows."""
-    rows, problems = [], check.Problems()
-    for number, line in enumerate(_text(file).splitlines(), start=1):
-        if not line.strip():
-            continue
-        where = f"{file.name}, row {number}"
-        try:
-            cells = json.loads(line)
-        except ValueError as error:
-            problems.add(f"{where}: no JSON: {error}")
-            continue
-        if isinstance(cells, dict):
-            rows.append(Row(where, cells))
-        else:
-            problems.add(f"{where}: an object is needed. Received: {type(cells).__name__}")
-    problems.raise_if_any(f"{file} has lines that cannot be read:")
-    return _filled(file, rows)
-
-
-def column(file: Path, rows: list[Row], name: str) -> list[Any]:
-    """Return one column, every row of which must have a value.
-
-    Raises:
-        ValueError: if no row has the column (with the nearest right name), or some rows lack a value, all named.
-    """
-    present = list(dict.fromkeys(key for row in rows for key in row.cells))
-    if name not in present:
-        near = check.did_you_mean(name, present)
-        raise ValueError(f"{file} has no column {name!r}. Columns: {check.listing(present)}.{near}")
-    empty = [row.where for row in rows if row.cells.get(name) in (None, "", [])]
-    if empty:
-        raise ValueError(f"column {name!r} is empty in {len(empty)} rows: {check.listing(empty)}")
-    return [row.cells[name] for row in rows]
-
-
-def label_columns(
-    file: Path, rows: list[Row], label: Any, *, kind: str, separator: str
-) -> tuple[np.ndarray | None, Labels | None]:
-    """Read the label column or columns as targets and what they mean; (None, None) without one."""
-    check.one_of("kind", kind, LABEL_KINDS)
-    if label is None:
-        return None, None
-    if kind == "number":
-        names = [label] if isinstance(label, str) else list(label)
-        values = np.stack([_numbers(rows, column(file, rows, name), name) for name in names], 1)
-        return targets(values, labels=tuple(names), kind=kind, count=len(rows))
-    check.kind_of("label", label, str, hint="Several columns go with kind='number' only.")
-    cells = column(file, rows, label)
-    if kind == "single":
-        return targets(np.array([str(cell) for cell in cells], object), labels=None, kind=kind, count=len(rows))
-    sets = [[str(name).strip() for name in (cell if isinstance(cell, list) else str(cell).split(separator))] for cell in cells]
-    names = sorted({name for group in sets for name in group if name})
-    vectors = np.array([[name in group for name in names] for group in sets], "float32")
-    return vectors, Labels(tuple(names), "multi")
-
-
-def targets(y: np.ndarray, *, labels: Any, kind: str, count: int) -> tuple[np.ndarray, Labels]:
-    """Turn whatever names classes or numbers into targets and a `Labels` record.
+def from_csv(
+    file: str | Path,
+    *,
+    input: str = "path",  # noqa: A002 - the column's role, in the field's own word
+    label: str | Sequence[str] | None = "label",
+    kind: str = "single",
+    separator: str = ";",
+    root: str | Path | None = None,
+    text: bool = False,
+) -> Source:
+    """Take the rows of a CSV file with a header; row 1 is the header, as in a spreadsheet.
 
     Args:
-        y: class indices or names [n], 0/1 vectors [n, labels], or numbers [n] or [n, columns].
-        labels: names, a `Labels` record, or None for the sorted values of `y`.
-        kind: "single", "multi" or "number"; a `Labels` record overrides it.
-        count: examples there must be.
+        file: UTF-8; columns are separated by commas, by tabs if the name ends in .tsv.
+        input: column of picture paths, or of texts with `text`.
+        label: column of the label, for numbers one or several columns; None for unlabelled rows.
+        kind: "single" (one class), "multi" (several, joined by `separator`) or "number".
+        separator: between the classes of one row, for "multi".
+        root: folder that relative paths start from; None means the folder of `file`.
+        text: the input column holds texts, not paths.
 
     Returns:
-        int32 [n] or float32 [n, columns], and what they mean.
+        A source of kind "image_files" or "texts", in the order of the rows.
 
     Raises:
-        ValueError: naming everything that does not fit.
+        FileNotFoundError: if the file, or pictures that it names, do not exist; all are listed with their rows.
+        ValueError: for missing columns, empty cells, wrong encoding or wrong labels; all are listed with their rows.
     """
-    kind = labels.kind if isinstance(labels, Labels) else kind
-    check.one_of("kind", kind, LABEL_KINDS)
-    if len(y) != count:
-        raise ValueError(f"`y` must have one entry an example. Received: {len(y)} for {count} examples")
-    names = labels.names if isinstance(labels, Labels) else tuple(map(str, labels)) if labels is not None else None
-    if kind == "single":
-        return _single(y, names)
-    values = y.astype("float32")
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2:
-        raise ValueError(f"`y` must be [n] or [n, columns]. Received: shape {y.shape}")
-    names = names or tuple(f"column_{index}" for index in range(values.shape[1]))
-    _check_vectors(values, names, kind)
-    if kind == "multi":
-        return values, Labels(names, "multi")
-    deviation = np.where(values.std(0) > 0, values.std(0), 1.0)
-    return values, Labels(names, "number", tuple(values.mean(0).tolist()), tuple(deviation.tolist()))
-
-
-def _single(y: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, Labels]:
-    if y.ndim != 1:
-        raise ValueError(f"`y` of kind 'single' must be [n]. Received: shape {y.shape}; one-hot rows go in as y.argmax(-1)")
-    if y.dtype.kind in "iub":
-        return _indices(y.astype("int64"), names)
-    if y.dtype.kind == "f":
-        raise ValueError("`y` of kind 'single' holds numbers with fractions. Use kind='number', or whole class indices.")
-    given = [str(value) for value in y]
-    names = names or tuple(sorted(set(given)))
-    unknown = sorted(set(given) - set(names))
-    if unknown:
-        raise ValueError(f"`y` names classes that `labels` has not: {check.listing(unknown)}")
-    place = {name: index for index, name in enumerate(names)}
-    return np.array([place[name] for name in given], "int32"), Labels(names)
-
-
-def _indices(y: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, Labels]:
-    names = names or tuple(str(index) for index in range(int(y.max()) + 1))
-    outside = sorted({int(value) for value in y if not 0 <= value < len(names)})
-    if outside:
-        raise ValueError(f"`y` must hold indices from 0 to {len(names) - 1}. Received: {check.listing(outside)}")
-    return y.astype("int32"), Labels(names)
-
-
-def _check_vectors(values: np.ndarray, names: tuple[str, ...], kind: str) -> None:
+    path = _file(file)
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter=delimiter, strict=True)
+    try:
+        header, *rows = [row for row in reader if row] or [[]]
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}.") from error
     problems = check.Problems()
-    if values.shape[1] != len(names):
-        problems.add(f"`labels` names {len(names)} columns, `y` has {values.shape[1]}")
-    bad = np.flatnonzero(~np.isfinite(values).all(1))
-    if len(bad):
-        problems.add(f"`y` holds NaN or infinite numbers in rows {check.listing(bad)}")
-    if kind == "multi" and not np.isin(values, (0, 1)).all():
-        problems.add("`y` of kind 'multi' must hold 0 and 1 only")
+    for number, row in enumerate(rows):
+        if len(row) != len(header):
+            problems.add(f"{path.name}, row {number + 2}: {len(row)} cells where the header has {len(header)}")
+    hint = f" The header is {header[0]!r}: are its columns separated by something else?" if len(header) == 1 else ""
+    columns = _columns(path, header, input, label, kind=kind, separator=separator, root=root, text=text, hint=hint)
     problems.raise_if_any()
+    return _source(path, [dict(zip(header, row, strict=True)) for row in rows], columns, first=2)
 
 
-def _numbers(rows: list[Row], cells: list[Any], name: str) -> np.ndarray:
-    found, problems = [], check.Problems()
-    for row, cell in zip(rows, cells, strict=True):
+def from_jsonl(
+    file: str | Path,
+    *,
+    input: str = "path",  # noqa: A002 - the column's role, in the field's own word
+    label: str | Sequence[str] | None = "label",
+    kind: str = "single",
+    separator: str = ";",
+    root: str | Path | None = None,
+    text: bool = False,
+) -> Source:
+    """Take the lines of a file that holds one JSON object a line.
+
+    Args:
+        file: UTF-8.
+        input: key of the picture's path, or of the text with `text`.
+        label: key of the label, for numbers one or several keys; None for unlabelled lines.
+        kind: "single" (one class), "multi" (a list of classes, or a text joined by `separator`) or "number".
+        separator: between the classes of one line, for "multi".
+        root: folder that relative paths start from; None means the folder of `file`.
+        text: the input key holds texts, not paths.
+
+    Returns:
+        A source of kind "image_files" or "texts", in the order of the lines.
+
+    Raises:
+        FileNotFoundError: if the file, or pictures that it names, do not exist; all are listed with their rows.
+        ValueError: for lines that are no objects, missing keys, empty values or wrong labels, all listed.
+    """
+    path = _file(file)
+    problems = check.Problems()
+    rows = []
+    for number, line in enumerate(_text(path).split("\n"), 1):
         try:
-            value = float(cell)
-        except (TypeError, ValueError):
-            value = float("nan")
-        if not np.isfinite(value):
-            problems.add(f"{row.where}: {name} must be a number. Received: {cell!r}")
-        found.append(value)
-    problems.raise_if_any(f"column {name!r} holds what is no number:")
-    return np.array(found, "float32")
+            row = json.loads(line) if line.strip() else None
+        except json.JSONDecodeError as error:
+            problems.add(f"{path.name}, row {number}: {error}")
+            continue
+        if row is not None and not isinstance(row, dict):
+            problems.add(f"{path.name}, row {number}: must be an object {{...}}. Received: {type(row).__name__}")
+        rows.append(row)
+    problems.raise_if_any()
+    keys = list(dict.fromkeys(key for row in rows if row for key in row))
+    columns = _columns(path, keys, input, label, kind=kind, separator=separator, root=root, text=text, hint="")
+    return _source(path, rows, columns, first=1)
 
 
-def _text(file: Path) -> str:
-    if not file.exists():
-        raise FileNotFoundError(f"there is no file {file}")
-    if file.is_dir():
-        raise ValueError(f"{file} is a folder; from_folder reads folders.")
-    data = file.read_bytes()
+def _file(file: str | Path) -> Path:
+    path = Path(file)
+    if not path.exists():
+        near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise FileNotFoundError(f"{path} does not exist.{check.did_you_mean(path.name, near)}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; for pictures in folders there is from_folder.")
+    return path
+
+
+def _text(path: Path) -> str:
+    data = path.read_bytes()
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise ValueError(f"{file}, line {line}: not UTF-8 (byte 0x{data[error.start]:02x}). Save it as UTF-8.") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. Save the file as UTF-8."
+        ) from error
 
 
-def _filled(file: Path, rows: list[Row]) -> list[Row]:
-    if not rows:
-        raise ValueError(f"{file} holds no rows.")
-    return rows
+def _columns(
+    path: Path,
+    header: Sequence[str],
+    input_name: str,
+    label: str | Sequence[str] | None,
+    *,
+    hint: str,
+    root: str | Path | None,
+    **asked: Any,
+) -> _Columns:
+    check.one_of("kind", asked["kind"], LABEL_KINDS)
+    names = () if label is None else (label,) if isinstance(label, str) else tuple(label)
+    problems = check.Problems()
+    if len(names) != 1 and label is not None and asked["kind"] != "number":
+        problems.add(f"`label` must be one column for kind={asked['kind']!r}. Received: {label!r}")
+    for name in (input_name, *names):
+        if name not in header:
+            shown = check.listing(header) or "none, the file is empty"
+            problems.add(
+                f"{path} has no column {name!r}. Its columns: {shown}.{check.did_you_mean(name, header)}{hint}"
+            )
+    problems.raise_if_any()
+    return _Columns(input_name, names, root=Path(root) if root is not None else path.parent, **asked)
+
+
+def _source(path: Path, rows: list[dict[str, Any] | None], columns: _Columns, *, first: int) -> Source:
+    held = [(number, row) for number, row in enumerate(rows, first) if row is not None]
+    if not held:
+        raise ValueError(f"{path} has no rows.")
+
+    def place(row: int) -> str:
+        return f"{path.name}, row {held[row][0]}"
+
+    wanted = (columns.input, *(columns.labels if columns.kind != "multi" else ()))
+    problems = check.Problems()
+    for index, (_, row) in enumerate(held):
+        empty = [name for name in wanted if row.get(name) is None or not str(row[name]).strip()]
+        if empty:
+            problems.add(f"{place(index)}: {' and '.join(f'`{name}`' for name in empty)} must not be empty")
+    problems.raise_if_any()
+    items, kind = _items([str(row[columns.input]) for _, row in held], columns, place)
+    targets, labels = _targets([row for _, row in held], columns, place)
+    where = np.array([place(index) for index in range(len(held))], object)
+    return Source(kind, items, targets, labels, where=where)
+
+
+def _items(values: list[str], columns: _Columns, place: raw.Place) -> tuple[np.ndarray, str]:
+    if columns.text:
+        return np.array(values, object), "texts"
+    paths = [str(columns.root / value) for value in values]
+    missing = check.Problems()
+    for row, path in enumerate(paths):
+        if not Path(path).is_file():
+            what = "is a folder" if Path(path).is_dir() else "does not exist"
+            missing.add(f"{place(row)}: {path} {what}")
+    missing.raise_if_any(error=FileNotFoundError)
+    return np.array(paths, object), "image_files"
+
+
+def _targets(
+    rows: list[dict[str, Any]], columns: _Columns, place: raw.Place
+) -> tuple[np.ndarray, Labels] | tuple[None, None]:
+    if not columns.labels:
+        return None, None
+    if columns.kind == "number":
+        held = [[row[name] for name in columns.labels] for row in rows]
+        return raw.numbers(held, names=columns.labels, place=place)
+    values = [row.get(columns.labels[0]) for row in rows]
+    if columns.kind == "single":
+        return raw.single([str(value).strip() for value in values], place=place)
+    return raw.multi([_several(value, columns.separator) for value in values], place=place)
+
+
+def _several(value: Any, separator: str) -> list[str]:
+    parts = value if isinstance(value, list) else str(value if value is not None else "").split(separator)
+    return [name for name in (str(part).strip() for part in parts) if name]

@@ -1,0 +1,110 @@
+"""Checks of pixels and targets that come as arrays."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tltk import _check as check
+from tltk.data import targets as raw
+from tltk.specs import LABEL_KINDS, Labels
+
+
+def is_text(x: Any) -> bool:
+    """Tell whether `x` is a list or array of texts."""
+    first = next(iter(x), None) if isinstance(x, list | tuple | np.ndarray) else None
+    return isinstance(first, str)
+
+
+def check_pixels(x: Any) -> np.ndarray:
+    """Return pictures as [n, h, w, c], uint8 or float32 in [0, 255].
+
+    Raises:
+        TypeError: if they are no numbers.
+        ValueError: for another rank, number of channels or range, or NaN.
+    """
+    try:
+        pixels = np.asarray(x)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError("`x` must be one array [n, height, width, channels]; its pictures differ in size.") from error
+    if pixels.dtype.kind not in "uif":
+        raise TypeError(f"`x` must hold numbers, or be a list of texts. Received: dtype {pixels.dtype}")
+    pixels = pixels[..., None] if pixels.ndim == 3 else pixels
+    if pixels.ndim != 4 or pixels.shape[-1] not in (1, 3) or 0 in pixels.shape:
+        hint = " Did you mean to put the channels last?" if pixels.ndim == 4 and pixels.shape[1] in (1, 3) else ""
+        raise ValueError(
+            f"`x` must be [n, height, width] or [n, height, width, 1 or 3], and not empty. Received: {np.shape(x)}.{hint}"
+        )
+    if pixels.dtype == np.uint8:
+        return pixels
+    low, high = float(pixels.min()), float(pixels.max())
+    if not np.isfinite((low, high)).all():
+        raise ValueError("`x` holds NaN or infinite pixels.")
+    if low < 0 or high > 255:
+        raise ValueError(f"`x` must lie in [0, 255]. Received: {low:g} to {high:g}")
+    if pixels.dtype.kind == "f" and 0 < high <= 1:
+        raise ValueError(f"`x` must lie in [0, 255]. Received: {low:g} to {high:g}. Did you mean x * 255?")
+    return pixels.astype(np.float32 if pixels.dtype.kind == "f" else np.uint8)
+
+
+def check_targets(
+    y: Any, count: int, *, labels: Labels | Sequence[str] | None, kind: str
+) -> tuple[np.ndarray, Labels]:
+    """Return targets and labels for arrays; see `from_arrays`.
+
+    Raises:
+        ValueError: if length, rank, range or names are wrong.
+    """
+    meaning = labels if isinstance(labels, Labels) else None
+    kind = meaning.kind if meaning else kind
+    check.one_of("kind", kind, LABEL_KINDS)
+    values = np.asarray(y)
+    if len(values) != count if values.ndim else True:
+        raise ValueError(f"`y` must hold {count} values, one for each of `x`. Received: {np.shape(y)}")
+    names = labels.names if isinstance(labels, Labels) else tuple(labels) if labels is not None else None
+    targets, found = {"single": _single, "multi": _multi, "number": _numbers}[kind](values, names)
+    return targets, meaning or found
+
+
+def _place(row: int) -> str:
+    return f"`y`[{row}]"
+
+
+def _single(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, Labels]:
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise ValueError(f'`y` must be [n] for kind="single". Received: {values.shape}. Did you mean kind="multi"?')
+    if values.dtype.kind in "USO":
+        return raw.single([str(value) for value in values], names=names, place=_place)
+    if values.dtype.kind == "f" and not np.array_equal(values, np.floor(values)):
+        raise ValueError('`y` must hold whole numbers for kind="single". Did you mean kind="number"?')
+    values = values.astype(np.int64)
+    count = len(names) if names is not None else int(values.max()) + 1
+    if values.min() < 0 or values.max() >= count:
+        raise ValueError(f"`y` must lie in [0, {count}), the classes. Received: {values.min()} to {values.max()}")
+    if count < 2:
+        raise ValueError("at least two classes are needed to tell them apart. Received: one, 0")
+    return values.astype(np.int32), Labels(names or tuple(str(index) for index in range(count)), "single")
+
+
+def _multi(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, Labels]:
+    if values.ndim != 2 or values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        raise ValueError(f'`y` must be [n, classes] of 0 and 1 for kind="multi". Received: {values.shape}')
+    names = names or tuple(str(index) for index in range(values.shape[1]))
+    _same_length(names, values.shape[1])
+    return values.astype(np.float32), Labels(names, "multi")
+
+
+def _numbers(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, Labels]:
+    columns = values[:, None] if values.ndim == 1 else values
+    if columns.ndim != 2:
+        raise ValueError(f'`y` must be [n] or [n, columns] for kind="number". Received: {values.shape}')
+    names = names or (("value",) if columns.shape[1] == 1 else tuple(f"value {i}" for i in range(columns.shape[1])))
+    _same_length(names, columns.shape[1])
+    return raw.numbers(columns, names=names, place=_place)
+
+
+def _same_length(names: tuple[str, ...], columns: int) -> None:
+    if len(names) != columns:
+        raise ValueError(f"`labels` must name the {columns} columns of `y`. Received: {len(names)} names")
