@@ -89,3 +89,24 @@ def _check_flat(chosen, body, path):
     after = keras.ops.convert_to_numpy(loaded(picture, training=False))
     assert np.isfinite(before).all()
     np.testing.assert_array_equal(before, after)
+
+
+def check_recipe(recipe) -> None:
+    """A recipe trains a small model: it is finite, loses nothing, and what its plans freeze stays as it was."""
+    from dataclasses import replace
+
+    import tltk
+    from tests.conftest import squares, squares_model, weights_as_bytes
+    from tltk.recipes import Recipe
+
+    short = Recipe(recipe.name, tuple(replace(phase, epochs=1, warmup=0.0) for phase in recipe.phases))
+    for phase in short.phases:
+        model = squares_model()
+        before = weights_as_bytes(model.keras, "stem", "conv", "head")
+        run = tltk.fit(model, squares(), recipe=Recipe("one", (phase,)), batch_size=8)
+        after = weights_as_bytes(model.keras, "stem", "conv", "head")
+        decided = phase.plan.resolve(model)
+        moved = {name.split("/")[0] for name in before if before[name] != after[name]}
+        assert moved, phase.name
+        assert all(decided[name] == "train" for name in moved)
+        assert np.isfinite(run.history[0]["loss"])

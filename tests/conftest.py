@@ -40,3 +40,31 @@ def coloured_squares(count: int, *, classes: int = 3, size: int = 16, seed: int 
     x = generator.integers(0, 120, (count, size, size, 3))
     x[np.arange(count), :, :, y] += 100
     return x.astype("uint8"), y.astype("int32")
+
+
+def squares_model(*, head=None, dropout: float = 0.0, precision: str = "float32", classes: int = 3):
+    """A small assembled classifier of coloured squares, with stages stem, conv2, conv3, head."""
+    import tltk
+    from tltk.specs import Labels
+
+    backbone = tltk.backbone(conv_net(dropout=dropout), stages=STAGES)
+    task = tltk.classify(Labels(("red", "green", "blue")[:classes]), head=head)
+    return tltk.assemble(backbone, task, precision=precision)
+
+
+def squares(count: int = 24, seed: int = 0):
+    """A source of coloured squares."""
+    import tltk
+
+    x, y = coloured_squares(count, seed=seed)
+    return tltk.from_arrays(x, y, labels=("red", "green", "blue"))
+
+
+def weights_as_bytes(model: keras.Model, *names: str) -> dict[str, bytes]:
+    """The weights of the layers whose names contain one of the given parts, statistics included, as bytes."""
+    found = {}
+    for layer in model.layers:
+        if any(name in layer.name for name in names):
+            for index, weight in enumerate(layer.get_weights()):
+                found[f"{layer.name}/{index}"] = weight.tobytes()
+    return found

@@ -14,7 +14,7 @@ _PUBLIC = {
     "from_csv": "tltk.data.sources",
     "from_jsonl": "tltk.data.sources",
     "from_arrays": "tltk.data.sources",
-    "from_tfds": "tltk.data.tfds",
+    "from_tfds": "tltk.data.sources",
     "split": "tltk.data.splits",
     "backbone": "tltk.backbones",
     "head": "tltk.heads",
@@ -39,9 +39,8 @@ __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
     from tltk.backbones import backbone
-    from tltk.data.sources import from_arrays, from_csv, from_folder, from_jsonl
+    from tltk.data.sources import from_arrays, from_csv, from_folder, from_jsonl, from_tfds
     from tltk.data.splits import split
-    from tltk.data.tfds import from_tfds
     from tltk.evaluation import evaluate
     from tltk.heads import head
     from tltk.model import adopt, assemble

@@ -109,7 +109,7 @@ def fine_tune(
     *,
     epochs: int = 8,
     probe_epochs: int = 20,
-    learning_rate: float = 3e-4,
+    learning_rate: float = 1e-4,
     unfreeze: str | None = None,
     augment: tuple[Augmentation, ...] | None = None,
     patience: int | None = None,

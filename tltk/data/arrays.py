@@ -33,7 +33,8 @@ def check_pixels(x: Any) -> np.ndarray:
     if pixels.ndim != 4 or pixels.shape[-1] not in (1, 3) or 0 in pixels.shape:
         hint = " Did you mean to put the channels last?" if pixels.ndim == 4 and pixels.shape[1] in (1, 3) else ""
         raise ValueError(
-            f"`x` must be [n, height, width] or [n, height, width, 1 or 3], and not empty. Received: {np.shape(x)}.{hint}"
+            "`x` must be [n, height, width] or [n, height, width, 1 or 3], and not empty. "
+            f"Received: {np.shape(x)}.{hint}"
         )
     if pixels.dtype == np.uint8:
         return pixels
@@ -47,9 +48,7 @@ def check_pixels(x: Any) -> np.ndarray:
     return pixels.astype(np.float32 if pixels.dtype.kind == "f" else np.uint8)
 
 
-def check_targets(
-    y: Any, count: int, *, labels: Labels | Sequence[str] | None, kind: str
-) -> tuple[np.ndarray, Labels]:
+def check_targets(y: Any, count: int, *, labels: Labels | Sequence[str] | None, kind: str) -> tuple[np.ndarray, Labels]:
     """Return targets and labels for arrays; see `from_arrays`.
 
     Raises:

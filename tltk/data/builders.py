@@ -115,7 +115,9 @@ def _builder(given: Any, data_dir: str | Path | None) -> Any:
         return tfds.builder(str(given), data_dir=data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError as error:
         near = check.did_you_mean(given, tfds.list_builders(with_community_datasets=False))
-        raise ValueError(f"`name_or_builder` is no folder and no registered dataset. Received: {given!r}.{near}") from error
+        raise ValueError(
+            f"`name_or_builder` is no folder and no registered dataset. Received: {given!r}.{near}"
+        ) from error
 
 
 def _names(prefix: str, count: int) -> np.ndarray:
@@ -139,11 +141,15 @@ def _check_features(builder: Any, input_name: str, label: str | None) -> None:
     for role, name in (("input", input_name), ("label", label)):
         if name is not None and name not in features:
             known = check.listing(features)
-            problems.add(f"`{role}` must be a feature: {known}. Received: {name!r}.{check.did_you_mean(name, features)}")
+            problems.add(
+                f"`{role}` must be a feature: {known}. Received: {name!r}.{check.did_you_mean(name, features)}"
+            )
     problems.raise_if_any()
     kind = _feature_kind(features[input_name])
     if kind not in ("Image", "Text"):
-        raise TypeError(f"`input` must be an Image or Text feature. Received: {input_name!r}, a feature of type {kind}.")
+        raise TypeError(
+            f"`input` must be an Image or Text feature. Received: {input_name!r}, a feature of type {kind}."
+        )
 
 
 def _stored(builder: Any, split: str, feature: str) -> Any:

@@ -1,143 +1,176 @@
-"""The cache of decoded pictures: bytes in memory or on disk, under a key that no changed file can reuse."""
+"""Decoded pictures, kept in memory or on disk, so that each file is decoded once and not once an epoch."""
 
 import errno
 import hashlib
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass, replace
+import tempfile
+import weakref
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from tltk import files, progress
-from tltk.data.decode import DECODER_VERSION, decode_image
-from tltk.data.sources import Source
+from tltk import files
+from tltk.data.decode import DECODER_VERSION
+from tltk.data.examples import Source
+from tltk.data.readers import ArrayReader, Piece, Reader, positions
+from tltk.data.reading import in_order
 from tltk.specs import InputSpec
 
-
-@dataclass(frozen=True)
-class Rows:
-    """Pictures in one file on disk, read a row at a time, so that memory does not grow with their number."""
-
-    path: Path
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    def __getitem__(self, row: int) -> np.ndarray:
-        count = int(np.prod(self.shape[1:]))
-        return np.fromfile(self.path, self.dtype, count, offset=int(row) * count).reshape(self.shape[1:])
+_MEMORY_SHARE = 0.8  # of what is free: the model needs some too
+_in_memory: "weakref.WeakKeyDictionary[Source, dict[InputSpec, StoredPixels]]" = weakref.WeakKeyDictionary()
 
 
-def cached(source: Source, spec: InputSpec, where: str | Path) -> Source:
-    """Decode every picture once.
+@dataclass(frozen=True, eq=False)
+class StoredPixels:
+    """Reads pixels decoded before, from memory or from one file of equally long records.
 
     Args:
-        source: of files; arrays and streams are refused, they are cached as they are.
-        spec: size of the pictures.
-        where: "memory", or a folder.
+        pixels: uint8 [n, h, w, 3] in memory, or the path of the file.
+        spec: what they were decoded to.
+        good: int64 [m], numbers in the source; record i of the store is example good[i].
+        total: examples of the source, the unreadable ones counted in.
+        bad: number in the source → why it could not be read.
+    """
+
+    pixels: Any
+    spec: InputSpec
+    good: np.ndarray
+    total: int
+    bad: dict[int, str]
+
+    def pieces(self, order: np.random.Generator | None, batch_size: int) -> Iterator[Piece]:
+        """Yield what the first `Reader` would have: the bad examples at their places, reported again."""
+        record = np.full(self.total, -1, np.int64)
+        record[self.good] = np.arange(len(self.good))
+
+        def piece(place: tuple[np.ndarray, bool]) -> Piece:
+            chosen, ends = place
+            held = chosen[record[chosen] >= 0]
+            lost = {int(number): self.bad[int(number)] for number in chosen if record[number] < 0}
+            return Piece(held, self._read(record[held]), lost, ends)
+
+        return in_order(piece, positions(self.total, order, batch_size, 32))
+
+    def _read(self, records: np.ndarray) -> np.ndarray:
+        if isinstance(self.pixels, np.ndarray):
+            return self.pixels[records]
+        found = np.empty((len(records), *self.spec.shape), np.uint8)
+        size = int(np.prod(self.spec.shape))
+        with open(self.pixels, "rb", buffering=0) as store:  # noqa: PTH123
+            # Read, not mapped: mapped pages would count as this process's memory and grow with the data.
+            for place, record in enumerate(records):
+                store.seek(int(record) * size)
+                store.readinto(memoryview(found[place]).cast("B"))
+        return found
+
+
+def cached(source: Source, plain: Reader, spec: InputSpec, *, where: str | Path) -> Reader:
+    """Decode everything once and return a reader of the result.
+
+    Args:
+        source: what `plain` reads.
+        plain: decodes.
+        spec: what it decodes to.
+        where: "off", "memory", or a folder for files of decoded pictures.
 
     Returns:
-        The same examples as a source of decoded bytes; unreadable ones are left out.
+        `plain` itself with "off", or where the pictures are pixels of the right size already.
 
     Raises:
-        MemoryError: if they do not fit into what memory is free, with the sizes.
-        OSError: if the folder's disk has no room, or cannot be written.
-        ValueError: if the source is no source of files.
+        MemoryError: if the decoded pictures do not fit into the memory that is free; both sizes are named.
+        OSError: if they do not fit onto the disk, or the folder cannot be written.
     """
-    if source.kind != "image_files":
-        raise ValueError(f"`cache` is for picture files. Received: {source.kind}")
-    size = len(source) * spec.height * spec.width * spec.channels
-    if where == "memory":
-        free = available_memory()
-        if size > free:
-            raise MemoryError(
-                f"{len(source):,} decoded pictures need {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free. "
-                "Use cache=<a folder>, or cache='off'."
-            )
-        return _over(source, *_decoded(source, spec))
-    return _on_disk(source, spec, Path(where), size)
+    if where == "off" or (isinstance(plain, ArrayReader) and plain.pixels.shape[1:] == spec.shape):
+        return plain
+    if where != "memory":
+        return _on_disk(source, plain, spec, folder=Path(where))
+    made = _in_memory.setdefault(source, {})
+    if spec not in made:  # phases of one training share it
+        made[spec] = _into_memory(len(source), plain, spec)
+    return made[spec]
 
 
-def available_memory() -> int:
-    """Return the bytes of memory that can be taken without swapping."""
-    info = Path("/proc/meminfo")
-    if info.exists():
-        line = next(line for line in info.read_text().splitlines() if line.startswith("MemAvailable"))
-        return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+def _into_memory(total: int, plain: Reader, spec: InputSpec) -> StoredPixels:
+    needed, free = total * int(np.prod(spec.shape)), _free_memory()
+    if needed > free * _MEMORY_SHARE:
+        raise MemoryError(
+            f'cache="memory" needs {needed / 1e9:.2f} GB for {total:,} pictures of {spec.height} × {spec.width}; '
+            f"{free / 1e9:.2f} GB are free. Pass a folder as `cache`, or smaller pictures."
+        )
+    pixels = np.empty((total, *spec.shape), np.uint8)
+    good, bad = _fill(plain, lambda piece, start: pixels.__setitem__(slice(start, start + len(piece)), piece))
+    return StoredPixels(pixels[: len(good)], spec, good, total, bad)
 
 
-def key(source: Source, spec: InputSpec) -> str:
-    """Hash what the decoded pictures depend on: each file's path, size and time, the spec, and the decoder."""
-    digest = hashlib.sha256(json.dumps([asdict(spec), DECODER_VERSION]).encode())
-    for path in source.items[source.index]:
-        state = os.stat(path)
-        digest.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:32]
+def _fill(plain: Reader, write: Any) -> tuple[np.ndarray, dict[int, str]]:
+    good: list[np.ndarray] = [np.zeros(0, np.int64)]
+    bad: dict[int, str] = {}
+    count = 0
+    for piece in plain.pieces(None, 32):
+        if len(piece.positions):
+            write(piece.pixels, count)
+        count += len(piece.positions)
+        good.append(piece.positions)
+        bad.update(piece.bad)
+    return np.concatenate(good), bad
 
 
-def _on_disk(source: Source, spec: InputSpec, folder: Path, size: int) -> Source:
-    place = files.make_folder(folder) / key(source, spec)
-    if not place.exists():
-        files.make_folder(folder, needs=size)
-        scratch = folder / f".{os.getpid()}.{place.name}"
-        try:
-            files.make_folder(scratch)
-            _fill(source, spec, scratch)
-            scratch.rename(place)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise OSError(errno.ENOSPC, "no space left for the cache of decoded pictures", str(folder)) from error
-            if not place.exists():  # another process may have finished the same cache first
-                raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    kept = np.load(place / "kept.npy")
-    rows = Rows(place / "pixels.bin", (len(kept), *spec.shape), np.dtype("uint8"))
-    return _over(source, rows, kept)
+def _free_memory() -> int:
+    """Return the bytes that can be had without swapping."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        rows = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        return int(rows["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2  # no better figure without psutil
 
 
-def _fill(source: Source, spec: InputSpec, folder: Path) -> None:
-    kept = []
-    with (folder / "pixels.bin").open("wb") as file:
-        for position, image in _each(source, spec):
-            image.tofile(file)
-            kept.append(position)
-        file.flush()
-        os.fsync(file.fileno())
-    np.save(folder / "kept.npy", np.array(kept, "int64"))
+def _on_disk(source: Source, plain: Reader, spec: InputSpec, *, folder: Path) -> StoredPixels:
+    store = folder / _key(source, spec)
+    if not (store / "index.json").exists():
+        files.make_folder(folder, needs=len(source) * int(np.prod(spec.shape)))
+        _write(store, len(source), plain, spec)
+    index = json.loads((store / "index.json").read_text())
+    bad = {int(number): reason for number, reason in index["bad"].items()}
+    good = np.delete(np.arange(index["total"]), list(bad)) if index["sorted"] else np.array(index["good"], np.int64)
+    return StoredPixels(store / "pixels.bin", spec, good, index["total"], bad)
 
 
-def _decoded(source: Source, spec: InputSpec) -> tuple[np.ndarray, np.ndarray]:
-    pixels = np.empty((len(source), *spec.shape), "uint8")
-    kept = []
-    for row, (position, image) in enumerate(_each(source, spec)):
-        pixels[row] = image
-        kept.append(position)
-    return pixels, np.array(kept, "int64")
+def _write(store: Path, total: int, plain: Reader, spec: InputSpec) -> None:
+    """Write beside, flush, rename: a run that was killed leaves no half of a cache behind."""
+    beside = Path(tempfile.mkdtemp(prefix=f".{store.name}.", dir=store.parent))
+    try:
+        with (beside / "pixels.bin").open("wb") as out:
+            good, bad = _fill(plain, lambda piece, _: out.write(np.ascontiguousarray(piece, np.uint8).data))
+            out.flush()
+            os.fsync(out.fileno())
+        in_order_already = bool((np.diff(good) > 0).all())
+        index = {"total": total, "shape": spec.shape, "bad": bad, "sorted": in_order_already}
+        index["good"] = [] if in_order_already else good.tolist()
+        files.write_json(beside / "index.json", index)
+        beside.rename(store)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            return  # another process was first, with the same bytes
+        raise OSError(error.errno, f"cannot keep decoded pictures: {error.strerror}", str(store)) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
-def _each(source: Source, spec: InputSpec):  # type: ignore[no-untyped-def]
-    """Yield (position, uint8 picture) of every file that can be decoded, in order."""
-    paths = tf.constant(source.items[source.index].astype(str))
-
-    def read(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image = decode_image(tf.io.read_file(tf.gather(paths, position)), spec)
-        return position, tf.cast(image, tf.uint8)
-
-    stream = tf.data.Dataset.range(len(source)).map(read, tf.data.AUTOTUNE, deterministic=True).ignore_errors()
-    with progress.bar("decoding", len(source)) as advance:
-        for position, image in stream.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
-            advance()
-            yield int(position), image
-
-
-def _over(source: Source, pixels: np.ndarray | Rows, kept: np.ndarray) -> Source:
-    """Put decoded rows in the place of files; `pixels[r]` is the source's position `kept[r]`."""
-    rows = np.full(len(source), -1, "int64")
-    rows[kept] = np.arange(len(kept))
-    found = source.subset(np.flatnonzero(rows >= 0))
-    names = np.array([source.name_of(position) for position in np.flatnonzero(rows >= 0)], object)
-    return replace(found, kind="image_arrays", items=pixels, index=rows[rows >= 0], names=names)
+def _key(source: Source, spec: InputSpec) -> str:
+    """Name a cache by all that its pixels depend on: a changed picture or option never reads a stale one."""
+    found = hashlib.sha256(repr((DECODER_VERSION, astuple(spec), source.kind, len(source))).encode())
+    if source.kind == "image_files":
+        for path in source.items:
+            state = os.stat(path) if os.path.exists(path) else None  # noqa: PTH110, PTH116
+            found.update(repr((str(path), state and (state.st_size, state.st_mtime_ns))).encode())
+    elif source.kind == "tfds":
+        items = source.items
+        found.update(repr((str(items.builder.data_path), items.split, items.input)).encode() + items.indices.tobytes())
+    else:
+        found.update(np.ascontiguousarray(source.items).tobytes())
+    return found.hexdigest()[:32]

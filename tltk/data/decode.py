@@ -36,18 +36,18 @@ def decode_image(data: tf.Tensor, spec: InputSpec) -> tf.Tensor:
         >>> decode_image(red, InputSpec(2, 2)).shape.as_list()
         [2, 2, 3]
     """
-    return tf.cast(decode_bytes(data, spec), tf.float32)
+    return tf.floor(decode_unrounded(data, spec) + 0.5)
 
 
-def decode_bytes(data: tf.Tensor, spec: InputSpec) -> tf.Tensor:
-    """Do as `decode_image`, but return uint8: a quarter of the memory while pictures wait for their batch.
+def decode_unrounded(data: tf.Tensor, spec: InputSpec) -> tf.Tensor:
+    """Do as `decode_image`, but leave the rounding to the caller, who does it for many pictures at once.
 
     Args:
         data: string scalar, the bytes of the file.
         spec: size, resize and interpolation wanted.
 
     Returns:
-        uint8 [height, width, 3].
+        float32 [height, width, 3] in 0 … 255.
     """
     kind = headers.format_of(data)
     exif = headers.exif_at(data, kind)
@@ -68,7 +68,7 @@ def resize(image: tf.Tensor, spec: InputSpec, *, reduced: bool = False) -> tf.Te
         reduced: whether the picture has been averaged over boxes already, as a JPEG decoded at a reduced scale.
 
     Returns:
-        uint8 [height, width, 3].
+        float32 [height, width, 3] in 0 … 255, not rounded.
     """
     image, size = _fit(image, spec)
     scaled = _scaled(image, size, "area" if reduced and spec.interpolation == "bilinear" else spec.interpolation)
@@ -79,12 +79,13 @@ def resize(image: tf.Tensor, spec: InputSpec, *, reduced: bool = False) -> tf.Te
 
 
 def _scaled(image: tf.Tensor, size: tf.Tensor, method: str) -> tf.Tensor:
-    """Scale uint8 or float32 [h, w, 3] to uint8 [*size, 3], with the low-pass filter that a smaller size needs."""
+    """Scale [h, w, 3] to float32 [*size, 3], with the low-pass filter that a smaller size needs."""
     batch = image[None]
     if method == "nearest":
-        return tf.cast(tf.raw_ops.ResizeNearestNeighbor(images=batch, size=size, half_pixel_centers=True)[0], tf.uint8)
+        near = tf.raw_ops.ResizeNearestNeighbor(images=batch, size=size, half_pixel_centers=True)[0]
+        return tf.cast(near, tf.float32)
     if method == "area":
-        return tf.cast(tf.raw_ops.ResizeArea(images=batch, size=size)[0] + 0.5, tf.uint8)
+        return tf.raw_ops.ResizeArea(images=batch, size=size)[0]
     scaled = tf.raw_ops.ScaleAndTranslate(
         images=batch,
         size=size,
@@ -93,9 +94,7 @@ def _scaled(image: tf.Tensor, size: tf.Tensor, method: str) -> tf.Tensor:
         kernel_type={"bilinear": "triangle", "bicubic": "keyscubic"}[method],
         antialias=True,
     )[0]
-    if method == "bicubic":  # the only kernel that overshoots
-        scaled = tf.clip_by_value(scaled, 0.0, 255.0)
-    return tf.cast(scaled + 0.5, tf.uint8)
+    return tf.clip_by_value(scaled, 0.0, 255.0) if method == "bicubic" else scaled  # the only one that overshoots
 
 
 def _scale(height: tf.Tensor, width: tf.Tensor, spec: InputSpec) -> tf.Tensor:

@@ -66,7 +66,9 @@ class Source:
         indices = np.asarray(indices)
         indices = np.flatnonzero(indices) if indices.dtype == bool else indices.astype(np.int64)
         names = np.arange(len(self)) if self.where is None else self.where
-        chosen = {name: None if (old := getattr(self, name)) is None else old[indices] for name in ("targets", "parts")}
+        chosen: dict[str, Any] = {
+            name: None if (old := getattr(self, name)) is None else old[indices] for name in ("targets", "parts")
+        }
         return replace(self, items=self.items[indices], where=names[indices], **chosen)
 
     def name_of(self, index: int) -> str:

@@ -1,7 +1,8 @@
-"""The input pipeline: the sole owner of the order decode → cache → shuffle → augment → batch → prefetch."""
+"""Batches of pictures for `model.fit`: the sole owner of the order read, cache, shuffle, batch, augment, prefetch."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +12,40 @@ import tensorflow as tf
 from tltk import _check as check
 from tltk.data import plain
 from tltk.data.cache import cached
-from tltk.data.decode import decode_image, resize
-from tltk.data.sources import Source
+from tltk.data.epochs import Epochs
+from tltk.data.examples import Source
+from tltk.data.readers import Piece, Reader, reader
 from tltk.data.transforms import MIXING, Augmentation, chain
 from tltk.specs import BadExample, InputSpec
 
-AUTOTUNE = tf.data.AUTOTUNE
-_STREAM_BUFFER = 2048  # encoded pictures held to shuffle a stream: some 200 MB at 100 KB each
+_AHEAD = 2  # batches kept ready
+_WORKERS = 2  # batches augmented at once
+
+Encode = Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclass(frozen=True)
 class Batches:
-    """A stream of batches. Each iteration over `dataset` is the next epoch.
+    """What a model is fed with.
 
     Args:
-        dataset: (images float32 [b, h, w, 3] in 0 … 255, targets), or images alone if the source has no targets.
-        steps: batches an epoch; unreadable pictures that only decoding finds can make it fewer.
-        examples: examples an epoch.
-        watch: keeps count of what was read.
+        dataset: (images float32 [b, h, w, 3] in 0 … 255, targets), with weights as a third where a dataset came with
+            them, or images alone when unlabelled. Each pass over it is the next epoch: another order, other
+            augmentation. A pass that stops before its last batch is repeated by the next one.
+        steps: batches an epoch; the dataset's cardinality.
+        examples: an epoch's examples, before any is found unreadable.
+        skipped: files found unreadable while decoding; grows while `dataset` is read, each file once.
     """
 
     dataset: tf.data.Dataset
     steps: int
     examples: int
-    watch: "Watch"
+    skipped: list[BadExample]
+    _epochs: Epochs = field(repr=False)
 
-    @property
-    def skipped(self) -> list[BadExample]:
-        """Examples that could not be decoded in the epochs read so far."""
-        return self.watch.skipped()
+    def start_at(self, epoch: int) -> None:
+        """Make the next pass over `dataset` be epoch number `epoch`, counted from 0, as when a run resumes."""
+        self._epochs.start_at(epoch)
 
 
 def batches(
@@ -47,206 +53,202 @@ def batches(
     spec: InputSpec,
     *,
     batch_size: int = 32,
-    encode: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    encode: Encode | None = None,
     shuffle: bool = False,
-    augment: tuple[Augmentation, ...] = (),
+    augment: Augmentation | Sequence[Augmentation] = (),
     seed: int = 0,
-    first_epoch: int = 0,
     cache: str | Path = "off",
 ) -> Batches:
-    """Turn a source into batches for `model.fit`.
+    """Make the batches that a model is trained on or asked about.
 
-    The stream is a pure function of the arguments, whatever the number of threads: the order of epoch e comes from
-    (seed, e), the augmentation of its batch k from (seed, e, k). So a run can go on at any epoch.
+    What comes out is a function of (data, options, seed, epoch), whatever the number of threads. A file that fails to
+    decode is left out of its batch and listed in `skipped`.
 
     Args:
-        data: a source, or a `tf.data.Dataset` of pixels, (pixels, targets) or (pixels, targets, weights), batched or
-            not, which keeps its own order and cache.
-        spec: size of the pictures.
+        data: a source of pictures, or a `tf.data.Dataset` of (x), (x, y) or (x, y, weights), batched or not, which
+            keeps its own order, batches and cache.
+        spec: what the backbone eats.
         batch_size: examples a batch; the last one of an epoch may be smaller.
-        encode: turns a batch of raw targets into what the loss takes (`task.encode`).
-        shuffle: a new order every epoch.
-        augment: applied to each batch, in order.
-        seed: of order and augmentation.
-        first_epoch: number of the first epoch.
-        cache: "off" decodes anew each epoch and needs little memory; "memory" decodes once and keeps bytes in memory;
-            a folder decodes once and keeps them on disk.
+        encode: raw targets of a batch (int32 [b] or float32 [b, k]) → what the loss takes; before mixup and cutmix.
+        shuffle: a new order each epoch; a TFDS builder is shuffled through a buffer of 64 MB of encoded pictures.
+        augment: from `tltk.data.transforms`, applied to each batch in this order.
+        seed: of the order and of the augmentation.
+        cache: "off" decodes each epoch and keeps nothing, "memory" keeps decoded pictures, a folder keeps them there.
 
     Returns:
         The batches.
 
     Raises:
         TypeError: if `data` is neither a source nor a dataset.
-        ValueError: if a dataset's elements do not fit, or mixup meets targets that are not encoded.
+        ValueError: if there is nothing to read, it is no pictures, or an option is out of range.
+        MemoryError: if cache="memory" would not fit; an OSError if a cache folder would not.
 
     Example:
         >>> from tltk.data.sources import from_arrays
-        >>> feed = batches(from_arrays(np.zeros((5, 8, 8, 3), "uint8")), InputSpec(4, 4), batch_size=2)
-        >>> feed.steps, [images.shape[0] for images in feed.dataset]
-        (3, [2, 2, 1])
+        >>> grey = from_arrays(np.zeros((5, 8, 8), "uint8"), [0, 1, 0, 1, 1])
+        >>> [images.shape for images, targets in batches(grey, InputSpec(4, 4), batch_size=3).dataset]
+        [TensorShape([3, 4, 4, 3]), TensorShape([2, 4, 4, 3])]
     """
-    check.positive(batch_size=batch_size)
+    check.kind_of("data", data, (Source, tf.data.Dataset), hint="Pass tltk.from_folder(...) or a tf.data.Dataset.")
+    chosen = (augment,) if isinstance(augment, Augmentation) else tuple(augment)
+    _check_options(spec, batch_size, seed, cache, chosen)
+    finish = _Finish(encode, chain(chosen) if chosen else None, seed, any(a.name in MIXING for a in chosen))
     if isinstance(data, tf.data.Dataset):
-        counts = plain.count(data, spec, batch_size)
-        dataset = plain.as_batches(data, spec, batch_size=batch_size, encode=encode).enumerate().map(_as_elements)
-        watch, fixed = Watch(None, first_epoch), False
-    else:
-        check.kind_of("data", data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
-        source = cached(data, spec, cache) if cache != "off" else data
-        counts = (-(-len(data) // batch_size), len(data))
-        watch, fixed = Watch(data, first_epoch), True
-        dataset = _read(source, spec, watch, batch_size=batch_size, order=(shuffle, seed))
-        if encode is not None and source.targets is not None:
-            dataset = dataset.map(lambda key, images, *y: (key, images, *map(encode, y)), AUTOTUNE, deterministic=True)
-    dataset = _augmented(dataset, augment, seed) if augment else dataset
-    dataset = dataset.map(lambda key, *element: element if len(element) > 1 else element[0])
+        return _from_dataset(data, spec, batch_size, shuffle=shuffle, cache=cache, finish=finish)
+    _check_source(data)
+    source_reader = cached(data, reader(data, spec), spec, where=cache)
+    epochs, steps = Epochs(data.name_of), math.ceil(len(data) / batch_size)
+    dataset = _from_source(source_reader, data, spec, batch_size, seed=seed if shuffle else None, epochs=epochs)
+    return Batches(_ready(dataset, finish, epochs, steps), steps, len(data), epochs.skipped, epochs)
+
+
+@dataclass(frozen=True)
+class _Finish:
+    """The last steps for one batch: float pixels, encoded targets, augmentation."""
+
+    encode: Encode | None
+    change: Callable | None
+    seed: int
+    mixes: bool
+
+    def __call__(self, epoch: tf.Tensor, number: tf.Tensor, images: tf.Tensor, rest: tuple) -> tuple:
+        images = tf.cast(images, tf.float32)
+        if rest and self.encode is not None:
+            rest = (self.encode(rest[0]), *rest[1:])
+        if self.change is not None:
+            shape = images.shape
+            if self.mixes:
+                _check_mixable(rest)
+            folded = tf.random.experimental.stateless_fold_in(tf.constant([self.seed, 0], tf.int64), epoch)
+            seed = tf.random.experimental.stateless_fold_in(folded, number)
+            targets = rest[0] if rest else tf.zeros([tf.shape(images)[0]])
+            images, targets = self.change(images, targets, seed)
+            images, rest = tf.ensure_shape(images, shape), (targets, *rest[1:]) if rest else ()
+        return images, rest
+
+
+def _from_source(
+    source_reader: Reader, source: Source, spec: InputSpec, batch_size: int, *, seed: int | None, epochs: Epochs
+) -> tf.data.Dataset:
+    """Yield (epoch, number, last, images, rest) from Python: one call a batch, the decoding is in other threads."""
+
+    def generate() -> Iterator[tuple]:
+        epoch = epochs.next
+        order = None if seed is None else np.random.default_rng([seed, epoch])
+        pieces = epochs.watch(source_reader.pieces(order, batch_size))
+        for number, last, positions, images in _join(pieces):
+            yield epoch, number, last, images, *(() if source.targets is None else (source.targets[positions],))
+
+    first = (
+        source.items.dtype if source.kind == "image_arrays" and source.items.shape[1:3] == spec.shape[:2] else "uint8"
+    )
+    scalars = [tf.TensorSpec([], dtype) for dtype in (tf.int64, tf.int64, tf.bool)]
+    signature = (*scalars, tf.TensorSpec([None, *spec.shape], tf.as_dtype(first)))
+    if source.targets is not None:
+        signature += (tf.TensorSpec([None, *source.targets.shape[1:]], tf.as_dtype(source.targets.dtype)),)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return dataset.map(lambda epoch, number, last, images, *rest: (epoch, number, last, images, rest))
+
+
+def _join(pieces: Iterator[Piece]) -> Iterator[tuple[int, bool, np.ndarray, np.ndarray]]:
+    """Join pieces into batches, numbered, each told whether it is the last one.
+
+    Keras must know how many batches come, so where every example of a batch is bad a batch beside it is halved.
+    """
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
+    missing = number = 0
+    for batch in _whole_batches(pieces):
+        missing += batch is None
+        waiting += [batch] if batch is not None else []
+        while missing and waiting and len(waiting[-1][0]) > 1:
+            positions, images = waiting.pop()
+            half = len(positions) // 2
+            waiting += [(positions[:half], images[:half]), (positions[half:], images[half:])]
+            missing -= 1
+        while len(waiting) > 1:
+            yield number, False, *waiting.pop(0)
+            number += 1
+    if missing and waiting:
+        raise ValueError(f"{missing} batches hold no readable picture: make `batch_size` larger, or mend the files.")
+    if waiting:
+        yield number, True, *waiting[0]
+
+
+def _whole_batches(pieces: Iterator[Piece]) -> Iterator[tuple[np.ndarray, np.ndarray] | None]:
+    held: list[Piece] = []
+    for piece in pieces:
+        held += [piece] if len(piece.positions) else []
+        if piece.ends:
+            parts = [piece.positions for piece in held], [piece.pixels for piece in held]
+            joined = (np.concatenate(part) if len(part) > 1 else part[0] for part in parts) if held else None
+            yield None if joined is None else (next(joined), next(joined))
+            held = []
+
+
+def _from_dataset(
+    data: tf.data.Dataset, spec: InputSpec, batch_size: int, *, shuffle: bool, cache: str | Path, finish: _Finish
+) -> Batches:
+    own, steps, examples = plain.adopt(data, spec, batch_size=batch_size)
+    if cache != "off":
+        raise ValueError("`cache` is for sources; a tf.data.Dataset caches by itself: data.cache().")
+    epochs = Epochs(lambda index: f"example {index}")
+    starts = tf.data.Dataset.from_generator(lambda: iter([epochs.next]), output_signature=tf.TensorSpec([], tf.int64))
+    numbered = starts.flat_map(
+        lambda epoch: own.enumerate().map(
+            lambda number, batch: (epoch, number, tf.equal(number, steps - 1), batch[0], batch[1:])
+        )
+    )
+    del shuffle  # the dataset keeps its own order: documented
+    return Batches(_ready(numbered, finish, epochs, steps), steps, examples, epochs.skipped, epochs)
+
+
+def _ready(dataset: tf.data.Dataset, finish: _Finish, epochs: Epochs, steps: int) -> tf.data.Dataset:
+    """Finish batches, keep some ready, and tell `epochs` when the last one has really been taken."""
+
+    def work(epoch: tf.Tensor, number: tf.Tensor, last: tf.Tensor, images: tf.Tensor, rest: tuple) -> tuple:
+        return epoch, last, *finish(epoch, number, images, rest)
+
+    def taken(epoch: tf.Tensor, last: tf.Tensor, images: tf.Tensor, rest: tuple) -> Any:
+        told = tf.cond(last, lambda: tf.numpy_function(epochs.finished, [epoch], tf.bool), lambda: False)
+        with tf.control_dependencies([told]):
+            images = tf.identity(images)
+        return (images, *rest) if rest else images
+
+    done = dataset.map(work, num_parallel_calls=_WORKERS, deterministic=True).prefetch(_AHEAD).map(taken)
     options = tf.data.Options()
+    # Tuning gains nothing on three light steps, and letting go of a tuned iterator waits for its tuning thread,
+    # which sleeps for up to a minute: measured as epochs of twice the length.
+    options.autotune.enabled = False
     options.deterministic = True
-    # With from_generator at its root a dataset cannot be divided by file; each replica takes a share of each batch.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    dataset = dataset.with_options(options)
-    return Batches(dataset.prefetch(AUTOTUNE), *counts, watch) if fixed else Batches(dataset.prefetch(AUTOTUNE), *counts, watch)
+    return done.apply(tf.data.experimental.assert_cardinality(steps)).with_options(options)
 
 
-class Watch:
-    """What the pipeline has read: which epoch it is in, and which examples never came out of the decoder."""
-
-    def __init__(self, source: Source | None, first_epoch: int) -> None:
-        self.source = source
-        self.epoch = first_epoch
-        self.missing: dict[int, None] = {}
-        self.seen: set[int] = set()
-
-    def epochs(self) -> Iterator[int]:
-        """Yield the number of the next epoch; called once for each iteration over the dataset."""
-        number, self.epoch = self.epoch, self.epoch + 1
-        self.seen = set()
-        yield number
-
-    def note(self, positions: np.ndarray) -> np.ndarray:
-        """Take the positions of a batch; −1 marks the end of the epoch."""
-        self.seen.update(positions.tolist())
-        if self.source is not None and -1 in self.seen:
-            self.missing.update(dict.fromkeys(set(range(len(self.source))) - self.seen))
-        return positions
-
-    def skipped(self) -> list[BadExample]:
-        """List the examples that could not be decoded."""
-        if self.source is None:
-            return []
-        return [BadExample(self.source.name_of(position), "cannot be decoded") for position in sorted(self.missing)]
+def _check_options(spec: InputSpec, batch_size: int, seed: int, cache: str | Path, augment: tuple) -> None:
+    check.kind_of("spec", spec, InputSpec)
+    for augmentation in augment:
+        check.kind_of("augment", augmentation, Augmentation, hint="Pass the likes of tltk.data.transforms.flip().")
+    problems = check.Problems()
+    if spec.channels != 3:
+        problems.add(f"`spec.channels` must be 3. Received: {spec.channels}")
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        problems.add(f"`batch_size` must be a whole number above 0. Received: {batch_size!r}")
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
+        problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
+    if isinstance(cache, str) and cache not in ("off", "memory") and not cache.strip():
+        problems.add('`cache` must be "off", "memory" or a folder. Received an empty text')
+    problems.raise_if_any()
 
 
-def _read(source: Source, spec: InputSpec, watch: Watch, *, batch_size: int, order: tuple[bool, int]) -> tf.data.Dataset:
-    """Read, decode and batch: ((epoch, batch number), images, targets if there are any)."""
+def _check_mixable(rest: tuple) -> None:
+    if not rest or not rest[0].dtype.is_floating or rest[0].shape.rank != 2:
+        found = f"{rest[0].dtype.name} of rank {rest[0].shape.rank}" if rest else "none"
+        raise ValueError(
+            f"mixup and cutmix blend targets, which must be encoded as float [b, k]: pass `encode`. Received: {found}"
+        )
+
+
+def _check_source(source: Source) -> None:
     if source.kind == "texts":
-        raise ValueError("a source of texts cannot feed an image model.")
-    epochs = tf.data.Dataset.from_generator(watch.epochs, output_signature=tf.TensorSpec([], tf.int64))
-    one = {"tfds": _stream_epoch, "image_files": _file_epoch, "image_arrays": _array_epoch}[source.kind]
-    read = one(source, spec, epochs, order)
-    joined = read.batch(batch_size)
-    targets = None if source.targets is None else tf.constant(source.targets)
-
-    def finish(number: tf.Tensor, read: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
-        epoch, positions, images = read
-        positions = tf.ensure_shape(tf.numpy_function(watch.note, [positions], tf.int64), [None])
-        real = positions >= 0
-        positions, images = tf.boolean_mask(positions, real), tf.boolean_mask(images, real)
-        images = tf.ensure_shape(tf.cast(images, tf.float32), [None, *spec.shape])
-        found = () if targets is None else (tf.gather(targets, positions),)
-        return (tf.stack([epoch[0], number]), images, *found)
-
-    done = joined.enumerate().map(finish)
-    return done.filter(lambda key, images, *rest: tf.shape(images)[0] > 0)
-
-
-def _positions(count: int, epochs: tf.data.Dataset, order: tuple[bool, int]) -> tf.data.Dataset:
-    """Stream (epoch, position) of one epoch in its order, then (epoch, −1)."""
-    shuffle, seed = order
-
-    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        positions = tf.range(count, dtype=tf.int64)
-        if shuffle:
-            positions = tf.random.experimental.stateless_shuffle(positions, seed=tf.stack([tf.cast(seed, tf.int64), epoch]))
-        positions = tf.concat([positions, tf.constant([-1], tf.int64)], 0)
-        return tf.data.Dataset.from_tensor_slices((tf.fill([count + 1], epoch), positions))
-
-    return epochs.flat_map(epoch_of)
-
-
-def _file_epoch(source: Source, spec: InputSpec, epochs: tf.data.Dataset, order: tuple[bool, int]) -> tf.data.Dataset:
-    paths = tf.constant(source.items[source.index].astype(str))
-
-    def read(epoch: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        def decode() -> tf.Tensor:
-            return tf.cast(decode_image(tf.io.read_file(tf.gather(paths, position)), spec), tf.uint8)
-
-        image = tf.cond(position < 0, lambda: tf.zeros(spec.shape, tf.uint8), decode)
-        return epoch, position, image
-
-    # What fails to decode is dropped here, and missed by `Watch` at the end of the epoch.
-    return _positions(len(source), epochs, order).map(read, AUTOTUNE, deterministic=True).ignore_errors()
-
-
-def _stream_epoch(source: Source, spec: InputSpec, epochs: tf.data.Dataset, order: tuple[bool, int]) -> tf.data.Dataset:
-    """Read a stream through, keep the examples of this source, and shuffle within a buffer."""
-    place = np.full(int(source.index.max()) + 1, -1, "int64")
-    place[source.index] = np.arange(len(source))
-    positions = tf.constant(place)
-    shuffle, seed = order
-
-    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        stream = source.stream().enumerate().take(len(place))  # type: ignore[misc]
-        kept = stream.map(lambda number, data: (epoch, tf.gather(positions, number), data))
-        kept = kept.filter(lambda epoch, position, data: position >= 0)
-        kept = kept.shuffle(_STREAM_BUFFER, seed=tf.cast(seed, tf.int64) * 1_000_003 + epoch) if shuffle else kept
-        end = tf.data.Dataset.from_tensors((epoch, tf.constant(-1, tf.int64), tf.constant(b"")))
-        return kept.concatenate(end)
-
-    def read(epoch: tf.Tensor, position: tf.Tensor, data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        def decode() -> tf.Tensor:
-            return tf.cast(decode_image(data, spec), tf.uint8)
-
-        return epoch, position, tf.cond(position < 0, lambda: tf.zeros(spec.shape, tf.uint8), decode)
-
-    return epochs.flat_map(epoch_of).map(read, AUTOTUNE, deterministic=True).ignore_errors()
-
-
-def _array_epoch(source: Source, spec: InputSpec, epochs: tf.data.Dataset, order: tuple[bool, int]) -> tf.data.Dataset:
-    dtype = tf.as_dtype(source.items.dtype)
-    shape = source.items.shape[1:]
-
-    def row(position: np.ndarray) -> np.ndarray:
-        return np.asarray(source.items[source.index[position]])
-
-    def read(epoch: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        image = tf.ensure_shape(tf.numpy_function(row, [position], dtype), shape)
-        image = tf.cast(image[..., None] if len(shape) == 2 else image, tf.float32)
-        image = tf.repeat(image, 3, -1) if image.shape[-1] == 1 else image
-        return epoch, position, image if image.shape == spec.shape else resize(image, spec)
-
-    return _positions(len(source), epochs, order).map(read, AUTOTUNE, deterministic=True)
-
-
-def _augmented(dataset: tf.data.Dataset, augment: tuple[Augmentation, ...], seed: int) -> tf.data.Dataset:
-    apply = chain(tuple(augment))
-    mixing = [augmentation.name for augmentation in augment if augmentation.name in MIXING]
-    spec = dataset.element_spec
-    if len(spec) < 3:
-        raise ValueError("augmentation needs targets: it is for training.")
-    if mixing and not spec[2].dtype.is_floating:
-        raise ValueError(f"{' and '.join(mixing)} blend targets, which must be encoded as floats. Received: {spec[2].dtype.name}")
-
-    def run(key: tf.Tensor, images: tf.Tensor, targets: tf.Tensor, *weights: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        start = tf.constant([seed, 0x7174], tf.int64)
-        place = tf.random.experimental.stateless_fold_in(start, key[0])
-        changed, mixed = apply(images, targets, tf.random.experimental.stateless_fold_in(place, key[1]))
-        return (key, tf.ensure_shape(changed, images.shape), mixed, *weights)
-
-    return dataset.map(run, AUTOTUNE, deterministic=True)
-
-
-def _as_elements(number: tf.Tensor, element: Any) -> tuple[tf.Tensor, ...]:
-    """Give a user's own batches the key that ours have; their epochs are not told apart."""
-    parts = element if isinstance(element, tuple) else (element,)
-    return (tf.stack([tf.constant(0, tf.int64), number]), *parts)
+        raise ValueError(f"`data` holds texts, and the backbone eats pictures: {source.describe().splitlines()[0]}.")
+    if not len(source):
+        raise ValueError("`data` holds no examples.")

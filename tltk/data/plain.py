@@ -1,6 +1,6 @@
-"""A plain tf.data.Dataset where a source could stand: what its elements must be, and how they become batches."""
+"""A `tf.data.Dataset` that a user brings: look at what it yields, and bring it to batches of the right size."""
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -8,65 +8,89 @@ import tensorflow as tf
 from tltk.data.decode import resize
 from tltk.specs import InputSpec
 
-_IMAGE_RANK = 3
+_FORMS = "(images), (images, targets) or (images, targets, weights)"
 
 
-def as_batches(
-    dataset: tf.data.Dataset, spec: InputSpec, *, batch_size: int, encode: Callable[[tf.Tensor], tf.Tensor] | None
-) -> tf.data.Dataset:
-    """Bring a dataset's elements to float32 batches of the size wanted; its order and cache stay its own.
+def adopt(data: tf.data.Dataset, spec: InputSpec, *, batch_size: int) -> tuple[tf.data.Dataset, int, int]:
+    """Check a dataset and make it yield tuples of batches with images float32 [b, h, w, 3].
 
     Args:
-        dataset: pixels, (pixels, targets) or (pixels, targets, weights), batched or not.
-        spec: size of the pictures.
-        batch_size: used if it is not batched yet.
-        encode: applied to the targets.
+        data: yields images [h, w, c] or batches of them, alone or with targets and weights.
+        spec: what the images are brought to.
+        batch_size: of the batches, if the dataset is not batched.
 
     Returns:
-        Batches in the same structure.
+        The dataset, its batches an epoch, and its examples; for a dataset that comes batched, batches times the
+        first batch's size. A dataset that does not know its length is read once to count.
 
     Raises:
-        ValueError: if its elements are something else.
+        ValueError: saying what it yields and what was expected.
     """
-    parts = _parts(dataset)
-    if parts[0].shape.rank == _IMAGE_RANK:
-        dataset = dataset.batch(batch_size)
-
-    def bring(*element: Any) -> Any:
-        images = tf.cast(element[0], tf.float32)
-        if images.shape[1:] != spec.shape:
-            images = tf.map_fn(lambda image: resize(image, spec), images)
-        targets = tuple(encode(value) if encode is not None else value for value in element[1:2])
-        rest = (*targets, *element[2:])
-        return (images, *rest) if rest else images
-
-    return dataset.map(bring, tf.data.AUTOTUNE, deterministic=True)
+    parts = _parts(data.element_spec)
+    images = parts[0]
+    batched = images.shape.rank == 4
+    plain = data.map(lambda *element: _flat(element))
+    count = _count(data)
+    if not batched:
+        plain = plain.map(lambda image, *rest: (_fit(image, spec), *rest), num_parallel_calls=2, deterministic=True)
+        return plain.batch(batch_size), math.ceil(count / batch_size), count
+    first = next(iter(plain.take(1)), None)
+    size = 0 if first is None else int(tf.shape(first[0])[0])
+    return plain.map(lambda images, *rest: (_fit_batch(images, spec), *rest)), count, count * size
 
 
-def count(dataset: tf.data.Dataset, spec: InputSpec, batch_size: int) -> tuple[int, int]:
-    """Return batches and examples an epoch.
-
-    Raises:
-        ValueError: if the dataset does not know how many elements it has, or is endless.
-    """
-    parts = _parts(dataset)
-    elements = int(dataset.cardinality())
-    if elements == tf.data.INFINITE_CARDINALITY:
-        raise ValueError("the dataset is endless (repeat()); pass one epoch of it.")
-    if elements == tf.data.UNKNOWN_CARDINALITY:
-        elements = sum(1 for _ in dataset)
-    if parts[0].shape.rank == _IMAGE_RANK:
-        return -(-elements // batch_size), elements
-    return elements, elements * (parts[0].shape[0] or batch_size)
-
-
-def _parts(dataset: tf.data.Dataset) -> tuple[tf.TensorSpec, ...]:
-    spec = dataset.element_spec
-    parts = spec if isinstance(spec, tuple) else (spec,)
-    good = 1 <= len(parts) <= 3 and all(isinstance(part, tf.TensorSpec) for part in parts)
-    if not good or parts[0].shape.rank not in (_IMAGE_RANK, _IMAGE_RANK + 1) or parts[0].shape[-1] != 3:
-        raise ValueError(
-            "a dataset's elements must be pixels [height, width, 3], batched or not, alone or as (pixels, targets) or "
-            f"(pixels, targets, weights). Received: {spec}"
-        )
+def _parts(element: Any) -> tuple:
+    parts = element if isinstance(element, tuple) else (element,)
+    if not 1 <= len(parts) <= 3 or not all(isinstance(part, tf.TensorSpec) for part in parts):
+        raise ValueError(f"`data` must yield {_FORMS} of plain tensors. It yields: {element}")
+    images = parts[0]
+    batched = images.shape.rank == 4
+    problem = ""
+    if images.dtype == tf.string:
+        problem = "images must be pixels, not text or bytes: map tltk.data.decode.decode_image over them"
+    elif not (images.dtype.is_floating or images.dtype.is_integer):
+        problem = "images must be numbers in 0 … 255"
+    elif images.shape.rank not in (3, 4):
+        problem = "images must be [height, width, channels] or batches [b, height, width, channels]"
+    elif images.shape[-1] not in (1, 3):
+        problem = "images must have 1 or 3 channels, last"
+    elif len(parts) > 1 and (parts[1].shape.rank is None or (batched and parts[1].shape.rank == 0)):
+        problem = "targets must have a known rank, and one value or row for each image of a batch"
+    if problem:
+        raise ValueError(f"`data`: {problem}. It yields: {element}")
     return parts
+
+
+def _flat(element: tuple) -> tuple:
+    """Undo what `map` does to a dataset of single tensors and of one-tuples: always a tuple of tensors."""
+    return element[0] if len(element) == 1 and isinstance(element[0], tuple) else element
+
+
+def _count(data: tf.data.Dataset) -> int:
+    count = int(data.cardinality())
+    if count == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("`data` never ends: an epoch has no length. Did you mean data.take(n), or to drop .repeat()?")
+    if count == tf.data.UNKNOWN_CARDINALITY:
+        count = int(data.reduce(tf.constant(0, tf.int64), lambda total, *_: total + 1))
+    if count == 0:
+        raise ValueError("`data` holds no examples.")
+    return count
+
+
+def _colour(images: tf.Tensor) -> tf.Tensor:
+    images = tf.cast(images, tf.float32)
+    return tf.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+
+
+def _fit(image: tf.Tensor, spec: InputSpec) -> tf.Tensor:
+    image = _colour(image)
+    return image if image.shape == spec.shape else resize(image, spec)
+
+
+def _fit_batch(images: tf.Tensor, spec: InputSpec) -> tf.Tensor:
+    images = _colour(images)
+    if images.shape[1:] == spec.shape:
+        return images
+    return tf.map_fn(
+        lambda image: resize(image, spec), images, fn_output_signature=tf.TensorSpec(spec.shape, tf.float32)
+    )

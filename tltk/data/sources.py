@@ -51,7 +51,10 @@ def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequen
     _same_classes(root, held)
     names = tuple(classes) if classes is not None else tuple(sorted(next(iter(held.values()))))
     rows = [
-        (path, name, tops[top]) for top, found in held.items() for name in sorted(found) for path in _pictures(found[name])
+        (path, name, tops[top])
+        for top, found in held.items()
+        for name in sorted(found)
+        for path in _pictures(found[name])
     ]
     paths = [path for path, _, _ in rows]
     where = _names(paths, root)
@@ -158,7 +161,9 @@ def _class_folders(top: Path, classes: Sequence[str] | None) -> dict[str, Path]:
     found = _sub_folders(top)
     if not found:
         beside = len(_pictures(top))
-        hint = f" It holds {beside} pictures beside each other: pass unlabelled=True to predict on them." if beside else ""
+        hint = (
+            f" It holds {beside} pictures beside each other: pass unlabelled=True to predict on them." if beside else ""
+        )
         raise ValueError(f"{top} has no sub-folders, one a class.{hint}")
     problems = check.Problems()
     for name in classes or ():

@@ -60,17 +60,20 @@ def from_csv(
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter=delimiter, strict=True)
     try:
-        header, *rows = [row for row in reader if row] or [[]]
+        table = list(reader)
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: {error}.") from error
+    first = next((number for number, row in enumerate(table) if row), 0)  # blank lines count, as in a spreadsheet
+    header, rows = (table[first], table[first + 1 :]) if table else ([], [])
     problems = check.Problems()
-    for number, row in enumerate(rows):
-        if len(row) != len(header):
-            problems.add(f"{path.name}, row {number + 2}: {len(row)} cells where the header has {len(header)}")
+    for number, row in enumerate(rows, first + 2):
+        if row and len(row) != len(header):
+            problems.add(f"{path.name}, row {number}: {len(row)} cells where the header has {len(header)}")
     hint = f" The header is {header[0]!r}: are its columns separated by something else?" if len(header) == 1 else ""
     columns = _columns(path, header, input, label, kind=kind, separator=separator, root=root, text=text, hint=hint)
     problems.raise_if_any()
-    return _source(path, [dict(zip(header, row, strict=True)) for row in rows], columns, first=2)
+    held = [dict(zip(header, row, strict=True)) if row else None for row in rows]
+    return _source(path, held, columns, first=first + 2)
 
 
 def from_jsonl(
@@ -161,6 +164,8 @@ def _columns(
             problems.add(
                 f"{path} has no column {name!r}. Its columns: {shown}.{check.did_you_mean(name, header)}{hint}"
             )
+        elif list(header).count(name) > 1:
+            problems.add(f"{path}: column {name!r} stands there twice")
     problems.raise_if_any()
     return _Columns(input_name, names, root=Path(root) if root is not None else path.parent, **asked)
 

@@ -60,7 +60,9 @@ def multi(
     return targets, Labels(known, "multi")
 
 
-def numbers(values: Sequence[Sequence[Any]], *, names: Sequence[str], place: Place) -> tuple[np.ndarray, Labels]:
+def numbers(
+    values: Sequence[Sequence[Any]] | np.ndarray, *, names: Sequence[str], place: Place
+) -> tuple[np.ndarray, Labels]:
     """Turn numbers, or text that holds them, into vectors; their mean and deviation go into the labels.
 
     Args:

@@ -74,9 +74,7 @@ def flip(*, horizontal: bool = True, vertical: bool = False) -> Augmentation:
     return Augmentation("flip", (("horizontal", horizontal), ("vertical", vertical)))
 
 
-def crop_resize(
-    *, scale: tuple[float, float] = (0.5, 1.0), ratio: tuple[float, float] = (0.75, 4 / 3)
-) -> Augmentation:
+def crop_resize(*, scale: tuple[float, float] = (0.5, 1.0), ratio: tuple[float, float] = (0.75, 4 / 3)) -> Augmentation:
     """Show a random part of each picture at full size (Szegedy et al. 2015, section 6).
 
     Args:
@@ -215,7 +213,7 @@ class _SeedStream(keras.random.SeedGenerator):
 
 def _from_layer(layer: keras.Layer, *, mixes: bool = False) -> Transform:
     """Turn a Keras image layer, which draws from a state that runs on, into a pure function of batch and seed."""
-    stream = _SeedStream(0)
+    stream = _SeedStream(0)  # a seed here, and in every layer: without one Keras draws it from Python's global state
     for part in layer._flatten_layers():
         part.generator = stream
         part._backend_generators = {"tensorflow": stream}  # what a layer takes where Keras' backend is another
@@ -232,7 +230,7 @@ def _from_layer(layer: keras.Layer, *, mixes: bool = False) -> Transform:
 
 def _flip(horizontal: bool, vertical: bool) -> Transform:
     mode = "horizontal_and_vertical" if horizontal and vertical else "horizontal" if horizontal else "vertical"
-    return _from_layer(keras.layers.RandomFlip(mode, dtype="float32"))
+    return _from_layer(keras.layers.RandomFlip(mode, seed=0, dtype="float32"))
 
 
 def _colour(brightness: float, contrast: float, saturation: float, hue: float) -> Transform:
@@ -242,24 +240,26 @@ def _colour(brightness: float, contrast: float, saturation: float, hue: float) -
         "saturation_factor": (0.5 - saturation / 2, 0.5 + saturation / 2) if saturation else None,  # 0.5 is unchanged
         "hue_factor": hue or None,
     }
-    return _from_layer(keras.layers.RandomColorJitter(value_range=(0, 255), dtype="float32", **factors))
+    return _from_layer(keras.layers.RandomColorJitter(value_range=(0, 255), seed=0, dtype="float32", **factors))
 
 
 def _rotate(degrees: float) -> Transform:
-    return _from_layer(keras.layers.RandomRotation(degrees / 360, fill_mode="reflect", dtype="float32"))
+    return _from_layer(keras.layers.RandomRotation(degrees / 360, fill_mode="reflect", seed=0, dtype="float32"))
 
 
 def _rand_augment(operations: int, magnitude: float) -> Transform:
-    layer = keras.layers.RandAugment(value_range=(0, 255), num_ops=operations, factor=magnitude, dtype="float32")
+    layer = keras.layers.RandAugment(
+        value_range=(0, 255), num_ops=operations, factor=magnitude, seed=0, dtype="float32"
+    )
     return _from_layer(layer)
 
 
 def _mixup(alpha: float) -> Transform:
-    return _from_layer(keras.layers.MixUp(alpha=alpha, dtype="float32"), mixes=True)
+    return _from_layer(keras.layers.MixUp(alpha=alpha, seed=0, dtype="float32"), mixes=True)
 
 
 def _cutmix(alpha: float) -> Transform:
-    return _from_layer(keras.layers.CutMix(factor=alpha, dtype="float32"), mixes=True)
+    return _from_layer(keras.layers.CutMix(factor=alpha, seed=0, dtype="float32"), mixes=True)
 
 
 def _crop_resize(scale: tuple[float, float], ratio: tuple[float, float]) -> Transform:
@@ -268,9 +268,7 @@ def _crop_resize(scale: tuple[float, float], ratio: tuple[float, float]) -> Tran
         shape = tf.shape(images)
         seeds = [tf.random.experimental.stateless_fold_in(seed, number) for number in range(3)]
         area = tf.random.stateless_uniform([shape[0]], seeds[0], scale[0], scale[1])
-        tilt = tf.exp(
-            tf.random.stateless_uniform([shape[0]], seeds[1], tf.math.log(ratio[0]), tf.math.log(ratio[1]))
-        )
+        tilt = tf.exp(tf.random.stateless_uniform([shape[0]], seeds[1], tf.math.log(ratio[0]), tf.math.log(ratio[1])))
         height, width = tf.minimum(tf.sqrt(area / tilt), 1.0), tf.minimum(tf.sqrt(area * tilt), 1.0)
         place = tf.random.stateless_uniform([2, shape[0]], seeds[2])
         top, left = place[0] * (1 - height), place[1] * (1 - width)

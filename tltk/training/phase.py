@@ -1,6 +1,7 @@
 """One phase: resolve the plan, apply it, build a new optimizer, compile, `model.fit`, keep the better weights."""
 
 import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -112,12 +113,16 @@ def _fit(
     keep: KeepBest | None,
     write: Callable[[dict], None],
 ) -> int:
-    with progress.bar(phase.name, train.steps * phase.epochs) as advance:
+    with progress.bar(phase.name, train.steps * phase.epochs) as advance, warnings.catch_warnings():
+        # The batches of an epoch are not promised in advance, since unreadable pictures may make them fewer; Keras
+        # calls the end of an epoch of unknown length "ran out of data".
+        warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
         callbacks: list[keras.callbacks.Callback] = [StopOnNan(), Watch(phase.name, phase.epochs, advance, write)]
         history = view.train.fit(
             train.dataset,
             validation_data=val.dataset if val else None,
             epochs=phase.epochs,
+            shuffle=False,  # the pipeline has shuffled; Keras would warn that it cannot
             callbacks=[*callbacks, *([keep] if keep else [])],
             verbose=0,
         )

@@ -1,0 +1,142 @@
+"""Does bfloat16, or XLA, pay on this machine? Pictures a second, forward and training, network by network.
+
+    python examples/benchmarks/precision.py                 # a table
+    python examples/benchmarks/precision.py --json          # one JSON object, nothing else on standard output
+
+Three settings run turn by turn in one process on the same pixels: float32, mixed_bfloat16, and float32 compiled by XLA
+(`jit_compile=True`). A training step trains everything with SGD and momentum, batch norm in inference mode as in
+`tltk.fine_tune`. Random weights: they cost what pretrained ones cost. `Backbone.fast_bfloat16` and
+`tltk.machine.jit_compile` are set from what this measured.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+import tltk
+from tltk import console, machine
+from tltk.specs import Labels
+from tltk.trainability import optimizers
+from tltk.trainability.apply import apply
+
+SETTINGS = {
+    "float32": ("float32", False),
+    "bfloat16": ("mixed_bfloat16", False),
+    "float32 jit": ("float32", True),
+}
+KINDS = ("forward", "train")
+BACKBONES = ("resnet50", "mobilenet_v2", "efficientnet_lite0", "convnext_tiny")
+
+
+def main() -> None:
+    """Read the command line, measure, show."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbones", nargs="+", default=list(BACKBONES[:3]), help="names from `tltk backbones`")
+    parser.add_argument("--input-size", type=int, default=128, help="side in pixels")
+    parser.add_argument("--batch-size", type=int, default=16, help="pictures a step")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each setting; the median counts")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    options = parser.parse_args()
+    with console.command(as_json=options.json):
+        found = {name: measure(name, options) for name in options.backbones}
+        if options.json:
+            console.show_json({**conditions(options), "backbones": found})
+        else:
+            show(found)
+
+
+def measure(name: str, options: argparse.Namespace) -> dict:
+    """Time one backbone in every setting.
+
+    Args:
+        name: of the backbone.
+        options: input size, batch size, rounds.
+
+    Returns:
+        "images_per_second" and "compile_seconds", setting → kind → number, and "ratios" to float32.
+    """
+    console.say(f"{name}: building and compiling {len(SETTINGS)} settings")
+    steps: dict[tuple[str, str], Callable[[], object]] = {}
+    for setting, (precision, jit) in SETTINGS.items():
+        for kind, step in made(name, options, precision=precision, jit=jit).items():
+            steps[setting, kind] = step
+    first = {key: seconds(step) for key, step in steps.items()}
+    turns: dict[tuple[str, str], list[float]] = {key: [] for key in steps}
+    for _ in range(options.rounds):
+        for key, step in steps.items():
+            turns[key].append(seconds(step))
+    usual = {key: statistics.median(values) for key, values in turns.items()}
+    speed = nested({key: options.batch_size / value for key, value in usual.items()})
+    return {
+        "images_per_second": speed,
+        "compile_seconds": nested({key: first[key] - usual[key] for key in steps}),
+        "ratios": {
+            setting: {kind: speed[setting][kind] / speed["float32"][kind] for kind in KINDS}
+            for setting in SETTINGS
+            if setting != "float32"
+        },
+    }
+
+
+def made(name: str, options: argparse.Namespace, *, precision: str, jit: bool) -> dict[str, Callable[[], object]]:
+    """Build and compile a model; return its forward and its training step on one batch of random pixels."""
+    backbone = tltk.backbone(name, weights="random", input_size=options.input_size)
+    task = tltk.classify(Labels(tuple(f"class {number}" for number in range(10))))
+    model = tltk.assemble(backbone, task, precision=precision)
+    apply(tltk.train_all(), model)
+    network = model.keras
+    optimizer = optimizers.build(optimizers.sgd(1e-3), 1e-3, network.trainable_variables)
+    network.compile(optimizer=optimizer, loss=task.loss(), jit_compile=jit)
+    generator = np.random.default_rng(0)
+    pixels = generator.uniform(0, 255, (options.batch_size, *backbone.input.shape)).astype("float32")
+    targets = np.eye(10, dtype="float32")[np.arange(options.batch_size) % 10]
+    return {
+        "forward": lambda: network.predict_on_batch(pixels),
+        "train": lambda: network.train_on_batch(pixels, targets),
+    }
+
+
+def seconds(step: Callable[[], object]) -> float:
+    """Time one call; what the steps return is NumPy, so nothing is still under way."""
+    begun = time.perf_counter()
+    step()
+    return time.perf_counter() - begun
+
+
+def nested(found: dict[tuple[str, str], float]) -> dict[str, dict[str, float]]:
+    """Turn {(setting, kind): number} into {setting: {kind: number}}."""
+    return {setting: {kind: found[setting, kind] for kind in KINDS} for setting in SETTINGS}
+
+
+def conditions(options: argparse.Namespace) -> dict:
+    """Say on what machine and at what size this was measured."""
+    return {
+        "bfloat16_instructions": machine.has_bfloat16_instructions(),
+        "gpu": machine.gpu_capability(),
+        "input_size": options.input_size,
+        "batch_size": options.batch_size,
+        "rounds": options.rounds,
+    }
+
+
+def show(found: dict[str, dict]) -> None:
+    """Draw the table."""
+    columns = ["backbone", "setting", "forward img/s", "× float32", "train img/s", "× float32", "compile s"]
+    rows = []
+    for name, result in found.items():
+        for setting in SETTINGS:
+            speed, ratio = (
+                result["images_per_second"][setting],
+                result["ratios"].get(setting, dict.fromkeys(KINDS, 1.0)),
+            )
+            numbers = [f"{value:.2f}" for kind in KINDS for value in (speed[kind], ratio[kind])]
+            rows.append([name, setting, *numbers, f"{sum(result['compile_seconds'][setting].values()):.1f}"])
+    title = "bfloat16 instructions: " + ("yes" if machine.has_bfloat16_instructions() else "no")
+    console.show_table(columns, rows, title=title)
+
+
+if __name__ == "__main__":
+    main()

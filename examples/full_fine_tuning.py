@@ -1,0 +1,45 @@
+"""Full fine-tuning of ResNet18: every layer learns from the first step, batch norm included.
+
+    python examples/full_fine_tuning.py photos/        # a sub-folder a class, or train/ val/ test/ with such folders
+    python examples/full_fine_tuning.py --tiny         # offline, under a minute on two cores
+
+SGD with momentum 0.9 from 1e-2 down a cosine, with flips, crops and colour. For thousands of pictures, or pictures
+unlike photographs; with a few hundred it ends below a probe, and `tltk.fine_tune` is the safer choice.
+"""
+
+import argparse
+from pathlib import Path
+
+import tiny
+
+import tltk
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train everything, judge it on the test pictures, keep the run."""
+    folder = tiny.digit_pictures(options.out / "pictures", classes=4) if options.tiny else options.photos
+    photos = tltk.from_folder(folder)
+    train, val, test = tltk.split(photos, val=0.2, test=0.2)
+    backbone = tltk.backbone(options.backbone, input_size=options.input_size, weights=options.weights)
+    model = tltk.assemble(backbone, tltk.classify(photos.labels))
+    recipe = tltk.full(epochs=2 if options.tiny else options.epochs, learning_rate=options.learning_rate)
+    print(recipe.phases[0].plan.describe(model).splitlines()[-1])
+    done = tltk.fit(model, train, val, recipe=recipe, batch_size=32, out=options.out)
+    report = tltk.evaluate(done.model, test)
+    report.save(options.out / "report.html")
+    print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.examples} pictures; run: {done.folder}")
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = tiny.parser(__doc__, out="runs/full_fine_tuning", backbone="resnet_18_imagenet")
+    parser.add_argument("photos", type=Path, nargs="?", help="folder with a sub-folder a class")
+    parser.add_argument("--epochs", type=int, default=30, help="passes over the training pictures")
+    parser.add_argument("--learning-rate", type=float, default=1e-2, help="highest rate of the cosine")
+    options = tiny.parsed(parser, "photos")
+    with tltk.console.command(as_json=False):
+        run(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Every example runs offline with --tiny, leaves a run, and says what is missing instead of a traceback."""
+
+import ast
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+TRAINING = ("cifar10", "medical", "full_fine_tuning", "two_classes")
+CLASSES = {"cifar10": 10, "medical": 3, "full_fine_tuning": 4, "two_classes": 2}
+sys.path.insert(0, str(EXAMPLES))
+
+import tiny  # noqa: E402
+
+
+def launch(script: str, *arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Run an example as a user does, in another folder."""
+    command = [sys.executable, str(EXAMPLES / script), *map(str, arguments)]
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=quiet, cwd=cwd, timeout=300)
+
+
+def no_weights(folder: Path) -> dict[str, str]:
+    """Point every cache of weights at an empty folder, and every hub at a port where nobody listens."""
+    caches = dict.fromkeys(("KERAS_HOME", "KAGGLEHUB_CACHE", "XDG_CACHE_HOME", "HF_HOME", "HOME"), str(folder))
+    nobody = dict.fromkeys(("https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROXY"), "http://127.0.0.1:9")
+    return {**caches, **nobody, "NO_PROXY": "", "no_proxy": ""}
+
+
+def says(done: subprocess.CompletedProcess, text: str) -> bool:
+    """Whether an example ended as bad input does: exit code 2 and one message without a traceback."""
+    return done.returncode == 2 and re.search(text, done.stderr) is not None and "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Run an example with --tiny, each only once: name → its folder and what it printed."""
+
+    @cache
+    def run(name: str) -> tuple[Path, subprocess.CompletedProcess]:
+        folder = tmp_path_factory.mktemp(name)
+        return folder, launch(f"{name}.py", "--tiny", "--out", "run", cwd=folder)
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINING)
+def test_an_example_runs_tiny_and_leaves_a_run(name, finished):
+    folder, done = finished(name)
+    assert done.returncode == 0, done.stderr
+    assert "random weights" in done.stdout.splitlines()[0]
+    found = re.fullmatch(
+        r"test accuracy (\d\.\d{4}) on (\d+) pictures; (run|report): run\S*", done.stdout.splitlines()[-1]
+    )
+    assert found, done.stdout
+    assert "Warning" not in done.stderr, done.stderr
+    assert 0 <= float(found[1]) <= 1
+    assert int(found[2]) == pytest.approx(0.2 * 12 * CLASSES[name], abs=1)
+    for file in ("config.json", "model.keras", "history.csv", "metrics.json", "report.html"):
+        assert (folder / "run" / file).is_file(), file
+    config = json.loads((folder / "run" / "config.json").read_text())
+    assert config["weights"]["kind"] == "random"
+    assert config["batch_size"] == (64 if name == "cifar10" else 32)
+
+
+@pytest.mark.slow
+def test_cifar10_trains_the_head_alone_with_plain_sgd(finished):
+    folder, _ = finished("cifar10")
+    (phase,) = json.loads((folder / "run" / "config.json").read_text())["recipe"]["phases"]
+    assert phase["optimizer"]["name"] == "sgd"
+    assert (phase["optimizer"]["learning_rate"], phase["optimizer"]["momentum"]) == (1e-3, 0.9)
+    assert (phase["schedule"], phase["warmup"]) == ("constant", 0)
+
+
+@pytest.mark.slow
+def test_medical_keeps_the_pictures_of_a_patient_on_one_side(tmp_path):
+    done = launch("medical.py", table(tmp_path), "--patient", "patient", "--tiny", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"digit_\d: recall \d\.\d{3}", done.stdout)) == 2
+
+
+def test_medical_names_the_columns_that_there_are(tmp_path):
+    done = launch("medical.py", table(tmp_path), "--patient", "pateint", "--tiny", cwd=tmp_path)
+    assert says(done, r"has no column 'pateint'\. Columns: path, label, patient")
+
+
+def test_medical_takes_patients_from_a_table_alone(tmp_path):
+    folder = tiny.digit_pictures(tmp_path / "pictures", classes=2)
+    assert says(launch("medical.py", folder, "--patient", "patient", cwd=tmp_path), r"names a column of a \.csv file")
+
+
+def test_two_classes_refuses_three(tmp_path):
+    folder = tiny.digit_pictures(tmp_path / "pictures", classes=3)
+    done = launch("two_classes.py", folder, cwd=tmp_path)
+    assert says(done, r"must hold two classes\. Received 3: digit_0, digit_1, digit_2")
+
+
+@pytest.mark.parametrize("name", ["medical", "full_fine_tuning", "two_classes"])
+def test_a_folder_that_is_not_there_is_named(name, tmp_path):
+    assert says(launch(f"{name}.py", "nowhere", cwd=tmp_path), "nowhere")
+
+
+@pytest.mark.parametrize("name", ["medical", "full_fine_tuning", "two_classes"])
+def test_data_is_asked_for(name, tmp_path):
+    assert says(launch(f"{name}.py", cwd=tmp_path), "or say --tiny")
+
+
+def test_cifar10_says_how_to_get_the_pictures(tmp_path):
+    done = launch("cifar10.py", "--data-dir", tmp_path, cwd=tmp_path)
+    assert says(done, "cifar10.*download")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["medical", "full_fine_tuning", "two_classes"])
+def test_weights_out_of_reach_are_an_error_with_ways_out(name, tmp_path):
+    folder = tiny.digit_pictures(tmp_path / "pictures", classes=2)
+    done = launch(f"{name}.py", folder, cwd=tmp_path, **no_weights(tmp_path / "empty"))
+    assert says(done, r"(?s)nowhere to be had\. Tried:.*Ways out:"), done.stderr
+    assert "test accuracy" not in done.stdout
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.stem)
+def test_an_example_is_short_and_its_docstring_launches_it(path):
+    text = path.read_text()
+    doc = ast.get_docstring(ast.parse(text))
+    assert text.count("\n") < 200
+    if path.stem != "tiny":
+        assert f"python {path.relative_to(ROOT)}" in doc
+
+
+@pytest.mark.slow
+def test_precision_prints_one_object_and_nothing_else(tmp_path):
+    small = ("--input-size", 32, "--batch-size", 2, "--rounds", 1)
+    done = launch("benchmarks/precision.py", "--json", "--backbones", "mobilenet_v2", *small, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    measured = found["backbones"]["mobilenet_v2"]
+    assert set(measured["images_per_second"]) == {"float32", "bfloat16", "float32 jit"}
+    assert all(value > 0 for setting in measured["ratios"].values() for value in setting.values())
+    assert measured["compile_seconds"]["float32 jit"]["train"] > 0
+
+
+def test_precision_answers_a_misspelt_backbone_as_json_too(tmp_path):
+    done = launch("benchmarks/precision.py", "--json", "--backbones", "mobilnet_v2", cwd=tmp_path)
+    assert says(done, "Did you mean 'mobilenet_v2'")
+    assert "mobilenet_v2" in json.loads(done.stdout)["error"]
+
+
+def table(folder: Path) -> Path:
+    """Write a table of digits of two kinds and eight patients."""
+    pictures = sorted(tiny.digit_pictures(folder / "pictures", classes=2, each=16).rglob("*.png"))
+    path = folder / "scans.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "patient"])
+        writer.writerows([picture, picture.parent.name, f"p{int(picture.stem) // 2}"] for picture in pictures)
+    return path

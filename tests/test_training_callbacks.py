@@ -1,0 +1,58 @@
+import keras
+import numpy as np
+import pytest
+
+from tltk.training.callbacks import KeepBest, StopOnNan, Watch, score
+
+
+def test_a_score_is_larger_when_better():
+    assert score({"val_accuracy": 0.5, "val_loss": 1.0}, ("accuracy", "max")) == (0.5, -1.0)
+    assert score({"mae": 2.0, "loss": 1.0}, ("mae", "min"), prefix="") == (-2.0, -1.0)
+    assert score({"val_accuracy": float("nan"), "val_loss": 1.0}, ("accuracy", "max"))[0] == -np.inf
+
+
+def small():
+    x = keras.Input((1,))
+    return keras.Model(x, keras.layers.Dense(1, use_bias=False)(x))
+
+
+def feed(keep, model, values):
+    keep.set_model(model)
+    for epoch, (accuracy, loss) in enumerate(values):
+        model.set_weights([np.full((1, 1), epoch, "float32")])
+        keep.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_loss": loss})
+        if model.stop_training:
+            break
+
+
+def test_the_best_epoch_comes_back_and_ties_go_to_the_loss():
+    model = small()
+    keep = KeepBest(model, ("accuracy", "max"), None)
+    feed(keep, model, [(0.5, 1.0), (0.9, 0.5), (0.9, 0.4), (0.8, 0.1)])
+    keep.restore()
+    assert model.get_weights()[0] == 2
+    assert (keep.best_epoch, keep.best) == (3, (0.9, -0.4))
+
+
+def test_patience_stops_after_that_many_worse_epochs():
+    model = small()
+    model.stop_training = False
+    keep = KeepBest(model, ("accuracy", "max"), 2)
+    feed(keep, model, [(0.9, 1.0), (0.8, 1.0), (0.7, 1.0), (1.0, 1.0)])
+    assert keep.best_epoch == 1
+    assert model.stop_training
+
+
+def test_a_loss_that_is_no_number_stops_training_with_advice():
+    with pytest.raises(FloatingPointError, match=r"became nan in epoch 3.*learning rate ten times lower"):
+        StopOnNan().on_epoch_end(2, {"loss": float("nan")})
+
+
+def test_watching_keeps_a_row_an_epoch():
+    rows, steps = [], []
+    watch = Watch("probe", 2, lambda count=1, note="": steps.append(count), rows.append)
+    watch.on_epoch_begin(0)
+    watch.on_train_batch_end(0)
+    watch.on_epoch_end(0, {"loss": np.float32(0.5)})
+    assert rows[0].items() >= {"phase": "probe", "epoch": 1, "loss": 0.5}.items()
+    assert steps == [1, 0]
