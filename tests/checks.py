@@ -5,8 +5,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tltk import backbones
-from tltk.backbones import graph, hub, lite
+from tltk import backbones, graph
+from tltk.backbones import hub, lite
 from tltk.backbones.application_table import APPLICATIONS
 from tltk.backbones.table import minimum
 

@@ -103,7 +103,9 @@ def test_whole_number_labels_are_class_names(here):
 
 def test_missing_files_are_all_named_with_their_rows(here):
     text = "path,label\npictures/a.png,cat\nno.png,dog\npictures,dog\nnone.png,cat\n"
-    with pytest.raises(FileNotFoundError, match=r"(?s)row 3: .*no\.png does not exist.*row 4.*folder.*row 5.*none\.png"):
+    with pytest.raises(
+        FileNotFoundError, match=r"(?s)row 3: .*no\.png does not exist.*row 4.*folder.*row 5.*none\.png"
+    ):
         from_csv(csv(here, text))
 
 

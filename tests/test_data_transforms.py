@@ -154,7 +154,7 @@ def test_the_global_random_state_of_keras_is_left_alone():
 
     before = drawn()
     keras.utils.set_random_seed(5)
-    eager(t.standard() + (t.mixup(),), [1, 2])
+    eager((*t.standard(), t.mixup()), [1, 2])
     np.testing.assert_array_equal(keras.random.normal((3,)).numpy(), before)
 
 
@@ -173,7 +173,7 @@ def test_the_standard_mix_is_gentle():
         (lambda: t.crop_resize(scale=(0.5,)), "`scale` must be two"),
         (lambda: t.rotate(0), "`degrees` must be a number above 0"),
         (lambda: t.rotate(270), "`degrees` must be at least 0 and at most 180"),
-        (lambda: t.colour(), "needs one of brightness"),
+        (t.colour, "needs one of brightness"),
         (lambda: t.colour(brightness=2, hue=0.6), r"(?s)`brightness` must.*`hue` must be at least 0 and at most 0.5"),
         (lambda: t.rand_augment(operations=0), "`operations` must be a number above 0"),
         (lambda: t.rand_augment(magnitude=1.5), "`magnitude` must be at least 0 and at most 1"),

@@ -50,7 +50,9 @@ def test_somebody_elses_body_can_be_a_backbone():
 
 def test_the_head_is_seeded():
     task = tltk.classify(PETS, head=tltk.head(zero_init=False))
-    kernels = [tltk.assemble(small(), task, seed=seed).keras.get_layer("head_output").get_weights()[0] for seed in (1, 1, 2)]
+    kernels = [
+        tltk.assemble(small(), task, seed=seed).keras.get_layer("head_output").get_weights()[0] for seed in (1, 1, 2)
+    ]
     np.testing.assert_array_equal(kernels[0], kernels[1])
     assert np.any(kernels[0] != kernels[2])
 
@@ -69,7 +71,9 @@ def test_a_finished_model_can_be_adopted():
     adopted = tltk.adopt(model, tltk.classify(PETS))
     assert adopted.keras is model
     assert adopted.input == InputSpec(16, 16, 3)
-    with pytest.raises(ValueError, match=r"(?s)the task has 3 labels, the model 2 outputs.*names layers that the model has not: conv9"):
+    with pytest.raises(
+        ValueError, match=r"(?s)the task has 3 labels, the model 2 outputs.*names layers that the model has not: conv9"
+    ):
         tltk.adopt(model, tltk.classify(Labels(("a", "b", "c"))), stages={"conv9": "stem"})
     with pytest.raises(TypeError, match=r"`model` must be Model. Received: str"):
         tltk.adopt("model.keras", tltk.classify(PETS))

@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The layer of each module or package: it imports only from layers below, or from inside itself.
 LAYERS = {
     "_check": 0,
-    "specs": 1, "files": 1, "progress": 1, "machine": 1,
+    "specs": 1, "files": 1, "progress": 1, "machine": 1, "graph": 1,
     "data": 2, "backbones": 2, "heads": 2, "schedules": 2, "trainability": 2,
     "tasks": 3, "recipes": 3,
     "model": 4, "views": 4, "report": 4,

@@ -18,6 +18,7 @@ def small():
 
 def feed(keep, model, values):
     keep.set_model(model)
+    model.stop_training = False
     for epoch, (accuracy, loss) in enumerate(values):
         model.set_weights([np.full((1, 1), epoch, "float32")])
         keep.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_loss": loss})
@@ -36,7 +37,6 @@ def test_the_best_epoch_comes_back_and_ties_go_to_the_loss():
 
 def test_patience_stops_after_that_many_worse_epochs():
     model = small()
-    model.stop_training = False
     keep = KeepBest(model, ("accuracy", "max"), 2)
     feed(keep, model, [(0.9, 1.0), (0.8, 1.0), (0.7, 1.0), (1.0, 1.0)])
     assert keep.best_epoch == 1

@@ -16,6 +16,10 @@ def quick(epochs=1):
     return tltk.linear_probe(epochs=epochs)
 
 
+def rows_of(file):
+    return list(csv.DictReader(file.read_text().splitlines()))
+
+
 def photo_folder(folder, count=6, size=20):
     x, y = coloured_squares(count * 3, size=size)
     for index, (pixels, label) in enumerate(zip(x, y, strict=True)):
@@ -27,7 +31,9 @@ def photo_folder(folder, count=6, size=20):
 
 def test_a_fit_learns_and_reports_every_epoch():
     model = squares_model()
-    run = tltk.fit(model, squares(96), squares(24, seed=1), recipe=tltk.linear_probe(epochs=12, learning_rate=3e-2), batch_size=8)
+    run = tltk.fit(
+        model, squares(96), squares(24, seed=1), recipe=tltk.linear_probe(epochs=12, learning_rate=3e-2), batch_size=8
+    )
     assert run.model is model
     assert [row["epoch"] for row in run.history] == list(range(1, 13))
     assert run.history[-1]["loss"] < run.history[0]["loss"]
@@ -53,7 +59,7 @@ def test_unreadable_pictures_are_left_out_and_listed(tmp_path):
     model = tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels))
     run = tltk.fit(model, source, recipe=quick(), out=tmp_path / "run", batch_size=8)
     assert len(run.skipped) == 1
-    rows = list(csv.DictReader((tmp_path / "run" / "skipped.csv").open()))
+    rows = rows_of(tmp_path / "run" / "skipped.csv")
     assert "broken.jpg" in rows[0]["where"]
     with pytest.raises(ValueError, match=r"broken.jpg"):
         tltk.fit(model, source, recipe=quick(), max_bad=0.0)
@@ -71,10 +77,14 @@ def test_regression_and_several_labels_train_by_the_same_call():
     body = squares_model().keras
     numbers = tltk.from_arrays(x, y.astype("float32") * 10, kind="number")
     backbone = tltk.backbone("mobilenet_v2", weights="random", input_size=32)
-    run = tltk.fit(tltk.assemble(backbone, tltk.regress(numbers.labels)), numbers, numbers, recipe=quick(), batch_size=8)
+    run = tltk.fit(
+        tltk.assemble(backbone, tltk.regress(numbers.labels)), numbers, numbers, recipe=quick(), batch_size=8
+    )
     assert {"mae", "rmse", "val_mae"} <= set(run.history[0])
     several = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("red", "green", "blue"), kind="multi")
-    run = tltk.fit(tltk.assemble(backbone, tltk.classify(several.labels)), several, several, recipe=quick(), batch_size=8)
+    run = tltk.fit(
+        tltk.assemble(backbone, tltk.classify(several.labels)), several, several, recipe=quick(), batch_size=8
+    )
     assert {"macro_f1", "val_macro_f1"} <= set(run.history[0])
     assert body is not None
 
@@ -94,7 +104,7 @@ def test_ctrl_c_saves_the_best_weights_so_far(tmp_path, monkeypatch):
         tltk.fit(squares_model(), squares(), squares(12), recipe=quick(5), out=tmp_path / "run", batch_size=8)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["interrupted"] is True
-    assert len(list(csv.DictReader((tmp_path / "run" / "history.csv").open()))) == 2
+    assert len(rows_of(tmp_path / "run" / "history.csv")) == 2
     assert tltk.load_run(tmp_path / "run").model.keras.output_shape == (None, 3)
 
 

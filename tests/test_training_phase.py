@@ -12,7 +12,9 @@ from tltk.trainability.plan import freeze, train_all, unfreeze_from
 
 
 def one_phase(plan, **options):
-    return Recipe("test", (Phase("test", plan, epochs=2, optimizer=adamw(1e-2, weight_decay=0.1), warmup=0.0, **options),))
+    return Recipe(
+        "test", (Phase("test", plan, epochs=2, optimizer=adamw(1e-2, weight_decay=0.1), warmup=0.0, **options),)
+    )
 
 
 PLANS = {
@@ -86,7 +88,9 @@ def test_a_phase_that_makes_things_worse_is_undone_and_said_so(caplog):
     tltk.fit(model, squares(48), val, recipe=Recipe("a", (good,)), batch_size=8)
     kept = [weight.tobytes() for weight in model.keras.get_weights()]
     worse = replace(bad, optimizer=sgd(10.0, momentum=0.0))
-    run = tltk.fit(model, squares(48), val, recipe=Recipe("b", (replace(good, optimizer=adamw(1e-6)), worse)), batch_size=8)
+    run = tltk.fit(
+        model, squares(48), val, recipe=Recipe("b", (replace(good, optimizer=adamw(1e-6)), worse)), batch_size=8
+    )
     assert run.phases[0].kept
     assert not run.phases[1].kept
     assert run.phases[1].best_epoch == 0
@@ -99,7 +103,14 @@ def test_a_phase_that_makes_things_worse_is_undone_and_said_so(caplog):
 def test_a_loss_that_explodes_puts_the_weights_back():
     model = squares_model()
     before = [weight.tobytes() for weight in model.keras.get_weights()]
-    wild = Phase("wild", train_all(batch_norm="train"), epochs=3, optimizer=sgd(1e30, momentum=0.0), schedule="constant", warmup=0.0)
+    wild = Phase(
+        "wild",
+        train_all(batch_norm="train"),
+        epochs=3,
+        optimizer=sgd(1e30, momentum=0.0),
+        schedule="constant",
+        warmup=0.0,
+    )
     with pytest.raises(FloatingPointError, match="Ways out"):
         tltk.fit(model, squares(), recipe=Recipe("wild", (wild,)), batch_size=8)
     assert [weight.tobytes() for weight in model.keras.get_weights()] == before

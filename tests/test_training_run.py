@@ -10,7 +10,9 @@ from tltk.training.run import versions
 
 @pytest.fixture
 def saved(tmp_path):
-    run = tltk.fit(squares_model(), squares(), squares(12), recipe=tltk.linear_probe(epochs=1), out=tmp_path / "run", batch_size=8)
+    run = tltk.fit(
+        squares_model(), squares(), squares(12), recipe=tltk.linear_probe(epochs=1), out=tmp_path / "run", batch_size=8
+    )
     return run, tmp_path / "run"
 
 
@@ -33,7 +35,13 @@ def test_a_run_records_what_is_needed_to_make_it_again(saved):
     assert config["versions"] == versions()
     assert config["weights"]["kind"] == "model"
     assert (config["seed"], config["batch_size"], config["interrupted"]) == (0, 8, False)
-    assert {path.name for path in folder.iterdir()} == {"config.json", "model.keras", "history.csv", "metrics.json", "skipped.csv"}
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json",
+        "model.keras",
+        "history.csv",
+        "metrics.json",
+        "skipped.csv",
+    }
 
 
 def test_a_loaded_run_trains_on(saved):

@@ -73,6 +73,10 @@ def known_keys(name: str, given: Mapping[str, Any], allowed: Iterable[str]) -> N
     problems.raise_if_any(f"known keys: {listing(allowed)}")
 
 
+class MissingExtra(ModuleNotFoundError):
+    """A package that only one feature needs is not installed; the message says which extra brings it."""
+
+
 class Problems:
     """Collect everything that is wrong with one call, then raise it as one error.
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tltk.data.sources import Source
     from tltk.evaluation import Report
     from tltk.recipes import Recipe
-    from tltk.specs import BadExample
+    from tltk.tasks import Task
     from tltk.training.run import Run
 
 app = typer.Typer(
@@ -67,7 +67,7 @@ def train(
         import tltk
 
         parts = tltk.split(source, val=val, test=test, seed=seed)
-        task = tltk.regress(source.labels) if source.labels.kind == "number" else tltk.classify(source.labels)
+        task = _task(source)
         model = tltk.assemble(
             tltk.backbone(backbone, weights=weights, input_size=input_size), task, precision=precision, seed=seed
         )
@@ -99,7 +99,7 @@ def evaluate(
         if as_json:
             console.show_json({**found.to_dict(), "report": saved})
             return
-        _show_report(found)
+        console.show_report(found)
 
 
 @app.command()
@@ -117,21 +117,17 @@ def predict(
 
         model = tltk.load_run(run).model
         found, skipped = tltk.predict(model, [str(path) for path in inputs], batch_size=batch_size)
-        rows = [
-            {"where": item.where, "label": item.label, "scores": dict(list(item.scores.items())[:top])}
-            for item in found
-        ]
+        best = [dict(list(item.scores.items())[:top]) for item in found]
         if as_json:
-            console.show_json(
-                {"predictions": rows, "skipped": [{"where": bad.where, "reason": bad.reason} for bad in skipped]}
-            )
-        else:
-            shown = [
-                (row["where"], "  ".join(f"{name} {score:.3f}" for name, score in row["scores"].items()))
-                for row in rows
+            answers = [
+                {"where": item.where, "label": item.label, "scores": scores}
+                for item, scores in zip(found, best, strict=True)
             ]
-            console.show_table(["picture", "answer"], shown)
-        _say_skipped(skipped)
+            console.show_json({"predictions": answers, "skipped": [vars(bad) for bad in skipped]})
+        else:
+            texts = ["  ".join(f"{name} {score:.3f}" for name, score in scores.items()) for scores in best]
+            console.show_table(["picture", "answer"], zip([item.where for item in found], texts, strict=True))
+        console.say_skipped(skipped)
         if skipped and not found:
             raise ValueError("none of the pictures could be read")
 
@@ -270,6 +266,14 @@ def _recipe(name: str, *, epochs: int | None, learning_rate: float | None, unfre
     return getattr(recipes, name)(**{key: value for key, value in given.items() if value is not None})
 
 
+def _task(source: "Source") -> "Task":
+    import tltk
+
+    if source.labels is None:
+        raise ValueError("training needs labels; name their column with --label.")
+    return tltk.regress(source.labels) if source.labels.kind == "number" else tltk.classify(source.labels)
+
+
 def _finish_training(run: "Run", report: "Report | None", *, as_json: bool) -> None:
     page = report.save(run.folder / "report.html") if report and run.folder else None
     if as_json:
@@ -282,22 +286,8 @@ def _finish_training(run: "Run", report: "Report | None", *, as_json: bool) -> N
     rows = [(phase.name, phase.epochs, "kept" if phase.kept else "undone", phase.seconds) for phase in run.phases]
     console.show_table(["phase", "epochs", "result", "seconds"], rows)
     if report:
-        _show_report(report)
+        console.show_report(report)
     console.show(f"run: {run.folder}" + (f"   report: {page}" if page else ""))
-
-
-def _show_report(report: "Report") -> None:
-    console.show_table(["metric", "value"], report.metrics.items())
-    if report.classes:
-        console.show_table(list(report.classes[0]), [row.values() for row in report.classes])
-    _say_skipped(report.skipped)
-
-
-def _say_skipped(skipped: "tuple[BadExample, ...]") -> None:
-    for bad in skipped[:10]:
-        console.say(f"left out: {bad.where}: {bad.reason}")
-    if len(skipped) > 10:
-        console.say(f"left out: {len(skipped) - 10} more")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tltk import _check as check
 from tltk import files
+
+if TYPE_CHECKING:
+    from tltk.evaluation import Report
+    from tltk.specs import BadExample
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -17,7 +22,7 @@ INTERRUPTED = 130
 
 @contextlib.contextmanager
 def command(*, as_json: bool) -> Iterator[None]:
-    """Run a command's body: quiet TensorFlow, log to standard error, turn errors into one message and an exit code.
+    """Run a command's body: log to standard error, turn errors into one message and an exit code.
 
     Args:
         as_json: also report an error as the one JSON object on standard output.
@@ -35,7 +40,7 @@ def command(*, as_json: bool) -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left, as `| head` does
         raise SystemExit(0) from None
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError, check.MissingExtra) as error:
         text = _message(error)
         say(f"Error: {text}")
         if as_json:
@@ -80,6 +85,22 @@ def show_table(columns: list[str], rows: Iterable[Iterable[Any]], *, title: str 
         table.add_row(*(text for text, _ in row))
     width = None if sys.stdout.isatty() else 400
     Console(width=width, highlight=False, markup=False).print(table)
+
+
+def show_report(report: "Report") -> None:
+    """Draw what an evaluation found, and say what was left out."""
+    show_table(["metric", "value"], report.metrics.items())
+    if report.classes:
+        show_table(list(report.classes[0]), [row.values() for row in report.classes])
+    say_skipped(report.skipped)
+
+
+def say_skipped(skipped: "tuple[BadExample, ...]") -> None:
+    """Name the first examples that were left out, and count the rest."""
+    for bad in skipped[:10]:
+        say(f"left out: {bad.where}: {bad.reason}")
+    if len(skipped) > 10:
+        say(f"left out: {len(skipped) - 10} more")
 
 
 def quiet_tensorflow() -> None:

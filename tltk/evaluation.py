@@ -119,7 +119,7 @@ def _single(task: Task, outputs: np.ndarray, targets: np.ndarray, where: list[st
         "accuracy": sk.accuracy_score(true, guess),
         "balanced_accuracy": recall[support > 0].mean(),
         "macro_f1": f1[support > 0].mean(),
-        "log_loss": float(-np.log(np.clip(outputs[np.arange(len(true)), true], 1e-7, 1)).mean()),
+        "log_loss": float(-np.log(np.clip(outputs[np.arange(len(true)), true], np.finfo("float32").eps, 1)).mean()),
         "calibration_error": calibration_error(bins),
     }
     for k in (3, 5):

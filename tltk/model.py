@@ -84,9 +84,15 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
         # `body.call`, not `body(...)`: calling the layers one by one keeps the graph flat.
         features = body.call(backbone.preprocess(pixels))
         model = keras.Model(pixels, task.outputs(features, seed=seed), name=f"{_safe(backbone.name)}_{task.name}")
-    stages = layer_stages(model, backbone.stages)
-    stages |= {layer.name: "head" for layer in model.layers if layer.name.startswith(HEAD_PREFIX)}
-    return TransferModel(model, task, backbone.input, stages, backbone.name, origin, policy)
+    return TransferModel(model, task, backbone.input, _stages(model, backbone), backbone.name, origin, policy)
+
+
+def _stages(model: keras.Model, backbone: Backbone) -> dict[str, str]:
+    """Give every layer a stage; what follows the last declared one up to the head belongs to that one."""
+    found = layer_stages(model, backbone.stages)
+    last = backbone.stages[-1].name
+    names = (layer.name for layer in model.layers)
+    return {name: "head" if name.startswith(HEAD_PREFIX) else found.get(name, last) for name in names}
 
 
 def _safe(name: str) -> str:

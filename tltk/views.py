@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from tltk import graph
 from tltk.trainability.layers import is_normalization_with_statistics, sublayers
 
 
@@ -42,7 +43,7 @@ def split(model: keras.Model, decided: dict[str, str]) -> View:
     """
     if "train" not in decided.values() or not model.trainable_variables:
         raise ValueError("the plan freezes every layer that has weights: there is nothing to train.")
-    nodes = _nodes(model)
+    nodes = graph.nodes(model)
     frozen = _frozen_nodes(nodes, decided)
     boundary = _boundary(model, nodes, frozen)
     if all(any(tensor is given for given in model.inputs) for tensor in boundary):
@@ -88,13 +89,6 @@ def _suffix(model: keras.Model, nodes: list, boundary: list[keras.KerasTensor], 
 
 def _fresh_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
-
-
-def _nodes(model: keras.Model) -> list:
-    """List the graph's nodes from inputs to outputs; a layer that is called twice has two."""
-    # `_nodes_by_depth` is what Keras' own functional runner walks; there is no public listing of nodes.
-    by_depth = model._nodes_by_depth
-    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 
 def _frozen_nodes(nodes: list, decided: dict[str, str]) -> set[int]:

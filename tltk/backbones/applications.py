@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tltk.backbones import graph
+from tltk import graph
 from tltk.backbones import weights as weight_files
 from tltk.backbones.application_table import APPLICATIONS, IMAGENET_DEVIATION, IMAGENET_MEAN, Application
 from tltk.backbones.base import Backbone, Origin

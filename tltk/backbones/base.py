@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tltk import _check as check
-from tltk.backbones import graph
+from tltk import graph
 from tltk.specs import InputSpec
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tltk.backbones import graph, own, packages
+from tltk import graph
+from tltk.backbones import own, packages
 from tltk.backbones import weights as weight_files
 from tltk.backbones.application_table import IMAGENET, stages
 from tltk.backbones.base import Backbone, Origin, Preprocessing

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tltk import _check as check
-from tltk.backbones import graph
+from tltk import graph
 from tltk.backbones import weights as weight_files
 from tltk.backbones.application_table import efficient_stages
 from tltk.backbones.base import Backbone, Origin, Preprocessing

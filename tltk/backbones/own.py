@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tltk import _check as check
-from tltk.backbones import graph
+from tltk import graph
 from tltk.backbones.application_table import stages
 from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage
 from tltk.specs import InputSpec

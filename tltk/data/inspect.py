@@ -117,7 +117,7 @@ def _ends_well(kind: str, head: bytes, tail: bytes, size: int) -> bool:
         return struct.unpack_from("<I", head, 4)[0] + 8 <= size
     if kind == "BMP":
         return 0 < struct.unpack_from("<I", head, 2)[0] <= size
-    return {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b";"}[kind] in tail
+    return {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b"\0;"}[kind] in tail
 
 
 def _jpeg_size(file: BinaryIO) -> tuple[int, int]:

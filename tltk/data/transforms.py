@@ -8,6 +8,8 @@ import keras
 import tensorflow as tf
 
 from tltk import _check as check
+from tltk.data.operations import draw_each
+from tltk.data.operations import operations as operation_layers
 
 Transform = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 NAMES = ("flip", "crop_resize", "rotate", "colour", "rand_augment", "mixup", "cutmix")
@@ -136,7 +138,9 @@ def colour(
 
 
 def rand_augment(*, operations: int = 2, magnitude: float = 0.3) -> Augmentation:
-    """Apply a few operations drawn at random for each batch (Cubuk et al. 2020, by `keras.layers.RandAugment`).
+    """Apply a few operations drawn at random for each picture (Cubuk et al. 2020).
+
+    Shear, shift, turn, brightness, contrast, saturation, sharpness, solarise, posterise, equalise, automatic contrast.
 
     Args:
         operations: how many are drawn.
@@ -248,10 +252,14 @@ def _rotate(degrees: float) -> Transform:
 
 
 def _rand_augment(operations: int, magnitude: float) -> Transform:
-    layer = keras.layers.RandAugment(
-        value_range=(0, 255), num_ops=operations, factor=magnitude, seed=0, dtype="float32"
-    )
-    return _from_layer(layer)
+    layers = [_from_layer(layer) for layer in operation_layers(magnitude)]
+    nothing = tf.zeros([1])  # in the place of targets: these leave them alone
+
+    def alone(transform: Transform) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        return lambda images, seed: transform(images, nothing, seed)[0]
+
+    each = draw_each([alone(layer) for layer in layers], count=operations)
+    return lambda images, targets, seed: (each(images, seed), targets)
 
 
 def _mixup(alpha: float) -> Transform:
@@ -259,7 +267,7 @@ def _mixup(alpha: float) -> Transform:
 
 
 def _cutmix(alpha: float) -> Transform:
-    return _from_layer(keras.layers.CutMix(factor=alpha, seed=0, dtype="float32"), mixes=True)
+    return _from_layer(keras.layers.CutMix(factor=(alpha, alpha), seed=0, dtype="float32"), mixes=True)
 
 
 def _crop_resize(scale: tuple[float, float], ratio: tuple[float, float]) -> Transform:

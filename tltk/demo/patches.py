@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tltk import _check as check
 from tltk import files
 
 # Label → file in scikit-image's `skimage/data` (all but the last two are in its wheel since 0.18).
@@ -49,7 +50,7 @@ def make_patches(folder: Path, *, train: int = 25, val: int = 15, test: int = 10
         The folder.
 
     Raises:
-        ModuleNotFoundError: if scikit-image is not installed.
+        MissingExtra: if scikit-image is not installed.
         OSError: if the folder cannot be written.
     """
     generator = np.random.default_rng(seed)
@@ -70,7 +71,7 @@ def read_photo(label: str) -> np.ndarray:
     """Read one of the 14 photographs as grey float64 [rows, columns] in [0, 255]."""
     found = util.find_spec("skimage")
     if found is None or not found.submodule_search_locations:
-        raise ModuleNotFoundError("the demo's photographs are in scikit-image: pip install tltk[demo]", name="skimage")
+        raise check.MissingExtra("the demo's photographs are in scikit-image: pip install tltk[demo]", name="skimage")
     path = Path(found.submodule_search_locations[0]) / "data" / PHOTOS[label]
     return np.asarray(Image.open(path).convert("L"), float)
 

@@ -102,7 +102,7 @@ def run_demo(
 
     Raises:
         FileNotFoundError: if the pretrained weights are out of reach.
-        ModuleNotFoundError: if scikit-image is missing.
+        MissingExtra: if scikit-image is missing.
     """
     begun = time.perf_counter()
     say("1/5 cutting patches out of 14 photographs: 25 labels a class to learn from, 15 to choose by, 100 to test")
@@ -114,7 +114,9 @@ def run_demo(
     probe_report = tltk.evaluate(probe.model, test)
 
     say("3/5 the same, then fine-tuning with augmentation")
-    run = tltk.fit(_model(backbone, photos, seed), train, val, recipe=tltk.fine_tune(augment=AUGMENT), seed=seed, out=out / "run")
+    run = tltk.fit(
+        _model(backbone, photos, seed), train, val, recipe=tltk.fine_tune(augment=AUGMENT), seed=seed, out=out / "run"
+    )
     report = tltk.evaluate(run.model, test)
     report.save(out / "run" / "report.html")
 

@@ -67,9 +67,7 @@ def export(
     check.kind_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
-    folder = files.make_folder(
-        Path(folder), needs=2 * sum(weight.numpy().nbytes for weight in model.keras.weights)
-    )
+    folder = files.make_folder(Path(folder), needs=2 * sum(weight.numpy().nbytes for weight in model.keras.weights))
     target = folder / str(_next_version(folder) if version is None else version)
     if target.exists():
         raise FileExistsError(f"{target} is there already. Leave out `version`, or choose another.")

@@ -11,6 +11,7 @@ from tltk import files
 from tltk.data.inspect import readable
 from tltk.data.pipeline import Batches, batches
 from tltk.data.sources import Source
+from tltk.data.transforms import Augmentation
 from tltk.model import TransferModel
 from tltk.recipes import Phase, Recipe, fine_tune
 from tltk.specs import BadExample
@@ -106,18 +107,25 @@ class _Feed:
         self, model: TransferModel, train: Data, val: Data | None, batch_size: int, seed: int, cache: str | Path
     ) -> None:
         self.model, self.source, self.seed = model, train, seed
-        self.common = {"batch_size": batch_size, "encode": model.task.encode, "cache": cache}
-        self.val = batches(val, model.input, **self.common) if val is not None else None
-        self.made: list[Batches] = [self.val] if self.val else []
+        self.batch_size, self.cache = batch_size, cache
+        self.made: list[Batches] = []
+        self.val = self._batches(val) if val is not None else None
 
     def train(self, phase: Phase, number: int) -> Batches:
+        return self._batches(self.source, shuffle=True, augment=phase.augment, seed=self.seed * 1000 + number)
+
+    def _batches(
+        self, data: Data, *, shuffle: bool = False, augment: tuple[Augmentation, ...] = (), seed: int = 0
+    ) -> Batches:
         made = batches(
-            self.source,
+            data,
             self.model.input,
-            shuffle=True,
-            augment=phase.augment,
-            seed=self.seed * 1000 + number,
-            **self.common,
+            batch_size=self.batch_size,
+            encode=self.model.task.encode,
+            shuffle=shuffle,
+            augment=augment,
+            seed=seed,
+            cache=self.cache,
         )
         self.made.append(made)
         return made

@@ -3,7 +3,7 @@
 import keras
 
 from tests.conftest import conv_net
-from tltk.backbones import graph
+from tltk import graph
 
 
 def test_what_leads_to_a_layer_includes_itself_and_every_branch():

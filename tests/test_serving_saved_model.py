@@ -1,0 +1,128 @@
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import tltk
+from tests.conftest import coloured_squares, squares, squares_model
+from tltk.serving import saved_model
+
+
+def seeded_model():
+    return squares_model(head=tltk.head(zero_init=False))
+
+
+def encoded(count=12):
+    """Pictures of several formats, sizes and modes, as bytes."""
+    generator = np.random.default_rng(0)
+    found = []
+    for index in range(count):
+        size = tuple(generator.integers(12, 90, 2))
+        picture = Image.fromarray(generator.integers(0, 255, (*size, 3)).astype("uint8"))
+        picture = picture.convert(("RGB", "L", "RGB", "P")[index % 4])
+        data = io.BytesIO()
+        picture.save(data, ("PNG", "JPEG", "BMP", "GIF")[index % 4])
+        found.append(data.getvalue())
+    return found
+
+
+def test_an_export_answers_as_the_model_does_from_bytes(tmp_path):
+    model = seeded_model()
+    requests = encoded()
+    exported = tltk.export(model, tmp_path / "serving", requests=requests)
+    assert max(exported.differences.values()) <= 1e-5
+    serve = tf.saved_model.load(str(exported.path)).signatures["serving_default"]
+    answer = serve(tf.constant(requests))
+    for index, data in enumerate(requests):
+        (tmp_path / "picture.bin").write_bytes(data)
+        found, _ = tltk.predict(model, tmp_path / "picture.bin")
+        assert answer["label"][index].numpy().decode() == found[0].label
+        np.testing.assert_allclose(answer["probability"][index], found[0].probability, atol=1e-5)
+    assert answer["labels"][0].numpy().tolist() == [b"red", b"green", b"blue"]
+
+
+def test_a_process_with_tensorflow_alone_serves_it(tmp_path):
+    exported = tltk.export(seeded_model(), tmp_path)
+    code = (
+        "import sys, tensorflow as tf; serve = tf.saved_model.load(sys.argv[1]).signatures['serving_default'];"
+        "picture = tf.io.encode_png(tf.zeros([5, 9, 3], tf.uint8));"
+        "print(serve(tf.stack([picture]))['label'].numpy(), [m for m in sys.modules if m.split('.')[0] in ('tltk', 'keras_hub')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, str(exported.path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_weights_are_stored_once(tmp_path):
+    model = tltk.assemble(
+        tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(squares().labels)
+    )
+    exported = tltk.export(model, tmp_path)
+    stored = sum(file.stat().st_size for file in (exported.path / "variables").iterdir())
+    held = sum(weight.numpy().nbytes for weight in model.keras.weights)
+    assert held <= stored < 1.1 * held
+
+
+def test_versions_count_up_and_are_never_overwritten(tmp_path):
+    model = seeded_model()
+    assert [tltk.export(model, tmp_path).path.name for _ in range(2)] == ["1", "2"]
+    assert tltk.export(model, tmp_path, version=7).path.name == "7"
+    assert tltk.export(model, tmp_path).path.name == "8"
+    with pytest.raises(FileExistsError, match=r"7 is there already"):
+        tltk.export(model, tmp_path, version=7)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["1", "2", "7", "8"]
+
+
+def test_an_export_that_is_not_the_model_is_thrown_away(tmp_path, monkeypatch):
+    model = seeded_model()
+    original = saved_model._write
+
+    def corrupt(model, folder):
+        weights = model.keras.get_weights()
+        model.keras.set_weights([weight + 0.1 for weight in weights])
+        original(model, folder)
+        model.keras.set_weights(weights)
+
+    monkeypatch.setattr(saved_model, "_write", corrupt)
+    with pytest.raises(RuntimeError, match="the export is not the model: differences"):
+        tltk.export(model, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_the_version_before(tmp_path, monkeypatch):
+    model = seeded_model()
+    tltk.export(model, tmp_path)
+
+    def full(model, folder):
+        folder.mkdir()
+        (folder / "saved_model.pb").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(saved_model, "_write", full)
+    with pytest.raises(OSError, match="the export could not be written"):
+        tltk.export(model, tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
+
+
+def test_other_tasks_are_served_under_their_own_names(tmp_path):
+    x, y = coloured_squares(6)
+    backbone = tltk.backbone("mobilenet_v2", weights="random", input_size=32)
+    numbers = tltk.from_arrays(x, y.astype("float32"), kind="number", labels=("height",))
+    several = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("a", "b", "c"), kind="multi")
+    for source, task, names in (
+        (numbers, tltk.regress, {"values", "labels"}),
+        (several, tltk.classify, {"probabilities", "labels", "chosen"}),
+    ):
+        exported = tltk.export(tltk.assemble(backbone, task(source.labels)), tmp_path / task.__name__)
+        signature = tf.saved_model.load(str(exported.path)).signatures["serving_default"]
+        assert set(signature.structured_outputs) == names
+
+
+def test_a_half_precision_model_is_exported_as_it_computes(tmp_path):
+    exported = tltk.export(squares_model(precision="mixed_bfloat16", head=tltk.head(zero_init=False)), tmp_path)
+    assert max(exported.differences.values()) <= 1e-5
