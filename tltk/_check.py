@@ -73,7 +73,7 @@ def known_keys(name: str, given: Mapping[str, Any], allowed: Iterable[str]) -> N
     problems.raise_if_any(f"known keys: {listing(allowed)}")
 
 
-class MissingExtra(ModuleNotFoundError):
+class MissingExtraError(ModuleNotFoundError):
     """A package that only one feature needs is not installed; the message says which extra brings it."""
 
 

@@ -61,9 +61,9 @@ def train(
 ) -> None:
     """Train on a folder of pictures: split, fit, evaluate on the test part, write a report."""
     with console.command(as_json=as_json):
+        _start()
         chosen = _recipe(recipe, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze)
         source = _source(data, label=label, input_column=input_column, kind=kind)
-        _start()
         import tltk
 
         parts = tltk.split(source, val=val, test=test, seed=seed)

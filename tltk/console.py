@@ -40,7 +40,7 @@ def command(*, as_json: bool) -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left, as `| head` does
         raise SystemExit(0) from None
-    except (ValueError, TypeError, OSError, FloatingPointError, check.MissingExtra) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError, check.MissingExtraError) as error:
         text = _message(error)
         say(f"Error: {text}")
         if as_json:

@@ -50,7 +50,7 @@ def make_patches(folder: Path, *, train: int = 25, val: int = 15, test: int = 10
         The folder.
 
     Raises:
-        MissingExtra: if scikit-image is not installed.
+        MissingExtraError: if scikit-image is not installed.
         OSError: if the folder cannot be written.
     """
     generator = np.random.default_rng(seed)
@@ -71,7 +71,9 @@ def read_photo(label: str) -> np.ndarray:
     """Read one of the 14 photographs as grey float64 [rows, columns] in [0, 255]."""
     found = util.find_spec("skimage")
     if found is None or not found.submodule_search_locations:
-        raise check.MissingExtra("the demo's photographs are in scikit-image: pip install tltk[demo]", name="skimage")
+        raise check.MissingExtraError(
+            "the demo's photographs are in scikit-image: pip install tltk[demo]", name="skimage"
+        )
     path = Path(found.submodule_search_locations[0]) / "data" / PHOTOS[label]
     return np.asarray(Image.open(path).convert("L"), float)
 

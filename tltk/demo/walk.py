@@ -102,7 +102,7 @@ def run_demo(
 
     Raises:
         FileNotFoundError: if the pretrained weights are out of reach.
-        MissingExtra: if scikit-image is missing.
+        MissingExtraError: if scikit-image is missing.
     """
     begun = time.perf_counter()
     say("1/5 cutting patches out of 14 photographs: 25 labels a class to learn from, 15 to choose by, 100 to test")
