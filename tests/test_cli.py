@@ -100,7 +100,8 @@ def test_help_imports_no_tensorflow():
     done = tltk("--help")
     assert done.returncode == 0
     assert "train" in done.stdout
-    code = "import sys; sys.argv = ['tltk', '--help']\ntry:\n    import tltk.cli; tltk.cli.main()\nexcept SystemExit:\n    pass\n"
+    code = "import sys; sys.argv = ['tltk', '--help']\n"
+    code += "try:\n    import tltk.cli; tltk.cli.main()\nexcept SystemExit:\n    pass\n"
     code += "print(sorted({'tensorflow', 'keras', 'numpy', 'sklearn'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")

@@ -97,6 +97,7 @@ def test_a_look_at_the_first_batch_costs_no_epoch(tmp_path):
     assert same(epoch(peeked), epoch(fresh))
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras, of every epoch of unknown length
 def test_fit_goes_through_the_epochs_in_order(tmp_path):
     source = folder(tmp_path)
     model = keras.Sequential([keras.Input(SPEC.shape), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)])

@@ -9,6 +9,9 @@ from tltk.specs import InputSpec
 MAX_PIXELS = 89_478_485  # Pillow's limit: a quarter of a gigabyte of RGB
 DECODER_VERSION = 1  # part of every cache's key: raise it when the pixels that come out change
 
+# What decoding bad bytes raises. TensorFlow quotes them in some messages, and fails to make text of its own message.
+DECODING_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
+
 _REDUCTIONS = (1, 2, 4, 8)  # what libjpeg can leave out while decoding
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk import _check as check
-from tltk.data.decode import MAX_PIXELS, decode_image
+from tltk.data.decode import DECODING_ERRORS, MAX_PIXELS, decode_image
 from tltk.data.examples import Source
 from tltk.specs import BadExample, InputSpec
 
@@ -82,8 +82,8 @@ def why_undecodable(data: bytes, kind: str = "picture") -> str:
     """
     try:
         decode_image(tf.constant(data), _TINY)
-    except tf.errors.OpError as error:
-        told = _TOLD.search(error.message or "")
+    except DECODING_ERRORS as error:
+        told = _TOLD.search(str(error))
         return told.group() if told else f"truncated or damaged {kind}"
     return ""
 

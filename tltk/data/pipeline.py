@@ -32,7 +32,7 @@ class Batches:
         dataset: (images float32 [b, h, w, 3] in 0 … 255, targets), with weights as a third where a dataset came with
             them, or images alone when unlabelled. Each pass over it is the next epoch: another order, other
             augmentation. A pass that stops before its last batch is repeated by the next one.
-        steps: batches an epoch, and the cardinality of `dataset`; unreadable pictures in batches of one make it fewer.
+        steps: batches an epoch; one in which no picture can be decoded does not come.
         examples: an epoch's examples, before any is found unreadable.
         skipped: files found unreadable while decoding; grows while `dataset` is read, each file once.
     """
@@ -99,9 +99,7 @@ def batches(
     source_reader = cached(data, reader(data, spec), spec, where=cache)
     epochs, steps = Epochs(data.name_of), math.ceil(len(data) / batch_size)
     dataset = _from_source(source_reader, data, spec, batch_size, seed=seed if shuffle else None, epochs=epochs)
-    return Batches(
-        _ready(dataset, finish, epochs, steps, exact=batch_size > 1), steps, len(data), epochs.skipped, epochs
-    )
+    return Batches(_ready(dataset, finish, epochs), steps, len(data), epochs.skipped, epochs)
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,7 @@ def _from_source(
         epoch = epochs.next
         order = None if seed is None else np.random.default_rng([seed, epoch])
         pieces = epochs.watch(source_reader.pieces(order, batch_size))
-        for number, last, positions, images in _join(pieces, exact=batch_size > 1):
+        for number, last, positions, images in _join(pieces):
             yield epoch, number, last, images, *(() if source.targets is None else (source.targets[positions],))
 
     first = (
@@ -152,29 +150,17 @@ def _from_source(
     return dataset.map(lambda epoch, number, last, images, *rest: (epoch, number, last, images, rest))
 
 
-def _join(pieces: Iterator[Piece], *, exact: bool) -> Iterator[tuple[int, bool, np.ndarray, np.ndarray]]:
-    """Join pieces into batches, numbered, each told whether it is the last one.
-
-    Keras must know how many batches come, so where every example of a batch is bad a batch beside it is halved; but
-    for batches of one (not `exact`), where nothing can be halved, and Keras has to find the end by itself.
-    """
-    waiting: list[tuple[np.ndarray, np.ndarray]] = []
-    missing = number = 0
+def _join(pieces: Iterator[Piece]) -> Iterator[tuple[int, bool, np.ndarray, np.ndarray]]:
+    """Join pieces into numbered batches, each told whether it is the last; one without a readable picture is left out."""
+    held: tuple[np.ndarray, np.ndarray] | None = None
+    number = 0
     for batch in _whole_batches(pieces):
-        missing += batch is None
-        waiting += [batch] if batch is not None else []
-        while missing and waiting and len(waiting[-1][0]) > 1:
-            positions, images = waiting.pop()
-            half = len(positions) // 2
-            waiting += [(positions[:half], images[:half]), (positions[half:], images[half:])]
-            missing -= 1
-        while len(waiting) > 1:
-            yield number, False, *waiting.pop(0)
+        if batch is not None and held is not None:
+            yield number, False, *held
             number += 1
-    if exact and missing and waiting:
-        raise ValueError(f"{missing} batches hold no readable picture: make `batch_size` larger, or mend the files.")
-    if waiting:
-        yield number, True, *waiting[0]
+        held = batch if batch is not None else held
+    if held is not None:
+        yield number, True, *held
 
 
 def _whole_batches(pieces: Iterator[Piece]) -> Iterator[tuple[np.ndarray, np.ndarray] | None]:
@@ -202,12 +188,10 @@ def _from_dataset(
         )
     )
     del shuffle  # the dataset keeps its own order: documented
-    return Batches(_ready(numbered, finish, epochs, steps), steps, examples, epochs.skipped, epochs)
+    return Batches(_ready(numbered, finish, epochs), steps, examples, epochs.skipped, epochs)
 
 
-def _ready(
-    dataset: tf.data.Dataset, finish: _Finish, epochs: Epochs, steps: int, *, exact: bool = True
-) -> tf.data.Dataset:
+def _ready(dataset: tf.data.Dataset, finish: _Finish, epochs: Epochs) -> tf.data.Dataset:
     """Finish batches, keep some ready, and tell `epochs` when the last one has really been taken."""
 
     def work(epoch: tf.Tensor, number: tf.Tensor, last: tf.Tensor, images: tf.Tensor, rest: tuple) -> tuple:
@@ -225,8 +209,7 @@ def _ready(
     # which sleeps for up to a minute: measured as epochs of twice the length.
     options.autotune.enabled = False
     options.deterministic = True
-    known = done.apply(tf.data.experimental.assert_cardinality(steps)) if exact else done
-    return known.with_options(options)
+    return done.with_options(options)
 
 
 def _check_options(spec: InputSpec, batch_size: int, seed: int, cache: str | Path, augment: tuple) -> None:

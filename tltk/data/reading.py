@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tltk.data.decode import decode_unrounded, resize
+from tltk.data.decode import DECODING_ERRORS, decode_unrounded, resize
 from tltk.data.inspect import why_undecodable, why_unreadable
 from tltk.specs import InputSpec
 
@@ -64,7 +64,7 @@ def decode_chunk(pictures: np.ndarray, spec: InputSpec, *, files: bool) -> tuple
     decode = _decoder(spec, files)
     try:
         return _pixels(decode(tf.constant(list(pictures)))), {}
-    except tf.errors.OpError:  # one of them is bad: find out which
+    except DECODING_ERRORS:  # one of them is bad: find out which
         return _one_by_one(pictures, decode, files=files)
 
 
@@ -73,10 +73,10 @@ def _one_by_one(pictures: np.ndarray, decode: Callable, *, files: bool) -> tuple
     for number, picture in enumerate(pictures):
         try:
             good.append(_pixels(decode(tf.constant([picture]))))
-        except tf.errors.OpError as error:
+        except DECODING_ERRORS as error:
             reason = why_unreadable(picture) if files else ""
             data = picture if not files else _bytes(picture)
-            bad[number] = reason or (why_undecodable(data) if data else "") or str(error.message).splitlines()[0]
+            bad[number] = reason or (why_undecodable(data) if data else "") or str(error).splitlines()[0]
     return (np.concatenate(good) if good else np.zeros((0,), np.uint8)), bad
 
 

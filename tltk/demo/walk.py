@@ -29,6 +29,7 @@ print(json.dumps({"label": label, "probability": probability, "also_imported": f
 
 
 # Textures have no up and no colour, so patches may be mirrored both ways and need no change of saturation.
+PROBE_EPOCHS = 10  # the accuracy on validation stands still after four
 AUGMENT = (flip(vertical=True), crop_resize(scale=(0.4, 1.0)), colour(brightness=0.1, contrast=0.3))
 
 
@@ -110,12 +111,19 @@ def run_demo(
     train, val, test = tltk.split(photos, seed=seed)
 
     say("2/5 linear probe: the pretrained network frozen, a head on top")
-    probe = tltk.fit(_model(backbone, photos, seed), train, val, recipe=tltk.linear_probe(), seed=seed)
+    probe = tltk.fit(
+        _model(backbone, photos, seed), train, val, recipe=tltk.linear_probe(epochs=PROBE_EPOCHS), seed=seed
+    )
     probe_report = tltk.evaluate(probe.model, test)
 
     say("3/5 the same, then fine-tuning with augmentation")
     run = tltk.fit(
-        _model(backbone, photos, seed), train, val, recipe=tltk.fine_tune(augment=AUGMENT), seed=seed, out=out / "run"
+        _model(backbone, photos, seed),
+        train,
+        val,
+        recipe=tltk.fine_tune(probe_epochs=PROBE_EPOCHS, augment=AUGMENT),
+        seed=seed,
+        out=out / "run",
     )
     report = tltk.evaluate(run.model, test)
     report.save(out / "run" / "report.html")

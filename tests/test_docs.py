@@ -1,0 +1,69 @@
+"""Every Python block of the README and of docs/ runs, in order; every relative link leads somewhere."""
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import tltk
+from tests.conftest import coloured_squares
+from tltk.backbones import weights
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted((ROOT / "tltk").rglob("*.py"))
+    if path.name != "__main__.py" and path.stem != "replay"
+]
+
+
+def photo_folder(folder, count=8):
+    x, y = coloured_squares(count * 2, classes=2, size=24)
+    for index, (pixels, label) in enumerate(zip(x, y, strict=True)):
+        place = folder / ("red", "green")[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(place / f"{index}.png")
+
+
+def quick_recipes(monkeypatch):
+    """Keep what the README calls, with one epoch a phase: its walk is run for its words, not for its accuracy."""
+    from tltk import recipes
+
+    original = recipes.fine_tune
+    monkeypatch.setattr(recipes, "fine_tune", lambda epochs: original(epochs=min(epochs, 1), probe_epochs=1))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    if not blocks:
+        return
+    monkeypatch.chdir(tmp_path)
+    photo_folder(tmp_path / "photos")
+    weights.get("efficientnet_lite0")
+    quick_recipes(monkeypatch)
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), {"__name__": "page"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_docstring_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert not result.failed
+
+
+def test_the_changelog_names_this_version_or_what_is_unreleased():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert tltk.__version__ in text or "[Unreleased]" in text
