@@ -105,7 +105,8 @@ class TestEachModule:
                 assert getattr(node.func, "id", "") != "print"
             if isinstance(node, ast.ExceptHandler):
                 assert node.type is not None
-            if isinstance(node, ast.FunctionDef) and node.args.kwarg and not node.name.startswith("_"):
+            named_numbers = path.stem == "_check"  # check.positive(epochs=3) names what it checks
+            if isinstance(node, ast.FunctionDef) and node.args.kwarg and not named_numbers:
                 pytest.fail(f"{node.name} takes **{node.args.kwarg.arg}")
 
 

@@ -151,7 +151,7 @@ def _from_source(
 
 
 def _join(pieces: Iterator[Piece]) -> Iterator[tuple[int, bool, np.ndarray, np.ndarray]]:
-    """Join pieces into numbered batches, each told whether it is the last; one without a readable picture is left out."""
+    """Join pieces into numbered batches, each told if it is the last; one without a readable picture is left out."""
     held: tuple[np.ndarray, np.ndarray] | None = None
     number = 0
     for batch in _whole_batches(pieces):

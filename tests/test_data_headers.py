@@ -1,0 +1,28 @@
+import pytest
+import tensorflow as tf
+
+from tests.pictures import FORMATS, encoded
+from tltk.data import headers
+
+
+@pytest.mark.parametrize(("ending", "number"), list(zip(("jpg", "png", "gif", "bmp", "webp"), range(5), strict=True)))
+def test_a_format_is_told_by_its_first_bytes(ending, number):
+    assert set(FORMATS) >= {ending}
+    assert int(headers.format_of(tf.constant(encoded(ending)))) == number
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"RIFF....WAVE", b"GIFT", b"hello"])
+def test_anything_else_is_unknown(data):
+    assert int(headers.format_of(tf.constant(data))) == headers.UNKNOWN
+
+
+@pytest.mark.parametrize("ending", ["png", "gif", "bmp", "webp"])
+def test_sizes_are_read_from_headers(ending):
+    size = getattr(headers, f"{ending}_size")(tf.constant(encoded(ending, size=(20, 24))))
+    assert [abs(int(side)) for side in size] == [20, 24]
+
+
+def test_bytes_are_put_together_in_both_orders():
+    values = tf.constant([1, 2])
+    assert int(headers.little(values)) == 513
+    assert int(headers.big(values)) == 258
