@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import conv_net
-from tltk.trainability.apply import apply, restored_flags
+from tltk.trainability.apply import apply
 from tltk.trainability.plan import Plan, Rule, freeze, train_all, unfreeze_from
 
 
@@ -84,35 +84,6 @@ def test_a_plan_works_on_anybodys_model_by_layer_names():
         freeze("backbone").resolve("resnet50")
 
 
-def test_a_nested_model_is_frozen_to_its_last_weight():
-    inner = conv_net()
-    x = keras.Input((16, 16, 3))
-    model = keras.Model(x, keras.layers.Dense(2, name="top")(keras.layers.Flatten(name="flat")(inner(x))))
-    inner.get_layer("conv2_conv").trainable = True
-    apply(freeze("conv_net"), model)
-    assert {variable.path.split("/")[0] for variable in model.trainable_variables} == {"top"}
-    apply(train_all(), model)
-    assert not any("_bn" in variable.path for variable in model.trainable_variables)
-
-
-def test_a_layer_with_weights_and_sublayers_of_its_own_is_frozen_whole():
-    class Composite(keras.layers.Layer):
-        def build(self, shape):
-            self.token = self.add_weight(shape=(shape[-1],), name="token")
-            self.dense = keras.layers.Dense(shape[-1])
-            self.dense.build(shape)
-
-        def call(self, x):
-            return self.dense(x + self.token)
-
-    x = keras.Input((4,))
-    model = keras.Model(x, keras.layers.Dense(1, name="top")(Composite(name="composite")(x)))
-    apply(freeze("composite"), model)
-    assert len(model.trainable_variables) == 2
-    apply(train_all(), model)
-    assert len(model.trainable_variables) == 5
-
-
 def test_the_table_counts_what_learns():
     model = Staged()
     text = unfreeze_from("conv3").describe(model)
@@ -123,13 +94,3 @@ def test_the_table_counts_what_learns():
     assert "frozen (batch norm)" in rows["conv3_bn"]
     assert rows["conv3_conv"].split()[1:3] == ["conv3", "train"]
     assert rows["stem_conv"].split()[1:3] == ["stem", "frozen"]
-
-
-def test_flags_come_back_even_after_an_error():
-    model = Staged()
-    model.keras.get_layer("conv2_conv").trainable = False
-    before = [layer.trainable for layer in model.keras.layers]
-    with pytest.raises(RuntimeError), restored_flags(model.keras):
-        apply(freeze("backbone"), model)
-        raise RuntimeError
-    assert [layer.trainable for layer in model.keras.layers] == before

@@ -14,7 +14,7 @@ from tltk.data.decode import DECODING_ERRORS, decode_unrounded, resize
 from tltk.data.inspect import why_undecodable, why_unreadable
 from tltk.specs import InputSpec
 
-CHUNK = 8  # pictures one thread decodes in one call: enough to forget the call, few enough to share out
+CHUNK = 16  # pictures one thread decodes in one call: enough to forget the cost of a call, few enough to share out
 
 
 def cores() -> int:
