@@ -162,7 +162,9 @@ def _stored(builder: Any, split: str, feature: str) -> Any:
     partial = tfds.decode.PartialDecoding({feature: features[feature]}, decoders=decoders)
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, skip_prefetch=True)
     dataset = builder.as_dataset(split=split, shuffle_files=False, read_config=config, decoders=partial)
-    return dataset.map(lambda example: example[feature])
+    from tensorflow import autograph
+
+    return dataset.map(autograph.experimental.do_not_convert(lambda example: example[feature]))
 
 
 def _labels(builder: Any, split: str, label: str) -> tuple[np.ndarray, Labels]:

@@ -21,6 +21,10 @@ from tltk.specs import BadExample, InputSpec
 _AHEAD = 2  # batches kept ready
 _WORKERS = 2  # batches augmented at once
 
+# No function here has Python control flow on tensors. AutoGraph, asked to rewrite them, reads their source code, and
+# where it cannot (lambdas over several lines, a file changed since) it warns.
+as_written = tf.autograph.experimental.do_not_convert
+
 Encode = Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -147,7 +151,7 @@ def _from_source(
     if source.targets is not None:
         signature += (tf.TensorSpec([None, *source.targets.shape[1:]], tf.as_dtype(source.targets.dtype)),)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return dataset.map(lambda epoch, number, last, images, *rest: (epoch, number, last, images, rest))
+    return dataset.map(as_written(lambda epoch, number, last, images, *rest: (epoch, number, last, images, rest)))
 
 
 def _join(pieces: Iterator[Piece]) -> Iterator[tuple[int, bool, np.ndarray, np.ndarray]]:
@@ -182,11 +186,14 @@ def _from_dataset(
         raise ValueError("`cache` is for sources; a tf.data.Dataset caches by itself: data.cache().")
     epochs = Epochs(lambda index: f"example {index}")
     starts = tf.data.Dataset.from_generator(lambda: iter([epochs.next]), output_signature=tf.TensorSpec([], tf.int64))
-    numbered = starts.flat_map(
-        lambda epoch: own.enumerate().map(
-            lambda number, batch: (epoch, number, tf.equal(number, steps - 1), batch[0], batch[1:])
-        )
-    )
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        def numbered(number: tf.Tensor, batch: tuple) -> tuple:
+            return epoch, number, tf.equal(number, steps - 1), batch[0], batch[1:]
+
+        return own.enumerate().map(as_written(numbered))
+
+    numbered = starts.flat_map(as_written(one_epoch))
     del shuffle  # the dataset keeps its own order: documented
     return Batches(_ready(numbered, finish, epochs), steps, examples, epochs.skipped, epochs)
 
@@ -203,7 +210,8 @@ def _ready(dataset: tf.data.Dataset, finish: _Finish, epochs: Epochs) -> tf.data
             images = tf.identity(images)
         return (images, *rest) if rest else images
 
-    done = dataset.map(work, num_parallel_calls=_WORKERS, deterministic=True).prefetch(_AHEAD).map(taken)
+    done = dataset.map(as_written(work), num_parallel_calls=_WORKERS, deterministic=True)
+    done = done.prefetch(_AHEAD).map(as_written(taken))
     options = tf.data.Options()
     # Tuning gains nothing on three light steps, and letting go of a tuned iterator waits for its tuning thread,
     # which sleeps for up to a minute: measured as epochs of twice the length.

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tltk.data.decode import resize
 from tltk.specs import InputSpec
 
+_as_written = tf.autograph.experimental.do_not_convert  # as in the pipeline
 _FORMS = "(images), (images, targets) or (images, targets, weights)"
 
 
@@ -29,14 +30,16 @@ def adopt(data: tf.data.Dataset, spec: InputSpec, *, batch_size: int) -> tuple[t
     parts = _parts(data.element_spec)
     images = parts[0]
     batched = images.shape.rank == 4
-    plain = data.map(lambda *element: _flat(element))
+    plain = data.map(_as_written(lambda *element: _flat(element)))
     count = _count(data)
     if not batched:
-        plain = plain.map(lambda image, *rest: (_fit(image, spec), *rest), num_parallel_calls=2, deterministic=True)
+        plain = plain.map(
+            _as_written(lambda image, *rest: (_fit(image, spec), *rest)), num_parallel_calls=2, deterministic=True
+        )
         return plain.batch(batch_size), math.ceil(count / batch_size), count
     first = next(iter(plain.take(1)), None)
     size = 0 if first is None else int(tf.shape(first[0])[0])
-    return plain.map(lambda images, *rest: (_fit_batch(images, spec), *rest)), count, count * size
+    return plain.map(_as_written(lambda images, *rest: (_fit_batch(images, spec), *rest))), count, count * size
 
 
 def _parts(element: Any) -> tuple:
@@ -71,7 +74,7 @@ def _count(data: tf.data.Dataset) -> int:
     if count == tf.data.INFINITE_CARDINALITY:
         raise ValueError("`data` never ends: an epoch has no length. Did you mean data.take(n), or to drop .repeat()?")
     if count == tf.data.UNKNOWN_CARDINALITY:
-        count = int(data.reduce(tf.constant(0, tf.int64), lambda total, *_: total + 1))
+        count = int(data.reduce(tf.constant(0, tf.int64), _as_written(lambda total, *_: total + 1)))
     if count == 0:
         raise ValueError("`data` holds no examples.")
     return count

@@ -157,7 +157,7 @@ def _serve(model: TransferModel) -> Any:
             "labels": every,
         }
 
-    return tf.function(serve)
+    return tf.function(serve, autograph=False)
 
 
 def _next_version(folder: Path) -> int:
