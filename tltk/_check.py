@@ -10,8 +10,8 @@ _LISTED = 12
 def did_you_mean(value: object, allowed: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest allowed spelling, or an empty string."""
     allowed = list(allowed)
-    inside = [item for item in allowed if len(str(value)) > 3 and str(value).lower() in item][:1]
-    near = inside or difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.5)
+    inside = [item for item in allowed if len(str(value)) > 3 and str(value).lower() in item]
+    near = difflib.get_close_matches(str(value), inside or allowed, n=1, cutoff=0.0 if inside else 0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
