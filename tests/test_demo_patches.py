@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,8 +22,8 @@ def test_patches_are_small_grey_seeded_and_of_every_class(tmp_path):
     other = patches.make_patches(tmp_path / "c", train=2, val=1, test=1, seed=4)
     assert len(list((first / "train").iterdir())) == 14
     name = "train/cat/001.png"
-    picture = Image.open(first / name)
-    assert (picture.size, picture.mode) == ((64, 64), "L")
+    with Image.open(first / name) as picture:
+        assert (picture.size, picture.mode) == ((64, 64), "L")
     assert (first / name).read_bytes() == (again / name).read_bytes() != (other / name).read_bytes()
 
 
@@ -33,4 +31,3 @@ def test_without_scikit_image_the_way_out_is_named(monkeypatch):
     monkeypatch.setattr(patches.util, "find_spec", lambda name: None)
     with pytest.raises(check.MissingExtraError, match=r"pip install tltk\[demo\]"):
         patches.read_photo("cat")
-    assert "skimage" not in sys.modules

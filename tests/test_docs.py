@@ -32,6 +32,7 @@ def photo_folder(folder, count=8):
 def quick_recipes(monkeypatch):
     """Keep what the README calls, with one epoch a phase: its walk is run for its words, not for its accuracy."""
     from tltk import recipes
+    from tltk.training import fit  # noqa: F401  imported first, so that it never binds the quick one
 
     original = recipes.fine_tune
     monkeypatch.setattr(recipes, "fine_tune", lambda epochs: original(epochs=min(epochs, 1), probe_epochs=1))

@@ -75,7 +75,8 @@ def read_photo(label: str) -> np.ndarray:
             "the demo's photographs are in scikit-image: pip install tltk[demo]", name="skimage"
         )
     path = Path(found.submodule_search_locations[0]) / "data" / PHOTOS[label]
-    return np.asarray(Image.open(path).convert("L"), float)
+    with Image.open(path) as photo:
+        return np.asarray(photo.convert("L"), float)
 
 
 def region_of(photo: np.ndarray, part: str, *, upside_down: bool) -> np.ndarray:
