@@ -7,7 +7,7 @@ from tltk.data.branches import choose
 from tltk.specs import InputSpec
 
 MAX_PIXELS = 89_478_485  # Pillow's limit: a quarter of a gigabyte of RGB
-DECODER_VERSION = 1  # part of every cache's key: raise it when the pixels that come out change
+DECODER_VERSION = 2  # part of every cache's key: raise it when the pixels that come out change
 
 # What decoding bad bytes raises. TensorFlow quotes them in some messages, and fails to make text of its own message.
 DECODING_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
@@ -21,7 +21,7 @@ def decode_image(data: tf.Tensor, spec: InputSpec) -> tf.Tensor:
     JPEG (grey, CMYK, turned by EXIF), PNG (grey, palette, 16 bits, alpha on white), GIF and WebP (first
     frame, alpha on white), BMP. A large JPEG is decoded at a half, a quarter or an eighth of its size, never
     below the size asked for: its DCT blocks are averaged instead of unpacked (Wallace 1991, "The JPEG still
-    picture compression standard"), and the average over a box followed by an area resize is the same
+    picture compression standard"), and the average over a box followed by an area resize is close to the
     triangle filter that the antialiased bilinear resize applies to the full picture.
 
     Args:
@@ -74,11 +74,27 @@ def resize(image: tf.Tensor, spec: InputSpec, *, reduced: bool = False) -> tf.Te
         float32 [height, width, 3] in 0 … 255, not rounded.
     """
     image, size = _fit(image, spec)
-    scaled = _scaled(image, size, "area" if reduced and spec.interpolation == "bilinear" else spec.interpolation)
+    if reduced and spec.interpolation == "bilinear":
+        scaled = _finish_reduced(image, size)
+    else:
+        scaled = _scaled(image, size, spec.interpolation)
     if spec.resize == "pad":
         above, left = (spec.height - size[0]) // 2, (spec.width - size[1]) // 2
         scaled = tf.image.pad_to_bounding_box(scaled, above, left, spec.height, spec.width)
     return tf.ensure_shape(scaled, spec.shape)
+
+
+def _finish_reduced(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Scale what has been averaged over boxes: by two taps where little is left to do, by area otherwise.
+
+    Up to a factor of 1.25 the two differ by less than 1 dB, and two taps take half the time.
+    """
+    left = tf.reduce_max(tf.shape(image)[:2] / size)
+
+    def two_taps() -> tf.Tensor:
+        return tf.raw_ops.ResizeBilinear(images=image[None], size=size, half_pixel_centers=True)[0]
+
+    return tf.cond(left < 1.25, two_taps, lambda: _scaled(image, size, "area"))
 
 
 def _scaled(image: tf.Tensor, size: tf.Tensor, method: str) -> tf.Tensor:
