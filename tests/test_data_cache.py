@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.pictures import class_folder, damaged_png, flat
 from tltk import files
-from tltk.data import cache as module
+from tltk.data import store
 from tltk.data.pipeline import batches
 from tltk.data.sources import from_arrays, from_folder
 from tltk.specs import InputSpec
@@ -80,8 +80,8 @@ def test_the_order_of_a_source_is_part_of_the_key(tmp_path):
 
 def test_too_little_memory_is_said_with_both_sizes(tmp_path, monkeypatch):
     source = from_folder(class_folder(tmp_path / "set", count=3))
-    monkeypatch.setattr(module, "_free_memory", lambda: 1000)
-    with pytest.raises(MemoryError, match=r'cache="memory" needs .* GB for 6 pictures.*GB are free'):
+    monkeypatch.setattr(store, "free_memory", lambda: 1000)
+    with pytest.raises(MemoryError, match=r'cache="memory" needs .* GB for 6 decoded pictures.*GB are free'):
         batches(source, SPEC, cache="memory")
 
 
@@ -100,7 +100,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(module.os, "fsync", full)
+        patched.setattr(store.os, "fsync", full)
         with pytest.raises(OSError, match="cannot keep decoded pictures: No space left"):
             batches(source, SPEC, cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []

@@ -21,7 +21,9 @@ def test_every_example_is_read_once_in_the_order_asked_for(tmp_path, which, seed
     def read():
         order = None if seed is None else np.random.default_rng(seed)
         pieces = list(reader(source, InputSpec(8, 8)).pieces(order, 5))
-        return np.concatenate([piece.positions for piece in pieces]), np.concatenate([piece.pixels for piece in pieces])
+        return np.concatenate([piece.positions for piece in pieces]), np.concatenate(
+            [piece.values[0] for piece in pieces]
+        )
 
     positions, pixels = read()
     assert sorted(positions) == list(range(12))

@@ -20,9 +20,9 @@ LAYERS = {
     "specs": 1, "files": 1, "progress": 1, "machine": 1, "graph": 1,
     "data": 2, "backbones": 2, "heads": 2, "schedules": 2, "trainability": 2,
     "tasks": 3, "recipes": 3,
-    "model": 4, "views": 4, "report": 4,
+    "model": 4, "views": 4, "prefix_cache": 4, "report": 4,
     "training": 5, "prediction": 5, "serving": 5,
-    "evaluation": 6,
+    "evaluation": 6, "embedding": 6,
     "demo": 7, "console": 7,
     "cli": 8, "__main__": 9,
 }  # fmt: skip

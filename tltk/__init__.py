@@ -32,6 +32,7 @@ _PUBLIC = {
     "load_run": "tltk.training.run",
     "evaluate": "tltk.evaluation",
     "predict": "tltk.prediction",
+    "embed": "tltk.embedding",
     "export": "tltk.serving",
 }
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tltk.backbones import backbone
     from tltk.data.sources import from_arrays, from_csv, from_folder, from_jsonl, from_tfds
     from tltk.data.splits import split
+    from tltk.embedding import embed
     from tltk.evaluation import evaluate
     from tltk.heads import head
     from tltk.model import adopt, assemble

@@ -1,5 +1,6 @@
 """Reading the graph of a functional Keras model: order, ancestors, single-tensor cuts, reproducible names."""
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -83,3 +84,41 @@ def _snake_case(name: str) -> str:
     """Spell a class name as Keras does for automatic names (keras/src/utils/naming.py)."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def fingerprint(model: "keras.Model") -> str:
+    """Return a SHA-256 of what a functional model computes: its operations, how they are joined, and their weights.
+
+    The names of layers are left out, since Keras numbers some of them by how many there were before.
+
+    Args:
+        model: functional.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    found = hashlib.sha256()
+    place: dict[int, tuple[int, int]] = {}
+    for number, node in enumerate(nodes(model)):
+        operation = node.operation
+        config = operation.get_config() if hasattr(operation, "get_config") else {}
+        joined = [place.get(id(tensor)) for tensor in node.input_tensors]
+        others = [value for value in _flat(node.arguments) if not hasattr(value, "_keras_history")]
+        found.update(repr((type(operation).__name__, _nameless(config), joined, others)).encode())
+        for weight in getattr(operation, "weights", ()):
+            found.update(repr((weight.shape, str(weight.dtype))).encode() + weight.numpy().tobytes())
+        place.update({id(tensor): (number, index) for index, tensor in enumerate(node.outputs)})
+    found.update(repr([place.get(id(tensor)) for tensor in model.outputs]).encode())
+    return found.hexdigest()
+
+
+def _flat(arguments: Any) -> list[Any]:
+    import keras
+
+    return keras.tree.flatten((arguments.args, arguments.kwargs))
+
+
+def _nameless(config: Any) -> Any:
+    if isinstance(config, dict):
+        return sorted((key, _nameless(value)) for key, value in config.items() if key not in ("name", "trainable"))
+    return [_nameless(value) for value in config] if isinstance(config, list | tuple) else repr(config)

@@ -21,6 +21,8 @@ class Phase:
         schedule: "constant", "cosine", "linear" or "one_cycle".
         warmup: share of the phase's steps in which the rate rises from 0, in [0, 1).
         augment: applied to each batch while training, in order.
+        views: augmented copies of each example, drawn once and seen in turn; 0 draws afresh every epoch. What a frozen
+            backbone makes of fixed copies can be computed once.
         patience: epochs without a better validation result before the phase ends; None runs them all.
             The best epoch's weights are kept either way.
     """
@@ -32,6 +34,7 @@ class Phase:
     schedule: str = "cosine"
     warmup: float = 0.1
     augment: tuple[Augmentation, ...] = ()
+    views: int = 0
     patience: int | None = None
 
     def __post_init__(self) -> None:
@@ -41,6 +44,10 @@ class Phase:
         for name, value in (("epochs", self.epochs), ("patience", self.patience)):
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 problems.add(f"`{name}` must be a whole number above 0. Received: {value!r}")
+        if not isinstance(self.views, int) or isinstance(self.views, bool) or self.views < 0:
+            problems.add(f"`views` must be a whole number of at least 0. Received: {self.views!r}")
+        elif self.views and not self.augment:
+            problems.add("`views` are augmented copies, and need `augment`. Received: augment=()")
         problems.raise_if_any()
 
 
@@ -80,6 +87,7 @@ def linear_probe(
     epochs: int = 30,
     learning_rate: float = 3e-3,
     augment: tuple[Augmentation, ...] = (),
+    views: int = 0,
     patience: int | None = None,
 ) -> Recipe:
     """Train the head alone on a frozen backbone.
@@ -91,6 +99,7 @@ def linear_probe(
         epochs: passes over the training examples.
         learning_rate: highest rate of AdamW under a cosine.
         augment: none by default, so that the features of a picture are always the same.
+        views: augmented copies of each picture, see `Phase`; 10 bring most of what fresh augmentation does.
         patience: epochs without a better validation result before it stops.
 
     Returns:
@@ -101,7 +110,9 @@ def linear_probe(
         5
     """
     optimizer = adamw(learning_rate, weight_decay=1e-2)
-    phase = Phase("probe", freeze("backbone"), epochs, optimizer, augment=tuple(augment), patience=patience)
+    phase = Phase(
+        "probe", freeze("backbone"), epochs, optimizer, augment=tuple(augment), views=views, patience=patience
+    )
     return Recipe("linear_probe", (phase,))
 
 

@@ -21,13 +21,13 @@ class Piece:
 
     Args:
         positions: int64 [k], their numbers in the source.
-        pixels: uint8 or float32 [k, h, w, 3] in 0 … 255.
+        values: arrays [k, ...]: one of pixels, uint8 or float32 [k, h, w, 3] in 0 … 255, or what was stored of them.
         bad: number in the source → why it could not be read; these are in neither of the above.
         ends: whether a batch ends with this piece.
     """
 
     positions: np.ndarray
-    pixels: np.ndarray
+    values: tuple[np.ndarray, ...]
     bad: dict[int, str]
     ends: bool
 
@@ -88,7 +88,7 @@ class ArrayReader:
 
     def _piece(self, place: tuple[np.ndarray, bool]) -> Piece:
         chosen, ends = place
-        return Piece(chosen, resize_chunk(self.pixels[chosen], self.spec), {}, ends)
+        return Piece(chosen, (resize_chunk(self.pixels[chosen], self.spec),), {}, ends)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,7 @@ class StreamReader:
 
 def _piece(chosen: np.ndarray, pixels: np.ndarray, bad: dict[int, str], ends: bool) -> Piece:
     named = {int(chosen[number]): reason for number, reason in bad.items()}
-    return Piece(np.delete(chosen, list(bad)) if bad else chosen, pixels, named, ends)
+    return Piece(np.delete(chosen, list(bad)) if bad else chosen, (pixels,), named, ends)
 
 
 def _each(examples: StoredExamples) -> Iterator[tuple[int, bytes]]:
@@ -140,3 +140,20 @@ def _chunks(stream: Iterator[tuple[int, bytes]], batch_size: int) -> Iterator[tu
     while batch := list(islice(stream, batch_size)):
         for start in range(0, len(batch), CHUNK):
             yield batch[start : start + CHUNK], start + CHUNK >= len(batch)
+
+
+def whole_batches(pieces: Iterator[Piece]) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...]] | None]:
+    """Join pieces into batches of (positions, values); None for a batch without a readable example."""
+    held: list[Piece] = []
+    for piece in pieces:
+        held += [piece] if len(piece.positions) else []
+        if piece.ends:
+            yield _concatenated(held) if held else None
+            held = []
+
+
+def _concatenated(pieces: list[Piece]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    if len(pieces) == 1:
+        return pieces[0].positions, pieces[0].values
+    columns = zip(*(piece.values for piece in pieces), strict=True)
+    return np.concatenate([piece.positions for piece in pieces]), tuple(map(np.concatenate, columns))

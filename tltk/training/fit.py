@@ -1,27 +1,26 @@
 """Fit: a model, data and a recipe become a run."""
 
 import logging
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import tensorflow as tf
 
 from tltk import _check as check
 from tltk import files
 from tltk.data.inspect import readable
-from tltk.data.pipeline import Batches, batches
 from tltk.data.sources import Source
-from tltk.data.transforms import Augmentation
 from tltk.model import TransferModel
-from tltk.recipes import Phase, Recipe, fine_tune
+from tltk.prefix_cache import Cache
+from tltk.recipes import Recipe, fine_tune
 from tltk.specs import BadExample
 from tltk.tasks.base import require_labels
+from tltk.training.feed import Data, Feed
 from tltk.training.phase import PhaseResult, train_phase
 from tltk.training.run import Run, model_bytes
 
 log = logging.getLogger("tltk")
-
-Data: TypeAlias = Source | tf.data.Dataset
 
 
 def fit(
@@ -33,7 +32,7 @@ def fit(
     out: str | Path | None = None,
     batch_size: int = 32,
     seed: int = 0,
-    cache: str | Path = "off",
+    cache: str | Path | Cache = "auto",
     max_bad: float = 0.1,
 ) -> Run:
     """Train a model by a recipe, phase by phase, and keep the best it ever was on validation.
@@ -46,7 +45,9 @@ def fit(
         out: folder for the run; None saves nothing.
         batch_size: examples a step.
         seed: of the order and of the augmentation; equal seeds give equal batches.
-        cache: "off" decodes each picture every epoch, "memory" once, a folder once and onto disk.
+        cache: where what is computed once is kept: "auto", "memory", "disk", "off", a folder, or a
+            `tltk.prefix_cache.Cache`. That is what crosses the frozen boundary; in phases with fresh augmentation or
+            nothing frozen, the decoded pictures. The weights that come out are the same. "auto" leaves nothing behind.
         max_bad: share of unreadable examples above which training is refused.
 
     Returns:
@@ -68,15 +69,23 @@ def fit(
     train, bad_train = _usable(train, model, "train", max_bad)
     val, bad_val = _usable(val, model, "val", max_bad) if val is not None else (None, ())
     recorder = _Recorder(Path(out) if out is not None else None)
-    feed = _Feed(model, train, val, batch_size, seed, cache)
+    feed = Feed(
+        model,
+        train,
+        val,
+        batch_size=batch_size,
+        seed=seed,
+        cache=cache if isinstance(cache, Cache) else Cache(cache),
+        folder=Path(out) if out is not None else None,
+    )
     phases: list[PhaseResult] = []
     config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size}
     try:
-        for number, phase in enumerate(recipe.phases):
-            before = phases[-1].score if phases else None
-            phases.append(
-                train_phase(model, phase, feed.train(phase, number), feed.val, before=before, write=recorder.write)
-            )
+        with feed:
+            for number, phase in enumerate(recipe.phases):
+                before = phases[-1].score if phases else None
+                serve = partial(feed.serve, phase, number)
+                phases.append(train_phase(model, phase, serve, before=before, write=recorder.write))
     finally:
         # Also after Ctrl-C: the model holds the best weights so far, and they are saved.
         config["interrupted"] = len(phases) < len(recipe.phases)
@@ -98,40 +107,6 @@ class _Recorder:
         self.rows.append(row)
         if self.folder is not None:
             files.write_csv(self.folder / "history.csv", self.rows)
-
-
-class _Feed:
-    """The batches of each phase; validation batches are the same for all."""
-
-    def __init__(
-        self, model: TransferModel, train: Data, val: Data | None, batch_size: int, seed: int, cache: str | Path
-    ) -> None:
-        self.model, self.source, self.seed = model, train, seed
-        self.batch_size, self.cache = batch_size, cache
-        self.made: list[Batches] = []
-        self.val = self._batches(val) if val is not None else None
-
-    def train(self, phase: Phase, number: int) -> Batches:
-        return self._batches(self.source, shuffle=True, augment=phase.augment, seed=self.seed * 1000 + number)
-
-    def _batches(
-        self, data: Data, *, shuffle: bool = False, augment: tuple[Augmentation, ...] = (), seed: int = 0
-    ) -> Batches:
-        made = batches(
-            data,
-            self.model.input,
-            batch_size=self.batch_size,
-            encode=self.model.task.encode,
-            shuffle=shuffle,
-            augment=augment,
-            seed=seed,
-            cache=self.cache,
-        )
-        self.made.append(made)
-        return made
-
-    def skipped(self) -> list[BadExample]:
-        return [bad for made in self.made for bad in made.skipped]
 
 
 def _usable(data: Data, model: TransferModel, name: str, max_bad: float) -> tuple[Data, tuple[BadExample, ...]]:

@@ -9,13 +9,13 @@ from time import perf_counter
 import keras
 
 from tltk import machine, progress
-from tltk.data.pipeline import Batches
 from tltk.model import TransferModel
 from tltk.recipes import Phase
 from tltk.schedules import schedule
 from tltk.trainability import optimizers
 from tltk.trainability.apply import apply, restored_flags
 from tltk.training.callbacks import KeepBest, Score, StopOnNan, Watch
+from tltk.training.feed import Meal
 from tltk.views import View, split
 
 log = logging.getLogger("tltk")
@@ -46,8 +46,7 @@ class PhaseResult:
 def train_phase(
     model: TransferModel,
     phase: Phase,
-    train: Batches,
-    val: Batches | None,
+    serve: Callable[[View], Meal],
     *,
     before: Score | None,
     write: Callable[[dict], None],
@@ -57,8 +56,8 @@ def train_phase(
     Args:
         model: trained in place.
         phase: what to do.
-        train: shuffled and augmented batches.
-        val: plain batches, or None: then the last epoch's weights are kept.
+        serve: takes the model split for this phase, returns what to train on what; without validation batches the
+            last epoch's weights are kept.
         before: the validation score that has to be beaten, None for the first phase.
         write: takes one row of numbers after each epoch.
 
@@ -70,11 +69,13 @@ def train_phase(
     """
     begun = perf_counter()
     start = model.keras.get_weights()
-    keep = KeepBest(model.keras, model.task.monitor, phase.patience) if val else None
+    keep: KeepBest | None = None
     try:
         with restored_flags(model.keras):
-            view = _compiled_view(model, phase, train.steps)
-            epochs = _fit(view, phase, train, val, keep=keep, write=write)
+            meal = serve(split(model.keras, apply(phase.plan, model)))
+            keep = KeepBest(model.keras, model.task.monitor, phase.patience) if meal.val else None
+            _compile(meal, model, phase)
+            epochs = _fit(meal, phase, keep=keep, write=write)
     except FloatingPointError:
         model.keras.set_weights(start)
         raise
@@ -87,40 +88,30 @@ def train_phase(
     return PhaseResult(phase.name, epochs, best_epoch, kept, best, round(perf_counter() - begun, 3))
 
 
-def _compiled_view(model: TransferModel, phase: Phase, steps: int) -> View:
-    view = split(model.keras, apply(phase.plan, model))
-    total = max(steps * phase.epochs, 1)
+def _compile(meal: Meal, model: TransferModel, phase: Phase) -> None:
+    total = max(meal.train.steps * phase.epochs, 1)
     rate = schedule(phase.schedule, phase.optimizer.learning_rate, steps=total, warmup=int(phase.warmup * total))
     scaled = model.precision == "mixed_float16"
-    optimizer = optimizers.build(phase.optimizer, rate, view.train.trainable_variables, loss_scaling=scaled)
+    optimizer = optimizers.build(phase.optimizer, rate, meal.model.trainable_variables, loss_scaling=scaled)
     # The view is built under Keras' global policy, not the backbone's: loss scaling is asked for above, not guessed.
-    view.train.compile(
+    meal.model.compile(
         optimizer=optimizer,
         loss=model.task.loss(),
         metrics=model.task.metrics(),
         jit_compile=machine.jit_compile(),
         auto_scale_loss=False,
     )
-    return view
 
 
-def _fit(
-    view: View,
-    phase: Phase,
-    train: Batches,
-    val: Batches | None,
-    *,
-    keep: KeepBest | None,
-    write: Callable[[dict], None],
-) -> int:
-    with progress.bar(phase.name, train.steps * phase.epochs) as advance, warnings.catch_warnings():
+def _fit(meal: Meal, phase: Phase, *, keep: KeepBest | None, write: Callable[[dict], None]) -> int:
+    with progress.bar(phase.name, meal.train.steps * phase.epochs) as advance, warnings.catch_warnings():
         # The batches of an epoch are not promised in advance, since unreadable pictures may make them fewer; Keras
         # calls the end of an epoch of unknown length "ran out of data".
         warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
         callbacks: list[keras.callbacks.Callback] = [StopOnNan(), Watch(phase.name, phase.epochs, advance, write)]
-        history = view.train.fit(
-            train.dataset,
-            validation_data=val.dataset if val else None,
+        history = meal.model.fit(
+            meal.train.dataset,
+            validation_data=meal.val.dataset if meal.val else None,
             epochs=phase.epochs,
             shuffle=False,  # the pipeline has shuffled; Keras would warn that it cannot
             callbacks=[*callbacks, *([keep] if keep else [])],

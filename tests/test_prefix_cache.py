@@ -1,0 +1,201 @@
+"""What is kept is what would have been computed, whatever changes is computed anew, and training cannot tell."""
+
+import re
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+import tltk
+from tests.conftest import squares, squares_model
+from tests.pictures import class_folder, damaged_png, flat
+from tltk import machine, prefix_cache, views
+from tltk.data.copies import copies
+from tltk.data.pipeline import batches
+from tltk.data.sources import from_folder
+from tltk.data.transforms import flip, standard
+from tltk.prefix_cache import Cache
+from tltk.recipes import Recipe
+from tltk.specs import InputSpec
+
+
+def prefix_of(model, plan=None):
+    return views.split(model.keras, (plan or tltk.freeze("backbone")).resolve(model)).prefix
+
+
+def features(feed):
+    return [(np.asarray(inputs), np.asarray(targets)) for inputs, targets in feed.dataset]
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_stored_batches_are_the_prefix_of_the_pictures_in_the_same_order(where, tmp_path):
+    model, source = squares_model(dropout=0.3), squares(20)
+    prefix = prefix_of(model, tltk.unfreeze_from("conv3"))
+    records = prefix_cache.compute(
+        prefix, source, model.input, batch_size=8, folder=tmp_path if where == "disk" else None
+    )
+    kept = prefix_cache.stored_batches(records, source, prefix, batch_size=8, encode=model.task.encode, seed=3)
+    plain = batches(source, model.input, batch_size=8, encode=model.task.encode, shuffle=True, seed=3)
+    for _ in range(2):
+        for (stored, targets), (pictures, wanted) in zip(features(kept), features(plain), strict=True):
+            np.testing.assert_array_equal(targets, wanted)
+            np.testing.assert_allclose(stored, prefix(pictures, training=False), rtol=1e-5, atol=1e-5)
+
+
+def test_copies_are_kept_one_after_the_other():
+    model, source = squares_model(), squares(10)
+    prefix, fixed = prefix_of(model), copies(standard(), 3)
+    records = prefix_cache.compute(prefix, source, model.input, batch_size=4, augment=fixed, seed=7)
+    assert records.count == 30
+    kept = prefix_cache.stored_batches(records, source, prefix, batch_size=4)
+    plain = batches(source, model.input, batch_size=4, augment=fixed, seed=7)
+    found = [[batch[0] for batch in features(kept)] for _ in range(4)]
+    for epoch in found:
+        for stored, (pictures, _) in zip(epoch, features(plain), strict=True):
+            np.testing.assert_allclose(stored, prefix(pictures, training=False), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(found[0][0], found[3][0])
+    assert np.any(found[0][0] != found[1][0])
+
+
+def weights_after(cache, phase, *, precision="float32"):
+    keras.utils.set_random_seed(1)
+    model = squares_model(dropout=0.1, precision=precision)
+    run = tltk.fit(
+        model, squares(24), squares(16, seed=2), recipe=Recipe("one", (phase,)), batch_size=8, cache=cache, seed=3
+    )
+    return model.keras.get_weights(), [row["loss"] for row in run.history]
+
+
+PHASE = tltk.linear_probe(epochs=4).phases[0]
+PHASES = {
+    "head": PHASE,
+    "head, copies": replace(PHASE, augment=standard(), views=2),
+    "conv3": replace(PHASE, plan=tltk.unfreeze_from("conv3")),
+    "conv3, copies": replace(PHASE, plan=tltk.unfreeze_from("conv3"), augment=standard(), views=3),
+    "fresh augmentation": replace(PHASE, augment=standard()),
+    "everything learns": replace(PHASE, plan=tltk.train_all()),
+}
+
+
+@pytest.mark.parametrize("where", ["auto", "memory", "folder"])
+@pytest.mark.parametrize("name", PHASES)
+def test_training_gives_the_same_weights_with_and_without_the_cache(name, where, tmp_path):
+    plain, losses = weights_after("off", PHASES[name])
+    kept, also = weights_after(tmp_path / "cache" if where == "folder" else where, PHASES[name])
+    np.testing.assert_allclose(losses, also, rtol=1e-5)
+    for one, other in zip(plain, kept, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * max(1.0, float(np.abs(one).max())))
+
+
+def test_a_cached_phase_never_runs_the_prefix_again(monkeypatch):
+    calls = []
+    original = prefix_cache._Steps.fill
+    monkeypatch.setattr(
+        prefix_cache._Steps, "fill", lambda self, *rest: (calls.append(len(rest[0])), original(self, *rest))
+    )
+    weights_after("memory", PHASE)
+    assert calls == [24, 16]
+
+
+def test_bad_pictures_are_left_out_of_both_alike(tmp_path):
+    class_folder(tmp_path / "set", count=6)
+    damaged_png(tmp_path / "set" / "dog" / "0002.png")
+    source = from_folder(tmp_path / "set")
+    found = {}
+    for cache in ("off", "memory", tmp_path / "kept"):
+        keras.utils.set_random_seed(1)
+        model = tltk.assemble(
+            tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels)
+        )
+        run = tltk.fit(model, source, recipe=tltk.linear_probe(epochs=2), batch_size=4, cache=cache)
+        assert [bad.where for bad in run.skipped] == ["dog/0002.png"]
+        found[str(cache)] = [row["loss"] for row in run.history]
+    first, *others = found.values()
+    for other in others:
+        np.testing.assert_allclose(first, other, rtol=1e-5)
+
+
+def test_whatever_the_result_depends_on_is_part_of_the_key(tmp_path):
+    folder = tmp_path / "kept"
+    source = from_folder(class_folder(tmp_path / "set", count=3))
+    model = tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels))
+    prefix = prefix_of(model)
+
+    def keys(data=source, spec=model.input, **options):
+        before = set(folder.iterdir()) if folder.exists() else set()
+        prefix_cache.compute(options.pop("prefix", prefix), data, spec, folder=folder, batch_size=4, **options)
+        return len(set(folder.iterdir()) - before)
+
+    assert keys() == 1
+    assert keys() == 0, "the same again"
+    assert keys(data=source.subset([5, 4, 3, 2, 1, 0])) == 1
+    assert keys(spec=replace(model.input, resize="pad")) == 1
+    assert keys(dtype="bfloat16") == 1
+    assert keys(augment=copies(flip(), 2)) == 1
+    assert keys(augment=copies(flip(), 2), seed=1) == 1
+    assert keys(augment=copies(flip(vertical=True), 2)) == 1
+    assert keys(prefix=prefix_of(model, tltk.unfreeze_from("conv5"))) == 1
+    flat(tmp_path / "set" / "cat" / "0001.png", (250, 250, 250), size=(15, 15))
+    assert keys() == 1, "a picture changed"
+    kernel = next(layer for layer in model.keras.layers if layer.weights and "bn" not in layer.name).weights[0]
+    kernel.assign(kernel + 1e-3)
+    assert keys() == 1, "a weight changed"
+    again = tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels))
+    again.keras.set_weights(model.keras.get_weights())
+    assert keys(prefix=prefix_of(again)) == 0, "another model of the same weights"
+
+
+def test_half_the_room_is_enough_on_request():
+    model, source = squares_model(), squares(8)
+    prefix = prefix_of(model, tltk.unfreeze_from("conv3"))
+    full = prefix_cache.compute(prefix, source, model.input, batch_size=4)
+    half = prefix_cache.compute(prefix, source, model.input, batch_size=4, dtype="bfloat16")
+    assert half.layout.record_bytes * 2 == full.layout.record_bytes
+    kept = next(iter(prefix_cache.stored_batches(half, source, prefix, batch_size=4).dataset))[0]
+    assert kept.dtype == "float32"
+    np.testing.assert_allclose(kept, full.read(np.arange(4))[0], rtol=1e-2, atol=1e-2)
+
+
+def test_auto_keeps_little_in_memory_much_on_disk_and_nothing_where_it_cannot_pay(tmp_path, monkeypatch):
+    layout = prefix_cache.store.Layout(((256,),), ("float32",))
+
+    def chosen(count, epochs=3, layout=layout, cache="auto"):
+        return prefix_cache.choose(Cache(cache), layout, count, epochs=epochs, folder=tmp_path)
+
+    assert chosen(1000) == "memory"
+    assert chosen(1000, epochs=1) == "off"
+    assert chosen(1_000_000) == "disk"
+    assert chosen(10, layout=prefix_cache.store.Layout(((1024, 1024),), ("float32",))) == "off"
+    assert chosen(10, epochs=1, cache="memory") == "memory"
+    usage = prefix_cache.shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(prefix_cache.shutil, "disk_usage", lambda folder: usage)
+    assert chosen(1_000_000) == "off"
+    monkeypatch.setattr(machine, "free_memory", lambda: 1000)
+    assert chosen(1000) == "off"
+
+
+def test_a_cache_is_told_what_is_wrong_with_it():
+    with pytest.raises(
+        ValueError, match=re.escape("`dtype` must be None, 'float16' or 'bfloat16'. Received: 'bfloat'")
+    ):
+        Cache("memory", "bfloat")
+    with pytest.raises(TypeError, match=r"`cache` must be str or Path. Received: bool"):
+        Cache(True)
+    with pytest.raises(ValueError, match=r"or a folder. Received: ''"):
+        Cache("")
+
+
+def test_a_boundary_of_unknown_shape_is_refused():
+    pixels = keras.Input((None, None, 3))
+    with pytest.raises(ValueError, match="no fixed shape"):
+        prefix_cache.layout_of(keras.Model(pixels, keras.layers.Conv2D(2, 3)(pixels)))
+
+
+def test_no_picture_can_be_decoded_is_an_error(tmp_path):
+    for number in range(3):
+        damaged_png(flat(tmp_path / "set" / "a" / f"{number}.png", (0, 0, 0)))
+    flat(tmp_path / "set" / "b" / "x.png", (0, 0, 0))
+    source = from_folder(tmp_path / "set").subset([0, 1, 2])
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        prefix_cache.compute(prefix_of(squares_model()), source, InputSpec(16, 16))

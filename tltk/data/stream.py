@@ -1,0 +1,130 @@
+"""A stream of numbered batches from Python readers to `model.fit`: epochs, order, prefetching."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tltk.data.epochs import Epochs
+from tltk.data.examples import Source
+from tltk.data.readers import Piece, Reader, whole_batches
+from tltk.specs import BadExample
+
+_AHEAD = 2  # batches kept ready
+_WORKERS = 2  # batches augmented at once
+
+# No function here has Python control flow on tensors. AutoGraph, asked to rewrite them, reads their source code, and
+# where it cannot (lambdas over several lines, a file changed since) it warns.
+as_written = tf.autograph.experimental.do_not_convert
+
+
+@dataclass(frozen=True)
+class Batches:
+    """What a model is fed with.
+
+    Args:
+        dataset: (images float32 [b, h, w, 3] in 0 … 255, targets), with weights as a third where a dataset came with
+            them, or images alone when unlabelled. Each pass over it is the next epoch: another order, other
+            augmentation. A pass that stops before its last batch is repeated by the next one.
+        steps: batches an epoch; one in which no picture can be decoded does not come.
+        examples: an epoch's examples, before any is found unreadable.
+        skipped: files found unreadable while decoding; grows while `dataset` is read, each file once.
+    """
+
+    dataset: tf.data.Dataset
+    steps: int
+    examples: int
+    skipped: list[BadExample]
+    _epochs: Epochs = field(repr=False)
+
+    def start_at(self, epoch: int) -> None:
+        """Make the next pass over `dataset` be epoch number `epoch`, counted from 0, as when a run resumes."""
+        self._epochs.start_at(epoch)
+
+
+def from_readers(
+    reader_of: Callable[[int], Reader],
+    values: tuple[tf.TensorSpec, ...],
+    source: Source,
+    batch_size: int,
+    *,
+    seed: int | None,
+    finish: Callable,
+) -> Batches:
+    """Read batches in Python, one call a batch, decoding in other threads; what follows is in the graph.
+
+    Args:
+        reader_of: epoch → the reader for it.
+        values: what the reader gives of a batch.
+        source: what is read; its targets go along.
+        batch_size: examples a batch.
+        seed: of a new order each epoch; None keeps the source's order.
+        finish: (epoch, number of the batch, rows int64 [b] in the source, values, targets) → (inputs, targets).
+
+    Returns:
+        The batches.
+    """
+    epochs, steps = Epochs(source.name_of), math.ceil(len(source) / batch_size)
+
+    def generate() -> Iterator[tuple]:
+        epoch = epochs.next
+        order = None if seed is None else np.random.default_rng([seed, epoch])
+        pieces = epochs.watch(reader_of(epoch).pieces(order, batch_size))
+        for number, last, rows, held in _numbered(pieces):
+            rest = () if source.targets is None else (source.targets[rows],)
+            yield epoch, number, last, rows, held, rest
+
+    scalars = [tf.TensorSpec([], dtype) for dtype in (tf.int64, tf.int64, tf.bool)]
+    rest: tuple = ()
+    if source.targets is not None:
+        rest = (tf.TensorSpec([None, *source.targets.shape[1:]], tf.as_dtype(source.targets.dtype)),)
+    signature = (*scalars, tf.TensorSpec([None], tf.int64), values, rest)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return Batches(ready(dataset, finish, epochs), steps, len(source), epochs.skipped, epochs)
+
+
+def _numbered(pieces: Iterator[Piece]) -> Iterator[tuple[int, bool, np.ndarray, tuple]]:
+    """Number batches, and tell of each if it is the last; one without a readable picture is left out."""
+    held: tuple[np.ndarray, tuple] | None = None
+    number = 0
+    for batch in whole_batches(pieces):
+        if batch is not None and held is not None:
+            yield number, False, *held
+            number += 1
+        held = batch if batch is not None else held
+    if held is not None:
+        yield number, True, *held
+
+
+def ready(dataset: tf.data.Dataset, finish: Callable, epochs: Epochs) -> tf.data.Dataset:
+    """Finish batches, keep some ready, and tell `epochs` when the last one has really been taken.
+
+    Args:
+        dataset: (epoch, number, last, rows, values, rest), see `from_readers`.
+        finish: likewise.
+        epochs: is told.
+
+    Returns:
+        (inputs, *rest), or the inputs alone where there is no rest.
+    """
+
+    def work(epoch: tf.Tensor, number: tf.Tensor, last: tf.Tensor, rows: tf.Tensor, values: tuple, rest: tuple) -> Any:
+        return epoch, last, *finish(epoch, number, rows, values, rest)
+
+    def taken(epoch: tf.Tensor, last: tf.Tensor, inputs: Any, rest: tuple) -> Any:
+        told = tf.cond(last, lambda: tf.numpy_function(epochs.finished, [epoch], tf.bool), lambda: False)
+        with tf.control_dependencies([told]):
+            inputs = tf.nest.map_structure(tf.identity, inputs)
+        return (inputs, *rest) if rest else inputs
+
+    done = dataset.map(as_written(work), num_parallel_calls=_WORKERS, deterministic=True)
+    done = done.prefetch(_AHEAD).map(as_written(taken))
+    options = tf.data.Options()
+    # Tuning gains nothing on three light steps, and letting go of a tuned iterator waits for its tuning thread,
+    # which sleeps for up to a minute: measured as epochs of twice the length.
+    options.autotune.enabled = False
+    options.deterministic = True
+    return done.with_options(options)

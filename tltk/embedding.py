@@ -1,0 +1,119 @@
+"""Embed: what a backbone makes of examples, as plain arrays for retrieval, clustering or scikit-learn."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tltk import _check as check
+from tltk import graph, heads, machine, prefix_cache
+from tltk.backbones.base import Backbone
+from tltk.backbones.packages import cache_folder
+from tltk.data.inspect import readable
+from tltk.data.sources import Source
+from tltk.model import TransferModel
+from tltk.prediction import Inputs, as_data
+from tltk.specs import BadExample, InputSpec
+from tltk.trainability.layers import HEAD_PREFIX
+
+
+@dataclass(frozen=True)
+class Features:
+    """What `embed` found, one row an example that could be read.
+
+    Args:
+        values: float32 [n, channels], or [n, height, width, channels] without pooling.
+        targets: the source's targets of these examples, or None where it has no labels.
+        where: a name for each example.
+        skipped: examples that could not be read; they have no row.
+    """
+
+    values: np.ndarray
+    targets: np.ndarray | None
+    where: tuple[str, ...]
+    skipped: tuple[BadExample, ...]
+
+
+def embed(
+    model: TransferModel | Backbone,
+    inputs: Inputs,
+    *,
+    pooling: str | None = "avg",
+    batch_size: int = 32,
+    precision: str = "auto",
+    cache: str | Path = "memory",
+    max_bad: float = 0.1,
+) -> Features:
+    """Compute the features that a head would see, each example once.
+
+    Args:
+        model: a backbone, whose weights are read now, or a trained model, without its head.
+        inputs: a source, a picture's path, a folder, a list of paths, or pixels [n, height, width, 3] in [0, 255].
+        pooling: "avg" or "max" over positions, "concat" of both, or None for the whole map.
+        batch_size: examples a step.
+        precision: of a backbone, see `assemble`; a model has its own.
+        cache: "memory" keeps nothing afterwards; "disk" or a folder keeps the features for the next call.
+        max_bad: share of unreadable examples above which it is refused.
+
+    Returns:
+        The features, with the targets and names of their rows.
+
+    Raises:
+        TypeError: if `model` is neither a backbone nor a TransferModel, or `inputs` is a `tf.data.Dataset`.
+        ValueError: if an option is out of range, or more than `max_bad` of the examples are unreadable.
+        FileNotFoundError: if the weights are out of reach, or a path does not exist.
+
+    Example:
+        >>> import tltk
+        >>> pictures = np.zeros((3, 32, 32, 3), "uint8")
+        >>> tltk.embed(tltk.backbone("mobilenet_v2", weights="random", input_size=32), pictures).values.shape
+        (3, 1280)
+    """
+    check.kind_of(
+        "model", model, (TransferModel, Backbone), hint="Pass tltk.backbone(…) or what tltk.assemble returned."
+    )
+    allowed = ("avg", "max", "concat", None)
+    if pooling not in allowed:
+        near = check.did_you_mean(pooling, ("avg", "max", "concat"))
+        raise ValueError(f"`pooling` must be one of 'avg', 'max', 'concat', None. Received: {pooling!r}.{near}")
+    data = as_data(inputs)
+    check.kind_of("inputs", data, Source, hint="Pass a source, paths or pixels.")
+    data, bad = readable(data, max_bad=max_bad)
+    extractor, spec = _extractor(model, pooling, precision)
+    folder = {"memory": None, "disk": cache_folder() / "prefix"}.get(str(cache), Path(cache))
+    records = prefix_cache.compute(extractor, data, spec, folder=folder, batch_size=batch_size)
+    good = np.array([row for row in range(len(data)) if row not in records.bad], np.int64)
+    skipped = tuple(BadExample(data.name_of(row), reason) for row, reason in sorted(records.bad.items()))
+    return Features(
+        np.asarray(records.read(good)[0], np.float32),
+        None if data.targets is None else data.targets[good],
+        tuple(data.name_of(int(row)) for row in good),
+        (*bad, *skipped),
+    )
+
+
+def _extractor(model: TransferModel | Backbone, pooling: str | None, precision: str) -> tuple[keras.Model, InputSpec]:
+    """Build pixels → features."""
+    if isinstance(model, Backbone):
+        with machine.dtype_policy(machine.precision(precision, fast_bfloat16=model.fast_bfloat16)):
+            body, _ = model.build()
+            pixels = keras.Input(model.input.shape, dtype="float32", name="pixels")
+            features = body.call(model.preprocess(pixels))
+            return keras.Model(pixels, _pooled(features, pooling)), model.input
+    features = _before_head(model)
+    return keras.Model(model.keras.inputs, _pooled(features, pooling)), model.input
+
+
+def _pooled(features: keras.KerasTensor, pooling: str | None) -> keras.KerasTensor:
+    return features if pooling is None else heads.pool(features, pooling)
+
+
+def _before_head(model: TransferModel) -> keras.KerasTensor:
+    """Return what enters the head; of an adopted model without stages, what enters its last layer with weights."""
+    nodes = graph.nodes(model.keras)
+    head = [node for node in nodes if model.stages.get(node.operation.name) == "head"]
+    head = head or [node for node in nodes if node.operation.name.startswith(HEAD_PREFIX)]
+    if not head:
+        head = [node for node in nodes if getattr(node.operation, "weights", ())][-1:]
+    return head[0].input_tensors[0]

@@ -1,0 +1,258 @@
+"""The prefix cache: what a frozen prefix makes of each example, computed once instead of once an epoch."""
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tltk import _check as check
+from tltk import graph, machine, progress
+from tltk.data import copies as fixed
+from tltk.data import store
+from tltk.data.cache import StoredReader, digest, source_key
+from tltk.data.examples import Source
+from tltk.data.readers import Piece, reader, whole_batches
+from tltk.data.stream import Batches, as_written, from_readers
+from tltk.specs import InputSpec
+
+log = logging.getLogger("tltk")
+
+PLACES = ("auto", "memory", "disk", "off")
+DTYPES = (None, "float16", "bfloat16")
+_IN_MEMORY = 256 * 2**20  # bytes that "auto" keeps in memory: however many pictures there are, it is no more
+_LARGE_RECORD = 2 * 2**20  # bytes of one example above which reading it costs as much as computing it
+_DISK_SHARE = 0.8  # of what is free, that "auto" takes
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Where what was computed once is kept.
+
+    Args:
+        where: "auto", "memory", "disk" (in tltk's own cache folder, for later runs too), "off", or a folder.
+        dtype: "float16" or "bfloat16" halves the room that float32 takes; None keeps the numbers as they are.
+    """
+
+    where: str | Path = "auto"
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        check.kind_of("cache", self.where, (str, Path), hint='Pass "auto", "memory", "disk", "off" or a folder.')
+        if self.dtype not in DTYPES:
+            near = check.did_you_mean(self.dtype, ("float16", "bfloat16"))
+            raise ValueError(f"`dtype` must be None, 'float16' or 'bfloat16'. Received: {self.dtype!r}.{near}")
+        if isinstance(self.where, str) and not self.where.strip():
+            raise ValueError("`cache` must be one of 'auto', 'memory', 'disk', 'off', or a folder. Received: ''")
+
+
+def layout_of(prefix: keras.Model, dtype: str | None = None) -> store.Layout:
+    """Say what one example is once it has crossed the boundary.
+
+    Args:
+        prefix: inputs → boundary; every axis but the batch is known.
+        dtype: of floats in the store; None keeps each tensor's own.
+
+    Returns:
+        The layout of its record.
+
+    Raises:
+        ValueError: if an axis is unknown.
+    """
+    shapes = tuple(tuple(tensor.shape[1:]) for tensor in prefix.outputs)
+    if any(None in shape for shape in shapes):
+        raise ValueError(f"what crosses the boundary has no fixed shape: {shapes}")
+    kept = tuple(str(tensor.dtype) for tensor in prefix.outputs)
+    return store.Layout(shapes, tuple(dtype if dtype and "float" in name else name for name in kept))
+
+
+def choose(cache: Cache, layout: store.Layout, count: int, *, epochs: int, folder: Path) -> str:
+    """Decide where "auto" keeps what crosses; any other choice is returned as it is.
+
+    Args:
+        cache: what the user asked for.
+        layout: of one record.
+        count: of records.
+        epochs: passes that will be made over them.
+        folder: on whose disk there is to be room.
+
+    Returns:
+        "memory", "disk", "off", or the folder as text.
+    """
+    if cache.where != "auto":
+        return str(cache.where)
+    total = count * layout.record_bytes
+    if epochs < 2 or layout.record_bytes > _LARGE_RECORD:
+        return "off"
+    if total <= min(_IN_MEMORY, machine.free_memory() // 2):
+        return "memory"
+    free = shutil.disk_usage(folder).free
+    if total <= free * _DISK_SHARE:
+        return "disk"
+    log.info("no prefix cache: it would take %.1f GB, and %.1f GB are free", total / 1e9, free / 1e9)
+    return "off"
+
+
+def compute(
+    prefix: keras.Model,
+    source: Source,
+    spec: InputSpec,
+    *,
+    folder: Path | None = None,
+    batch_size: int = 32,
+    augment: fixed.Copies | None = None,
+    seed: int = 0,
+    dtype: str | None = None,
+) -> store.Records:
+    """Run every example of a source through a prefix, once.
+
+    Args:
+        prefix: pixels float32 [batch, height, width, 3] → boundary tensors; run in inference mode.
+        source: of pictures.
+        spec: what they are brought to.
+        folder: keeps the result on disk, under a name that says all that it depends on; None keeps it in memory.
+        batch_size: examples a step. Every step has this many, so that no result depends on its company.
+        augment: fixed copies of each example; None takes each as it is.
+        seed: of the copies.
+        dtype: of floats in the store, see `Cache`.
+
+    Returns:
+        A record for each example, or copy after copy for each; those that cannot be decoded are in `bad`.
+
+    Raises:
+        MemoryError: if they do not fit into memory.
+        OSError: if they do not fit onto the disk, or it cannot be written.
+    """
+    layout = layout_of(prefix, dtype)
+    count = len(source) * (augment.count if augment else 1)
+    steps = _Steps(prefix, source, spec, batch_size, augment, seed, layout)
+    names = check.listing(tensor.name for tensor in prefix.outputs)
+    what = f"outputs of {names}"
+    size = count * layout.record_bytes / 1e6
+    log.info("%s: %d × %s, %.1f MB in %s", what, count, layout.describe(), size, folder or "memory")
+    if folder is None:
+        return store.in_memory(layout, count, steps.fill, what=what)
+    return store.on_disk(folder / steps.key(), layout, count, steps.fill, what=what)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The computation of `compute`, batch by batch."""
+
+    prefix: keras.Model
+    source: Source
+    spec: InputSpec
+    batch_size: int
+    augment: fixed.Copies | None
+    seed: int
+    layout: store.Layout
+
+    def key(self) -> str:
+        """Name the result by all that it depends on."""
+        augment = (asdict(self.augment), self.seed) if self.augment else None
+        parts = (source_key(self.source), astuple(self.spec), augment, astuple(self.layout), self.batch_size)
+        return digest("prefix", graph.fingerprint(self.prefix), *parts)
+
+    def fill(self, missing: np.ndarray, write: store.Write) -> None:
+        """Compute the records that are missing."""
+        run = self._compiled()
+        total = len(self.source)
+        with progress.bar("computing the frozen part once", -(-len(missing) // self.batch_size)) as advance:
+            for copy in np.unique(missing // total):
+                numbers = missing[missing // total == copy] % total
+                for rows, pixels, bad in self._batches(numbers):
+                    first = copy * total
+                    values = run(_padded(pixels, self.batch_size), _padded(rows, self.batch_size), copy)
+                    kept = tuple(value.numpy()[: len(rows)] for value in values)
+                    write(rows + first, kept, {row + int(first): reason for row, reason in bad.items()})
+                    advance()
+
+    def _batches(self, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
+        """Yield (numbers in the source, pixels, what was found bad since the last batch)."""
+        bad: dict[int, str] = {}
+
+        def noted(pieces: Iterator[Piece]) -> Iterator[Piece]:
+            for piece in pieces:
+                bad.update({int(numbers[position]): reason for position, reason in piece.bad.items()})
+                yield piece
+
+        pieces = reader(self.source.subset(numbers), self.spec).pieces(None, self.batch_size)
+        for batch in whole_batches(noted(pieces)):
+            found = dict(bad)
+            bad.clear()
+            if batch is not None:
+                yield numbers[batch[0]], batch[1][0], found
+            elif found:
+                bad.update(found)
+        if bad:
+            raise ValueError(f"the last pictures cannot be decoded: {check.listing(bad.values(), limit=3)}")
+
+    def _compiled(self) -> Callable[..., tuple[tf.Tensor, ...]]:
+        change = fixed.build(self.augment, self.seed) if self.augment else None
+
+        @as_written
+        def run(pixels: tf.Tensor, rows: tf.Tensor, copy: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            images = tf.cast(pixels, tf.float32)
+            images = change(images, rows, copy) if change else images
+            outputs = keras.tree.flatten(self.prefix(images, training=False))
+            return tuple(tf.cast(value, name) for value, name in zip(outputs, self.layout.dtypes, strict=True))
+
+        exact = self.source.kind == "image_arrays" and self.source.items.shape[1:3] == self.spec.shape[:2]
+        dtype = tf.as_dtype(self.source.items.dtype if exact else "uint8")
+        kinds = (([self.batch_size, *self.spec.shape], dtype), ([self.batch_size], tf.int64), ([], tf.int64))
+        traced = tf.function(run).get_concrete_function(*(tf.TensorSpec(*kind) for kind in kinds))
+
+        def call(pixels: np.ndarray, rows: np.ndarray, copy: int) -> tuple[tf.Tensor, ...]:
+            return traced(tf.constant(pixels), tf.constant(rows, tf.int64), tf.constant(copy, tf.int64))
+
+        return call
+
+
+def stored_batches(
+    records: store.Records,
+    source: Source,
+    prefix: keras.Model,
+    *,
+    batch_size: int = 32,
+    encode: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    seed: int | None = None,
+) -> Batches:
+    """Make batches of what was computed, in the very order in which `batches` gives the examples.
+
+    Args:
+        records: from `compute`; of several copies, epoch e reads copy e modulo their number.
+        source: what they were made of.
+        prefix: what made them; says what dtypes the suffix eats.
+        batch_size: examples a batch.
+        encode: raw targets of a batch → what the loss takes.
+        seed: of a new order each epoch; None keeps the source's order.
+
+    Returns:
+        The batches; the boundary's tensor, or a tuple of its tensors, takes the place of the pictures.
+    """
+    count = max(records.count // max(len(source), 1), 1)
+    layout, wanted = records.layout, [tensor.dtype for tensor in prefix.outputs]
+    kinds = zip(layout.shapes, layout.dtypes, strict=True)
+    values = tuple(tf.TensorSpec([None, *shape], tf.as_dtype(name)) for shape, name in kinds)
+
+    def finish(epoch: tf.Tensor, number: tf.Tensor, rows: tf.Tensor, stored: tuple, rest: tuple) -> tuple:
+        cast = tuple(tf.cast(value, dtype) for value, dtype in zip(stored, wanted, strict=True))
+        rest = (encode(rest[0]), *rest[1:]) if rest and encode is not None else rest
+        return cast if len(cast) > 1 else cast[0], rest
+
+    def reader_of(epoch: int) -> StoredReader:
+        return StoredReader(records, len(source), epoch % count)
+
+    return from_readers(reader_of, values, source, batch_size, seed=seed, finish=finish)
+
+
+def _padded(values: np.ndarray, count: int) -> Any:
+    """Repeat the last example up to a whole batch."""
+    if len(values) == count:
+        return values
+    return np.concatenate([values, np.repeat(values[-1:], count - len(values), axis=0)])

@@ -1,0 +1,173 @@
+"""What a phase is fed with: pictures, or what a frozen prefix made of them before."""
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import keras
+import tensorflow as tf
+
+from tltk import prefix_cache
+from tltk.backbones.packages import cache_folder
+from tltk.data.copies import Copies, copies
+from tltk.data.pipeline import batches
+from tltk.data.sources import Source
+from tltk.data.stream import Batches
+from tltk.data.transforms import Augmentation
+from tltk.model import TransferModel
+from tltk.prefix_cache import Cache
+from tltk.recipes import Phase
+from tltk.specs import BadExample
+from tltk.views import View
+
+Data: TypeAlias = Source | tf.data.Dataset
+
+
+@dataclass(frozen=True)
+class Meal:
+    """What one phase trains, and on what.
+
+    Args:
+        model: the whole view on pictures, or its suffix on what crosses the boundary.
+        train: shuffled and augmented batches.
+        val: plain batches, or None.
+    """
+
+    model: keras.Model
+    train: Batches
+    val: Batches | None
+
+
+class Feed:
+    """The data of one fit, served phase by phase; close it when the last phase is over.
+
+    Args:
+        model: what is trained.
+        train: examples to learn from.
+        val: examples to judge by, or None.
+        batch_size: examples a step.
+        seed: of orders and augmentations.
+        cache: where what is computed once is kept.
+        folder: on whose disk "auto" may put what does not fit into memory, until the feed is closed.
+    """
+
+    def __init__(
+        self,
+        model: TransferModel,
+        train: Data,
+        val: Data | None,
+        *,
+        batch_size: int,
+        seed: int,
+        cache: Cache,
+        folder: Path | None,
+    ) -> None:
+        self.model, self.train, self.val = model, train, val
+        self.batch_size, self.seed, self.cache = batch_size, seed, cache
+        self.folder = folder or Path(tempfile.gettempdir())
+        self.closing = ExitStack()
+        self.made: list[Batches] = []
+
+    def __enter__(self) -> "Feed":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.closing.close()
+
+    def serve(self, phase: Phase, number: int, view: View) -> Meal:
+        """Make the batches of a phase, and choose what they are batches of.
+
+        What is kept is the last thing before anything learns or is drawn afresh: what crosses the frozen boundary; with
+        fresh augmentation every epoch, or nothing frozen, the decoded pictures.
+
+        Args:
+            phase: says epochs, augmentation and copies.
+            number: of the phase in its recipe.
+            view: the model split for this phase.
+
+        Returns:
+            What to train on what.
+        """
+        seed = self.seed * 1000 + number
+        augment = copies(phase.augment, phase.views) if phase.views else phase.augment
+        if view.prefix is None or not isinstance(self.train, Source) or (augment and not phase.views):
+            return self._of_pictures(view, augment, seed)
+        layout = prefix_cache.layout_of(view.prefix, self.cache.dtype)
+        count = len(self.train) * max(phase.views, 1)
+        place = prefix_cache.choose(self.cache, layout, count, epochs=phase.epochs, folder=self.folder)
+        if place == "off":
+            return self._of_pictures(view, augment, seed)
+        fixed = augment if isinstance(augment, Copies) else None
+        train = self._stored(self.train, view, place, fixed, seed=seed, order=seed)
+        val = self.val
+        if isinstance(val, Source):
+            return Meal(view.suffix, train, self._stored(val, view, place, None, seed=0, order=None))
+        if val is None:
+            return Meal(view.suffix, train, None)
+        return self._of_pictures(view, augment, seed)
+
+    def skipped(self) -> list[BadExample]:
+        """List the examples found unreadable so far."""
+        return [bad for made in self.made for bad in made.skipped]
+
+    def _of_pictures(self, view: View, augment: tuple[Augmentation, ...] | Copies, seed: int) -> Meal:
+        train = self._batches(self.train, shuffle=True, augment=augment, seed=seed)
+        return Meal(view.train, train, None if self.val is None else self._batches(self.val))
+
+    def _batches(
+        self,
+        data: Data,
+        *,
+        shuffle: bool = False,
+        augment: tuple[Augmentation, ...] | Copies = (),
+        seed: int = 0,
+    ) -> Batches:
+        where = "off" if self.cache.where == "auto" or not isinstance(data, Source) else self.cache.where
+        return self._note(
+            batches(
+                data,
+                self.model.input,
+                batch_size=self.batch_size,
+                encode=self.model.task.encode,
+                shuffle=shuffle,
+                augment=augment,
+                seed=seed,
+                cache=cache_folder() / "pictures" if where == "disk" else where,
+            )
+        )
+
+    def _stored(
+        self, data: Source, view: View, place: str, fixed: Copies | None, *, seed: int, order: int | None
+    ) -> Batches:
+        records = prefix_cache.compute(
+            view.prefix,
+            data,
+            self.model.input,
+            folder=self._folder(place),
+            batch_size=self.batch_size,
+            augment=fixed,
+            seed=seed,
+            dtype=self.cache.dtype,
+        )
+        encode = self.model.task.encode
+        return self._note(
+            prefix_cache.stored_batches(
+                records, data, view.prefix, batch_size=self.batch_size, encode=encode, seed=order
+            )
+        )
+
+    def _folder(self, place: str) -> Path | None:
+        if place == "memory":
+            return None
+        if place != "disk":
+            return Path(place)
+        if self.cache.where == "disk":
+            return cache_folder() / "prefix"
+        # "auto" leaves nothing behind.
+        return Path(self.closing.enter_context(tempfile.TemporaryDirectory(prefix=".cache-", dir=self.folder)))
+
+    def _note(self, made: Batches) -> Batches:
+        self.made.append(made)
+        return made
