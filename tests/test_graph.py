@@ -47,3 +47,25 @@ def test_a_renamed_model_saves_and_loads(tmp_path):
     graph.rename_automatic(model)
     model.save(tmp_path / "model.keras")
     assert keras.models.load_model(tmp_path / "model.keras").get_layer("conv2d").filters == 2
+
+
+def test_a_fingerprint_is_of_what_is_computed_and_not_of_names():
+    def net(name, units=3):
+        pixels = keras.Input((4,), name=f"{name}_in")
+        x = keras.layers.Dense(units, kernel_initializer="ones", name=name)(pixels)
+        return keras.Model(pixels, x * 2.0 + pixels[:, :1])
+
+    first, again, wider = net("a"), net("b"), net("c", units=4)
+    assert graph.fingerprint(first) == graph.fingerprint(again)
+    assert graph.fingerprint(first) != graph.fingerprint(wider)
+    again.layers[1].kernel.assign(again.layers[1].kernel * 1.5)
+    assert graph.fingerprint(first) != graph.fingerprint(again)
+
+
+def test_a_fingerprint_knows_how_operations_are_joined():
+    def net(turned):
+        pixels = keras.Input((4,))
+        parts = [keras.layers.ReLU()(pixels), keras.layers.Softmax()(pixels)]
+        return keras.Model(pixels, keras.ops.subtract(*(parts[::-1] if turned else parts)))
+
+    assert graph.fingerprint(net(False)) != graph.fingerprint(net(True))

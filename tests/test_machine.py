@@ -49,3 +49,9 @@ def test_the_global_policy_comes_back_even_after_an_error():
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
         raise RuntimeError
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_free_memory_is_some_and_no_more_than_there_is():
+    import os
+
+    assert 0 < machine.free_memory() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

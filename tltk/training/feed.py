@@ -92,7 +92,9 @@ class Feed:
         """
         seed = self.seed * 1000 + number
         augment = copies(phase.augment, phase.views) if phase.views else phase.augment
-        if view.prefix is None or not isinstance(self.train, Source) or (augment and not phase.views):
+        fresh = bool(augment) and not phase.views
+        # A prefix without weights is preprocessing: decoded pictures take a quarter of the room of its floats.
+        if view.prefix is None or not view.prefix.weights or fresh or not isinstance(self.train, Source):
             return self._of_pictures(view, augment, seed)
         layout = prefix_cache.layout_of(view.prefix, self.cache.dtype)
         count = len(self.train) * max(phase.views, 1)

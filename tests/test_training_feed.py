@@ -1,0 +1,74 @@
+"""A phase is fed with the last thing that nothing learns in and nothing is drawn in."""
+
+from dataclasses import replace
+
+import pytest
+import tensorflow as tf
+
+import tltk
+from tests.conftest import squares, squares_model
+from tltk import views
+from tltk.data.transforms import standard
+from tltk.prefix_cache import Cache
+from tltk.training.feed import Feed
+
+PHASE = tltk.linear_probe(epochs=3).phases[0]
+
+
+def served(phase, cache, *, train=None, val=None, folder=None):
+    model = squares_model()
+    view = views.split(model.keras, phase.plan.resolve(model))
+    options = {"batch_size": 8, "seed": 0, "cache": Cache(cache), "folder": folder}
+    with Feed(model, train or squares(16), val or squares(8), **options) as feed:
+        meal = feed.serve(phase, 0, view)
+        return meal, view, next(iter(meal.train.dataset))[0].shape[1:], next(iter(meal.val.dataset))[0].shape[1:]
+
+
+@pytest.mark.parametrize("cache", ["auto", "memory"])
+def test_a_frozen_prefix_is_fed_as_what_it_made(cache):
+    meal, view, train, val = served(PHASE, cache)
+    assert meal.model is view.suffix
+    assert train == val == (8,)
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [replace(PHASE, augment=standard()), replace(PHASE, plan=tltk.train_all()), replace(PHASE, epochs=1)],
+    ids=["fresh augmentation", "nothing frozen", "one epoch"],
+)
+def test_otherwise_it_is_fed_with_pictures(phase):
+    meal, view, train, val = served(phase, "auto")
+    assert meal.model is view.train
+    assert train == val == (16, 16, 3)
+
+
+def test_off_means_pictures():
+    assert served(PHASE, "off")[2] == (16, 16, 3)
+
+
+def test_a_dataset_keeps_being_pictures():
+    data = tf.data.Dataset.from_tensor_slices((squares(16).items, squares(16).targets)).batch(8)
+    assert served(PHASE, "auto", train=data)[2] == (16, 16, 3)
+
+
+def test_auto_leaves_nothing_behind_on_disk(tmp_path, monkeypatch):
+    from tltk import prefix_cache
+
+    monkeypatch.setattr(prefix_cache, "_IN_MEMORY", 0)
+    seen = []
+    original = prefix_cache.compute
+    monkeypatch.setattr(
+        prefix_cache, "compute", lambda *args, **named: seen.append(named["folder"]) or original(*args, **named)
+    )
+    meal, view, _, _ = served(PHASE, "auto", folder=tmp_path)
+    assert meal.model is view.suffix
+    assert all(folder.parent == tmp_path for folder in seen)
+    assert len(seen) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_disk_is_kept_in_the_cache_of_tltk(tmp_path, monkeypatch):
+    monkeypatch.setenv("TLTK_CACHE", str(tmp_path / "own"))
+    served(PHASE, "disk")
+    assert len(list((tmp_path / "own" / "prefix").iterdir())) == 2
+    served(replace(PHASE, plan=tltk.train_all()), "disk", train=squares(16), val=squares(8))
