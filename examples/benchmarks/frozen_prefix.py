@@ -1,9 +1,9 @@
-"""What it saves to compute the frozen part once: ten epochs of ResNet50 in plain Keras and in tltk, on the same pictures.
+"""What it saves to compute the frozen part once: ten epochs of ResNet50, in plain Keras and in tltk.
 
     python examples/benchmarks/frozen_prefix.py            # a table
     python examples/benchmarks/frozen_prefix.py --json     # one JSON object and nothing else on standard output
 
-Plain Keras is the transfer-learning guide's way: `base.trainable = False`, a head on `base(x, training=False)`, `fit` on a
+Plain Keras is its guide's way: `base.trainable = False`, a head on `base(x, training=False)`, `fit` on a
 `tf.data` pipeline of decoded pictures; for conv5, the layers below it frozen. tltk is `tltk.fit` as it comes. Same
 generated pictures (224 px), batch size, optimizer, steps; weights are random, which costs the same as pretrained ones.
 The time is the whole wall time of each: tracing, filling the cache, every epoch. A warm-up of both comes first, in
