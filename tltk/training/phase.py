@@ -14,7 +14,7 @@ from tltk.model import TransferModel
 from tltk.recipes import Phase
 from tltk.schedules import schedule
 from tltk.trainability import optimizers
-from tltk.trainability.apply import apply, restored_flags
+from tltk.trainability.apply import Applied, applied
 from tltk.training.callbacks import KeepBest, Score, StopOnNan, Watch
 from tltk.views import View, split
 
@@ -72,23 +72,24 @@ def train_phase(
     start = model.keras.get_weights()
     keep = KeepBest(model.keras, model.task.monitor, phase.patience) if val else None
     try:
-        with restored_flags(model.keras):
-            view = _compiled_view(model, phase, train.steps)
-            epochs = _fit(view, phase, train, val, keep=keep, write=write)
+        with applied(phase.plan, model) as now:
+            try:
+                view = _compiled_view(model, now, phase, train.steps)
+                epochs = _fit(view, phase, train, val, keep=keep, write=write)
+            finally:
+                if keep:
+                    keep.restore()  # inside: the best epoch's weights have LoRA's matrices among them
     except FloatingPointError:
-        model.keras.set_weights(start)
+        model.keras.set_weights(start)  # outside: LoRA is merged, the list of weights is that of the start again
         raise
-    finally:
-        if keep:
-            keep.restore()
     kept = _judge(model, phase, keep, before=before, start=start)
     best = keep.best if keep and kept else before
     best_epoch = (keep.best_epoch if keep else epochs) if kept else 0
     return PhaseResult(phase.name, epochs, best_epoch, kept, best, round(perf_counter() - begun, 3))
 
 
-def _compiled_view(model: TransferModel, phase: Phase, steps: int) -> View:
-    view = split(model.keras, apply(phase.plan, model))
+def _compiled_view(model: TransferModel, now: Applied, phase: Phase, steps: int) -> View:
+    view = split(model.keras, now.decided)
     total = max(steps * phase.epochs, 1)
     rate = schedule(phase.schedule, phase.optimizer.learning_rate, steps=total, warmup=int(phase.warmup * total))
     scaled = model.precision == "mixed_float16"
