@@ -47,3 +47,9 @@ def test_a_renamed_model_saves_and_loads(tmp_path):
     graph.rename_automatic(model)
     model.save(tmp_path / "model.keras")
     assert keras.models.load_model(tmp_path / "model.keras").get_layer("conv2d").filters == 2
+
+
+def test_automatic_names_are_counted_within_their_siblings():
+    counts = {}
+    layers = [keras.layers.Dense(1), keras.layers.Dense(1, name="own"), keras.layers.Dense(1), keras.layers.ReLU()]
+    assert [graph.counted_anew(layer, counts) for layer in layers] == ["dense", "own", "dense_1", "re_lu"]

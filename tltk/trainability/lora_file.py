@@ -175,7 +175,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # An open file, not a path: NumPy leaves a path's file open if it is damaged.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         about = json.loads(arrays.pop("about").tobytes())
     except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:

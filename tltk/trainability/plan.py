@@ -65,7 +65,7 @@ class Plan:
         rules = {row.name: rule for row in found for rule in reversed(self.rules) if row.name in matches[rule]}
         problems = check.Problems()
         check_cover(model, found, matches, rules, problems)
-        check_effect(found, rules, problems)
+        check_effect(found, matches, rules, problems)
         problems.raise_if_any()
         steps = steps_from_head(found)
         decided = {name: _decision(rule, self.layer_decay ** steps[name]) for name, rule in rules.items()}

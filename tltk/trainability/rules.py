@@ -77,15 +77,18 @@ def check_cover(
         problems.add(f"the model itself holds weights that belong to no layer: {check.listing(own)}; put them in one")
 
 
-def check_effect(found: list[LayerRow], rules: dict[str, Rule], problems: check.Problems) -> None:
+def check_effect(
+    found: list[LayerRow], matches: dict[Rule, set[str]], rules: dict[str, Rule], problems: check.Problems
+) -> None:
     """Note the rules that would do nothing although they match: LoRA on pooling, biases of a network that has none."""
-    for rule in dict.fromkeys(rules.values()):
+    for rule, names in matches.items():
         mine = [row for row in found if rules.get(row.name) == rule]
-        if rule.action == "lora":
-            problem = low_rank.unreached(mine, rule.target)
+        if rule.action == "lora" and names:
+            shadowed = "" if mine else "the rules before it decide all its layers"
+            problem = shadowed or low_rank.unreached(mine, rule.target)
             if problem:
                 problems.add(f"`lora` of rule {rule.pattern!r}: {problem}")
-        if rule.action in ("bias", "norm") and not any(could_learn(row, rule.action) for row in mine):
+        if mine and rule.action in ("bias", "norm") and not any(could_learn(row, rule.action) for row in mine):
             problems.add(f"rule {rule.pattern!r} trains every {rule.action}, and none of its layers has one")
 
 
