@@ -142,9 +142,9 @@ def test_train_top_takes_exactly_one_of_its_two_numbers():
     for wrong in ({}, {"layers": 1, "fraction": 0.5}):
         with pytest.raises(ValueError, match="give exactly one of `layers` and `fraction`"):
             train_top(**wrong)
-    with pytest.raises(ValueError, match="`layers` must be a whole number above 0. Received: 0"):
+    with pytest.raises(ValueError, match=r"`layers` must be a whole number above 0. Received: 0"):
         train_top(layers=0)
-    with pytest.raises(ValueError, match="`fraction` must be above 0 and at most 1. Received: 1.5"):
+    with pytest.raises(ValueError, match=r"`fraction` must be above 0 and at most 1. Received: 1.5"):
         train_top(fraction=1.5)
 
 

@@ -21,8 +21,6 @@ PLANS = {
     "head": (freeze("backbone"), ("stem", "conv2", "conv3")),
     "conv3": (unfreeze_from("conv3"), ("stem", "conv2", "conv3_bn")),
     "conv3, batch norm": (unfreeze_from("conv3", batch_norm="train"), ("stem", "conv2")),
-    "affine": (unfreeze_from("conv3", batch_norm="affine"), ("stem", "conv2")),
-    "lora": (lora(2), ("stem_bn", "conv2_bn", "conv3_bn")),
     "all": (train_all(), ("stem_bn", "conv2_bn", "conv3_bn")),
 }
 
@@ -156,3 +154,11 @@ def test_a_plan_of_biases_leaves_every_kernel_of_the_backbone():
     tltk.fit(model, squares(), recipe=one_phase(bias_only()), batch_size=8)
     moved = {v.path.rsplit("/", 1)[-1] for v in model.keras.weights if v.path in before and np.any(before[v.path] != v)}
     assert moved == {"bias", "beta"}
+
+
+def test_the_affine_part_of_batch_norm_learns_and_its_statistics_stay():
+    model = squares_model()
+    before = {v.path: np.array(v) for v in model.keras.weights if "_bn" in v.path}
+    tltk.fit(model, squares(), recipe=one_phase(unfreeze_from("conv3", batch_norm="affine")), batch_size=8)
+    moved = {v.path for v in model.keras.weights if v.path in before and np.any(before[v.path] != v)}
+    assert moved == {"conv3_bn/gamma", "conv3_bn/beta"}

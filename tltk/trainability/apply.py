@@ -60,8 +60,8 @@ def applied(plan: Plan, model: keras.Model | HasStages) -> Iterator[Applied]:
         >>> from tltk.trainability.plan import Rule
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")])
         >>> with applied(Plan((Rule("out", "bias", multiplier=2.0),)), model) as found:
-        ...     [(variable.path, found.multipliers[variable.path]) for variable in model.trainable_variables]
-        [('out/bias', 2.0)]
+        ...     [(variable.name, found.multipliers[variable.path]) for variable in model.trainable_variables]
+        [('bias', 2.0)]
         >>> len(model.trainable_variables)
         2
     """
