@@ -68,3 +68,28 @@ def weights_as_bytes(model: keras.Model, *names: str) -> dict[str, bytes]:
             for index, weight in enumerate(layer.get_weights()):
                 found[f"{layer.name}/{index}"] = weight.tobytes()
     return found
+
+
+def transformer(*, blocks: int = 2, dim: int = 16, heads: int = 2, words: int = 30, length: int = 6) -> keras.Model:
+    """A functional transformer of stock layers: embedding, blocks (attention, feed-forward, layer norms), head."""
+    tokens = keras.Input((length,), dtype="int32", name="tokens")
+    x = keras.layers.Embedding(words, dim, name="embedding")(tokens)
+    for number in range(1, blocks + 1):
+        name = f"block{number}"
+        normed = keras.layers.LayerNormalization(name=f"{name}_norm1")(x)
+        attended = keras.layers.MultiHeadAttention(heads, dim // heads, name=f"{name}_attention")(normed, normed)
+        x = keras.layers.Add(name=f"{name}_skip1")([x, attended])
+        hidden = keras.layers.LayerNormalization(name=f"{name}_norm2")(x)
+        hidden = keras.layers.Dense(2 * dim, activation="gelu", name=f"{name}_up")(hidden)
+        hidden = keras.layers.EinsumDense("abc,cd->abd", (None, dim), bias_axes="d", name=f"{name}_down")(hidden)
+        x = keras.layers.Add(name=f"{name}_skip2")([x, hidden])
+    x = keras.layers.GlobalAveragePooling1D(name="head_pool")(x)
+    return keras.Model(tokens, keras.layers.Dense(3, dtype="float32", name="head_output")(x), name="transformer")
+
+
+class WithStages:
+    """A model and its stages, as `assemble` returns one; a layer's stage is its name up to the first "_"."""
+
+    def __init__(self, model: keras.Model):
+        self.keras = model
+        self.stages = {layer.name: layer.name.split("_")[0] for layer in model.layers}

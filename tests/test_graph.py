@@ -69,3 +69,9 @@ def test_a_fingerprint_knows_how_operations_are_joined():
         return keras.Model(pixels, keras.ops.subtract(*(parts[::-1] if turned else parts)))
 
     assert graph.fingerprint(net(False)) != graph.fingerprint(net(True))
+
+
+def test_automatic_names_are_counted_within_their_siblings():
+    counts = {}
+    layers = [keras.layers.Dense(1), keras.layers.Dense(1, name="own"), keras.layers.Dense(1), keras.layers.ReLU()]
+    assert [graph.counted_anew(layer, counts) for layer in layers] == ["dense", "own", "dense_1", "re_lu"]

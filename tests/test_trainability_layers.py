@@ -2,7 +2,16 @@ import keras
 import pytest
 
 from tests.conftest import conv_net
-from tltk.trainability.layers import is_normalization_with_statistics, model_and_stages, parameters, rows, sublayers
+from tltk.trainability.layers import (
+    is_normalization,
+    is_normalization_with_statistics,
+    model_and_stages,
+    named_parts,
+    parameters,
+    rows,
+    set_trainable,
+    sublayers,
+)
 
 
 def test_rows_follow_the_graph_and_count_every_weight():
@@ -32,3 +41,52 @@ def test_only_batch_norm_keeps_statistics():
 def test_what_is_no_model_is_told():
     with pytest.raises(TypeError, match=r"`model` must be a keras.Model or what tltk.assemble returned. Received: int"):
         model_and_stages(3)
+
+
+def test_norms_are_told_by_their_kind_or_their_name_and_what_they_hold():
+    class T5LayerNorm(keras.layers.Layer):
+        def build(self, shape):
+            self.scale = self.add_weight(shape=(shape[-1],), name="weight")
+
+    class DenseNorm(keras.layers.Layer):
+        def build(self, shape):
+            self.kernel = self.add_weight(shape=(shape[-1], 2), name="kernel")
+
+    class LayerScale(keras.layers.Layer):
+        def build(self, shape):
+            self.gamma = self.add_weight(shape=(shape[-1],), name="gamma")
+
+    def built(layer):
+        layer.build((None, 4))
+        return layer
+
+    for kind in ("BatchNormalization", "LayerNormalization", "RMSNormalization"):
+        assert is_normalization(built(getattr(keras.layers, kind)()))
+    assert is_normalization(built(keras.layers.GroupNormalization(groups=2)))
+    assert is_normalization(built(T5LayerNorm()))
+    assert not is_normalization(built(DenseNorm()))
+    assert not is_normalization(built(LayerScale()))
+    assert not is_normalization(built(keras.layers.Dense(2)))
+
+
+def test_parts_are_named_by_their_path_and_counted_anew():
+    class Block(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(name="block")
+            self.layers_in_it = [keras.layers.Dense(2), keras.layers.Dense(2), keras.layers.Dense(2, name="out")]
+            self.again = keras.layers.Dense(2, name="out")
+            self.inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)], name="inner")
+
+    first, second = named_parts(Block()), named_parts(Block())
+    assert sorted(first) == ["dense", "dense_1", "inner", "inner/dense", "out", "out~"]
+    assert list(first) == list(second)
+    dense = keras.layers.Dense(2, name="alone")
+    assert named_parts(dense) == {"alone": dense}
+
+
+def test_flags_are_set_containers_first():
+    inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="a")], name="inner")
+    outer = keras.Sequential([keras.Input((2,)), inner], name="outer")
+    dense = inner.layers[0]
+    set_trainable([(dense, True), (inner, False), (outer, True)])
+    assert (outer.trainable, inner.trainable, dense.trainable) == (True, False, True)

@@ -8,7 +8,7 @@ import tltk
 from tests.conftest import squares, squares_model, weights_as_bytes
 from tltk.recipes import Phase, Recipe
 from tltk.trainability.optimizers import adamw, sgd
-from tltk.trainability.plan import freeze, train_all, unfreeze_from
+from tltk.trainability.plan import bias_only, freeze, lora, train_all, unfreeze_from
 
 
 def one_phase(plan, **options):
@@ -114,3 +114,51 @@ def test_a_loss_that_explodes_puts_the_weights_back():
     with pytest.raises(FloatingPointError, match="Ways out"):
         tltk.fit(model, squares(), recipe=Recipe("wild", (wild,)), batch_size=8)
     assert [weight.tobytes() for weight in model.keras.get_weights()] == before
+
+
+def test_lora_is_trained_kept_at_its_best_and_gone_afterwards():
+    model, val = squares_model(), squares(12, seed=1)
+    names, start = [v.path for v in model.keras.weights], weights_as_bytes(model.keras, "conv")
+    run = tltk.fit(model, squares(48), val, recipe=one_phase(lora(2)), batch_size=8)
+    assert [v.path for v in model.keras.weights] == names
+    assert weights_as_bytes(model.keras, "conv") != start
+    assert tltk.evaluate(model, val).metrics["accuracy"] == pytest.approx(run.phases[0].score[0])
+
+
+def test_a_phase_of_lora_that_makes_things_worse_is_undone():
+    model, val = squares_model(), squares(12, seed=1)
+    good = Phase("good", freeze("backbone"), epochs=8, optimizer=adamw(3e-2))
+    worse = Phase("worse", lora(2), 2, sgd(10.0, momentum=0.0), schedule="constant", warmup=0.0)
+    tltk.fit(model, squares(48), val, recipe=Recipe("a", (good,)), batch_size=8)
+    before = weights_as_bytes(model.keras, "stem", "conv")
+    run = tltk.fit(
+        model, squares(48), val, recipe=Recipe("b", (replace(good, optimizer=adamw(1e-6)), worse)), batch_size=8
+    )
+    assert not run.phases[1].kept
+    assert weights_as_bytes(model.keras, "stem", "conv") == before
+
+
+def test_lora_whose_loss_explodes_puts_the_weights_back():
+    model = squares_model()
+    before = [weight.tobytes() for weight in model.keras.get_weights()]
+    wild = Phase("wild", lora(2), 3, sgd(1e30, momentum=0.0), schedule="constant", warmup=0.0)
+    for val in (None, squares(12, seed=1)):
+        with pytest.raises(FloatingPointError, match="Ways out"):
+            tltk.fit(model, squares(), val, recipe=Recipe("wild", (wild,)), batch_size=8)
+        assert [weight.tobytes() for weight in model.keras.get_weights()] == before
+
+
+def test_a_plan_of_biases_leaves_every_kernel_of_the_backbone():
+    model = squares_model()
+    before = {v.path: np.array(v) for v in model.keras.weights if "head" not in v.path}
+    tltk.fit(model, squares(), recipe=one_phase(bias_only()), batch_size=8)
+    moved = {v.path.rsplit("/", 1)[-1] for v in model.keras.weights if v.path in before and np.any(before[v.path] != v)}
+    assert moved == {"bias", "beta"}
+
+
+def test_the_affine_part_of_batch_norm_learns_and_its_statistics_stay():
+    model = squares_model()
+    before = {v.path: np.array(v) for v in model.keras.weights if "_bn" in v.path}
+    tltk.fit(model, squares(), recipe=one_phase(unfreeze_from("conv3", batch_norm="affine")), batch_size=8)
+    moved = {v.path for v in model.keras.weights if v.path in before and np.any(before[v.path] != v)}
+    assert moved == {"conv3_bn/gamma", "conv3_bn/beta"}

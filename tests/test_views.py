@@ -1,9 +1,11 @@
+from contextlib import ExitStack
+
 import keras
 import numpy as np
 import pytest
 
 from tests.conftest import conv_net
-from tltk.trainability.apply import apply
+from tltk.trainability.apply import applied
 from tltk.trainability.plan import Plan, Rule, train_all
 from tltk.views import split
 
@@ -16,19 +18,26 @@ def with_head(body):
     return keras.Model(body.input, x)
 
 
-def view_of(model, *trained):
-    plan = Plan((*(Rule(pattern, "train") for pattern in trained), Rule("*", "frozen")))
-    return split(model, apply(plan, model))
+@pytest.fixture
+def view_of():
+    """Build the view of a plan, or of rules that train some layers; the plan stays applied until the test ends."""
+    with ExitStack() as stack:
+
+        def build(model, *trained, plan=None):
+            plan = plan or Plan((*(Rule(pattern, "train") for pattern in trained), Rule("*", "frozen")))
+            return split(model, stack.enter_context(applied(plan, model)).decided)
+
+        yield build
 
 
-def test_prefix_then_suffix_is_the_model():
+def test_prefix_then_suffix_is_the_model(view_of):
     model = with_head(conv_net())
     view = view_of(model, "conv3_*", "head_*")
     np.testing.assert_array_equal(view.suffix(view.prefix(X)), model(X))
     np.testing.assert_array_equal(view.train(X), model(X))
 
 
-def test_only_the_suffix_holds_what_learns_and_shares_it():
+def test_only_the_suffix_holds_what_learns_and_shares_it(view_of):
     model = with_head(conv_net())
     view = view_of(model, "conv3_*", "head_*")
     assert not view.prefix.trainable_variables
@@ -36,7 +45,7 @@ def test_only_the_suffix_holds_what_learns_and_shares_it():
     assert {id(v) for v in view.train.variables} == {id(v) for v in model.variables}
 
 
-def test_the_boundary_moves_past_layers_that_cannot_change():
+def test_the_boundary_moves_past_layers_that_cannot_change(view_of):
     view = view_of(with_head(conv_net()), "head_*")
     assert view.prefix.output_shape == (
         None,
@@ -44,7 +53,7 @@ def test_the_boundary_moves_past_layers_that_cannot_change():
     )  # the head's pooling needs no training, so it is computed with the rest
 
 
-def test_a_frozen_dropout_drops_nothing_and_a_trained_one_does():
+def test_a_frozen_dropout_drops_nothing_and_a_trained_one_does(view_of):
     model = with_head(conv_net(dropout=0.5))
     frozen = view_of(model, "head_*")
     np.testing.assert_array_equal(frozen.train(X, training=True), model(X, training=False))
@@ -61,7 +70,7 @@ def test_plain_keras_overrides_a_baked_in_inference_mode():
     assert np.any(np.asarray(outer(np.ones((1, 64), "float32"), training=True)) == 0)
 
 
-def test_several_tensors_may_cross_the_boundary():
+def test_several_tensors_may_cross_the_boundary(view_of):
     x = keras.Input((8,), name="x")
     low = keras.layers.Dense(8, name="low")(x)
     middle = keras.layers.Dense(8, name="middle")(low)
@@ -86,7 +95,7 @@ def test_several_tensors_may_cross_the_boundary():
     np.testing.assert_array_equal(two.train(data), both(data))
 
 
-def test_a_layer_called_twice_belongs_where_each_call_stands():
+def test_a_layer_called_twice_belongs_where_each_call_stands(view_of):
     shared = keras.layers.Dense(8, name="shared")
     x = keras.Input((8,), name="x")
     out = keras.layers.Dense(2, name="out")(shared(keras.layers.Dense(8, name="middle")(shared(x))))
@@ -97,20 +106,20 @@ def test_a_layer_called_twice_belongs_where_each_call_stands():
     np.testing.assert_array_equal(view.prefix(data), shared(data))
 
 
-def test_training_everything_is_the_model_itself():
+def test_training_everything_is_the_model_itself(view_of):
     model = with_head(conv_net())
-    view = split(model, apply(train_all(), model))
+    view = view_of(model, plan=train_all())
     assert view.train is model
     assert view.prefix is None
 
 
-def test_freezing_everything_is_refused():
+def test_freezing_everything_is_refused(view_of):
     model = with_head(conv_net())
     with pytest.raises(ValueError, match="nothing to train"):
-        split(model, apply(Plan((Rule("*", "frozen"),)), model))
+        view_of(model, plan=Plan((Rule("*", "frozen"),)))
 
 
-def test_frozen_batch_norm_in_the_suffix_keeps_its_statistics():
+def test_frozen_batch_norm_in_the_suffix_keeps_its_statistics(view_of):
     model = with_head(conv_net())
     view = view_of(model, "conv2_*", "conv3_*", "head_*")
     before = [np.array(w) for layer in model.layers if layer.name.endswith("_bn") for w in layer.get_weights()]
@@ -118,3 +127,34 @@ def test_frozen_batch_norm_in_the_suffix_keeps_its_statistics():
     view.train.fit(X, np.ones((4, 2)), verbose=0)
     after = [np.array(w) for layer in model.layers if layer.name.endswith("_bn") for w in layer.get_weights()]
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_layer_in_which_nothing_learns_is_computed_with_the_frozen_part(view_of):
+    x = keras.Input((16, 16, 3))
+    hidden = keras.layers.Conv2D(4, 3, use_bias=False, name="plain")(x)
+    hidden = keras.layers.BatchNormalization(name="bn")(hidden)
+    out = keras.layers.Dense(2, name="top")(keras.layers.Flatten(name="flat")(hidden))
+    model = keras.Model(x, out)
+    assert view_of(model, plan=Plan((Rule("*", "bias"),), "affine")).prefix.layers[-1].name == "plain"
+    assert view_of(model, plan=Plan((Rule("*", "bias"),), "train")).prefix.layers[-1].name == "plain"
+    assert view_of(model, plan=Plan((Rule("*", "bias"),), "frozen")).prefix.layers[-1].name == "flat"
+    assert view_of(model, "bn", "flat", "top").prefix.layers[-1].name == "flat"
+
+
+def test_batch_norm_that_only_keeps_statistics_stays_out_of_the_frozen_part(view_of):
+    x = keras.Input((8,))
+    bn = keras.layers.BatchNormalization(center=False, scale=False, name="bn")(x)
+    model = keras.Model(x, keras.layers.Dense(2, name="top")(bn))
+    assert view_of(model, plan=train_all(batch_norm="train")).prefix is None
+    assert view_of(model, plan=train_all(batch_norm="affine")).prefix.layers[-1].name == "bn"
+
+
+def test_lora_at_the_input_is_part_of_what_is_trained(view_of):
+    x = keras.Input((8,))
+    low = keras.layers.Dense(8, name="low")(x)
+    model = keras.Model(x, keras.layers.Dense(2, name="top")(keras.layers.Dense(8, name="middle")(low)))
+    plan = Plan((Rule("top", "train"), Rule("*", "lora", rank=2, target="middle")))
+    view = view_of(model, plan=plan)
+    assert view.prefix.layers[-1].name == "low"
+    assert [v.path for v in view.train.trainable_variables] == [v.path for v in model.trainable_variables]
+    np.testing.assert_array_equal(view.train(np.ones((2, 8), "float32")), model(np.ones((2, 8), "float32")))

@@ -80,6 +80,23 @@ def rename_automatic(model: "keras.Model") -> None:
             operation.name = kind if index == 0 else f"{kind}_{index}"
 
 
+def counted_anew(operation: Any, counts: dict[str, int]) -> str:
+    """Name an operation as in a fresh session: a name that Keras made up by a counter is counted within its siblings.
+
+    Args:
+        operation: a layer or operation; it is not renamed.
+        counts: how many automatic names of each kind came before among the siblings; updated.
+
+    Returns:
+        Its own name, or "dense", "dense_1" … in order.
+    """
+    kind = _snake_case(type(operation).__name__)
+    if not re.fullmatch(rf"{kind}(?:_\d+)?", operation.name):
+        return operation.name
+    index = counts[kind] = counts.get(kind, -1) + 1
+    return kind if index == 0 else f"{kind}_{index}"
+
+
 def _snake_case(name: str) -> str:
     """Spell a class name as Keras does for automatic names (keras/src/utils/naming.py)."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from tltk import graph
+from tltk.trainability.effects import Decision
 from tltk.trainability.layers import is_normalization_with_statistics, sublayers
 
 
@@ -24,7 +25,7 @@ class View:
     suffix: keras.Model | None
 
 
-def split(model: keras.Model, decided: dict[str, str]) -> View:
+def split(model: keras.Model, decided: dict[str, Decision]) -> View:
     """Split a functional model at its frozen boundary.
 
     The prefix is every layer that is frozen and above which (towards the input) all is frozen too, together with
@@ -33,7 +34,7 @@ def split(model: keras.Model, decided: dict[str, str]) -> View:
 
     Args:
         model: functional; it is not changed, and its layers are shared.
-        decided: layer name → "frozen" or "train", from `Plan.resolve`.
+        decided: layer name → what happens to it, from `applied`, inside of which this is called.
 
     Returns:
         The view; `prefix` and `suffix` are None if nothing is frozen at the input.
@@ -41,7 +42,7 @@ def split(model: keras.Model, decided: dict[str, str]) -> View:
     Raises:
         ValueError: if everything is frozen, so that there is nothing to train.
     """
-    if "train" not in decided.values() or not model.trainable_variables:
+    if not model.trainable_variables:
         raise ValueError("the plan freezes every layer that has weights: there is nothing to train.")
     nodes = graph.nodes(model)
     frozen = _frozen_nodes(nodes, decided)
@@ -91,7 +92,7 @@ def _fresh_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
 
 
-def _frozen_nodes(nodes: list, decided: dict[str, str]) -> set[int]:
+def _frozen_nodes(nodes: list, decided: dict[str, Decision]) -> set[int]:
     """Return ids of the tensors that come out of the frozen prefix."""
     ready: set[int] = set()
     for node in nodes:
@@ -102,8 +103,9 @@ def _frozen_nodes(nodes: list, decided: dict[str, str]) -> set[int]:
     return ready
 
 
-def _belongs(operation: keras.Operation, decided: dict[str, str]) -> bool:
-    if decided.get(operation.name, "frozen") == "frozen":
+def _belongs(operation: keras.Operation, decided: dict[str, Decision]) -> bool:
+    decision = decided.get(operation.name)
+    if decision is None or decision.action == "frozen":
         return True
     return not getattr(operation, "weights", ()) and not _is_random(operation)
 

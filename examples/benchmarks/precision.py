@@ -23,6 +23,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -30,7 +31,7 @@ import tltk
 from tltk import console, machine
 from tltk.specs import Labels
 from tltk.trainability import optimizers
-from tltk.trainability.apply import apply
+from tltk.trainability.apply import applied
 
 SETTINGS = {
     "float32": ("float32", False),
@@ -70,14 +71,15 @@ def measure(name: str, options: argparse.Namespace) -> dict:
     """
     console.say(f"{name}: building and compiling {len(SETTINGS)} settings")
     steps: dict[tuple[str, str], Callable[[], object]] = {}
-    for setting, (precision, jit) in SETTINGS.items():
-        for kind, step in made(name, options, precision=precision, jit=jit).items():
-            steps[setting, kind] = step
-    first = {key: seconds(step) for key, step in steps.items()}
-    turns: dict[tuple[str, str], list[float]] = {key: [] for key in steps}
-    for _ in range(options.rounds):
-        for key, step in steps.items():
-            turns[key].append(seconds(step))
+    with ExitStack() as stack:  # Keras reads the flags of a plan at the first step
+        for setting, (precision, jit) in SETTINGS.items():
+            for kind, step in made(name, options, stack, precision=precision, jit=jit).items():
+                steps[setting, kind] = step
+        first = {key: seconds(step) for key, step in steps.items()}
+        turns: dict[tuple[str, str], list[float]] = {key: [] for key in steps}
+        for _ in range(options.rounds):
+            for key, step in steps.items():
+                turns[key].append(seconds(step))
     usual = {key: statistics.median(values) for key, values in turns.items()}
     speed = nested({key: options.batch_size / value for key, value in usual.items()})
     return {
@@ -91,12 +93,14 @@ def measure(name: str, options: argparse.Namespace) -> dict:
     }
 
 
-def made(name: str, options: argparse.Namespace, *, precision: str, jit: bool) -> dict[str, Callable[[], object]]:
+def made(
+    name: str, options: argparse.Namespace, stack: ExitStack, *, precision: str, jit: bool
+) -> dict[str, Callable[[], object]]:
     """Build and compile a model; return its forward and its training step on one batch of random pixels."""
     backbone = tltk.backbone(name, weights="random", input_size=options.input_size)
     task = tltk.classify(Labels(tuple(f"class {number}" for number in range(10))))
     model = tltk.assemble(backbone, task, precision=precision)
-    apply(tltk.train_all(), model)
+    stack.enter_context(applied(tltk.train_all(), model))
     network = model.keras
     optimizer = optimizers.build(optimizers.sgd(1e-3), 1e-3, network.trainable_variables)
     network.compile(optimizer=optimizer, loss=task.loss(), jit_compile=jit)

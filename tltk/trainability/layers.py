@@ -1,12 +1,23 @@
 """One view of any Keras model for plans: its layers in order, each with its stage and its parameters."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
 import keras
 
+from tltk import graph
+
 HEAD_PREFIX = "head_"
+HEAD = "head"
+_NORMALIZATIONS = (
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.RMSNormalization,
+)
+_AFFINE = {"gamma", "beta", "scale", "shift", "offset", "weight", "bias"}
 
 
 class HasStages(Protocol):
@@ -60,9 +71,72 @@ def sublayers(layer: keras.Operation) -> list[keras.Layer]:
     return list(layer._flatten_layers(include_self=True, recursive=True))
 
 
+def named_parts(layer: keras.Operation) -> dict[str, keras.Layer]:
+    """Name every layer inside a layer by its path there.
+
+    Args:
+        layer: a top-level layer of a model.
+
+    Returns:
+        Path → layer, each once: "self_attention_layer/query"; a layer without sublayers has its own name alone.
+        Names that Keras made up with a counter ("dense_17") are counted anew within their parent, so that the same
+        network has the same paths in every session.
+    """
+    if not isinstance(layer, keras.Layer):
+        return {}
+    if not layer._layers:
+        return {layer.name: layer}
+    found: dict[str, keras.Layer] = {}
+    _walk(layer, "", found, {id(layer)})
+    return found
+
+
+def _walk(layer: keras.Layer, before: str, found: dict[str, keras.Layer], seen: set[int]) -> None:
+    counts: dict[str, int] = {}
+    for part in layer._layers:
+        name = graph.counted_anew(part, counts)
+        if id(part) in seen or isinstance(part, keras.layers.InputLayer):
+            continue
+        seen.add(id(part))
+        path = f"{before}{name}"
+        while path in found:  # two parts of one name: Keras allows it
+            path = f"{path}~"
+        found[path] = part
+        _walk(part, f"{path}/", found, seen)
+
+
+def set_trainable(flags: list[tuple[keras.Layer, bool]]) -> None:
+    """Set the `trainable` flag of many layers, containers first: setting one overwrites all that is inside it."""
+    for layer, flag in sorted(flags, key=lambda pair: -len(sublayers(pair[0]))):
+        layer.trainable = flag
+
+
 def parameters(layer: keras.Layer) -> int:
     """Count the weights of a layer, moving statistics included, random states left out."""
     return sum(math.prod(weight.shape) for weight in getattr(layer, "weights", ()))
+
+
+def is_normalization(layer: keras.Layer) -> bool:
+    """Tell whether a layer scales and shifts normalized activations, and does nothing else that learns.
+
+    Keras' own kinds, and by their names those that KerasHub and users define ("T5LayerNorm"): there is no common
+    base class. A layer that holds others ("ConvNormAct") is none itself.
+    """
+    if isinstance(layer, _NORMALIZATIONS):
+        return True
+    named = re.search(r"norm(alization)?(\d+d)?$", type(layer).__name__, re.IGNORECASE)
+    return bool(named) and not layer._layers and {variable.name for variable in own_trainable(layer)} <= _AFFINE
+
+
+def own_trainable(layer: keras.Layer) -> list[keras.Variable]:
+    """List the variables that a layer itself holds and that can learn, whether or not they are switched off."""
+    # Keras sorts a variable into this list when it is made; `trainable_variables` follows the flags of the moment.
+    return list(layer._trainable_variables)
+
+
+def own_state(layer: keras.Layer) -> list[keras.Variable]:
+    """List the variables that a layer itself holds and that never get a gradient, such as moving statistics."""
+    return list(layer._non_trainable_variables)
 
 
 def is_normalization_with_statistics(layer: keras.Layer) -> bool:

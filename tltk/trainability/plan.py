@@ -1,33 +1,17 @@
-"""Plans: which layers learn, written as ordered rules over stages and layer names."""
+"""Plans: which layers learn, and how fast, written as ordered rules over stages and layer names."""
 
-import fnmatch
-import math
 from dataclasses import dataclass
 
 import keras
 
 from tltk import _check as check
-from tltk.trainability.layers import HasStages, LayerRow, is_normalization_with_statistics, rows, sublayers
+from tltk.trainability.effects import Decision
+from tltk.trainability.layers import HasStages, rows
+from tltk.trainability.patterns import matching, steps_from_head
+from tltk.trainability.rules import Rule, check_cover, check_effect, check_sharing
+from tltk.trainability.table import draw
 
-ACTIONS = ("frozen", "train")
-BATCH_NORMS = ("frozen", "train")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One line of a plan.
-
-    Args:
-        pattern: a stage ("conv5"), a stage and all after it up to the head ("conv4.."), "backbone" (every stage but
-            the head), "head", "*" (everything), or a glob over layer names ("conv5_block3_*").
-        action: "frozen" or "train".
-    """
-
-    pattern: str
-    action: str
-
-    def __post_init__(self) -> None:
-        check.one_of("action", self.action, ACTIONS)
+BATCH_NORMS = ("frozen", "affine", "train")
 
 
 @dataclass(frozen=True)
@@ -39,74 +23,65 @@ class Plan:
 
     Args:
         rules: tried in order for each layer.
-        batch_norm: "frozen" keeps batch norm in inference mode also where layers learn (its statistics come
-            from far more pictures than a fine-tuning set has); "train" lets it learn there.
-            The head's own batch norm always learns where the head does.
+        batch_norm: what batch norm does where layers learn. "frozen" keeps it in inference mode with all it has (its
+            statistics come from far more pictures than a fine-tuning set has); "affine" keeps it in inference
+            mode, and its scale and shift learn; "train" lets it learn and update its statistics.
+            The head's own batch norm always learns where the head does; under LoRA the others stay frozen.
+        layer_decay: the learning rate falls by this factor from stage to stage towards the input (Bao et al. 2022,
+            BEiT; timm): 1 for the head, 0.75 for the last stage, 0.75² for the one before it. In a model without
+            stages every layer with weights is a step, the last of them has 1.
     """
 
     rules: tuple[Rule, ...]
     batch_norm: str = "frozen"
+    layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         check.one_of("batch_norm", self.batch_norm, BATCH_NORMS)
+        if not check.is_number(self.layer_decay) or not 0 < self.layer_decay <= 1:
+            raise ValueError(f"`layer_decay` must be above 0 and at most 1. Received: {self.layer_decay!r}")
 
-    def resolve(self, model: keras.Model | HasStages) -> dict[str, str]:
+    def resolve(self, model: keras.Model | HasStages) -> dict[str, Decision]:
         """Decide for every layer of a model, without touching it.
 
         Args:
-            model: a functional `keras.Model`, or what `tltk.assemble` returned.
+            model: a `keras.Model`, or what `tltk.assemble` returned.
 
         Returns:
-            Layer name → "frozen" or "train", in the order of the graph.
+            Layer name → what happens to it, in the order of the graph.
 
         Raises:
-            ValueError: naming every rule that matches no layer and every layer that no rule covers.
+            ValueError: naming every rule that matches no layer or does nothing there, and every layer that no
+                rule covers.
 
         Example:
             >>> import keras
             >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")])
-            >>> Plan((Rule("out", "train"),)).resolve(model)
-            {'out': 'train'}
+            >>> Plan((Rule("out", "train", multiplier=0.1),)).resolve(model)["out"].multiplier
+            0.1
         """
         found = rows(model)
-        matches = {rule: _matches(rule.pattern, found) for rule in self.rules}
-        decided = {}
-        for row in found:
-            action = next((rule.action for rule in self.rules if row.name in matches[rule]), None)
-            if action:
-                decided[row.name] = action
-        _check_cover(found, matches, decided)
+        matches = {rule: matching(rule.pattern, found) for rule in self.rules}
+        rules = {row.name: rule for row in found for rule in reversed(self.rules) if row.name in matches[rule]}
+        problems = check.Problems()
+        check_cover(model, found, matches, rules, problems)
+        check_effect(found, matches, rules, problems)
+        problems.raise_if_any()
+        steps = steps_from_head(found)
+        decided = {name: _decision(rule, self.layer_decay ** steps[name]) for name, rule in rules.items()}
+        check_sharing(found, decided, self.batch_norm)
         return decided
 
     def describe(self, model: keras.Model | HasStages) -> str:
-        """Draw the table of what would learn: layer, stage, state, parameters, and totals.
+        """Draw the table of what would learn: layer, stage, state, multiplier, parameters that learn, and totals.
 
         Args:
-            model: a functional `keras.Model`, or what `tltk.assemble` returned; it is not changed.
+            model: a `keras.Model`, or what `tltk.assemble` returned; it is not changed.
 
         Returns:
             Text, one line a layer that has weights.
         """
-        decided = self.resolve(model)
-        found = [row for row in rows(model) if row.parameters]
-        lines = [("layer", "stage", "state", "parameters")]
-        lines += [(row.name, row.stage, self._state(row, decided), f"{row.parameters:,}") for row in found]
-        total = sum(row.parameters for row in found)
-        learning = sum(learning_parameters(row, decided[row.name], self.batch_norm) for row in found)
-        lines.append(("total", "", f"{learning:,} of {total:,} learn", f"{total:,}"))
-        widths = [max(len(line[column]) for line in lines) for column in range(4)]
-        return "\n".join(
-            "  ".join(
-                [*(cell.ljust(width) for cell, width in zip(line[:3], widths, strict=False)), line[3].rjust(widths[3])]
-            )
-            for line in lines
-        )
-
-    def _state(self, row: LayerRow, decided: dict[str, str]) -> str:
-        action = decided[row.name]
-        partly = 0 < learning_parameters(row, action, self.batch_norm) < _own_trainable(row)
-        held = action == "train" and not learning_parameters(row, action, self.batch_norm)
-        return "frozen (batch norm)" if held else "train (batch norm frozen)" if partly else action
+        return draw(rows(model), self.resolve(model), self.batch_norm)
 
 
 def freeze(pattern: str = "backbone") -> Plan:
@@ -119,8 +94,8 @@ def freeze(pattern: str = "backbone") -> Plan:
         The plan; `freeze("backbone")` is the linear probe.
 
     Example:
-        >>> freeze("backbone").rules[0]
-        Rule(pattern='backbone', action='frozen')
+        >>> [(rule.pattern, rule.action) for rule in freeze("backbone").rules]
+        [('backbone', 'frozen'), ('*', 'train')]
     """
     return Plan((Rule(pattern, "frozen"), Rule("*", "train")))
 
@@ -130,14 +105,14 @@ def unfreeze_from(stage: str, *, batch_norm: str = "frozen") -> Plan:
 
     Args:
         stage: the lowest stage that learns, such as "conv5".
-        batch_norm: "frozen" or "train", see `Plan`.
+        batch_norm: "frozen", "affine" or "train", see `Plan`.
 
     Returns:
         The plan.
 
     Example:
-        >>> unfreeze_from("conv5").rules[0]
-        Rule(pattern='conv5..', action='train')
+        >>> unfreeze_from("conv5").rules[0].pattern
+        'conv5..'
     """
     return Plan((Rule(f"{stage}..", "train"), Rule("head", "train"), Rule("*", "frozen")), batch_norm)
 
@@ -146,7 +121,7 @@ def train_all(*, batch_norm: str = "frozen") -> Plan:
     """Train every layer.
 
     Args:
-        batch_norm: "frozen" or "train", see `Plan`; training from scratch needs "train".
+        batch_norm: "frozen", "affine" or "train", see `Plan`; training from scratch needs "train".
 
     Returns:
         The plan.
@@ -158,50 +133,125 @@ def train_all(*, batch_norm: str = "frozen") -> Plan:
     return Plan((Rule("*", "train"),), batch_norm)
 
 
-def learning_parameters(row: LayerRow, action: str, batch_norm: str) -> int:
-    """Count the weights of one layer that get a gradient under an action."""
-    if action == "frozen":
-        return 0
-    return sum(_trainable_size(part) for part in sublayers(row.layer) if not holds_batch_norm(row, part, batch_norm))
+def train_top(*, layers: int | None = None, fraction: float | None = None, batch_norm: str = "frozen") -> Plan:
+    """Train the head and the top-most layers of the backbone.
 
+    Args:
+        layers: how many layers with weights, counted from the backbone's output; or
+        fraction: which share of them, in (0, 1], rounded up.
+        batch_norm: see `Plan`.
 
-def holds_batch_norm(row: LayerRow, part: keras.Layer, batch_norm: str) -> bool:
-    """Tell whether a part of a layer stays in inference mode although the layer learns."""
-    return batch_norm == "frozen" and row.stage != "head" and is_normalization_with_statistics(part)
+    Returns:
+        The plan; the number is resolved against the model.
 
+    Raises:
+        ValueError: unless exactly one of the two is given, and in its range.
 
-def _own_trainable(row: LayerRow) -> int:
-    return sum(_trainable_size(part) for part in sublayers(row.layer))
-
-
-def _trainable_size(part: keras.Layer) -> int:
-    # `_trainable_variables` lists a layer's own ones also while the layer itself is switched off.
-    return sum(math.prod(variable.shape) for variable in part._trainable_variables)
-
-
-def _matches(pattern: str, found: list[LayerRow]) -> set[str]:
-    stages = list(dict.fromkeys(row.stage for row in found if row.stage))
-    if pattern == "backbone":
-        return {row.name for row in found if row.stage and row.stage != "head"}
-    if pattern.endswith("..") and pattern[:-2] in stages:
-        above = [stage for stage in stages[stages.index(pattern[:-2]) :] if stage != "head"]
-        return {row.name for row in found if row.stage in above}
-    if pattern in stages:
-        return {row.name for row in found if row.stage == pattern}
-    return {row.name for row in found if fnmatch.fnmatchcase(row.name, pattern)}
-
-
-def _check_cover(found: list[LayerRow], matches: dict[Rule, set[str]], decided: dict[str, str]) -> None:
-    problems = check.Problems()
-    stages = list(dict.fromkeys(row.stage for row in found if row.stage))
-    for rule, names in matches.items():
-        if not names:
-            near = check.did_you_mean(rule.pattern, [*stages, *(row.name for row in found)])
-            known = check.listing(stages, limit=60) or "none declared, use layer names"
-            problems.add(f"`{rule.pattern}` matches no layer.{near} stages: {known}")
-    uncovered = [row.name for row in found if row.name not in decided]
-    if uncovered:
-        problems.add(
-            f"no rule covers {len(uncovered)} layers: {check.listing(uncovered, limit=6)}; end with Rule('*', …)"
+    Example:
+        >>> train_top(fraction=0.25).rules[0].pattern
+        'top:25%'
+    """
+    if (layers is None) == (fraction is None):
+        raise ValueError(
+            f"give exactly one of `layers` and `fraction`. Received: layers={layers!r}, fraction={fraction!r}"
         )
-    problems.raise_if_any()
+    if layers is not None and (not isinstance(layers, int) or isinstance(layers, bool) or layers < 1):
+        raise ValueError(f"`layers` must be a whole number above 0. Received: {layers!r}")
+    if fraction is not None and (not check.is_number(fraction) or not 0 < fraction <= 1):
+        raise ValueError(f"`fraction` must be above 0 and at most 1. Received: {fraction!r}")
+    amount = f"{layers}" if fraction is None else f"{100 * fraction:.10f}".rstrip("0").rstrip(".") + "%"
+    return Plan((Rule(f"top:{amount}", "train"), Rule("*", "frozen")), batch_norm)
+
+
+def first_block(*, batch_norm: str = "frozen") -> Plan:
+    """Train the first stage and the head: surgical fine-tuning (Lee et al. 2023).
+
+    For pictures that differ from the pretraining's in how they look (noise, blur, another camera) and not in what
+    they show, the first layers are those that need to change.
+
+    Args:
+        batch_norm: see `Plan`.
+
+    Returns:
+        The plan.
+
+    Example:
+        >>> [rule.pattern for rule in first_block().rules]
+        ['first', 'head', '*']
+    """
+    return Plan((Rule("first", "train"), Rule("head", "train"), Rule("*", "frozen")), batch_norm)
+
+
+def lora(rank: int = 8, *, target: str = "*") -> Plan:
+    """Train the head in full and a low-rank change of the backbone's kernels (LoRA, Hu et al. 2022).
+
+    For transformers: a hundredth of the parameters learns, optimizer slots shrink with it, and the change is
+    merged into the kernels after the phase. Convolutional networks gain less. Biases and norms stay frozen.
+
+    Args:
+        rank: of the change; 4 to 16 is usual.
+        target: "*" or globs over names of sublayers, such as "query,value", which is what the paper uses.
+
+    Returns:
+        The plan.
+
+    Example:
+        >>> lora(4, target="query,value").rules[1].rank
+        4
+    """
+    return Plan((Rule("head", "train"), Rule("*", "lora", rank=rank, target=target)))
+
+
+def bias_only(*, batch_norm: str = "affine") -> Plan:
+    """Train the head and the biases of the backbone (BitFit, Ben Zaken et al. 2022).
+
+    Args:
+        batch_norm: see `Plan`; under "affine" the shift of batch norm, the bias of most convolutions, learns.
+
+    Returns:
+        The plan.
+
+    Example:
+        >>> bias_only().rules[1].action
+        'bias'
+    """
+    return Plan((Rule("head", "train"), Rule("*", "bias")), batch_norm)
+
+
+def norm_only(*, batch_norm: str = "affine") -> Plan:
+    """Train the head and the scales and shifts of the backbone's norms (Frankle et al. 2021).
+
+    Args:
+        batch_norm: see `Plan`; "frozen" leaves out batch norm, so that only layer norms and the like learn.
+
+    Returns:
+        The plan.
+
+    Example:
+        >>> norm_only().batch_norm
+        'affine'
+    """
+    return Plan((Rule("head", "train"), Rule("*", "norm")), batch_norm)
+
+
+def layer_decay(decay: float = 0.75, *, batch_norm: str = "frozen") -> Plan:
+    """Train every layer, the slower the nearer it is to the input (Bao et al. 2022, BEiT; timm).
+
+    Args:
+        decay: factor of the learning rate from stage to stage, the head having 1, see `Plan`.
+        batch_norm: see `Plan`.
+
+    Returns:
+        The plan.
+
+    Example:
+        >>> layer_decay(0.75).layer_decay
+        0.75
+    """
+    return Plan((Rule("*", "train"),), batch_norm, decay)
+
+
+def _decision(rule: Rule, decay: float) -> Decision:
+    if rule.action == "frozen":
+        return Decision("frozen")
+    return Decision(rule.action, rule.multiplier * decay, rule.rank, rule.target)

@@ -1,21 +1,29 @@
-"""One phase: resolve the plan, apply it, build a new optimizer, compile, `model.fit`, keep the better weights."""
+"""One phase: apply its plan, build a new optimizer, compile, `model.fit`, prove what moved, keep the better weights."""
 
 import logging
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import keras
+import numpy as np
 
+from tltk import _check as check
 from tltk import machine, progress
 from tltk.model import TransferModel
 from tltk.recipes import Phase
 from tltk.schedules import schedule
 from tltk.trainability import optimizers
-from tltk.trainability.apply import apply, restored_flags
+from tltk.trainability.apply import Applied, applied
+from tltk.trainability.audit import AuditError, check_phase
+from tltk.trainability.averages import AveragedWeights
+from tltk.trainability.layers import sublayers
+from tltk.trainability.low_rank import Matrices
+from tltk.trainability.slots import Slots, slots, unwrapped
 from tltk.training.callbacks import KeepBest, Score, StopOnNan, Watch
 from tltk.training.feed import Meal
+from tltk.training.mixing import mix
 from tltk.views import View, split
 
 log = logging.getLogger("tltk")
@@ -33,6 +41,7 @@ class PhaseResult:
         score: the monitored metric on validation after the phase (larger is better) and minus the loss; None
             without validation data.
         seconds: wall time.
+        share: of the phase's weights in the mixture with those it started from that validation chose; 1 without one.
     """
 
     name: str
@@ -41,6 +50,22 @@ class PhaseResult:
     kept: bool
     score: Score | None
     seconds: float
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a phase hands on.
+
+    Args:
+        result: for the record.
+        slots: what its optimizer remembers, for the next phase's; None if there is nothing.
+        matrices: what LoRA learned, merged into the model already.
+    """
+
+    result: PhaseResult
+    slots: Slots | None
+    matrices: dict[str, Matrices] = field(default_factory=dict)
 
 
 def train_phase(
@@ -50,7 +75,9 @@ def train_phase(
     *,
     before: Score | None,
     write: Callable[[dict], None],
-) -> PhaseResult:
+    carried: Slots | None = None,
+    anchors: Mapping[str, np.ndarray] | None = None,
+) -> Trained:
     """Train one phase and leave the model at its best weights, or where it was if none is better.
 
     Args:
@@ -60,39 +87,62 @@ def train_phase(
             last epoch's weights are kept.
         before: the validation score that has to be beaten, None for the first phase.
         write: takes one row of numbers after each epoch.
+        carried: what the optimizer of the phase before remembers.
+        anchors: variable path → pretrained weights, for an optimizer that pulls towards them.
 
     Returns:
-        What became of it.
+        What became of it, and what the next phase takes over. An undone phase hands on what it was given.
 
     Raises:
         FloatingPointError: if the loss is no number any more; the model is back where it was.
+        AuditError: if a frozen weight moved, or one that was to learn did not; the model is back where it was.
     """
     begun = perf_counter()
     start = model.keras.get_weights()
     keep: KeepBest | None = None
     try:
-        with restored_flags(model.keras):
-            meal = serve(split(model.keras, apply(phase.plan, model)))
+        with applied(phase.plan, model) as now:
+            meal = serve(split(model.keras, now.decided))
             keep = KeepBest(model.keras, model.task.monitor, phase.patience) if meal.val else None
-            _compile(meal, model, phase)
-            epochs = _fit(meal, phase, keep=keep, write=write)
-    except FloatingPointError:
-        model.keras.set_weights(start)
+            try:
+                optimizer = _compile(meal, model, phase, now, carried=carried, anchors=anchors)
+                epochs = _audited(model, now, meal, phase, keep=keep, write=write)
+            finally:
+                if keep:
+                    keep.restore()  # inside: the best epoch's weights have LoRA's matrices among them
+    except (FloatingPointError, AuditError):
+        model.keras.set_weights(start)  # outside: LoRA is merged, the list of weights is that of the start again
         raise
-    finally:
-        if keep:
-            keep.restore()
-    kept = _judge(model, phase, keep, before=before, start=start)
-    best = keep.best if keep and kept else before
+    best, share = keep.best if keep else None, 1.0
+    if phase.mix and meal.val and best is not None:
+        share, best = mix(model, meal, start, best)
+    kept = _judge(model, phase, keep, best, before=before, start=start)
     best_epoch = (keep.best_epoch if keep else epochs) if kept else 0
-    return PhaseResult(phase.name, epochs, best_epoch, kept, best, round(perf_counter() - begun, 3))
+    seconds = round(perf_counter() - begun, 3)
+    result = PhaseResult(phase.name, epochs, best_epoch, kept, best if kept else before, seconds, share)
+    return Trained(result, slots(optimizer), now.matrices) if kept else Trained(result, carried)
 
 
-def _compile(meal: Meal, model: TransferModel, phase: Phase) -> None:
+def _compile(
+    meal: Meal,
+    model: TransferModel,
+    phase: Phase,
+    now: Applied,
+    *,
+    carried: Slots | None,
+    anchors: Mapping[str, np.ndarray] | None,
+) -> keras.optimizers.Optimizer:
     total = max(meal.train.steps * phase.epochs, 1)
     rate = schedule(phase.schedule, phase.optimizer.learning_rate, steps=total, warmup=int(phase.warmup * total))
-    scaled = model.precision == "mixed_float16"
-    optimizer = optimizers.build(phase.optimizer, rate, meal.model.trainable_variables, loss_scaling=scaled)
+    optimizer = optimizers.build(
+        phase.optimizer,
+        rate,
+        meal.model.trainable_variables,
+        multipliers=now.multipliers,
+        anchors=anchors,
+        carried=carried,
+        loss_scaling=model.precision == "mixed_float16",
+    )
     # The view is built under Keras' global policy, not the backbone's: loss scaling is asked for above, not guessed.
     meal.model.compile(
         optimizer=optimizer,
@@ -101,9 +151,39 @@ def _compile(meal: Meal, model: TransferModel, phase: Phase) -> None:
         jit_compile=machine.jit_compile(),
         auto_scale_loss=False,
     )
+    return optimizer
+
+
+def _audited(
+    model: TransferModel,
+    now: Applied,
+    meal: Meal,
+    phase: Phase,
+    *,
+    keep: KeepBest | None,
+    write: Callable[[dict], None],
+) -> int:
+    """Fit, then prove by bytes that what was frozen stayed and what was to learn moved."""
+    before = model.keras.get_weights()
+    epochs = _fit(meal, phase, keep=keep, write=write)
+    steps = int(keras.ops.convert_to_numpy(unwrapped(meal.model.optimizer).iterations)) // phase.optimizer.accumulate
+    running = [part for part in sublayers(model.keras) if part.trainable]
+    found = check_phase(
+        [weight.path for weight in model.keras.weights],
+        before,
+        model.keras.get_weights(),
+        learning=now.multipliers,
+        drifting={variable.path for part in running for variable in part._non_trainable_variables},
+        steps=steps,
+    )
+    problems = check.Problems()
+    problems.found = list(found)
+    problems.raise_if_any(f"{phase.name} did not do what its plan says:", error=AuditError)
+    return epochs
 
 
 def _fit(meal: Meal, phase: Phase, *, keep: KeepBest | None, write: Callable[[dict], None]) -> int:
+    averaged = [AveragedWeights()] if phase.optimizer.ema else []
     with progress.bar(phase.name, meal.train.steps * phase.epochs) as advance, warnings.catch_warnings():
         # The batches of an epoch are not promised in advance, since unreadable pictures may make them fewer; Keras
         # calls the end of an epoch of unknown length "ran out of data".
@@ -114,17 +194,19 @@ def _fit(meal: Meal, phase: Phase, *, keep: KeepBest | None, write: Callable[[di
             validation_data=meal.val.dataset if meal.val else None,
             epochs=phase.epochs,
             shuffle=False,  # the pipeline has shuffled; Keras would warn that it cannot
-            callbacks=[*callbacks, *([keep] if keep else [])],
+            callbacks=[*averaged, *callbacks, *([keep] if keep else [])],
             verbose=0,
         )
     return len(history.epoch)
 
 
-def _judge(model: TransferModel, phase: Phase, keep: KeepBest | None, *, before: Score | None, start: list) -> bool:
-    if keep is None or before is None or (keep.best is not None and keep.best > before):
+def _judge(
+    model: TransferModel, phase: Phase, keep: KeepBest | None, best: Score | None, *, before: Score | None, start: list
+) -> bool:
+    if keep is None or before is None or (best is not None and best > before):
         return True
     model.keras.set_weights(start)
     name = model.task.monitor[0]
-    found = f"{abs(keep.best[0]):.4g}" if keep.best else "nothing"
+    found = f"{abs(best[0]):.4g}" if best else "nothing"
     log.warning("%s was undone: %s %s on validation, %.4g before it.", phase.name, name, found, abs(before[0]))
     return False

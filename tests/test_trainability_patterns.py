@@ -1,0 +1,78 @@
+import keras
+import pytest
+
+from tests.conftest import WithStages, conv_net, transformer
+from tltk.trainability.layers import rows
+from tltk.trainability.patterns import check_pattern, matching, stage_names, steps_from_head, unmatched
+
+
+def staged():
+    return rows(WithStages(transformer()))
+
+
+def test_top_counts_layers_with_weights_from_the_output_of_the_backbone_and_takes_the_head_along():
+    assert matching("top:1", staged()) == {"block2_down", "block2_skip2", "head_pool", "head_output"}
+    assert matching("top:3", staged()) - matching("top:2", staged()) == {"block2_norm2"}
+    # 11 layers of the backbone have weights: 25 % are 2.75
+    assert matching("top:25%", staged()) == matching("top:3", staged())
+    assert matching("top:100%", staged()) == matching("top:11", staged()) == {row.name for row in staged()}
+
+
+def test_top_counts_every_layer_of_a_model_without_stages():
+    assert matching("top:1", rows(conv_net())) == {"conv3_bn", "conv3_relu"}
+
+
+def test_first_is_the_first_stage_that_has_weights():
+    x = keras.Input((4,))
+    scaled = keras.layers.Rescaling(2.0, name="pre_scale")(x)
+    out = keras.layers.Dense(2, name="low_dense")(scaled)
+    model = WithStages(keras.Model(x, keras.layers.Dense(1, name="head_output")(out)))
+    assert matching("first", rows(model)) == {"low_dense"}
+    assert matching("first", rows(conv_net())) == set()
+
+
+def test_stages_and_globs_match_as_before():
+    found = staged()
+    assert matching("head", found) == {"head_pool", "head_output"}
+    assert matching("block2..", found) == {row.name for row in found if row.name.startswith("block2")}
+    assert matching("*_up", found) == {"block1_up", "block2_up"}
+    assert stage_names(found) == ["embedding", "block1", "block2", "head"]
+
+
+def test_too_much_from_the_top_says_how_much_there_is():
+    assert "asks for more layers with weights than the 11 there are" in unmatched("top:12", staged())
+
+
+@pytest.mark.parametrize("pattern", ["top:", "top:0", "top:-1", "top:x", "top:0%", "top:101%", "top:1.5"])
+def test_a_malformed_top_is_told(pattern):
+    with pytest.raises(ValueError, match=r"`pattern` must be such as 'top:12' or 'top:25%'"):
+        check_pattern(pattern)
+
+
+def test_a_pattern_is_text():
+    with pytest.raises(TypeError, match=r"`pattern` must be str. Received: int"):
+        check_pattern(3)
+
+
+def test_steps_count_stages_from_the_head():
+    steps = steps_from_head(staged())
+    assert {name: steps[name] for name in ("head_output", "block2_up", "block1_up", "embedding")} == {
+        "head_output": 0,
+        "block2_up": 1,
+        "block1_up": 2,
+        "embedding": 3,
+    }
+
+
+def test_a_layer_without_a_stage_goes_with_the_one_before_it():
+    model = WithStages(transformer())
+    del model.stages["block1_up"], model.stages["embedding"]
+    steps = steps_from_head(rows(model))
+    assert steps["block1_up"] == 2
+    assert steps["embedding"] == 2  # no stage comes before it: the first one
+
+
+def test_without_stages_a_step_is_a_layer_with_weights():
+    steps = steps_from_head(rows(conv_net()))
+    names = ("conv3_relu", "conv3_bn", "conv3_conv", "conv2_relu", "conv2_bn")
+    assert [steps[name] for name in names] == [0, 0, 1, 2, 2]

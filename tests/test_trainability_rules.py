@@ -1,0 +1,87 @@
+import json
+from dataclasses import asdict
+
+import keras
+import pytest
+
+from tests.conftest import WithStages, conv_net, transformer
+from tltk.trainability.plan import Plan, Rule, bias_only, lora, norm_only
+
+
+def test_every_wrong_field_of_a_rule_is_named_at_once():
+    with pytest.raises(
+        ValueError, match=r"(?s)`multiplier`.*Received: 0.*`rank`.*Received: 1.5.*`target`.*Received: ''"
+    ):
+        Rule("*", "lora", multiplier=0, rank=1.5, target="")
+    with pytest.raises(ValueError, match=r"`action` must be one of 'frozen', 'train', 'lora', 'bias', 'norm'"):
+        Rule("*", "freeze")
+
+
+def test_a_field_that_would_do_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"`rank` and `target` are of LoRA; action 'train' has none"):
+        Rule("*", "train", rank=4)
+    with pytest.raises(ValueError, match=r"`multiplier` means nothing where the action is 'frozen'"):
+        Rule("*", "frozen", multiplier=0.5)
+
+
+def test_a_plan_is_plain_json_and_comes_back():
+    plan = Plan((Rule("head", "train", multiplier=10.0), Rule("*", "lora", rank=4, target="query")), "affine", 0.75)
+    config = json.loads(json.dumps(asdict(plan)))
+    assert Plan(tuple(Rule(**rule) for rule in config["rules"]), config["batch_norm"], config["layer_decay"]) == plan
+
+
+def test_lora_that_would_land_on_nothing_names_what_could_take_it():
+    with pytest.raises(
+        ValueError, match=r"(?s)target 'qery' reaches nothing. Did you mean 'query'\?.*LoRA could go on"
+    ):
+        lora(4, target="qery").resolve(WithStages(transformer()))
+    x = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D(name="body_pool")(keras.layers.DepthwiseConv2D(3, name="body_conv")(x))
+    model = WithStages(keras.Model(x, keras.layers.Dense(2, name="head_output")(pooled)))
+    with pytest.raises(ValueError, match="none of its layers can take LoRA"):
+        lora(4).resolve(model)
+    shadowed = Plan((Rule("*", "train"), Rule("block1", "lora")))
+    with pytest.raises(ValueError, match="`lora` of rule 'block1': the rules before it decide all its layers"):
+        shadowed.resolve(WithStages(transformer()))
+
+
+def test_biases_or_norms_of_a_network_that_has_none_are_an_error():
+    x = keras.Input((8,))
+    body = keras.layers.Dense(4, use_bias=False, name="body_dense")(x)
+    model = WithStages(keras.Model(x, keras.layers.Dense(2, name="head_output")(body)))
+    with pytest.raises(ValueError, match=r"rule '\*' trains every bias, and none of its layers has one"):
+        bias_only().resolve(model)
+    with pytest.raises(ValueError, match=r"rule '\*' trains every norm, and none of its layers has one"):
+        norm_only().resolve(model)
+
+
+def test_two_decisions_on_one_shared_layer_are_refused():
+    shared = keras.layers.Dense(4, name="shared")
+    x = keras.Input((4,))
+    inner = keras.Sequential([keras.Input((4,)), shared], name="inner")
+    model = keras.Model(x, keras.layers.Dense(1, name="top")(shared(inner(x))))
+    Plan((Rule("*", "train"),)).resolve(model)
+    with pytest.raises(ValueError, match=r"'inner' and 'shared' share 'inner/shared/kernel'; decide the same for both"):
+        Plan((Rule("inner", "frozen"), Rule("*", "train"))).resolve(model)
+
+
+def test_weights_that_no_layer_holds_are_an_error():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2, name="dense")
+            self.token = self.add_weight(shape=(3,), name="token")
+
+        def call(self, x):
+            return self.dense(x + self.token)
+
+    model = Own()
+    model(keras.ops.ones((1, 3)))
+    with pytest.raises(ValueError, match=r"the model itself holds weights that belong to no layer: token"):
+        Plan((Rule("*", "train"),)).resolve(model)
+
+
+def test_rules_still_name_everything_wrong_at_once():
+    plan = Plan((Rule("top:99", "train"), Rule("conv9", "frozen"), Rule("conv2_conv", "norm")))
+    with pytest.raises(ValueError, match=r"(?s)top:99.*`conv9` matches no layer.*no rule covers 8.*trains every norm"):
+        plan.resolve(conv_net())
