@@ -132,7 +132,7 @@ def test_a_changed_shape_is_told():
 def test_variables_of_one_name_cannot_be_told_apart():
     twins = [keras.Variable(np.zeros(2, "float32"), name="w") for _ in range(2)]
     optimizer = build(sgd(), 0.1, twins)
-    with pytest.raises(ValueError, match="several variables are called w. Give their layers names of their own"):
+    with pytest.raises(ValueError, match=r"several variables are called w. Give their layers names of their own"):
         slots(optimizer)
     with pytest.raises(ValueError, match="several variables are called w"):
         build(sgd(), 0.1, twins, carried=Slots("sgd", {}, {}))

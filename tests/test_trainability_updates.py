@@ -58,15 +58,14 @@ def values(model):
 def by_hand(spec, weights, steps, *, rates, multipliers=None, anchors=None):
     """The steps of AdamW and SGD, written down from the papers. Returns weights and averages."""
     weights, anchors = dict(weights), anchors or {}
-    first, second = ({path: 0.0 for path in weights} for _ in range(2))
-    averages, taken = {}, 0
-    for index in range(0, len(steps) - spec.accumulate + 1, spec.accumulate):
+    first, second = dict.fromkeys(weights, 0.0), dict.fromkeys(weights, 0.0)
+    averages = {}
+    for taken, index in enumerate(range(0, len(steps) - spec.accumulate + 1, spec.accumulate), 1):
         group = steps[index : index + spec.accumulate]
         rate = rates[index + spec.accumulate - 1]
         mean = {path: sum(each[path] for each in group) / len(group) for path in weights}
         norm = np.sqrt(sum((g**2).sum() for g in mean.values()))
         clip = min(1.0, spec.clip_norm / norm) if spec.clip_norm else 1.0
-        taken += 1
         for path, start in weights.items():
             g, own_rate = mean[path] * clip, rate * (multipliers or {}).get(path, 1.0)
             if path in anchors:
@@ -103,18 +102,17 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("multipliers", [None, MULTIPLIERS], ids=["one rate", "multipliers"])
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("make", [adamw, sgd])
-def test_fit_takes_the_steps_written_out_by_hand(make, options, multipliers):
+def test_fit_takes_the_steps_written_out_by_hand(make, options):
     spec, model, x = make(0.1, **OPTIONS[options]), linear_model(), batches(7)
     start = values(model)
     anchors = {path: start[path] + 1 for path in ("low/kernel", "low/bias")} if spec.pull else None
     rate = warmup_linear(0.1, steps=7, warmup=2)
-    fit(model, build(spec, rate, model.trainable_variables, multipliers=multipliers, anchors=anchors), x)
+    fit(model, build(spec, rate, model.trainable_variables, multipliers=MULTIPLIERS, anchors=anchors), x)
     rates = [float(rate(step)) for step in range(7)]
     expected, _ = by_hand(
-        spec, start, [gradients(each) for each in x], rates=rates, multipliers=multipliers, anchors=anchors
+        spec, start, [gradients(each) for each in x], rates=rates, multipliers=MULTIPLIERS, anchors=anchors
     )
     assert_same(values(model), expected)
 
@@ -268,20 +266,28 @@ from tests.test_trainability_updates import MULTIPLIERS, SIZE, batches, fit, lin
 from tltk.trainability.optimizers import adamw, build, sgd
 from tltk.trainability.slots import slots
 
+def ours(make):
+    def train(model, x):
+        spec = make(0.1, weight_decay=0.3, clip_norm=0.4, ema=0.8, pull=0.2)
+        options = {"multipliers": MULTIPLIERS, "anchors": {"low/kernel": np.ones((SIZE, 1), "float32")}}
+        first = build(spec, 0.1, model.trainable_variables, **options)
+        fit(model, first, x[:4])
+        fit(model, build(spec, 0.1, model.trainable_variables, carried=slots(first), **options), x[4:])
+    return train
+
+def stock(model, x):
+    fit(model, keras.optimizers.SGD(0.1, global_clipnorm=0.4), x)
+
 found = {}
-for make in (adamw, sgd):
+for name, train in {"adamw": ours(adamw), "sgd": ours(sgd), "keras": stock}.items():
     ends = []
     for scope in (contextlib.nullcontext, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope):
         keras.utils.set_random_seed(0)
         with scope():
-            model, x = linear_model(), batches(8)
-            spec = make(0.1, weight_decay=0.3, clip_norm=0.4, ema=0.8, pull=0.2)
-            options = {"multipliers": MULTIPLIERS, "anchors": {"low/kernel": np.ones((SIZE, 1), "float32")}}
-            first = build(spec, 0.1, model.trainable_variables, **options)
-            fit(model, first, x[:4])
-            fit(model, build(spec, 0.1, model.trainable_variables, carried=slots(first), **options), x[4:])
+            model = linear_model()
+            train(model, batches(8))
         ends.append(np.concatenate([value.ravel() for value in values(model).values()]))
-    found[make.__name__] = float(np.abs(ends[0] - ends[1]).max())
+    found[name] = float(np.abs(ends[0] - ends[1]).max())
 print(json.dumps(found))
 """
 
@@ -297,5 +303,6 @@ def test_two_mirrored_devices_take_the_same_steps_as_one():
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert set(found) == {"adamw", "sgd"}
-    assert all(difference < 1e-5 for difference in found.values()), found
+    assert found["adamw"] < 1e-5
+    assert found["sgd"] < 1e-5
+    assert found["keras"] > 1e-2  # clips each replica's share before they are summed

@@ -25,6 +25,7 @@ _PUBLIC = {
     "freeze": "tltk.trainability.plan",
     "unfreeze_from": "tltk.trainability.plan",
     "train_all": "tltk.trainability.plan",
+    "audit": "tltk.trainability.audit",
     "linear_probe": "tltk.recipes",
     "fine_tune": "tltk.recipes",
     "full": "tltk.recipes",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from tltk.recipes import fine_tune, full, linear_probe
     from tltk.serving import export
     from tltk.tasks import classify, regress
+    from tltk.trainability.audit import audit
     from tltk.trainability.plan import freeze, train_all, unfreeze_from
     from tltk.training.fit import fit
     from tltk.training.run import load_run

@@ -77,6 +77,16 @@ class _PerVariable(keras.optimizers.Optimizer):
         momentum = ops.multiply(later, self.ema_momentum)
         self.assign(average, ops.add(ops.multiply(momentum, average), ops.multiply(1 - momentum, variable)))
 
+    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
+        """Clip here only where Keras sums no gradients of replicas, see `_all_reduce_sum_gradients`."""
+        return grads if hasattr(self, "_all_reduce_sum_gradients") else super()._clip_gradients(grads)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        """Clip the sum over replicas: Keras clips each replica's share, and the sum may be longer than the bound."""
+        summed = super()._all_reduce_sum_gradients(grads_and_vars)
+        clipped = super()._clip_gradients([gradient for gradient, _ in summed])
+        return [(gradient, variable) for gradient, (_, variable) in zip(clipped, summed, strict=True)]
+
     def _apply_weight_decay(self, variables: list[Any]) -> None:
         """Leave the decay to `update_step`, where it gets the variable's multiplier."""
 
