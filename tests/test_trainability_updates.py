@@ -18,7 +18,6 @@ from tltk.trainability.updates import AdamW, decays
 
 ROOT = Path(__file__).resolve().parents[1]
 MULTIPLIERS = {"low/kernel": 0.25, "low/bias": 0.25}
-PATHS = ("low/kernel", "low/bias", "high/kernel", "high/bias")
 SIZE, BATCH = 3, 8
 
 
@@ -224,6 +223,34 @@ def test_nothing_is_lost_when_keras_rebuilds_the_optimizer_from_its_config(tmp_p
         each.fit(flat, np.zeros((len(flat), 1)), batch_size=BATCH, shuffle=False, verbose=0)
     for path, value in values(model).items():
         np.testing.assert_array_equal(values(loaded)[path], value)
+
+
+@pytest.mark.parametrize(("spec", "stock"), [
+    (adamw(0.1, weight_decay=0.1, clip_norm=0.5), lambda: keras.optimizers.AdamW(0.1, 0.1, global_clipnorm=0.5)),
+    (sgd(0.1, clip_norm=0.5), lambda: keras.optimizers.SGD(0.1, 0.9, global_clipnorm=0.5)),
+], ids=["adamw", "sgd"])  # fmt: skip
+def test_the_sparse_gradients_of_an_embedding_are_taken_as_keras_takes_them(spec, stock):
+    ends = []
+    for optimizer in (None, stock()):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Embedding(9, 2)])
+        model.compile(optimizer or build(spec, 0.1, model.trainable_variables), loss="mse")
+        model.fit(np.arange(24).reshape(8, 3) % 7, np.ones((8, 3, 2)), batch_size=2, shuffle=False, verbose=0)
+        ends.append(model.get_weights()[0])
+    np.testing.assert_allclose(ends[0], ends[1], atol=1e-6)
+
+
+def test_plain_keras_forgets_what_must_not_decay_when_it_rebuilds_an_optimizer():
+    bias = keras.Variable(np.ones(2, "float32"), name="bias")
+    first = keras.optimizers.AdamW(0.1, weight_decay=0.5)
+    first.exclude_from_weight_decay(var_list=[bias])
+    first.apply([keras.ops.zeros(2)], [bias])
+    np.testing.assert_array_equal(bias.numpy(), 1.0)
+    keras.optimizers.AdamW.from_config(first.get_config()).apply([keras.ops.zeros(2)], [bias])
+    np.testing.assert_allclose(bias.numpy(), 0.95)
+    ours = build(adamw(0.1, weight_decay=0.5), 0.1, [bias])
+    type(ours).from_config(ours.get_config()).apply([keras.ops.zeros(2)], [bias])
+    np.testing.assert_allclose(bias.numpy(), 0.95)
 
 
 def test_compiling_under_a_float16_policy_keeps_the_terms():

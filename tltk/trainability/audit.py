@@ -66,12 +66,12 @@ def audit(model: keras.Model | HasStages, *, strict: bool = True) -> Iterator[Au
 
     Example:
         >>> import numpy as np
-        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")])
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")], name="small")
         >>> model.compile("sgd", "mse")
         >>> with audit(model) as found:
         ...     history = model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
         >>> found.moved
-        ('out/kernel', 'out/bias')
+        ('small/out/kernel', 'small/out/bias')
     """
     plain, _ = model_and_stages(model)
     if not plain.weights:
@@ -123,7 +123,8 @@ def check_phase(
     """
     if not len(paths) == len(before) == len(after):
         raise ValueError(f"one array a path is needed. Received: {len(paths)} paths, {len(before)} and {len(after)}.")
-    found = [f"`{path}` was to learn, and is no weight of the model." for path in learning if path not in set(paths)]
+    unknown = set(learning) - set(paths)
+    found = [f"`{path}` was to learn, and is no weight of the model." for path in sorted(unknown)]
     for path, old, new in zip(paths, before, after, strict=True):
         moved = _bytes(old) != _bytes(new)
         if moved and path not in learning and path not in drifting:
