@@ -27,6 +27,7 @@ _PUBLIC = {
     "train_all": "tltk.trainability.plan",
     "lora": "tltk.trainability.plan",
     "layer_decay": "tltk.trainability.plan",
+    "audit": "tltk.trainability.audit",
     "linear_probe": "tltk.recipes",
     "fine_tune": "tltk.recipes",
     "full": "tltk.recipes",
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from tltk.serving import export
     from tltk.tasks import classify, regress
     from tltk.trainability.plan import freeze, layer_decay, lora, train_all, unfreeze_from
+    from tltk.trainability.audit import audit
+    from tltk.trainability.plan import freeze, train_all, unfreeze_from
     from tltk.training.fit import fit
     from tltk.training.run import load_run
 

@@ -1,0 +1,272 @@
+"""Audit: proof by bytes of which weights moved, and a diagnosis of those that moved or stayed against their flags."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from tltk import _check as check
+from tltk.trainability.layers import HasStages, is_normalization_with_statistics, model_and_stages
+from tltk.trainability.slots import unwrapped
+
+MIN_STEPS = 5
+"""Optimizer steps before a weight that did not move is a problem.
+
+The first step of a warm-up has the rate 0; a head that starts at zero passes no gradient down at its first real step,
+and LoRA's zero matrix under such a head none at its second. One step is left over.
+"""
+
+
+class AuditError(RuntimeError):
+    """Weights moved that were to stay, or stayed that were to move; the message lists all of them."""
+
+
+@dataclass
+class Audit:
+    """What an audit found; filled when the `with` block is left.
+
+    Args:
+        moved: paths of the weights that are not the same bytes any more.
+        unmoved: paths of those that are.
+        created: paths of the weights that did not exist when the block was entered, which cannot be judged.
+        problems: one sentence or two for each layer that did not do what its flags say.
+    """
+
+    moved: tuple[str, ...] = ()
+    unmoved: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@contextmanager
+def audit(model: keras.Model | HasStages, *, strict: bool = True) -> Iterator[Audit]:
+    """Watch which weights move, and tell when they do not obey the `trainable` flags.
+
+    Keras ignores a flag that changes after `compile` and `fit`, trains a trainable child of a frozen parent, and moves
+    the statistics of a batch norm whose scale and shift are frozen, all without a word. The audit compares every weight
+    before and after, moving statistics included, and names the layer, the reason and the way out. It works on any
+    built `keras.Model`; optimizer variables and random seeds are no weights.
+
+    Args:
+        model: functional, Sequential or subclassed, or what `tltk.assemble` returned.
+        strict: raise on leaving if there is a problem; with False, read `found.problems`.
+
+    Returns:
+        A context manager; its value is filled on leaving. If the block raises, nothing is compared. It keeps 32 bytes
+        a weight tensor, and copies one tensor at a time to hash it.
+
+    Raises:
+        AuditError: on leaving, listing every problem.
+        TypeError: if `model` is no model.
+        ValueError: on entering, if the model has no weights yet.
+
+    Example:
+        >>> import numpy as np
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")], name="small")
+        >>> model.compile("sgd", "mse")
+        >>> with audit(model) as found:
+        ...     history = model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+        >>> found.moved
+        ('small/out/kernel', 'small/out/bias')
+    """
+    plain, _ = model_and_stages(model)
+    if not plain.weights:
+        raise ValueError(f"model {plain.name!r} has no weights yet. Call it once on a batch, then audit it.")
+    optimizer = getattr(plain, "optimizer", None)
+    before = {id(each.variable): (_digest(each.variable), each) for each in _owned(plain)}
+    begun = _steps(optimizer)
+    found = Audit()
+    yield found
+    now = _owned(plain)
+    same = getattr(plain, "optimizer", None) is optimizer
+    training = _Training(getattr(plain, "optimizer", None), begun if same else 0)
+    _compare(found, before, now, training)
+    problems = check.Problems()
+    problems.found = list(found.problems)
+    if strict:
+        problems.raise_if_any(f"the audit of {plain.name!r} found {len(found.problems)} problems:", error=AuditError)
+
+
+def check_phase(
+    paths: Sequence[str],
+    before: Sequence[np.ndarray],
+    after: Sequence[np.ndarray],
+    *,
+    learning: Collection[str],
+    drifting: Collection[str] = (),
+    steps: int,
+) -> tuple[str, ...]:
+    """Prove that a phase moved what was to learn, and nothing else by a single byte.
+
+    Args:
+        paths: of the weights, in their order: `[weight.path for weight in model.weights]`.
+        before: `model.get_weights()` right before the phase, after its plan was applied.
+        after: `model.get_weights()` right after its last step, before anything is put back, undone or merged.
+        learning: paths of the weights that were to learn.
+        drifting: paths of moving statistics that may move: those of the batch norms that learn, no other.
+        steps: optimizer steps that were taken; below `MIN_STEPS` what stayed is not judged.
+
+    Returns:
+        A sentence for each weight that did not do what it was to do; empty if all is well.
+
+    Raises:
+        ValueError: if the lists are not of one length.
+
+    Example:
+        >>> one, two = np.ones(2), np.zeros(2)
+        >>> check_phase(["a/kernel", "b/kernel"], [one, one], [two, one], learning={"b/kernel"}, steps=9)
+        ('`a/kernel` was frozen, and moved.', '`b/kernel` was to learn, and did not move in 9 steps.')
+    """
+    if not len(paths) == len(before) == len(after):
+        raise ValueError(f"one array a path is needed. Received: {len(paths)} paths, {len(before)} and {len(after)}.")
+    unknown = set(learning) - set(paths)
+    found = [f"`{path}` was to learn, and is no weight of the model." for path in sorted(unknown)]
+    for path, old, new in zip(paths, before, after, strict=True):
+        moved = _bytes(old) != _bytes(new)
+        if moved and path not in learning and path not in drifting:
+            found.append(f"`{path}` was frozen, and moved.")
+        if not moved and path in learning and steps >= MIN_STEPS:
+            found.append(f"`{path}` was to learn, and did not move in {steps} steps.")
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Owned:
+    """One weight, the layer that owns it, and what the flags said when it was looked at."""
+
+    variable: keras.Variable
+    layer: keras.Layer
+    frozen_parent: str
+    layer_flag: bool
+    own_flag: bool  # of the variable; False for moving statistics and other state
+    is_state: bool
+
+    @property
+    def frozen(self) -> bool:
+        """Whether somebody who reads the flags believes it frozen: its own, its layer's, or one around that."""
+        held = not self.is_state and not self.own_flag
+        return bool(self.frozen_parent) or not self.layer_flag or held
+
+    @property
+    def statistics(self) -> bool:
+        """Whether it is a moving statistic of batch norm."""
+        return self.is_state and is_normalization_with_statistics(self.layer)
+
+
+class _Training:
+    """The optimizer in use on leaving: which weights it knows, and how many steps it made."""
+
+    def __init__(self, optimizer: Any, begun: int) -> None:
+        self.steps = _steps(optimizer) - begun
+        self.known = {id(variable) for variable in getattr(optimizer, "_trainable_variables", ())}
+
+    def holds(self, each: _Owned) -> bool:
+        """Tell whether it trains a weight, or for a statistic its layer."""
+        owned = each.layer._trainable_variables if each.is_state else [each.variable]
+        return any(id(variable) in self.known for variable in owned)
+
+
+def _owned(model: keras.Model) -> list[_Owned]:
+    """List every weight once, with its layer; of several parents, a frozen one counts."""
+    found: dict[int, _Owned] = {}
+    waiting: list[tuple[keras.Layer, str]] = [(model, "")]
+    seen = set()
+    while waiting:
+        layer, parent = waiting.pop(0)
+        if (id(layer), bool(parent)) in seen:
+            continue
+        seen.add((id(layer), bool(parent)))
+        for state, variables in enumerate((layer._trainable_variables, layer._non_trainable_variables)):
+            for variable in variables:
+                if id(variable) not in found or parent:
+                    flag = bool(variable.trainable)
+                    found[id(variable)] = _Owned(variable, layer, parent, layer.trainable, flag, bool(state))
+        inside = parent or ("" if layer.trainable else layer.name)
+        waiting += [(child, inside) for child in layer._layers]
+    # `weights` leaves seeds and metrics out, and has the order of `get_weights`.
+    return [found[id(variable)] for variable in model.weights]
+
+
+def _compare(found: Audit, before: dict[int, tuple[bytes, _Owned]], now: list[_Owned], training: _Training) -> None:
+    moved, unmoved, problems = [], [], []
+    known = [each for each in now if id(each.variable) in before]
+    for each in known:
+        digest, earlier = before[id(each.variable)]
+        if _digest(each.variable) != digest:
+            moved.append(each.variable.path)
+            problems.append(_why_moved(each, earlier, training))
+        else:
+            unmoved.append(each.variable.path)
+            problems.append(_why_unmoved(each, training))
+    found.moved, found.unmoved = tuple(moved), tuple(unmoved)
+    found.created = tuple(each.variable.path for each in now if id(each.variable) not in before)
+    found.problems = tuple(dict.fromkeys(problem for problem in problems if problem))  # one a layer and reason
+
+
+def _why_moved(each: _Owned, earlier: _Owned, training: _Training) -> str:
+    """Explain a weight that moved; an empty string if it was free to."""
+    if each.statistics and not each.frozen:
+        return _with_frozen_affine(each.layer)
+    held = training.holds(each)
+    if not each.frozen or not (earlier.frozen or held):
+        return ""  # free to move, or frozen inside the block after it had learned
+    moved = "its moving statistics drifted" if each.statistics else "its state changed" if each.is_state else "it moved"
+    begin = f"`{each.layer.name}`: {moved} although "
+    if each.frozen_parent and each.layer_flag:
+        return (
+            f"{begin}`{each.frozen_parent}` around it is frozen: its own `trainable` is True, and that is what Keras "
+            f"asks. Way out: set `trainable` of `{each.layer.name}` to False, after that of `{each.frozen_parent}`."
+        )
+    if held or each.statistics:
+        return (
+            f"{begin}it is flagged frozen: `trainable` was changed after compile and fit, and training goes on as it "
+            "was traced. Way out: compile again, with a new optimizer, whenever a flag has changed."
+        )
+    return (
+        f"{begin}it is flagged frozen, and the optimizer does not know it: something else wrote it, such as "
+        "set_weights, load_weights or the layer's own call. Way out: write it outside of the audit."
+    )
+
+
+def _with_frozen_affine(layer: keras.Layer) -> str:
+    if not layer._trainable_variables or any(variable.trainable for variable in layer._trainable_variables):
+        return ""
+    return (
+        f"`{layer.name}`: its moving statistics drifted although its gamma and beta are frozen: the layer itself is "
+        "trainable, so it runs in training mode. Way out: set `trainable` of the layer to False, which holds both."
+    )
+
+
+def _why_unmoved(each: _Owned, training: _Training) -> str:
+    """Explain a weight that stayed although it was to learn; an empty string if it was to stay."""
+    if each.is_state or each.frozen or not training.steps:
+        return ""
+    if not training.holds(each):
+        return (
+            f"`{each.layer.name}`: it did not move although it is flagged trainable: `trainable` was changed after "
+            "compile and fit, and the optimizer does not know it. Way out: compile again, with a new optimizer, "
+            "whenever a flag has changed."
+        )
+    if training.steps < MIN_STEPS:
+        return ""
+    return (
+        f"`{each.layer.name}`: {each.variable.name} got no gradient in {training.steps} steps, though it is flagged "
+        "trainable: the loss does not depend on it, or all that it feeds is dead, or the rate is too small for its "
+        "dtype. Way out: connect it to an output that has a loss, or freeze it."
+    )
+
+
+def _steps(optimizer: Any) -> int:
+    return int(keras.ops.convert_to_numpy(unwrapped(optimizer).iterations)) if optimizer is not None else 0
+
+
+def _digest(variable: keras.Variable) -> bytes:
+    return hashlib.blake2b(_bytes(keras.ops.convert_to_numpy(variable)), digest_size=32).digest()
+
+
+def _bytes(array: np.ndarray) -> bytes:
+    return np.asarray(array).tobytes()
