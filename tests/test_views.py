@@ -106,11 +106,14 @@ def test_a_layer_called_twice_belongs_where_each_call_stands(view_of):
     np.testing.assert_array_equal(view.prefix(data), shared(data))
 
 
-def test_training_everything_is_the_model_itself(view_of):
+def test_training_everything_is_a_view_too_so_that_the_model_is_never_compiled(view_of):
     model = with_head(conv_net())
     view = view_of(model, plan=train_all())
-    assert view.train is model
+    assert view.train is not model
+    assert {id(layer) for layer in view.train.layers} >= {id(layer) for layer in model.layers if layer.weights}
     assert view.prefix is None
+    assert view.suffix is None
+
 
 
 def test_freezing_everything_is_refused(view_of):

@@ -53,9 +53,8 @@ if TYPE_CHECKING:
     from tltk.recipes import fine_tune, full, linear_probe
     from tltk.serving import export
     from tltk.tasks import classify, regress
-    from tltk.trainability.plan import freeze, layer_decay, lora, train_all, unfreeze_from
     from tltk.trainability.audit import audit
-    from tltk.trainability.plan import freeze, train_all, unfreeze_from
+    from tltk.trainability.plan import freeze, layer_decay, lora, train_all, unfreeze_from
     from tltk.training.fit import fit
     from tltk.training.run import load_run
 

@@ -204,8 +204,13 @@ class _Steps:
 
         exact = self.source.kind == "image_arrays" and self.source.items.shape[1:3] == self.spec.shape[:2]
         dtype = tf.as_dtype(self.source.items.dtype if exact else "uint8")
-        kinds = (([self.batch_size, *self.spec.shape], dtype), ([self.batch_size], tf.int64), ([], tf.int64))
-        traced = tf.function(run).get_concrete_function(*(tf.TensorSpec(*kind) for kind in kinds))
+        count = self.batch_size
+        signature = (
+            tf.TensorSpec([count, *self.spec.shape], dtype),
+            tf.TensorSpec([count], tf.int64),
+            tf.TensorSpec([], tf.int64),
+        )
+        traced = tf.function(run).get_concrete_function(*signature)
 
         def call(pixels: np.ndarray, rows: np.ndarray, copy: int) -> tuple[tf.Tensor, ...]:
             return traced(tf.constant(pixels), tf.constant(rows, tf.int64), tf.constant(copy, tf.int64))
@@ -237,8 +242,8 @@ def stored_batches(
     """
     count = max(records.count // max(len(source), 1), 1)
     layout, wanted = records.layout, [tensor.dtype for tensor in prefix.outputs]
-    kinds = zip(layout.shapes, layout.dtypes, strict=True)
-    values = tuple(tf.TensorSpec([None, *shape], tf.as_dtype(name)) for shape, name in kinds)
+    pairs = zip(layout.shapes, layout.dtypes, strict=True)
+    values = tuple(tf.TensorSpec([None, *shape], tf.as_dtype(name)) for shape, name in pairs)
 
     def finish(epoch: tf.Tensor, number: tf.Tensor, rows: tf.Tensor, stored: tuple, rest: tuple) -> tuple:
         cast = tuple(tf.cast(value, dtype) for value, dtype in zip(stored, wanted, strict=True))

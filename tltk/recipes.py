@@ -25,6 +25,8 @@ class Phase:
             backbone makes of fixed copies can be computed once.
         patience: epochs without a better validation result before the phase ends; None runs them all.
             The best epoch's weights are kept either way.
+        mix: after the phase, try weights between those it started from and those it found, and keep the mixture that
+            is best on validation (WiSE-FT, Wortsman et al. 2022).
     """
 
     name: str
@@ -36,6 +38,7 @@ class Phase:
     augment: tuple[Augmentation, ...] = ()
     views: int = 0
     patience: int | None = None
+    mix: bool = False
 
     def __post_init__(self) -> None:
         check.one_of("schedule", self.schedule, SCHEDULES)

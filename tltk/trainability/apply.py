@@ -30,11 +30,13 @@ class Applied:
         decided: layer name → what happens to it, as `plan.resolve` gives it, but "frozen" for every layer in which
             nothing learns, such as a convolution without bias that shall train its bias.
         multipliers: path of a variable → multiplier of its learning rate, for every variable that learns.
+        drifting: paths of the state that may change without learning: moving statistics of batch norms that train.
         matrices: "layer:path of the sublayer in it" → what LoRA learned there; empty until the plan is left.
     """
 
     decided: dict[str, Decision]
     multipliers: dict[str, float]
+    drifting: frozenset[str]
     matrices: dict[str, Matrices] = field(default_factory=dict)
 
 
@@ -78,7 +80,7 @@ def applied(plan: Plan, model: keras.Model | HasStages) -> Iterator[Applied]:
         if targets:
             plain.predict_function = None  # traced without LoRA, it would go on predicting without it
         kept = {row.name: effective(row, decided[row.name], plan.batch_norm) for row in found}
-        yield Applied(kept, multipliers, matrices)
+        yield Applied(kept, multipliers, _drifting(found, decided, plan.batch_norm), matrices)
     finally:
         for path, (part, _) in targets.items():
             if part.lora_enabled:
@@ -113,6 +115,12 @@ def _set_flags(
                 problems.add(f"two variables are called {variable.path!r} and have different multipliers")
     problems.raise_if_any()
     return multipliers
+
+
+def _drifting(found: list[LayerRow], decided: dict[str, Decision], batch_norm: str) -> frozenset[str]:
+    planned = [effect for row in found for effect in effects(row, decided[row.name], batch_norm)]
+    learning = {variable.path for effect in planned for variable in effect.learning}
+    return frozenset({variable.path for effect in planned for variable in effect.changing} - learning)
 
 
 def _lora_targets(found: list[LayerRow], decided: dict[str, Decision]) -> dict[str, tuple[keras.Layer, int]]:

@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from tltk import _check as check
@@ -13,11 +15,12 @@ from tltk.data.inspect import readable
 from tltk.data.sources import Source
 from tltk.model import TransferModel
 from tltk.prefix_cache import Cache
-from tltk.recipes import Recipe, fine_tune
+from tltk.recipes import Phase, Recipe, fine_tune
 from tltk.specs import BadExample
 from tltk.tasks.base import require_labels
+from tltk.trainability import lora_file
 from tltk.training.feed import Data, Feed
-from tltk.training.phase import PhaseResult, train_phase
+from tltk.training.phase import Trained, train_phase
 from tltk.training.run import Run, model_bytes
 
 log = logging.getLogger("tltk")
@@ -78,22 +81,46 @@ def fit(
         cache=cache if isinstance(cache, Cache) else Cache(cache),
         folder=Path(out) if out is not None else None,
     )
-    phases: list[PhaseResult] = []
+    trained: list[Trained] = []
+    anchors = _anchors(model) if any(phase.optimizer.pull for phase in recipe.phases) else None
     config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size}
     try:
         with feed:
             for number, phase in enumerate(recipe.phases):
-                before = phases[-1].score if phases else None
-                serve = partial(feed.serve, phase, number)
-                phases.append(train_phase(model, phase, serve, before=before, write=recorder.write))
+                last = trained[-1] if trained else Trained(None)
+                trained.append(
+                    train_phase(
+                        model,
+                        phase,
+                        partial(feed.serve, phase, number),
+                        before=last.result.score if last.result else None,
+                        write=recorder.write,
+                        carried=last.slots,
+                        anchors=anchors,
+                    )
+                )
+                _keep_lora(model, phase, trained[-1], out)
     finally:
         # Also after Ctrl-C: the model holds the best weights so far, and they are saved.
+        phases = tuple(each.result for each in trained if each.result)
         config["interrupted"] = len(phases) < len(recipe.phases)
         skipped = tuple(dict.fromkeys((*bad_train, *bad_val, *feed.skipped())))
-        run = Run(model, tuple(phases), tuple(recorder.rows), skipped, config)
+        run = Run(model, phases, tuple(recorder.rows), skipped, config)
         run = run.save(out) if out is not None else run
     _report_skipped(skipped)
     return run
+
+
+def _anchors(model: TransferModel) -> dict[str, np.ndarray]:
+    """Copy the backbone's weights as they are before anything learns: what `pull` pulls towards."""
+    pretrained = [layer for layer in model.keras.layers if model.stages.get(layer.name, "") != "head"]
+    return {weight.path: keras.ops.convert_to_numpy(weight).copy() for layer in pretrained for weight in layer.weights}
+
+
+def _keep_lora(model: TransferModel, phase: Phase, trained: Trained, out: str | Path | None) -> None:
+    """Save what LoRA learned, a small file beside the whole model; a later phase may move what it belongs to."""
+    if trained.matrices and out is not None:
+        lora_file.save(Path(out) / f"{phase.name}.lora.npz", model, phase.plan, trained.matrices)
 
 
 class _Recorder:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tltk.data.stream import Batches
 from tltk.model import TransferModel
 from tltk.training.callbacks import Score, score
 from tltk.training.feed import Meal
@@ -30,7 +31,7 @@ def interpolate(start: list[np.ndarray], end: list[np.ndarray], share: float) ->
     return [one + share * (other - one) if np.issubdtype(one.dtype, np.floating) else other for one, other in pairs]
 
 
-def mix(model: TransferModel, meal: Meal, start: list[np.ndarray], best: Score) -> tuple[float, Score]:
+def mix(model: TransferModel, meal: Meal, val: Batches, start: list[np.ndarray], best: Score) -> tuple[float, Score]:
     """Try weights between the start and the present ones, and leave the model at the best on validation.
 
     Fine-tuned weights that go part of the way back are often better than either end, most of all on pictures that
@@ -38,7 +39,8 @@ def mix(model: TransferModel, meal: Meal, start: list[np.ndarray], best: Score) 
 
     Args:
         model: at the weights that a phase found; LoRA merged.
-        meal: what the phase trained; compiled, with validation batches.
+        meal: what the phase trained; compiled.
+        val: its validation batches.
         start: the weights that the phase started from.
         best: validation score of the present weights; they stay unless a mixture beats them.
 
@@ -50,7 +52,7 @@ def mix(model: TransferModel, meal: Meal, start: list[np.ndarray], best: Score) 
     found, chosen = best, 1.0
     for share in SHARES:
         model.keras.set_weights(interpolate(start, end, share))
-        now = score(meal.model.evaluate(meal.val.dataset, verbose=0, return_dict=True), model.task.monitor, prefix="")
+        now = score(meal.model.evaluate(val.dataset, verbose=0, return_dict=True), model.task.monitor, prefix="")
         if now > found:
             found, chosen = now, share
     model.keras.set_weights(interpolate(start, end, chosen))

@@ -18,7 +18,6 @@ from tltk.trainability import optimizers
 from tltk.trainability.apply import Applied, applied
 from tltk.trainability.audit import AuditError, check_phase
 from tltk.trainability.averages import AveragedWeights
-from tltk.trainability.layers import sublayers
 from tltk.trainability.low_rank import Matrices
 from tltk.trainability.slots import Slots, slots, unwrapped
 from tltk.training.callbacks import KeepBest, Score, StopOnNan, Watch
@@ -58,13 +57,13 @@ class Trained:
     """What a phase hands on.
 
     Args:
-        result: for the record.
+        result: for the record; None before the first phase.
         slots: what its optimizer remembers, for the next phase's; None if there is nothing.
         matrices: what LoRA learned, merged into the model already.
     """
 
-    result: PhaseResult
-    slots: Slots | None
+    result: PhaseResult | None
+    slots: Slots | None = None
     matrices: dict[str, Matrices] = field(default_factory=dict)
 
 
@@ -115,7 +114,7 @@ def train_phase(
         raise
     best, share = keep.best if keep else None, 1.0
     if phase.mix and meal.val and best is not None:
-        share, best = mix(model, meal, start, best)
+        share, best = mix(model, meal, meal.val, start, best)
     kept = _judge(model, phase, keep, best, before=before, start=start)
     best_epoch = (keep.best_epoch if keep else epochs) if kept else 0
     seconds = round(perf_counter() - begun, 3)
@@ -133,6 +132,11 @@ def _compile(
     anchors: Mapping[str, np.ndarray] | None,
 ) -> keras.optimizers.Optimizer:
     total = max(meal.train.steps * phase.epochs, 1)
+    if total < phase.optimizer.accumulate:
+        raise ValueError(
+            f"{phase.name} has {total} batches in all, fewer than the {phase.optimizer.accumulate} that make one step "
+            "(`accumulate`): nothing would learn."
+        )
     rate = schedule(phase.schedule, phase.optimizer.learning_rate, steps=total, warmup=int(phase.warmup * total))
     optimizer = optimizers.build(
         phase.optimizer,
@@ -167,13 +171,12 @@ def _audited(
     before = model.keras.get_weights()
     epochs = _fit(meal, phase, keep=keep, write=write)
     steps = int(keras.ops.convert_to_numpy(unwrapped(meal.model.optimizer).iterations)) // phase.optimizer.accumulate
-    running = [part for part in sublayers(model.keras) if part.trainable]
     found = check_phase(
         [weight.path for weight in model.keras.weights],
         before,
         model.keras.get_weights(),
         learning=now.multipliers,
-        drifting={variable.path for part in running for variable in part._non_trainable_variables},
+        drifting=now.drifting,
         steps=steps,
     )
     problems = check.Problems()
