@@ -77,8 +77,8 @@ class Recipe:
 
 def linear_probe(
     *,
-    epochs: int = 30,
-    learning_rate: float = 3e-3,
+    epochs: int = 40,
+    learning_rate: float = 1e-3,
     augment: tuple[Augmentation, ...] = (),
     patience: int | None = None,
 ) -> Recipe:
