@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import gzip
 import json
 import os
 import re
@@ -10,14 +11,17 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 TRAINING = ("cifar10", "medical", "full_fine_tuning", "two_classes")
 CLASSES = {"cifar10": 10, "medical": 3, "full_fine_tuning": 4, "two_classes": 2}
-sys.path.insert(0, str(EXAMPLES))
+sys.path[:0] = [str(EXAMPLES), str(EXAMPLES / "benchmarks")]
 
+import real_pictures  # noqa: E402
 import tiny  # noqa: E402
 
 
@@ -153,6 +157,84 @@ def test_precision_answers_a_misspelt_backbone_as_json_too(tmp_path):
     done = launch("benchmarks/precision.py", "--json", "--backbones", "mobilnet_v2", cwd=tmp_path)
     assert says(done, "Did you mean 'mobilenet_v2'")
     assert "mobilenet_v2" in json.loads(done.stdout)["error"]
+
+
+@pytest.mark.slow
+def test_few_shot_prints_one_object_with_every_method_and_claim(tmp_path):
+    made = made_pictures(tmp_path / "made")
+    small = ("--labels", 4, "--seeds", 1, "--tested", 20, "--weights", "random")
+    done = launch("benchmarks/few_shot.py", "--json", "--fashion-mnist", made, "--emoji", made, *small, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found["data"]) == {"fashion_mnist", "emoji"}
+    result = found["data"]["emoji"]["4"]
+    methods = result["methods"]
+    assert set(methods) == {"logistic_regression", "linear_probe", "fine_tune", "keras_guide"}
+    assert all(0 <= each["accuracy"] <= 1 and each["seconds"] > 0 for each in methods.values())
+    accuracy = {name: each["accuracy"] for name, each in methods.items()}
+    assert result["fine_tune_minus_probe"] == pytest.approx(accuracy["fine_tune"] - accuracy["linear_probe"])
+    assert result["fine_tune_minus_guide"] == pytest.approx(accuracy["fine_tune"] - accuracy["keras_guide"])
+    assert result["guide_seconds_over_fine_tune"] > 0
+    assert result["tested"] == 20
+
+
+def test_few_shot_says_how_to_get_the_pictures(tmp_path):
+    done = launch("benchmarks/few_shot.py", "--json", "--data", "emoji", "--emoji", tmp_path, cwd=tmp_path)
+    assert says(done, r"emoji is not there: .*apt-get and npm.*name the folder")
+    assert "emoji is not there" in json.loads(done.stdout)["error"]
+
+
+def test_emoji_come_in_groups_on_white_without_tones_of_skin(tmp_path):
+    found = real_pictures.load("emoji", made_pictures(tmp_path), side=32)
+    assert found.names == ("Food", "Smileys")
+    assert len(found.y) == 2 * real_pictures.POOL["emoji"]
+    assert len(found.test_y) == 2 * 70 - len(found.y), "what is left, without components and other tones"
+    assert found.x.shape[1:] == (32, 32, 3)
+    assert (found.x[:, 0, 0] == 255).all(), "the corner is transparent"
+    assert set(found.x[found.y == 0][:, 16, 16, 0]) == {200}
+
+
+def test_fashion_mnist_is_read_from_its_four_files(tmp_path):
+    found = real_pictures.load("fashion_mnist", made_pictures(tmp_path), side=28)
+    assert len(found.names) == 10
+    assert found.x.shape == (100, 28, 28, 3)
+    assert (found.x[:, 3, 4, 1] == found.y).all(), "pictures and labels belong together"
+    assert (found.test_x[:, 0, 0, 0] == found.test_y + 100).all()
+
+
+def test_a_draw_has_as_many_of_each_class_and_its_seed_decides(tmp_path):
+    pictures = real_pictures.load("emoji", made_pictures(tmp_path), side=8)
+    x, y = pictures.draw(5, seed=1)
+    assert np.bincount(y).tolist() == [5, 5]
+    assert (pictures.draw(5, seed=1)[0] == x).all()
+    assert len(np.unique(pictures.draw(60, seed=1)[1])) == 2
+    assert not np.array_equal(pictures.draw(5, seed=2)[0], x)
+
+
+def made_pictures(folder: Path) -> Path:
+    """Write pictures in the formats of Fashion-MNIST and of the emoji: a few, and plain."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, base, each in (("train", 0, 10), ("t10k", 100, 3)):
+        labels = np.tile(np.arange(10), each).astype(np.uint8)
+        pixels = np.broadcast_to(labels[:, None, None] + base, (len(labels), 28, 28)).astype(np.uint8)
+        for kind, values in (("images-idx3", pixels), ("labels-idx1", labels)):
+            head = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape)
+            (folder / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(head + values.tobytes()))
+    pictures = folder / "img" / "twitter" / "64"
+    pictures.mkdir(parents=True)
+    rows = []
+    for group, grey in (("Smileys", 100), ("Food", 200), ("Component", 0)):
+        for number in range(70):
+            image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+            image.paste((grey, grey, number, 255), (16, 16, 48, 48))
+            name = f"{group}{number}.png"
+            image.save(pictures / name)
+            tones = {"1F3FB": {"image": "not-there.png"}}
+            rows.append(
+                {"unified": name, "category": group, "image": name, "has_img_twitter": True, "skin_variations": tones}
+            )
+    (folder / "emoji.json").write_text(json.dumps(rows))
+    return folder
 
 
 def table(folder: Path) -> Path:

@@ -56,6 +56,15 @@ def test_a_zero_head_predicts_evenly_and_a_seeded_one_repeats():
     assert np.any(kernels[0] != kernels[2])
 
 
+def test_a_feature_that_hardly_varies_is_not_blown_up():
+    features = np.stack([np.tile([0.0, 1.0], 8), np.tile([0.0, 1e-3], 8)], 1).astype("float32")
+    model = build(heads.head(), features)
+    scaled = keras.Model(model.input, model.get_layer("head_norm").output)(features, training=True)
+    spread = keras.ops.convert_to_numpy(scaled).std(0)
+    assert spread[0] == pytest.approx(1.0, abs=0.01)
+    assert spread[1] < 0.05
+
+
 def test_a_head_stays_in_float32_under_a_half_precision_policy():
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = build(heads.head(hidden=(4,), dropout=0.5, normalization="layer", pooling="concat"))

@@ -143,9 +143,10 @@ def _attention_pool(features: keras.KerasTensor) -> keras.KerasTensor:
 
 def _before_dense(x: keras.KerasTensor, spec: Head, suffix: str, seed: int) -> keras.KerasTensor:
     if spec.normalization == "batch":
-        # No learned scale or shift: the linear layer that follows has both.
+        # No learned scale or shift: the linear layer that follows has both. Keras' own epsilon, not PyTorch's 1e-5: a
+        # feature that hardly varies over a few dozen pictures tells little, and is not blown up to the scale of others.
         x = keras.layers.BatchNormalization(
-            center=False, scale=False, momentum=0.9, epsilon=1e-5, dtype="float32", name=f"head_norm{suffix}"
+            center=False, scale=False, momentum=0.9, epsilon=1e-3, dtype="float32", name=f"head_norm{suffix}"
         )(x)
     if spec.normalization == "layer":
         x = keras.layers.LayerNormalization(dtype="float32", name=f"head_norm{suffix}")(x)
