@@ -6,12 +6,50 @@ from tests.checks import check_recipe
 from tltk import files, recipes
 from tltk.recipes import Phase, Recipe
 from tltk.trainability.optimizers import sgd
-from tltk.trainability.plan import freeze
+from tltk.trainability.plan import freeze, train_all
 
 
-@pytest.mark.parametrize("make", [recipes.linear_probe, recipes.fine_tune, recipes.full])
-def test_every_recipe_passes_its_check(make):
-    check_recipe(make())
+RECIPES = {
+    "linear_probe": recipes.linear_probe(),
+    "fine_tune": recipes.fine_tune(),
+    "fine_tune, partial, full": recipes.fine_tune(unfreeze=("conv3", "all")),
+    "gradual_unfreeze": recipes.gradual_unfreeze(stages=2),
+    "full": recipes.full(),
+    "refined": recipes.refine(recipes.fine_tune(), schedule="one_cycle", ema=0.9, pull=0.1, mix=True),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_passes_its_check(name):
+    check_recipe(RECIPES[name])
+
+
+def test_partial_and_full_follow_the_probe_at_falling_rates():
+    _, partial, whole = RECIPES["fine_tune, partial, full"].phases
+    assert [phase.name for phase in (partial, whole)] == ["fine_tune_1", "fine_tune_2"]
+    assert partial.plan.rules[0].pattern == "conv3.."
+    assert whole.plan == train_all()
+    assert whole.optimizer.learning_rate == pytest.approx(partial.optimizer.learning_rate / 3)
+
+
+def test_gradual_unfreezing_takes_one_stage_more_each_phase():
+    patterns = [phase.plan.rules[0].pattern for phase in recipes.gradual_unfreeze(stages=3).phases]
+    assert patterns == ["backbone", "top:1 stage", "top:2 stages", "top:3 stages"]
+
+
+def test_refining_leaves_the_probe_and_checks_its_numbers():
+    probe, tuned = RECIPES["refined"].phases
+    assert probe == recipes.fine_tune().phases[0]
+    assert (tuned.schedule, tuned.mix, tuned.optimizer.ema, tuned.optimizer.pull) == ("one_cycle", True, 0.9, 0.1)
+    with pytest.raises(ValueError, match=r"(?s)`ema` must be above 0 and below 1.*`pull` must be at least 0"):
+        recipes.refine(recipes.fine_tune(), ema=1.0, pull=-1)
+
+
+def test_copies_need_something_to_copy():
+    with pytest.raises(ValueError, match=r"`views` are augmented copies, and need `augment`"):
+        recipes.linear_probe(views=3)
+    with pytest.raises(ValueError, match=r"`views` must be a whole number of at least 0. Received: -1"):
+        recipes.linear_probe(views=-1)
 
 
 def test_fine_tuning_probes_first_and_then_goes_gently():

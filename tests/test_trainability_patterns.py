@@ -76,3 +76,12 @@ def test_without_stages_a_step_is_a_layer_with_weights():
     steps = steps_from_head(rows(conv_net()))
     names = ("conv3_relu", "conv3_bn", "conv3_conv", "conv2_relu", "conv2_bn")
     assert [steps[name] for name in names] == [0, 0, 1, 2, 2]
+
+
+def test_top_counts_stages_and_says_which_there_are():
+    assert matching("top:1 stage", staged()) == matching("block2", staged()) | matching("head", staged())
+    assert matching("top:3 stages", staged()) == {row.name for row in staged()}
+    assert matching("top:4 stages", staged()) == set()
+    assert unmatched("top:4 stages", staged()).endswith("more stages than there are: embedding, block1, block2")
+    with pytest.raises(ValueError, match=r"'top:2 stages'. Received: 'top:2 stagez'"):
+        check_pattern("top:2 stagez")

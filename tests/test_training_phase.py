@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -7,8 +8,12 @@ import pytest
 import tltk
 from tests.conftest import squares, squares_model, weights_as_bytes
 from tltk.recipes import Phase, Recipe
+from tltk.trainability.audit import AuditError
+from tltk.trainability.effects import Decision
 from tltk.trainability.optimizers import adamw, sgd
-from tltk.trainability.plan import bias_only, freeze, lora, train_all, unfreeze_from
+from tltk.trainability.plan import Plan, bias_only, freeze, lora, train_all, unfreeze_from
+from tltk.trainability.rules import Rule
+from tltk.training import phase as phase_module
 
 
 def one_phase(plan, **options):
@@ -162,3 +167,145 @@ def test_the_affine_part_of_batch_norm_learns_and_its_statistics_stay():
     tltk.fit(model, squares(), recipe=one_phase(unfreeze_from("conv3", batch_norm="affine")), batch_size=8)
     moved = {v.path for v in model.keras.weights if v.path in before and np.any(before[v.path] != v)}
     assert moved == {"conv3_bn/gamma", "conv3_bn/beta"}
+
+
+def compiled_optimizers(monkeypatch):
+    seen = []
+    original = keras.Model.compile
+    monkeypatch.setattr(keras.Model, "compile", lambda self, **o: (seen.append(o["optimizer"]), original(self, **o))[1])
+    return seen
+
+
+def two_phases(second=adamw(1e-2)):
+    first = Phase("head", freeze("backbone"), epochs=2, optimizer=adamw(1e-2), warmup=0.0)
+    return Recipe("two", (first, Phase("all", train_all(), epochs=2, optimizer=second, warmup=0.0)))
+
+
+def test_what_the_optimizer_remembers_goes_on_in_the_next_phase(monkeypatch):
+    kept = []
+    original = phase_module.optimizers.build
+
+    def build(*args, **named):
+        built = original(*args, **named)
+        values = {v.path: np.asarray(m) for v, m in zip(built._trainable_variables, built._momentums, strict=True)}
+        kept.append((named["carried"], values))
+        return built
+
+    monkeypatch.setattr(phase_module.optimizers, "build", build)
+    tltk.fit(squares_model(), squares(), recipe=two_phases(), batch_size=8)
+    (nothing, _), (carried, started) = kept
+    assert nothing is None
+    head = next(path for path in started if path.startswith("head_output/kernel"))
+    assert np.abs(started[head]).max() > 0
+    np.testing.assert_array_equal(started[head], carried.values[head]["momentum"])
+    assert all(not np.abs(value).any() for path, value in started.items() if not path.startswith("head"))
+
+
+def test_an_undone_phase_hands_on_what_it_was_given(monkeypatch):
+    given = []
+    original = phase_module.optimizers.build
+    monkeypatch.setattr(
+        phase_module.optimizers, "build", lambda *a, **n: (given.append(n["carried"]), original(*a, **n))[1]
+    )
+    good = Phase("good", freeze("backbone"), epochs=8, optimizer=adamw(3e-2))
+    worse = Phase("worse", train_all(), 1, adamw(10.0), schedule="constant", warmup=0.0)
+    run = tltk.fit(
+        squares_model(),
+        squares(48),
+        squares(12, seed=1),
+        recipe=Recipe("three", (good, worse, replace(good, name="again"))),
+        batch_size=8,
+    )
+    assert not run.phases[1].kept
+    assert given[1] is given[2] is not None
+
+
+def test_a_plan_that_is_not_obeyed_is_an_error_and_the_weights_go_back(monkeypatch):
+    from contextlib import contextmanager
+
+    original = phase_module.applied
+
+    @contextmanager
+    def leaky(plan, model):
+        with original(plan, model) as now:
+            model.keras.get_layer("conv3_conv").trainable = True
+            yield replace(now, decided=dict.fromkeys(now.decided, Decision("train")))
+
+    monkeypatch.setattr(phase_module, "applied", leaky)
+    monkeypatch.setattr(phase_module.optimizers, "build", partial(ignoring_multipliers, phase_module.optimizers.build))
+    model = squares_model()
+    model.keras.get_layer("head_output").kernel.assign(np.random.default_rng(0).normal(size=(8, 3)))
+    before = [weight.tobytes() for weight in model.keras.get_weights()]
+    with pytest.raises(
+        AuditError, match=r"(?s)test did not do what its plan says:.*`conv3_conv/kernel` was frozen, and mov"
+    ):
+        tltk.fit(model, squares(), recipe=one_phase(freeze("backbone")), batch_size=8)
+    assert [weight.tobytes() for weight in model.keras.get_weights()] == before
+
+
+def ignoring_multipliers(build, *args, **named):
+    return build(*args, **{**named, "multipliers": None})
+
+
+def test_a_part_that_should_learn_and_gets_no_gradient_is_an_error():
+    pixels = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(4, 3, name="conv")(pixels)
+    dead = keras.layers.Dense(3, name="dead")(keras.ops.stop_gradient(keras.layers.GlobalAveragePooling2D()(x)))
+    plain = keras.Model(pixels, keras.layers.Softmax()(dead))
+    model = tltk.adopt(plain, tltk.classify(squares().labels))
+    with (
+        pytest.warns(UserWarning, match="Gradients do not exist"),
+        pytest.raises(AuditError, match="conv.*did not move"),
+    ):
+        tltk.fit(model, squares(), recipe=one_phase(train_all()), batch_size=8)
+
+
+def test_layers_at_a_lower_rate_move_less():
+    moved = {}
+    for factor in (1.0, 0.01):
+        model = squares_model()
+        model.keras.get_layer("head_output").kernel.assign(np.random.default_rng(0).normal(size=(8, 3)))
+        before = model.keras.get_layer("stem_conv").kernel.numpy()
+        plan = Plan((Rule("stem", "train", multiplier=factor), Rule("*", "train")))
+        tltk.fit(model, squares(), recipe=one_phase(plan), batch_size=8)
+        moved[factor] = np.abs(model.keras.get_layer("stem_conv").kernel.numpy() - before).max()
+    assert 0 < moved[0.01] < 0.05 * moved[1.0]
+
+
+def test_the_average_is_what_is_validated_and_kept():
+    model, val = squares_model(), squares(12, seed=1)
+    run = tltk.fit(
+        model, squares(48), val, recipe=Recipe("ema", two_phases(adamw(1e-2, ema=0.5)).phases[1:]), batch_size=8
+    )
+    assert tltk.evaluate(model, val).metrics["accuracy"] == pytest.approx(run.phases[0].score[0])
+    assert -tltk.evaluate(model, val).metrics["log_loss"] == pytest.approx(run.phases[0].score[1], abs=1e-4)
+
+
+def test_a_strong_pull_keeps_the_backbone_near_its_pretrained_weights_and_the_head_free():
+    far = {}
+    for pull in (0.0, 50.0):
+        model = squares_model()
+        before = model.keras.get_layer("conv3_conv").kernel.numpy()
+        tltk.fit(model, squares(48), recipe=two_phases(adamw(1e-2, pull=pull)), batch_size=8)
+        far[pull] = np.abs(model.keras.get_layer("conv3_conv").kernel.numpy() - before).mean()
+        assert np.abs(model.keras.get_layer("head_output").kernel.numpy()).max() > 1e-3
+    assert far[50.0] < 0.6 * far[0.0]
+
+
+def test_fewer_batches_than_make_a_step_are_refused():
+    phase = Phase("few", freeze("backbone"), epochs=1, optimizer=adamw(1e-2, accumulate=50))
+    with pytest.raises(ValueError, match=r"few has 3 batches in all, fewer than the 50 that make one step"):
+        tltk.fit(squares_model(), squares(), recipe=Recipe("few", (phase,)), batch_size=8)
+
+
+def test_what_lora_learned_is_a_small_file_of_the_run(tmp_path):
+    from tltk.trainability import lora_file
+
+    model = squares_model()
+    start = model.keras.get_weights()
+    tltk.fit(model, squares(), recipe=one_phase(lora(1)), batch_size=8, out=tmp_path / "run")
+    tuned = model.keras.get_weights()
+    model.keras.set_weights(start)
+    lora_file.load(tmp_path / "run" / "test.lora.npz", model)
+    for one, other in zip(tuned, model.keras.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)

@@ -115,7 +115,6 @@ def test_training_everything_is_a_view_too_so_that_the_model_is_never_compiled(v
     assert view.suffix is None
 
 
-
 def test_freezing_everything_is_refused(view_of):
     model = with_head(conv_net())
     with pytest.raises(ValueError, match="nothing to train"):

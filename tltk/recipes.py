@@ -1,12 +1,13 @@
 """Recipes: a fine-tuning method as a list of phases, each one `model.fit` with one plan."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from tltk import _check as check
 from tltk.data.transforms import Augmentation, standard
 from tltk.schedules import SCHEDULES
-from tltk.trainability.optimizers import Optimizer, adamw, sgd
+from tltk.trainability.optimizers import Optimizer, adamw, checked, sgd
 from tltk.trainability.plan import Plan, freeze, train_all, unfreeze_from
+from tltk.trainability.rules import Rule
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Phase:
             backbone makes of fixed copies can be computed once.
         patience: epochs without a better validation result before the phase ends; None runs them all.
             The best epoch's weights are kept either way.
-        mix: after the phase, try weights between those it started from and those it found, and keep the mixture that
-            is best on validation (WiSE-FT, Wortsman et al. 2022).
+        mix: after the phase keep the mixture of the weights it started from and those it found that is best on
+            validation (WiSE-FT, Wortsman et al. 2022).
     """
 
     name: str
@@ -126,7 +127,7 @@ def fine_tune(
     epochs: int = 10,
     probe_epochs: int = 40,
     learning_rate: float = 3e-4,
-    unfreeze: str | None = None,
+    unfreeze: str | tuple[str, ...] | None = None,
     augment: tuple[Augmentation, ...] | None = None,
     patience: int | None = None,
 ) -> Recipe:
@@ -141,28 +142,127 @@ def fine_tune(
         learning_rate: highest rate of the second phase; a tenth of the one at which EfficientNet-Lite0 forgot what it
             knew (3e-3, ten labels a class). Transformers want less: 2e-5 to
             5e-5 (Devlin et al. 2019, A.3).
-        unfreeze: lowest backbone stage that learns in the second phase; None trains all of them.
-        augment: of the second phase; None means `tltk.data.transforms.standard()`.
-        patience: of the second phase, see `Phase`.
+        unfreeze: lowest backbone stage that learns in the second phase; None or "all" trains all of them. Several make
+            a phase each, at a third of the rate of the one before: ("conv5", "all") is probe, partial, full.
+        augment: of the phases after the probe; None means `tltk.data.transforms.standard()`.
+        patience: likewise, see `Phase`.
 
     Returns:
-        A recipe of two phases, "probe" and "fine_tune".
+        A recipe of "probe" and "fine_tune" (or "fine_tune_1", "fine_tune_2" …); `refine` adds averages and the like.
 
     Example:
         >>> [phase.name for phase in fine_tune(epochs=3).phases]
         ['probe', 'fine_tune']
     """
     augment = standard() if augment is None else tuple(augment)
-    plan = unfreeze_from(unfreeze) if unfreeze else train_all()
-    tuned = Phase(
-        "fine_tune",
-        plan,
-        epochs,
-        adamw(learning_rate, weight_decay=1e-2, clip_norm=1.0),
-        augment=augment,
-        patience=patience,
-    )
-    return Recipe("fine_tune", (*linear_probe(epochs=probe_epochs).phases, tuned))
+    stages = (unfreeze or "all",) if isinstance(unfreeze, str | None) else tuple(unfreeze)
+    plans = [train_all() if stage == "all" else unfreeze_from(stage) for stage in stages]
+    tuned = _one_by_one("fine_tune", plans, epochs, learning_rate, augment=augment, patience=patience)
+    return Recipe("fine_tune", (*linear_probe(epochs=probe_epochs).phases, *tuned))
+
+
+def gradual_unfreeze(
+    *,
+    stages: int = 4,
+    epochs: int = 3,
+    probe_epochs: int = 40,
+    learning_rate: float = 3e-4,
+    augment: tuple[Augmentation, ...] | None = None,
+    patience: int | None = None,
+) -> Recipe:
+    """Train the head, then one backbone stage more each phase, top down (Howard and Ruder 2018, ULMFiT, section 3.3).
+
+    Each phase starts from weights that fit what lies above, and what the phase before found stays if it was better.
+    It takes longer than `fine_tune` and is steadier where there are few labels.
+
+    Args:
+        stages: how many of the backbone's stages learn in the end.
+        epochs: of each phase after the probe.
+        probe_epochs: of the first phase.
+        learning_rate: highest rate of the first stage's phase; each one after has a third of the rate before it
+            (ULMFiT divides by 2.6 from layer to layer).
+        augment: of the phases after the probe; None means `tltk.data.transforms.standard()`.
+        patience: likewise, see `Phase`.
+
+    Returns:
+        A recipe of "probe" and one phase a stage.
+
+    Example:
+        >>> [phase.name for phase in gradual_unfreeze(stages=2).phases]
+        ['probe', 'unfreeze_1', 'unfreeze_2']
+    """
+    check.positive(stages=stages)
+    plans = [
+        Plan((Rule(f"top:{count} stage{'s' * (count > 1)}", "train"), Rule("*", "frozen")))
+        for count in range(1, stages + 1)
+    ]
+    augment = standard() if augment is None else tuple(augment)
+    tuned = _one_by_one("unfreeze", plans, epochs, learning_rate, augment=augment, patience=patience)
+    return Recipe("gradual_unfreeze", (*linear_probe(epochs=probe_epochs).phases, *tuned))
+
+
+def refine(
+    recipe: Recipe,
+    *,
+    schedule: str | None = None,
+    ema: float | None = None,
+    pull: float | None = None,
+    mix: bool | None = None,
+) -> Recipe:
+    """Change how the phases of a recipe in which the backbone learns go about it; None leaves a thing as it is.
+
+    Args:
+        recipe: any; its probe stays as it is.
+        schedule: "constant", "cosine", "linear" or "one_cycle".
+        ema: momentum of an average of the weights, such as 0.99, see `adamw`.
+        pull: strength of L2-SP, such as 0.01: weights are pulled to the pretrained ones instead of to zero.
+        mix: keep the mixture with the phase's start that is best on validation (WiSE-FT), see `Phase`.
+
+    Returns:
+        A new recipe.
+
+    Example:
+        >>> refine(fine_tune(), ema=0.99, mix=True).phases[1].mix
+        True
+    """
+    changes = {"schedule": schedule, "mix": mix}
+    numbers = {"ema": ema, "pull": pull}
+
+    def changed(phase: Phase) -> Phase:
+        if phase.plan == freeze("backbone"):
+            return phase
+        return replace(phase, optimizer=checked(replace(phase.optimizer, **_given(numbers))), **_given(changes))
+
+    return Recipe(recipe.name, tuple(changed(phase) for phase in recipe.phases))
+
+
+def _given(values: dict) -> dict:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _one_by_one(
+    name: str,
+    plans: list[Plan],
+    epochs: int,
+    learning_rate: float,
+    *,
+    augment: tuple[Augmentation, ...],
+    patience: int | None,
+) -> list[Phase]:
+    """Make a phase a plan, each at a third of the rate of the one before: the deeper, the more there is to lose."""
+    names = [name] if len(plans) == 1 and name == "fine_tune" else [f"{name}_{n}" for n in range(1, len(plans) + 1)]
+    rates = [learning_rate / 3**number for number in range(len(plans))]
+    return [
+        Phase(
+            label,
+            plan,
+            epochs,
+            adamw(rate, weight_decay=1e-2, clip_norm=1.0),
+            augment=augment,
+            patience=patience,
+        )
+        for label, plan, rate in zip(names, plans, rates, strict=True)
+    ]
 
 
 def full(

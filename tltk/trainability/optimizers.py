@@ -67,7 +67,7 @@ def adamw(
         >>> adamw(2e-5, weight_decay=0.01).name
         'adamw'
     """
-    return _checked(Optimizer("adamw", learning_rate, weight_decay, 0.0, clip_norm, ema, pull, accumulate))
+    return checked(Optimizer("adamw", learning_rate, weight_decay, 0.0, clip_norm, ema, pull, accumulate))
 
 
 def sgd(
@@ -101,7 +101,7 @@ def sgd(
         >>> sgd(1e-3).momentum
         0.9
     """
-    return _checked(Optimizer("sgd", learning_rate, weight_decay, momentum, clip_norm, ema, pull, accumulate))
+    return checked(Optimizer("sgd", learning_rate, weight_decay, momentum, clip_norm, ema, pull, accumulate))
 
 
 def build(
@@ -194,7 +194,8 @@ def _check_variables(
         require_own_paths(variables)
 
 
-def _checked(spec: Optimizer) -> Optimizer:
+def checked(spec: Optimizer) -> Optimizer:
+    """Return an optimizer's record if its numbers are in range; raise ValueError naming every one that is not."""
     problems = check.Problems()
     if not check.is_number(spec.learning_rate) or spec.learning_rate <= 0:
         problems.add(f"`learning_rate` must be a number above 0. Received: {spec.learning_rate!r}")

@@ -7,7 +7,7 @@ import re
 from tltk import _check as check
 from tltk.trainability.layers import HEAD, LayerRow
 
-_TOP = re.compile(r"top:(?:(?P<count>[1-9]\d*)|(?P<percent>\d+(?:\.\d+)?)%)")
+_TOP = re.compile(r"top:(?:(?P<count>[1-9]\d*)|(?P<percent>\d+(?:\.\d+)?)%|(?P<stages>[1-9]\d*) stages?)")
 
 
 def check_pattern(pattern: str) -> None:
@@ -15,13 +15,13 @@ def check_pattern(pattern: str) -> None:
 
     Raises:
         TypeError: if it is no text.
-        ValueError: if it starts like "top:12" or "top:25%" and goes on otherwise.
+        ValueError: if it starts like "top:12", "top:25%" or "top:2 stages" and goes on otherwise.
     """
     check.kind_of("pattern", pattern, str, hint="A stage, 'backbone', 'head', '*', or a glob over layer names.")
     if pattern.startswith("top:"):
         found = _TOP.fullmatch(pattern)
         if not found or (found["percent"] and not 0 < float(found["percent"]) <= 100):
-            raise ValueError(f"`pattern` must be such as 'top:12' or 'top:25%'. Received: {pattern!r}")
+            raise ValueError(f"`pattern` must be such as 'top:12', 'top:25%' or 'top:2 stages'. Received: {pattern!r}")
 
 
 def matching(pattern: str, found: list[LayerRow]) -> set[str]:
@@ -52,6 +52,9 @@ def matching(pattern: str, found: list[LayerRow]) -> set[str]:
 
 def unmatched(pattern: str, found: list[LayerRow]) -> str:
     """Say why a pattern matches no layer, and what there is."""
+    if pattern.startswith("top:") and pattern.endswith(("stage", "stages")):
+        known = check.listing([stage for stage in stage_names(found) if stage != HEAD], limit=60) or "none declared"
+        return f"`{pattern}` asks for more stages than there are: {known}"
     if pattern.startswith("top:"):
         return f"`{pattern}` asks for more layers with weights than the {len(_countable(found))} there are."
     stages = stage_names(found)
@@ -102,11 +105,20 @@ def _top(pattern: str, found: list[LayerRow]) -> set[str]:
     body = _countable(found)
     if not amount or not body:
         return set()
+    if amount["stages"]:
+        return _top_stages(int(amount["stages"]), found)
     count = int(amount["count"]) if amount["count"] else math.ceil(len(body) * float(amount["percent"]) / 100)
     if count > len(body):
         return set()
     lowest = found.index(body[-count])
     return {row.name for row in found[lowest:]} | {row.name for row in found if row.stage == HEAD}
+
+
+def _top_stages(count: int, found: list[LayerRow]) -> set[str]:
+    stages = [stage for stage in stage_names(found) if stage != HEAD]
+    if count > len(stages):
+        return set()
+    return {row.name for row in found if row.stage == HEAD or row.stage in stages[-count:]}
 
 
 def _countable(found: list[LayerRow]) -> list[LayerRow]:
