@@ -6,6 +6,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tltk
 from tests.conftest import squares, squares_model
@@ -199,3 +200,47 @@ def test_no_picture_can_be_decoded_is_an_error(tmp_path):
     source = from_folder(tmp_path / "set").subset([0, 1, 2])
     with pytest.raises(ValueError, match="cannot be decoded"):
         prefix_cache.compute(prefix_of(squares_model()), source, InputSpec(16, 16))
+
+
+def test_in_the_same_order_the_bits_are_the_same():
+    model, source = squares_model(dropout=0.3), squares(20)
+    prefix = prefix_of(model)
+    records = prefix_cache.compute(prefix, source, model.input, batch_size=5)
+    traced = tf.function(lambda pixels: prefix(pixels, training=False))
+    plain = batches(source, model.input, batch_size=5)
+    for start, (pictures, _) in zip(range(0, 20, 5), plain.dataset, strict=True):
+        np.testing.assert_array_equal(records.read(np.arange(start, start + 5))[0], traced(pictures))
+
+
+def test_a_picture_s_place_in_its_batch_may_change_its_last_bits():
+    backbone = tltk.backbone("resnet50", weights="random", input_size=64)
+    body, _ = backbone.build()
+    pictures = np.random.default_rng(0).integers(0, 255, (8, 64, 64, 3)).astype("float32")
+    order = np.random.default_rng(1).permutation(8)
+    traced = tf.function(lambda pixels: body(pixels, training=False))
+    found = traced(tf.constant(pictures)).numpy()[order], traced(tf.constant(pictures[order])).numpy()
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5 * np.abs(found[0]).max())
+
+
+REAL = {"resnet50": "random", "mobilenet_v2": "random", "efficientnet_lite0": "pretrained"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("views", [0, 2])
+@pytest.mark.parametrize("plan", ["head", "conv5"])
+@pytest.mark.parametrize("name", REAL)
+def test_real_backbones_train_to_the_same_weights_with_and_without_the_cache(name, plan, views):
+    chosen = tltk.freeze("backbone") if plan == "head" else tltk.unfreeze_from("conv5")
+    phase = replace(PHASE, plan=chosen, epochs=3, views=views, augment=standard() if views else ())
+    rng = np.random.default_rng(0)
+    source = tltk.from_arrays(rng.integers(0, 255, (16, 64, 64, 3)).astype("uint8"), np.arange(16) % 2)
+    found, start = [], None
+    for cache in ("off", "memory"):
+        backbone = tltk.backbone(name, weights=REAL[name], input_size=64)
+        model = tltk.assemble(backbone, tltk.classify(source.labels), precision="float32")
+        start = model.keras.get_weights() if start is None else start
+        model.keras.set_weights(start)
+        tltk.fit(model, source, recipe=Recipe("one", (phase,)), batch_size=8, cache=cache)
+        found.append(model.keras.get_weights())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * max(1.0, float(np.abs(one).max())))

@@ -8,7 +8,6 @@ from tltk.recipes import Phase, Recipe
 from tltk.trainability.optimizers import sgd
 from tltk.trainability.plan import freeze, train_all
 
-
 RECIPES = {
     "linear_probe": recipes.linear_probe(),
     "fine_tune": recipes.fine_tune(),

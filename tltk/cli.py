@@ -56,7 +56,7 @@ def train(
     kind: Kind = "single",
     weights: Annotated[str, typer.Option(help="pretrained, random or a path.")] = "pretrained",
     precision: Annotated[str, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")] = "auto",
-    cache: Annotated[str, typer.Option(help="Decoded pictures: off, memory or a folder.")] = "off",
+    cache: Annotated[str, typer.Option(help="What is computed once: auto, memory, disk, off or a folder.")] = "auto",
     as_json: Json = False,
 ) -> None:
     """Train on a folder of pictures: split, fit, evaluate on the test part, write a report."""

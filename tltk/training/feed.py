@@ -1,7 +1,9 @@
 """What a phase is fed with: pictures, or what a frozen prefix made of them before."""
 
 import tempfile
-from contextlib import ExitStack
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -38,6 +40,17 @@ class Meal:
     model: keras.Model
     train: Batches
     val: Batches | None
+
+
+@contextmanager
+def of_unpromised_length() -> Iterator[None]:
+    """Hold back a warning of Keras: it calls the end of an epoch of unknown length "ran out of data".
+
+    The batches of an epoch are not promised in advance, since unreadable pictures may make them fewer.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+        yield
 
 
 class Feed:

@@ -1,6 +1,7 @@
 """Fit: a model, data and a recipe become a run."""
 
 import logging
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,33 +83,34 @@ def fit(
         folder=Path(out) if out is not None else None,
     )
     trained: list[Trained] = []
-    anchors = _anchors(model) if any(phase.optimizer.pull for phase in recipe.phases) else None
     config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size}
     try:
         with feed:
-            for number, phase in enumerate(recipe.phases):
-                last = trained[-1] if trained else Trained(None)
-                trained.append(
-                    train_phase(
-                        model,
-                        phase,
-                        partial(feed.serve, phase, number),
-                        before=last.result.score if last.result else None,
-                        write=recorder.write,
-                        carried=last.slots,
-                        anchors=anchors,
-                    )
-                )
-                _keep_lora(model, phase, trained[-1], out)
+            for each in _phases(model, recipe, feed, recorder.write):
+                trained.append(each)
+                _keep_lora(model, recipe.phases[len(trained) - 1], each, out)
     finally:
         # Also after Ctrl-C: the model holds the best weights so far, and they are saved.
-        phases = tuple(each.result for each in trained if each.result)
+        phases = tuple(each.result for each in trained)
         config["interrupted"] = len(phases) < len(recipe.phases)
         skipped = tuple(dict.fromkeys((*bad_train, *bad_val, *feed.skipped())))
         run = Run(model, phases, tuple(recorder.rows), skipped, config)
         run = run.save(out) if out is not None else run
     _report_skipped(skipped)
     return run
+
+
+def _phases(
+    model: TransferModel, recipe: Recipe, feed: Feed, write: Callable[[dict[str, Any]], None]
+) -> Iterator[Trained]:
+    """Train phase by phase, each from what the one before it handed on."""
+    anchors = _anchors(model) if any(phase.optimizer.pull for phase in recipe.phases) else None
+    score, carried = None, None
+    for number, phase in enumerate(recipe.phases):
+        serve = partial(feed.serve, phase, number)
+        each = train_phase(model, phase, serve, before=score, write=write, carried=carried, anchors=anchors)
+        score, carried = each.result.score, each.slots
+        yield each
 
 
 def _anchors(model: TransferModel) -> dict[str, np.ndarray]:

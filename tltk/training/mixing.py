@@ -5,7 +5,7 @@ import numpy as np
 from tltk.data.stream import Batches
 from tltk.model import TransferModel
 from tltk.training.callbacks import Score, score
-from tltk.training.feed import Meal
+from tltk.training.feed import Meal, of_unpromised_length
 
 SHARES = tuple(round(0.1 * number, 1) for number in range(1, 10))
 
@@ -52,7 +52,9 @@ def mix(model: TransferModel, meal: Meal, val: Batches, start: list[np.ndarray],
     found, chosen = best, 1.0
     for share in SHARES:
         model.keras.set_weights(interpolate(start, end, share))
-        now = score(meal.model.evaluate(val.dataset, verbose=0, return_dict=True), model.task.monitor, prefix="")
+        with of_unpromised_length():
+            numbers = meal.model.evaluate(val.dataset, verbose=0, return_dict=True)
+        now = score(numbers, model.task.monitor, prefix="")
         if now > found:
             found, chosen = now, share
     model.keras.set_weights(interpolate(start, end, chosen))

@@ -1,7 +1,6 @@
 """One phase: apply its plan, build a new optimizer, compile, `model.fit`, prove what moved, keep the better weights."""
 
 import logging
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -21,7 +20,7 @@ from tltk.trainability.averages import AveragedWeights
 from tltk.trainability.low_rank import Matrices
 from tltk.trainability.slots import Slots, slots, unwrapped
 from tltk.training.callbacks import KeepBest, Score, StopOnNan, Watch
-from tltk.training.feed import Meal
+from tltk.training.feed import Meal, of_unpromised_length
 from tltk.training.mixing import mix
 from tltk.views import View, split
 
@@ -57,13 +56,13 @@ class Trained:
     """What a phase hands on.
 
     Args:
-        result: for the record; None before the first phase.
+        result: for the record.
         slots: what its optimizer remembers, for the next phase's; None if there is nothing.
         matrices: what LoRA learned, merged into the model already.
     """
 
-    result: PhaseResult | None
-    slots: Slots | None = None
+    result: PhaseResult
+    slots: Slots | None
     matrices: dict[str, Matrices] = field(default_factory=dict)
 
 
@@ -187,10 +186,7 @@ def _audited(
 
 def _fit(meal: Meal, phase: Phase, *, keep: KeepBest | None, write: Callable[[dict], None]) -> int:
     averaged = [AveragedWeights()] if phase.optimizer.ema else []
-    with progress.bar(phase.name, meal.train.steps * phase.epochs) as advance, warnings.catch_warnings():
-        # The batches of an epoch are not promised in advance, since unreadable pictures may make them fewer; Keras
-        # calls the end of an epoch of unknown length "ran out of data".
-        warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+    with progress.bar(phase.name, meal.train.steps * phase.epochs) as advance, of_unpromised_length():
         callbacks: list[keras.callbacks.Callback] = [StopOnNan(), Watch(phase.name, phase.epochs, advance, write)]
         history = meal.model.fit(
             meal.train.dataset,
