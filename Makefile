@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+JOBS    ?= auto
 WEIGHTS := efficientnet_lite0 all_minilm_l6_v2_en
 
 .PHONY: help demo test test-fast lint types check weights clean
 
 help:
 	@echo "make demo       install into $(VENV) and run the demo: a pretrained network learns 14 classes, offline"
-	@echo "make test       install into $(VENV) and run every test"
+	@echo "make test       install into $(VENV) and run every test, on all cores (JOBS=1: on one)"
 	@echo "make test-fast  the tests without the slow ones"
 	@echo "make check      lint, format and types"
 	@echo "make clean      remove $(VENV) and what the demo wrote"
@@ -35,11 +36,11 @@ demo: $(STAMP)
 
 test: weights
 	@echo "== running every test"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-fast: weights
 	@echo "== running the tests, without the slow ones"
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 lint: $(STAMP)
 	@echo "== lint and format"

@@ -39,7 +39,8 @@ class PhaseResult:
         score: the monitored metric on validation after the phase (larger is better) and minus the loss; None
             without validation data.
         seconds: wall time.
-        share: of the phase's weights in the mixture with those it started from that validation chose; 1 without one.
+        share: of the phase's weights in the mixture with those it started from that validation chose; 1 without one,
+            0 if the phase was undone.
     """
 
     name: str
@@ -117,7 +118,7 @@ def train_phase(
     kept = _judge(model, phase, keep, best, before=before, start=start)
     best_epoch = (keep.best_epoch if keep else epochs) if kept else 0
     seconds = round(perf_counter() - begun, 3)
-    result = PhaseResult(phase.name, epochs, best_epoch, kept, best if kept else before, seconds, share)
+    result = PhaseResult(phase.name, epochs, best_epoch, kept, best if kept else before, seconds, share * kept)
     return Trained(result, slots(optimizer), now.matrices) if kept else Trained(result, carried)
 
 
