@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tltk.trainability.audit import MIN_STEPS, AuditError, audit, check_phase
+from tltk.trainability.audit import MIN_STEPS, AuditError, audit, check_phase, got_gradient
 
 X = np.random.default_rng(0).normal(size=(48, 4)).astype("float32")
 Y = X[:, :1] * 2 - 1
@@ -342,3 +342,19 @@ def test_what_stayed_in_a_short_phase_is_not_judged_and_what_moved_is():
 def test_lists_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match=r"one array a path is needed. Received: 3 paths, 2 and 3"):
         check_phase(PATHS, arrays(1, 2), arrays(1, 2, 3), learning=set(), steps=1)
+
+
+def test_a_gradient_too_small_to_change_a_weight_is_no_problem():
+    pixels = keras.Input((6,))
+    scaled = keras.layers.Dense(4, name="scaled")(pixels)
+    scaled = keras.layers.BatchNormalization(epsilon=1e-12, name="scale")(scaled)
+    normed = keras.layers.BatchNormalization(epsilon=1e-12, name="norm")(scaled)
+    model = keras.Model(pixels, keras.layers.Dense(1, name="out")(normed))
+    model.compile(keras.optimizers.SGD(1e-7, momentum=0.9), "mse")
+    x = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
+    with audit(model, strict=False) as found:
+        model.fit(x, x[:, :1], batch_size=8, epochs=2, verbose=0)
+    assert any(path.endswith("scale/gamma") for path in found.unmoved)
+    assert found.problems == ()
+    assert got_gradient(model.optimizer, [model.get_layer("scale").gamma])
+    assert not got_gradient(keras.optimizers.SGD(), [model.get_layer("scale").gamma])

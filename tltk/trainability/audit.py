@@ -98,6 +98,7 @@ def check_phase(
     *,
     learning: Collection[str],
     drifting: Collection[str] = (),
+    touched: Collection[str] = (),
     steps: int,
 ) -> tuple[str, ...]:
     """Prove that a phase moved what was to learn, and nothing else by a single byte.
@@ -108,6 +109,8 @@ def check_phase(
         after: `model.get_weights()` right after its last step, before anything is put back, undone or merged.
         learning: paths of the weights that were to learn.
         drifting: paths of moving statistics that may move: those of the batch norms that learn, no other.
+        touched: paths of the weights that got a gradient, as `got_gradient` tells; those that did and stayed are no
+            problem: a scale in front of a norm has a gradient too small to change it.
         steps: optimizer steps that were taken; below `MIN_STEPS` what stayed is not judged.
 
     Returns:
@@ -129,9 +132,25 @@ def check_phase(
         moved = _bytes(old) != _bytes(new)
         if moved and path not in learning and path not in drifting:
             found.append(f"`{path}` was frozen, and moved.")
-        if not moved and path in learning and steps >= MIN_STEPS:
+        if not moved and path in learning and path not in touched and steps >= MIN_STEPS:
             found.append(f"`{path}` was to learn, and did not move in {steps} steps.")
     return tuple(found)
+
+
+def got_gradient(optimizer: Any, variables: Sequence[keras.Variable]) -> set[str]:
+    """Name the variables of which an optimizer remembers a gradient other than zero.
+
+    Args:
+        optimizer: any of Keras', built; None and those without slots (plain SGD) remember nothing.
+        variables: those to ask about.
+
+    Returns:
+        Their paths.
+    """
+    held = [] if optimizer is None else unwrapped(optimizer).variables
+    remembered = [slot.name for slot in held if len(slot.shape) and np.any(keras.ops.convert_to_numpy(slot))]
+    begins = {variable.path: f"{variable.path.replace('/', '_')}_" for variable in variables}
+    return {path for path, begin in begins.items() if any(name.startswith(begin) for name in remembered)}
 
 
 @dataclass(frozen=True)
@@ -161,6 +180,7 @@ class _Training:
     """The optimizer in use on leaving: which weights it knows, and how many steps it made."""
 
     def __init__(self, optimizer: Any, begun: int) -> None:
+        self.optimizer = optimizer
         self.steps = _steps(optimizer) - begun
         self.known = {id(variable) for variable in getattr(optimizer, "_trainable_variables", ())}
 
@@ -251,7 +271,7 @@ def _why_unmoved(each: _Owned, training: _Training) -> str:
             "compile and fit, and the optimizer does not know it. Way out: compile again, with a new optimizer, "
             "whenever a flag has changed."
         )
-    if training.steps < MIN_STEPS:
+    if training.steps < MIN_STEPS or got_gradient(training.optimizer, [each.variable]):
         return ""
     return (
         f"`{each.layer.name}`: {each.variable.name} got no gradient in {training.steps} steps, though it is flagged "

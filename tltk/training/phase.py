@@ -15,7 +15,7 @@ from tltk.recipes import Phase
 from tltk.schedules import schedule
 from tltk.trainability import optimizers
 from tltk.trainability.apply import Applied, applied
-from tltk.trainability.audit import AuditError, check_phase
+from tltk.trainability.audit import AuditError, check_phase, got_gradient
 from tltk.trainability.averages import AveragedWeights
 from tltk.trainability.low_rank import Matrices
 from tltk.trainability.slots import Slots, slots, unwrapped
@@ -170,13 +170,15 @@ def _audited(
     """Fit, then prove by bytes that what was frozen stayed and what was to learn moved."""
     before = model.keras.get_weights()
     epochs = _fit(meal, phase, keep=keep, write=write)
-    steps = int(keras.ops.convert_to_numpy(unwrapped(meal.model.optimizer).iterations)) // phase.optimizer.accumulate
+    optimizer = meal.model.optimizer
+    steps = int(keras.ops.convert_to_numpy(unwrapped(optimizer).iterations)) // phase.optimizer.accumulate
     found = check_phase(
         [weight.path for weight in model.keras.weights],
         before,
         model.keras.get_weights(),
         learning=now.multipliers,
         drifting=now.drifting,
+        touched=got_gradient(optimizer, meal.model.trainable_variables),
         steps=steps,
     )
     problems = check.Problems()
