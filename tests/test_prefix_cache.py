@@ -1,7 +1,12 @@
 """What is kept is what would have been computed, whatever changes is computed anew, and training cannot tell."""
 
+import json
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,6 +24,8 @@ from tltk.data.transforms import flip, standard
 from tltk.prefix_cache import Cache
 from tltk.recipes import Recipe
 from tltk.specs import InputSpec
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def prefix_of(model, plan=None):
@@ -244,3 +251,39 @@ def test_real_backbones_train_to_the_same_weights_with_and_without_the_cache(nam
         found.append(model.keras.get_weights())
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * max(1.0, float(np.abs(one).max())))
+
+
+MEMORY = """
+import json, resource, sys
+sys.path[:0] = [{root!r}]
+import keras, tltk
+from pathlib import Path
+from tests.pictures import class_folder
+from tltk.recipes import Recipe
+from dataclasses import replace
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
+source = tltk.from_folder(class_folder(folder / "set", count=count // 2))
+pixels = keras.Input((28, 28, 3), name="pixels")
+x = keras.layers.Conv2D(256, 1, name="low")(pixels)       # 28 × 28 × 256 float32, as large as ResNet50's conv4 output
+x = keras.layers.Conv2D(8, 1, name="high")(x)
+backbone = tltk.backbone(keras.Model(pixels, x), stages={{"low": "low", "high": "high"}})
+model = tltk.assemble(backbone, tltk.classify(source.labels), precision="float32")
+phase = replace(tltk.linear_probe(epochs=2).phases[0], plan=tltk.unfreeze_from("high"))
+tltk.fit(model, source, recipe=Recipe("one", (phase,)), batch_size=16, cache=folder / "kept")
+stored = sum(path.stat().st_size for path in (folder / "kept").rglob("records.bin"))
+print(json.dumps({{"stored": stored, "resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}}))
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_what_is_stored(tmp_path):
+    found = {}
+    for count in (256, 1024):
+        command = [sys.executable, "-c", MEMORY.format(root=str(ROOT)), str(tmp_path / str(count)), str(count)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=500)
+        found[count] = json.loads(done.stdout.splitlines()[-1])
+        shutil.rmtree(tmp_path / str(count))
+    few, many = found[256], found[1024]
+    assert many["stored"] - few["stored"] == (1024 - 256) * 28 * 28 * 256 * 4
+    slope = (many["resident"] - few["resident"]) / (many["stored"] - few["stored"])
+    assert slope < 0.1, found  # 8 GB stored: 0.8 GB at the most, of the 2 GB that a small machine can spare
