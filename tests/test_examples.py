@@ -171,7 +171,7 @@ def test_few_shot_prints_one_object_with_every_method_and_claim(tmp_path):
     assert set(found["data"]) == {"emoji"}
     result = found["data"]["emoji"]["4"]
     methods = result["methods"]
-    assert set(methods) == {"logistic_regression", "linear_probe", "fine_tune", "keras_guide"}
+    assert set(methods) == {"logistic_regression", "linear_probe", "fine_tune", "keras_guide", "keras_guide_frozen"}
     assert all(0 <= each["accuracy"] <= 1 and each["seconds"] > 0 for each in methods.values())
     accuracy = {name: each["accuracy"] for name, each in methods.items()}
     assert result["fine_tune_minus_probe"] == pytest.approx(accuracy["fine_tune"] - accuracy["linear_probe"])
