@@ -10,7 +10,9 @@ On EfficientNet-Lite0 at 64 px, which is the emoji's own size and enlarges Fashi
 - logistic_regression: scikit-learn's StandardScaler and LogisticRegressionCV on the pooled features;
 - linear_probe, fine_tune: `tltk.linear_probe()` and `tltk.fine_tune()` without an argument;
 - keras_guide: the transfer-learning guide of Keras, in Keras alone: dropout 0.2 and one dense layer, flips and
-  rotations, 20 epochs frozen with Adam at 1e-3, 10 unfrozen at 1e-5, batches of 32.
+  rotations, 20 epochs frozen with Adam at 1e-3, 10 unfrozen at 1e-5, batches of 32; keras_guide_frozen is the same
+  model before it is unfrozen. The guide's `base(x, training=False)` does not hold in Keras 3.15, see
+  docs/design-notes.md: unfrozen, its batch norm follows the few pictures. That is measured as it is.
 
 Every method gets the same pictures and uses all their labels to learn from: there is no validation part, so nothing
 is chosen by looking. Each seed draws another training set; the test set is the same. Seconds are of training alone,
@@ -20,8 +22,9 @@ computing features and tracing graphs included.
 import argparse
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -35,6 +38,7 @@ import tltk
 from tltk import console
 from tltk.recipes import Recipe
 
+Trained: TypeAlias = Iterator[tuple[str, Callable[[np.ndarray], np.ndarray], float]]  # method, predict, seconds
 SIDE = 64
 FOLDS = 5
 
@@ -75,16 +79,17 @@ def measure(pictures: Pictures, labels: int, name: str, options: argparse.Namesp
         claims: differences of mean accuracy, and the guide's seconds over those of fine_tune.
     """
     test_x, test_y = pictures.test_x[: options.tested], pictures.test_y[: options.tested]
-    turns: dict[str, list[tuple[float, float]]] = {method: [] for method in METHODS}
+    turns: dict[str, list[tuple[float, float]]] = {}
     for seed in range(options.seeds):
         x, y = pictures.draw(labels, seed=seed)
-        for method, train in METHODS.items():
+        for train in METHODS:
             keras.utils.clear_session()
             keras.utils.set_random_seed(seed)
             backbone = tltk.backbone(options.backbone, weights=options.weights, input_size=SIDE)
-            predict, seconds = train(backbone, pictures.names, x, y, seed)
-            turns[method].append((float((predict(test_x) == test_y).mean()), seconds))
-            console.say(f"{name}, {labels} a class, seed {seed}: {method} %.4f in %.0f s" % turns[method][-1])
+            for method, predict, seconds in train(backbone, pictures.names, x, y, seed):
+                accuracy = float((predict(test_x) == test_y).mean())
+                turns.setdefault(method, []).append((accuracy, seconds))
+                console.say(f"{name}, {labels} a class, seed {seed}: {method} {accuracy:.4f} in {seconds:.0f} s")
     methods = {
         method: {
             "accuracy": float(np.mean([accuracy for accuracy, _ in each])),
@@ -103,40 +108,39 @@ def claims(methods: dict[str, dict[str, float]]) -> dict[str, float]:
         "probe_minus_logistic_regression": accuracy["linear_probe"] - accuracy["logistic_regression"],
         "fine_tune_minus_probe": accuracy["fine_tune"] - accuracy["linear_probe"],
         "fine_tune_minus_guide": accuracy["fine_tune"] - accuracy["keras_guide"],
+        "fine_tune_minus_guide_frozen": accuracy["fine_tune"] - accuracy["keras_guide_frozen"],
         "guide_seconds_over_fine_tune": methods["keras_guide"]["seconds"] / methods["fine_tune"]["seconds"],
     }
 
 
-def logistic_regression(backbone, names, x, y, seed) -> tuple[Callable, float]:
+def logistic_regression(backbone, names, x, y, seed) -> Trained:
     """Standardise the pooled features of the frozen backbone; choose the penalty by cross-validation."""
     assembled = tltk.assemble(backbone, tltk.classify(tltk.specs.Labels(names))).keras
     pooled = keras.Model(assembled.input, assembled.get_layer("head_pool").output)
-    chosen = LogisticRegressionCV(
-        Cs=10, cv=min(FOLDS, len(y) // len(names)), max_iter=1000, use_legacy_attributes=False
-    )
+    chosen = LogisticRegressionCV(Cs=10, cv=min(FOLDS, len(y) // len(names)), max_iter=1000)
     begun = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # scikit-learn 1.8 announces other defaults; these are 1.5's too
         fitted = make_pipeline(StandardScaler(), chosen).fit(_predicted(pooled, x), y)
     seconds = time.perf_counter() - begun
-    return lambda pixels: fitted.predict(_predicted(pooled, pixels)), seconds
+    yield "logistic_regression", lambda pixels: fitted.predict(_predicted(pooled, pixels)), seconds
 
 
 def by_recipe(recipe: Recipe) -> Callable:
     """Train by a recipe of tltk."""
 
-    def train(backbone, names, x, y, seed) -> tuple[Callable, float]:
+    def train(backbone, names, x, y, seed) -> Trained:
         source = tltk.from_arrays(x, y, labels=names)
         model = tltk.assemble(backbone, tltk.classify(source.labels), seed=seed)
         begun = time.perf_counter()
         tltk.fit(model, source, recipe=recipe, seed=seed)
         seconds = time.perf_counter() - begun
-        return lambda pixels: _predicted(model.keras, pixels).argmax(-1), seconds
+        yield recipe.name, lambda pixels: _predicted(model.keras, pixels).argmax(-1), seconds
 
     return train
 
 
-def keras_guide(backbone, names, x, y, seed) -> tuple[Callable, float]:
+def keras_guide(backbone, names, x, y, seed) -> Trained:
     """Train as keras.io/guides/transfer_learning does, with softmax in the place of its single logit."""
     base, _ = backbone.build()
     base.trainable = False
@@ -144,23 +148,18 @@ def keras_guide(backbone, names, x, y, seed) -> tuple[Callable, float]:
     varied = keras.layers.RandomRotation(0.1)(keras.layers.RandomFlip("horizontal")(pixels))
     pooled = keras.layers.GlobalAveragePooling2D()(base(backbone.preprocess(varied), training=False))
     model = keras.Model(pixels, keras.layers.Dense(len(names))(keras.layers.Dropout(0.2)(pooled)))
-    floats = x.astype("float32")
-    begun = time.perf_counter()
-    for learning, rate, epochs in ((False, 1e-3, 20), (True, 1e-5, 10)):
+    floats, seconds = x.astype("float32"), 0.0
+    for method, learning, rate, epochs in (("keras_guide_frozen", False, 1e-3, 20), ("keras_guide", True, 1e-5, 10)):
+        begun = time.perf_counter()
         base.trainable = learning
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(optimizer=keras.optimizers.Adam(rate), loss=loss, metrics=["accuracy"])
         model.fit(floats, y, epochs=epochs, batch_size=32, verbose=0)
-    seconds = time.perf_counter() - begun
-    return lambda pixels: _predicted(model, pixels).argmax(-1), seconds
+        seconds += time.perf_counter() - begun
+        yield method, lambda pixels: _predicted(model, pixels).argmax(-1), seconds
 
 
-METHODS: dict[str, Callable] = {
-    "logistic_regression": logistic_regression,
-    "linear_probe": by_recipe(tltk.linear_probe()),
-    "fine_tune": by_recipe(tltk.fine_tune()),
-    "keras_guide": keras_guide,
-}
+METHODS = (logistic_regression, by_recipe(tltk.linear_probe()), by_recipe(tltk.fine_tune()), keras_guide)
 
 
 def _predicted(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
@@ -179,7 +178,17 @@ def show(found: dict[str, dict]) -> None:
             gaps.append([name, labels, result["tested"], *claims(result["methods"]).values()])
     console.show_table(["data", "labels a class", "method", "accuracy", "± over seeds", "seconds"], rows)
     console.show_table(
-        ["data", "labels a class", "tested", "probe − LR", "tuned − probe", "tuned − guide", "guide s / tuned s"], gaps
+        [
+            "data",
+            "labels a class",
+            "tested",
+            "probe − LR",
+            "tuned − probe",
+            "tuned − guide",
+            "tuned − guide frozen",
+            "guide s / tuned s",
+        ],
+        gaps,
     )
 
 
