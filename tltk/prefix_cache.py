@@ -25,7 +25,7 @@ log = logging.getLogger("tltk")
 
 PLACES = ("auto", "memory", "disk", "off")
 DTYPES = (None, "float16", "bfloat16")
-_IN_MEMORY = 256 * 2**20  # bytes that "auto" keeps in memory: however many pictures there are, it is no more
+_IN_MEMORY = 64 * 2**20  # bytes that "auto" keeps in memory: however many pictures there are, it is no more
 _LARGE_RECORD = 2 * 2**20  # bytes of one example above which reading it costs as much as computing it
 _DISK_SHARE = 0.8  # of what is free, that "auto" takes
 
