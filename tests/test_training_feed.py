@@ -20,14 +20,14 @@ def served(phase, cache, *, train=None, val=None, folder=None):
     view = views.split(model.keras, phase.plan.resolve(model))
     options = {"batch_size": 8, "seed": 0, "cache": Cache(cache), "folder": folder}
     with Feed(model, train or squares(16), val or squares(8), **options) as feed:
-        meal = feed.serve(phase, 0, view)
-        return meal, view, next(iter(meal.train.dataset))[0].shape[1:], next(iter(meal.val.dataset))[0].shape[1:]
+        data = feed.of_phase(phase, 0, view)
+        return data, view, next(iter(data.train.dataset))[0].shape[1:], next(iter(data.val.dataset))[0].shape[1:]
 
 
 @pytest.mark.parametrize("cache", ["auto", "memory"])
 def test_a_frozen_prefix_is_fed_as_what_it_made(cache):
-    meal, view, train, val = served(PHASE, cache)
-    assert meal.model is view.suffix
+    data, view, train, val = served(PHASE, cache)
+    assert data.model is view.suffix
     assert train == val == (8,)
 
 
@@ -37,8 +37,8 @@ def test_a_frozen_prefix_is_fed_as_what_it_made(cache):
     ids=["fresh augmentation", "nothing frozen", "one epoch"],
 )
 def test_otherwise_it_is_fed_with_pictures(phase):
-    meal, view, train, val = served(phase, "auto")
-    assert meal.model is view.train
+    data, view, train, val = served(phase, "auto")
+    assert data.model is view.train
     assert train == val == (16, 16, 3)
 
 
@@ -60,8 +60,8 @@ def test_auto_leaves_nothing_behind_on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(
         prefix_cache, "compute", lambda *args, **named: seen.append(named["folder"]) or original(*args, **named)
     )
-    meal, view, _, _ = served(PHASE, "auto", folder=tmp_path)
-    assert meal.model is view.suffix
+    data, view, _, _ = served(PHASE, "auto", folder=tmp_path)
+    assert data.model is view.suffix
     assert all(folder.parent == tmp_path for folder in seen)
     assert len(seen) == 2
     assert list(tmp_path.iterdir()) == []

@@ -28,7 +28,7 @@ Data: TypeAlias = Source | tf.data.Dataset
 
 
 @dataclass(frozen=True)
-class Meal:
+class PhaseData:
     """What one phase trains, and on what.
 
     Args:
@@ -54,7 +54,7 @@ def of_unpromised_length() -> Iterator[None]:
 
 
 class Feed:
-    """The data of one fit, served phase by phase; close it when the last phase is over.
+    """The data of one fit, phase by phase; close it when the last phase is over.
 
     Args:
         model: what is trained.
@@ -89,7 +89,7 @@ class Feed:
     def __exit__(self, *error: object) -> None:
         self.closing.close()
 
-    def serve(self, phase: Phase, number: int, view: View) -> Meal:
+    def of_phase(self, phase: Phase, number: int, view: View) -> PhaseData:
         """Make the batches of a phase, and choose what they are batches of.
 
         What is kept is the last thing before anything learns or is drawn afresh: what crosses the frozen boundary; with
@@ -103,6 +103,7 @@ class Feed:
         Returns:
             What to train on what.
         """
+        self.closing.close()  # what "auto" put on disk for the phase before
         seed = self.seed * 1000 + number
         augment = copies(phase.augment, phase.views) if phase.views else phase.augment
         fresh = bool(augment) and not phase.views
@@ -118,18 +119,18 @@ class Feed:
         train = self._stored(self.train, view, place, fixed, seed=seed, order=seed)
         val = self.val
         if isinstance(val, Source):
-            return Meal(view.suffix, train, self._stored(val, view, place, None, seed=0, order=None))
+            return PhaseData(view.suffix, train, self._stored(val, view, place, None, seed=0, order=None))
         if val is None:
-            return Meal(view.suffix, train, None)
+            return PhaseData(view.suffix, train, None)
         return self._of_pictures(view, augment, seed)
 
     def skipped(self) -> list[BadExample]:
         """List the examples found unreadable so far."""
         return [bad for made in self.made for bad in made.skipped]
 
-    def _of_pictures(self, view: View, augment: tuple[Augmentation, ...] | Copies, seed: int) -> Meal:
+    def _of_pictures(self, view: View, augment: tuple[Augmentation, ...] | Copies, seed: int) -> PhaseData:
         train = self._batches(self.train, shuffle=True, augment=augment, seed=seed)
-        return Meal(view.train, train, None if self.val is None else self._batches(self.val))
+        return PhaseData(view.train, train, None if self.val is None else self._batches(self.val))
 
     def _batches(
         self,

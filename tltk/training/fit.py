@@ -107,8 +107,8 @@ def _phases(
     anchors = _anchors(model) if any(phase.optimizer.pull for phase in recipe.phases) else None
     score, carried = None, None
     for number, phase in enumerate(recipe.phases):
-        serve = partial(feed.serve, phase, number)
-        each = train_phase(model, phase, serve, before=score, write=write, carried=carried, anchors=anchors)
+        data_for = partial(feed.of_phase, phase, number)
+        each = train_phase(model, phase, data_for, before=score, write=write, carried=carried, anchors=anchors)
         score, carried = each.result.score, each.slots
         yield each
 

@@ -5,7 +5,7 @@ import numpy as np
 from tltk.data.stream import Batches
 from tltk.model import TransferModel
 from tltk.training.callbacks import Score, score
-from tltk.training.feed import Meal, of_unpromised_length
+from tltk.training.feed import PhaseData, of_unpromised_length
 
 SHARES = tuple(round(0.1 * number, 1) for number in range(1, 10))
 
@@ -31,7 +31,9 @@ def interpolate(start: list[np.ndarray], end: list[np.ndarray], share: float) ->
     return [one + share * (other - one) if np.issubdtype(one.dtype, np.floating) else other for one, other in pairs]
 
 
-def mix(model: TransferModel, meal: Meal, val: Batches, start: list[np.ndarray], best: Score) -> tuple[float, Score]:
+def mix(
+    model: TransferModel, data: PhaseData, val: Batches, start: list[np.ndarray], best: Score
+) -> tuple[float, Score]:
     """Try weights between the start and the present ones, and leave the model at the best on validation.
 
     Fine-tuned weights that go part of the way back are often better than either end, most of all on pictures that
@@ -39,7 +41,7 @@ def mix(model: TransferModel, meal: Meal, val: Batches, start: list[np.ndarray],
 
     Args:
         model: at the weights that a phase found; LoRA merged.
-        meal: what the phase trained; compiled.
+        data: what the phase trained; compiled.
         val: its validation batches.
         start: the weights that the phase started from.
         best: validation score of the present weights; they stay unless a mixture beats them.
@@ -48,12 +50,12 @@ def mix(model: TransferModel, meal: Meal, val: Batches, start: list[np.ndarray],
         Share of the phase's weights in the mixture that was chosen, and its score.
     """
     end = model.keras.get_weights()
-    meal.model.test_function = None  # it may have been traced with LoRA, which is merged now
+    data.model.test_function = None  # it may have been traced with LoRA, which is merged now
     found, chosen = best, 1.0
     for share in SHARES:
         model.keras.set_weights(interpolate(start, end, share))
         with of_unpromised_length():
-            numbers = meal.model.evaluate(val.dataset, verbose=0, return_dict=True)
+            numbers = data.model.evaluate(val.dataset, verbose=0, return_dict=True)
         now = score(numbers, model.task.monitor, prefix="")
         if now > found:
             found, chosen = now, share

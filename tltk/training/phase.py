@@ -20,7 +20,7 @@ from tltk.trainability.averages import AveragedWeights
 from tltk.trainability.low_rank import Matrices
 from tltk.trainability.slots import Slots, slots, unwrapped
 from tltk.training.callbacks import KeepBest, Score, StopOnNan, Watch
-from tltk.training.feed import Meal, of_unpromised_length
+from tltk.training.feed import PhaseData, of_unpromised_length
 from tltk.training.mixing import mix
 from tltk.views import View, split
 
@@ -70,7 +70,7 @@ class Trained:
 def train_phase(
     model: TransferModel,
     phase: Phase,
-    serve: Callable[[View], Meal],
+    data_for: Callable[[View], PhaseData],
     *,
     before: Score | None,
     write: Callable[[dict], None],
@@ -82,7 +82,7 @@ def train_phase(
     Args:
         model: trained in place.
         phase: what to do.
-        serve: takes the model split for this phase, returns what to train on what; without validation batches the
+        data_for: takes the model split for this phase, returns what to train on what; without validation batches the
             last epoch's weights are kept.
         before: the validation score that has to be beaten, None for the first phase.
         write: takes one row of numbers after each epoch.
@@ -101,11 +101,11 @@ def train_phase(
     keep: KeepBest | None = None
     try:
         with applied(phase.plan, model) as now:
-            meal = serve(split(model.keras, now.decided))
-            keep = KeepBest(model.keras, model.task.monitor, phase.patience) if meal.val else None
+            data = data_for(split(model.keras, now.decided))
+            keep = KeepBest(model.keras, model.task.monitor, phase.patience) if data.val else None
             try:
-                optimizer = _compile(meal, model, phase, now, carried=carried, anchors=anchors)
-                epochs = _audited(model, now, meal, phase, keep=keep, write=write)
+                optimizer = _compile(data, model, phase, now, carried=carried, anchors=anchors)
+                epochs = _audited(model, now, data, phase, keep=keep, write=write)
             finally:
                 if keep:
                     keep.restore()  # inside: the best epoch's weights have LoRA's matrices among them
@@ -113,8 +113,8 @@ def train_phase(
         model.keras.set_weights(start)  # outside: LoRA is merged, the list of weights is that of the start again
         raise
     best, share = keep.best if keep else None, 1.0
-    if phase.mix and meal.val and best is not None:
-        share, best = mix(model, meal, meal.val, start, best)
+    if phase.mix and data.val and best is not None:
+        share, best = mix(model, data, data.val, start, best)
     kept = _judge(model, phase, keep, best, before=before, start=start)
     best_epoch = (keep.best_epoch if keep else epochs) if kept else 0
     seconds = round(perf_counter() - begun, 3)
@@ -123,7 +123,7 @@ def train_phase(
 
 
 def _compile(
-    meal: Meal,
+    data: PhaseData,
     model: TransferModel,
     phase: Phase,
     now: Applied,
@@ -131,7 +131,7 @@ def _compile(
     carried: Slots | None,
     anchors: Mapping[str, np.ndarray] | None,
 ) -> keras.optimizers.Optimizer:
-    total = max(meal.train.steps * phase.epochs, 1)
+    total = max(data.train.steps * phase.epochs, 1)
     if total < phase.optimizer.accumulate:
         raise ValueError(
             f"{phase.name} has {total} batches in all, fewer than the {phase.optimizer.accumulate} that make one step "
@@ -141,14 +141,14 @@ def _compile(
     optimizer = optimizers.build(
         phase.optimizer,
         rate,
-        meal.model.trainable_variables,
+        data.model.trainable_variables,
         multipliers=now.multipliers,
         anchors=anchors,
         carried=carried,
         loss_scaling=model.precision == "mixed_float16",
     )
     # The view is built under Keras' global policy, not the backbone's: loss scaling is asked for above, not guessed.
-    meal.model.compile(
+    data.model.compile(
         optimizer=optimizer,
         loss=model.task.loss(),
         metrics=model.task.metrics(),
@@ -161,7 +161,7 @@ def _compile(
 def _audited(
     model: TransferModel,
     now: Applied,
-    meal: Meal,
+    data: PhaseData,
     phase: Phase,
     *,
     keep: KeepBest | None,
@@ -169,8 +169,8 @@ def _audited(
 ) -> int:
     """Fit, then prove by bytes that what was frozen stayed and what was to learn moved."""
     before = model.keras.get_weights()
-    epochs = _fit(meal, phase, keep=keep, write=write)
-    optimizer = meal.model.optimizer
+    epochs = _fit(data, phase, keep=keep, write=write)
+    optimizer = data.model.optimizer
     steps = int(keras.ops.convert_to_numpy(unwrapped(optimizer).iterations)) // phase.optimizer.accumulate
     found = check_phase(
         [weight.path for weight in model.keras.weights],
@@ -178,7 +178,7 @@ def _audited(
         model.keras.get_weights(),
         learning=now.multipliers,
         drifting=now.drifting,
-        touched=got_gradient(optimizer, meal.model.trainable_variables),
+        touched=got_gradient(optimizer, data.model.trainable_variables),
         steps=steps,
     )
     problems = check.Problems()
@@ -187,13 +187,13 @@ def _audited(
     return epochs
 
 
-def _fit(meal: Meal, phase: Phase, *, keep: KeepBest | None, write: Callable[[dict], None]) -> int:
+def _fit(data: PhaseData, phase: Phase, *, keep: KeepBest | None, write: Callable[[dict], None]) -> int:
     averaged = [AveragedWeights()] if phase.optimizer.ema else []
-    with progress.bar(phase.name, meal.train.steps * phase.epochs) as advance, of_unpromised_length():
+    with progress.bar(phase.name, data.train.steps * phase.epochs) as advance, of_unpromised_length():
         callbacks: list[keras.callbacks.Callback] = [StopOnNan(), Watch(phase.name, phase.epochs, advance, write)]
-        history = meal.model.fit(
-            meal.train.dataset,
-            validation_data=meal.val.dataset if meal.val else None,
+        history = data.model.fit(
+            data.train.dataset,
+            validation_data=data.val.dataset if data.val else None,
             epochs=phase.epochs,
             shuffle=False,  # the pipeline has shuffled; Keras would warn that it cannot
             callbacks=[*averaged, *callbacks, *([keep] if keep else [])],
