@@ -40,6 +40,15 @@ def positive(**named: float) -> None:
     problems.raise_if_any()
 
 
+def counts(**named: int) -> None:
+    """Raise unless every named value is a whole number above zero; all that are not are listed at once."""
+    problems = Problems()
+    for name, value in named.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            problems.add(f"`{name}` must be a whole number above 0. Received: {value!r}")
+    problems.raise_if_any()
+
+
 def within(name: str, value: float, *, low: float, high: float, open_high: bool = False) -> None:
     """Raise unless low <= value <= high (or < high with `open_high`)."""
     if is_number(value) and low <= value <= high and not (open_high and value == high):

@@ -65,7 +65,10 @@ def train(
         chosen = _recipe(recipe, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze)
         source = _source(data, label=label, input_column=input_column, kind=kind)
         import tltk
+        from tltk.data.inspect import readable
 
+        source, bad = readable(source)  # judged as a whole: a part may hold more than its share
+        console.say_skipped(bad)
         parts = tltk.split(source, val=val, test=test, seed=seed)
         task = _task(source)
         model = tltk.assemble(
@@ -73,8 +76,8 @@ def train(
         )
         console.say(f"{model.describe()}\nweights: {model.origin.kind} {model.origin.path or ''}")
         run = tltk.fit(model, parts[0], parts[1], recipe=chosen, out=out, batch_size=batch_size, seed=seed, cache=cache)
-        report = tltk.evaluate(run.model, parts[2], batch_size=batch_size) if len(parts[2]) else None
-        _finish_training(run, report, as_json=as_json)
+        report = tltk.evaluate(run.model, parts[2], batch_size=batch_size, max_bad=1.0) if len(parts[2]) else None
+        _finish_training(run, report, skipped=len(bad) + len(run.skipped), as_json=as_json)
 
 
 @app.command()
@@ -235,7 +238,7 @@ def _root(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    console.run(app)
 
 
 def _start() -> None:
@@ -274,14 +277,12 @@ def _task(source: "Source") -> "Task":
     return tltk.regress(source.labels) if source.labels.kind == "number" else tltk.classify(source.labels)
 
 
-def _finish_training(run: "Run", report: "Report | None", *, as_json: bool) -> None:
+def _finish_training(run: "Run", report: "Report | None", *, skipped: int, as_json: bool) -> None:
     page = report.save(run.folder / "report.html") if report and run.folder else None
     if as_json:
         phases = [vars(phase) for phase in run.phases]
         test = report.metrics if report else None
-        console.show_json(
-            {"run": run.folder, "phases": phases, "test": test, "report": page, "skipped": len(run.skipped)}
-        )
+        console.show_json({"run": run.folder, "phases": phases, "test": test, "report": page, "skipped": skipped})
         return
     rows = [(phase.name, phase.epochs, "kept" if phase.kept else "undone", phase.seconds) for phase in run.phases]
     console.show_table(["phase", "epochs", "result", "seconds"], rows)

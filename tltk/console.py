@@ -40,11 +40,29 @@ def command(*, as_json: bool) -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left, as `| head` does
         raise SystemExit(0) from None
-    except (ValueError, TypeError, OSError, FloatingPointError, check.MissingExtraError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError, MemoryError, check.MissingExtraError) as error:
         text = _message(error)
         say(f"Error: {text}")
         if as_json:
             show_json({"error": text})
+        raise SystemExit(BAD_INPUT) from None
+
+
+def run(app: Any) -> None:
+    """Run a Typer app; what was typed wrong is told as JSON too where that was asked for.
+
+    Raises:
+        SystemExit: 2 for what was typed wrong.
+    """
+    try:
+        app(standalone_mode=False)
+    except Exception as error:
+        show = getattr(error, "show", None)  # Typer's own errors have no public base class
+        if show is None:
+            raise
+        show()
+        if "--json" in sys.argv:
+            show_json({"error": getattr(error, "message", str(error))})
         raise SystemExit(BAD_INPUT) from None
 
 

@@ -14,6 +14,7 @@ from tltk.data.inspect import readable
 from tltk.data.sources import Source
 from tltk.model import TransferModel
 from tltk.prediction import Inputs, as_data
+from tltk.prefix_cache import Cache
 from tltk.specs import BadExample, InputSpec
 from tltk.trainability.layers import HEAD_PREFIX
 
@@ -42,7 +43,7 @@ def embed(
     pooling: str | None = "avg",
     batch_size: int = 32,
     precision: str = "auto",
-    cache: str | Path = "memory",
+    cache: str | Path | Cache = "memory",
     max_bad: float = 0.1,
 ) -> Features:
     """Compute the features that a head would see, each example once.
@@ -53,7 +54,8 @@ def embed(
         pooling: "avg" or "max" over positions, "concat" of both, or None for the whole map.
         batch_size: examples a step.
         precision: of a backbone, see `assemble`; a model has its own.
-        cache: "memory" keeps nothing afterwards; "disk" or a folder keeps the features for the next call.
+        cache: "memory" (or "auto", "off") keeps nothing afterwards; "disk" or a folder keeps the features for the next
+            call; a `tltk.prefix_cache.Cache` also says in which dtype.
         max_bad: share of unreadable examples above which it is refused.
 
     Returns:
@@ -81,8 +83,16 @@ def embed(
     check.kind_of("inputs", data, Source, hint="Pass a source, paths or pixels.")
     data, bad = readable(data, max_bad=max_bad)
     extractor, spec = _extractor(model, pooling, precision)
-    folder = {"memory": None, "disk": cache_folder() / "prefix"}.get(str(cache), Path(cache))
-    records = prefix_cache.compute(extractor, data, spec, folder=folder, batch_size=batch_size)
+    kept = cache if isinstance(cache, Cache) else Cache(cache)
+    folder = cache_folder() / "prefix" if kept.where == "disk" else Path(kept.where)
+    records = prefix_cache.compute(
+        extractor,
+        data,
+        spec,
+        folder=None if kept.where in ("auto", "memory", "off") else folder,
+        batch_size=batch_size,
+        dtype=kept.dtype,
+    )
     good = np.array([row for row in range(len(data)) if row not in records.bad], np.int64)
     skipped = tuple(BadExample(data.name_of(row), reason) for row, reason in sorted(records.bad.items()))
     return Features(

@@ -81,10 +81,14 @@ def collect(
     feed = batches(data, model.input, batch_size=batch_size, encode=model.task.encode)
     outputs, targets = [], []
     with progress.bar(title, feed.steps) as advance:
-        for pixels, target in _pairs(feed.dataset):
-            outputs.append(np.asarray(model.keras.predict_on_batch(pixels), "float32"))
-            targets += [] if target is None else [np.asarray(target)]
-            advance()
+        try:
+            for pixels, target in _pairs(feed.dataset):
+                outputs.append(np.asarray(model.keras.predict_on_batch(pixels), "float32"))
+                targets += [] if target is None else [np.asarray(target)]
+                advance()
+        except tf.errors.OpError:
+            if not feed.why_empty():  # then there is nothing to predict, and `skipped` says why
+                raise
     found = np.concatenate(outputs) if outputs else np.zeros((0, len(model.task.labels)), "float32")
     where = _names(data, len(found), feed.skipped)
     return found, np.concatenate(targets) if targets else None, where, (*bad, *feed.skipped)

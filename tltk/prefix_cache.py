@@ -47,8 +47,13 @@ class Cache:
         if self.dtype not in DTYPES:
             near = check.did_you_mean(self.dtype, ("float16", "bfloat16"))
             raise ValueError(f"`dtype` must be None, 'float16' or 'bfloat16'. Received: {self.dtype!r}.{near}")
-        if isinstance(self.where, str) and not self.where.strip():
-            raise ValueError("`cache` must be one of 'auto', 'memory', 'disk', 'off', or a folder. Received: ''")
+        text = str(self.where)
+        near = check.did_you_mean(text, PLACES) if text not in PLACES and "/" not in text and len(text) > 3 else ""
+        if not text.strip() or (isinstance(self.where, str) and near and not Path(text).is_dir()):
+            raise ValueError(
+                f"`cache` must be one of 'auto', 'memory', 'disk', 'off', or a folder. Received: {text!r}.{near}"
+                + (f" A folder of that name is Path({text!r})." if near else "")
+            )
 
 
 def layout_of(prefix: keras.Model, dtype: str | None = None) -> store.Layout:
@@ -127,7 +132,9 @@ def compute(
     Raises:
         MemoryError: if they do not fit into memory.
         OSError: if they do not fit onto the disk, or it cannot be written.
+        ValueError: if no picture can be decoded, or an option is out of range.
     """
+    check.counts(batch_size=batch_size)
     layout = layout_of(prefix, dtype)
     count = len(source) * (augment.count if augment else 1)
     steps = _Steps(prefix, source, spec, batch_size, augment, seed, layout)
@@ -136,8 +143,14 @@ def compute(
     size = count * layout.record_bytes / 1e6
     log.info("%s: %d × %s, %.1f MB in %s", what, count, layout.describe(), size, folder or "memory")
     if folder is None:
-        return store.in_memory(layout, count, steps.fill, what=what)
-    return store.on_disk(folder / steps.key(), layout, count, steps.fill, what=what)
+        records = store.in_memory(layout, count, steps.fill, what=what)
+    else:
+        records = store.on_disk(folder / steps.key(), layout, count, steps.fill, what=what)
+    if len(records.bad) == count:
+        named = (f"{source.name_of(row % len(source))} ({why})" for row, why in records.bad.items())
+        shown = check.listing(named, limit=5)
+        raise ValueError(f"none of the {len(source)} pictures could be decoded: {shown}")
+    return records
 
 
 @dataclass(frozen=True)
@@ -166,10 +179,13 @@ class _Steps:
             for copy in np.unique(missing // total):
                 numbers = missing[missing // total == copy] % total
                 for rows, pixels, bad in self._batches(numbers):
-                    first = copy * total
-                    values = run(_padded(pixels, self.batch_size), _padded(rows, self.batch_size), copy)
-                    kept = tuple(value.numpy()[: len(rows)] for value in values)
-                    write(rows + first, kept, {row + int(first): reason for row, reason in bad.items()})
+                    first = int(copy * total)
+                    kept: store.Values = ()
+                    if len(rows):
+                        values = run(_padded(pixels, self.batch_size), _padded(rows, self.batch_size), copy)
+                        kept = tuple(value.numpy()[: len(rows)] for value in values)
+                        self._check_range(kept)
+                    write(rows + first, kept, {row + first: reason for row, reason in bad.items()})
                     advance()
 
     def _batches(self, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
@@ -185,12 +201,13 @@ class _Steps:
         for batch in whole_batches(noted(pieces)):
             found = dict(bad)
             bad.clear()
-            if batch is not None:
-                yield numbers[batch[0]], batch[1][0], found
-            elif found:
-                bad.update(found)
-        if bad:
-            raise ValueError(f"the last pictures cannot be decoded: {check.listing(bad.values(), limit=3)}")
+            held = (numbers[batch[0]], batch[1][0]) if batch is not None else (numbers[:0], numbers[:0])
+            yield *held, found
+
+    def _check_range(self, values: store.Values) -> None:
+        for value in values:
+            if value.dtype == np.float16 and not np.isfinite(value).all():
+                raise ValueError("features above 65504 do not fit into dtype='float16'. Use 'bfloat16', or None.")
 
     def _compiled(self) -> Callable[..., tuple[tf.Tensor, ...]]:
         change = fixed.build(self.augment, self.seed) if self.augment else None

@@ -42,6 +42,8 @@ class Phase:
     mix: bool = False
 
     def __post_init__(self) -> None:
+        check.kind_of("plan", self.plan, Plan, hint='Pass the likes of tltk.freeze("backbone").')
+        check.kind_of("optimizer", self.optimizer, Optimizer, hint="Pass adamw(…) or sgd(…).")
         check.one_of("schedule", self.schedule, SCHEDULES)
         check.within("warmup", self.warmup, low=0, high=1, open_high=True)
         problems = check.Problems()
@@ -70,6 +72,11 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.phases:
             raise ValueError("`phases` must hold at least one Phase. Received: ()")
+        for phase in self.phases:
+            check.kind_of("phases", phase, Phase)
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) < len(names):
+            raise ValueError(f"phases must have names of their own. Received: {check.listing(names)}")
 
     @property
     def epochs(self) -> int:
@@ -172,15 +179,13 @@ def gradual_unfreeze(
 ) -> Recipe:
     """Train the head, then one backbone stage more each phase, top down (Howard and Ruder 2018, ULMFiT, section 3.3).
 
-    Each phase starts from weights that fit what lies above, and what the phase before found stays if it was better.
     It takes longer than `fine_tune` and is steadier where there are few labels.
 
     Args:
         stages: how many of the backbone's stages learn in the end.
         epochs: of each phase after the probe.
         probe_epochs: of the first phase.
-        learning_rate: highest rate of the first stage's phase; each one after has a third of the rate before it
-            (ULMFiT divides by 2.6 from layer to layer).
+        learning_rate: highest rate of the first stage's phase; each one after has a third of the rate before it.
         augment: of the phases after the probe; None means `tltk.data.transforms.standard()`.
         patience: likewise, see `Phase`.
 

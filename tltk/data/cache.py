@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from tltk.data.reading import in_order
 from tltk.specs import InputSpec
 
 _AT_ONCE = 32  # records a thread reads in one call
-_in_memory: "weakref.WeakKeyDictionary[Source, dict[InputSpec, store.Records]]" = weakref.WeakKeyDictionary()
+_Kept: TypeAlias = dict[tuple[InputSpec, str], store.Records]
+_in_memory: "weakref.WeakKeyDictionary[Source, _Kept]" = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +78,11 @@ def cached(source: Source, spec: InputSpec, *, where: str | Path) -> Reader:
     if where != "memory":
         folder = Path(where) / digest("pixels", source_key(source), astuple(spec))
         return StoredReader(store.on_disk(folder, layout, len(source), fill, **options), len(source))
-    made = _in_memory.setdefault(source, {})
-    if spec not in made:  # phases of one training share it
-        made[spec] = store.in_memory(layout, len(source), fill, **options)
-    return StoredReader(made[spec], len(source))
+    made, key = _in_memory.setdefault(source, {}), (spec, source_key(source))
+    if key not in made:  # phases of one training share it
+        made.clear()  # what it was before a file changed, or for another size
+        made[key] = store.in_memory(layout, len(source), fill, **options)
+    return StoredReader(made[key], len(source))
 
 
 def source_key(source: Source) -> str:
@@ -88,12 +91,13 @@ def source_key(source: Source) -> str:
     if source.kind == "image_files":
         for path in source.items:
             state = os.stat(path) if os.path.exists(path) else None  # noqa: PTH110, PTH116
-            found.update(repr((str(path), state and (state.st_size, state.st_mtime_ns))).encode())
+            found.update(repr((str(path), state and (state.st_size, state.st_mtime_ns, state.st_ctime_ns))).encode())
     elif source.kind == "tfds":
         items = source.items
         found.update(repr((str(items.builder.data_path), items.split, items.input)).encode() + items.indices.tobytes())
     else:
-        found.update(repr(source.items.dtype).encode() + np.ascontiguousarray(source.items).tobytes())
+        found.update(repr((source.items.dtype, source.items.shape)).encode())
+        found.update(np.ascontiguousarray(source.items).tobytes())
     return found.hexdigest()
 
 

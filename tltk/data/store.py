@@ -126,8 +126,9 @@ def in_memory(layout: Layout, count: int, fill: Fill, *, what: str) -> Records:
     known: dict[int, str] = {}
 
     def write(rows: np.ndarray, values: Values, bad: dict[int, str]) -> None:
-        for tensor, value in zip(tensors, values, strict=True):
-            tensor[rows] = value
+        if len(rows):
+            for tensor, value in zip(tensors, values, strict=True):
+                tensor[rows] = value
         known.update(bad)
 
     fill(np.arange(count), write)
@@ -201,6 +202,7 @@ class _Progress:
 
 
 def _filled(store: Path, layout: Layout, count: int, fill: Fill, what: str) -> Records:
+    (store / "index.json").unlink(missing_ok=True)  # of a file that was cut: until all is there, nothing is
     progress = _Progress(store, layout, count)
     with progress.file:
         missing = np.flatnonzero(~progress.done)

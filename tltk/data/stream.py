@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tltk import _check as check
 from tltk.data.epochs import Epochs
 from tltk.data.examples import Source
 from tltk.data.readers import Piece, Reader, whole_batches
@@ -40,9 +42,28 @@ class Batches:
     skipped: list[BadExample]
     _epochs: Epochs = field(repr=False)
 
+    def why_empty(self) -> str:
+        """Say so if no picture could be decoded; an empty text as long as one could."""
+        if not self.examples or len(self.skipped) < self.examples:
+            return ""
+        shown = check.listing((f"{bad.where} ({bad.reason})" for bad in self.skipped), limit=5)
+        return f"none of the {self.examples} pictures could be decoded: {shown}"
+
     def start_at(self, epoch: int) -> None:
         """Make the next pass over `dataset` be epoch number `epoch`, counted from 0, as when a run resumes."""
         self._epochs.start_at(epoch)
+
+
+@contextmanager
+def explained(*feeds: Batches | None) -> Iterator[None]:
+    """Turn TensorFlow's error about a stream without any readable picture into one that names the pictures."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reasons = [why for feed in feeds if feed is not None and (why := feed.why_empty())]
+        if not reasons:
+            raise
+        raise ValueError(reasons[0]) from error
 
 
 def from_readers(

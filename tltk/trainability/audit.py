@@ -13,6 +13,7 @@ from tltk import _check as check
 from tltk.trainability.layers import HasStages, is_normalization_with_statistics, model_and_stages
 from tltk.trainability.slots import unwrapped
 
+_COPIES = ("_average", "_anchor")  # slots that hold the weights themselves and not their gradients
 MIN_STEPS = 5
 """Optimizer steps before a weight that did not move is a problem.
 
@@ -148,7 +149,8 @@ def got_gradient(optimizer: Any, variables: Sequence[keras.Variable]) -> set[str
         Their paths.
     """
     held = [] if optimizer is None else unwrapped(optimizer).variables
-    remembered = [slot.name for slot in held if len(slot.shape) and np.any(keras.ops.convert_to_numpy(slot))]
+    gradients = [slot for slot in held if len(slot.shape) and not slot.name.endswith(_COPIES)]
+    remembered = [slot.name for slot in gradients if np.any(keras.ops.convert_to_numpy(slot))]
     begins = {variable.path: f"{variable.path.replace('/', '_')}_" for variable in variables}
     return {path for path, begin in begins.items() if any(name.startswith(begin) for name in remembered)}
 

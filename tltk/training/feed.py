@@ -82,6 +82,7 @@ class Feed:
         self.folder = folder or Path(tempfile.gettempdir())
         self.closing = ExitStack()
         self.made: list[Batches] = []
+        self.bad: list[BadExample] = []
 
     def __enter__(self) -> "Feed":
         return self
@@ -104,29 +105,29 @@ class Feed:
             What to train on what.
         """
         self.closing.close()  # what "auto" put on disk for the phase before
-        seed = self.seed * 1000 + number
+        self.bad += [bad for made in self.made for bad in made.skipped]
+        self.made.clear()  # and what it held in memory
+        seed = (self.seed * 1000 + number) % 2**31
         augment = copies(phase.augment, phase.views) if phase.views else phase.augment
         fresh = bool(augment) and not phase.views
         # A prefix without weights is preprocessing: decoded pictures take a quarter of the room of its floats.
-        if view.prefix is None or not view.prefix.weights or fresh or not isinstance(self.train, Source):
+        sources = [part for part in (self.train, self.val) if isinstance(part, Source)]
+        mixed = len(sources) < (1 if self.val is None else 2)
+        if view.prefix is None or not view.prefix.weights or fresh or mixed:
             return self._of_pictures(view, augment, seed)
         layout = prefix_cache.layout_of(view.prefix, self.cache.dtype)
-        count = len(self.train) * max(phase.views, 1)
+        count = len(self.train) * max(phase.views, 1) + (len(self.val) if self.val is not None else 0)
         place = prefix_cache.choose(self.cache, layout, count, epochs=phase.epochs, folder=self.folder)
         if place == "off":
             return self._of_pictures(view, augment, seed)
         fixed = augment if isinstance(augment, Copies) else None
         train = self._stored(self.train, view, place, fixed, seed=seed, order=seed)
-        val = self.val
-        if isinstance(val, Source):
-            return PhaseData(view.suffix, train, self._stored(val, view, place, None, seed=0, order=None))
-        if val is None:
-            return PhaseData(view.suffix, train, None)
-        return self._of_pictures(view, augment, seed)
+        val = None if self.val is None else self._stored(self.val, view, place, None, seed=0, order=None)
+        return PhaseData(view.suffix, train, val)
 
     def skipped(self) -> list[BadExample]:
         """List the examples found unreadable so far."""
-        return [bad for made in self.made for bad in made.skipped]
+        return [*self.bad, *(bad for made in self.made for bad in made.skipped)]
 
     def _of_pictures(self, view: View, augment: tuple[Augmentation, ...] | Copies, seed: int) -> PhaseData:
         train = self._batches(self.train, shuffle=True, augment=augment, seed=seed)

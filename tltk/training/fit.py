@@ -70,6 +70,7 @@ def fit(
     )
     if out is not None:
         files.make_folder(Path(out), needs=model_bytes(model))
+    _check_numbers(model, recipe, batch_size=batch_size, seed=seed)
     train, bad_train = _usable(train, model, "train", max_bad)
     val, bad_val = _usable(val, model, "val", max_bad) if val is not None else (None, ())
     recorder = _Recorder(Path(out) if out is not None else None)
@@ -95,9 +96,24 @@ def fit(
         config["interrupted"] = len(phases) < len(recipe.phases)
         skipped = tuple(dict.fromkeys((*bad_train, *bad_val, *feed.skipped())))
         run = Run(model, phases, tuple(recorder.rows), skipped, config)
-        run = run.save(out) if out is not None else run
+        # A fit that fails before its first epoch leaves the run that was there before alone.
+        run = run.save(out) if out is not None and recorder.rows else run
     _report_skipped(skipped)
     return run
+
+
+def _check_numbers(model: TransferModel, recipe: Recipe, *, batch_size: int, seed: int) -> None:
+    """Find what is wrong with any phase before the first one is trained."""
+    check.counts(batch_size=batch_size)
+    problems = check.Problems()
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
+        problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
+    for phase in recipe.phases:
+        try:
+            phase.plan.resolve(model)
+        except ValueError as error:
+            problems.add(f"phase {phase.name!r}: {error}")
+    problems.raise_if_any()
 
 
 def _phases(

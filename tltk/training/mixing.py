@@ -52,12 +52,14 @@ def mix(
     end = model.keras.get_weights()
     data.model.test_function = None  # it may have been traced with LoRA, which is merged now
     found, chosen = best, 1.0
-    for share in SHARES:
-        model.keras.set_weights(interpolate(start, end, share))
-        with of_unpromised_length():
-            numbers = data.model.evaluate(val.dataset, verbose=0, return_dict=True)
-        now = score(numbers, model.task.monitor, prefix="")
-        if now > found:
-            found, chosen = now, share
-    model.keras.set_weights(interpolate(start, end, chosen))
+    try:
+        for share in SHARES:
+            model.keras.set_weights(interpolate(start, end, share))
+            with of_unpromised_length():
+                numbers = data.model.evaluate(val.dataset, verbose=0, return_dict=True)
+            now = score(numbers, model.task.monitor, prefix="")
+            if now > found:
+                found, chosen = now, share
+    finally:
+        model.keras.set_weights(interpolate(start, end, chosen))
     return chosen, found

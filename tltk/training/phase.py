@@ -10,6 +10,7 @@ import numpy as np
 
 from tltk import _check as check
 from tltk import machine, progress
+from tltk.data.stream import explained
 from tltk.model import TransferModel
 from tltk.recipes import Phase
 from tltk.schedules import schedule
@@ -95,6 +96,7 @@ def train_phase(
     Raises:
         FloatingPointError: if the loss is no number any more; the model is back where it was.
         AuditError: if a frozen weight moved, or one that was to learn did not; the model is back where it was.
+            Whatever else is raised, Ctrl-C included, the model is left at the better of the phase's best and its start.
     """
     begun = perf_counter()
     start = model.keras.get_weights()
@@ -109,17 +111,30 @@ def train_phase(
             finally:
                 if keep:
                     keep.restore()  # inside: the best epoch's weights have LoRA's matrices among them
-    except (FloatingPointError, AuditError):
-        model.keras.set_weights(start)  # outside: LoRA is merged, the list of weights is that of the start again
+        best, share = keep.best if keep else None, 1.0
+        if phase.mix and data.val and best is not None:
+            share, best = mix(model, data, data.val, start, best)
+    except BaseException as error:
+        if not _worth_keeping(keep, before, error):
+            model.keras.set_weights(start)  # outside: LoRA is merged, the list of weights is that of the start again
         raise
-    best, share = keep.best if keep else None, 1.0
-    if phase.mix and data.val and best is not None:
-        share, best = mix(model, data, data.val, start, best)
     kept = _judge(model, phase, keep, best, before=before, start=start)
     best_epoch = (keep.best_epoch if keep else epochs) if kept else 0
     seconds = round(perf_counter() - begun, 3)
     result = PhaseResult(phase.name, epochs, best_epoch, kept, best if kept else before, seconds, share * kept)
     return Trained(result, slots(optimizer), now.matrices) if kept else Trained(result, carried)
+
+
+def _worth_keeping(keep: KeepBest | None, before: Score | None, error: BaseException) -> bool:
+    """Tell whether a phase that was broken off leaves better weights than it started from.
+
+    After Ctrl-C without validation nothing can be compared, and what was learned so far stays.
+    """
+    if isinstance(error, FloatingPointError | AuditError):
+        return False
+    if keep is None:
+        return isinstance(error, KeyboardInterrupt)
+    return keep.best is not None and (before is None or keep.best > before)
 
 
 def _compile(
@@ -189,7 +204,11 @@ def _audited(
 
 def _fit(data: PhaseData, phase: Phase, *, keep: KeepBest | None, write: Callable[[dict], None]) -> int:
     averaged = [AveragedWeights()] if phase.optimizer.ema else []
-    with progress.bar(phase.name, data.train.steps * phase.epochs) as advance, of_unpromised_length():
+    with (
+        progress.bar(phase.name, data.train.steps * phase.epochs) as advance,
+        of_unpromised_length(),
+        explained(data.train, data.val),
+    ):
         callbacks: list[keras.callbacks.Callback] = [StopOnNan(), Watch(phase.name, phase.epochs, advance, write)]
         history = data.model.fit(
             data.train.dataset,

@@ -1,5 +1,6 @@
 """What a fit leaves behind: a folder with the model, its history, and everything needed to make it again."""
 
+import csv
 import json
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
@@ -88,13 +89,21 @@ def load_run(folder: str | Path) -> Run:
     if missing:
         raise FileNotFoundError(f"{folder} is no run: it has no {', '.join(missing)}")
     config = _read_json(folder / "config.json")
+    if not isinstance(config, dict) or not isinstance(config.get("task", {}), dict):
+        raise ValueError(f"{folder / 'config.json'} is damaged: it holds no record of a run")
     if config.get("format") != FORMAT:
         raise ValueError(
             f"{folder / 'config.json'} is of format {config.get('format')!r}; this version reads {FORMAT}."
         )
-    metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {"phases": []}
-    phases = tuple(PhaseResult(**{**phase, "score": _tuple(phase["score"])}) for phase in metrics["phases"])
-    return Run(_load_model(folder / "model.keras", config), phases=phases, config=config, folder=folder)
+    try:
+        model = _load_model(folder / "model.keras", config)
+        metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {"phases": []}
+        phases = tuple(PhaseResult(**{**phase, "score": _tuple(phase["score"])}) for phase in metrics["phases"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder} is damaged: its records lack or misstate {error}") from error
+    history = tuple({name: _number(text) for name, text in row.items()} for row in _read_csv(folder / "history.csv"))
+    skipped = tuple(BadExample(row["where"], row["reason"]) for row in _read_csv(folder / "skipped.csv"))
+    return Run(model, phases, history, skipped, config, folder)
 
 
 def describe_model(model: TransferModel) -> dict[str, Any]:
@@ -142,6 +151,23 @@ def _read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _number(text: str) -> Any:
+    """Turn what a history file holds into a number, if it is one."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _tuple(value: list | None) -> tuple | None:
