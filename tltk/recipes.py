@@ -110,7 +110,7 @@ def linear_probe(
         epochs: passes over the training examples; the default is 120 steps for 90 pictures in batches of 32, after
             which more steps change little.
         learning_rate: highest rate of AdamW under a cosine. From a zero head, a short way keeps the weights small:
-            three times this rate lost 1.4 points on Fashion-MNIST with ten labels a class.
+            three times this rate lost 1.4 points on stored features of Fashion-MNIST with ten labels a class.
         augment: none by default, so that the features of a picture are always the same.
         views: augmented copies of each picture, see `Phase`; 10 bring most of what fresh augmentation does.
         patience: epochs without a better validation result before it stops.
@@ -147,7 +147,7 @@ def fine_tune(
         epochs: of the second phase.
         probe_epochs: of the first, as `linear_probe` has them.
         learning_rate: highest rate of the second phase; a tenth of the one at which EfficientNet-Lite0 forgot what it
-            knew (3e-3, ten labels a class). Transformers want less: 2e-5 to
+            knew (3e-3 from conv4 up, ten labels a class). Transformers want less: 2e-5 to
             5e-5 (Devlin et al. 2019, A.3).
         unfreeze: lowest backbone stage that learns in the second phase; None or "all" trains all of them. Several make
             a phase each, at a third of the rate of the one before: ("conv5", "all") is probe, partial, full.
