@@ -48,3 +48,9 @@ def test_many_problems_are_cut_with_their_number():
 
 def test_no_problem_raises_nothing():
     check.Problems().raise_if_any("heading")
+
+
+def test_counts_are_whole_numbers_above_zero():
+    check.counts(batch_size=1, stages=3)
+    with pytest.raises(ValueError, match=r"(?s)`a` must be a whole number above 0. Received: 0.*`b`.*Received: 2.5"):
+        check.counts(a=0, b=2.5)

@@ -140,3 +140,10 @@ def test_ctrl_c_ends_with_130_and_a_run(photos, tmp_path):
     assert process.returncode == 130, said
     assert "Interrupted" in said
     assert json.loads((tmp_path / "run" / "config.json").read_text())["interrupted"] is True
+
+
+def test_what_was_typed_wrong_is_one_json_object_too(tmp_path):
+    done = tltk("train", tmp_path, "--json", "--epochs", "abc")
+    assert done.returncode == 2
+    assert "--epochs" in json.loads(done.stdout)["error"]
+    assert "Traceback" not in done.stderr

@@ -143,3 +143,21 @@ def test_a_finished_store_keeps_no_marks_and_its_index_is_plain(tmp_path):
     assert index["count"] == 8
     assert index["bad"] == {"1": "torn"}
     assert os.path.getsize(tmp_path / "s" / "records.bin") == 8 * LAYOUT.record_bytes  # noqa: PTH202
+
+
+def test_a_cut_file_whose_refill_is_killed_is_not_taken_for_whole(tmp_path):
+    found = made("disk", 12, filler([]), tmp_path)
+    with found.place.open("r+b") as file:
+        file.truncate(30)
+    with pytest.raises(KeyboardInterrupt):
+        made("disk", 12, filler([], stop_after=4), tmp_path)
+    log = []
+    again = made("disk", 12, filler(log), tmp_path)
+    assert log == list(range(4, 12))
+    np.testing.assert_array_equal(again.read(np.arange(12))[0], values(np.arange(12))[0])
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_a_last_batch_that_is_all_bad_is_noted(where, tmp_path):
+    found = made(where, 9, filler([], bad=(8,)), tmp_path)
+    assert found.bad == {8: "torn"}

@@ -69,3 +69,10 @@ def test_wrong_arguments_are_named():
         tltk.embed(backbone, squares(5), pooling="average")
     with pytest.raises(TypeError, match=r"`inputs` must be Source. Received: .*Pass a source"):
         tltk.embed(backbone, tf.data.Dataset.from_tensor_slices(squares(5).items))
+
+
+@pytest.mark.parametrize("cache", ["auto", "off", "memory"])
+def test_words_for_places_are_no_folders(cache, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tltk.embed(tltk.backbone(conv_net(), stages=STAGES), squares(5), cache=cache)
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """Graphs of functional models: ancestors, cuts, reproducible names."""
 
 import keras
+import numpy as np
 
 from tests.conftest import conv_net
 from tltk import graph
@@ -75,3 +76,13 @@ def test_automatic_names_are_counted_within_their_siblings():
     counts = {}
     layers = [keras.layers.Dense(1), keras.layers.Dense(1, name="own"), keras.layers.Dense(1), keras.layers.ReLU()]
     assert [graph.counted_anew(layer, counts) for layer in layers] == ["dense", "own", "dense_1", "re_lu"]
+
+
+def test_a_fingerprint_sees_the_middle_of_a_large_constant():
+    def net(change):
+        constant = np.zeros(3000, "float32")
+        constant[1500] = change
+        pixels = keras.Input((3000,))
+        return keras.Model(pixels, keras.ops.multiply(pixels, constant))
+
+    assert graph.fingerprint(net(1.0)) != graph.fingerprint(net(2.0))

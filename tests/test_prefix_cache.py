@@ -1,6 +1,7 @@
 """What is kept is what would have been computed, whatever changes is computed anew, and training cannot tell."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -205,7 +206,7 @@ def test_no_picture_can_be_decoded_is_an_error(tmp_path):
         damaged_png(flat(tmp_path / "set" / "a" / f"{number}.png", (0, 0, 0)))
     flat(tmp_path / "set" / "b" / "x.png", (0, 0, 0))
     source = from_folder(tmp_path / "set").subset([0, 1, 2])
-    with pytest.raises(ValueError, match="cannot be decoded"):
+    with pytest.raises(ValueError, match=r"none of the 3 pictures could be decoded: a/0.png"):
         prefix_cache.compute(prefix_of(squares_model()), source, InputSpec(16, 16))
 
 
@@ -287,3 +288,46 @@ def test_memory_does_not_grow_with_what_is_stored(tmp_path):
     assert many["stored"] - few["stored"] == (1024 - 256) * 28 * 28 * 256 * 4
     slope = (many["resident"] - few["resident"]) / (many["stored"] - few["stored"])
     assert slope < 0.1, found  # 8 GB stored: 0.8 GB at the most, of the 2 GB that a small machine can spare
+
+
+def test_a_last_batch_of_bad_pictures_is_left_out_as_without_the_cache(tmp_path):
+    class_folder(tmp_path / "set", count=5)
+    for number in (3, 4):
+        damaged_png(tmp_path / "set" / "dog" / f"000{number}.png")
+    source, model = from_folder(tmp_path / "set"), squares_model(classes=2)
+    records = prefix_cache.compute(prefix_of(model), source, model.input, batch_size=4)
+    assert set(records.bad) == {8, 9}
+
+
+def test_numbers_too_large_for_half_precision_are_refused():
+    pixels = keras.Input((16, 16, 3))
+    large = keras.Model(pixels, keras.layers.Rescaling(1e4)(pixels))
+    with pytest.raises(ValueError, match=r"above 65504 do not fit into dtype='float16'. Use 'bfloat16'"):
+        prefix_cache.compute(large, squares(4), InputSpec(16, 16), batch_size=4, dtype="float16")
+
+
+def test_a_misspelt_place_is_not_taken_for_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"Received: 'memroy'. Did you mean 'memory'\? A folder of that name is Path"):
+        Cache("memroy")
+    assert Cache(Path("memroy")).where == Path("memroy")
+    assert Cache("features/photos").where == "features/photos"
+
+
+def test_a_file_rewritten_with_the_same_size_and_time_is_another_file(tmp_path):
+    from tltk.data.cache import source_key
+
+    source = from_folder(class_folder(tmp_path / "set", count=2))
+    path = Path(source.items[0])
+    state, before = path.stat(), source_key(source)
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert source_key(source) != before
+
+
+def test_equal_bytes_of_another_shape_are_another_source():
+    from tltk.data.cache import source_key
+
+    pixels = np.arange(4 * 32 * 64 * 3, dtype="uint8").reshape(4, 32, 64, 3)
+    first, second = tltk.from_arrays(pixels), tltk.from_arrays(pixels.reshape(4, 64, 32, 3))
+    assert source_key(first) != source_key(second)

@@ -358,3 +358,14 @@ def test_a_gradient_too_small_to_change_a_weight_is_no_problem():
     assert found.problems == ()
     assert got_gradient(model.optimizer, [model.get_layer("scale").gamma])
     assert not got_gradient(keras.optimizers.SGD(), [model.get_layer("scale").gamma])
+
+
+@pytest.mark.parametrize("options", [{"ema": 0.9}, {"pull": 0.1}])
+def test_an_average_and_an_anchor_are_no_sign_of_a_gradient(options):
+    from tltk.trainability.optimizers import adamw, build
+
+    variables = [keras.Variable(np.ones(3, "float32"), name=name) for name in ("alive", "dead")]
+    anchors = {"alive": np.ones(3, "float32"), "dead": np.ones(3, "float32")}
+    optimizer = build(adamw(0.1, **options), 0.1, variables, anchors=anchors)
+    optimizer.apply([keras.ops.ones(3), keras.ops.zeros(3)], variables)
+    assert got_gradient(optimizer, variables) == {"alive"}

@@ -72,3 +72,21 @@ def test_disk_is_kept_in_the_cache_of_tltk(tmp_path, monkeypatch):
     served(PHASE, "disk")
     assert len(list((tmp_path / "own" / "prefix").iterdir())) == 2
     served(replace(PHASE, plan=tltk.train_all()), "disk", train=squares(16), val=squares(8))
+
+
+def test_a_dataset_to_judge_by_means_pictures_for_both_and_nothing_is_computed_for_nothing(monkeypatch):
+    from tltk import prefix_cache
+
+    monkeypatch.setattr(prefix_cache, "compute", None)  # would fail if it were called
+    data = tf.data.Dataset.from_tensor_slices((squares(8).items, squares(8).targets)).batch(8)
+    assert served(PHASE, "memory", val=data)[2] == (16, 16, 3)
+
+
+def test_what_a_phase_kept_is_dropped_when_the_next_begins():
+    model = squares_model()
+    view = views.split(model.keras, PHASE.plan.resolve(model))
+    options = {"batch_size": 8, "seed": 0, "cache": Cache("memory"), "folder": None}
+    with Feed(model, squares(16), squares(8), **options) as feed:
+        feed.of_phase(PHASE, 0, view)
+        feed.of_phase(PHASE, 1, view)
+        assert len(feed.made) == 2

@@ -139,3 +139,70 @@ def test_a_full_disk_is_noticed_before_training(tmp_path, monkeypatch):
 
 def test_the_first_class_names_are_kept():
     assert squares().labels == Labels(("red", "green", "blue"))
+
+
+def test_a_fit_that_fails_before_its_first_epoch_leaves_the_run_that_was_there_alone(tmp_path):
+    tltk.fit(squares_model(), squares(), recipe=quick(), out=tmp_path / "run", batch_size=8)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(ValueError, match=r"phase 'fine_tune': `conv9..` matches no layer"):
+        tltk.fit(squares_model(), squares(), recipe=tltk.fine_tune(unfreeze="conv9"), out=tmp_path / "run")
+    for wrong in (0, 2.5, "x"):
+        with pytest.raises(ValueError, match=r"`batch_size` must be a whole number above 0. Received"):
+            tltk.fit(squares_model(), squares(), recipe=quick(), out=tmp_path / "run", batch_size=wrong)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_a_date_is_a_seed_and_a_text_is_not():
+    tltk.fit(squares_model(), squares(), recipe=tltk.fine_tune(epochs=1, probe_epochs=1), batch_size=8, seed=20240501)
+    for wrong in (-1, "a", 2**31):
+        with pytest.raises(ValueError, match=r"`seed` must be a whole number in \[0, 2\*\*31\). Received"):
+            tltk.fit(squares_model(), squares(), recipe=quick(), seed=wrong)
+
+
+def test_ctrl_c_in_a_later_phase_that_is_worse_keeps_the_phase_before(tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from tltk.recipes import Phase, Recipe
+    from tltk.trainability.optimizers import adamw, sgd
+    from tltk.training import callbacks
+
+    good = Phase("good", tltk.freeze("backbone"), epochs=6, optimizer=adamw(3e-2))
+    worse = Phase("worse", tltk.train_all(), 3, sgd(5.0, momentum=0.0), schedule="constant", warmup=0.0)
+    original = callbacks.Watch.on_train_batch_end
+    kept = {}
+
+    def interrupt(self, batch, logs=None):
+        original(self, batch, logs)
+        if self.phase == "worse" and batch == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(callbacks.Watch, "on_train_batch_end", interrupt)
+    start = squares_model().keras.get_weights()
+    for phases in ((good,), (good, worse), (good, replace(worse, mix=True))):
+        model = squares_model()
+        model.keras.set_weights(start)
+        try:
+            tltk.fit(
+                model, squares(48), squares(12, seed=1), recipe=Recipe("r", phases), batch_size=8, out=tmp_path / "run"
+            )
+        except KeyboardInterrupt:
+            pass
+        kept[len(kept)] = tltk.load_run(tmp_path / "run").model.keras.get_weights()
+    for others in (kept[1], kept[2]):
+        for one, other in zip(kept[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_no_readable_picture_is_told_by_name(tmp_path):
+    from tests.pictures import damaged_png
+
+    for number in range(4):
+        damaged_png(tmp_path / "set" / ("cat", "dog")[number % 2] / f"{number}.png")
+    source = tltk.from_folder(tmp_path / "set")
+    model = tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels))
+    for cache in ("off", "memory"):
+        with pytest.raises(ValueError, match=r"none of the 4 pictures could be decoded: cat/0.png"):
+            tltk.fit(model, source, recipe=quick(2), cache=cache)
+    found, skipped = tltk.predict(model, source)
+    assert found == []
+    assert len(skipped) == 4

@@ -65,3 +65,21 @@ def test_damage_is_named(saved):
     (folder / "config.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"is no run: it has no config.json"):
         tltk.load_run(folder)
+
+
+def test_history_and_skipped_come_back_and_survive_a_second_save(tmp_path):
+    run = tltk.fit(squares_model(), squares(), squares(12), recipe=tltk.linear_probe(epochs=2), out=tmp_path / "run")
+    loaded = tltk.load_run(tmp_path / "run")
+    assert [row["epoch"] for row in loaded.history] == [1, 2]
+    assert loaded.history[1]["loss"] == pytest.approx(run.history[1]["loss"])
+    before = (tmp_path / "run" / "history.csv").read_bytes()
+    loaded.save(tmp_path / "run")
+    assert (tmp_path / "run" / "history.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"format": 1}', '{"format": 1, "task": 3}', "{"])
+def test_a_damaged_record_is_said_to_be_damaged(text, tmp_path):
+    tltk.fit(squares_model(), squares(), recipe=tltk.linear_probe(epochs=1), out=tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_text(text)
+    with pytest.raises(ValueError, match="damaged"):
+        tltk.load_run(tmp_path / "run")

@@ -57,12 +57,12 @@ def run(app: Any) -> None:
     try:
         app(standalone_mode=False)
     except Exception as error:
-        show = getattr(error, "show", None)  # Typer's own errors have no public base class
-        if show is None:
+        show, words = getattr(error, "show", None), getattr(error, "format_message", None)
+        if show is None or words is None:  # Typer's own errors have no public base class
             raise
         show()
         if "--json" in sys.argv:
-            show_json({"error": getattr(error, "message", str(error))})
+            show_json({"error": words()})
         raise SystemExit(BAD_INPUT) from None
 
 

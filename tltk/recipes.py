@@ -1,96 +1,15 @@
-"""Recipes: a fine-tuning method as a list of phases, each one `model.fit` with one plan."""
+"""Recipes: the named fine-tuning methods, each a list of phases."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
 from tltk import _check as check
 from tltk.data.transforms import Augmentation, standard
-from tltk.schedules import SCHEDULES
-from tltk.trainability.optimizers import Optimizer, adamw, checked, sgd
+from tltk.phases import Phase, Recipe
+from tltk.trainability.optimizers import adamw, checked, sgd
 from tltk.trainability.plan import Plan, freeze, train_all, unfreeze_from
 from tltk.trainability.rules import Rule
 
-
-@dataclass(frozen=True)
-class Phase:
-    """One `model.fit` with one plan.
-
-    Args:
-        name: what tables and logs call it.
-        plan: which layers learn.
-        epochs: passes over the training examples.
-        optimizer: built anew for this phase, for the layers that learn.
-        schedule: "constant", "cosine", "linear" or "one_cycle".
-        warmup: share of the phase's steps in which the rate rises from 0, in [0, 1).
-        augment: applied to each batch while training, in order.
-        views: augmented copies of each example, drawn once and seen in turn; 0 draws afresh every epoch. What a frozen
-            backbone makes of fixed copies can be computed once.
-        patience: epochs without a better validation result before the phase ends; None runs them all.
-            The best epoch's weights are kept either way.
-        mix: after the phase keep the mixture of the weights it started from and those it found that is best on
-            validation (WiSE-FT, Wortsman et al. 2022).
-    """
-
-    name: str
-    plan: Plan
-    epochs: int
-    optimizer: Optimizer
-    schedule: str = "cosine"
-    warmup: float = 0.1
-    augment: tuple[Augmentation, ...] = ()
-    views: int = 0
-    patience: int | None = None
-    mix: bool = False
-
-    def __post_init__(self) -> None:
-        check.kind_of("plan", self.plan, Plan, hint='Pass the likes of tltk.freeze("backbone").')
-        check.kind_of("optimizer", self.optimizer, Optimizer, hint="Pass adamw(…) or sgd(…).")
-        check.one_of("schedule", self.schedule, SCHEDULES)
-        check.within("warmup", self.warmup, low=0, high=1, open_high=True)
-        problems = check.Problems()
-        for name, value in (("epochs", self.epochs), ("patience", self.patience)):
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                problems.add(f"`{name}` must be a whole number above 0. Received: {value!r}")
-        if not isinstance(self.views, int) or isinstance(self.views, bool) or self.views < 0:
-            problems.add(f"`views` must be a whole number of at least 0. Received: {self.views!r}")
-        elif self.views and not self.augment:
-            problems.add("`views` are augmented copies, and need `augment`. Received: augment=()")
-        problems.raise_if_any()
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Phases in order. A phase that does not beat the one before it on validation is undone.
-
-    Args:
-        name: "linear_probe", "fine_tune", "full" or your own.
-        phases: at least one.
-    """
-
-    name: str
-    phases: tuple[Phase, ...]
-
-    def __post_init__(self) -> None:
-        if not self.phases:
-            raise ValueError("`phases` must hold at least one Phase. Received: ()")
-        for phase in self.phases:
-            check.kind_of("phases", phase, Phase)
-        names = [phase.name for phase in self.phases]
-        if len(set(names)) < len(names):
-            raise ValueError(f"phases must have names of their own. Received: {check.listing(names)}")
-
-    @property
-    def epochs(self) -> int:
-        """Passes over the training examples, all phases together."""
-        return sum(phase.epochs for phase in self.phases)
-
-    def to_config(self) -> dict:
-        """Return the recipe as plain JSON values, for the run's record."""
-        phases = []
-        for phase in self.phases:
-            config = asdict(phase)
-            config["augment"] = [augmentation.to_config() for augmentation in phase.augment]
-            phases.append(config)
-        return {"name": self.name, "phases": phases}
+__all__ = ["Phase", "Recipe", "fine_tune", "full", "gradual_unfreeze", "linear_probe", "refine"]
 
 
 def linear_probe(

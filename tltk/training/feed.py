@@ -19,8 +19,8 @@ from tltk.data.sources import Source
 from tltk.data.stream import Batches
 from tltk.data.transforms import Augmentation
 from tltk.model import TransferModel
+from tltk.phases import Phase
 from tltk.prefix_cache import Cache
-from tltk.recipes import Phase
 from tltk.specs import BadExample
 from tltk.views import View
 

@@ -15,8 +15,9 @@ from tltk import files
 from tltk.data.inspect import readable
 from tltk.data.sources import Source
 from tltk.model import TransferModel
+from tltk.phases import Phase, Recipe
 from tltk.prefix_cache import Cache
-from tltk.recipes import Phase, Recipe, fine_tune
+from tltk.recipes import fine_tune
 from tltk.specs import BadExample
 from tltk.tasks.base import require_labels
 from tltk.trainability import lora_file

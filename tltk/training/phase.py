@@ -12,7 +12,7 @@ from tltk import _check as check
 from tltk import machine, progress
 from tltk.data.stream import explained
 from tltk.model import TransferModel
-from tltk.recipes import Phase
+from tltk.phases import Phase
 from tltk.schedules import schedule
 from tltk.trainability import optimizers
 from tltk.trainability.apply import Applied, applied
