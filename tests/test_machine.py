@@ -55,3 +55,9 @@ def test_free_memory_is_some_and_no_more_than_there_is():
     import os
 
     assert 0 < machine.free_memory() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_keeping_freed_memory_is_harmless_where_there_is_no_glibc(monkeypatch):
+    machine.keep_freed_memory()
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: object())
+    machine.keep_freed_memory()
