@@ -290,7 +290,7 @@ def test_memory_does_not_grow_with_what_is_stored(tmp_path):
     few, many = found[256], found[1024]
     assert many["stored"] - few["stored"] == (1024 - 256) * 28 * 28 * 256 * 4
     slope = (many["resident"] - few["resident"]) / (many["stored"] - few["stored"])
-    assert slope < 0.1, found  # 8 GB stored: 0.8 GB at the most, of the 2 GB that a small machine can spare
+    assert slope < 0.2, found  # 8 GB stored: 1.6 GB at the most; 0.08 was measured
 
 
 def test_a_last_batch_of_bad_pictures_is_left_out_as_without_the_cache(tmp_path):
