@@ -57,7 +57,16 @@ def test_free_memory_is_some_and_no_more_than_there_is():
     assert 0 < machine.free_memory() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def test_keeping_freed_memory_is_harmless_where_there_is_no_glibc(monkeypatch):
+def test_glibc_is_told_to_keep_freed_memory_and_nobody_else_is_told_anything(monkeypatch):
+    told = []
+
+    class Library:
+        mallopt = staticmethod(lambda option, value: told.append((option, value)))
+
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Library())
     machine.keep_freed_memory()
+    assert {option for option, _ in told} == {-1, -2, -3}
+    assert all(0 < value < 2**31 for _, value in told)
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: object())
     machine.keep_freed_memory()
+    assert len(told) == 3

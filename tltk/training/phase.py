@@ -122,7 +122,10 @@ def train_phase(
     best_epoch = (keep.best_epoch if keep else epochs) if kept else 0
     seconds = round(perf_counter() - begun, 3)
     result = PhaseResult(phase.name, epochs, best_epoch, kept, best if kept else before, seconds, share * kept)
-    return Trained(result, slots(optimizer), now.matrices) if kept else Trained(result, carried)
+    if not kept:
+        return Trained(result, carried)
+    # Of a mixture the matrices are only a part: they would not lead back to the weights that the model holds.
+    return Trained(result, slots(optimizer), now.matrices if share == 1 else {})
 
 
 def _worth_keeping(keep: KeepBest | None, before: Score | None, error: BaseException) -> bool:
