@@ -309,3 +309,16 @@ def test_what_lora_learned_is_a_small_file_of_the_run(tmp_path):
     lora_file.load(tmp_path / "run" / "test.lora.npz", model)
     for one, other in zip(tuned, model.keras.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_mixture_with_the_start_leaves_no_lora_file(tmp_path, monkeypatch):
+    def half(model, data, val, start, best):
+        pairs = zip(start, model.keras.get_weights(), strict=True)
+        model.keras.set_weights([(one + other) / 2 for one, other in pairs])
+        return 0.5, best
+
+    monkeypatch.setattr(phase_module, "mix", half)
+    recipe = one_phase(lora(1), mix=True)
+    run = tltk.fit(squares_model(), squares(), squares(12), recipe=recipe, batch_size=8, out=tmp_path / "run")
+    assert run.phases[0].share == 0.5
+    assert not (tmp_path / "run" / "test.lora.npz").exists()
