@@ -1,5 +1,6 @@
 """Small models and pictures that tests share."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -7,6 +8,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import pytest
+
+gc.freeze()  # what is imported stays; without it the collection in clear_session takes 0.3 s before every test
 
 
 @pytest.fixture(autouse=True)

@@ -164,7 +164,7 @@ def test_precision_answers_a_misspelt_backbone_as_json_too(tmp_path):
 @pytest.mark.slow
 def test_few_shot_prints_one_object_with_every_method_and_claim(tmp_path):
     made = made_pictures(tmp_path / "made")
-    small = ("--data", "emoji", "--labels", 4, "--seeds", 1, "--tested", 20, "--weights", "random")
+    small = ("--data", "emoji", "--labels", 4, "--seeds", 1, "--tested", 20)
     done = launch("benchmarks/few_shot.py", "--json", "--emoji", made, *small, cwd=tmp_path, timeout=900)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

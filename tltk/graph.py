@@ -4,8 +4,6 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     import keras
 
@@ -143,6 +141,6 @@ def _nameless(config: Any) -> Any:
     if isinstance(config, list | tuple):
         return [_nameless(value) for value in config]
     if hasattr(config, "__array__"):  # the text of a large array leaves out its middle
-        array = np.asarray(config)
+        array = config.__array__()
         return str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()
     return repr(config)
