@@ -15,6 +15,16 @@ def tltk(*arguments, cwd=None, timeout=300):
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=timeout)
 
 
+def test_glibc_is_told_before_tensorflow_is_there(monkeypatch):
+    order = "import sys; from tltk import machine; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", order], check=False, timeout=60).returncode == 0
+    called = []
+    monkeypatch.setattr("tltk.machine.keep_freed_memory", lambda: called.append("glibc"))
+    monkeypatch.setattr("tltk.console.quiet_tensorflow", lambda: called.append("tensorflow"))
+    cli._start()
+    assert called == ["glibc", "tensorflow"]
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")

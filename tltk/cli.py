@@ -243,10 +243,10 @@ def main() -> None:
 
 def _start() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    console.quiet_tensorflow()
     from tltk import machine
 
     machine.keep_freed_memory()
+    console.quiet_tensorflow()
 
 
 def _source(path: Path, *, label: str, input_column: str, kind: str) -> "Source":
