@@ -98,7 +98,7 @@ def keep_freed_memory() -> None:
 
     On a processor TensorFlow allocates each step's activations anew: giving them back costs a page fault for every
     4 KB, a quarter of the time of training a small network. It has to come before TensorFlow's first operation: after
-    it, the demo's first epoch of fine-tuning ended with 1.4 million page faults, not 0.5. Elsewhere than on glibc nothing
+    it, the demo's first epoch of fine-tuning ended with 1.4 million page faults, not 0.5. Without glibc nothing
     is done. The setting is the whole process's, so that only the command line, whose process it is, makes it.
     """
     try:
