@@ -1,6 +1,6 @@
 """Frozen records that every layer above shares: what a model eats, what its outputs are called."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tltk import _check as check
 
@@ -40,6 +40,47 @@ class InputSpec:
     def shape(self) -> tuple[int, int, int]:
         """Height, width, channels."""
         return (self.height, self.width, self.channels)
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """What a text backbone eats: numbers of a vocabulary, int32 [batch, tokens], padded at the end.
+
+    Args:
+        length: most tokens that a text may have, special ones included.
+        vocabulary: every piece, in the order of its number.
+        lowercase: whether capitals become small letters.
+        strip_accents: whether "é" becomes "e".
+        begin: token before every text.
+        end: token behind every text.
+        padding: token that fills a batch up.
+        unknown: token for a word that is in no way in the vocabulary.
+    """
+
+    length: int
+    vocabulary: tuple[str, ...] = field(repr=False)
+    lowercase: bool = True
+    strip_accents: bool = True
+    begin: str = "[CLS]"
+    end: str = "[SEP]"
+    padding: str = "[PAD]"
+    unknown: str = "[UNK]"
+
+    def __post_init__(self) -> None:
+        check.positive(length=self.length)
+        problems = check.Problems()
+        if self.length < 3:
+            problems.add(f"`length` must leave room for a token between two special ones. Received: {self.length}")
+        known = set(self.vocabulary)
+        for name in ("begin", "end", "padding", "unknown"):
+            token = getattr(self, name)
+            if token not in known:
+                problems.add(f"`{name}` is {token!r}, which the vocabulary of {len(known)} pieces has not")
+        problems.raise_if_any()
+
+    def number(self, token: str) -> int:
+        """Return the number of a piece."""
+        return self.vocabulary.index(token)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,125 @@
+import json
+import random
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
+
+from tests.texts import minilm_folder
+from tltk.data import unicode8
+from tltk.data.wordpiece import WordPiece
+from tltk.specs import TextSpec
+
+SCRIPTS = (
+    (0x20, 0x7F), (0xA0, 0x24F), (0x370, 0x3FF), (0x400, 0x4FF), (0x590, 0x5FF), (0x600, 0x6FF), (0x900, 0x97F),
+    (0xE00, 0xE7F), (0x1100, 0x11FF), (0x2000, 0x206F), (0x3040, 0x30FF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3),
+    (0xF900, 0xFAFF), (0x1F300, 0x1F6FF), (0, 0x2000), (0x20000, 0x2FFFF),
+)  # fmt: skip
+
+
+def vocabulary():
+    return tuple((minilm_folder() / "vocab.txt").read_text(encoding="utf-8").splitlines())
+
+
+def tokenize(texts, spec):
+    signature = [tf.TensorSpec([None], tf.string)]
+    return tf.function(WordPiece(spec).__call__, input_signature=signature)(tf.constant(texts, tf.string)).to_list()
+
+
+def fuzzed(count, words):
+    generator = random.Random(0)
+
+    def text():
+        parts = []
+        for _ in range(generator.randint(0, 30)):
+            low, high = generator.choice(SCRIPTS)
+            made = "".join(chr(generator.randint(low, high)) for _ in range(generator.randint(1, 6)))
+            word = generator.choice(words)
+            parts.append(generator.choice((word, word.title(), made, made)))
+            parts.append(generator.choice((" ", "\t", "\n", "  ", ",", ".", "-", "")))
+        return "".join(parts)
+
+    return [text() for _ in range(count)]
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_it_agrees_with_hugging_face_on_2000_fuzzed_strings_in_many_scripts(lowercase):
+    known = vocabulary()
+    settings = json.loads((minilm_folder() / "tokenizer.json").read_text(encoding="utf-8"))
+    settings["normalizer"]["lowercase"] = lowercase
+    settings["padding"] = settings["truncation"] = None
+    reference = Tokenizer.from_str(json.dumps(settings))
+    texts = fuzzed(2000, [piece.strip("#") for piece in known if not piece.startswith("[")])
+    expected = [each.ids for each in reference.encode_batch(texts, add_special_tokens=False)]
+    assert sum(map(len, expected)) > 20_000
+    assert tokenize(texts, TextSpec(256, known, lowercase=lowercase, strip_accents=lowercase)) == expected
+
+
+@pytest.mark.slow
+def test_every_character_of_unicode_is_cut_as_hugging_face_does():
+    normal, cut = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    words = tf.function(WordPiece(TextSpec(9, ("[PAD]", "[UNK]", "[CLS]", "[SEP]"))).words)
+    texts = [f"a{chr(point)}b" for point in range(1, 0x110000) if not 0xD800 <= point <= 0xDFFF]
+    other = []
+    for start in range(0, len(texts), 100_000):
+        some = texts[start : start + 100_000]
+        found = words(tf.constant(some)).to_list()
+        expected = [[word for word, _ in cut.pre_tokenize_str(normal.normalize_str(text))] for text in some]
+        other += [text for text, a, b in zip(some, found, expected, strict=True) if [w.decode() for w in a] != b]
+    # Small letters of capitals that Unicode got after Python's tables did.
+    assert len(other) < 100
+    assert all(ord(text[1]) in {*range(0x1C89, 0x1C8B), *range(0xA7C0, 0xA7E0), *range(0x10D50, 0x10D66), 0x11938,
+                                *range(0x16EA0, 0x16EB9)} for text in other)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", []),
+        (" \t\n ", []),
+        ("Café déjà", ["cafe", "deja"]),
+        ("a\u200bb\u0000c\x07d", ["abcd"]),
+        ("don't stop!", ["don", "'", "t", "stop", "!"]),
+        ("我爱TF", ["我", "爱", "tf"]),
+        ("İstanbul", ["istanbul"]),
+        ("😀😀 ok", ["😀😀", "ok"]),
+        ("שלום, עולם", ["שלום", ",", "עולם"]),
+    ],
+)
+def test_words_are_cut_at_spaces_punctuation_and_ideographs(text, words):
+    found = WordPiece(TextSpec(9, ("[PAD]", "[UNK]", "[CLS]", "[SEP]"))).words(tf.constant([text]))
+    assert [word.decode() for word in found.to_list()[0]] == words
+
+
+def test_the_longest_piece_is_taken_and_an_unknown_rest_makes_the_word_unknown():
+    spec = TextSpec(9, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "un", "unb", "##aff", "##able", "a", "##a"))
+    found = tokenize(["unaffable unbx a", "", "aaa", "[SEP]"], spec)
+    assert found == [[4, 6, 7, 1, 8], [], [8, 9, 9], [1, 1, 1]]
+
+
+def test_a_word_of_over_100_characters_is_unknown():
+    spec = TextSpec(9, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##a"))
+    assert tokenize(["a" * 100, "a" * 101], spec) == [[4] + [5] * 99, [1]]
+
+
+def test_bytes_that_are_no_text_count_as_nothing():
+    spec = TextSpec(9, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"))
+    assert tokenize([b"a\xff\xfeb"], spec) == [[4, 5]]
+
+
+def test_a_megabyte_of_text_is_no_problem():
+    spec = TextSpec(9, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"))
+    assert tokenize(["ab " * 350_000], spec) == [[4, 5] * 350_000]
+
+
+def test_the_spec_names_what_the_vocabulary_lacks():
+    with pytest.raises(ValueError, match=r"`end` is '\[SEP\]', which the vocabulary of 3 pieces has not"):
+        TextSpec(9, ("[PAD]", "[UNK]", "[CLS]"))
+
+
+def test_classes_of_characters_do_not_depend_on_the_version_of_python():
+    held = {point for each in unicode8.MARKS for point in each}
+    assert 0x0301 in held
+    assert 0x0898 not in held, "of Unicode 14"
+    assert np.all([ord(mark) in {point for each in unicode8.PUNCTUATION for point in each} for mark in "!$+<^`|~、。"])
