@@ -2,6 +2,8 @@
 
 import gc
 import os
+import signal
+from contextlib import contextmanager
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -19,6 +21,16 @@ def _fresh_keras_state():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@contextmanager
+def listening():
+    """Take Ctrl-C, also where the tests are a shell's background job, which is deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def conv_net(*, size: int = 16, dropout: float = 0.0) -> keras.Model:

@@ -6,7 +6,7 @@ import time
 import pytest
 from PIL import Image
 
-from tests.conftest import coloured_squares
+from tests.conftest import coloured_squares, listening
 from tltk import cli
 
 
@@ -140,7 +140,9 @@ def test_ctrl_c_ends_with_130_and_a_run(photos, tmp_path):
         "--out",
         str(tmp_path / "run"),
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell's background jobs are deaf to Ctrl-C, and so are their children: this one shall not be.
+    with listening():
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     history = tmp_path / "run" / "history.csv"
     deadline = time.monotonic() + 120
     while not history.is_file() and time.monotonic() < deadline and process.poll() is None:

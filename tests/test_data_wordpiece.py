@@ -1,13 +1,11 @@
 import json
 import random
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
 from tests.texts import minilm_folder
-from tltk.data import unicode8
 from tltk.data.wordpiece import WordPiece
 from tltk.specs import TextSpec
 
@@ -116,10 +114,3 @@ def test_a_megabyte_of_text_is_no_problem():
 def test_the_spec_names_what_the_vocabulary_lacks():
     with pytest.raises(ValueError, match=r"`end` is '\[SEP\]', which the vocabulary of 3 pieces has not"):
         TextSpec(9, ("[PAD]", "[UNK]", "[CLS]"))
-
-
-def test_classes_of_characters_do_not_depend_on_the_version_of_python():
-    held = {point for each in unicode8.MARKS for point in each}
-    assert 0x0301 in held
-    assert 0x0898 not in held, "of Unicode 14"
-    assert np.all([ord(mark) in {point for each in unicode8.PUNCTUATION for point in each} for mark in "!$+<^`|~、。"])

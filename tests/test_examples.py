@@ -180,6 +180,17 @@ def test_few_shot_prints_one_object_with_every_method_and_claim(tmp_path):
     assert result["tested"] == 20
 
 
+@pytest.mark.slow
+def test_frozen_prefix_prints_one_object_with_every_ratio(tmp_path):
+    small = ("--pictures", 12, "--epochs", 2, "--input-size", 32)
+    done = launch("benchmarks/frozen_prefix.py", "--json", *small, cwd=tmp_path, timeout=600)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    ratios = ("head_float32", "conv5_float32", "head_1_epoch_float32", "fill_over_bare_loop")
+    assert all(found[name] > 0 for name in ratios)
+    assert all(found[name] is None or found[name] > 0 for name in ("head_bfloat16", "conv5_bfloat16"))
+
+
 def test_few_shot_says_how_to_get_the_pictures(tmp_path):
     done = launch("benchmarks/few_shot.py", "--json", "--data", "emoji", "--emoji", tmp_path, cwd=tmp_path)
     assert says(done, r"emoji is not there: .*apt-get and npm.*name the folder")

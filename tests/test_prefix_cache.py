@@ -235,8 +235,7 @@ REAL = {"resnet50": "random", "mobilenet_v2": "random", "efficientnet_lite0": "p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("views", [0, 2])
-@pytest.mark.parametrize("plan", ["head", "conv5"])
+@pytest.mark.parametrize(("plan", "views"), [("head", 0), ("conv5", 2)])
 @pytest.mark.parametrize("name", REAL)
 def test_real_backbones_train_to_the_same_weights_with_and_without_the_cache(name, plan, views):
     chosen = tltk.freeze("backbone") if plan == "head" else tltk.unfreeze_from("conv5")

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tltk
-from tests.conftest import coloured_squares, squares, squares_model
+from tests.conftest import STAGES, coloured_squares, conv_net, squares, squares_model
 from tltk.serving import saved_model
 
 
@@ -68,7 +68,8 @@ def test_weights_are_stored_once(tmp_path):
     assert held <= stored < 1.1 * held
 
 
-def test_versions_count_up_and_are_never_overwritten(tmp_path):
+def test_versions_count_up_and_are_never_overwritten(tmp_path, monkeypatch):
+    monkeypatch.setattr(saved_model, "replay", lambda *_: {"differences": {}, "first": {}})
     model = seeded_model()
     assert [tltk.export(model, tmp_path).path.name for _ in range(2)] == ["1", "2"]
     assert tltk.export(model, tmp_path, version=7).path.name == "7"
@@ -111,7 +112,7 @@ def test_a_full_disk_leaves_the_version_before(tmp_path, monkeypatch):
 
 def test_other_tasks_are_served_under_their_own_names(tmp_path):
     x, y = coloured_squares(6)
-    backbone = tltk.backbone("mobilenet_v2", weights="random", input_size=32)
+    backbone = tltk.backbone(conv_net(), stages=STAGES)
     numbers = tltk.from_arrays(x, y.astype("float32"), kind="number", labels=("height",))
     several = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("a", "b", "c"), kind="multi")
     for source, task, names in (

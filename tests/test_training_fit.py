@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tltk
-from tests.conftest import coloured_squares, squares, squares_model
+from tests.conftest import coloured_squares, listening, squares, squares_model
 from tltk.specs import Labels
 
 
@@ -101,7 +101,7 @@ def test_ctrl_c_saves_the_best_weights_so_far(tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(callbacks.Watch, "on_epoch_end", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with listening(), pytest.raises(KeyboardInterrupt):
         tltk.fit(squares_model(), squares(), squares(12), recipe=quick(5), out=tmp_path / "run", batch_size=8)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["interrupted"] is True

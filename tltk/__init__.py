@@ -1,4 +1,4 @@
-"""tltk: transfer learning for Keras, from a folder of pictures to a checked SavedModel.
+"""tltk: transfer learning for Keras, from pictures or texts to a checked SavedModel.
 
 Public names are loaded when first used, so that `import tltk` does not import TensorFlow (PEP 562).
 """
@@ -31,6 +31,7 @@ _PUBLIC = {
     "linear_probe": "tltk.recipes",
     "fine_tune": "tltk.recipes",
     "full": "tltk.recipes",
+    "bert": "tltk.recipes",
     "fit": "tltk.training.fit",
     "load_run": "tltk.training.run",
     "evaluate": "tltk.evaluation",
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from tltk.heads import head
     from tltk.model import adopt, assemble
     from tltk.prediction import predict
-    from tltk.recipes import fine_tune, full, linear_probe
+    from tltk.recipes import bert, fine_tune, full, linear_probe
     from tltk.serving import export
     from tltk.tasks import classify, regress
     from tltk.trainability.audit import audit

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tltk.training.run import Run
 
 app = typer.Typer(
-    help="Transfer learning for Keras: pictures in, your model out, served as a SavedModel.",
+    help="Transfer learning for Keras: pictures or texts in, your model out, served as a SavedModel.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,6 +33,9 @@ DataPath = Annotated[
 ]
 LabelColumn = Annotated[str, typer.Option("--label", help="Column of the labels (.csv, .jsonl).")]
 InputColumn = Annotated[str, typer.Option("--input", help="Column of the picture paths (.csv, .jsonl).")]
+TextColumn = Annotated[
+    str | None, typer.Option("--text", help="Column of the texts (.csv, .jsonl): a text model is trained.")
+]
 Kind = Annotated[str, typer.Option(help="What the labels are: single, multi (a;b) or number (.csv, .jsonl).")]
 BatchSize = Annotated[int, typer.Option(help="Examples a step.")]
 
@@ -41,8 +44,13 @@ BatchSize = Annotated[int, typer.Option(help="Examples a step.")]
 def train(
     data: DataPath,
     out: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("runs/latest"),
-    backbone: Annotated[str, typer.Option(help="A name from `tltk backbones`, or a preset folder.")] = "resnet50",
-    recipe: Annotated[str, typer.Option(help="fine_tune, linear_probe or full.")] = "fine_tune",
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="A name from `tltk backbones`, or a preset folder; default: resnet50, of texts MiniLM."),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="fine_tune, linear_probe, full or bert; default: fine_tune, of texts bert.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Of the recipe's last phase.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest rate of the recipe's last phase.")] = None,
     unfreeze: Annotated[str | None, typer.Option(help="Lowest stage that fine_tune trains, such as conv5.")] = None,
@@ -53,17 +61,19 @@ def train(
     seed: Annotated[int, typer.Option(help="Of the split, the order, the augmentation and the head.")] = 0,
     label: LabelColumn = "label",
     input_column: InputColumn = "path",
+    text: TextColumn = None,
     kind: Kind = "single",
     weights: Annotated[str, typer.Option(help="pretrained, random or a path.")] = "pretrained",
     precision: Annotated[str, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")] = "auto",
     cache: Annotated[str, typer.Option(help="What is computed once: auto, memory, disk, off or a folder.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Train on a folder of pictures: split, fit, evaluate on the test part, write a report."""
+    """Train on pictures or texts: split, fit, evaluate on the test part, write a report."""
     with console.command(as_json=as_json):
         _start()
-        chosen = _recipe(recipe, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze)
-        source = _source(data, label=label, input_column=input_column, kind=kind)
+        name = recipe or ("bert" if text else "fine_tune")
+        chosen = _recipe(name, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze)
+        source = _source(data, label=label, input_column=input_column, kind=kind, text=text)
         import tltk
         from tltk.data.inspect import readable
 
@@ -71,9 +81,10 @@ def train(
         console.say_skipped(bad)
         parts = tltk.split(source, val=val, test=test, seed=seed)
         task = _task(source)
-        model = tltk.assemble(
-            tltk.backbone(backbone, weights=weights, input_size=input_size), task, precision=precision, seed=seed
+        found = tltk.backbone(
+            backbone or ("all_minilm_l6_v2_en" if text else "resnet50"), weights=weights, input_size=input_size
         )
+        model = tltk.assemble(found, task, precision=precision, seed=seed)
         console.say(f"{model.describe()}\nweights: {model.origin.kind} {model.origin.path or ''}")
         run = tltk.fit(model, parts[0], parts[1], recipe=chosen, out=out, batch_size=batch_size, seed=seed, cache=cache)
         report = tltk.evaluate(run.model, parts[2], batch_size=batch_size, max_bad=1.0) if len(parts[2]) else None
@@ -87,16 +98,17 @@ def evaluate(
     report: Annotated[Path | None, typer.Option(help="Also write it as .html or .json.")] = None,
     label: LabelColumn = "label",
     input_column: InputColumn = "path",
+    text: TextColumn = None,
     batch_size: BatchSize = 32,
     as_json: Json = False,
 ) -> None:
-    """Measure a run's model on labelled pictures."""
+    """Measure a run's model on labelled pictures or texts."""
     with console.command(as_json=as_json):
         _start()
         import tltk
 
         model = tltk.load_run(run).model
-        source = _source(data, label=label, input_column=input_column, kind=model.task.labels.kind)
+        source = _source(data, label=label, input_column=input_column, kind=model.task.labels.kind, text=text)
         found = tltk.evaluate(model, source, batch_size=batch_size)
         saved = found.save(report) if report else None
         if as_json:
@@ -108,18 +120,18 @@ def evaluate(
 @app.command()
 def predict(
     run: RunFolder,
-    inputs: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
-    top: Annotated[int, typer.Option(help="Labels shown for each picture.")] = 3,
+    inputs: Annotated[list[str], typer.Argument(help="Pictures, or folders of pictures; of a text model, texts.")],
+    top: Annotated[int, typer.Option(help="Labels shown for each example.")] = 3,
     batch_size: BatchSize = 32,
     as_json: Json = False,
 ) -> None:
-    """Say what a run's model makes of pictures."""
+    """Say what a run's model makes of pictures or texts."""
     with console.command(as_json=as_json):
         _start()
         import tltk
 
         model = tltk.load_run(run).model
-        found, skipped = tltk.predict(model, [str(path) for path in inputs], batch_size=batch_size)
+        found, skipped = tltk.predict(model, inputs, batch_size=batch_size)
         best = [dict(list(item.scores.items())[:top]) for item in found]
         if as_json:
             answers = [
@@ -129,10 +141,10 @@ def predict(
             console.show_json({"predictions": answers, "skipped": [vars(bad) for bad in skipped]})
         else:
             texts = ["  ".join(f"{name} {score:.3f}" for name, score in scores.items()) for scores in best]
-            console.show_table(["picture", "answer"], zip([item.where for item in found], texts, strict=True))
+            console.show_table(["example", "answer"], zip([item.where for item in found], texts, strict=True))
         console.say_skipped(skipped)
         if skipped and not found:
-            raise ValueError("none of the pictures could be read")
+            raise ValueError("none of the examples could be read")
 
 
 @app.command()
@@ -142,7 +154,7 @@ def export(
     version: Annotated[int | None, typer.Option(help="Default: one above the highest there is.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run's model as a SavedModel (image bytes in, labels out) and check it in a clean process."""
+    """Write a run's model as a SavedModel (image bytes or texts in, labels out) and check it in a clean process."""
     with console.command(as_json=as_json):
         _start()
         import tltk
@@ -249,20 +261,23 @@ def _start() -> None:
     console.quiet_tensorflow()
 
 
-def _source(path: Path, *, label: str, input_column: str, kind: str) -> "Source":
+def _source(path: Path, *, label: str, input_column: str, kind: str, text: str | None) -> "Source":
     import tltk
 
-    if path.suffix.lower() == ".csv":
-        return tltk.from_csv(path, input=input_column, label=label, kind=kind)
+    column = text or input_column
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return tltk.from_csv(path, input=column, label=label, kind=kind, text=text is not None)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return tltk.from_jsonl(path, input=input_column, label=label, kind=kind)
+        return tltk.from_jsonl(path, input=column, label=label, kind=kind, text=text is not None)
+    if text is not None:
+        raise ValueError(f"`--text` names a column of a .csv, .tsv or .jsonl file. Received: {path}")
     return tltk.from_folder(path)
 
 
 def _recipe(name: str, *, epochs: int | None, learning_rate: float | None, unfreeze: str | None) -> "Recipe":
     from tltk import _check as check
 
-    names = ("fine_tune", "linear_probe", "full")
+    names = ("fine_tune", "linear_probe", "full", "bert")
     check.one_of("recipe", name, names)
     if unfreeze and name != "fine_tune":
         raise ValueError(f"`--unfreeze` goes with --recipe fine_tune. Received: --recipe {name}")

@@ -10,12 +10,13 @@ from tltk import _check as check
 from tltk import graph, heads, machine, prefix_cache
 from tltk.backbones.base import Backbone
 from tltk.backbones.packages import cache_folder
+from tltk.data import texts
 from tltk.data.inspect import readable
 from tltk.data.sources import Source
 from tltk.model import TransferModel
 from tltk.prediction import Inputs, as_data
 from tltk.prefix_cache import Cache
-from tltk.specs import BadExample, InputSpec
+from tltk.specs import BadExample, InputSpec, TextSpec
 from tltk.trainability.layers import HEAD_PREFIX
 
 
@@ -24,7 +25,7 @@ class Features:
     """What `embed` found, one row an example that could be read.
 
     Args:
-        values: float32 [n, channels], or [n, height, width, channels] without pooling.
+        values: float32 [n, channels]; without pooling, [n, height, width, channels] or [n, tokens, channels].
         targets: the source's targets of these examples, or None where it has no labels.
         where: a name for each example.
         skipped: examples that could not be read; they have no row.
@@ -50,8 +51,10 @@ def embed(
 
     Args:
         model: a backbone, whose weights are read now, or a trained model, without its head.
-        inputs: a source, a picture's path, a folder, a list of paths, or pixels [n, height, width, 3] in [0, 255].
-        pooling: "avg" or "max" over positions, "concat" of both, or None for the whole map.
+        inputs: a source; of pictures, a path, a folder, a list of paths, or pixels [n, height, width, 3] in [0, 255]; a
+            list of texts.
+        pooling: "avg" or "max" over positions, "concat" of both, "first" (of texts, the token before them), or None for
+            the whole map; of texts, as wide as the longest, padding included.
         batch_size: examples a step.
         precision: of a backbone, see `assemble`; a model has its own.
         cache: "memory" (or "auto", "off") keeps nothing afterwards; "disk" or a folder keeps the features for the next
@@ -75,14 +78,17 @@ def embed(
     check.kind_of(
         "model", model, (TransferModel, Backbone), hint="Pass tltk.backbone(…) or what tltk.assemble returned."
     )
-    allowed = ("avg", "max", "concat", None)
+    allowed = ("avg", "max", "concat", "first", None)
     if pooling not in allowed:
-        near = check.did_you_mean(pooling, ("avg", "max", "concat"))
-        raise ValueError(f"`pooling` must be one of 'avg', 'max', 'concat', None. Received: {pooling!r}.{near}")
-    data = as_data(inputs)
+        near = check.did_you_mean(pooling, ("avg", "max", "concat", "first"))
+        raise ValueError(
+            f"`pooling` must be one of 'avg', 'max', 'concat', 'first', None. Received: {pooling!r}.{near}"
+        )
+    data = as_data(inputs, model.input)
     check.kind_of("inputs", data, Source, hint="Pass a source, paths or pixels.")
     data, bad = readable(data, max_bad=max_bad)
     extractor, spec = _extractor(model, pooling, precision)
+    spec = texts.padded_to(spec, data) if isinstance(spec, TextSpec) else spec
     kept = cache if isinstance(cache, Cache) else Cache(cache)
     folder = cache_folder() / "prefix" if kept.where == "disk" else Path(kept.where)
     records = prefix_cache.compute(
@@ -103,20 +109,25 @@ def embed(
     )
 
 
-def _extractor(model: TransferModel | Backbone, pooling: str | None, precision: str) -> tuple[keras.Model, InputSpec]:
-    """Build pixels → features."""
+def _extractor(
+    model: TransferModel | Backbone, pooling: str | None, precision: str
+) -> tuple[keras.Model, InputSpec | TextSpec]:
+    """Build pixels or token ids → features."""
     if isinstance(model, Backbone):
         with machine.dtype_policy(machine.precision(precision, fast_bfloat16=model.fast_bfloat16)):
             body, _ = model.build()
-            pixels = keras.Input(model.input.shape, dtype="float32", name="pixels")
-            features = body.call(model.preprocess(pixels))
-            return keras.Model(pixels, _pooled(features, pooling)), model.input
+            inputs = keras.Input(model.input.shape, dtype=model.input.dtype, name=model.input.name)
+            features = body.call(model.preprocess(inputs))
+            return keras.Model(inputs, _pooled(features, pooling, model.mask(inputs))), model.input
     features = _before_head(model)
-    return keras.Model(model.keras.inputs, _pooled(features, pooling)), model.input
+    mask = None
+    if isinstance(model.input, TextSpec):
+        mask = keras.ops.not_equal(model.keras.inputs[0], model.input.number(model.input.padding))
+    return keras.Model(model.keras.inputs, _pooled(features, pooling, mask)), model.input
 
 
-def _pooled(features: keras.KerasTensor, pooling: str | None) -> keras.KerasTensor:
-    return features if pooling is None else heads.pool(features, pooling)
+def _pooled(features: keras.KerasTensor, pooling: str | None, mask: keras.KerasTensor | None) -> keras.KerasTensor:
+    return features if pooling is None else heads.pool(features, pooling, mask=mask)
 
 
 def _before_head(model: TransferModel) -> keras.KerasTensor:

@@ -34,10 +34,14 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, atomically."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write plain JSON values, readable and atomically; numbers of NumPy become plain ones."""
-    text = json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda temporary: _write_text(temporary, text))
+    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -48,7 +52,7 @@ def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_atomically(path, lambda temporary: _write_text(temporary, text.getvalue()))
+    write_text(path, text.getvalue())
 
 
 def plain(value: Any) -> Any:
@@ -91,10 +95,6 @@ def make_folder(folder: Path, *, needs: int = 0) -> Path:
             str(folder),
         )
     return folder
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _explained(error: OSError, path: Path) -> OSError:

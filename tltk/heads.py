@@ -6,9 +6,10 @@ import keras
 
 from tltk import _check as check
 
-POOLINGS = ("avg", "max", "concat", "attention")
+POOLINGS = ("avg", "max", "concat", "attention", "first")
 NORMALIZATIONS = ("batch", "layer")
 STAGE = "head"
+_FAR = 1e9  # below every feature
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ def head(
 
     Args:
         pooling: how [batch, height, width, channels] (or [batch, tokens, channels]) becomes
-            [batch, channels]: "avg", "max", "concat" (both, twice the channels) or "attention"
-            (a learned weight for each position).
+            [batch, channels]: "avg", "max", "concat" (both, twice the channels), "attention" (a learned weight for each
+            position) or "first" (of texts, the token before the first word, as BERT's own classifier does). Padding
+            counts for nothing.
         hidden: units of each hidden layer.
         dropout: share of features set to 0 before each linear layer while training, in [0, 1).
         normalization: "batch" or "layer" before each linear layer, or None. Features of different
@@ -78,7 +80,9 @@ def head(
     return Head(pooling, tuple(hidden), float(dropout), normalization, activation, zero_init)
 
 
-def attach(spec: Head, features: keras.KerasTensor, *, units: int, seed: int = 0) -> keras.KerasTensor:
+def attach(
+    spec: Head, features: keras.KerasTensor, *, units: int, mask: keras.KerasTensor | None = None, seed: int = 0
+) -> keras.KerasTensor:
     """Put a head on symbolic features.
 
     Every layer computes in float32 whatever the policy of the backbone is: logits and losses in
@@ -88,12 +92,13 @@ def attach(spec: Head, features: keras.KerasTensor, *, units: int, seed: int = 0
         spec: the head.
         features: float [batch, height, width, channels], [batch, tokens, channels] or [batch, channels].
         units: outputs of the last linear layer.
+        mask: bool [batch, tokens], False for padding; None where nothing is padded.
         seed: of the initial weights and the dropout masks.
 
     Returns:
         float32 [batch, units], without an activation.
     """
-    x = pool(features, spec.pooling)
+    x = pool(features, spec.pooling, mask=mask)
     for index, width in enumerate(spec.hidden, start=1):
         x = _before_dense(x, spec, f"_{index}", seed + index)
         kernel = keras.initializers.HeNormal(seed=seed + index)
@@ -105,7 +110,7 @@ def attach(spec: Head, features: keras.KerasTensor, *, units: int, seed: int = 0
     return keras.layers.Dense(units, kernel_initializer=kernel, dtype="float32", name="head_output")(x)
 
 
-def pool(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
+def pool(features: keras.KerasTensor, pooling: str, *, mask: keras.KerasTensor | None = None) -> keras.KerasTensor:
     """Reduce every axis between batch and channels; [batch, channels] passes unchanged."""
     rank = len(features.shape)
     if rank == 2:
@@ -113,22 +118,42 @@ def pool(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
     if rank not in (3, 4):
         raise ValueError(f"A head takes features of rank 2, 3 or 4. Received: shape {tuple(features.shape)}")
     if pooling == "attention":
-        return _attention_pool(features)
-    suffix = "2D" if rank == 4 else "1D"
-    average = getattr(keras.layers, f"GlobalAveragePooling{suffix}")
-    maximum = getattr(keras.layers, f"GlobalMaxPooling{suffix}")
-    if pooling == "avg":
-        return average(dtype="float32", name="head_pool")(features)
-    if pooling == "max":
-        return maximum(dtype="float32", name="head_pool")(features)
-    both = [
-        average(dtype="float32", name="head_pool_avg")(features),
-        maximum(dtype="float32", name="head_pool_max")(features),
-    ]
-    return keras.layers.Concatenate(dtype="float32", name="head_pool")(both)
+        return _attention_pool(features, mask)
+    if pooling == "first":
+        if rank != 3:
+            raise ValueError('pooling="first" is of texts: pictures have no first position. Use "avg".')
+        return _named(keras.ops.cast(features[:, 0], "float32"), "head_pool")
+    average = {"avg": "head_pool", "concat": "head_pool_avg"}.get(pooling)
+    maximum = {"max": "head_pool", "concat": "head_pool_max"}.get(pooling)
+    both = [_average(features, average, mask)] if average else []
+    both += [_maximum(features, maximum, mask)] if maximum else []
+    return both[0] if len(both) == 1 else keras.layers.Concatenate(dtype="float32", name="head_pool")(both)
 
 
-def _attention_pool(features: keras.KerasTensor) -> keras.KerasTensor:
+def _average(features: keras.KerasTensor, name: str, mask: keras.KerasTensor | None) -> keras.KerasTensor:
+    if len(features.shape) == 4:
+        return keras.layers.GlobalAveragePooling2D(dtype="float32", name=name)(features)
+    layer = keras.layers.GlobalAveragePooling1D(dtype="float32", name=name)
+    return layer(features) if mask is None else layer(features, mask=mask)
+
+
+def _maximum(features: keras.KerasTensor, name: str, mask: keras.KerasTensor | None) -> keras.KerasTensor:
+    if len(features.shape) == 4:
+        return keras.layers.GlobalMaxPooling2D(dtype="float32", name=name)(features)
+    if mask is not None:
+        features = keras.ops.cast(features, "float32")
+        lowest = keras.ops.cast(keras.ops.expand_dims(mask, -1), "float32") * _FAR - _FAR
+        features = _named(features + lowest, "head_unpadded")
+    return keras.layers.GlobalMaxPooling1D(dtype="float32", name=name)(features)
+
+
+def _named(tensor: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Give the operation behind a tensor a name of the head's."""
+    tensor._keras_history.operation.name = name
+    return tensor
+
+
+def _attention_pool(features: keras.KerasTensor, mask: keras.KerasTensor | None) -> keras.KerasTensor:
     """Weigh positions by a learned score (Ilse et al. 2018, equation 8 without the tanh layer)."""
     channels = features.shape[-1]
     tokens = keras.layers.Reshape((-1, channels), dtype="float32", name="head_tokens")(features)
@@ -136,7 +161,8 @@ def _attention_pool(features: keras.KerasTensor) -> keras.KerasTensor:
     scores = keras.layers.Dense(1, use_bias=False, kernel_initializer=zeros, dtype="float32", name="head_attention")(
         tokens
     )
-    weights = keras.layers.Softmax(axis=1, dtype="float32", name="head_attention_weights")(scores)
+    softmax = keras.layers.Softmax(axis=1, dtype="float32", name="head_attention_weights")
+    weights = softmax(scores) if mask is None else softmax(scores, mask=keras.ops.expand_dims(mask, -1))
     pooled = keras.layers.Dot(axes=1, dtype="float32", name="head_attention_sum")([weights, tokens])
     return keras.layers.Reshape((channels,), dtype="float32", name="head_pool")(pooled)
 

@@ -7,7 +7,7 @@ import keras
 from tltk import _check as check
 from tltk import machine
 from tltk.backbones.base import Backbone, Origin, layer_stages
-from tltk.specs import InputSpec
+from tltk.specs import InputSpec, TextSpec
 from tltk.tasks.base import Task
 from tltk.trainability.layers import HEAD_PREFIX
 
@@ -17,7 +17,8 @@ class TransferModel:
     """A plain Keras model and what tltk knows about it.
 
     Args:
-        keras: functional, flat; float32 pixels [batch, height, width, 3] in [0, 255] → float32 [batch, outputs].
+        keras: functional, flat; float32 pixels [batch, height, width, 3] in [0, 255], or int32 token ids
+            [batch, tokens] → float32 [batch, outputs].
         task: what its outputs mean.
         input: what it eats.
         stages: layer name → stage, "head" for the head.
@@ -28,7 +29,7 @@ class TransferModel:
 
     keras: keras.Model
     task: Task
-    input: InputSpec
+    input: InputSpec | TextSpec
     stages: dict[str, str]
     backbone: str
     origin: Origin
@@ -41,7 +42,7 @@ class TransferModel:
 
     def describe(self) -> str:
         """Say in one line what this is."""
-        size = f"{self.input.height}×{self.input.width}"
+        size = self.input.describe()
         return (
             f"{self.backbone} ({self.keras.count_params():,} parameters, {size}, {self.precision}) → "
             f"{self.task.name} {len(self.task.labels)} outputs; stages: {', '.join(self.stage_names)}"
@@ -49,7 +50,7 @@ class TransferModel:
 
 
 def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: int = 0) -> TransferModel:
-    """Build one flat model: raw pixels → preprocessing → backbone layers → head.
+    """Build one flat model: raw pixels → preprocessing → backbone layers → head; of text, token ids come first.
 
     Flat, so that explanations, the frozen boundary and layer rules see every layer, and plain, so that it
     loads with Keras alone.
@@ -80,10 +81,11 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
     policy = machine.precision(precision, fast_bfloat16=backbone.fast_bfloat16)
     with machine.dtype_policy(policy):
         body, origin = backbone.build()
-        pixels = keras.Input(backbone.input.shape, dtype="float32", name="pixels")
+        inputs = keras.Input(backbone.input.shape, dtype=backbone.input.dtype, name=backbone.input.name)
         # `body.call`, not `body(...)`: calling the layers one by one keeps the graph flat.
-        features = body.call(backbone.preprocess(pixels))
-        model = keras.Model(pixels, task.outputs(features, seed=seed), name=f"{_safe(backbone.name)}_{task.name}")
+        features = body.call(backbone.preprocess(inputs))
+        outputs = task.outputs(features, mask=backbone.mask(inputs), seed=seed)
+        model = keras.Model(inputs, outputs, name=f"{_safe(backbone.name)}_{task.name}")
     return TransferModel(model, task, backbone.input, _stages(model, backbone), backbone.name, origin, policy)
 
 

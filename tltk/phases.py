@@ -1,9 +1,9 @@
 """Phases and recipes as records: a recipe is a list of phases, each one `model.fit` with one plan."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from tltk import _check as check
-from tltk.data.transforms import Augmentation
+from tltk.data.transforms import Augmentation, standard
 from tltk.schedules import SCHEDULES
 from tltk.trainability.optimizers import Optimizer
 from tltk.trainability.plan import Plan
@@ -19,8 +19,9 @@ class Phase:
         epochs: passes over the training examples.
         optimizer: built anew for this phase, for the layers that learn.
         schedule: "constant", "cosine", "linear" or "one_cycle".
-        warmup: share of the phase's steps in which the rate rises from 0, in [0, 1).
-        augment: applied to each batch while training, in order.
+        warmup: steps in which the rate rises from 0: a share of the phase's, in [0, 1), or a whole number from 1 on.
+        augment: applied to each batch while training, in order; None is `tltk.data.transforms.standard()` for pictures
+            and nothing for texts.
         views: augmented copies of each example, drawn once and seen in turn; 0 draws afresh every epoch. What a frozen
             backbone makes of fixed copies can be computed once.
         patience: epochs without a better validation result before the phase ends; None runs them all.
@@ -35,7 +36,7 @@ class Phase:
     optimizer: Optimizer
     schedule: str = "cosine"
     warmup: float = 0.1
-    augment: tuple[Augmentation, ...] = ()
+    augment: tuple[Augmentation, ...] | None = ()
     views: int = 0
     patience: int | None = None
     mix: bool = False
@@ -44,16 +45,23 @@ class Phase:
         check.kind_of("plan", self.plan, Plan, hint='Pass the likes of tltk.freeze("backbone").')
         check.kind_of("optimizer", self.optimizer, Optimizer, hint="Pass adamw(…) or sgd(…).")
         check.one_of("schedule", self.schedule, SCHEDULES)
-        check.within("warmup", self.warmup, low=0, high=1, open_high=True)
+        if not isinstance(self.warmup, int) or isinstance(self.warmup, bool):
+            check.within("warmup", self.warmup, low=0, high=1, open_high=True)
         problems = check.Problems()
         for name, value in (("epochs", self.epochs), ("patience", self.patience)):
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 problems.add(f"`{name}` must be a whole number above 0. Received: {value!r}")
         if not isinstance(self.views, int) or isinstance(self.views, bool) or self.views < 0:
             problems.add(f"`views` must be a whole number of at least 0. Received: {self.views!r}")
-        elif self.views and not self.augment:
+        elif self.views and self.augment == ():
             problems.add("`views` are augmented copies, and need `augment`. Received: augment=()")
+        if isinstance(self.warmup, int) and self.warmup < 0:
+            problems.add(f"`warmup` must be at least 0. Received: {self.warmup!r}")
         problems.raise_if_any()
+
+    def warmup_steps(self, total: int) -> int:
+        """Return the steps of the warm-up in a phase of `total` steps."""
+        return self.warmup if isinstance(self.warmup, int) else int(self.warmup * total)
 
 
 @dataclass(frozen=True)
@@ -82,11 +90,18 @@ class Recipe:
         """Passes over the training examples, all phases together."""
         return sum(phase.epochs for phase in self.phases)
 
+    def suited(self, *, to_pictures: bool) -> "Recipe":
+        """Return the recipe with the augmentation that its phases leave open."""
+        drawn = standard() if to_pictures else ()
+        phases = (replace(phase, augment=drawn) if phase.augment is None else phase for phase in self.phases)
+        return replace(self, phases=tuple(phases))
+
     def to_config(self) -> dict:
         """Return the recipe as plain JSON values, for the run's record."""
         phases = []
         for phase in self.phases:
             config = asdict(phase)
-            config["augment"] = [augmentation.to_config() for augmentation in phase.augment]
+            if phase.augment is not None:
+                config["augment"] = [augmentation.to_config() for augmentation in phase.augment]
             phases.append(config)
         return {"name": self.name, "phases": phases}

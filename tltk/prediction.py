@@ -13,7 +13,7 @@ from tltk.data.inspect import readable
 from tltk.data.pipeline import batches
 from tltk.data.sources import Source, from_files
 from tltk.model import TransferModel
-from tltk.specs import BadExample
+from tltk.specs import BadExample, InputSpec, TextSpec
 from tltk.tasks.base import Prediction
 
 Inputs: TypeAlias = Source | tf.data.Dataset | np.ndarray | str | Path | list
@@ -27,7 +27,7 @@ def predict(
     Args:
         model: from `assemble`, `adopt` or a run.
         inputs: a source (its labels are not looked at), one picture's path, a folder, a list of paths, pixels
-            [n, height, width, 3] in [0, 255], or a `tf.data.Dataset`.
+            [n, height, width, 3] in [0, 255], or a `tf.data.Dataset`; of a text model, a text or a list of texts.
         batch_size: examples a step.
         max_bad: share of unreadable examples above which nothing is predicted.
 
@@ -42,15 +42,20 @@ def predict(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
     outputs, _, where, skipped = collect(
-        model, as_data(inputs), batch_size=batch_size, max_bad=max_bad, title="predicting"
+        model, as_data(inputs, model.input), batch_size=batch_size, max_bad=max_bad, title="predicting"
     )
     return model.task.decode(outputs, where), skipped
 
 
-def as_data(inputs: Inputs) -> Source | tf.data.Dataset:
-    """Turn whatever names examples into a source, unlabelled if it was not one."""
+def as_data(inputs: Inputs, spec: InputSpec | TextSpec) -> Source | tf.data.Dataset:
+    """Turn whatever names examples, or is them, into a source, unlabelled if it was not one."""
     if isinstance(inputs, Source | tf.data.Dataset):
         return inputs
+    if isinstance(spec, TextSpec):
+        from tltk.data.sources import from_arrays
+
+        check.kind_of("inputs", inputs, (str, list, tuple, np.ndarray), hint="Pass a text, or a list of texts.")
+        return from_arrays([inputs] if isinstance(inputs, str) else inputs)
     if isinstance(inputs, np.ndarray):
         from tltk.data.sources import from_arrays
 

@@ -14,12 +14,12 @@ import tensorflow as tf
 from tltk import _check as check
 from tltk import graph, machine, progress
 from tltk.data import copies as fixed
-from tltk.data import store
+from tltk.data import store, texts
 from tltk.data.cache import StoredReader, digest, source_key
 from tltk.data.examples import Source
-from tltk.data.readers import Piece, reader, whole_batches
+from tltk.data.readers import Piece, Reader, reader, whole_batches
 from tltk.data.stream import Batches, as_written, from_readers
-from tltk.specs import InputSpec
+from tltk.specs import InputSpec, TextSpec
 
 log = logging.getLogger("tltk")
 
@@ -56,11 +56,14 @@ class Cache:
             )
 
 
-def layout_of(prefix: keras.Model, dtype: str | None = None) -> store.Layout:
+def layout_of(
+    prefix: keras.Model, spec: InputSpec | TextSpec | None = None, *, dtype: str | None = None
+) -> store.Layout:
     """Say what one example is once it has crossed the boundary.
 
     Args:
-        prefix: inputs → boundary; every axis but the batch is known.
+        prefix: inputs → boundary.
+        spec: of texts, names the width that they are padded to, for the axis that is not known.
         dtype: of floats in the store; None keeps each tensor's own.
 
     Returns:
@@ -69,9 +72,11 @@ def layout_of(prefix: keras.Model, dtype: str | None = None) -> store.Layout:
     Raises:
         ValueError: if an axis is unknown.
     """
-    shapes = tuple(tuple(tensor.shape[1:]) for tensor in prefix.outputs)
-    if any(None in shape for shape in shapes):
-        raise ValueError(f"what crosses the boundary has no fixed shape: {shapes}")
+    width = spec.width if isinstance(spec, TextSpec) else None
+    known = [tuple(width if size is None else size for size in tensor.shape[1:]) for tensor in prefix.outputs]
+    if any(None in shape for shape in known):
+        raise ValueError(f"what crosses the boundary has no fixed shape: {tuple(known)}")
+    shapes = tuple(tuple(int(size or 0) for size in shape) for shape in known)
     kept = tuple(str(tensor.dtype) for tensor in prefix.outputs)
     return store.Layout(shapes, tuple(dtype if dtype and "float" in name else name for name in kept))
 
@@ -106,7 +111,7 @@ def choose(cache: Cache, layout: store.Layout, count: int, *, epochs: int, folde
 def compute(
     prefix: keras.Model,
     source: Source,
-    spec: InputSpec,
+    spec: InputSpec | TextSpec,
     *,
     folder: Path | None = None,
     batch_size: int = 32,
@@ -117,9 +122,10 @@ def compute(
     """Run every example of a source through a prefix, once.
 
     Args:
-        prefix: pixels float32 [batch, height, width, 3] → boundary tensors; run in inference mode.
-        source: of pictures.
-        spec: what they are brought to.
+        prefix: pixels float32 [batch, height, width, 3], or token ids int32 [batch, width] → boundary tensors; run in
+            inference mode.
+        source: of pictures or texts.
+        spec: what they are brought to; of texts, with a `width` (`texts.padded_to`).
         folder: keeps the result on disk, under a name that says all that it depends on; None keeps it in memory.
         batch_size: examples a step. Every step has this many, so that no result depends on its company.
         augment: fixed copies of each example; None takes each as it is.
@@ -135,7 +141,7 @@ def compute(
         ValueError: if no picture can be decoded, or an option is out of range.
     """
     check.counts(batch_size=batch_size)
-    layout = layout_of(prefix, dtype)
+    layout = layout_of(prefix, spec, dtype=dtype)
     count = len(source) * (augment.count if augment else 1)
     steps = _Steps(prefix, source, spec, batch_size, augment, seed, layout)
     names = check.listing(tensor.name for tensor in prefix.outputs)
@@ -153,13 +159,17 @@ def compute(
     return records
 
 
+def _reader(source: Source, spec: InputSpec | TextSpec) -> Reader:
+    return texts.reader(source, spec) if isinstance(spec, TextSpec) else reader(source, spec)
+
+
 @dataclass(frozen=True)
 class _Steps:
     """The computation of `compute`, batch by batch."""
 
     prefix: keras.Model
     source: Source
-    spec: InputSpec
+    spec: InputSpec | TextSpec
     batch_size: int
     augment: fixed.Copies | None
     seed: int
@@ -197,7 +207,7 @@ class _Steps:
                 bad.update({int(numbers[position]): reason for position, reason in piece.bad.items()})
                 yield piece
 
-        pieces = reader(self.source.subset(numbers), self.spec).pieces(None, self.batch_size)
+        pieces = _reader(self.source.subset(numbers), self.spec).pieces(None, self.batch_size)
         for batch in whole_batches(noted(pieces)):
             found = dict(bad)
             bad.clear()
@@ -214,13 +224,14 @@ class _Steps:
 
         @as_written
         def run(pixels: tf.Tensor, rows: tf.Tensor, copy: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            images = tf.cast(pixels, tf.float32)
-            images = change(images, rows, copy) if change else images
-            outputs = keras.tree.flatten(self.prefix(images, training=False))
+            inputs = tf.cast(pixels, self.spec.dtype)
+            inputs = change(inputs, rows, copy) if change else inputs
+            outputs = keras.tree.flatten(self.prefix(inputs, training=False))
             return tuple(tf.cast(value, name) for value, name in zip(outputs, self.layout.dtypes, strict=True))
 
         exact = self.source.kind == "image_arrays" and self.source.items.shape[1:3] == self.spec.shape[:2]
         dtype = tf.as_dtype(self.source.items.dtype if exact else "uint8")
+        dtype = tf.int32 if isinstance(self.spec, TextSpec) else dtype
         count = self.batch_size
         signature = (
             tf.TensorSpec([count, *self.spec.shape], dtype),
@@ -243,6 +254,7 @@ def stored_batches(
     batch_size: int = 32,
     encode: Callable[[tf.Tensor], tf.Tensor] | None = None,
     seed: int | None = None,
+    lengths: np.ndarray | None = None,
 ) -> Batches:
     """Make batches of what was computed, in the very order in which `batches` gives the examples.
 
@@ -253,6 +265,7 @@ def stored_batches(
         batch_size: examples a batch.
         encode: raw targets of a batch → what the loss takes.
         seed: of a new order each epoch; None keeps the source's order.
+        lengths: tokens of each text, by which `batches` puts texts together.
 
     Returns:
         The batches; the boundary's tensor, or a tuple of its tensors, takes the place of the pictures.
@@ -268,7 +281,7 @@ def stored_batches(
         return cast if len(cast) > 1 else cast[0], rest
 
     def reader_of(epoch: int) -> StoredReader:
-        return StoredReader(records, len(source), epoch % count)
+        return StoredReader(records, len(source), epoch % count, lengths)
 
     return from_readers(reader_of, values, source, batch_size, seed=seed, finish=finish)
 

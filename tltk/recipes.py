@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 from tltk import _check as check
-from tltk.data.transforms import Augmentation, standard
+from tltk.data.transforms import Augmentation
 from tltk.phases import Phase, Recipe
 from tltk.trainability.optimizers import adamw, checked, sgd
-from tltk.trainability.plan import Plan, freeze, train_all, unfreeze_from
+from tltk.trainability.plan import Plan, freeze, layer_decay, train_all, unfreeze_from
 from tltk.trainability.rules import Rule
 
-__all__ = ["Phase", "Recipe", "fine_tune", "full", "gradual_unfreeze", "linear_probe", "refine"]
+__all__ = ["Phase", "Recipe", "bert", "fine_tune", "full", "gradual_unfreeze", "linear_probe", "refine"]
 
 
 def linear_probe(
@@ -70,7 +70,7 @@ def fine_tune(
             5e-5 (Devlin et al. 2019, A.3).
         unfreeze: lowest backbone stage that learns in the second phase; None or "all" trains all of them. Several make
             a phase each, at a third of the rate of the one before: ("conv5", "all") is probe, partial, full.
-        augment: of the phases after the probe; None means `tltk.data.transforms.standard()`.
+        augment: of the phases after the probe; None means `tltk.data.transforms.standard()` for pictures.
         patience: likewise, see `Phase`.
 
     Returns:
@@ -80,7 +80,6 @@ def fine_tune(
         >>> [phase.name for phase in fine_tune(epochs=3).phases]
         ['probe', 'fine_tune']
     """
-    augment = standard() if augment is None else tuple(augment)
     stages = (unfreeze or "all",) if isinstance(unfreeze, str | None) else tuple(unfreeze)
     plans = [train_all() if stage == "all" else unfreeze_from(stage) for stage in stages]
     tuned = _one_by_one("fine_tune", plans, epochs, learning_rate, augment=augment, patience=patience)
@@ -105,7 +104,7 @@ def gradual_unfreeze(
         epochs: of each phase after the probe.
         probe_epochs: of the first phase.
         learning_rate: highest rate of the first stage's phase; each one after has a third of the rate before it.
-        augment: of the phases after the probe; None means `tltk.data.transforms.standard()`.
+        augment: of the phases after the probe; None means `tltk.data.transforms.standard()` for pictures.
         patience: likewise, see `Phase`.
 
     Returns:
@@ -120,7 +119,6 @@ def gradual_unfreeze(
         Plan((Rule(f"top:{count} stage{'s' * (count > 1)}", "train"), Rule("*", "frozen")))
         for count in range(1, stages + 1)
     ]
-    augment = standard() if augment is None else tuple(augment)
     tuned = _one_by_one("unfreeze", plans, epochs, learning_rate, augment=augment, patience=patience)
     return Recipe("gradual_unfreeze", (*linear_probe(epochs=probe_epochs).phases, *tuned))
 
@@ -170,7 +168,7 @@ def _one_by_one(
     epochs: int,
     learning_rate: float,
     *,
-    augment: tuple[Augmentation, ...],
+    augment: tuple[Augmentation, ...] | None,
     patience: int | None,
 ) -> list[Phase]:
     """Make a phase a plan, each at a third of the rate of the one before: the deeper, the more there is to lose."""
@@ -182,7 +180,7 @@ def _one_by_one(
             plan,
             epochs,
             adamw(rate, weight_decay=1e-2, clip_norm=1.0),
-            augment=augment,
+            augment=None if augment is None else tuple(augment),
             patience=patience,
         )
         for label, plan, rate in zip(names, plans, rates, strict=True)
@@ -206,7 +204,7 @@ def full(
         epochs: passes over the training examples.
         learning_rate: highest rate of SGD with momentum 0.9 under a cosine.
         batch_norm: "train" or "frozen", see `Plan`.
-        augment: None means `tltk.data.transforms.standard()`.
+        augment: None means `tltk.data.transforms.standard()` for pictures.
         patience: see `Phase`.
 
     Returns:
@@ -216,9 +214,62 @@ def full(
         >>> full(epochs=2).phases[0].optimizer.name
         'sgd'
     """
-    augment = standard() if augment is None else tuple(augment)
     optimizer = sgd(learning_rate, weight_decay=1e-4, clip_norm=1.0)
     return Recipe(
         "full",
-        (Phase("full", train_all(batch_norm=batch_norm), epochs, optimizer, augment=augment, patience=patience),),
+        (
+            Phase(
+                "full",
+                train_all(batch_norm=batch_norm),
+                epochs,
+                optimizer,
+                augment=None if augment is None else tuple(augment),
+                patience=patience,
+            ),
+        ),
     )
+
+
+def bert(
+    *,
+    epochs: int = 3,
+    learning_rate: float = 2e-5,
+    weight_decay: float = 0.01,
+    warmup: float | int = 0.1,
+    decay: float | None = None,
+    blocks: int | None = None,
+    patience: int | None = None,
+) -> Recipe:
+    """Train a text model and its head as BERT's authors do (Devlin et al. 2019, A.3).
+
+    AdamW with decay on kernels alone, gradients clipped at 1, a linear warm-up and a linear way down. Batches of 16
+    are usual: `fit(..., batch_size=16)`.
+
+    Args:
+        epochs: passes over the training examples.
+        learning_rate: highest rate of AdamW; 2e-5 to 5e-5.
+        weight_decay: decoupled, not on biases and norms.
+        warmup: share of all steps, or a number of steps such as 500.
+        decay: factor from each layer to the one below it, such as 0.9 (see `layer_decay`); None trains all at one rate.
+        blocks: how many of the uppermost blocks learn; None trains all, embeddings included.
+        patience: see `Phase`.
+
+    Returns:
+        A recipe of one phase.
+
+    Raises:
+        ValueError: if both `decay` and `blocks` are given, or a number is out of range.
+
+    Example:
+        >>> bert(warmup=500).phases[0].warmup_steps(10_000)
+        500
+    """
+    if decay is not None and blocks is not None:
+        raise ValueError(f"`decay` and `blocks` are two plans: give one. Received: decay={decay}, blocks={blocks}")
+    plan = train_all() if decay is None else layer_decay(decay)
+    if blocks is not None:
+        check.counts(blocks=blocks)
+        plan = Plan((Rule(f"top:{blocks} stage{'s' * (blocks > 1)}", "train"), Rule("*", "frozen")))
+    optimizer = adamw(learning_rate, weight_decay=weight_decay, clip_norm=1.0)
+    phase = Phase("bert", plan, epochs, optimizer, schedule="linear", warmup=warmup, patience=patience)
+    return Recipe("bert", (phase,))

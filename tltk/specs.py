@@ -1,6 +1,7 @@
 """Frozen records that every layer above shares: what a model eats, what its outputs are called."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tltk import _check as check
 
@@ -30,6 +31,9 @@ class InputSpec:
     interpolation: str = "bilinear"
     crop_fraction: float = 1.0
 
+    name: ClassVar[str] = "pixels"
+    dtype: ClassVar[str] = "float32"
+
     def __post_init__(self) -> None:
         check.positive(height=self.height, width=self.width, channels=self.channels, crop_fraction=self.crop_fraction)
         check.one_of("resize", self.resize, RESIZES)
@@ -40,6 +44,10 @@ class InputSpec:
     def shape(self) -> tuple[int, int, int]:
         """Height, width, channels."""
         return (self.height, self.width, self.channels)
+
+    def describe(self) -> str:
+        """Say in a word or two how large an example is."""
+        return f"{self.height}×{self.width}"
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class TextSpec:
         end: token behind every text.
         padding: token that fills a batch up.
         unknown: token for a word that is in no way in the vocabulary.
+        width: tokens that every text is padded to; None pads each batch to its own longest text.
     """
 
     length: int
@@ -65,6 +74,10 @@ class TextSpec:
     end: str = "[SEP]"
     padding: str = "[PAD]"
     unknown: str = "[UNK]"
+    width: int | None = None
+
+    name: ClassVar[str] = "token_ids"
+    dtype: ClassVar[str] = "int32"
 
     def __post_init__(self) -> None:
         check.positive(length=self.length)
@@ -77,6 +90,15 @@ class TextSpec:
             if token not in known:
                 problems.add(f"`{name}` is {token!r}, which the vocabulary of {len(known)} pieces has not")
         problems.raise_if_any()
+
+    @property
+    def shape(self) -> tuple[int | None]:
+        """Tokens of an example; None where they vary."""
+        return (self.width,)
+
+    def describe(self) -> str:
+        """Say in a word or two how large an example is."""
+        return f"{self.length} tokens"
 
     def number(self, token: str) -> int:
         """Return the number of a piece."""

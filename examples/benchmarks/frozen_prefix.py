@@ -26,26 +26,25 @@ import tensorflow as tf
 import tltk
 from tltk import machine, prefix_cache, views
 from tltk.recipes import Phase, Recipe
-from tltk.specs import Labels
 from tltk.trainability.optimizers import sgd
 
 SIZE, BATCH, CLASSES = 224, 32, 10
 PLANS = {"head": tltk.freeze("backbone"), "conv5": tltk.unfreeze_from("conv5")}
 
 
-def pictures(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Generate pictures, uint8 [count, 224, 224, 3], and labels."""
+def pictures(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Generate pictures, uint8 [count, size, size, 3], and labels."""
     generator = np.random.default_rng(0)
-    return generator.integers(0, 255, (count, SIZE, SIZE, 3), "uint8"), (np.arange(count) % CLASSES).astype("int32")
+    return generator.integers(0, 255, (count, size, size, 3), "uint8"), (np.arange(count) % CLASSES).astype("int32")
 
 
 def by_keras(x: np.ndarray, y: np.ndarray, part: str, epochs: int) -> float:
     """Train as the guide does, and return the seconds."""
-    base = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+    base = keras.applications.ResNet50(include_top=False, weights=None, input_shape=x.shape[1:])
     base.trainable = part != "head"
     for layer in base.layers if part != "head" else ():
         layer.trainable = layer.name.startswith("conv5") and not isinstance(layer, keras.layers.BatchNormalization)
-    pixels = keras.Input((SIZE, SIZE, 3))
+    pixels = keras.Input(x.shape[1:])
     features = base(keras.applications.resnet50.preprocess_input(pixels), training=False)
     outputs = keras.layers.Dense(CLASSES)(keras.layers.GlobalAveragePooling2D()(features))
     model = keras.Model(pixels, outputs)
@@ -61,8 +60,8 @@ def by_keras(x: np.ndarray, y: np.ndarray, part: str, epochs: int) -> float:
 def by_tltk(x: np.ndarray, y: np.ndarray, part: str, epochs: int, precision: str = "float32") -> float:
     """Train the same with tltk, and return the seconds."""
     source = tltk.from_arrays(x, y)
-    task = tltk.classify(Labels(tuple(f"class {number}" for number in range(CLASSES))))
-    model = tltk.assemble(tltk.backbone("resnet50", weights="random"), task, precision=precision)
+    backbone = tltk.backbone("resnet50", weights="random", input_size=x.shape[1])
+    model = tltk.assemble(backbone, tltk.classify(source.labels), precision=precision)
     phase = Phase(part, PLANS[part], epochs, sgd(1e-3, momentum=0.9), schedule="constant", warmup=0.0)
     begun = time.perf_counter()
     tltk.fit(model, source, recipe=Recipe(part, (phase,)), batch_size=BATCH)
@@ -71,10 +70,10 @@ def by_tltk(x: np.ndarray, y: np.ndarray, part: str, epochs: int, precision: str
 
 def fill_over_loop(x: np.ndarray, y: np.ndarray) -> float:
     """Return the seconds of filling the head's cache over those of a bare `tf.function` loop, both with tracing."""
-    task = tltk.classify(Labels(tuple(f"class {number}" for number in range(CLASSES))))
-    model = tltk.assemble(tltk.backbone("resnet50", weights="random"), task, precision="float32")
-    prefix = views.split(model.keras, PLANS["head"].resolve(model)).prefix
     source, filled, looped = tltk.from_arrays(x, y), [], []
+    backbone = tltk.backbone("resnet50", weights="random", input_size=x.shape[1])
+    model = tltk.assemble(backbone, tltk.classify(source.labels), precision="float32")
+    prefix = views.split(model.keras, PLANS["head"].resolve(model)).prefix
     for _ in range(3):
         begun = time.perf_counter()
         run = tf.function(lambda batch: prefix(tf.cast(batch, tf.float32), training=False))
@@ -87,9 +86,9 @@ def fill_over_loop(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.median(filled) / np.median(looped))
 
 
-def measure(count: int, epochs: int, runs: int, say: Callable[[str], None]) -> dict[str, float | None]:
+def measure(count: int, epochs: int, runs: int, size: int, say: Callable[[str], None]) -> dict[str, float | None]:
     """Time plain Keras and tltk in turn, and return plain Keras' seconds over tltk's."""
-    x, y = pictures(count)
+    x, y = pictures(count, size)
     fast = machine.has_bfloat16_instructions()
     by_keras(x[:BATCH], y[:BATCH], "head", 1), by_tltk(x[:BATCH], y[:BATCH], "head", 2)
     ways: dict[str, Callable[[str, int], float]] = {
@@ -118,17 +117,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument("--pictures", type=int, default=384)
+    parser.add_argument("--input-size", type=int, default=SIZE, help="rows and columns in pixels")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--runs", type=int, default=1, help="of each; the median counts")
     options = parser.parse_args()
-    found = measure(
-        options.pictures, options.epochs, options.runs, lambda text: print(text, file=sys.stderr, flush=True)
-    )
+    if options.pictures < CLASSES:
+        parser.error(f"--pictures must be at least {CLASSES}, one a class")
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    found = measure(options.pictures, options.epochs, options.runs, options.input_size, say)
     rounded = {key: value if value is None else round(value, 3) for key, value in found.items()}
     if options.json:
         print(json.dumps({**rounded, "pictures": options.pictures, "epochs": options.epochs}))
         return
-    print(f"ResNet50, {options.pictures} pictures of {SIZE} px: plain Keras' seconds over tltk's")
+    print(f"ResNet50, {options.pictures} pictures of {options.input_size} px: plain Keras' seconds over tltk's")
     for key, value in rounded.items():
         print(f"{key:28}{'no such instructions' if value is None else value:>10}")
 

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tltk import _check as check
-from tltk.backbones import applications, hub, lite, own, packages
+from tltk.backbones import applications, hub, hub_text, lite, own
 from tltk.backbones import weights as weight_files
 from tltk.backbones.application_table import APPLICATIONS
 from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage, layer_stages
 from tltk.backbones.table import Row, minimum, names, table
+from tltk.specs import InputSpec
 
 if TYPE_CHECKING:
     import keras
@@ -24,16 +25,20 @@ def backbone(
     input_size: int | tuple[int, int] | None = None,
     preprocessing: Preprocessing | None = None,
     stages: dict[str, str] | None = None,
+    length: int | None = None,
 ) -> Backbone:
     """Choose the pretrained network to build on.
 
     Args:
-        x: a name from `tltk backbones`; a KerasHub preset folder, or its `hf://` or `kaggle://` handle; or a
-            functional keras.Model of your own, pixels [batch, height, width, 3] → features [batch, h, w, channels].
+        x: a name from `tltk backbones`, or of a KerasHub BERT; a preset folder (KerasHub's layout or Hugging Face's),
+            or an `hf://` or `kaggle://` handle; or a functional keras.Model of your own, pixels [batch, height, width,
+            3] → features [batch, h, w, channels].
         weights: "pretrained" (a cache, else the hub), "random", or the path of a weight file.
         input_size: rows and columns in pixels; the default is what the weights were trained at.
         preprocessing: instead of the backbone's own; your own model has none.
         stages: {stage name: name of its last layer}, in order, instead of the backbone's own.
+        length: of a text model, the most tokens of a text, special ones included; the default is what it was trained
+            at.
 
     Returns:
         A value. Weights are found and read by `build`, which `tltk.assemble` calls.
@@ -50,8 +55,13 @@ def backbone(
         (96, 96, 3)
     """
     size = None if input_size is None else _size(input_size)
+    if isinstance(x, str | Path) and hub_text.is_text_preset(str(x)):
+        made = _text(str(x), weights, length, unfit={"input_size": input_size, "preprocessing": preprocessing})
+        return made if stages is None else replace(made, stages=own.named_stages(stages))
+    if length is not None:
+        raise ValueError(f"`length` is of text models, in tokens. Received: length={length!r}")
     made = _named(str(x), weights, size) if isinstance(x, str | Path) else _from_model(x, weights, size)
-    if size is not None:
+    if size is not None and isinstance(made.input, InputSpec):
         made = replace(made, input=replace(made.input, height=size[0], width=size[1]))
     if preprocessing is not None:
         check.kind_of("preprocessing", preprocessing, Preprocessing)
@@ -75,6 +85,15 @@ def _named(name: str, weights: Any, size: tuple[int, int] | None) -> Backbone:
     return lite.backbone(weights=chosen) if name == lite.NAME else hub.backbone(name, weights=chosen)
 
 
+def _text(x: str, weights: Any, length: int | None, *, unfit: dict[str, Any]) -> Backbone:
+    given = [name for name, value in unfit.items() if value is not None]
+    if given:
+        raise ValueError(f"{x} is a text model: {check.listing(given)} are of pictures. Texts are cut by `length`.")
+    if length is not None:
+        check.counts(length=length)
+    return hub_text.backbone(x, weights=weight_files.check_choice(weights), length=length)
+
+
 def _from_model(model: Any, weights: Any, size: tuple[int, int] | None) -> Backbone:
     if weights != "pretrained":
         raise ValueError(f"`weights` is for backbones that tltk builds: your model has weights. Received: {weights!r}")
@@ -90,11 +109,9 @@ def _size(value: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _unknown(name: str) -> str:
-    if name in packages.TEXT_MODELS:
-        return f"{name!r} is a text model; only image backbones can be built so far."
     if Path(name).suffix in weight_files.SUFFIXES:
         return f"{name!r} is a file. Load a whole model with keras.models.load_model, or pass its weights as `weights`."
-    near = check.did_you_mean(name.lower(), names())
+    near = check.did_you_mean(name.lower(), (*names(), *hub_text.PRESETS))
     return (
         f"there is no backbone {name!r} and no such preset folder. `tltk backbones` lists the names; "
         f"KerasHub presets on a hub are written hf://… or kaggle://….{near}"

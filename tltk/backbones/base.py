@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tltk import _check as check
 from tltk import graph
-from tltk.specs import InputSpec
+from tltk.specs import InputSpec, TextSpec
 
 if TYPE_CHECKING:
     import keras
@@ -80,9 +80,9 @@ class Backbone:
 
     Args:
         name: as in `tltk backbones`.
-        modality: "image".
-        input: the pictures it eats.
-        preprocessing: what happens to their pixels first.
+        modality: "image" or "text".
+        input: the pictures or texts it eats.
+        preprocessing: what happens to pixels first.
         stages: from the input to the output; every layer belongs to the first stage that it leads to.
         weights: "pretrained", "random", "model" or the path of a file.
         parameters: number of weights without the classifier; None where unknown.
@@ -95,7 +95,7 @@ class Backbone:
 
     name: str
     modality: str
-    input: InputSpec
+    input: InputSpec | TextSpec
     preprocessing: Preprocessing
     stages: tuple[Stage, ...]
     weights: str
@@ -103,15 +103,15 @@ class Backbone:
     top1: float | None
     top1_source: str
     fast_bfloat16: bool
-    builder: Callable[[tuple[int, int, int], Origin], "keras.Model"] = field(repr=False, compare=False)
+    builder: Callable[[tuple, Origin], "keras.Model"] = field(repr=False, compare=False)
     locator: Callable[[], Origin] = field(repr=False, compare=False)
 
     def build(self) -> tuple["keras.Model", Origin]:
         """Find the weights and build the network under the global dtype policy.
 
         Returns:
-            A functional model, preprocessed float [batch, height, width, 3] → features [batch, h, w, channels],
-            and where its weights came from.
+            A functional model, preprocessed float [batch, height, width, 3] → features [batch, h, w, channels], or
+            token ids int32 [batch, tokens] → features [batch, tokens, channels]; and where its weights came from.
 
         Raises:
             FileNotFoundError: if the weights are nowhere to be had, with what was tried and the ways out.
@@ -148,6 +148,21 @@ class Backbone:
             x = keras.layers.Rescaling(scale, offset=offset, name="preprocessing_rescaling")(x)
         return x
 
+    def mask(self, x: Any) -> Any:
+        """Tell real positions from padding, in a graph.
+
+        Args:
+            x: Keras tensor (or array) of the raw input.
+
+        Returns:
+            bool [batch, tokens]; None where nothing is padded.
+        """
+        import keras
+
+        if not isinstance(self.input, TextSpec):
+            return None
+        return keras.ops.not_equal(x, self.input.number(self.input.padding))
+
     def describe(self) -> str:
         """Say in a few lines what this is.
 
@@ -159,12 +174,14 @@ class Backbone:
             ImageNet top-1 0.713 (https://keras.io/api/applications)
             preprocessing: BGR, x × 1 + (-103.939, -116.779, -123.68)
         """
-        size = "×".join(map(str, self.input.shape))
+        image = isinstance(self.input, InputSpec)
+        size = "×".join(map(str, self.input.shape)) if image else self.input.describe()
         count = f"{self.parameters:,} parameters" if self.parameters is not None else "unknown parameters"
         lines = [f"{self.name}: {count}, {size}, {self.weights} weights"]
         if self.top1 is not None:
             lines.append(f"ImageNet top-1 {self.top1:.3f} ({self.top1_source})")
-        lines.append(f"preprocessing: {_in_words(self.preprocessing)}")
+        if image:
+            lines.append(f"preprocessing: {_in_words(self.preprocessing)}")
         lines.append("stages: " + ", ".join(f"{stage.name} ({stage.last})" for stage in self.stages))
         return "\n".join(lines)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import keras
 
 SCHEMES = ("hf://", "kaggle://")
-MINIMUM, _SIZE = 32, 224
+MINIMUM, SIZE = 32, 224
 # Wightman et al. 2021, "ResNet strikes back", table 3, recipe A1 at 224 px: the weights that these presets hold
 # (keras-hub, tools/checkpoint_conversion/convert_resnet_checkpoints.py).
 _SOURCE = "https://arxiv.org/abs/2110.00476"
@@ -75,7 +75,7 @@ def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
     return Backbone(
         name=name,
         modality="image",
-        input=InputSpec(_SIZE, _SIZE),
+        input=InputSpec(SIZE, SIZE),
         preprocessing=IMAGENET,
         stages=stages("pool1_pool", *ends),
         weights=weights,
@@ -113,7 +113,7 @@ def from_preset(x: str, *, weights: str = "pretrained", size: tuple[int, int] | 
         OSError: if the hub is out of reach.
     """
     converter = _converter(x)
-    found = getattr(converter, "image_size", None) or (_SIZE, _SIZE)
+    found = getattr(converter, "image_size", None) or (SIZE, SIZE)
     height, width = size or found
     model = _load(x, (height, width, 3), weights="random")
     kernel = getattr(converter, "interpolation", "bilinear")

@@ -55,9 +55,9 @@ def table() -> list[Row]:
     ]
     lite0 = lite.backbone()
     where = weights.whereabouts(lite.NAME, lite.places())
-    rows.append(Row(lite.NAME, lite0.parameters, lite0.input.height, lite0.top1, where))
+    rows.append(Row(lite.NAME, lite0.parameters, lite.SIZE, lite0.top1, where))
     for name in hub.PRESETS:
         preset = hub.backbone(name)
         where = weights.whereabouts(name, hub.places(name))
-        rows.append(Row(name, preset.parameters, preset.input.height, preset.top1, where))
+        rows.append(Row(name, preset.parameters, hub.SIZE, preset.top1, where))
     return rows

@@ -12,8 +12,8 @@ from tltk.specs import LABEL_KINDS, Labels
 
 def is_text(x: Any) -> bool:
     """Tell whether `x` is a list or array of texts."""
-    first = next(iter(x), None) if isinstance(x, list | tuple | np.ndarray) else None
-    return isinstance(first, str)
+    items = x if isinstance(x, list | tuple | np.ndarray) else ()
+    return isinstance(next((item for item in items if item is not None), None), str)
 
 
 def check_pixels(x: Any) -> np.ndarray:

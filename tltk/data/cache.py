@@ -15,6 +15,7 @@ from tltk.data.decode import DECODER_VERSION
 from tltk.data.examples import Source
 from tltk.data.readers import ArrayReader, Piece, Reader, positions, reader
 from tltk.data.reading import in_order
+from tltk.data.texts import texts_digest
 from tltk.specs import InputSpec
 
 _AT_ONCE = 32  # records a thread reads in one call
@@ -30,11 +31,13 @@ class StoredReader:
         records: of the source's examples, in its order; of several copies of each, copy after copy.
         total: examples of the source, the unreadable ones counted in.
         copy: which copy to read.
+        lengths: of texts, by which that reader made its batches.
     """
 
     records: store.Records
     total: int
     copy: int = 0
+    lengths: np.ndarray | None = None
 
     def pieces(self, order: np.random.Generator | None, batch_size: int) -> Iterator[Piece]:
         """Yield what the first `Reader` would have: the bad examples at their places, reported again."""
@@ -46,7 +49,7 @@ class StoredReader:
             held = chosen[[int(n) not in lost for n in chosen]] if lost else chosen
             return Piece(held, self.records.read(held + first), lost, ends)
 
-        return in_order(piece, positions(self.total, order, batch_size, _AT_ONCE))
+        return in_order(piece, positions(self.total, order, batch_size, _AT_ONCE, lengths=self.lengths))
 
 
 def cached(source: Source, spec: InputSpec, *, where: str | Path) -> Reader:
@@ -86,12 +89,14 @@ def cached(source: Source, spec: InputSpec, *, where: str | Path) -> Reader:
 
 
 def source_key(source: Source) -> str:
-    """Name a source by all that its pixels depend on: paths, sizes and times of files, bytes of arrays, the decoder."""
+    """Name a source by all that a model sees of it: paths, sizes and times of files, bytes of arrays, texts."""
     found = hashlib.sha256(repr((DECODER_VERSION, source.kind, len(source))).encode())
     if source.kind == "image_files":
         for path in source.items:
             state = os.stat(path) if os.path.exists(path) else None  # noqa: PTH110, PTH116
             found.update(repr((str(path), state and (state.st_size, state.st_mtime_ns, state.st_ctime_ns))).encode())
+    elif source.kind == "texts":
+        found.update(texts_digest(source).encode())
     elif source.kind == "tfds":
         items = source.items
         found.update(repr((str(items.builder.data_path), items.split, items.input)).encode() + items.indices.tobytes())

@@ -25,32 +25,34 @@ _TOLD = re.compile(r"the picture has no pixels[^'\]]*|a compressed BMP|not a JPE
 
 
 def readable(source: Source, *, max_bad: float = 0.1) -> tuple[Source, tuple[BadExample, ...]]:
-    """Scan a source's picture files and keep those that look whole.
+    """Scan a source's picture files or texts, and keep those that look whole.
 
-    Only the header, the size and the end of each file are read, so that it takes a tenth of a millisecond a file;
-    damage in the middle shows while decoding, where the picture is left out as well.
+    Of files, only the header, the size and the end are read, so that it takes a tenth of a millisecond each; damage
+    in the middle shows while decoding, where the picture is left out as well.
 
     Args:
-        source: of any kind; only files are scanned.
+        source: of any kind; only files and texts are scanned.
         max_bad: share of bad files above which the source is refused: something larger is wrong then.
 
     Returns:
         The source without the bad files, and the bad files with their reasons: missing, empty, no picture, truncated,
-        or above 89 megapixels (Pillow's limit, against files that unpack to gigabytes).
+        or above 89 megapixels (Pillow's limit, against files that unpack to gigabytes); of texts, those that are empty.
 
     Raises:
         ValueError: listing the first bad files, if their share is above `max_bad`.
     """
     check.kind_of("source", source, Source)
     check.within("max_bad", max_bad, low=0, high=1)
-    if source.kind != "image_files" or not len(source):
+    if source.kind not in ("image_files", "texts") or not len(source):
         return source, ()
-    reasons = _scan([str(path) for path in source.items])
+    texts = source.kind == "texts"
+    reasons = list(map(_why_no_text, source.items)) if texts else _scan([str(path) for path in source.items])
     bad = tuple(BadExample(source.name_of(index), reason) for index, reason in enumerate(reasons) if reason)
     if len(bad) > max_bad * len(source):
         shown = check.listing((f"{example.where} ({example.reason})" for example in bad), limit=8)
+        noun = "texts" if texts else "files"
         raise ValueError(
-            f"{len(bad)} of {len(source)} files cannot be read, more than `max_bad` ({max_bad:g}) allows: {shown}"
+            f"{len(bad)} of {len(source)} {noun} cannot be read, more than `max_bad` ({max_bad:g}) allows: {shown}"
         )
     if not bad:
         return source, ()
@@ -86,6 +88,12 @@ def why_undecodable(data: bytes, kind: str = "picture") -> str:
         told = _TOLD.search(str(error))
         return told.group() if told else f"truncated or damaged {kind}"
     return ""
+
+
+def _why_no_text(item: object) -> str:
+    if not isinstance(item, str | bytes):
+        return f"no text but {type(item).__name__}"
+    return "" if item.strip() else "empty text"
 
 
 def _scan(paths: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk import _check as check
-from tltk.data import plain
+from tltk.data import plain, texts
 from tltk.data.cache import cached
 from tltk.data.copies import Copies
 from tltk.data.copies import build as build_copies
@@ -17,14 +17,14 @@ from tltk.data.epochs import Epochs
 from tltk.data.examples import Source
 from tltk.data.stream import Batches, as_written, from_readers, ready
 from tltk.data.transforms import MIXING, Augmentation, chain
-from tltk.specs import InputSpec
+from tltk.specs import InputSpec, TextSpec
 
 Encode = Callable[[tf.Tensor], tf.Tensor]
 
 
 def batches(
     data: Source | tf.data.Dataset,
-    spec: InputSpec,
+    spec: InputSpec | TextSpec,
     *,
     batch_size: int = 32,
     encode: Encode | None = None,
@@ -39,22 +39,24 @@ def batches(
     decode is left out of its batch and listed in `skipped`.
 
     Args:
-        data: a source of pictures, or a `tf.data.Dataset` of (x), (x, y) or (x, y, weights), batched or not, which
-            keeps its own order, batches and cache.
+        data: a source, or a `tf.data.Dataset` of (x), (x, y) or (x, y, weights), x pixels or texts, batched or not,
+            which keeps its own order, batches and cache.
         spec: what the backbone eats.
         batch_size: examples a batch; the last one of an epoch may be smaller.
         encode: raw targets of a batch (int32 [b] or float32 [b, k]) → what the loss takes; before mixup and cutmix.
         shuffle: a new order each epoch; a TFDS builder is shuffled through a buffer of 64 MB of encoded pictures.
-        augment: from `tltk.data.transforms`, applied to each batch in this order; or `tltk.data.copies.copies(…)`.
+        augment: of pictures, from `tltk.data.transforms`, applied to each batch in this order; or
+            `tltk.data.copies.copies(…)`.
         seed: of the order and of the augmentation.
-        cache: "off" decodes each epoch and keeps nothing, "memory" keeps decoded pictures, a folder keeps them there.
+        cache: "off" decodes each epoch and keeps nothing, "memory" keeps decoded pictures, a folder keeps them there;
+            token ids are always kept in memory.
 
     Returns:
         The batches.
 
     Raises:
         TypeError: if `data` is neither a source nor a dataset.
-        ValueError: if there is nothing to read, it is no pictures, or an option is out of range.
+        ValueError: if there is nothing to read, it is not what the backbone eats, or an option is out of range.
         MemoryError: if cache="memory" would not fit; an OSError if a cache folder would not.
 
     Example:
@@ -66,12 +68,14 @@ def batches(
     check.kind_of("data", data, (Source, tf.data.Dataset), hint="Pass tltk.from_folder(...) or a tf.data.Dataset.")
     chosen = (augment,) if isinstance(augment, Augmentation) else augment
     _check_options(spec, batch_size, seed, cache, chosen)
-    finish = _Finish(encode, _change(chosen, seed))
+    finish = _Finish(encode, _change(chosen, seed), tf.as_dtype(spec.dtype))
     if isinstance(data, tf.data.Dataset):
         if isinstance(chosen, Copies):
             raise ValueError("copies are of the examples of a source; a tf.data.Dataset does not number them.")
         return _from_dataset(data, spec, batch_size, cache=cache, finish=finish)
-    _check_source(data)
+    _check_source(data, spec)
+    if isinstance(spec, TextSpec):
+        return texts.batches(data, spec, batch_size=batch_size, seed=seed if shuffle else None, finish=finish)
     stored = cached(data, spec, where=cache)
     exact = data.kind == "image_arrays" and data.items.shape[1:3] == spec.shape[:2]
     values = (tf.TensorSpec([None, *spec.shape], tf.as_dtype(data.items.dtype if exact else "uint8")),)
@@ -98,13 +102,14 @@ def _change(augment: Sequence[Augmentation] | Copies, seed: int) -> Callable | N
 
 @dataclass(frozen=True)
 class _Finish:
-    """The last steps for one batch of pictures: float pixels, encoded targets, augmentation."""
+    """The last steps for one batch: float pixels or whole token ids, encoded targets, augmentation."""
 
     encode: Encode | None
     change: Callable | None
+    dtype: tf.DType
 
     def __call__(self, epoch: tf.Tensor, number: tf.Tensor, rows: tf.Tensor, values: tuple, rest: tuple) -> tuple:
-        images = tf.cast(values[0], tf.float32)
+        images = tf.cast(values[0], self.dtype)
         if rest and self.encode is not None:
             rest = (self.encode(rest[0]), *rest[1:])
         if self.change is not None:
@@ -115,10 +120,13 @@ class _Finish:
 
 
 def _from_dataset(
-    data: tf.data.Dataset, spec: InputSpec, batch_size: int, *, cache: str | Path, finish: _Finish
+    data: tf.data.Dataset, spec: InputSpec | TextSpec, batch_size: int, *, cache: str | Path, finish: _Finish
 ) -> Batches:
     """Keep the dataset's own order and batches."""
-    own, steps, examples = plain.adopt(data, spec, batch_size=batch_size)
+    if isinstance(spec, TextSpec):
+        own, steps, examples = texts.from_dataset(data, spec, batch_size=batch_size)
+    else:
+        own, steps, examples = plain.adopt(data, spec, batch_size=batch_size)
     if cache != "off":
         raise ValueError("`cache` is for sources; a tf.data.Dataset caches by itself: data.cache().")
     epochs = Epochs(lambda index: f"example {index}")
@@ -134,12 +142,14 @@ def _from_dataset(
     return Batches(ready(numbered, finish, epochs), steps, examples, epochs.skipped, epochs)
 
 
-def _check_options(spec: InputSpec, batch_size: int, seed: int, cache: str | Path, augment: Any) -> None:
-    check.kind_of("spec", spec, InputSpec)
+def _check_options(spec: InputSpec | TextSpec, batch_size: int, seed: int, cache: str | Path, augment: Any) -> None:
+    check.kind_of("spec", spec, (InputSpec, TextSpec))
     for augmentation in augment.augmentations if isinstance(augment, Copies) else augment:
         check.kind_of("augment", augmentation, Augmentation, hint="Pass the likes of tltk.data.transforms.flip().")
     problems = check.Problems()
-    if spec.channels != 3:
+    if isinstance(spec, TextSpec) and augment:
+        problems.add("augmentations are of pictures; the backbone eats texts")
+    if isinstance(spec, InputSpec) and spec.channels != 3:
         problems.add(f"`spec.channels` must be 3. Received: {spec.channels}")
     if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
         problems.add(f"`batch_size` must be a whole number above 0. Received: {batch_size!r}")
@@ -158,8 +168,10 @@ def _check_mixable(targets: tf.Tensor) -> None:
         )
 
 
-def _check_source(source: Source) -> None:
-    if source.kind == "texts":
-        raise ValueError(f"`data` holds texts, and the backbone eats pictures: {source.describe().splitlines()[0]}.")
+def _check_source(source: Source, spec: InputSpec | TextSpec) -> None:
+    if (source.kind == "texts") != isinstance(spec, TextSpec):
+        held, eaten = ("texts", "pictures") if source.kind == "texts" else ("pictures", "texts")
+        first = source.describe().splitlines()[0]
+        raise ValueError(f"`data` holds {held}, and the backbone eats {eaten}: {first}.")
     if not len(source):
         raise ValueError("`data` holds no examples.")

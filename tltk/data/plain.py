@@ -31,15 +31,15 @@ def adopt(data: tf.data.Dataset, spec: InputSpec, *, batch_size: int) -> tuple[t
     images = parts[0]
     batched = images.shape.rank == 4
     plain = data.map(_as_written(lambda *element: _flat(element)))
-    count = _count(data)
+    examples = count(data)
     if not batched:
         plain = plain.map(
             _as_written(lambda image, *rest: (_fit(image, spec), *rest)), num_parallel_calls=2, deterministic=True
         )
-        return plain.batch(batch_size), math.ceil(count / batch_size), count
+        return plain.batch(batch_size), math.ceil(examples / batch_size), examples
     first = next(iter(plain.take(1)), None)
     size = 0 if first is None else int(tf.shape(first[0])[0])
-    return plain.map(_as_written(lambda images, *rest: (_fit_batch(images, spec), *rest))), count, count * size
+    return plain.map(_as_written(lambda images, *rest: (_fit_batch(images, spec), *rest))), examples, examples * size
 
 
 def _parts(element: Any) -> tuple:
@@ -69,15 +69,20 @@ def _flat(element: tuple) -> tuple:
     return element[0] if len(element) == 1 and isinstance(element[0], tuple) else element
 
 
-def _count(data: tf.data.Dataset) -> int:
-    count = int(data.cardinality())
-    if count == tf.data.INFINITE_CARDINALITY:
+def count(data: tf.data.Dataset) -> int:
+    """Count the elements of a dataset; one that does not know is read once.
+
+    Raises:
+        ValueError: if it never ends, or holds nothing.
+    """
+    found = int(data.cardinality())
+    if found == tf.data.INFINITE_CARDINALITY:
         raise ValueError("`data` never ends: an epoch has no length. Did you mean data.take(n), or to drop .repeat()?")
-    if count == tf.data.UNKNOWN_CARDINALITY:
-        count = int(data.reduce(tf.constant(0, tf.int64), _as_written(lambda total, *_: total + 1)))
-    if count == 0:
+    if found == tf.data.UNKNOWN_CARDINALITY:
+        found = int(data.reduce(tf.constant(0, tf.int64), _as_written(lambda total, *_: total + 1)))
+    if found == 0:
         raise ValueError("`data` holds no examples.")
-    return count
+    return found
 
 
 def _colour(images: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,7 @@ from tltk.data.examples import Source
 from tltk.data.reading import CHUNK, decode_chunk, in_order, resize_chunk
 from tltk.specs import InputSpec
 
+_POOL = 50  # batches whose examples are sorted by length together: more would be less padding, and less chance
 _SHUFFLE_BYTES = 64 * 2**20  # of encoded pictures: 30,000 of CIFAR's size, 500 of a megapixel
 
 
@@ -49,14 +50,40 @@ def reader(source: Source, spec: InputSpec) -> Reader:
 
 
 def positions(
-    count: int, order: np.random.Generator | None, batch_size: int, size: int = CHUNK
+    count: int,
+    order: np.random.Generator | None,
+    batch_size: int,
+    size: int = CHUNK,
+    *,
+    lengths: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, bool]]:
-    """Yield the numbers below `count`, shuffled if there is an `order`, and whether a batch ends there."""
-    numbers = np.arange(count) if order is None else order.permutation(count)
-    for start in range(0, count, batch_size):
-        batch = numbers[start : start + batch_size]
+    """Yield the numbers below `count` in pieces of batches, and whether a batch ends there.
+
+    Args:
+        count: of examples.
+        order: shuffles them; None keeps their order.
+        batch_size: examples a batch.
+        size: examples a piece, at most.
+        lengths: of the examples; with it, a shuffled batch holds neighbours in length.
+    """
+    for batch in _batches(count, order, batch_size, lengths):
         for inner in range(0, len(batch), size):
             yield batch[inner : inner + size], inner + size >= len(batch)
+
+
+def _batches(
+    count: int, order: np.random.Generator | None, batch_size: int, lengths: np.ndarray | None
+) -> Iterator[np.ndarray]:
+    numbers = np.arange(count) if order is None else order.permutation(count)
+    if order is None or lengths is None:
+        yield from (numbers[start : start + batch_size] for start in range(0, count, batch_size))
+        return
+    found: list[np.ndarray] = []
+    for start in range(0, count, batch_size * _POOL):
+        pool = numbers[start : start + batch_size * _POOL]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        found += [pool[at : at + batch_size] for at in range(0, len(pool), batch_size)]
+    yield from (found[chosen] for chosen in order.permutation(len(found)))
 
 
 @dataclass(frozen=True, eq=False)

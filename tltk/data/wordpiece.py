@@ -122,7 +122,9 @@ def _characters(lowercase: bool, strip_accents: bool) -> tuple[np.ndarray, np.nd
         Where each run of characters that fare alike begins, int32; which row it has, int32; the length of each row,
         int64; and all rows one after the other, int32 code points with -1 for the character itself.
     """
-    starts, rows, known = [], [], {}
+    starts: list[int] = []
+    rows: list[int] = []
+    known: dict[tuple[int, ...], int] = {}
     last = None
     # Planes 4 to 13 are empty, and of the last three only where classes begin and end matters.
     classes = (*unicode8.CONTROLS, *unicode8.MARKS)

@@ -114,7 +114,12 @@ def run_demo(
 
     say("2/5 linear probe: the pretrained network frozen, a head on top")
     probe = tltk.fit(
-        _model(backbone, photos, seed), train, val, recipe=tltk.linear_probe(epochs=PROBE_EPOCHS), seed=seed
+        _model(backbone, photos, seed),
+        train,
+        val,
+        recipe=tltk.linear_probe(epochs=PROBE_EPOCHS),
+        seed=seed,
+        cache=out / "cache",  # fine-tuning begins with the same probe, and finds the features there
     )
     probe_report = tltk.evaluate(probe.model, test)
 
@@ -126,6 +131,7 @@ def run_demo(
         recipe=tltk.fine_tune(epochs=EPOCHS, probe_epochs=PROBE_EPOCHS, augment=AUGMENT),
         seed=seed,
         out=out / "run",
+        cache=out / "cache",
     )
     report = tltk.evaluate(run.model, test)
     report.save(out / "run" / "report.html")

@@ -1,4 +1,4 @@
-"""Export: a SavedModel that takes image bytes and gives labels, checked in a clean process before it is called done."""
+"""Export: a SavedModel of image bytes or texts → labels, checked in a clean process before it is called done."""
 
 import errno
 import json
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ import tensorflow as tf
 
 from tltk import _check as check
 from tltk import files
+from tltk.data import texts
 from tltk.data.decode import decode_image
+from tltk.data.wordpiece import WordPiece
 from tltk.model import TransferModel
+from tltk.specs import InputSpec, TextSpec
 from tltk.tasks.classification import MultiLabel
 from tltk.tasks.regression import Regress
 
@@ -45,16 +49,16 @@ class Exported:
 def export(
     model: TransferModel, folder: str | Path, *, version: int | None = None, requests: list[bytes] | None = None
 ) -> Exported:
-    """Write a versioned SavedModel: image bytes in, labels and probabilities out.
+    """Write a versioned SavedModel: image bytes or texts in, labels and probabilities out.
 
-    The preprocessing of training is inside it, so that a client sends files as they are. It is written beside its
-    place, replayed in a clean process that imports tensorflow alone, and only then renamed into place.
+    The preprocessing of training is inside it, so that a client sends files or texts as they are. It is written beside
+    its place, replayed in a clean process that imports tensorflow alone, and only then renamed into place.
 
     Args:
         model: from `assemble`, `adopt` or a run.
         folder: parent of the version folders, as TensorFlow Serving reads it.
         version: folder name; the default is one above the highest there is.
-        requests: encoded pictures to check the export with; the default is eight generated ones.
+        requests: encoded pictures, or texts as UTF-8, to check the export with; the default is eight generated ones.
 
     Returns:
         Where it is, and how far its answers were from the model's.
@@ -90,7 +94,7 @@ def replay(model: TransferModel, saved_model: Path, requests: list[bytes]) -> di
     Args:
         model: the reference.
         saved_model: folder of the SavedModel.
-        requests: encoded pictures.
+        requests: encoded pictures, or texts as UTF-8.
 
     Returns:
         "differences" (output name → largest difference), "first" (the first answer), "imported" (foreign modules).
@@ -98,8 +102,9 @@ def replay(model: TransferModel, saved_model: Path, requests: list[bytes]) -> di
     Raises:
         RuntimeError: if the process fails, or a difference is above 1e-5.
     """
-    expected = {name: value.numpy() for name, value in _serve(model)(tf.constant(requests)).items() if name != "labels"}
-    expected = {name: value for name, value in expected.items() if value.dtype.kind == "f"}
+    _, serve = _serve(model)
+    answers = serve(tf.constant(requests, tf.string))
+    expected = {name: value.numpy() for name, value in answers.items() if value.dtype.is_floating}
     with tempfile.TemporaryDirectory() as scratch:
         examples = Path(scratch) / "examples.npz"
         np.savez(examples, requests=np.array([request.hex() for request in requests]), **expected)
@@ -116,8 +121,12 @@ def replay(model: TransferModel, saved_model: Path, requests: list[bytes]) -> di
 
 
 def sample_requests(model: TransferModel, count: int = 8) -> list[bytes]:
-    """Make a few pictures, JPEG and PNG in turn, of a size that the model does not expect."""
+    """Make a few pictures, JPEG and PNG in turn, of a size that the model does not expect; or a few texts."""
     generator = np.random.default_rng(0)
+    if isinstance(model.input, TextSpec):
+        words = [piece for piece in model.input.vocabulary if piece.isalpha()] or ["text"]
+        drawn = (generator.choice(words, generator.integers(1, 40)) for _ in range(count))
+        return [b"", *(" ".join(each).encode() for each in drawn)][:count]
     rows, columns = model.input.height + 13, model.input.width + 40
     ramp = np.linspace(0, 255, columns)[None, :, None] * np.linspace(0, 1, rows)[:, None, None]
     found = []
@@ -130,20 +139,21 @@ def sample_requests(model: TransferModel, count: int = 8) -> list[bytes]:
 def _write(model: TransferModel, folder: Path) -> None:
     archive = keras.export.ExportArchive()
     # The endpoints alone, without `track(model)`: tracking stores every weight a second time (keras#23553).
-    signature = [tf.TensorSpec([None], tf.string, name="image_bytes")]
-    archive.add_endpoint("serving_default", _serve(model), input_signature=signature)
+    name = "texts" if isinstance(model.input, TextSpec) else "image_bytes"
+    tables, serve = _serve(model)
+    for table in tables:
+        archive.track(table)
+    archive.add_endpoint("serving_default", serve, input_signature=[tf.TensorSpec([None], tf.string, name=name)])
     archive.write_out(str(folder), verbose=False)
 
 
-def _serve(model: TransferModel) -> Any:
-    """Build the served function: image bytes [batch] → named outputs."""
+def _serve(model: TransferModel) -> tuple[list, Any]:
+    """Build the served function: image bytes or texts [batch] → named outputs; and the tables that it looks up."""
     names = tf.constant(model.task.labels.names)
-    task = model.task
+    task, (tables, prepare) = model.task, _prepare(model.input)
 
-    def serve(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        shape = tf.TensorSpec(model.input.shape, tf.float32)
-        pixels = tf.map_fn(lambda data: decode_image(data, model.input), image_bytes, fn_output_signature=shape)
-        outputs = model.keras(pixels, training=False)
+    def serve(requests: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = model.keras(prepare(requests), training=False)
         every = tf.tile(names[None], [tf.shape(outputs)[0], 1])
         if isinstance(task, Regress):
             return {"values": outputs, "labels": every}
@@ -157,7 +167,16 @@ def _serve(model: TransferModel) -> Any:
             "labels": every,
         }
 
-    return tf.function(serve, autograph=False)
+    return tables, tf.function(serve, autograph=False)
+
+
+def _prepare(spec: InputSpec | TextSpec) -> tuple[list, Callable[[tf.Tensor], tf.Tensor]]:
+    """Build what turns requests into what the model eats, as in training."""
+    if isinstance(spec, TextSpec):
+        tokenizer = WordPiece(spec)
+        return [tokenizer.table], lambda data: texts.ids(data, tokenizer)
+    shape = tf.TensorSpec(spec.shape, tf.float32)
+    return [], lambda data: tf.map_fn(lambda each: decode_image(each, spec), data, fn_output_signature=shape)
 
 
 def _next_version(folder: Path) -> int:

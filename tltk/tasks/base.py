@@ -50,8 +50,10 @@ class Task(Protocol):
     def encode(self) -> Callable[[Any], Any]:
         """Turn a batch of raw targets into what `loss` takes, in tf.data."""
 
-    def outputs(self, features: keras.KerasTensor, *, seed: int = 0) -> keras.KerasTensor:
-        """Put the head and its activation on backbone features: float32 [batch, outputs]."""
+    def outputs(
+        self, features: keras.KerasTensor, *, mask: keras.KerasTensor | None = None, seed: int = 0
+    ) -> keras.KerasTensor:
+        """Put the head and its activation on features, padding left out: float32 [batch, outputs]."""
 
     def loss(self) -> keras.losses.Loss: ...
 

@@ -29,9 +29,11 @@ class SingleLabel:
         """Class indices to float32 [batch, classes]."""
         return one_hot(len(self.labels))
 
-    def outputs(self, features: keras.KerasTensor, *, seed: int = 0) -> keras.KerasTensor:
+    def outputs(
+        self, features: keras.KerasTensor, *, mask: keras.KerasTensor | None = None, seed: int = 0
+    ) -> keras.KerasTensor:
         """Probabilities, float32 [batch, classes]."""
-        logits = heads.attach(self.head, features, units=len(self.labels), seed=seed)
+        logits = heads.attach(self.head, features, units=len(self.labels), mask=mask, seed=seed)
         return keras.layers.Activation("softmax", dtype="float32", name="head_probabilities")(logits)
 
     def loss(self) -> keras.losses.Loss:
@@ -74,9 +76,11 @@ class MultiLabel:
         """0/1 vectors to float32 [batch, labels]."""
         return as_float(len(self.labels))
 
-    def outputs(self, features: keras.KerasTensor, *, seed: int = 0) -> keras.KerasTensor:
+    def outputs(
+        self, features: keras.KerasTensor, *, mask: keras.KerasTensor | None = None, seed: int = 0
+    ) -> keras.KerasTensor:
         """Independent probabilities, float32 [batch, labels]."""
-        logits = heads.attach(self.head, features, units=len(self.labels), seed=seed)
+        logits = heads.attach(self.head, features, units=len(self.labels), mask=mask, seed=seed)
         return keras.layers.Activation("sigmoid", dtype="float32", name="head_probabilities")(logits)
 
     def loss(self) -> keras.losses.Loss:

@@ -51,9 +51,11 @@ class Regress:
         """Standard deviation of each column; 1 where the labels state none."""
         return self.labels.deviation or (1.0,) * len(self.labels)
 
-    def outputs(self, features: keras.KerasTensor, *, seed: int = 0) -> keras.KerasTensor:
+    def outputs(
+        self, features: keras.KerasTensor, *, mask: keras.KerasTensor | None = None, seed: int = 0
+    ) -> keras.KerasTensor:
         """Numbers in the targets' units, float32 [batch, columns]."""
-        x = heads.attach(self.head, features, units=len(self.labels), seed=seed)
+        x = heads.attach(self.head, features, units=len(self.labels), mask=mask, seed=seed)
         mean = self.labels.mean or (0.0,) * len(self.labels)
         return keras.layers.Rescaling(list(self.deviation), list(mean), dtype="float32", name="head_units")(x)
 

@@ -1,4 +1,4 @@
-"""What a phase is fed with: pictures, or what a frozen prefix made of them before."""
+"""What a phase is fed with: pictures, texts, or what a frozen prefix made of them before."""
 
 import tempfile
 import warnings
@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tltk import prefix_cache
 from tltk.backbones.packages import cache_folder
+from tltk.data import texts
 from tltk.data.copies import Copies, copies
 from tltk.data.pipeline import batches
 from tltk.data.sources import Source
@@ -21,7 +22,7 @@ from tltk.data.transforms import Augmentation
 from tltk.model import TransferModel
 from tltk.phases import Phase
 from tltk.prefix_cache import Cache
-from tltk.specs import BadExample
+from tltk.specs import BadExample, InputSpec, TextSpec
 from tltk.views import View
 
 Data: TypeAlias = Source | tf.data.Dataset
@@ -108,28 +109,35 @@ class Feed:
         self.bad += [bad for made in self.made for bad in made.skipped]
         self.made.clear()  # and what it held in memory
         seed = (self.seed * 1000 + number) % 2**31
-        augment = copies(phase.augment, phase.views) if phase.views else phase.augment
+        drawn = phase.augment or ()
+        augment = copies(drawn, phase.views) if phase.views else drawn
         fresh = bool(augment) and not phase.views
         # A prefix without weights is preprocessing: decoded pictures take a quarter of the room of its floats.
         sources = [part for part in (self.train, self.val) if isinstance(part, Source)]
         mixed = len(sources) < (1 if self.val is None else 2)
         if view.prefix is None or not view.prefix.weights or fresh or mixed:
-            return self._of_pictures(view, augment, seed)
-        layout = prefix_cache.layout_of(view.prefix, self.cache.dtype)
+            return self._of_examples(view, augment, seed)
+        spec = self._spec(sources)
+        layout = prefix_cache.layout_of(view.prefix, spec, dtype=self.cache.dtype)
         count = len(self.train) * max(phase.views, 1) + (len(self.val) if self.val is not None else 0)
         place = prefix_cache.choose(self.cache, layout, count, epochs=phase.epochs, folder=self.folder)
         if place == "off":
-            return self._of_pictures(view, augment, seed)
+            return self._of_examples(view, augment, seed)
         fixed = augment if isinstance(augment, Copies) else None
-        train = self._stored(self.train, view, place, fixed, seed=seed, order=seed)
-        val = None if self.val is None else self._stored(self.val, view, place, None, seed=0, order=None)
+        train = self._stored(self.train, spec, view, place, fixed, seed=seed, order=seed)
+        val = None if self.val is None else self._stored(self.val, spec, view, place, None, seed=0, order=None)
         return PhaseData(view.suffix, train, val)
+
+    def _spec(self, sources: list[Source]) -> InputSpec | TextSpec:
+        """What examples are brought to before they are stored: every text has the width of the longest."""
+        spec = self.model.input
+        return texts.padded_to(spec, *sources) if isinstance(spec, TextSpec) else spec
 
     def skipped(self) -> list[BadExample]:
         """List the examples found unreadable so far."""
         return [*self.bad, *(bad for made in self.made for bad in made.skipped)]
 
-    def _of_pictures(self, view: View, augment: tuple[Augmentation, ...] | Copies, seed: int) -> PhaseData:
+    def _of_examples(self, view: View, augment: tuple[Augmentation, ...] | Copies, seed: int) -> PhaseData:
         train = self._batches(self.train, shuffle=True, augment=augment, seed=seed)
         return PhaseData(view.train, train, None if self.val is None else self._batches(self.val))
 
@@ -156,24 +164,37 @@ class Feed:
         )
 
     def _stored(
-        self, data: Source, view: View, place: str, fixed: Copies | None, *, seed: int, order: int | None
+        self,
+        data: Source,
+        spec: InputSpec | TextSpec,
+        view: View,
+        place: str,
+        fixed: Copies | None,
+        *,
+        seed: int,
+        order: int | None,
     ) -> Batches:
         records = prefix_cache.compute(
             view.prefix,
             data,
-            self.model.input,
+            spec,
             folder=self._folder(place),
             batch_size=self.batch_size,
             augment=fixed,
             seed=seed,
             dtype=self.cache.dtype,
         )
-        encode = self.model.task.encode
-        return self._note(
-            prefix_cache.stored_batches(
-                records, data, view.prefix, batch_size=self.batch_size, encode=encode, seed=order
-            )
+        lengths = texts.tokens(data, spec).lengths if isinstance(spec, TextSpec) else None
+        made = prefix_cache.stored_batches(
+            records,
+            data,
+            view.prefix,
+            batch_size=self.batch_size,
+            encode=self.model.task.encode,
+            seed=order,
+            lengths=lengths,
         )
+        return self._note(made)
 
     def _folder(self, place: str) -> Path | None:
         if place == "memory":

@@ -14,11 +14,12 @@ from tltk import _check as check
 from tltk import files
 from tltk.data.inspect import readable
 from tltk.data.sources import Source
+from tltk.data.texts import report_cut
 from tltk.model import TransferModel
 from tltk.phases import Phase, Recipe
 from tltk.prefix_cache import Cache
-from tltk.recipes import fine_tune
-from tltk.specs import BadExample
+from tltk.recipes import bert, fine_tune
+from tltk.specs import BadExample, InputSpec, TextSpec
 from tltk.tasks.base import require_labels
 from tltk.trainability import lora_file
 from tltk.training.feed import Data, Feed
@@ -46,7 +47,7 @@ def fit(
         model: from `assemble`; trained in place.
         train: examples to learn from: a source, or a `tf.data.Dataset` of (pixels, targets).
         val: examples to judge epochs and phases by. Without them every phase runs to its end and none can be undone.
-        recipe: the default is `fine_tune()`.
+        recipe: the default is `fine_tune()`; of text, `bert()`.
         out: folder for the run; None saves nothing.
         batch_size: examples a step.
         seed: of the order and of the augmentation; equal seeds give equal batches.
@@ -65,15 +66,18 @@ def fit(
         FloatingPointError: if the loss is no number any more.
     """
     check.kind_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
-    recipe = fine_tune() if recipe is None else recipe
+    pictures = isinstance(model.input, InputSpec)
+    recipe = (fine_tune() if pictures else bert()) if recipe is None else recipe
     check.kind_of(
         "recipe", recipe, Recipe, hint="Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe."
     )
+    recipe = recipe.suited(to_pictures=pictures)
     if out is not None:
         files.make_folder(Path(out), needs=model_bytes(model))
     _check_numbers(model, recipe, batch_size=batch_size, seed=seed)
     train, bad_train = _usable(train, model, "train", max_bad)
     val, bad_val = _usable(val, model, "val", max_bad) if val is not None else (None, ())
+    _report_cut(model, train, val)
     recorder = _Recorder(Path(out) if out is not None else None)
     feed = Feed(
         model,
@@ -160,10 +164,20 @@ def _usable(data: Data, model: TransferModel, name: str, max_bad: float) -> tupl
         return data, ()
     check.kind_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
     require_labels(model.task, data, name)
+    if (data.kind == "texts") != isinstance(model.input, TextSpec):
+        held, eaten = ("texts", "pictures") if data.kind == "texts" else ("pictures", "texts")
+        raise ValueError(f"`{name}` holds {held}, and the model eats {eaten}.")
     good, bad = readable(data, max_bad=max_bad)
     if not len(good):
         raise ValueError(f"`{name}` holds no readable example.")
     return good, bad
+
+
+def _report_cut(model: TransferModel, *parts: Data | None) -> None:
+    for data in parts:
+        said = report_cut(data, model.input) if isinstance(data, Source) and isinstance(model.input, TextSpec) else ""
+        if said:
+            log.warning("%s", said)
 
 
 def _report_skipped(skipped: tuple[BadExample, ...]) -> None:

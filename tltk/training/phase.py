@@ -155,7 +155,7 @@ def _compile(
             f"{phase.name} has {total} batches in all, fewer than the {phase.optimizer.accumulate} that make one step "
             "(`accumulate`): nothing would learn."
         )
-    rate = schedule(phase.schedule, phase.optimizer.learning_rate, steps=total, warmup=int(phase.warmup * total))
+    rate = schedule(phase.schedule, phase.optimizer.learning_rate, steps=total, warmup=phase.warmup_steps(total))
     optimizer = optimizers.build(
         phase.optimizer,
         rate,

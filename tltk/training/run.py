@@ -11,11 +11,13 @@ import keras
 
 from tltk import files, tasks
 from tltk.backbones.base import Origin
+from tltk.backbones.hub_text import register_layers
 from tltk.model import TransferModel
-from tltk.specs import BadExample, InputSpec
+from tltk.specs import BadExample, InputSpec, TextSpec
 from tltk.training.phase import PhaseResult
 
 FORMAT = 1
+_VOCABULARY = "vocabulary.txt"
 _PACKAGES = ("tltk", "tensorflow", "keras", "keras-hub", "numpy")
 
 
@@ -45,7 +47,7 @@ class Run:
         return sum(phase.seconds for phase in self.phases)
 
     def save(self, folder: str | Path) -> "Run":
-        """Write the run: config.json, model.keras, history.csv, metrics.json, skipped.csv.
+        """Write the run: config.json, model.keras, history.csv, metrics.json, skipped.csv; of text, vocabulary.txt.
 
         Args:
             folder: made if it does not exist; files of an older run there are replaced one by one, atomically.
@@ -61,6 +63,8 @@ class Run:
         files.write_csv(folder / "history.csv", self.history)
         files.write_csv(folder / "skipped.csv", [asdict(bad) for bad in self.skipped])
         files.write_json(folder / "metrics.json", {"phases": [asdict(phase) for phase in self.phases]})
+        if isinstance(self.model.input, TextSpec):
+            files.write_text(folder / _VOCABULARY, "\n".join(self.model.input.vocabulary))
         files.write_json(folder / "config.json", {**self.config, **describe_model(self.model)})
         return replace(self, folder=folder)
 
@@ -111,13 +115,27 @@ def describe_model(model: TransferModel) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "backbone": model.backbone,
-        "input": asdict(model.input),
+        "input": _plain_spec(model.input),
         "task": model.task.to_config(),
         "stages": model.stages,
         "weights": asdict(model.origin),
         "precision": model.precision,
         "versions": versions(),
     }
+
+
+def _plain_spec(spec: InputSpec | TextSpec) -> dict[str, Any]:
+    """The fields of a spec; a vocabulary has a file of its own."""
+    return {name: value for name, value in asdict(spec).items() if name != "vocabulary"}
+
+
+def _read_spec(folder: Path, config: dict[str, Any]) -> InputSpec | TextSpec:
+    if "length" not in config["input"]:
+        return InputSpec(**config["input"])
+    path = folder / _VOCABULARY
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is no run of a text model: it has no {_VOCABULARY}")
+    return TextSpec(vocabulary=tuple(path.read_text(encoding="utf-8").split("\n")), **config["input"])
 
 
 def versions() -> dict[str, str]:
@@ -131,6 +149,9 @@ def model_bytes(model: TransferModel) -> int:
 
 
 def _load_model(path: Path, config: dict[str, Any]) -> TransferModel:
+    spec = _read_spec(path.parent, config)
+    if isinstance(spec, TextSpec):
+        register_layers()
     try:
         loaded = keras.models.load_model(path, compile=False)
     except (OSError, ValueError, KeyError) as error:
@@ -138,7 +159,7 @@ def _load_model(path: Path, config: dict[str, Any]) -> TransferModel:
     return TransferModel(
         keras=loaded,
         task=tasks.from_config(config["task"]),
-        input=InputSpec(**config["input"]),
+        input=spec,
         stages=config["stages"],
         backbone=config["backbone"],
         origin=Origin(**config["weights"]),
