@@ -21,6 +21,7 @@ from tltk import machine, prefix_cache, views
 from tltk.data.copies import copies
 from tltk.data.pipeline import batches
 from tltk.data.sources import from_folder
+from tltk.data.texts import padded_to
 from tltk.data.transforms import flip, standard
 from tltk.prefix_cache import Cache
 from tltk.recipes import Recipe
@@ -254,6 +255,50 @@ def test_real_backbones_train_to_the_same_weights_with_and_without_the_cache(nam
         found.append(model.keras.get_weights())
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * max(1.0, float(np.abs(one).max())))
+
+
+def _trained_on_texts(model, source, phase, cache):
+    tltk.fit(model, source, recipe=Recipe("one", (phase,)), batch_size=8, cache=cache)
+    return model.keras.get_weights()
+
+
+TEXT_PLANS = {"head": tltk.freeze("backbone"), "two blocks": tltk.unfreeze_from("block5")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", TEXT_PLANS)
+def test_minilm_trains_to_the_same_weights_with_and_without_the_cache(plan):
+    source = tltk.from_arrays(["word " * (3 + number * 7 % 40) + "end" for number in range(24)], ["a", "b"] * 12)
+    phase = replace(PHASE, plan=TEXT_PLANS[plan], optimizer=sgd(1e-2), epochs=2)
+    found, start = [], None
+    for cache in ("off", "memory"):
+        keras.utils.set_random_seed(0)  # of the dropout in the blocks that learn
+        model = tltk.assemble(tltk.backbone("all_minilm_l6_v2_en"), tltk.classify(source.labels), precision="float32")
+        start = model.keras.get_weights() if start is None else start
+        model.keras.set_weights(start)
+        found.append(_trained_on_texts(model, source, phase, cache))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    assert any(not np.array_equal(one, before) for one, before in zip(found[0], start, strict=True))
+
+
+def test_several_tensors_cross_the_boundary_of_a_text_model(tmp_path):
+    from tests.texts import text_model, texts, tiny_preset
+
+    model, source = text_model(tiny_preset(tmp_path / "tiny")), texts()
+    prefix = prefix_of(model, tltk.unfreeze_from("block2"))
+    with pytest.raises(ValueError, match="what crosses the boundary has no fixed shape"):
+        prefix_cache.compute(prefix, source, model.input, batch_size=4)
+    spec = padded_to(model.input, source)
+    records = prefix_cache.compute(prefix, source, spec, batch_size=4)
+    assert [shape for shape, _ in zip(records.layout.shapes, records.layout.dtypes, strict=True)] == [
+        (16, 16), (16,), (16,)
+    ]  # fmt: skip
+    feed = prefix_cache.stored_batches(records, source, prefix, batch_size=4)
+    stored = next(iter(feed.dataset))[0]
+    plain = next(iter(batches(source, spec, batch_size=4).dataset))[0]
+    for one, other in zip(stored, keras.tree.flatten(prefix(plain, training=False)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 MEMORY = """

@@ -127,3 +127,19 @@ def test_other_tasks_are_served_under_their_own_names(tmp_path):
 def test_a_half_precision_model_is_exported_as_it_computes(tmp_path):
     exported = tltk.export(squares_model(precision="mixed_bfloat16", head=tltk.head(zero_init=False)), tmp_path)
     assert max(exported.differences.values()) <= 1e-5
+
+
+def test_texts_are_served_as_plain_strings_by_tensorflow_alone(tmp_path):
+    from tests.texts import TEXTS, text_model, tiny_preset
+
+    model = text_model(tiny_preset(tmp_path / "preset"), head=tltk.head(zero_init=False))
+    said = [*TEXTS, "", "Unlikely FILM!!", "caf\u00e9 \U0001f600", "good " * 100]
+    exported = tltk.export(model, tmp_path / "serving", requests=[text.encode() for text in said])
+    assert max(exported.differences.values()) <= 1e-5
+    answer = tf.saved_model.load(str(exported.path)).signatures["serving_default"](tf.constant(said))
+    found, _ = tltk.predict(model, said, batch_size=3)
+    used = [text for text in said if text]
+    for text, each in zip(used, found, strict=True):
+        row = said.index(text)
+        assert answer["label"][row].numpy().decode() == each.label
+        np.testing.assert_allclose(answer["probability"][row], each.probability, atol=1e-5)

@@ -2,17 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tltk import __version__, console
+from tltk import __version__, console, options
 
 if TYPE_CHECKING:
-    from tltk.data.sources import Source
     from tltk.evaluation import Report
-    from tltk.recipes import Recipe
-    from tltk.tasks import Task
     from tltk.training.run import Run
 
 app = typer.Typer(
@@ -72,15 +69,15 @@ def train(
     with console.command(as_json=as_json):
         _start()
         name = recipe or ("bert" if text else "fine_tune")
-        chosen = _recipe(name, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze)
-        source = _source(data, label=label, input_column=input_column, kind=kind, text=text)
+        chosen = options.recipe(name, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze)
+        source = options.source(data, label=label, input_column=input_column, kind=kind, text=text)
         import tltk
         from tltk.data.inspect import readable
 
         source, bad = readable(source)  # judged as a whole: a part may hold more than its share
         console.say_skipped(bad)
         parts = tltk.split(source, val=val, test=test, seed=seed)
-        task = _task(source)
+        task = options.task(source)
         found = tltk.backbone(
             backbone or ("all_minilm_l6_v2_en" if text else "resnet50"), weights=weights, input_size=input_size
         )
@@ -108,7 +105,7 @@ def evaluate(
         import tltk
 
         model = tltk.load_run(run).model
-        source = _source(data, label=label, input_column=input_column, kind=model.task.labels.kind, text=text)
+        source = options.source(data, label=label, input_column=input_column, kind=model.task.labels.kind, text=text)
         found = tltk.evaluate(model, source, batch_size=batch_size)
         saved = found.save(report) if report else None
         if as_json:
@@ -259,40 +256,6 @@ def _start() -> None:
 
     machine.keep_freed_memory()
     console.quiet_tensorflow()
-
-
-def _source(path: Path, *, label: str, input_column: str, kind: str, text: str | None) -> "Source":
-    import tltk
-
-    column = text or input_column
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return tltk.from_csv(path, input=column, label=label, kind=kind, text=text is not None)
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return tltk.from_jsonl(path, input=column, label=label, kind=kind, text=text is not None)
-    if text is not None:
-        raise ValueError(f"`--text` names a column of a .csv, .tsv or .jsonl file. Received: {path}")
-    return tltk.from_folder(path)
-
-
-def _recipe(name: str, *, epochs: int | None, learning_rate: float | None, unfreeze: str | None) -> "Recipe":
-    from tltk import _check as check
-
-    names = ("fine_tune", "linear_probe", "full", "bert")
-    check.one_of("recipe", name, names)
-    if unfreeze and name != "fine_tune":
-        raise ValueError(f"`--unfreeze` goes with --recipe fine_tune. Received: --recipe {name}")
-    from tltk import recipes
-
-    given: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate, "unfreeze": unfreeze}
-    return getattr(recipes, name)(**{key: value for key, value in given.items() if value is not None})
-
-
-def _task(source: "Source") -> "Task":
-    import tltk
-
-    if source.labels is None:
-        raise ValueError("training needs labels; name their column with --label.")
-    return tltk.regress(source.labels) if source.labels.kind == "number" else tltk.classify(source.labels)
 
 
 def _finish_training(run: "Run", report: "Report | None", *, skipped: int, as_json: bool) -> None:

@@ -255,6 +255,7 @@ def stored_batches(
     encode: Callable[[tf.Tensor], tf.Tensor] | None = None,
     seed: int | None = None,
     lengths: np.ndarray | None = None,
+    widths: tuple[int, ...] = (),
 ) -> Batches:
     """Make batches of what was computed, in the very order in which `batches` gives the examples.
 
@@ -266,16 +267,22 @@ def stored_batches(
         encode: raw targets of a batch → what the loss takes.
         seed: of a new order each epoch; None keeps the source's order.
         lengths: tokens of each text, by which `batches` puts texts together.
+        widths: that a batch of texts may have; it is cut to the smallest that holds its longest text.
 
     Returns:
         The batches; the boundary's tensor, or a tuple of its tensors, takes the place of the pictures.
     """
     count = max(records.count // max(len(source), 1), 1)
     layout, wanted = records.layout, [tensor.dtype for tensor in prefix.outputs]
+    varying = [len(tensor.shape) > 1 and tensor.shape[1] is None for tensor in prefix.outputs]
     pairs = zip(layout.shapes, layout.dtypes, strict=True)
     values = tuple(tf.TensorSpec([None, *shape], tf.as_dtype(name)) for shape, name in pairs)
 
     def finish(epoch: tf.Tensor, number: tf.Tensor, rows: tf.Tensor, stored: tuple, rest: tuple) -> tuple:
+        if lengths is not None:
+            longest = tf.reduce_max(tf.gather(lengths, rows))
+            width = tf.gather(widths, tf.searchsorted(tf.constant(widths, tf.int64), [longest])[0])
+            stored = tuple(value[:, :width] if cut else value for value, cut in zip(stored, varying, strict=True))
         cast = tuple(tf.cast(value, dtype) for value, dtype in zip(stored, wanted, strict=True))
         rest = (encode(rest[0]), *rest[1:]) if rest and encode is not None else rest
         return cast if len(cast) > 1 else cast[0], rest

@@ -188,8 +188,13 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: int) -> t
     return tokenized, steps, count * (batch_size if batched else 1)
 
 
+def widths(limit: int) -> tuple[int, ...]:
+    """List the widths that batches are padded to, for a model that takes `limit` tokens."""
+    return (*(width for width in _WIDTHS if width < limit), limit)
+
+
 def _width(longest: int, limit: int) -> int:
-    return min(next((width for width in _WIDTHS if width >= longest), limit), limit)
+    return next(width for width in widths(limit) if width >= longest)
 
 
 @lru_cache(maxsize=4)

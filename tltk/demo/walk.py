@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,26 +114,13 @@ def run_demo(
     train, val, test = tltk.split(photos, seed=seed)
 
     say("2/5 linear probe: the pretrained network frozen, a head on top")
-    probe = tltk.fit(
-        _model(backbone, photos, seed),
-        train,
-        val,
-        recipe=tltk.linear_probe(epochs=PROBE_EPOCHS),
-        seed=seed,
-        cache=out / "cache",  # fine-tuning begins with the same probe, and finds the features there
-    )
+    fit = partial(tltk.fit, seed=seed, cache=out / "cache")  # fine-tuning finds the features of the probe there
+    probe = fit(_model(backbone, photos, seed), train, val, recipe=tltk.linear_probe(epochs=PROBE_EPOCHS))
     probe_report = tltk.evaluate(probe.model, test)
 
     say("3/5 the same, then fine-tuning with augmentation")
-    run = tltk.fit(
-        _model(backbone, photos, seed),
-        train,
-        val,
-        recipe=tltk.fine_tune(epochs=EPOCHS, probe_epochs=PROBE_EPOCHS, augment=AUGMENT),
-        seed=seed,
-        out=out / "run",
-        cache=out / "cache",
-    )
+    recipe = tltk.fine_tune(epochs=EPOCHS, probe_epochs=PROBE_EPOCHS, augment=AUGMENT)
+    run = fit(_model(backbone, photos, seed), train, val, recipe=recipe, out=out / "run")
     report = tltk.evaluate(run.model, test)
     report.save(out / "run" / "report.html")
 

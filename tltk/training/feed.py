@@ -184,7 +184,6 @@ class Feed:
             seed=seed,
             dtype=self.cache.dtype,
         )
-        lengths = texts.tokens(data, spec).lengths if isinstance(spec, TextSpec) else None
         made = prefix_cache.stored_batches(
             records,
             data,
@@ -192,7 +191,8 @@ class Feed:
             batch_size=self.batch_size,
             encode=self.model.task.encode,
             seed=order,
-            lengths=lengths,
+            lengths=texts.tokens(data, spec).lengths if isinstance(spec, TextSpec) else None,
+            widths=texts.widths(spec.length) if isinstance(spec, TextSpec) else (),
         )
         return self._note(made)
 
