@@ -16,6 +16,10 @@ def build(spec, features=FEATURES, units=2, seed=0):
 @pytest.mark.parametrize("normalization", [*heads.NORMALIZATIONS, None])
 @pytest.mark.parametrize("shape", [(3, 5, 6), (7, 6), (6,)])
 def test_every_head_gives_float32_outputs_for_every_rank(pooling, normalization, shape):
+    if pooling == "first" and len(shape) == 3:
+        with pytest.raises(ValueError, match="pictures have no first position"):
+            build(heads.head(pooling=pooling), np.zeros((2, *shape), "float32"))
+        return
     spec = heads.head(pooling=pooling, normalization=normalization, hidden=(4,), dropout=0.1, zero_init=False)
     out = build(spec, np.zeros((2, *shape), "float32"))(np.ones((2, *shape), "float32"))
     assert out.shape == (2, 2)
@@ -76,3 +80,21 @@ def test_every_wrong_argument_is_named_at_once():
         heads.head(pooling="mean", hidden=(0,), dropout=1.0)
     with pytest.raises(ValueError, match=r"features of rank 2, 3 or 4"):
         heads.pool(keras.Input((2, 2, 2, 2)), "avg")
+
+
+@pytest.mark.parametrize("pooling", heads.POOLINGS)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_padding_counts_for_nothing(pooling, dtype):
+    generator = np.random.default_rng(0)
+    tokens, mask = generator.normal(size=(3, 7, 4)) - 5, np.array([[1] * 7, [1] * 4 + [0] * 3, [1] + [0] * 6], bool)
+    x, real = keras.Input((None, 4), dtype=dtype), keras.Input((None,), dtype="bool")
+    model = keras.Model([x, real], heads.pool(x, pooling, mask=real))
+    for layer in model.layers:
+        layer.set_weights([generator.normal(size=weight.shape) for weight in layer.get_weights()])
+    found = model.predict([tokens.astype(dtype), mask], verbose=0)
+    assert found.dtype == np.float32
+    for row, held in enumerate(mask.sum(1)):
+        alone = model.predict([tokens[row : row + 1, :held].astype(dtype), mask[row : row + 1, :held]], verbose=0)
+        np.testing.assert_allclose(found[row], alone[0], rtol=1e-5)
+    other = np.where(mask[..., None], tokens, 99.0).astype(dtype)
+    np.testing.assert_allclose(model.predict([other, mask], verbose=0), found, rtol=1e-5)

@@ -13,6 +13,8 @@ def test_wrong_phases_are_refused():
         Phase("a", freeze(), epochs=1, optimizer=sgd(), schedule="cos")
     with pytest.raises(ValueError, match=r"`warmup` must be at least 0 and below 1"):
         Phase("a", freeze(), epochs=1, optimizer=sgd(), warmup=1.0)
+    with pytest.raises(ValueError, match=r"`warmup` must be at least 0\. Received: -1"):
+        Phase("a", freeze(), epochs=1, optimizer=sgd(), warmup=-1)
     with pytest.raises(ValueError, match=r"`phases` must hold at least one"):
         Recipe("none", ())
     with pytest.raises(TypeError, match=r"`plan` must be Plan. Received: str"):
