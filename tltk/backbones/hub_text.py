@@ -25,13 +25,11 @@ PRESETS = (
     *("bert_base_en", "bert_large_en", "bert_base_multi", "bert_base_zh"),
     *("distil_bert_base_en_uncased", "distil_bert_base_en", "distil_bert_base_multi"),
 )
-SCHEMES = ("hf://", "kaggle://")
 _LAYER = "transformer_layer_"
-_FIXES = {"gelu": "gelu", "gelu_new": "gelu_approximate", "gelu_pytorch_tanh": "gelu_approximate"}
 
 
 def is_text_preset(x: str) -> bool:
-    """Tell whether a name, folder or handle belongs to a text model, without reading weights."""
+    """Tell whether a name or folder belongs to a text model, without reading weights."""
     if x in PRESETS:
         return True
     folder = Path(x)
@@ -42,7 +40,7 @@ def backbone(x: str, *, weights: str = "pretrained", length: int | None = None) 
     """Make the backbone of a text preset; its configuration and vocabulary are read now, its weights are not.
 
     Args:
-        x: a name of `PRESETS`, a local folder in KerasHub's or Hugging Face's layout, or a handle.
+        x: a name of `PRESETS`, or a local folder in KerasHub's or Hugging Face's layout.
         weights: "pretrained", "random" or the path of a weight file.
         length: most tokens of a text, special ones included; the default is what the model was trained at.
 
@@ -115,18 +113,16 @@ def _load(place: str, *, weights: str) -> "keras.Model":
 
 
 def _mend_activation(body: "keras.Model", place: str) -> None:
-    """Give the blocks the GELU that Hugging Face's configuration names; KerasHub's loader always takes the tanh one."""
+    """Give the blocks the exact GELU where Hugging Face's configuration names it: KerasHub's loader never does."""
     import keras
-    from keras_hub.src.utils.keras_utils import gelu_approximate
 
     config = Path(place) / "config.json"
-    named = json.loads(config.read_text(encoding="utf-8")).get("hidden_act") if config.is_file() else None
-    if named not in _FIXES:
+    held = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    if held.get("hidden_act", held.get("activation")) != "gelu":  # DistilBERT calls it "activation"
         return
-    wanted = keras.activations.gelu if _FIXES[named] == "gelu" else gelu_approximate
     for layer in body.layers:
         if layer.name.startswith(_LAYER) and hasattr(layer, "_feedforward_intermediate_dense"):
-            layer.activation = layer._feedforward_intermediate_dense.activation = wanted
+            layer.activation = layer._feedforward_intermediate_dense.activation = keras.activations.gelu
 
 
 def _tokenizer(place: str) -> Any:

@@ -234,9 +234,7 @@ def report_cut(source: Source, spec: TextSpec) -> str:
     if not len(found):
         return ""
     shown = check.listing((source.name_of(int(row)) for row in found), limit=3)
-    verb = "has" if len(found) == 1 else "have"
-    was = "was cut at its end" if len(found) == 1 else "were cut at their ends"
-    return (
-        f"{len(found)} of {len(source)} texts ({len(found) / len(source):.0%}) {verb} more tokens than the "
-        f"{spec.length} that the model takes, and {was}: {shown}"
-    ).replace("%)", " %)")
+    share = f"{len(found)} of {len(source)} texts ({100 * len(found) / len(source):.0f} %)"
+    were = "has" if len(found) == 1 else "have"
+    cut = "was cut at its end" if len(found) == 1 else "were cut at their ends"
+    return f"{share} {were} more tokens than the {spec.length} that the model takes, and {cut}: {shown}"
