@@ -36,11 +36,6 @@ def test_an_unknown_name_gets_the_nearest_right_one(wrong, right):
         backbone(wrong)
 
 
-def test_a_text_model_is_named_as_one():
-    with pytest.raises(ValueError, match=r"'all_minilm_l6_v2_en' is a text model"):
-        backbone("all_minilm_l6_v2_en")
-
-
 def test_a_model_file_in_place_of_a_name_says_how_to_load_it():
     with pytest.raises(ValueError, match=r"'model.keras' is a file. Load a whole model with keras.models.load_model"):
         backbone("model.keras")

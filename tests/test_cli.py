@@ -76,7 +76,7 @@ def test_evaluating_predicting_and_exporting_a_run(trained, photos, tmp_path):
     done = tltk("export", out, tmp_path / "serving", "--json")
     assert json.loads(done.stdout)["saved_model"] == str(tmp_path / "serving" / "1")
     text = tltk("predict", out, picture).stdout
-    assert "picture" in text
+    assert "example" in text
     assert picture.name in text
 
 
