@@ -17,9 +17,12 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich's panels would take half of the time of `tltk --help`
 )
 weights_app = typer.Typer(
-    help="Pretrained weights from a package registry, for machines that reach no hub.", no_args_is_help=True
+    help="Pretrained weights from a package registry, for machines that reach no hub.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 app.add_typer(weights_app, name="weights")
 
