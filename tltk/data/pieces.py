@@ -1,0 +1,21 @@
+"""What a tokenizer makes of texts: the record that every tokenizer here returns."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Pieces(NamedTuple):
+    """Texts cut into pieces of a vocabulary, without special tokens.
+
+    Args:
+        ids: int32 [batch, (pieces)], numbers in the vocabulary.
+        begins: int32 [batch, (pieces)], the character (code point) of the text at which a piece begins.
+        stops: int32 [batch, (pieces)], the one behind its last character.
+        firsts: bool [batch, (pieces)], whether a word begins with the piece.
+    """
+
+    ids: tf.RaggedTensor
+    begins: tf.RaggedTensor
+    stops: tf.RaggedTensor
+    firsts: tf.RaggedTensor
