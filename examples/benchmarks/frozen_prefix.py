@@ -116,7 +116,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    parser.add_argument("--pictures", type=int, default=384)
+    parser.add_argument("--pictures", type=int, default=512)
     parser.add_argument("--input-size", type=int, default=SIZE, help="rows and columns in pixels")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--runs", type=int, default=1, help="of each; the median counts")
