@@ -7,6 +7,7 @@ import tensorflow as tf
 import tltk
 from tests.texts import VOCABULARY, texts
 from tltk.data import texts as data_texts
+from tltk.data import tokens as data_tokens
 from tltk.data.pipeline import batches
 from tltk.data.wordpiece import WordPiece
 from tltk.specs import InputSpec, TextSpec
@@ -55,19 +56,19 @@ def test_texts_longer_than_the_model_takes_are_cut_and_reported():
     ids = rows(batches(source, SPEC, batch_size=3))[0][0]
     assert ids.shape == (3, 32)
     assert ids[0].tolist() == [CLS, *[VOCABULARY.index("good")] * 30, SEP]
-    said = data_texts.report_cut(source, SPEC)
+    said = data_tokens.report_cut(source, SPEC)
     assert said == (
-        "2 of 3 texts (67 %) have more tokens than the 32 that the model takes, and were cut at their ends: "
+        "2 of 3 texts (67 %) have more tokens than the model takes (32; longest: 42), and were cut at their ends: "
         "example 0, example 2"
     )
-    assert data_texts.report_cut(texts(), SPEC) == ""
+    assert data_tokens.report_cut(texts(), SPEC) == ""
 
 
 def test_texts_are_tokenized_once(monkeypatch):
     calls = []
     original = WordPiece.__call__
     monkeypatch.setattr(WordPiece, "__call__", lambda self, texts: calls.append(1) or original(self, texts))
-    data_texts._encoder.cache_clear()
+    data_tokens._framing.cache_clear()
     source = texts()
     for _ in range(3):
         rows(batches(source, SPEC, batch_size=4))

@@ -60,7 +60,7 @@ def test_the_head_is_seeded():
 def test_swapped_arguments_are_told():
     with pytest.raises(TypeError, match=r"`backbone` must be Backbone. Received: SingleLabel. Pass tltk.backbone"):
         tltk.assemble(tltk.classify(PETS), small())
-    with pytest.raises(TypeError, match=r"`task` must come from tltk.classify or tltk.regress"):
+    with pytest.raises(TypeError, match=r"`task` must come from tltk.classify, regress, tag or answer"):
         tltk.assemble(small(), PETS)
 
 
@@ -72,7 +72,7 @@ def test_a_finished_model_can_be_adopted():
     assert adopted.keras is model
     assert adopted.input == InputSpec(16, 16, 3)
     with pytest.raises(
-        ValueError, match=r"(?s)the task has 3 labels, the model 2 outputs.*names layers that the model has not: conv9"
+        ValueError, match=r"(?s)the task has 3 outputs, the model 2.*names layers that the model has not: conv9"
     ):
         tltk.adopt(model, tltk.classify(Labels(("a", "b", "c"))), stages={"conv9": "stem"})
     with pytest.raises(TypeError, match=r"`model` must be Model. Received: str"):

@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The layer of each module or package: it imports only from layers below, or from inside itself.
 LAYERS = {
     "_check": 0,
-    "specs": 1, "files": 1, "progress": 1, "machine": 1, "graph": 1,
+    "specs": 1, "files": 1, "scores": 2, "progress": 1, "machine": 1, "graph": 1,
     "data": 2, "backbones": 2, "heads": 2, "schedules": 2, "trainability": 2,
     "tasks": 3, "phases": 3,
     "recipes": 4, "model": 4, "views": 4, "prefix_cache": 4, "report": 4,
@@ -27,7 +27,7 @@ LAYERS = {
     "cli": 8, "__main__": 9,
 }  # fmt: skip
 BANNED = re.compile(r"manager|handler|helper|utils|engine|adapter", re.IGNORECASE)
-MAX_MODULE, MAX_FUNCTION, MAX_PUBLIC = 300, 40, 30
+MAX_MODULE, MAX_FUNCTION, MAX_PUBLIC = 300, 40, 36
 
 
 def home(path: Path) -> str:

@@ -15,11 +15,15 @@ _PUBLIC = {
     "from_jsonl": "tltk.data.sources",
     "from_arrays": "tltk.data.sources",
     "from_tfds": "tltk.data.sources",
+    "from_conll": "tltk.data.sources",
+    "from_squad": "tltk.data.sources",
     "split": "tltk.data.splits",
     "backbone": "tltk.backbones",
     "head": "tltk.heads",
     "classify": "tltk.tasks",
     "regress": "tltk.tasks",
+    "tag": "tltk.tasks",
+    "answer": "tltk.tasks",
     "assemble": "tltk.model",
     "adopt": "tltk.model",
     "freeze": "tltk.trainability.plan",
@@ -44,7 +48,7 @@ __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
     from tltk.backbones import backbone
-    from tltk.data.sources import from_arrays, from_csv, from_folder, from_jsonl, from_tfds
+    from tltk.data.sources import from_arrays, from_conll, from_csv, from_folder, from_jsonl, from_squad, from_tfds
     from tltk.data.splits import split
     from tltk.embedding import embed
     from tltk.evaluation import evaluate
@@ -53,7 +57,7 @@ if TYPE_CHECKING:
     from tltk.prediction import predict
     from tltk.recipes import bert, fine_tune, full, linear_probe
     from tltk.serving import export
-    from tltk.tasks import classify, regress
+    from tltk.tasks import answer, classify, regress, tag
     from tltk.trainability.audit import audit
     from tltk.trainability.plan import freeze, layer_decay, lora, train_all, unfreeze_from
     from tltk.training.fit import fit

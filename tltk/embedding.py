@@ -1,6 +1,6 @@
 """Embed: what a backbone makes of examples, as plain arrays for retrieval, clustering or scikit-learn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -13,6 +13,7 @@ from tltk.backbones.packages import cache_folder
 from tltk.data import texts
 from tltk.data.inspect import readable
 from tltk.data.sources import Source
+from tltk.data.tokens import tokenized
 from tltk.model import TransferModel
 from tltk.prediction import Inputs, as_data
 from tltk.prefix_cache import Cache
@@ -84,11 +85,14 @@ def embed(
         raise ValueError(
             f"`pooling` must be one of 'avg', 'max', 'concat', 'first', None. Received: {pooling!r}.{near}"
         )
-    data = as_data(inputs, model.input)
+    data = as_data(inputs, model)
     check.kind_of("inputs", data, Source, hint="Pass a source, paths or pixels.")
     data, bad = readable(data, max_bad=max_bad)
     extractor, spec = _extractor(model, pooling, precision)
-    spec = texts.padded_to(spec, data) if isinstance(spec, TextSpec) else spec
+    if isinstance(spec, TextSpec):
+        spec = replace(spec, pairs=data.kind == "pairs", stride=None)
+        data = tokenized(data, spec)
+        spec = texts.padded_to(spec, data)
     kept = cache if isinstance(cache, Cache) else Cache(cache)
     folder = cache_folder() / "prefix" if kept.where == "disk" else Path(kept.where)
     records = prefix_cache.compute(

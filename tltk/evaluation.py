@@ -11,11 +11,14 @@ from sklearn import metrics as sk
 from tltk import _check as check
 from tltk import files
 from tltk.data.sources import Source
+from tltk.data.tokens import joined
 from tltk.model import TransferModel
 from tltk.prediction import collect
 from tltk.report.page import write_page
-from tltk.specs import BadExample
-from tltk.tasks.base import Task, require_labels
+from tltk.scores import answer_scores, entity_scores
+from tltk.specs import BadExample, Span
+from tltk.tasks.answering import Answer
+from tltk.tasks.base import Task, require_kind, require_labels
 from tltk.tasks.classification import MultiLabel
 from tltk.tasks.regression import Regress
 
@@ -27,7 +30,7 @@ class Report:
     """How good a model is.
 
     Args:
-        task: "classify", "classify_multi" or "regress".
+        task: "classify", "classify_multi", "regress", "tag" or "answer".
         examples: how many were judged.
         metrics: name → number, each described in docs/evaluate.md.
         classes: one row a class or column: name, and its own numbers.
@@ -86,7 +89,8 @@ def evaluate(
 
     Returns:
         The report. Classes: accuracy, top-k, precision, recall and F1 (scikit-learn's), confusion, expected calibration
-        error (Guo et al. 2017, 15 bins). Numbers: MAE, RMSE, R².
+        error (Guo et al. 2017, 15 bins). Numbers: MAE, RMSE, R². Entities: precision, recall and F1 of those found with
+        the very borders and type. Answers: exact match and F1 as SQuAD's own script counts them.
 
     Raises:
         ValueError: if the data has no labels, or other ones than the model.
@@ -95,18 +99,30 @@ def evaluate(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
     if isinstance(data, Source):
+        require_kind(data, model.input, "data")
         require_labels(model.task, data, "data")
-    outputs, targets, where, skipped = collect(model, data, batch_size=batch_size, max_bad=max_bad, title="evaluating")
-    if targets is None or not len(outputs):
-        raise ValueError("`data` gave no labelled example; evaluate needs (pixels, targets).")
+    seen = collect(model, data, batch_size=batch_size, max_bad=max_bad, title="evaluating")
     task = model.task
+    if seen.spans and seen.source is not None:
+        return Report(task.name, len(seen.spans), skipped=seen.skipped, **_spans(task, seen.spans, seen.source))
+    if seen.targets is None or not len(seen.outputs):
+        raise ValueError("`data` gave no labelled example; evaluate needs (pixels, targets).")
     if isinstance(task, Regress):
-        found = _numbers(task, outputs, targets)
+        found = _numbers(task, seen.outputs, seen.targets)
     elif isinstance(task, MultiLabel):
-        found = _several(task, outputs, targets)
+        found = _several(task, seen.outputs, seen.targets)
     else:
-        found = _single(task, outputs, targets, where)
-    return Report(task.name, len(outputs), skipped=skipped, **found)
+        found = _single(task, seen.outputs, seen.targets, seen.where)
+    return Report(task.name, len(seen.outputs), skipped=seen.skipped, **found)
+
+
+def _spans(task: Task, spans: list[tuple[Span, ...]], source: Source) -> dict[str, Any]:
+    true = [] if source.targets is None else list(source.targets)
+    if isinstance(task, Answer):
+        texts = [joined(pair[1]) for pair in source.items]
+        return {"metrics": answer_scores(true, spans, texts), "classes": ()}
+    metrics, rows = entity_scores(true, spans, task.labels.names)
+    return {"metrics": metrics, "classes": rows}
 
 
 def _single(task: Task, outputs: np.ndarray, targets: np.ndarray, where: list[str]) -> dict[str, Any]:

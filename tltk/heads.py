@@ -98,14 +98,37 @@ def attach(
     Returns:
         float32 [batch, units], without an activation.
     """
-    x = pool(features, spec.pooling, mask=mask)
+    return _layers(spec, pool(features, spec.pooling, mask=mask), units, seed=seed)
+
+
+def attach_tokens(
+    spec: Head, features: keras.KerasTensor, *, units: int, mask: keras.KerasTensor | None = None, seed: int = 0
+) -> keras.KerasTensor:
+    """Put a head on each token: as `attach`, without pooling.
+
+    Args:
+        spec: the head; its pooling counts for nothing.
+        features: float [batch, tokens, channels].
+        units: outputs a token.
+        mask: bool [batch, tokens], False for padding, which is kept out of a batch norm's statistics.
+        seed: of the initial weights and the dropout masks.
+
+    Returns:
+        float32 [batch, tokens, units], without an activation.
+    """
+    return _layers(spec, features, units, seed=seed, mask=mask)
+
+
+def _layers(
+    spec: Head, x: keras.KerasTensor, units: int, *, seed: int, mask: keras.KerasTensor | None = None
+) -> keras.KerasTensor:
     for index, width in enumerate(spec.hidden, start=1):
-        x = _before_dense(x, spec, f"_{index}", seed + index)
+        x = _before_dense(x, spec, f"_{index}", seed + index, mask)
         kernel = keras.initializers.HeNormal(seed=seed + index)
         x = keras.layers.Dense(
             width, spec.activation, kernel_initializer=kernel, dtype="float32", name=f"head_hidden_{index}"
         )(x)
-    x = _before_dense(x, spec, "", seed)
+    x = _before_dense(x, spec, "", seed, mask)
     kernel = keras.initializers.Zeros() if spec.zero_init else keras.initializers.GlorotUniform(seed=seed)
     return keras.layers.Dense(units, kernel_initializer=kernel, dtype="float32", name="head_output")(x)
 
@@ -122,7 +145,7 @@ def pool(features: keras.KerasTensor, pooling: str, *, mask: keras.KerasTensor |
     if pooling == "first":
         if rank != 3:
             raise ValueError('pooling="first" is of texts: pictures have no first position. Use "avg".')
-        return _named(keras.ops.cast(features[:, 0], "float32"), "head_pool")
+        return named(keras.ops.cast(features[:, 0], "float32"), "head_pool")
     average = {"avg": "head_pool", "concat": "head_pool_avg"}.get(pooling)
     maximum = {"max": "head_pool", "concat": "head_pool_max"}.get(pooling)
     both = [_average(features, average, mask)] if average else []
@@ -143,11 +166,11 @@ def _maximum(features: keras.KerasTensor, name: str, mask: keras.KerasTensor | N
     if mask is not None:
         features = keras.ops.cast(features, "float32")
         lowest = keras.ops.cast(keras.ops.expand_dims(mask, -1), "float32") * _FAR - _FAR
-        features = _named(features + lowest, "head_unpadded")
+        features = named(features + lowest, "head_unpadded")
     return keras.layers.GlobalMaxPooling1D(dtype="float32", name=name)(features)
 
 
-def _named(tensor: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def named(tensor: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Give the operation behind a tensor a name of the head's."""
     tensor._keras_history.operation.name = name
     return tensor
@@ -167,13 +190,16 @@ def _attention_pool(features: keras.KerasTensor, mask: keras.KerasTensor | None)
     return keras.layers.Reshape((channels,), dtype="float32", name="head_pool")(pooled)
 
 
-def _before_dense(x: keras.KerasTensor, spec: Head, suffix: str, seed: int) -> keras.KerasTensor:
+def _before_dense(
+    x: keras.KerasTensor, spec: Head, suffix: str, seed: int, mask: keras.KerasTensor | None
+) -> keras.KerasTensor:
     if spec.normalization == "batch":
         # No learned scale or shift: the linear layer that follows has both. Keras' own epsilon, not PyTorch's 1e-5: a
         # feature that hardly varies over a few dozen pictures tells little, and is not blown up to the scale of others.
-        x = keras.layers.BatchNormalization(
+        layer = keras.layers.BatchNormalization(
             center=False, scale=False, momentum=0.9, epsilon=1e-3, dtype="float32", name=f"head_norm{suffix}"
-        )(x)
+        )
+        x = layer(x) if mask is None else layer(x, mask=mask)
     if spec.normalization == "layer":
         x = keras.layers.LayerNormalization(dtype="float32", name=f"head_norm{suffix}")(x)
     if spec.dropout:

@@ -18,7 +18,7 @@ class TransferModel:
 
     Args:
         keras: functional, flat; float32 pixels [batch, height, width, 3] in [0, 255], or int32 token ids
-            [batch, tokens] → float32 [batch, outputs].
+            [batch, tokens] → float32 [batch, outputs], for tags and answers [batch, tokens, outputs].
         task: what its outputs mean.
         input: what it eats.
         stages: layer name → stage, "head" for the head.
@@ -45,7 +45,7 @@ class TransferModel:
         size = self.input.describe()
         return (
             f"{self.backbone} ({self.keras.count_params():,} parameters, {size}, {self.precision}) → "
-            f"{self.task.name} {len(self.task.labels)} outputs; stages: {', '.join(self.stage_names)}"
+            f"{self.task.name} {self.task.units} outputs; stages: {', '.join(self.stage_names)}"
         )
 
 
@@ -57,7 +57,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
 
     Args:
         backbone: from `tltk.backbone`; its weights are found and read now.
-        task: from `tltk.classify` or `tltk.regress`.
+        task: from `tltk.classify`, `tltk.regress`, `tltk.tag` or `tltk.answer`.
         precision: "auto" (see `tltk.machine.precision`), "float32", "mixed_bfloat16" or "mixed_float16".
         seed: of the head's initial weights and dropout.
 
@@ -77,16 +77,17 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
     """
     check.kind_of("backbone", backbone, Backbone, hint="Pass tltk.backbone('resnet50').")
     if not hasattr(task, "outputs"):
-        raise TypeError(f"`task` must come from tltk.classify or tltk.regress. Received: {type(task).__name__}")
+        raise TypeError(f"`task` must come from tltk.classify, regress, tag or answer. Received: {type(task).__name__}")
+    spec = task.reads(backbone.input)
     policy = machine.precision(precision, fast_bfloat16=backbone.fast_bfloat16)
     with machine.dtype_policy(policy):
         body, origin = backbone.build()
-        inputs = keras.Input(backbone.input.shape, dtype=backbone.input.dtype, name=backbone.input.name)
+        inputs = keras.Input(spec.shape, dtype=spec.dtype, name=spec.name)
         # `body.call`, not `body(...)`: calling the layers one by one keeps the graph flat.
         features = body.call(backbone.preprocess(inputs))
         outputs = task.outputs(features, mask=backbone.mask(inputs), seed=seed)
         model = keras.Model(inputs, outputs, name=f"{_safe(backbone.name)}_{task.name}")
-    return TransferModel(model, task, backbone.input, _stages(model, backbone), backbone.name, origin, policy)
+    return TransferModel(model, task, spec, _stages(model, backbone), backbone.name, origin, policy)
 
 
 def _stages(model: keras.Model, backbone: Backbone) -> dict[str, str]:
@@ -124,8 +125,8 @@ def adopt(
     if not getattr(model, "inputs", None) or len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError("`model` must be a functional or built sequential keras.Model with one input and one output.")
     units = model.outputs[0].shape[-1]
-    if units != len(task.labels):
-        problems.add(f"the task has {len(task.labels)} labels, the model {units} outputs")
+    if units != task.units:
+        problems.add(f"the task has {task.units} outputs, the model {units}")
     unknown = set(stages or {}) - {layer.name for layer in model.layers}
     if unknown:
         problems.add(f"`stages` names layers that the model has not: {check.listing(sorted(unknown))}")

@@ -7,7 +7,8 @@ from tltk import _check as check
 
 RESIZES = ("stretch", "crop", "pad")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "area")
-LABEL_KINDS = ("single", "multi", "number")
+CUTS = ("end", "start", "middle")
+LABEL_KINDS = ("single", "multi", "number", "spans", "answers")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class TextSpec:
         end: token behind every text.
         padding: token that fills a batch up.
         unknown: token for a word that is in no way in the vocabulary.
+        between: tokens between the two texts of a pair.
+        pairs: whether an example is two texts.
+        cut: what goes of a text that is too long: its "end", its "start" or its "middle" (Sun et al. 2019, section
+            5.3.1, found that head and tail together serve best).
+        stride: tokens that two windows of a text share; None cuts instead of making windows.
         width: tokens that every text is padded to; None pads each batch to its own longest text.
     """
 
@@ -74,6 +80,10 @@ class TextSpec:
     end: str = "[SEP]"
     padding: str = "[PAD]"
     unknown: str = "[UNK]"
+    between: tuple[str, ...] = ("[SEP]",)
+    pairs: bool = False
+    cut: str = "end"
+    stride: int | None = None
     width: int | None = None
 
     name: ClassVar[str] = "token_ids"
@@ -82,8 +92,18 @@ class TextSpec:
     def __post_init__(self) -> None:
         check.positive(length=self.length)
         problems = check.Problems()
-        if self.length < 3:
-            problems.add(f"`length` must leave room for a token between two special ones. Received: {self.length}")
+        least = 3 + 3 * self.pairs
+        if self.length < least:
+            what = "two texts and three special tokens" if self.pairs else "a token between two special ones"
+            problems.add(f"`length` must leave room for {what}. Received: {self.length}")
+        if self.stride is not None and not 0 <= self.stride <= self.length // 4:
+            problems.add(
+                f"`stride` must be at least 0 and at most a quarter of `length` ({self.length // 4}). "
+                f"Received: {self.stride}"
+            )
+        if self.cut not in CUTS:
+            near = check.did_you_mean(self.cut, CUTS)
+            problems.add(f"`cut` must be one of {', '.join(map(repr, CUTS))}. Received: {self.cut!r}.{near}")
         known = set(self.vocabulary)
         for name in ("begin", "end", "padding", "unknown"):
             token = getattr(self, name)
@@ -104,6 +124,10 @@ class TextSpec:
         """Return the number of a piece."""
         return self.vocabulary.index(token)
 
+    def special(self, *, pair: bool) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """Return the special tokens before, between and behind the texts of an example."""
+        return (self.begin,), self.between if pair else (), (self.end,)
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -111,8 +135,9 @@ class Labels:
 
     Args:
         names: class names in the order of the model's outputs; for numbers, the names of the columns.
-        kind: "single" (one class each, int32 index), "multi" (any number of classes each, 0/1 vector)
-            or "number" (float32 vector).
+        kind: "single" (one class each, int32 index), "multi" (any number of classes each, 0/1 vector), "number"
+            (float32 vector), "spans" (any number of `Span` each; the names are the types of entities) or "answers"
+            (any number of `Span` each, which say the same; none where the question has no answer).
         mean: for numbers, the mean of each column over the source, so that a head can predict in units of deviations.
         deviation: for numbers, the standard deviation of each column; never 0.
     """
@@ -134,6 +159,23 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a text.
+
+    Args:
+        start: its first character (code point), from 0.
+        stop: the one behind its last character.
+        label: the type of the entity; "" for an answer.
+        probability: that the model gives it; None in what is to be learned.
+    """
+
+    start: int
+    stop: int
+    label: str = ""
+    probability: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,30 @@ import numpy as np
 
 from tltk import _check as check
 from tltk.data import targets as raw
-from tltk.specs import LABEL_KINDS, Labels
+from tltk.specs import Labels
+
+_KINDS = ("single", "multi", "number")
 
 
 def is_text(x: Any) -> bool:
     """Tell whether `x` is a list or array of texts."""
     items = x if isinstance(x, list | tuple | np.ndarray) else ()
     return isinstance(next((item for item in items if item is not None), None), str)
+
+
+def as_pairs(x: Any) -> np.ndarray | None:
+    """Return pairs of texts as object [n, 2]; None if `x` holds no tuples.
+
+    Raises:
+        TypeError: naming the first tuple that is not one of two texts.
+    """
+    items = x if isinstance(x, list | tuple) else ()
+    if not isinstance(next((item for item in items if item is not None), None), tuple):
+        return None
+    for row, item in enumerate(items):
+        if not isinstance(item, tuple) or len(item) != 2 or not all(isinstance(text, str | None) for text in item):
+            raise TypeError(f"`x`[{row}] must be a tuple of two texts, as the others are. Received: {item!r:.60}")
+    return np.array(items, object).reshape(-1, 2)
 
 
 def check_pixels(x: Any) -> np.ndarray:
@@ -56,7 +73,7 @@ def check_targets(y: Any, count: int, *, labels: Labels | Sequence[str] | None, 
     """
     meaning = labels if isinstance(labels, Labels) else None
     kind = meaning.kind if meaning else kind
-    check.one_of("kind", kind, LABEL_KINDS)
+    check.one_of("kind", kind, _KINDS)
     values = np.asarray(y)
     if len(values) != count if values.ndim else True:
         raise ValueError(f"`y` must hold {count} values, one for each of `x`. Received: {np.shape(y)}")

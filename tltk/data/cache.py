@@ -12,10 +12,10 @@ import numpy as np
 
 from tltk.data import store
 from tltk.data.decode import DECODER_VERSION
-from tltk.data.examples import Source
+from tltk.data.examples import TEXT_KINDS, Source
 from tltk.data.readers import ArrayReader, Piece, Reader, positions, reader
 from tltk.data.reading import in_order
-from tltk.data.texts import texts_digest
+from tltk.data.tokens import texts_digest
 from tltk.specs import InputSpec
 
 _AT_ONCE = 32  # records a thread reads in one call
@@ -95,7 +95,9 @@ def source_key(source: Source) -> str:
         for path in source.items:
             state = os.stat(path) if os.path.exists(path) else None  # noqa: PTH110, PTH116
             found.update(repr((str(path), state and (state.st_size, state.st_mtime_ns, state.st_ctime_ns))).encode())
-    elif source.kind == "texts":
+    elif source.kind == "tokens":
+        found.update(source.items.digest().encode())
+    elif source.kind in TEXT_KINDS:
         found.update(texts_digest(source).encode())
     elif source.kind == "tfds":
         items = source.items

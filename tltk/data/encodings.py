@@ -29,6 +29,11 @@ def one_hot(classes: int) -> Encoding:
     return encode
 
 
+def as_tokens(targets: tf.Tensor) -> tf.Tensor:
+    """Leave targets of tokens as they are, but for their type: whole numbers → int32."""
+    return tf.cast(targets, tf.int32)
+
+
 def as_float(columns: int) -> Encoding:
     """Build an encoding of numbers or 0/1 vectors.
 

@@ -36,26 +36,27 @@ def readable(source: Source, *, max_bad: float = 0.1) -> tuple[Source, tuple[Bad
 
     Returns:
         The source without the bad files, and the bad files with their reasons: missing, empty, no picture, truncated,
-        or above 89 megapixels (Pillow's limit, against files that unpack to gigabytes); of texts, those that are empty.
+        or above 89 megapixels (Pillow's limit, against files that unpack to gigabytes); of texts, those that are empty,
+        and the rows that their file's reader left out.
 
     Raises:
         ValueError: listing the first bad files, if their share is above `max_bad`.
     """
     check.kind_of("source", source, Source)
     check.within("max_bad", max_bad, low=0, high=1)
-    if source.kind not in ("image_files", "texts") or not len(source):
+    if source.kind not in ("image_files", "texts", "pairs", "words"):
         return source, ()
-    texts = source.kind == "texts"
+    texts = source.kind != "image_files"
     reasons = list(map(_why_no_text, source.items)) if texts else _scan([str(path) for path in source.items])
-    bad = tuple(BadExample(source.name_of(index), reason) for index, reason in enumerate(reasons) if reason)
-    if len(bad) > max_bad * len(source):
+    found = (BadExample(source.name_of(index), reason) for index, reason in enumerate(reasons) if reason)
+    bad = (*source.bad, *found)
+    if len(bad) > max_bad * (len(source) + len(source.bad)):
         shown = check.listing((f"{example.where} ({example.reason})" for example in bad), limit=8)
         noun = "texts" if texts else "files"
-        raise ValueError(
-            f"{len(bad)} of {len(source)} {noun} cannot be read, more than `max_bad` ({max_bad:g}) allows: {shown}"
-        )
-    if not bad:
-        return source, ()
+        share = f"{len(bad)} of {len(source) + len(source.bad)} {noun}"
+        raise ValueError(f"{share} cannot be read, more than `max_bad` ({max_bad:g}) allows: {shown}")
+    if not any(reasons):
+        return source, bad
     return source.subset(np.array([not reason for reason in reasons])), bad
 
 
@@ -91,6 +92,10 @@ def why_undecodable(data: bytes, kind: str = "picture") -> str:
 
 
 def _why_no_text(item: object) -> str:
+    if isinstance(item, np.ndarray):  # a pair
+        return next((reason for text in item if (reason := _why_no_text(text))), "")
+    if isinstance(item, tuple):
+        return "" if item else "empty text"
     if not isinstance(item, str | bytes):
         return f"no text but {type(item).__name__}"
     return "" if item.strip() else "empty text"

@@ -14,7 +14,7 @@ from tltk.data.cache import cached
 from tltk.data.copies import Copies
 from tltk.data.copies import build as build_copies
 from tltk.data.epochs import Epochs
-from tltk.data.examples import Source
+from tltk.data.examples import TEXT_KINDS, Source
 from tltk.data.stream import Batches, as_written, from_readers, ready
 from tltk.data.transforms import MIXING, Augmentation, chain
 from tltk.specs import InputSpec, TextSpec
@@ -169,8 +169,8 @@ def _check_mixable(targets: tf.Tensor) -> None:
 
 
 def _check_source(source: Source, spec: InputSpec | TextSpec) -> None:
-    if (source.kind == "texts") != isinstance(spec, TextSpec):
-        held, eaten = ("texts", "pictures") if source.kind == "texts" else ("pictures", "texts")
+    if (source.kind in TEXT_KINDS) != isinstance(spec, TextSpec):
+        held, eaten = ("texts", "pictures") if source.kind in TEXT_KINDS else ("pictures", "texts")
         first = source.describe().splitlines()[0]
         raise ValueError(f"`data` holds {held}, and the backbone eats {eaten}: {first}.")
     if not len(source):

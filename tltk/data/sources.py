@@ -11,10 +11,25 @@ from tltk import _check as check
 from tltk.data import targets as raw
 from tltk.data.builders import from_tfds
 from tltk.data.examples import PARTS, Source
+from tltk.data.questions import from_questions, from_squad
+from tltk.data.spans import from_conll, from_words
 from tltk.data.tables import from_csv, from_jsonl
 from tltk.specs import Labels
 
-__all__ = ["SUFFIXES", "Source", "from_arrays", "from_csv", "from_files", "from_folder", "from_jsonl", "from_tfds"]
+__all__ = [
+    "SUFFIXES",
+    "Source",
+    "from_arrays",
+    "from_conll",
+    "from_csv",
+    "from_files",
+    "from_folder",
+    "from_jsonl",
+    "from_questions",
+    "from_squad",
+    "from_tfds",
+    "from_words",
+]
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
 _PART_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -98,26 +113,28 @@ def from_arrays(x: Any, y: Any = None, *, labels: Labels | Sequence[str] | None 
     """Take pictures or texts that are in memory already.
 
     Args:
-        x: pixels [n, h, w], [n, h, w, 1] or [n, h, w, 3], uint8 or float in [0, 255]; or a list of texts.
+        x: pixels [n, h, w], [n, h, w, 1] or [n, h, w, 3], uint8 or float in [0, 255]; or a list of texts; or a list of
+            tuples of two texts.
         y: one index or class name each ("single"), 0/1 [n, k] ("multi"), numbers [n] or [n, k] ("number"), or None.
         labels: names of the classes or columns in the order of the outputs, or the `Labels` of another source.
         kind: what `y` means: "single", "multi" or "number"; taken from `labels` if that is a `Labels`.
 
     Returns:
-        A source of kind "image_arrays" or "texts"; it refers to `x`, nothing is copied.
+        A source of kind "image_arrays", "texts" or "pairs"; it refers to pixels, they are not copied.
 
     Raises:
-        TypeError: if `x` is no numeric array of pictures nor a list of texts.
+        TypeError: if `x` is no numeric array of pictures, list of texts or list of pairs.
         ValueError: if shapes, ranges or lengths are wrong, all listed at once.
 
     Example:
         >>> from_arrays(np.zeros((4, 8, 8, 3), "uint8"), ["cat", "dog", "cat", "dog"]).labels.names
         ('cat', 'dog')
     """
-    from tltk.data.arrays import check_pixels, check_targets, is_text
+    from tltk.data.arrays import as_pairs, check_pixels, check_targets, is_text
 
-    items = np.asarray(x, object) if is_text(x) else check_pixels(x)
-    source_kind = "texts" if items.dtype == object else "image_arrays"
+    pairs = as_pairs(x)
+    items = pairs if pairs is not None else np.asarray(x, object) if is_text(x) else check_pixels(x)
+    source_kind = "pairs" if pairs is not None else "texts" if items.dtype == object else "image_arrays"
     if y is None:
         return Source(source_kind, items)
     targets, meaning = check_targets(y, len(items), labels=labels, kind=kind)

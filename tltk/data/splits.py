@@ -1,6 +1,7 @@
 """Cut a source into training, validation and test examples: seeded, stratified, groups kept whole."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -58,7 +59,8 @@ def split(
     for number, name in enumerate(counts):
         if not len(chosen[name]) and sizes[name]:
             train, chosen[name] = _cut(source, train, sizes[name], seed=seed + number, groups=keys)
-    return source.subset(train), source.subset(chosen["val"]), source.subset(chosen["test"])
+    learned = replace(source.subset(train), bad=source.bad)  # so that `fit` says what the file held in vain
+    return learned, source.subset(chosen["val"]), source.subset(chosen["test"])
 
 
 def _check_shares(count: int, val: float, test: float) -> None:

@@ -13,14 +13,18 @@ import numpy as np
 from tltk import _check as check
 from tltk.data import targets as raw
 from tltk.data.examples import Source
-from tltk.specs import LABEL_KINDS, Labels
+from tltk.data.spans import labels_of, read_spans
+from tltk.data.text_files import existing, read_text
+from tltk.specs import BadExample, Labels, Span
+
+_KINDS = ("single", "multi", "number", "spans")
 
 
 @dataclass(frozen=True)
 class _Columns:
     """What was asked of a table: which columns, and what they mean."""
 
-    input: str
+    inputs: tuple[str, ...]
     labels: tuple[str, ...]
     kind: str
     separator: str
@@ -31,7 +35,7 @@ class _Columns:
 def from_csv(
     file: str | Path,
     *,
-    input: str = "path",  # noqa: A002 - the column's role, in the field's own word
+    input: str | Sequence[str] = "path",  # noqa: A002 - the column's role, in the field's own word
     label: str | Sequence[str] | None = "label",
     kind: str = "single",
     separator: str = ";",
@@ -42,23 +46,25 @@ def from_csv(
 
     Args:
         file: UTF-8; columns are separated by commas, by tabs if the name ends in .tsv.
-        input: column of picture paths, or of texts with `text`.
+        input: column of picture paths, or of texts with `text`; two columns for pairs of texts.
         label: column of the label, for numbers one or several columns; None for unlabelled rows.
-        kind: "single" (one class), "multi" (several, joined by `separator`) or "number".
+        kind: "single" (one class), "multi" (several, joined by `separator`), "number", or of a text "spans" (entities,
+            JSON as in `from_jsonl`).
         separator: between the classes of one row, for "multi".
         root: folder that relative paths start from; None means the folder of `file`.
         text: the input column holds texts, not paths.
 
     Returns:
-        A source of kind "image_files" or "texts", in the order of the rows.
+        A source of kind "image_files", "texts" or "pairs", in the order of the rows. Of texts, rows with an empty cell
+        or wrong spans are left out and stand in `bad`.
 
     Raises:
         FileNotFoundError: if the file, or pictures that it names, do not exist; all are listed with their rows.
         ValueError: for missing columns, empty cells, wrong encoding or wrong labels; all are listed with their rows.
     """
-    path = _file(file)
+    path = existing(file)
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
     try:
         table = list(reader)
     except csv.Error as error:
@@ -79,7 +85,7 @@ def from_csv(
 def from_jsonl(
     file: str | Path,
     *,
-    input: str = "path",  # noqa: A002 - the column's role, in the field's own word
+    input: str | Sequence[str] = "path",  # noqa: A002 - the column's role, in the field's own word
     label: str | Sequence[str] | None = "label",
     kind: str = "single",
     separator: str = ";",
@@ -90,24 +96,27 @@ def from_jsonl(
 
     Args:
         file: UTF-8.
-        input: key of the picture's path, or of the text with `text`.
+        input: key of the picture's path, or of the text with `text`; two keys for pairs of texts.
         label: key of the label, for numbers one or several keys; None for unlabelled lines.
-        kind: "single" (one class), "multi" (a list of classes, or a text joined by `separator`) or "number".
+        kind: "single" (one class), "multi" (a list of classes, or a text joined by `separator`), "number", or of a text
+            "spans": entities as a list of [start, stop, type], or of objects with "start", "end" and "label", in
+            characters.
         separator: between the classes of one line, for "multi".
         root: folder that relative paths start from; None means the folder of `file`.
         text: the input key holds texts, not paths.
 
     Returns:
-        A source of kind "image_files" or "texts", in the order of the lines.
+        A source of kind "image_files", "texts" or "pairs", in the order of the lines. Of texts, lines with an empty
+        value or wrong spans are left out and stand in `bad`.
 
     Raises:
         FileNotFoundError: if the file, or pictures that it names, do not exist; all are listed with their rows.
         ValueError: for lines that are no objects, missing keys, empty values or wrong labels, all listed.
     """
-    path = _file(file)
+    path = existing(file)
     problems = check.Problems()
     rows = []
-    for number, line in enumerate(_text(path).split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         try:
             row = json.loads(line) if line.strip() else None
         except json.JSONDecodeError as error:
@@ -122,43 +131,27 @@ def from_jsonl(
     return _source(path, rows, columns, first=1)
 
 
-def _file(file: str | Path) -> Path:
-    path = Path(file)
-    if not path.exists():
-        near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise FileNotFoundError(f"{path} does not exist.{check.did_you_mean(path.name, near)}")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; for pictures in folders there is from_folder.")
-    return path
-
-
-def _text(path: Path) -> str:
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. Save the file as UTF-8."
-        ) from error
-
-
 def _columns(
     path: Path,
     header: Sequence[str],
-    input_name: str,
+    inputs: str | Sequence[str],
     label: str | Sequence[str] | None,
     *,
     hint: str,
     root: str | Path | None,
     **asked: Any,
 ) -> _Columns:
-    check.one_of("kind", asked["kind"], LABEL_KINDS)
+    check.one_of("kind", asked["kind"], _KINDS)
     names = () if label is None else (label,) if isinstance(label, str) else tuple(label)
+    inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
     problems = check.Problems()
+    if len(inputs) > 2 or not inputs or (len(inputs) == 2 and not asked["text"]):
+        problems.add(f"`input` must be one column or, of texts (text=True), two. Received: {inputs!r}")
+    if asked["kind"] == "spans" and (len(inputs) != 1 or not asked["text"]):
+        problems.add("spans are marked in one text: pass text=True and one column as `input`")
     if len(names) != 1 and label is not None and asked["kind"] != "number":
         problems.add(f"`label` must be one column for kind={asked['kind']!r}. Received: {label!r}")
-    for name in (input_name, *names):
+    for name in (*inputs, *names):
         if name not in header:
             shown = check.listing(header) or "none, the file is empty"
             problems.add(
@@ -167,34 +160,52 @@ def _columns(
         elif list(header).count(name) > 1:
             problems.add(f"{path}: column {name!r} stands there twice")
     problems.raise_if_any()
-    return _Columns(input_name, names, root=Path(root) if root is not None else path.parent, **asked)
+    return _Columns(inputs, names, root=Path(root) if root is not None else path.parent, **asked)
 
 
 def _source(path: Path, rows: list[dict[str, Any] | None], columns: _Columns, *, first: int) -> Source:
-    held = [(number, row) for number, row in enumerate(rows, first) if row is not None]
+    held = [(f"{path.name}, row {number}", row) for number, row in enumerate(rows, first) if row is not None]
     if not held:
         raise ValueError(f"{path} has no rows.")
+    reasons = [_why_not(row, columns) for _, row in held]
+    bad = tuple(BadExample(where, why) for (where, _), why in zip(held, reasons, strict=True) if why)
+    kept = [pair for pair, why in zip(held, reasons, strict=True) if not why]
+    if bad and (not columns.text or not kept):  # of texts, the good rows are used
+        problems = check.Problems()
+        problems.found = [f"{each.where}: {each.reason}" for each in bad]
+        problems.raise_if_any()
 
     def place(row: int) -> str:
-        return f"{path.name}, row {held[row][0]}"
+        return kept[row][0]
 
-    wanted = (columns.input, *(columns.labels if columns.kind != "multi" else ()))
-    problems = check.Problems()
-    for index, (_, row) in enumerate(held):
-        empty = [name for name in wanted if row.get(name) is None or not str(row[name]).strip()]
-        if empty:
-            problems.add(f"{place(index)}: {' and '.join(f'`{name}`' for name in empty)} must not be empty")
-    problems.raise_if_any()
-    items, kind = _items([str(row[columns.input]) for _, row in held], columns, place)
-    targets, labels = _targets([row for _, row in held], columns, place)
-    where = np.array([place(index) for index in range(len(held))], object)
-    return Source(kind, items, targets, labels, where=where)
+    items, kind = _items([row for _, row in kept], columns, place)
+    targets, labels = _targets([row for _, row in kept], columns, place)
+    where = np.array([name for name, _ in kept], object)
+    return Source(kind, items, targets, labels, where=where, bad=bad)
 
 
-def _items(values: list[str], columns: _Columns, place: raw.Place) -> tuple[np.ndarray, str]:
+def _why_not(row: dict[str, Any], columns: _Columns) -> str:
+    """Say why a row cannot be used; an empty text if it can."""
+    wanted = (*columns.inputs, *(columns.labels if columns.kind not in ("multi", "spans") else ()))
+    empty = [name for name in wanted if row.get(name) is None or not str(row[name]).strip()]
+    if empty:
+        return f"{' and '.join(f'`{name}`' for name in empty)} must not be empty"
+    if columns.kind == "spans" and columns.labels:
+        try:
+            _spans(row, columns)
+        except ValueError as error:
+            return str(error)
+    return ""
+
+
+def _items(rows: list[dict[str, Any]], columns: _Columns, place: raw.Place) -> tuple[np.ndarray, str]:
+    values = [[str(row[name]) for name in columns.inputs] for row in rows]
+    if columns.text and len(columns.inputs) == 2:
+        return np.array(values, object).reshape(-1, 2), "pairs"
+    flat = [value for (value,) in values]
     if columns.text:
-        return np.array(values, object), "texts"
-    paths = [str(columns.root / value) for value in values]
+        return np.array(flat, object), "texts"
+    paths = [str(columns.root / value) for value in flat]
     missing = check.Problems()
     for row, path in enumerate(paths):
         if not Path(path).is_file():
@@ -212,10 +223,23 @@ def _targets(
     if columns.kind == "number":
         held = [[row[name] for name in columns.labels] for row in rows]
         return raw.numbers(held, names=columns.labels, place=place)
+    if columns.kind == "spans":
+        return labels_of([_spans(row, columns) for row in rows])
     values = [row.get(columns.labels[0]) for row in rows]
     if columns.kind == "single":
         return raw.single([str(value).strip() for value in values], place=place)
     return raw.multi([_several(value, columns.separator) for value in values], place=place)
+
+
+def _spans(row: dict[str, Any], columns: _Columns) -> tuple[Span, ...]:
+    """Read the spans of a row; a cell of a CSV file holds them as JSON."""
+    value = row.get(columns.labels[0])
+    if isinstance(value, str):
+        try:
+            value = json.loads(value or "null")
+        except json.JSONDecodeError as error:
+            raise ValueError(f"spans must be JSON, a list of [start, stop, type]: {error}") from error
+    return read_spans(value, str(row[columns.inputs[0]]))
 
 
 def _several(value: Any, separator: str) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data import unicode8
+from tltk.data.pieces import Pieces
 from tltk.specs import TextSpec
 
 _MAX_WORD = 100  # characters; a longer word is unknown
@@ -47,32 +48,56 @@ class WordPiece:
         self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), -1)
         self.starts, self.rows, self.row_lengths, self.flat_rows = _characters(spec.lowercase, spec.strip_accents)
 
-    def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
+    @property
+    def tables(self) -> list[tf.lookup.StaticHashTable]:
+        """What a SavedModel has to keep track of."""
+        return [self.table]
+
+    def __call__(self, texts: tf.Tensor) -> Pieces:
         """Tokenize.
 
         Args:
             texts: string [batch], UTF-8; bytes that are none count as nothing.
 
         Returns:
-            int32 [batch, (pieces)], without special tokens.
+            The pieces, without special tokens. A word that is in no way in the vocabulary is one piece.
         """
-        words = self.words(texts)
+        words, origins = self._words(texts)
         each, back = tf.unique(words.flat_values)
-        pieces = tf.gather(self._search(each), back)
-        return words.with_flat_values(pieces).merge_dims(1, 2)
+        ids, letters = (tf.gather(found, back) for found in self._search(each))
+        # The letters of all words, one after the other, are those of `origins`.
+        taken = letters.flat_values
+        begins = tf.cumsum(taken, exclusive=True)
+        columns = (
+            ids.flat_values,
+            tf.gather(origins, begins),
+            tf.gather(origins, begins + taken - 1) + 1,
+            tf.ragged.range(ids.row_lengths()).flat_values == 0,
+        )
+        return Pieces(*(words.with_flat_values(ids.with_flat_values(column)).merge_dims(1, 2) for column in columns))
 
     def words(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Clean texts and cut them at spaces, around punctuation and around Chinese characters: string [batch, (n)]."""
+        return self._words(texts)[0]
+
+    def _words(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
+        """Return the words, and for each of their letters the number of the character that it was."""
         points = tf.strings.unicode_decode(texts, "UTF-8", errors="replace")
         run = tf.searchsorted(self.starts, points.flat_values, side="right") - 1
         rows = tf.RaggedTensor.from_row_lengths(self.flat_rows, self.row_lengths)
         made = tf.gather(rows, tf.gather(self.rows, run))
         itself = tf.repeat(points.flat_values, made.row_lengths())
+        number = tf.repeat(tf.ragged.range(points.row_lengths()).flat_values, made.row_lengths())
         letters = made.with_flat_values(tf.where(made.flat_values == _ITSELF, itself, made.flat_values))
-        return _cut(points.with_flat_values(letters).merge_dims(1, 2))
+        letters = points.with_flat_values(letters).merge_dims(1, 2)
+        return _cut(letters), tf.boolean_mask(tf.cast(number, tf.int32), letters.flat_values != _SPACE)
 
-    def _search(self, words: tf.Tensor) -> tf.RaggedTensor:
-        """Take the longest known piece of each word, again and again; a word with an unknown rest is unknown."""
+    def _search(self, words: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """Take the longest known piece of each word, again and again; a word with an unknown rest is unknown.
+
+        Returns:
+            int32 [words, (pieces)] twice: numbers of the pieces, and how many letters each takes.
+        """
         lengths = tf.strings.length(words, unit="UTF8_CHAR")
         candidates = tf.range(1, self.longest + 1)
         begin = tf.cast(tf.where(lengths <= _MAX_WORD)[:, 0], tf.int32)
@@ -85,20 +110,21 @@ class WordPiece:
             taken = tf.reduce_max(tf.where((number >= 0) & (candidates[None] <= rest), candidates[None], 0), 1)
             fits = taken > 0
             number = tf.gather(number, tf.maximum(taken - 1, 0), batch_dims=1)
-            found = tf.concat([found, tf.boolean_mask(tf.stack([index, number]), fits, axis=1)], 1)
+            found = tf.concat([found, tf.boolean_mask(tf.stack([index, number, taken]), fits, axis=1)], 1)
             known = tf.tensor_scatter_nd_update(known, index[:, None], fits)
             goes_on = fits & (taken < rest[:, 0])
             return tf.boolean_mask(at + taken, goes_on), tf.boolean_mask(index, goes_on), found, known
 
-        shapes = tuple(map(tf.TensorShape, ([None], [None], [2, None], [None])))
-        start = (tf.zeros_like(begin), begin, tf.zeros([2, 0], tf.int32), lengths <= _MAX_WORD)
+        shapes = tuple(map(tf.TensorShape, ([None], [None], [3, None], [None])))
+        start = (tf.zeros_like(begin), begin, tf.zeros([3, 0], tf.int32), lengths <= _MAX_WORD)
         _, _, found, known = tf.while_loop(lambda at, *_: tf.size(at) > 0, step, start, shape_invariants=shapes)
         unknown = tf.cast(tf.where(~known)[:, 0], tf.int32)
-        marks = tf.stack([unknown, tf.fill(tf.shape(unknown), self.spec.number(self.spec.unknown))])
-        good = tf.boolean_mask(found, tf.gather(known, found[0]), axis=1)
-        every = tf.concat([good, marks], 1)
+        number = tf.fill(tf.shape(unknown), self.spec.number(self.spec.unknown))
+        marks = tf.stack([unknown, number, tf.gather(lengths, unknown)])
+        every = tf.concat([tf.boolean_mask(found, tf.gather(known, found[0]), axis=1), marks], 1)
         every = tf.gather(every, tf.argsort(every[0], stable=True), axis=1)
-        return tf.RaggedTensor.from_value_rowids(every[1], tf.cast(every[0], tf.int64), tf.size(words, tf.int64))
+        ids = tf.RaggedTensor.from_value_rowids(every[1], tf.cast(every[0], tf.int64), tf.size(words, tf.int64))
+        return ids, ids.with_flat_values(every[2])
 
 
 def _cut(letters: tf.RaggedTensor) -> tf.RaggedTensor:

@@ -8,16 +8,24 @@ import sys
 
 
 def main(saved_model: str, examples: str) -> None:
-    """Load, call, compare; print the largest difference of each output."""
+    """Load, call, compare; print the largest difference of each output, or how many differ where it is no number."""
     import numpy as np
     import tensorflow as tf
 
     stored = np.load(examples, allow_pickle=False)
     signature = tf.saved_model.load(saved_model).signatures["serving_default"]
-    requests = [bytes.fromhex(request) for request in stored["requests"].tolist()]
-    answers = signature(tf.constant(requests))
-    compared = [name for name in stored.files if name != "requests"]
-    differences = {name: float(np.abs(answers[name].numpy() - stored[name]).max(initial=0.0)) for name in compared}
+    asked = {name.removeprefix("ask."): stored[name] for name in stored.files if name.startswith("ask.")}
+    answers = signature(**{name: tf.constant(list(map(bytes.fromhex, column))) for name, column in asked.items()})
+    differences = {}
+    for name, value in answers.items():
+        expected, found = stored[f"answer.{name}"], value.numpy()
+        if found.shape != expected.shape:
+            differences[name] = float("inf")
+        elif found.dtype.kind == "f":
+            differences[name] = float(np.abs(found - expected).max(initial=0.0))
+        else:
+            same = [bytes(each).hex() for each in found.ravel()] if found.dtype.kind == "O" else found.ravel()
+            differences[name] = float(np.sum(np.asarray(same) != expected.ravel()))
     first = {name: _plain(value.numpy()[:1].tolist()) for name, value in answers.items()}
     # TensorFlow imports keras by itself; tltk and KerasHub must not be needed.
     foreign = sorted(name for name in ("tltk", "keras_hub") if name in sys.modules)

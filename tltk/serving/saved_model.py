@@ -6,10 +6,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -17,14 +17,11 @@ import tensorflow as tf
 
 from tltk import _check as check
 from tltk import files
-from tltk.data import texts
-from tltk.data.decode import decode_image
-from tltk.data.wordpiece import WordPiece
 from tltk.model import TransferModel
-from tltk.specs import InputSpec, TextSpec
-from tltk.tasks.classification import MultiLabel
-from tltk.tasks.regression import Regress
+from tltk.serving.signatures import served
+from tltk.specs import TextSpec
 
+Requests: TypeAlias = Sequence[bytes | tuple[bytes, ...]]
 TOLERANCE = 1e-5
 _REPLAY = Path(__file__).with_name("replay.py")
 
@@ -47,7 +44,7 @@ class Exported:
 
 
 def export(
-    model: TransferModel, folder: str | Path, *, version: int | None = None, requests: list[bytes] | None = None
+    model: TransferModel, folder: str | Path, *, version: int | None = None, requests: Requests | None = None
 ) -> Exported:
     """Write a versioned SavedModel: image bytes or texts in, labels and probabilities out.
 
@@ -58,7 +55,8 @@ def export(
         model: from `assemble`, `adopt` or a run.
         folder: parent of the version folders, as TensorFlow Serving reads it.
         version: folder name; the default is one above the highest there is.
-        requests: encoded pictures, or texts as UTF-8, to check the export with; the default is eight generated ones.
+        requests: encoded pictures, or texts as UTF-8 (of pairs, tuples of two), to check the export with; the default
+            is eight generated ones.
 
     Returns:
         Where it is, and how far its answers were from the model's.
@@ -88,26 +86,29 @@ def export(
     return Exported(target, size, result["differences"], result["first"])
 
 
-def replay(model: TransferModel, saved_model: Path, requests: list[bytes]) -> dict[str, Any]:
+def replay(model: TransferModel, saved_model: Path, requests: Requests) -> dict[str, Any]:
     """Send requests to a SavedModel in a clean process and compare its answers with the model's.
 
     Args:
         model: the reference.
         saved_model: folder of the SavedModel.
-        requests: encoded pictures, or texts as UTF-8.
+        requests: encoded pictures, or texts as UTF-8; of pairs, tuples of two.
 
     Returns:
-        "differences" (output name → largest difference), "first" (the first answer), "imported" (foreign modules).
+        "differences" (output name → largest difference; of what is no number, how many differ), "first" (the first
+        answer), "imported" (foreign modules).
 
     Raises:
-        RuntimeError: if the process fails, or a difference is above 1e-5.
+        RuntimeError: if the process fails, a number differs by more than 1e-5, or anything else at all.
     """
-    _, serve = _serve(model)
-    answers = serve(tf.constant(requests, tf.string))
-    expected = {name: value.numpy() for name, value in answers.items() if value.dtype.is_floating}
+    function = served(model)
+    columns = _columns(requests, function.inputs)
+    answers = function.run(*(tf.constant(column, tf.string) for column in columns.values()))
     with tempfile.TemporaryDirectory() as scratch:
         examples = Path(scratch) / "examples.npz"
-        np.savez(examples, requests=np.array([request.hex() for request in requests]), **expected)
+        stored: dict[str, Any] = {f"ask.{name}": _hex(column) for name, column in columns.items()}
+        stored |= {f"answer.{name}": _hex(value.numpy()) for name, value in answers.items()}
+        np.savez(examples, **stored)
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         command = [sys.executable, "-I", str(_REPLAY), str(saved_model), str(examples)]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -120,13 +121,30 @@ def replay(model: TransferModel, saved_model: Path, requests: list[bytes]) -> di
     return result
 
 
-def sample_requests(model: TransferModel, count: int = 8) -> list[bytes]:
+def _columns(requests: Requests, names: tuple[str, ...]) -> dict[str, list[bytes]]:
+    """Turn requests into a column for each input."""
+    rows = [request if isinstance(request, tuple) else (request,) for request in requests]
+    wrong = next((row for row in rows if len(row) != len(names)), None)
+    if wrong is not None:
+        raise ValueError(f"a request must hold {' and '.join(names)}. Received: {wrong!r:.60}")
+    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+
+
+def _hex(values: Any) -> np.ndarray:
+    """Write strings in hexadecimal digits: NumPy's files keep no bytes that end in zeros."""
+    array = np.asarray(values, object) if isinstance(values, list) else np.asarray(values)
+    if array.dtype.kind not in "OS":
+        return array
+    return np.array([bytes(value).hex() for value in array.ravel()], "U").reshape(array.shape)
+
+
+def sample_requests(model: TransferModel, count: int = 8) -> Requests:
     """Make a few pictures, JPEG and PNG in turn, of a size that the model does not expect; or a few texts."""
     generator = np.random.default_rng(0)
     if isinstance(model.input, TextSpec):
         words = [piece for piece in model.input.vocabulary if piece.isalpha()] or ["text"]
-        drawn = (generator.choice(words, generator.integers(1, 40)) for _ in range(count))
-        return [b"", *(" ".join(each).encode() for each in drawn)][:count]
+        drawn = [" ".join(generator.choice(words, generator.integers(1, 40))).encode() for _ in range(2 * count)]
+        return [*zip(drawn[:count], drawn[count:], strict=True)] if model.input.pairs else [b"", *drawn[: count - 1]]
     rows, columns = model.input.height + 13, model.input.width + 40
     ramp = np.linspace(0, 255, columns)[None, :, None] * np.linspace(0, 1, rows)[:, None, None]
     found = []
@@ -139,44 +157,11 @@ def sample_requests(model: TransferModel, count: int = 8) -> list[bytes]:
 def _write(model: TransferModel, folder: Path) -> None:
     archive = keras.export.ExportArchive()
     # The endpoints alone, without `track(model)`: tracking stores every weight a second time (keras#23553).
-    name = "texts" if isinstance(model.input, TextSpec) else "image_bytes"
-    tables, serve = _serve(model)
-    for table in tables:
+    function = served(model)
+    for table in function.tables:
         archive.track(table)
-    archive.add_endpoint("serving_default", serve, input_signature=[tf.TensorSpec([None], tf.string, name=name)])
+    archive.add_endpoint("serving_default", function.run, input_signature=function.signature)
     archive.write_out(str(folder), verbose=False)
-
-
-def _serve(model: TransferModel) -> tuple[list, Any]:
-    """Build the served function: image bytes or texts [batch] → named outputs; and the tables that it looks up."""
-    names = tf.constant(model.task.labels.names)
-    task, (tables, prepare) = model.task, _prepare(model.input)
-
-    def serve(requests: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = model.keras(prepare(requests), training=False)
-        every = tf.tile(names[None], [tf.shape(outputs)[0], 1])
-        if isinstance(task, Regress):
-            return {"values": outputs, "labels": every}
-        if isinstance(task, MultiLabel):
-            return {"probabilities": outputs, "labels": every, "chosen": outputs > task.threshold}
-        best = tf.argmax(outputs, -1)
-        return {
-            "label": tf.gather(names, best),
-            "probability": tf.reduce_max(outputs, -1),
-            "probabilities": outputs,
-            "labels": every,
-        }
-
-    return tables, tf.function(serve, autograph=False)
-
-
-def _prepare(spec: InputSpec | TextSpec) -> tuple[list, Callable[[tf.Tensor], tf.Tensor]]:
-    """Build what turns requests into what the model eats, as in training."""
-    if isinstance(spec, TextSpec):
-        tokenizer = WordPiece(spec)
-        return [tokenizer.table], lambda data: texts.ids(data, tokenizer)
-    shape = tf.TensorSpec(spec.shape, tf.float32)
-    return [], lambda data: tf.map_fn(lambda each: decode_image(each, spec), data, fn_output_signature=shape)
 
 
 def _next_version(folder: Path) -> int:

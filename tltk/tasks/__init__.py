@@ -3,13 +3,15 @@
 from tltk import _check as check
 from tltk.heads import Head
 from tltk.specs import Labels
+from tltk.tasks.answering import answer
 from tltk.tasks.base import Prediction, Task
 from tltk.tasks.classification import classify
 from tltk.tasks.regression import regress
+from tltk.tasks.tagging import tag
 
-__all__ = ["Prediction", "Task", "classify", "from_config", "regress"]
+__all__ = ["Prediction", "Task", "answer", "classify", "from_config", "regress", "tag"]
 
-NAMES = ("classify", "classify_multi", "regress")
+NAMES = ("classify", "classify_multi", "regress", "tag", "answer")
 
 
 def from_config(config: dict) -> Task:
@@ -30,8 +32,16 @@ def from_config(config: dict) -> Task:
         tuple(stored["names"]), stored["kind"], mean=tuple(stored["mean"]), deviation=tuple(stored["deviation"])
     )
     head = Head(**{**config["head"], "hidden": tuple(config["head"]["hidden"])})
+    if config["name"] == "tag":
+        return tag(labels, head=head, scheme=config["scheme"])
+    if config["name"] == "answer":
+        return answer(
+            head=head, no_answer=config["no_answer"], threshold=config["threshold"], longest=config["longest"]
+        )
+    pairs = config.get("pairs", False)  # runs of version 0.1.0 have none
     if config["name"] == "regress":
-        return regress(labels, head=head)
+        return regress(labels, head=head, pairs=pairs)
+    smoothing = config["label_smoothing"]
     if config["name"] == "classify":
-        return classify(labels, head=head, label_smoothing=config["label_smoothing"])
-    return classify(labels, head=head, label_smoothing=config["label_smoothing"], threshold=config["threshold"])
+        return classify(labels, head=head, label_smoothing=smoothing, pairs=pairs)
+    return classify(labels, head=head, label_smoothing=smoothing, threshold=config["threshold"], pairs=pairs)

@@ -1,15 +1,17 @@
 """What every task offers: a head with its activation, a loss, metrics, target encoding and decoding."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
 
 import keras
 import numpy as np
 
 from tltk import _check as check
+from tltk.data.examples import TEXT_KINDS, Source
+from tltk.data.tokens import tokenized
 from tltk.heads import Head
-from tltk.specs import Labels
+from tltk.specs import InputSpec, Labels, Span, TextSpec
 
 
 @dataclass(frozen=True)
@@ -21,23 +23,36 @@ class Prediction:
         label: the most likely class; for several labels at once, those above the threshold joined by ", ";
             for numbers, the numbers.
         probability: of `label` (single label only), else None.
-        scores: label or column name → probability or value, most likely first.
+        scores: label or column name → probability or value, most likely first; for answers, text → probability.
+        spans: the entities of the text in its order, or the answer; each with its probability.
     """
 
     where: str
     label: str
     probability: float | None
     scores: dict[str, float]
+    spans: tuple[Span, ...] = ()
 
 
 class Task(Protocol):
-    """The part of a model that depends on what is asked of it; `classify` and `regress` make them."""
+    """The part of a model that depends on what is asked of it; `classify`, `regress`, `tag` and `answer` make them."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def labels(self) -> Labels: ...
+
+    @property
+    def units(self) -> int:
+        """Outputs an example or, `per_token`, a token."""
+
+    @property
+    def per_token(self) -> bool:
+        """Whether there is an output for each token of a text; then it is a `TokenTask`."""
+
+    def reads(self, spec: InputSpec | TextSpec) -> InputSpec | TextSpec:
+        """Say what an example is made of, for a backbone that eats `spec`: one text, two, or windows."""
 
     @property
     def head(self) -> Head: ...
@@ -59,10 +74,86 @@ class Task(Protocol):
 
     def metrics(self) -> list[keras.metrics.Metric]: ...
 
+    def to_config(self) -> dict: ...
+
+
+class ExampleTask(Task, Protocol):
+    """A task with outputs for each example; `classify` and `regress` make them."""
+
     def decode(self, outputs: np.ndarray, where: list[str]) -> list[Prediction]:
         """Turn float32 [n, outputs] into one prediction an example."""
 
-    def to_config(self) -> dict: ...
+
+class TokenTask(Task, Protocol):
+    """A task with an output for each token of a text; `tag` and `answer` make them."""
+
+    def align(self, made: Source, source: Source) -> np.ndarray:
+        """Turn the spans of a source into targets of its tokens: int32 [frames, …]."""
+
+    def find(self, outputs: np.ndarray, made: Source, source: Source) -> list[tuple[Span, ...]]:
+        """Turn outputs, float32 [all tokens, units], into the spans of each text."""
+
+    def shown(self, spans: list[tuple[Span, ...]], source: Source) -> list[Prediction]:
+        """Turn the spans of each text into one prediction a text."""
+
+
+def examples(task: Task, source: Source, spec: InputSpec | TextSpec, *, labelled: bool = True) -> Source:
+    """Turn a source into what a model is fed with: pictures as they are, texts as tokens, one frame or window each.
+
+    Args:
+        task: knows what its targets are.
+        source: that the user gave.
+        spec: of the model.
+        labelled: whether targets go along, if there are any.
+
+    Returns:
+        The source, or one of kind "tokens".
+    """
+    if not isinstance(spec, TextSpec) or source.kind == "tokens":
+        return source
+    made = tokenized(source, spec)
+    if not labelled or source.targets is None:
+        return replace(made, targets=None, labels=None)
+    return replace(made, targets=cast(TokenTask, task).align(made, source)) if task.per_token else made
+
+
+def of_pairs(spec: InputSpec | TextSpec) -> TextSpec:
+    """Make two texts an example.
+
+    Raises:
+        ValueError: if the backbone eats pictures.
+    """
+    if not isinstance(spec, TextSpec):
+        raise ValueError("`pairs=True` is of texts; the backbone eats pictures.")
+    return replace(spec, pairs=True)
+
+
+def windowed(spec: InputSpec | TextSpec, name: str) -> TextSpec:
+    """Read longer texts in windows that share an eighth of their tokens, unless the user set another stride.
+
+    Raises:
+        ValueError: if the backbone eats pictures.
+    """
+    if not isinstance(spec, TextSpec):
+        raise ValueError(f"{name} is of texts; the backbone eats pictures.")
+    return spec if spec.stride is not None else replace(spec, stride=spec.length // 8)
+
+
+def require_kind(source: Source, spec: InputSpec | TextSpec, name: str) -> None:
+    """Raise unless a source holds what a model eats.
+
+    Raises:
+        ValueError: with the way out.
+    """
+    texts = source.kind in TEXT_KINDS
+    if texts != isinstance(spec, TextSpec):
+        held, eaten = ("texts", "pictures") if texts else ("pictures", "texts")
+        raise ValueError(f"`{name}` holds {held}, and the model eats {eaten}.")
+    if isinstance(spec, TextSpec) and spec.pairs != (source.kind == "pairs") and source.kind != "tokens":
+        pairs = source.kind == "pairs"
+        held, eaten = ("pairs of texts", "single texts") if pairs else ("single texts", "pairs of them")
+        way = "Make its task with `pairs=True`." if pairs else "Pass tuples of two texts."
+        raise ValueError(f"`{name}` holds {held}, and the model reads {eaten}. {way}")
 
 
 def require_labels(task: Task, source: Any, name: str) -> None:

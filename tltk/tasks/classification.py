@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -10,8 +10,8 @@ import numpy as np
 from tltk import _check as check
 from tltk import heads
 from tltk.data.encodings import as_float, one_hot
-from tltk.specs import Labels
-from tltk.tasks.base import Prediction, Task
+from tltk.specs import InputSpec, Labels, TextSpec
+from tltk.tasks.base import Prediction, of_pairs
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,19 @@ class SingleLabel:
     labels: Labels
     head: heads.Head
     label_smoothing: float = 0.0
+    pairs: bool = False
     name: str = "classify"
     monitor: tuple[str, str] = ("accuracy", "max")
+    per_token: ClassVar[bool] = False
+
+    @property
+    def units(self) -> int:
+        """One output a label."""
+        return len(self.labels)
+
+    def reads(self, spec: InputSpec | TextSpec) -> InputSpec | TextSpec:
+        """One text an example or, with `pairs`, two."""
+        return of_pairs(spec) if self.pairs else spec
 
     @property
     def encode(self) -> Callable[[Any], Any]:
@@ -68,8 +79,19 @@ class MultiLabel:
     head: heads.Head
     label_smoothing: float = 0.0
     threshold: float = 0.5
+    pairs: bool = False
     name: str = "classify_multi"
     monitor: tuple[str, str] = ("macro_f1", "max")
+    per_token: ClassVar[bool] = False
+
+    @property
+    def units(self) -> int:
+        """One output a label."""
+        return len(self.labels)
+
+    def reads(self, spec: InputSpec | TextSpec) -> InputSpec | TextSpec:
+        """One text an example or, with `pairs`, two."""
+        return of_pairs(spec) if self.pairs else spec
 
     @property
     def encode(self) -> Callable[[Any], Any]:
@@ -111,7 +133,12 @@ class MultiLabel:
 
 
 def classify(
-    labels: Labels, *, head: heads.Head | None = None, label_smoothing: float = 0.0, threshold: float = 0.5
+    labels: Labels,
+    *,
+    head: heads.Head | None = None,
+    label_smoothing: float = 0.0,
+    threshold: float = 0.5,
+    pairs: bool = False,
 ) -> SingleLabel | MultiLabel:
     """Make a classification task for a source's labels.
 
@@ -120,6 +147,7 @@ def classify(
         head: from `tltk.head`; the default is a linear probe's.
         label_smoothing: share of each target spread over all classes, in [0, 1).
         threshold: probability above which a label counts (multi-label only).
+        pairs: whether an example is two texts, such as a premise and a hypothesis.
 
     Returns:
         A task for `assemble`.
@@ -135,8 +163,10 @@ def classify(
     hint = "Pass `source.labels`; a list of names goes in as tltk.specs.Labels(('cat', 'dog'))."
     check.kind_of("labels", labels, Labels, hint=hint)
     problems = check.Problems()
-    if labels.kind == "number":
-        problems.add(f"`labels` are numbers ({check.listing(labels.names)}), not classes. Use tltk.regress(labels).")
+    other = {"number": "numbers", "spans": "types of entities", "answers": "answers"}.get(labels.kind)
+    if other:
+        way = {"number": "regress(labels)", "spans": "tag(labels)", "answers": "answer()"}[labels.kind]
+        problems.add(f"`labels` are {other} ({check.listing(labels.names)}), not classes. Use tltk.{way}.")
     if labels.kind == "single" and len(labels) < 2:
         problems.add(f"a classifier needs at least 2 classes. Received: {check.listing(labels.names)}")
     for name, value in (("label_smoothing", label_smoothing), ("threshold", threshold)):
@@ -145,9 +175,9 @@ def classify(
     problems.raise_if_any()
     chosen = heads.head() if head is None else head
     if labels.kind == "multi":
-        return MultiLabel(labels, chosen, label_smoothing, threshold)
-    return SingleLabel(labels, chosen, label_smoothing)
+        return MultiLabel(labels, chosen, label_smoothing, threshold, pairs)
+    return SingleLabel(labels, chosen, label_smoothing, pairs)
 
 
-def _shared_config(task: Task) -> dict:
-    return {"labels": asdict(task.labels), "head": asdict(task.head)}
+def _shared_config(task: SingleLabel | MultiLabel) -> dict:
+    return {"labels": asdict(task.labels), "head": asdict(task.head), "pairs": task.pairs}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -10,8 +10,8 @@ import numpy as np
 from tltk import _check as check
 from tltk import heads
 from tltk.data.encodings import as_float
-from tltk.specs import Labels
-from tltk.tasks.base import Prediction
+from tltk.specs import InputSpec, Labels, TextSpec
+from tltk.tasks.base import Prediction, of_pairs
 
 
 @keras.saving.register_keras_serializable(package="tltk")
@@ -38,8 +38,19 @@ class Regress:
 
     labels: Labels
     head: heads.Head
+    pairs: bool = False
     name: str = "regress"
     monitor: tuple[str, str] = ("mae", "min")
+    per_token: ClassVar[bool] = False
+
+    @property
+    def units(self) -> int:
+        """One output a label."""
+        return len(self.labels)
+
+    def reads(self, spec: InputSpec | TextSpec) -> InputSpec | TextSpec:
+        """One text an example or, with `pairs`, two."""
+        return of_pairs(spec) if self.pairs else spec
 
     @property
     def encode(self) -> Callable[[Any], Any]:
@@ -77,15 +88,16 @@ class Regress:
 
     def to_config(self) -> dict:
         """Plain JSON values that `tltk.tasks.from_config` takes back."""
-        return {"name": self.name, "labels": asdict(self.labels), "head": asdict(self.head)}
+        return {"name": self.name, "labels": asdict(self.labels), "head": asdict(self.head), "pairs": self.pairs}
 
 
-def regress(labels: Labels, *, head: heads.Head | None = None) -> Regress:
+def regress(labels: Labels, *, head: heads.Head | None = None, pairs: bool = False) -> Regress:
     """Make a regression task for a source's numbers.
 
     Args:
         labels: `source.labels` of kind "number", with the mean and deviation of each column.
         head: from `tltk.head`; the default is one linear layer.
+        pairs: whether an example is two texts, such as two sentences whose similarity is asked.
 
     Returns:
         A task for `assemble`.
@@ -104,4 +116,4 @@ def regress(labels: Labels, *, head: heads.Head | None = None) -> Regress:
             f"`labels` are classes ({check.listing(labels.names, limit=6)}), not numbers. Use tltk.classify(labels), "
             "or read the column with kind='number'."
         )
-    return Regress(labels, heads.head() if head is None else head)
+    return Regress(labels, heads.head() if head is None else head, pairs)

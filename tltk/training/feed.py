@@ -191,7 +191,7 @@ class Feed:
             batch_size=self.batch_size,
             encode=self.model.task.encode,
             seed=order,
-            lengths=texts.tokens(data, spec).lengths if isinstance(spec, TextSpec) else None,
+            lengths=texts.lengths_of(data, spec) if isinstance(spec, TextSpec) else None,
             widths=texts.widths(spec.length) if isinstance(spec, TextSpec) else (),
         )
         return self._note(made)

@@ -14,13 +14,13 @@ from tltk import _check as check
 from tltk import files
 from tltk.data.inspect import readable
 from tltk.data.sources import Source
-from tltk.data.texts import report_cut
+from tltk.data.tokens import report_cut
 from tltk.model import TransferModel
 from tltk.phases import Phase, Recipe
 from tltk.prefix_cache import Cache
 from tltk.recipes import bert, fine_tune
 from tltk.specs import BadExample, InputSpec, TextSpec
-from tltk.tasks.base import require_labels
+from tltk.tasks.base import examples, require_kind, require_labels
 from tltk.trainability import lora_file
 from tltk.training.feed import Data, Feed
 from tltk.training.phase import Trained, train_phase
@@ -77,7 +77,7 @@ def fit(
     _check_numbers(model, recipe, batch_size=batch_size, seed=seed)
     train, bad_train = _usable(train, model, "train", max_bad)
     val, bad_val = _usable(val, model, "val", max_bad) if val is not None else (None, ())
-    _report_cut(model, train, val)
+    train, val = _fed(model, train), _fed(model, val) if val is not None else None
     recorder = _Recorder(Path(out) if out is not None else None)
     feed = Feed(
         model,
@@ -163,21 +163,22 @@ def _usable(data: Data, model: TransferModel, name: str, max_bad: float) -> tupl
     if isinstance(data, tf.data.Dataset):
         return data, ()
     check.kind_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
+    require_kind(data, model.input, name)
     require_labels(model.task, data, name)
-    if (data.kind == "texts") != isinstance(model.input, TextSpec):
-        held, eaten = ("texts", "pictures") if data.kind == "texts" else ("pictures", "texts")
-        raise ValueError(f"`{name}` holds {held}, and the model eats {eaten}.")
     good, bad = readable(data, max_bad=max_bad)
     if not len(good):
         raise ValueError(f"`{name}` holds no readable example.")
     return good, bad
 
 
-def _report_cut(model: TransferModel, *parts: Data | None) -> None:
-    for data in parts:
-        said = report_cut(data, model.input) if isinstance(data, Source) and isinstance(model.input, TextSpec) else ""
-        if said:
-            log.warning("%s", said)
+def _fed(model: TransferModel, data: Data) -> Data:
+    """Turn texts into tokens, once, and say which are longer than the model takes."""
+    if not isinstance(data, Source):
+        return data
+    said = report_cut(data, model.input) if isinstance(model.input, TextSpec) else ""
+    if said:
+        log.warning("%s", said)
+    return examples(model.task, data, model.input)
 
 
 def _report_skipped(skipped: tuple[BadExample, ...]) -> None:

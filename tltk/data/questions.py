@@ -1,0 +1,126 @@
+"""Questions whose answers stand in a text: SQuAD 1.1 and 2.0."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tltk import _check as check
+from tltk.data.examples import Source
+from tltk.data.text_files import existing, read_text
+from tltk.specs import BadExample, Labels, Span
+
+ANSWERS = Labels(("answer",), "answers")
+
+
+def from_squad(file: str | Path) -> Source:
+    """Take the questions of a file in the format of SQuAD 1.1 or 2.0 (Rajpurkar et al. 2016, 2018).
+
+    Args:
+        file: JSON, UTF-8: {"data": [{"paragraphs": [{"context": …, "qas": [{"question", "id", "answers"}]}]}]}.
+
+    Returns:
+        A source of kind "pairs" of (question, context), whose targets are the places of all answers that were given;
+        none where the question has no answer. Questions whose answers are not where the file says are in `bad`.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        ValueError: for wrong encoding, no JSON, another structure, or if no question can be used.
+    """
+    path = existing(file)
+    try:
+        found = json.loads(read_text(path))
+        rows = list(_questions(found))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{path} is not in the format of SQuAD, {{"data": [{{"paragraphs": [{{"context", "qas"}}]}}]}}: '
+            f"{type(error).__name__} {error}"
+        ) from error
+    items, targets, where, bad = [], [], [], []
+    for number, (context, question) in enumerate(rows):
+        name = f"{path.name}, question {question.get('id', number)}"
+        spans, reason = _answers(context, question)
+        if reason:
+            bad.append(BadExample(name, reason))
+            continue
+        items.append((question["question"], context))
+        targets.append(spans)
+        where.append(name)
+    if not items:
+        shown = check.listing((f"{each.where}: {each.reason}" for each in bad), limit=3)
+        raise ValueError(f"{path} holds no question that can be used. {shown or 'It is empty.'}")
+    pairs = np.array(items, object).reshape(-1, 2)
+    held = np.empty(len(targets), object)
+    held[:] = targets
+    return Source("pairs", pairs, held, ANSWERS, where=np.array(where, object), bad=tuple(bad))
+
+
+def from_questions(questions: list[str], contexts: list[str], answers: list | None = None) -> Source:
+    """Take questions that are in memory already.
+
+    Args:
+        questions: one an example.
+        contexts: the text in which each is to be answered.
+        answers: for each, a list of (start, text) as in SQuAD, empty where there is no answer; None for unlabelled
+            questions.
+
+    Returns:
+        A source of kind "pairs".
+
+    Raises:
+        ValueError: if the lists differ in length, or an answer is not in its context, all listed.
+
+    Example:
+        >>> from_questions(["Who?"], ["It was Ann."], [[(7, "Ann")]]).targets[0]
+        (Span(start=7, stop=10, label='', probability=None),)
+    """
+    problems = check.Problems()
+    if len(contexts) != len(questions) or (answers is not None and len(answers) != len(questions)):
+        raise ValueError(
+            f"`questions`, `contexts` and `answers` must be of equal length. Received: {len(questions)}, "
+            f"{len(contexts)}, {None if answers is None else len(answers)}"
+        )
+    pairs = np.empty((len(questions), 2), object)
+    pairs[:, 0], pairs[:, 1] = questions, contexts
+    if answers is None:
+        return Source("pairs", pairs)
+    targets = np.empty(len(questions), object)
+    for row, (context, held) in enumerate(zip(contexts, answers, strict=True)):
+        given = [{"text": text, "answer_start": start} for start, text in held]
+        targets[row], reason = _answers(context, {"question": questions[row], "answers": given})
+        if reason:
+            problems.add(f"question {row}: {reason}")
+    problems.raise_if_any()
+    return Source("pairs", pairs, targets, ANSWERS)
+
+
+def _questions(found: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    for article in found["data"]:
+        for paragraph in article["paragraphs"]:
+            for question in paragraph["qas"]:
+                yield paragraph["context"], dict(question)
+
+
+def _answers(context: Any, question: dict[str, Any]) -> tuple[tuple[Span, ...], str]:
+    """Return the places of a question's answers, or why it cannot be used."""
+    text = question.get("question")
+    if not isinstance(context, str) or not context.strip():
+        return (), "empty context"
+    if not isinstance(text, str) or not text.strip():
+        return (), "empty question"
+    given = question.get("answers") or []
+    if question.get("is_impossible") or not given:
+        return (), ""
+    spans: dict[Span, None] = {}
+    wrong = ""
+    for answer in given:
+        start, held = answer.get("answer_start"), answer.get("text")
+        if isinstance(start, int) and isinstance(held, str) and held and start >= 0 and context.startswith(held, start):
+            spans[Span(start, start + len(held))] = None
+        else:
+            wrong = f"the answer {held!r:.40} is not in its context at {start}"
+    return tuple(spans), "" if spans else wrong

@@ -1,0 +1,88 @@
+"""The words of tokenized texts, each once whatever the windows it stands in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tltk.data.examples import Source
+from tltk.data.tokens import Tokens
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """All words of tokenized texts, text by text.
+
+    Args:
+        owners: int64 [words], the number of its text in the source.
+        begins: int64 [words], the character of its text at which a word begins.
+        stops: int64 [words], the one behind its last character.
+        tokens: int64 [words], the place of its first token in `Tokens.ids`, in the window that shows most around it.
+        of_token: int64 [all tokens], the word that begins with a token; -1 for every other token.
+    """
+
+    owners: np.ndarray
+    begins: np.ndarray
+    stops: np.ndarray
+    tokens: np.ndarray
+    of_token: np.ndarray
+
+
+def words_of(tokens: Tokens, source: Source) -> Words:
+    """Find the words of a tokenized source.
+
+    Args:
+        tokens: of single texts, in one frame each or in windows.
+        source: what was tokenized; where it came in words, these are the words.
+
+    Returns:
+        The words. One that has no token, such as a lone control character, is not among them.
+    """
+    rows = np.repeat(np.arange(len(tokens)), tokens.lengths)
+    place = np.flatnonzero(tokens.numbers >= 0)
+    owners = tokens.owners[rows[place]]
+    each, first_of, number_of = _pieces(tokens, place, rows[place], owners)
+    owner, begins, stops = owners[first_of], tokens.begins[each].astype(np.int64), tokens.stops[each].astype(np.int64)
+    new_text = np.concatenate([[True], owner[1:] != owner[:-1]])[: len(owner)]
+    if source.kind == "words":
+        given, starts, ends = _given(source, owner, begins)
+        new_word = new_text | np.concatenate([[True], given[1:] != given[:-1]])[: len(owner)]
+    else:
+        new_word = new_text | tokens.firsts[each]
+    at = np.flatnonzero(new_word)
+    of_token = np.full(len(tokens.ids), -1, np.int64)
+    number = np.where(new_word, np.cumsum(new_word) - 1, -1)
+    of_token[place] = number[number_of]
+    if source.kind == "words":
+        return Words(owner[at], starts[at], ends[at], each[at], of_token)
+    return Words(owner[at], begins[at], np.maximum.reduceat(stops, at) if len(at) else stops, each[at], of_token)
+
+
+def _pieces(
+    tokens: Tokens, place: np.ndarray, rows: np.ndarray, owners: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Take each piece of each text once, from the window in which it stands farthest from the edges.
+
+    Returns:
+        Places in `Tokens.ids` in the order of texts and pieces; the index in `place` of each; and for each of `place`,
+        which of these it is.
+    """
+    inside = place - tokens.ends[rows]
+    around = np.minimum(inside, tokens.lengths[rows] - 1 - inside)
+    numbers = tokens.numbers[place].astype(np.int64)
+    keys = owners * (int(numbers.max(initial=0)) + 1) + numbers
+    order = np.lexsort((rows, -around, keys))
+    chosen = np.concatenate([[True], np.diff(keys[order]) > 0])[: len(order)]
+    _, number_of = np.unique(keys, return_inverse=True)
+    return place[order[chosen]], order[chosen], number_of
+
+
+def _given(source: Source, owner: np.ndarray, begins: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tell of each piece which of the words that its text came in it belongs to, and where that begins and ends."""
+    given, starts, ends = (np.zeros(len(owner), np.int64) for _ in range(3))
+    for text in np.unique(owner):
+        chosen = owner == text if len(owner) < 2 else slice(*np.searchsorted(owner, [text, text + 1]))
+        lengths = np.array([len(word) for word in source.items[text]])
+        first = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]])
+        word = np.searchsorted(first, begins[chosen], side="right") - 1
+        given[chosen], starts[chosen], ends[chosen] = word, first[word], first[word] + lengths[word]
+    return given, starts, ends
