@@ -64,7 +64,8 @@ def answer_scores(
     """
     rows = []
     for spans, guess, text in zip(true, found, texts, strict=True):
-        wanted = [text[span.start : span.stop] for span in spans] or [""]
+        given = [text[span.start : span.stop] for span in spans]
+        wanted = [each for each in given if _normal(each)] or [""]  # the script drops answers such as "the"
         said = text[guess[0].start : guess[0].stop] if guess else ""
         exact = max(float(_normal(said) == _normal(each)) for each in wanted)
         rows.append((bool(spans), exact, max(_overlap(said, each) for each in wanted)))

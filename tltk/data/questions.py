@@ -30,11 +30,13 @@ def from_squad(file: str | Path) -> Source:
         ValueError: for wrong encoding, no JSON, another structure, or if no question can be used.
     """
     path = existing(file)
+    text = read_text(path)
     try:
-        found = json.loads(read_text(path))
-        rows = list(_questions(found))
-    except json.JSONDecodeError as error:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
+    try:
+        rows = list(_questions(found))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f'{path} is not in the format of SQuAD, {{"data": [{{"paragraphs": [{{"context", "qas"}}]}}]}}: '
@@ -65,8 +67,8 @@ def from_questions(questions: list[str], contexts: list[str], answers: list | No
     Args:
         questions: one an example.
         contexts: the text in which each is to be answered.
-        answers: for each, a list of (start, text) as in SQuAD, empty where there is no answer; None for unlabelled
-            questions.
+        answers: for each, a list of (start, text) as in SQuAD, empty or None where there is no answer; None for
+            unlabelled questions.
 
     Returns:
         A source of kind "pairs".
@@ -90,7 +92,11 @@ def from_questions(questions: list[str], contexts: list[str], answers: list | No
         return Source("pairs", pairs)
     targets = np.empty(len(questions), object)
     for row, (context, held) in enumerate(zip(contexts, answers, strict=True)):
-        given = [{"text": text, "answer_start": start} for start, text in held]
+        listed = held is None or isinstance(held, list | tuple)
+        if not listed or not all(isinstance(each, list | tuple) and len(each) == 2 for each in held or ()):
+            problems.add(f"question {row}: answers must be a list of (start, text). Received: {held!r:.60}")
+            continue
+        given = [{"text": text, "answer_start": start} for start, text in held or ()]
         targets[row], reason = _answers(context, {"question": questions[row], "answers": given})
         if reason:
             problems.add(f"question {row}: {reason}")
@@ -102,7 +108,9 @@ def _questions(found: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     for article in found["data"]:
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:
-                yield paragraph["context"], dict(question)
+                if not isinstance(question, dict):
+                    raise TypeError(f"a question must be an object. Received: {question!r:.40}")
+                yield paragraph["context"], question
 
 
 def _answers(context: Any, question: dict[str, Any]) -> tuple[tuple[Span, ...], str]:
@@ -115,12 +123,23 @@ def _answers(context: Any, question: dict[str, Any]) -> tuple[tuple[Span, ...], 
     given = question.get("answers") or []
     if question.get("is_impossible") or not given:
         return (), ""
+    if not isinstance(given, list) or not all(isinstance(answer, dict) for answer in given):
+        return (), 'answers must be a list of {"text", "answer_start"}'
     spans: dict[Span, None] = {}
     wrong = ""
     for answer in given:
         start, held = answer.get("answer_start"), answer.get("text")
-        if isinstance(start, int) and isinstance(held, str) and held and start >= 0 and context.startswith(held, start):
-            spans[Span(start, start + len(held))] = None
+        span = _place(context, start, held)
+        if span is None:
+            wrong = f"the answer {held!r:.40} is not in its context at {start!r:.20}"
         else:
-            wrong = f"the answer {held!r:.40} is not in its context at {start}"
+            spans[span] = None
     return tuple(spans), "" if spans else wrong
+
+
+def _place(context: str, start: Any, held: Any) -> Span | None:
+    """Find an answer, without the spaces around it; None if it is not there."""
+    if not isinstance(start, int) or not isinstance(held, str) or start < 0 or not context.startswith(held, start):
+        return None
+    first = start + len(held) - len(held.lstrip())
+    return Span(first, first + len(held.strip())) if held.strip() else None

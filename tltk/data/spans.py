@@ -14,7 +14,8 @@ from tltk.data.text_files import existing, read_text
 from tltk.specs import BadExample, Labels, Span
 
 _TAG = re.compile(r"O|([BILUESM])-(.+)")
-_BEGINS, _GOES_ON, _ENDS = "BUS", "ILEM", "LEUS"
+_GOES_ON, _ENDS = "ILEM", "LEUS"
+_LINE_END, _SEPARATOR = re.compile(r"\r\n?|\n"), re.compile(r"[ \t]+")
 _NAMES = {
     "start": ("start", "begin", "start_offset"),
     "stop": ("end", "stop", "end_offset"),
@@ -26,7 +27,8 @@ def from_conll(file: str | Path, *, word: int = 0, tag: int = -1) -> Source:
     """Take the sentences of a CoNLL file: a word and its tag a line, a blank line behind each sentence.
 
     Args:
-        file: UTF-8; columns are separated by spaces or tabs. Lines "-DOCSTART- …" and "# …" comments are passed over.
+        file: UTF-8; columns are separated by spaces or tabs. Lines "-DOCSTART- …" and "# …" comments are passed over;
+            a "#" with a tag is a word.
         word: column of the words.
         tag: column of the tags, in IOB, BIO (IOB2), BILOU or BIOES.
 
@@ -40,7 +42,7 @@ def from_conll(file: str | Path, *, word: int = 0, tag: int = -1) -> Source:
     """
     path = existing(file)
     words, tags, where, bad = [], [], [], []
-    for line, rows in _sentences(read_text(path)):
+    for line, rows in _sentences(read_text(path), tag):
         name = f"{path.name}, line {line}"
         reason = _why_not(rows, word, tag)
         if reason:
@@ -82,7 +84,8 @@ def from_words(
     """
     problems = check.Problems()
     for row, text in enumerate(words):
-        if isinstance(text, str) or not all(isinstance(word, str) and word.strip() for word in text):
+        listed = isinstance(text, list | tuple | np.ndarray)
+        if not listed or not all(isinstance(word, str) and word.strip() for word in text):
             raise TypeError(f"`words`[{row}] must be a list of words that are not empty. Received: {text!r:.60}")
         if tags is not None and row < len(tags):
             reason = _why_not_tagged(text, tags[row])
@@ -182,12 +185,16 @@ def _span(value: Any, text: str) -> Span:
         raise ValueError(f"a span must begin and end at whole numbers. Received: {start!r} to {stop!r}")
     if not isinstance(label, str) or not label.strip():
         raise ValueError(f"a span must have a type. Received: {label!r}")
-    if not 0 <= start < stop <= len(text):
-        raise ValueError(f"{start} to {stop} ({label}) is outside of the text, which has {len(text)} characters")
+    if not 0 <= start <= stop <= len(text):
+        wrong = (
+            f"is outside of the text, which has {len(text)} characters" if start <= stop else "ends before it begins"
+        )
+        raise ValueError(f"{start} to {stop} ({label}) {wrong}")
     held = text[start:stop]
     start, stop = start + len(held) - len(held.lstrip()), stop - len(held) + len(held.rstrip())
     if start >= stop:
-        raise ValueError(f"{label} marks nothing but spaces")
+        reason = f"{label} marks nothing but spaces" if held else f"{start} to {stop} ({label}) holds nothing"
+        raise ValueError(reason)
     return Span(start, stop, label.strip())
 
 
@@ -207,18 +214,26 @@ def _marked(
     return Source("words", _objects(words), targets, meaning, where=None if where is None else _objects(where), bad=bad)
 
 
-def _sentences(text: str) -> Iterator[tuple[int, list[list[str]]]]:
+def _sentences(text: str, tag: int) -> Iterator[tuple[int, list[list[str]]]]:
     """Yield the number of its first line, and the columns of each line, of every sentence."""
     held: list[list[str]] = []
     first = 0
-    for number, line in enumerate((*text.split("\n"), ""), 1):
-        columns = line.split()
-        if columns and not columns[0].startswith("-DOCSTART-") and not line.startswith("# "):
+    for number, line in enumerate((*_LINE_END.split(text), ""), 1):
+        columns = _SEPARATOR.split(line.strip(" \t")) if line.strip() else []
+        if columns and _is_comment(columns, tag):
+            continue
+        if columns and not columns[0].startswith("-DOCSTART-"):
             first = first if held else number
             held.append(columns)
-        elif not columns and held:
+        elif held:
             yield first, held
             held = []
+
+
+def _is_comment(columns: list[str], tag: int) -> bool:
+    """Tell a line "# …" from a row whose word is "#", which has a tag."""
+    needed = max(tag + 1 if tag >= 0 else -tag, 2)
+    return columns[0] == "#" and (len(columns) < needed or not _TAG.fullmatch(columns[tag]))
 
 
 def _why_not(rows: list[list[str]], word: int, tag: int) -> str:

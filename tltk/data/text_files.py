@@ -31,7 +31,8 @@ def read_text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        held = error.object  # without the byte order mark, as `start` counts
+        line = held.count(b"\n", 0, error.start) + 1
         raise ValueError(
-            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. Save the file as UTF-8."
+            f"{path}, line {line}: byte 0x{held[error.start]:02x} is not UTF-8. Save the file as UTF-8."
         ) from error
