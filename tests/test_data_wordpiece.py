@@ -1,19 +1,12 @@
 import json
-import random
 
 import pytest
 import tensorflow as tf
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
-from tests.texts import minilm_folder
+from tests.texts import fuzzed, minilm_folder
 from tltk.data.wordpiece import WordPiece
 from tltk.specs import TextSpec
-
-SCRIPTS = (
-    (0x20, 0x7F), (0xA0, 0x24F), (0x370, 0x3FF), (0x400, 0x4FF), (0x590, 0x5FF), (0x600, 0x6FF), (0x900, 0x97F),
-    (0xE00, 0xE7F), (0x1100, 0x11FF), (0x2000, 0x206F), (0x3040, 0x30FF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3),
-    (0xF900, 0xFAFF), (0x1F300, 0x1F6FF), (0, 0x2000), (0x20000, 0x2FFFF),
-)  # fmt: skip
 
 
 def vocabulary():
@@ -27,22 +20,6 @@ def tokenize(texts, spec):
 
 def ids_of(texts, spec):
     return tokenize(texts, spec).ids.to_list()
-
-
-def fuzzed(count, words):
-    generator = random.Random(0)
-
-    def text():
-        parts = []
-        for _ in range(generator.randint(0, 30)):
-            low, high = generator.choice(SCRIPTS)
-            made = "".join(chr(generator.randint(low, high)) for _ in range(generator.randint(1, 6)))
-            word = generator.choice(words)
-            parts.append(generator.choice((word, word.title(), made, made)))
-            parts.append(generator.choice((" ", "\t", "\n", "  ", ",", ".", "-", "")))
-        return "".join(parts)
-
-    return [text() for _ in range(count)]
 
 
 @pytest.mark.parametrize("lowercase", [True, False])

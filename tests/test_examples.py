@@ -21,6 +21,14 @@ TRAINING = ("cifar10", "medical", "full_fine_tuning", "two_classes")
 CLASSES = {"cifar10": 10, "medical": 3, "full_fine_tuning": 4, "two_classes": 2}
 sys.path[:0] = [str(EXAMPLES), str(EXAMPLES / "benchmarks")]
 
+TEXTS = {  # example → what its last line says, and the least and the most that it may
+    "text_sentiment": (r"test accuracy (\d\.\d{4}) on 24 texts", 0.9, 1),
+    "text_topics": (r"test accuracy (\d\.\d{4}) on \d+ texts", 0.35, 1),
+    "text_pairs": (r"test MAE (\d\.\d{4}), R² -?\d\.\d{4} on 27 pairs", 0, 0.5),
+    "text_entities": (r"test F1 (\d\.\d{4}) on 60 texts", 0.8, 1),
+    "text_questions": (r"test EM (\d\.\d{4}), F1 \d\.\d{4} on 60 questions", 0.1, 1),
+}
+
 import real_pictures  # noqa: E402
 import tiny  # noqa: E402
 
@@ -56,6 +64,19 @@ def finished(tmp_path_factory):
         return folder, launch(f"{name}.py", "--tiny", "--out", "run", cwd=folder)
 
     return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TEXTS)
+def test_an_example_on_texts_runs_tiny_and_learns(name, finished):
+    folder, done = finished(name)
+    assert done.returncode == 0, done.stderr
+    line, least, most = TEXTS[name]
+    found = re.match(line, done.stdout.splitlines()[-1])
+    assert found, done.stdout
+    assert least <= float(found[1]) <= most
+    assert "Warning" not in done.stderr, done.stderr
+    assert (folder / "run" / "report.html").is_file()
 
 
 @pytest.mark.slow

@@ -140,7 +140,7 @@ def test_train_top_takes_exactly_one_of_its_two_numbers():
     assert train_top(fraction=1 / 3).rules[0].pattern == "top:33.3333333333%"
     assert train_top(fraction=1).rules[0].pattern == "top:100%"
     for wrong in ({}, {"layers": 1, "fraction": 0.5}):
-        with pytest.raises(ValueError, match="give exactly one of `layers` and `fraction`"):
+        with pytest.raises(ValueError, match="give exactly one of `layers`, `fraction` and `stages`"):
             train_top(**wrong)
     with pytest.raises(ValueError, match=r"`layers` must be a whole number above 0. Received: 0"):
         train_top(layers=0)

@@ -1,5 +1,6 @@
 """Text models and texts that tests share."""
 
+import random
 from pathlib import Path
 
 import keras
@@ -7,11 +8,19 @@ import keras_hub
 
 import tltk
 from tltk.backbones.packages import cache_folder
+from tltk.data.sources import from_questions, from_words
 
 WORDS = ("good", "great", "fine", "bad", "awful", "poor", "film", "book", "very", "not", "un", "##like", "##ly", "the")
+FILLERS = ("very", "not", "the", ".", "like", "poor", "fine")
 VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", ",", "!", "1", "2")
 TEXTS = ("good film", "great book .", "fine , very good", "bad film", "awful book , not good", "poor . very bad !")
 LABELS = ("good", "good", "good", "bad", "bad", "bad")
+
+SCRIPTS = (
+    (0x20, 0x7F), (0xA0, 0x24F), (0x370, 0x3FF), (0x400, 0x4FF), (0x590, 0x5FF), (0x600, 0x6FF), (0x900, 0x97F),
+    (0xE00, 0xE7F), (0x1100, 0x11FF), (0x2000, 0x206F), (0x3040, 0x30FF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3),
+    (0xF900, 0xFAFF), (0x1F300, 0x1F6FF), (0, 0x2000), (0x20000, 0x2FFFF),
+)  # fmt: skip
 
 
 def minilm_folder() -> Path:
@@ -46,3 +55,52 @@ def texts(times: int = 2):
 def text_model(preset: Path, **options):
     """A small assembled classifier of texts, with stages embeddings, block1, block2, head."""
     return tltk.assemble(tltk.backbone(str(preset)), tltk.classify(texts().labels, **options), precision="float32")
+
+
+def fuzzed(count, words=WORDS):
+    """Make texts of words and of characters of many scripts, with odd spaces between."""
+    generator = random.Random(0)
+
+    def text():
+        parts = []
+        for _ in range(generator.randint(0, 30)):
+            low, high = generator.choice(SCRIPTS)
+            made = "".join(chr(generator.randint(low, high)) for _ in range(generator.randint(1, 6)))
+            word = generator.choice(words)
+            parts.append(generator.choice((word, word.title(), made, made)))
+            parts.append(generator.choice((" ", "\t", "\n", "  ", ",", ".", "-", "")))
+        return "".join(parts)
+
+    return [text() for _ in range(count)]
+
+
+def marked(count, *, seed=0, longest=40):
+    """A source of texts in words, with entities "good film" of type x and "book" of type y."""
+    generator = random.Random(seed)
+    words, tags = [], []
+    for _ in range(count):
+        held = []
+        for _ in range(generator.randint(2, longest)):
+            held += generator.choice(
+                ([("good", "B-x"), ("film", "I-x")], [("book", "B-y")], *([(w, "O")] for w in FILLERS))
+            )
+        words.append([word for word, _ in held])
+        tags.append([tag for _, tag in held])
+    return from_words(words, tags)
+
+
+def asked(count, *, seed=0, longest=50):
+    """A source of questions whose answer is the one noun of the context; every fourth has none."""
+    generator = random.Random(seed)
+    questions, contexts, answers = [], [], []
+    for number in range(count):
+        words = [generator.choice(FILLERS) for _ in range(generator.randint(5, longest))]
+        place = generator.randrange(len(words))
+        noun = generator.choice(("film", "book"))
+        if number % 4:
+            words[place] = noun
+        start = len(" ".join(words[:place])) + (place > 0)
+        answers.append([(start, noun)] if number % 4 else [])
+        questions.append("good film!" if number % 2 else "bad book")
+        contexts.append(" ".join(words))
+    return from_questions(questions, contexts, answers)

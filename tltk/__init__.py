@@ -36,6 +36,7 @@ _PUBLIC = {
     "fine_tune": "tltk.recipes",
     "full": "tltk.recipes",
     "bert": "tltk.recipes",
+    "few_shot": "tltk.recipes",
     "fit": "tltk.training.fit",
     "load_run": "tltk.training.run",
     "evaluate": "tltk.evaluation",
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from tltk.heads import head
     from tltk.model import adopt, assemble
     from tltk.prediction import predict
-    from tltk.recipes import bert, fine_tune, full, linear_probe
+    from tltk.recipes import bert, few_shot, fine_tune, full, linear_probe
     from tltk.serving import export
     from tltk.tasks import answer, classify, regress, tag
     from tltk.trainability.audit import audit

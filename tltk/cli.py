@@ -29,12 +29,16 @@ app.add_typer(weights_app, name="weights")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as `tltk train --out` wrote it.")]
 DataPath = Annotated[
-    Path, typer.Argument(help="Folder with a sub-folder a class (or train/ val/ test/), .csv or .jsonl.")
+    Path,
+    typer.Argument(
+        help="Folder with a sub-folder a class (or train/ val/ test/), .csv, .jsonl, .conll, SQuAD's .json."
+    ),
 ]
 LabelColumn = Annotated[str, typer.Option("--label", help="Column of the labels (.csv, .jsonl).")]
 InputColumn = Annotated[str, typer.Option("--input", help="Column of the picture paths (.csv, .jsonl).")]
 TextColumn = Annotated[
-    str | None, typer.Option("--text", help="Column of the texts (.csv, .jsonl): a text model is trained.")
+    str | None,
+    typer.Option("--text", help="Column of the texts (.csv, .jsonl), for pairs two: a,b."),
 ]
 Kind = Annotated[str, typer.Option(help="What the labels are: single, multi (a;b) or number (.csv, .jsonl).")]
 BatchSize = Annotated[int, typer.Option(help="Examples a step.")]
@@ -49,7 +53,7 @@ def train(
         typer.Option(help="A name from `tltk backbones`, or a preset folder; default: resnet50, of texts MiniLM."),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="fine_tune, linear_probe, full or bert; default: fine_tune, of texts bert.")
+        str | None, typer.Option(help="fine_tune, linear_probe, full or bert; default: fine_tune.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Of the recipe's last phase.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest rate of the recipe's last phase.")] = None,
@@ -71,8 +75,8 @@ def train(
     """Train on pictures or texts: split, fit, evaluate on the test part, write a report."""
     with console.command(as_json=as_json):
         _start()
-        name = recipe or ("bert" if text else "fine_tune")
-        chosen = options.recipe(name, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze)
+        texts = options.reads_texts(data, text)
+        chosen = options.recipe(recipe, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze, texts=texts)
         source = options.source(data, label=label, input_column=input_column, kind=kind, text=text)
         import tltk
         from tltk.data.inspect import readable
@@ -82,7 +86,7 @@ def train(
         parts = tltk.split(source, val=val, test=test, seed=seed)
         task = options.task(source)
         found = tltk.backbone(
-            backbone or ("all_minilm_l6_v2_en" if text else "resnet50"), weights=weights, input_size=input_size
+            backbone or ("all_minilm_l6_v2_en" if texts else "resnet50"), weights=weights, input_size=input_size
         )
         model = tltk.assemble(found, task, precision=precision, seed=seed)
         console.say(f"{model.describe()}\nweights: {model.origin.kind} {model.origin.path or ''}")
@@ -120,7 +124,9 @@ def evaluate(
 @app.command()
 def predict(
     run: RunFolder,
-    inputs: Annotated[list[str], typer.Argument(help="Pictures, or folders of pictures; of a text model, texts.")],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Pictures, or folders of them; of a text model, texts; of pairs, two by two.")
+    ],
     top: Annotated[int, typer.Option(help="Labels shown for each example.")] = 3,
     batch_size: BatchSize = 32,
     as_json: Json = False,
@@ -131,16 +137,22 @@ def predict(
         import tltk
 
         model = tltk.load_run(run).model
-        found, skipped = tltk.predict(model, inputs, batch_size=batch_size)
+        found, skipped = tltk.predict(model, options.examples(inputs, model), batch_size=batch_size)
         best = [dict(list(item.scores.items())[:top]) for item in found]
         if as_json:
             answers = [
-                {"where": item.where, "label": item.label, "scores": scores}
+                {
+                    "where": item.where,
+                    "label": item.label,
+                    "scores": scores,
+                    "spans": [vars(span) for span in item.spans],
+                }
                 for item, scores in zip(found, best, strict=True)
             ]
             console.show_json({"predictions": answers, "skipped": [vars(bad) for bad in skipped]})
         else:
             texts = ["  ".join(f"{name} {score:.3f}" for name, score in scores.items()) for scores in best]
+            texts = [text or item.label for text, item in zip(texts, found, strict=True)]  # entities have no scores
             console.show_table(["example", "answer"], zip([item.where for item in found], texts, strict=True))
         console.say_skipped(skipped)
         if skipped and not found:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tltk import _check as check
-from tltk import graph, heads, machine, prefix_cache
+from tltk import heads, machine, prefix_cache
 from tltk.backbones.base import Backbone
 from tltk.backbones.packages import cache_folder
 from tltk.data import texts
@@ -18,7 +18,6 @@ from tltk.model import TransferModel
 from tltk.prediction import Inputs, as_data
 from tltk.prefix_cache import Cache
 from tltk.specs import BadExample, InputSpec, TextSpec
-from tltk.trainability.layers import HEAD_PREFIX
 
 
 @dataclass(frozen=True)
@@ -123,22 +122,8 @@ def _extractor(
             inputs = keras.Input(model.input.shape, dtype=model.input.dtype, name=model.input.name)
             features = body.call(model.preprocess(inputs))
             return keras.Model(inputs, _pooled(features, pooling, model.mask(inputs))), model.input
-    features = _before_head(model)
-    mask = None
-    if isinstance(model.input, TextSpec):
-        mask = keras.ops.not_equal(model.keras.inputs[0], model.input.number(model.input.padding))
-    return keras.Model(model.keras.inputs, _pooled(features, pooling, mask)), model.input
+    return keras.Model(model.keras.inputs, _pooled(model.features(), pooling, model.mask())), model.input
 
 
 def _pooled(features: keras.KerasTensor, pooling: str | None, mask: keras.KerasTensor | None) -> keras.KerasTensor:
     return features if pooling is None else heads.pool(features, pooling, mask=mask)
-
-
-def _before_head(model: TransferModel) -> keras.KerasTensor:
-    """Return what enters the head; of an adopted model without stages, what enters its last layer with weights."""
-    nodes = graph.nodes(model.keras)
-    head = [node for node in nodes if model.stages.get(node.operation.name) == "head"]
-    head = head or [node for node in nodes if node.operation.name.startswith(HEAD_PREFIX)]
-    if not head:
-        head = [node for node in nodes if getattr(node.operation, "weights", ())][-1:]
-    return head[0].input_tensors[0]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from tltk import _check as check
-from tltk import machine
+from tltk import graph, machine
 from tltk.backbones.base import Backbone, Origin, layer_stages
 from tltk.specs import InputSpec, TextSpec
 from tltk.tasks.base import Task
@@ -39,6 +39,21 @@ class TransferModel:
     def stage_names(self) -> tuple[str, ...]:
         """Stages from the input to the output, "head" last."""
         return tuple(dict.fromkeys(self.stages[layer.name] for layer in self.keras.layers if layer.name in self.stages))
+
+    def features(self) -> keras.KerasTensor:
+        """Return what enters the head; of an adopted model without stages, what enters its last layer with weights."""
+        nodes = graph.nodes(self.keras)
+        head = [node for node in nodes if self.stages.get(node.operation.name) == "head"]
+        head = head or [node for node in nodes if node.operation.name.startswith(HEAD_PREFIX)]
+        if not head:
+            head = [node for node in nodes if getattr(node.operation, "weights", ())][-1:]
+        return head[0].input_tensors[0]
+
+    def mask(self) -> keras.KerasTensor | None:
+        """Tell real tokens from padding, bool [batch, tokens]; None for pictures."""
+        if not isinstance(self.input, TextSpec):
+            return None
+        return keras.ops.not_equal(self.keras.inputs[0], self.input.number(self.input.padding))
 
     def describe(self) -> str:
         """Say in one line what this is."""

@@ -5,19 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tltk.data.sources import Source
+    from tltk.model import TransferModel
     from tltk.recipes import Recipe
     from tltk.tasks import Task
 
 
 def source(path: Path, *, label: str, input_column: str, kind: str, text: str | None) -> "Source":
-    """Read a table or a folder.
+    """Read a table, a file of entities or questions, or a folder.
 
     Args:
-        path: .csv, .tsv or .jsonl, else a folder with a sub-folder a class.
+        path: .csv, .tsv or .jsonl; .conll (entities) or .json (SQuAD); else a folder with a sub-folder a class.
         label: column of the labels.
         input_column: column of the paths of pictures.
         kind: what the labels are.
-        text: column of texts, in the place of pictures; None for pictures.
+        text: column of texts, in the place of pictures, or two joined by a comma; None for pictures.
 
     Raises:
         ValueError: if `text` is given for a folder, or the file does not hold what is asked for.
@@ -25,7 +26,11 @@ def source(path: Path, *, label: str, input_column: str, kind: str, text: str | 
     """
     import tltk
 
-    column = text or input_column
+    column = input_column if text is None else tuple(text.split(","))
+    if path.suffix.lower() == ".conll":
+        return tltk.from_conll(path)
+    if path.suffix.lower() == ".json":
+        return tltk.from_squad(path)
     if path.suffix.lower() in (".csv", ".tsv"):
         return tltk.from_csv(path, input=column, label=label, kind=kind, text=text is not None)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
@@ -35,15 +40,45 @@ def source(path: Path, *, label: str, input_column: str, kind: str, text: str | 
     return tltk.from_folder(path)
 
 
-def recipe(name: str, *, epochs: int | None, learning_rate: float | None, unfreeze: str | None) -> "Recipe":
-    """Make a recipe of its name and the options that were given.
+def reads_texts(path: Path, text: str | None) -> bool:
+    """Tell whether a file holds texts."""
+    return text is not None or path.suffix.lower() in (".conll", ".json")
+
+
+def examples(inputs: list[str], model: "TransferModel") -> list:
+    """Turn the arguments of `tltk predict` into examples: as they are, or two by two for a model that reads pairs.
+
+    Raises:
+        ValueError: if one of a pair is missing.
+    """
+    if not getattr(model.input, "pairs", False):
+        return inputs
+    if len(inputs) % 2:
+        raise ValueError(f"this model reads pairs of texts. Received: {len(inputs)} texts")
+    return list(zip(inputs[::2], inputs[1::2], strict=True))
+
+
+def recipe(
+    name: str | None,
+    *,
+    epochs: int | None,
+    learning_rate: float | None,
+    unfreeze: str | None,
+    texts: bool = False,
+) -> "Recipe":
+    """Make a recipe of its name and the options that were given; the default is that of `tltk.fit`.
 
     Raises:
         ValueError: for an unknown name, or an option that the recipe has not.
     """
     from tltk import _check as check
 
-    names = ("fine_tune", "linear_probe", "full", "bert")
+    if name is None and texts:
+        from tltk.training.fit import TEXT_RATE
+
+        learning_rate = learning_rate or TEXT_RATE
+    name = name or "fine_tune"
+    names = ("fine_tune", "linear_probe", "full", "bert", "few_shot")
     check.one_of("recipe", name, names)
     if unfreeze and name != "fine_tune":
         raise ValueError(f"`--unfreeze` goes with --recipe fine_tune. Received: --recipe {name}")
@@ -63,4 +98,9 @@ def task(examples: "Source") -> "Task":
 
     if examples.labels is None:
         raise ValueError("training needs labels; name their column with --label.")
-    return tltk.regress(examples.labels) if examples.labels.kind == "number" else tltk.classify(examples.labels)
+    if examples.labels.kind == "spans":
+        return tltk.tag(examples.labels)
+    if examples.labels.kind == "answers" and examples.targets is not None:
+        return tltk.answer(no_answer=any(not spans for spans in examples.targets))
+    make = tltk.regress if examples.labels.kind == "number" else tltk.classify
+    return make(examples.labels, pairs=examples.kind == "pairs")

@@ -28,6 +28,8 @@ class Phase:
             The best epoch's weights are kept either way.
         mix: after the phase keep the mixture of the weights it started from and those it found that is best on
             validation (WiSE-FT, Wortsman et al. 2022).
+        contrast: temperature of a phase in which the backbone learns to put examples of one class near each other, and
+            the head learns nothing; None is the task's own loss.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Phase:
     views: int = 0
     patience: int | None = None
     mix: bool = False
+    contrast: float | None = None
 
     def __post_init__(self) -> None:
         check.kind_of("plan", self.plan, Plan, hint='Pass the likes of tltk.freeze("backbone").')
@@ -55,6 +58,8 @@ class Phase:
             problems.add(f"`views` must be a whole number of at least 0. Received: {self.views!r}")
         elif self.views and self.augment == ():
             problems.add("`views` are augmented copies, and need `augment`. Received: augment=()")
+        if self.contrast is not None and (not check.is_number(self.contrast) or self.contrast <= 0):
+            problems.add(f"`contrast` must be a temperature above 0, such as 0.1. Received: {self.contrast!r}")
         if isinstance(self.warmup, int) and self.warmup < 0:
             problems.add(f"`warmup` must be at least 0. Received: {self.warmup!r}")
         problems.raise_if_any()

@@ -209,7 +209,7 @@ def report_cut(source: Source, spec: TextSpec) -> str:
         >>> report_cut(from_arrays(["a a", "a a a a"]), spec)
         '1 of 2 texts (50 %) has more tokens than the model takes (4; longest: 6), and was cut at its end: example 1'
     """
-    if source.kind not in TEXT_KINDS:
+    if source.kind not in TEXT_KINDS or source.kind == "tokens":  # tokens do not say what they were cut from
         return ""
     whole = _once(source, spec).whole
     found = np.flatnonzero(whole > spec.length)

@@ -17,7 +17,7 @@ class Trie:
 
     def __init__(self, keys: Mapping[str, int]) -> None:
         # Node and character → node that follows, and above it one more than the number of the key that ends there.
-        edges: dict[int, int] = {}
+        edges = {-1: -1}  # which leads nowhere: a table must not be empty
         for key, number in keys.items():
             node = edge = 0
             for letter in key:

@@ -7,6 +7,8 @@ import numpy as np
 from tltk.data.examples import Source
 from tltk.data.tokens import Tokens
 
+_NOWHERE = np.iinfo(np.int64).max
+
 
 @dataclass(frozen=True, eq=False)
 class Words:
@@ -35,26 +37,35 @@ def words_of(tokens: Tokens, source: Source) -> Words:
         source: what was tokenized; where it came in words, these are the words.
 
     Returns:
-        The words. One that has no token, such as a lone control character, is not among them.
+        The words. One that has no token, such as a lone control character, is not among them, nor are spaces that a
+        vocabulary has pieces for.
     """
     rows = np.repeat(np.arange(len(tokens)), tokens.lengths)
     place = np.flatnonzero(tokens.numbers >= 0)
     owners = tokens.owners[rows[place]]
     each, first_of, number_of = _pieces(tokens, place, rows[place], owners)
     owner, begins, stops = owners[first_of], tokens.begins[each].astype(np.int64), tokens.stops[each].astype(np.int64)
-    new_text = np.concatenate([[True], owner[1:] != owner[:-1]])[: len(owner)]
     if source.kind == "words":
         given, starts, ends = _given(source, owner, begins)
-        new_word = new_text | np.concatenate([[True], given[1:] != given[:-1]])[: len(owner)]
+        new_word = _changes(owner) | _changes(given)
     else:
-        new_word = new_text | tokens.firsts[each]
+        starts, ends = begins, stops
+        # Where the middle of a text is cut out, what is behind the gap goes on with no word before it.
+        new_word = _changes(owner) | _changes(tokens.numbers[each] - np.arange(len(each))) | tokens.firsts[each]
     at = np.flatnonzero(new_word)
+    solid = stops > begins  # a piece of spaces covers nothing
+    starts = np.minimum.reduceat(np.where(solid, starts, _NOWHERE), at)
+    ends = np.maximum.reduceat(np.where(solid, ends, -1), at)
+    kept = ends >= 0
+    word = np.where(kept, np.cumsum(kept) - 1, -1)[np.cumsum(new_word) - 1]
     of_token = np.full(len(tokens.ids), -1, np.int64)
-    number = np.where(new_word, np.cumsum(new_word) - 1, -1)
-    of_token[place] = number[number_of]
-    if source.kind == "words":
-        return Words(owner[at], starts[at], ends[at], each[at], of_token)
-    return Words(owner[at], begins[at], np.maximum.reduceat(stops, at) if len(at) else stops, each[at], of_token)
+    of_token[place] = np.where(new_word, word, -1)[number_of]
+    return Words(owner[at][kept], starts[kept], ends[kept], each[at][kept], of_token)
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    """Tell which values differ from the one before; the first does."""
+    return np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
 
 
 def _pieces(
@@ -80,7 +91,7 @@ def _given(source: Source, owner: np.ndarray, begins: np.ndarray) -> tuple[np.nd
     """Tell of each piece which of the words that its text came in it belongs to, and where that begins and ends."""
     given, starts, ends = (np.zeros(len(owner), np.int64) for _ in range(3))
     for text in np.unique(owner):
-        chosen = owner == text if len(owner) < 2 else slice(*np.searchsorted(owner, [text, text + 1]))
+        chosen = slice(*np.searchsorted(owner, [text, text + 1]))
         lengths = np.array([len(word) for word in source.items[text]])
         first = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]])
         word = np.searchsorted(first, begins[chosen], side="right") - 1

@@ -133,33 +133,43 @@ def train_all(*, batch_norm: str = "frozen") -> Plan:
     return Plan((Rule("*", "train"),), batch_norm)
 
 
-def train_top(*, layers: int | None = None, fraction: float | None = None, batch_norm: str = "frozen") -> Plan:
+def train_top(
+    *,
+    layers: int | None = None,
+    fraction: float | None = None,
+    stages: int | None = None,
+    batch_norm: str = "frozen",
+) -> Plan:
     """Train the head and the top-most layers of the backbone.
 
     Args:
         layers: how many layers with weights, counted from the backbone's output; or
-        fraction: which share of them, in (0, 1], rounded up.
+        fraction: which share of them, in (0, 1], rounded up; or
+        stages: how many stages, such as the blocks of a transformer.
         batch_norm: see `Plan`.
 
     Returns:
         The plan; the number is resolved against the model.
 
     Raises:
-        ValueError: unless exactly one of the two is given, and in its range.
+        ValueError: unless exactly one of the three is given, and in its range.
 
     Example:
         >>> train_top(fraction=0.25).rules[0].pattern
         'top:25%'
     """
-    if (layers is None) == (fraction is None):
-        raise ValueError(
-            f"give exactly one of `layers` and `fraction`. Received: layers={layers!r}, fraction={fraction!r}"
-        )
-    if layers is not None and (not isinstance(layers, int) or isinstance(layers, bool) or layers < 1):
-        raise ValueError(f"`layers` must be a whole number above 0. Received: {layers!r}")
+    given = {"layers": layers, "fraction": fraction, "stages": stages}
+    if sum(value is not None for value in given.values()) != 1:
+        shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        raise ValueError(f"give exactly one of `layers`, `fraction` and `stages`. Received: {shown}")
+    for name in ("layers", "stages"):
+        value = given[name]
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise ValueError(f"`{name}` must be a whole number above 0. Received: {value!r}")
     if fraction is not None and (not check.is_number(fraction) or not 0 < fraction <= 1):
         raise ValueError(f"`fraction` must be above 0 and at most 1. Received: {fraction!r}")
     amount = f"{layers}" if fraction is None else f"{100 * fraction:.10f}".rstrip("0").rstrip(".") + "%"
+    amount = amount if stages is None else f"{stages} stage{'s' * (stages > 1)}"
     return Plan((Rule(f"top:{amount}", "train"), Rule("*", "frozen")), batch_norm)
 
 

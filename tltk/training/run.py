@@ -135,7 +135,8 @@ def _read_spec(folder: Path, config: dict[str, Any]) -> InputSpec | TextSpec:
     path = folder / _VOCABULARY
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is no run of a text model: it has no {_VOCABULARY}")
-    stored = {name: tuple(value) if isinstance(value, list) else value for name, value in config["input"].items()}
+    held = config["input"].items()
+    stored: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in held}
     return TextSpec(vocabulary=tuple(path.read_text(encoding="utf-8").split("\n")), **stored)
 
 

@@ -63,15 +63,3 @@ def test_a_recipe_is_plain_values():
     assert recipes.fine_tune().suited(to_pictures=False).to_config()["phases"][1]["augment"] == []
     assert json.loads(json.dumps(files.plain(config)))["phases"][1]["augment"][0]["name"] == "flip"
     assert recipes.fine_tune(epochs=3, probe_epochs=4).epochs == 7
-
-
-def test_bert_is_the_recipe_of_its_authors():
-    (phase,) = recipes.bert(warmup=500).phases
-    assert (phase.optimizer.name, phase.optimizer.learning_rate, phase.optimizer.weight_decay) == ("adamw", 2e-5, 0.01)
-    assert (phase.optimizer.clip_norm, phase.schedule, phase.epochs) == (1.0, "linear", 3)
-    assert phase.warmup_steps(10_000) == 500
-    assert recipes.bert().phases[0].warmup_steps(10_000) == 1_000
-    assert [rule.pattern for rule in recipes.bert(blocks=2).phases[0].plan.rules] == ["top:2 stages", "*"]
-    assert recipes.bert(decay=0.9).phases[0].plan.layer_decay == 0.9
-    with pytest.raises(ValueError, match=r"two plans: give one\. Received: decay=0.9, blocks=2"):
-        recipes.bert(decay=0.9, blocks=2)

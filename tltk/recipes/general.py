@@ -1,4 +1,4 @@
-"""Recipes: the named fine-tuning methods, each a list of phases."""
+"""Recipes for every backbone: train the head, then the layers below it."""
 
 from dataclasses import replace
 
@@ -6,10 +6,7 @@ from tltk import _check as check
 from tltk.data.transforms import Augmentation
 from tltk.phases import Phase, Recipe
 from tltk.trainability.optimizers import adamw, checked, sgd
-from tltk.trainability.plan import Plan, freeze, layer_decay, train_all, unfreeze_from
-from tltk.trainability.rules import Rule
-
-__all__ = ["Phase", "Recipe", "bert", "fine_tune", "full", "gradual_unfreeze", "linear_probe", "refine"]
+from tltk.trainability.plan import Plan, freeze, train_all, train_top, unfreeze_from
 
 
 def linear_probe(
@@ -115,10 +112,7 @@ def gradual_unfreeze(
         ['probe', 'unfreeze_1', 'unfreeze_2']
     """
     check.positive(stages=stages)
-    plans = [
-        Plan((Rule(f"top:{count} stage{'s' * (count > 1)}", "train"), Rule("*", "frozen")))
-        for count in range(1, stages + 1)
-    ]
+    plans = [train_top(stages=count) for count in range(1, stages + 1)]
     tuned = _one_by_one("unfreeze", plans, epochs, learning_rate, augment=augment, patience=patience)
     return Recipe("gradual_unfreeze", (*linear_probe(epochs=probe_epochs).phases, *tuned))
 
@@ -228,48 +222,3 @@ def full(
             ),
         ),
     )
-
-
-def bert(
-    *,
-    epochs: int = 3,
-    learning_rate: float = 2e-5,
-    weight_decay: float = 0.01,
-    warmup: float | int = 0.1,
-    decay: float | None = None,
-    blocks: int | None = None,
-    patience: int | None = None,
-) -> Recipe:
-    """Train a text model and its head as BERT's authors do (Devlin et al. 2019, A.3).
-
-    AdamW with decay on kernels alone, gradients clipped at 1, a linear warm-up and a linear way down. Batches of 16
-    are usual: `fit(..., batch_size=16)`.
-
-    Args:
-        epochs: passes over the training examples.
-        learning_rate: highest rate of AdamW; 2e-5 to 5e-5.
-        weight_decay: decoupled, not on biases and norms.
-        warmup: share of all steps, or a number of steps such as 500.
-        decay: factor from each layer to the one below it, such as 0.9 (see `layer_decay`); None trains all at one rate.
-        blocks: how many of the uppermost blocks learn; None trains all, embeddings included.
-        patience: see `Phase`.
-
-    Returns:
-        A recipe of one phase.
-
-    Raises:
-        ValueError: if both `decay` and `blocks` are given, or a number is out of range.
-
-    Example:
-        >>> bert(warmup=500).phases[0].warmup_steps(10_000)
-        500
-    """
-    if decay is not None and blocks is not None:
-        raise ValueError(f"`decay` and `blocks` are two plans: give one. Received: decay={decay}, blocks={blocks}")
-    plan = train_all() if decay is None else layer_decay(decay)
-    if blocks is not None:
-        check.counts(blocks=blocks)
-        plan = Plan((Rule(f"top:{blocks} stage{'s' * (blocks > 1)}", "train"), Rule("*", "frozen")))
-    optimizer = adamw(learning_rate, weight_decay=weight_decay, clip_norm=1.0)
-    phase = Phase("bert", plan, epochs, optimizer, schedule="linear", warmup=warmup, patience=patience)
-    return Recipe("bert", (phase,))

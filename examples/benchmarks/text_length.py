@@ -1,0 +1,162 @@
+"""What it saves to pad each batch to its own length: MiniLM fine-tuned on docstrings, by KerasHub and by tltk.
+
+    tltk weights get all_minilm_l6_v2_en                    # once
+    python examples/benchmarks/text_length.py               # a table
+    python examples/benchmarks/text_length.py --json        # one JSON object and nothing else on standard output
+
+The texts are docstrings of the installed packages (half of them below 13 words, one in twenty above 90), their topic
+the label. Four contenders, the same network, training texts, batch size, epochs, AdamW at 1e-4:
+
+- keras_hub_default: `keras_hub.models.BertTextClassifier` as it comes, which pads every text to 512 tokens;
+- keras_hub_128: the same, its preprocessor told to pad to 128;
+- tltk_float32, tltk_bfloat16: `tltk.fit`, batches of near-equal length padded to their own; bfloat16 only where the
+  processor multiplies it, null elsewhere.
+
+Examples per second are those of the last epoch, when nothing is traced any more; whole seconds stand beside them.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import keras_hub
+import numpy as np
+
+import tltk
+from tltk import machine
+from tltk.backbones import packages
+from tltk.data.sources import Source
+from tltk.demo.docstrings import docstrings
+from tltk.phases import Phase, Recipe
+from tltk.trainability.optimizers import adamw
+
+MINILM, BATCH, RATE = "all_minilm_l6_v2_en", 16, 1e-4
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one contender did.
+
+    Args:
+        rate: training examples a second in the last epoch.
+        seconds: of the whole fit, tracing and tokenizing included.
+        accuracy: on the test texts.
+    """
+
+    rate: float
+    seconds: float
+    accuracy: float
+
+
+class _Clock(keras.callbacks.Callback):
+    """Seconds of each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.begun = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.seconds.append(time.perf_counter() - self.begun)
+
+
+def by_keras_hub(train: Source, test: Source, epochs: int, length: int | None) -> Result:
+    """Fine-tune KerasHub's classifier, with its own padding or to `length` tokens."""
+    folder = str(packages.cache_folder() / MINILM)
+    model = keras_hub.models.BertTextClassifier.from_preset(folder, num_classes=len(train.labels))
+    if length is not None:
+        model.preprocessor.sequence_length = length
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.AdamW(RATE, weight_decay=0.01), loss, metrics=["accuracy"])
+    clock, begun = _Clock(), time.perf_counter()
+    x, y = np.array(train.items.tolist()), train.targets
+    model.fit(x, y, batch_size=BATCH, epochs=epochs, callbacks=[clock], verbose=0)
+    seconds = time.perf_counter() - begun
+    guess = model.predict(np.array(test.items.tolist()), batch_size=BATCH, verbose=0).argmax(-1)
+    return Result(len(train) / clock.seconds[-1], seconds, float((guess == test.targets).mean()))
+
+
+def by_tltk(train: Source, test: Source, epochs: int, precision: str) -> Result:
+    """Fine-tune the same with tltk."""
+    task = tltk.classify(train.labels, head=tltk.head(pooling="first", normalization=None, zero_init=False))
+    model = tltk.assemble(tltk.backbone(MINILM, length=512), task, precision=precision)
+    optimizer = adamw(RATE, weight_decay=0.01)
+    phase = Phase("all", tltk.train_all(), epochs, optimizer, schedule="constant", warmup=0.0)
+    run = tltk.fit(model, train, recipe=Recipe("all", (phase,)), batch_size=BATCH)
+    accuracy = tltk.evaluate(model, test, batch_size=BATCH).metrics["accuracy"]
+    return Result(len(train) / run.history[-1]["seconds"], run.seconds, accuracy)
+
+
+def measure(count: int, tested: int, epochs: int, say: Callable[[str], None]) -> dict[str, Result | None]:
+    """Train each contender once, the fast ones last."""
+    source, groups = docstrings()
+    train, _, test = tltk.split(source, val=0, test=0.3, groups=groups)
+    order = np.random.default_rng(0)
+    train, test = (part.subset(order.permutation(len(part))[:n]) for part, n in ((train, count), (test, tested)))
+    words = [len(text.split()) for text in train.items]
+    say(f"{len(train)} texts of {np.mean(words):.0f} words on average (median {np.median(words):.0f}), {epochs} epochs")
+    fast = machine.has_bfloat16_instructions()
+    ways: dict[str, Callable[[], Result] | None] = {
+        "keras_hub_default": lambda: by_keras_hub(train, test, epochs, None),
+        "keras_hub_128": lambda: by_keras_hub(train, test, epochs, 128),
+        "tltk_float32": lambda: by_tltk(train, test, epochs, "float32"),
+        "tltk_bfloat16": (lambda: by_tltk(train, test, epochs, "mixed_bfloat16")) if fast else None,
+    }
+    found: dict[str, Result | None] = {}
+    for name, train_it in ways.items():
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(0)
+        found[name] = held = train_it() if train_it else None
+        if held:
+            say(f"{name}: {held.rate:.1f} examples/s, {held.seconds:.0f} s in all, accuracy {held.accuracy:.3f}")
+    return found
+
+
+def ratio(found: dict[str, Result | None], one: str, other: str) -> float | None:
+    """Return one contender's examples a second over another's; None where one was not run."""
+    first, second = found[one], found[other]
+    return round(first.rate / second.rate, 2) if first and second else None
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_argument("--texts", type=int, default=320, help="to learn from")
+    parser.add_argument("--tested", type=int, default=300, help="texts of the test set")
+    parser.add_argument("--epochs", type=int, default=2)
+    options = parser.parse_args()
+    if options.epochs < 1 or options.texts < 2 * BATCH or options.tested < 1:
+        parser.error(f"--epochs and --tested must be above 0, --texts at least {2 * BATCH}")
+    found = measure(
+        options.texts, options.tested, options.epochs, lambda text: print(text, file=sys.stderr, flush=True)
+    )
+    if options.json:
+        answer: dict[str, Any] = {
+            "vs_keras_hub_default": ratio(found, "tltk_float32", "keras_hub_default"),
+            "vs_keras_hub_128_float32": ratio(found, "tltk_float32", "keras_hub_128"),
+            "vs_keras_hub_128_bfloat16": ratio(found, "tltk_bfloat16", "keras_hub_128"),
+        }
+        for name, held in found.items():
+            answer[f"accuracy_{name}"] = round(held.accuracy, 4) if held else None
+            answer[f"examples_per_second_{name}"] = round(held.rate, 2) if held else None
+        print(json.dumps({**answer, "texts": options.texts, "epochs": options.epochs}))
+        return
+    print(f"{'MiniLM':20}{'examples/s':>12}{'seconds':>9}{'accuracy':>10}")
+    for name, held in found.items():
+        row = f"{held.rate:12.1f}{held.seconds:9.0f}{held.accuracy:10.3f}" if held else "   no such instructions"
+        print(f"{name:20}{row}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Named entities: who, where, which company, as spans of characters.
+
+    python examples/text_entities.py news.conll             # a word and its tag a line
+    python examples/text_entities.py news.jsonl             # {"text": …, "entities": [[start, stop, type], …]}
+    python examples/text_entities.py --tiny                 # offline, a minute on two cores
+
+What is judged is strict: an entity counts only with its very borders and type.
+"""
+
+import argparse
+from pathlib import Path
+
+import tiny_texts
+
+import tltk
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, judge, say what is in a sentence."""
+    if options.tiny:
+        train, val, test = (tiny_texts.entities(count, part=part) for count, part in ((240, 0), (40, 0), (60, 1)))
+    elif options.file.suffix == ".jsonl":
+        source = tltk.from_jsonl(options.file, input="text", label="entities", kind="spans", text=True)
+        train, val, test = tltk.split(source, val=0.15, test=0.15)
+    else:
+        train, val, test = tltk.split(tltk.from_conll(options.file), val=0.15, test=0.15)
+    model = tltk.assemble(tltk.backbone(options.backbone), tltk.tag(train.labels))
+    recipe = tltk.bert(epochs=5 if options.tiny else 4, learning_rate=2e-4 if options.tiny else 5e-5)
+    done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
+    report = tltk.evaluate(done.model, test)
+    report.save(options.out / "report.html")
+    found, _ = tltk.predict(done.model, "Mokari lives in Talinor and works for Vorest.")
+    print(found[0].label)
+    print(f"test F1 {report.metrics['f1']:.4f} on {report.examples} texts; run: {done.folder}")
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = tiny_texts.parser(__doc__, out="runs/text_entities")
+    parser.add_argument("file", type=Path, nargs="?", help=".conll or .jsonl with entities")
+    options = tiny_texts.parsed(parser, "file", backbone="bert_base_en")
+    with tltk.console.command(as_json=False):
+        run(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""How much two sentences say the same: a number for a pair of texts.
+
+    python examples/text_pairs.py pairs.csv --text first,second --label similarity
+    python examples/text_pairs.py --tiny                    # offline, under a minute on two cores
+
+Both texts go through the network together, so that each word of one sees the other; for a search among many texts,
+`tltk.embed` is the way, which computes each text once.
+"""
+
+import argparse
+from pathlib import Path
+
+import tiny_texts
+
+import tltk
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, judge."""
+    if options.tiny:
+        x, y = tiny_texts.pairs(180)
+        source = tltk.from_arrays(x, y, kind="number", labels=("similarity",))
+    else:
+        columns = tuple(options.text.split(","))
+        source = tltk.from_csv(options.table, input=columns, label=options.label, kind="number", text=True)
+    train, val, test = tltk.split(source, val=0.15, test=0.15)
+    backbone = tltk.backbone(options.backbone, length=48 if options.tiny else 128)
+    model = tltk.assemble(backbone, tltk.regress(source.labels, pairs=True))
+    recipe = tltk.fine_tune(learning_rate=1e-4, probe_epochs=5, epochs=4)
+    done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
+    report = tltk.evaluate(done.model, test)
+    report.save(options.out / "report.html")
+    numbers = f"MAE {report.metrics['mae']:.4f}, R² {report.metrics['r2']:.4f}"
+    print(f"test {numbers} on {report.examples} pairs; run: {done.folder}")
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = tiny_texts.parser(__doc__, out="runs/text_pairs")
+    parser.add_argument("table", type=Path, nargs="?", help=".csv with two columns of texts and one of numbers")
+    parser.add_argument("--text", default="first,second", help="columns of the texts, joined by a comma")
+    parser.add_argument("--label", default="similarity", help="column of the numbers")
+    options = tiny_texts.parsed(parser, "table", backbone=tiny_texts.MINILM)
+    with tltk.console.command(as_json=False):
+        run(options)
+
+
+if __name__ == "__main__":
+    main()

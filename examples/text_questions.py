@@ -1,0 +1,44 @@
+"""Questions answered from a text: the words of the text that answer, or that there are none.
+
+    python examples/text_questions.py train-v2.0.json       # SQuAD 1.1 or 2.0
+    python examples/text_questions.py --tiny                # offline, a minute on two cores
+
+Contexts longer than the model takes are read in windows that overlap.
+"""
+
+import argparse
+from pathlib import Path
+
+import tiny_texts
+
+import tltk
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, judge, export."""
+    if options.tiny:
+        train, val, test = (tiny_texts.questions(count, part=part) for count, part in ((240, 0), (40, 0), (60, 1)))
+    else:
+        train, val, test = tltk.split(tltk.from_squad(options.file), val=0.1, test=0.1)
+    backbone = tltk.backbone(options.backbone, length=96 if options.tiny else 384)
+    model = tltk.assemble(backbone, tltk.answer())
+    recipe = tltk.bert(epochs=2, learning_rate=2e-4 if options.tiny else 3e-5)
+    done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
+    report = tltk.evaluate(done.model, test)
+    report.save(options.out / "report.html")
+    exported = tltk.export(done.model, options.out / "serving")
+    numbers = f"EM {report.metrics['exact_match']:.4f}, F1 {report.metrics['f1']:.4f}"
+    print(f"test {numbers} on {report.examples} questions; SavedModel: {exported.path}")
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = tiny_texts.parser(__doc__, out="runs/text_questions")
+    parser.add_argument("file", type=Path, nargs="?", help="SQuAD's JSON")
+    options = tiny_texts.parsed(parser, "file", backbone="bert_base_en_uncased")
+    with tltk.console.command(as_json=False):
+        run(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+import pytest
+
+from tltk import recipes
+
+
+def test_bert_is_the_recipe_of_its_authors():
+    (phase,) = recipes.bert(warmup=500).phases
+    assert (phase.optimizer.name, phase.optimizer.learning_rate, phase.optimizer.weight_decay) == ("adamw", 2e-5, 0.01)
+    assert (phase.optimizer.clip_norm, phase.schedule, phase.epochs) == (1.0, "linear", 3)
+    assert phase.warmup_steps(10_000) == 500
+    assert recipes.bert().phases[0].warmup_steps(10_000) == 1_000
+    assert [rule.pattern for rule in recipes.bert(blocks=2).phases[0].plan.rules] == ["top:2 stages", "*"]
+    assert recipes.bert(decay=0.9).phases[0].plan.layer_decay == 0.9
+    with pytest.raises(ValueError, match=r"two plans: give one\. Received: decay=0.9, blocks=2"):
+        recipes.bert(decay=0.9, blocks=2)
+
+
+def test_few_shot_is_a_contrastive_phase_and_a_probe():
+    first, second = recipes.few_shot(epochs=3, probe_epochs=4, blocks=2).phases
+    assert (first.contrast, first.epochs, second.epochs) == (0.1, 3, 4)
+    assert [rule.pattern for rule in first.plan.rules] == ["top:2 stages", "*"]
+    assert second == recipes.linear_probe(epochs=4).phases[0]
+    assert [rule.action for rule in recipes.few_shot().phases[0].plan.rules] == ["train"]
+    with pytest.raises(ValueError, match="`contrast` must be a temperature above 0"):
+        recipes.few_shot(temperature=0)
+    with pytest.raises(ValueError, match="`stages` must be a whole number above 0"):
+        recipes.few_shot(blocks=0)
