@@ -34,6 +34,7 @@ _TEMPLATES = (
     "yesterday , {person} told reporters that {company} would hire again .",
     "the old bridge is closed until spring .",
 )
+_SENTENCES = ("{who} lives in {place} and is a {trade}.", "In {place} there is a {trade} called {who}.")
 _TRADES = ("baker", "teacher", "sailor", "doctor", "painter", "farmer", "judge", "singer")
 
 

@@ -157,7 +157,7 @@ def test_it_loads_again_from_a_keras_file(preset, tmp_path):
 def test_wrong_options_are_told(preset, tmp_path):
     with pytest.raises(ValueError, match="is a text model: input_size are of pictures"):
         tltk.backbone("all_minilm_l6_v2_en", input_size=64)
-    with pytest.raises(ValueError, match=r"`length` is of text models, in tokens\. Received: length=64"):
+    with pytest.raises(ValueError, match=r"`length` and `cut` are of text models\. Received: length=64"):
         tltk.backbone("resnet50", length=64)
     with pytest.raises(ValueError, match=r"`length` of .* must be at most 32 tokens\. Received: 64"):
         tltk.backbone(str(preset), length=64)
@@ -168,3 +168,15 @@ def test_wrong_options_are_told(preset, tmp_path):
     (broken / "config.json").write_text("{")
     with pytest.raises((ValueError, OSError), match="broken"):
         tltk.backbone(str(broken))
+
+
+def test_longer_texts_are_cut_where_it_is_said_or_read_in_windows(tmp_path):
+    folder = str(tiny_preset(tmp_path / "preset"))
+    assert tltk.backbone(folder, cut="middle").input.cut == "middle"
+    assert tltk.backbone(folder, cut=4).input.stride == 4
+    with pytest.raises(ValueError, match=r"`cut` must be one of 'end', 'start', 'middle'\. Received: 'front'"):
+        tltk.backbone(folder, cut="front")
+    with pytest.raises(ValueError, match=r"`stride` must be at least 0 and at most a quarter of `length` \(8\)"):
+        tltk.backbone(folder, cut=9)
+    with pytest.raises(ValueError, match="`length` and `cut` are of text models"):
+        tltk.backbone("resnet50", cut="end")

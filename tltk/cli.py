@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tltk import __version__, console, options
+from tltk import _check as check
 
 if TYPE_CHECKING:
     from tltk.evaluation import Report
@@ -228,20 +229,21 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the pictures, the run and the SavedModel.")] = Path("runs/demo"),
     backbone: Annotated[str, typer.Option(help="efficientnet_lite0, resnet50 …")] = "efficientnet_lite0",
     seed: Annotated[int, typer.Option(help="Of the patches, the split and the training.")] = 0,
+    task: Annotated[str, typer.Option(help="image, or text: which topic is this docstring about?")] = "image",
     as_json: Json = False,
 ) -> None:
     """Do the whole walk offline: which of 14 photographs is this small grey patch from?"""
     with console.command(as_json=as_json):
+        check.one_of("task", task, ("image", "text"))
         _start()
-        from tltk.demo.walk import run_demo
+        from tltk.demo import run
 
-        result = run_demo(out, backbone=backbone, seed=seed, say=console.say)
+        result = run(task, out, backbone=backbone, seed=seed, say=console.say)
         if as_json:
             console.show_json(result.to_json())
         else:
-            console.show_table(
-                ["trained", "test accuracy", "seconds"], result.rows(), title="Which photograph is this patch from?"
-            )
+            title = {"image": "Which photograph is this patch from?", "text": "Which topic is this docstring about?"}
+            console.show_table(["trained", "test accuracy", "seconds"], result.rows(), title=title[task])
             console.show("\n".join(result.lines()))
 
 

@@ -5,8 +5,8 @@
     python examples/benchmarks/few_texts.py                 # a table
     python examples/benchmarks/few_texts.py --json          # one JSON object, nothing else on standard output
 
-One line each, 27 sections to tell apart, 2,700 summaries to test. Three training sets are drawn, and all of their labels
-are learned from: there is no validation part, so nothing is chosen by looking.
+One line each, 27 sections to tell apart, 2,700 summaries to test. Three training sets are drawn, and all of their
+labels are learned from: there is no validation part, so nothing is chosen by looking.
 
 - tfidf: scikit-learn's TfidfVectorizer (sublinear) and LogisticRegression (C=10) on words;
 - minilm_probe: scikit-learn's LogisticRegression (C=10) on frozen MiniLM's mean-pooled vectors of length 1;

@@ -10,7 +10,7 @@ from tltk.backbones import weights as weight_files
 from tltk.backbones.application_table import APPLICATIONS
 from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage, layer_stages
 from tltk.backbones.table import Row, minimum, names, table
-from tltk.specs import InputSpec
+from tltk.specs import InputSpec, TextSpec
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +26,7 @@ def backbone(
     preprocessing: Preprocessing | None = None,
     stages: dict[str, str] | None = None,
     length: int | None = None,
+    cut: str | int | None = None,
 ) -> Backbone:
     """Choose the pretrained network to build on.
 
@@ -39,6 +40,8 @@ def backbone(
         stages: {stage name: name of its last layer}, in order, instead of the backbone's own.
         length: of a text model, the most tokens of a text, special ones included; the default is what it was trained
             at.
+        cut: what becomes of longer texts: "end" (the default), "start" or "middle" is cut off, or, as a whole number,
+            they are read in windows that share so many tokens.
 
     Returns:
         A value. Weights are found and read by `build`, which `tltk.assemble` calls.
@@ -56,10 +59,10 @@ def backbone(
     """
     size = None if input_size is None else _size(input_size)
     if isinstance(x, str | Path) and hub_text.is_text_preset(str(x)):
-        made = _text(str(x), weights, length, unfit={"input_size": input_size, "preprocessing": preprocessing})
+        made = _text(str(x), weights, length, cut, unfit={"input_size": input_size, "preprocessing": preprocessing})
         return made if stages is None else replace(made, stages=own.named_stages(stages))
-    if length is not None:
-        raise ValueError(f"`length` is of text models, in tokens. Received: length={length!r}")
+    if length is not None or cut is not None:
+        raise ValueError(f"`length` and `cut` are of text models. Received: length={length!r}, cut={cut!r}")
     made = _named(str(x), weights, size) if isinstance(x, str | Path) else _from_model(x, weights, size)
     if size is not None and isinstance(made.input, InputSpec):
         made = replace(made, input=replace(made.input, height=size[0], width=size[1]))
@@ -85,13 +88,17 @@ def _named(name: str, weights: Any, size: tuple[int, int] | None) -> Backbone:
     return lite.backbone(weights=chosen) if name == lite.NAME else hub.backbone(name, weights=chosen)
 
 
-def _text(x: str, weights: Any, length: int | None, *, unfit: dict[str, Any]) -> Backbone:
+def _text(x: str, weights: Any, length: int | None, cut: str | int | None, *, unfit: dict[str, Any]) -> Backbone:
     given = [name for name, value in unfit.items() if value is not None]
     if given:
         raise ValueError(f"{x} is a text model: {check.listing(given)} are of pictures. Texts are cut by `length`.")
     if length is not None:
         check.counts(length=length)
-    return hub_text.backbone(x, weights=weight_files.check_choice(weights), length=length)
+    made = hub_text.backbone(x, weights=weight_files.check_choice(weights), length=length)
+    if cut is None or not isinstance(made.input, TextSpec):
+        return made
+    changed = {"stride": cut} if isinstance(cut, int) else {"cut": cut}
+    return replace(made, input=replace(made.input, **changed))
 
 
 def _from_model(model: Any, weights: Any, size: tuple[int, int] | None) -> Backbone:
