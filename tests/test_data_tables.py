@@ -1,5 +1,6 @@
 """CSV and JSON lines: rows become examples, and every fault is named with its row."""
 
+import csv as csv_module
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from tests.pictures import flat
 from tltk.data.sources import from_csv, from_jsonl
+from tltk.specs import Labels, Span
 
 
 @pytest.fixture
@@ -191,3 +193,188 @@ def test_a_repeated_column_is_refused(here):
 
 def test_targets_are_of_the_right_types(here):
     assert from_csv(csv(here, GOOD)).targets.dtype == np.int32
+
+
+TEXTS = {"input": "text", "text": True}
+SPANS = {**TEXTS, "label": "spans", "kind": "spans"}
+
+
+def told(source):
+    return [(each.where, each.reason) for each in source.bad]
+
+
+def test_two_columns_of_texts_are_pairs(here):
+    options = {"input": ("premise", "hypothesis"), "text": True}
+    rows = [("it rains", "it is wet", "yes"), ("it rains", "a, b", "no")]
+    table = "\n".join(f'"{a}","{b}",{label}' for a, b, label in rows)
+    objects = [{"label": label, "hypothesis": b, "premise": a} for a, b, label in rows]
+    for source in (
+        from_csv(csv(here, f"premise,hypothesis,label\n{table}\n"), **options),
+        from_jsonl(jsonl(here, *objects), **options),
+    ):
+        assert source.kind == "pairs" and source.items.shape == (2, 2)
+        assert source.items.tolist() == [["it rains", "it is wet"], ["it rains", "a, b"]]
+        assert source.targets.tolist() == [1, 0] and source.bad == ()
+    assert (
+        from_jsonl(jsonl(here, *objects), **options | {"input": ["hypothesis", "premise"]}).items[0, 0] == "it is wet"
+    )
+    one = from_jsonl(jsonl(here, objects[0]), **options, label=None)
+    assert one.items.shape == (1, 2) and one.labels is None
+
+
+def test_pairs_may_have_numbers_or_several_labels(here):
+    rows = [{"a": "x", "b": "y", "score": 4.5, "tags": ["p", "q"]}, {"a": "x", "b": "z", "score": "2", "tags": "p"}]
+    options = {"input": ("a", "b"), "text": True}
+    source = from_jsonl(jsonl(here, *rows), **options, label="score", kind="number")
+    assert source.targets.tolist() == [[4.5], [2.0]]
+    assert from_jsonl(jsonl(here, *rows), **options, label="tags", kind="multi").targets.tolist() == [[1, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("wrong", [(), ("a", "b", "c"), ("a", "b")])
+def test_other_numbers_of_columns_are_refused(here, wrong):
+    path = csv(here, "a,b,c,label\nx,y,z,w\n")
+    with pytest.raises(ValueError, match=r"`input` must be one column or, of texts \(text=True\), two. Received: \("):
+        from_csv(path, input=wrong, text=len(wrong) != 2)
+
+
+def test_entities_come_as_json_in_either_kind_of_file(here):
+    marked = [
+        ("in Paris", [[3, 8, "city"]]),
+        ("Ann met Bob", [{"start": 8, "end": 11, "label": "name"}, {"start": 0, "end": 3, "label": "name"}]),
+        ("nothing", []),
+    ]
+    cells = ["".join(('"', text, '","', json.dumps(spans).replace('"', '""'), '"')) for text, spans in marked]
+    lines = [{"text": text, "spans": spans} for text, spans in marked]
+    nothing = [{"text": "a"}, {"text": "b", "spans": None}, {"text": "c", "spans": ""}]
+    for source in (
+        from_csv(csv(here, "\n".join(["text,spans", *cells, "a,", "b,[]", "c, "])), **SPANS),
+        from_jsonl(jsonl(here, *lines, *nothing), **SPANS),
+    ):
+        assert source.kind == "texts" and source.labels == Labels(("city", "name"), "spans") and source.bad == ()
+        assert source.items.tolist() == ["in Paris", "Ann met Bob", "nothing", "a", "b", "c"]
+        found = [(Span(3, 8, "city"),), (Span(0, 3, "name"), Span(8, 11, "name")), (), (), (), ()]
+        assert source.targets.tolist() == found
+        assert source.counts() == {"city": 1, "name": 2}
+
+
+def test_entities_are_counted_in_the_characters_of_the_cell_as_it_stands(here):
+    text = '  אני "גר"\r\nבתל אביב 😀 '
+    start = text.index("בתל")
+    spans = json.dumps([[start, start + 8, "city"]]).replace('"', '""')
+    source = from_csv(csv(here, f'text,spans\r\n"{text.replace(chr(34), chr(34) * 2)}","{spans}"\r\n'), **SPANS)
+    assert source.items.tolist() == [text] and source.targets.tolist() == [(Span(start, start + 8, "city"),)]
+
+
+def test_rows_with_wrong_spans_are_left_out_and_named(here):
+    rows = [
+        {"text": "in Paris", "spans": [[3, 8, "city"]]},
+        {"text": "in Rome", "spans": [[3, 9, "city"]]},
+        {"text": "in Rome", "spans": [[3, 3, "city"]]},
+        {"text": "in Rome", "spans": [[2, 3, "city"]]},
+        {"text": "in Rome", "spans": [[0, 5, "city"], [3, 7, "city"]]},
+        {"text": "in Rome", "spans": "[[3, 7"},
+        {"text": "in Rome", "spans": {"start": 3}},
+        {"text": "in Rome", "spans": 7},
+        {"text": " ", "spans": []},
+        {"text": "in Rome", "spans": [[3, 7, "city"]]},
+    ]
+    source = from_jsonl(jsonl(here, *rows), **SPANS)
+    assert source.items.tolist() == ["in Paris", "in Rome"]
+    assert [source.name_of(row) for row in range(2)] == ["data.jsonl, row 1", "data.jsonl, row 10"]
+    assert [where for where, _ in told(source)] == [f"data.jsonl, row {number}" for number in range(2, 10)]
+    parts = ("outside of the text", "holds nothing", "nothing but spaces", "overlaps", "must be JSON", "be a list",
+             "be a list", "`text` must not be empty")  # fmt: skip
+    assert all(part in reason for part, (_, reason) in zip(parts, told(source), strict=True))
+
+
+def test_texts_without_any_entity_or_spans_of_no_text_are_refused(here):
+    with pytest.raises(ValueError, match="no text has an entity"):
+        from_jsonl(jsonl(here, {"text": "a", "spans": []}), **SPANS)
+    with pytest.raises(ValueError, match=r"row 1: 0 to 9 \(x\) is outside of the text"):
+        from_jsonl(jsonl(here, {"text": "a", "spans": [[0, 9, "x"]]}), **SPANS)
+    for options in ({"input": "path"}, {"input": ("text", "path"), "text": True}):
+        with pytest.raises(ValueError, match="spans are marked in one text: pass text=True and one column as `input`"):
+            from_jsonl(jsonl(here, {"text": "a", "path": "b", "spans": []}), **SPANS | {"text": False} | options)
+    unlabelled = from_jsonl(jsonl(here, {"text": "a"}), **SPANS | {"label": None})
+    assert unlabelled.items.tolist() == ["a"] and unlabelled.labels is None
+
+
+def test_texts_with_empty_cells_are_left_out_and_pictures_are_not(here):
+    text = "text,label\nso good,pro\n,pro\n  ,con\nso bad,con\nwell,\n\nso so, \n"
+    source = from_csv(csv(here, text), **TEXTS)
+    assert source.items.tolist() == ["so good", "so bad"] and source.targets.tolist() == [1, 0]
+    assert source.name_of(1) == "data.csv, row 5"
+    assert told(source) == [
+        ("data.csv, row 3", "`text` must not be empty"),
+        ("data.csv, row 4", "`text` must not be empty"),
+        ("data.csv, row 6", "`label` must not be empty"),
+        ("data.csv, row 8", "`label` must not be empty"),
+    ]
+    pairs = from_csv(csv(here, "a,b,label\nx,y,p\nx,,q\n , ,p\nz,y,q\n"), input=("a", "b"), text=True)
+    assert [reason for _, reason in told(pairs)] == ["`b` must not be empty", "`a` and `b` must not be empty"]
+    with pytest.raises(ValueError, match="row 3: `label` must not be empty"):
+        from_csv(csv(here, GOOD.replace("dog", "")))
+
+
+def test_a_table_of_bad_texts_alone_is_refused_with_all_of_them(here):
+    with pytest.raises(
+        ValueError, match=r"(?s)data\.csv, row 2: `text`.*data\.csv, row 3: `text` and `label` must not"
+    ):
+        from_csv(csv(here, "text,label\n,x\n , \n"), **TEXTS)
+
+
+@pytest.mark.parametrize("value", [["so", "good"], {"text": "so good"}, [], {}])
+def test_lists_and_objects_are_no_texts(here, value):
+    good = {"text": "fine", "label": "a"}
+    source = from_jsonl(jsonl(here, good, good | {"label": "b"}, {"text": value, "label": "a"}), **TEXTS)
+    assert source.items.tolist() == ["fine", "fine"]
+    assert told(source) == [("data.jsonl, row 3", f"`text` must be a text. Received: {type(value).__name__}")]
+    pair = {"a": "x", "b": value}
+    source = from_jsonl(jsonl(here, {"a": "x", "b": "y"}, pair), input=("a", "b"), text=True, label=None)
+    assert [reason for _, reason in told(source)] == [f"`b` must be a text. Received: {type(value).__name__}"]
+
+
+def test_numbers_are_texts_and_what_is_not_a_number_is_empty(here):
+    rows = (
+        {"text": 7, "label": 1},
+        {"text": "b", "label": 2},
+        '{"text": NaN, "label": 1}',
+        '{"text": "c", "label": NaN}',
+    )
+    source = from_jsonl(jsonl(here, *rows), **TEXTS)
+    assert source.items.tolist() == ["7", "b"] and source.labels.names == ("1", "2")
+    assert [reason for _, reason in told(source)] == ["`text` must not be empty", "`label` must not be empty"]
+
+
+def test_a_list_is_no_single_class(here):
+    rows = [{"path": "pictures/a.png", "label": ["x"]}, {"path": "pictures/b.png", "label": "y"}]
+    with pytest.raises(
+        ValueError, match=r"row 1: `label` must be one class. Received: list. Did you mean kind='multi'\?"
+    ):
+        from_jsonl(jsonl(here, *rows))
+
+
+def test_texts_of_any_length_and_of_control_characters_are_read_from_cells(here):
+    long, odd = "so good " * 100_000, "a\x00b\x1a\x7f\ufeff"
+    before = csv_module.field_size_limit()
+    source = from_csv(csv(here, f'text,label\n"{long}",x\n"{odd}",y\n"a ""b"" \n c",x\n'), **TEXTS)
+    assert source.items.tolist() == [long, odd, 'a "b" \n c']
+    assert csv_module.field_size_limit() == before, "what others read is left alone"
+    rows = ({"text": long, "label": "x"}, {"text": odd, "label": "y"})
+    assert from_jsonl(jsonl(here, *rows), **TEXTS).items.tolist() == [long, odd]
+
+
+def test_windows_line_ends_and_a_byte_order_mark_make_no_difference_to_jsonl(here):
+    (here / "data.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "a", "label": "x"}\r\n\r\n{"text": "b", "label": "y"}\r\n')
+    source = from_jsonl(here / "data.jsonl", **TEXTS)
+    assert source.items.tolist() == ["a", "b"] and source.name_of(1) == "data.jsonl, row 3"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"), [('{"text": ' + "1" * 5000 + "}", "Exceeds the limit"), ("[" * 100_000, "recursion depth")]
+)
+def test_json_that_python_does_not_read_is_named_with_its_row(here, line, reason):
+    with pytest.raises(ValueError, match=f"data.jsonl, row 2: .*{reason}"):
+        from_jsonl(jsonl(here, {"text": "a", "label": "x"}, line), **TEXTS)
+    rows = [{"text": "a", "spans": [[0, 1, "x"]]}, {"text": "b", "spans": line}]
+    assert f"{reason}" in told(from_jsonl(jsonl(here, *rows), **SPANS))[0][1]

@@ -28,9 +28,13 @@ def test_the_loss_is_the_mean_over_labelled_tokens_of_the_whole_batch():
     generator = np.random.default_rng(0)
     predicted = generator.dirichlet(np.ones(3), (2, 4)).astype("float32")
     true = np.array([[0, 2, -1, -1, 1], [1, -1, -1, -1, -1]])  # wider than the batch: cut to it
-    expected = -np.mean([np.log(predicted[0, 0, 0]), np.log(predicted[0, 1, 2]), np.log(predicted[1, 0, 1])])
-    found = TokenCrossEntropy()(true, predicted)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    for targets in (true, true[:, :5], true[:, :2]):  # wider than the batch, or narrower: a batch is padded further
+        known = np.where(np.arange(5) < targets.shape[1], true, -1)
+        count = (known[:, :4] >= 0).sum()
+        expected = (
+            -sum(np.log(predicted[row, at, known[row, at]]) for row, at in np.argwhere(known[:, :4] >= 0)) / count
+        )
+        np.testing.assert_allclose(TokenCrossEntropy()(targets, predicted), expected, rtol=1e-6)
 
 
 def test_the_metric_is_scikit_learns_micro_f1_without_outside():
@@ -153,3 +157,9 @@ def test_its_config_brings_it_back_and_other_labels_are_refused():
         tltk.tag(TYPES, scheme="iob")
     with pytest.raises(ValueError, match="tag is of texts; the backbone eats pictures"):
         tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.tag(TYPES))
+
+
+def test_texts_shorter_than_the_narrowest_batch_are_learned_too(backbone):
+    source = from_words([["good", "film"], ["the", "book"]], [["B-x", "I-x"], ["O", "B-y"]])
+    model = tltk.assemble(backbone, tltk.tag(source.labels), precision="float32")
+    tltk.fit(model, source, source, recipe=tltk.bert(epochs=1), batch_size=2)

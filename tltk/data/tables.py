@@ -63,12 +63,7 @@ def from_csv(
         ValueError: for missing columns, empty cells, wrong encoding or wrong labels; all are listed with their rows.
     """
     path = existing(file)
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
-    try:
-        table = list(reader)
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}.") from error
+    table = _table(path)
     first = next((number for number, row in enumerate(table) if row), 0)  # blank lines count, as in a spreadsheet
     header, rows = (table[first], table[first + 1 :]) if table else ([], [])
     problems = check.Problems()
@@ -119,7 +114,7 @@ def from_jsonl(
     for number, line in enumerate(read_text(path).split("\n"), 1):
         try:
             row = json.loads(line) if line.strip() else None
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             problems.add(f"{path.name}, row {number}: {error}")
             continue
         if row is not None and not isinstance(row, dict):
@@ -129,6 +124,20 @@ def from_jsonl(
     keys = list(dict.fromkeys(key for row in rows if row for key in row))
     columns = _columns(path, keys, input, label, kind=kind, separator=separator, root=root, text=text, hint="")
     return _source(path, rows, columns, first=1)
+
+
+def _table(path: Path) -> list[list[str]]:
+    text = read_text(path)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True
+    )
+    before = csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # 131,072 characters are no long text
+    try:
+        return list(reader)
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}.") from error
+    finally:
+        csv.field_size_limit(before)
 
 
 def _columns(
@@ -187,15 +196,25 @@ def _source(path: Path, rows: list[dict[str, Any] | None], columns: _Columns, *,
 def _why_not(row: dict[str, Any], columns: _Columns) -> str:
     """Say why a row cannot be used; an empty text if it can."""
     wanted = (*columns.inputs, *(columns.labels if columns.kind not in ("multi", "spans") else ()))
-    empty = [name for name in wanted if row.get(name) is None or not str(row[name]).strip()]
+    empty = [name for name in wanted if _is_empty(row.get(name))]
     if empty:
         return f"{' and '.join(f'`{name}`' for name in empty)} must not be empty"
+    for name in wanted:
+        if isinstance(row[name], list | dict) and (name in columns.inputs or columns.kind == "single"):
+            what = "one class" if name not in columns.inputs else "a text" if columns.text else "a path"
+            hint = ". Did you mean kind='multi'?" if what == "one class" else ""
+            return f"`{name}` must be {what}. Received: {type(row[name]).__name__}{hint}"
     if columns.kind == "spans" and columns.labels:
         try:
             _spans(row, columns)
         except ValueError as error:
             return str(error)
     return ""
+
+
+def _is_empty(value: Any) -> bool:
+    """Tell whether a cell holds nothing; NaN is what pandas writes for one."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
 def _items(rows: list[dict[str, Any]], columns: _Columns, place: raw.Place) -> tuple[np.ndarray, str]:
@@ -236,8 +255,8 @@ def _spans(row: dict[str, Any], columns: _Columns) -> tuple[Span, ...]:
     value = row.get(columns.labels[0])
     if isinstance(value, str):
         try:
-            value = json.loads(value or "null")
-        except json.JSONDecodeError as error:
+            value = json.loads(value) if value.strip() else None
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"spans must be JSON, a list of [start, stop, type]: {error}") from error
     return read_spans(value, str(row[columns.inputs[0]]))
 

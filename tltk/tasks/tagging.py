@@ -69,9 +69,13 @@ class TokenF1(keras.metrics.Metric):
 
 
 def _known(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-    """Cut targets to the width of the batch; and tell which tokens have one."""
-    true = keras.ops.cast(y_true, "int32")[:, : keras.ops.shape(y_pred)[1]]
-    return true, keras.ops.cast(true != UNLABELLED, "float32")
+    """Bring targets to the width of the batch, which may be above or below it; and tell which tokens have one."""
+    ops = keras.ops
+    width = ops.shape(y_pred)[1]
+    true = ops.cast(y_true, "int32")
+    nothing = ops.zeros((ops.shape(true)[0], width), "int32") + UNLABELLED
+    true = ops.concatenate([true, nothing], axis=1)[:, :width]
+    return true, ops.cast(true != UNLABELLED, "float32")
 
 
 @dataclass(frozen=True)
