@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> None:
         train, val, test = tltk.split(tltk.from_squad(options.file), val=0.1, test=0.1)
     backbone = tltk.backbone(options.backbone, length=96 if options.tiny else 384)
     model = tltk.assemble(backbone, tltk.answer())
-    recipe = tltk.bert(epochs=2, learning_rate=2e-4 if options.tiny else 3e-5)
+    recipe = tltk.fine_tune(learning_rate=2e-4 if options.tiny else 3e-5, probe_epochs=2, epochs=2)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
     report = tltk.evaluate(done.model, test)
     report.save(options.out / "report.html")

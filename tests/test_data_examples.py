@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tltk.data.examples import Source
-from tltk.data.sources import from_arrays
-from tltk.specs import Labels
+from tltk.data.sources import from_arrays, from_questions, from_words
+from tltk.specs import BadExample, Labels
 
 
 def six() -> Source:
@@ -67,3 +67,26 @@ def test_targets_and_labels_come_together():
 def test_an_unknown_kind_is_answered():
     with pytest.raises(ValueError, match=r"`kind` must be one of.*Did you mean 'image_files'"):
         Source("image_file", [])
+
+
+def test_entities_are_counted_by_their_types():
+    tags = [["B-city", "I-city", "B-name"], ["O", "B-city", "O"], ["O", "O", "O"]]
+    source = from_words([["a", "b", "c"]] * 3, tags, labels=("name", "date", "city"))
+    assert source.counts() == {"name": 1, "date": 0, "city": 2}
+    assert source.describe() == "3 texts in words, entities of 3 types\n  name  1\n  date  0\n  city  2"
+    assert source.subset([2]).counts() == {"name": 0, "date": 0, "city": 0}
+    assert source.subset([1, 0]).targets.tolist() == [source.targets[1], source.targets[0]]
+
+
+def test_questions_without_an_answer_are_told():
+    source = from_questions(["a?", "b?"], ["x", "y"], [[(0, "x")], []])
+    assert source.describe() == "2 pairs of texts, 1 of them without an answer" and source.counts() == {}
+    assert from_questions(["a?"], ["x"]).describe() == "1 pairs of texts, unlabelled"
+    assert from_arrays([("a", "b")] * 2, [0, 1]).describe().startswith("2 pairs of texts, 2 classes")
+
+
+def test_what_was_bad_in_a_file_stays_with_the_whole():
+    bad = (BadExample("x.csv, row 2", "empty"),)
+    source = Source("texts", np.array(["a", "b"], object), bad=bad)
+    assert source.bad == bad and source.subset([0, 1]).bad == () and source.bad == bad
+    assert source.describe() == "2 texts, unlabelled"

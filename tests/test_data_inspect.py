@@ -1,12 +1,18 @@
 """The scan before training: what it finds at both ends of a file, and what it lets pass."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.pictures import FORMATS, class_folder, damaged_png, encoded, huge_png
+from tests.texts import VOCABULARY
 from tltk.data.inspect import readable, why_unreadable
-from tltk.data.sources import from_arrays, from_files, from_folder
+from tltk.data.sources import from_arrays, from_files, from_folder, from_questions, from_words
+from tltk.data.splits import split
+from tltk.data.tokens import tokenized
+from tltk.specs import BadExample, TextSpec
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -122,3 +128,78 @@ def test_options_out_of_range_are_refused():
         readable(from_arrays(np.zeros((2, 4, 4, 3), "uint8")), max_bad=2)
     with pytest.raises(TypeError, match="`source` must be Source"):
         readable("photos")
+
+
+ROW = BadExample("t.csv, row 9", "`text` must not be empty")
+
+
+def with_bad(source, count=1):
+    return replace(source, bad=tuple(BadExample(f"t.csv, row {number}", "empty") for number in range(count)))
+
+
+def test_rows_that_a_reader_left_out_are_listed_before_what_the_scan_finds():
+    source = replace(from_arrays(["good", " \n", "bad"], ["a", "b", "b"]), bad=(ROW,))
+    found, bad = readable(source, max_bad=0.5)
+    assert found.items.tolist() == ["good", "bad"] and found.targets.tolist() == [0, 1]
+    assert bad == (ROW, BadExample("example 1", "empty text"))
+
+
+def test_rows_that_a_reader_left_out_count_in_the_share_of_bad_ones():
+    texts = from_arrays(["good"] * 9)
+    assert readable(with_bad(texts, 1))[1] == with_bad(texts, 1).bad
+    with pytest.raises(
+        ValueError, match=r"2 of 11 texts cannot be read, more than `max_bad` \(0\.1\) allows: t\.csv, row"
+    ):
+        readable(with_bad(texts, 2))
+    with pytest.raises(ValueError, match=r"2 of 10 texts.*t\.csv, row 0 \(empty\), example 3 \(empty text\)"):
+        readable(with_bad(from_arrays(["a"] * 3 + [""] + ["a"] * 5)))
+    with pytest.raises(ValueError, match=r"1 of 10 texts.*`max_bad` \(0\)"):
+        readable(with_bad(texts), max_bad=0)
+
+
+@pytest.mark.parametrize("texts", [["good", "bad"], ["good", "", "bad"]])
+def test_what_was_told_once_is_not_told_again(texts):
+    found, bad = readable(with_bad(from_arrays(texts)), max_bad=1.0)
+    assert len(bad) == 1 + texts.count("")
+    assert found.bad == () and readable(found) == (found, ())
+
+
+def test_a_file_that_is_good_enough_as_a_whole_is_so_in_parts_once_it_was_read():
+    whole = with_bad(from_arrays(["good", "bad"] * 46, ["a", "b"] * 46), 8)
+    found, bad = readable(whole)
+    assert len(bad) == 8
+    for part in split(found, val=0.2, test=0.2):
+        assert readable(part)[1] == ()
+
+
+def test_pairs_are_bad_if_either_text_is():
+    pairs = [("a", "b"), ("", "b"), ("a", " "), (None, "b"), ("a", None), ("", None), ("a", "\x00")]
+    found, bad = readable(from_arrays(pairs), max_bad=1.0)
+    assert found.items.tolist() == [["a", "b"], ["a", "\x00"]]
+    assert [(each.where, each.reason) for each in bad] == [
+        ("example 1", "empty text"),
+        ("example 2", "empty text"),
+        ("example 3", "no text but NoneType"),
+        ("example 4", "no text but NoneType"),
+        ("example 5", "empty text"),
+    ]
+    asked = from_questions(["Who?", ""], ["Ann met Bob.", "x"])
+    assert [each.reason for each in readable(asked, max_bad=1.0)[1]] == ["empty text"]
+
+
+def test_texts_without_words_are_bad():
+    source = from_words([["in", "Paris"], [], ["\x00"]], [["O", "B-city"], [], ["O"]])
+    found, bad = readable(source, max_bad=0.5)
+    assert found.items.tolist() == [("in", "Paris"), ("\x00",)] and len(found.targets) == 2
+    assert [(each.where, each.reason) for each in bad] == [("example 1", "empty text")]
+
+
+def test_nothing_but_bad_texts_leaves_an_empty_source():
+    found, bad = readable(from_arrays(["", " "]), max_bad=1.0)
+    assert len(found) == 0 and len(bad) == 2
+    assert readable(found) == (found, ())
+
+
+def test_tokens_are_not_scanned():
+    made = tokenized(from_arrays(["good", ""]), TextSpec(8, VOCABULARY))
+    assert readable(made) == (made, ())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.pictures import FORMATS, class_folder, encoded, flat
+from tltk.data import examples, questions, sources, spans, tables
 from tltk.data.sources import from_arrays, from_files, from_folder
 
 
@@ -151,3 +152,34 @@ def test_a_picture_that_vanishes_later_does_not_matter_to_the_source(tmp_path):
     source = from_folder(class_folder(tmp_path))
     shutil.rmtree(tmp_path / "cat")
     assert len(source) == 6
+
+
+def test_tuples_of_two_texts_are_a_source_of_pairs():
+    source = from_arrays([("it rains", "it is wet"), ("it rains", "it is dry")], ["yes", "no"])
+    assert source.kind == "pairs" and source.items.shape == (2, 2) and source.items.dtype == object
+    assert source.items[1].tolist() == ["it rains", "it is dry"]
+    assert source.labels.names == ("no", "yes") and source.targets.tolist() == [1, 0]
+    assert from_arrays((("a", "b"),)).items.tolist() == [["a", "b"]]
+    assert from_arrays([("a", None)]).items.tolist() == [["a", None]], "what is no text is named before training"
+    assert source.subset([1]).items.tolist() == [["it rains", "it is dry"]]
+
+
+@pytest.mark.parametrize(
+    "wrong", [("a",), ("a", "b", "c"), ("a", 1), ("a", b"b"), (("a", "b"), "c"), "ab", ["a", "b"], None, ()]
+)
+def test_tuples_that_are_no_pairs_are_named(wrong):
+    with pytest.raises(TypeError, match=r"`x`\[1\] must be a tuple of two texts, as the others are\. Received: "):
+        from_arrays([("a", "b"), wrong])
+
+
+def test_pairs_and_labels_of_other_numbers_are_refused():
+    with pytest.raises(ValueError, match="`y` must hold 1 values"):
+        from_arrays([("a", "b")], [0, 1])
+
+
+def test_every_way_to_make_a_source_of_texts_stands_in_one_place():
+    for module, name in (
+        (tables, "from_csv"), (tables, "from_jsonl"), (spans, "from_conll"), (spans, "from_words"),
+        (questions, "from_squad"), (questions, "from_questions"), (examples, "Source"),
+    ):  # fmt: skip
+        assert getattr(sources, name) is getattr(module, name) and name in sources.__all__

@@ -1,11 +1,14 @@
 """Splits: complete, disjoint, seeded, stratified, and never through a group."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.pictures import class_folder
-from tltk.data.sources import from_arrays, from_folder
+from tltk.data.sources import from_arrays, from_folder, from_questions, from_words
 from tltk.data.splits import split
+from tltk.specs import BadExample
 
 
 def numbered(targets, **options):
@@ -148,3 +151,39 @@ def test_numbers_and_several_labels_are_split_at_random(kind, y):
     parts = split(numbered(y, kind=kind), val=0.25, test=0.25)
     assert [len(part) for part in parts] == [10, 5, 5]
     assert sorted(number for part in parts for number in numbers(part)) == list(range(20))
+
+
+def test_what_was_bad_in_the_file_stays_with_the_training_part():
+    bad = (BadExample("t.csv, row 3", "empty"), BadExample("t.csv, row 7", "empty"))
+    source = replace(from_arrays(["x"] * 20, ["a", "b"] * 10), bad=bad)
+    for options in ({}, {"val": 0}, {"val": 0, "test": 0}, {"groups": list(range(10)) * 2}):
+        train, val, test = split(source, **options)
+        assert train.bad == bad and val.bad == test.bad == ()
+    assert source.bad == bad
+    assert split(split(source)[0], test=0)[0].bad == bad, "and is there when it is cut again"
+
+
+def test_entities_and_answers_stay_with_their_texts_at_random():
+    tagged = from_words([[f"w{n}", "x"] for n in range(20)], [["B-a" if n % 2 else "O", "O"] for n in range(20)])
+    asked = from_questions(
+        [f"q{n}?" for n in range(20)], [f"c{n}" for n in range(20)], [[(1, f"{n}")] for n in range(20)]
+    )
+    paired = from_arrays([(f"a{n}", f"b{n}") for n in range(20)], [0, 1] * 10)
+    for source in (tagged, asked, paired):
+        parts = split(source, val=0.25, test=0.25)
+        assert [len(part) for part in parts] == [10, 5, 5]
+        assert sorted(number for part in parts for number in numbers(part)) == list(range(20))
+        for part in parts:
+            assert part.kind == source.kind and part.labels == source.labels
+            for row, number in enumerate(numbers(part)):
+                assert np.array_equal(part.items[row], source.items[number])
+                assert part.targets[row] == source.targets[number]
+
+
+def test_questions_about_one_context_stay_on_one_side_where_contexts_are_the_groups():
+    contexts = [f"context {n // 5}" for n in range(60)]
+    source = from_questions([f"q{n}?" for n in range(60)], contexts, [[]] * 60)
+    parts = split(source, val=0.2, test=0.2, groups=source.items[:, 1])
+    sides = [set(part.items[:, 1]) for part in parts]
+    assert all(sides) and sum(map(len, sides)) == 12
+    assert sum(map(len, parts)) == 60

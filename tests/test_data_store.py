@@ -161,3 +161,14 @@ def test_a_cut_file_whose_refill_is_killed_is_not_taken_for_whole(tmp_path):
 def test_a_last_batch_that_is_all_bad_is_noted(where, tmp_path):
     found = made(where, 9, filler([], bad=(8,)), tmp_path)
     assert found.bad == {8: "torn"}
+
+
+def test_a_half_filled_file_that_was_cut_is_not_trusted(tmp_path):
+    first, second = [], []
+    with pytest.raises(KeyboardInterrupt):
+        made("disk", 20, filler(first, stop_after=12), tmp_path)
+    with (tmp_path / "s" / "records.bin").open("r+b") as file:
+        file.truncate(64)
+    found = made("disk", 20, filler(second), tmp_path)
+    assert second == list(range(20)), "what is left would be zeros"
+    np.testing.assert_array_equal(found.read(np.arange(20))[0], values(np.arange(20))[0])

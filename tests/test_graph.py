@@ -86,3 +86,38 @@ def test_a_fingerprint_sees_the_middle_of_a_large_constant():
         return keras.Model(pixels, keras.ops.multiply(pixels, constant))
 
     assert graph.fingerprint(net(1.0)) != graph.fingerprint(net(2.0))
+
+
+def test_a_fingerprint_sees_the_precision_strides_and_activation_of_a_layer():
+    def build(**options):
+        pixels = keras.Input((8, 8, 3))
+        layer = keras.layers.Conv2D(2, 2, kernel_initializer="ones", **options)
+        return graph.fingerprint(keras.Model(pixels, keras.ops.cast(layer(pixels), "float32")))
+
+    changes = ({}, {"dtype": "mixed_bfloat16"}, {"strides": 2}, {"activation": "relu"}, {"padding": "same"})
+    assert len({build(**change) for change in changes}) == len(changes)
+    assert build() == build()
+
+
+def test_a_fingerprint_sees_the_code_of_a_layer_and_a_function_of_one_s_own():
+    def of_layer(call):
+        own = type("Own", (keras.layers.Layer,), {"call": call, "__module__": "somebody"})
+        pixels = keras.Input((4,))
+        return graph.fingerprint(keras.Model(pixels, own(name="own")(pixels)))
+
+    def of_activation(function):
+        pixels = keras.Input((4,))
+        layer = keras.layers.Dense(1, kernel_initializer="ones", name="out")
+        layer.activation = function
+        return graph.fingerprint(keras.Model(pixels, layer(pixels)))
+
+    def double(x):
+        return x * 2
+
+    def triple(x):
+        return x * 3
+
+    assert of_layer(lambda self, x: x * 2) != of_layer(lambda self, x: x * 3)
+    assert of_layer(lambda self, x: x * 2) == of_layer(lambda self, x: x * 2)
+    triple.__name__ = "double"
+    assert of_activation(double) != of_activation(triple)

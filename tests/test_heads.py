@@ -98,3 +98,16 @@ def test_padding_counts_for_nothing(pooling, dtype):
         np.testing.assert_allclose(found[row], alone[0], rtol=1e-5)
     other = np.where(mask[..., None], tokens, 99.0).astype(dtype)
     np.testing.assert_allclose(model.predict([other, mask], verbose=0), found, rtol=1e-5)
+
+
+def test_a_head_on_tokens_keeps_padding_out_of_its_statistics_and_hands_no_mask_on():
+    tokens, mask = keras.Input((None, 4)), keras.Input((None,), dtype="bool")
+    outputs = heads.attach_tokens(heads.head(zero_init=False), tokens, units=3, mask=mask)
+    model = keras.Model([tokens, mask], outputs)
+    x = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
+    real = np.array([[True] * 3 + [False] * 2, [True] * 5])
+    found = model([x, real], training=True)
+    assert found.shape == (2, 5, 3)
+    assert getattr(found, "_keras_mask", None) is None
+    norm = model.get_layer("head_norm")
+    np.testing.assert_allclose(norm.moving_mean, 0.1 * x[real].mean(0), rtol=1e-4, atol=1e-6)

@@ -168,6 +168,30 @@ def test_half_the_room_is_enough_on_request():
     np.testing.assert_allclose(kept, full.read(np.arange(4))[0], rtol=1e-2, atol=1e-2)
 
 
+def test_two_precisions_and_two_batch_sizes_never_share_an_entry(tmp_path):
+    source = squares(8)
+    found = {}
+    for precision in ("float32", "mixed_bfloat16"):
+        features = tltk.embed(squares_model(precision=precision), source, cache=tmp_path / "kept")
+        found[precision] = features.values
+        np.testing.assert_array_equal(features.values, tltk.embed(squares_model(precision=precision), source).values)
+    assert not np.array_equal(*found.values())
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+    tltk.embed(squares_model(), source, batch_size=4, cache=tmp_path / "kept")
+    assert len(list((tmp_path / "kept").iterdir())) == 3
+
+
+def test_no_more_copies_are_made_than_there_are_epochs(monkeypatch):
+    asked = []
+    original = prefix_cache._Steps.fill
+    monkeypatch.setattr(
+        prefix_cache._Steps, "fill", lambda self, *rest: (asked.append(len(rest[0])), original(self, *rest))
+    )
+    recipe = tltk.linear_probe(epochs=2, augment=(flip(),), views=10)
+    tltk.fit(squares_model(), squares(8), recipe=recipe, cache="memory")
+    assert asked == [16]
+
+
 def test_auto_keeps_little_in_memory_much_on_disk_and_nothing_where_it_cannot_pay(tmp_path, monkeypatch):
     layout = prefix_cache.store.Layout(((256,),), ("float32",))
 
@@ -357,6 +381,9 @@ def test_a_misspelt_place_is_not_taken_for_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"Received: 'memroy'. Did you mean 'memory'\? A folder of that name is Path"):
         Cache("memroy")
+    for word in ("none", "False", "ram", "no"):
+        with pytest.raises(ValueError, match=r"Did you mean 'off' or 'memory'\?"):
+            Cache(word)
     assert Cache(Path("memroy")).where == Path("memroy")
     assert Cache("features/photos").where == "features/photos"
 

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from tltk.trainability.audit import MIN_STEPS, AuditError, audit, check_phase, got_gradient
+from tltk.trainability.audit import MIN_STEPS, AuditError, audit, check_phase
+from tltk.trainability.gradients import got_gradient
 
 X = np.random.default_rng(0).normal(size=(48, 4)).astype("float32")
 Y = X[:, :1] * 2 - 1
@@ -360,12 +361,29 @@ def test_a_gradient_too_small_to_change_a_weight_is_no_problem():
     assert not got_gradient(keras.optimizers.SGD(), [model.get_layer("scale").gamma])
 
 
-@pytest.mark.parametrize("options", [{"ema": 0.9}, {"pull": 0.1}])
-def test_an_average_and_an_anchor_are_no_sign_of_a_gradient(options):
-    from tltk.trainability.optimizers import adamw, build
+def test_what_weight_decay_alone_moves_is_found():
+    pixels = keras.Input((4,))
+    dead = keras.layers.Dense(4, use_bias=False, name="dead")(pixels)
+    x = keras.layers.Dense(4, name="alive")(pixels) + keras.ops.relu(dead - 1e6)
+    model = keras.Model(pixels, keras.layers.Dense(1, name="out")(x))
+    model.compile(keras.optimizers.AdamW(1e-2, weight_decay=0.1), "mse")
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    with audit(model, strict=False) as found:
+        model.fit(x, x[:, :1], batch_size=8, verbose=0)
+    assert len(found.problems) == 1
+    assert "`dead`: kernel moved by weight decay alone, without a gradient in 8 steps" in found.problems[0]
 
-    variables = [keras.Variable(np.ones(3, "float32"), name=name) for name in ("alive", "dead")]
-    anchors = {"alive": np.ones(3, "float32"), "dead": np.ones(3, "float32")}
-    optimizer = build(adamw(0.1, **options), 0.1, variables, anchors=anchors)
-    optimizer.apply([keras.ops.ones(3), keras.ops.zeros(3)], variables)
-    assert got_gradient(optimizer, variables) == {"alive"}
+
+def test_a_plan_that_lets_the_affine_part_of_a_frozen_batch_norm_learn_is_no_problem():
+    from tests.conftest import squares, squares_model
+    from tltk.trainability.apply import applied
+    from tltk.trainability.plan import train_all
+
+    model = squares_model()
+    with applied(train_all(batch_norm="affine"), model):
+        model.keras.compile(keras.optimizers.SGD(1e-2, momentum=0.9), "categorical_crossentropy")
+        source = squares()
+        with audit(model) as found:
+            model.keras.fit(source.items, np.eye(3)[source.targets], batch_size=8, epochs=2, verbose=0)
+    assert any(path.endswith("gamma") for path in found.moved)
+    assert not [path for path in found.moved if "moving" in path and "head" not in path]

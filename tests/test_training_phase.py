@@ -260,6 +260,45 @@ def test_a_part_that_should_learn_and_gets_no_gradient_is_an_error():
         tltk.fit(model, squares(), recipe=one_phase(train_all()), batch_size=8)
 
 
+def dead_branch():
+    """A model with a convolution that learns nothing: a ReLU cuts all that it gives."""
+    pixels = keras.Input((16, 16, 3))
+    body = keras.layers.Conv2D(4, 3, padding="same", name="alive")(pixels)
+    dead = keras.layers.Conv2D(4, 3, padding="same", use_bias=False, name="dead")(pixels)
+    x = keras.layers.Add()([body, keras.layers.ReLU()(dead - 1e6)])
+    x = keras.layers.Dense(3, name="head_output")(keras.layers.GlobalAveragePooling2D()(x))
+    return tltk.adopt(keras.Model(pixels, keras.layers.Softmax()(x)), tltk.classify(squares().labels))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_what_weight_decay_alone_moves_is_an_error(accumulate):
+    optimizer = adamw(1e-2, weight_decay=0.1, accumulate=accumulate)
+    phase = Phase("all", train_all(), 4 * accumulate, optimizer)
+    with pytest.raises(AuditError, match=r"dead/kernel` was to learn, and got no gradient in 12 steps"):
+        tltk.fit(dead_branch(), squares(), recipe=Recipe("all", (phase,)), batch_size=8)
+
+
+def test_two_weights_of_one_path_are_refused_before_anything_is_trained():
+    def block(name, channels):
+        x = keras.Input((None, None, channels))
+        return keras.Model(x, keras.layers.Conv2D(4, 3, padding="same", name="conv")(x), name=name)
+
+    pixels = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(block("b2", 4)(block("b1", 3)(pixels)))
+    plain = keras.Model(pixels, keras.layers.Softmax()(keras.layers.Dense(3, name="head_output")(x)))
+    model = tltk.adopt(plain, tltk.classify(squares().labels))
+    before = plain.get_weights()
+    with pytest.raises(ValueError, match=r"several variables are called conv/kernel, conv/bias\. Give their layers"):
+        tltk.fit(model, squares(), recipe=one_phase(train_all()))
+    assert all(np.array_equal(one, other) for one, other in zip(before, plain.get_weights(), strict=True))
+
+
+def test_mix_and_patience_without_validation_are_told(caplog):
+    phase = Phase("all", train_all(), 1, adamw(1e-3), patience=2)
+    tltk.fit(squares_model(), squares(), recipe=Recipe("all", (phase,)))
+    assert "without `val` they do nothing" in caplog.text
+
+
 def test_layers_at_a_lower_rate_move_less():
     moved = {}
     for factor in (1.0, 0.01):

@@ -121,7 +121,9 @@ def fingerprint(model: "keras.Model") -> str:
         config = operation.get_config() if hasattr(operation, "get_config") else {}
         joined = [place.get(id(tensor)) for tensor in node.input_tensors]
         others = [value for value in _flat(node.arguments) if not hasattr(value, "_keras_history")]
+        config = {key: value for key, value in config.items() if key != "name"}
         found.update(repr((type(operation).__name__, _nameless(config), joined, _nameless(others))).encode())
+        found.update(repr([_code(function) for function in _own_functions(operation)]).encode())
         for weight in getattr(operation, "weights", ()):
             found.update(repr((weight.shape, str(weight.dtype))).encode() + weight.numpy().tobytes())
         place.update({id(tensor): (number, index) for index, tensor in enumerate(node.outputs)})
@@ -136,11 +138,30 @@ def _flat(arguments: Any) -> list[Any]:
 
 
 def _nameless(config: Any) -> Any:
+    """Leave out the names of layers, but of nothing else: a dtype policy's name is all that there is of it."""
     if isinstance(config, dict):
-        return sorted((key, _nameless(value)) for key, value in config.items() if key not in ("name", "trainable"))
+        left_out = ("name", "trainable") if "trainable" in config else ()
+        return sorted((key, _nameless(value)) for key, value in config.items() if key not in left_out)
     if isinstance(config, list | tuple):
         return [_nameless(value) for value in config]
     if hasattr(config, "__array__"):  # the text of a large array leaves out its middle
         array = config.__array__()
         return str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()
     return repr(config)
+
+
+def _own_functions(operation: Any) -> list[Any]:
+    """List what a user wrote of an operation: its class's `call`, and a function that it applies."""
+    used = [getattr(type(operation), "call", None), getattr(operation, "activation", None)]
+    return [each for each in used if hasattr(each, "__code__") and not _known(each.__module__)]
+
+
+def _known(module: str | None) -> bool:
+    return (module or "").split(".")[0] in ("keras", "keras_hub", "tltk")
+
+
+def _code(function: Any) -> str:
+    """Name a function by what it does, without its place in the file."""
+    code = function.__code__
+    constants = [value.co_code if hasattr(value, "co_code") else repr(value) for value in code.co_consts]
+    return repr((code.co_code, code.co_names, constants))

@@ -199,7 +199,8 @@ def _before_dense(
         layer = keras.layers.BatchNormalization(
             center=False, scale=False, momentum=0.9, epsilon=1e-3, dtype="float32", name=f"head_norm{suffix}"
         )
-        x = layer(x) if mask is None else layer(x, mask=mask)
+        # Keras hands a mask on to the loss, which would multiply it with one number a text; an operation drops it.
+        x = layer(x) if mask is None else named(layer(x, mask=mask) * 1.0, f"head_unmasked{suffix}")
     if spec.normalization == "layer":
         x = keras.layers.LayerNormalization(dtype="float32", name=f"head_norm{suffix}")(x)
     if spec.dropout:

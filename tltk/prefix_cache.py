@@ -1,6 +1,7 @@
 """The prefix cache: what a frozen prefix makes of each example, computed once instead of once an epoch."""
 
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, dataclass
@@ -23,6 +24,7 @@ from tltk.specs import InputSpec, TextSpec
 
 log = logging.getLogger("tltk")
 
+_NO_FOLDER = re.compile("no|none|false|null|on|yes|true|ram|mem|dsk")  # who says so means no folder
 PLACES = ("auto", "memory", "disk", "off")
 DTYPES = (None, "float16", "bfloat16")
 _IN_MEMORY = 64 * 2**20  # bytes that "auto" keeps in memory: however many pictures there are, it is no more
@@ -48,7 +50,9 @@ class Cache:
             near = check.did_you_mean(self.dtype, ("float16", "bfloat16"))
             raise ValueError(f"`dtype` must be None, 'float16' or 'bfloat16'. Received: {self.dtype!r}.{near}")
         text = str(self.where)
-        near = check.did_you_mean(text, PLACES) if text not in PLACES and "/" not in text and len(text) > 3 else ""
+        bare = text not in PLACES and "/" not in text
+        near = check.did_you_mean(text, PLACES) if bare and len(text) > 3 else ""
+        near = " Did you mean 'off' or 'memory'?" if bare and _NO_FOLDER.fullmatch(text.lower()) else near
         if not text.strip() or (isinstance(self.where, str) and near and not Path(text).is_dir()):
             raise ValueError(
                 f"`cache` must be one of 'auto', 'memory', 'disk', 'off', or a folder. Received: {text!r}.{near}"
@@ -144,8 +148,7 @@ def compute(
     layout = layout_of(prefix, spec, dtype=dtype)
     count = len(source) * (augment.count if augment else 1)
     steps = _Steps(prefix, source, spec, batch_size, augment, seed, layout)
-    names = check.listing(tensor.name for tensor in prefix.outputs)
-    what = f"outputs of {names}"
+    what = f"outputs of {check.listing(tensor.name for tensor in prefix.outputs)}"
     size = count * layout.record_bytes / 1e6
     log.info("%s: %d × %s, %.1f MB in %s", what, count, layout.describe(), size, folder or "memory")
     if folder is None:
@@ -233,11 +236,8 @@ class _Steps:
         dtype = tf.as_dtype(self.source.items.dtype if exact else "uint8")
         dtype = tf.int32 if isinstance(self.spec, TextSpec) else dtype
         count = self.batch_size
-        signature = (
-            tf.TensorSpec([count, *self.spec.shape], dtype),
-            tf.TensorSpec([count], tf.int64),
-            tf.TensorSpec([], tf.int64),
-        )
+        rows, copy = tf.TensorSpec([count], tf.int64), tf.TensorSpec([], tf.int64)
+        signature = (tf.TensorSpec([count, *self.spec.shape], dtype), rows, copy)
         traced = tf.function(run).get_concrete_function(*signature)
 
         def call(pixels: np.ndarray, rows: np.ndarray, copy: int) -> tuple[tf.Tensor, ...]:

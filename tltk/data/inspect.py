@@ -5,6 +5,7 @@ import re
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,9 +56,9 @@ def readable(source: Source, *, max_bad: float = 0.1) -> tuple[Source, tuple[Bad
         noun = "texts" if texts else "files"
         share = f"{len(bad)} of {len(source) + len(source.bad)} {noun}"
         raise ValueError(f"{share} cannot be read, more than `max_bad` ({max_bad:g}) allows: {shown}")
-    if not any(reasons):
-        return source, bad
-    return source.subset(np.array([not reason for reason in reasons])), bad
+    if any(reasons):
+        source = source.subset(np.array([not reason for reason in reasons]))
+    return replace(source, bad=()) if source.bad else source, bad  # whoever looks again is not told again
 
 
 def why_unreadable(path: str | Path) -> str:

@@ -172,7 +172,8 @@ class _Progress:
         self.layout = layout
         self.done = np.zeros(count, bool)
         self.bad: dict[int, str] = {}
-        if self.data.exists() and self.marks.exists():
+        whole = self.data.exists() and self.data.stat().st_size == count * layout.record_bytes
+        if whole and self.marks.exists():  # a file that was cut would be read as zeros
             marks = json.loads(self.marks.read_text())
             packed = np.frombuffer(bytes.fromhex(marks["done"]), np.uint8)
             self.done = np.unpackbits(packed, count=count).astype(bool)

@@ -192,7 +192,7 @@ def answer(
     """Make a task that finds the answer to a question in a text.
 
     Args:
-        head: from `tltk.head`; the default is one linear layer. Its pooling counts for nothing.
+        head: from `tltk.head`; the default is a linear probe's. Its pooling counts for nothing.
         no_answer: whether a question may have no answer, as in SQuAD 2.0; False always gives the best part.
         threshold: by how much the score of no answer must be above the best part's; tune it on validation.
         longest: tokens of an answer at most.
@@ -210,5 +210,5 @@ def answer(
     check.counts(longest=longest)
     if not check.is_number(threshold):
         raise ValueError(f"`threshold` must be a number. Received: {threshold!r}")
-    chosen = heads.head(normalization=None, zero_init=False) if head is None else head
+    chosen = heads.head() if head is None else head
     return Answer(chosen, no_answer, float(threshold), longest)

@@ -217,7 +217,7 @@ def tag(labels: Labels, *, head: heads.Head | None = None, scheme: str = "bio") 
 
     Args:
         labels: `source.labels` of kind "spans": the types of entities.
-        head: from `tltk.head`; the default is dropout 0.1 and one linear layer. Its pooling counts for nothing.
+        head: from `tltk.head`; the default is a linear probe's with dropout 0.1. Its pooling counts for nothing.
         scheme: "bio", or "bilou", which also learns where an entity ends.
 
     Returns:
@@ -238,4 +238,4 @@ def tag(labels: Labels, *, head: heads.Head | None = None, scheme: str = "bio") 
             "from_jsonl(…, text=True, kind='spans')."
         )
     check.one_of("scheme", scheme, SCHEMES)
-    return Tag(labels, heads.head(normalization=None, dropout=0.1) if head is None else head, scheme)
+    return Tag(labels, heads.head(dropout=0.1) if head is None else head, scheme)

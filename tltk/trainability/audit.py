@@ -10,10 +10,10 @@ import keras
 import numpy as np
 
 from tltk import _check as check
+from tltk.trainability.gradients import got_gradient, remembers_gradients
 from tltk.trainability.layers import HasStages, is_normalization_with_statistics, model_and_stages
 from tltk.trainability.slots import unwrapped
 
-_COPIES = ("_average", "_anchor")  # slots that hold the weights themselves and not their gradients
 MIN_STEPS = 5
 """Optimizer steps before a weight that did not move is a problem.
 
@@ -100,6 +100,7 @@ def check_phase(
     learning: Collection[str],
     drifting: Collection[str] = (),
     touched: Collection[str] = (),
+    remembers: bool = False,
     steps: int,
 ) -> tuple[str, ...]:
     """Prove that a phase moved what was to learn, and nothing else by a single byte.
@@ -112,6 +113,8 @@ def check_phase(
         drifting: paths of moving statistics that may move: those of the batch norms that learn, no other.
         touched: paths of the weights that got a gradient, as `got_gradient` tells; those that did and stayed are no
             problem: a scale in front of a norm has a gradient too small to change it.
+        remembers: whether the optimizer keeps something of every gradient, so that `touched` is all that got one. Then
+            a weight that moved without one is a problem: weight decay moves what the loss does not depend on.
         steps: optimizer steps that were taken; below `MIN_STEPS` what stayed is not judged.
 
     Returns:
@@ -133,26 +136,11 @@ def check_phase(
         moved = _bytes(old) != _bytes(new)
         if moved and path not in learning and path not in drifting:
             found.append(f"`{path}` was frozen, and moved.")
-        if not moved and path in learning and path not in touched and steps >= MIN_STEPS:
-            found.append(f"`{path}` was to learn, and did not move in {steps} steps.")
+        if path in learning and path not in touched and steps >= MIN_STEPS and (remembers or not moved):
+            found.append(
+                f"`{path}` was to learn, and {'got no gradient' if moved else 'did not move'} in {steps} steps."
+            )
     return tuple(found)
-
-
-def got_gradient(optimizer: Any, variables: Sequence[keras.Variable]) -> set[str]:
-    """Name the variables of which an optimizer remembers a gradient other than zero.
-
-    Args:
-        optimizer: any of Keras', built; None and those without slots (plain SGD) remember nothing.
-        variables: those to ask about.
-
-    Returns:
-        Their paths.
-    """
-    held = [] if optimizer is None else unwrapped(optimizer).variables
-    gradients = [slot for slot in held if len(slot.shape) and not slot.name.endswith(_COPIES)]
-    remembered = [slot.name for slot in gradients if np.any(keras.ops.convert_to_numpy(slot))]
-    begins = {variable.path: f"{variable.path.replace('/', '_')}_" for variable in variables}
-    return {path for path, begin in begins.items() if any(name.startswith(begin) for name in remembered)}
 
 
 @dataclass(frozen=True)
@@ -169,8 +157,8 @@ class _Owned:
     @property
     def frozen(self) -> bool:
         """Whether somebody who reads the flags believes it frozen: its own, its layer's, or one around that."""
-        held = not self.is_state and not self.own_flag
-        return bool(self.frozen_parent) or not self.layer_flag or held
+        # A layer's flag sets those of its weights; where they differ, somebody set the weight's own, as a plan does.
+        return bool(self.frozen_parent) or not (self.layer_flag if self.is_state else self.own_flag)
 
     @property
     def statistics(self) -> bool:
@@ -220,7 +208,7 @@ def _compare(found: Audit, before: dict[int, tuple[bytes, _Owned]], now: list[_O
         digest, earlier = before[id(each.variable)]
         if _digest(each.variable) != digest:
             moved.append(each.variable.path)
-            problems.append(_why_moved(each, earlier, training))
+            problems.append(_why_moved(each, earlier, training) or _only_decayed(each, training))
         else:
             unmoved.append(each.variable.path)
             problems.append(_why_unmoved(each, training))
@@ -279,6 +267,18 @@ def _why_unmoved(each: _Owned, training: _Training) -> str:
         f"`{each.layer.name}`: {each.variable.name} got no gradient in {training.steps} steps, though it is flagged "
         "trainable: the loss does not depend on it, or all that it feeds is dead, or the rate is too small for its "
         "dtype. Way out: connect it to an output that has a loss, or freeze it."
+    )
+
+
+def _only_decayed(each: _Owned, training: _Training) -> str:
+    """Explain a weight that moved without a gradient; an empty string if it had one, or nobody can know."""
+    judged = not each.is_state and training.holds(each) and training.steps >= MIN_STEPS
+    if not judged or not remembers_gradients(training.optimizer) or got_gradient(training.optimizer, [each.variable]):
+        return ""
+    return (
+        f"`{each.layer.name}`: {each.variable.name} moved by weight decay alone, without a gradient in "
+        f"{training.steps} steps: the loss does not depend on it, or all that it feeds is dead. Way out: connect it to "
+        "an output that has a loss, or freeze it."
     )
 
 

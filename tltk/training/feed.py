@@ -110,7 +110,8 @@ class Feed:
         self.made.clear()  # and what it held in memory
         seed = (self.seed * 1000 + number) % 2**31
         drawn = phase.augment or ()
-        augment = copies(drawn, phase.views) if phase.views else drawn
+        views = min(phase.views, phase.epochs)  # a copy that no epoch comes to is not made
+        augment = copies(drawn, views) if views else drawn
         fresh = bool(augment) and not phase.views
         # A prefix without weights is preprocessing: decoded pictures take a quarter of the room of its floats.
         sources = [part for part in (self.train, self.val) if isinstance(part, Source)]
@@ -119,7 +120,7 @@ class Feed:
             return self._of_examples(view, augment, seed)
         spec = self._spec(sources)
         layout = prefix_cache.layout_of(view.prefix, spec, dtype=self.cache.dtype)
-        count = len(self.train) * max(phase.views, 1) + (len(self.val) if self.val is not None else 0)
+        count = len(self.train) * max(views, 1) + (len(self.val) if self.val is not None else 0)
         place = prefix_cache.choose(self.cache, layout, count, epochs=phase.epochs, folder=self.folder)
         if place == "off":
             return self._of_examples(view, augment, seed)

@@ -22,7 +22,7 @@ from tltk.recipes import fine_tune
 from tltk.specs import BadExample, InputSpec, TextSpec
 from tltk.tasks.base import examples, require_kind, require_labels
 from tltk.trainability import lora_file
-from tltk.trainability.slots import Slots
+from tltk.trainability.slots import Slots, require_own_paths
 from tltk.training.callbacks import Score
 from tltk.training.contrast import contrasted
 from tltk.training.feed import Data, Feed
@@ -81,6 +81,8 @@ def fit(
     _check_numbers(model, recipe, batch_size=batch_size, seed=seed)
     train, bad_train = _usable(train, model, "train", max_bad)
     val, bad_val = _usable(val, model, "val", max_bad) if val is not None else (None, ())
+    if val is None and any(phase.mix or phase.patience for phase in recipe.phases):
+        log.warning("`mix` and `patience` choose by validation: without `val` they do nothing.")
     train, val = _fed(model, train), _fed(model, val) if val is not None else None
     recorder = _Recorder(Path(out) if out is not None else None)
     feed = Feed(
@@ -114,6 +116,7 @@ def fit(
 def _check_numbers(model: TransferModel, recipe: Recipe, *, batch_size: int, seed: int) -> None:
     """Find what is wrong with any phase before the first one is trained."""
     check.counts(batch_size=batch_size)
+    require_own_paths(model.keras.weights)  # what is kept and proven by path would be mixed up
     problems = check.Problems()
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")

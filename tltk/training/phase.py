@@ -16,8 +16,9 @@ from tltk.phases import Phase
 from tltk.schedules import schedule
 from tltk.trainability import optimizers
 from tltk.trainability.apply import Applied, applied
-from tltk.trainability.audit import AuditError, check_phase, got_gradient
+from tltk.trainability.audit import AuditError, check_phase
 from tltk.trainability.averages import AveragedWeights
+from tltk.trainability.gradients import got_gradient, remembers_gradients
 from tltk.trainability.low_rank import Matrices
 from tltk.trainability.slots import Slots, slots, unwrapped
 from tltk.training.callbacks import KeepBest, Score, StopOnNan, Watch
@@ -189,7 +190,7 @@ def _audited(
     before = model.keras.get_weights()
     epochs = _fit(data, phase, keep=keep, write=write)
     optimizer = data.model.optimizer
-    steps = int(keras.ops.convert_to_numpy(unwrapped(optimizer).iterations)) // phase.optimizer.accumulate
+    steps = int(keras.ops.convert_to_numpy(unwrapped(optimizer).iterations))  # Keras counts steps, not batches
     found = check_phase(
         [weight.path for weight in model.keras.weights],
         before,
@@ -197,6 +198,7 @@ def _audited(
         learning=now.multipliers,
         drifting=now.drifting,
         touched=got_gradient(optimizer, data.model.trainable_variables),
+        remembers=remembers_gradients(optimizer),
         steps=steps,
     )
     problems = check.Problems()
