@@ -130,44 +130,45 @@ def test_a_file_of_which_nothing_can_be_used_says_why(tmp_path):
         from_squad(tmp_path / "dew.json")
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        [],
-        {},
-        None,
-        5,
-        "data",
-        {"data": 5},
-        {"data": None},
-        {"data": "ab"},
-        {"data": [5]},
-        {"data": [{}]},
-        {"data": {"paragraphs": []}},
-        {"data": [{"paragraphs": [{"context": "a"}]}]},
-        {"data": [{"paragraphs": [{"qas": [question()]}]}]},
-        {"data": [{"paragraphs": [{"context": "a", "qas": None}]}]},
-        {"data": [{"paragraphs": [{"context": "a", "qas": question()}]}]},
-        {"data": [{"paragraphs": [{"context": "a", "qas": "Who?"}]}]},
-        {"data": [{"paragraphs": [{"context": "a", "qas": ["Who?"]}]}]},
-        {"data": [{"paragraphs": [{"context": "a", "qas": ["ab"]}]}]},
-        {"data": [{"paragraphs": [{"context": "a", "qas": [[["question", "Who?"]]]}]}]},
-        {"data": [{"paragraphs": ["a"]}]},
-    ],
-)
-def test_another_structure_is_answered_with_the_right_one(tmp_path, value):
-    with pytest.raises(ValueError, match=r'dev\.json is not in the format of SQuAD, \{"data": \[\{"paragraphs"'):
-        from_squad(written(tmp_path, value))
+OTHERS = [
+    [],
+    {},
+    None,
+    5,
+    "data",
+    {"data": 5},
+    {"data": None},
+    {"data": "ab"},
+    {"data": [5]},
+    {"data": [{}]},
+    {"data": {"paragraphs": []}},
+    {"data": [{"paragraphs": [{"context": "a"}]}]},
+    {"data": [{"paragraphs": [{"qas": [question()]}]}]},
+    {"data": [{"paragraphs": [{"context": "a", "qas": None}]}]},
+    {"data": [{"paragraphs": [{"context": "a", "qas": question()}]}]},
+    {"data": [{"paragraphs": [{"context": "a", "qas": "Who?"}]}]},
+    {"data": [{"paragraphs": [{"context": "a", "qas": ["Who?"]}]}]},
+    {"data": [{"paragraphs": [{"context": "a", "qas": ["ab"]}]}]},
+    {"data": [{"paragraphs": [{"context": "a", "qas": [[["question", "Who?"]]]}]}]},
+    {"data": [{"paragraphs": ["a"]}]},
+]
 
 
-@pytest.mark.parametrize(
-    "answers", [{"text": ["Ann"], "answer_start": [0]}, "Ann", 5, ["Ann"], [None], [["Ann", 0]], {"text": "Ann"}]
-)
-def test_answers_of_another_structure_make_a_question_bad(tmp_path, answers):
-    path = squad(tmp_path, (CONTEXT, [question("A?", id="a") | {"answers": answers}, question("B?", (0, "Ann"))]))
-    source = from_squad(path)
-    assert source.items[:, 0].tolist() == ["B?"]
-    assert [each.reason for each in source.bad] == ['answers must be a list of {"text", "answer_start"}']
+def test_another_structure_is_answered_with_the_right_one(tmp_path):
+    for value in OTHERS:
+        with pytest.raises(ValueError, match=r'dev\.json is not in the format of SQuAD, \{"data": \[\{"paragraphs"'):
+            from_squad(written(tmp_path, value))
+
+
+NO_ANSWERS = [{"text": ["Ann"], "answer_start": [0]}, "Ann", 5, ["Ann"], [None], [["Ann", 0]], {"text": "Ann"}]
+
+
+def test_answers_of_another_structure_make_a_question_bad(tmp_path):
+    for answers in NO_ANSWERS:
+        path = squad(tmp_path, (CONTEXT, [question("A?", id="a") | {"answers": answers}, question("B?", (0, "Ann"))]))
+        source = from_squad(path)
+        assert source.items[:, 0].tolist() == ["B?"]
+        assert [each.reason for each in source.bad] == ['answers must be a list of {"text", "answer_start"}']
 
 
 @pytest.mark.parametrize(

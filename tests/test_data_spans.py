@@ -21,37 +21,37 @@ def places(tags, words=None):
     return [(span.start // 2, (span.stop + 1) // 2, span.label) for span in spans_of(words, tags.split())]
 
 
-@pytest.mark.parametrize(
-    ("tags", "found"),
-    [
-        ("", []),
-        ("O O O", []),
-        # IOB1: an inside begins an entity; a beginning stands between two of one type.
-        ("I-x I-x O I-x", [(0, 2, "x"), (3, 4, "x")]),
-        ("I-x B-x I-x", [(0, 1, "x"), (1, 3, "x")]),
-        ("I-x I-y", [(0, 1, "x"), (1, 2, "y")]),
-        # BIO
-        ("B-x I-x B-x B-x O", [(0, 2, "x"), (2, 3, "x"), (3, 4, "x")]),
-        ("B-x O I-x", [(0, 1, "x"), (2, 3, "x")]),
-        ("B-x I-y I-y", [(0, 1, "x"), (1, 3, "y")]),
-        ("O B-x", [(1, 2, "x")]),
-        # BILOU
-        ("U-x U-x", [(0, 1, "x"), (1, 2, "x")]),
-        ("B-x I-x L-x U-y O B-y L-y", [(0, 3, "x"), (3, 4, "y"), (5, 7, "y")]),
-        ("B-x L-x L-x", [(0, 2, "x"), (2, 3, "x")]),
-        ("B-x L-x I-x", [(0, 2, "x"), (2, 3, "x")]),
-        ("U-x I-x L-x", [(0, 1, "x"), (1, 3, "x")]),
-        ("B-x U-x", [(0, 1, "x"), (1, 2, "x")]),
-        # BIOES and BMES
-        ("S-x B-x E-x B-y M-y I-y E-y S-y", [(0, 1, "x"), (1, 3, "x"), (3, 7, "y"), (7, 8, "y")]),
-        ("B-x E-y", [(0, 1, "x"), (1, 2, "y")]),
-        # types with dashes
-        ("B-per-son I-per-son I-per", [(0, 2, "per-son"), (2, 3, "per")]),
-        ("B-I I-I B-O", [(0, 2, "I"), (2, 3, "O")]),
-    ],
-)
-def test_tags_of_every_scheme_are_read_as_entities(tags, found):
-    assert places(tags) == found
+TAGS = [
+    ("", []),
+    ("O O O", []),
+    # IOB1: an inside begins an entity; a beginning stands between two of one type.
+    ("I-x I-x O I-x", [(0, 2, "x"), (3, 4, "x")]),
+    ("I-x B-x I-x", [(0, 1, "x"), (1, 3, "x")]),
+    ("I-x I-y", [(0, 1, "x"), (1, 2, "y")]),
+    # BIO
+    ("B-x I-x B-x B-x O", [(0, 2, "x"), (2, 3, "x"), (3, 4, "x")]),
+    ("B-x O I-x", [(0, 1, "x"), (2, 3, "x")]),
+    ("B-x I-y I-y", [(0, 1, "x"), (1, 3, "y")]),
+    ("O B-x", [(1, 2, "x")]),
+    # BILOU
+    ("U-x U-x", [(0, 1, "x"), (1, 2, "x")]),
+    ("B-x I-x L-x U-y O B-y L-y", [(0, 3, "x"), (3, 4, "y"), (5, 7, "y")]),
+    ("B-x L-x L-x", [(0, 2, "x"), (2, 3, "x")]),
+    ("B-x L-x I-x", [(0, 2, "x"), (2, 3, "x")]),
+    ("U-x I-x L-x", [(0, 1, "x"), (1, 3, "x")]),
+    ("B-x U-x", [(0, 1, "x"), (1, 2, "x")]),
+    # BIOES and BMES
+    ("S-x B-x E-x B-y M-y I-y E-y S-y", [(0, 1, "x"), (1, 3, "x"), (3, 7, "y"), (7, 8, "y")]),
+    ("B-x E-y", [(0, 1, "x"), (1, 2, "y")]),
+    # types with dashes
+    ("B-per-son I-per-son I-per", [(0, 2, "per-son"), (2, 3, "per")]),
+    ("B-I I-I B-O", [(0, 2, "I"), (2, 3, "O")]),
+]
+
+
+def test_tags_of_every_scheme_are_read_as_entities():
+    for tags, found in TAGS:
+        assert places(tags) == found
 
 
 def written(entities, count, scheme):
@@ -97,31 +97,31 @@ def test_a_file_of_conll_gives_words_and_spans(tmp_path):
     assert source.describe().splitlines()[0] == "2 texts in words, entities of 2 types"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        SMALL.replace("\n", "\r\n"),
-        SMALL.replace("\n", "\r"),
-        "\ufeff" + SMALL,
-        SMALL.strip(),
-        "\n\n" + SMALL + "\n\n\n",
-        SMALL.replace("\n\n", "\n \t\n\u00a0\n\n"),
-        SMALL.replace("\t", " "),
-        SMALL.replace("\t", " \t  "),
-        SMALL.replace("\n", " \n"),
-        SMALL.replace("\t", "\tNN\t"),
-        "-DOCSTART- -X- -X- O\n\n" + SMALL,
-        "-DOCSTART-\n" + SMALL,
-        SMALL.replace("\n\n", "\n-DOCSTART- O\n"),
-        SMALL.replace("\n\n", "\n\n# sent_id = 2\n# text = Peter Blackburn\n#\n"),
-        "# global.columns = FORM TAG\n" + SMALL,
-    ],
-)
-def test_line_ends_blank_lines_tabs_marks_and_comments_make_no_difference(tmp_path, text):
-    source = from_conll(conll(tmp_path, text))
-    assert source.items.tolist() == [("EU", "rejects"), ("Peter", "Blackburn")]
-    assert source.targets.tolist() == [(Span(0, 2, "ORG"),), (Span(0, 15, "PER"),)]
-    assert source.bad == ()
+VARIANTS = [
+    SMALL.replace("\n", "\r\n"),
+    SMALL.replace("\n", "\r"),
+    "\ufeff" + SMALL,
+    SMALL.strip(),
+    "\n\n" + SMALL + "\n\n\n",
+    SMALL.replace("\n\n", "\n \t\n\u00a0\n\n"),
+    SMALL.replace("\t", " "),
+    SMALL.replace("\t", " \t  "),
+    SMALL.replace("\n", " \n"),
+    SMALL.replace("\t", "\tNN\t"),
+    "-DOCSTART- -X- -X- O\n\n" + SMALL,
+    "-DOCSTART-\n" + SMALL,
+    SMALL.replace("\n\n", "\n-DOCSTART- O\n"),
+    SMALL.replace("\n\n", "\n\n# sent_id = 2\n# text = Peter Blackburn\n#\n"),
+    "# global.columns = FORM TAG\n" + SMALL,
+]
+
+
+def test_line_ends_blank_lines_tabs_marks_and_comments_make_no_difference(tmp_path):
+    for text in VARIANTS:
+        source = from_conll(conll(tmp_path, text))
+        assert source.items.tolist() == [("EU", "rejects"), ("Peter", "Blackburn")]
+        assert source.targets.tolist() == [(Span(0, 2, "ORG"),), (Span(0, 15, "PER"),)]
+        assert source.bad == ()
 
 
 def test_the_four_columns_of_conll_2003_are_read_and_any_column_may_be_asked_for(tmp_path):
@@ -211,12 +211,13 @@ def test_texts_whose_words_and_tags_do_not_fit_are_all_named():
         from_words([["a"]], [["O"]])
 
 
-@pytest.mark.parametrize(
-    "text", ["a b", ["a", ""], ["a", " \u00a0"], ["a", None], ["a", 1], None, 3, [["a"]], {"a": 1}]
-)
-def test_what_is_no_list_of_words_is_named(text):
-    with pytest.raises(TypeError, match=r"`words`\[1\] must be a list of words that are not empty"):
-        from_words([["a"], text])
+NO_WORDS = ["a b", ["a", ""], ["a", " \u00a0"], ["a", None], ["a", 1], None, 3, [["a"]], {"a": 1}]
+
+
+def test_what_is_no_list_of_words_is_named():
+    for text in NO_WORDS:
+        with pytest.raises(TypeError, match=r"`words`\[1\] must be a list of words that are not empty"):
+            from_words([["a"], text])
 
 
 def test_an_iterator_of_words_is_not_taken_for_an_empty_text():
@@ -249,41 +250,41 @@ def test_characters_are_code_points_from_right_to_left_and_of_emoji_too(text):
                 assert text[span.start : span.stop] == held.strip()
 
 
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        ("[[0, 2, 'x']]", "spans must be a list"),
-        ({"start": 0, "end": 2, "label": "x"}, "spans must be a list"),
-        (5, "spans must be a list"),
-        ([5], r"a span must be \[start, stop, type\]. Received: 5"),
-        (["x"], r"must be \[start, stop, type\]"),
-        ([None], r"must be \[start, stop, type\]"),
-        ([[0, 2]], r"must be \[start, stop, type\]"),
-        ([[0, 2, "x", 1]], r"must be \[start, stop, type\]"),
-        ([{"end": 2, "label": "x"}], "whole numbers. Received: None to 2"),
-        ([[0.0, 2, "x"]], "whole numbers. Received: 0.0 to 2"),
-        ([["0", "2", "x"]], "whole numbers"),
-        ([[False, True, "x"]], "whole numbers"),
-        ([[0, None, "x"]], "whole numbers"),
-        ([[0, 2, None]], "must have a type. Received: None"),
-        ([[0, 2, " "]], "must have a type"),
-        ([[0, 2, ["x"]]], "must have a type"),
-        ([{"start": 0, "end": 2}], "must have a type"),
-        ([[-1, 2, "x"]], r"-1 to 2 \(x\) is outside of the text, which has 8 characters"),
-        ([[3, 9, "x"]], r"3 to 9 \(x\) is outside of the text, which has 8 characters"),
-        ([[5, 3, "x"]], r"5 to 3 \(x\) ends before it begins"),
-        ([[3, 3, "x"]], r"3 to 3 \(x\) holds nothing"),
-        ([[8, 8, "x"]], r"8 to 8 \(x\) holds nothing"),
-        ([[2, 3, "x"]], "x marks nothing but spaces"),
-        ([[3, 8, "x"], [0, 4, "y"]], r"'Paris' \(x\) overlaps 'in P' \(y\)"),
-        ([[3, 8, "x"], [3, 8, "x"]], "overlaps"),
-        ([[0, 8, "x"], [3, 4, "y"]], "overlaps"),
-        ([[0, 8, "x"], [0, 2, "x"]], "overlaps"),
-    ],
-)
-def test_spans_that_are_none_are_refused_with_the_reason(value, reason):
-    with pytest.raises(ValueError, match=reason):
-        read_spans(value, "in Paris")
+WRONG = [
+    ("[[0, 2, 'x']]", "spans must be a list"),
+    ({"start": 0, "end": 2, "label": "x"}, "spans must be a list"),
+    (5, "spans must be a list"),
+    ([5], r"a span must be \[start, stop, type\]. Received: 5"),
+    (["x"], r"must be \[start, stop, type\]"),
+    ([None], r"must be \[start, stop, type\]"),
+    ([[0, 2]], r"must be \[start, stop, type\]"),
+    ([[0, 2, "x", 1]], r"must be \[start, stop, type\]"),
+    ([{"end": 2, "label": "x"}], "whole numbers. Received: None to 2"),
+    ([[0.0, 2, "x"]], "whole numbers. Received: 0.0 to 2"),
+    ([["0", "2", "x"]], "whole numbers"),
+    ([[False, True, "x"]], "whole numbers"),
+    ([[0, None, "x"]], "whole numbers"),
+    ([[0, 2, None]], "must have a type. Received: None"),
+    ([[0, 2, " "]], "must have a type"),
+    ([[0, 2, ["x"]]], "must have a type"),
+    ([{"start": 0, "end": 2}], "must have a type"),
+    ([[-1, 2, "x"]], r"-1 to 2 \(x\) is outside of the text, which has 8 characters"),
+    ([[3, 9, "x"]], r"3 to 9 \(x\) is outside of the text, which has 8 characters"),
+    ([[5, 3, "x"]], r"5 to 3 \(x\) ends before it begins"),
+    ([[3, 3, "x"]], r"3 to 3 \(x\) holds nothing"),
+    ([[8, 8, "x"]], r"8 to 8 \(x\) holds nothing"),
+    ([[2, 3, "x"]], "x marks nothing but spaces"),
+    ([[3, 8, "x"], [0, 4, "y"]], r"'Paris' \(x\) overlaps 'in P' \(y\)"),
+    ([[3, 8, "x"], [3, 8, "x"]], "overlaps"),
+    ([[0, 8, "x"], [3, 4, "y"]], "overlaps"),
+    ([[0, 8, "x"], [0, 2, "x"]], "overlaps"),
+]
+
+
+def test_spans_that_are_none_are_refused_with_the_reason():
+    for value, reason in WRONG:
+        with pytest.raises(ValueError, match=reason):
+            read_spans(value, "in Paris")
 
 
 def test_spans_that_touch_do_not_overlap():

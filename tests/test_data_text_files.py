@@ -36,12 +36,13 @@ def test_a_folder_is_no_file(tmp_path):
         existing("")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a", "a\r\nb\rc\n", "\x00\x01\x1a", "שלום 😀", "one\u2028two\x85three", "a\ufeffb", "\ufffd"]
-)
-def test_text_is_given_back_character_by_character_with_or_without_a_byte_order_mark(tmp_path, text):
-    assert read_text(written(tmp_path, text.encode())) == text
-    assert read_text(written(tmp_path, b"\xef\xbb\xbf" + text.encode())) == text
+TEXTS = ["", "a", "a\r\nb\rc\n", "\x00\x01\x1a", "שלום 😀", "one\u2028two\x85three", "a\ufeffb", "\ufffd"]
+
+
+def test_text_is_given_back_character_by_character_with_or_without_a_byte_order_mark(tmp_path):
+    for text in TEXTS:
+        assert read_text(written(tmp_path, text.encode())) == text
+        assert read_text(written(tmp_path, b"\xef\xbb\xbf" + text.encode())) == text
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])

@@ -32,7 +32,7 @@ def same(one, other):
     )
 
 
-@pytest.mark.parametrize("spec", [SPEC, WINDOWS, replace(SPEC, pairs=True), replace(WINDOWS, pairs=True)])
+@pytest.mark.parametrize("spec", [SPEC, WINDOWS, replace(WINDOWS, pairs=True)])
 def test_many_texts_are_tokenized_as_one_batch_would_be(spec):
     held = many()
     items = list(zip(held, reversed(held), strict=True)) if spec.pairs else held
@@ -207,7 +207,6 @@ def test_the_characters_of_a_token_are_those_of_its_text():
     ("options", "done", "one"),
     [
         ({}, "were cut at their ends", "was cut at its end"),
-        ({"cut": "start"}, "were cut at their starts", "was cut at its start"),
         ({"cut": "middle"}, "were cut in their middle", "was cut in its middle"),
         ({"stride": 2}, "were read in windows", "was read in windows"),
     ],

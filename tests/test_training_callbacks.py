@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from tltk.training.callbacks import KeepBest, StopOnNan, Watch, score
+from tltk.training.callbacks import CountSteps, KeepBest, StopOnNan, Watch, score
+from tltk.training.feed import of_unpromised_length
 
 
 def test_a_score_is_larger_when_better():
@@ -56,3 +57,32 @@ def test_watching_keeps_a_row_an_epoch():
     watch.on_epoch_end(0, {"loss": np.float32(0.5)})
     assert rows[0].items() >= {"phase": "probe", "epoch": 1, "loss": 0.5}.items()
     assert steps == [1, 0]
+
+
+def counted(callbacks, *, optimizer=None):
+    """Train 4 epochs of 3 batches from a dataset of unknown length, and return the optimizer."""
+    import tensorflow as tf
+
+    def batches():
+        for _ in range(3):
+            yield np.ones((2, 4), "float32"), np.ones((2, 1), "float32")
+
+    signature = (tf.TensorSpec([None, 4]), tf.TensorSpec([None, 1]))
+    data = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(optimizer or keras.optimizers.Adam(1e-3), "mse", jit_compile=False, auto_scale_loss=False)
+    with of_unpromised_length():
+        model.fit(data, epochs=4, callbacks=callbacks, shuffle=False, verbose=0)
+    return model.optimizer
+
+
+def test_plain_keras_counts_a_batch_more_an_epoch():
+    assert int(counted([]).iterations) == 16
+
+
+def test_the_optimizer_counts_the_batches_that_were_trained():
+    assert int(counted([CountSteps()]).iterations) == 12
+    accumulating = keras.optimizers.Adam(1e-3, gradient_accumulation_steps=2)
+    assert int(counted([CountSteps()], optimizer=accumulating).iterations) == 6
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3))
+    assert int(counted([CountSteps()], optimizer=scaled).inner_optimizer.iterations) == 12

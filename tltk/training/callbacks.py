@@ -72,6 +72,31 @@ class StopOnNan(keras.callbacks.Callback):
             )
 
 
+class CountSteps(keras.callbacks.Callback):
+    """Keep the optimizer's count of batches right: schedules, bias correction and averages go by it.
+
+    An epoch of unknown length ends by asking for a batch that is not there. In the graph of that step TensorFlow counts
+    before it fails, so that Keras counts one batch more an epoch (`test_plain_keras_counts_a_batch_more_an_epoch`).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches = 0
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Count what was really trained."""
+        self.batches += 1
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Put the count back."""
+        outer = self.model.optimizer
+        for optimizer in (outer, getattr(outer, "inner_optimizer", outer)):
+            counter = optimizer._iterations
+            # Loss scaling leaves out steps whose gradients overflowed: its count may be below, and is right then.
+            if int(keras.ops.convert_to_numpy(counter)) > self.batches:
+                counter.assign(self.batches)
+
+
 class Watch(keras.callbacks.Callback):
     """Feed the progress bar and the log, and keep one row of numbers an epoch."""
 

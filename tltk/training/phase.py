@@ -21,7 +21,7 @@ from tltk.trainability.averages import AveragedWeights
 from tltk.trainability.gradients import got_gradient, remembers_gradients
 from tltk.trainability.low_rank import Matrices
 from tltk.trainability.slots import Slots, slots, unwrapped
-from tltk.training.callbacks import KeepBest, Score, StopOnNan, Watch
+from tltk.training.callbacks import CountSteps, KeepBest, Score, StopOnNan, Watch
 from tltk.training.feed import PhaseData, of_unpromised_length
 from tltk.training.mixing import mix
 from tltk.views import View, split
@@ -214,7 +214,11 @@ def _fit(data: PhaseData, phase: Phase, *, keep: KeepBest | None, write: Callabl
         of_unpromised_length(),
         explained(data.train, data.val),
     ):
-        callbacks: list[keras.callbacks.Callback] = [StopOnNan(), Watch(phase.name, phase.epochs, advance, write)]
+        callbacks: list[keras.callbacks.Callback] = [
+            CountSteps(),
+            StopOnNan(),
+            Watch(phase.name, phase.epochs, advance, write),
+        ]
         history = data.model.fit(
             data.train.dataset,
             validation_data=data.val.dataset if data.val else None,
