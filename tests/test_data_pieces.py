@@ -27,7 +27,7 @@ def unigram():
     ids=["WordPiece", "BytePair", "Unigram"],
 )
 def test_every_tokenizer_says_which_characters_each_piece_covers(tokenizer):
-    cut = tokenizer()
+    cut = tf.function(tokenizer().__call__, input_signature=[tf.TensorSpec([None], tf.string)])
     found = cut(tf.constant(TEXTS))
     assert isinstance(found, Pieces)
     assert [column.dtype for column in found] == [tf.int32, tf.int32, tf.int32, tf.bool]
