@@ -153,14 +153,16 @@ def test_numbers_and_several_labels_are_split_at_random(kind, y):
     assert sorted(number for part in parts for number in numbers(part)) == list(range(20))
 
 
-def test_what_was_bad_in_the_file_stays_with_the_training_part():
-    bad = (BadExample("t.csv, row 3", "empty"), BadExample("t.csv, row 7", "empty"))
-    source = replace(from_arrays(["x"] * 20, ["a", "b"] * 10), bad=bad)
-    for options in ({}, {"val": 0}, {"val": 0, "test": 0}, {"groups": list(range(10)) * 2}):
-        train, val, test = split(source, **options)
-        assert train.bad == bad and val.bad == test.bad == ()
+def test_what_was_bad_in_the_file_is_said_of_the_parts_in_proportion():
+    bad = tuple(BadExample(f"t.csv, row {row}", "empty") for row in range(10))
+    source = replace(from_arrays(["x"] * 100, ["a", "b"] * 50), bad=bad)
+    parts = split(source, val=0.2, test=0.2)
+    assert [len(part.bad) for part in parts] == [6, 2, 2]
+    assert sum((part.bad for part in parts), ()) == bad
     assert source.bad == bad
-    assert split(split(source)[0], test=0)[0].bad == bad, "and is there when it is cut again"
+    assert [len(part.bad) for part in split(parts[0], val=0, test=0.5)] == [3, 0, 3], (
+        "and is there when it is cut again"
+    )
 
 
 def test_entities_and_answers_stay_with_their_texts_at_random():

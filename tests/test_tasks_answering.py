@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tltk
-from tests.texts import asked, tiny_preset
+from tests.texts import VOCABULARY, asked, tiny_preset
 from tltk.data.sources import from_questions
 from tltk.data.tokens import tokenized
 from tltk.specs import Span
@@ -116,3 +116,11 @@ def test_its_config_brings_it_back_and_wrong_input_is_told(backbone):
         tltk.predict(model, ["one text"])
     with pytest.raises(ValueError, match="`train` has labels of kind 'single', the model's task has 'answers'"):
         tltk.fit(model, tltk.from_arrays([("a", "b"), ("c", "d")], ["x", "y"]))
+
+
+def test_an_answer_whose_last_character_has_no_token_is_learned(backbone):
+    text = "the \u200bfilm\u0301 ."
+    source = from_questions(["good film!"], [text], [[(4, "\u200bfilm\u0301")]])
+    made = windows(backbone, source)
+    (first, last) = tltk.answer().align(made, source)[0]
+    assert made.items.ids[[first, last]].tolist() == [VOCABULARY.index("film")] * 2

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.conftest import conv_net
+from tests.conftest import conv_net, squares_model
 from tltk import trainability
 from tltk.trainability.apply import applied
 from tltk.trainability.effects import Decision
@@ -181,3 +181,10 @@ def test_lora_keeps_biases_and_norms_as_they_are():
         "head_norm",
         "head_output",
     }
+
+
+def test_a_rule_that_comes_too_late_is_an_error():
+    model = squares_model()
+    with pytest.raises(ValueError, match=r"rule 'conv2' comes too late: the rules before it decide all its layers"):
+        Plan((Rule("*", "train"), Rule("conv2", "frozen"))).resolve(model)
+    assert Plan((Rule("backbone", "frozen"), Rule("head", "train"), Rule("*", "train"))).resolve(model)

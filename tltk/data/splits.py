@@ -59,8 +59,13 @@ def split(
     for number, name in enumerate(counts):
         if not len(chosen[name]) and sizes[name]:
             train, chosen[name] = _cut(source, train, sizes[name], seed=seed + number, groups=keys)
-    learned = replace(source.subset(train), bad=source.bad)  # so that `fit` says what the file held in vain
-    return learned, source.subset(chosen["val"]), source.subset(chosen["test"])
+    made = (source.subset(train), source.subset(chosen["val"]), source.subset(chosen["test"]))
+    # What the file held in vain is said of each part in proportion.
+    edges = np.round(np.cumsum([0, *map(len, made)]) * len(source.bad) / max(sum(map(len, made)), 1)).astype(int)
+    train_part, val_part, test_part = (
+        replace(part, bad=source.bad[start:stop]) for part, start, stop in zip(made, edges, edges[1:], strict=False)
+    )
+    return train_part, val_part, test_part
 
 
 def _check_shares(count: int, val: float, test: float) -> None:

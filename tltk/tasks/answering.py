@@ -99,17 +99,21 @@ class Answer:
         """Give each window the tokens at which the first answer begins and ends, int32 [frames, 2]; else 0 and 0."""
         tokens: Tokens = made.items
         found = np.zeros((len(tokens), 2), np.int32)
+        inside: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {}
         for row, owner in enumerate(tokens.owners):
             spans = source.targets[owner] if source.targets is not None else ()
             first, last = context_of(tokens, row)
-            if not spans or first == last:
-                continue
-            span, place = spans[0], tokens.place(row)
-            begins, stops = tokens.begins[place][first:last], tokens.stops[place][first:last]
-            inside = np.flatnonzero((begins < span.stop) & (stops > span.start))
-            whole = len(inside) and begins[inside[0]] <= span.start and stops[inside[-1]] >= span.stop
-            if whole:
-                found[row] = first + inside[0], first + inside[-1]
+            place = slice(tokens.place(row).start + first, tokens.place(row).start + last)
+            if spans:
+                chosen = (tokens.begins[place] < spans[0].stop) & (tokens.stops[place] > spans[0].start)
+                at = np.flatnonzero(chosen)
+                inside.setdefault(int(owner), []).append((row, first + at, tokens.numbers[place][at]))
+        for windows in inside.values():
+            # Whole is what has the answer's first and last token; its first and last character may have none.
+            every = np.concatenate([numbers for _, _, numbers in windows])
+            for row, at, numbers in windows:
+                if len(at) and (numbers[0], numbers[-1]) == (every.min(), every.max()):
+                    found[row] = at[0], at[-1]
         return found
 
     def find(self, outputs: np.ndarray, made: Source, source: Source) -> list[tuple[Span, ...]]:

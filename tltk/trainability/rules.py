@@ -80,9 +80,14 @@ def check_cover(
 def check_effect(
     found: list[LayerRow], matches: dict[Rule, set[str]], rules: dict[str, Rule], problems: check.Problems
 ) -> None:
-    """Note the rules that would do nothing although they match: LoRA on pooling, biases of a network that has none."""
+    """Note the rules that would do nothing although they match: too late, LoRA on pooling, biases where there is none.
+
+    "*" may come to nothing: it is what a plan ends with.
+    """
     for rule, names in matches.items():
         mine = [row for row in found if rules.get(row.name) == rule]
+        if names and not mine and rule.pattern != "*" and rule.action != "lora":
+            problems.add(f"rule {rule.pattern!r} comes too late: the rules before it decide all its layers")
         if rule.action == "lora" and names:
             shadowed = "" if mine else "the rules before it decide all its layers"
             problem = shadowed or low_rank.unreached(mine, rule.target)

@@ -70,12 +70,7 @@ def fit(
         FloatingPointError: if the loss is no number any more.
     """
     check.kind_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
-    pictures = isinstance(model.input, InputSpec)
-    recipe = (fine_tune() if pictures else fine_tune(learning_rate=TEXT_RATE)) if recipe is None else recipe
-    check.kind_of(
-        "recipe", recipe, Recipe, hint="Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe."
-    )
-    recipe = recipe.suited(to_pictures=pictures)
+    recipe = _suited(recipe, model)
     if out is not None:
         files.make_folder(Path(out), needs=model_bytes(model))
     _check_numbers(model, recipe, batch_size=batch_size, seed=seed)
@@ -111,6 +106,16 @@ def fit(
         run = run.save(out) if out is not None and recorder.rows else run
     _report_skipped(skipped)
     return run
+
+
+def _suited(recipe: Recipe | None, model: TransferModel) -> Recipe:
+    """Choose the default, and leave nothing open."""
+    pictures = isinstance(model.input, InputSpec)
+    chosen = (fine_tune() if pictures else fine_tune(learning_rate=TEXT_RATE)) if recipe is None else recipe
+    check.kind_of(
+        "recipe", chosen, Recipe, hint="Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe."
+    )
+    return chosen.suited(to_pictures=pictures)
 
 
 def _check_numbers(model: TransferModel, recipe: Recipe, *, batch_size: int, seed: int) -> None:
