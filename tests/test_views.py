@@ -160,3 +160,20 @@ def test_lora_at_the_input_is_part_of_what_is_trained(view_of):
     assert view.prefix.layers[-1].name == "low"
     assert [v.path for v in view.train.trainable_variables] == [v.path for v in model.trainable_variables]
     np.testing.assert_array_equal(view.train(np.ones((2, 8), "float32")), model(np.ones((2, 8), "float32")))
+
+
+def test_a_weightless_layer_of_one_s_own_and_one_that_adds_a_loss_stay_where_the_plan_trains(view_of):
+    class Jitter(keras.layers.Layer):
+        """Acts in training alone, and tells nobody."""
+
+        def call(self, x, training=False):
+            return x + 100.0 if training else x
+
+    pixels = keras.Input((16, 16, 3), name="pixels")
+    for layer in (Jitter(name="own"), keras.layers.ActivityRegularization(l2=0.1, name="own")):
+        x = keras.layers.GlobalAveragePooling2D(name="pool")(layer(pixels))
+        model = keras.Model(pixels, keras.layers.Dense(2, name="out")(x))
+        view = view_of(model, "own", "pool", "out")
+        assert view.prefix is None or "own" not in {each.name for each in view.prefix.layers}
+        frozen = view_of(model, "out")
+        assert "own" in {each.name for each in frozen.prefix.layers}, "where it is frozen it runs as it is served"

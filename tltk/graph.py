@@ -153,10 +153,11 @@ def _nameless(config: Any) -> Any:
 def _own_functions(operation: Any) -> list[Any]:
     """List what a user wrote of an operation: its class's `call`, and a function that it applies."""
     used = [getattr(type(operation), "call", None), getattr(operation, "activation", None)]
-    return [each for each in used if hasattr(each, "__code__") and not _known(each.__module__)]
+    return [each for each in used if hasattr(each, "__code__") and not of_a_library(each.__module__)]
 
 
-def _known(module: str | None) -> bool:
+def of_a_library(module: str | None) -> bool:
+    """Tell whether code is of Keras, KerasHub or tltk, whose ways are known, and not somebody's own."""
     return (module or "").split(".")[0] in ("keras", "keras_hub", "tltk")
 
 
