@@ -10,7 +10,7 @@ from tests.conftest import squares, squares_model
 from tltk import views
 from tltk.data.transforms import standard
 from tltk.prefix_cache import Cache
-from tltk.training.feed import Feed
+from tltk.training.feed import Feed, of_unpromised_length
 
 PHASE = tltk.linear_probe(epochs=3).phases[0]
 
@@ -90,3 +90,11 @@ def test_what_a_phase_kept_is_dropped_when_the_next_begins():
         feed.of_phase(PHASE, 0, view)
         feed.of_phase(PHASE, 1, view)
         assert len(feed.made) == 2
+
+
+def test_ctrl_c_at_the_very_end_of_an_epoch_is_ctrl_c():
+    said = "pybind11::error_already_set: MISMATCH of original and normalized active exception types: ORIGINAL "
+    with pytest.raises(KeyboardInterrupt), of_unpromised_length():
+        raise RuntimeError(f"{said}OutOfRangeError REPLACED BY KeyboardInterrupt: <")
+    with pytest.raises(RuntimeError, match="something else"), of_unpromised_length():
+        raise RuntimeError("something else")

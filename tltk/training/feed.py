@@ -47,11 +47,17 @@ class PhaseData:
 def of_unpromised_length() -> Iterator[None]:
     """Hold back a warning of Keras: it calls the end of an epoch of unknown length "ran out of data".
 
-    The batches of an epoch are not promised in advance, since unreadable pictures may make them fewer.
+    The batches of an epoch are not promised in advance, since unreadable pictures may make them fewer. Ctrl-C in the
+    moment in which TensorFlow reports that end comes out as a RuntimeError; it is Ctrl-C again here.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
-        yield
+        try:
+            yield
+        except RuntimeError as error:
+            if "REPLACED BY KeyboardInterrupt" in str(error):
+                raise KeyboardInterrupt from error
+            raise
 
 
 class Feed:
