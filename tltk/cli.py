@@ -268,7 +268,8 @@ def main() -> None:
 
 
 def _start() -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # What goes wrong is an exception; the errors that it logs besides are none, such as oneDNN's about int64.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from tltk import machine
 
     machine.keep_freed_memory()

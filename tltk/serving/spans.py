@@ -120,7 +120,7 @@ def best_answers(task: Answer, outputs: tf.Tensor, found: Frames, contexts: tf.T
     score = tf.reduce_max(by_text, 1)
     nothing = tf.reduce_sum(outputs[:, 0], -1)
     none = tf.reduce_min(tf.RaggedTensor.from_value_rowids(nothing, found.owners, count), 1)
-    frame = by_text.row_starts() + tf.argmax(by_text.to_tensor(2 * _NEVER * 2), 1)
+    frame = by_text.row_starts() + tf.argmax(by_text.to_tensor(4 * _NEVER), 1)
     first = tf.gather(at, frame) // longest
     last = first + tf.gather(at, frame) % longest
     has = (score > _NEVER / 2) & ((none <= score + task.threshold) if task.no_answer else True)
