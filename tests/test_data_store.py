@@ -1,10 +1,13 @@
 """Records: what is written is read back, a killed fill goes on, two processes share, nothing half-written is read."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ml_dtypes
@@ -133,6 +136,23 @@ store.on_disk(Path({str(tmp_path / "s")!r}), LAYOUT, 8, fill, what="rows")
         other.wait(timeout=120)
     assert other.returncode == 0
     assert log == []
+    np.testing.assert_array_equal(found.read(np.arange(8))[0], values(np.arange(8))[0])
+
+
+def test_who_waits_for_one_whose_disk_is_full_fills_the_store_himself(tmp_path):
+    begun = threading.Event()
+
+    def full(missing, write):
+        begun.set()
+        time.sleep(0.5)  # the other one waits for the lock by now
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with ThreadPoolExecutor(1) as other:
+        failed = other.submit(made, "disk", 8, full, tmp_path)
+        assert begun.wait(timeout=60)
+        found = made("disk", 8, filler([]), tmp_path)
+        with pytest.raises(OSError, match="cannot keep rows: No space left"):
+            failed.result()
     np.testing.assert_array_equal(found.read(np.arange(8))[0], values(np.arange(8))[0])
 
 

@@ -197,6 +197,35 @@ def test_a_batch_norm_without_scale_and_shift_may_learn_its_statistics():
     assert problems(model) == ()
 
 
+def test_a_batch_norm_without_scale_and_shift_that_is_frozen_too_late():
+    x = keras.Input((4,))
+    norm = keras.layers.BatchNormalization(center=False, scale=False, name="bare")
+    model = compiled(keras.Model(x, keras.layers.Dense(1)(norm(x))))
+    fit(model)
+
+    def too_late():
+        norm.trainable = False
+        fit(model)
+
+    assert {path.split("/")[-1] for path in moved_by(model, too_late)} >= {"moving_mean", "moving_variance"}
+    norm.trainable = True
+    with audit(model, strict=False) as found:
+        too_late()
+    assert len(found.problems) == 1
+    assert "`bare`: its moving statistics drifted although it is flagged frozen" in found.problems[0]
+
+
+def test_a_batch_norm_without_scale_and_shift_that_is_frozen_in_time():
+    x = keras.Input((4,))
+    norm = keras.layers.BatchNormalization(center=False, scale=False, name="bare")
+    model = compiled(keras.Model(x, keras.layers.Dense(1)(norm(x))))
+    with audit(model):
+        fit(model)
+        norm.trainable = False
+        compiled(model)
+        fit(model)
+
+
 class Unheard(keras.layers.Layer):
     """Multiplies what it learned by zero."""
 

@@ -85,3 +85,14 @@ def test_top_counts_stages_and_says_which_there_are():
     assert unmatched("top:4 stages", staged()).endswith("more stages than there are: embedding, block1, block2")
     with pytest.raises(ValueError, match=r"'top:2 stages'. Received: 'top:2 stagez'"):
         check_pattern("top:2 stagez")
+
+
+def test_a_pattern_that_speaks_of_the_inside_of_a_nested_model_is_told_so():
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="deep")], name="base")
+    x = keras.Input((4,))
+    nested = rows(keras.Model(x, keras.layers.Dense(2, name="top")(inner(x))))
+    assert unmatched("deep", nested).endswith(
+        "'base' is a model inside this one, and one layer to a plan: build with `.call(x)` of it"
+    )
+    flat = rows(keras.Model(x, keras.layers.Dense(2, name="top")(inner.call(x))))
+    assert matching("deep", flat) == {"deep"}

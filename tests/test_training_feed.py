@@ -67,6 +67,14 @@ def test_auto_leaves_nothing_behind_on_disk(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_run_left_in_its_folder_is_removed(tmp_path):
+    left = tmp_path / ".cache-left"
+    left.mkdir()
+    (left / "records.bin").write_bytes(b"half")
+    served(PHASE, "memory", folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_disk_is_kept_in_the_cache_of_tltk(tmp_path, monkeypatch):
     monkeypatch.setenv("TLTK_CACHE", str(tmp_path / "own"))
     served(PHASE, "disk")

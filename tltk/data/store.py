@@ -4,7 +4,6 @@ import errno
 import json
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -225,7 +224,8 @@ def _fill(store: Path, progress: _Progress, missing: np.ndarray, fill: Fill, wha
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        shutil.rmtree(store, ignore_errors=True)  # half a store on a full disk helps nobody
+        for part in (progress.data, progress.marks):  # half a store on a full disk helps nobody
+            part.unlink(missing_ok=True)  # the lock stays: somebody may wait for it
         raise OSError(error.errno, f"cannot keep {what}: {error.strerror}", str(store)) from error
 
 

@@ -84,7 +84,7 @@ def audit(model: keras.Model | HasStages, *, strict: bool = True) -> Iterator[Au
     yield found
     now = _owned(plain)
     same = getattr(plain, "optimizer", None) is optimizer
-    training = _Training(getattr(plain, "optimizer", None), begun if same else 0)
+    training = _Training(getattr(plain, "optimizer", None), begun if same else 0, same=same)
     _compare(found, before, now, training)
     problems = check.Problems()
     problems.found = list(found.problems)
@@ -169,14 +169,19 @@ class _Owned:
 class _Training:
     """The optimizer in use on leaving: which weights it knows, and how many steps it made."""
 
-    def __init__(self, optimizer: Any, begun: int) -> None:
-        self.optimizer = optimizer
+    def __init__(self, optimizer: Any, begun: int, *, same: bool) -> None:
+        self.optimizer, self.same = optimizer, same
         self.steps = _steps(optimizer) - begun
         self.known = {id(variable) for variable in getattr(optimizer, "_trainable_variables", ())}
 
     def holds(self, each: _Owned) -> bool:
-        """Tell whether it trains a weight, or for a statistic its layer."""
+        """Tell whether it trains a weight, or for a statistic its layer.
+
+        Of a layer with statistics alone nothing is in the optimizer: it is held if that is the one of the beginning.
+        """
         owned = each.layer._trainable_variables if each.is_state else [each.variable]
+        if not owned:
+            return self.same and self.steps > 0
         return any(id(variable) in self.known for variable in owned)
 
 

@@ -1,5 +1,6 @@
 """What a phase is fed with: pictures, texts, or what a frozen prefix made of them before."""
 
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from tltk.specs import BadExample, InputSpec, TextSpec
 from tltk.views import View
 
 Data: TypeAlias = Source | tf.data.Dataset
+_KEPT = ".cache-"
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,9 @@ class Feed:
         self.model, self.train, self.val = model, train, val
         self.batch_size, self.seed, self.cache = batch_size, seed, cache
         self.folder = folder or Path(tempfile.gettempdir())
+        if folder is not None:  # a run's own folder: what is there was left by one that was killed
+            for left in folder.glob(f"{_KEPT}*"):
+                shutil.rmtree(left, ignore_errors=True)
         self.closing = ExitStack()
         self.made: list[Batches] = []
         self.bad: list[BadExample] = []
@@ -211,7 +216,7 @@ class Feed:
         if self.cache.where == "disk":
             return cache_folder() / "prefix"
         # "auto" leaves nothing behind.
-        return Path(self.closing.enter_context(tempfile.TemporaryDirectory(prefix=".cache-", dir=self.folder)))
+        return Path(self.closing.enter_context(tempfile.TemporaryDirectory(prefix=_KEPT, dir=self.folder)))
 
     def _note(self, made: Batches) -> Batches:
         self.made.append(made)
