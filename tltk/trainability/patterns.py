@@ -63,10 +63,8 @@ def unmatched(pattern: str, found: list[LayerRow]) -> str:
     near = check.did_you_mean(pattern, [*stages, *(row.name for row in found)])
     known = check.listing(stages, limit=60) or "none declared, use layer names"
     nested = check.listing([repr(row.name) for row in found if isinstance(row.layer, keras.Model)])
-    flat = (
-        f". {nested} is a model inside this one, and one layer to a plan: build with `.call(x)` of it" if nested else ""
-    )
-    return f"`{pattern}` matches no layer.{near} stages: {known}{hint if nested else ''}"
+    flat = f". {nested} is a model inside this one, and one layer to a plan: build with `.call(x)` of it"
+    return f"`{pattern}` matches no layer.{near} stages: {known}{flat if nested else ''}"
 
 
 def stage_names(found: list[LayerRow]) -> list[str]:
