@@ -21,6 +21,10 @@ SETTINGS = {
         "normalization_rule_name": "nmt_nfkc_cf", "pad_id": 0, "unk_id": 1, "bos_id": 2, "eos_id": 3, **BERT_LIKE,
         "user_defined_symbols": ["[MASK]", "(", ")", "–", "£", '"', "-"],
     },
+    "albert_named": {
+        "normalization_rule_name": "nmt_nfkc_cf", "pad_id": 0, "unk_id": 1, "bos_id": 2, "eos_id": 3, **BERT_LIKE,
+        "pad_piece": "<pad>", "user_defined_symbols": ["[MASK]"],
+    },
     "xlm_roberta": {"normalization_rule_name": "nmt_nfkc"},
     "deberta": {"normalization_rule_name": "nmt_nfkc", "pad_id": 0, "unk_id": 3, "pad_piece": "[PAD]",
                 "unk_piece": "[UNK]", **BERT_LIKE},

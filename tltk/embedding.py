@@ -53,8 +53,8 @@ def embed(
         model: a backbone, whose weights are read now, or a trained model, without its head.
         inputs: a source; of pictures, a path, a folder, a list of paths, or pixels [n, height, width, 3] in [0, 255]; a
             list of texts.
-        pooling: "avg" or "max" over positions, "concat" of both, "first" (of texts, the token before them), or None for
-            the whole map; of texts, as wide as the longest, padding included.
+        pooling: "avg" or "max" over positions, "concat" of both, "first" or "last" token (of texts), or None for the
+            whole map; of texts, as wide as the longest, padding included.
         batch_size: examples a step.
         precision: of a backbone, see `assemble`; a model has its own.
         cache: "memory" (or "auto", "off") keeps nothing afterwards; "disk" or a folder keeps the features for the next
@@ -78,11 +78,11 @@ def embed(
     check.kind_of(
         "model", model, (TransferModel, Backbone), hint="Pass tltk.backbone(…) or what tltk.assemble returned."
     )
-    allowed = ("avg", "max", "concat", "first", None)
+    allowed = ("avg", "max", "concat", "first", "last", None)
     if pooling not in allowed:
-        near = check.did_you_mean(pooling, ("avg", "max", "concat", "first"))
+        near = check.did_you_mean(pooling, [each for each in allowed if each])
         raise ValueError(
-            f"`pooling` must be one of 'avg', 'max', 'concat', 'first', None. Received: {pooling!r}.{near}"
+            f"`pooling` must be one of 'avg', 'max', 'concat', 'first', 'last', None. Received: {pooling!r}.{near}"
         )
     data = as_data(inputs, model)
     check.kind_of("inputs", data, Source, hint="Pass a source, paths or pixels.")

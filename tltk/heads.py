@@ -6,7 +6,7 @@ import keras
 
 from tltk import _check as check
 
-POOLINGS = ("avg", "max", "concat", "attention", "first")
+POOLINGS = ("auto", "avg", "max", "concat", "attention", "first", "last")
 NORMALIZATIONS = ("batch", "layer")
 STAGE = "head"
 _FAR = 1e9  # below every feature
@@ -16,7 +16,7 @@ _FAR = 1e9  # below every feature
 class Head:
     """What stands between a backbone's features and a task's outputs; made by `tltk.head`."""
 
-    pooling: str = "avg"
+    pooling: str = "auto"
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
     normalization: str | None = "batch"
@@ -26,7 +26,7 @@ class Head:
 
 def head(
     *,
-    pooling: str = "avg",
+    pooling: str = "auto",
     hidden: tuple[int, ...] = (),
     dropout: float = 0.0,
     normalization: str | None = "batch",
@@ -43,8 +43,9 @@ def head(
     Args:
         pooling: how [batch, height, width, channels] (or [batch, tokens, channels]) becomes
             [batch, channels]: "avg", "max", "concat" (both, twice the channels), "attention" (a learned weight for each
-            position) or "first" (of texts, the token before the first word, as BERT's own classifier does). Padding
-            counts for nothing.
+            position), "first" (of texts, the token before the first word, as BERT's own classifier does) or "last" (of
+            texts, the last token, which in GPT-2 alone has seen all others). Padding counts for nothing. "auto" is
+            "last" for backbones like GPT-2, else "avg".
         hidden: units of each hidden layer.
         dropout: share of features set to 0 before each linear layer while training, in [0, 1).
         normalization: "batch" or "layer" before each linear layer, or None. Features of different
@@ -142,15 +143,23 @@ def pool(features: keras.KerasTensor, pooling: str, *, mask: keras.KerasTensor |
         raise ValueError(f"A head takes features of rank 2, 3 or 4. Received: shape {tuple(features.shape)}")
     if pooling == "attention":
         return _attention_pool(features, mask)
-    if pooling == "first":
+    if pooling in ("first", "last"):
         if rank != 3:
-            raise ValueError('pooling="first" is of texts: pictures have no first position. Use "avg".')
-        return named(keras.ops.cast(features[:, 0], "float32"), "head_pool")
-    average = {"avg": "head_pool", "concat": "head_pool_avg"}.get(pooling)
+            raise ValueError(f'pooling="{pooling}" is of texts: pictures have no {pooling} position. Use "avg".')
+        return named(keras.ops.cast(_token(features, pooling, mask), "float32"), "head_pool")
+    average = {"auto": "head_pool", "avg": "head_pool", "concat": "head_pool_avg"}.get(pooling)
     maximum = {"max": "head_pool", "concat": "head_pool_max"}.get(pooling)
     both = [_average(features, average, mask)] if average else []
     both += [_maximum(features, maximum, mask)] if maximum else []
     return both[0] if len(both) == 1 else keras.layers.Concatenate(dtype="float32", name="head_pool")(both)
+
+
+def _token(features: keras.KerasTensor, which: str, mask: keras.KerasTensor | None) -> keras.KerasTensor:
+    """Take the first token of each text, or the last that is no padding."""
+    if which == "first" or mask is None:
+        return features[:, 0 if which == "first" else -1]
+    last = keras.ops.sum(keras.ops.cast(mask, "int32"), axis=1, keepdims=True) - 1
+    return keras.ops.squeeze(keras.ops.take_along_axis(features, keras.ops.expand_dims(last, -1), axis=1), axis=1)
 
 
 def _average(features: keras.KerasTensor, name: str, mask: keras.KerasTensor | None) -> keras.KerasTensor:

@@ -1,12 +1,13 @@
 """Assembling: backbone + task → one flat functional Keras model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 
 from tltk import _check as check
 from tltk import graph, machine
-from tltk.backbones.base import Backbone, Origin, layer_stages
+from tltk.backbones.base import Backbone, Origin, layer_stages, real_tokens
 from tltk.specs import InputSpec, TextSpec
 from tltk.tasks.base import Task
 from tltk.trainability.layers import HEAD_PREFIX
@@ -51,9 +52,7 @@ class TransferModel:
 
     def mask(self) -> keras.KerasTensor | None:
         """Tell real tokens from padding, bool [batch, tokens]; None for pictures."""
-        if not isinstance(self.input, TextSpec):
-            return None
-        return keras.ops.not_equal(self.keras.inputs[0], self.input.number(self.input.padding))
+        return real_tokens(self.keras.inputs[0], self.input) if isinstance(self.input, TextSpec) else None
 
     def describe(self) -> str:
         """Say in one line what this is."""
@@ -93,7 +92,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
     check.kind_of("backbone", backbone, Backbone, hint="Pass tltk.backbone('resnet50').")
     if not hasattr(task, "outputs"):
         raise TypeError(f"`task` must come from tltk.classify, regress, tag or answer. Received: {type(task).__name__}")
-    spec = task.reads(backbone.input)
+    task, spec = _pooled(task, backbone.input), task.reads(backbone.input)
     policy = machine.precision(precision, fast_bfloat16=backbone.fast_bfloat16)
     with machine.dtype_policy(policy):
         body, origin = backbone.build()
@@ -103,6 +102,15 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
         outputs = task.outputs(features, mask=backbone.mask(inputs), seed=seed)
         model = keras.Model(inputs, outputs, name=f"{_safe(backbone.name)}_{task.name}")
     return TransferModel(model, task, spec, _stages(model, backbone), backbone.name, origin, policy)
+
+
+def _pooled(task: Task, spec: InputSpec | TextSpec) -> Task:
+    """Let a head that leaves it open pool as the backbone is read best: of GPT-2 the last token knows the whole."""
+    if task.head.pooling != "auto":
+        return task
+    own = "last" if isinstance(spec, TextSpec) and spec.causal else "avg"
+    record: Any = task  # every task is a frozen dataclass, which a protocol cannot say
+    return replace(record, head=replace(task.head, pooling=own))
 
 
 def _stages(model: keras.Model, backbone: Backbone) -> dict[str, str]:

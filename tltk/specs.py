@@ -7,6 +7,7 @@ from tltk import _check as check
 
 RESIZES = ("stretch", "crop", "pad")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "area")
+TEXT_CUTS = ("wordpiece", "bytepair", "unigram")
 CUTS = ("end", "start", "middle")
 LABEL_KINDS = ("single", "multi", "number", "spans", "answers")
 
@@ -58,13 +59,19 @@ class TextSpec:
     Args:
         length: most tokens that a text may have, special ones included.
         vocabulary: every piece, in the order of its number.
-        lowercase: whether capitals become small letters.
-        strip_accents: whether "é" becomes "e".
-        begin: token before every text.
-        end: token behind every text.
+        kind: how words are cut: "wordpiece" (BERT), "bytepair" (GPT-2, RoBERTa) or "unigram" (SentencePiece: ALBERT,
+            XLM-RoBERTa, DeBERTa-v3).
+        lowercase: whether capitals become small letters ("wordpiece").
+        strip_accents: whether "é" becomes "e" ("wordpiece").
+        merges: pairs of pieces that become one, the first one first ("bytepair").
+        prefix_space: whether a text that begins with no space gets one ("bytepair").
+        rules: content of the model's SentencePiece file ("unigram").
+        begin: token before every text; "" for none.
+        end: token behind every text; "" for none.
         padding: token that fills a batch up.
-        unknown: token for a word that is in no way in the vocabulary.
+        unknown: token for what is in no way in the vocabulary.
         between: tokens between the two texts of a pair.
+        causal: whether each token sees only those before it, so that the last one knows the whole text.
         pairs: whether an example is two texts.
         cut: what goes of a text that is too long: its "end", its "start" or its "middle" (Sun et al. 2019, section
             5.3.1, found that head and tail together serve best).
@@ -74,13 +81,18 @@ class TextSpec:
 
     length: int
     vocabulary: tuple[str, ...] = field(repr=False)
+    kind: str = "wordpiece"
     lowercase: bool = True
     strip_accents: bool = True
+    merges: tuple[str, ...] = field(default=(), repr=False)
+    prefix_space: bool = False
+    rules: bytes = field(default=b"", repr=False)
     begin: str = "[CLS]"
     end: str = "[SEP]"
     padding: str = "[PAD]"
     unknown: str = "[UNK]"
     between: tuple[str, ...] = ("[SEP]",)
+    causal: bool = False
     pairs: bool = False
     cut: str = "end"
     stride: int | None = None
@@ -105,9 +117,10 @@ class TextSpec:
             near = check.did_you_mean(self.cut, CUTS)
             problems.add(f"`cut` must be one of {', '.join(map(repr, CUTS))}. Received: {self.cut!r}.{near}")
         known = set(self.vocabulary)
-        for name in ("begin", "end", "padding", "unknown"):
-            token = getattr(self, name)
-            if token not in known:
+        check.one_of("kind", self.kind, TEXT_CUTS)
+        named = {name: getattr(self, name) for name in ("begin", "end", "padding", "unknown")}
+        for name, token in (*named.items(), *(("between", token) for token in self.between)):
+            if token not in known and (token or name not in ("begin", "end")):
                 problems.add(f"`{name}` is {token!r}, which the vocabulary of {len(known)} pieces has not")
         problems.raise_if_any()
 
@@ -126,7 +139,8 @@ class TextSpec:
 
     def special(self, *, pair: bool) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         """Return the special tokens before, between and behind the texts of an example."""
-        return (self.begin,), self.between if pair else (), (self.end,)
+        begin, end = ((token,) if token else () for token in (self.begin, self.end))
+        return begin, self.between if pair else (), end
 
 
 @dataclass(frozen=True)

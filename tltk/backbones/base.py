@@ -157,11 +157,7 @@ class Backbone:
         Returns:
             bool [batch, tokens]; None where nothing is padded.
         """
-        import keras
-
-        if not isinstance(self.input, TextSpec):
-            return None
-        return keras.ops.not_equal(x, self.input.number(self.input.padding))
+        return real_tokens(x, self.input) if isinstance(self.input, TextSpec) else None
 
     def describe(self) -> str:
         """Say in a few lines what this is.
@@ -184,6 +180,25 @@ class Backbone:
             lines.append(f"preprocessing: {_in_words(self.preprocessing)}")
         lines.append("stages: " + ", ".join(f"{stage.name} ({stage.last})" for stage in self.stages))
         return "\n".join(lines)
+
+
+def real_tokens(ids: Any, spec: TextSpec) -> Any:
+    """Tell real tokens from padding, in a graph.
+
+    Args:
+        ids: int32 [batch, tokens].
+        spec: of the texts.
+
+    Returns:
+        bool [batch, tokens]. Where texts have no special token in front, the first place counts in any case, so that an
+        empty text is one padding token.
+    """
+    import keras
+
+    real = keras.ops.not_equal(ids, spec.number(spec.padding))
+    if spec.begin:
+        return real
+    return keras.ops.logical_or(real, keras.ops.equal(keras.ops.cumsum(keras.ops.ones_like(ids), axis=1), 1))
 
 
 def layer_stages(model: "keras.Model", stages: Iterable[Stage]) -> dict[str, str]:

@@ -12,12 +12,12 @@ from tltk.backbones import own, packages
 from tltk.backbones import weights as weight_files
 from tltk.backbones.application_table import IMAGENET, stages
 from tltk.backbones.base import Backbone, Origin, Preprocessing
+from tltk.backbones.hub_files import SCHEMES
 from tltk.specs import INTERPOLATIONS, InputSpec
 
 if TYPE_CHECKING:
     import keras
 
-SCHEMES = ("hf://", "kaggle://")
 MINIMUM, SIZE = 32, 224
 # Wightman et al. 2021, "ResNet strikes back", table 3, recipe A1 at 224 px: the weights that these presets hold
 # (keras-hub, tools/checkpoint_conversion/convert_resnet_checkpoints.py).

@@ -1,17 +1,18 @@
-"""KerasHub text presets as backbones: BERT and its kin that cut words into WordPieces."""
+"""KerasHub text presets as backbones: BERT and its kin, RoBERTa, ALBERT, DeBERTa, ELECTRA, GPT-2."""
 
-import json
 import sys
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tltk import _check as check
 from tltk import graph
-from tltk.backbones import packages
+from tltk.backbones import hub_files, packages
 from tltk.backbones import weights as weight_files
-from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage
+from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage, real_tokens
+from tltk.backbones.hub_files import SCHEMES
+from tltk.backbones.hub_tokens import FAMILIES, load_tokenizer, spec_of
 from tltk.specs import TextSpec
 
 if TYPE_CHECKING:
@@ -24,37 +25,54 @@ PRESETS = (
     *(f"bert_{size}_en_uncased" for size in ("tiny", "small", "medium", "base", "large")),
     *("bert_base_en", "bert_large_en", "bert_base_multi", "bert_base_zh"),
     *("distil_bert_base_en_uncased", "distil_bert_base_en", "distil_bert_base_multi"),
+    *("roberta_base_en", "roberta_large_en", "xlm_roberta_base_multi", "xlm_roberta_large_multi"),
+    *("multilingual_e5_base", "multilingual_e5_large"),
+    *(f"albert_{size}_en_uncased" for size in ("base", "large", "extra_large", "extra_extra_large")),
+    *(f"deberta_v3_{size}_en" for size in ("extra_small", "small", "base", "large")),
+    "deberta_v3_base_multi",
+    *(f"electra_{size}_discriminator_uncased_en" for size in ("small", "base", "large")),
+    *(f"gpt2_{size}_en" for size in ("base", "medium", "large", "extra_large")),
 )
-_LAYER = "transformer_layer_"
+# What KerasHub and Hugging Face call the files of a tokenizer.
+_FILES = ("vocab.txt", "tokenizer.json", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
+# Of the layers that are a block; ALBERT runs through one and the same several times.
+_BLOCKS = ("transformer_layer_", "disentangled_attention_encoder_layer_", "group_")
 
 
 def is_text_preset(x: str) -> bool:
-    """Tell whether a name or folder belongs to a text model, without reading weights."""
+    """Tell whether a name, folder or handle belongs to a text model, without reading weights.
+
+    Raises:
+        OSError: if a handle's hub is out of reach.
+    """
     if x in PRESETS:
         return True
-    folder = Path(x)
-    return any((folder / name).is_file() for name in ("vocab.txt", "tokenizer.json"))
+    if x.startswith(SCHEMES):
+        return hub_files.architecture(x) in {f"{name.removesuffix('Tokenizer')}Backbone" for name in FAMILIES}
+    return any((Path(x) / name).is_file() for name in _FILES)
 
 
 def backbone(x: str, *, weights: str = "pretrained", length: int | None = None) -> Backbone:
     """Make the backbone of a text preset; its configuration and vocabulary are read now, its weights are not.
 
     Args:
-        x: a name of `PRESETS`, or a local folder in KerasHub's or Hugging Face's layout.
+        x: a name of `PRESETS`, a local folder in KerasHub's or Hugging Face's layout, or a handle of a hub.
         weights: "pretrained", "random" or the path of a weight file.
         length: most tokens of a text, special ones included; the default is what the model was trained at.
 
     Raises:
         FileNotFoundError: if MiniLM is in no cache, with the way out.
-        ValueError: if it is no preset of a model that cuts words into WordPieces, or `length` is too long for it.
+        ValueError: if it is no preset of a kind that tltk knows, or `length` is too long for it.
         OSError: if the hub is out of reach.
     """
     place = _folder(x)
-    body, tokenizer = _load(place, weights="random"), _tokenizer(place)
+    body, tokenizer = _load(place, weights="random"), load_tokenizer(place)
     longest = _longest(body)
     if length is not None and length > longest:
         raise ValueError(f"`length` of {x} must be at most {longest} tokens. Received: {length}")
-    spec = _spec(place, tokenizer, length or min(longest, _trained_at(place) or longest))
+    trained_at = hub_files.read(place, "sentence_bert_config.json").get("max_seq_length", longest)
+    settings = hub_files.read(place, "tokenizer_config.json")
+    spec = spec_of(tokenizer, length or min(longest, trained_at), settings)
     return Backbone(
         name=Path(x).name if Path(x).is_dir() else x,
         modality="text",
@@ -74,6 +92,17 @@ def backbone(x: str, *, weights: str = "pretrained", length: int | None = None) 
 def register_layers() -> None:
     """Import what makes Keras know KerasHub's layers, so that a saved model that holds them can be loaded."""
     import keras_hub  # noqa: F401
+
+
+def keep_loadable(model: "keras.Model") -> None:
+    """Keep a DeBERTa loadable after it is saved as a .keras file.
+
+    KerasHub's `RelativeEmbedding` has no `build`: what Keras writes down to build it by marks it as built at loading,
+    and its norm then has no weights to load into. Without that record it is built by its first call.
+    """
+    for layer in model.layers:
+        if type(layer).__name__ == "RelativeEmbedding":
+            layer.get_build_config = lambda: None
 
 
 def _folder(x: str) -> str:
@@ -116,45 +145,13 @@ def _mend_activation(body: "keras.Model", place: str) -> None:
     """Give the blocks the exact GELU where Hugging Face's configuration names it: KerasHub's loader never does."""
     import keras
 
-    config = Path(place) / "config.json"
-    held = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    held = hub_files.read(place, "config.json")
     if held.get("hidden_act", held.get("activation")) != "gelu":  # DistilBERT calls it "activation"
         return
     for layer in body.layers:
-        if layer.name.startswith(_LAYER) and hasattr(layer, "_feedforward_intermediate_dense"):
-            layer.activation = layer._feedforward_intermediate_dense.activation = keras.activations.gelu
-
-
-def _tokenizer(place: str) -> Any:
-    import keras_hub
-
-    try:
-        with redirect_stdout(sys.stderr):
-            found = keras_hub.models.Tokenizer.from_preset(place)
-    except Exception as error:  # as above
-        raise OSError(f"cannot read the tokenizer of {place}: {error}") from error
-    if not isinstance(found, keras_hub.tokenizers.WordPieceTokenizer):
-        raise ValueError(
-            f"{place} has a {type(found).__name__}; only models with a WordPiece vocabulary, such as BERT, DistilBERT "
-            "and MiniLM, can be built so far."
-        )
-    return found
-
-
-def _spec(place: str, tokenizer: Any, length: int) -> TextSpec:
-    """Read vocabulary and treatment of letters; uncased BERT strips accents, which KerasHub's loader leaves out."""
-    lowercase = bool(getattr(tokenizer, "lowercase", False))
-    strip: bool | None = None
-    settings = Path(place) / "tokenizer_config.json"
-    if settings.is_file():
-        held = json.loads(settings.read_text(encoding="utf-8"))
-        lowercase, strip = bool(held.get("do_lower_case", lowercase)), held.get("strip_accents")
-    return TextSpec(
-        length,
-        tuple(tokenizer.get_vocabulary()),
-        lowercase=lowercase,
-        strip_accents=lowercase if strip is None else bool(strip),
-    )
+        inner = getattr(layer, "_feedforward_intermediate_dense", None)
+        if layer.name.startswith(_BLOCKS) and inner is not None:
+            layer.activation = inner.activation = keras.activations.gelu
 
 
 def _longest(body: "keras.Model") -> int:
@@ -164,17 +161,9 @@ def _longest(body: "keras.Model") -> int:
     return held
 
 
-def _trained_at(place: str) -> int | None:
-    """Return the length at which a sentence encoder was trained, which may be below what its positions allow."""
-    settings = Path(place) / "sentence_bert_config.json"
-    if not settings.is_file():
-        return None
-    return json.loads(settings.read_text(encoding="utf-8")).get("max_seq_length")
-
-
 def _stages(body: "keras.Model") -> tuple[Stage, ...]:
     """Name the embeddings, and each block."""
-    blocks = [layer for layer in body.layers if layer.name.startswith(_LAYER)]
+    blocks = [layer for layer in body.layers if layer.name.startswith(_BLOCKS)]
     if not blocks:
         raise ValueError(
             f"{body.name} has no transformer blocks that tltk knows: {check.listing(body.layers, limit=5)}"
@@ -188,7 +177,7 @@ def _plain(body: "keras.Model", spec: TextSpec) -> "keras.Model":
     import keras
 
     ids = keras.Input((None,), dtype="int32", name="token_ids")
-    mask = keras.ops.cast(keras.ops.not_equal(ids, spec.number(spec.padding)), "int32")
+    mask = keras.ops.cast(real_tokens(ids, spec), "int32")
     inputs = {"token_ids": ids, "padding_mask": mask}
     if "segment_ids" in body.input:
         # The second text of a pair begins behind the first separator.
@@ -198,6 +187,7 @@ def _plain(body: "keras.Model", spec: TextSpec) -> "keras.Model":
     found = body.call(inputs)  # not `body(…)`: calling the layers one by one keeps the graph flat
     features = found["sequence_output"] if isinstance(found, dict) else found
     model = keras.Model(ids, features, name=body.name)
+    keep_loadable(model)
     graph.rename_automatic(model)
     return model
 

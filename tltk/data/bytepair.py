@@ -73,9 +73,10 @@ class BytePair:
         Returns:
             The pieces, without special tokens. A piece covers its characters without the spaces at its ends ("Ġthe"
             covers "the", and "Ġ" nothing), which is Hugging Face's `trim_offsets=True` (there, with `prefix_space`, a
-            space that a text itself begins with stays in); one that holds a part of a character's bytes covers the
-            character. A word begins with the piece that holds its first byte; words are what the pattern cuts a text
-            into ("don", "'t", "!?"), without the space in front and unless they are white space alone.
+            space that a text itself begins with stays in); other white space covers nothing here, and itself there;
+            a piece that holds a part of a character's bytes covers the character. A word begins with the piece that
+            holds its first byte; words are what the pattern cuts a text into ("don", "'t", "!?"), without the space in
+            front and unless they are white space alone.
         """
         added = (tf.strings.substr(texts, 0, 1) != " ") & (texts != "") & self.prefix_space
         words = _words(tf.where(added, tf.strings.join([" ", texts]), texts))
@@ -86,10 +87,12 @@ class BytePair:
         begin = words.begins - tf.gather(tf.cast(added, tf.int32), words.spelled.value_rowids())
         begin, solid = tf.repeat(begin, counts), tf.repeat(words.solid, counts)
         ids = words.spelled.with_values(chosen).merge_dims(1, 2)
+        start = tf.maximum(begin + tf.gather(known.begins, place), 0)
+        stop = tf.maximum(begin + tf.gather(known.stops, place), 0)
         columns = (
             tf.gather(known.ids, place),
-            tf.maximum(begin + tf.gather(known.begins, place), 0),
-            tf.maximum(begin + tf.gather(known.stops, place), 0),
+            start,
+            tf.where(solid, stop, start),
             tf.gather(known.firsts, place) & solid,
         )
         return Pieces(*(ids.with_values(column) for column in columns))

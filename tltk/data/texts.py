@@ -11,7 +11,8 @@ from tltk.data import plain
 from tltk.data.examples import Source
 from tltk.data.readers import Piece, positions
 from tltk.data.stream import Batches, as_written, from_readers
-from tltk.data.tokens import Tokens, frames, tokenized, tokenizer
+from tltk.data.tokenizer import tokenizer
+from tltk.data.tokens import Tokens, frames, tokenized
 from tltk.specs import TextSpec
 
 _WIDTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -108,8 +109,12 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: int) -> t
 
 
 def padded(ids: tf.RaggedTensor, spec: TextSpec) -> tf.Tensor:
-    """Pad framed ids to the spec's width; without one, to the longest: int32 [batch, tokens], in a graph."""
-    return ids.to_tensor(spec.number(spec.padding), shape=[None, spec.width])
+    """Pad framed ids to the spec's width; without one, to the longest: int32 [batch, 1 or more], in a graph."""
+    padding = spec.number(spec.padding)
+    found = ids.to_tensor(padding, shape=[None, spec.width])
+    if spec.width is not None or spec.begin or spec.end:
+        return found
+    return tf.pad(found, [[0, 0], [0, tf.cast(tf.shape(found)[1] == 0, tf.int32)]], constant_values=padding)
 
 
 def widths(limit: int) -> tuple[int, ...]:

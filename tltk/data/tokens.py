@@ -14,7 +14,7 @@ from tltk import _check as check
 from tltk import progress
 from tltk.data.examples import TEXT_KINDS, Source
 from tltk.data.framing import Frames, frame
-from tltk.data.wordpiece import WordPiece
+from tltk.data.tokenizer import Tokenizer, tokenizer
 from tltk.specs import TextSpec
 
 _AT_ONCE = 512  # texts a call of the tokenizer
@@ -139,12 +139,7 @@ def _tokenized(source: Source, spec: TextSpec) -> _Made:
     return _Made(replace(source, kind="tokens", items=tokens, where=names[owners], **chosen), whole)
 
 
-def tokenizer(spec: TextSpec) -> WordPiece:
-    """Build the tokenizer of a spec."""
-    return WordPiece(spec)
-
-
-def frames(spec: TextSpec, cut: WordPiece, texts: tf.Tensor, pair: tf.Tensor | None = None) -> Frames:
+def frames(spec: TextSpec, cut: Tokenizer, texts: tf.Tensor, pair: tf.Tensor | None = None) -> Frames:
     """Tokenize texts, or pairs of texts, and frame them, in a graph.
 
     Args:
@@ -188,7 +183,9 @@ def _framing(spec: TextSpec) -> Callable[..., Frames]:
 
 def digest(spec: TextSpec) -> str:
     """Name a tokenization by all that it depends on."""
-    return hashlib.sha256(repr((replace(spec, width=None), spec.vocabulary)).encode()).hexdigest()
+    return hashlib.sha256(
+        repr((replace(spec, width=None), spec.vocabulary, spec.merges, spec.rules)).encode()
+    ).hexdigest()
 
 
 def texts_digest(source: Source) -> str:

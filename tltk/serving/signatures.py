@@ -9,7 +9,8 @@ import tensorflow as tf
 from tltk.data.decode import decode_image
 from tltk.data.framing import Frames
 from tltk.data.texts import padded
-from tltk.data.tokens import frames, tokenizer
+from tltk.data.tokenizer import tokenizer
+from tltk.data.tokens import frames
 from tltk.model import TransferModel
 from tltk.serving.spans import best_answers, entities_of
 from tltk.specs import TextSpec

@@ -7,6 +7,7 @@ from tltk.tasks.answering import Answer
 from tltk.tasks.tagging import Tag
 
 _NEVER = -1e30  # below every score
+_NOWHERE = 2**31 - 1  # behind every character
 
 
 def entities_of(task: Tag, outputs: tf.Tensor, found: Frames) -> dict[str, tf.Tensor]:
@@ -24,9 +25,13 @@ def entities_of(task: Tag, outputs: tf.Tensor, found: Frames) -> dict[str, tf.Te
     flat = tf.gather(tf.boolean_mask(outputs, tf.sequence_mask(found.ids.row_lengths(), tf.shape(outputs)[1])), place)
     is_word = _word_begins(tf.gather(found.firsts.flat_values, place), owners)
     word = tf.cumsum(tf.cast(is_word, tf.int32)) - 1
-    stops = tf.math.segment_max(tf.gather(found.stops.flat_values, place), word)
-    begins = tf.boolean_mask(tf.gather(found.begins.flat_values, place), is_word)
-    scores, owners = tf.boolean_mask(flat, is_word), tf.boolean_mask(owners, is_word)
+    begins, stops = (tf.gather(column.flat_values, place) for column in (found.begins, found.stops))
+    solid = stops > begins  # a piece of spaces covers nothing, and a word of such pieces alone is none
+    begins = tf.math.segment_min(tf.where(solid, begins, _NOWHERE), word)
+    stops = tf.math.segment_max(tf.where(solid, stops, -1), word)
+    kept = stops >= 0
+    scores, owners = (tf.boolean_mask(tf.boolean_mask(each, is_word), kept) for each in (flat, owners))
+    begins, stops = tf.boolean_mask(begins, kept), tf.boolean_mask(stops, kept)
     tags, sure = tf.argmax(scores, -1, output_type=tf.int32), tf.reduce_max(scores, -1)
     starts, entity, covered = _runs(task, tags, owners)
     count = tf.reduce_sum(tf.cast(starts, tf.int32))

@@ -11,13 +11,13 @@ import keras
 
 from tltk import files, tasks
 from tltk.backbones.base import Origin
-from tltk.backbones.hub_text import register_layers
+from tltk.backbones.hub_text import keep_loadable, register_layers
 from tltk.model import TransferModel
-from tltk.specs import BadExample, InputSpec, TextSpec
+from tltk.specs import BadExample, TextSpec
+from tltk.training import spec_files
 from tltk.training.phase import PhaseResult
 
 FORMAT = 1
-_VOCABULARY = "vocabulary.txt"
 _PACKAGES = ("tltk", "tensorflow", "keras", "keras-hub", "numpy")
 
 
@@ -47,7 +47,7 @@ class Run:
         return sum(phase.seconds for phase in self.phases)
 
     def save(self, folder: str | Path) -> "Run":
-        """Write the run: config.json, model.keras, history.csv, metrics.json, skipped.csv; of text, vocabulary.txt.
+        """Write the run: config.json, model.keras, history.csv, metrics.json, skipped.csv; of text, its pieces.
 
         Args:
             folder: made if it does not exist; files of an older run there are replaced one by one, atomically.
@@ -64,7 +64,7 @@ class Run:
         files.write_csv(folder / "skipped.csv", [asdict(bad) for bad in self.skipped])
         files.write_json(folder / "metrics.json", {"phases": [asdict(phase) for phase in self.phases]})
         if isinstance(self.model.input, TextSpec):
-            files.write_text(folder / _VOCABULARY, "\n".join(self.model.input.vocabulary))
+            spec_files.write(folder, self.model.input)
         files.write_json(folder / "config.json", {**self.config, **describe_model(self.model)})
         return replace(self, folder=folder)
 
@@ -115,29 +115,13 @@ def describe_model(model: TransferModel) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "backbone": model.backbone,
-        "input": _plain_spec(model.input),
+        "input": spec_files.plain(model.input),
         "task": model.task.to_config(),
         "stages": model.stages,
         "weights": asdict(model.origin),
         "precision": model.precision,
         "versions": versions(),
     }
-
-
-def _plain_spec(spec: InputSpec | TextSpec) -> dict[str, Any]:
-    """The fields of a spec; a vocabulary has a file of its own."""
-    return {name: value for name, value in asdict(spec).items() if name != "vocabulary"}
-
-
-def _read_spec(folder: Path, config: dict[str, Any]) -> InputSpec | TextSpec:
-    if "length" not in config["input"]:
-        return InputSpec(**config["input"])
-    path = folder / _VOCABULARY
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} is no run of a text model: it has no {_VOCABULARY}")
-    held = config["input"].items()
-    stored: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in held}
-    return TextSpec(vocabulary=tuple(path.read_text(encoding="utf-8").split("\n")), **stored)
 
 
 def versions() -> dict[str, str]:
@@ -151,13 +135,14 @@ def model_bytes(model: TransferModel) -> int:
 
 
 def _load_model(path: Path, config: dict[str, Any]) -> TransferModel:
-    spec = _read_spec(path.parent, config)
+    spec = spec_files.read(path.parent, config["input"])
     if isinstance(spec, TextSpec):
         register_layers()
     try:
         loaded = keras.models.load_model(path, compile=False)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path} cannot be read as a Keras model: {error}") from error
+    keep_loadable(loaded)
     return TransferModel(
         keras=loaded,
         task=tasks.from_config(config["task"]),

@@ -1,0 +1,54 @@
+"""Small files of KerasHub presets, in a folder or on a hub."""
+
+from pathlib import Path
+from typing import Any
+
+SCHEMES = ("hf://", "kaggle://")
+
+
+def read(place: str, name: str) -> dict[str, Any]:
+    """Read a JSON file of a preset.
+
+    Args:
+        place: a folder, a handle, or a name of KerasHub's.
+        name: such as "config.json".
+
+    Returns:
+        What it holds; empty if the preset has no such file.
+
+    Raises:
+        OSError: if the hub is out of reach.
+        ValueError: if the file is damaged.
+    """
+    # KerasHub has no public way to a single file of a preset.
+    from keras_hub.src.utils.preset_utils import check_file_exists, load_json
+
+    if Path(place).is_dir() and not (Path(place) / name).is_file():
+        return {}
+    try:
+        return dict(load_json(place, name)) if check_file_exists(place, name) else {}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} of {place} is damaged: {error}") from error
+    except Exception as error:  # every hub's client has errors of its own
+        raise OSError(f"cannot read {name} of {place}: {_first_line(error)}") from error
+
+
+def architecture(place: str) -> str:
+    """Name the class of KerasHub that a preset is of, such as "BertBackbone".
+
+    Raises:
+        OSError: if the hub is out of reach or has no such preset.
+    """
+    from keras_hub.src.utils.preset_utils import get_preset_loader
+
+    try:
+        return str(get_preset_loader(place).check_backbone_class().__name__)
+    except Exception as error:  # as above
+        raise OSError(
+            f"cannot load the preset {place}: {_first_line(error)} Is the hub within reach, and the handle right? "
+            "A preset folder copied from another machine works as well."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,71 @@
+"""The tokenizer of a text model: which of the three ways to cut words it has, and the numbers of its pieces."""
+
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tltk.data.bytepair import BytePair
+from tltk.data.pieces import Pieces
+from tltk.data.sentencepiece_file import parse
+from tltk.data.unigram import Unigram
+from tltk.data.wordpiece import WordPiece
+from tltk.specs import TextSpec
+
+
+class Tokenizer(Protocol):
+    """Turns texts, string [batch], into pieces, in a graph."""
+
+    @property
+    def tables(self) -> list[tf.lookup.StaticHashTable]:
+        """What a SavedModel has to keep track of."""
+
+    def __call__(self, texts: tf.Tensor) -> Pieces: ...
+
+
+def tokenizer(spec: TextSpec) -> Tokenizer:
+    """Build the tokenizer of a model.
+
+    Args:
+        spec: its vocabulary, and how it cuts words.
+
+    Returns:
+        The tokenizer; it is made of core TensorFlow operations.
+
+    Raises:
+        ValueError: if `spec.merges` or `spec.rules` do not go with the vocabulary.
+
+    Example:
+        >>> spec = TextSpec(8, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "##s"))
+        >>> tokenizer(spec)(tf.constant(["Cats"])).ids.to_list()
+        [[4, 5]]
+    """
+    if spec.kind == "bytepair":
+        return BytePair(spec.vocabulary, spec.merges, prefix_space=spec.prefix_space)
+    return WordPiece(spec) if spec.kind == "wordpiece" else _Renumbered(spec)
+
+
+class _Renumbered:
+    """SentencePiece, whose pieces have in the model other numbers than in its file: XLM-RoBERTa's are one higher."""
+
+    def __init__(self, spec: TextSpec) -> None:
+        model = parse(spec.rules)
+        number = {piece: place for place, piece in reversed(list(enumerate(spec.vocabulary)))}
+        missing = [piece for piece, kind in zip(model.pieces, model.kinds, strict=True)
+                   if kind in ("normal", "user_defined", "byte") and piece not in number]  # fmt: skip
+        if missing:
+            raise ValueError(f"the vocabulary lacks {len(missing)} pieces of the SentencePiece model: {missing[:3]}")
+        self.cut = Unigram(model)
+        unknown = number[spec.unknown]
+        self.numbers = np.array([number.get(piece, unknown) for piece in model.pieces], np.int32)
+        self.numbers[model.unknown] = unknown
+
+    @property
+    def tables(self) -> list[tf.lookup.StaticHashTable]:
+        """What a SavedModel has to keep track of."""
+        return self.cut.tables
+
+    def __call__(self, texts: tf.Tensor) -> Pieces:
+        """Tokenize."""
+        found = self.cut(texts)
+        return found._replace(ids=tf.gather(self.numbers, found.ids))
