@@ -192,7 +192,10 @@ def backbones(as_json: Json = False) -> None:
         if as_json:
             console.show_json({"backbones": [vars(row) for row in rows]})
             return
-        cells = [(row.name, row.parameters, row.input_size, row.top1, row.weights) for row in rows]
+        unit = {"image": "px", "text": "tokens"}
+        cells = [
+            (row.name, row.parameters, f"{row.input_size} {unit[row.modality]}", row.top1, row.weights) for row in rows
+        ]
         console.show_table(["backbone", "parameters", "input", "top-1", "weights"], cells)
 
 

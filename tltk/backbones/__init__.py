@@ -118,7 +118,7 @@ def _size(value: int | tuple[int, int]) -> tuple[int, int]:
 def _unknown(name: str) -> str:
     if Path(name).suffix in weight_files.SUFFIXES:
         return f"{name!r} is a file. Load a whole model with keras.models.load_model, or pass its weights as `weights`."
-    near = check.did_you_mean(name.lower(), (*names(), *hub_text.PRESETS))
+    near = check.did_you_mean(name.lower(), names())
     return (
         f"there is no backbone {name!r} and no such preset folder. `tltk backbones` lists the names; "
         f"KerasHub presets on a hub are written hf://… or kaggle://….{near}"

@@ -13,26 +13,12 @@ from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage, real_tokens
 from tltk.backbones.hub_files import SCHEMES
 from tltk.backbones.hub_tokens import FAMILIES, load_tokenizer, spec_of
+from tltk.backbones.text_table import MINILM, TEXT_PRESETS
 from tltk.specs import TextSpec
 
 if TYPE_CHECKING:
     import keras
 
-MINILM = "all_minilm_l6_v2_en"
-# https://keras.io/keras_hub/presets; their files lie on a hub, MiniLM's in a package of a registry.
-PRESETS = (
-    MINILM,
-    *(f"bert_{size}_en_uncased" for size in ("tiny", "small", "medium", "base", "large")),
-    *("bert_base_en", "bert_large_en", "bert_base_multi", "bert_base_zh"),
-    *("distil_bert_base_en_uncased", "distil_bert_base_en", "distil_bert_base_multi"),
-    *("roberta_base_en", "roberta_large_en", "xlm_roberta_base_multi", "xlm_roberta_large_multi"),
-    *("multilingual_e5_base", "multilingual_e5_large"),
-    *(f"albert_{size}_en_uncased" for size in ("base", "large", "extra_large", "extra_extra_large")),
-    *(f"deberta_v3_{size}_en" for size in ("extra_small", "small", "base", "large")),
-    "deberta_v3_base_multi",
-    *(f"electra_{size}_discriminator_uncased_en" for size in ("small", "base", "large")),
-    *(f"gpt2_{size}_en" for size in ("base", "medium", "large", "extra_large")),
-)
 # What KerasHub and Hugging Face call the files of a tokenizer.
 _FILES = ("vocab.txt", "tokenizer.json", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
 # Of the layers that are a block; ALBERT runs through one and the same several times.
@@ -45,7 +31,7 @@ def is_text_preset(x: str) -> bool:
     Raises:
         OSError: if a handle's hub is out of reach.
     """
-    if x in PRESETS:
+    if x in TEXT_PRESETS:
         return True
     if x.startswith(SCHEMES):
         return hub_files.architecture(x) in {f"{name.removesuffix('Tokenizer')}Backbone" for name in FAMILIES}
@@ -56,7 +42,7 @@ def backbone(x: str, *, weights: str = "pretrained", length: int | None = None) 
     """Make the backbone of a text preset; its configuration and vocabulary are read now, its weights are not.
 
     Args:
-        x: a name of `PRESETS`, a local folder in KerasHub's or Hugging Face's layout, or a handle of a hub.
+        x: a name of `TEXT_PRESETS`, a local folder in KerasHub's or Hugging Face's layout, or a handle of a hub.
         weights: "pretrained", "random" or the path of a weight file.
         length: most tokens of a text, special ones included; the default is what the model was trained at.
 
@@ -92,6 +78,12 @@ def backbone(x: str, *, weights: str = "pretrained", length: int | None = None) 
 def register_layers() -> None:
     """Import what makes Keras know KerasHub's layers, so that a saved model that holds them can be loaded."""
     import keras_hub  # noqa: F401
+
+
+def places(name: str) -> tuple[weight_files.Place, ...]:
+    """List where the weights of a row may lie, in the order of looking."""
+    own = weight_files.own_cache(name, "model.safetensors")
+    return (own,) if name == MINILM else (weight_files.kerashub_cache(TEXT_PRESETS[name].handle),)
 
 
 def keep_loadable(model: "keras.Model") -> None:

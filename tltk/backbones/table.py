@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from tltk.backbones import applications, hub, lite, weights
+from tltk.backbones import applications, hub, hub_text, lite, weights
 from tltk.backbones.application_table import APPLICATIONS
+from tltk.backbones.text_table import TEXT_PRESETS
 
 
 @dataclass(frozen=True)
@@ -13,12 +14,14 @@ class Row:
     Args:
         name: what `tltk.backbone` takes.
         parameters: without the classifier.
-        input_size: rows and columns in pixels that the weights were trained at.
+        modality: "image" or "text".
+        input_size: rows and columns in pixels that the weights were trained at; of texts, the most tokens.
         top1: published ImageNet top-1 accuracy in [0, 1].
         weights: where they are right now: "keras cache", "kerashub cache", "tltk cache", "registry" or "hub".
     """
 
     name: str
+    modality: str
     parameters: int | None
     input_size: int
     top1: float | None
@@ -32,7 +35,7 @@ def names() -> tuple[str, ...]:
         >>> names()[:3]
         ('resnet50', 'resnet50_v2', 'resnet101')
     """
-    return (*APPLICATIONS, lite.NAME, *hub.PRESETS)
+    return (*APPLICATIONS, lite.NAME, *hub.PRESETS, *TEXT_PRESETS)
 
 
 def minimum(name: str) -> int:
@@ -50,14 +53,24 @@ def table() -> list[Row]:
         ('resnet50', 23587712, 0.749)
     """
     rows = [
-        Row(row.name, row.parameters, row.size, row.top1, weights.whereabouts(row.name, applications.places(row.name)))
+        Row(
+            row.name,
+            "image",
+            row.parameters,
+            row.size,
+            row.top1,
+            weights.whereabouts(row.name, applications.places(row.name)),
+        )
         for row in APPLICATIONS.values()
     ]
     lite0 = lite.backbone()
     where = weights.whereabouts(lite.NAME, lite.places())
-    rows.append(Row(lite.NAME, lite0.parameters, lite.SIZE, lite0.top1, where))
+    rows.append(Row(lite.NAME, "image", lite0.parameters, lite.SIZE, lite0.top1, where))
     for name in hub.PRESETS:
         preset = hub.backbone(name)
         where = weights.whereabouts(name, hub.places(name))
-        rows.append(Row(name, preset.parameters, hub.SIZE, preset.top1, where))
+        rows.append(Row(name, "image", preset.parameters, hub.SIZE, preset.top1, where))
+    for text in TEXT_PRESETS.values():
+        where = weights.whereabouts(text.name, hub_text.places(text.name))
+        rows.append(Row(text.name, "text", text.parameters, text.length, None, where))
     return rows
