@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from tests.conftest import conv_net
 from tltk import graph
@@ -72,6 +73,16 @@ def test_a_fingerprint_knows_how_operations_are_joined():
     assert graph.fingerprint(net(False)) != graph.fingerprint(net(True))
 
 
+def test_a_fingerprint_knows_what_an_operation_reads_where_their_order_is_the_same():
+    def net(deep):
+        pixels = keras.Input((4,))
+        first = keras.layers.ReLU()(pixels)
+        second = keras.layers.Softmax()(first if deep else pixels)
+        return keras.Model(pixels, keras.ops.subtract(first, second))
+
+    assert graph.fingerprint(net(False)) != graph.fingerprint(net(True))
+
+
 def test_automatic_names_are_counted_within_their_siblings():
     counts = {}
     layers = [keras.layers.Dense(1), keras.layers.Dense(1, name="own"), keras.layers.Dense(1), keras.layers.ReLU()]
@@ -121,3 +132,75 @@ def test_a_fingerprint_sees_the_code_of_a_layer_and_a_function_of_one_s_own():
     assert of_layer(lambda self, x: x * 2) == of_layer(lambda self, x: x * 2)
     triple.__name__ = "double"
     assert of_activation(double) != of_activation(triple)
+
+
+def of_layer(layer):
+    pixels = keras.Input((4,))
+    return graph.fingerprint(keras.Model(pixels, layer(pixels)))
+
+
+def own(**methods):
+    made = type("Own", (keras.layers.Layer,), {"__module__": "somebody", **methods})
+    return made(name="own")
+
+
+def test_a_fingerprint_sees_the_operations_that_code_names():
+    assert of_layer(own(call=lambda self, x: keras.ops.sin(x))) != of_layer(own(call=lambda self, x: keras.ops.cos(x)))
+
+
+def test_a_fingerprint_sees_functions_within_code_and_what_it_closes_over():
+    def inner(factor):
+        def call(self, x):
+            return keras.tree.map_structure(lambda t: t * factor, x)
+
+        return call
+
+    def constant(self, x):
+        return keras.tree.map_structure(lambda t: t * 2, x)
+
+    def other(self, x):
+        return keras.tree.map_structure(lambda t: t * 3, x)
+
+    def default(self, x, by=2):
+        return x * by
+
+    def another(self, x, by=3):
+        return x * by
+
+    made = [of_layer(own(call=call)) for call in (inner(2), inner(3), constant, other, default, another)]
+    assert len(set(made)) == len(made)
+    assert of_layer(own(call=inner(2))) == of_layer(own(call=inner(2)))
+
+
+def test_a_fingerprint_sees_the_methods_that_a_layer_calls_and_layers_within_others():
+    def double(self, x):
+        return x * 2
+
+    def triple(self, x):
+        return x * 3
+
+    def call(self, x):
+        return self.change(x)
+
+    def nested(change):
+        inside = own(call=call, change=change)
+        return keras.Sequential([keras.Input((4,)), inside], name="nested")
+
+    assert of_layer(own(call=call, change=double)) != of_layer(own(call=call, change=triple))
+    two, three = (property(lambda self, by=by: lambda x: x * by) for by in (2, 3))
+    assert of_layer(own(call=call, change=two)) != of_layer(own(call=call, change=three))
+    assert of_layer(nested(double)) != of_layer(nested(triple))
+    assert of_layer(nested(double)) == of_layer(nested(double))  # whatever Keras calls what is inside
+
+
+def test_a_layer_that_does_not_say_what_it_is_has_no_fingerprint():
+    class Silent(keras.layers.Layer):
+        def __init__(self, function, **options):
+            super().__init__(**options)
+            self.function = function
+
+        def call(self, x):
+            return self.function(x)
+
+    with pytest.raises(ValueError, match=r"comes out of 'mine' cannot be kept under a name.*Give it a `get_config`"):
+        of_layer(Silent(lambda x: x, name="mine"))

@@ -386,8 +386,7 @@ def test_a_gradient_too_small_to_change_a_weight_is_no_problem():
         model.fit(x, x[:, :1], batch_size=8, epochs=2, verbose=0)
     assert any(path.endswith("scale/gamma") for path in found.unmoved)
     assert found.problems == ()
-    assert got_gradient(model.optimizer, [model.get_layer("scale").gamma])
-    assert not got_gradient(keras.optimizers.SGD(), [model.get_layer("scale").gamma])
+    assert got_gradient(model.optimizer)[id(model.get_layer("scale").gamma)]
 
 
 def test_what_weight_decay_alone_moves_is_found():
@@ -416,3 +415,47 @@ def test_a_plan_that_lets_the_affine_part_of_a_frozen_batch_norm_learn_is_no_pro
             model.keras.fit(source.items, np.eye(3)[source.targets], batch_size=8, epochs=2, verbose=0)
     assert any(path.endswith("gamma") for path in found.moved)
     assert not [path for path in found.moved if "moving" in path and "head" not in path]
+
+
+class Temperature(keras.layers.Layer):
+    """Multiplies by one learned number."""
+
+    def build(self, shape):
+        self.value = self.add_weight(shape=(), initializer="ones", name="value")
+
+    def call(self, x):
+        return x * self.value
+
+
+def test_a_single_number_that_learns_is_no_problem():
+    x = keras.Input((4,))
+    model = keras.Model(x, Temperature(name="temperature")(keras.layers.Dense(1)(x)))
+    model.compile(keras.optimizers.AdamW(1e-3), "mse")
+    with audit(model):
+        fit(model)
+
+
+def test_gathered_gradients_of_plain_sgd_are_no_problem():
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(1)(x))
+    model.compile(keras.optimizers.SGD(1e-2, gradient_accumulation_steps=2), "mse")
+    with audit(model):
+        model.fit(X, Y, batch_size=4, epochs=3, verbose=0)
+
+
+def test_a_loss_that_has_been_zero_for_long_is_no_problem():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, name="out")])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.5), "hinge")
+    labels = np.where(X[:, :1] > 0, 1.0, -1.0)
+    with audit(model):
+        model.fit(X, labels, batch_size=48, epochs=20, verbose=0)
+        model.fit(X * 1e4, np.sign(model.predict(X * 1e4, verbose=0)), batch_size=48, epochs=1200, verbose=0)
+
+
+def test_of_what_nothing_is_remembered_a_layer_is_judged_as_a_whole():
+    paths = ["key/kernel", "key/bias", "dead/kernel", "dead/bias"]
+    before, after = arrays(1, 1, 1, 1), arrays(2, 1, 1, 1)
+    found = check_phase(paths, before, after, learning=set(paths), steps=9)
+    assert [sentence.split("`")[1] for sentence in found] == ["dead/kernel", "dead/bias"]
+    found = check_phase(paths, before, after, learning=set(paths), untouched={"key/bias"}, steps=9)
+    assert [sentence.split("`")[1] for sentence in found] == ["key/bias", "dead/kernel", "dead/bias"]

@@ -5,7 +5,7 @@ import pytest
 from tests.test_trainability_updates import BATCH, SIZE, batches, fit, gradients, linear_model, mean_output, values
 from tltk.schedules import warmup_linear
 from tltk.trainability.optimizers import adamw, build, sgd
-from tltk.trainability.slots import Slots, slots
+from tltk.trainability.slots import Slots, require_own_paths, slots
 
 HIGH = ("high/kernel", "high/bias")
 
@@ -132,7 +132,7 @@ def test_a_changed_shape_is_told():
 def test_variables_of_one_name_cannot_be_told_apart():
     twins = [keras.Variable(np.zeros(2, "float32"), name="w") for _ in range(2)]
     optimizer = build(sgd(), 0.1, twins)
-    with pytest.raises(ValueError, match=r"several variables are called w. Give their layers names of their own"):
+    with pytest.raises(ValueError, match=r"called w, and one of each is to learn. Give their layers names"):
         slots(optimizer)
     with pytest.raises(ValueError, match="several variables are called w"):
         build(sgd(), 0.1, twins, carried=Slots("sgd", {}, {}))
@@ -141,3 +141,11 @@ def test_variables_of_one_name_cannot_be_told_apart():
 def test_an_optimizer_of_another_make_is_refused():
     with pytest.raises(TypeError, match=r"`optimizer` must come from optimizers.build. Received: Adam"):
         slots(keras.optimizers.Adam())
+
+
+def test_those_that_do_not_learn_may_share_a_path():
+    twins = [keras.Variable(np.zeros(2, "float32"), name="w") for _ in range(2)]
+    alone = keras.Variable(np.zeros(2, "float32"), name="v")
+    require_own_paths([alone], among=[*twins, alone])
+    with pytest.raises(ValueError, match="several variables are called w"):
+        require_own_paths([twins[0]], among=[*twins, alone])

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from tltk.trainability.optimizers import adamw, build, sgd
 from tltk.training.callbacks import CountSteps, KeepBest, StopOnNan, Watch, score
 from tltk.training.feed import of_unpromised_length
 
@@ -86,3 +87,30 @@ def test_the_optimizer_counts_the_batches_that_were_trained():
     assert int(counted([CountSteps()], optimizer=accumulating).iterations) == 6
     scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3))
     assert int(counted([CountSteps()], optimizer=scaled).inner_optimizer.iterations) == 12
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+@pytest.mark.parametrize("make", [adamw, sgd])
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9}, {"weight_decay": 0.1, "clip_norm": 1.0}, {"pull": 0.1}])
+def test_an_epoch_of_unknown_length_trains_as_one_whose_length_is_known(steps, make, options):
+    import tensorflow as tf
+
+    x = np.random.default_rng(0).random((12, 4)).astype("float32")
+    y = x.sum(1, keepdims=True) * 3
+    spec = make(1e-2, accumulate=steps, **options)
+    anchors = {"sequential/dense/kernel": np.zeros((4, 1), "float32")} if "pull" in options else None
+
+    def trained(data):
+        layer = keras.layers.Dense(1, kernel_initializer="ones", name="dense")
+        model = keras.Sequential([keras.Input((4,)), layer], name="sequential")
+        optimizer = build(spec, spec.learning_rate, model.trainable_variables, anchors=anchors)
+        model.compile(optimizer, "mse", jit_compile=False)
+        with of_unpromised_length():
+            model.fit(data, epochs=6, callbacks=[CountSteps()], shuffle=False, verbose=0)
+        return [*model.get_weights(), *(each.numpy() for each in getattr(optimizer, "_accumulated_gradients", ()))]
+
+    known = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
+    unknown = known.filter(lambda *_: True)
+    assert unknown.cardinality() == tf.data.UNKNOWN_CARDINALITY
+    for one, other in zip(trained(known), trained(unknown), strict=True):
+        np.testing.assert_array_equal(one, other)

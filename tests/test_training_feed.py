@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import tensorflow as tf
+from filelock import FileLock
 
 import tltk
 from tests.conftest import squares, squares_model
@@ -67,12 +68,14 @@ def test_auto_leaves_nothing_behind_on_disk(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_run_left_in_its_folder_is_removed(tmp_path):
-    left = tmp_path / ".cache-left"
-    left.mkdir()
-    (left / "records.bin").write_bytes(b"half")
-    served(PHASE, "memory", folder=tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_what_a_killed_run_left_in_its_folder_is_removed_and_nothing_else(tmp_path):
+    for name in (".tltk-cache-left", ".tltk-cache-used", ".cache-mine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "records.bin").write_bytes(b"half")
+        (tmp_path / name / "in-use").touch()
+    with FileLock(tmp_path / ".tltk-cache-used" / "in-use"):
+        served(PHASE, "memory", folder=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".tltk-cache-used", ".cache-mine"}
 
 
 def test_disk_is_kept_in_the_cache_of_tltk(tmp_path, monkeypatch):

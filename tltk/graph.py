@@ -1,7 +1,9 @@
 """Reading the graph of a functional Keras model: order, ancestors, single-tensor cuts, reproducible names."""
 
 import hashlib
+import inspect
 import re
+import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -113,17 +115,23 @@ def fingerprint(model: "keras.Model") -> str:
 
     Returns:
         64 hexadecimal digits.
+
+    Raises:
+        ValueError: if a layer does not say what it is: it has no `get_config`, or holds what Keras cannot write down.
     """
     found = hashlib.sha256()
     place: dict[int, tuple[int, int]] = {}
     for number, node in enumerate(nodes(model)):
         operation = node.operation
-        config = operation.get_config() if hasattr(operation, "get_config") else {}
+        inner = getattr(operation, "_functional", operation)  # what a sequential model is made of
+        nested = hasattr(inner, "_nodes_by_depth")
+        config = {} if nested else _config(operation)
         joined = [place.get(id(tensor)) for tensor in node.input_tensors]
         others = [value for value in _flat(node.arguments) if not hasattr(value, "_keras_history")]
         config = {key: value for key, value in config.items() if key != "name"}
         found.update(repr((type(operation).__name__, _nameless(config), joined, _nameless(others))).encode())
-        found.update(repr([_code(function) for function in _own_functions(operation)]).encode())
+        found.update(repr(_own_code(operation)).encode())
+        found.update(fingerprint(inner).encode() if nested else b"")
         for weight in getattr(operation, "weights", ()):
             found.update(repr((weight.shape, str(weight.dtype))).encode() + weight.numpy().tobytes())
         place.update({id(tensor): (number, index) for index, tensor in enumerate(node.outputs)})
@@ -150,19 +158,68 @@ def _nameless(config: Any) -> Any:
     return repr(config)
 
 
-def _own_functions(operation: Any) -> list[Any]:
-    """List what a user wrote of an operation: its class's `call`, and a function that it applies."""
-    used = [getattr(type(operation), "call", None), getattr(operation, "activation", None)]
-    return [each for each in used if hasattr(each, "__code__") and not of_a_library(each.__module__)]
-
-
 def of_a_library(module: str | None) -> bool:
-    """Tell whether code is of Keras, KerasHub or tltk, whose ways are known, and not somebody's own."""
-    return (module or "").split(".")[0] in ("keras", "keras_hub", "tltk")
+    """Tell whether code is of Keras, what is below it, or tltk, whose ways are known, and not somebody's own."""
+    return (module or "").split(".")[0] in ("keras", "keras_hub", "tltk", "tensorflow", "builtins")
 
 
-def _code(function: Any) -> str:
-    """Name a function by what it does, without its place in the file."""
-    code = function.__code__
-    constants = [value.co_code if hasattr(value, "co_code") else repr(value) for value in code.co_consts]
+def _config(operation: Any) -> dict:
+    try:
+        return operation.get_config() if hasattr(operation, "get_config") else {}
+    except (NotImplementedError, TypeError, ValueError) as error:
+        said = (str(error).strip().splitlines() or [""])[0]
+        raise ValueError(
+            f"what comes out of {operation.name!r} cannot be kept under a name, since the layer does not say what it "
+            f'is: {said} Give it a `get_config`, or pass cache="memory" or "off".'
+        ) from error
+
+
+def _own_code(operation: Any) -> list[str]:
+    """Tell what a user wrote of an operation and of every layer in it: methods, and functions that it holds."""
+    parts = operation._flatten_layers() if hasattr(operation, "_flatten_layers") else [operation]
+    found = []
+    for part in parts:
+        classes = [each for each in type(part).__mro__ if not of_a_library(each.__module__)]
+        methods = [_plain(value) for each in classes for _, value in sorted(vars(each).items())]
+        # Of what an instance holds, Keras' wrappers around its methods say nothing.
+        held = [value for _, value in sorted(vars(part).items()) if not hasattr(value, "__wrapped__")]
+        found += [_code(value, set()) for value in (*methods, *held) if _is_own_function(value)]
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Take a function out of a method or a property."""
+    return getattr(value, "__func__", getattr(value, "fget", value))
+
+
+def _is_own_function(value: Any) -> bool:
+    function = _plain(value)
+    return hasattr(function, "__code__") and not of_a_library(getattr(function, "__module__", ""))
+
+
+def _code(value: Any, seen: set[int]) -> str:
+    """Name a function by what it does, without its place in the file: code, defaults, and what it closes over."""
+    function = _plain(value)
+    if id(function) in seen:
+        return "itself"
+    seen.add(id(function))
+    around = [*inspect.getclosurevars(function).nonlocals.items(), *(function.__defaults__ or ())]
+    around += sorted((function.__kwdefaults__ or {}).items())
+    return repr((_instructions(function.__code__), [_inside(each, seen) for each in around]))
+
+
+def _inside(value: Any, seen: set[int]) -> str:
+    if isinstance(value, tuple):
+        return repr([_inside(each, seen) for each in value])
+    return _code(value, seen) if _is_own_function(value) else repr(_nameless(value))
+
+
+def _instructions(code: types.CodeType) -> str:
+    constants = [
+        _instructions(each) if isinstance(each, types.CodeType) else _constant(each) for each in code.co_consts
+    ]
     return repr((code.co_code, code.co_names, constants))
+
+
+def _constant(value: Any) -> str:
+    return repr(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)

@@ -1,5 +1,6 @@
 """The prefix cache: what a frozen prefix makes of each example, computed once instead of once an epoch."""
 
+import difflib
 import logging
 import re
 import shutil
@@ -18,13 +19,13 @@ from tltk.data import copies as fixed
 from tltk.data import store, texts
 from tltk.data.cache import StoredReader, digest, source_key
 from tltk.data.examples import Source
-from tltk.data.readers import Piece, Reader, reader, whole_batches
+from tltk.data.readers import Piece, reader, whole_batches
 from tltk.data.stream import Batches, as_written, from_readers
 from tltk.specs import InputSpec, TextSpec
 
 log = logging.getLogger("tltk")
 
-_NO_FOLDER = re.compile("no|none|false|null|on|yes|true|ram|mem|dsk")  # who says so means no folder
+_NO_FOLDER = re.compile("of|no|none|false|null|on|yes|true|ram|mem|dsk")  # who says so means no folder
 PLACES = ("auto", "memory", "disk", "off")
 DTYPES = (None, "float16", "bfloat16")
 _IN_MEMORY = 64 * 2**20  # bytes that "auto" keeps in memory: however many pictures there are, it is no more
@@ -51,12 +52,13 @@ class Cache:
             raise ValueError(f"`dtype` must be None, 'float16' or 'bfloat16'. Received: {self.dtype!r}.{near}")
         text = str(self.where)
         bare = text not in PLACES and "/" not in text
-        near = check.did_you_mean(text, PLACES) if bare and len(text) > 3 else ""
+        close = difflib.get_close_matches(text, PLACES, n=1, cutoff=0.85) if bare and len(text) > 3 else []
+        near = f" Did you mean {close[0]!r}?" if close else ""
         near = " Did you mean 'off' or 'memory'?" if bare and _NO_FOLDER.fullmatch(text.lower()) else near
         if not text.strip() or (isinstance(self.where, str) and near and not Path(text).is_dir()):
+            way = f"{near} A folder of that name is Path({text!r})." if near else ""
             raise ValueError(
-                f"`cache` must be one of 'auto', 'memory', 'disk', 'off', or a folder. Received: {text!r}.{near}"
-                + (f" A folder of that name is Path({text!r})." if near else "")
+                f"`cache` must be one of 'auto', 'memory', 'disk', 'off', or a folder. Received: {text!r}.{way}"
             )
 
 
@@ -118,6 +120,7 @@ def compute(
     spec: InputSpec | TextSpec,
     *,
     folder: Path | None = None,
+    keyed: bool = True,
     batch_size: int = 32,
     augment: fixed.Copies | None = None,
     seed: int = 0,
@@ -130,7 +133,8 @@ def compute(
             inference mode.
         source: of pictures or texts.
         spec: what they are brought to; of texts, with a `width` (`texts.padded_to`).
-        folder: keeps the result on disk, under a name that says all that it depends on; None keeps it in memory.
+        folder: keeps the result on disk; None keeps it in memory.
+        keyed: whether its name there says all that it depends on; a folder that nobody reads again needs no such name.
         batch_size: examples a step. Every step has this many, so that no result depends on its company.
         augment: fixed copies of each example; None takes each as it is.
         seed: of the copies.
@@ -142,7 +146,8 @@ def compute(
     Raises:
         MemoryError: if they do not fit into memory.
         OSError: if they do not fit onto the disk, or it cannot be written.
-        ValueError: if no picture can be decoded, or an option is out of range.
+        ValueError: if no picture can be decoded, an option is out of range, or the prefix has layers that do not say
+            what they are (no `get_config`), so that it cannot be named.
     """
     check.counts(batch_size=batch_size)
     layout = layout_of(prefix, spec, dtype=dtype)
@@ -154,16 +159,13 @@ def compute(
     if folder is None:
         records = store.in_memory(layout, count, steps.fill, what=what)
     else:
-        records = store.on_disk(folder / steps.key(), layout, count, steps.fill, what=what)
+        place = folder / (steps.key() if keyed else "once")
+        records = store.on_disk(place, layout, count, steps.fill, what=what)
     if len(records.bad) == count:
         named = (f"{source.name_of(row % len(source))} ({why})" for row, why in records.bad.items())
         shown = check.listing(named, limit=5)
         raise ValueError(f"none of the {len(source)} pictures could be decoded: {shown}")
     return records
-
-
-def _reader(source: Source, spec: InputSpec | TextSpec) -> Reader:
-    return texts.reader(source, spec) if isinstance(spec, TextSpec) else reader(source, spec)
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,9 @@ class _Steps:
                 bad.update({int(numbers[position]): reason for position, reason in piece.bad.items()})
                 yield piece
 
-        pieces = _reader(self.source.subset(numbers), self.spec).pieces(None, self.batch_size)
+        chosen, spec = self.source.subset(numbers), self.spec
+        made = texts.reader(chosen, spec) if isinstance(spec, TextSpec) else reader(chosen, spec)
+        pieces = made.pieces(None, self.batch_size)
         for batch in whole_batches(noted(pieces)):
             found = dict(bad)
             bad.clear()

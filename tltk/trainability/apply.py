@@ -117,6 +117,17 @@ def _set_flags(
     return multipliers
 
 
+def changing(plan: Plan, model: keras.Model | HasStages) -> list[keras.Variable]:
+    """List the variables that a plan would let change, moving statistics included.
+
+    Raises:
+        ValueError: as `plan.resolve`.
+    """
+    decided = plan.resolve(model)
+    planned = (effects(row, decided[row.name], plan.batch_norm) for row in rows(model))
+    return [variable for parts in planned for effect in parts for variable in effect.changing]
+
+
 def _drifting(found: list[LayerRow], decided: dict[str, Decision], batch_norm: str) -> frozenset[str]:
     planned = [effect for row in found for effect in effects(row, decided[row.name], batch_norm)]
     learning = {variable.path for effect in planned for variable in effect.learning}

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tltk import _check as check
-from tltk.trainability.gradients import got_gradient, remembers_gradients
+from tltk.trainability.gradients import decays, got_gradient
 from tltk.trainability.layers import HasStages, is_normalization_with_statistics, model_and_stages
 from tltk.trainability.slots import unwrapped
 
@@ -100,7 +100,7 @@ def check_phase(
     learning: Collection[str],
     drifting: Collection[str] = (),
     touched: Collection[str] = (),
-    remembers: bool = False,
+    untouched: Collection[str] = (),
     steps: int,
 ) -> tuple[str, ...]:
     """Prove that a phase moved what was to learn, and nothing else by a single byte.
@@ -111,10 +111,10 @@ def check_phase(
         after: `model.get_weights()` right after its last step, before anything is put back, undone or merged.
         learning: paths of the weights that were to learn.
         drifting: paths of moving statistics that may move: those of the batch norms that learn, no other.
-        touched: paths of the weights that got a gradient, as `got_gradient` tells; those that did and stayed are no
-            problem: a scale in front of a norm has a gradient too small to change it.
-        remembers: whether the optimizer keeps something of every gradient, so that `touched` is all that got one. Then
-            a weight that moved without one is a problem: weight decay moves what the loss does not depend on.
+        touched: paths of the weights that got a gradient; those that did and stayed are no problem: a scale in front
+            of a norm has a gradient too small to change it.
+        untouched: paths of the weights that got none, though weight decay may have moved them. Of the others nobody
+            knows: plain SGD remembers nothing. Those are a problem if the whole layer stayed.
         steps: optimizer steps that were taken; below `MIN_STEPS` what stayed is not judged.
 
     Returns:
@@ -132,14 +132,16 @@ def check_phase(
         raise ValueError(f"one array a path is needed. Received: {len(paths)} paths, {len(before)} and {len(after)}.")
     unknown = set(learning) - set(paths)
     found = [f"`{path}` was to learn, and is no weight of the model." for path in sorted(unknown)]
-    for path, old, new in zip(paths, before, after, strict=True):
-        moved = _bytes(old) != _bytes(new)
+    changed = [_bytes(old) != _bytes(new) for old, new in zip(before, after, strict=True)]
+    alive = {_layer(path) for path, moved in zip(paths, changed, strict=True) if moved}
+    for path, moved in zip(paths, changed, strict=True):
         if moved and path not in learning and path not in drifting:
             found.append(f"`{path}` was frozen, and moved.")
-        if path in learning and path not in touched and steps >= MIN_STEPS and (remembers or not moved):
-            found.append(
-                f"`{path}` was to learn, and {'got no gradient' if moved else 'did not move'} in {steps} steps."
-            )
+        if path not in learning or path in touched or steps < MIN_STEPS:
+            continue
+        if path in untouched or (not moved and _layer(path) not in alive):
+            done = "got no gradient" if moved else "did not move"
+            found.append(f"`{path}` was to learn, and {done} in {steps} steps.")
     return tuple(found)
 
 
@@ -173,6 +175,7 @@ class _Training:
         self.optimizer, self.same = optimizer, same
         self.steps = _steps(optimizer) - begun
         self.known = {id(variable) for variable in getattr(optimizer, "_trainable_variables", ())}
+        self.gradient = got_gradient(optimizer)
 
     def holds(self, each: _Owned) -> bool:
         """Tell whether it trains a weight, or for a statistic its layer.
@@ -207,16 +210,17 @@ def _owned(model: keras.Model) -> list[_Owned]:
 
 
 def _compare(found: Audit, before: dict[int, tuple[bytes, _Owned]], now: list[_Owned], training: _Training) -> None:
-    moved, unmoved, problems = [], [], []
+    moved: list[str] = []
+    unmoved: list[str] = []
+    problems: list[str] = []
     known = [each for each in now if id(each.variable) in before]
-    for each in known:
-        digest, earlier = before[id(each.variable)]
-        if _digest(each.variable) != digest:
-            moved.append(each.variable.path)
-            problems.append(_why_moved(each, earlier, training) or _only_decayed(each, training))
-        else:
-            unmoved.append(each.variable.path)
-            problems.append(_why_unmoved(each, training))
+    changed = [_digest(each.variable) != before[id(each.variable)][0] for each in known]
+    alive = {id(each.layer) for each, moves in zip(known, changed, strict=True) if moves}
+    for each, moves in zip(known, changed, strict=True):
+        (moved if moves else unmoved).append(each.variable.path)
+        earlier = before[id(each.variable)][1]
+        moves_why = _why_moved(each, earlier, training) or _only_decayed(each, training) if moves else ""
+        problems.append(moves_why if moves else _why_unmoved(each, training, alive=id(each.layer) in alive))
     found.moved, found.unmoved = tuple(moved), tuple(unmoved)
     found.created = tuple(each.variable.path for each in now if id(each.variable) not in before)
     found.problems = tuple(dict.fromkeys(problem for problem in problems if problem))  # one a layer and reason
@@ -256,8 +260,11 @@ def _with_frozen_affine(layer: keras.Layer) -> str:
     )
 
 
-def _why_unmoved(each: _Owned, training: _Training) -> str:
-    """Explain a weight that stayed although it was to learn; an empty string if it was to stay."""
+def _why_unmoved(each: _Owned, training: _Training, *, alive: bool) -> str:
+    """Explain a weight that stayed although it was to learn; an empty string if it was to stay.
+
+    Where the optimizer remembers nothing, a weight whose layer is alive may have had a gradient too small to move it.
+    """
     if each.is_state or each.frozen or not training.steps:
         return ""
     if not training.holds(each):
@@ -266,7 +273,7 @@ def _why_unmoved(each: _Owned, training: _Training) -> str:
             "compile and fit, and the optimizer does not know it. Way out: compile again, with a new optimizer, "
             "whenever a flag has changed."
         )
-    if training.steps < MIN_STEPS or got_gradient(training.optimizer, [each.variable]):
+    if training.steps < MIN_STEPS or training.gradient.get(id(each.variable), alive):
         return ""
     return (
         f"`{each.layer.name}`: {each.variable.name} got no gradient in {training.steps} steps, though it is flagged "
@@ -277,8 +284,9 @@ def _why_unmoved(each: _Owned, training: _Training) -> str:
 
 def _only_decayed(each: _Owned, training: _Training) -> str:
     """Explain a weight that moved without a gradient; an empty string if it had one, or nobody can know."""
-    judged = not each.is_state and training.holds(each) and training.steps >= MIN_STEPS
-    if not judged or not remembers_gradients(training.optimizer) or got_gradient(training.optimizer, [each.variable]):
+    if each.is_state or training.steps < MIN_STEPS or not decays(training.optimizer):
+        return ""
+    if training.gradient.get(id(each.variable), True):
         return ""
     return (
         f"`{each.layer.name}`: {each.variable.name} moved by weight decay alone, without a gradient in "
@@ -293,6 +301,10 @@ def _steps(optimizer: Any) -> int:
 
 def _digest(variable: keras.Variable) -> bytes:
     return hashlib.blake2b(_bytes(keras.ops.convert_to_numpy(variable)), digest_size=32).digest()
+
+
+def _layer(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _bytes(array: np.ndarray) -> bytes:

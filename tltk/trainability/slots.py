@@ -97,12 +97,21 @@ def unwrapped(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimiz
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def require_own_paths(variables: list[keras.Variable]) -> None:
-    """Raise if two variables have the same path: what is kept by path would be mixed up."""
-    counted = Counter(variable.path for variable in variables)
-    twice = [path for path, times in counted.items() if times > 1]
+def require_own_paths(variables: list[keras.Variable], among: list[keras.Variable] | None = None) -> None:
+    """Raise if one of some variables has the path of another: what is kept by path would be mixed up.
+
+    Args:
+        variables: those that are kept.
+        among: all others, which may share paths with each other; None for none.
+    """
+    every = {id(variable): variable for variable in (*variables, *(among or ()))}
+    counted = Counter(variable.path for variable in every.values())
+    twice = [path for path in dict.fromkeys(variable.path for variable in variables) if counted[path] > 1]
     if twice:
-        raise ValueError(f"several variables are called {check.listing(twice)}. Give their layers names of their own.")
+        raise ValueError(
+            f"several variables are called {check.listing(twice, limit=6)}, and one of each is to learn. Give their "
+            "layers names of their own when you make them, or freeze all of them."
+        )
 
 
 def _check_shapes(carried: Slots, variables: list[keras.Variable]) -> None:

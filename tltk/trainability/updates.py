@@ -59,14 +59,22 @@ class _PerVariable(keras.optimizers.Optimizer):
         """Take the step of one variable: decay or pull, then Keras' own step, then its average."""
         ops, index = keras.ops, self._get_variable_index(variable)
         rate = ops.multiply(ops.cast(learning_rate, variable.dtype), self._multipliers[index])
-        if self._anchors[index] is not None:
-            away = ops.subtract(variable, self._anchors[index])
-            self.assign_sub(variable, ops.multiply(away, ops.multiply(rate, self.terms.pull)))
-        elif self._decays[index]:
-            self.assign_sub(variable, ops.multiply(variable, ops.multiply(rate, self.weight_decay)))
+        shrinks = self._shrinkage(variable, rate, index)
         super().update_step(gradient, variable, self._corrected(rate, index))
+        if shrinks is not None:
+            # Of the weights as they were, but taken off after the step: at the end of an epoch of unknown length Keras
+            # runs the graph once more without a batch, and what does not wait for a gradient happens all the same.
+            self.assign_sub(variable, shrinks)
         if self.use_ema:
             self._average(variable, self._model_variables_moving_average[index])
+
+    def _shrinkage(self, variable: Any, rate: Any, index: int) -> Any:
+        """Return what decay or pull takes off a variable; None for nothing."""
+        ops = keras.ops
+        if self._anchors[index] is not None:
+            away = ops.subtract(variable, self._anchors[index])
+            return ops.multiply(away, ops.multiply(rate, self.terms.pull))
+        return ops.multiply(variable, ops.multiply(rate, self.weight_decay)) if self._decays[index] else None
 
     def _corrected(self, rate: Any, index: int) -> Any:
         return rate

@@ -4,9 +4,12 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
+
+from tltk.trainability.slots import unwrapped
 
 log = logging.getLogger("tltk")
 
@@ -76,25 +79,34 @@ class CountSteps(keras.callbacks.Callback):
     """Keep the optimizer's count of batches right: schedules, bias correction and averages go by it.
 
     An epoch of unknown length ends by asking for a batch that is not there. In the graph of that step TensorFlow counts
-    before it fails, so that Keras counts one batch more an epoch (`test_plain_keras_counts_a_batch_more_an_epoch`).
+    before it fails, so that Keras counts one batch more an epoch (`test_plain_keras_counts_a_batch_more_an_epoch`);
+    where that completes a group of accumulated gradients, it also empties what was gathered.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.batches = 0
+        self.gathered: list[Any] = []
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Count what was really trained."""
+        """Count what was really trained; what is gathered of a step would be lost if the next batch is not there."""
         self.batches += 1
+        optimizer = unwrapped(self.model.optimizer)
+        group = optimizer.gradient_accumulation_steps or 1
+        full = group > 1 and (self.batches + 1) % group == 0
+        self.gathered = [keras.ops.convert_to_numpy(each) for each in optimizer._accumulated_gradients] if full else []
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Put the count back."""
+        """Put the count back, and what was gathered."""
         outer = self.model.optimizer
-        for optimizer in (outer, getattr(outer, "inner_optimizer", outer)):
+        for optimizer in (outer, unwrapped(outer)):
             counter = optimizer._iterations
             # Loss scaling leaves out steps whose gradients overflowed: its count may be below, and is right then.
             if int(keras.ops.convert_to_numpy(counter)) > self.batches:
                 counter.assign(self.batches)
+        if self.gathered:
+            for variable, value in zip(unwrapped(outer)._accumulated_gradients, self.gathered, strict=True):
+                variable.assign(value)
 
 
 class Watch(keras.callbacks.Callback):

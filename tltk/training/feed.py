@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import keras
 import tensorflow as tf
+from filelock import FileLock, Timeout
 
 from tltk import prefix_cache
 from tltk.backbones.packages import cache_folder
@@ -27,7 +28,7 @@ from tltk.specs import BadExample, InputSpec, TextSpec
 from tltk.views import View
 
 Data: TypeAlias = Source | tf.data.Dataset
-_KEPT = ".cache-"
+_KEPT, _LOCK = ".tltk-cache-", "in-use"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,16 @@ def of_unpromised_length() -> Iterator[None]:
             raise
 
 
+def _clear(folder: Path) -> None:
+    """Remove what "auto" put on disk in a process that was killed; a lock tells those that live."""
+    for lock in folder.glob(f"{_KEPT}*/{_LOCK}"):
+        try:
+            with FileLock(lock, timeout=0):
+                shutil.rmtree(lock.parent)
+        except (Timeout, OSError):  # in use, or of somebody else who may write there and we may not
+            continue
+
+
 class Feed:
     """The data of one fit, phase by phase; close it when the last phase is over.
 
@@ -89,9 +100,7 @@ class Feed:
         self.model, self.train, self.val = model, train, val
         self.batch_size, self.seed, self.cache = batch_size, seed, cache
         self.folder = folder or Path(tempfile.gettempdir())
-        if folder is not None:  # a run's own folder: what is there was left by one that was killed
-            for left in folder.glob(f"{_KEPT}*"):
-                shutil.rmtree(left, ignore_errors=True)
+        _clear(self.folder)
         self.closing = ExitStack()
         self.made: list[Batches] = []
         self.bad: list[BadExample] = []
@@ -191,6 +200,7 @@ class Feed:
             data,
             spec,
             folder=self._folder(place),
+            keyed=place != "disk" or self.cache.where == "disk",
             batch_size=self.batch_size,
             augment=fixed,
             seed=seed,
@@ -216,7 +226,9 @@ class Feed:
         if self.cache.where == "disk":
             return cache_folder() / "prefix"
         # "auto" leaves nothing behind.
-        return Path(self.closing.enter_context(tempfile.TemporaryDirectory(prefix=_KEPT, dir=self.folder)))
+        made = Path(self.closing.enter_context(tempfile.TemporaryDirectory(prefix=_KEPT, dir=self.folder)))
+        self.closing.enter_context(FileLock(made / _LOCK))  # as long as this process lives
+        return made
 
     def _note(self, made: Batches) -> Batches:
         self.made.append(made)

@@ -22,6 +22,7 @@ from tltk.recipes import fine_tune
 from tltk.specs import BadExample, InputSpec, TextSpec
 from tltk.tasks.base import examples, require_kind, require_labels
 from tltk.trainability import lora_file
+from tltk.trainability.apply import changing
 from tltk.trainability.slots import Slots, require_own_paths
 from tltk.training.callbacks import Score
 from tltk.training.contrast import contrasted
@@ -121,13 +122,13 @@ def _suited(recipe: Recipe | None, model: TransferModel) -> Recipe:
 def _check_numbers(model: TransferModel, recipe: Recipe, *, batch_size: int, seed: int) -> None:
     """Find what is wrong with any phase before the first one is trained."""
     check.counts(batch_size=batch_size)
-    require_own_paths(model.keras.weights)  # what is kept and proven by path would be mixed up
     problems = check.Problems()
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
     for phase in recipe.phases:
         try:
-            phase.plan.resolve(model if phase.contrast is None else contrasted(model, phase.contrast))
+            subject = model if phase.contrast is None else contrasted(model, phase.contrast)
+            require_own_paths(changing(phase.plan, subject), among=subject.keras.weights)
         except ValueError as error:
             problems.add(f"phase {phase.name!r}: {error}")
     problems.raise_if_any()

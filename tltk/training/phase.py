@@ -18,7 +18,7 @@ from tltk.trainability import optimizers
 from tltk.trainability.apply import Applied, applied
 from tltk.trainability.audit import AuditError, check_phase
 from tltk.trainability.averages import AveragedWeights
-from tltk.trainability.gradients import got_gradient, remembers_gradients
+from tltk.trainability.gradients import decays, got_gradient
 from tltk.trainability.low_rank import Matrices
 from tltk.trainability.slots import Slots, slots, unwrapped
 from tltk.training.callbacks import CountSteps, KeepBest, Score, StopOnNan, Watch
@@ -191,14 +191,15 @@ def _audited(
     epochs = _fit(data, phase, keep=keep, write=write)
     optimizer = data.model.optimizer
     steps = int(keras.ops.convert_to_numpy(unwrapped(optimizer).iterations))  # Keras counts steps, not batches
+    gradient, learning = got_gradient(optimizer), data.model.trainable_variables
     found = check_phase(
         [weight.path for weight in model.keras.weights],
         before,
         model.keras.get_weights(),
         learning=now.multipliers,
         drifting=now.drifting,
-        touched=got_gradient(optimizer, data.model.trainable_variables),
-        remembers=remembers_gradients(optimizer),
+        touched=[each.path for each in learning if gradient.get(id(each)) is True],
+        untouched=[each.path for each in learning if gradient.get(id(each)) is False and decays(optimizer)],
         steps=steps,
     )
     problems = check.Problems()
