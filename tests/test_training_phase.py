@@ -8,10 +8,10 @@ import pytest
 import tltk
 from tests.conftest import squares, squares_model, weights_as_bytes
 from tltk.recipes import Phase, Recipe
-from tltk.trainability.audit import AuditError
 from tltk.trainability.effects import Decision
 from tltk.trainability.optimizers import adamw, sgd
 from tltk.trainability.plan import Plan, bias_only, freeze, lora, train_all, unfreeze_from
+from tltk.trainability.proof import AuditError
 from tltk.trainability.rules import Rule
 from tltk.training import phase as phase_module
 

@@ -52,7 +52,7 @@ class Cache:
             raise ValueError(f"`dtype` must be None, 'float16' or 'bfloat16'. Received: {self.dtype!r}.{near}")
         text = str(self.where)
         bare = text not in PLACES and "/" not in text
-        close = difflib.get_close_matches(text, PLACES, n=1, cutoff=0.85) if bare and len(text) > 3 else []
+        close = difflib.get_close_matches(text, PLACES, n=1, cutoff=0.82) if bare and len(text) > 3 else []
         near = f" Did you mean {close[0]!r}?" if close else ""
         near = " Did you mean 'off' or 'memory'?" if bare and _NO_FOLDER.fullmatch(text.lower()) else near
         if not text.strip() or (isinstance(self.where, str) and near and not Path(text).is_dir()):
@@ -146,21 +146,18 @@ def compute(
     Raises:
         MemoryError: if they do not fit into memory.
         OSError: if they do not fit onto the disk, or it cannot be written.
-        ValueError: if no picture can be decoded, an option is out of range, or the prefix has layers that do not say
-            what they are (no `get_config`), so that it cannot be named.
+        ValueError: if no picture can be decoded, an option is out of range, or a layer has no `get_config` to go by.
     """
     check.counts(batch_size=batch_size)
     layout = layout_of(prefix, spec, dtype=dtype)
     count = len(source) * (augment.count if augment else 1)
     steps = _Steps(prefix, source, spec, batch_size, augment, seed, layout)
-    what = f"outputs of {check.listing(tensor.name for tensor in prefix.outputs)}"
-    size = count * layout.record_bytes / 1e6
-    log.info("%s: %d × %s, %.1f MB in %s", what, count, layout.describe(), size, folder or "memory")
+    what, size = f"outputs of {check.listing(tensor.name for tensor in prefix.outputs)}", count * layout.record_bytes
+    log.info("%s: %d × %s, %.1f MB in %s", what, count, layout.describe(), size / 1e6, folder or "memory")
     if folder is None:
         records = store.in_memory(layout, count, steps.fill, what=what)
     else:
-        place = folder / (steps.key() if keyed else "once")
-        records = store.on_disk(place, layout, count, steps.fill, what=what)
+        records = store.on_disk(folder / (steps.key() if keyed else "once"), layout, count, steps.fill, what=what)
     if len(records.bad) == count:
         named = (f"{source.name_of(row % len(source))} ({why})" for row, why in records.bad.items())
         shown = check.listing(named, limit=5)
@@ -299,6 +296,5 @@ def stored_batches(
 
 def _padded(values: np.ndarray, count: int) -> Any:
     """Repeat the last example up to a whole batch."""
-    if len(values) == count:
-        return values
-    return np.concatenate([values, np.repeat(values[-1:], count - len(values), axis=0)])
+    more = np.repeat(values[-1:], count - len(values), axis=0)
+    return np.concatenate([values, more]) if len(more) else values

@@ -16,10 +16,10 @@ from tltk.phases import Phase
 from tltk.schedules import schedule
 from tltk.trainability import optimizers
 from tltk.trainability.apply import Applied, applied
-from tltk.trainability.audit import AuditError, check_phase
 from tltk.trainability.averages import AveragedWeights
 from tltk.trainability.gradients import decays, got_gradient
 from tltk.trainability.low_rank import Matrices
+from tltk.trainability.proof import AuditError, check_phase
 from tltk.trainability.slots import Slots, slots, unwrapped
 from tltk.training.callbacks import CountSteps, KeepBest, Score, StopOnNan, Watch
 from tltk.training.feed import PhaseData, of_unpromised_length
