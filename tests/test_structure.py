@@ -20,7 +20,7 @@ LAYERS = {
     "specs": 1, "files": 1, "scores": 2, "progress": 1, "machine": 1, "graph": 1,
     "data": 2, "backbones": 2, "heads": 2, "schedules": 2, "trainability": 2,
     "tasks": 3, "phases": 3,
-    "recipes": 4, "model": 4, "views": 4, "prefix_cache": 4, "report": 4,
+    "recipes": 4, "model": 4, "views": 4, "prefix_cache": 4, "cache_place": 3, "report": 4,
     "training": 5, "prediction": 5, "serving": 5,
     "evaluation": 6, "embedding": 6,
     "demo": 7, "console": 7, "options": 7,

@@ -9,8 +9,8 @@ from filelock import FileLock
 import tltk
 from tests.conftest import squares, squares_model
 from tltk import views
+from tltk.cache_place import Cache
 from tltk.data.transforms import standard
-from tltk.prefix_cache import Cache
 from tltk.training.feed import Feed, of_unpromised_length
 
 PHASE = tltk.linear_probe(epochs=3).phases[0]
@@ -55,7 +55,7 @@ def test_a_dataset_keeps_being_pictures():
 def test_auto_leaves_nothing_behind_on_disk(tmp_path, monkeypatch):
     from tltk import prefix_cache
 
-    monkeypatch.setattr(prefix_cache, "_IN_MEMORY", 0)
+    monkeypatch.setattr("tltk.cache_place._IN_MEMORY", 0)
     seen = []
     original = prefix_cache.compute
     monkeypatch.setattr(

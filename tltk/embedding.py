@@ -10,13 +10,13 @@ from tltk import _check as check
 from tltk import heads, machine, prefix_cache
 from tltk.backbones.base import Backbone
 from tltk.backbones.packages import cache_folder
+from tltk.cache_place import Cache
 from tltk.data import texts
 from tltk.data.inspect import readable
 from tltk.data.sources import Source
 from tltk.data.tokens import tokenized
 from tltk.model import TransferModel
 from tltk.prediction import Inputs, as_data
-from tltk.prefix_cache import Cache
 from tltk.specs import BadExample, InputSpec, TextSpec
 
 
@@ -58,7 +58,7 @@ def embed(
         batch_size: examples a step.
         precision: of a backbone, see `assemble`; a model has its own.
         cache: "memory" (or "auto", "off") keeps nothing afterwards; "disk" or a folder keeps the features for the next
-            call; a `tltk.prefix_cache.Cache` also says in which dtype.
+            call; a `tltk.cache_place.Cache` also says in which dtype.
         max_bad: share of unreadable examples above which it is refused.
 
     Returns:

@@ -1,9 +1,6 @@
 """The prefix cache: what a frozen prefix makes of each example, computed once instead of once an epoch."""
 
-import difflib
 import logging
-import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -14,9 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from tltk import _check as check
-from tltk import graph, machine, progress
+from tltk import graph, progress
 from tltk.data import copies as fixed
 from tltk.data import store, texts
+from tltk.data.batching import Size
 from tltk.data.cache import StoredReader, digest, source_key
 from tltk.data.examples import Source
 from tltk.data.readers import Piece, reader, whole_batches
@@ -24,42 +22,6 @@ from tltk.data.stream import Batches, as_written, from_readers
 from tltk.specs import InputSpec, TextSpec
 
 log = logging.getLogger("tltk")
-
-_NO_FOLDER = re.compile("of|no|none|false|null|on|yes|true|ram|mem|dsk")  # who says so means no folder
-PLACES = ("auto", "memory", "disk", "off")
-DTYPES = (None, "float16", "bfloat16")
-_IN_MEMORY = 64 * 2**20  # bytes that "auto" keeps in memory: however many pictures there are, it is no more
-_LARGE_RECORD = 2 * 2**20  # bytes of one example above which reading it costs as much as computing it
-_DISK_SHARE = 0.8  # of what is free, that "auto" takes
-
-
-@dataclass(frozen=True)
-class Cache:
-    """Where what was computed once is kept.
-
-    Args:
-        where: "auto", "memory", "disk" (in tltk's own cache folder, for later runs too), "off", or a folder.
-        dtype: "float16" or "bfloat16" halves the room that float32 takes; None keeps the numbers as they are.
-    """
-
-    where: str | Path = "auto"
-    dtype: str | None = None
-
-    def __post_init__(self) -> None:
-        check.kind_of("cache", self.where, (str, Path), hint='Pass "auto", "memory", "disk", "off" or a folder.')
-        if self.dtype not in DTYPES:
-            near = check.did_you_mean(self.dtype, ("float16", "bfloat16"))
-            raise ValueError(f"`dtype` must be None, 'float16' or 'bfloat16'. Received: {self.dtype!r}.{near}")
-        text = str(self.where)
-        bare = text not in PLACES and "/" not in text
-        close = difflib.get_close_matches(text, PLACES, n=1, cutoff=0.82) if bare and len(text) > 3 else []
-        near = f" Did you mean {close[0]!r}?" if close else ""
-        near = " Did you mean 'off' or 'memory'?" if bare and _NO_FOLDER.fullmatch(text.lower()) else near
-        if not text.strip() or (isinstance(self.where, str) and near and not Path(text).is_dir()):
-            way = f"{near} A folder of that name is Path({text!r})." if near else ""
-            raise ValueError(
-                f"`cache` must be one of 'auto', 'memory', 'disk', 'off', or a folder. Received: {text!r}.{way}"
-            )
 
 
 def layout_of(
@@ -79,39 +41,12 @@ def layout_of(
         ValueError: if an axis is unknown.
     """
     width = spec.width if isinstance(spec, TextSpec) else None
-    known = [tuple(width if size is None else size for size in tensor.shape[1:]) for tensor in prefix.outputs]
-    if any(None in shape for shape in known):
-        raise ValueError(f"what crosses the boundary has no fixed shape: {tuple(known)}")
-    shapes = tuple(tuple(int(size or 0) for size in shape) for shape in known)
-    kept = tuple(str(tensor.dtype) for tensor in prefix.outputs)
+    sizes = (tensor.shape[1:] for tensor in prefix.outputs)
+    shapes: Any = tuple(tuple(width if size is None else size for size in each) for each in sizes)
+    if any(None in shape for shape in shapes):
+        raise ValueError(f"what crosses the boundary has no fixed shape: {shapes}")
+    kept = (str(tensor.dtype) for tensor in prefix.outputs)
     return store.Layout(shapes, tuple(dtype if dtype and "float" in name else name for name in kept))
-
-
-def choose(cache: Cache, layout: store.Layout, count: int, *, epochs: int, folder: Path) -> str:
-    """Decide where "auto" keeps what crosses; any other choice is returned as it is.
-
-    Args:
-        cache: what the user asked for.
-        layout: of one record.
-        count: of records.
-        epochs: passes that will be made over them.
-        folder: on whose disk there is to be room.
-
-    Returns:
-        "memory", "disk", "off", or the folder as text.
-    """
-    if cache.where != "auto":
-        return str(cache.where)
-    total = count * layout.record_bytes
-    if epochs < 2 or layout.record_bytes > _LARGE_RECORD:
-        return "off"
-    if total <= min(_IN_MEMORY, machine.free_memory() // 2):
-        return "memory"
-    free = shutil.disk_usage(folder).free
-    if total <= free * _DISK_SHARE:
-        return "disk"
-    log.info("no prefix cache: it would take %.1f GB, and %.1f GB are free", total / 1e9, free / 1e9)
-    return "off"
 
 
 def compute(
@@ -138,7 +73,7 @@ def compute(
         batch_size: examples a step. Every step has this many, so that no result depends on its company.
         augment: fixed copies of each example; None takes each as it is.
         seed: of the copies.
-        dtype: of floats in the store, see `Cache`.
+        dtype: of floats in the store, see `cache_place.Cache`.
 
     Returns:
         A record for each example, or copy after copy for each; those that cannot be decoded are in `bad`.
@@ -252,7 +187,7 @@ def stored_batches(
     source: Source,
     prefix: keras.Model,
     *,
-    batch_size: int = 32,
+    batch_size: Size = 32,
     encode: Callable[[tf.Tensor], tf.Tensor] | None = None,
     seed: int | None = None,
     lengths: np.ndarray | None = None,
@@ -264,7 +199,7 @@ def stored_batches(
         records: from `compute`; of several copies, epoch e reads copy e modulo their number.
         source: what they were made of.
         prefix: what made them; says what dtypes the suffix eats.
-        batch_size: examples a batch.
+        batch_size: examples a batch, or a budget of tokens.
         encode: raw targets of a batch → what the loss takes.
         seed: of a new order each epoch; None keeps the source's order.
         lengths: tokens of each text, by which `batches` puts texts together.
@@ -273,25 +208,26 @@ def stored_batches(
     Returns:
         The batches; the boundary's tensor, or a tuple of its tensors, takes the place of the pictures.
     """
-    count = max(records.count // max(len(source), 1), 1)
-    layout, wanted = records.layout, [tensor.dtype for tensor in prefix.outputs]
+    count, layout = max(records.count // max(len(source), 1), 1), records.layout
+    wanted = [tensor.dtype for tensor in prefix.outputs]
     varying = [len(tensor.shape) > 1 and tensor.shape[1] is None for tensor in prefix.outputs]
-    pairs = zip(layout.shapes, layout.dtypes, strict=True)
-    values = tuple(tf.TensorSpec([None, *shape], tf.as_dtype(name)) for shape, name in pairs)
+    values = tuple(
+        tf.TensorSpec([None, *shape], tf.as_dtype(name)) for shape, name in zip(*astuple(layout), strict=True)
+    )
 
     def finish(epoch: tf.Tensor, number: tf.Tensor, rows: tf.Tensor, stored: tuple, rest: tuple) -> tuple:
         if lengths is not None:
             longest = tf.reduce_max(tf.gather(lengths, rows))
             width = tf.gather(widths, tf.searchsorted(tf.constant(widths, tf.int64), [longest])[0])
             stored = tuple(value[:, :width] if cut else value for value, cut in zip(stored, varying, strict=True))
-        cast = tuple(tf.cast(value, dtype) for value, dtype in zip(stored, wanted, strict=True))
         rest = (encode(rest[0]), *rest[1:]) if rest and encode is not None else rest
+        cast = tuple(tf.cast(value, dtype) for value, dtype in zip(stored, wanted, strict=True))
         return cast if len(cast) > 1 else cast[0], rest
 
     def reader_of(epoch: int) -> StoredReader:
         return StoredReader(records, len(source), epoch % count, lengths)
 
-    return from_readers(reader_of, values, source, batch_size, seed=seed, finish=finish)
+    return from_readers(reader_of, values, source, batch_size, seed=seed, finish=finish, lengths=lengths)
 
 
 def _padded(values: np.ndarray, count: int) -> Any:

@@ -11,9 +11,10 @@ from typing import TypeAlias
 import numpy as np
 
 from tltk.data import store
+from tltk.data.batching import Size, positions
 from tltk.data.decode import DECODER_VERSION
 from tltk.data.examples import TEXT_KINDS, Source
-from tltk.data.readers import ArrayReader, Piece, Reader, positions, reader
+from tltk.data.readers import ArrayReader, Piece, Reader, reader
 from tltk.data.reading import in_order
 from tltk.data.tokens import texts_digest
 from tltk.specs import InputSpec
@@ -39,7 +40,7 @@ class StoredReader:
     copy: int = 0
     lengths: np.ndarray | None = None
 
-    def pieces(self, order: np.random.Generator | None, batch_size: int) -> Iterator[Piece]:
+    def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
         """Yield what the first `Reader` would have: the bad examples at their places, reported again."""
         first = self.copy * self.total
 

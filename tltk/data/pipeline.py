@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tltk import _check as check
 from tltk.data import plain, texts
+from tltk.data.batching import Budget, Size, examples_a_step, size_of
 from tltk.data.cache import cached
 from tltk.data.copies import Copies
 from tltk.data.copies import build as build_copies
@@ -26,7 +27,7 @@ def batches(
     data: Source | tf.data.Dataset,
     spec: InputSpec | TextSpec,
     *,
-    batch_size: int = 32,
+    batch_size: int | str | Budget = 32,
     encode: Encode | None = None,
     shuffle: bool = False,
     augment: Augmentation | Sequence[Augmentation] | Copies = (),
@@ -42,7 +43,8 @@ def batches(
         data: a source, or a `tf.data.Dataset` of (x), (x, y) or (x, y, weights), x pixels or texts, batched or not,
             which keeps its own order, batches and cache.
         spec: what the backbone eats.
-        batch_size: examples a batch; the last one of an epoch may be smaller.
+        batch_size: examples a batch; the last one of an epoch may be smaller. Of texts also a budget such as
+            "2048 tokens", padding included: many short texts, few long ones.
         encode: raw targets of a batch (int32 [b] or float32 [b, k]) → what the loss takes; before mixup and cutmix.
         shuffle: a new order each epoch; a TFDS builder is shuffled through a buffer of 64 MB of encoded pictures.
         augment: of pictures, from `tltk.data.transforms`, applied to each batch in this order; or
@@ -67,19 +69,19 @@ def batches(
     """
     check.kind_of("data", data, (Source, tf.data.Dataset), hint="Pass tltk.from_folder(...) or a tf.data.Dataset.")
     chosen = (augment,) if isinstance(augment, Augmentation) else augment
-    _check_options(spec, batch_size, seed, cache, chosen)
+    size = _check_options(spec, batch_size, seed, cache, chosen)
     finish = _Finish(encode, _change(chosen, seed), tf.as_dtype(spec.dtype))
     if isinstance(data, tf.data.Dataset):
         if isinstance(chosen, Copies):
             raise ValueError("copies are of the examples of a source; a tf.data.Dataset does not number them.")
-        return _from_dataset(data, spec, batch_size, cache=cache, finish=finish)
+        return _from_dataset(data, spec, size, cache=cache, finish=finish)
     _check_source(data, spec)
     if isinstance(spec, TextSpec):
-        return texts.batches(data, spec, batch_size=batch_size, seed=seed if shuffle else None, finish=finish)
+        return texts.batches(data, spec, batch_size=size, seed=seed if shuffle else None, finish=finish)
     stored = cached(data, spec, where=cache)
     exact = data.kind == "image_arrays" and data.items.shape[1:3] == spec.shape[:2]
     values = (tf.TensorSpec([None, *spec.shape], tf.as_dtype(data.items.dtype if exact else "uint8")),)
-    return from_readers(lambda epoch: stored, values, data, batch_size, seed=seed if shuffle else None, finish=finish)
+    return from_readers(lambda epoch: stored, values, data, size, seed=seed if shuffle else None, finish=finish)
 
 
 def _change(augment: Sequence[Augmentation] | Copies, seed: int) -> Callable | None:
@@ -120,13 +122,13 @@ class _Finish:
 
 
 def _from_dataset(
-    data: tf.data.Dataset, spec: InputSpec | TextSpec, batch_size: int, *, cache: str | Path, finish: _Finish
+    data: tf.data.Dataset, spec: InputSpec | TextSpec, batch_size: Size, *, cache: str | Path, finish: _Finish
 ) -> Batches:
     """Keep the dataset's own order and batches."""
     if isinstance(spec, TextSpec):
         own, steps, examples = texts.from_dataset(data, spec, batch_size=batch_size)
     else:
-        own, steps, examples = plain.adopt(data, spec, batch_size=batch_size)
+        own, steps, examples = plain.adopt(data, spec, batch_size=examples_a_step(batch_size, 1))
     if cache != "off":
         raise ValueError("`cache` is for sources; a tf.data.Dataset caches by itself: data.cache().")
     epochs = Epochs(lambda index: f"example {index}")
@@ -142,7 +144,7 @@ def _from_dataset(
     return Batches(ready(numbered, finish, epochs), steps, examples, epochs.skipped, epochs)
 
 
-def _check_options(spec: InputSpec | TextSpec, batch_size: int, seed: int, cache: str | Path, augment: Any) -> None:
+def _check_options(spec: InputSpec | TextSpec, batch_size: Any, seed: int, cache: str | Path, augment: Any) -> Size:
     check.kind_of("spec", spec, (InputSpec, TextSpec))
     for augmentation in augment.augmentations if isinstance(augment, Copies) else augment:
         check.kind_of("augment", augmentation, Augmentation, hint="Pass the likes of tltk.data.transforms.flip().")
@@ -151,13 +153,19 @@ def _check_options(spec: InputSpec | TextSpec, batch_size: int, seed: int, cache
         problems.add("augmentations are of pictures; the backbone eats texts")
     if isinstance(spec, InputSpec) and spec.channels != 3:
         problems.add(f"`spec.channels` must be 3. Received: {spec.channels}")
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-        problems.add(f"`batch_size` must be a whole number above 0. Received: {batch_size!r}")
+    size: Size = 1
+    try:
+        size = size_of(batch_size)
+    except ValueError as error:
+        problems.add(str(error))
+    if isinstance(size, Budget) and isinstance(spec, InputSpec):
+        problems.add(f"a budget of tokens is of texts; `batch_size` of pictures is a number. Received: {batch_size!r}")
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
         problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
     if isinstance(cache, str) and cache not in ("off", "memory") and not cache.strip():
         problems.add('`cache` must be "off", "memory" or a folder. Received an empty text')
     problems.raise_if_any()
+    return size
 
 
 def _check_mixable(targets: tf.Tensor) -> None:

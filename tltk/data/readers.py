@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tltk.data.batching import Size, positions
 from tltk.data.builders import StoredExamples
 from tltk.data.examples import Source
 from tltk.data.reading import CHUNK, decode_chunk, in_order, resize_chunk
 from tltk.specs import InputSpec
 
-_POOL = 50  # batches whose examples are sorted by length together: more would be less padding, and less chance
 _SHUFFLE_BYTES = 64 * 2**20  # of encoded pictures: 30,000 of CIFAR's size, 500 of a megapixel
 
 
@@ -36,7 +36,7 @@ class Piece:
 class Reader(Protocol):
     """Reads all examples of a source once."""
 
-    def pieces(self, order: np.random.Generator | None, batch_size: int) -> Iterator[Piece]:
+    def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
         """Yield every example once, in pieces of batches: in the source's order, or in one drawn from `order`."""
 
 
@@ -49,43 +49,6 @@ def reader(source: Source, spec: InputSpec) -> Reader:
     return FileReader(source.items, spec)
 
 
-def positions(
-    count: int,
-    order: np.random.Generator | None,
-    batch_size: int,
-    size: int = CHUNK,
-    *,
-    lengths: np.ndarray | None = None,
-) -> Iterator[tuple[np.ndarray, bool]]:
-    """Yield the numbers below `count` in pieces of batches, and whether a batch ends there.
-
-    Args:
-        count: of examples.
-        order: shuffles them; None keeps their order.
-        batch_size: examples a batch.
-        size: examples a piece, at most.
-        lengths: of the examples; with it, a shuffled batch holds neighbours in length.
-    """
-    for batch in _batches(count, order, batch_size, lengths):
-        for inner in range(0, len(batch), size):
-            yield batch[inner : inner + size], inner + size >= len(batch)
-
-
-def _batches(
-    count: int, order: np.random.Generator | None, batch_size: int, lengths: np.ndarray | None
-) -> Iterator[np.ndarray]:
-    numbers = np.arange(count) if order is None else order.permutation(count)
-    if order is None or lengths is None:
-        yield from (numbers[start : start + batch_size] for start in range(0, count, batch_size))
-        return
-    found: list[np.ndarray] = []
-    for start in range(0, count, batch_size * _POOL):
-        pool = numbers[start : start + batch_size * _POOL]
-        pool = pool[np.argsort(lengths[pool], kind="stable")]
-        found += [pool[at : at + batch_size] for at in range(0, len(pool), batch_size)]
-    yield from (found[chosen] for chosen in order.permutation(len(found)))
-
-
 @dataclass(frozen=True, eq=False)
 class FileReader:
     """Reads picture files."""
@@ -93,7 +56,7 @@ class FileReader:
     paths: Any
     spec: InputSpec
 
-    def pieces(self, order: np.random.Generator | None, batch_size: int) -> Iterator[Piece]:
+    def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
         """See `Reader`."""
         return in_order(self._piece, positions(len(self.paths), order, batch_size))
 
@@ -109,7 +72,7 @@ class ArrayReader:
     pixels: np.ndarray
     spec: InputSpec
 
-    def pieces(self, order: np.random.Generator | None, batch_size: int) -> Iterator[Piece]:
+    def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
         """See `Reader`."""
         return in_order(self._piece, positions(len(self.pixels), order, batch_size, 4 * CHUNK))
 
@@ -125,8 +88,10 @@ class StreamReader:
     examples: StoredExamples
     spec: InputSpec
 
-    def pieces(self, order: np.random.Generator | None, batch_size: int) -> Iterator[Piece]:
+    def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
         """See `Reader`."""
+        if not isinstance(batch_size, int):
+            raise ValueError("a budget of tokens is of texts; `batch_size` of pictures is a number.")
         stream = _each(self.examples) if order is None else _shuffled(_each(self.examples), order)
         return in_order(self._piece, _chunks(stream, batch_size))
 

@@ -1,6 +1,5 @@
 """A stream of numbered batches from Python readers to `model.fit`: epochs, order, prefetching."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk import _check as check
+from tltk.data.batching import Size, count_batches
 from tltk.data.epochs import Epochs
 from tltk.data.examples import Source
 from tltk.data.readers import Piece, Reader, whole_batches
@@ -31,7 +31,8 @@ class Batches:
         dataset: (images float32 [b, h, w, 3] in 0 … 255, targets), with weights as a third where a dataset came with
             them, or images alone when unlabelled. Each pass over it is the next epoch: another order, other
             augmentation. A pass that stops before its last batch is repeated by the next one.
-        steps: batches an epoch; one in which no picture can be decoded does not come.
+        steps: batches an epoch; one in which no picture can be decoded does not come. By a budget of tokens, those of
+            the first epoch.
         examples: an epoch's examples, before any is found unreadable.
         skipped: files found unreadable while decoding; grows while `dataset` is read, each file once.
     """
@@ -70,10 +71,11 @@ def from_readers(
     reader_of: Callable[[int], Reader],
     values: tuple[tf.TensorSpec, ...],
     source: Source,
-    batch_size: int,
+    batch_size: Size,
     *,
     seed: int | None,
     finish: Callable,
+    lengths: np.ndarray | None = None,
 ) -> Batches:
     """Read batches in Python, one call a batch, decoding in other threads; what follows is in the graph.
 
@@ -81,14 +83,15 @@ def from_readers(
         reader_of: epoch → the reader for it.
         values: what the reader gives of a batch.
         source: what is read; its targets go along.
-        batch_size: examples a batch.
+        batch_size: examples a batch, or a budget of tokens.
         seed: of a new order each epoch; None keeps the source's order.
         finish: (epoch, number of the batch, rows int64 [b] in the source, values, targets) → (inputs, targets).
+        lengths: tokens of each text, which a budget goes by.
 
     Returns:
         The batches.
     """
-    epochs, steps = Epochs(source.name_of), math.ceil(len(source) / batch_size)
+    epochs, steps = Epochs(source.name_of), count_batches(len(source), batch_size, lengths, seed=seed)
 
     def generate() -> Iterator[tuple]:
         epoch = epochs.next

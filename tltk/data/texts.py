@@ -7,35 +7,39 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
+from tltk import machine
 from tltk.data import plain
+from tltk.data.batching import Size, examples_a_step, positions
 from tltk.data.examples import Source
-from tltk.data.readers import Piece, positions
+from tltk.data.readers import Piece
 from tltk.data.stream import Batches, as_written, from_readers
 from tltk.data.tokenizer import tokenizer
 from tltk.data.tokens import Tokens, frames, tokenized
 from tltk.specs import TextSpec
 
-_WIDTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+# On a processor a width costs nothing but padding; on a GPU XLA compiles the graph for each.
+_WIDTHS = (*range(8, 65, 8), *range(80, 129, 16), *range(160, 257, 32), *range(320, 513, 64))
+_FEW_WIDTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
-def batches(source: Source, spec: TextSpec, *, batch_size: int, seed: int | None, finish: Callable) -> Batches:
+def batches(source: Source, spec: TextSpec, *, batch_size: Size, seed: int | None, finish: Callable) -> Batches:
     """Make batches of token ids, tokenized once.
 
     Args:
         source: of texts, pairs, words or tokens.
         spec: what the backbone eats.
-        batch_size: texts, or windows of texts, a batch.
+        batch_size: texts, or windows of texts, a batch; or a budget of tokens.
         seed: of a new order each epoch, in which texts of near-equal length stand together; None keeps the source's.
         finish: see `stream.from_readers`; its values are the ids alone.
 
     Returns:
-        Batches of int32 [b, width], each as wide as its longest text, rounded up to one of ten widths, so that a graph
-        is traced for a handful of shapes.
+        Batches of int32 [b, width], each as wide as its longest text, rounded up to one of `widths`.
     """
     source = tokenized(source, spec)
     made = reader(source, spec)
     values = (tf.TensorSpec([None, spec.width], tf.int32),)
-    return from_readers(lambda epoch: made, values, source, batch_size, seed=seed, finish=finish)
+    lengths = made.tokens.lengths
+    return from_readers(lambda epoch: made, values, source, batch_size, seed=seed, finish=finish, lengths=lengths)
 
 
 def reader(source: Source, spec: TextSpec) -> "TextReader":
@@ -50,11 +54,11 @@ class TextReader:
     tokens: Tokens
     spec: TextSpec
 
-    def pieces(self, order: np.random.Generator | None, batch_size: int) -> Iterator[Piece]:
+    def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
         """Yield every text once, a batch a piece; with an `order`, neighbours in length together."""
         padding = self.spec.number(self.spec.padding)
         lengths = self.tokens.lengths
-        for rows, ends in positions(len(lengths), order, batch_size, batch_size, lengths=lengths):
+        for rows, ends in positions(len(lengths), order, batch_size, None, lengths=lengths):
             width = self.spec.width or _width(int(lengths[rows].max()), self.spec.length)
             yield Piece(rows, (self.tokens.padded(rows, width, padding),), {}, ends)
 
@@ -70,14 +74,14 @@ def lengths_of(source: Source, spec: TextSpec) -> np.ndarray:
     return tokenized(source, spec).items.lengths
 
 
-def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: int) -> tuple[tf.data.Dataset, int, int]:
+def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> tuple[tf.data.Dataset, int, int]:
     """Tokenize a dataset of texts that a user brings, which keeps its own order and cuts longer texts.
 
     Args:
         data: yields texts (of pairs, tuples of two), or batches of them, alone or with targets and weights; its length
             must be finite.
         spec: what the backbone eats.
-        batch_size: of the batches, if the dataset is not batched.
+        batch_size: of the batches, if the dataset is not batched; of a budget, as many of the longest as it holds.
 
     Returns:
         The dataset of (ids, *rest), its batches an epoch, and its examples or, if it came batched, an upper bound.
@@ -103,9 +107,10 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: int) -> t
         given = texts if isinstance(texts, tuple) else (texts,)
         return (padded(frames(cutting, cut, *given).ids, spec), *rest)
 
-    steps = count if batched else math.ceil(count / batch_size)
-    made = (data if batched else data.batch(batch_size)).map(as_written(ready))
-    return made, steps, count * (batch_size if batched else 1)
+    size = examples_a_step(batch_size, spec.length)
+    steps = count if batched else math.ceil(count / size)
+    made = (data if batched else data.batch(size)).map(as_written(ready))
+    return made, steps, count * (size if batched else 1)
 
 
 def padded(ids: tf.RaggedTensor, spec: TextSpec) -> tf.Tensor:
@@ -118,8 +123,8 @@ def padded(ids: tf.RaggedTensor, spec: TextSpec) -> tf.Tensor:
 
 
 def widths(limit: int) -> tuple[int, ...]:
-    """List the widths that batches are padded to, for a model that takes `limit` tokens."""
-    return (*(width for width in _WIDTHS if width < limit), limit)
+    """List the widths that batches are padded to, for a model that takes `limit` tokens; few where XLA compiles."""
+    return (*(width for width in (_FEW_WIDTHS if machine.jit_compile() else _WIDTHS) if width < limit), limit)
 
 
 def _width(longest: int, limit: int) -> int:

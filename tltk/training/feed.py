@@ -15,7 +15,9 @@ from filelock import FileLock, Timeout
 
 from tltk import prefix_cache
 from tltk.backbones.packages import cache_folder
+from tltk.cache_place import Cache, choose
 from tltk.data import texts
+from tltk.data.batching import Size, examples_a_step
 from tltk.data.copies import Copies, copies
 from tltk.data.pipeline import batches
 from tltk.data.sources import Source
@@ -23,7 +25,6 @@ from tltk.data.stream import Batches
 from tltk.data.transforms import Augmentation
 from tltk.model import TransferModel
 from tltk.phases import Phase
-from tltk.prefix_cache import Cache
 from tltk.specs import BadExample, InputSpec, TextSpec
 from tltk.views import View
 
@@ -80,7 +81,7 @@ class Feed:
         model: what is trained.
         train: examples to learn from.
         val: examples to judge by, or None.
-        batch_size: examples a step.
+        batch_size: examples a step, or a budget of tokens.
         seed: of orders and augmentations.
         cache: where what is computed once is kept.
         folder: on whose disk "auto" may put what does not fit into memory, until the feed is closed.
@@ -92,7 +93,7 @@ class Feed:
         train: Data,
         val: Data | None,
         *,
-        batch_size: int,
+        batch_size: Size,
         seed: int,
         cache: Cache,
         folder: Path | None,
@@ -141,7 +142,7 @@ class Feed:
         spec = self._spec(sources)
         layout = prefix_cache.layout_of(view.prefix, spec, dtype=self.cache.dtype)
         count = len(self.train) * max(views, 1) + (len(self.val) if self.val is not None else 0)
-        place = prefix_cache.choose(self.cache, layout, count, epochs=phase.epochs, folder=self.folder)
+        place = choose(self.cache, layout, count, epochs=phase.epochs, folder=self.folder)
         if place == "off":
             return self._of_examples(view, augment, seed)
         fixed = augment if isinstance(augment, Copies) else None
@@ -201,7 +202,7 @@ class Feed:
             spec,
             folder=self._folder(place),
             keyed=place != "disk" or self.cache.where == "disk",
-            batch_size=self.batch_size,
+            batch_size=examples_a_step(self.batch_size, spec.shape[0] or 1),
             augment=fixed,
             seed=seed,
             dtype=self.cache.dtype,

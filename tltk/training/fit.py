@@ -12,12 +12,13 @@ import tensorflow as tf
 
 from tltk import _check as check
 from tltk import files
+from tltk.cache_place import Cache
+from tltk.data.batching import Budget, Size, size_of
 from tltk.data.inspect import readable
 from tltk.data.sources import Source
 from tltk.data.tokens import report_cut
 from tltk.model import TransferModel
 from tltk.phases import Phase, Recipe
-from tltk.prefix_cache import Cache
 from tltk.recipes import fine_tune
 from tltk.specs import BadExample, InputSpec, TextSpec
 from tltk.tasks.base import examples, require_kind, require_labels
@@ -41,7 +42,7 @@ def fit(
     *,
     recipe: Recipe | None = None,
     out: str | Path | None = None,
-    batch_size: int = 32,
+    batch_size: int | str = 32,
     seed: int = 0,
     cache: str | Path | Cache = "auto",
     max_bad: float = 0.1,
@@ -54,10 +55,10 @@ def fit(
         val: examples to judge epochs and phases by. Without them every phase runs to its end and none can be undone.
         recipe: the default is `fine_tune()`; of text, `fine_tune(learning_rate=1e-4)`.
         out: folder for the run; None saves nothing.
-        batch_size: examples a step.
+        batch_size: examples a step; of texts also a budget such as "2048 tokens", padding included.
         seed: of the order and of the augmentation; equal seeds give equal batches.
         cache: where what is computed once is kept: "auto", "memory", "disk", "off", a folder, or a
-            `tltk.prefix_cache.Cache`. That is what crosses the frozen boundary; in phases with fresh augmentation or
+            `tltk.cache_place.Cache`. That is what crosses the frozen boundary; in phases with fresh augmentation or
             nothing frozen, the decoded pictures. The weights that come out are the same. "auto" leaves nothing behind.
         max_bad: share of unreadable examples above which training is refused.
 
@@ -74,7 +75,7 @@ def fit(
     recipe = _suited(recipe, model)
     if out is not None:
         files.make_folder(Path(out), needs=model_bytes(model))
-    _check_numbers(model, recipe, batch_size=batch_size, seed=seed)
+    size = _check_numbers(model, recipe, batch_size=batch_size, seed=seed)
     train, bad_train = _usable(train, model, "train", max_bad)
     val, bad_val = _usable(val, model, "val", max_bad) if val is not None else (None, ())
     if val is None and any(phase.mix or phase.patience for phase in recipe.phases):
@@ -85,7 +86,7 @@ def fit(
         model,
         train,
         val,
-        batch_size=batch_size,
+        batch_size=size,
         seed=seed,
         cache=cache if isinstance(cache, Cache) else Cache(cache),
         folder=Path(out) if out is not None else None,
@@ -119,10 +120,12 @@ def _suited(recipe: Recipe | None, model: TransferModel) -> Recipe:
     return chosen.suited(to_pictures=pictures)
 
 
-def _check_numbers(model: TransferModel, recipe: Recipe, *, batch_size: int, seed: int) -> None:
+def _check_numbers(model: TransferModel, recipe: Recipe, *, batch_size: int | str, seed: int) -> Size:
     """Find what is wrong with any phase before the first one is trained."""
-    check.counts(batch_size=batch_size)
+    size = size_of(batch_size)
     problems = check.Problems()
+    if isinstance(size, Budget) and isinstance(model.input, InputSpec):
+        problems.add(f"a budget of tokens is of texts; `batch_size` of pictures is a number. Received: {batch_size!r}")
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
     for phase in recipe.phases:
@@ -132,6 +135,7 @@ def _check_numbers(model: TransferModel, recipe: Recipe, *, batch_size: int, see
         except ValueError as error:
             problems.add(f"phase {phase.name!r}: {error}")
     problems.raise_if_any()
+    return size
 
 
 def _phases(
