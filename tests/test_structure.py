@@ -22,7 +22,7 @@ LAYERS = {
     "tasks": 3, "phases": 3,
     "recipes": 4, "model": 4, "views": 4, "prefix_cache": 4, "cache_place": 3, "report": 4,
     "training": 5, "prediction": 5, "serving": 5,
-    "evaluation": 6, "embedding": 6,
+    "evaluation": 6, "embedding": 6, "clustering": 7,
     "demo": 7, "console": 7, "options": 7,
     "cli": 8, "__main__": 9,
 }  # fmt: skip

@@ -42,6 +42,7 @@ _PUBLIC = {
     "evaluate": "tltk.evaluation",
     "predict": "tltk.prediction",
     "embed": "tltk.embedding",
+    "cluster": "tltk.clustering",
     "export": "tltk.serving",
 }
 
@@ -49,6 +50,7 @@ __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
     from tltk.backbones import backbone
+    from tltk.clustering import cluster
     from tltk.data.sources import from_arrays, from_conll, from_csv, from_folder, from_jsonl, from_squad, from_tfds
     from tltk.data.splits import split
     from tltk.embedding import embed
