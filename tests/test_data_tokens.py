@@ -2,8 +2,11 @@
 
 import gc
 import random
+import subprocess
+import sys
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from tltk.data.sources import from_arrays, from_questions, from_words
 from tltk.data.tokens import Tokens, as_strings, digest, frames, joined, report_cut, texts_digest, tokenized, tokenizer
 from tltk.specs import BadExample, Labels, TextSpec
 
+ROOT = Path(__file__).resolve().parents[1]
 SPEC = TextSpec(12, VOCABULARY)
 WINDOWS = replace(SPEC, stride=3)
 
@@ -251,3 +255,26 @@ def test_texts_are_not_traced_anew_for_each_source(monkeypatch):
     for _ in range(3):
         tokenized(texts(), SPEC)
     assert calls == [1]
+
+
+MEGABYTE = """
+import resource, sys
+import tltk
+from tests import families
+from tltk.backbones.hub_tokens import spec_of
+from tltk.data.tokens import tokenized
+spec = spec_of(families.tokenizer(sys.argv[1]), 32, {})
+tokenized(tltk.from_arrays(["warm", "up"]), spec)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+made = tokenized(tltk.from_arrays(["word " * 200_000] + ["short text"] * 511), spec).items
+assert len(made) == 512
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["electra", "roberta", "albert"])
+def test_a_text_of_a_megabyte_among_short_ones_takes_no_gigabytes(family):
+    command = [sys.executable, "-c", MEGABYTE, family]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=ROOT)
+    assert int(done.stdout.split()[-1]) < 700

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tltk import _check as check
 from tltk.data import unicode_classes
 from tltk.data.pieces import Pieces
+from tltk.data.trie import rows_of
 
 _SPACE, _APOSTROPHE = 0x20, 0x27
 _EDGE, _OTHER, _LETTER, _NUMBER, _BLANK = range(5)  # of characters; the edge is what lies between two texts
@@ -83,9 +84,10 @@ class BytePair:
         each, back = tf.unique(words.spelled.flat_values)
         known = self._pieces(each)
         chosen = tf.gather(known.places, back)
-        counts, place = chosen.row_lengths(), chosen.flat_values
-        begin = words.begins - tf.gather(tf.cast(added, tf.int32), words.spelled.value_rowids())
-        begin, solid = tf.repeat(begin, counts), tf.repeat(words.solid, counts)
+        place = chosen.flat_values
+        begin = words.begins - tf.gather(tf.cast(added, tf.int32), rows_of(words.spelled))
+        word = rows_of(chosen)
+        begin, solid = tf.gather(begin, word), tf.gather(words.solid, word)
         ids = words.spelled.with_values(chosen).merge_dims(1, 2)
         start = tf.maximum(begin + tf.gather(known.begins, place), 0)
         stop = tf.maximum(begin + tf.gather(known.stops, place), 0)
@@ -101,7 +103,7 @@ class BytePair:
         """Cut each word into pieces."""
         held = tf.strings.unicode_decode(words, "UTF-8")
         values, starts = held.flat_values, held.row_starts()
-        ids, rows, begins, stops = self._merged(tf.gather(self.bytes, values), tf.cast(held.value_rowids(), tf.int32))
+        ids, rows, begins, stops = self._merged(tf.gather(self.bytes, values), tf.cast(rows_of(held), tf.int32))
         word_begin = tf.gather(tf.cast(starts, tf.int32), rows)
         first = word_begin + tf.cast(tf.gather(values, word_begin) == _SPACE, tf.int32)
         character = tf.cumsum(tf.cast(_leads(values), tf.int32)) - 1
@@ -240,7 +242,7 @@ def _words(texts: tf.Tensor) -> _Words:
     spelled = tf.strings.unicode_encode(
         tf.RaggedTensor.from_value_rowids(values, owner, tf.size(first, tf.int64)), "UTF-8"
     )
-    rows = tf.gather(points.value_rowids(), first)
+    rows = tf.gather(rows_of(points), first)
     begin = tf.cast(first - tf.gather(points.row_starts(), rows), tf.int32)
     solid = tf.math.segment_max(tf.cast(kinds != _BLANK, tf.int32), word) > 0
     return _Words(tf.RaggedTensor.from_value_rowids(spelled, rows, points.nrows()), begin, solid)

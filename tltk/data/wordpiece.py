@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tltk.data import unicode8
 from tltk.data.pieces import Pieces
+from tltk.data.trie import rows_of
 from tltk.specs import TextSpec
 
 _MAX_WORD = 100  # characters; a longer word is unknown
@@ -86,8 +87,9 @@ class WordPiece:
         run = tf.searchsorted(self.starts, points.flat_values, side="right") - 1
         rows = tf.RaggedTensor.from_row_lengths(self.flat_rows, self.row_lengths)
         made = tf.gather(rows, tf.gather(self.rows, run))
-        itself = tf.repeat(points.flat_values, made.row_lengths())
-        number = tf.repeat(tf.ragged.range(points.row_lengths()).flat_values, made.row_lengths())
+        origin = rows_of(made)
+        itself = tf.gather(points.flat_values, origin)
+        number = tf.gather(tf.ragged.range(points.row_lengths()).flat_values, origin)
         letters = made.with_flat_values(tf.where(made.flat_values == _ITSELF, itself, made.flat_values))
         letters = points.with_flat_values(letters).merge_dims(1, 2)
         return _cut(letters), tf.boolean_mask(tf.cast(number, tf.int32), letters.flat_values != _SPACE)
@@ -129,7 +131,7 @@ class WordPiece:
 
 def _cut(letters: tf.RaggedTensor) -> tf.RaggedTensor:
     """Make words of code points between spaces."""
-    flat, row = letters.flat_values, letters.value_rowids()
+    flat, row = letters.flat_values, rows_of(letters)
     solid = flat != _SPACE
     before = tf.concat([[False], solid[:-1] & (row[:-1] == row[1:])], 0)
     begins = solid & ~before
