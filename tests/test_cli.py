@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import coloured_squares, listening
-from tltk import cli
+from tltk import cli, console
 
 
 def tltk(*arguments, cwd=None, timeout=300):
@@ -21,7 +21,7 @@ def test_glibc_is_told_before_tensorflow_is_there(monkeypatch):
     called = []
     monkeypatch.setattr("tltk.machine.keep_freed_memory", lambda: called.append("glibc"))
     monkeypatch.setattr("tltk.console.quiet_tensorflow", lambda: called.append("tensorflow"))
-    cli._start()
+    console.start_tensorflow()
     assert called == ["glibc", "tensorflow"]
 
 

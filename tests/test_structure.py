@@ -24,7 +24,7 @@ LAYERS = {
     "training": 5, "prediction": 5, "serving": 5,
     "evaluation": 6, "embedding": 6, "clustering": 7,
     "demo": 7, "console": 7, "options": 7,
-    "cli": 8, "__main__": 9,
+    "cli_serving": 8, "cli": 9, "__main__": 10,
 }  # fmt: skip
 BANNED = re.compile(r"manager|handler|helper|utils|engine|adapter", re.IGNORECASE)
 MAX_MODULE, MAX_FUNCTION, MAX_PUBLIC = 300, 40, 36

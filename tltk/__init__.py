@@ -44,6 +44,7 @@ _PUBLIC = {
     "embed": "tltk.embedding",
     "cluster": "tltk.clustering",
     "export": "tltk.serving",
+    "verify": "tltk.serving",
 }
 
 __all__ = ["__version__", *_PUBLIC]
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from tltk.model import adopt, assemble
     from tltk.prediction import predict
     from tltk.recipes import bert, few_shot, fine_tune, full, linear_probe
-    from tltk.serving import export
+    from tltk.serving import export, verify
     from tltk.tasks import answer, classify, regress, tag
     from tltk.trainability.audit import audit
     from tltk.trainability.plan import freeze, layer_decay, lora, train_all, unfreeze_from

@@ -1,13 +1,13 @@
 """The command line: the walk in a shell. Each command is the public functions, nothing more."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tltk import __version__, console, options
+from tltk import __version__, cli_serving, console, options
 from tltk import _check as check
+from tltk.options import Json, RunFolder
 
 if TYPE_CHECKING:
     from tltk.evaluation import Report
@@ -27,8 +27,6 @@ weights_app = typer.Typer(
 )
 app.add_typer(weights_app, name="weights")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
-RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as `tltk train --out` wrote it.")]
 DataPath = Annotated[
     Path,
     typer.Argument(
@@ -75,7 +73,7 @@ def train(
 ) -> None:
     """Train on pictures or texts: split, fit, evaluate on the test part, write a report."""
     with console.command(as_json=as_json):
-        _start()
+        console.start_tensorflow()
         texts = options.reads_texts(data, text)
         chosen = options.recipe(recipe, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze, texts=texts)
         source = options.source(data, label=label, input_column=input_column, kind=kind, text=text)
@@ -109,7 +107,7 @@ def evaluate(
 ) -> None:
     """Measure a run's model on labelled pictures or texts."""
     with console.command(as_json=as_json):
-        _start()
+        console.start_tensorflow()
         import tltk
 
         model = tltk.load_run(run).model
@@ -134,7 +132,7 @@ def predict(
 ) -> None:
     """Say what a run's model makes of pictures or texts."""
     with console.command(as_json=as_json):
-        _start()
+        console.start_tensorflow()
         import tltk
 
         model = tltk.load_run(run).model
@@ -160,26 +158,8 @@ def predict(
             raise ValueError("none of the examples could be read")
 
 
-@app.command()
-def export(
-    run: RunFolder,
-    folder: Annotated[Path, typer.Argument(help="Parent of the version folders, as TensorFlow Serving reads it.")],
-    version: Annotated[int | None, typer.Option(help="Default: one above the highest there is.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Write a run's model as a SavedModel (image bytes or texts in, labels out) and check it in a clean process."""
-    with console.command(as_json=as_json):
-        _start()
-        import tltk
-
-        done = tltk.export(tltk.load_run(run).model, folder, version=version)
-        worst = max(done.differences.values())
-        if as_json:
-            console.show_json({"saved_model": done.path, "bytes": done.bytes, "differences": done.differences})
-        else:
-            console.show(
-                f"{done.path}  {done.bytes / 1e6:.1f} MB, checked in a clean process: largest difference {worst:.1e}"
-            )
+app.command()(cli_serving.export)
+app.command()(cli_serving.verify)
 
 
 @app.command()
@@ -238,7 +218,7 @@ def demo(
     """Do the whole walk offline: which of 14 photographs is this small grey patch from?"""
     with console.command(as_json=as_json):
         check.one_of("task", task, ("image", "text"))
-        _start()
+        console.start_tensorflow()
         from tltk.demo import run
 
         result = run(task, out, backbone=backbone, seed=seed, say=console.say)
@@ -268,15 +248,6 @@ def _root(
 def main() -> None:
     """Run the command line."""
     console.run(app)
-
-
-def _start() -> None:
-    # What goes wrong is an exception; the errors that it logs besides are none, such as oneDNN's about int64.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from tltk import machine
-
-    machine.keep_freed_memory()
-    console.quiet_tensorflow()
 
 
 def _finish_training(run: "Run", report: "Report | None", *, skipped: int, as_json: bool) -> None:

@@ -164,3 +164,13 @@ def _log_to_stderr() -> None:
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+def start_tensorflow() -> None:
+    """Make TensorFlow keep to itself what is no error, before it is imported."""
+    # What goes wrong is an exception; the errors that it logs besides are none, such as oneDNN's about int64.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from tltk import machine
+
+    machine.keep_freed_memory()
+    quiet_tensorflow()

@@ -1,13 +1,18 @@
 """What the command line's options mean: a source, a recipe, a task."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 if TYPE_CHECKING:
     from tltk.data.sources import Source
     from tltk.model import TransferModel
     from tltk.recipes import Recipe
     from tltk.tasks import Task
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as `tltk train --out` wrote it.")]
 
 
 def source(path: Path, *, label: str, input_column: str, kind: str, text: str | None) -> "Source":

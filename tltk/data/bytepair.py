@@ -86,8 +86,7 @@ class BytePair:
         chosen = tf.gather(known.places, back)
         place = chosen.flat_values
         begin = words.begins - tf.gather(tf.cast(added, tf.int32), rows_of(words.spelled))
-        word = rows_of(chosen)
-        begin, solid = tf.gather(begin, word), tf.gather(words.solid, word)
+        begin, solid = (tf.gather(each, rows_of(chosen)) for each in (begin, words.solid))
         ids = words.spelled.with_values(chosen).merge_dims(1, 2)
         start = tf.maximum(begin + tf.gather(known.begins, place), 0)
         stop = tf.maximum(begin + tf.gather(known.stops, place), 0)

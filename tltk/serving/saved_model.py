@@ -1,10 +1,6 @@
 """Export: a SavedModel of image bytes or texts → labels, checked in a clean process before it is called done."""
 
 import errno
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +14,13 @@ import tensorflow as tf
 from tltk import _check as check
 from tltk import files
 from tltk.model import TransferModel
+from tltk.serving import certificate
+from tltk.serving.certificate import verify
 from tltk.serving.signatures import served
 from tltk.specs import TextSpec
 
 Requests: TypeAlias = Sequence[bytes | tuple[bytes, ...]]
-TOLERANCE = 1e-5
-_REPLAY = Path(__file__).with_name("replay.py")
+_STORED = 24  # requests of a certificate
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def export(
         folder: parent of the version folders, as TensorFlow Serving reads it.
         version: folder name; the default is one above the highest there is.
         requests: encoded pictures, or texts as UTF-8 (of pairs, tuples of two), to check the export with; the default
-            is eight generated ones.
+            is two dozen generated ones. They stay with it, and `verify` asks them again.
 
     Returns:
         Where it is, and how far its answers were from the model's.
@@ -78,47 +75,28 @@ def export(
         written = Path(scratch) / "model"
         try:
             _write(model, written)
+            certificate.write(written, answered(model, stored))
         except (OSError, tf.errors.ResourceExhaustedError) as error:
             raise OSError(errno.ENOSPC, f"the export could not be written: {error}", str(folder)) from error
-        result = replay(model, written, stored)
+        found = verify(written, timed=False)
         written.replace(target)
-    size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
-    return Exported(target, size, result["differences"], result["first"])
+    return Exported(target, found.bytes, found.differences["serving_default"], found.first)
 
 
-def replay(model: TransferModel, saved_model: Path, requests: Requests) -> dict[str, Any]:
-    """Send requests to a SavedModel in a clean process and compare its answers with the model's.
+def answered(model: TransferModel, requests: Requests) -> dict[str, dict[str, dict[str, Any]]]:
+    """Ask the model itself, as its SavedModel will be asked.
 
     Args:
         model: the reference.
-        saved_model: folder of the SavedModel.
         requests: encoded pictures, or texts as UTF-8; of pairs, tuples of two.
 
     Returns:
-        "differences" (output name → largest difference; of what is no number, how many differ), "first" (the first
-        answer), "imported" (foreign modules).
-
-    Raises:
-        RuntimeError: if the process fails, a number differs by more than 1e-5, or anything else at all.
+        For `certificate.write`: signature → "ask" and "answer" → name → rows.
     """
     function = served(model)
     columns = _columns(requests, function.inputs)
     answers = function.run(*(tf.constant(column, tf.string) for column in columns.values()))
-    with tempfile.TemporaryDirectory() as scratch:
-        examples = Path(scratch) / "examples.npz"
-        stored: dict[str, Any] = {f"ask.{name}": _hex(column) for name, column in columns.items()}
-        stored |= {f"answer.{name}": _hex(value.numpy()) for name, value in answers.items()}
-        np.savez(examples, **stored)
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        command = [sys.executable, "-I", str(_REPLAY), str(saved_model), str(examples)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        raise RuntimeError(f"the export could not be loaded in a clean process:\n{done.stderr[-2000:]}")
-    result = json.loads(done.stdout.splitlines()[-1])
-    wrong = {name: value for name, value in result["differences"].items() if not value <= TOLERANCE}
-    if wrong or result["imported"]:
-        raise RuntimeError(f"the export is not the model: differences {wrong}, imported {result['imported']}")
-    return result
+    return {"serving_default": {"ask": columns, "answer": {name: value.numpy() for name, value in answers.items()}}}
 
 
 def _columns(requests: Requests, names: tuple[str, ...]) -> dict[str, list[bytes]]:
@@ -130,15 +108,7 @@ def _columns(requests: Requests, names: tuple[str, ...]) -> dict[str, list[bytes
     return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
 
-def _hex(values: Any) -> np.ndarray:
-    """Write strings in hexadecimal digits: NumPy's files keep no bytes that end in zeros."""
-    array = np.asarray(values, object) if isinstance(values, list) else np.asarray(values)
-    if array.dtype.kind not in "OS":
-        return array
-    return np.array([bytes(value).hex() for value in array.ravel()], "U").reshape(array.shape)
-
-
-def sample_requests(model: TransferModel, count: int = 8) -> Requests:
+def sample_requests(model: TransferModel, count: int = _STORED) -> Requests:
     """Make a few pictures, JPEG and PNG in turn, of a size that the model does not expect; or a few texts."""
     generator = np.random.default_rng(0)
     if isinstance(model.input, TextSpec):

@@ -1,0 +1,124 @@
+"""The certificate of a SavedModel: stored requests, the answers that the trained model gave, and their replay."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tltk import _check as check
+
+TOLERANCE = 1e-5
+FILE = Path("assets.extra") / "certificate.npz"  # TensorFlow Serving reads nothing there that it does not know
+_REPLAY = Path(__file__).with_name("replay.py")
+_REPEATS = 100  # calls that a latency is taken from
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a SavedModel did in a clean process.
+
+    Args:
+        path: of the version, such as serving/photos/1.
+        differences: signature → output → largest difference from the trained model's answer; of what is no number, how
+            many differ.
+        bytes: its size on disk.
+        load_seconds: until it could be called.
+        latency: batch size ("1", "32") → {"p50_ms", "p99_ms"} of a call; empty if nothing was timed.
+        first: the answer of `serving_default` to the first stored request.
+    """
+
+    path: Path
+    differences: dict[str, dict[str, float]]
+    bytes: int
+    load_seconds: float
+    latency: dict[str, dict[str, float]]
+    first: dict[str, Any]
+
+    @property
+    def largest(self) -> dict[str, float]:
+        """Largest difference of each signature."""
+        return {name: max(outputs.values()) for name, outputs in self.differences.items()}
+
+
+def write(saved_model: Path, stored: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+    """Store requests and answers inside a SavedModel.
+
+    Args:
+        saved_model: its folder.
+        stored: signature → "ask" and "answer" → name → what was asked and answered, a row a request.
+    """
+    place = saved_model / FILE
+    place.parent.mkdir(exist_ok=True)
+    flat: dict[str, Any] = {
+        f"{signature}/{side}/{name}": _hexadecimal(values)
+        for signature, sides in stored.items()
+        for side, columns in sides.items()
+        for name, values in columns.items()
+    }
+    np.savez_compressed(place, **flat)
+
+
+def verify(folder: str | Path, *, timed: bool = True) -> Verified:
+    """Replay the certificate of an export in a clean process that imports tensorflow alone.
+
+    `export` does so before it says done; do it again where the model is served: on another machine, under another
+    version of TensorFlow.
+
+    Args:
+        folder: a version that `tltk.export` wrote, or the parent of versions, of which the highest is taken.
+        timed: measure latencies too, a hundred calls at batch sizes 1 and 32.
+
+    Returns:
+        How far its answers are from the trained model's, its size, and how fast it is.
+
+    Raises:
+        FileNotFoundError: if there is no SavedModel, or it has no certificate.
+        RuntimeError: if it cannot be loaded, or an answer differs: a number by more than 1e-5, anything else at all.
+    """
+    path = _version(Path(folder))
+    if not (path / FILE).is_file():
+        raise FileNotFoundError(
+            f"{path} has no certificate ({FILE}). It is of another tool or an older tltk: export anew."
+        )
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-I", str(_REPLAY), str(path), str(path / FILE), str(_REPEATS if timed else 0)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{path} could not be loaded or called in a clean process:\n{done.stderr[-2000:]}")
+    result = json.loads(done.stdout.splitlines()[-1])
+    problems = check.Problems()
+    for signature, outputs in result["signatures"].items():
+        for name, value in outputs.items():
+            if not value <= TOLERANCE:
+                problems.add(f"`{name}` of {signature} differs: {value:g}")
+    if result["imported"]:
+        problems.add(f"it needs {check.listing(result['imported'])}, which a server has not")
+    problems.raise_if_any(f"{path} does not answer as the trained model did:", error=RuntimeError)
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    first = result["first"]["serving_default"]
+    return Verified(path, result["signatures"], size, result["load_seconds"], result["latency"], first)
+
+
+def _version(folder: Path) -> Path:
+    """Return a SavedModel's own folder, or the highest version in a parent of versions."""
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    found = [entry for entry in folder.iterdir() if entry.name.isdigit()] if folder.is_dir() else []
+    versions = [entry for entry in found if (entry / "saved_model.pb").is_file()]
+    if not versions:
+        raise FileNotFoundError(f"{folder} holds no SavedModel and no versions of one.")
+    return max(versions, key=lambda entry: int(entry.name))
+
+
+def _hexadecimal(values: Any) -> np.ndarray:
+    """Write strings in hexadecimal digits: NumPy's files keep no bytes that end in zeros."""
+    array = np.asarray(values, object) if isinstance(values, list) else np.asarray(values)
+    if array.dtype.kind not in "OS":
+        return array
+    return np.array([bytes(value).hex() for value in array.ravel()], "U").reshape(array.shape)
