@@ -176,7 +176,7 @@ def test_longer_texts_are_cut_where_it_is_said_or_read_in_windows(tmp_path):
     assert tltk.backbone(folder, cut=4).input.stride == 4
     with pytest.raises(ValueError, match=r"`cut` must be one of 'end', 'start', 'middle'\. Received: 'front'"):
         tltk.backbone(folder, cut="front")
-    with pytest.raises(ValueError, match=r"`stride` must be at least 0 and at most a quarter of `length` \(8\)"):
+    with pytest.raises(ValueError, match=r"`cut` as a number of tokens must be from 0 .*\(8\)\. Received: 9"):
         tltk.backbone(folder, cut=9)
     with pytest.raises(ValueError, match="`length` and `cut` are of text models"):
         tltk.backbone("resnet50", cut="end")

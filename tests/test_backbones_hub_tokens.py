@@ -6,14 +6,18 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tltk
 from tests import families
 from tests.texts import fuzzed, texts
 from tltk.backbones.hub_tokens import FAMILIES, load_tokenizer
 from tltk.data.pipeline import batches
+from tltk.data.sources import from_questions
 from tltk.data.tokens import tokenized
+from tltk.data.words import words_of
 from tltk.model import TransferModel
+from tltk.serving.signatures import served
 
 SAID = ("good film", "great book , not bad !", "awful", "the unlikely film isn't\n poor", "très bien — 12 films")
 PACKERS = {
@@ -155,3 +159,54 @@ def test_settings_of_hugging_face_count(preset, tmp_path):
     (folder / "tokenizer_config.json").write_text(json.dumps({"add_prefix_space": True}))
     assert tltk.backbone(str(folder)).input.prefix_space
     assert not tltk.backbone(preset("roberta")).input.prefix_space
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_words_begin_and_end_at_punctuation_and_ideographs_whatever_cuts_them(preset, family):
+    said = ["he saw Rome.", "in (five), good", "film/book", "good  film", "東京は good"]
+    expected = [
+        ["he", "saw", "Rome", "."], ["in", "(", "five", ")", ",", "good"], ["film", "/", "book"], ["good", "film"],
+        ["東", "京", "は", "good"],
+    ]  # fmt: skip
+    if family in ("albert", "deberta_v3", "xlm_roberta"):
+        expected[-1] = ["東京は", "good"]  # unknown to these small models: SentencePiece makes one piece of them all
+    source = tltk.from_arrays(said)
+    found = words_of(tokenized(source, tltk.backbone(preset(family)).input).items, source)
+    words = [
+        [
+            text[begin:stop]
+            for owner, begin, stop in zip(found.owners, found.begins, found.stops, strict=True)
+            if owner == row
+        ]
+        for row, text in enumerate(said)
+    ]
+    assert words == expected
+
+
+@pytest.mark.parametrize("family", ["roberta", "deberta_v3", "xlm_roberta"])
+def test_an_answer_that_touches_punctuation_is_learned_and_read(preset, family):
+    contexts = ["he lives in Rome.", "he was in Oslo, once"] * 30
+    source = from_questions(["good film"] * 60, contexts, [[(12, "Rome")], [(10, "Oslo")]] * 30)
+    model = tltk.assemble(tltk.backbone(preset(family)), tltk.answer(no_answer=False), precision="float32")
+    tltk.fit(model, source, recipe=tltk.bert(epochs=10, learning_rate=3e-3), batch_size=8)
+    assert tltk.evaluate(model, source).metrics["exact_match"] >= 0.9
+    found, _ = tltk.predict(model, [("good film", text) for text in contexts[:2]])
+    assert [each.label for each in found] == ["Rome", "Oslo"]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "roberta"])
+def test_a_served_reader_answers_as_predict_does(preset, family):
+    task = tltk.answer(no_answer=False, head=tltk.head(zero_init=False, normalization=None))
+    model = tltk.assemble(tltk.backbone(preset(family)), task, precision="float32")
+    asked = [("good book", "the film is very  good and not bad"), ("what is here", "a book"), ("a long question", "i")]
+    expected, _ = tltk.predict(model, asked)
+    run = served(model).run(*(tf.constant(column) for column in zip(*asked, strict=True)))
+    for row, prediction in enumerate(expected):
+        (span,) = prediction.spans
+        assert (int(run["start"][row]), int(run["stop"][row])) == (span.start, span.stop)
+        assert run["answer"][row].numpy().decode() == prediction.label == prediction.label.strip()
+
+
+def test_gpt2_cannot_tell_at_its_first_token_that_there_is_no_answer(preset):
+    with pytest.raises(ValueError, match="Pass no_answer=False, or take another backbone"):
+        tltk.assemble(tltk.backbone(preset("gpt2")), tltk.answer())

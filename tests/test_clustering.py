@@ -102,8 +102,13 @@ def test_what_is_wrong_is_told():
         cluster(points, method="k-means")
     with pytest.raises(ValueError, match=r"(?s)at least 3 examples.*must be finite"):
         cluster(np.full((2, 3), np.nan), k=1)
-    with pytest.raises(ValueError, match=r"`k` must be whole numbers from 1 to 10. Received: 0, 11"):
+    with pytest.raises(ValueError, match=r"`k` must be whole numbers from 1 to 10\. Received: 0, 11"):
         cluster(points, k=(0, 3, 11))
+    for wrong in (2.5, "3", True):
+        with pytest.raises(ValueError, match=rf"`k` must be whole numbers from 1 to 10\. Received: {wrong!r}"):
+            cluster(points, k=wrong)
+    for fine in (np.int64(2), np.arange(2, 4)):
+        assert len(cluster(points, k=fine).centers) == 2
     with pytest.raises(ValueError, match="`k` is of k-means"):
         cluster(points, method="hdbscan", k=3)
     with pytest.raises(ValueError, match="`min_size` is of HDBSCAN"):

@@ -67,9 +67,10 @@ def test_the_best_part_is_that_of_a_search_through_all():
     for _ in range(50):
         count = int(generator.integers(1, 12))
         logits, firsts = generator.normal(size=(count, 2)), generator.random(count) < 0.6
-        found = best_part(logits, firsts, 4)
-        begins = [n for n in range(count) if n == 0 or firsts[n]]
-        ends = [n for n in range(count) if n == count - 1 or firsts[n + 1]]
+        solid = generator.random(count) < 0.8
+        found = best_part(logits, firsts, solid, 4)
+        begins = [n for n in range(count) if solid[n] and (n == 0 or firsts[n] or not solid[n - 1])]
+        ends = [n for n in range(count) if solid[n] and (n == count - 1 or firsts[n + 1] or not solid[n + 1])]
         every = [(logits[a, 0] + logits[b, 1], a, b) for a in begins for b in ends if a <= b < a + 4]
         if every:
             assert found == pytest.approx(max(every))

@@ -1,6 +1,7 @@
 """What a model eats comes back from its run's folder."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -19,9 +20,9 @@ def test_pictures_need_no_file(tmp_path):
 @pytest.mark.parametrize(
     ("family", "names"),
     [
-        ("electra", ["vocabulary.txt"]),
-        ("gpt2", ["merges.txt", "vocabulary.txt"]),
-        ("albert", ["sentencepiece.model", "vocabulary.txt"]),
+        ("electra", ["vocabulary.json"]),
+        ("gpt2", ["merges.txt", "vocabulary.json"]),
+        ("albert", ["sentencepiece.model", "vocabulary.json"]),
     ],
 )
 def test_texts_have_their_pieces_in_files(tmp_path, family, names):
@@ -43,5 +44,12 @@ def test_runs_of_before_the_other_kinds_can_be_read(tmp_path):
     values = spec_files.plain(spec)
     for new in ("kind", "prefix_space", "causal"):
         del values[new]
-    spec_files.write(tmp_path, spec)
+    (tmp_path / "vocabulary.txt").write_text("\n".join(spec.vocabulary), encoding="utf-8")
     assert spec_files.read(tmp_path, values) == spec
+
+
+def test_a_piece_may_hold_the_end_of_a_line(tmp_path):
+    spec = spec_of(families.tokenizer("electra"), 32, {})
+    spec = replace(spec, vocabulary=(*spec.vocabulary, "\n", "a\nb"))
+    spec_files.write(tmp_path, spec)
+    assert spec_files.read(tmp_path, spec_files.plain(spec)) == spec

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -121,12 +122,19 @@ def _checked(vectors: np.ndarray, method: str, k: int | Iterable[int] | None, mi
         problems.add("`min_size` is of HDBSCAN")
     if min_size is not None and (type(min_size) is not int or not 2 <= min_size <= count):
         problems.add(f"`min_size` must be a whole number from 2 to {count}. Received: {min_size!r}")
-    chosen = list(range(2, min(_MOST, count - 1) + 1)) if k is None else [k] if isinstance(k, int) else list(k)
-    wrong = [each for each in chosen if type(each) is not int or not 1 <= each <= count]
+    several = isinstance(k, Iterable) and not isinstance(k, str)
+    given: Any = range(2, min(_MOST, count - 1) + 1) if k is None else k
+    chosen = list(given) if several or k is None else [given]
+    wrong = [each for each in chosen if not _is_whole(each) or not 1 <= each <= count]
     if wrong or not chosen:
-        problems.add(f"`k` must be whole numbers from 1 to {count}. Received: {check.listing(wrong) or 'none'}")
+        shown = check.listing(map(repr, wrong)) or "none"
+        problems.add(f"`k` must be whole numbers from 1 to {count}. Received: {shown}")
     problems.raise_if_any()
-    return chosen
+    return [int(each) for each in chosen]
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _by_means(unit: np.ndarray, size: int, seed: int) -> np.ndarray:

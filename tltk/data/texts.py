@@ -38,7 +38,7 @@ def batches(source: Source, spec: TextSpec, *, batch_size: Size, seed: int | Non
     source = tokenized(source, spec)
     made = reader(source, spec)
     values = (tf.TensorSpec([None, spec.width], tf.int32),)
-    lengths = made.tokens.lengths
+    lengths = widths_of(source, spec)
     return from_readers(lambda epoch: made, values, source, batch_size, seed=seed, finish=finish, lengths=lengths)
 
 
@@ -57,9 +57,9 @@ class TextReader:
     def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
         """Yield every text once, a batch a piece; with an `order`, neighbours in length together."""
         padding = self.spec.number(self.spec.padding)
-        lengths = self.tokens.lengths
+        lengths = _rounded(self.tokens.lengths, self.spec)
         for rows, ends in positions(len(lengths), order, batch_size, None, lengths=lengths):
-            width = self.spec.width or _width(int(lengths[rows].max()), self.spec.length)
+            width = self.spec.width or int(lengths[rows].max())
             yield Piece(rows, (self.tokens.padded(rows, width, padding),), {}, ends)
 
 
@@ -69,9 +69,9 @@ def padded_to(spec: TextSpec, *sources: Source) -> TextSpec:
     return replace(spec, width=_width(longest, spec.length))
 
 
-def lengths_of(source: Source, spec: TextSpec) -> np.ndarray:
-    """Count the tokens of each text, or window of a text, special ones included: int64 [n]."""
-    return tokenized(source, spec).items.lengths
+def widths_of(source: Source, spec: TextSpec) -> np.ndarray:
+    """Return the width that each text, or window of a text, is padded to: int64 [n]."""
+    return _rounded(tokenized(source, spec).items.lengths, spec)
 
 
 def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> tuple[tf.data.Dataset, int, int]:
@@ -125,6 +125,11 @@ def padded(ids: tf.RaggedTensor, spec: TextSpec) -> tf.Tensor:
 def widths(limit: int) -> tuple[int, ...]:
     """List the widths that batches are padded to, for a model that takes `limit` tokens; few where XLA compiles."""
     return (*(width for width in (_FEW_WIDTHS if machine.jit_compile() else _WIDTHS) if width < limit), limit)
+
+
+def _rounded(lengths: np.ndarray, spec: TextSpec) -> np.ndarray:
+    known = np.array(widths(spec.length), np.int64)
+    return known[np.searchsorted(known, lengths)]
 
 
 def _width(longest: int, limit: int) -> int:

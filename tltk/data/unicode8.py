@@ -67,3 +67,7 @@ ff1a-ff1b ff1f-ff20 ff3b-ff3d ff3f ff5b ff5d ff5f-ff65 10100-10102 1039f 103d0 1
 16b37-16b3b 16b44 1bc9f 1da87-1da8b
 """
 )
+
+# Ideographs, each of which BERT's tokenizers make a word of its own; as Hugging Face has them: Unicode's extension E
+# begins at 2B820.
+CHINESE = ranges("3400-4dbf 4e00-9fff f900-faff 20000-2a6df 2a700-2b73f 2b740-2b81f 2b920-2ceaf 2f800-2fa1f")

@@ -23,16 +23,6 @@ _MARKS, _CONTROLS, _PUNCTUATION = (
     frozenset(point for each in ranges for point in each)
     for ranges in (unicode8.MARKS, unicode8.CONTROLS, unicode8.PUNCTUATION)
 )
-_CHINESE = (
-    (0x4E00, 0x9FFF),
-    (0x3400, 0x4DBF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B920, 0x2CEAF),  # as Hugging Face has it; Unicode's block begins at 0x2B820
-    (0xF900, 0xFAFF),
-    (0x2F800, 0x2FA1F),
-)
 
 
 class WordPiece:
@@ -174,7 +164,7 @@ def _becomes(point: int, *, lowercase: bool, strip_accents: bool) -> tuple[int, 
         return ()
     if letter.isspace():
         return (_SPACE,)
-    if any(low <= point <= high for low, high in _CHINESE):
+    if any(point in each for each in unicode8.CHINESE):
         # Compatibility ideographs decompose to one plain ideograph each.
         plain = unicodedata.normalize("NFD", letter) if strip_accents else letter
         return (_SPACE, *(_ITSELF if part == letter else ord(part) for part in plain), _SPACE)

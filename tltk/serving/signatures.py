@@ -75,7 +75,7 @@ def _of_texts(model: TransferModel, spec: TextSpec) -> Served:
         if isinstance(task, Tag):
             return entities_of(task, outputs, found)
         if isinstance(task, Answer):
-            return best_answers(task, outputs, found, texts[1])
+            return best_answers(task, outputs, found, texts[1], ends=len(spec.special(pair=True)[2]))
         return _named(task, _averaged(outputs, found, tf.size(texts[0])) if spec.stride is not None else outputs)
 
     names = ("questions", "contexts") if isinstance(task, Answer) else inputs

@@ -97,7 +97,9 @@ def _runs(task: Tag, tags: tf.Tensor, owners: tf.Tensor) -> tuple[tf.Tensor, tf.
     return starts, tf.cumsum(tf.cast(starts, tf.int32)) - 1, tags > 0
 
 
-def best_answers(task: Answer, outputs: tf.Tensor, found: Frames, contexts: tf.Tensor) -> dict[str, tf.Tensor]:
+def best_answers(
+    task: Answer, outputs: tf.Tensor, found: Frames, contexts: tf.Tensor, *, ends: int
+) -> dict[str, tf.Tensor]:
     """Read logits as answers.
 
     Args:
@@ -105,18 +107,19 @@ def best_answers(task: Answer, outputs: tf.Tensor, found: Frames, contexts: tf.T
         outputs: logits, float32 [frames, tokens, 2].
         found: the frames.
         contexts: strings [batch].
+        ends: special tokens behind a context.
 
     Returns:
         "answer" string, "start" and "stop" int32, "probability" float32 against no answer: [batch].
     """
-    context, firsts = _context(found)
+    context, firsts = _context(found, ends)
     width, longest = tf.shape(outputs)[1], task.longest
     context, firsts = (tf.pad(each, [[0, 0], [0, width - tf.shape(each)[1]]]) for each in (context, firsts))
     edge = tf.zeros_like(context[:, :1])
     begins = context & (firsts | ~tf.concat([edge, context[:, :-1]], 1))
-    ends = context & tf.concat([firsts[:, 1:] | ~context[:, 1:], ~edge], 1)
+    lasts = context & tf.concat([firsts[:, 1:] | ~context[:, 1:], ~edge], 1)
     start = tf.where(begins, outputs[..., 0], _NEVER)
-    stop = tf.pad(tf.where(ends, outputs[..., 1], _NEVER), [[0, 0], [0, longest]], constant_values=_NEVER)
+    stop = tf.pad(tf.where(lasts, outputs[..., 1], _NEVER), [[0, 0], [0, longest]], constant_values=_NEVER)
     sums = start[..., None] + tf.stack([stop[:, shift : shift + width] for shift in range(longest)], -1)
     sums = tf.reshape(sums, [tf.shape(sums)[0], -1])
     best, at = tf.reduce_max(sums, 1), tf.argmax(sums, 1, output_type=tf.int32)
@@ -139,9 +142,10 @@ def best_answers(task: Answer, outputs: tf.Tensor, found: Frames, contexts: tf.T
     return {"answer": said, "start": begin, "stop": end, "probability": tf.sigmoid(score - none)}
 
 
-def _context(found: Frames) -> tuple[tf.Tensor, tf.Tensor]:
-    """Tell which tokens are of the second text, and at which a word begins: bool [frames, longest] both."""
+def _context(found: Frames, ends: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Tell which tokens cover a part of the second text, and at which a word begins: bool [frames, longest] both."""
     real = tf.sequence_mask(found.ids.row_lengths())
     special = (found.numbers.to_tensor(0) < 0) & real
     behind = tf.cumsum(tf.cast(special, tf.int32), axis=1, reverse=True)
-    return real & ~special & (behind == 1), found.firsts.to_tensor(False)
+    solid = found.stops.to_tensor(0) > found.begins.to_tensor(0)
+    return real & ~special & (behind == ends) & solid, found.firsts.to_tensor(False)

@@ -70,6 +70,11 @@ class Answer:
 
     def reads(self, spec: InputSpec | TextSpec) -> InputSpec | TextSpec:
         """A question and its context, in windows."""
+        if self.no_answer and isinstance(spec, TextSpec) and spec.causal:
+            raise ValueError(
+                "the first token tells that there is no answer, and a model that reads forward alone, such as GPT-2, "
+                "has seen nothing there. Pass no_answer=False, or take another backbone."
+            )
         return windowed(of_pairs(spec), self.name)
 
     @property
@@ -125,7 +130,9 @@ class Answer:
             place = tokens.place(row)
             none[owner] = min(none[owner], float(outputs[place][0].sum()))
             first, last = context_of(tokens, row)
-            score, start, stop = best_part(outputs[place][first:last], tokens.firsts[place][first:last], self.longest)
+            inside = slice(place.start + first, place.start + last)
+            solid = tokens.stops[inside] > tokens.begins[inside]
+            score, start, stop = best_part(outputs[inside], tokens.firsts[inside], solid, self.longest)
             held = best[owner]
             if score > -np.inf and (held is None or score > held[0]):
                 where = place.start + first
@@ -163,26 +170,27 @@ def context_of(tokens: Tokens, row: int) -> tuple[int, int]:
     return int(before[-1]) + 1 if len(before) else 0, last
 
 
-def best_part(logits: np.ndarray, firsts: np.ndarray, longest: int) -> tuple[float, int, int]:
+def best_part(logits: np.ndarray, firsts: np.ndarray, solid: np.ndarray, longest: int) -> tuple[float, int, int]:
     """Find the part of a context whose ends have the highest sum of logits, made of whole words.
 
     Args:
         logits: float32 [tokens, 2], of beginning and end.
         firsts: bool [tokens], whether a word begins there.
+        solid: bool [tokens], whether a token covers anything: a piece of a space does not, and ends no part.
         longest: tokens at most.
 
     Returns:
         Its score (-inf where there is none), its first and its last token.
 
     Example:
-        >>> best_part(np.array([[0, 0], [3, 0], [0, 1]], "float32"), np.array([True, True, True]), 30)
+        >>> best_part(np.array([[0, 0], [3, 0], [0, 1]], "float32"), np.ones(3, bool), np.ones(3, bool), 30)
         (4.0, 1, 2)
     """
     count = len(logits)
     if not count:
         return -np.inf, 0, 0
-    begins = np.concatenate([[True], firsts[1:]])
-    ends = np.concatenate([firsts[1:], [True]])
+    begins = solid & np.concatenate([[True], firsts[1:] | ~solid[:-1]])
+    ends = solid & np.concatenate([firsts[1:] | ~solid[1:], [True]])
     start = np.where(begins, logits[:, 0], -np.inf)
     stop = np.concatenate([np.where(ends, logits[:, 1], -np.inf), np.full(longest, -np.inf)])
     sums = start[:, None] + stop[np.arange(count)[:, None] + np.arange(longest)]
@@ -212,6 +220,7 @@ def answer(
         2
     """
     check.counts(longest=longest)
+    check.kind_of("no_answer", no_answer, bool)
     if not check.is_number(threshold):
         raise ValueError(f"`threshold` must be a number. Received: {threshold!r}")
     chosen = heads.head() if head is None else head

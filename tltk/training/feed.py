@@ -214,7 +214,7 @@ class Feed:
             batch_size=self.batch_size,
             encode=self.model.task.encode,
             seed=order,
-            lengths=texts.lengths_of(data, spec) if isinstance(spec, TextSpec) else None,
+            lengths=texts.widths_of(data, spec) if isinstance(spec, TextSpec) else None,
             widths=texts.widths(spec.length) if isinstance(spec, TextSpec) else (),
         )
         return self._note(made)

@@ -16,6 +16,7 @@ from tltk.cache_place import Cache
 from tltk.data.batching import Budget, Size, size_of
 from tltk.data.inspect import readable
 from tltk.data.sources import Source
+from tltk.data.texts import widths_of
 from tltk.data.tokens import report_cut
 from tltk.model import TransferModel
 from tltk.phases import Phase, Recipe
@@ -81,6 +82,7 @@ def fit(
     if val is None and any(phase.mix or phase.patience for phase in recipe.phases):
         log.warning("`mix` and `patience` choose by validation: without `val` they do nothing.")
     train, val = _fed(model, train), _fed(model, val) if val is not None else None
+    _check_company(model, train, size)
     recorder = _Recorder(Path(out) if out is not None else None)
     feed = Feed(
         model,
@@ -199,6 +201,28 @@ def _fed(model: TransferModel, data: Data) -> Data:
     if said:
         log.warning("%s", said)
     return examples(model.task, data, model.input)
+
+
+def _check_company(model: TransferModel, train: Data, size: Size) -> None:
+    """Raise if an example would stand alone in its batch where the head norms batches: it becomes zeros there.
+
+    Raises:
+        ValueError: with the ways out.
+    """
+    normed = any(isinstance(layer, keras.layers.BatchNormalization) and layer.name.startswith("head_norm")
+                 for layer in model.keras.layers)  # fmt: skip
+    if not normed or model.task.per_token:
+        return
+    way = 'tltk.head(normalization="layer") norms each example by itself.'
+    if size == 1:
+        raise ValueError(f"`batch_size` must be at least 2: the head's batch norm makes zeros of one example. {way}")
+    if isinstance(size, Budget) and isinstance(train, Source) and isinstance(model.input, TextSpec):
+        longest = int(widths_of(train, model.input).max(initial=1))
+        if 2 * longest > size.tokens:
+            raise ValueError(
+                f"`batch_size` leaves texts of more than {size.tokens // 2} tokens alone in their batches, and the "
+                f"head's batch norm makes zeros of them. Pass at least '{2 * longest} tokens'; or {way}"
+            )
 
 
 def _report_skipped(skipped: tuple[BadExample, ...]) -> None:

@@ -1,5 +1,6 @@
 """What a model eats, in the folder of its run: plain values in config.json, the pieces of texts in files beside it."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 from tltk import files
 from tltk.specs import InputSpec, TextSpec
 
-_VOCABULARY, _MERGES, _RULES = "vocabulary.txt", "merges.txt", "sentencepiece.model"
+_VOCABULARY, _MERGES, _RULES = "vocabulary.json", "merges.txt", "sentencepiece.model"
+_BEFORE = "vocabulary.txt"  # of runs before that
 _IN_FILES = ("vocabulary", "merges", "rules")
 
 
@@ -22,7 +24,7 @@ def write(folder: Path, spec: TextSpec) -> None:
     Raises:
         OSError: if the folder cannot be written.
     """
-    files.write_text(folder / _VOCABULARY, "\n".join(spec.vocabulary))
+    files.write_json(folder / _VOCABULARY, list(spec.vocabulary))  # a piece may hold the end of a line
     if spec.kind == "bytepair":
         files.write_text(folder / _MERGES, "\n".join(spec.merges))
     if spec.kind == "unigram":
@@ -43,7 +45,10 @@ def read(folder: Path, values: dict[str, Any]) -> InputSpec | TextSpec:
     if "length" not in values:
         return InputSpec(**values)
     held: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    held["vocabulary"] = _lines(folder, _VOCABULARY)
+    if (folder / _BEFORE).is_file() and not (folder / _VOCABULARY).is_file():
+        held["vocabulary"] = _lines(folder, _BEFORE)
+    else:
+        held["vocabulary"] = tuple(json.loads(_present(folder, _VOCABULARY).read_text(encoding="utf-8")))
     if held.get("kind") == "bytepair":
         held["merges"] = _lines(folder, _MERGES)
     if held.get("kind") == "unigram":
