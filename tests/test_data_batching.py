@@ -75,7 +75,7 @@ def test_a_model_of_texts_trains_by_a_budget_with_and_without_a_cache(tmp_path):
 
 def test_a_budget_holds_the_padding_too(tmp_path):
     spec = tltk.backbone(str(tiny_preset(tmp_path / "preset"))).input
-    source = tltk.from_arrays(["good " * 15] * 40)  # 17 tokens, padded to 24
+    source = tltk.from_arrays(["good " * 15] * 40)  # 17 tokens, padded to 20
     for shuffle in (False, True):
         made = batches(source, spec, batch_size="64 tokens", shuffle=shuffle)
         assert all(ids.shape[0] * ids.shape[1] <= 64 for ids in made.dataset)
@@ -85,9 +85,9 @@ def test_a_text_that_would_stand_alone_under_a_batch_norm_is_told_before_trainin
     folder = tiny_preset(tmp_path / "preset")
     source = tltk.from_arrays(["good film", "bad book " * 8] * 4, ["good", "bad"] * 4, labels=("bad", "good"))
     recipe = tltk.bert(epochs=1, warmup=0)
-    with pytest.raises(ValueError, match=r"texts of more than 20 tokens alone .* at least '48 tokens'"):
-        tltk.fit(text_model(folder), source, recipe=recipe, batch_size="40 tokens")
+    with pytest.raises(ValueError, match=r"texts of more than 18 tokens alone .* at least '40 tokens'"):
+        tltk.fit(text_model(folder), source, recipe=recipe, batch_size="36 tokens")
     with pytest.raises(ValueError, match="`batch_size` must be at least 2: the head's batch norm makes zeros"):
         tltk.fit(text_model(folder), source, recipe=recipe, batch_size=1)
     other = text_model(folder, head=tltk.head(normalization="layer"))
-    assert tltk.fit(other, source, recipe=recipe, batch_size="40 tokens").history
+    assert tltk.fit(other, source, recipe=recipe, batch_size="36 tokens").history

@@ -33,12 +33,12 @@ def test_a_text_stands_between_special_tokens_and_is_padded_at_its_end():
 
 def test_a_batch_is_as_wide_as_its_longest_text_rounded_up_to_one_of_a_handful_of_widths():
     made = batches(source_of([3, 5, 17, 20, 31, 32, 40]), SPEC, batch_size=2)
-    assert [ids.shape for ids, _ in rows(made)] == [(2, 8), (2, 24), (2, 32), (1, 32)]
+    assert [ids.shape for ids, _ in rows(made)] == [(2, 8), (2, 20), (2, 32), (1, 32)]
     assert made.steps == 4
 
 
 def test_where_a_graph_is_compiled_for_each_width_there_are_few(monkeypatch):
-    assert len(data_texts.widths(512)) == 20
+    assert len(data_texts.widths(512)) == 40
     monkeypatch.setattr("tltk.machine.jit_compile", lambda: "auto")
     assert data_texts.widths(512) == (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
     assert data_texts.widths(100) == (16, 32, 48, 64, 96, 100)
@@ -84,8 +84,8 @@ def test_texts_are_tokenized_once(monkeypatch):
 
 def test_one_width_for_all_is_that_of_the_longest():
     fixed = data_texts.padded_to(SPEC, source_of([3, 5]), source_of([20]))
-    assert fixed == replace(SPEC, width=24)
-    assert [ids.shape for ids, _ in rows(batches(source_of([3, 5, 7]), fixed, batch_size=2))] == [(2, 24), (1, 24)]
+    assert fixed == replace(SPEC, width=20)
+    assert [ids.shape for ids, _ in rows(batches(source_of([3, 5, 7]), fixed, batch_size=2))] == [(2, 20), (1, 20)]
 
 
 def test_a_dataset_of_texts_keeps_its_own_order_batched_or_not():

@@ -18,7 +18,7 @@ from tltk.data.tokens import Tokens, frames, tokenized
 from tltk.specs import TextSpec
 
 # On a processor a width costs nothing but padding; on a GPU XLA compiles the graph for each.
-_WIDTHS = (*range(8, 65, 8), *range(80, 129, 16), *range(160, 257, 32), *range(320, 513, 64))
+_WIDTHS = (*range(4, 65, 4), *range(72, 129, 8), *range(144, 257, 16), *range(288, 513, 32))
 _FEW_WIDTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
