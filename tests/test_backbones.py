@@ -14,7 +14,7 @@ from tltk.backbones import Preprocessing, Stage, backbone, names
 def test_a_backbone_is_a_value_that_reads_nothing():
     assert backbone("resnet50") == backbone("resnet50")
     assert backbone("resnet50") != backbone("resnet50", input_size=96)
-    assert len({backbone(name) for name in names()}) == len(names())
+    assert len({backbone(name) for name in names("image")}) == len(names("image"))
 
 
 def test_choosing_one_does_not_import_keras():
@@ -23,7 +23,8 @@ def test_choosing_one_does_not_import_keras():
 
 
 def test_every_keras_application_and_the_others_have_a_row():
-    assert len(names()) == 40 + 1 + 4
+    assert len(names("image")) == 40 + 1 + 4
+    assert names() == (*names("image"), *names("text"))
     assert names()[0] == "resnet50"
 
 

@@ -18,7 +18,7 @@ def rows(every):
     return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in every]
 
 
-@pytest.mark.parametrize("name", rows(names()))
+@pytest.mark.parametrize("name", rows(names("image")))
 def test_row(name, tmp_path):
     check_backbone(name, tmp_path)
 

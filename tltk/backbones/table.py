@@ -28,14 +28,18 @@ class Row:
     weights: str
 
 
-def names() -> tuple[str, ...]:
+def names(modality: str | None = None) -> tuple[str, ...]:
     """List the name of every known backbone.
+
+    Args:
+        modality: "image" or "text"; None for both.
 
     Example:
         >>> names()[:3]
         ('resnet50', 'resnet50_v2', 'resnet101')
     """
-    return (*APPLICATIONS, lite.NAME, *hub.PRESETS, *TEXT_PRESETS)
+    images, texts = (*APPLICATIONS, lite.NAME, *hub.PRESETS), tuple(TEXT_PRESETS)
+    return {"image": images, "text": texts}.get(modality or "", (*images, *texts))
 
 
 def minimum(name: str) -> int:
