@@ -204,3 +204,15 @@ def test_no_readable_picture_is_told_by_name(tmp_path):
     found, skipped = tltk.predict(model, source)
     assert found == []
     assert len(skipped) == 4
+
+
+def test_the_head_has_no_weights_that_it_is_pulled_towards():
+    from tltk.training.fit import _anchors
+
+    model = squares_model()
+    head = {
+        weight.path for layer in model.keras.layers if model.stages[layer.name] == "head" for weight in layer.weights
+    }
+    found = set(_anchors(model))
+    assert head and found
+    assert found == {weight.path for weight in model.keras.weights} - head
