@@ -36,6 +36,7 @@ def verify(
 ) -> None:
     """Replay an export's stored requests in a process with tensorflow alone: differences, size, time."""
     with console.command(as_json=as_json):
+        console.start_tensorflow()
         from tltk.serving import certificate
 
         found = certificate.verify(folder)
