@@ -4,8 +4,9 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
+from keras_hub.src.utils import preset_utils
 
-from tltk.backbones import backbone, hub
+from tltk.backbones import backbone, hub, hub_files
 
 TINY = {
     "input_conv_filters": [64],
@@ -80,17 +81,24 @@ def test_a_handle_out_of_reach_says_so(monkeypatch, handle):
     def offline(*_, **__):
         raise ConnectionError("Name or service not known\nand more")
 
+    said = f"cannot load the preset {handle}: Name or service .*Is the hub within reach"
+    with monkeypatch.context() as patch:
+        patch.setattr(preset_utils, "check_file_exists", offline)
+        with pytest.raises(OSError, match=said):
+            backbone(handle)
+    monkeypatch.setattr(hub_files, "architecture", lambda place: "ResNetBackbone")
     monkeypatch.setattr(keras_hub.layers.ImageConverter, "from_preset", offline)
     with pytest.raises(OSError, match=f"cannot read the preprocessing of {handle}: Name or service not known$"):
         backbone(handle)
     monkeypatch.setattr(keras_hub.layers.ImageConverter, "from_preset", lambda x: None)
     monkeypatch.setattr(keras_hub.models.Backbone, "from_preset", offline)
-    with pytest.raises(OSError, match=f"cannot load the preset {handle}: Name or service .*Is the hub within reach"):
+    with pytest.raises(OSError, match=said):
         backbone(handle)
 
 
 def test_a_handle_in_reach_is_a_backbone(monkeypatch, preset):
     folder, _ = preset
+    monkeypatch.setattr(hub_files, "architecture", lambda place: "ResNetBackbone")
     load, convert = keras_hub.models.Backbone.from_preset, keras_hub.layers.ImageConverter.from_preset
     monkeypatch.setattr(keras_hub.models.Backbone, "from_preset", lambda x, **options: load(folder, **options))
     monkeypatch.setattr(keras_hub.layers.ImageConverter, "from_preset", lambda x: convert(folder))

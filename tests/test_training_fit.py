@@ -148,7 +148,7 @@ def test_a_fit_that_fails_before_its_first_epoch_leaves_the_run_that_was_there_a
     with pytest.raises(ValueError, match=r"phase 'fine_tune': `conv9..` matches no layer"):
         tltk.fit(squares_model(), squares(), recipe=tltk.fine_tune(unfreeze="conv9"), out=tmp_path / "run")
     for wrong in (0, 2.5, "x"):
-        with pytest.raises(ValueError, match=r"`batch_size` must be a whole number above 0. Received"):
+        with pytest.raises(ValueError, match=r"`batch_size` must be a whole number above 0, or of texts"):
             tltk.fit(squares_model(), squares(), recipe=quick(), out=tmp_path / "run", batch_size=wrong)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
