@@ -47,7 +47,7 @@ def test_texts_are_told_from_pixels():
 
 
 def targets(y, count=4, *, labels=None, kind="single"):
-    return check_targets(np.asarray(y), count, labels=labels, kind=kind)
+    return check_targets(y, count, labels=labels, kind=kind)
 
 
 def test_labels_of_another_source_are_taken_over():
@@ -64,6 +64,19 @@ def test_class_names_follow_the_order_of_labels():
     assert targets(["b", "a", "b", "a"], labels=("b", "a"))[0].tolist() == [0, 1, 0, 1]
 
 
+@pytest.mark.parametrize("y", [[["a"], ["b", "a"], [], ["b"]], [("a",), {"a", "b"}, (), {"b"}]])
+def test_several_classes_may_be_lists_of_names(y):
+    found, labels = targets(y, kind="multi")
+    assert found.tolist() == [[1, 0], [1, 1], [0, 0], [0, 1]]
+    assert labels == Labels(("a", "b"), "multi")
+
+
+def test_rows_of_one_name_each_may_be_several_classes_or_one():
+    rows = [["a"], ["b"], ["a"], ["b"]]
+    assert targets(rows)[0].tolist() == [0, 1, 0, 1]
+    assert targets(rows, kind="multi")[0].tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
+
+
 @pytest.mark.parametrize(
     ("y", "options", "match"),
     [
@@ -76,7 +89,11 @@ def test_class_names_follow_the_order_of_labels():
         ([0, 0, 0, 0], {}, "at least two classes"),
         (["a", "b", "c", "a"], {"labels": ("a", "b")}, "'c' is none of the 2 classes"),
         (np.full((4, 2), 0.5), {"kind": "multi"}, "of 0 and 1"),
-        ([0, 1, 0, 1], {"kind": "multi"}, r"must be \[n, classes\]"),
+        ([0, 1, 0, 1], {"kind": "multi"}, r"must be lists of class names, or \[n, classes\]"),
+        ([[0], [0, 1], [], [1]], {"kind": "multi"}, "must be lists of class names, or"),
+        ([["a"], ["a", "b"], [], ["b"]], {}, 'Did you mean kind="multi"'),
+        ([["a"], ["c"], [], ["b"]], {"kind": "multi", "labels": ("a", "b")}, r"`y`\[1\]: 'c' is none of the 2 classes"),
+        ([[1, 2], [1], [1], [1]], {"kind": "number"}, r"`y`\[0\].*must be a finite number"),
         (np.ones((4, 2)), {"kind": "multi", "labels": ("a",)}, "must name the 2 columns"),
         ([1.0, np.nan, 1.0, 1.0], {"kind": "number"}, r"`y`\[1\].*must be a finite number"),
         (np.ones((4, 2, 2)), {"kind": "number"}, r"must be \[n\] or \[n, columns\]"),

@@ -43,3 +43,9 @@ def test_the_task_follows_the_labels():
     assert options.task(tltk.from_arrays(texts, list(range(6)), kind="number")).name == "regress"
     with pytest.raises(ValueError, match="name their column with --label"):
         options.task(tltk.from_arrays(texts))
+
+
+def test_a_batch_is_a_number_or_a_budget():
+    assert options.batch_size("16") == 16
+    assert options.batch_size("2048 tokens") == "2048 tokens"
+    assert options.batch_size("-1") == "-1"

@@ -5,6 +5,7 @@ from PIL import Image
 
 import tltk
 from tests.conftest import coloured_squares, squares, squares_model
+from tests.texts import text_model, tiny_preset
 
 
 def test_predictions_come_in_order_and_agree_with_keras():
@@ -58,3 +59,5 @@ def test_wrong_inputs_are_told(tmp_path):
         tltk.predict(squares_model(), [tmp_path / "a.png"])
     with pytest.raises(TypeError, match=r"`model` must be TransferModel"):
         tltk.predict(squares_model().keras, coloured_squares(2)[0])
+    with pytest.raises(ValueError, match=r"`inputs` holds no text"):
+        tltk.predict(text_model(tiny_preset(tmp_path / "tiny")), [])

@@ -58,7 +58,7 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Highest rate of the recipe's last phase.")] = None,
     unfreeze: Annotated[str | None, typer.Option(help="Lowest stage that fine_tune trains, such as conv5.")] = None,
     input_size: Annotated[int | None, typer.Option(help="Side in pixels; default: the backbone's own.")] = None,
-    batch_size: BatchSize = 32,
+    batch_size: Annotated[str, typer.Option(help="Examples a step, or of texts a budget: '2048 tokens'.")] = "32",
     val: Annotated[float, typer.Option(help="Share of the examples to judge epochs by.")] = 0.15,
     test: Annotated[float, typer.Option(help="Share of the examples to judge the result by.")] = 0.15,
     seed: Annotated[int, typer.Option(help="Of the split, the order, the augmentation and the head.")] = 0,
@@ -89,8 +89,10 @@ def train(
         )
         model = tltk.assemble(found, task, precision=precision, seed=seed)
         console.say(f"{model.describe()}\nweights: {model.origin.kind} {model.origin.path or ''}")
-        run = tltk.fit(model, parts[0], parts[1], recipe=chosen, out=out, batch_size=batch_size, seed=seed, cache=cache)
-        report = tltk.evaluate(run.model, parts[2], batch_size=batch_size, max_bad=1.0) if len(parts[2]) else None
+        step = options.batch_size(batch_size)
+        run = tltk.fit(model, parts[0], parts[1], recipe=chosen, out=out, batch_size=step, seed=seed, cache=cache)
+        size = step if isinstance(step, int) else 32
+        report = tltk.evaluate(run.model, parts[2], batch_size=size, max_bad=1.0) if len(parts[2]) else None
         _finish_training(run, report, skipped=len(bad) + len(run.skipped), as_json=as_json)
 
 

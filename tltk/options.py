@@ -63,6 +63,11 @@ def examples(inputs: list[str], model: "TransferModel") -> list:
     return list(zip(inputs[::2], inputs[1::2], strict=True))
 
 
+def batch_size(text: str) -> int | str:
+    """Read `--batch-size`: a number of examples, or a budget such as "2048 tokens", which `tltk.fit` checks."""
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
 def recipe(
     name: str | None,
     *,

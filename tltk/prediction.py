@@ -71,8 +71,9 @@ def as_data(inputs: Inputs, model: TransferModel | Backbone) -> Source | tf.data
     if model.input.pairs and isinstance(inputs, tuple):
         return from_arrays([inputs])
     texts = list(cast(list, inputs))
-    first = next(iter(texts), None)
-    in_words = isinstance(first, list | tuple) and not model.input.pairs
+    if not texts:
+        raise ValueError("`inputs` holds no text.")
+    in_words = isinstance(texts[0], list | tuple) and not model.input.pairs
     return from_words(texts) if in_words else from_arrays(texts)
 
 

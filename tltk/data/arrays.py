@@ -74,12 +74,26 @@ def check_targets(y: Any, count: int, *, labels: Labels | Sequence[str] | None, 
     meaning = labels if isinstance(labels, Labels) else None
     kind = meaning.kind if meaning else kind
     check.one_of("kind", kind, _KINDS)
-    values = np.asarray(y)
+    values = _as_array(y)
     if len(values) != count if values.ndim else True:
         raise ValueError(f"`y` must hold {count} values, one for each of `x`. Received: {np.shape(y)}")
     names = labels.names if isinstance(labels, Labels) else tuple(labels) if labels is not None else None
     targets, found = {"single": _single, "multi": _multi, "number": _numbers}[kind](values, names)
     return targets, meaning or found
+
+
+def _as_array(y: Any) -> np.ndarray:
+    """Return `y` as an array; rows of different lengths as one of lists, [n]."""
+    rows = [list(row) for row in y] if isinstance(y, list | tuple) and all(map(_is_row, y)) else []
+    if len({len(row) for row in rows}) < 2:
+        return np.asarray(rows or y)
+    found = np.empty(len(rows), object)
+    found[:] = rows
+    return found
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, list | tuple | set | frozenset)
 
 
 def _place(row: int) -> str:
@@ -89,7 +103,7 @@ def _place(row: int) -> str:
 def _single(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, Labels]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    if values.ndim != 1:
+    if values.ndim != 1 or any(map(_is_row, values)):
         raise ValueError(f'`y` must be [n] for kind="single". Received: {values.shape}. Did you mean kind="multi"?')
     if values.dtype.kind in "USO":
         return raw.single([str(value) for value in values], names=names, place=_place)
@@ -105,11 +119,23 @@ def _single(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarr
 
 
 def _multi(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, Labels]:
+    rows = _names_a_row(values)
+    if rows is not None:
+        return raw.multi(rows, names=names, place=_place)
     if values.ndim != 2 or values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
-        raise ValueError(f'`y` must be [n, classes] of 0 and 1 for kind="multi". Received: {values.shape}')
+        raise ValueError(
+            f'`y` must be lists of class names, or [n, classes] of 0 and 1, for kind="multi". Received: {values.shape}'
+        )
     names = names or tuple(str(index) for index in range(values.shape[1]))
     _same_length(names, values.shape[1])
     return values.astype(np.float32), Labels(names, "multi")
+
+
+def _names_a_row(values: np.ndarray) -> list[list[str]] | None:
+    """Return the class names of each example; None if rows hold no names."""
+    rows = values.tolist() if values.ndim in (1, 2) else []
+    named = all(isinstance(row, list) and all(isinstance(name, str) for name in row) for row in rows)
+    return rows if named and any(rows) else None
 
 
 def _numbers(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, Labels]:

@@ -115,7 +115,8 @@ def from_arrays(x: Any, y: Any = None, *, labels: Labels | Sequence[str] | None 
     Args:
         x: pixels [n, h, w], [n, h, w, 1] or [n, h, w, 3], uint8 or float in [0, 255]; or a list of texts; or a list of
             tuples of two texts.
-        y: one index or class name each ("single"), 0/1 [n, k] ("multi"), numbers [n] or [n, k] ("number"), or None.
+        y: one index or class name each ("single"), a list of class names each or 0/1 [n, k] ("multi"), numbers [n] or
+            [n, k] ("number"), or None.
         labels: names of the classes or columns in the order of the outputs, or the `Labels` of another source.
         kind: what `y` means: "single", "multi" or "number"; taken from `labels` if that is a `Labels`.
 
