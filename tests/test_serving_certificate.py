@@ -21,12 +21,13 @@ def exported(tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize("c_interface", [False, True])
 @pytest.mark.parametrize("kind", ["pictures", "texts"])
-def test_it_is_replayed_and_timed_in_a_clean_process(exported, kind):
-    found = tltk.verify(exported / kind)
+def test_it_is_replayed_and_timed_in_a_clean_process(exported, kind, c_interface):
+    found = tltk.verify(exported / kind, c_interface=c_interface)
     assert found.path.name == ("2" if kind == "pictures" else "1")
-    assert set(found.differences) == {"serving_default"}
-    assert found.largest["serving_default"] <= certificate.TOLERANCE
+    assert set(found.differences) == {"serving_default", "predict_tensor", "embed"}
+    assert max(found.largest.values()) <= certificate.TOLERANCE
     assert found.bytes == sum(file.stat().st_size for file in found.path.rglob("*") if file.is_file())
     assert found.load_seconds > 0
     assert set(found.latency) == {"1", "32"}
@@ -42,24 +43,29 @@ def test_a_version_that_is_named_is_the_one_and_nothing_need_be_timed(exported):
 
 def test_it_holds_two_dozen_requests_and_little_room(exported):
     stored = np.load(exported / "pictures" / "1" / certificate.FILE)
-    assert len(stored["serving_default/ask/image_bytes"]) == 24
+    assert len(stored["serving_default/ask/image_bytes"]) == 26
+    assert stored["serving_default/answer/valid"].tolist() == [True] * 24 + [False] * 2
+    assert len(stored["predict_tensor/ask/pixels"]) == 2
     assert (exported / "pictures" / "1" / certificate.FILE).stat().st_size < 1_000_000
 
 
-def test_a_model_that_answers_otherwise_is_found_out(exported, tmp_path):
+@pytest.mark.parametrize("c_interface", [False, True])
+def test_a_model_that_answers_otherwise_is_found_out(exported, tmp_path, c_interface):
     shutil.copytree(exported / "pictures" / "1", tmp_path / "1")
     place = tmp_path / "1" / certificate.FILE
     stored = dict(np.load(place))
     stored["serving_default/answer/probability"] = stored["serving_default/answer/probability"] + 1e-4
     stored["serving_default/answer/label"][3] = b"none".hex()
+    stored["embed/answer/more"] = np.zeros(26)
     np.savez(place, **stored)
     with pytest.raises(RuntimeError) as caught:
-        tltk.verify(tmp_path, timed=False)
+        tltk.verify(tmp_path, timed=False, c_interface=c_interface)
     said = str(caught.value)
     assert "does not answer as the trained model did" in said
     assert (
         "`label` of serving_default differs: 1" in said and "`probability` of serving_default differs: 0.0001" in said
     )
+    assert "`more` of embed differs: inf" in said
     assert "`probabilities`" not in said
 
 
@@ -81,7 +87,7 @@ def test_what_is_missing_is_told(exported, tmp_path):
 
 def test_strings_of_any_bytes_come_back(tmp_path):
     asked = [b"", b"ends in zeros\x00\x00", "süß".encode()]
-    certificate.write(tmp_path, {"one": {"ask": {"x": asked}, "answer": {"y": np.array([[1.5], [2.0], [3.0]])}}})
+    certificate.write(tmp_path, {"one": {"ask": {"x": asked}, "answer": {"y": np.array([[1.5], [2.0], [3.0]])}}}, {})
     stored = np.load(tmp_path / certificate.FILE, allow_pickle=False)
     assert [bytes.fromhex(each) for each in stored["one/ask/x"]] == asked
     np.testing.assert_array_equal(stored["one/answer/y"], [[1.5], [2.0], [3.0]])

@@ -32,9 +32,14 @@ def test_each_task_names_what_it_takes_and_gives(backbone):
         (tltk.tag(marked(2).labels), ("texts",), {"starts", "stops", "types", "probabilities"}),
         (tltk.answer(), ("questions", "contexts"), {"answer", "start", "stop", "probability"}),
     ):
-        function = served(model_of(backbone, task))
-        assert function.inputs == takes
-        assert set(function.run(*[tf.constant(["good film", ""])] * len(takes))) == gives
+        graphs = served(model_of(backbone, task))
+        assert set(graphs) == {"serving_default", "predict_tensor", "embed"}
+        request, features = graphs["serving_default"], graphs["embed"]
+        assert request.names == features.names == takes
+        assert graphs["predict_tensor"].names == ("token_ids",)
+        given = [tf.constant(["good film", ""])] * len(takes)
+        assert set(request.run(*given)) == gives | {"valid", "error"}
+        assert set(features.run(*given)) == {"features", "valid", "error"}
 
 
 def test_2000_fuzzed_texts_are_classified_the_same_by_a_clean_process(backbone, tmp_path):
@@ -45,7 +50,7 @@ def test_2000_fuzzed_texts_are_classified_the_same_by_a_clean_process(backbone, 
         chosen = replace(backbone, input=replace(backbone.input, stride=stride))
         model = model_of(chosen, tltk.classify(texts().labels, head=seeded()))
         exported = tltk.export(model, tmp_path / str(stride), requests=[text.encode() for text in said])
-        assert max(exported.differences.values()) <= 1e-5
+        assert max(exported.largest.values()) <= 1e-5
         answer = tf.saved_model.load(str(exported.path)).signatures["serving_default"](tf.constant(said))
         used = [row for row, text in enumerate(said) if text.strip()]
         found, _ = tltk.predict(model, said)
@@ -59,7 +64,7 @@ def test_2000_fuzzed_pairs_are_classified_the_same_by_a_clean_process(backbone, 
     model = model_of(backbone, tltk.classify(texts().labels, pairs=True, head=seeded()))
     requests = [(one.encode(), other.encode()) for one, other in pairs]
     exported = tltk.export(model, tmp_path, requests=requests)
-    assert max(exported.differences.values()) <= 1e-5
+    assert max(exported.largest.values()) <= 1e-5
     one, other = map(tf.constant, zip(*pairs, strict=True))
     answer = tf.saved_model.load(str(exported.path)).signatures["serving_default"](texts=one, second_texts=other)
     found, _ = tltk.predict(model, pairs)

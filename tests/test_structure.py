@@ -21,9 +21,9 @@ LAYERS = {
     "data": 2, "backbones": 2, "heads": 2, "schedules": 2, "trainability": 2,
     "tasks": 3, "phases": 3,
     "recipes": 4, "model": 4, "views": 4, "prefix_cache": 4, "cache_place": 3, "report": 4,
-    "training": 5, "prediction": 5, "serving": 5,
-    "evaluation": 6, "embedding": 6, "clustering": 7,
-    "demo": 7, "console": 7, "options": 7,
+    "training": 5, "prediction": 5,
+    "evaluation": 6, "embedding": 6, "clustering": 7, "serving": 7,
+    "demo": 8, "console": 7, "options": 7,
     "cli_serving": 8, "cli": 9, "__main__": 10,
 }  # fmt: skip
 BANNED = re.compile(r"manager|handler|helper|utils|engine|adapter", re.IGNORECASE)

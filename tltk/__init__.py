@@ -43,8 +43,8 @@ _PUBLIC = {
     "predict": "tltk.prediction",
     "embed": "tltk.embedding",
     "cluster": "tltk.clustering",
-    "export": "tltk.serving",
-    "verify": "tltk.serving",
+    "export": "tltk.serving.saved_model",
+    "verify": "tltk.serving.certificate",
 }
 
 __all__ = ["__version__", *_PUBLIC]
@@ -60,7 +60,8 @@ if TYPE_CHECKING:
     from tltk.model import adopt, assemble
     from tltk.prediction import predict
     from tltk.recipes import bert, few_shot, fine_tune, full, linear_probe
-    from tltk.serving import export, verify
+    from tltk.serving.certificate import verify
+    from tltk.serving.saved_model import export
     from tltk.tasks import answer, classify, regress, tag
     from tltk.trainability.audit import audit
     from tltk.trainability.plan import freeze, layer_decay, lora, train_all, unfreeze_from

@@ -21,9 +21,9 @@ def export(
         import tltk
 
         done = tltk.export(tltk.load_run(run).model, folder, version=version)
-        worst = max(done.differences.values())
+        worst = max(done.largest.values())
         if as_json:
-            console.show_json({"saved_model": done.path, "bytes": done.bytes, "differences": done.differences})
+            console.show_json({"saved_model": done.path, "bytes": done.bytes, "differences": done.largest})
         else:
             console.show(
                 f"{done.path}  {done.bytes / 1e6:.1f} MB, checked in a clean process: largest difference {worst:.1e}"

@@ -87,7 +87,10 @@ def embed(
     data = as_data(inputs, model)
     check.kind_of("inputs", data, Source, hint="Pass a source, paths or pixels.")
     data, bad = readable(data, max_bad=max_bad)
-    extractor, spec = _extractor(model, pooling, precision)
+    if isinstance(model, Backbone):
+        network, spec = _of_backbone(model, pooling, precision)
+    else:
+        network, spec = extractor(model, pooling), model.input
     if isinstance(spec, TextSpec):
         spec = replace(spec, pairs=data.kind == "pairs", stride=None)
         data = tokenized(data, spec)
@@ -95,7 +98,7 @@ def embed(
     kept = cache if isinstance(cache, Cache) else Cache(cache)
     folder = cache_folder() / "prefix" if kept.where == "disk" else Path(kept.where)
     records = prefix_cache.compute(
-        extractor,
+        network,
         data,
         spec,
         folder=None if kept.where in ("auto", "memory", "off") else folder,
@@ -112,17 +115,25 @@ def embed(
     )
 
 
-def _extractor(
-    model: TransferModel | Backbone, pooling: str | None, precision: str
-) -> tuple[keras.Model, InputSpec | TextSpec]:
-    """Build pixels or token ids → features."""
-    if isinstance(model, Backbone):
-        with machine.dtype_policy(machine.precision(precision, fast_bfloat16=model.fast_bfloat16)):
-            body, _ = model.build()
-            inputs = keras.Input(model.input.shape, dtype=model.input.dtype, name=model.input.name)
-            features = body.call(model.preprocess(inputs))
-            return keras.Model(inputs, _pooled(features, pooling, model.mask(inputs))), model.input
-    return keras.Model(model.keras.inputs, _pooled(model.features(), pooling, model.mask())), model.input
+def extractor(model: TransferModel, pooling: str | None) -> keras.Model:
+    """Build what `embed` runs: what the model eats → features, over the model's own weights.
+
+    Args:
+        model: trained or not; its head is left out.
+        pooling: see `embed`.
+
+    Returns:
+        A functional model.
+    """
+    return keras.Model(model.keras.inputs, _pooled(model.features(), pooling, model.mask()))
+
+
+def _of_backbone(backbone: Backbone, pooling: str | None, precision: str) -> tuple[keras.Model, InputSpec | TextSpec]:
+    with machine.dtype_policy(machine.precision(precision, fast_bfloat16=backbone.fast_bfloat16)):
+        body, _ = backbone.build()
+        inputs = keras.Input(backbone.input.shape, dtype=backbone.input.dtype, name=backbone.input.name)
+        features = body.call(backbone.preprocess(inputs))
+        return keras.Model(inputs, _pooled(features, pooling, backbone.mask(inputs))), backbone.input
 
 
 def _pooled(features: keras.KerasTensor, pooling: str | None, mask: keras.KerasTensor | None) -> keras.KerasTensor:

@@ -107,7 +107,7 @@ def run_text_demo(out: Path, *, seed: int = 0, most: int = 100, say: Callable[[s
     say("4/4 SavedModel, and a question to it from a clean process")
     text = test.items[0]
     exported = tltk.export(run.model, out / "serving", requests=[text.encode()])
-    answer = {"text": text, "label": exported.answer["label"][0]}
+    answer = {"text": text, "label": exported.first["label"][0]}
     times = {"words": seconds, "probe": probe.seconds, "tuned": run.seconds, "demo": time.perf_counter() - begun}
     return TextDemoResult(words, probe_report, report, times, run.folder or out, exported.path, answer)
 

@@ -1,5 +1,6 @@
 """The certificate of a SavedModel: stored requests, the answers that the trained model gave, and their replay."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -46,12 +47,17 @@ class Verified:
         return {name: max(outputs.values()) for name, outputs in self.differences.items()}
 
 
-def write(saved_model: Path, stored: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+def write(
+    saved_model: Path,
+    stored: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    tensors: Mapping[str, Mapping[str, Mapping[str, str]]],
+) -> None:
     """Store requests and answers inside a SavedModel.
 
     Args:
         saved_model: its folder.
         stored: signature → "ask" and "answer" → name → what was asked and answered, a row a request.
+        tensors: the same keys → the tensor's name in the graph, which TensorFlow's C interface calls it by.
     """
     place = saved_model / FILE
     place.parent.mkdir(exist_ok=True)
@@ -61,10 +67,10 @@ def write(saved_model: Path, stored: Mapping[str, Mapping[str, Mapping[str, Any]
         for side, columns in sides.items()
         for name, values in columns.items()
     }
-    np.savez_compressed(place, **flat)
+    np.savez_compressed(place, tensors=json.dumps(tensors), **flat)
 
 
-def verify(folder: str | Path, *, timed: bool = True) -> Verified:
+def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False) -> Verified:
     """Replay the certificate of an export in a clean process that imports tensorflow alone.
 
     `export` does so before it says done; do it again where the model is served: on another machine, under another
@@ -73,12 +79,14 @@ def verify(folder: str | Path, *, timed: bool = True) -> Verified:
     Args:
         folder: a version that `tltk.export` wrote, or the parent of versions, of which the highest is taken.
         timed: measure latencies too, a hundred calls at batch sizes 1 and 32.
+        c_interface: load and call it through TensorFlow's C interface, as TensorFlow Serving does, without any Python
+            of TensorFlow's.
 
     Returns:
         How far its answers are from the trained model's, its size, and how fast it is.
 
     Raises:
-        FileNotFoundError: if there is no SavedModel, or it has no certificate.
+        FileNotFoundError: if there is no SavedModel, it has no certificate, or TensorFlow's library is not found.
         RuntimeError: if it cannot be loaded, or an answer differs: a number by more than 1e-5, anything else at all.
     """
     path = _version(Path(folder))
@@ -88,6 +96,7 @@ def verify(folder: str | Path, *, timed: bool = True) -> Verified:
         )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-I", str(_REPLAY), str(path), str(path / FILE), str(_REPEATS if timed else 0)]
+    command += [str(_library())] if c_interface else []
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise RuntimeError(f"{path} could not be loaded or called in a clean process:\n{done.stderr[-2000:]}")
@@ -103,6 +112,16 @@ def verify(folder: str | Path, *, timed: bool = True) -> Verified:
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     first = result["first"]["serving_default"]
     return Verified(path, result["signatures"], size, result["load_seconds"], result["latency"], first)
+
+
+def _library() -> Path:
+    """Find TensorFlow's shared library without importing TensorFlow."""
+    spec = importlib.util.find_spec("tensorflow")
+    places = spec.submodule_search_locations if spec and spec.submodule_search_locations else []
+    found = [library for place in places for library in sorted(Path(place).glob("*tensorflow_cc*"))]
+    if not found:
+        raise FileNotFoundError("TensorFlow's C library (libtensorflow_cc) is not in the installed tensorflow package.")
+    return found[0]
 
 
 def _version(folder: Path) -> Path:

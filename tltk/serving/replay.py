@@ -1,35 +1,61 @@
 """Replay stored requests on a SavedModel in a process that imports tensorflow alone, and compare the answers.
 
-Run as a file, never imported: `python replay.py SAVED_MODEL CERTIFICATE.npz [REPEATS]`. It prints one JSON object.
+Run as a file, never imported: `python replay.py SAVED_MODEL CERTIFICATE.npz [REPEATS [LIBRARY]]`. With LIBRARY, the
+path of TensorFlow's shared library, the SavedModel is loaded and called through its C interface, and no Python of
+TensorFlow's is imported at all. It prints one JSON object.
 """
 
+import importlib
 import json
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Call: TypeAlias = Callable[[str, dict[str, Any]], dict[str, np.ndarray]]
 
 
-def main(saved_model: str, certificate: str, repeats: str = "0") -> None:
+def main(saved_model: str, certificate: str, repeats: str = "0", library: str = "") -> None:
     """Load, call, compare; print the largest difference of each output, or how many differ where it is no number."""
-    import numpy as np
+    stored = np.load(certificate, allow_pickle=False)
+    if not library:
+        import tensorflow  # noqa: F401 - its own loading is not the model's
+    begun = time.perf_counter()
+    call = _through_c(library, saved_model, stored) if library else _through_python(saved_model)
+    result: dict[str, Any] = {"load_seconds": time.perf_counter() - begun, "signatures": {}, "first": {}}
+    for name in sorted({key.split("/")[0] for key in stored.files if "/" in key}):
+        answers = call(name, _columns(stored, f"{name}/ask/"))
+        before = f"{name}/answer/"
+        expected = {key.removeprefix(before): stored[key] for key in stored.files if key.startswith(before)}
+        result["signatures"][name] = {key: _difference(answers.get(key), value) for key, value in expected.items()}
+        result["first"][name] = {key: _plain(value[:1].tolist()) for key, value in answers.items()}
+    asked = _columns(stored, "serving_default/ask/")
+    result["latency"] = {str(size): _latency(call, asked, size, int(repeats)) for size in (1, 32) if int(repeats)}
+    # TensorFlow imports keras by itself; tltk and KerasHub must not be needed, and of the C interface not TensorFlow.
+    unwanted = ("tltk", "keras_hub", *(("tensorflow",) if library else ()))
+    result["imported"] = sorted(name for name in unwanted if name in sys.modules)
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+def _through_c(library: str, saved_model: str, stored: Any) -> Call:
+    sys.path.append(str(Path(__file__).parent))  # behind everything else, so that it hides nothing
+    load: Callable[..., Call] = importlib.import_module("c_interface").load
+    return load(library, saved_model, json.loads(str(stored["tensors"])))
+
+
+def _through_python(saved_model: str) -> Call:
     import tensorflow as tf
 
-    stored = np.load(certificate, allow_pickle=False)
-    begun = time.perf_counter()
     signatures = tf.saved_model.load(saved_model).signatures
-    result: dict[str, Any] = {"load_seconds": time.perf_counter() - begun, "signatures": {}, "first": {}}
-    for name in sorted({key.split("/")[0] for key in stored.files}):
-        asked = _columns(stored, f"{name}/ask/")
-        answers = signatures[name](**{key: tf.constant(column) for key, column in asked.items()})
-        found = {key: _difference(value.numpy(), stored[f"{name}/answer/{key}"]) for key, value in answers.items()}
-        result["signatures"][name] = found
-        result["first"][name] = {key: _plain(value.numpy()[:1].tolist()) for key, value in answers.items()}
-    asked = _columns(stored, "serving_default/ask/")
-    serve = signatures["serving_default"]
-    result["latency"] = {str(size): _latency(serve, asked, size, int(repeats)) for size in (1, 32) if int(repeats)}
-    # TensorFlow imports keras by itself; tltk and KerasHub must not be needed.
-    result["imported"] = sorted(name for name in ("tltk", "keras_hub") if name in sys.modules)
-    sys.stdout.write(json.dumps(result) + "\n")
+
+    def call(name: str, columns: dict[str, Any]) -> dict[str, np.ndarray]:
+        answers = signatures[name](**{key: tf.constant(column) for key, column in columns.items()})
+        return {key: value.numpy() for key, value in answers.items()}
+
+    return call
 
 
 def _columns(stored: Any, before: str) -> dict[str, Any]:
@@ -38,10 +64,8 @@ def _columns(stored: Any, before: str) -> dict[str, Any]:
     return {key: list(map(bytes.fromhex, each)) if each.dtype.kind == "U" else each for key, each in columns.items()}
 
 
-def _difference(found: Any, expected: Any) -> float:
-    import numpy as np
-
-    if found.shape != expected.shape:
+def _difference(found: np.ndarray | None, expected: np.ndarray) -> float:
+    if found is None or found.shape != expected.shape:
         return float("inf")
     if found.dtype.kind == "f":
         return float(np.abs(found - expected).max(initial=0.0))
@@ -49,20 +73,16 @@ def _difference(found: Any, expected: Any) -> float:
     return float(np.sum(np.asarray(same) != expected.ravel()))
 
 
-def _latency(serve: Any, asked: dict[str, Any], size: int, repeats: int) -> dict[str, float]:
-    """Measure seconds a call at one batch size, requests in turn."""
-    import numpy as np
-    import tensorflow as tf
-
+def _latency(call: Call, asked: dict[str, Any], size: int, repeats: int) -> dict[str, float]:
+    """Measure milliseconds a call of `serving_default` at one batch size, requests in turn."""
     seconds = []
     for number in range(repeats + 2):
         batch = {
-            key: tf.constant([column[(number * size + place) % len(column)] for place in range(size)])
+            key: [column[(number * size + place) % len(column)] for place in range(size)]
             for key, column in asked.items()
         }
         begun = time.perf_counter()
-        for value in serve(**batch).values():
-            value.numpy()
+        call("serving_default", batch)
         seconds.append(time.perf_counter() - begun)
     middle, most = np.percentile(seconds[2:], [50, 99])  # the first two trace and warm up
     return {"p50_ms": 1000 * float(middle), "p99_ms": 1000 * float(most)}

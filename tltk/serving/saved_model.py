@@ -2,47 +2,33 @@
 
 import errno
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tltk import _check as check
 from tltk import files
 from tltk.model import TransferModel
 from tltk.serving import certificate
-from tltk.serving.certificate import verify
-from tltk.serving.signatures import served
+from tltk.serving.agreement import disagreements
+from tltk.serving.certificate import Verified, verify
+from tltk.serving.signatures import REQUEST, TENSOR, Served, reader, served
 from tltk.specs import TextSpec
 
 Requests: TypeAlias = Sequence[bytes | tuple[bytes, ...]]
-_STORED = 24  # requests of a certificate
-
-
-@dataclass(frozen=True)
-class Exported:
-    """An export that was checked.
-
-    Args:
-        path: of the version, such as serving/photos/1.
-        bytes: its size on disk.
-        differences: output name → largest difference between the SavedModel in a clean process and the model here.
-        answer: the clean process's answer to the first stored request.
-    """
-
-    path: Path
-    bytes: int
-    differences: dict[str, float]
-    answer: dict[str, Any]
+_STORED = 24  # requests of a certificate, beside damaged ones
+_TENSORS = 2  # of them that are stored as tensors, too
 
 
 def export(
     model: TransferModel, folder: str | Path, *, version: int | None = None, requests: Requests | None = None
-) -> Exported:
+) -> Verified:
     """Write a versioned SavedModel: image bytes or texts in, labels and probabilities out.
 
     The preprocessing of training is inside it, so that a client sends files or texts as they are. It is written beside
@@ -56,12 +42,13 @@ def export(
             is two dozen generated ones. They stay with it, and `verify` asks them again.
 
     Returns:
-        Where it is, and how far its answers were from the model's.
+        Where it is, and how far its answers were from the model's; no latencies, which `verify` measures.
 
     Raises:
         FileExistsError: if the version is there already.
         OSError: if the disk is full or the folder cannot be written; nothing half-written stays behind.
-        RuntimeError: if the clean process's answers differ by more than 1e-5.
+        RuntimeError: if what would be served is not what `tltk.predict` says, or the clean process's answers differ
+            from the model's by more than 1e-5.
     """
     check.kind_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
@@ -70,67 +57,99 @@ def export(
     target = folder / str(_next_version(folder) if version is None else version)
     if target.exists():
         raise FileExistsError(f"{target} is there already. Leave out `version`, or choose another.")
-    stored = requests if requests is not None else sample_requests(model)
+    graphs = served(model)
+    asked = _rows(requests if requests is not None else sample_requests(model), graphs[REQUEST].names)
+    stored = answered(model, graphs, asked)
+    found = disagreements(model, asked, stored[REQUEST]["answer"])
+    if found:
+        raise RuntimeError(
+            "\n".join([f"what would be served is not what tltk.predict says ({len(found)}):", *found[:10]])
+        )
     with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
         written = Path(scratch) / "model"
         try:
-            _write(model, written)
-            certificate.write(written, answered(model, stored))
+            _write(graphs, written)
+            certificate.write(written, stored, _tensors(written))
         except (OSError, tf.errors.ResourceExhaustedError) as error:
             raise OSError(errno.ENOSPC, f"the export could not be written: {error}", str(folder)) from error
-        found = verify(written, timed=False)
+        checked = verify(written, timed=False)
         written.replace(target)
-    return Exported(target, found.bytes, found.differences["serving_default"], found.first)
+    return replace(checked, path=target)
 
 
-def answered(model: TransferModel, requests: Requests) -> dict[str, dict[str, dict[str, Any]]]:
+def answered(
+    model: TransferModel, graphs: Mapping[str, Served], asked: Sequence[tuple[bytes, ...]]
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Ask the model itself, as its SavedModel will be asked.
 
     Args:
         model: the reference.
-        requests: encoded pictures, or texts as UTF-8; of pairs, tuples of two.
+        graphs: from `served(model)`.
+        asked: encoded pictures, or texts as UTF-8; of pairs, tuples of two.
 
     Returns:
         For `certificate.write`: signature → "ask" and "answer" → name → rows.
     """
-    function = served(model)
-    columns = _columns(requests, function.inputs)
-    answers = function.run(*(tf.constant(column, tf.string) for column in columns.values()))
-    return {"serving_default": {"ask": columns, "answer": {name: value.numpy() for name, value in answers.items()}}}
+    strings = [[row[place] for row in asked] for place in range(len(graphs[REQUEST].inputs))]
+    few = (tf.constant(column[:_TENSORS], tf.string) for column in strings)
+    tensor = reader(model.input)(*few).tensor.numpy()
+    found = {}
+    for name, graph in graphs.items():
+        given = [tensor] if name == TENSOR else strings
+        answers = graph.run(
+            *(tf.constant(column, spec.dtype) for column, spec in zip(given, graph.inputs, strict=True))
+        )
+        ask = dict(zip(graph.names, given, strict=True))
+        found[name] = {"ask": ask, "answer": {key: value.numpy() for key, value in answers.items()}}
+    return found
 
 
-def _columns(requests: Requests, names: tuple[str, ...]) -> dict[str, list[bytes]]:
-    """Turn requests into a column for each input."""
+def _rows(requests: Requests, names: tuple[str, ...]) -> list[tuple[bytes, ...]]:
     rows = [request if isinstance(request, tuple) else (request,) for request in requests]
     wrong = next((row for row in rows if len(row) != len(names)), None)
     if wrong is not None:
         raise ValueError(f"a request must hold {' and '.join(names)}. Received: {wrong!r:.60}")
-    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return rows
+
+
+def _tensors(saved_model: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Read what the tensors of each signature are called in the graph."""
+    held = saved_model_pb2.SavedModel.FromString((saved_model / "saved_model.pb").read_bytes())
+    return {
+        name: {
+            side: {key: info.name for key, info in sorted(infos.items())}
+            for side, infos in (("ask", signature.inputs), ("answer", signature.outputs))
+        }
+        for name, signature in held.meta_graphs[0].signature_def.items()
+        if not name.startswith("__")
+    }
 
 
 def sample_requests(model: TransferModel, count: int = _STORED) -> Requests:
-    """Make a few pictures, JPEG and PNG in turn, of a size that the model does not expect; or a few texts."""
+    """Make a few pictures of a size that the model does not expect, or texts, and two that cannot be read."""
     generator = np.random.default_rng(0)
     if isinstance(model.input, TextSpec):
         words = [piece for piece in model.input.vocabulary if piece.isalpha()] or ["text"]
         drawn = [" ".join(generator.choice(words, generator.integers(1, 40))).encode() for _ in range(2 * count)]
-        return [*zip(drawn[:count], drawn[count:], strict=True)] if model.input.pairs else [b"", *drawn[: count - 1]]
+        if model.input.pairs:
+            return [*zip(drawn[:count], drawn[count:], strict=True), (drawn[0], b" \n"), (b"\xff", drawn[0])]
+        return [*drawn[:count], b" \n", b"no \xff UTF-8"]
     rows, columns = model.input.height + 13, model.input.width + 40
     ramp = np.linspace(0, 255, columns)[None, :, None] * np.linspace(0, 1, rows)[:, None, None]
     found = []
     for index in range(count):
         picture = np.clip(ramp + generator.normal(0, 30, (rows, columns, 3)), 0, 255).astype("uint8")
         found.append((tf.io.encode_png if index % 2 else tf.io.encode_jpeg)(picture).numpy())
-    return found
+    return [*found, b"no picture", found[1][:200]]
 
 
-def _write(model: TransferModel, folder: Path) -> None:
+def _write(graphs: Mapping[str, Served], folder: Path) -> None:
     archive = keras.export.ExportArchive()
     # The endpoints alone, without `track(model)`: tracking stores every weight a second time (keras#23553).
-    function = served(model)
-    for table in function.tables:
+    for table in graphs[REQUEST].tables:
         archive.track(table)
-    archive.add_endpoint("serving_default", function.run, input_signature=function.signature)
+    for name, graph in graphs.items():
+        archive.add_endpoint(name, graph.run, input_signature=list(graph.inputs))
     archive.write_out(str(folder), verbose=False)
 
 

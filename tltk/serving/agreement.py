@@ -1,0 +1,111 @@
+"""Whether what is served says the same as `tltk.predict`, which reads its examples another way."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tltk.model import TransferModel
+from tltk.prediction import predict
+from tltk.specs import Span, TextSpec
+from tltk.tasks.answering import Answer
+from tltk.tasks.base import Prediction
+from tltk.tasks.classification import MultiLabel
+from tltk.tasks.tagging import Tag
+
+_TOLERANCE = {"float32": 1e-5}
+_COARSE = 0.05  # of 16 bits: another batch is another rounding
+
+
+def disagreements(
+    model: TransferModel, requests: Sequence[tuple[bytes, ...]], answers: Mapping[str, np.ndarray]
+) -> list[str]:
+    """Compare answers of `serving_default` with those of `tltk.predict`.
+
+    Args:
+        model: the one that is served.
+        requests: pictures, texts or pairs of texts as bytes, a tuple each.
+        answers: name → [requests, …].
+
+    Returns:
+        What differs, a line each: a request that only one of them can read, a label, a number by more than 1e-5, a
+        span. Of a model in 16 bits numbers are compared, and coarsely: its labels and spans change with the batch.
+    """
+    found = _predicted(model, requests)
+    tolerance = _TOLERANCE.get(model.precision, _COARSE)
+    lines = []
+    for row, prediction in enumerate(found):
+        if (prediction is not None) != bool(answers["valid"][row]):
+            who = "tltk.predict" if prediction is not None else "the export"
+            lines.append(f"request {row} is read by {who} alone ({answers['error'][row].decode()})")
+        elif prediction is not None:
+            own = {name: column[row] for name, column in answers.items()}
+            difference = _difference(model, prediction, own, tolerance)
+            lines += [f"request {row}: {difference}"] if difference else []
+    return lines
+
+
+def _predicted(model: TransferModel, requests: Sequence[tuple[bytes, ...]]) -> list[Prediction | None]:
+    """Ask `predict`; None for what it cannot read."""
+    if isinstance(model.input, TextSpec):
+        held = {row: texts for row, request in enumerate(requests) if (texts := _decoded(request)) is not None}
+        inputs: Any = [texts if model.input.pairs else texts[0] for texts in held.values()]
+        found = predict(model, inputs)[0] if inputs else []
+        rows = [row for row, texts in held.items() if all(text.strip() for text in texts)]
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder, str(row)) for row in range(len(requests))]
+            for path, (data,) in zip(paths, requests, strict=True):
+                path.write_bytes(data)
+            found = predict(model, paths)[0]
+        rows = [int(Path(prediction.where).name) for prediction in found]
+    by_row = dict(zip(rows, found, strict=True))
+    return [by_row.get(row) for row in range(len(requests))]
+
+
+def _decoded(request: tuple[bytes, ...]) -> tuple[str, ...] | None:
+    try:
+        return tuple(text.decode() for text in request)
+    except UnicodeDecodeError:
+        return None
+
+
+def _difference(model: TransferModel, said: Prediction, own: Mapping[str, Any], tolerance: float) -> str:
+    if isinstance(model.task, Tag | Answer):
+        spans = _entities(own) if isinstance(model.task, Tag) else _answer(own)
+        return "" if tolerance == _COARSE or _same(spans, said.spans, tolerance) else f"{spans} is not {said.spans}"
+    numbers = own["values"] if "values" in own else own["probabilities"]
+    names = [name.decode() for name in own["labels"]]
+    apart = max(abs(float(number) - said.scores[name]) for name, number in zip(names, numbers, strict=True))
+    if not apart <= tolerance * max(1.0, float(np.abs(numbers).max())):
+        return f"numbers differ by {apart:.1e}"
+    if isinstance(model.task, MultiLabel):
+        threshold, chosen = model.task.threshold, dict(zip(names, own["chosen"].tolist(), strict=True))
+        clear = [name for name, score in said.scores.items() if abs(score - threshold) > tolerance]
+        other = [name for name in clear if chosen[name] != (said.scores[name] > threshold)]
+        return f"{other} are chosen by one alone" if other else ""
+    if "label" not in own:
+        return ""
+    best, label = max(said.scores.values()), own["label"].decode()
+    return "" if said.scores[label] >= best - tolerance else f"{label!r} is not {said.label!r}"
+
+
+def _entities(own: Mapping[str, Any]) -> tuple[Span, ...]:
+    columns = zip(own["starts"], own["stops"], own["types"], own["probabilities"], strict=True)
+    return tuple(
+        Span(int(start), int(stop), kind.decode(), float(sure)) for start, stop, kind, sure in columns if start >= 0
+    )
+
+
+def _answer(own: Mapping[str, Any]) -> tuple[Span, ...]:
+    if own["start"] < 0:
+        return ()
+    return (Span(int(own["start"]), int(own["stop"]), "", float(own["probability"])),)
+
+
+def _same(spans: tuple[Span, ...], others: tuple[Span, ...], tolerance: float) -> bool:
+    """Tell whether spans are equal, their probabilities but for rounding."""
+    sure = zip(spans, others, strict=False)
+    return spans == others and all(abs(one.probability - other.probability) <= tolerance for one, other in sure)  # type: ignore[operator]
