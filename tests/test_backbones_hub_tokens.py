@@ -135,7 +135,7 @@ def test_a_tagger_of_pieces_with_spaces_finds_the_same_in_a_clean_process(preset
     head.kernel.assign(3 * keras.random.normal(head.kernel.shape, seed=generator))
     asked = [text.encode("utf-8", errors="surrogatepass") for text in fuzzed(500)]
     found = tltk.export(model, tmp_path / "served", requests=asked)
-    assert set(found.differences["serving_default"]) == {"starts", "stops", "types", "probabilities"}
+    assert {"starts", "stops", "types", "probabilities"} < set(found.differences["serving_default"])
     said = ["  good  film ", "a\u3000b\n\nc"]
     for text, each in zip(said, tltk.predict(model, said)[0], strict=True):
         assert all(text[span.start : span.stop].strip() == text[span.start : span.stop] for span in each.spans)
@@ -163,15 +163,23 @@ def test_settings_of_hugging_face_count(preset, tmp_path):
 
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_words_begin_and_end_at_punctuation_and_ideographs_whatever_cuts_them(preset, family):
-    said = ["he saw Rome.", "in (five), good", "film/book", "good  film", "東京は good"]
+    said = [
+        "he saw Rome.",
+        "in (five), good",
+        "film/book",
+        "good  film",
+        "東京は good",
+        "the 1990s book",
+        "cafe\u0301 \x85 film",
+    ]
     expected = [
         ["he", "saw", "Rome", "."], ["in", "(", "five", ")", ",", "good"], ["film", "/", "book"], ["good", "film"],
-        ["東", "京", "は", "good"],
+        ["東", "京", "は", "good"], ["the", "1990s", "book"], ["cafe\u0301", "film"],
     ]  # fmt: skip
     if family in ("albert", "deberta_v3", "xlm_roberta"):
-        expected[-1] = ["東京は", "good"]  # unknown to these small models: SentencePiece makes one piece of them all
+        expected[4] = ["東京は", "good"]  # unknown to these small models: SentencePiece makes one piece of them all
     source = tltk.from_arrays(said)
-    found = words_of(tokenized(source, tltk.backbone(preset(family)).input).items, source)
+    found = words_of(tokenized(source, tltk.backbone(preset(family)).input).items)
     words = [
         [
             text[begin:stop]
@@ -200,7 +208,7 @@ def test_a_served_reader_answers_as_predict_does(preset, family):
     model = tltk.assemble(tltk.backbone(preset(family)), task, precision="float32")
     asked = [("good book", "the film is very  good and not bad"), ("what is here", "a book"), ("a long question", "i")]
     expected, _ = tltk.predict(model, asked)
-    run = served(model).run(*(tf.constant(column) for column in zip(*asked, strict=True)))
+    run = served(model)["serving_default"].run(*(tf.constant(column) for column in zip(*asked, strict=True)))
     for row, prediction in enumerate(expected):
         (span,) = prediction.spans
         assert (int(run["start"][row]), int(run["stop"][row])) == (span.start, span.stop)

@@ -199,7 +199,7 @@ def test_the_characters_of_a_token_are_those_of_its_text():
     shown = [[text[begin:stop] for begin, stop in pairs] for text, pairs in zip(held, places, strict=True)]
     assert [[piece for piece in row if piece] for row in shown] == [
         ["Very", "good"],
-        ["cafe", "UN", "LIKE", "LY"],
+        ["cafe\u0301", "UN", "LIKE", "LY"],
         ["👩‍👩‍👧", "film", "👍🏽"],
         ["טוב", "good", "bad"],
         ["a\x00b", "fine"],

@@ -85,7 +85,7 @@ def in_bytes(held):
 
 def words(source, length, stride=None, cutter=in_pieces):
     made = framed(cutter(tuple(map(joined, source.items))), length, stride)
-    return made, words_of(made, source)
+    return made, words_of(made)
 
 
 @pytest.fixture(scope="module")
@@ -104,25 +104,15 @@ def test_the_words_of_texts_are_hugging_faces(sources):
     assert rows(words(sources[0], ROOM)[1]) == expected
 
 
-def test_words_that_were_given_are_those_of_them_that_have_a_token(sources):
-    made, found = words(sources[1], ROOM)
-    expected, tokens = [], []
-    for row, (given, each) in enumerate(
-        zip(
-            in_words(),
-            reference().encode_batch(in_words(), is_pretokenized=True, add_special_tokens=False),
-            strict=True,
-        )
-    ):
-        begins = np.cumsum([0, *(len(word) + 1 for word in given)])
-        ids = list(dict.fromkeys(each.word_ids))
-        expected += [(row, begins[number], begins[number] + len(given[number])) for number in ids]
-        tokens += [each.ids[each.word_ids.index(number)] for number in ids]
-    assert len(expected) < sum(map(len, in_words())), "some have none"
-    assert rows(found) == expected
-    assert made.ids[found.tokens].tolist() == tokens
-    for owner, begin, stop in rows(found):
-        assert " ".join(in_words()[owner])[begin:stop] in in_words()[owner]
+def test_words_that_were_given_are_read_as_the_text_that_they_make(sources):
+    given = sources[1]
+    joint = from_arrays([joined(item) for item in given.items])
+    spec = TextSpec(ROOM, vocabulary())
+    one, other = (words_of(tokenized(source, spec).items) for source in (given, joint))
+    for column in ("owners", "begins", "stops", "tokens", "of_token"):
+        np.testing.assert_array_equal(getattr(one, column), getattr(other, column))
+    found = rows(words_of(tokenized(from_words([["U.S."]]), spec).items))
+    assert [(begin, stop) for _, begin, stop in found] == [(0, 1), (1, 2), (2, 3), (3, 4)]
 
 
 def test_windows_have_the_words_of_one_frame(sources):
@@ -161,7 +151,7 @@ def test_words_of_control_characters_alone_are_none_and_their_neighbours_keep_th
     given = (("good", "\x00", "un\u200blikely", "\u200b\x07", "film"), ("\x01",), ())
     source = from_words(given)
     made = tokenized(source, TextSpec(32, VOCABULARY)).items
-    found = words_of(made, source)
+    found = words_of(made)
     assert rows(found) == [(0, 0, 4), (0, 7, 16), (0, 20, 24)]
     assert [VOCABULARY[number] for number in made.ids[found.tokens]] == ["good", "un", "film"]
 
@@ -175,7 +165,7 @@ def test_no_texts_and_texts_without_tokens_have_no_words():
     ):
         for stride in (None, 2):
             made = tokenized(source, TextSpec(8, VOCABULARY, stride=stride)).items
-            found = words_of(made, source)
+            found = words_of(made)
             assert rows(found) == [] and found.tokens.tolist() == []
             assert found.of_token.tolist() == [-1] * len(made.ids)
 
@@ -189,10 +179,7 @@ def test_of_cut_texts_there_are_the_words_that_are_left_and_none_reaches_over_th
         (8, "middle", ["unlike", "good", "ly", "great", "fine"]),
     ):
         made = framed(pieces, length, None, cut=cut)
-        for source in (from_arrays([text]), from_words([text.split()])):
-            found = [text[begin:stop] for _, begin, stop in rows(words_of(made, source))]
-            whole = ["unlikely" if word == "ly" else word for word in expected]
-            assert found == (expected if source.kind == "texts" else whole)
+        assert [text[begin:stop] for _, begin, stop in rows(words_of(made))] == expected
 
 
 def test_spaces_that_are_pieces_of_their_own_belong_to_no_word():
@@ -225,7 +212,6 @@ def test_a_word_that_begins_with_a_piece_that_covers_nothing_begins_at_its_first
         *(np.array(each, np.int32) for each in columns),
         np.array([False, True, True, False, False]), numbers, np.array([0, 5]), np.array([0]),
     )  # fmt: skip
-    for source in (from_arrays(["bar foo"]), from_words([["bar", "foo"]])):
-        found = words_of(made, source)
-        assert rows(found) == [(0, 0, 3), (0, 4, 7)]
-        assert found.tokens.tolist() == [1, 2] and found.of_token.tolist() == [-1, 0, 1, -1, -1]
+    found = words_of(made)
+    assert rows(found) == [(0, 0, 3), (0, 4, 7)]
+    assert found.tokens.tolist() == [1, 2] and found.of_token.tolist() == [-1, 0, 1, -1, -1]

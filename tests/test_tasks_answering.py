@@ -125,3 +125,22 @@ def test_an_answer_whose_last_character_has_no_token_is_learned(backbone):
     made = windows(backbone, source)
     (first, last) = tltk.answer().align(made, source)[0]
     assert made.items.ids[[first, last]].tolist() == [VOCABULARY.index("film")] * 2
+
+
+def test_a_window_that_shows_a_part_of_the_answer_learns_that_it_has_none(backbone):
+    answer = " ".join(["film", "book"] * 3)
+    for before in range(10, 40):
+        text = " ".join(["good"] * before + [answer] + ["bad"] * 20)
+        made = windows(backbone, from_questions(["good?"], [text], [[(5 * before, answer)]]))
+        targets = tltk.answer().align(made, from_questions(["good?"], [text], [[(5 * before, answer)]]))
+        partly = 0
+        for row, (first, last) in enumerate(targets):
+            place = made.items.place(row)
+            begins, stops = made.items.begins[place], made.items.stops[place]
+            if last:
+                assert text[begins[first] : stops[last]] == answer
+            else:
+                partly += any(text[begin:stop] == "film" for begin, stop in zip(begins, stops, strict=True))
+        if partly:
+            return
+    pytest.fail("no window cuts the answer")

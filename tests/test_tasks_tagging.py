@@ -165,3 +165,45 @@ def test_texts_shorter_than_the_narrowest_batch_are_learned_too(backbone):
     run = tltk.fit(model, source, source, recipe=tltk.bert(epochs=1), batch_size=2)
     # A head that starts at zero finds every tag as likely: the first loss is the logarithm of their number.
     assert run.history[0]["loss"] == pytest.approx(np.log(model.task.units), rel=1e-3)
+
+
+WORDS_AND_TAGS = (
+    [["the", "good-film", "is", "bad."], ["book", ",", "U.S.", "film"]],
+    [["O", "B-x", "O", "O"], ["B-y", "O", "B-x", "I-x"]],
+)
+
+
+@pytest.mark.parametrize("scheme", ["bio", "bilou"])
+def test_a_given_word_with_punctuation_has_tags_for_all_of_its_parts(backbone, scheme):
+    source, task = from_words(*WORDS_AND_TAGS), tltk.tag(TYPES, scheme=scheme)
+    made = tokenized(source, backbone.input)
+    targets = task.align(made, source)
+    flat = targets[np.arange(targets.shape[1]) < made.items.lengths[:, None]]
+    assert (flat >= 0).sum() == 14  # the good - film is bad . | book , U . S . film
+    outputs = np.eye(task.units, dtype="float32")[np.maximum(flat, 0)]
+    assert [list(spans) for spans in task.find(outputs, made, source)] == [list(spans) for spans in source.targets]
+
+
+def test_words_are_tagged_as_the_text_that_they_make_is(backbone):
+    labels = from_words(*WORDS_AND_TAGS).labels
+    task = tltk.tag(labels, head=tltk.head(zero_init=False, normalization=None))
+    model = tltk.assemble(backbone, task, precision="float32")
+    head = model.keras.get_layer("head_output")
+    head.kernel.assign(5 * keras.random.normal(head.kernel.shape, seed=1))
+    words = WORDS_AND_TAGS[0]
+    found, plain = tltk.predict(model, words)[0], tltk.predict(model, [" ".join(each) for each in words])[0]
+    assert any(each.spans for each in found)
+    assert [each.spans for each in found] == [each.spans for each in plain]
+
+
+def test_an_entity_does_not_run_on_to_the_punctuation_that_it_touches(backbone):
+    texts = ["the film(book).", "good!film"]
+    spans = [[Span(4, 8, "x"), Span(9, 13, "y")], [Span(0, 4, "x"), Span(5, 9, "y")]]
+    from dataclasses import replace
+
+    source = replace(tltk.from_arrays(texts), targets=_object(spans), labels=TYPES)
+    task, made = tltk.tag(TYPES), tokenized(source, backbone.input)
+    targets = task.align(made, source)
+    flat = targets[np.arange(targets.shape[1]) < made.items.lengths[:, None]]
+    outputs = np.eye(task.units, dtype="float32")[np.maximum(flat, 0)]
+    assert [list(each) for each in task.find(outputs, made, source)] == spans

@@ -1,6 +1,6 @@
-"""What a tokenizer makes of texts: the record that every tokenizer here returns."""
+"""What a tokenizer is, and the record that every one of them returns."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
@@ -19,3 +19,13 @@ class Pieces(NamedTuple):
     begins: tf.RaggedTensor
     stops: tf.RaggedTensor
     firsts: tf.RaggedTensor
+
+
+class Tokenizer(Protocol):
+    """Turns texts, string [batch], into pieces, in a graph."""
+
+    @property
+    def tables(self) -> list[tf.lookup.StaticHashTable]:
+        """What a SavedModel has to keep track of."""
+
+    def __call__(self, texts: tf.Tensor) -> Pieces: ...

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tltk.data.examples import Source
 from tltk.data.tokens import Tokens
 
 _NOWHERE = np.iinfo(np.int64).max
@@ -29,12 +28,11 @@ class Words:
     of_token: np.ndarray
 
 
-def words_of(tokens: Tokens, source: Source) -> Words:
+def words_of(tokens: Tokens) -> Words:
     """Find the words of a tokenized source.
 
     Args:
         tokens: of single texts, in one frame each or in windows.
-        source: what was tokenized; where it came in words, these are the words.
 
     Returns:
         The words. One that has no token, such as a lone control character, is not among them, nor are spaces that a
@@ -45,17 +43,12 @@ def words_of(tokens: Tokens, source: Source) -> Words:
     owners = tokens.owners[rows[place]]
     each, first_of, number_of = _pieces(tokens, place, rows[place], owners)
     owner, begins, stops = owners[first_of], tokens.begins[each].astype(np.int64), tokens.stops[each].astype(np.int64)
-    if source.kind == "words":
-        given, starts, ends = _given(source, owner, begins)
-        new_word = _changes(owner) | _changes(given)
-    else:
-        starts, ends = begins, stops
-        # Where the middle of a text is cut out, what is behind the gap goes on with no word before it.
-        new_word = _changes(owner) | _changes(tokens.numbers[each] - np.arange(len(each))) | tokens.firsts[each]
+    # Where the middle of a text is cut out, what is behind the gap goes on with no word before it.
+    new_word = _changes(owner) | _changes(tokens.numbers[each] - np.arange(len(each))) | tokens.firsts[each]
     at = np.flatnonzero(new_word)
     solid = stops > begins  # a piece of spaces covers nothing
-    starts = np.minimum.reduceat(np.where(solid, starts, _NOWHERE), at)
-    ends = np.maximum.reduceat(np.where(solid, ends, -1), at)
+    starts = np.minimum.reduceat(np.where(solid, begins, _NOWHERE), at)
+    ends = np.maximum.reduceat(np.where(solid, stops, -1), at)
     kept = ends >= 0
     word = np.where(kept, np.cumsum(kept) - 1, -1)[np.cumsum(new_word) - 1]
     of_token = np.full(len(tokens.ids), -1, np.int64)
@@ -85,15 +78,3 @@ def _pieces(
     chosen = np.concatenate([[True], np.diff(keys[order]) > 0])[: len(order)]
     _, number_of = np.unique(keys, return_inverse=True)
     return place[order[chosen]], order[chosen], number_of
-
-
-def _given(source: Source, owner: np.ndarray, begins: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tell of each piece which of the words that its text came in it belongs to, and where that begins and ends."""
-    given, starts, ends = (np.zeros(len(owner), np.int64) for _ in range(3))
-    for text in np.unique(owner):
-        chosen = slice(*np.searchsorted(owner, [text, text + 1]))
-        lengths = np.array([len(word) for word in source.items[text]])
-        first = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]])
-        word = np.searchsorted(first, begins[chosen], side="right") - 1
-        given[chosen], starts[chosen], ends[chosen] = word, first[word], first[word] + lengths[word]
-    return given, starts, ends

@@ -126,7 +126,7 @@ class Tag:
     def align(self, made: Source, source: Source) -> np.ndarray:
         """Give the first token of each word the tag of that word: int32 [frames, longest], -1 for all other tokens."""
         tokens: Tokens = made.items
-        words = words_of(tokens, source)
+        words = words_of(tokens)
         tags = np.zeros(len(words.owners), np.int32)
         cut = 0
         for text, spans in enumerate(source.targets if source.targets is not None else ()):
@@ -156,7 +156,7 @@ class Tag:
 
     def find(self, outputs: np.ndarray, made: Source, source: Source) -> list[tuple[Span, ...]]:
         """Read the most likely tags as entities: whole words, with the mean probability of their tags."""
-        words = words_of(made.items, source)
+        words = words_of(made.items)
         scores = outputs[words.tokens]
         best = scores.argmax(-1)
         sure = scores[np.arange(len(best)), best]
