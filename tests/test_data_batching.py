@@ -11,9 +11,10 @@ from tltk.specs import InputSpec
 LENGTHS = np.random.default_rng(0).integers(3, 40, 300)
 
 
-def grouped(batch_size, seed=None, lengths=LENGTHS):
+def grouped(batch_size, seed=None, lengths=LENGTHS, count=None):
     order = None if seed is None else np.random.default_rng(seed)
-    return [chosen for chosen, _ in positions(len(lengths), order, batch_size, None, lengths=lengths)]
+    count = len(lengths) if count is None else count
+    return [chosen for chosen, _ in positions(count, order, batch_size, None, lengths=lengths)]
 
 
 def test_a_number_and_a_budget_are_read_and_nothing_else():
@@ -91,3 +92,18 @@ def test_a_text_that_would_stand_alone_under_a_batch_norm_is_told_before_trainin
         tltk.fit(text_model(folder), source, recipe=recipe, batch_size=1)
     other = text_model(folder, head=tltk.head(normalization="layer"))
     assert tltk.fit(other, source, recipe=recipe, batch_size="36 tokens").history
+
+
+@pytest.mark.parametrize(("count", "size"), [(33, 32), (9, 4), (3, 2)])
+def test_a_last_example_is_not_alone_where_another_can_be_spared(count, size):
+    found = [len(held) for held in grouped(size, seed=0, lengths=None, count=count)]
+    assert sum(found) == count
+    assert found[-1] == (1 if size == 2 else 2)
+    assert [len(held) for held in grouped(size, lengths=None, count=count)][-1] == 1  # in order, nothing is changed
+
+
+def test_company_does_not_exceed_a_budget():
+    for seed in range(20):
+        lengths = np.random.default_rng(seed).integers(1, 9, 30)
+        for held in grouped(size_of("16 tokens"), seed=seed, lengths=lengths, count=30):
+            assert len(held) * lengths[held].max() <= 16

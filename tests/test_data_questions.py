@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from tltk.data.questions import ANSWERS, from_questions, from_squad
@@ -225,3 +226,7 @@ def test_a_context_of_a_million_words_is_no_problem(tmp_path):
     context = "so " * 1_000_000 + "it ended"
     path = squad(tmp_path, (context, [question(f"{n}?", (3_000_000, "it ended")) for n in range(20)]))
     assert from_squad(path).targets[19] == (Span(3_000_000, 3_000_008),)
+
+
+def test_numbers_of_numpy_are_places():
+    assert from_questions(["Who?"], ["It was Ann."], [[(np.int64(7), "Ann")]]).targets[0][0].start == 7

@@ -304,3 +304,9 @@ def test_targets_are_tuples_of_spans_even_where_all_texts_have_equally_many():
     targets, labels = labels_of([[Span(0, 1, "x")], [Span(0, 1, "y")]])
     assert targets.shape == (2,) and targets.tolist() == [(Span(0, 1, "x"),), (Span(0, 1, "y"),)]
     assert labels == Labels(("x", "y"), "spans")
+
+
+def test_where_tabs_separate_a_word_may_hold_spaces(tmp_path):
+    source = from_conll(conll(tmp_path, "in\tO\nNew York\tB-x\n\nbook O\n"))
+    assert source.items.tolist() == [("in", "New York"), ("book",)]
+    assert [len(spans) for spans in source.targets] == [1, 0]

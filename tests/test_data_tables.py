@@ -374,7 +374,50 @@ def test_windows_line_ends_and_a_byte_order_mark_make_no_difference_to_jsonl(her
     ("line", "reason"), [('{"text": ' + "1" * 5000 + "}", "Exceeds the limit"), ("[" * 100_000, "recursion depth")]
 )
 def test_json_that_python_does_not_read_is_named_with_its_row(here, line, reason):
-    with pytest.raises(ValueError, match=f"data.jsonl, row 2: .*{reason}"):
-        from_jsonl(jsonl(here, {"text": "a", "label": "x"}, line), **TEXTS)
+    found = from_jsonl(jsonl(here, {"text": "a", "label": "x"}, line, {"text": "b", "label": "y"}), **TEXTS)
+    assert found.bad[0].where == "data.jsonl, row 2" and reason in found.bad[0].reason
+    with pytest.raises(ValueError, match=f"data.jsonl, row 1: .*{reason}"):
+        from_jsonl(jsonl(here, line), **TEXTS)
     rows = [{"text": "a", "spans": [[0, 1, "x"]]}, {"text": "b", "spans": line}]
     assert f"{reason}" in told(from_jsonl(jsonl(here, *rows), **SPANS))[0][1]
+
+
+def test_of_texts_broken_rows_are_left_out_and_named(here):
+    source = from_csv(csv(here, "text,label\ngood,a\nbad\nfine,b\nx,y,z\n"), input="text", text=True)
+    assert source.items.tolist() == ["good", "fine"]
+    cells = [f"data.csv, row {row}: {count} cells where the header has 2" for row, count in ((3, 1), (5, 3))]
+    assert [f"{bad.where}: {bad.reason}" for bad in source.bad] == cells
+    path = here / "rows.jsonl"
+    path.write_text('{"text": "good", "label": "a"}\n[1]\n{"text": "fine", "label": "b"}\n{"text": "cut o')
+    source = from_jsonl(path, input="text", text=True)
+    assert source.items.tolist() == ["good", "fine"]
+    assert [bad.where for bad in source.bad] == ["rows.jsonl, row 2", "rows.jsonl, row 4"]
+    assert "must be an object {...}. Received: list" in source.bad[0].reason
+    numbers = from_csv(
+        csv(here, "text,label\ngood,1\nbad,n/a\nfine,2\nx,inf\n"), input="text", text=True, kind="number"
+    )
+    assert numbers.targets.tolist() == [[1.0], [2.0]]
+    assert [bad.reason for bad in numbers.bad] == [
+        f"`label` must be a finite number. Received: {value!r}" for value in ("n/a", "inf")
+    ]
+
+
+def test_labels_of_a_model_are_taken_over_by_a_file_that_holds_a_part_of_them(here):
+    known = Labels(("a", "b", "c"))
+    table = csv(here, "text,label\ngood,b\nfine,b\n")
+    source = from_csv(table, input="text", text=True, labels=known)
+    assert source.labels is known and source.targets.tolist() == [1, 1]
+    assert from_csv(table, input="text", text=True, labels=("b", "a")).targets.tolist() == [0, 0]
+    rows = jsonl(here, {"text": "good", "label": "d"})
+    with pytest.raises(ValueError, match=r"row 1: 'd' is none of the 3 classes"):
+        from_jsonl(rows, input="text", text=True, labels=known)
+    several = Labels(("a", "b"), "multi")
+    assert from_jsonl(
+        jsonl(here, {"text": "good", "label": ["b"]}), input="text", text=True, kind="multi", labels=several
+    ).targets.tolist() == [[0, 1]]
+
+
+def test_spans_under_another_kind_are_recognised(here):
+    rows = jsonl(here, {"text": "good film", "label": [[0, 4, "x"]]})
+    with pytest.raises(ValueError, match="Did you mean kind='spans'"):
+        from_jsonl(rows, input="text", text=True)

@@ -25,6 +25,11 @@ def test_a_column_of_texts_is_named(name, tmp_path):
 def test_a_column_of_texts_is_of_a_table(tmp_path):
     with pytest.raises(ValueError, match=r"`--text` names a column of a \.csv, \.tsv or \.jsonl file"):
         options.source(tmp_path, label="label", input_column="path", kind="single", text="review")
+    (tmp_path / "news.txt").write_text("in O\n")
+    with pytest.raises(
+        ValueError, match=r"news.txt must be a folder or end in .csv, .tsv, .jsonl, .conll \(entities\)"
+    ):
+        options.source(tmp_path / "news.txt", label="label", input_column="path", kind="single", text=None)
 
 
 def test_a_recipe_is_made_of_what_was_given():

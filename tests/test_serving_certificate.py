@@ -72,8 +72,10 @@ def test_a_model_that_answers_otherwise_is_found_out(exported, tmp_path, c_inter
 def test_a_model_that_cannot_be_loaded_is_told(exported, tmp_path):
     shutil.copytree(exported / "texts" / "1", tmp_path / "1")
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"none")
-    with pytest.raises(RuntimeError, match="could not be loaded or called in a clean process"):
+    with pytest.raises(RuntimeError, match=r"could not be loaded or called in a clean process: \w+: [^\n]+$"):
         tltk.verify(tmp_path, timed=False)
+    with pytest.raises(RuntimeError, match=r"could not be loaded or called in a clean process: RuntimeError: [^\n]+$"):
+        tltk.verify(tmp_path, timed=False, c_interface=True)
 
 
 def test_what_is_missing_is_told(exported, tmp_path):

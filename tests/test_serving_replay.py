@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,5 +16,4 @@ def test_a_missing_model_is_an_error_with_words(tmp_path):
     script = Path(certificate.__file__).with_name("replay.py")
     command = [sys.executable, "-I", str(script), str(tmp_path / "none"), str(tmp_path / "none.npz")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode
-    assert "none" in done.stderr
+    assert "none" in json.loads(done.stdout)["error"]

@@ -85,10 +85,10 @@ def test_an_export_that_is_not_the_model_is_thrown_away(tmp_path, monkeypatch):
     model = seeded_model()
     original = saved_model._write
 
-    def corrupt(model, folder):
+    def corrupt(graphs, folder):
         weights = model.keras.get_weights()
         model.keras.set_weights([weight + 0.1 for weight in weights])
-        original(model, folder)
+        original(graphs, folder)
         model.keras.set_weights(weights)
 
     monkeypatch.setattr(saved_model, "_write", corrupt)
@@ -118,8 +118,8 @@ def test_other_tasks_are_served_under_their_own_names(tmp_path):
     numbers = tltk.from_arrays(x, y.astype("float32"), kind="number", labels=("height",))
     several = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("a", "b", "c"), kind="multi")
     for source, task, names in (
-        (numbers, tltk.regress, {"values", "labels"}),
-        (several, tltk.classify, {"probabilities", "labels", "chosen"}),
+        (numbers, tltk.regress, {"values", "labels", "valid", "error"}),
+        (several, tltk.classify, {"probabilities", "labels", "chosen", "valid", "error"}),
     ):
         exported = tltk.export(tltk.assemble(backbone, task(source.labels)), tmp_path / task.__name__)
         signature = tf.saved_model.load(str(exported.path)).signatures["serving_default"]

@@ -82,6 +82,10 @@ def known_keys(name: str, given: Mapping[str, Any], allowed: Iterable[str]) -> N
     problems.raise_if_any(f"known keys: {listing(allowed)}")
 
 
+class ServingError(RuntimeError):
+    """What is served cannot be called, or is not the model that was trained."""
+
+
 class MissingExtraError(ModuleNotFoundError):
     """A package that only one feature needs is not installed; the message says which extra brings it."""
 

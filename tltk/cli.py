@@ -1,7 +1,8 @@
 """The command line: the walk in a shell. Each command is the public functions, nothing more."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,7 +40,7 @@ TextColumn = Annotated[
     str | None,
     typer.Option("--text", help="Column of the texts (.csv, .jsonl), for pairs two: a,b."),
 ]
-Kind = Annotated[str, typer.Option(help="What the labels are: single, multi (a;b) or number (.csv, .jsonl).")]
+Kind = Annotated[str, typer.Option(help="What the labels are: single, multi (a;b), number or spans (.csv, .jsonl).")]
 BatchSize = Annotated[int, typer.Option(help="Examples a step.")]
 
 
@@ -52,7 +53,7 @@ def train(
         typer.Option(help="A name from `tltk backbones`, or a preset folder; default: resnet50, of texts MiniLM."),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="fine_tune, linear_probe, full or bert; default: fine_tune.")
+        str | None, typer.Option(help="fine_tune, linear_probe, full, bert or few_shot; default: fine_tune.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Of the recipe's last phase.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest rate of the recipe's last phase.")] = None,
@@ -82,6 +83,7 @@ def train(
 
         source, bad = readable(source)  # judged as a whole: a part may hold more than its share
         console.say_skipped(bad)
+        source = replace(source, bad=bad)  # the run tells of them as well
         parts = tltk.split(source, val=val, test=test, seed=seed)
         task = options.task(source)
         found = tltk.backbone(
@@ -90,10 +92,12 @@ def train(
         model = tltk.assemble(found, task, precision=precision, seed=seed)
         console.say(f"{model.describe()}\nweights: {model.origin.kind} {model.origin.path or ''}")
         step = options.batch_size(batch_size)
-        run = tltk.fit(model, parts[0], parts[1], recipe=chosen, out=out, batch_size=step, seed=seed, cache=cache)
+        val_part = parts[1] if len(parts[1]) else None
+        how: dict[str, Any] = {"recipe": chosen, "batch_size": step, "seed": seed, "cache": cache, "max_bad": 1.0}
+        run = tltk.fit(model, parts[0], val_part, out=out, **how)
         size = step if isinstance(step, int) else 32
         report = tltk.evaluate(run.model, parts[2], batch_size=size, max_bad=1.0) if len(parts[2]) else None
-        _finish_training(run, report, skipped=len(bad) + len(run.skipped), as_json=as_json)
+        _finish_training(run, report, skipped=len({*bad, *run.skipped}), as_json=as_json)
 
 
 @app.command()
@@ -113,7 +117,10 @@ def evaluate(
         import tltk
 
         model = tltk.load_run(run).model
-        source = options.source(data, label=label, input_column=input_column, kind=model.task.labels.kind, text=text)
+        if model.input.name == "token_ids" and not options.reads_texts(data, text) and data.is_file():
+            raise ValueError(f"this run reads texts: name their column of {data.name} with --text.")
+        held = model.task.labels
+        source = options.source(data, label=label, input_column=input_column, kind=held.kind, text=text, labels=held)
         found = tltk.evaluate(model, source, batch_size=batch_size)
         saved = found.save(report) if report else None
         if as_json:
@@ -126,8 +133,12 @@ def evaluate(
 def predict(
     run: RunFolder,
     inputs: Annotated[
-        list[str], typer.Argument(help="Pictures, or folders of them; of a text model, texts; of pairs, two by two.")
+        list[str],
+        typer.Argument(
+            help="Pictures, or folders of them; of a text model, texts, of pairs two by two, or a file and --text."
+        ),
     ],
+    text: TextColumn = None,
     top: Annotated[int, typer.Option(help="Labels shown for each example.")] = 3,
     batch_size: BatchSize = 32,
     as_json: Json = False,
@@ -138,7 +149,7 @@ def predict(
         import tltk
 
         model = tltk.load_run(run).model
-        found, skipped = tltk.predict(model, options.examples(inputs, model), batch_size=batch_size)
+        found, skipped = tltk.predict(model, options.examples(inputs, model, text), batch_size=batch_size)
         best = [dict(list(item.scores.items())[:top]) for item in found]
         if as_json:
             answers = [

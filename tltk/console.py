@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tltk.specs import BadExample
 
 BAD_INPUT = 2
+_REFUSED = (check.MissingExtraError, check.ServingError)
 INTERRUPTED = 130
 
 
@@ -40,7 +41,7 @@ def command(*, as_json: bool) -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left, as `| head` does
         raise SystemExit(0) from None
-    except (ValueError, TypeError, OSError, FloatingPointError, MemoryError, check.MissingExtraError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError, MemoryError, *_REFUSED) as error:
         text = _message(error)
         say(f"Error: {text}")
         if as_json:

@@ -9,13 +9,23 @@ if TYPE_CHECKING:
     from tltk.data.sources import Source
     from tltk.model import TransferModel
     from tltk.recipes import Recipe
+    from tltk.specs import Labels
     from tltk.tasks import Task
 
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as `tltk train --out` wrote it.")]
 
 
-def source(path: Path, *, label: str, input_column: str, kind: str, text: str | None) -> "Source":
+def source(
+    path: Path,
+    *,
+    label: str | None,
+    input_column: str,
+    kind: str,
+    text: str | None,
+    labels: "Labels | None" = None,
+) -> "Source":
     """Read a table, a file of entities or questions, or a folder.
 
     Args:
@@ -24,6 +34,7 @@ def source(path: Path, *, label: str, input_column: str, kind: str, text: str | 
         input_column: column of the paths of pictures.
         kind: what the labels are.
         text: column of texts, in the place of pictures, or two joined by a comma; None for pictures.
+        labels: those of a model that is judged; None means those that occur.
 
     Raises:
         ValueError: if `text` is given for a folder, or the file does not hold what is asked for.
@@ -31,17 +42,20 @@ def source(path: Path, *, label: str, input_column: str, kind: str, text: str | 
     """
     import tltk
 
-    column = input_column if text is None else tuple(text.split(","))
+    column = input_column if text is None else tuple(part.strip() for part in text.split(","))
+    asked: dict[str, Any] = {"input": column, "label": label, "kind": kind, "text": text is not None, "labels": labels}
+    if text is not None and path.suffix.lower() not in _TABLES:
+        raise ValueError(f"`--text` names a column of a .csv, .tsv or .jsonl file. Received: {path}")
     if path.suffix.lower() == ".conll":
         return tltk.from_conll(path)
     if path.suffix.lower() == ".json":
         return tltk.from_squad(path)
     if path.suffix.lower() in (".csv", ".tsv"):
-        return tltk.from_csv(path, input=column, label=label, kind=kind, text=text is not None)
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return tltk.from_jsonl(path, input=column, label=label, kind=kind, text=text is not None)
-    if text is not None:
-        raise ValueError(f"`--text` names a column of a .csv, .tsv or .jsonl file. Received: {path}")
+        return tltk.from_csv(path, **asked)
+    if path.suffix.lower() in _TABLES:
+        return tltk.from_jsonl(path, **asked)
+    if path.is_file():
+        raise ValueError(f"{path} must be a folder or end in .csv, .tsv, .jsonl, .conll (entities) or .json (SQuAD).")
     return tltk.from_folder(path)
 
 
@@ -50,12 +64,25 @@ def reads_texts(path: Path, text: str | None) -> bool:
     return text is not None or path.suffix.lower() in (".conll", ".json")
 
 
-def examples(inputs: list[str], model: "TransferModel") -> list:
+def examples(inputs: list[str], model: "TransferModel", text: str | None) -> "list | Source":
     """Turn the arguments of `tltk predict` into examples: as they are, or two by two for a model that reads pairs.
 
+    Args:
+        inputs: pictures, texts, or with `text` a file of texts.
+        model: that reads them.
+        text: column of the texts, or two joined by a comma.
+
     Raises:
-        ValueError: if one of a pair is missing.
+        ValueError: if one of a pair is missing, or a text is the name of a file.
     """
+    reads = model.input.name == "token_ids"
+    held = next((Path(each) for each in inputs if reads and Path(each).suffix and Path(each).is_file()), None)
+    if text is not None or (held and held.suffix.lower() in (".conll", ".json")):
+        if len(inputs) != 1:
+            raise ValueError(f"`--text` goes with one file. Received: {len(inputs)} inputs")
+        return source(Path(inputs[0]), label=None, input_column="path", kind="single", text=text)
+    if held:
+        raise ValueError(f"{held} is a file, and would be read as a text; name its column of texts with --text.")
     if not getattr(model.input, "pairs", False):
         return inputs
     if len(inputs) % 2:

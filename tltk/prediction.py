@@ -170,7 +170,7 @@ def _run(model: TransferModel, feed: Batches, title: str) -> tuple[list[np.ndarr
         lambda inputs: model.keras(inputs, training=False),
         input_signature=[spec[0] if isinstance(spec, tuple) else spec],
         autograph=False,
-    )
+    ).get_concrete_function()  # called as it is: TensorFlow warns of functions that are traced again and again
     with progress.bar(title, feed.steps) as advance:
         try:
             for inputs, target in _pairs(feed.dataset):

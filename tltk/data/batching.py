@@ -90,16 +90,29 @@ def _batches(
     count: int, order: np.random.Generator | None, batch_size: Size, lengths: np.ndarray | None
 ) -> Iterator[np.ndarray]:
     numbers = np.arange(count) if order is None else order.permutation(count)
-    if order is None or lengths is None:
+    if order is None:
         yield from _cut(numbers, batch_size, lengths)
+        return
+    if lengths is None:
+        yield from _in_company(_cut(numbers, batch_size, lengths), batch_size, lengths)
         return
     found: list[np.ndarray] = []
     usual = batch_size if isinstance(batch_size, int) else max(1, int(batch_size.tokens / max(lengths.mean(), 1)))
     for start in range(0, count, usual * _POOL):
         pool = numbers[start : start + usual * _POOL]
         pool = pool[np.argsort(lengths[pool], kind="stable")]
-        found += _cut(pool, batch_size, lengths)
+        found += _in_company(_cut(pool, batch_size, lengths), batch_size, lengths)
     yield from (found[chosen] for chosen in order.permutation(len(found)))
+
+
+def _in_company(found: list[np.ndarray], batch_size: Size, lengths: np.ndarray | None) -> list[np.ndarray]:
+    """Give a last batch of one example, which a batch norm would make zeros of, one more of the batch before it."""
+    if len(found) < 2 or len(found[-1]) > 1 or len(found[-2]) < 3:
+        return found
+    pair = np.concatenate([found[-2][-1:], found[-1]])
+    if isinstance(batch_size, Budget) and lengths is not None and 2 * lengths[pair].max() > batch_size.tokens:
+        return found
+    return [*found[:-2], found[-2][:-1], pair]
 
 
 def _cut(numbers: np.ndarray, batch_size: Size, lengths: np.ndarray | None) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def _answers(context: Any, question: dict[str, Any]) -> tuple[tuple[Span, ...], 
 
 def _place(context: str, start: Any, held: Any) -> Span | None:
     """Find an answer, without the spaces around it; None if it is not there."""
-    if not isinstance(start, int) or not isinstance(held, str) or start < 0 or not context.startswith(held, start):
+    if not isinstance(start, Integral) or not isinstance(held, str) or start < 0 or not context.startswith(held, start):
         return None
-    first = start + len(held) - len(held.lstrip())
+    first = int(start) + len(held) - len(held.lstrip())
     return Span(first, first + len(held.strip())) if held.strip() else None

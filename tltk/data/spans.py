@@ -15,7 +15,7 @@ from tltk.specs import BadExample, Labels, Span
 
 _TAG = re.compile(r"O|([BILUESM])-(.+)")
 _GOES_ON, _ENDS = "ILEM", "LEUS"
-_LINE_END, _SEPARATOR = re.compile(r"\r\n?|\n"), re.compile(r"[ \t]+")
+_LINE_END, _TABS, _SPACES = re.compile(r"\r\n?|\n"), re.compile(r"\t+"), re.compile(r" +")
 _NAMES = {
     "start": ("start", "begin", "start_offset"),
     "stop": ("end", "stop", "end_offset"),
@@ -27,8 +27,8 @@ def from_conll(file: str | Path, *, word: int = 0, tag: int = -1) -> Source:
     """Take the sentences of a CoNLL file: a word and its tag a line, a blank line behind each sentence.
 
     Args:
-        file: UTF-8; columns are separated by spaces or tabs. Lines "-DOCSTART- …" and "# …" comments are passed over;
-            a "#" with a tag is a word.
+        file: UTF-8; columns are separated by tabs or, in a line without, by spaces. Lines "-DOCSTART- …" and comments
+            "# …" are passed over; a "#" with a tag is a word.
         word: column of the words.
         tag: column of the tags, in IOB, BIO (IOB2), BILOU or BIOES.
 
@@ -219,7 +219,8 @@ def _sentences(text: str, tag: int) -> Iterator[tuple[int, list[list[str]]]]:
     held: list[list[str]] = []
     first = 0
     for number, line in enumerate((*_LINE_END.split(text), ""), 1):
-        columns = _SEPARATOR.split(line.strip(" \t")) if line.strip() else []
+        separator = _TABS if "\t" in line else _SPACES  # a word may hold spaces where tabs separate
+        columns = [part.strip(" ") for part in separator.split(line.strip(" \t"))] if line.strip() else []
         if columns and _is_comment(columns, tag):
             continue
         if columns and not columns[0].startswith("-DOCSTART-"):

@@ -30,6 +30,7 @@ class _Columns:
     separator: str
     root: Path
     text: bool
+    names: Labels | Sequence[str] | None
 
 
 def from_csv(
@@ -37,6 +38,7 @@ def from_csv(
     *,
     input: str | Sequence[str] = "path",  # noqa: A002 - the column's role, in the field's own word
     label: str | Sequence[str] | None = "label",
+    labels: Labels | Sequence[str] | None = None,
     kind: str = "single",
     separator: str = ";",
     root: str | Path | None = None,
@@ -50,13 +52,15 @@ def from_csv(
         label: column of the label, for numbers one or several columns; None for unlabelled rows.
         kind: "single" (one class), "multi" (several, joined by `separator`), "number", or of a text "spans" (entities,
             JSON as in `from_jsonl`).
+        labels: names of the classes, columns or types in the order of the outputs, or the `Labels` of another source;
+            None means those that occur. A file to judge a model by need not hold every class.
         separator: between the classes of one row, for "multi".
         root: folder that relative paths start from; None means the folder of `file`.
         text: the input column holds texts, not paths.
 
     Returns:
-        A source of kind "image_files", "texts" or "pairs", in the order of the rows. Of texts, rows with an empty cell
-        or wrong spans are left out and stand in `bad`.
+        A source of kind "image_files", "texts" or "pairs", in the order of the rows. Of texts, rows with an empty cell,
+        too many or too few cells, no number where there should be one or wrong spans are left out and stand in `bad`.
 
     Raises:
         FileNotFoundError: if the file, or pictures that it names, do not exist; all are listed with their rows.
@@ -66,14 +70,10 @@ def from_csv(
     table = _table(path)
     first = next((number for number, row in enumerate(table) if row), 0)  # blank lines count, as in a spreadsheet
     header, rows = (table[first], table[first + 1 :]) if table else ([], [])
-    problems = check.Problems()
-    for number, row in enumerate(rows, first + 2):
-        if row and len(row) != len(header):
-            problems.add(f"{path.name}, row {number}: {len(row)} cells where the header has {len(header)}")
     hint = f" The header is {header[0]!r}: are its columns separated by something else?" if len(header) == 1 else ""
-    columns = _columns(path, header, input, label, kind=kind, separator=separator, root=root, text=text, hint=hint)
-    problems.raise_if_any()
-    held = [dict(zip(header, row, strict=True)) if row else None for row in rows]
+    asked: dict[str, Any] = {"kind": kind, "separator": separator, "text": text, "names": labels}
+    columns = _columns(path, header, input, label, root=root, hint=hint, **asked)
+    held = [_by_name(row, header) if row else None for row in rows]
     return _source(path, held, columns, first=first + 2)
 
 
@@ -82,6 +82,7 @@ def from_jsonl(
     *,
     input: str | Sequence[str] = "path",  # noqa: A002 - the column's role, in the field's own word
     label: str | Sequence[str] | None = "label",
+    labels: Labels | Sequence[str] | None = None,
     kind: str = "single",
     separator: str = ";",
     root: str | Path | None = None,
@@ -96,34 +97,44 @@ def from_jsonl(
         kind: "single" (one class), "multi" (a list of classes, or a text joined by `separator`), "number", or of a text
             "spans": entities as a list of [start, stop, type], or of objects with "start", "end" and "label", in
             characters.
+        labels: as in `from_csv`.
         separator: between the classes of one line, for "multi".
         root: folder that relative paths start from; None means the folder of `file`.
         text: the input key holds texts, not paths.
 
     Returns:
-        A source of kind "image_files", "texts" or "pairs", in the order of the lines. Of texts, lines with an empty
-        value or wrong spans are left out and stand in `bad`.
+        A source of kind "image_files", "texts" or "pairs", in the order of the lines. Of texts, lines that are no
+        objects, with an empty value, wrong spans or no number where there should be one are left out and stand in
+        `bad`.
 
     Raises:
         FileNotFoundError: if the file, or pictures that it names, do not exist; all are listed with their rows.
         ValueError: for lines that are no objects, missing keys, empty values or wrong labels, all listed.
     """
     path = existing(file)
-    problems = check.Problems()
-    rows = []
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        try:
-            row = json.loads(line) if line.strip() else None
-        except (ValueError, RecursionError) as error:
-            problems.add(f"{path.name}, row {number}: {error}")
-            continue
-        if row is not None and not isinstance(row, dict):
-            problems.add(f"{path.name}, row {number}: must be an object {{...}}. Received: {type(row).__name__}")
-        rows.append(row)
-    problems.raise_if_any()
-    keys = list(dict.fromkeys(key for row in rows if row for key in row))
-    columns = _columns(path, keys, input, label, kind=kind, separator=separator, root=root, text=text, hint="")
+    rows = [_object(line) if line.strip() else None for line in read_text(path).split("\n")]
+    keys = list(dict.fromkeys(key for row in rows if isinstance(row, dict) for key in row))
+    if not keys:
+        _refuse([(f"{path.name}, row {number}", row) for number, row in enumerate(rows, 1) if isinstance(row, str)])
+    asked: dict[str, Any] = {"kind": kind, "separator": separator, "text": text, "names": labels}
+    columns = _columns(path, keys, input, label, root=root, hint="", **asked)
     return _source(path, rows, columns, first=1)
+
+
+def _by_name(row: list[str], header: list[str]) -> dict[str, Any] | str:
+    """Return the cells of a row by column, or what is wrong with it."""
+    if len(row) != len(header):
+        return f"{len(row)} cells where the header has {len(header)}"
+    return dict(zip(header, row, strict=True))
+
+
+def _object(line: str) -> dict[str, Any] | str:
+    """Return the object of a line, or what is wrong with it."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return str(error)
+    return row if isinstance(row, dict) else f"must be an object {{...}}. Received: {type(row).__name__}"
 
 
 def _table(path: Path) -> list[list[str]]:
@@ -172,17 +183,15 @@ def _columns(
     return _Columns(inputs, names, root=Path(root) if root is not None else path.parent, **asked)
 
 
-def _source(path: Path, rows: list[dict[str, Any] | None], columns: _Columns, *, first: int) -> Source:
+def _source(path: Path, rows: list[dict[str, Any] | str | None], columns: _Columns, *, first: int) -> Source:
     held = [(f"{path.name}, row {number}", row) for number, row in enumerate(rows, first) if row is not None]
     if not held:
         raise ValueError(f"{path} has no rows.")
-    reasons = [_why_not(row, columns) for _, row in held]
+    reasons = [row if isinstance(row, str) else _why_not(row, columns) for _, row in held]
     bad = tuple(BadExample(where, why) for (where, _), why in zip(held, reasons, strict=True) if why)
-    kept = [pair for pair, why in zip(held, reasons, strict=True) if not why]
+    kept = [(where, row) for (where, row), why in zip(held, reasons, strict=True) if not why and isinstance(row, dict)]
     if bad and (not columns.text or not kept):  # of texts, the good rows are used
-        problems = check.Problems()
-        problems.found = [f"{each.where}: {each.reason}" for each in bad]
-        problems.raise_if_any()
+        _refuse([(each.where, each.reason) for each in bad])
 
     def place(row: int) -> str:
         return kept[row][0]
@@ -191,6 +200,12 @@ def _source(path: Path, rows: list[dict[str, Any] | None], columns: _Columns, *,
     targets, labels = _targets([row for _, row in kept], columns, place)
     where = np.array([name for name, _ in kept], object)
     return Source(kind, items, targets, labels, where=where, bad=bad)
+
+
+def _refuse(found: list[tuple[str, str]]) -> None:
+    problems = check.Problems()
+    problems.found = [f"{where}: {reason}" for where, reason in found]
+    problems.raise_if_any()
 
 
 def _why_not(row: dict[str, Any], columns: _Columns) -> str:
@@ -202,8 +217,12 @@ def _why_not(row: dict[str, Any], columns: _Columns) -> str:
     for name in wanted:
         if isinstance(row[name], list | dict) and (name in columns.inputs or columns.kind == "single"):
             what = "one class" if name not in columns.inputs else "a text" if columns.text else "a path"
-            hint = ". Did you mean kind='multi'?" if what == "one class" else ""
+            meant = "spans" if any(isinstance(part, list | dict) for part in row[name]) else "multi"
+            hint = f". Did you mean kind={meant!r}?" if what == "one class" else ""
             return f"`{name}` must be {what}. Received: {type(row[name]).__name__}{hint}"
+    if columns.kind == "number":
+        wrong = [name for name in columns.labels if not np.isfinite(raw.number(row[name]))]
+        return "; ".join(f"`{name}` must be a finite number. Received: {row[name]!r}" for name in wrong)
     if columns.kind == "spans" and columns.labels:
         try:
             _spans(row, columns)
@@ -239,15 +258,19 @@ def _targets(
 ) -> tuple[np.ndarray, Labels] | tuple[None, None]:
     if not columns.labels:
         return None, None
+    given = columns.names
+    names = given.names if isinstance(given, Labels) else None if given is None else tuple(given)
+    values = [row.get(columns.labels[0]) for row in rows]
     if columns.kind == "number":
         held = [[row[name] for name in columns.labels] for row in rows]
-        return raw.numbers(held, names=columns.labels, place=place)
-    if columns.kind == "spans":
-        return labels_of([_spans(row, columns) for row in rows])
-    values = [row.get(columns.labels[0]) for row in rows]
-    if columns.kind == "single":
-        return raw.single([str(value).strip() for value in values], place=place)
-    return raw.multi([_several(value, columns.separator) for value in values], place=place)
+        targets, found = raw.numbers(held, names=names or columns.labels, place=place)
+    elif columns.kind == "spans":
+        targets, found = labels_of([_spans(row, columns) for row in rows], given)
+    elif columns.kind == "single":
+        targets, found = raw.single([str(value).strip() for value in values], names=names, place=place)
+    else:
+        targets, found = raw.multi([_several(value, columns.separator) for value in values], names=names, place=place)
+    return targets, given if isinstance(given, Labels) else found
 
 
 def _spans(row: dict[str, Any], columns: _Columns) -> tuple[Span, ...]:

@@ -80,7 +80,7 @@ def numbers(
     targets = np.zeros((len(values), len(names)), np.float64)
     for row, held in enumerate(values):
         for column, value in enumerate(held):
-            targets[row, column] = _number(value)
+            targets[row, column] = number(value)
             if not np.isfinite(targets[row, column]):
                 problems.add(f"{place(row)}: `{names[column]}` must be a finite number. Received: {value!r}")
     problems.raise_if_any()
@@ -90,7 +90,8 @@ def numbers(
     return targets.astype(np.float32), Labels(tuple(names), "number", **plain)
 
 
-def _number(value: Any) -> float:
+def number(value: Any) -> float:
+    """Return what a number, or text that holds one, says; NaN if it is none."""
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -87,7 +87,8 @@ def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False)
 
     Raises:
         FileNotFoundError: if there is no SavedModel, it has no certificate, or TensorFlow's library is not found.
-        RuntimeError: if it cannot be loaded, or an answer differs: a number by more than 1e-5, anything else at all.
+        ServingError: a RuntimeError, if it cannot be loaded, or an answer differs: a number by more than 1e-5, anything
+            else at all.
     """
     path = _version(Path(folder))
     if not (path / FILE).is_file():
@@ -98,9 +99,11 @@ def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False)
     command = [sys.executable, "-I", str(_REPLAY), str(path), str(path / FILE), str(_REPEATS if timed else 0)]
     command += [str(_library())] if c_interface else []
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{path} could not be loaded or called in a clean process:\n{done.stderr[-2000:]}")
-    result = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = (
+        json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else {"error": done.stderr[-2000:]}
+    )
+    if "error" in result:
+        raise check.ServingError(f"{path} could not be loaded or called in a clean process: {result['error']}")
     problems = check.Problems()
     for signature, outputs in result["signatures"].items():
         for name, value in outputs.items():
@@ -108,7 +111,7 @@ def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False)
                 problems.add(f"`{name}` of {signature} differs: {value:g}")
     if result["imported"]:
         problems.add(f"it needs {check.listing(result['imported'])}, which a server has not")
-    problems.raise_if_any(f"{path} does not answer as the trained model did:", error=RuntimeError)
+    problems.raise_if_any(f"{path} does not answer as the trained model did:", error=check.ServingError)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     first = result["first"]["serving_default"]
     return Verified(path, result["signatures"], size, result["load_seconds"], result["latency"], first)

@@ -95,4 +95,8 @@ def _plain(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other process shall tell it in a line
+        first = (str(error).strip().splitlines() or [""])[0]
+        sys.stdout.write(json.dumps({"error": f"{type(error).__name__}: {first}"}) + "\n")

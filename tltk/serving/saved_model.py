@@ -47,8 +47,8 @@ def export(
     Raises:
         FileExistsError: if the version is there already.
         OSError: if the disk is full or the folder cannot be written; nothing half-written stays behind.
-        RuntimeError: if what would be served is not what `tltk.predict` says, or the clean process's answers differ
-            from the model's by more than 1e-5.
+        ServingError: a RuntimeError, if what would be served is not what `tltk.predict` says, or the clean process's
+            answers differ from the model's by more than 1e-5.
     """
     check.kind_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
@@ -62,7 +62,7 @@ def export(
     stored = answered(model, graphs, asked)
     found = disagreements(model, asked, stored[REQUEST]["answer"])
     if found:
-        raise RuntimeError(
+        raise check.ServingError(
             "\n".join([f"what would be served is not what tltk.predict says ({len(found)}):", *found[:10]])
         )
     with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:

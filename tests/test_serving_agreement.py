@@ -1,0 +1,89 @@
+"""What is served is compared with `tltk.predict`, and what differs is named."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tltk
+from tests.conftest import STAGES, coloured_squares, conv_net, squares_model
+from tests.texts import asked, marked, text_model, tiny_preset
+from tltk.serving.agreement import disagreements
+from tltk.serving.saved_model import sample_requests
+from tltk.serving.signatures import served
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    return tiny_preset(tmp_path_factory.mktemp("presets") / "tiny")
+
+
+def seeded():
+    return tltk.head(zero_init=False, normalization=None)
+
+
+def several_model():
+    x, y = coloured_squares(6)
+    source = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("a", "b", "c"), kind="multi")
+    return tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.classify(source.labels, head=seeded()))
+
+
+def number_model():
+    x, y = coloured_squares(6)
+    source = tltk.from_arrays(x, y.astype("float32"), kind="number")
+    return tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.regress(source.labels, head=seeded()))
+
+
+def models(preset):
+    backbone = tltk.backbone(str(preset))
+    yield squares_model(head=tltk.head(zero_init=False)), ("label", "probabilities")
+    yield several_model(), ("probabilities", "chosen")
+    yield number_model(), ("values",)
+    yield text_model(preset, head=seeded()), ("label", "probabilities")
+    yield tltk.assemble(backbone, tltk.tag(marked(2).labels, head=seeded()), precision="float32"), ("starts", "types")
+    yield tltk.assemble(backbone, tltk.answer(no_answer=False, head=seeded()), precision="float32"), ("stop",)
+
+
+def answered(model):
+    held = sample_requests(model)
+    rows = [each if isinstance(each, tuple) else (each,) for each in held]
+    columns = [tf.constant(column) for column in zip(*rows, strict=True)]
+    found = served(model)["serving_default"].run(*columns)
+    return rows, {name: value.numpy() for name, value in found.items()}
+
+
+def changed(value):
+    if value.dtype == object:
+        return np.array([b"other" if each else each for each in value.ravel()], object).reshape(value.shape)
+    return ~value if value.dtype == bool else value + np.asarray(value >= 0, value.dtype) * np.asarray(2, value.dtype)
+
+
+def test_every_task_says_the_same_and_any_other_answer_is_found_out(preset):
+    assert len(asked(2)) == 2
+    for model, names in models(preset):
+        rows, answers = answered(model)
+        assert disagreements(model, rows, answers) == []
+        assert not answers["valid"].all() and answers["valid"].sum() >= 24
+        for name in names:
+            if name == "label":
+                other = np.roll(answers["labels"][0], 1)
+                best = answers["probabilities"].argmax(-1)
+                wrong = {**answers, "label": other[best]}
+            else:
+                wrong = {**answers, name: changed(answers[name])}
+            assert disagreements(model, rows, wrong), (model.task.name, name)
+
+
+def test_a_request_that_one_alone_can_read_is_named(preset):
+    model = text_model(preset, head=seeded())
+    rows, answers = answered(model)
+    lines = disagreements(model, rows, {**answers, "valid": ~answers["valid"]})
+    assert "request 0 is read by tltk.predict alone ()" in lines
+    assert f"request {len(rows) - 1} is read by the export alone (no UTF-8)" in lines
+
+
+def test_sixteen_bits_are_compared_coarsely():
+    model = squares_model(head=tltk.head(zero_init=False), precision="mixed_bfloat16")
+    rows, answers = answered(model)
+    shifted = {**answers, "probabilities": answers["probabilities"] + 0.02}
+    assert disagreements(model, rows, shifted) == []
+    assert disagreements(model, rows, {**answers, "probabilities": answers["probabilities"] + 0.2})
