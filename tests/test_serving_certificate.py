@@ -79,7 +79,7 @@ def test_a_model_that_cannot_be_loaded_is_told(exported, tmp_path):
 
 
 def test_what_is_missing_is_told(exported, tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no SavedModel and no versions of one"):
+    with pytest.raises(FileNotFoundError, match="holds no exported model and no versions of one"):
         tltk.verify(tmp_path / "nowhere")
     shutil.copytree(exported / "texts" / "1", tmp_path / "1")
     (tmp_path / "1" / certificate.FILE).unlink()
@@ -89,7 +89,7 @@ def test_what_is_missing_is_told(exported, tmp_path):
 
 def test_strings_of_any_bytes_come_back(tmp_path):
     asked = [b"", b"ends in zeros\x00\x00", "süß".encode()]
-    certificate.write(tmp_path, {"one": {"ask": {"x": asked}, "answer": {"y": np.array([[1.5], [2.0], [3.0]])}}}, {})
+    certificate.write(tmp_path, {"one": {"ask": {"x": asked}, "answer": {"y": np.array([[1.5], [2.0], [3.0]])}}})
     stored = np.load(tmp_path / certificate.FILE, allow_pickle=False)
     assert [bytes.fromhex(each) for each in stored["one/ask/x"]] == asked
     np.testing.assert_array_equal(stored["one/answer/y"], [[1.5], [2.0], [3.0]])

@@ -43,7 +43,7 @@ _PUBLIC = {
     "predict": "tltk.prediction",
     "embed": "tltk.embedding",
     "cluster": "tltk.clustering",
-    "export": "tltk.serving.saved_model",
+    "export": "tltk.serving.export",
     "verify": "tltk.serving.certificate",
 }
 
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from tltk.prediction import predict
     from tltk.recipes import bert, few_shot, fine_tune, full, linear_probe
     from tltk.serving.certificate import verify
-    from tltk.serving.saved_model import export
+    from tltk.serving.export import export
     from tltk.tasks import answer, classify, regress, tag
     from tltk.trainability.audit import audit
     from tltk.trainability.plan import freeze, layer_decay, lora, train_all, unfreeze_from

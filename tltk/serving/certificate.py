@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tltk import _check as check
+from tltk.serving.runtimes import FILES
 
 TOLERANCE = 1e-5
 FILE = Path("assets.extra") / "certificate.npz"  # TensorFlow Serving reads nothing there that it does not know
@@ -22,16 +23,16 @@ _REPEATS = 100  # calls that a latency is taken from
 
 @dataclass(frozen=True)
 class Verified:
-    """What a SavedModel did in a clean process.
+    """What an export did in a clean process.
 
     Args:
         path: of the version, such as serving/photos/1.
-        differences: signature → output → largest difference from the trained model's answer; of what is no number, how
-            many differ.
+        differences: signature → output → largest difference from the trained model's answer, as a share of the largest
+            number in it where that is above 1; of what is no number, how many differ.
         bytes: its size on disk.
         load_seconds: until it could be called.
         latency: batch size ("1", "32") → {"p50_ms", "p99_ms"} of a call; empty if nothing was timed.
-        first: the answer of `serving_default` to the first stored request.
+        first: the answer to the first stored request.
     """
 
     path: Path
@@ -50,14 +51,18 @@ class Verified:
 def write(
     saved_model: Path,
     stored: Mapping[str, Mapping[str, Mapping[str, Any]]],
-    tensors: Mapping[str, Mapping[str, Mapping[str, str]]],
+    *,
+    tensors: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> None:
-    """Store requests and answers inside a SavedModel.
+    """Store requests and answers inside an export.
 
     Args:
         saved_model: its folder.
         stored: signature → "ask" and "answer" → name → what was asked and answered, a row a request.
-        tensors: the same keys → the tensor's name in the graph, which TensorFlow's C interface calls it by.
+        tensors: of a SavedModel, the same keys → the tensor's name in the graph, which TensorFlow's C interface calls
+            it by.
+        tolerance: largest difference of an answer that is a number.
     """
     place = saved_model / FILE
     place.parent.mkdir(exist_ok=True)
@@ -67,11 +72,11 @@ def write(
         for side, columns in sides.items()
         for name, values in columns.items()
     }
-    np.savez_compressed(place, tensors=json.dumps(tensors), **flat)
+    np.savez_compressed(place, tensors=json.dumps(tensors or {}), tolerance=tolerance, **flat)
 
 
 def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False) -> Verified:
-    """Replay the certificate of an export in a clean process that imports tensorflow alone.
+    """Replay the certificate of an export in a clean process that imports tensorflow, or the format's runtime, alone.
 
     `export` does so before it says done; do it again where the model is served: on another machine, under another
     version of TensorFlow.
@@ -87,8 +92,8 @@ def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False)
 
     Raises:
         FileNotFoundError: if there is no SavedModel, it has no certificate, or TensorFlow's library is not found.
-        ServingError: a RuntimeError, if it cannot be loaded, or an answer differs: a number by more than 1e-5, anything
-            else at all.
+        ServingError: a RuntimeError, if it cannot be loaded, or an answer differs: a number by more than the export's
+            tolerance (1e-5 of a SavedModel), anything else at all.
     """
     path = _version(Path(folder))
     if not (path / FILE).is_file():
@@ -107,13 +112,13 @@ def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False)
     problems = check.Problems()
     for signature, outputs in result["signatures"].items():
         for name, value in outputs.items():
-            if not value <= TOLERANCE:
+            if not value <= result["tolerance"]:
                 problems.add(f"`{name}` of {signature} differs: {value:g}")
     if result["imported"]:
         problems.add(f"it needs {check.listing(result['imported'])}, which a server has not")
     problems.raise_if_any(f"{path} does not answer as the trained model did:", error=check.ServingError)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    first = result["first"]["serving_default"]
+    first = result["first"].get("serving_default") or result["first"]["predict_tensor"]
     return Verified(path, result["signatures"], size, result["load_seconds"], result["latency"], first)
 
 
@@ -128,14 +133,18 @@ def _library() -> Path:
 
 
 def _version(folder: Path) -> Path:
-    """Return a SavedModel's own folder, or the highest version in a parent of versions."""
-    if (folder / "saved_model.pb").is_file():
+    """Return an export's own folder, or the highest version in a parent of versions."""
+    if _holds_model(folder):
         return folder
     found = [entry for entry in folder.iterdir() if entry.name.isdigit()] if folder.is_dir() else []
-    versions = [entry for entry in found if (entry / "saved_model.pb").is_file()]
+    versions = [entry for entry in found if _holds_model(entry)]
     if not versions:
-        raise FileNotFoundError(f"{folder} holds no SavedModel and no versions of one.")
+        raise FileNotFoundError(f"{folder} holds no exported model and no versions of one.")
     return max(versions, key=lambda entry: int(entry.name))
+
+
+def _holds_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("saved_model.pb", *FILES))
 
 
 def _hexadecimal(values: Any) -> np.ndarray:

@@ -21,21 +21,29 @@ Call: TypeAlias = Callable[[str, dict[str, Any]], dict[str, np.ndarray]]
 def main(saved_model: str, certificate: str, repeats: str = "0", library: str = "") -> None:
     """Load, call, compare; print the largest difference of each output, or how many differ where it is no number."""
     stored = np.load(certificate, allow_pickle=False)
-    if not library:
+    file = next((entry for entry in Path(saved_model).iterdir() if entry.suffix in (".onnx", ".tflite", ".xml")), None)
+    if not library and file is None:
         import tensorflow  # noqa: F401 - its own loading is not the model's
     begun = time.perf_counter()
-    call = _through_c(library, saved_model, stored) if library else _through_python(saved_model)
+    if file is not None:
+        call = _through_runtime(file)
+    else:
+        call = _through_c(library, saved_model, stored) if library else _through_python(saved_model)
     result: dict[str, Any] = {"load_seconds": time.perf_counter() - begun, "signatures": {}, "first": {}}
+    result["tolerance"] = float(stored["tolerance"])
     for name in sorted({key.split("/")[0] for key in stored.files if "/" in key}):
         answers = call(name, _columns(stored, f"{name}/ask/"))
         before = f"{name}/answer/"
         expected = {key.removeprefix(before): stored[key] for key in stored.files if key.startswith(before)}
         result["signatures"][name] = {key: _difference(answers.get(key), value) for key, value in expected.items()}
         result["first"][name] = {key: _plain(value[:1].tolist()) for key, value in answers.items()}
-    asked = _columns(stored, "serving_default/ask/")
-    result["latency"] = {str(size): _latency(call, asked, size, int(repeats)) for size in (1, 32) if int(repeats)}
+    timed = min(result["signatures"], key=lambda name: (name != "serving_default", name))
+    asked = _columns(stored, f"{timed}/ask/")
+    result["latency"] = {
+        str(size): _latency(call, timed, asked, size, int(repeats)) for size in (1, 32) if int(repeats)
+    }
     # TensorFlow imports keras by itself; tltk and KerasHub must not be needed, and of the C interface not TensorFlow.
-    unwanted = ("tltk", "keras_hub", *(("tensorflow",) if library else ()))
+    unwanted = ("tltk", "keras_hub", *(("tensorflow",) if library or file else ()))
     result["imported"] = sorted(name for name in unwanted if name in sys.modules)
     sys.stdout.write(json.dumps(result) + "\n")
 
@@ -44,6 +52,17 @@ def _through_c(library: str, saved_model: str, stored: Any) -> Call:
     sys.path.append(str(Path(__file__).parent))  # behind everything else, so that it hides nothing
     load: Callable[..., Call] = importlib.import_module("c_interface").load
     return load(library, saved_model, json.loads(str(stored["tensors"])))
+
+
+def _through_runtime(file: Path) -> Call:
+    sys.path.append(str(Path(__file__).parent))
+    run = importlib.import_module("runtimes").load(str(file))
+
+    def call(name: str, columns: dict[str, Any]) -> dict[str, np.ndarray]:
+        (tensor,) = columns.values()
+        return {"outputs": run(np.asarray(tensor))}
+
+    return call
 
 
 def _through_python(saved_model: str) -> Call:
@@ -68,24 +87,28 @@ def _difference(found: np.ndarray | None, expected: np.ndarray) -> float:
     if found is None or found.shape != expected.shape:
         return float("inf")
     if found.dtype.kind == "f":
-        return float(np.abs(found - expected).max(initial=0.0))
+        return float(np.abs(found - expected).max(initial=0.0) / max(1.0, np.abs(expected).max(initial=0.0)))
     same = [bytes(each).hex() for each in found.ravel()] if found.dtype.kind == "O" else found.ravel()
     return float(np.sum(np.asarray(same) != expected.ravel()))
 
 
-def _latency(call: Call, asked: dict[str, Any], size: int, repeats: int) -> dict[str, float]:
-    """Measure milliseconds a call of `serving_default` at one batch size, requests in turn."""
+def _latency(call: Call, name: str, asked: dict[str, Any], size: int, repeats: int) -> dict[str, float]:
+    """Measure milliseconds a call at one batch size, requests in turn."""
     seconds = []
     for number in range(repeats + 2):
         batch = {
-            key: [column[(number * size + place) % len(column)] for place in range(size)]
+            key: _taken(column, [(number * size + place) % len(column) for place in range(size)])
             for key, column in asked.items()
         }
         begun = time.perf_counter()
-        call("serving_default", batch)
+        call(name, batch)
         seconds.append(time.perf_counter() - begun)
     middle, most = np.percentile(seconds[2:], [50, 99])  # the first two trace and warm up
     return {"p50_ms": 1000 * float(middle), "p99_ms": 1000 * float(most)}
+
+
+def _taken(column: Any, rows: list[int]) -> Any:
+    return column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows]
 
 
 def _plain(value: Any) -> Any:

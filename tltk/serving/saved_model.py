@@ -1,9 +1,6 @@
-"""Export: a SavedModel of image bytes or texts → labels, checked in a clean process before it is called done."""
+"""The SavedModel: its graphs, the requests and answers that are stored with it."""
 
-import errno
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,11 +10,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tltk import _check as check
-from tltk import files
 from tltk.model import TransferModel
 from tltk.serving import certificate
 from tltk.serving.agreement import disagreements
-from tltk.serving.certificate import Verified, verify
 from tltk.serving.signatures import REQUEST, TENSOR, Served, reader, served
 from tltk.specs import TextSpec
 
@@ -26,55 +21,26 @@ _STORED = 24  # requests of a certificate, beside damaged ones
 _TENSORS = 2  # of them that are stored as tensors, too
 
 
-def export(
-    model: TransferModel, folder: str | Path, *, version: int | None = None, requests: Requests | None = None
-) -> Verified:
-    """Write a versioned SavedModel: image bytes or texts in, labels and probabilities out.
-
-    The preprocessing of training is inside it, so that a client sends files or texts as they are. It is written beside
-    its place, replayed in a clean process that imports tensorflow alone, and only then renamed into place.
+def write(model: TransferModel, folder: Path, requests: Requests | None) -> None:
+    """Write a SavedModel and its certificate.
 
     Args:
-        model: from `assemble`, `adopt` or a run.
-        folder: parent of the version folders, as TensorFlow Serving reads it.
-        version: folder name; the default is one above the highest there is.
-        requests: encoded pictures, or texts as UTF-8 (of pairs, tuples of two), to check the export with; the default
-            is two dozen generated ones. They stay with it, and `verify` asks them again.
-
-    Returns:
-        Where it is, and how far its answers were from the model's; no latencies, which `verify` measures.
+        model: run in inference mode.
+        folder: that does not exist yet.
+        requests: to store; None makes some.
 
     Raises:
-        FileExistsError: if the version is there already.
-        OSError: if the disk is full or the folder cannot be written; nothing half-written stays behind.
-        ServingError: a RuntimeError, if what would be served is not what `tltk.predict` says, or the clean process's
-            answers differ from the model's by more than 1e-5.
+        ServingError: if what would be served is not what `tltk.predict` says.
     """
-    check.kind_of(
-        "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
-    )
-    folder = files.make_folder(Path(folder), needs=2 * sum(weight.numpy().nbytes for weight in model.keras.weights))
-    target = folder / str(_next_version(folder) if version is None else version)
-    if target.exists():
-        raise FileExistsError(f"{target} is there already. Leave out `version`, or choose another.")
     graphs = served(model)
     asked = _rows(requests if requests is not None else sample_requests(model), graphs[REQUEST].names)
     stored = answered(model, graphs, asked)
     found = disagreements(model, asked, stored[REQUEST]["answer"])
     if found:
-        raise check.ServingError(
-            "\n".join([f"what would be served is not what tltk.predict says ({len(found)}):", *found[:10]])
-        )
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
-        written = Path(scratch) / "model"
-        try:
-            _write(graphs, written)
-            certificate.write(written, stored, _tensors(written))
-        except (OSError, tf.errors.ResourceExhaustedError) as error:
-            raise OSError(errno.ENOSPC, f"the export could not be written: {error}", str(folder)) from error
-        checked = verify(written, timed=False)
-        written.replace(target)
-    return replace(checked, path=target)
+        lines = [f"what would be served is not what tltk.predict says ({len(found)}):", *found[:10]]
+        raise check.ServingError("\n".join(lines))
+    _archive(graphs, folder)
+    certificate.write(folder, stored, tensors=_tensors(folder))
 
 
 def answered(
@@ -143,7 +109,7 @@ def sample_requests(model: TransferModel, count: int = _STORED) -> Requests:
     return [*found, b"no picture", found[1][:200]]
 
 
-def _write(graphs: Mapping[str, Served], folder: Path) -> None:
+def _archive(graphs: Mapping[str, Served], folder: Path) -> None:
     archive = keras.export.ExportArchive()
     # The endpoints alone, without `track(model)`: tracking stores every weight a second time (keras#23553).
     for table in graphs[REQUEST].tables:
@@ -151,8 +117,3 @@ def _write(graphs: Mapping[str, Served], folder: Path) -> None:
     for name, graph in graphs.items():
         archive.add_endpoint(name, graph.run, input_signature=list(graph.inputs))
     archive.write_out(str(folder), verbose=False)
-
-
-def _next_version(folder: Path) -> int:
-    present = [int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()]
-    return max(present, default=0) + 1

@@ -9,7 +9,7 @@ from PIL import Image
 
 import tltk
 from tests.conftest import STAGES, coloured_squares, conv_net, squares, squares_model
-from tltk.serving import saved_model
+from tltk.serving import export, saved_model
 from tltk.serving.certificate import Verified
 
 
@@ -71,7 +71,7 @@ def test_weights_are_stored_once(tmp_path):
 
 def test_versions_count_up_and_are_never_overwritten(tmp_path, monkeypatch):
     found = Verified(tmp_path, {"serving_default": {}}, 0, 0.0, {}, {})
-    monkeypatch.setattr(saved_model, "verify", lambda *_, **__: found)
+    monkeypatch.setattr(export, "verify", lambda *_, **__: found)
     model = seeded_model()
     assert [tltk.export(model, tmp_path).path.name for _ in range(2)] == ["1", "2"]
     assert tltk.export(model, tmp_path, version=7).path.name == "7"
@@ -83,7 +83,7 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path, monkeypatch):
 
 def test_an_export_that_is_not_the_model_is_thrown_away(tmp_path, monkeypatch):
     model = seeded_model()
-    original = saved_model._write
+    original = saved_model._archive
 
     def corrupt(graphs, folder):
         weights = model.keras.get_weights()
@@ -91,7 +91,7 @@ def test_an_export_that_is_not_the_model_is_thrown_away(tmp_path, monkeypatch):
         original(graphs, folder)
         model.keras.set_weights(weights)
 
-    monkeypatch.setattr(saved_model, "_write", corrupt)
+    monkeypatch.setattr(saved_model, "_archive", corrupt)
     with pytest.raises(RuntimeError, match="does not answer as the trained model did"):
         tltk.export(model, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -106,7 +106,7 @@ def test_a_full_disk_leaves_the_version_before(tmp_path, monkeypatch):
         (folder / "saved_model.pb").write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(saved_model, "_write", full)
+    monkeypatch.setattr(saved_model, "_archive", full)
     with pytest.raises(OSError, match="the export could not be written"):
         tltk.export(model, tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["1"]

@@ -1,0 +1,79 @@
+"""Export: a model leaves Python, and is checked in a clean process before that is called done."""
+
+import errno
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import tensorflow as tf
+
+from tltk import _check as check
+from tltk import files
+from tltk.data.sources import Source
+from tltk.model import TransferModel
+from tltk.serving import formats, saved_model
+from tltk.serving.certificate import Verified, verify
+from tltk.serving.saved_model import Requests
+
+
+def export(
+    model: TransferModel,
+    folder: str | Path,
+    *,
+    format: str = "saved_model",  # noqa: A002 - the word of Keras' own export
+    version: int | None = None,
+    requests: Requests | None = None,
+    calibration: Source | None = None,
+) -> Verified:
+    """Write a versioned model for serving: a SavedModel of image bytes or texts in, labels and probabilities out.
+
+    The preprocessing of training is inside it, so that a client sends files or texts as they are. It is written beside
+    its place, replayed in a clean process that imports tensorflow alone, and only then renamed into place. The other
+    formats hold the network, from decoded pixels or token ids to numbers, and are replayed by their own runtime.
+
+    Args:
+        model: from `assemble`, `adopt` or a run.
+        folder: parent of the version folders, as TensorFlow Serving reads it.
+        format: "saved_model", "onnx", "openvino", "litert", "litert_float16" or "litert_int8".
+        version: folder name; the default is one above the highest there is.
+        requests: of a SavedModel, encoded pictures, or texts as UTF-8 (of pairs, tuples of two), to check the export
+            with; the default is two dozen generated ones. They stay with it, and `verify` asks them again.
+        calibration: of "litert_int8", examples to measure the range of each layer on, such as the training set; 100 of
+            them are read.
+
+    Returns:
+        Where it is, and how far its answers were from the model's; no latencies, which `verify` measures.
+
+    Raises:
+        FileExistsError: if the version is there already.
+        MissingExtraError: if the format's packages are not installed.
+        OSError: if the disk is full or the folder cannot be written; nothing half-written stays behind.
+        ServingError: a RuntimeError, if what would be served is not what `tltk.predict` says, or the clean process's
+            answers differ from the model's by more than the format may: 1e-5 of a SavedModel, 1e-4 in float32.
+        ValueError: for an unknown format, or options that it has not.
+    """
+    check.kind_of(
+        "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
+    )
+    formats.check_options(format, requests=requests is not None, calibration=calibration)
+    folder = files.make_folder(Path(folder), needs=2 * sum(weight.numpy().nbytes for weight in model.keras.weights))
+    target = folder / str(_next_version(folder) if version is None else version)
+    if target.exists():
+        raise FileExistsError(f"{target} is there already. Leave out `version`, or choose another.")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
+        written = Path(scratch) / "model"
+        try:
+            if format == "saved_model":
+                saved_model.write(model, written, requests)
+            else:
+                formats.write(model, written, format, calibration)
+        except (OSError, tf.errors.ResourceExhaustedError) as error:
+            raise OSError(errno.ENOSPC, f"the export could not be written: {error}", str(folder)) from error
+        checked = verify(written, timed=False)
+        written.replace(target)
+    return replace(checked, path=target)
+
+
+def _next_version(folder: Path) -> int:
+    present = [int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()]
+    return max(present, default=0) + 1
