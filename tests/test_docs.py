@@ -10,6 +10,7 @@ from PIL import Image
 
 import tltk
 from tests.conftest import coloured_squares
+from tests.servers import grpc_server, rest_server
 from tltk.backbones import weights
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,7 +18,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in sorted((ROOT / "tltk").rglob("*.py"))
-    if path.name != "__main__.py" and path.stem != "replay"
+    if path.name != "__main__.py" and path.stem not in ("replay",)
 ]
 
 
@@ -49,8 +50,10 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     weights.get("efficientnet_lite0")
     quick_recipes(monkeypatch)
     names = {"__name__": "page"}
-    for block in blocks:  # a page is read from above: later blocks use what earlier ones made
-        exec(compile(block, page.name, "exec"), names)
+    with grpc_server(tmp_path / "serving") as grpc_address, rest_server(tmp_path / "serving") as rest_address:
+        for block in blocks:  # a page is read from above: later blocks use what earlier ones made
+            here = block.replace("localhost:8500", grpc_address).replace("http://localhost:8501", rest_address)
+            exec(compile(here, page.name, "exec"), names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

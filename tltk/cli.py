@@ -8,7 +8,7 @@ import typer
 
 from tltk import __version__, cli_serving, console, options
 from tltk import _check as check
-from tltk.options import Json, RunFolder
+from tltk.options import InputColumn, Json, LabelColumn, RunFolder, TextColumn
 
 if TYPE_CHECKING:
     from tltk.evaluation import Report
@@ -33,12 +33,6 @@ DataPath = Annotated[
     typer.Argument(
         help="Folder with a sub-folder a class (or train/ val/ test/), .csv, .jsonl, .conll, SQuAD's .json."
     ),
-]
-LabelColumn = Annotated[str, typer.Option("--label", help="Column of the labels (.csv, .jsonl).")]
-InputColumn = Annotated[str, typer.Option("--input", help="Column of the picture paths (.csv, .jsonl).")]
-TextColumn = Annotated[
-    str | None,
-    typer.Option("--text", help="Column of the texts (.csv, .jsonl), for pairs two: a,b."),
 ]
 Kind = Annotated[str, typer.Option(help="What the labels are: single, multi (a;b), number or spans (.csv, .jsonl).")]
 BatchSize = Annotated[int, typer.Option(help="Examples a step.")]

@@ -1,26 +1,61 @@
 """The part of the command line that leaves Python: `tltk export` and `tltk verify`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tltk import console
-from tltk.options import Json, RunFolder
+from tltk import console, options
+from tltk.options import InputColumn, Json, LabelColumn, RunFolder, TextColumn
+
+if TYPE_CHECKING:
+    from tltk.data.sources import Source
+    from tltk.model import TransferModel
 
 
 def export(
     run: RunFolder,
     folder: Annotated[Path, typer.Argument(help="Parent of the version folders, as TensorFlow Serving reads it.")],
+    format: Annotated[  # noqa: A002 - the option's name
+        str, typer.Option(help="saved_model, onnx, openvino, litert, litert_float16, litert_int8; or all, with --data.")
+    ] = "saved_model",
     version: Annotated[int | None, typer.Option(help="Default: one above the highest there is.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Test set that --format all measures each format on.")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Training set that litert_int8 measures the ranges of layers on.")
+    ] = None,
+    warmup: Annotated[
+        bool, typer.Option("--warmup", help="Store requests that TensorFlow Serving replays while it loads.")
+    ] = False,
+    label: LabelColumn = "label",
+    input_column: InputColumn = "path",
+    text: TextColumn = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run's model as a SavedModel (image bytes or texts in, labels out) and check it in a clean process."""
+    """Write a run's model for serving (image bytes or texts in, labels out) and check it in a clean process."""
     with console.command(as_json=as_json):
         console.start_tensorflow()
         import tltk
+        from tltk import _check as check
+        from tltk.serving.formats import FORMATS
 
-        done = tltk.export(tltk.load_run(run).model, folder, version=version)
+        check.one_of("format", format, (*FORMATS, "all"))
+        if (data is None) == (format == "all") or (version is not None and format == "all"):
+            raise ValueError("`--format all` goes with --data and without --version.")
+        model = tltk.load_run(run).model
+        held = model.task.labels
+        columns: dict[str, Any] = {
+            "label": label,
+            "input_column": input_column,
+            "text": text,
+            "kind": held.kind,
+            "labels": held,
+        }
+        ranges = options.source(calibration, **columns) if calibration is not None else None
+        if data is not None:
+            _compare(model, folder, options.source(data, **columns), ranges, as_json=as_json)
+            return
+        done = tltk.export(model, folder, format=format, version=version, calibration=ranges, warmup=warmup)
         worst = max(done.largest.values())
         if as_json:
             console.show_json({"saved_model": done.path, "bytes": done.bytes, "differences": done.largest})
@@ -30,16 +65,37 @@ def export(
             )
 
 
+def _compare(
+    model: "TransferModel", folder: Path, data: "Source", calibration: "Source | None", *, as_json: bool
+) -> None:
+    from tltk.serving.comparison import compare
+
+    if calibration is None:
+        raise ValueError("`--format all` needs --calibration, such as the training set, for litert_int8.")
+    rows = compare(model, folder, data, calibration=calibration)
+    if as_json:
+        console.show_json({"formats": [vars(row) for row in rows]})
+        return
+    cells = [
+        (row.format, row.bytes / 1e6, row.score, f"{row.difference:.1e}", *row.milliseconds.values()) for row in rows
+    ]
+    heads = ["format", "MB", rows[0].metric, "largest difference", "ms a batch of 1", "ms a batch of 32"]
+    console.show_table(heads, cells, title=f"{len(data):,} examples")
+
+
 def verify(
     folder: Annotated[Path, typer.Argument(help="A version that `tltk export` wrote, or the parent of versions.")],
+    c_interface: Annotated[
+        bool, typer.Option("--c-interface", help="Through TensorFlow's C interface, as TensorFlow Serving does.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Replay an export's stored requests in a process with tensorflow alone: differences, size, time."""
+    """Replay an export's stored requests in a process with its runtime alone: differences, size, time."""
     with console.command(as_json=as_json):
         console.start_tensorflow()
         from tltk.serving import certificate
 
-        found = certificate.verify(folder)
+        found = certificate.verify(folder, c_interface=c_interface)
         if as_json:
             console.show_json(
                 {

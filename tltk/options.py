@@ -16,6 +16,13 @@ _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as `tltk train --out` wrote it.")]
 
+LabelColumn = Annotated[str, typer.Option("--label", help="Column of the labels (.csv, .jsonl).")]
+InputColumn = Annotated[str, typer.Option("--input", help="Column of the picture paths (.csv, .jsonl).")]
+TextColumn = Annotated[
+    str | None,
+    typer.Option("--text", help="Column of the texts (.csv, .jsonl), for pairs two: a,b."),
+]
+
 
 def source(
     path: Path,

@@ -24,6 +24,7 @@ def export(
     version: int | None = None,
     requests: Requests | None = None,
     calibration: Source | None = None,
+    warmup: bool = False,
 ) -> Verified:
     """Write a versioned model for serving: a SavedModel of image bytes or texts in, labels and probabilities out.
 
@@ -40,13 +41,14 @@ def export(
             with; the default is two dozen generated ones. They stay with it, and `verify` asks them again.
         calibration: of "litert_int8", examples to measure the range of each layer on, such as the training set; 100 of
             them are read.
+        warmup: store requests in a SavedModel that TensorFlow Serving replays while it loads (`tltk[serving]`).
 
     Returns:
         Where it is, and how far its answers were from the model's; no latencies, which `verify` measures.
 
     Raises:
         FileExistsError: if the version is there already.
-        MissingExtraError: if the format's packages are not installed.
+        MissingExtraError: if the packages of the format, or of warm-up requests, are not installed.
         OSError: if the disk is full or the folder cannot be written; nothing half-written stays behind.
         ServingError: a RuntimeError, if what would be served is not what `tltk.predict` says, or the clean process's
             answers differ from the model's by more than the format may: 1e-5 of a SavedModel, 1e-4 in float32.
@@ -55,7 +57,7 @@ def export(
     check.kind_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
-    formats.check_options(format, requests=requests is not None, calibration=calibration)
+    formats.check_options(format, requests=requests is not None, calibration=calibration, warmup=warmup)
     folder = files.make_folder(Path(folder), needs=2 * sum(weight.numpy().nbytes for weight in model.keras.weights))
     target = folder / str(_next_version(folder) if version is None else version)
     if target.exists():
@@ -64,7 +66,7 @@ def export(
         written = Path(scratch) / "model"
         try:
             if format == "saved_model":
-                saved_model.write(model, written, requests)
+                saved_model.write(model, written, requests, warm=folder.name if warmup else None)
             else:
                 formats.write(model, written, format, calibration)
         except (OSError, tf.errors.ResourceExhaustedError) as error:

@@ -17,6 +17,7 @@ from tltk.data.pipeline import batches
 from tltk.data.sources import Source
 from tltk.model import TransferModel
 from tltk.serving import certificate, runtimes
+from tltk.serving import warmup as warm
 from tltk.serving.saved_model import sample_requests
 from tltk.serving.signatures import reader
 from tltk.specs import InputSpec
@@ -30,7 +31,7 @@ _STEP = 0.02  # by which whole numbers of 8 bits may differ from machine to mach
 _STORED, _CALIBRATION = 4, 100  # tensors of a certificate; examples that ranges are measured on
 
 
-def check_options(file_format: str, *, requests: bool, calibration: Source | None) -> None:
+def check_options(file_format: str, *, requests: bool, calibration: Source | None, warmup: bool) -> None:
     """Raise unless a format is known, its packages are installed, and its options are its own.
 
     Raises:
@@ -47,9 +48,13 @@ def check_options(file_format: str, *, requests: bool, calibration: Source | Non
     problems = check.Problems()
     if requests and file_format != "saved_model":
         problems.add(f"`requests` are of a SavedModel; {file_format!r} takes tensors")
+    if warmup and file_format != "saved_model":
+        problems.add(f"`warmup` is of a SavedModel. Received: {file_format!r}")
     if (calibration is None) == (file_format == "litert_int8"):
         problems.add(f"`calibration` goes with format='litert_int8', and it needs one. Received: {file_format!r}")
     problems.raise_if_any()
+    if warmup:
+        warm.check_installed()
 
 
 def write(model: TransferModel, folder: Path, file_format: str, calibration: Source | None) -> None:
@@ -63,7 +68,7 @@ def write(model: TransferModel, folder: Path, file_format: str, calibration: Sou
     """
     folder.mkdir()
     plain = in_float32(model.keras) if model.precision != "float32" else model.keras
-    tensor = _sample(model)
+    tensor = sample_tensor(model)
     expected = np.asarray(plain(tensor, training=False), "float32")
     signature = [tf.TensorSpec([None, *model.input.shape], model.input.dtype, name=model.input.name)]
     with warnings.catch_warnings():
@@ -132,7 +137,8 @@ def _teach_erfc() -> None:
             ctx.make_node("Sub", [one, erf], outputs=outputs, shapes=[shape], dtypes=[dtype], name=node.name)
 
 
-def _sample(model: TransferModel) -> np.ndarray:
+def sample_tensor(model: TransferModel) -> np.ndarray:
+    """Make a few generated examples as the network eats them."""
     held = [each if isinstance(each, tuple) else (each,) for each in sample_requests(model)[:_STORED]]
     return reader(model.input)(*map(tf.constant, zip(*held, strict=True))).tensor.numpy()
 

@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from tltk import _check as check
 from tltk.model import TransferModel
-from tltk.serving import certificate
+from tltk.serving import certificate, warmup
 from tltk.serving.agreement import disagreements
 from tltk.serving.signatures import REQUEST, TENSOR, Served, reader, served
 from tltk.specs import TextSpec
@@ -21,13 +21,14 @@ _STORED = 24  # requests of a certificate, beside damaged ones
 _TENSORS = 2  # of them that are stored as tensors, too
 
 
-def write(model: TransferModel, folder: Path, requests: Requests | None) -> None:
+def write(model: TransferModel, folder: Path, requests: Requests | None, *, warm: str | None = None) -> None:
     """Write a SavedModel and its certificate.
 
     Args:
         model: run in inference mode.
         folder: that does not exist yet.
         requests: to store; None makes some.
+        warm: name under which TensorFlow Serving serves it, for warm-up requests; None stores none.
 
     Raises:
         ServingError: if what would be served is not what `tltk.predict` says.
@@ -41,6 +42,8 @@ def write(model: TransferModel, folder: Path, requests: Requests | None) -> None
         raise check.ServingError("\n".join(lines))
     _archive(graphs, folder)
     certificate.write(folder, stored, tensors=_tensors(folder))
+    if warm is not None:
+        warmup.write(folder, stored, name=warm)
 
 
 def answered(
