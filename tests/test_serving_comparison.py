@@ -1,0 +1,60 @@
+"""The table of formats: what was written is what is measured."""
+
+import numpy as np
+import pytest
+
+import tltk
+from tests.conftest import squares, squares_model
+from tests.texts import asked, marked, tiny_preset
+from tltk.serving import comparison
+from tltk.serving.comparison import KERAS, compare
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    return tltk.backbone(str(tiny_preset(tmp_path_factory.mktemp("presets") / "tiny")))
+
+
+def seeded():
+    return tltk.head(zero_init=False, normalization=None)
+
+
+def test_every_format_stands_beside_keras(tmp_path):
+    model = squares_model(head=tltk.head(zero_init=False))
+    formats = ("saved_model", "onnx", "litert_int8")
+    rows = compare(model, tmp_path, squares(30), calibration=squares(20), formats=formats)
+    assert [row.format for row in rows] == [KERAS, *formats]
+    assert rows[0].score == tltk.evaluate(model, squares(30)).metrics["accuracy"]
+    assert rows[0].path is None and rows[0].difference == 0
+    for row in rows[1:]:
+        assert row.path == tmp_path / row.format / "1" and row.path.is_dir()
+        assert row.metric == "accuracy"
+        assert row.difference <= (0.1 if "8" in row.format else 1e-4)
+        assert row.bytes == sum(file.stat().st_size for file in row.path.rglob("*") if file.is_file())
+    assert rows[1].score == rows[2].score == rows[0].score
+    assert all(set(row.milliseconds) == {"1", "32"} and min(row.milliseconds.values()) > 0 for row in rows)
+
+
+def test_the_score_is_that_of_the_file_and_not_of_the_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        comparison, "_run_of", lambda path: lambda tensor: np.eye(3, dtype="float32")[[0] * len(tensor)]
+    )
+    model, data = squares_model(head=tltk.head(zero_init=False)), squares(30)
+    rows = compare(model, tmp_path, data, calibration=data, formats=("onnx",))
+    assert rows[1].score == np.mean(data.targets == 0)
+
+
+@pytest.mark.parametrize(("kind", "metric"), [("tags", "f1"), ("answers", "exact_match")])
+def test_entities_and_answers_are_counted_as_evaluate_does(backbone, tmp_path, kind, metric):
+    data = marked(12) if kind == "tags" else asked(12)
+    task = tltk.tag(data.labels, head=seeded()) if kind == "tags" else tltk.answer(head=seeded())
+    model = tltk.assemble(backbone, task, precision="float32")
+    rows = compare(model, tmp_path, data, calibration=data, formats=("saved_model", "onnx"))
+    assert {row.metric for row in rows} == {metric}
+    assert rows[1].score == pytest.approx(rows[0].score) and rows[2].score == pytest.approx(rows[0].score)
+
+
+def test_an_unknown_format_is_told_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match=r"`formats` must be one of .*Did you mean 'onnx'"):
+        compare(squares_model(), tmp_path / "x", squares(), calibration=squares(), formats=("saved_model", "onx"))
+    assert not (tmp_path / "x").exists()
