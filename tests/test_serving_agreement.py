@@ -1,8 +1,11 @@
 """What is served is compared with `tltk.predict`, and what differs is named."""
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import tltk
 from tests.conftest import STAGES, coloured_squares, conv_net, squares_model
@@ -87,3 +90,46 @@ def test_sixteen_bits_are_compared_coarsely():
     shifted = {**answers, "probabilities": answers["probabilities"] + 0.02}
     assert disagreements(model, rows, shifted) == []
     assert disagreements(model, rows, {**answers, "probabilities": answers["probabilities"] + 0.2})
+
+
+def damaged(data, generator):
+    """Cut a picture off, change a few of its bytes, or put something else in its place."""
+    way = generator.integers(4)
+    if way == 0:
+        return data[: int(generator.integers(0, len(data)))]
+    if way == 1:
+        held = bytearray(data)
+        for place in generator.integers(0, len(held), 3):
+            held[place] = int(generator.integers(256))
+        return bytes(held)
+    return (generator.bytes(50), b"")[way - 2]
+
+
+def pictures(count, seed=0):
+    """Seeded pictures of every format, mode and way to be damaged; a quarter of them are."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        size = tuple(generator.integers(1, 70, 2))
+        picture = Image.fromarray(generator.integers(0, 255, (*size, 3)).astype("uint8"))
+        kind = ("JPEG", "PNG", "GIF", "BMP", "WEBP")[number % 5]
+        mode = {"JPEG": ("RGB", "L"), "PNG": ("RGB", "L", "P", "RGBA", "1"), "BMP": ("RGB",)}.get(kind, ("RGB",))
+        data = io.BytesIO()
+        picture.convert(mode[int(generator.integers(len(mode)))]).save(data, kind)
+        found.append(data.getvalue() if generator.random() < 0.75 else damaged(data.getvalue(), generator))
+    return found
+
+
+@pytest.mark.slow
+def test_2000_pictures_a_quarter_of_them_damaged_are_answered_the_same(tmp_path):
+    model = squares_model(head=tltk.head(zero_init=False))
+    held = pictures(2000)
+    done = tltk.export(model, tmp_path / "squares")
+    serve = tf.saved_model.load(str(done.path)).signatures["serving_default"]
+    parts = [serve(tf.constant(held[start : start + 50])) for start in range(0, 2000, 50)]
+    answers = {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
+    assert 1500 < answers["valid"].sum() < 1900
+    assert disagreements(model, [(each,) for each in held], answers) == []
+    good = np.flatnonzero(answers["valid"])[:64]  # and what stood beside them made no difference
+    alone = serve(tf.constant([held[row] for row in good]))
+    np.testing.assert_allclose(alone["probabilities"], answers["probabilities"][good], atol=1e-5)

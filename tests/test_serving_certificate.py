@@ -1,6 +1,8 @@
 """A certificate travels with its SavedModel and tells when the answers are not those of training."""
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -93,3 +95,23 @@ def test_strings_of_any_bytes_come_back(tmp_path):
     stored = np.load(tmp_path / certificate.FILE, allow_pickle=False)
     assert [bytes.fromhex(each) for each in stored["one/ask/x"]] == asked
     np.testing.assert_array_equal(stored["one/answer/y"], [[1.5], [2.0], [3.0]])
+
+
+def test_verify_needs_nothing_but_tensorflow(exported):
+    code = """
+import sys
+class Refused:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in {"keras_hub", "sklearn", "typer", "rich", "PIL", "jinja2", "matplotlib", "filelock",
+                                  "tensorflow_datasets", "safetensors", "tensorflow_text"}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Refused())
+import tltk
+for c_interface in (False, True):
+    print(max(tltk.verify(sys.argv[1], timed=False, c_interface=c_interface).largest.values()) <= 1e-5)
+print(sorted({"tensorflow", "keras"} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(exported / "texts")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split("\n")[:3] == ["True", "True", "[]"], done.stderr

@@ -145,3 +145,19 @@ def test_texts_are_served_as_plain_strings_by_tensorflow_alone(tmp_path):
         row = said.index(text)
         assert answer["label"][row].numpy().decode() == each.label
         np.testing.assert_allclose(answer["probability"][row], each.probability, atol=1e-5)
+
+
+def test_ctrl_c_leaves_the_version_before_and_nothing_else(tmp_path, monkeypatch):
+    model = seeded_model()
+    first = tltk.export(model, tmp_path)
+    before = {path.relative_to(tmp_path): path.stat().st_mtime for path in tmp_path.rglob("*")}
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    for module, name in ((saved_model, "_archive"), (export, "verify")):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(module, name, interrupted)
+            tltk.export(model, tmp_path)
+        assert {path.relative_to(tmp_path): path.stat().st_mtime for path in tmp_path.rglob("*")} == before
+    assert tltk.verify(tmp_path, timed=False).path == first.path
