@@ -1,6 +1,7 @@
 """The SavedModel: its graphs, the requests and answers that are stored with it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ from tltk import _check as check
 from tltk.model import TransferModel
 from tltk.serving import certificate, warmup
 from tltk.serving.agreement import disagreements
+from tltk.serving.folding import folded
 from tltk.serving.signatures import REQUEST, TENSOR, Served, reader, served
 from tltk.specs import TextSpec
 
@@ -21,13 +23,17 @@ _STORED = 24  # requests of a certificate, beside damaged ones
 _TENSORS = 2  # of them that are stored as tensors, too
 
 
-def write(model: TransferModel, folder: Path, requests: Requests | None, *, warm: str | None = None) -> None:
+def write(
+    model: TransferModel, folder: Path, requests: Requests | None, *, fold: bool = True, warm: str | None = None
+) -> None:
     """Write a SavedModel and its certificate.
 
     Args:
         model: run in inference mode.
         folder: that does not exist yet.
         requests: to store; None makes some.
+        fold: fold batch norms into the convolutions before them, of a model in float32. The answers that are stored are
+            those of the model as it is.
         warm: name under which TensorFlow Serving serves it, for warm-up requests; None stores none.
 
     Raises:
@@ -40,7 +46,8 @@ def write(model: TransferModel, folder: Path, requests: Requests | None, *, warm
     if found:
         lines = [f"what would be served is not what tltk.predict says ({len(found)}):", *found[:10]]
         raise check.ServingError("\n".join(lines))
-    _archive(graphs, folder)
+    lean = folded(model.keras)[0] if fold and model.precision == "float32" else model.keras
+    _archive(graphs if lean is model.keras else served(replace(model, keras=lean)), folder)
     certificate.write(folder, stored, tensors=_tensors(folder))
     if warm is not None:
         warmup.write(folder, stored, name=warm)
