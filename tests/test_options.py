@@ -3,6 +3,7 @@ import json
 import pytest
 
 import tltk
+from tests.pictures import flat
 from tests.texts import LABELS, TEXTS
 from tltk import options
 
@@ -54,3 +55,12 @@ def test_a_batch_is_a_number_or_a_budget():
     assert options.batch_size("16") == 16
     assert options.batch_size("2048 tokens") == "2048 tokens"
     assert options.batch_size("-1") == "-1"
+
+
+def test_classes_of_a_folder_stand_in_the_model_s_order(tmp_path):
+    for name in ("a", "b"):
+        flat(tmp_path / name / "1.png", (0, 0, 0))
+    asked = {"label": "label", "input_column": "path", "kind": "single", "text": None}
+    assert options.source(tmp_path, **asked, labels=tltk.specs.Labels(("b", "a"))).labels.names == ("b", "a")
+    known = tltk.specs.Labels(("b", "a", "c"))  # a class that is missing is told by evaluate
+    assert options.source(tmp_path, **asked, labels=known).labels.names == ("a", "b")

@@ -63,7 +63,11 @@ def source(
         return tltk.from_jsonl(path, **asked)
     if path.is_file():
         raise ValueError(f"{path} must be a folder or end in .csv, .tsv, .jsonl, .conll (entities) or .json (SQuAD).")
-    return tltk.from_folder(path)
+    found = tltk.from_folder(path)
+    same = labels is not None and found.labels is not None and set(found.labels.names) == set(labels.names)
+    return (
+        tltk.from_folder(path, classes=labels.names) if same and labels is not None else found
+    )  # in the model's order
 
 
 def reads_texts(path: Path, text: str | None) -> bool:
