@@ -82,8 +82,8 @@ def test_one_format_and_all_of_them_in_a_table(served, tmp_path):
     ("arguments", "told"),
     [
         (("--format", "onx"), "Did you mean 'onnx'"),
-        (("--format", "all"), "`--format all` goes with --data"),
-        (("--data", "nowhere"), "`--format all` goes with --data"),
+        (("--format", "all"), "`--format all` needs --data and --calibration"),
+        (("--data", "nowhere"), "`--data` goes with --format all. Received: --format saved_model"),
         (("--format", "litert_int8"), "`calibration` goes with format='litert_int8'"),
         (("--format", "litert_int8", "--calibration", "nowhere"), "nowhere"),
         (("--format", "onnx", "--warmup"), "`warmup` is of a SavedModel"),

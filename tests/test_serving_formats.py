@@ -147,3 +147,12 @@ def test_a_missing_package_names_its_extra(tmp_path, monkeypatch, options, extra
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=rf"pip install tltk\[{extra}\]"):
         tltk.export(squares_model(), tmp_path / "x", **options)
+
+
+def test_eight_bits_that_are_of_no_use_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtimes, "load", lambda file: lambda tensor: np.ones([len(tensor), 3], "float32"))
+    with pytest.raises(RuntimeError, match="in 8 bits answers to generated examples differ by up to"):
+        tltk.export(
+            squares_model(head=tltk.head(zero_init=False)), tmp_path / "x", format="litert_int8", calibration=squares()
+        )
+    assert not list((tmp_path / "x").iterdir())

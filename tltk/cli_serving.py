@@ -40,8 +40,10 @@ def export(
         from tltk.serving.formats import FORMATS
 
         check.one_of("format", format, (*FORMATS, "all"))
-        if (data is None) == (format == "all") or (version is not None and format == "all"):
-            raise ValueError("`--format all` goes with --data and without --version.")
+        if format == "all" and (data is None or calibration is None or version is not None or warmup):
+            raise ValueError("`--format all` needs --data and --calibration, and takes no --version and no --warmup.")
+        if format != "all" and data is not None:
+            raise ValueError(f"`--data` goes with --format all. Received: --format {format}")
         model = tltk.load_run(run).model
         held = model.task.labels
         columns: dict[str, Any] = {
@@ -52,7 +54,7 @@ def export(
             "labels": held,
         }
         ranges = options.source(calibration, **columns) if calibration is not None else None
-        if data is not None:
+        if data is not None and ranges is not None:
             _compare(model, folder, options.source(data, **columns), ranges, as_json=as_json)
             return
         done = tltk.export(model, folder, format=format, version=version, calibration=ranges, warmup=warmup)
@@ -65,13 +67,9 @@ def export(
             )
 
 
-def _compare(
-    model: "TransferModel", folder: Path, data: "Source", calibration: "Source | None", *, as_json: bool
-) -> None:
+def _compare(model: "TransferModel", folder: Path, data: "Source", calibration: "Source", *, as_json: bool) -> None:
     from tltk.serving.comparison import compare
 
-    if calibration is None:
-        raise ValueError("`--format all` needs --calibration, such as the training set, for litert_int8.")
     rows = compare(model, folder, data, calibration=calibration)
     if as_json:
         console.show_json({"formats": [vars(row) for row in rows]})

@@ -78,8 +78,9 @@ def _difference(model: TransferModel, said: Prediction, own: Mapping[str, Any], 
         return "" if tolerance == _COARSE or _same(spans, said.spans, tolerance) else f"{spans} is not {said.spans}"
     numbers = own["values"] if "values" in own else own["probabilities"]
     names = [name.decode() for name in own["labels"]]
-    apart = max(abs(float(number) - said.scores[name]) for name, number in zip(names, numbers, strict=True))
-    if not apart <= tolerance * max(1.0, float(np.abs(numbers).max())):
+    expected = np.array([said.scores[name] for name in names])
+    apart = float((np.abs(numbers - expected) / np.maximum(1.0, np.abs(expected))).max())
+    if not apart <= tolerance:
         return f"numbers differ by {apart:.1e}"
     if isinstance(model.task, MultiLabel):
         threshold, chosen = model.task.threshold, dict(zip(names, own["chosen"].tolist(), strict=True))

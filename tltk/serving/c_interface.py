@@ -53,6 +53,9 @@ def load(
     def places(names: list[str]) -> Any:
         parts = [name.rsplit(":", 1) for name in names]
         found = [_Output(c.TF_GraphOperationByName(graph, name.encode()), int(index)) for name, index in parts]
+        missing = [name for (name, _), output in zip(parts, found, strict=True) if not output.operation]
+        if missing:
+            raise RuntimeError(f"no operation {missing[0]!r} in the graph")
         return (_Output * len(names))(*found)
 
     def call(name: str, columns: dict[str, Any]) -> dict[str, np.ndarray]:

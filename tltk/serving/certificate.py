@@ -27,8 +27,8 @@ class Verified:
 
     Args:
         path: of the version, such as serving/photos/1.
-        differences: signature → output → largest difference from the trained model's answer, as a share of the largest
-            number in it where that is above 1; of what is no number, how many differ.
+        differences: signature → output → largest difference from the trained model's answer, of numbers above 1 as a
+            share of them; of what is no number, how many differ.
         bytes: its size on disk.
         load_seconds: until it could be called.
         latency: batch size ("1", "32") → {"p50_ms", "p99_ms"} of a call; empty if nothing was timed.
@@ -66,12 +66,14 @@ def write(
     """
     place = saved_model / FILE
     place.parent.mkdir(exist_ok=True)
-    flat: dict[str, Any] = {
-        f"{signature}/{side}/{name}": _hexadecimal(values)
-        for signature, sides in stored.items()
-        for side, columns in sides.items()
-        for name, values in columns.items()
-    }
+    flat: dict[str, Any] = {}
+    asked = stored.get("serving_default", {}).get("ask")
+    for signature, sides in stored.items():
+        for side, columns in sides.items():
+            if side == "ask" and signature != "serving_default" and columns == asked:
+                continue  # the same requests: they are stored once
+            for name, values in columns.items():
+                flat |= _arrays(f"{signature}/{side}/{name}", values)
     np.savez_compressed(place, tensors=json.dumps(tensors or {}), tolerance=tolerance, **flat)
 
 
@@ -100,13 +102,16 @@ def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False)
         raise FileNotFoundError(
             f"{path} has no certificate ({FILE}). It is of another tool or an older tltk: export anew."
         )
+    if c_interface and not (path / "saved_model.pb").is_file():
+        raise ValueError(f"`c_interface` is of a SavedModel; {path} is none.")
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-I", str(_REPLAY), str(path), str(path / FILE), str(_REPEATS if timed else 0)]
     command += [str(_library())] if c_interface else []
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    result: dict[str, Any] = (
-        json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else {"error": done.stderr[-2000:]}
-    )
+    if done.returncode:  # the replay itself tells its errors in its one line
+        ended = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+        raise check.ServingError(f"{path}: the clean process that asked it was ended by {ended}.\n{done.stderr[-500:]}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     if "error" in result:
         raise check.ServingError(f"{path} could not be loaded or called in a clean process: {result['error']}")
     problems = check.Problems()
@@ -136,7 +141,7 @@ def _version(folder: Path) -> Path:
     """Return an export's own folder, or the highest version in a parent of versions."""
     if _holds_model(folder):
         return folder
-    found = [entry for entry in folder.iterdir() if entry.name.isdigit()] if folder.is_dir() else []
+    found = [entry for entry in folder.iterdir() if entry.name.isdecimal()] if folder.is_dir() else []
     versions = [entry for entry in found if _holds_model(entry)]
     if not versions:
         raise FileNotFoundError(f"{folder} holds no exported model and no versions of one.")
@@ -147,9 +152,11 @@ def _holds_model(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("saved_model.pb", *FILES))
 
 
-def _hexadecimal(values: Any) -> np.ndarray:
-    """Write strings in hexadecimal digits: NumPy's files keep no bytes that end in zeros."""
+def _arrays(key: str, values: Any) -> dict[str, np.ndarray]:
+    """Write strings as one run of bytes and where each ends: NumPy's own are as wide as the longest, and lose zeros."""
     array = np.asarray(values, object) if isinstance(values, list) else np.asarray(values)
     if array.dtype.kind not in "OS":
-        return array
-    return np.array([bytes(value).hex() for value in array.ravel()], "U").reshape(array.shape)
+        return {key: array}
+    held = [bytes(value) for value in array.ravel()]
+    ends = np.cumsum([len(value) for value in held], dtype=np.int64).reshape(array.shape)
+    return {key: np.frombuffer(b"".join(held), np.uint8), f"{key}:ends": ends}

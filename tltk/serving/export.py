@@ -60,6 +60,8 @@ def export(
     check.kind_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
+    if version is not None and (type(version) is not int or version < 0):
+        raise ValueError(f"`version` must be a whole number, at least 0. Received: {version!r}")
     formats.check_options(format, requests=requests is not None, calibration=calibration, warmup=warmup)
     folder = files.make_folder(Path(folder), needs=2 * sum(weight.numpy().nbytes for weight in model.keras.weights))
     target = folder / str(_next_version(folder) if version is None else version)
@@ -72,13 +74,14 @@ def export(
                 saved_model.write(model, written, requests, fold=fold, warm=folder.name if warmup else None)
             else:
                 formats.write(model, written, format, calibration)
-        except (OSError, tf.errors.ResourceExhaustedError) as error:
-            raise OSError(errno.ENOSPC, f"the export could not be written: {error}", str(folder)) from error
+        except (OSError, tf.errors.OpError) as error:
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise OSError(errno.ENOSPC, f"the export could not be written: {said}", str(folder)) from error
         checked = verify(written, timed=False)
         written.replace(target)
     return replace(checked, path=target)
 
 
 def _next_version(folder: Path) -> int:
-    present = [int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()]
+    present = [int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()]
     return max(present, default=0) + 1

@@ -32,10 +32,10 @@ def folded(model: keras.Model) -> tuple[keras.Model, int]:
         config = layer.get_config()
         return type(layer).from_config({**config, "use_bias": True} if layer.name in pairs else config)
 
-    def called(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+    def _called(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
         return args[0] if layer.name in gone else layer(*args, **kwargs)
 
-    copy = keras.models.clone_model(model, clone_function=cloned, call_function=called)
+    copy = keras.models.clone_model(model, clone_function=cloned, call_function=_called)
     for layer in copy.layers:
         if layer.weights:
             own = model.get_layer(layer.name)

@@ -32,9 +32,8 @@ def main(saved_model: str, certificate: str, repeats: str = "0", library: str = 
     result: dict[str, Any] = {"load_seconds": time.perf_counter() - begun, "signatures": {}, "first": {}}
     result["tolerance"] = float(stored["tolerance"])
     for name in sorted({key.split("/")[0] for key in stored.files if "/" in key}):
-        answers = call(name, _columns(stored, f"{name}/ask/"))
-        before = f"{name}/answer/"
-        expected = {key.removeprefix(before): stored[key] for key in stored.files if key.startswith(before)}
+        answers = call(name, _columns(stored, f"{name}/ask/") or _columns(stored, "serving_default/ask/"))
+        expected = _columns(stored, f"{name}/answer/")
         result["signatures"][name] = {key: _difference(answers.get(key), value) for key, value in expected.items()}
         result["first"][name] = {key: _plain(value[:1].tolist()) for key, value in answers.items()}
     timed = min(result["signatures"], key=lambda name: (name != "serving_default", name))
@@ -78,18 +77,28 @@ def _through_python(saved_model: str) -> Call:
 
 
 def _columns(stored: Any, before: str) -> dict[str, Any]:
-    columns = {key.removeprefix(before): stored[key] for key in stored.files if key.startswith(before)}
-    # Strings are kept in hexadecimal digits: NumPy's files keep no bytes that end in zeros.
-    return {key: list(map(bytes.fromhex, each)) if each.dtype.kind == "U" else each for key, each in columns.items()}
+    names = [key for key in stored.files if key.startswith(before) and not key.endswith(":ends")]
+    return {key.removeprefix(before): _column(stored, key) for key in names}
+
+
+def _column(stored: Any, key: str) -> np.ndarray:
+    """Read numbers as they are; strings are one run of bytes, and where each of them ends in it."""
+    if f"{key}:ends" not in stored.files:
+        return np.asarray(stored[key])
+    ends, data = stored[f"{key}:ends"], stored[key].tobytes()
+    found = np.empty(ends.size, object)
+    found[:] = [data[start:stop] for start, stop in zip([0, *ends.ravel()[:-1]], ends.ravel(), strict=True)][
+        : ends.size
+    ]
+    return found.reshape(ends.shape)
 
 
 def _difference(found: np.ndarray | None, expected: np.ndarray) -> float:
     if found is None or found.shape != expected.shape:
         return float("inf")
     if found.dtype.kind == "f":
-        return float(np.abs(found - expected).max(initial=0.0) / max(1.0, np.abs(expected).max(initial=0.0)))
-    same = [bytes(each).hex() for each in found.ravel()] if found.dtype.kind == "O" else found.ravel()
-    return float(np.sum(np.asarray(same) != expected.ravel()))
+        return float((np.abs(found - expected) / np.maximum(1.0, np.abs(expected))).max(initial=0.0))
+    return float(np.sum(found.ravel() != expected.ravel()))
 
 
 def _latency(call: Call, name: str, asked: dict[str, Any], size: int, repeats: int) -> dict[str, float]:
@@ -97,7 +106,7 @@ def _latency(call: Call, name: str, asked: dict[str, Any], size: int, repeats: i
     seconds = []
     for number in range(repeats + 2):
         batch = {
-            key: _taken(column, [(number * size + place) % len(column) for place in range(size)])
+            key: column[[(number * size + place) % len(column) for place in range(size)]]
             for key, column in asked.items()
         }
         begun = time.perf_counter()
@@ -105,10 +114,6 @@ def _latency(call: Call, name: str, asked: dict[str, Any], size: int, repeats: i
         seconds.append(time.perf_counter() - begun)
     middle, most = np.percentile(seconds[2:], [50, 99])  # the first two trace and warm up
     return {"p50_ms": 1000 * float(middle), "p99_ms": 1000 * float(most)}
-
-
-def _taken(column: Any, rows: list[int]) -> Any:
-    return column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows]
 
 
 def _plain(value: Any) -> Any:

@@ -82,6 +82,15 @@ def answered(
 
 def _rows(requests: Requests, names: tuple[str, ...]) -> list[tuple[bytes, ...]]:
     rows = [request if isinstance(request, tuple) else (request,) for request in requests]
+    if (
+        isinstance(requests, bytes | str)
+        or not rows
+        or not all(isinstance(each, bytes) for row in rows for each in row)
+    ):
+        raise TypeError(
+            "`requests` must be a list, not empty, of bytes: encoded pictures, or texts as UTF-8 (text.encode()). "
+            f"Received: {requests!r:.60}"
+        )
     wrong = next((row for row in rows if len(row) != len(names)), None)
     if wrong is not None:
         raise ValueError(f"a request must hold {' and '.join(names)}. Received: {wrong!r:.60}")
