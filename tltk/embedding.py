@@ -125,7 +125,22 @@ def extractor(model: TransferModel, pooling: str | None) -> keras.Model:
     Returns:
         A functional model.
     """
-    return keras.Model(model.keras.inputs, _pooled(model.features(), pooling, model.mask()))
+    pooled = _pooled(model.features(), pooling, model.mask())
+    _name_what_is_new(pooled, model.keras)
+    return keras.Model(model.keras.inputs, pooled)
+
+
+def _name_what_is_new(tensor: keras.KerasTensor, model: keras.Model) -> None:
+    """Name the operations that lead to a tensor and are not the model's: Keras counts on, and may give a name twice."""
+    passed = {id(operation) for operation in model.operations}
+    waiting, count = [tensor], 0
+    while waiting:
+        history = waiting.pop()._keras_history
+        if id(history.operation) not in passed:
+            passed.add(id(history.operation))
+            count += 1
+            history.operation.name = f"embed_{count}"
+            waiting += history.operation._inbound_nodes[history.node_index].input_tensors
 
 
 def _of_backbone(backbone: Backbone, pooling: str | None, precision: str) -> tuple[keras.Model, InputSpec | TextSpec]:
