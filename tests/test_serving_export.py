@@ -93,7 +93,7 @@ def test_an_export_that_is_not_the_model_is_thrown_away(tmp_path, monkeypatch):
 
     monkeypatch.setattr(saved_model, "_archive", corrupt)
     with pytest.raises(RuntimeError, match="does not answer as the trained model did"):
-        tltk.export(model, tmp_path, fold=False)
+        tltk.export(model, tmp_path)
     assert not list(tmp_path.iterdir())
 
 

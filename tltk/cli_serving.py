@@ -27,6 +27,7 @@ def export(
     warmup: Annotated[
         bool, typer.Option("--warmup", help="Store requests that TensorFlow Serving replays while it loads.")
     ] = False,
+    fold: Annotated[bool, typer.Option("--fold", help="Fold batch norms into convolutions (saved_model).")] = False,
     label: LabelColumn = "label",
     input_column: InputColumn = "path",
     text: TextColumn = None,
@@ -57,7 +58,7 @@ def export(
         if data is not None and ranges is not None:
             _compare(model, folder, options.source(data, **columns), ranges, as_json=as_json)
             return
-        done = tltk.export(model, folder, format=format, version=version, calibration=ranges, warmup=warmup)
+        done = tltk.export(model, folder, format=format, version=version, calibration=ranges, warmup=warmup, fold=fold)
         worst = max(done.largest.values())
         if as_json:
             console.show_json({"saved_model": done.path, "bytes": done.bytes, "differences": done.largest})
