@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in sorted((ROOT / "tltk").rglob("*.py"))
-    if path.name != "__main__.py" and path.stem not in ("replay",)
+    if path.name != "__main__.py" and path.stem != "replay"
 ]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import tltk
-from tests.conftest import squares
+from tests.conftest import squares, squares_model
 from tltk.serving.folding import folded
 
 
@@ -80,3 +80,10 @@ def test_backbones_lose_all_but_the_head_s_norm_and_the_export_is_checked(tmp_pa
     if name == "efficientnet_lite0":
         plain = tltk.export(model, tmp_path / "plain")
         assert max(plain.largest.values()) == 0 < max(done.largest.values())
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("mixed_bfloat16", "saved_model"), ("float32", "onnx")])
+def test_folding_that_would_not_be_done_is_refused(tmp_path, precision, kind):
+    with pytest.raises(ValueError, match="`fold` is of a SavedModel in float32"):
+        tltk.export(squares_model(precision=precision), tmp_path / "x", format=kind, fold=True)
+    assert not (tmp_path / "x").exists()

@@ -41,8 +41,10 @@ def export(
         from tltk.serving.formats import FORMATS
 
         check.one_of("format", format, (*FORMATS, "all"))
-        if format == "all" and (data is None or calibration is None or version is not None or warmup):
-            raise ValueError("`--format all` needs --data and --calibration, and takes no --version and no --warmup.")
+        if format == "all" and (data is None or calibration is None or version is not None or warmup or fold):
+            raise ValueError(
+                "`--format all` needs --data and --calibration, and takes no --version, --warmup or --fold."
+            )
         if format != "all" and data is not None:
             raise ValueError(f"`--data` goes with --format all. Received: --format {format}")
         model = tltk.load_run(run).model

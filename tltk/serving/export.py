@@ -63,6 +63,8 @@ def export(
     if version is not None and (type(version) is not int or version < 0):
         raise ValueError(f"`version` must be a whole number, at least 0. Received: {version!r}")
     formats.check_options(format, requests=requests is not None, calibration=calibration, warmup=warmup)
+    if fold and (format != "saved_model" or model.precision != "float32"):
+        raise ValueError(f"`fold` is of a SavedModel in float32. Received: {format!r}, {model.precision}")
     folder = files.make_folder(Path(folder), needs=2 * sum(weight.numpy().nbytes for weight in model.keras.weights))
     target = folder / str(_next_version(folder) if version is None else version)
     if target.exists():

@@ -47,7 +47,7 @@ def write(
     if found:
         lines = [f"what would be served is not what tltk.predict says ({len(found)}):", *found[:10]]
         raise check.ServingError("\n".join(lines))
-    lean = folded(model.keras)[0] if fold and model.precision == "float32" else model.keras
+    lean = folded(model.keras)[0] if fold else model.keras
     _archive(graphs if lean is model.keras else served(replace(model, keras=lean)), folder)
     tolerance = certificate.TOLERANCE if lean is model.keras else _FOLDED
     certificate.write(folder, stored, tensors=_tensors(folder), tolerance=tolerance)
