@@ -1,5 +1,7 @@
 import errno
 import json
+import subprocess
+import sys
 from collections import namedtuple
 
 import numpy as np
@@ -47,3 +49,29 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path):
     with pytest.raises(OSError, match="cannot write") as caught:
         files.make_folder(tmp_path / "a")
     assert caught.value.filename == str(tmp_path / "a")
+
+
+def test_a_temporary_folder_is_gone_at_the_end_and_after_a_kill_with_the_next(tmp_path):
+    with pytest.raises(KeyboardInterrupt), files.temporary_folder(tmp_path, ".writing-") as made:
+        (made / "half").write_text("")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    code = (
+        "import os, sys; from pathlib import Path; from tltk import files\n"
+        "with files.temporary_folder(Path(sys.argv[1]), '.writing-') as made: os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1
+    with (
+        files.temporary_folder(tmp_path, ".other-") as other,
+        files.temporary_folder(tmp_path, ".writing-") as first,
+        files.temporary_folder(tmp_path, ".writing-") as second,
+    ):
+        assert set(tmp_path.iterdir()) == {other, first, second}  # what lives stays, the left one is gone
+
+
+def test_flushing_tells_what_cannot_be_written(tmp_path):
+    (tmp_path / "a").write_text("a")
+    files.flush(tmp_path / "a", tmp_path)
+    with pytest.raises(FileNotFoundError):
+        files.flush(tmp_path / "none")

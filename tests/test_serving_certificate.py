@@ -11,6 +11,7 @@ import pytest
 import tltk
 from tests.conftest import squares_model
 from tests.texts import text_model, tiny_preset
+from tltk import _check as check
 from tltk.serving import certificate, replay
 
 
@@ -70,6 +71,21 @@ def test_a_model_that_answers_otherwise_is_found_out(exported, tmp_path, c_inter
     )
     assert "`more` of embed differs: inf" in said
     assert "`probabilities`" not in said
+
+
+@pytest.mark.parametrize("damage", ["garbage", "cut", "flipped", "of another tool"])
+def test_a_damaged_certificate_is_not_taken_for_a_damaged_model(exported, tmp_path, damage):
+    shutil.copytree(exported / "pictures" / "1", tmp_path / "1")
+    place = tmp_path / "1" / certificate.FILE
+    data = place.read_bytes()
+    middle = len(data) // 2
+    if damage == "of another tool":
+        np.savez(place, a=np.zeros(1))
+    else:
+        flipped = data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
+        place.write_bytes({"garbage": b"none", "cut": data[:middle], "flipped": flipped}[damage])
+    with pytest.raises(check.ServingError, match=r"certificate\.npz is damaged, or of an older tltk"):
+        tltk.verify(tmp_path, timed=False)
 
 
 def test_a_model_that_cannot_be_loaded_is_told(exported, tmp_path):

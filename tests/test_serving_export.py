@@ -1,4 +1,5 @@
 import io
+import shutil
 import subprocess
 import sys
 
@@ -79,6 +80,38 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path, monkeypatch):
     with pytest.raises(FileExistsError, match=r"7 is there already"):
         tltk.export(model, tmp_path, version=7)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["1", "2", "7", "8"]
+
+
+def test_two_exports_at_once_become_two_versions(tmp_path, monkeypatch):
+    model = seeded_model()
+
+    def meanwhile(written, **_):
+        for taken in ("1", "2"):
+            (tmp_path / taken).mkdir()
+            (tmp_path / taken / "saved_model.pb").write_bytes(b"of another")
+        return Verified(written, {"serving_default": {}}, 0, 0.0, {}, {})
+
+    monkeypatch.setattr(export, "verify", meanwhile)
+    with pytest.raises(FileExistsError, match=r"2 is there already"):
+        tltk.export(model, tmp_path, version=2)
+    turns = iter((1, 2, 3))
+    monkeypatch.setattr(export, "_next_version", lambda _: next(turns))
+    for taken in ("1", "2"):
+        shutil.rmtree(tmp_path / taken)
+    assert tltk.export(model, tmp_path).path == tmp_path / "3"
+    assert {entry.name for entry in tmp_path.iterdir()} == {"1", "2", "3"}
+    assert (tmp_path / "2" / "saved_model.pb").read_bytes() == b"of another"
+
+
+def test_what_is_renamed_into_place_is_on_the_disk(tmp_path, monkeypatch):
+    events = []
+    found = Verified(tmp_path, {"serving_default": {}}, 0, 0.0, {}, {})
+    monkeypatch.setattr(export, "verify", lambda *_, **__: found)
+    monkeypatch.setattr(export.files, "flush", lambda *paths: events.append({path.name for path in paths}))
+    exported = tltk.export(seeded_model(), tmp_path / "served")
+    before, after = events
+    assert before >= {"saved_model.pb", "variables.index", "certificate.npz", "variables", "model"}
+    assert (after, exported.path.name) == ({"served"}, "1")
 
 
 def test_an_export_that_is_not_the_model_is_thrown_away(tmp_path, monkeypatch):

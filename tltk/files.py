@@ -7,9 +7,13 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_LOCK = "in-use"  # held inside a temporary folder for as long as its process lives
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
@@ -95,6 +99,46 @@ def make_folder(folder: Path, *, needs: int = 0) -> Path:
             str(folder),
         )
     return folder
+
+
+@contextmanager
+def temporary_folder(folder: Path, prefix: str) -> Iterator[Path]:
+    """Make a temporary folder, gone at the end; after a kill, the next one of the same prefix clears it away.
+
+    Args:
+        folder: that it stands in, so that what is made there can be renamed into place.
+        prefix: of its name, of one purpose.
+
+    Yields:
+        The folder.
+    """
+    from filelock import FileLock  # here, so that `tltk --help` does not wait for it
+
+    clear_abandoned(folder, prefix)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=prefix) as made, FileLock(Path(made, _LOCK)):
+        yield Path(made)
+
+
+def clear_abandoned(folder: Path, prefix: str) -> None:
+    """Remove the temporary folders of processes that were killed; a lock tells those that live."""
+    from filelock import FileLock, Timeout
+
+    for lock in folder.glob(f"{prefix}*/{_LOCK}"):
+        try:
+            with FileLock(lock, timeout=0):
+                shutil.rmtree(lock.parent)
+        except (Timeout, OSError):  # in use, or of somebody else who may write there and we may not
+            continue
+
+
+def flush(*paths: Path) -> None:
+    """Flush files, and folders' own tables of names, to disk: a rename after it never names what is not there yet."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _explained(error: OSError, path: Path) -> OSError:

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,14 +96,11 @@ def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False)
 
     Raises:
         FileNotFoundError: if there is no SavedModel, it has no certificate, or TensorFlow's library is not found.
-        ServingError: a RuntimeError, if it cannot be loaded, or an answer differs: a number by more than the export's
-            tolerance (1e-5 of a SavedModel), anything else at all.
+        ServingError: a RuntimeError, if it cannot be loaded, its certificate is damaged, or an answer differs: a number
+            by more than the export's tolerance (1e-5 of a SavedModel), anything else at all.
     """
     path = _version(Path(folder))
-    if not (path / FILE).is_file():
-        raise FileNotFoundError(
-            f"{path} has no certificate ({FILE}). It is of another tool or an older tltk: export anew."
-        )
+    _check_certificate(path)
     if c_interface and not (path / "saved_model.pb").is_file():
         raise ValueError(f"`c_interface` is of a SavedModel; {path} is none.")
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -125,6 +124,24 @@ def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     first = result["first"].get("serving_default") or result["first"]["predict_tensor"]
     return Verified(path, result["signatures"], size, result["load_seconds"], result["latency"], first)
+
+
+def _check_certificate(path: Path) -> None:
+    """Tell a damaged certificate from a damaged model."""
+    place = path / FILE
+    if not place.is_file():
+        raise FileNotFoundError(
+            f"{path} has no certificate ({FILE}). It is of another tool or an older tltk: export anew."
+        )
+    try:
+        with zipfile.ZipFile(place) as held:
+            whole = held.testzip() is None and {"tensors.npy", "tolerance.npy"} <= set(held.namelist())
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error):
+        whole = False
+    if not whole:
+        raise check.ServingError(
+            f"{place} is damaged, or of an older tltk: export anew."
+        )
 
 
 def _library() -> Path:

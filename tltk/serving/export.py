@@ -1,7 +1,6 @@
 """Export: a model leaves Python, and is checked in a clean process before that is called done."""
 
 import errno
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,22 +65,41 @@ def export(
     if fold and (format != "saved_model" or model.precision != "float32"):
         raise ValueError(f"`fold` is of a SavedModel in float32. Received: {format!r}, {model.precision}")
     folder = files.make_folder(Path(folder), needs=2 * sum(weight.numpy().nbytes for weight in model.keras.weights))
-    target = folder / str(_next_version(folder) if version is None else version)
-    if target.exists():
-        raise FileExistsError(f"{target} is there already. Leave out `version`, or choose another.")
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
-        written = Path(scratch) / "model"
+    if version is not None:
+        _check_free(folder / str(version))
+    with files.temporary_folder(folder, ".writing-") as scratch:
+        written = scratch / "model"
         try:
             if format == "saved_model":
                 saved_model.write(model, written, requests, fold=fold, warm=folder.name if warmup else None)
             else:
                 formats.write(model, written, format, calibration)
+            files.flush(*written.rglob("*"), written)
         except (OSError, tf.errors.OpError) as error:
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise OSError(errno.ENOSPC, f"the export could not be written: {said}", str(folder)) from error
         checked = verify(written, timed=False)
-        written.replace(target)
+        target = _placed(written, folder, version)
+    files.flush(folder)
     return replace(checked, path=target)
+
+
+def _placed(written: Path, folder: Path, version: int | None) -> Path:
+    """Rename into place; of a number that another export has taken meanwhile, the next one."""
+    while True:
+        target = folder / str(_next_version(folder) if version is None else version)
+        try:
+            return written.rename(target)
+        except OSError:  # what a folder in the way is called differs
+            if not target.exists():
+                raise
+            if version is not None:
+                _check_free(target)
+
+
+def _check_free(target: Path) -> None:
+    if target.exists():
+        raise FileExistsError(f"{target} is there already. Leave out `version`, or choose another.")
 
 
 def _next_version(folder: Path) -> int:

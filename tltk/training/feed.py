@@ -1,6 +1,5 @@
 """What a phase is fed with: pictures, texts, or what a frozen prefix made of them before."""
 
-import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -11,9 +10,8 @@ from typing import TypeAlias
 
 import keras
 import tensorflow as tf
-from filelock import FileLock, Timeout
 
-from tltk import prefix_cache
+from tltk import files, prefix_cache
 from tltk.backbones.packages import cache_folder
 from tltk.cache_place import Cache, choose
 from tltk.data import texts
@@ -29,7 +27,7 @@ from tltk.specs import BadExample, InputSpec, TextSpec
 from tltk.views import View
 
 Data: TypeAlias = Source | tf.data.Dataset
-_KEPT, _LOCK = ".tltk-cache-", "in-use"
+_KEPT = ".tltk-cache-"
 
 
 @dataclass(frozen=True)
@@ -64,16 +62,6 @@ def of_unpromised_length() -> Iterator[None]:
             raise
 
 
-def _clear(folder: Path) -> None:
-    """Remove what "auto" put on disk in a process that was killed; a lock tells those that live."""
-    for lock in folder.glob(f"{_KEPT}*/{_LOCK}"):
-        try:
-            with FileLock(lock, timeout=0):
-                shutil.rmtree(lock.parent)
-        except (Timeout, OSError):  # in use, or of somebody else who may write there and we may not
-            continue
-
-
 class Feed:
     """The data of one fit, phase by phase; close it when the last phase is over.
 
@@ -101,7 +89,7 @@ class Feed:
         self.model, self.train, self.val = model, train, val
         self.batch_size, self.seed, self.cache = batch_size, seed, cache
         self.folder = folder or Path(tempfile.gettempdir())
-        _clear(self.folder)
+        files.clear_abandoned(self.folder, _KEPT)
         self.closing = ExitStack()
         self.made: list[Batches] = []
         self.bad: list[BadExample] = []
@@ -227,9 +215,7 @@ class Feed:
         if self.cache.where == "disk":
             return cache_folder() / "prefix"
         # "auto" leaves nothing behind.
-        made = Path(self.closing.enter_context(tempfile.TemporaryDirectory(prefix=_KEPT, dir=self.folder)))
-        self.closing.enter_context(FileLock(made / _LOCK))  # as long as this process lives
-        return made
+        return self.closing.enter_context(files.temporary_folder(self.folder, _KEPT))
 
     def _note(self, made: Batches) -> Batches:
         self.made.append(made)
