@@ -139,9 +139,7 @@ def _check_certificate(path: Path) -> None:
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error):
         whole = False
     if not whole:
-        raise check.ServingError(
-            f"{place} is damaged, or of an older tltk: export anew."
-        )
+        raise check.ServingError(f"{place} is damaged, or of an older tltk: export anew.")
 
 
 def _library() -> Path:
