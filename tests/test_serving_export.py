@@ -2,7 +2,9 @@ import io
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,8 +12,10 @@ from PIL import Image
 
 import tltk
 from tests.conftest import STAGES, coloured_squares, conv_net, squares, squares_model
-from tltk.serving import export, saved_model
+from tltk.serving import export
 from tltk.serving.certificate import Verified
+
+ARCHIVE = type(keras.export.ExportArchive())  # Keras' own; what is exported under the name chooses one by backend
 
 
 def seeded_model():
@@ -116,15 +120,15 @@ def test_what_is_renamed_into_place_is_on_the_disk(tmp_path, monkeypatch):
 
 def test_an_export_that_is_not_the_model_is_thrown_away(tmp_path, monkeypatch):
     model = seeded_model()
-    original = saved_model._archive
+    original = ARCHIVE.write_out
 
-    def corrupt(graphs, folder):
+    def corrupt(archive, folder, **options):
         weights = model.keras.get_weights()
         model.keras.set_weights([weight + 0.1 for weight in weights])
-        original(graphs, folder)
+        original(archive, folder, **options)
         model.keras.set_weights(weights)
 
-    monkeypatch.setattr(saved_model, "_archive", corrupt)
+    monkeypatch.setattr(ARCHIVE, "write_out", corrupt)
     with pytest.raises(RuntimeError, match="does not answer as the trained model did"):
         tltk.export(model, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -134,12 +138,12 @@ def test_a_full_disk_leaves_the_version_before(tmp_path, monkeypatch):
     model = seeded_model()
     tltk.export(model, tmp_path)
 
-    def full(model, folder):
-        folder.mkdir()
-        (folder / "saved_model.pb").write_bytes(b"half")
+    def full(archive, folder, **_):
+        Path(folder).mkdir()
+        Path(folder, "saved_model.pb").write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(saved_model, "_archive", full)
+    monkeypatch.setattr(ARCHIVE, "write_out", full)
     with pytest.raises(OSError, match="the export could not be written"):
         tltk.export(model, tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
@@ -188,7 +192,7 @@ def test_ctrl_c_leaves_the_version_before_and_nothing_else(tmp_path, monkeypatch
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    for module, name in ((saved_model, "_archive"), (export, "verify")):
+    for module, name in ((ARCHIVE, "write_out"), (export, "verify")):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(module, name, interrupted)
             tltk.export(model, tmp_path)
@@ -210,10 +214,10 @@ def test_a_version_is_a_number(tmp_path, version):
 
 
 def test_whatever_tensorflow_says_of_a_disk_is_an_os_error(tmp_path, monkeypatch):
-    def failed(*_):
+    def failed(*_, **__):
         raise tf.errors.UnknownError(None, None, "File too large; and more\nlines")
 
-    monkeypatch.setattr(saved_model, "_archive", failed)
+    monkeypatch.setattr(ARCHIVE, "write_out", failed)
     with pytest.raises(OSError, match=r"could not be written: File too large; and more"):
         tltk.export(seeded_model(), tmp_path)
     assert not list(tmp_path.iterdir())

@@ -147,7 +147,7 @@ def _erfc(cls: Any, ctx: Any, node: Any, **_: Any) -> None:
 def sample_tensor(model: TransferModel) -> np.ndarray:
     """Make a few generated examples as the network eats them."""
     held = [each if isinstance(each, tuple) else (each,) for each in sample_requests(model)[:_STORED]]
-    return reader(model.input)(*map(tf.constant, zip(*held, strict=True))).tensor.numpy()
+    return reader(model.input)[0](*map(tf.constant, zip(*held, strict=True))).tensor.numpy()
 
 
 def _calibrating(model: TransferModel, source: Source | None) -> Iterator[list[np.ndarray]]:

@@ -40,7 +40,7 @@ def write(
     Raises:
         ServingError: if what would be served is not what `tltk.predict` says.
     """
-    graphs = served(model)
+    archive, graphs = _archive(served(model))
     asked = _rows(requests if requests is not None else sample_requests(model), graphs[REQUEST].names)
     stored = answered(model, graphs, asked)
     found = disagreements(model, asked, stored[REQUEST]["answer"])
@@ -48,8 +48,11 @@ def write(
         lines = [f"what would be served is not what tltk.predict says ({len(found)}):", *found[:10]]
         raise check.ServingError("\n".join(lines))
     lean = folded(model.keras)[0] if fold else model.keras
-    _archive(graphs if lean is model.keras else served(replace(model, keras=lean)), folder)
-    tolerance = certificate.TOLERANCE if lean is model.keras else _FOLDED
+    tolerance = certificate.TOLERANCE
+    if lean is not model.keras:
+        archive, _ = _archive(served(replace(model, keras=lean)))
+        tolerance = _FOLDED
+    archive.write_out(str(folder), verbose=False)
     certificate.write(folder, stored, tensors=_tensors(folder), tolerance=tolerance)
     if warm is not None:
         warmup.write(folder, stored, name=warm)
@@ -70,7 +73,7 @@ def answered(
     """
     strings = [[row[place] for row in asked] for place in range(len(graphs[REQUEST].inputs))]
     few = (tf.constant(column[:_TENSORS], tf.string) for column in strings)
-    tensor = reader(model.input)(*few).tensor.numpy()
+    tensor = reader(model.input)[0](*few).tensor.numpy()
     found = {}
     for name, graph in graphs.items():
         given = [tensor] if name == TENSOR else strings
@@ -130,11 +133,13 @@ def sample_requests(model: TransferModel, count: int = _STORED) -> Requests:
     return [*found, b"no picture", found[1][:200]]
 
 
-def _archive(graphs: Mapping[str, Served], folder: Path) -> None:
+def _archive(graphs: Mapping[str, Served]) -> tuple[keras.export.ExportArchive, dict[str, Served]]:
+    """Register what is served; what comes back runs the very graphs that will be written, traced once."""
     archive = keras.export.ExportArchive()
     # The endpoints alone, without `track(model)`: tracking stores every weight a second time (keras#23553).
     for table in graphs[REQUEST].tables:
         archive.track(table)
-    for name, graph in graphs.items():
-        archive.add_endpoint(name, graph.run, input_signature=list(graph.inputs))
-    archive.write_out(str(folder), verbose=False)
+    return archive, {
+        name: replace(graph, run=archive.add_endpoint(name, graph.run, input_signature=list(graph.inputs)))
+        for name, graph in graphs.items()
+    }

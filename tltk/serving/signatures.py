@@ -1,20 +1,21 @@
 """What a SavedModel computes: requests, tensors → named answers or features, each a graph over the same weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tltk.data.framing import Frames
 from tltk.data.texts import padded
-from tltk.data.tokenizer import Tokenizer, tokenizer
+from tltk.data.tokenizer import tokenizer
 from tltk.data.tokens import frames
 from tltk.embedding import extractor
 from tltk.model import TransferModel
 from tltk.serving import requests
 from tltk.serving.spans import best_answers, entities_of
-from tltk.specs import InputSpec, TextSpec
+from tltk.specs import TextSpec
 from tltk.tasks.answering import Answer
 from tltk.tasks.base import Task
 from tltk.tasks.classification import MultiLabel
@@ -29,7 +30,7 @@ class Served:
     """One signature.
 
     Args:
-        run: tensors → named tensors.
+        run: tensors → named tensors, to be traced.
         inputs: what it takes, named.
         tables: that it looks things up in.
     """
@@ -44,53 +45,43 @@ class Served:
         return tuple(spec.name for spec in self.inputs)
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(NamedTuple):
     """Requests as tensors.
 
     Args:
         tensor: what the model eats.
         valid: bool [batch].
         error: strings [batch].
-        texts: the strings of a request, for answers.
         frames: of texts.
     """
 
     tensor: tf.Tensor
     valid: tf.Tensor
     error: tf.Tensor
-    texts: tuple[tf.Tensor, ...]
     frames: Frames | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Reader:
-    """Reads requests, in a graph: strings [batch], one or two.
+@lru_cache(maxsize=4)
+def reader(spec: Any) -> tuple[Callable[..., Read], list]:
+    """Build what reads the requests of a model that eats `spec`.
 
     Args:
-        spec: what the model eats.
-        cut: the tokenizer, of texts.
+        spec: of pictures or texts.
+
+    Returns:
+        A tf.function, so that its graph is traced and stored once, however many signatures read: strings [batch], of
+        pairs two → what was read. And the tables that it looks things up in.
     """
+    cut = tokenizer(spec) if isinstance(spec, TextSpec) else None
+    columns = 1 + (isinstance(spec, TextSpec) and spec.pairs)
 
-    spec: Any
-    cut: Tokenizer | None
+    def read(*given: tf.Tensor) -> Read:
+        if cut is None:
+            return Read(*requests.pictures(given[0], spec))
+        found = frames(spec, cut, *given)
+        return Read(padded(found.ids, spec), *requests.texts(*given), found)
 
-    @property
-    def tables(self) -> list:
-        """What it looks things up in."""
-        return [] if self.cut is None else self.cut.tables
-
-    def __call__(self, *given: tf.Tensor) -> Read:
-        """Read."""
-        if self.cut is None:
-            return Read(*requests.pictures(given[0], self.spec), given)
-        found = frames(self.spec, self.cut, *given)
-        return Read(padded(found.ids, self.spec), *requests.texts(*given), given, found)
-
-
-def reader(spec: InputSpec | TextSpec) -> Reader:
-    """Build what reads the requests of a model that eats `spec`."""
-    return Reader(spec, tokenizer(spec) if isinstance(spec, TextSpec) else None)
+    return _graph(read, [tf.TensorSpec([None], tf.string)] * columns), cut.tables if cut else []
 
 
 def served(model: TransferModel) -> dict[str, Served]:
@@ -114,33 +105,35 @@ def served(model: TransferModel) -> dict[str, Served]:
     spec, task = model.input, model.task
     strings = tuple(tf.TensorSpec([None], tf.string, name=name) for name in _request_names(model))
     tensor = (tf.TensorSpec([None, *spec.shape], spec.dtype, name=spec.name),)
-    read = reader(spec)
+    read, tables = reader(spec)
     # Features are of a text, not of its windows.
-    read_whole = Reader(replace(spec, stride=None), read.cut) if isinstance(spec, TextSpec) else read
-    network = extractor(model, "avg")
+    windows = isinstance(spec, TextSpec) and spec.stride is not None
+    read_whole, more_tables = reader(replace(spec, stride=None)) if windows else (read, [])  # type: ignore[arg-type]
+    network = _graph(partial(model.keras, training=False), tensor)
+    features = extractor(model, "avg")
 
     def answer(*request: tf.Tensor) -> dict[str, tf.Tensor]:
         held = read(*request)
-        found = _answers(task, model.keras(held.tensor, training=False), held, spec)
+        found = _answers(task, network(held.tensor), held, request, spec)
         return {**requests.blanked(found, held.valid), "valid": held.valid, "error": held.error}
 
     def embed(*request: tf.Tensor) -> dict[str, tf.Tensor]:
         held = read_whole(*request)
-        found = {"features": tf.cast(network(held.tensor, training=False), tf.float32)}
+        found = {"features": tf.cast(features(held.tensor, training=False), tf.float32)}
         return {**requests.blanked(found, held.valid), "valid": held.valid, "error": held.error}
 
     def predict(tensor: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _of_tensors(task, model.keras(tensor, training=False))
+        return _of_tensors(task, network(tensor))
 
-    graphs = {
-        REQUEST: Served(answer, strings, read.tables),
-        TENSOR: Served(predict, tensor, []),
-        FEATURES: Served(embed, strings, read.tables),
-    }
     return {
-        name: replace(graph, run=tf.function(graph.run, input_signature=graph.inputs, autograph=False))
-        for name, graph in graphs.items()
+        REQUEST: Served(answer, strings, [*tables, *more_tables]),
+        TENSOR: Served(predict, tensor, []),
+        FEATURES: Served(embed, strings, [*tables, *more_tables]),
     }
+
+
+def _graph(run: Callable[..., Any], inputs: Sequence[tf.TensorSpec]) -> Callable[..., Any]:
+    return tf.function(run, input_signature=inputs, autograph=False)
 
 
 def _request_names(model: TransferModel) -> tuple[str, ...]:
@@ -151,12 +144,14 @@ def _request_names(model: TransferModel) -> tuple[str, ...]:
     return ("texts", "second_texts")[: 1 + model.input.pairs]
 
 
-def _answers(task: Task, outputs: tf.Tensor, held: Read, spec: Any) -> dict[str, tf.Tensor]:
+def _answers(
+    task: Task, outputs: tf.Tensor, held: Read, request: Sequence[tf.Tensor], spec: Any
+) -> dict[str, tf.Tensor]:
     found: Any = held.frames
     if isinstance(task, Tag):
         return entities_of(task, outputs, found)
     if isinstance(task, Answer):
-        return best_answers(task, outputs, found, held.texts[1], ends=len(spec.special(pair=True)[2]))
+        return best_answers(task, outputs, found, request[1], ends=len(spec.special(pair=True)[2]))
     windows = found is not None and spec.stride is not None
     return _named(task, _averaged(outputs, found, tf.size(held.valid)) if windows else outputs)
 
