@@ -3,31 +3,38 @@
 import keras
 import pytest
 
-from tests.checks import check_backbone
+from tests.checks import check_backbone, check_numbers
 from tltk.backbones import names
 from tltk.backbones.application_table import APPLICATIONS, Application, efficient_stages, stages
 
-# One of each family is quick; the others differ in depth and width.
-QUICK = {
-    "resnet50", "vgg16", "densenet121", "efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small", "xception",
-    "efficientnet_lite0", "resnet_18_imagenet",
+# The shallowest of each family, by the module that builds it: the others are the same layers, more often and wider.
+SHALLOWEST = {
+    "resnet50", "resnet50_v2", "vgg16", "vgg19", "densenet121", "efficientnet_b0", "efficientnet_v2_b0",
+    "convnext_tiny", "mobilenet", "mobilenet_v2", "mobilenet_v3_small", "nasnet_mobile",
+    "inception_v3", "inception_resnet_v2", "xception",
 }  # fmt: skip
 
 
-def rows(every):
-    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in every]
+@pytest.mark.parametrize("name", names("image"))
+def test_row(name):
+    check_backbone(name)
 
 
-@pytest.mark.parametrize("name", rows(names("image")))
-def test_row(name, tmp_path):
-    check_backbone(name, tmp_path)
+@pytest.mark.parametrize("name", [*sorted(SHALLOWEST), "efficientnet_lite0", "resnet_18_imagenet"])
+def test_the_shallowest_of_a_family_is_one_graph_that_loads_to_the_same_numbers(name, tmp_path):
+    check_numbers(name, tmp_path)
+
+
+def test_every_family_has_its_shallowest():
+    modules = [row.module for name, row in APPLICATIONS.items() if name in SHALLOWEST]
+    assert sorted(modules) == sorted({row.module for row in APPLICATIONS.values()})
 
 
 class _AskedError(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", rows(APPLICATIONS))
+@pytest.mark.parametrize("name", APPLICATIONS)
 def test_the_weight_file_is_the_one_that_keras_asks_for(name, monkeypatch):
     row: Application = APPLICATIONS[name]
 
@@ -35,13 +42,14 @@ def test_the_weight_file_is_the_one_that_keras_asks_for(name, monkeypatch):
         raise _AskedError(file)
 
     monkeypatch.setattr(keras.src.utils.file_utils, "get_file", asked)
-    with pytest.raises(_AskedError, match=f"^{row.file}$"):
+    numberless = keras.StatelessScope(initialize_variables=False)
+    with pytest.raises(_AskedError, match=f"^{row.file}$"), numberless:
         getattr(keras.applications, row.function)(
             include_top=False, weights="imagenet", input_shape=(row.size, row.size, 3)
         )
 
 
-@pytest.mark.parametrize("name", rows(APPLICATIONS))
+@pytest.mark.parametrize("name", APPLICATIONS)
 def test_keras_refuses_sizes_below_the_minimum(name):
     row = APPLICATIONS[name]
     with pytest.raises(ValueError, match=f"at least {row.minimum}"):
