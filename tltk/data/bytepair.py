@@ -111,7 +111,9 @@ class BytePair:
         stop = tf.gather(character, stops - 1) - base + 1
         begin = tf.minimum(begin + tf.gather(self.spaces_before, ids), stop)
         stop = tf.maximum(stop - tf.gather(self.spaces_behind, ids), begin)
-        places = tf.RaggedTensor.from_value_rowids(tf.range(tf.size(ids)), tf.cast(rows, tf.int64), held.nrows())
+        places = tf.RaggedTensor.from_value_rowids(
+            tf.range(tf.size(ids)), tf.cast(rows, tf.int64), held.nrows(), validate=False
+        )
         return _Known(places, ids, begin, stop, (begins <= first) & (first < stops))
 
     def _merged(self, ids: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -239,12 +241,12 @@ def _words(texts: tf.Tensor) -> _Words:
     values = tf.cast(tf.io.decode_raw(tf.strings.reduce_join(clean), tf.uint8), tf.int32)
     owner = tf.gather(word, tf.cumsum(tf.cast(_leads(values), tf.int32)) - 1)
     spelled = tf.strings.unicode_encode(
-        tf.RaggedTensor.from_value_rowids(values, owner, tf.size(first, tf.int64)), "UTF-8"
+        tf.RaggedTensor.from_value_rowids(values, owner, tf.size(first, tf.int64), validate=False), "UTF-8"
     )
     rows = tf.gather(rows_of(points), first)
     begin = tf.cast(first - tf.gather(points.row_starts(), rows), tf.int32)
     solid = tf.math.segment_max(tf.cast(kinds != _BLANK, tf.int32), word) > 0
-    return _Words(tf.RaggedTensor.from_value_rowids(spelled, rows, points.nrows()), begin, solid)
+    return _Words(tf.RaggedTensor.from_value_rowids(spelled, rows, points.nrows(), validate=False), begin, solid)
 
 
 def _cuts(points: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -50,7 +50,7 @@ class Normalization:
         flat, at = points.flat_values, tf.range(tf.size(points.flat_values))
         length, number = self._longest(points)
         units = tf.where(reached(at + length, ~spanned(at, length, tf.size(flat))))[:, 0]
-        table = tf.RaggedTensor.from_row_lengths(self.letters, self.row_lengths)
+        table = tf.RaggedTensor.from_row_lengths(self.letters, self.row_lengths, validate=False)
         made = tf.gather(table, tf.gather(number, units))
         which = rows_of(made)
         unit = tf.gather(units, which)
@@ -89,11 +89,11 @@ class Normalization:
             last = tf.math.unsorted_segment_max(tf.where(marked != self.mark, at, -1), text, tf.size(sizes))
             kept = ~extra & (at <= tf.gather(last, text))
             letters, text, some = letters[kept], text[kept], last >= 0
-        rows = tf.RaggedTensor.from_value_rowids(letters, text, tf.size(sizes, tf.int64))
+        rows = tf.RaggedTensor.from_value_rowids(letters, text, tf.size(sizes, tf.int64), validate=False)
         if not self.model.add_dummy_prefix:
             return rows
         suffix = self.model.treat_whitespace_as_suffix
         edge = tf.maximum(tf.reduce_max(rows[:, -1:, 2] if suffix else rows[:, :1, 1], 1), 0)
         dummy = tf.stack([tf.fill(tf.shape(edge), self.mark), edge, edge], 1)[some]
-        dummies = tf.RaggedTensor.from_row_lengths(dummy, tf.cast(some, tf.int64))
+        dummies = tf.RaggedTensor.from_row_lengths(dummy, tf.cast(some, tf.int64), validate=False)
         return tf.concat([rows, dummies] if suffix else [dummies, rows], 1)

@@ -75,7 +75,7 @@ class WordPiece:
         """Return the words, and for each of their letters the number of the character that it was."""
         points = tf.strings.unicode_decode(texts, "UTF-8", errors="replace")
         run = tf.searchsorted(self.starts, points.flat_values, side="right") - 1
-        rows = tf.RaggedTensor.from_row_lengths(self.flat_rows, self.row_lengths)
+        rows = tf.RaggedTensor.from_row_lengths(self.flat_rows, self.row_lengths, validate=False)
         made = tf.gather(rows, tf.gather(self.rows, run))
         origin = rows_of(made)
         itself = tf.gather(points.flat_values, origin)
@@ -115,7 +115,9 @@ class WordPiece:
         marks = tf.stack([unknown, number, tf.gather(lengths, unknown)])
         every = tf.concat([tf.boolean_mask(found, tf.gather(known, found[0]), axis=1), marks], 1)
         every = tf.gather(every, tf.argsort(every[0], stable=True), axis=1)
-        ids = tf.RaggedTensor.from_value_rowids(every[1], tf.cast(every[0], tf.int64), tf.size(words, tf.int64))
+        ids = tf.RaggedTensor.from_value_rowids(
+            every[1], tf.cast(every[0], tf.int64), tf.size(words, tf.int64), validate=False
+        )
         return ids, ids.with_flat_values(every[2])
 
 
@@ -127,9 +129,11 @@ def _cut(letters: tf.RaggedTensor) -> tf.RaggedTensor:
     begins = solid & ~before
     number = tf.cumsum(tf.cast(begins, tf.int64)) - 1
     count = tf.reduce_sum(tf.cast(begins, tf.int64))
-    words = tf.RaggedTensor.from_value_rowids(tf.boolean_mask(flat, solid), tf.boolean_mask(number, solid), count)
+    words = tf.RaggedTensor.from_value_rowids(
+        tf.boolean_mask(flat, solid), tf.boolean_mask(number, solid), count, validate=False
+    )
     text = tf.strings.unicode_encode(words, "UTF-8")
-    return tf.RaggedTensor.from_value_rowids(text, tf.boolean_mask(row, begins), letters.nrows())
+    return tf.RaggedTensor.from_value_rowids(text, tf.boolean_mask(row, begins), letters.nrows(), validate=False)
 
 
 @cache
