@@ -56,6 +56,15 @@ def test_it_answers_as_the_model_does_in_a_process_of_its_runtime_alone(exported
         )
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_may_differ_is_what_the_format_promises(exported, name):
+    _, _, found = exported
+    done = found["pictures", name]
+    tolerance = float(np.load(done.path / FILE)["tolerance"])
+    measured = {"litert_float16": 2e-2, "litert_int8": done.largest["predict_tensor"] + 0.02}.get(name, 1e-4)
+    assert tolerance == pytest.approx(measured, abs=1e-6)
+
+
 def test_eight_bits_are_smaller_and_really_whole_numbers(exported):
     from ai_edge_litert.interpreter import Interpreter
 
