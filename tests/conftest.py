@@ -11,16 +11,23 @@ import keras
 import numpy as np
 import pytest
 
-gc.freeze()  # what is imported stays; without it the collection in clear_session takes 0.3 s before every test
+gc.freeze()  # what is imported stays, and is not looked at in each collection
 
 
 @pytest.fixture(autouse=True)
 def _fresh_keras_state():
     """Start every test from the same random state and without the graphs of the one before."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)  # a collection before every one of thousands of tests takes minutes
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _collected():
+    """Free what the tests of a module have left."""
+    yield
+    gc.collect()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltk.data.trie import Trie, reached, rows_of, spanned
+from tltk.data.trie import Trie, grouped, reached, rows_of, spanned
 
 
 def decode(texts):
@@ -94,3 +94,10 @@ def test_jumps_may_lead_backwards():
     jump = np.array([6, 0, 1, 2, 2, 4], np.int32)
     passed = reached(tf.constant(jump), tf.constant([False] * 5 + [True]))
     assert passed.numpy().tolist() == [True, True, True, False, True, True]
+
+
+def test_values_are_grouped_by_row_and_rows_without_any_are_empty():
+    values, rows = tf.constant([1, 2, 3]), tf.constant([0, 2, 2], tf.int64)
+    assert grouped(values, rows, tf.constant(4, tf.int64)).to_list() == [[1], [], [2, 3], []]
+    assert grouped(values, rows).to_list() == [[1], [], [2, 3]]
+    assert grouped(values[:0], rows[:0], tf.constant(2, tf.int64)).to_list() == [[], []]

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tltk import _check as check
 from tltk.data import unicode_classes
 from tltk.data.pieces import Pieces
-from tltk.data.trie import rows_of
+from tltk.data.trie import grouped, rows_of
 
 _SPACE, _APOSTROPHE = 0x20, 0x27
 _EDGE, _OTHER, _LETTER, _NUMBER, _BLANK = range(5)  # of characters; the edge is what lies between two texts
@@ -111,9 +111,7 @@ class BytePair:
         stop = tf.gather(character, stops - 1) - base + 1
         begin = tf.minimum(begin + tf.gather(self.spaces_before, ids), stop)
         stop = tf.maximum(stop - tf.gather(self.spaces_behind, ids), begin)
-        places = tf.RaggedTensor.from_value_rowids(
-            tf.range(tf.size(ids)), tf.cast(rows, tf.int64), held.nrows(), validate=False
-        )
+        places = grouped(tf.range(tf.size(ids)), tf.cast(rows, tf.int64), held.nrows())
         return _Known(places, ids, begin, stop, (begins <= first) & (first < stops))
 
     def _merged(self, ids: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -240,13 +238,11 @@ def _words(texts: tf.Tensor) -> _Words:
     first = tf.where(begins)[:, 0]
     values = tf.cast(tf.io.decode_raw(tf.strings.reduce_join(clean), tf.uint8), tf.int32)
     owner = tf.gather(word, tf.cumsum(tf.cast(_leads(values), tf.int32)) - 1)
-    spelled = tf.strings.unicode_encode(
-        tf.RaggedTensor.from_value_rowids(values, owner, tf.size(first, tf.int64), validate=False), "UTF-8"
-    )
+    spelled = tf.strings.unicode_encode(grouped(values, owner, tf.size(first, tf.int64)), "UTF-8")
     rows = tf.gather(rows_of(points), first)
     begin = tf.cast(first - tf.gather(points.row_starts(), rows), tf.int32)
     solid = tf.math.segment_max(tf.cast(kinds != _BLANK, tf.int32), word) > 0
-    return _Words(tf.RaggedTensor.from_value_rowids(spelled, rows, points.nrows(), validate=False), begin, solid)
+    return _Words(grouped(spelled, rows, points.nrows()), begin, solid)
 
 
 def _cuts(points: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:

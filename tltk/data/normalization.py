@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data.sentencepiece_file import SentencePieceModel, rules
-from tltk.data.trie import Trie, reached, rows_of, spanned
+from tltk.data.trie import Trie, grouped, reached, rows_of, spanned
 
 MARK = 0x2581  # "▁", which stands for a space
 _SPACE, _ITSELF = 0x20, -1
@@ -89,7 +89,7 @@ class Normalization:
             last = tf.math.unsorted_segment_max(tf.where(marked != self.mark, at, -1), text, tf.size(sizes))
             kept = ~extra & (at <= tf.gather(last, text))
             letters, text, some = letters[kept], text[kept], last >= 0
-        rows = tf.RaggedTensor.from_value_rowids(letters, text, tf.size(sizes, tf.int64), validate=False)
+        rows = grouped(letters, text, tf.size(sizes, tf.int64))
         if not self.model.add_dummy_prefix:
             return rows
         suffix = self.model.treat_whitespace_as_suffix

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tltk.data.normalization import Normalization
 from tltk.data.pieces import Pieces
 from tltk.data.sentencepiece_file import SentencePieceModel
-from tltk.data.trie import Trie, reached, rows_of, spanned
+from tltk.data.trie import Trie, grouped, reached, rows_of, spanned
 
 _PENALTY = 10.0  # of an unknown character, below the least score
 _BONUS = 0.1  # for each byte but one of a user-defined symbol, in place of its score (sentencepiece 0.2.3)
@@ -103,7 +103,7 @@ class Unigram:
         where, length, number = self.trie.matches(points)
         opens = ~spanned(where, length, tf.size(points.flat_values))
         stretch = tf.cumsum(tf.cast(opens, tf.int32)) - 1
-        words = tf.RaggedTensor.from_value_rowids(points.flat_values, stretch, validate=False)
+        words = grouped(points.flat_values, stretch)
         each, same = tf.unique(tf.strings.unicode_encode(words, "UTF-8"))
         sample = tf.math.unsorted_segment_min(tf.range(tf.size(same)), same, tf.size(each))
         kept = tf.gather(tf.scatter_nd(sample[:, None], tf.ones_like(sample), [tf.size(same)]), stretch)
@@ -199,7 +199,7 @@ class Unigram:
     def _before(self, ways: tf.RaggedTensor, text: tf.Tensor) -> tf.Tensor:
         """Add up, in float32 and in order, the scores of what is before each stretch in its text; 0 far behind."""
         scores = tf.gather(self.scores, ways.values[:, 0])
-        rows = tf.RaggedTensor.from_value_rowids(scores, tf.gather(text, rows_of(ways)), validate=False)
+        rows = grouped(scores, tf.gather(text, rows_of(ways)))
         most = tf.minimum(_ROOM // tf.maximum(rows.nrows(), 1), _MOST)
         sums = tf.cumsum(rows[:, :most].to_tensor(), axis=1, exclusive=True)
         place = ways.row_starts() - tf.gather(rows.row_starts(), text)
@@ -229,7 +229,7 @@ class Unigram:
         first, opens = first[kept], opens[kept]
         suffix = int(self.model.treat_whitespace_as_suffix)
         firsts = opens | tf.gather(space, tf.maximum(first - suffix, 0))
-        rows = tf.RaggedTensor.from_value_rowids(ids[kept], text[kept], letters.nrows(), validate=False)
+        rows = grouped(ids[kept], text[kept], letters.nrows())
         return Pieces(*map(rows.with_values, (rows.values, begins, stops, firsts))), tf.gather(letter, first)
 
     def _bytes(self, pieces: Pieces, letters: tf.Tensor) -> Pieces:
@@ -245,7 +245,7 @@ class Unigram:
         ids = tf.tensor_scatter_nd_update(ids, tf.where(tf.gather(unknown, each)), numbers)
         firsts &= tf.ragged.range(counts).values == 0
         text = tf.gather(rows_of(pieces.ids), each)
-        rows = tf.RaggedTensor.from_value_rowids(ids, text, pieces.ids.nrows(), validate=False)
+        rows = grouped(ids, text, pieces.ids.nrows())
         return Pieces(*map(rows.with_values, (ids, begins, stops, firsts)))
 
 
@@ -271,9 +271,7 @@ def _traced(
     length, row = tf.gather(length, passed), tf.gather(row, passed)
     begin = tf.gather(lattice.begins, row) + tf.gather(inside, passed) + 1 - length
     number = tf.gather_nd(lattice.pieces, tf.stack([begin, length - 1], 1))
-    paths = tf.RaggedTensor.from_value_rowids(
-        tf.stack([number, length], 1), row, tf.size(ends, tf.int64), validate=False
-    )
+    paths = grouped(tf.stack([number, length], 1), row, tf.size(ends, tf.int64))
     return paths, tf.math.segment_min(tf.gather(lead, passed), row)
 
 

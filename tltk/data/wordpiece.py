@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tltk.data import unicode8
 from tltk.data.pieces import Pieces
-from tltk.data.trie import rows_of
+from tltk.data.trie import grouped, rows_of
 from tltk.specs import TextSpec
 
 _MAX_WORD = 100  # characters; a longer word is unknown
@@ -115,9 +115,7 @@ class WordPiece:
         marks = tf.stack([unknown, number, tf.gather(lengths, unknown)])
         every = tf.concat([tf.boolean_mask(found, tf.gather(known, found[0]), axis=1), marks], 1)
         every = tf.gather(every, tf.argsort(every[0], stable=True), axis=1)
-        ids = tf.RaggedTensor.from_value_rowids(
-            every[1], tf.cast(every[0], tf.int64), tf.size(words, tf.int64), validate=False
-        )
+        ids = grouped(every[1], tf.cast(every[0], tf.int64), tf.size(words, tf.int64))
         return ids, ids.with_flat_values(every[2])
 
 
@@ -129,11 +127,9 @@ def _cut(letters: tf.RaggedTensor) -> tf.RaggedTensor:
     begins = solid & ~before
     number = tf.cumsum(tf.cast(begins, tf.int64)) - 1
     count = tf.reduce_sum(tf.cast(begins, tf.int64))
-    words = tf.RaggedTensor.from_value_rowids(
-        tf.boolean_mask(flat, solid), tf.boolean_mask(number, solid), count, validate=False
-    )
+    words = grouped(tf.boolean_mask(flat, solid), tf.boolean_mask(number, solid), count)
     text = tf.strings.unicode_encode(words, "UTF-8")
-    return tf.RaggedTensor.from_value_rowids(text, tf.boolean_mask(row, begins), letters.nrows(), validate=False)
+    return grouped(text, tf.boolean_mask(row, begins), letters.nrows())
 
 
 @cache

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tltk.data.framing import Frames
+from tltk.data.trie import grouped
 from tltk.tasks.answering import Answer
 from tltk.tasks.tagging import Tag
 
@@ -45,9 +46,7 @@ def entities_of(task: Tag, outputs: tf.Tensor, found: Frames) -> dict[str, tf.Te
     }
     owner = tf.boolean_mask(owners, starts)
     return {
-        name: tf.RaggedTensor.from_value_rowids(
-            values, owner, tf.size(found.whole, tf.int64), validate=False
-        ).to_tensor(empty)
+        name: grouped(values, owner, tf.size(found.whole, tf.int64)).to_tensor(empty)
         for name, (values, empty) in columns.items()
     }
 
@@ -126,10 +125,10 @@ def best_answers(
     sums = tf.reshape(sums, [tf.shape(sums)[0], -1])
     best, at = tf.reduce_max(sums, 1), tf.argmax(sums, 1, output_type=tf.int32)
     count = tf.size(found.whole, tf.int64)
-    by_text = tf.RaggedTensor.from_value_rowids(best, found.owners, count, validate=False)
+    by_text = grouped(best, found.owners, count)
     score = tf.reduce_max(by_text, 1)
     nothing = tf.reduce_sum(outputs[:, 0], -1)
-    none = tf.reduce_min(tf.RaggedTensor.from_value_rowids(nothing, found.owners, count, validate=False), 1)
+    none = tf.reduce_min(grouped(nothing, found.owners, count), 1)
     frame = by_text.row_starts() + tf.argmax(by_text.to_tensor(4 * _NEVER), 1)
     first = tf.gather(at, frame) // longest
     last = first + tf.gather(at, frame) % longest
