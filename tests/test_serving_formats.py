@@ -65,14 +65,20 @@ def test_what_may_differ_is_what_the_format_promises(exported, name):
     assert tolerance == pytest.approx(measured, abs=1e-6)
 
 
-def test_eight_bits_are_smaller_and_really_whole_numbers(exported):
+def test_eight_and_sixteen_bits_are_smaller_and_really_that(exported):
     from ai_edge_litert.interpreter import Interpreter
 
     _, _, found = exported
-    interpreter = Interpreter(str(found["pictures", "litert_int8"].path / "model.tflite"))
-    kinds = {np.dtype(each["dtype"]).name for each in interpreter.get_tensor_details()}
-    assert "int8" in kinds
-    assert interpreter.get_input_details()[0]["dtype"] == np.float32
+
+    def kinds(name):
+        held = Interpreter(str(found["pictures", name].path / "model.tflite"))
+        assert held.get_input_details()[0]["dtype"] == held.get_output_details()[0]["dtype"] == np.float32
+        return {np.dtype(each["dtype"]).name for each in held.get_tensor_details()}
+
+    assert "int8" in kinds("litert_int8")
+    assert "float16" in kinds("litert_float16")
+    assert not {"int8", "uint8"} & kinds("litert_float16")
+    assert kinds("litert") <= {"float32", "int32"}
     sizes = [
         (found["texts", name].path / "model.tflite").stat().st_size
         for name in ("litert_int8", "litert_float16", "litert")
