@@ -42,8 +42,14 @@ def models(preset):
     yield several_model(), ("probabilities", "chosen")
     yield number_model(), ("values",)
     yield text_model(preset, head=seeded()), ("label", "probabilities")
-    yield tltk.assemble(backbone, tltk.tag(marked(2).labels, head=seeded()), precision="float32"), ("starts", "types")
-    yield tltk.assemble(backbone, tltk.answer(no_answer=False, head=seeded()), precision="float32"), ("stop",)
+    yield (
+        tltk.assemble(backbone, tltk.tag(marked(2).labels, head=seeded()), precision="float32"),
+        ("starts", "types", "probabilities"),
+    )
+    yield (
+        tltk.assemble(backbone, tltk.answer(no_answer=False, head=seeded()), precision="float32"),
+        ("stop", "probability", "answer"),
+    )
 
 
 def answered(model):

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tltk
 from tests.conftest import squares_model
 from tests.texts import text_model, texts, tiny_preset
+from tltk import _check as check
 from tltk.serving import saved_model
 from tltk.serving.signatures import served
 
@@ -49,3 +50,13 @@ def test_the_names_of_tensors_are_those_of_the_graph(models, tmp_path):
     assert set(names) == {"serving_default", "predict_tensor", "embed"}
     assert names["serving_default"]["ask"] == {"texts": "serving_default_texts:0"}
     assert set(names["embed"]["answer"]) == {"features", "valid", "error"}
+
+
+def test_what_is_not_what_predict_says_is_never_written(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(saved_model, "disagreements", lambda *_: [f"request {number}: differs" for number in range(12)])
+    with pytest.raises(
+        check.ServingError, match=r"is not what tltk.predict says \(12\):\nrequest 0: differs\n"
+    ) as caught:
+        saved_model.write(models[0], tmp_path / "one", None)
+    assert str(caught.value).count("\n") == 10
+    assert not list(tmp_path.iterdir())

@@ -74,8 +74,7 @@ def _decoded(request: tuple[bytes, ...]) -> tuple[str, ...] | None:
 
 def _difference(model: TransferModel, said: Prediction, own: Mapping[str, Any], tolerance: float) -> str:
     if isinstance(model.task, Tag | Answer):
-        spans = _entities(own) if isinstance(model.task, Tag) else _answer(own)
-        return "" if tolerance == _COARSE or _same(spans, said.spans, tolerance) else f"{spans} is not {said.spans}"
+        return "" if tolerance == _COARSE else _difference_of_spans(said, own, tolerance)
     numbers = own["values"] if "values" in own else own["probabilities"]
     names = [name.decode() for name in own["labels"]]
     expected = np.array([said.scores[name] for name in names])
@@ -91,6 +90,14 @@ def _difference(model: TransferModel, said: Prediction, own: Mapping[str, Any], 
         return ""
     best, label = max(said.scores.values()), own["label"].decode()
     return "" if said.scores[label] >= best - tolerance else f"{label!r} is not {said.label!r}"
+
+
+def _difference_of_spans(said: Prediction, own: Mapping[str, Any], tolerance: float) -> str:
+    text = own["answer"].decode() if "answer" in own else said.label
+    spans = _answer(own) if "answer" in own else _entities(own)
+    if text != said.label:
+        return f"{text!r} is not {said.label!r}"
+    return "" if _same(spans, said.spans, tolerance) else f"{spans} is not {said.spans}"
 
 
 def _entities(own: Mapping[str, Any]) -> tuple[Span, ...]:
