@@ -1,11 +1,16 @@
+import io
+
 import pytest
 import tensorflow as tf
+from PIL import Image, UnidentifiedImageError
 
 from tests.pictures import FORMATS, encoded
 from tltk.data import headers
 
+ENDINGS = ("jpg", "png", "gif", "bmp", "webp")
 
-@pytest.mark.parametrize(("ending", "number"), list(zip(("jpg", "png", "gif", "bmp", "webp"), range(5), strict=True)))
+
+@pytest.mark.parametrize(("ending", "number"), [*zip(ENDINGS, range(5), strict=True)])
 def test_a_format_is_told_by_its_first_bytes(ending, number):
     assert set(FORMATS) >= {ending}
     assert int(headers.format_of(tf.constant(encoded(ending)))) == number
@@ -14,6 +19,17 @@ def test_a_format_is_told_by_its_first_bytes(ending, number):
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x00\x01"])
 def test_anything_else_is_unknown(data):
     assert int(headers.format_of(tf.constant(data))) == headers.UNKNOWN
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "gif", "bmp", "webp"])
+def test_a_mark_of_which_a_byte_is_wrong_is_none_as_for_pillow(ending):
+    data = encoded(ending)
+    for at, mark in next(marks for number, marks in headers.MARKS.items() if ENDINGS[number] == ending):
+        for place in range(at, at + len(mark)):
+            wrong = data[:place] + bytes([data[place] ^ 32]) + data[place + 1 :]
+            assert int(headers.format_of(tf.constant(wrong))) == headers.UNKNOWN
+            with pytest.raises(UnidentifiedImageError):
+                Image.open(io.BytesIO(wrong))
 
 
 @pytest.mark.parametrize("ending", ["png", "gif", "bmp", "webp"])

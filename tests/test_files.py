@@ -75,3 +75,13 @@ def test_flushing_tells_what_cannot_be_written(tmp_path):
     files.flush(tmp_path / "a", tmp_path)
     with pytest.raises(FileNotFoundError):
         files.flush(tmp_path / "none")
+
+
+def test_a_temporary_folder_that_cannot_be_made_names_the_folder_it_was_for(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(OSError, match="cannot write") as caught,
+        files.temporary_folder(tmp_path / "file", ".writing-"),
+    ):
+        pass
+    assert caught.value.filename == str(tmp_path / "file")

@@ -1,3 +1,4 @@
+import errno
 import io
 import shutil
 import subprocess
@@ -221,3 +222,30 @@ def test_whatever_tensorflow_says_of_a_disk_is_an_os_error(tmp_path, monkeypatch
     with pytest.raises(OSError, match=r"could not be written: File too large; and more"):
         tltk.export(seeded_model(), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_the_model_itself_cannot_do_is_no_full_disk(tmp_path, monkeypatch):
+    def failed(*_, **__):
+        raise tf.errors.InvalidArgumentError(None, None, "of the model")
+
+    monkeypatch.setattr(ARCHIVE, "write_out", failed)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="of the model"):
+        tltk.export(seeded_model(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [tf.errors.ResourceExhaustedError(None, None, "a"), OSError(errno.ENOSPC, "a")])
+def test_a_full_disk_has_its_number(tmp_path, monkeypatch, error):
+    def failed(*_, **__):
+        raise error
+
+    monkeypatch.setattr(ARCHIVE, "write_out", failed)
+    with pytest.raises(OSError, match="the export could not be written") as caught:
+        tltk.export(seeded_model(), tmp_path)
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_link_that_leads_nowhere_is_in_the_way(tmp_path):
+    (tmp_path / "3").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError, match=r"3 is there already"):
+        tltk.export(seeded_model(), tmp_path, version=3)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import pictures
 from tltk.data.decode import decode_image
 from tltk.serving import requests
 from tltk.specs import InputSpec
@@ -33,6 +34,15 @@ def test_good_pictures_are_decoded_as_ever_and_bad_ones_are_zeros():
     assert error[valid].tolist() == [b""] * 3
     assert error[1] == b"0 bytes" and error[3] == NO_PICTURE
     assert all(error[row].startswith(b"truncated or damaged picture") for row in (4, 6, 7, 8))
+
+
+@pytest.mark.parametrize("ending", ["bmp", "webp", "gif", "png", "jpg"])
+def test_what_training_would_not_read_is_not_read_either(ending):
+    data = pictures.encoded(ending)
+    place = 8 if ending == "webp" else 1
+    _, valid, error = read([data, data[:place] + b"t" + data[place + 1 :]])
+    assert valid.tolist() == [True, False]
+    assert error.tolist() == [b"", NO_PICTURE]
 
 
 @pytest.mark.parametrize("held", [[b"bad"], [b"", b""], []])

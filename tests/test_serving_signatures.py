@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tltk
+from tests.conftest import squares_model
 from tests.texts import fuzzed, marked, texts, tiny_preset
+from tltk.serving.saved_model import _archive
 from tltk.serving.signatures import served
 
 
@@ -42,11 +46,47 @@ def test_each_task_names_what_it_takes_and_gives(backbone):
         assert set(features.run(*given)) == {"features", "valid", "error"}
 
 
+def test_several_labels_are_chosen_by_the_threshold_of_their_task(backbone):
+    labels = tltk.specs.Labels(("a", "b", "c"), kind="multi")
+    for threshold in (0.3, 0.7):
+        model = model_of(backbone, tltk.classify(labels, head=seeded(), threshold=threshold))
+        found = served(model)["serving_default"].run(tf.constant(fuzzed(100)))
+        probabilities, chosen = found["probabilities"].numpy(), found["chosen"].numpy()
+        np.testing.assert_array_equal(chosen, probabilities > threshold)
+        assert ((probabilities > threshold) != (probabilities > 0.5)).any()
+
+
+def test_a_batch_of_no_element_is_answered_by_no_row(backbone, tmp_path):
+    tasks = (tltk.classify(texts().labels), tltk.tag(marked(2).labels), tltk.answer())
+    windows = replace(backbone, input=replace(backbone.input, stride=4))
+    models = [squares_model(), *(model_of(chosen, task) for task in tasks for chosen in (backbone, windows))]
+    for model in models:
+        for graph in served(model).values():
+            run = tf.function(graph.run, input_signature=graph.inputs)  # as it is served, not as it runs eagerly
+            none = [tf.zeros([0, *(side or 3 for side in spec.shape[1:])], spec.dtype) for spec in graph.inputs]
+            one = [tf.zeros([1, *(side or 3 for side in spec.shape[1:])], spec.dtype) for spec in graph.inputs]
+            found, expected = run(*none), run(*one)
+            assert {name: value.shape[0] for name, value in found.items()} == dict.fromkeys(expected, 0)
+            assert {value.shape[0] for value in expected.values()} == {1}
+
+
+def test_the_fused_batch_norms_of_tensorflow_fail_on_no_picture():
+    run = tf.function(squares_model().keras, input_signature=[tf.TensorSpec([None, 16, 16, 3])])
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        run(tf.zeros([0, 16, 16, 3]))
+
+
+def test_many_exports_raise_no_warning_of_traces(backbone, caplog):
+    for _ in range(7):
+        graphs = _archive(served(model_of(backbone, tltk.classify(texts().labels))))[1]
+        graphs["serving_default"].run(tf.constant(["good film"]))
+        graphs["embed"].run(tf.constant(["good film"]))
+    assert "retracing" not in caplog.text
+
+
 def test_2000_fuzzed_texts_are_classified_the_same_by_a_clean_process(backbone, tmp_path):
     said = fuzzed(2000)
     for stride in (None, 4):
-        from dataclasses import replace
-
         chosen = replace(backbone, input=replace(backbone.input, stride=stride))
         model = model_of(chosen, tltk.classify(texts().labels, head=seeded()))
         exported = tltk.export(model, tmp_path / str(stride), requests=[text.encode() for text in said])

@@ -115,8 +115,16 @@ def temporary_folder(folder: Path, prefix: str) -> Iterator[Path]:
     from filelock import FileLock  # here, so that `tltk --help` does not wait for it
 
     clear_abandoned(folder, prefix)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=prefix) as made, FileLock(Path(made, _LOCK)):
-        yield Path(made)
+    try:
+        made = Path(tempfile.mkdtemp(dir=folder, prefix=f".new{prefix}"))
+    except OSError as error:
+        raise _explained(error, folder) from error
+    with FileLock(made / _LOCK):  # held before it has the name by which others look for what was left
+        made = made.rename(folder / made.name.removeprefix(".new"))
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made)
 
 
 def clear_abandoned(folder: Path, prefix: str) -> None:

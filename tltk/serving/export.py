@@ -1,6 +1,7 @@
 """Export: a model leaves Python, and is checked in a clean process before that is called done."""
 
 import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from tltk.model import TransferModel
 from tltk.serving import formats, saved_model
 from tltk.serving.certificate import Verified, verify
 from tltk.serving.saved_model import Requests
+
+# What TensorFlow raises when a disk is full or may not be written.
+_OF_DISKS = {
+    tf.errors.ResourceExhaustedError: errno.ENOSPC,
+    tf.errors.PermissionDeniedError: errno.EACCES,
+    tf.errors.FailedPreconditionError: errno.EROFS,
+    tf.errors.UnknownError: errno.EIO,
+}
 
 
 def export(
@@ -75,9 +84,10 @@ def export(
             else:
                 formats.write(model, written, format, calibration)
             files.flush(*written.rglob("*"), written)
-        except (OSError, tf.errors.OpError) as error:
+        except (OSError, *_OF_DISKS) as error:
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise OSError(errno.ENOSPC, f"the export could not be written: {said}", str(folder)) from error
+            number = getattr(error, "errno", None) or _OF_DISKS.get(type(error), errno.EIO)
+            raise OSError(number, f"the export could not be written: {said}", str(folder)) from error
         checked = verify(written, timed=False)
         target = _placed(written, folder, version)
     files.flush(folder)
@@ -91,14 +101,14 @@ def _placed(written: Path, folder: Path, version: int | None) -> Path:
         try:
             return written.rename(target)
         except OSError:  # what a folder in the way is called differs
-            if not target.exists():
+            if not os.path.lexists(target):
                 raise
             if version is not None:
                 _check_free(target)
 
 
 def _check_free(target: Path) -> None:
-    if target.exists():
+    if os.path.lexists(target):  # a link that leads nowhere is in the way, too
         raise FileExistsError(f"{target} is there already. Leave out `version`, or choose another.")
 
 

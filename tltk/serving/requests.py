@@ -3,11 +3,11 @@
 import tensorflow as tf
 
 from tltk.data.decode import decode_image
+from tltk.data.headers import MARKS
 from tltk.specs import InputSpec
 
 _NO_PICTURE = "not a JPEG, PNG, GIF, BMP or WebP picture"
 _DAMAGED = "truncated or damaged picture, or one of over 89.5 megapixels"
-_MARKS = ((b"\xff\xd8\xff", 0), (b"\x89PNG", 0), (b"GIF8", 0), (b"BM", 0), (b"WEBP", 8))
 _BLANK = r"[\t-\r\x1c-\x20\x{85}\p{Z}]*"  # what Python's str.strip takes off
 
 
@@ -38,8 +38,11 @@ def pictures(image_bytes: tf.Tensor, spec: InputSpec) -> tuple[tf.Tensor, tf.Ten
     pixels = tf.scatter_nd(numbers[:, None], pixels, shape)[:count]
     valid = tf.scatter_nd(numbers[:, None], tf.ones_like(numbers, tf.bool), count[None] + 1)[:count]
     padded = tf.strings.join([image_bytes, b"\0" * 12])
-    known = tf.reduce_any([tf.strings.substr(padded, at, len(mark)) == mark for mark, at in _MARKS], 0)
-    reason = tf.where(image_bytes == b"", "0 bytes", tf.where(known, _DAMAGED, _NO_PICTURE))
+    known = [
+        tf.reduce_all([tf.strings.substr(padded, at, len(mark)) == mark for at, mark in marks], 0)
+        for marks in MARKS.values()
+    ]
+    reason = tf.where(image_bytes == b"", "0 bytes", tf.where(tf.reduce_any(known, 0), _DAMAGED, _NO_PICTURE))
     return tf.ensure_shape(pixels, [None, *spec.shape]), valid, tf.where(valid, "", reason)
 
 

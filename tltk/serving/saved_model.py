@@ -139,7 +139,9 @@ def _archive(graphs: Mapping[str, Served]) -> tuple[keras.export.ExportArchive, 
     # The endpoints alone, without `track(model)`: tracking stores every weight a second time (keras#23553).
     for table in graphs[REQUEST].tables:
         archive.track(table)
-    return archive, {
-        name: replace(graph, run=archive.add_endpoint(name, graph.run, input_signature=list(graph.inputs)))
-        for name, graph in graphs.items()
-    }
+    found = {}
+    for name, graph in graphs.items():
+        endpoint = archive.add_endpoint(name, graph.run, input_signature=list(graph.inputs))
+        endpoint.get_concrete_function()  # traced by its first call instead, TensorFlow would warn of many exports
+        found[name] = replace(graph, run=endpoint)
+    return archive, found

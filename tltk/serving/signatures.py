@@ -69,8 +69,8 @@ def reader(spec: Any) -> tuple[Callable[..., Read], list]:
         spec: of pictures or texts.
 
     Returns:
-        A tf.function, so that its graph is traced and stored once, however many signatures read: strings [batch], of
-        pairs two → what was read. And the tables that it looks things up in.
+        Strings [batch], of pairs two → what was read, as one graph that is traced and stored once, however many
+        signatures read. And the tables that it looks things up in.
     """
     cut = tokenizer(spec) if isinstance(spec, TextSpec) else None
     columns = 1 + (isinstance(spec, TextSpec) and spec.pairs)
@@ -126,14 +126,29 @@ def served(model: TransferModel) -> dict[str, Served]:
         return _of_tensors(task, network(tensor))
 
     return {
-        REQUEST: Served(answer, strings, [*tables, *more_tables]),
-        TENSOR: Served(predict, tensor, []),
-        FEATURES: Served(embed, strings, [*tables, *more_tables]),
+        REQUEST: Served(_of_none_too(answer), strings, [*tables, *more_tables]),
+        TENSOR: Served(_of_none_too(predict), tensor, []),
+        FEATURES: Served(_of_none_too(embed), strings, [*tables, *more_tables]),
     }
 
 
 def _graph(run: Callable[..., Any], inputs: Sequence[tf.TensorSpec]) -> Callable[..., Any]:
-    return tf.function(run, input_signature=inputs, autograph=False)
+    """Trace once, for whatever calls it; a tf.function would be traced again inside of another."""
+    return tf.function(run, input_signature=inputs, autograph=False).get_concrete_function()
+
+
+def _of_none_too(run: Callable[..., dict[str, tf.Tensor]]) -> Callable[..., dict[str, tf.Tensor]]:
+    """Answer a batch of no element by one that is blank, and leave that out: fused batch norms fail on none."""
+
+    def asked(*given: tf.Tensor) -> dict[str, tf.Tensor]:
+        count = tf.shape(given[0])[:1]
+        filled = []
+        for each in given:
+            shape = tf.concat([tf.cast(count == 0, tf.int32), tf.shape(each)[1:]], 0)
+            filled.append(tf.ensure_shape(tf.concat([each, tf.zeros(shape, each.dtype)], 0), each.shape))
+        return {name: value[: count[0]] for name, value in run(*filled).items()}
+
+    return asked
 
 
 def _request_names(model: TransferModel) -> tuple[str, ...]:
