@@ -10,7 +10,7 @@ from PIL import Image
 import tltk
 from tests.conftest import STAGES, coloured_squares, conv_net, squares_model
 from tests.texts import asked, marked, text_model, tiny_preset
-from tltk.serving.agreement import disagreements
+from tltk.serving.agreement import disagreements, features_apart
 from tltk.serving.saved_model import sample_requests
 from tltk.serving.signatures import served
 
@@ -80,6 +80,17 @@ def test_every_task_says_the_same_and_any_other_answer_is_found_out(preset):
             else:
                 wrong = {**answers, name: changed(answers[name])}
             assert disagreements(model, rows, wrong), (model.task.name, name)
+
+
+def test_features_are_those_of_embed_and_any_others_are_found_out(preset):
+    for model in (squares_model(), text_model(preset), *(chosen for chosen, _ in list(models(preset))[-2:])):
+        rows, _ = answered(model)
+        rows = [rows[-1], *rows]  # what cannot be read is passed over
+        columns = [tf.constant(column) for column in zip(*rows, strict=True)]
+        found = {name: value.numpy() for name, value in served(model)["embed"].run(*columns).items()}
+        assert features_apart(model, rows, found) == []
+        (line,) = features_apart(model, rows, {**found, "features": found["features"] + 1e-3})
+        assert "features are not those of tltk.embed: they differ by 1.0e-03" in line or "e-04" in line
 
 
 def test_a_request_that_one_alone_can_read_is_named(preset):

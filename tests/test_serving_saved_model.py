@@ -55,7 +55,7 @@ def test_the_names_of_tensors_are_those_of_the_graph(models, tmp_path):
 def test_what_is_not_what_predict_says_is_never_written(models, tmp_path, monkeypatch):
     monkeypatch.setattr(saved_model, "disagreements", lambda *_: [f"request {number}: differs" for number in range(12)])
     with pytest.raises(
-        check.ServingError, match=r"is not what tltk.predict says \(12\):\nrequest 0: differs\n"
+        check.ServingError, match=r"is not what tltk says itself \(12\):\nrequest 0: differs\n"
     ) as caught:
         saved_model.write(models[0], tmp_path / "one", None)
     assert str(caught.value).count("\n") == 10

@@ -1,15 +1,17 @@
 """Whether what is served says the same as `tltk.predict`, which reads its examples another way."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tltk.embedding import embed
 from tltk.model import TransferModel
 from tltk.prediction import predict
-from tltk.specs import Span, TextSpec
+from tltk.specs import InputSpec, Span, TextSpec
 from tltk.tasks.answering import Answer
 from tltk.tasks.base import Prediction
 from tltk.tasks.classification import MultiLabel
@@ -17,6 +19,7 @@ from tltk.tasks.tagging import Tag
 
 _TOLERANCE = {"float32": 1e-5}
 _COARSE = 0.05  # of 16 bits: another batch is another rounding
+_FEATURES = 1e-4  # which are not squashed into probabilities, and of another batch
 
 
 def disagreements(
@@ -47,22 +50,51 @@ def disagreements(
     return lines
 
 
+def features_apart(
+    model: TransferModel, requests: Sequence[tuple[bytes, ...]], answers: Mapping[str, np.ndarray]
+) -> list[str]:
+    """Compare answers of `embed` with those of `tltk.embed`, of the first two requests that can be read.
+
+    Args:
+        model: the one that is served.
+        requests: pictures, texts or pairs of texts as bytes, a tuple each.
+        answers: name → [requests, …].
+
+    Returns:
+        What differs: nothing or a line. Of a model in 16 bits nothing is compared, another batch is another rounding.
+    """
+    rows = np.flatnonzero(answers["valid"])[:2]
+    if model.precision not in _TOLERANCE or not rows.size:
+        return []
+    with _readable(model, [requests[row] for row in rows]) as (inputs, _):
+        expected = embed(model, inputs).values
+    apart = float((np.abs(answers["features"][rows] - expected) / np.maximum(1.0, np.abs(expected))).max())
+    return [] if apart <= _FEATURES else [f"features are not those of tltk.embed: they differ by {apart:.1e}"]
+
+
 def _predicted(model: TransferModel, requests: Sequence[tuple[bytes, ...]]) -> list[Prediction | None]:
     """Ask `predict`; None for what it cannot read."""
-    if isinstance(model.input, TextSpec):
-        held = {row: texts for row, request in enumerate(requests) if (texts := _decoded(request)) is not None}
-        inputs: Any = [texts if model.input.pairs else texts[0] for texts in held.values()]
+    with _readable(model, requests) as (inputs, rows):
         found = predict(model, inputs)[0] if inputs else []
-        rows = [row for row, texts in held.items() if all(text.strip() for text in texts)]
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            paths = [Path(folder, str(row)) for row in range(len(requests))]
-            for path, (data,) in zip(paths, requests, strict=True):
-                path.write_bytes(data)
-            found = predict(model, paths)[0]
+    if isinstance(model.input, InputSpec):
         rows = [int(Path(prediction.where).name) for prediction in found]
     by_row = dict(zip(rows, found, strict=True))
     return [by_row.get(row) for row in range(len(requests))]
+
+
+@contextmanager
+def _readable(model: TransferModel, requests: Sequence[tuple[bytes, ...]]) -> Iterator[tuple[Any, list[int]]]:
+    """Turn requests into what `predict` takes, and the number of each text that it will not leave out."""
+    if isinstance(model.input, TextSpec):
+        held = {row: texts for row, request in enumerate(requests) if (texts := _decoded(request)) is not None}
+        inputs: Any = [texts if model.input.pairs else texts[0] for texts in held.values()]
+        yield inputs, [row for row, texts in held.items() if all(text.strip() for text in texts)]
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, str(row)) for row in range(len(requests))]
+        for path, (data,) in zip(paths, requests, strict=True):
+            path.write_bytes(data)
+        yield paths, []
 
 
 def _decoded(request: tuple[bytes, ...]) -> tuple[str, ...] | None:

@@ -13,9 +13,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tltk import _check as check
 from tltk.model import TransferModel
 from tltk.serving import certificate, warmup
-from tltk.serving.agreement import disagreements
+from tltk.serving.agreement import disagreements, features_apart
 from tltk.serving.folding import folded
-from tltk.serving.signatures import REQUEST, TENSOR, Served, reader, served
+from tltk.serving.signatures import FEATURES, REQUEST, TENSOR, Served, reader, served
 from tltk.specs import TextSpec
 
 Requests: TypeAlias = Sequence[bytes | tuple[bytes, ...]]
@@ -38,14 +38,15 @@ def write(
         warm: name under which TensorFlow Serving serves it, for warm-up requests; None stores none.
 
     Raises:
-        ServingError: if what would be served is not what `tltk.predict` says.
+        ServingError: if what would be served is not what `tltk.predict` and `tltk.embed` say.
     """
     archive, graphs = _archive(served(model))
     asked = _rows(requests if requests is not None else sample_requests(model), graphs[REQUEST].names)
     stored = answered(model, graphs, asked)
     found = disagreements(model, asked, stored[REQUEST]["answer"])
+    found += features_apart(model, asked, stored[FEATURES]["answer"])
     if found:
-        lines = [f"what would be served is not what tltk.predict says ({len(found)}):", *found[:10]]
+        lines = [f"what would be served is not what tltk says itself ({len(found)}):", *found[:10]]
         raise check.ServingError("\n".join(lines))
     lean = folded(model.keras)[0] if fold else model.keras
     tolerance = certificate.TOLERANCE
