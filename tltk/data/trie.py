@@ -65,8 +65,8 @@ def grouped(values: tf.Tensor, rows: tf.Tensor, count: tf.Tensor | None = None) 
 
     Args:
         values: [values, …].
-        rows: int64 [values], never falling.
-        count: int64, of rows; None ends with the last one that has a value.
+        rows: int32 or int64 [values], never falling.
+        count: of rows, of that dtype; None ends with the last one that has a value.
 
     Returns:
         [rows, (values), …].
