@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, nargs="?", help="folder with a sub-folder a finding, or a .csv")
     parser.add_argument("--patient", metavar="COLUMN", help="column of the .csv that tells patients apart")
     options = tiny.parsed(parser, "pictures")
-    with tltk.console.command(as_json=False):
+    with tltk.cli.console.command(as_json=False):
         run(options)
 
 

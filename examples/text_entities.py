@@ -39,7 +39,7 @@ def main() -> None:
     parser = tiny_texts.parser(__doc__, out="runs/text_entities")
     parser.add_argument("file", type=Path, nargs="?", help=".conll or .jsonl with entities")
     options = tiny_texts.parsed(parser, "file", backbone="bert_base_en")
-    with tltk.console.command(as_json=False):
+    with tltk.cli.console.command(as_json=False):
         run(options)
 
 

@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--text", default="first,second", help="columns of the texts, joined by a comma")
     parser.add_argument("--label", default="similarity", help="column of the numbers")
     options = tiny_texts.parsed(parser, "table", backbone=tiny_texts.MINILM)
-    with tltk.console.command(as_json=False):
+    with tltk.cli.console.command(as_json=False):
         run(options)
 
 

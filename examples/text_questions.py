@@ -36,7 +36,7 @@ def main() -> None:
     parser = tiny_texts.parser(__doc__, out="runs/text_questions")
     parser.add_argument("file", type=Path, nargs="?", help="SQuAD's JSON")
     options = tiny_texts.parsed(parser, "file", backbone="bert_base_en_uncased")
-    with tltk.console.command(as_json=False):
+    with tltk.cli.console.command(as_json=False):
         run(options)
 
 

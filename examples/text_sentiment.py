@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--text", default="text", help="column of the texts")
     parser.add_argument("--label", default="label", help="column of the labels")
     options = tiny_texts.parsed(parser, "table", backbone="bert_base_en_uncased")
-    with tltk.console.command(as_json=False):
+    with tltk.cli.console.command(as_json=False):
         run(options)
 
 

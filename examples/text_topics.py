@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--text", default="text", help="column of the texts")
     parser.add_argument("--label", default="label", help="column of the labels")
     options = tiny_texts.parsed(parser, "table", backbone=tiny_texts.MINILM)
-    with tltk.console.command(as_json=False):
+    with tltk.cli.console.command(as_json=False):
         run(options)
 
 

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 import tltk
-from tltk.data.sources import Source, from_questions
+from tltk.data.formats.folder import Source, from_questions
 
 MINILM = "all_minilm_l6_v2_en"
 NOTE = "--tiny: generated texts and MiniLM; the numbers say little of real texts"
@@ -89,7 +89,7 @@ def entities(count: int, *, part: int, seed: int = 0) -> Source:
             held += [(each, f"{'BI'[at > 0]}-{kind}") for at, each in enumerate(made)]
         words.append([word for word, _ in held])
         tags.append([tag for _, tag in held])
-    return tltk.data.sources.from_words(words, tags, labels=("company", "person", "place"))
+    return tltk.data.formats.folder.from_words(words, tags, labels=("company", "person", "place"))
 
 
 def questions(count: int, *, part: int, seed: int = 0) -> Source:

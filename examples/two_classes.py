@@ -39,7 +39,7 @@ def main() -> None:
     parser = tiny.parser(__doc__, out="runs/two_classes", backbone="resnet50")
     parser.add_argument("photos", type=Path, nargs="?", help="folder with two sub-folders of pictures")
     options = tiny.parsed(parser, "photos")
-    with tltk.console.command(as_json=False):
+    with tltk.cli.console.command(as_json=False):
         run(options)
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tltk import backbones, graph
-from tltk.backbones import hub, lite
-from tltk.backbones.application_table import APPLICATIONS
-from tltk.backbones.table import minimum
+from tltk import backbones
+from tltk.backbones.catalog import minimum
+from tltk.backbones.image import efficientnet_lite as lite
+from tltk.backbones.image import kerashub as hub
+from tltk.backbones.image.application_table import APPLICATIONS
+from tltk.foundation import keras_graph as graph
 
 
 def check_backbone(name: str) -> None:

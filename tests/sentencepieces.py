@@ -12,7 +12,7 @@ import pytest
 import sentencepiece
 
 from tests.texts import SCRIPTS, fuzzed
-from tltk.data.sentencepiece_file import SentencePieceModel, parse
+from tltk.modalities.text.tokenizers.sentencepiece_file import SentencePieceModel, parse
 
 BERT_LIKE = {"bos_piece": "[CLS]", "eos_piece": "[SEP]"}
 SETTINGS = {

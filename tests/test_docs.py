@@ -3,17 +3,16 @@
 import doctest
 import importlib
 import re
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import tltk
+from tests import ROOT
 from tests.conftest import coloured_squares
 from tests.servers import grpc_server, rest_server
 from tltk.backbones import weights
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

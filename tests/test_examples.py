@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import ROOT
+
 EXAMPLES = ROOT / "examples"
 TRAINING = ("cifar10", "medical", "full_fine_tuning", "two_classes")
 CLASSES = {"cifar10": 10, "medical": 3, "full_fine_tuning": 4, "two_classes": 2}

@@ -8,7 +8,7 @@ import keras_hub
 
 import tltk
 from tltk.backbones.packages import cache_folder
-from tltk.data.sources import from_questions, from_words
+from tltk.data.formats.folder import from_questions, from_words
 
 WORDS = ("good", "great", "fine", "bad", "awful", "poor", "film", "book", "very", "not", "un", "##like", "##ly", "the")
 FILLERS = ("very", "not", "the", ".", "like", "poor", "fine")

@@ -10,28 +10,28 @@ __version__ = "0.1.0"
 
 # Public name → the module that holds it. One line a name; `docs/` documents each.
 _PUBLIC = {
-    "from_folder": "tltk.data.sources",
-    "from_csv": "tltk.data.sources",
-    "from_jsonl": "tltk.data.sources",
-    "from_arrays": "tltk.data.sources",
-    "from_tfds": "tltk.data.sources",
-    "from_conll": "tltk.data.sources",
-    "from_squad": "tltk.data.sources",
-    "split": "tltk.data.splits",
+    "from_folder": "tltk.data.formats.folder",
+    "from_csv": "tltk.data.formats.folder",
+    "from_jsonl": "tltk.data.formats.folder",
+    "from_arrays": "tltk.data.formats.folder",
+    "from_tfds": "tltk.data.formats.folder",
+    "from_conll": "tltk.data.formats.folder",
+    "from_squad": "tltk.data.formats.folder",
+    "split": "tltk.data.split",
     "backbone": "tltk.backbones",
-    "head": "tltk.heads",
+    "head": "tltk.heads.builder",
     "classify": "tltk.tasks",
     "regress": "tltk.tasks",
     "tag": "tltk.tasks",
     "answer": "tltk.tasks",
-    "assemble": "tltk.model",
-    "adopt": "tltk.model",
+    "assemble": "tltk.models.assemble",
+    "adopt": "tltk.models.assemble",
     "freeze": "tltk.trainability.plan",
     "unfreeze_from": "tltk.trainability.plan",
     "train_all": "tltk.trainability.plan",
     "lora": "tltk.trainability.plan",
     "layer_decay": "tltk.trainability.plan",
-    "audit": "tltk.trainability.audit",
+    "audit": "tltk.trainability.audit.audit",
     "linear_probe": "tltk.recipes",
     "fine_tune": "tltk.recipes",
     "full": "tltk.recipes",
@@ -39,10 +39,11 @@ _PUBLIC = {
     "few_shot": "tltk.recipes",
     "fit": "tltk.training.fit",
     "load_run": "tltk.training.run",
-    "evaluate": "tltk.evaluation",
-    "predict": "tltk.prediction",
-    "embed": "tltk.embedding",
-    "cluster": "tltk.clustering",
+    "evaluate": "tltk.evaluation.evaluate",
+    "predict": "tltk.inference.predict",
+    "embed": "tltk.inference.embed",
+    "Cache": "tltk.feature_cache.policy",
+    "cluster": "tltk.inference.cluster",
     "export": "tltk.serving.export",
     "verify": "tltk.serving.certificate",
 }
@@ -51,19 +52,28 @@ __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
     from tltk.backbones import backbone
-    from tltk.clustering import cluster
-    from tltk.data.sources import from_arrays, from_conll, from_csv, from_folder, from_jsonl, from_squad, from_tfds
-    from tltk.data.splits import split
-    from tltk.embedding import embed
-    from tltk.evaluation import evaluate
-    from tltk.heads import head
-    from tltk.model import adopt, assemble
-    from tltk.prediction import predict
+    from tltk.data.formats.folder import (
+        from_arrays,
+        from_conll,
+        from_csv,
+        from_folder,
+        from_jsonl,
+        from_squad,
+        from_tfds,
+    )
+    from tltk.data.split import split
+    from tltk.evaluation.evaluate import evaluate
+    from tltk.feature_cache.policy import Cache
+    from tltk.heads.builder import head
+    from tltk.inference.cluster import cluster
+    from tltk.inference.embed import embed
+    from tltk.inference.predict import predict
+    from tltk.models.assemble import adopt, assemble
     from tltk.recipes import bert, few_shot, fine_tune, full, linear_probe
     from tltk.serving.certificate import verify
     from tltk.serving.export import export
     from tltk.tasks import answer, classify, regress, tag
-    from tltk.trainability.audit import audit
+    from tltk.trainability.audit.audit import audit
     from tltk.trainability.plan import freeze, layer_decay, lora, train_all, unfreeze_from
     from tltk.training.fit import fit
     from tltk.training.run import load_run
@@ -77,7 +87,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != f"tltk.{name}":
             raise
-    from tltk._check import did_you_mean
+    from tltk.foundation.checks import did_you_mean
 
     raise AttributeError(f"tltk has no {name!r}.{did_you_mean(name, _PUBLIC)}")
 

@@ -1,6 +1,6 @@
 """`python -m tltk` is `tltk`."""
 
-from tltk.cli import main
+from tltk.cli.main import main
 
 if __name__ == "__main__":
     main()

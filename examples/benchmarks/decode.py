@@ -27,8 +27,8 @@ import tensorflow as tf
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from tltk.data.pipeline import batches
-from tltk.data.sources import from_folder
+from tltk.data.formats.folder import from_folder
+from tltk.pipeline.batches import batches
 from tltk.specs import InputSpec
 
 SIDE = 1024  # pixels: 1.05 megapixels

@@ -35,7 +35,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import tltk
-from tltk import console
+from tltk.cli import console
 from tltk.recipes import Recipe
 
 Trained: TypeAlias = Iterator[tuple[str, Callable[[np.ndarray], np.ndarray], float]]  # method, predict, seconds

@@ -24,9 +24,11 @@ import numpy as np
 import tensorflow as tf
 
 import tltk
-from tltk import machine, prefix_cache, views
+from tltk.feature_cache import compute as prefix_cache
+from tltk.foundation import hardware as machine
+from tltk.models import frozen_split as views
+from tltk.optimizers.spec import sgd
 from tltk.recipes import Phase, Recipe
-from tltk.trainability.optimizers import sgd
 
 SIZE, BATCH, CLASSES = 224, 32, 10
 PLANS = {"head": tltk.freeze("backbone"), "conv5": tltk.unfreeze_from("conv5")}

@@ -6,7 +6,7 @@
 Three settings run turn by turn in one process on the same pixels: float32, mixed_bfloat16, and float32 compiled by XLA
 (`jit_compile=True`). A training step trains everything with SGD and momentum, batch norm in inference mode as in
 `tltk.fine_tune`. Random weights: they cost what pretrained ones cost. `Backbone.fast_bfloat16` and
-`tltk.machine.jit_compile` are set from what this measured.
+`tltk.foundation.hardware.jit_compile` are set from what this measured.
 
 Result on two cores with AVX-512 bfloat16, 128 px, batches of 16, `--rounds 5`, times float32; the machine was not idle:
 
@@ -28,9 +28,10 @@ from contextlib import ExitStack
 import numpy as np
 
 import tltk
-from tltk import console, machine
+from tltk.cli import console
+from tltk.foundation import hardware as machine
+from tltk.optimizers import spec as optimizers
 from tltk.specs import Labels
-from tltk.trainability import optimizers
 from tltk.trainability.apply import applied
 
 SETTINGS = {

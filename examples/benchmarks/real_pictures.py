@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tltk import console
+from tltk.cli import console
 
 DEBIAN, NPM = "dataset-fashion-mnist", "emoji-datasource-twitter@16.0.0"
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")  # where `apt-get install` puts Debian's

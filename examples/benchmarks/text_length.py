@@ -33,12 +33,12 @@ import keras_hub
 import numpy as np
 
 import tltk
-from tltk import machine
 from tltk.backbones import packages
-from tltk.data.sources import Source
+from tltk.data.formats.folder import Source
 from tltk.demo.docstrings import docstrings
-from tltk.phases import Phase, Recipe
-from tltk.trainability.optimizers import adamw
+from tltk.foundation import hardware as machine
+from tltk.optimizers.spec import adamw
+from tltk.recipes.recipe import Phase, Recipe
 
 MINILM, BATCH, BUDGET, RATE = "all_minilm_l6_v2_en", 16, "640 tokens", 1e-4
 

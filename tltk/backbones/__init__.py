@@ -4,12 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tltk import _check as check
-from tltk.backbones import applications, hub, hub_text, lite, own
 from tltk.backbones import weights as weight_files
-from tltk.backbones.application_table import APPLICATIONS
 from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage, layer_stages
-from tltk.backbones.table import Row, minimum, names, table
+from tltk.backbones.catalog import Row, minimum, names, table
+from tltk.backbones.image import applications
+from tltk.backbones.image import efficientnet_lite as lite
+from tltk.backbones.image import kerashub as hub
+from tltk.backbones.image import user_model as own
+from tltk.backbones.image.application_table import APPLICATIONS
+from tltk.backbones.text import kerashub as hub_text
+from tltk.foundation import checks as check
 from tltk.specs import InputSpec, TextSpec
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tltk import _check as check
-from tltk import graph
+from tltk.foundation import checks as check
+from tltk.foundation import keras_graph as graph
 from tltk.specs import InputSpec, TextSpec
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tltk.files import make_folder, write_atomically
+from tltk.foundation.files import make_folder, write_atomically
 
 _POLL = 0.2
 _TAIL = 300

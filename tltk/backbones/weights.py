@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tltk import _check as check
 from tltk.backbones import packages
 from tltk.backbones.base import Origin
+from tltk.foundation import checks as check
 
 if TYPE_CHECKING:
     import keras

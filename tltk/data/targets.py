@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tltk import _check as check
+from tltk.foundation import checks as check
 from tltk.specs import Labels
 
 Place = Callable[[int], str]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tltk.data.sources import Source, from_arrays
+from tltk.data.formats.folder import Source, from_arrays
 
 # Topic → packages whose docstrings are about it.
 TOPICS = {

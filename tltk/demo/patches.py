@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tltk import _check as check
-from tltk import files
+from tltk.foundation import checks as check
+from tltk.foundation import files
 
 # Label → file in scikit-image's `skimage/data` (all but the last two are in its wheel since 0.18).
 PHOTOS = {

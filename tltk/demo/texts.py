@@ -8,7 +8,7 @@ from typing import Any
 
 import tltk
 from tltk.demo.docstrings import TOPICS, docstrings
-from tltk.evaluation import Report
+from tltk.evaluation.evaluate import Report
 from tltk.specs import Labels
 
 BACKBONE, LENGTH = "all_minilm_l6_v2_en", 64

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import tltk
-from tltk.data.transforms import colour, crop_resize, flip
 from tltk.demo.patches import make_patches
-from tltk.evaluation import Report
-from tltk.model import TransferModel
+from tltk.evaluation.evaluate import Report
+from tltk.modalities.image.augment.transforms import colour, crop_resize, flip
+from tltk.models.assemble import TransferModel
 from tltk.training.run import Run
 
 _CLIENT = """

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from tltk import _check as check
-from tltk.data.transforms import Augmentation
-from tltk.phases import Phase, Recipe
-from tltk.trainability.optimizers import adamw, checked, sgd
+from tltk.foundation import checks as check
+from tltk.modalities.image.augment.transforms import Augmentation
+from tltk.optimizers.spec import adamw, checked, sgd
+from tltk.recipes.recipe import Phase, Recipe
 from tltk.trainability.plan import Plan, freeze, train_all, train_top, unfreeze_from
 
 
@@ -67,7 +67,7 @@ def fine_tune(
             5e-5 (Devlin et al. 2019, A.3).
         unfreeze: lowest backbone stage that learns in the second phase; None or "all" trains all of them. Several make
             a phase each, at a third of the rate of the one before: ("conv5", "all") is probe, partial, full.
-        augment: of the phases after the probe; None means `tltk.data.transforms.standard()` for pictures.
+        augment: of the phases after the probe; None means `tltk.augment.standard()` for pictures.
         patience: likewise, see `Phase`.
 
     Returns:
@@ -101,7 +101,7 @@ def gradual_unfreeze(
         epochs: of each phase after the probe.
         probe_epochs: of the first phase.
         learning_rate: highest rate of the first stage's phase; each one after has a third of the rate before it.
-        augment: of the phases after the probe; None means `tltk.data.transforms.standard()` for pictures.
+        augment: of the phases after the probe; None means `tltk.augment.standard()` for pictures.
         patience: likewise, see `Phase`.
 
     Returns:
@@ -198,7 +198,7 @@ def full(
         epochs: passes over the training examples.
         learning_rate: highest rate of SGD with momentum 0.9 under a cosine.
         batch_norm: "train" or "frozen", see `Plan`.
-        augment: None means `tltk.data.transforms.standard()` for pictures.
+        augment: None means `tltk.augment.standard()` for pictures.
         patience: see `Phase`.
 
     Returns:

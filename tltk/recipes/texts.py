@@ -1,8 +1,8 @@
 """Recipes for texts: what BERT's authors do, and contrastive learning from a few labels."""
 
-from tltk.phases import Phase, Recipe
+from tltk.optimizers.spec import adamw
 from tltk.recipes.general import linear_probe
-from tltk.trainability.optimizers import adamw
+from tltk.recipes.recipe import Phase, Recipe
 from tltk.trainability.plan import layer_decay, train_all, train_top
 
 

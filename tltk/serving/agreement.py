@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tltk.embedding import embed
-from tltk.model import TransferModel
-from tltk.prediction import predict
+from tltk.inference.embed import embed
+from tltk.inference.predict import predict
+from tltk.models.assemble import TransferModel
 from tltk.specs import InputSpec, Span, TextSpec
-from tltk.tasks.answering import Answer
 from tltk.tasks.base import Prediction
 from tltk.tasks.classification import MultiLabel
-from tltk.tasks.tagging import Tag
+from tltk.tasks.question_answering import Answer
+from tltk.tasks.token_classification import Tag
 
 _TOLERANCE = {"float32": 1e-5}
 _COARSE = 0.05  # of 16 bits: another batch is another rounding

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from tltk import _check as check
-from tltk.serving.runtimes import FILES
+from tltk.foundation import checks as check
+from tltk.serving.replay.runtimes import FILES
 
 TOLERANCE = 1e-5
 FILE = Path("assets.extra") / "certificate.npz"  # TensorFlow Serving reads nothing there that it does not know
-_REPLAY = Path(__file__).with_name("replay.py")
+_REPLAY = Path(__file__).parent / "replay" / "replay.py"
 _REPEATS = 100  # calls that a latency is taken from
 
 

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tltk import _check as check
-from tltk.data.sources import Source
-from tltk.evaluation import evaluate
-from tltk.model import TransferModel
-from tltk.serving import runtimes
+from tltk.data.formats.folder import Source
+from tltk.evaluation.evaluate import evaluate
+from tltk.foundation import checks as check
+from tltk.models.assemble import TransferModel
 from tltk.serving.export import export
 from tltk.serving.formats import FORMATS, sample_tensor
+from tltk.serving.replay import runtimes
 from tltk.serving.signatures import TENSOR
-from tltk.tasks.answering import Answer
 from tltk.tasks.base import Task
 from tltk.tasks.classification import MultiLabel
+from tltk.tasks.question_answering import Answer
 from tltk.tasks.regression import Regress
-from tltk.tasks.tagging import Tag
+from tltk.tasks.token_classification import Tag
 
 KERAS = "model.predict"
 _REPEATS = 30

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tltk import _check as check
-from tltk import files
-from tltk.data.sources import Source
-from tltk.model import TransferModel
+from tltk.data.formats.folder import Source
+from tltk.foundation import checks as check
+from tltk.foundation import files
+from tltk.models.assemble import TransferModel
 from tltk.serving import formats, saved_model
 from tltk.serving.certificate import Verified, verify
 from tltk.serving.saved_model import Requests

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tltk import graph
+from tltk.foundation import keras_graph as graph
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 

@@ -12,12 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltk import _check as check
-from tltk.data.pipeline import batches
-from tltk.data.sources import Source
-from tltk.model import TransferModel
-from tltk.serving import certificate, runtimes
+from tltk.data.formats.folder import Source
+from tltk.foundation import checks as check
+from tltk.models.assemble import TransferModel
+from tltk.pipeline.batches import batches
+from tltk.serving import certificate
 from tltk.serving import warmup as warm
+from tltk.serving.replay import runtimes
 from tltk.serving.saved_model import sample_requests
 from tltk.serving.signatures import reader
 from tltk.specs import InputSpec

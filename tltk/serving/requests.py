@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from tltk.data.decode import decode_image
-from tltk.data.headers import MARKS
+from tltk.modalities.image.decode import decode_image
+from tltk.modalities.image.headers import MARKS
 from tltk.specs import InputSpec
 
 _NO_PICTURE = "not a JPEG, PNG, GIF, BMP or WebP picture"

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tltk import _check as check
-from tltk.model import TransferModel
+from tltk.foundation import checks as check
+from tltk.models.assemble import TransferModel
 from tltk.serving import certificate, warmup
 from tltk.serving.agreement import disagreements, features_apart
 from tltk.serving.folding import folded

@@ -7,20 +7,20 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tltk.data.framing import Frames
-from tltk.data.texts import padded
-from tltk.data.tokenizer import tokenizer
-from tltk.data.tokens import frames
-from tltk.embedding import extractor
-from tltk.model import TransferModel
+from tltk.inference.embed import extractor
+from tltk.modalities.text.encoding import frames
+from tltk.modalities.text.reader import padded
+from tltk.modalities.text.tokenizers.tokenizer import tokenizer
+from tltk.modalities.text.windows import Frames
+from tltk.models.assemble import TransferModel
 from tltk.serving import requests
-from tltk.serving.spans import best_answers, entities_of
 from tltk.specs import TextSpec
-from tltk.tasks.answering import Answer
 from tltk.tasks.base import Task
 from tltk.tasks.classification import MultiLabel
+from tltk.tasks.question_answering import Answer
 from tltk.tasks.regression import Regress
-from tltk.tasks.tagging import Tag
+from tltk.tasks.span_decoders import best_answers, entities_of
+from tltk.tasks.token_classification import Tag
 
 REQUEST, TENSOR, FEATURES = "serving_default", "predict_tensor", "embed"
 

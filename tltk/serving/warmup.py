@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tltk import _check as check
+from tltk.foundation import checks as check
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"  # the name that TensorFlow Serving looks for
 _SIZES = (1, 8)  # examples a request

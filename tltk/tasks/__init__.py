@@ -1,13 +1,13 @@
 """Tasks: what is asked of a model. Each module holds one: its head, loss, metrics, target encoding and decoding."""
 
-from tltk import _check as check
-from tltk.heads import Head
+from tltk.foundation import checks as check
+from tltk.heads.builder import Head
 from tltk.specs import Labels
-from tltk.tasks.answering import answer
 from tltk.tasks.base import Prediction, Task
 from tltk.tasks.classification import classify
+from tltk.tasks.question_answering import answer
 from tltk.tasks.regression import regress
-from tltk.tasks.tagging import tag
+from tltk.tasks.token_classification import tag
 
 __all__ = ["Prediction", "Task", "answer", "classify", "from_config", "regress", "tag"]
 

@@ -7,10 +7,10 @@ from typing import Any, Protocol, cast
 import keras
 import numpy as np
 
-from tltk import _check as check
-from tltk.data.examples import TEXT_KINDS, Source
-from tltk.data.tokens import tokenized
-from tltk.heads import Head
+from tltk.data.source import TEXT_KINDS, Source
+from tltk.foundation import checks as check
+from tltk.heads.builder import Head
+from tltk.modalities.text.encoding import tokenized
 from tltk.specs import InputSpec, Labels, Span, TextSpec
 
 

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tltk import _check as check
-from tltk import heads
-from tltk.data.encodings import as_float
+from tltk.foundation import checks as check
+from tltk.heads import builder as heads
 from tltk.specs import InputSpec, Labels, TextSpec
 from tltk.tasks.base import Prediction, of_pairs
+from tltk.tasks.encodings import as_float
 
 
 @keras.saving.register_keras_serializable(package="tltk")

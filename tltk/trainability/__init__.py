@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
-    from tltk._check import did_you_mean
+    from tltk.foundation.checks import did_you_mean
 
     raise AttributeError(f"tltk.trainability has no {name!r}.{did_you_mean(name, _PUBLIC)}")
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 import keras
 
-from tltk import _check as check
-from tltk.trainability import low_rank
+from tltk.foundation import checks as check
 from tltk.trainability.effects import Decision, effective, effects
 from tltk.trainability.layers import (
     HasStages,
@@ -18,7 +17,8 @@ from tltk.trainability.layers import (
     set_trainable,
     sublayers,
 )
-from tltk.trainability.low_rank import Matrices
+from tltk.trainability.lora import weights as low_rank
+from tltk.trainability.lora.weights import Matrices
 from tltk.trainability.plan import Plan
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import keras
 
-from tltk.trainability import low_rank
 from tltk.trainability.layers import (
     HEAD,
     LayerRow,
@@ -15,6 +14,7 @@ from tltk.trainability.layers import (
     own_trainable,
     sublayers,
 )
+from tltk.trainability.lora import weights as low_rank
 
 
 @dataclass(frozen=True)

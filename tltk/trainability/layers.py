@@ -7,7 +7,7 @@ from typing import Protocol
 
 import keras
 
-from tltk import graph
+from tltk.foundation import keras_graph as graph
 
 HEAD_PREFIX = "head_"
 HEAD = "head"

@@ -6,7 +6,7 @@ import re
 
 import keras
 
-from tltk import _check as check
+from tltk.foundation import checks as check
 from tltk.trainability.layers import HEAD, LayerRow
 
 _TOP = re.compile(r"top:(?:(?P<count>[1-9]\d*)|(?P<percent>\d+(?:\.\d+)?)%|(?P<stages>[1-9]\d*) stages?)")

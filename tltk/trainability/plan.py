@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import keras
 
-from tltk import _check as check
+from tltk.foundation import checks as check
 from tltk.trainability.effects import Decision
 from tltk.trainability.layers import HasStages, rows
 from tltk.trainability.patterns import matching, steps_from_head
 from tltk.trainability.rules import Rule, check_cover, check_effect, check_sharing
-from tltk.trainability.table import draw
+from tltk.trainability.summary import draw
 
 BATCH_NORMS = ("frozen", "affine", "train")
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import keras
 
-from tltk import _check as check
-from tltk.trainability import low_rank
+from tltk.foundation import checks as check
 from tltk.trainability.effects import Decision, could_learn, effects
 from tltk.trainability.layers import HasStages, LayerRow, model_and_stages, own_state, own_trainable
+from tltk.trainability.lora import weights as low_rank
 from tltk.trainability.patterns import check_pattern, unmatched
 
 ACTIONS = ("frozen", "train", "lora", "bias", "norm")

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tltk.trainability.slots import unwrapped
+from tltk.optimizers.state import unwrapped
 
 log = logging.getLogger("tltk")
 

@@ -10,26 +10,26 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltk import _check as check
-from tltk import files
-from tltk.cache_place import Cache
-from tltk.data.batching import Budget, Size, size_of
-from tltk.data.inspect import readable
-from tltk.data.sources import Source
-from tltk.data.texts import widths_of
-from tltk.data.tokens import report_cut
-from tltk.model import TransferModel
-from tltk.phases import Phase, Recipe
+from tltk.data.formats.folder import Source
+from tltk.feature_cache.policy import Cache
+from tltk.foundation import checks as check
+from tltk.foundation import files
+from tltk.modalities.image.validate import readable
+from tltk.modalities.text.encoding import report_cut
+from tltk.modalities.text.reader import widths_of
+from tltk.models.assemble import TransferModel
+from tltk.optimizers.state import Slots, require_own_paths
+from tltk.pipeline.batching import Budget, Size, size_of
 from tltk.recipes import fine_tune
+from tltk.recipes.recipe import Phase, Recipe
 from tltk.specs import BadExample, InputSpec, TextSpec
 from tltk.tasks.base import examples, require_kind, require_labels
-from tltk.trainability import lora_file
 from tltk.trainability.apply import changing
-from tltk.trainability.slots import Slots, require_own_paths
+from tltk.trainability.lora import file as lora_file
 from tltk.training.callbacks import Score
-from tltk.training.contrast import contrasted
-from tltk.training.feed import Data, Feed
+from tltk.training.contrastive import contrasted
 from tltk.training.phase import Trained, train_phase
+from tltk.training.phase_data import Data, Feed
 from tltk.training.run import Run, model_bytes
 
 TEXT_RATE = 1e-4  # a third of what pictures take; half of it was 1 point worse on 100 labels a class of summaries
@@ -59,7 +59,7 @@ def fit(
         batch_size: examples a step; of texts also a budget such as "2048 tokens", padding included.
         seed: of the order and of the augmentation; equal seeds give equal batches.
         cache: where what is computed once is kept: "auto", "memory", "disk", "off", a folder, or a
-            `tltk.cache_place.Cache`. That is what crosses the frozen boundary; in phases with fresh augmentation or
+            `tltk.Cache`. That is what crosses the frozen boundary; in phases with fresh augmentation or
             nothing frozen, the decoded pictures. The weights that come out are the same. "auto" leaves nothing behind.
         max_bad: share of unreadable examples above which training is refused.
 

@@ -8,23 +8,24 @@ from time import perf_counter
 import keras
 import numpy as np
 
-from tltk import _check as check
-from tltk import machine, progress
-from tltk.data.stream import explained
-from tltk.model import TransferModel
-from tltk.phases import Phase
-from tltk.schedules import schedule
-from tltk.trainability import optimizers
+from tltk.foundation import checks as check
+from tltk.foundation import hardware as machine
+from tltk.foundation import progress
+from tltk.models.assemble import TransferModel
+from tltk.models.frozen_split import View, split
+from tltk.optimizers import spec as optimizers
+from tltk.optimizers.ema import AveragedWeights
+from tltk.optimizers.schedules import schedule
+from tltk.optimizers.state import Slots, slots, unwrapped
+from tltk.pipeline.stream import explained
+from tltk.recipes.recipe import Phase
 from tltk.trainability.apply import Applied, applied
-from tltk.trainability.averages import AveragedWeights
-from tltk.trainability.gradients import decays, got_gradient
-from tltk.trainability.low_rank import Matrices
-from tltk.trainability.proof import AuditError, check_phase
-from tltk.trainability.slots import Slots, slots, unwrapped
+from tltk.trainability.audit.gradients import decays, got_gradient
+from tltk.trainability.audit.proof import AuditError, check_phase
+from tltk.trainability.lora.weights import Matrices
 from tltk.training.callbacks import CountSteps, KeepBest, Score, StopOnNan, Watch
-from tltk.training.feed import PhaseData, of_unpromised_length
-from tltk.training.mixing import mix
-from tltk.views import View, split
+from tltk.training.phase_data import PhaseData, of_unpromised_length
+from tltk.training.wise_ft import mix
 
 log = logging.getLogger("tltk")
 

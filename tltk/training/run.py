@@ -9,10 +9,11 @@ from typing import Any
 
 import keras
 
-from tltk import files, tasks
+from tltk import tasks
 from tltk.backbones.base import Origin
-from tltk.backbones.hub_text import keep_loadable, register_layers
-from tltk.model import TransferModel
+from tltk.backbones.text.kerashub import keep_loadable, register_layers
+from tltk.foundation import files
+from tltk.models.assemble import TransferModel
 from tltk.specs import BadExample, TextSpec
 from tltk.training import spec_files
 from tltk.training.phase import PhaseResult

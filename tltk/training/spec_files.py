@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tltk import files
+from tltk.foundation import files
 from tltk.specs import InputSpec, TextSpec
 
 _VOCABULARY, _MERGES, _RULES = "vocabulary.json", "merges.txt", "sentencepiece.model"

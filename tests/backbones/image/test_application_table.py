@@ -1,0 +1,67 @@
+"""Every row of every family keeps what it promises."""
+
+import keras
+import pytest
+
+from tests.checks import check_backbone, check_numbers
+from tltk.backbones import names
+from tltk.backbones.image.application_table import APPLICATIONS, Application, efficient_stages, stages
+
+# The shallowest of each family, by the module that builds it: the others are the same layers, more often and wider.
+SHALLOWEST = {
+    "resnet50", "resnet50_v2", "vgg16", "vgg19", "densenet121", "efficientnet_b0", "efficientnet_v2_b0",
+    "convnext_tiny", "mobilenet", "mobilenet_v2", "mobilenet_v3_small", "nasnet_mobile",
+    "inception_v3", "inception_resnet_v2", "xception",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", names("image"))
+def test_row(name):
+    check_backbone(name)
+
+
+@pytest.mark.parametrize("name", [*sorted(SHALLOWEST), "efficientnet_lite0", "resnet_18_imagenet"])
+def test_the_shallowest_of_a_family_is_one_graph_that_loads_to_the_same_numbers(name, tmp_path):
+    check_numbers(name, tmp_path)
+
+
+def test_every_family_has_its_shallowest():
+    modules = [row.module for name, row in APPLICATIONS.items() if name in SHALLOWEST]
+    assert sorted(modules) == sorted({row.module for row in APPLICATIONS.values()})
+
+
+class _AskedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_the_weight_file_is_the_one_that_keras_asks_for(name, monkeypatch):
+    row: Application = APPLICATIONS[name]
+
+    def asked(file, *_, **__):
+        raise _AskedError(file)
+
+    monkeypatch.setattr(keras.src.utils.file_utils, "get_file", asked)
+    numberless = keras.StatelessScope(initialize_variables=False)
+    with pytest.raises(_AskedError, match=f"^{row.file}$"), numberless:
+        getattr(keras.applications, row.function)(
+            include_top=False, weights="imagenet", input_shape=(row.size, row.size, 3)
+        )
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_keras_refuses_sizes_below_the_minimum(name):
+    row = APPLICATIONS[name]
+    with pytest.raises(ValueError, match=f"at least {row.minimum}"):
+        getattr(keras.applications, row.function)(
+            include_top=False, weights=None, input_shape=(row.minimum - 1, row.minimum - 1, 3)
+        )
+
+
+def test_stages_are_named_as_in_the_resnet_paper():
+    assert [stage.name for stage in stages("a", "b", "c")] == ["stem", "conv2", "conv3"]
+
+
+def test_efficientnet_groups_four_and_five_share_a_resolution():
+    lasts = [stage.last for stage in efficient_stages((1, 2, 2, 3, 3, 4, 1))]
+    assert lasts == ["block1a_project_bn", "block2b_add", "block3b_add", "block5c_add", "top_activation"]

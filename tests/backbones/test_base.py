@@ -1,0 +1,96 @@
+"""The `Backbone` value: preprocessing, stages of layers, building."""
+
+import logging
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import STAGES, conv_net
+from tltk.backbones import Preprocessing, Stage, backbone, layer_stages
+from tltk.backbones.image.application_table import CAFFE
+
+
+def test_preprocessing_must_be_numbers():
+    with pytest.raises(ValueError, match=r"(?s)`scale` must be a tuple of 1 or 3 numbers.*`offset` must be a tuple"):
+        Preprocessing(scale=(1.0, 2.0), offset=(float("nan"),))
+    with pytest.raises(ValueError, match=r"`channel_order` must be one of 'rgb', 'bgr'. Received: 'gbr'"):
+        Preprocessing(channel_order="gbr")
+
+
+def test_preprocessing_that_does_nothing_adds_no_layer():
+    pixels = keras.Input((8, 8, 3))
+    assert backbone("efficientnet_b0").preprocess(pixels) is pixels
+
+
+def test_preprocessing_layers_are_named_so():
+    pixels = keras.Input((8, 8, 3))
+    model = keras.Model(pixels, backbone("resnet50").preprocess(pixels))
+    assert [operation.name for operation in model.operations[1:]] == ["preprocessing_bgr", "preprocessing_rescaling"]
+
+
+def test_a_flat_model_with_flipped_channels_loads_without_tltk(tmp_path):
+    chosen = backbone(conv_net(), preprocessing=CAFFE)
+    pixels = keras.Input((16, 16, 3))
+    flat = keras.Model(pixels, chosen.build()[0].call(chosen.preprocess(pixels)))
+    picture = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype("float32")
+    flat.save(tmp_path / "flat.keras")
+    np.save(tmp_path / "in.npy", picture)
+    code = (
+        "import sys, keras, numpy as np\n"
+        "found = keras.models.load_model('flat.keras')(np.load('in.npy'), training=False)\n"
+        "np.save('out.npy', keras.ops.convert_to_numpy(found)); sys.exit('tltk' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False, timeout=120).returncode == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), flat(picture, training=False))
+
+
+def test_layers_belong_to_the_first_stage_that_they_lead_to():
+    net = conv_net()
+    stages = [Stage(name, last) for name, last in STAGES.items()]
+    pixels = keras.Input((16, 16, 3), name="raw")
+    x = net.call(keras.layers.Rescaling(1 / 255, name="preprocessing_rescaling")(pixels))
+    flat = keras.Model(pixels, keras.layers.Dense(2, name="head_output")(keras.layers.Flatten(name="head_flat")(x)))
+    found = layer_stages(flat, stages)
+    assert found["raw"] == found["preprocessing_rescaling"] == found["stem_conv"] == "stem"
+    assert found["conv2_bn"] == "conv2"
+    assert found["conv3_relu"] == "conv3"
+    assert "head_output" not in found
+    assert list(found) == [layer.name for layer in flat.layers if not layer.name.startswith("head")]
+
+
+def test_a_shortcut_belongs_to_the_stage_that_it_ends_in():
+    chosen = backbone("resnet50", weights="random", input_size=32)
+    found = layer_stages(chosen.build()[0], chosen.stages)
+    assert found["conv3_block1_0_conv"] == "conv3"
+    assert found["pool1_pool"] == "stem"
+
+
+def test_building_logs_where_the_weights_came_from(caplog):
+    with caplog.at_level(logging.INFO, "tltk"):
+        backbone("vgg16", weights="random", input_size=32).build()
+    assert "vgg16: weights from random" in caplog.text
+
+
+def test_layers_take_the_global_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    body, _ = backbone("mobilenet_v3_small", weights="random", input_size=32).build()
+    assert body.get_layer("conv").compute_dtype == "bfloat16"
+    assert body.get_layer("conv").variable_dtype == "float32"
+
+
+def test_channels_first_is_refused(monkeypatch):
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
+    with pytest.raises(ValueError, match=r"backbones need keras.config.set_image_data_format"):
+        backbone("vgg16", weights="random").build()
+
+
+def test_describe_says_what_it_is():
+    text = backbone("efficientnet_lite0").describe()
+    assert "efficientnet_lite0: 3,413,024 parameters, 224×224×3, pretrained weights" in text
+    assert "ImageNet top-1 0.751 (https://" in text
+    assert "x × 0.0078125 + -0.992188" in text
+    assert "conv5 (top_activation)" in text
+    assert "none outside the network" in backbone("convnext_tiny").describe()

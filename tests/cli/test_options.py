@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+import tltk
+from tests.pictures import flat
+from tests.texts import LABELS, TEXTS
+from tltk.cli import options
+
+
+def written(folder):
+    rows = [{"review": text, "stars": label} for text, label in zip(TEXTS, LABELS, strict=True)]
+    (folder / "reviews.csv").write_text("review,stars\n" + "".join(f'"{r["review"]}",{r["stars"]}\n' for r in rows))
+    (folder / "reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["reviews.csv", "reviews.jsonl"])
+def test_a_column_of_texts_is_named(name, tmp_path):
+    found = options.source(written(tmp_path) / name, label="stars", input_column="path", kind="single", text="review")
+    assert found.kind == "texts"
+    assert found.items.tolist() == list(TEXTS)
+    assert found.labels.names == ("bad", "good")
+
+
+def test_a_column_of_texts_is_of_a_table(tmp_path):
+    with pytest.raises(ValueError, match=r"`--text` names a column of a \.csv, \.tsv or \.jsonl file"):
+        options.source(tmp_path, label="label", input_column="path", kind="single", text="review")
+    (tmp_path / "news.txt").write_text("in O\n")
+    with pytest.raises(
+        ValueError, match=r"news.txt must be a folder or end in .csv, .tsv, .jsonl, .conll \(entities\)"
+    ):
+        options.source(tmp_path / "news.txt", label="label", input_column="path", kind="single", text=None)
+
+
+def test_a_recipe_is_made_of_what_was_given():
+    made = options.recipe("fine_tune", epochs=2, learning_rate=None, unfreeze="conv5")
+    assert made == tltk.fine_tune(epochs=2, unfreeze="conv5")
+    assert options.recipe("bert", epochs=None, learning_rate=3e-5, unfreeze=None) == tltk.bert(learning_rate=3e-5)
+    with pytest.raises(ValueError, match=r"Did you mean 'fine_tune'\?"):
+        options.recipe("finetune", epochs=None, learning_rate=None, unfreeze=None)
+    with pytest.raises(ValueError, match=r"`--unfreeze` goes with --recipe fine_tune\. Received: --recipe full"):
+        options.recipe("full", epochs=None, learning_rate=None, unfreeze="conv5")
+
+
+def test_the_task_follows_the_labels():
+    texts = list(TEXTS)
+    assert options.task(tltk.from_arrays(texts, list(LABELS))).name == "classify"
+    assert options.task(tltk.from_arrays(texts, list(range(6)), kind="number")).name == "regress"
+    with pytest.raises(ValueError, match="name their column with --label"):
+        options.task(tltk.from_arrays(texts))
+
+
+def test_a_batch_is_a_number_or_a_budget():
+    assert options.batch_size("16") == 16
+    assert options.batch_size("2048 tokens") == "2048 tokens"
+    assert options.batch_size("-1") == "-1"
+
+
+def test_classes_of_a_folder_stand_in_the_model_s_order(tmp_path):
+    for name in ("a", "b"):
+        flat(tmp_path / name / "1.png", (0, 0, 0))
+    asked = {"label": "label", "input_column": "path", "kind": "single", "text": None}
+    assert options.source(tmp_path, **asked, labels=tltk.specs.Labels(("b", "a"))).labels.names == ("b", "a")
+    known = tltk.specs.Labels(("b", "a", "c"))  # a class that is missing is told by evaluate
+    assert options.source(tmp_path, **asked, labels=known).labels.names == ("a", "b")

@@ -1,0 +1,110 @@
+"""Pixels and targets that come as arrays: what is taken and what is refused."""
+
+import numpy as np
+import pytest
+
+from tltk.data.formats.arrays import check_pixels, check_targets, is_text
+from tltk.specs import Labels
+
+
+@pytest.mark.parametrize(
+    ("shape", "given"), [((2, 4, 4), (2, 4, 4, 1)), ((2, 4, 4, 1), (2, 4, 4, 1)), ((2, 4, 4, 3), (2, 4, 4, 3))]
+)
+def test_pixels_of_each_rank_are_taken(shape, given):
+    assert check_pixels(np.zeros(shape, "uint8")).shape == given
+
+
+def test_whole_numbers_become_bytes_and_others_float32():
+    assert check_pixels(np.full((1, 2, 2, 3), 200, "int64")).dtype == np.uint8
+    assert check_pixels(np.full((1, 2, 2, 3), 200.5)).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "match"),
+    [
+        (np.zeros((4, 4)), ValueError, r"`x` must be \[n, height, width\].*\(4, 4\)"),
+        (np.zeros((0, 4, 4, 3)), ValueError, "and not empty"),
+        (np.zeros((2, 3, 8, 8)), ValueError, "channels last"),
+        (np.zeros((2, 4, 4, 5)), ValueError, "1 or 3"),
+        (np.zeros((2, 4, 4, 3), "complex64"), TypeError, "must hold numbers"),
+        (np.zeros((2, 4, 4, 3), bool), TypeError, "must hold numbers"),
+        (np.full((2, 4, 4, 3), np.nan), ValueError, "NaN"),
+        (np.full((2, 4, 4, 3), np.inf), ValueError, "infinite"),
+        (np.full((2, 4, 4, 3), 256), ValueError, r"\[0, 255\]. Received: 256 to 256"),
+        (np.full((2, 4, 4, 3), -1.0), ValueError, r"\[0, 255\]. Received: -1"),
+        (np.full((2, 4, 4, 3), 0.5), ValueError, r"Did you mean x \* 255"),
+        ([np.zeros((2, 2, 3)), np.zeros((3, 2, 3))], ValueError, "its pictures differ in size"),
+    ],
+)
+def test_pixels_that_cannot_be_are_refused(x, error, match):
+    with pytest.raises(error, match=match):
+        check_pixels(x)
+
+
+def test_texts_are_told_from_pixels():
+    assert is_text(["a", "b"]) and is_text(np.array(["a"]))
+    assert not is_text(np.zeros((2, 4, 4, 3))) and not is_text(3)
+
+
+def targets(y, count=4, *, labels=None, kind="single"):
+    return check_targets(y, count, labels=labels, kind=kind)
+
+
+def test_labels_of_another_source_are_taken_over():
+    labels = Labels(("a", "b"), "number", mean=(0.0, 0.0), deviation=(1.0, 1.0))
+    found, kept = targets(np.ones((4, 2)), labels=labels)
+    assert kept is labels and found.dtype == np.float32
+
+
+def test_a_column_of_indices_is_flattened():
+    assert targets([[0], [1], [2], [0]])[0].tolist() == [0, 1, 2, 0]
+
+
+def test_class_names_follow_the_order_of_labels():
+    assert targets(["b", "a", "b", "a"], labels=("b", "a"))[0].tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("y", [[["a"], ["b", "a"], [], ["b"]], [("a",), {"a", "b"}, (), {"b"}]])
+def test_several_classes_may_be_lists_of_names(y):
+    found, labels = targets(y, kind="multi")
+    assert found.tolist() == [[1, 0], [1, 1], [0, 0], [0, 1]]
+    assert labels == Labels(("a", "b"), "multi")
+
+
+def test_rows_of_one_name_each_may_be_several_classes_or_one():
+    rows = [["a"], ["b"], ["a"], ["b"]]
+    assert targets(rows)[0].tolist() == [0, 1, 0, 1]
+    assert targets(rows, kind="multi")[0].tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("y", "options", "match"),
+    [
+        ([0, 1, 0], {}, r"`y` must hold 4 values"),
+        (3, {}, r"`y` must hold 4 values"),
+        (np.eye(4), {}, 'Did you mean kind="multi"'),
+        ([0.5, 1, 0, 0], {}, 'Did you mean kind="number"'),
+        ([0, 1, 2, 3], {"labels": ("a", "b")}, r"must lie in \[0, 2\).*0 to 3"),
+        ([-1, 1, 0, 0], {}, "Received: -1 to 1"),
+        ([0, 0, 0, 0], {}, "at least two classes"),
+        (["a", "b", "c", "a"], {"labels": ("a", "b")}, "'c' is none of the 2 classes"),
+        (np.full((4, 2), 0.5), {"kind": "multi"}, "of 0 and 1"),
+        ([0, 1, 0, 1], {"kind": "multi"}, r"must be lists of class names, or \[n, classes\]"),
+        ([[0], [0, 1], [], [1]], {"kind": "multi"}, "must be lists of class names, or"),
+        ([["a"], ["a", "b"], [], ["b"]], {}, 'Did you mean kind="multi"'),
+        ([["a"], ["c"], [], ["b"]], {"kind": "multi", "labels": ("a", "b")}, r"`y`\[1\]: 'c' is none of the 2 classes"),
+        ([[1, 2], [1], [1], [1]], {"kind": "number"}, r"`y`\[0\].*must be a finite number"),
+        (np.ones((4, 2)), {"kind": "multi", "labels": ("a",)}, "must name the 2 columns"),
+        ([1.0, np.nan, 1.0, 1.0], {"kind": "number"}, r"`y`\[1\].*must be a finite number"),
+        (np.ones((4, 2, 2)), {"kind": "number"}, r"must be \[n\] or \[n, columns\]"),
+        ([0, 1, 0, 1], {"kind": "sinlge"}, "Did you mean 'single'"),
+    ],
+)
+def test_targets_that_cannot_be_are_refused(y, options, match):
+    with pytest.raises(ValueError, match=match):
+        targets(y, **options)
+
+
+def test_nan_targets_of_classes_are_refused():
+    with pytest.raises(ValueError, match="whole numbers"):
+        targets([0.0, np.nan, 1.0, 1.0])

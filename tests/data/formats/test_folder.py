@@ -1,0 +1,189 @@
+"""Folders, files and arrays become sources, and everything wrong with them is said at once."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.pictures import FORMATS, class_folder, encoded, flat
+from tltk.data import source as examples
+from tltk.data.formats import conll as spans
+from tltk.data.formats import folder as sources
+from tltk.data.formats import squad as questions
+from tltk.data.formats import tables
+from tltk.data.formats.folder import from_arrays, from_files, from_folder
+
+
+def test_a_folder_gives_its_classes_in_sorted_order(tmp_path):
+    source = from_folder(class_folder(tmp_path, classes=("dog", "cat"), count=2))
+    assert source.kind == "image_files"
+    assert source.labels.names == ("cat", "dog")
+    assert source.targets.tolist() == [0, 0, 1, 1]
+    assert source.targets.dtype == np.int32
+    assert [str(path) for path in source.items] == sorted(str(path) for path in tmp_path.rglob("*.png"))
+
+
+def test_every_picture_format_is_found_at_any_depth_and_nothing_else(tmp_path):
+    for name in ("a", "b"):
+        for ending in FORMATS:
+            place = tmp_path / name / "deep" / "er"
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"x.{ending.upper()}").write_bytes(encoded(ending))
+        (tmp_path / name / "notes.txt").write_text("no picture")
+        (tmp_path / name / ".hidden.png").write_bytes(encoded("png"))
+        flat(tmp_path / name / ".cache" / "x.png", (0, 0, 0))
+    flat(tmp_path / ".git" / "x.png", (0, 0, 0))
+    source = from_folder(tmp_path)
+    assert len(source) == 2 * len(FORMATS)
+    assert source.labels.names == ("a", "b")
+
+
+def test_a_folder_of_parts_keeps_them(tmp_path):
+    for part, count in (("train", 3), ("validation", 2), ("test", 1)):
+        class_folder(tmp_path / part, count=count)
+    source = from_folder(tmp_path)
+    assert {part: int((source.parts == part).sum()) for part in ("train", "val", "test")} == {
+        "train": 6,
+        "val": 4,
+        "test": 2,
+    }
+    assert source.labels.names == ("cat", "dog")
+    assert source.name_of(0) == "train/cat/0000.png"
+
+
+def test_parts_with_other_classes_are_all_named(tmp_path):
+    class_folder(tmp_path / "train", classes=("cat", "dog", "fox"))
+    class_folder(tmp_path / "val", classes=("cat", "dogs", "fox"))
+    class_folder(tmp_path / "test", classes=("cat", "dog"))
+    with pytest.raises(ValueError, match=r"(?s)val.*dogs.*test.*fox"):
+        from_folder(tmp_path)
+
+
+def test_classes_called_train_and_test_need_a_train_folder_to_be_parts(tmp_path):
+    source = from_folder(class_folder(tmp_path, classes=("bus", "train"), count=2))
+    assert source.labels.names == ("bus", "train")
+    assert source.parts is None
+
+
+def test_a_missing_folder_is_named_with_its_nearest_neighbour(tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"photo does not exist.*'photos'"):
+        from_folder(tmp_path / "photo")
+
+
+def test_a_file_is_no_folder(tmp_path):
+    path = flat(tmp_path / "a.png", (0, 0, 0))
+    with pytest.raises(NotADirectoryError, match=r"a\.png is a file"):
+        from_folder(path)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="has no sub-folders, one a class"):
+        from_folder(tmp_path)
+    with pytest.raises(ValueError, match="holds no pictures"):
+        from_folder(tmp_path, unlabelled=True)
+
+
+def test_pictures_beside_each_other_are_pointed_to_unlabelled(tmp_path):
+    flat(tmp_path / "a.png", (0, 0, 0))
+    with pytest.raises(ValueError, match="unlabelled=True"):
+        from_folder(tmp_path)
+    source = from_folder(tmp_path, unlabelled=True)
+    assert source.targets is None and source.labels is None and len(source) == 1
+
+
+def test_classes_without_pictures_are_all_named(tmp_path):
+    class_folder(tmp_path)
+    for name in ("eel", "fox"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=r"(?s)'eel' has no pictures.*'fox' has no pictures"):
+        from_folder(tmp_path)
+
+
+def test_one_class_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"at least two classes.*cat"):
+        from_folder(class_folder(tmp_path, classes=("cat",)))
+
+
+def test_chosen_classes_come_in_the_order_given_and_unknown_ones_are_answered(tmp_path):
+    class_folder(tmp_path, classes=("cat", "dog", "fox"), count=2)
+    source = from_folder(tmp_path, classes=("fox", "cat"))
+    assert source.labels.names == ("fox", "cat")
+    assert source.counts() == {"fox": 2, "cat": 2}
+    with pytest.raises(ValueError, match=r"no sub-folder 'foxs'.*Did you mean 'fox'"):
+        from_folder(tmp_path, classes=("foxs", "cat"))
+
+
+def test_files_are_taken_in_the_order_given(tmp_path):
+    class_folder(tmp_path / "more", count=1)
+    last = flat(tmp_path / "a.png", (0, 0, 0))
+    source = from_files([tmp_path / "more", last])
+    assert [str(path).rsplit("/", 1)[-1] for path in source.items] == ["0000.png", "0000.png", "a.png"]
+    assert source.labels is None
+    assert len(from_files(str(last))) == 1
+
+
+def test_all_missing_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"(?s)a\.png does not exist.*b\.png does not exist"):
+        from_files([tmp_path / "a.png", tmp_path / "b.png"])
+    with pytest.raises(ValueError, match="at least one picture"):
+        from_files([])
+    with pytest.raises(ValueError, match="holds no pictures"):
+        from_files(tmp_path)
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    class_folder(tmp_path / "real", classes=("cat",), count=2)
+    class_folder(tmp_path / "set", classes=("dog",), count=2)
+    (tmp_path / "set" / "cat").symlink_to(tmp_path / "real" / "cat")
+    assert from_folder(tmp_path / "set").counts() == {"cat": 2, "dog": 2}
+
+
+def test_a_source_of_arrays_does_not_copy_them():
+    pixels = np.zeros((4, 8, 8, 3), "uint8")
+    source = from_arrays(pixels, [0, 1, 0, 1])
+    assert np.shares_memory(source.items, pixels)
+    assert source.labels.names == ("0", "1")
+
+
+def test_texts_are_a_source_of_texts():
+    source = from_arrays(["good", "bad"], ["pro", "con"])
+    assert source.kind == "texts"
+    assert source.labels.names == ("con", "pro")
+
+
+def test_a_picture_that_vanishes_later_does_not_matter_to_the_source(tmp_path):
+    source = from_folder(class_folder(tmp_path))
+    shutil.rmtree(tmp_path / "cat")
+    assert len(source) == 6
+
+
+def test_tuples_of_two_texts_are_a_source_of_pairs():
+    source = from_arrays([("it rains", "it is wet"), ("it rains", "it is dry")], ["yes", "no"])
+    assert source.kind == "pairs" and source.items.shape == (2, 2) and source.items.dtype == object
+    assert source.items[1].tolist() == ["it rains", "it is dry"]
+    assert source.labels.names == ("no", "yes") and source.targets.tolist() == [1, 0]
+    assert from_arrays((("a", "b"),)).items.tolist() == [["a", "b"]]
+    assert from_arrays([("a", None)]).items.tolist() == [["a", None]], "what is no text is named before training"
+    assert source.subset([1]).items.tolist() == [["it rains", "it is dry"]]
+
+
+@pytest.mark.parametrize(
+    "wrong", [("a",), ("a", "b", "c"), ("a", 1), ("a", b"b"), (("a", "b"), "c"), "ab", ["a", "b"], None, ()]
+)
+def test_tuples_that_are_no_pairs_are_named(wrong):
+    with pytest.raises(TypeError, match=r"`x`\[1\] must be a tuple of two texts, as the others are\. Received: "):
+        from_arrays([("a", "b"), wrong])
+
+
+def test_pairs_and_labels_of_other_numbers_are_refused():
+    with pytest.raises(ValueError, match="`y` must hold 1 values"):
+        from_arrays([("a", "b")], [0, 1])
+
+
+def test_every_way_to_make_a_source_of_texts_stands_in_one_place():
+    for module, name in (
+        (tables, "from_csv"), (tables, "from_jsonl"), (spans, "from_conll"), (spans, "from_words"),
+        (questions, "from_squad"), (questions, "from_questions"), (examples, "Source"),
+    ):  # fmt: skip
+        assert getattr(sources, name) is getattr(module, name) and name in sources.__all__

@@ -1,0 +1,232 @@
+"""Questions whose answers stand in a text: what SQuAD's files may hold, and what is wrong with those that are not."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tltk.data.formats.squad import ANSWERS, from_questions, from_squad
+from tltk.specs import Labels, Span
+
+CONTEXT = "Ann met Bob in Paris. Bob left."
+
+
+def question(text="Who?", *answers, **more):
+    given = [{"text": text, "answer_start": start} for start, text in answers]
+    return {"id": "q1", "question": text, "answers": given, **more}
+
+
+def squad(folder, *paragraphs, name="dev.json"):
+    held = [{"context": context, "qas": questions} for context, questions in paragraphs]
+    return written(folder, {"version": "v2.0", "data": [{"title": "x", "paragraphs": held}]}, name)
+
+
+def written(folder, value, name="dev.json"):
+    data = value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()
+    (folder / name).write_bytes(data)
+    return folder / name
+
+
+def test_questions_of_squad_1_have_the_places_of_all_their_answers(tmp_path):
+    path = squad(
+        tmp_path,
+        (
+            CONTEXT,
+            [question("Who met Bob?", (0, "Ann"), (0, "Ann"), (0, "Ann met")), question("Who left?", (22, "Bob"))],
+        ),
+        ("It rained.", [question("What?", (3, "rained"), id="q3")]),
+    )
+    source = from_squad(path)
+    assert source.kind == "pairs" and source.labels == ANSWERS == Labels(("answer",), "answers")
+    assert source.items.shape == (3, 2)
+    assert source.items.tolist()[2] == ["What?", "It rained."]
+    assert source.targets.tolist() == [(Span(0, 3), Span(0, 7)), (Span(22, 25),), (Span(3, 9),)]
+    assert source.name_of(2) == "dev.json, question q3"
+    assert source.bad == () and source.counts() == {}
+
+
+def test_questions_of_squad_2_may_have_no_answer(tmp_path):
+    plausible = [{"text": "Bob", "answer_start": 8}]
+    path = squad(
+        tmp_path,
+        (
+            CONTEXT,
+            [
+                question("Who?", is_impossible=True, plausible_answers=plausible),
+                question("Who met Bob?", (0, "Ann"), is_impossible=False),
+                question("Why?", (0, "not there"), is_impossible=True),
+                {"id": 4, "question": "Where?"},
+                {"question": "Where?", "answers": None},
+            ],
+        ),
+    )
+    source = from_squad(path)
+    assert source.targets.tolist() == [(), (Span(0, 3),), (), (), ()]
+    assert source.name_of(3) == "dev.json, question 4" and source.name_of(4) == "dev.json, question 4"
+    assert source.describe() == "5 pairs of texts, 4 of them without an answer"
+
+
+def test_answers_that_are_not_in_their_context_are_bad_unless_another_is_good(tmp_path):
+    path = squad(
+        tmp_path,
+        (
+            CONTEXT,
+            [
+                question("A?", (1, "Ann"), id="a"),
+                question("B?", (0, "Ann"), (500, "Ann"), id="b"),
+                question("C?", (-3, "Bob"), id="c"),
+                question("D?", (8, "bob"), (0, ""), id="d"),
+                question("E?", (26, "left. And went."), id="e"),
+                question("F?", (None, "Ann"), id="f"),
+                question("G?", ("0", "Ann"), id="g"),
+                question("H?", (0, None), id="h"),
+                question("I?", (0, 7), id="i"),
+                question("J?", (0.0, "Ann"), id="j"),
+                question("K?", (21, " "), id="k"),
+            ],
+        ),
+    )
+    source = from_squad(path)
+    assert source.items.tolist() == [["B?", CONTEXT]] and source.targets.tolist() == [(Span(0, 3),)]
+    assert [each.where.split()[-1] for each in source.bad] == list("acdefghijk")
+    assert source.bad[0].reason == "the answer 'Ann' is not in its context at 1"
+    assert source.bad[3].reason == "the answer 'left. And went.' is not in its context at 26"
+
+
+def test_spaces_around_an_answer_are_no_part_of_it(tmp_path):
+    path = squad(tmp_path, (CONTEXT, [question("Who?", (3, " met Bob "), (0, "Ann "), (21, " \n"))]))
+    assert from_squad(path).targets.tolist() == [(Span(4, 11), Span(0, 3))]
+    assert from_questions(["Who?"], [CONTEXT], [[(3, " met ")]]).targets.tolist() == [(Span(4, 7),)]
+
+
+@pytest.mark.parametrize(
+    "context", ["אן פגשה את בוב בתל אביב", "👩‍👩‍👧 met 🇮🇱 Bob 👍🏽", "e\u0301 a\u0308", "a\r\nb\x00c"]
+)
+def test_characters_are_code_points(tmp_path, context):
+    starts = [at for at in range(len(context)) if not context[at].isspace()]
+    path = squad(tmp_path, (context, [question("?", (at, context[at:].rstrip())) for at in starts]))
+    assert [spans[0].start for spans in from_squad(path).targets] == starts
+
+
+def test_empty_contexts_and_questions_are_bad(tmp_path):
+    path = squad(
+        tmp_path,
+        ("", [question(id="a")]),
+        (" \n", [question(id="b")]),
+        (None, [question(id="c")]),
+        (7, [question(id="d")]),
+        (CONTEXT, [question(" ", id="e"), {"id": "f"}, question(None, id="g"), question(["Who?"], id="h"), question()]),
+    )
+    source = from_squad(path)
+    assert len(source) == 1
+    assert [each.reason for each in source.bad] == ["empty context"] * 4 + ["empty question"] * 4
+
+
+def test_a_file_of_which_nothing_can_be_used_says_why(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no question that can be used\. It is empty\.$"):
+        from_squad(squad(tmp_path))
+    with pytest.raises(ValueError, match=r"can be used\. dev\.json, question q1: empty context$"):
+        from_squad(squad(tmp_path, ("", [question()])))
+    with pytest.raises(FileNotFoundError, match=r"Did you mean 'dev\.json'"):
+        from_squad(tmp_path / "dew.json")
+
+
+OTHERS = [
+    [],
+    {},
+    None,
+    5,
+    "data",
+    {"data": 5},
+    {"data": None},
+    {"data": "ab"},
+    {"data": [5]},
+    {"data": [{}]},
+    {"data": {"paragraphs": []}},
+    {"data": [{"paragraphs": [{"context": "a"}]}]},
+    {"data": [{"paragraphs": [{"qas": [question()]}]}]},
+    {"data": [{"paragraphs": [{"context": "a", "qas": None}]}]},
+    {"data": [{"paragraphs": [{"context": "a", "qas": question()}]}]},
+    {"data": [{"paragraphs": [{"context": "a", "qas": "Who?"}]}]},
+    {"data": [{"paragraphs": [{"context": "a", "qas": ["Who?"]}]}]},
+    {"data": [{"paragraphs": [{"context": "a", "qas": ["ab"]}]}]},
+    {"data": [{"paragraphs": [{"context": "a", "qas": [[["question", "Who?"]]]}]}]},
+    {"data": [{"paragraphs": ["a"]}]},
+]
+
+
+def test_another_structure_is_answered_with_the_right_one(tmp_path):
+    for value in OTHERS:
+        with pytest.raises(ValueError, match=r'dev\.json is not in the format of SQuAD, \{"data": \[\{"paragraphs"'):
+            from_squad(written(tmp_path, value))
+
+
+NO_ANSWERS = [{"text": ["Ann"], "answer_start": [0]}, "Ann", 5, ["Ann"], [None], [["Ann", 0]], {"text": "Ann"}]
+
+
+def test_answers_of_another_structure_make_a_question_bad(tmp_path):
+    for answers in NO_ANSWERS:
+        path = squad(tmp_path, (CONTEXT, [question("A?", id="a") | {"answers": answers}, question("B?", (0, "Ann"))]))
+        source = from_squad(path)
+        assert source.items[:, 0].tolist() == ["B?"]
+        assert [each.reason for each in source.bad] == ['answers must be a list of {"text", "answer_start"}']
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", r"is no JSON: Expecting value"),
+        (b'{"data": [', r"is no JSON"),
+        (b"question,context\n", r"is no JSON"),
+        (b"\x00\x01", r"is no JSON"),
+        (b'{"data": ' + b"1" * 5000 + b"}", r"dev\.json is no JSON: Exceeds the limit"),
+        (b"[" * 100_000, r"dev\.json is no JSON: .*recursion"),
+        (b'{"data":\n "\xfc"}', r"dev\.json, line 2: byte 0xfc is not UTF-8"),
+    ],
+)
+def test_what_is_no_json_or_not_utf8_is_told(tmp_path, data, reason):
+    with pytest.raises(ValueError, match=reason):
+        from_squad(written(tmp_path, data))
+
+
+def test_a_byte_order_mark_and_line_ends_make_no_difference(tmp_path):
+    path = squad(tmp_path, (CONTEXT, [question("Who?", (0, "Ann"))]))
+    indented = json.dumps(json.loads(path.read_text()), indent=1).replace("\n", "\r\n")
+    found = from_squad(written(tmp_path, b"\xef\xbb\xbf" + indented.encode()))
+    assert found.items.tolist() == [["Who?", CONTEXT]] and found.targets.tolist() == [(Span(0, 3),)]
+
+
+def test_questions_in_memory_are_taken_with_answers_and_without():
+    contexts = [CONTEXT, "It rained."]
+    source = from_questions(["Who?", "Why?"], contexts, [[(0, "Ann"), (8, "Bob")], []])
+    assert source.kind == "pairs" and source.labels == ANSWERS
+    assert source.items.tolist() == [["Who?", CONTEXT], ["Why?", "It rained."]]
+    assert source.targets.tolist() == [(Span(0, 3), Span(8, 11)), ()]
+    assert from_questions(["Who?", "Why?"], contexts, [None, [(3, "rained")]]).targets.tolist() == [(), (Span(3, 9),)]
+    bare = from_questions(["Who?", "Why?"], contexts)
+    assert bare.targets is None and bare.labels is None and bare.items.tolist() == source.items.tolist()
+    assert len(from_questions([], [])) == 0 == len(from_questions([], [], []))
+
+
+def test_questions_in_memory_that_do_not_fit_are_all_named():
+    with pytest.raises(ValueError, match=r"must be of equal length. Received: 2, 1, None"):
+        from_questions(["a", "b"], ["c"])
+    with pytest.raises(ValueError, match=r"must be of equal length. Received: 1, 1, 2"):
+        from_questions(["a"], ["c"], [[], []])
+    with pytest.raises(
+        ValueError, match=r"(?s)question 0: the answer 'Bob' is not in its context at 0.*2: empty conte"
+    ):
+        from_questions(["a?", "b?", "c?"], [CONTEXT, CONTEXT, " "], [[(0, "Bob")], [(0, "Ann")], []])
+    for wrong in (["Ann"], [(0,)], [(0, "Ann", 1)], [None], [0], "Ann", 5, [{"text": "Ann", "answer_start": 0}]):
+        with pytest.raises(ValueError, match=r"question 1: answers must be a list of \(start, text\)"):
+            from_questions(["a?", "b?"], [CONTEXT, CONTEXT], [[(0, "Ann")], wrong])
+
+
+def test_a_context_of_a_million_words_is_no_problem(tmp_path):
+    context = "so " * 1_000_000 + "it ended"
+    path = squad(tmp_path, (context, [question(f"{n}?", (3_000_000, "it ended")) for n in range(20)]))
+    assert from_squad(path).targets[19] == (Span(3_000_000, 3_000_008),)
+
+
+def test_numbers_of_numpy_are_places():
+    assert from_questions(["Who?"], ["It was Ann."], [[(np.int64(7), "Ann")]]).targets[0][0].start == 7

@@ -1,0 +1,104 @@
+"""TensorFlow Datasets builders, written to a temporary folder and read without a network."""
+
+import numpy as np
+import pytest
+
+from tltk.data.formats.tfds import from_tfds
+from tltk.data.split import split
+from tltk.pipeline.batches import batches
+from tltk.specs import InputSpec
+
+tfds = pytest.importorskip("tensorflow_datasets")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::ResourceWarning")
+SPEC = InputSpec(8, 8)
+COUNT = 24
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory):
+    """A prepared data set of 24 pictures of two classes; picture i is grey level 5 i."""
+
+    class Squares(tfds.core.GeneratorBasedBuilder):
+        """Grey squares."""
+
+        VERSION = tfds.core.Version("1.0.0")
+        code_path = None
+        url_infos = {}  # noqa: RUF012 - nothing is downloaded
+        pkg_dir_path = None
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(8, 8, 3)),
+                "label": tfds.features.ClassLabel(names=["dark", "light"]),
+                "level": tfds.features.Scalar(np.float32),
+            }
+            return self.dataset_info_from_configs(
+                features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for number in range(COUNT):
+                image = np.full((8, 8, 3), 5 * number, "uint8")
+                yield number, {"image": image, "label": number % 2, "level": float(5 * number)}
+
+    builder = Squares(data_dir=str(tmp_path_factory.mktemp("tfds")), file_format="tfrecord")
+    builder.download_and_prepare()
+    return builder
+
+
+def read(source, **options):
+    found = [(images.numpy()[:, 0, 0, 0], y.numpy()) for images, y in batches(source, SPEC, **options).dataset]
+    return np.concatenate([levels for levels, _ in found]), np.concatenate([y for _, y in found])
+
+
+def test_pictures_and_labels_belong_together(squares):
+    source = from_tfds(squares)
+    assert source.kind == "tfds" and source.labels.names == ("dark", "light")
+    assert source.counts() == {"dark": 12, "light": 12}
+    for options in ({}, {"shuffle": True, "batch_size": 5}):
+        levels, targets = read(source, **options)
+        assert sorted(levels) == [5 * number for number in range(COUNT)]
+        np.testing.assert_array_equal(targets, levels // 5 % 2)
+
+
+def test_a_split_reads_each_example_once(squares):
+    parts = split(from_tfds(squares), val=0.25, test=0.25)
+    levels = [read(part)[0].tolist() for part in parts]
+    assert sorted(level for found in levels for level in found) == [5 * number for number in range(COUNT)]
+    assert [len(part) for part in levels] == [12, 6, 6]
+    for part in parts:
+        found, targets = read(part, shuffle=True)
+        np.testing.assert_array_equal(targets, found // 5 % 2)
+
+
+def test_shuffling_is_seeded_and_new_each_epoch(squares):
+    source = from_tfds(squares)
+    first, again, other = (read(source, shuffle=True, seed=seed)[0].tolist() for seed in (1, 1, 2))
+    assert first == again != other
+    feed = batches(source, SPEC, shuffle=True, seed=1)
+    one, two = ([images.numpy()[:, 0, 0, 0].tolist() for images, _ in feed.dataset] for _ in range(2))
+    assert one != two
+
+
+def test_a_prepared_folder_and_a_slice_are_read(squares):
+    source = from_tfds(str(squares.data_path), split="train[:50%]")
+    assert len(source) == COUNT // 2
+
+
+def test_numbers_are_targets_too(squares):
+    source = from_tfds(squares, label="level")
+    assert source.labels.kind == "number" and source.targets.shape == (COUNT, 1)
+
+
+def test_unknown_features_and_names_are_answered(squares):
+    with pytest.raises(ValueError, match=r"(?s)`input` must be a feature.*'image'.*`label` must be a feature"):
+        from_tfds(squares, input="imag", label="labe")
+    with pytest.raises(TypeError, match="`input` must be an Image or Text feature"):
+        from_tfds(squares, input="level")
+    with pytest.raises(ValueError, match=r"no registered dataset.*Did you mean"):
+        from_tfds("cifar100x")
+    with pytest.raises(TypeError, match="`name_or_builder` must be"):
+        from_tfds(3)

@@ -1,0 +1,88 @@
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn import metrics as sk
+
+import tltk
+from tests.conftest import coloured_squares, squares, squares_model
+from tltk.evaluation.evaluate import calibration_bins, calibration_error
+
+
+def seeded_model():
+    return squares_model(head=tltk.head(zero_init=False))
+
+
+def test_a_report_agrees_with_scikit_learn():
+    model, source = seeded_model(), squares(60)
+    report = tltk.evaluate(model, source, batch_size=7)
+    outputs = model.keras.predict(source.items.astype("float32"), verbose=0)
+    guess = outputs.argmax(-1)
+    assert report.metrics["accuracy"] == pytest.approx(sk.accuracy_score(source.targets, guess))
+    assert report.metrics["log_loss"] == pytest.approx(sk.log_loss(source.targets, outputs), rel=1e-4)
+    np.testing.assert_array_equal(report.confusion, sk.confusion_matrix(source.targets, guess, labels=range(3)))
+    expected = sk.classification_report(source.targets, guess, output_dict=True, zero_division=0)
+    for index, row in enumerate(report.classes):
+        assert row["f1"] == pytest.approx(expected[str(index)]["f1-score"])
+        assert row["examples"] == 20
+    assert report.examples == 60
+
+
+def test_calibration_error_is_the_hand_computed_one():
+    # bin of 0.9: 3 examples, 2 right; bin of 0.55: 1 example, wrong
+    bins = calibration_bins(np.array([0.9, 0.9, 0.9, 0.55]), np.array([True, True, False, False]))
+    assert calibration_error(bins) == pytest.approx((3 * abs(2 / 3 - 0.9) + 1 * abs(0 - 0.55)) / 4)
+    assert calibration_error(calibration_bins(np.array([1.0]), np.array([True]))) == 0
+
+
+def test_the_most_confident_mistakes_come_first():
+    report = tltk.evaluate(seeded_model(), squares(60))
+    confidence = [row["probability"] for row in report.mistakes]
+    assert confidence == sorted(confidence, reverse=True)
+    assert all(row["true"] != row["predicted"] for row in report.mistakes)
+
+
+def test_several_labels_are_measured_one_by_one():
+    x, y = coloured_squares(30)
+    source = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("a", "b", "c"), kind="multi")
+    backbone = tltk.backbone("mobilenet_v2", weights="random", input_size=32)
+    model = tltk.assemble(backbone, tltk.classify(source.labels, head=tltk.head(zero_init=False), threshold=0.4))
+    report = tltk.evaluate(model, source)
+    assert set(report.metrics) >= {"exact_match", "macro_f1", "micro_f1", "mean_average_precision", "macro_auc"}
+    assert [row["name"] for row in report.classes] == ["a", "b", "c"]
+    assert report.confusion is None
+
+
+def test_numbers_are_measured_in_their_units():
+    x, y = coloured_squares(12)
+    source = tltk.from_arrays(x, np.stack([y * 100.0, y * 1.0], 1).astype("float32"), labels=("a", "b"), kind="number")
+    model = tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.regress(source.labels))
+    report = tltk.evaluate(model, source)  # an untrained regressor predicts the mean
+    assert report.classes[0]["mae"] == pytest.approx(200 / 3, rel=1e-3)
+    assert report.classes[0]["r2"] == pytest.approx(0, abs=1e-3)
+    assert report.classes[1]["mae"] == pytest.approx(2 / 3, rel=1e-3)
+
+
+def test_a_dataset_can_be_judged_but_not_without_targets():
+    x, y = coloured_squares(6)
+    report = tltk.evaluate(seeded_model(), tf.data.Dataset.from_tensor_slices((x, y)).batch(4))
+    assert report.examples == 6
+    with pytest.raises(ValueError, match="no labelled example"):
+        tltk.evaluate(seeded_model(), tf.data.Dataset.from_tensor_slices(x).batch(4))
+
+
+def test_a_report_is_saved_for_people_and_for_machines(tmp_path):
+    report = tltk.evaluate(seeded_model(), squares(12))
+    saved = json.loads(report.save(tmp_path / "new" / "report.json").read_text())
+    assert saved["metrics"]["accuracy"] == report.metrics["accuracy"]
+    assert "<svg" in report.save(tmp_path / "report.html").read_text()
+    with pytest.raises(ValueError, match=r"`path's ending` must be one of '.html', '.json'. Received: '.pdf'"):
+        report.save(tmp_path / "report.pdf")
+
+
+def test_unlabelled_or_foreign_examples_are_refused():
+    with pytest.raises(ValueError, match=r"`data` has no labels"):
+        tltk.evaluate(seeded_model(), tltk.from_arrays(coloured_squares(3)[0]))
+    with pytest.raises(ValueError, match=r"does not know: pink"):
+        tltk.evaluate(seeded_model(), tltk.from_arrays(*coloured_squares(3), labels=("red", "green", "pink")))

@@ -1,0 +1,41 @@
+import re
+
+import pytest
+
+from tltk.evaluation.html import write_page
+
+REPORT = {
+    "task": "classify",
+    "examples": 3,
+    "metrics": {"accuracy": 2 / 3, "r2": None},
+    "classes": [{"name": "<b>cat</b>", "f1": 0.5, "examples": 2}, {"name": "dog", "f1": 1.0, "examples": 1}],
+    "confusion": [[1, 1], [0, 1]],
+    "calibration": [[0.7, 0.5, 2], [0.9, 1.0, 1]],
+    "mistakes": [{"where": "a.jpg", "true": "cat", "predicted": "dog", "probability": 0.9}],
+    "skipped": [{"where": "b.jpg", "reason": "0 bytes"}],
+}
+
+
+def test_a_page_shows_everything_and_loads_nothing(tmp_path):
+    write_page(REPORT, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert text.count("<svg") == 2
+    assert "0.6667" in text
+    assert "b.jpg" in text
+    assert "<b>cat</b>" not in text
+    assert "<script" not in text
+    assert not re.search(r"(src|href)=\"http", re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL))
+
+
+@pytest.mark.parametrize("task", ["classify_multi", "regress"])
+def test_a_page_without_a_confusion_has_no_chart(tmp_path, task):
+    bare = {**REPORT, "task": task, "confusion": None, "calibration": [], "mistakes": [], "skipped": []}
+    write_page(bare, tmp_path / "page.html")
+    assert "<svg" not in (tmp_path / "page.html").read_text()
+
+
+def test_many_classes_are_drawn_without_names(tmp_path):
+    many = [{"name": f"class {index}", "f1": 0.5, "examples": 1} for index in range(80)]
+    matrix = [[int(row == column) for column in range(80)] for row in range(80)]
+    write_page({**REPORT, "classes": many, "confusion": matrix}, tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size < 1_000_000

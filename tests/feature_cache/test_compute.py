@@ -1,0 +1,366 @@
+"""What is kept is what would have been computed, whatever changes is computed anew, and training cannot tell."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tltk
+from tests import ROOT
+from tests.conftest import squares, squares_model
+from tests.pictures import class_folder, damaged_png, flat
+from tltk.data.formats.folder import from_folder
+from tltk.feature_cache import compute as prefix_cache
+from tltk.modalities.image.augment.fixed_copies import copies
+from tltk.modalities.image.augment.transforms import flip, standard
+from tltk.modalities.text.reader import padded_to
+from tltk.models import frozen_split as views
+from tltk.optimizers.spec import sgd
+from tltk.pipeline.batches import batches
+from tltk.recipes import Recipe
+from tltk.specs import InputSpec
+
+
+def prefix_of(model, plan=None):
+    return views.split(model.keras, (plan or tltk.freeze("backbone")).resolve(model)).prefix
+
+
+def features(feed):
+    return [(np.asarray(inputs), np.asarray(targets)) for inputs, targets in feed.dataset]
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_stored_batches_are_the_prefix_of_the_pictures_in_the_same_order(where, tmp_path):
+    model, source = squares_model(dropout=0.3), squares(20)
+    prefix = prefix_of(model, tltk.unfreeze_from("conv3"))
+    records = prefix_cache.compute(
+        prefix, source, model.input, batch_size=8, folder=tmp_path if where == "disk" else None
+    )
+    kept = prefix_cache.stored_batches(records, source, prefix, batch_size=8, encode=model.task.encode, seed=3)
+    plain = batches(source, model.input, batch_size=8, encode=model.task.encode, shuffle=True, seed=3)
+    for _ in range(2):
+        for (stored, targets), (pictures, wanted) in zip(features(kept), features(plain), strict=True):
+            np.testing.assert_array_equal(targets, wanted)
+            np.testing.assert_allclose(stored, prefix(pictures, training=False), rtol=1e-5, atol=1e-5)
+
+
+def test_copies_are_kept_one_after_the_other():
+    model, source = squares_model(), squares(10)
+    prefix, fixed = prefix_of(model), copies(standard(), 3)
+    records = prefix_cache.compute(prefix, source, model.input, batch_size=4, augment=fixed, seed=7)
+    assert records.count == 30
+    kept = prefix_cache.stored_batches(records, source, prefix, batch_size=4)
+    plain = batches(source, model.input, batch_size=4, augment=fixed, seed=7)
+    found = [[batch[0] for batch in features(kept)] for _ in range(4)]
+    for epoch in found:
+        for stored, (pictures, _) in zip(epoch, features(plain), strict=True):
+            np.testing.assert_allclose(stored, prefix(pictures, training=False), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(found[0][0], found[3][0])
+    assert np.any(found[0][0] != found[1][0])
+
+
+def weights_after(cache, phase, *, precision="float32"):
+    keras.utils.set_random_seed(1)
+    model = squares_model(dropout=0.1, precision=precision)
+    run = tltk.fit(
+        model, squares(24), squares(16, seed=2), recipe=Recipe("one", (phase,)), batch_size=8, cache=cache, seed=3
+    )
+    return model.keras.get_weights(), [row["loss"] for row in run.history]
+
+
+PHASE = tltk.linear_probe(epochs=4).phases[0]
+PHASES = {
+    "head": PHASE,
+    "head, copies": replace(PHASE, augment=standard(), views=2),
+    "conv3": replace(PHASE, plan=tltk.unfreeze_from("conv3")),
+    "conv3, copies": replace(PHASE, plan=tltk.unfreeze_from("conv3"), augment=standard(), views=3),
+    "fresh augmentation": replace(PHASE, augment=standard()),
+    "everything learns": replace(PHASE, plan=tltk.train_all()),
+}
+
+
+@pytest.mark.parametrize("where", ["auto", "memory", "folder"])
+@pytest.mark.parametrize("name", PHASES)
+def test_training_gives_the_same_weights_with_and_without_the_cache(name, where, tmp_path):
+    plain, losses = weights_after("off", PHASES[name])
+    kept, also = weights_after(tmp_path / "cache" if where == "folder" else where, PHASES[name])
+    np.testing.assert_allclose(losses, also, rtol=1e-5)
+    for one, other in zip(plain, kept, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * max(1.0, float(np.abs(one).max())))
+
+
+def test_a_cached_phase_never_runs_the_prefix_again(monkeypatch):
+    calls = []
+    original = prefix_cache._Steps.fill
+    monkeypatch.setattr(
+        prefix_cache._Steps, "fill", lambda self, *rest: (calls.append(len(rest[0])), original(self, *rest))
+    )
+    weights_after("memory", PHASE)
+    assert calls == [24, 16]
+
+
+def test_bad_pictures_are_left_out_of_both_alike(tmp_path):
+    class_folder(tmp_path / "set", count=6)
+    damaged_png(tmp_path / "set" / "dog" / "0002.png")
+    source = from_folder(tmp_path / "set")
+    found = {}
+    for cache in ("off", "memory", tmp_path / "kept"):
+        keras.utils.set_random_seed(1)
+        model = tltk.assemble(
+            tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels)
+        )
+        run = tltk.fit(model, source, recipe=tltk.linear_probe(epochs=2), batch_size=4, cache=cache)
+        assert [bad.where for bad in run.skipped] == ["dog/0002.png"]
+        found[str(cache)] = [row["loss"] for row in run.history]
+    first, *others = found.values()
+    for other in others:
+        np.testing.assert_allclose(first, other, rtol=1e-5)
+
+
+def test_whatever_the_result_depends_on_is_part_of_the_key(tmp_path):
+    folder = tmp_path / "kept"
+    source = from_folder(class_folder(tmp_path / "set", count=3))
+    model = tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels))
+    prefix = prefix_of(model)
+
+    def keys(data=source, spec=model.input, **options):
+        before = set(folder.iterdir()) if folder.exists() else set()
+        prefix_cache.compute(options.pop("prefix", prefix), data, spec, folder=folder, batch_size=4, **options)
+        return len(set(folder.iterdir()) - before)
+
+    assert keys() == 1
+    assert keys() == 0, "the same again"
+    assert keys(data=source.subset([5, 4, 3, 2, 1, 0])) == 1
+    assert keys(spec=replace(model.input, resize="pad")) == 1
+    assert keys(dtype="bfloat16") == 1
+    assert keys(augment=copies(flip(), 2)) == 1
+    assert keys(augment=copies(flip(), 2), seed=1) == 1
+    assert keys(augment=copies(flip(vertical=True), 2)) == 1
+    assert keys(prefix=prefix_of(model, tltk.unfreeze_from("conv5"))) == 1
+    flat(tmp_path / "set" / "cat" / "0001.png", (250, 250, 250), size=(15, 15))
+    assert keys() == 1, "a picture changed"
+    kernel = next(layer for layer in model.keras.layers if layer.weights and "bn" not in layer.name).weights[0]
+    kernel.assign(kernel + 1e-3)
+    assert keys() == 1, "a weight changed"
+    again = tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels))
+    again.keras.set_weights(model.keras.get_weights())
+    assert keys(prefix=prefix_of(again)) == 0, "another model of the same weights"
+
+
+def test_half_the_room_is_enough_on_request():
+    model, source = squares_model(), squares(8)
+    prefix = prefix_of(model, tltk.unfreeze_from("conv3"))
+    full = prefix_cache.compute(prefix, source, model.input, batch_size=4)
+    half = prefix_cache.compute(prefix, source, model.input, batch_size=4, dtype="bfloat16")
+    assert half.layout.record_bytes * 2 == full.layout.record_bytes
+    kept = next(iter(prefix_cache.stored_batches(half, source, prefix, batch_size=4).dataset))[0]
+    assert kept.dtype == "float32"
+    np.testing.assert_allclose(kept, full.read(np.arange(4))[0], rtol=1e-2, atol=1e-2)
+
+
+def test_two_precisions_and_two_batch_sizes_never_share_an_entry(tmp_path):
+    source, kept = squares(8), tmp_path / "kept"
+    backbone = tltk.backbone("mobilenet_v2", weights="random", input_size=32)
+    task = tltk.classify(source.labels)
+    full, half = (tltk.assemble(backbone, task, precision=name) for name in ("float32", "mixed_bfloat16"))
+    half.keras.set_weights(full.keras.get_weights())
+    found = [tltk.embed(model, source, cache=kept).values for model in (full, half)]
+    assert len(list(kept.iterdir())) == 2
+    assert not np.array_equal(*found)
+    np.testing.assert_array_equal(found[1], tltk.embed(half, source).values)
+    tltk.embed(full, source, batch_size=4, cache=kept)
+    assert len(list(kept.iterdir())) == 3
+
+
+def test_no_more_copies_are_made_than_there_are_epochs(monkeypatch):
+    asked = []
+    original = prefix_cache._Steps.fill
+    monkeypatch.setattr(
+        prefix_cache._Steps, "fill", lambda self, *rest: (asked.append(len(rest[0])), original(self, *rest))
+    )
+    recipe = tltk.linear_probe(epochs=2, augment=(flip(),), views=10)
+    tltk.fit(squares_model(), squares(8), recipe=recipe, cache="memory")
+    assert asked == [16]
+
+
+def test_a_boundary_of_unknown_shape_is_refused():
+    pixels = keras.Input((None, None, 3))
+    with pytest.raises(ValueError, match="no fixed shape"):
+        prefix_cache.layout_of(keras.Model(pixels, keras.layers.Conv2D(2, 3)(pixels)))
+
+
+def test_no_picture_can_be_decoded_is_an_error(tmp_path):
+    for number in range(3):
+        damaged_png(flat(tmp_path / "set" / "a" / f"{number}.png", (0, 0, 0)))
+    flat(tmp_path / "set" / "b" / "x.png", (0, 0, 0))
+    source = from_folder(tmp_path / "set").subset([0, 1, 2])
+    with pytest.raises(ValueError, match=r"none of the 3 pictures could be decoded: a/0.png"):
+        prefix_cache.compute(prefix_of(squares_model()), source, InputSpec(16, 16))
+
+
+def test_in_the_same_order_the_bits_are_the_same():
+    model, source = squares_model(dropout=0.3), squares(20)
+    prefix = prefix_of(model)
+    records = prefix_cache.compute(prefix, source, model.input, batch_size=5)
+    traced = tf.function(lambda pixels: prefix(pixels, training=False))
+    plain = batches(source, model.input, batch_size=5)
+    for start, (pictures, _) in zip(range(0, 20, 5), plain.dataset, strict=True):
+        np.testing.assert_array_equal(records.read(np.arange(start, start + 5))[0], traced(pictures))
+
+
+def test_a_picture_s_place_in_its_batch_may_change_its_last_bits():
+    backbone = tltk.backbone("resnet50", weights="random", input_size=64)
+    body, _ = backbone.build()
+    pictures = np.random.default_rng(0).integers(0, 255, (8, 64, 64, 3)).astype("float32")
+    order = np.random.default_rng(1).permutation(8)
+    traced = tf.function(lambda pixels: body(pixels, training=False))
+    found = traced(tf.constant(pictures)).numpy()[order], traced(tf.constant(pictures[order])).numpy()
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5 * np.abs(found[0]).max())
+
+
+REAL = {"resnet50": "random", "mobilenet_v2": "random", "efficientnet_lite0": "pretrained"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("plan", "views"), [("head", 0), ("conv5", 2)])
+@pytest.mark.parametrize("name", REAL)
+def test_real_backbones_train_to_the_same_weights_with_and_without_the_cache(name, plan, views):
+    chosen = tltk.freeze("backbone") if plan == "head" else tltk.unfreeze_from("conv5")
+    # SGD: Adam divides by the gradient's size, and makes whole steps of differences in the last bits.
+    options = {"optimizer": sgd(1e-3), "epochs": 3, "views": views, "augment": standard() if views else ()}
+    phase = replace(PHASE, plan=chosen, **options)
+    rng = np.random.default_rng(0)
+    source = tltk.from_arrays(rng.integers(0, 255, (16, 64, 64, 3)).astype("uint8"), np.arange(16) % 2)
+    found, start = [], None
+    for cache in ("off", "memory"):
+        backbone = tltk.backbone(name, weights=REAL[name], input_size=64)
+        model = tltk.assemble(backbone, tltk.classify(source.labels), precision="float32")
+        start = model.keras.get_weights() if start is None else start
+        model.keras.set_weights(start)
+        tltk.fit(model, source, recipe=Recipe("one", (phase,)), batch_size=8, cache=cache)
+        found.append(model.keras.get_weights())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * max(1.0, float(np.abs(one).max())))
+
+
+def _trained_on_texts(model, source, phase, cache):
+    tltk.fit(model, source, recipe=Recipe("one", (phase,)), batch_size=8, cache=cache)
+    return model.keras.get_weights()
+
+
+TEXT_PLANS = {"head": tltk.freeze("backbone"), "two blocks": tltk.unfreeze_from("block5")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", TEXT_PLANS)
+def test_minilm_trains_to_the_same_weights_with_and_without_the_cache(plan):
+    source = tltk.from_arrays(["word " * (3 + number * 7 % 40) + "end" for number in range(24)], ["a", "b"] * 12)
+    phase = replace(PHASE, plan=TEXT_PLANS[plan], optimizer=sgd(1e-2), epochs=2)
+    found, start = [], None
+    for cache in ("off", "memory"):
+        keras.utils.set_random_seed(0)  # of the dropout in the blocks that learn
+        model = tltk.assemble(tltk.backbone("all_minilm_l6_v2_en"), tltk.classify(source.labels), precision="float32")
+        start = model.keras.get_weights() if start is None else start
+        model.keras.set_weights(start)
+        found.append(_trained_on_texts(model, source, phase, cache))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    assert any(not np.array_equal(one, before) for one, before in zip(found[0], start, strict=True))
+
+
+def test_several_tensors_cross_the_boundary_of_a_text_model(tmp_path):
+    from tests.texts import text_model, texts, tiny_preset
+
+    model, source = text_model(tiny_preset(tmp_path / "tiny")), texts()
+    prefix = prefix_of(model, tltk.unfreeze_from("block2"))
+    with pytest.raises(ValueError, match="what crosses the boundary has no fixed shape"):
+        prefix_cache.compute(prefix, source, model.input, batch_size=4)
+    spec = padded_to(model.input, source)
+    records = prefix_cache.compute(prefix, source, spec, batch_size=4)
+    assert [shape for shape, _ in zip(records.layout.shapes, records.layout.dtypes, strict=True)] == [
+        (8, 16), (8,), (8,)
+    ]  # fmt: skip
+    feed = prefix_cache.stored_batches(records, source, prefix, batch_size=4)
+    stored = next(iter(feed.dataset))[0]
+    plain = next(iter(batches(source, spec, batch_size=4).dataset))[0]
+    for one, other in zip(stored, keras.tree.flatten(prefix(plain, training=False)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+MEMORY = """
+import json, resource, sys
+sys.path[:0] = [{root!r}]
+import keras, tltk
+from pathlib import Path
+from tests.pictures import class_folder
+from tltk.recipes import Recipe
+from dataclasses import replace
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
+source = tltk.from_folder(class_folder(folder / "set", count=count // 2))
+pixels = keras.Input((28, 28, 3), name="pixels")
+x = keras.layers.Conv2D(256, 1, name="low")(pixels)       # 28 × 28 × 256 float32, as large as ResNet50's conv4 output
+x = keras.layers.Conv2D(8, 1, name="high")(x)
+backbone = tltk.backbone(keras.Model(pixels, x), stages={{"low": "low", "high": "high"}})
+model = tltk.assemble(backbone, tltk.classify(source.labels), precision="float32")
+phase = replace(tltk.linear_probe(epochs=2).phases[0], plan=tltk.unfreeze_from("high"))
+tltk.fit(model, source, recipe=Recipe("one", (phase,)), batch_size=16, cache=folder / "kept")
+stored = sum(path.stat().st_size for path in (folder / "kept").rglob("records.bin"))
+print(json.dumps({{"stored": stored, "resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}}))
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_what_is_stored(tmp_path):
+    found = {}
+    for count in (256, 1024):
+        command = [sys.executable, "-c", MEMORY.format(root=str(ROOT)), str(tmp_path / str(count)), str(count)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=500)
+        found[count] = json.loads(done.stdout.splitlines()[-1])
+        shutil.rmtree(tmp_path / str(count))
+    few, many = found[256], found[1024]
+    assert many["stored"] - few["stored"] == (1024 - 256) * 28 * 28 * 256 * 4
+    slope = (many["resident"] - few["resident"]) / (many["stored"] - few["stored"])
+    assert slope < 0.2, found  # 8 GB stored: 1.6 GB at the most; 0.08 was measured
+
+
+def test_a_last_batch_of_bad_pictures_is_left_out_as_without_the_cache(tmp_path):
+    class_folder(tmp_path / "set", count=5)
+    for number in (3, 4):
+        damaged_png(tmp_path / "set" / "dog" / f"000{number}.png")
+    source, model = from_folder(tmp_path / "set"), squares_model(classes=2)
+    records = prefix_cache.compute(prefix_of(model), source, model.input, batch_size=4)
+    assert set(records.bad) == {8, 9}
+
+
+def test_numbers_too_large_for_half_precision_are_refused():
+    pixels = keras.Input((16, 16, 3))
+    large = keras.Model(pixels, keras.layers.Rescaling(1e4)(pixels))
+    with pytest.raises(ValueError, match=r"above 65504 do not fit into dtype='float16'. Use 'bfloat16'"):
+        prefix_cache.compute(large, squares(4), InputSpec(16, 16), batch_size=4, dtype="float16")
+
+
+def test_a_file_rewritten_with_the_same_size_and_time_is_another_file(tmp_path):
+    from tltk.pipeline.cache import source_key
+
+    source = from_folder(class_folder(tmp_path / "set", count=2))
+    path = Path(source.items[0])
+    state, before = path.stat(), source_key(source)
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert source_key(source) != before
+
+
+def test_equal_bytes_of_another_shape_are_another_source():
+    from tltk.pipeline.cache import source_key
+
+    pixels = np.arange(4 * 32 * 64 * 3, dtype="uint8").reshape(4, 32, 64, 3)
+    first, second = tltk.from_arrays(pixels), tltk.from_arrays(pixels.reshape(4, 64, 32, 3))
+    assert source_key(first) != source_key(second)

@@ -1,0 +1,72 @@
+import keras
+import pytest
+
+from tltk.foundation import hardware as machine
+
+
+@pytest.mark.parametrize(
+    ("capability", "instructions", "fast", "expected"),
+    [
+        ((9, 0), False, False, "mixed_bfloat16"),
+        ((8, 0), False, False, "mixed_bfloat16"),
+        ((7, 5), False, True, "mixed_float16"),
+        ((6, 1), True, True, "float32"),
+        (None, True, True, "mixed_bfloat16"),
+        (None, True, False, "float32"),
+        (None, False, True, "float32"),
+    ],
+)
+def test_precision_follows_the_hardware(monkeypatch, capability, instructions, fast, expected):
+    monkeypatch.setattr(machine, "gpu_capability", lambda: capability)
+    monkeypatch.setattr(machine, "has_bfloat16_instructions", lambda: instructions)
+    assert machine.precision("auto", fast_bfloat16=fast) == expected
+    assert machine.precision("float32", fast_bfloat16=fast) == "float32"
+
+
+def test_an_unknown_precision_is_answered():
+    with pytest.raises(ValueError, match=r"`precision` must be one of .*Did you mean 'mixed_float16'"):
+        machine.precision("float16")
+
+
+def test_processor_flags_are_read(tmp_path):
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor : 0\nflags\t\t: fpu avx512_bf16 sse\n")
+    assert machine.has_bfloat16_instructions(str(info))
+    info.write_text("processor : 0\nflags\t\t: fpu avx512_bf16x sse\n")
+    assert not machine.has_bfloat16_instructions(str(info))
+    assert not machine.has_bfloat16_instructions(str(tmp_path / "none"))
+
+
+def test_compiling_is_off_without_a_gpu(monkeypatch):
+    monkeypatch.setattr(machine, "gpu_capability", lambda: None)
+    assert machine.jit_compile() is False
+    monkeypatch.setattr(machine, "gpu_capability", lambda: (8, 0))
+    assert machine.jit_compile() == "auto"
+
+
+def test_the_global_policy_comes_back_even_after_an_error():
+    with pytest.raises(RuntimeError), machine.dtype_policy("mixed_bfloat16"):
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+        raise RuntimeError
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_free_memory_is_some_and_no_more_than_there_is():
+    import os
+
+    assert 0 < machine.free_memory() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_glibc_is_told_to_keep_freed_memory_and_nobody_else_is_told_anything(monkeypatch):
+    told = []
+
+    class Library:
+        mallopt = staticmethod(lambda option, value: told.append((option, value)))
+
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Library())
+    machine.keep_freed_memory()
+    assert {option for option, _ in told} == {-1, -2, -3}
+    assert all(0 < value < 2**31 for _, value in told)
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: object())
+    machine.keep_freed_memory()
+    assert len(told) == 3

@@ -1,0 +1,206 @@
+"""Graphs of functional models: ancestors, cuts, reproducible names."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import conv_net
+from tltk.foundation import keras_graph as graph
+
+
+def test_what_leads_to_a_layer_includes_itself_and_every_branch():
+    pixels = keras.Input((8, 8, 3), name="pixels")
+    left, right = keras.layers.Conv2D(2, 1, name="left")(pixels), keras.layers.Conv2D(2, 1, name="right")(pixels)
+    model = keras.Model(pixels, keras.layers.ReLU(name="end")(keras.layers.Add(name="sum")([left, right])))
+    order = graph.nodes(model)
+    assert graph.leading_to(order, "sum") == {"sum", "left", "right", "pixels"}
+    assert graph.leading_to(order, "nowhere") == set()
+    assert [node.operation.name for node in graph.cuts(order)] == ["pixels", "sum", "end"]
+
+
+def test_a_shared_layer_is_followed_only_inside_the_model():
+    net = conv_net()
+    other = keras.Input((16, 16, 3), name="other")
+    flat = keras.Model(other, net.call(other))
+    assert "pixels" not in graph.leading_to(graph.nodes(flat), "conv3_relu")
+    assert "other" in graph.leading_to(graph.nodes(flat), "conv3_relu")
+
+
+def test_automatic_names_do_not_depend_on_what_was_built_before():
+    def build():
+        pixels = keras.Input((8, 8, 3))
+        x = keras.layers.ReLU()(keras.layers.Conv2D(2, 1)(pixels))
+        x = x + keras.layers.Conv2D(2, 1, name="given")(keras.layers.Conv2D(2, 1)(x))
+        return keras.Model(pixels, x)
+
+    build()
+    model = build()
+    assert "conv2d_2" in {operation.name for operation in model.operations}
+    graph.rename_automatic(model)
+    assert {operation.name for operation in model.operations} == {
+        "input_layer", "conv2d", "re_lu", "conv2d_1", "given", "add"
+    }  # fmt: skip
+
+
+def test_a_renamed_model_saves_and_loads(tmp_path):
+    keras.layers.Conv2D(1, 1)
+    pixels = keras.Input((8, 8, 3))
+    model = keras.Model(pixels, keras.layers.Conv2D(2, 1)(pixels))
+    graph.rename_automatic(model)
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").get_layer("conv2d").filters == 2
+
+
+def test_a_fingerprint_is_of_what_is_computed_and_not_of_names():
+    def net(name, units=3):
+        pixels = keras.Input((4,), name=f"{name}_in")
+        x = keras.layers.Dense(units, kernel_initializer="ones", name=name)(pixels)
+        return keras.Model(pixels, x * 2.0 + pixels[:, :1])
+
+    first, again, wider = net("a"), net("b"), net("c", units=4)
+    assert graph.fingerprint(first) == graph.fingerprint(again)
+    assert graph.fingerprint(first) != graph.fingerprint(wider)
+    again.layers[1].kernel.assign(again.layers[1].kernel * 1.5)
+    assert graph.fingerprint(first) != graph.fingerprint(again)
+
+
+def test_a_fingerprint_knows_how_operations_are_joined():
+    def net(turned):
+        pixels = keras.Input((4,))
+        parts = [keras.layers.ReLU()(pixels), keras.layers.Softmax()(pixels)]
+        return keras.Model(pixels, keras.ops.subtract(*(parts[::-1] if turned else parts)))
+
+    assert graph.fingerprint(net(False)) != graph.fingerprint(net(True))
+
+
+def test_a_fingerprint_knows_what_an_operation_reads_where_their_order_is_the_same():
+    def net(deep):
+        pixels = keras.Input((4,))
+        first = keras.layers.ReLU()(pixels)
+        second = keras.layers.Softmax()(first if deep else pixels)
+        return keras.Model(pixels, keras.ops.subtract(first, second))
+
+    assert graph.fingerprint(net(False)) != graph.fingerprint(net(True))
+
+
+def test_automatic_names_are_counted_within_their_siblings():
+    counts = {}
+    layers = [keras.layers.Dense(1), keras.layers.Dense(1, name="own"), keras.layers.Dense(1), keras.layers.ReLU()]
+    assert [graph.counted_anew(layer, counts) for layer in layers] == ["dense", "own", "dense_1", "re_lu"]
+
+
+def test_a_fingerprint_sees_the_middle_of_a_large_constant():
+    def net(change):
+        constant = np.zeros(3000, "float32")
+        constant[1500] = change
+        pixels = keras.Input((3000,))
+        return keras.Model(pixels, keras.ops.multiply(pixels, constant))
+
+    assert graph.fingerprint(net(1.0)) != graph.fingerprint(net(2.0))
+
+
+def test_a_fingerprint_sees_the_precision_strides_and_activation_of_a_layer():
+    def build(**options):
+        pixels = keras.Input((8, 8, 3))
+        layer = keras.layers.Conv2D(2, 2, kernel_initializer="ones", **options)
+        return graph.fingerprint(keras.Model(pixels, keras.ops.cast(layer(pixels), "float32")))
+
+    changes = ({}, {"dtype": "mixed_bfloat16"}, {"strides": 2}, {"activation": "relu"}, {"padding": "same"})
+    assert len({build(**change) for change in changes}) == len(changes)
+    assert build() == build()
+
+
+def test_a_fingerprint_sees_the_code_of_a_layer_and_a_function_of_one_s_own():
+    def of_layer(call):
+        own = type("Own", (keras.layers.Layer,), {"call": call, "__module__": "somebody"})
+        pixels = keras.Input((4,))
+        return graph.fingerprint(keras.Model(pixels, own(name="own")(pixels)))
+
+    def of_activation(function):
+        pixels = keras.Input((4,))
+        layer = keras.layers.Dense(1, kernel_initializer="ones", name="out")
+        layer.activation = function
+        return graph.fingerprint(keras.Model(pixels, layer(pixels)))
+
+    def double(x):
+        return x * 2
+
+    def triple(x):
+        return x * 3
+
+    assert of_layer(lambda self, x: x * 2) != of_layer(lambda self, x: x * 3)
+    assert of_layer(lambda self, x: x * 2) == of_layer(lambda self, x: x * 2)
+    triple.__name__ = "double"
+    assert of_activation(double) != of_activation(triple)
+
+
+def of_layer(layer):
+    pixels = keras.Input((4,))
+    return graph.fingerprint(keras.Model(pixels, layer(pixels)))
+
+
+def own(**methods):
+    made = type("Own", (keras.layers.Layer,), {"__module__": "somebody", **methods})
+    return made(name="own")
+
+
+def test_a_fingerprint_sees_the_operations_that_code_names():
+    assert of_layer(own(call=lambda self, x: keras.ops.sin(x))) != of_layer(own(call=lambda self, x: keras.ops.cos(x)))
+
+
+def test_a_fingerprint_sees_functions_within_code_and_what_it_closes_over():
+    def inner(factor):
+        def call(self, x):
+            return keras.tree.map_structure(lambda t: t * factor, x)
+
+        return call
+
+    def constant(self, x):
+        return keras.tree.map_structure(lambda t: t * 2, x)
+
+    def other(self, x):
+        return keras.tree.map_structure(lambda t: t * 3, x)
+
+    def default(self, x, by=2):
+        return x * by
+
+    def another(self, x, by=3):
+        return x * by
+
+    made = [of_layer(own(call=call)) for call in (inner(2), inner(3), constant, other, default, another)]
+    assert len(set(made)) == len(made)
+    assert of_layer(own(call=inner(2))) == of_layer(own(call=inner(2)))
+
+
+def test_a_fingerprint_sees_the_methods_that_a_layer_calls_and_layers_within_others():
+    def double(self, x):
+        return x * 2
+
+    def triple(self, x):
+        return x * 3
+
+    def call(self, x):
+        return self.change(x)
+
+    def nested(change):
+        inside = own(call=call, change=change)
+        return keras.Sequential([keras.Input((4,)), inside], name="nested")
+
+    assert of_layer(own(call=call, change=double)) != of_layer(own(call=call, change=triple))
+    two, three = (property(lambda self, by=by: lambda x: x * by) for by in (2, 3))
+    assert of_layer(own(call=call, change=two)) != of_layer(own(call=call, change=three))
+    assert of_layer(nested(double)) != of_layer(nested(triple))
+    assert of_layer(nested(double)) == of_layer(nested(double))  # whatever Keras calls what is inside
+
+
+def test_a_layer_that_does_not_say_what_it_is_has_no_fingerprint():
+    class Silent(keras.layers.Layer):
+        def __init__(self, function, **options):
+            super().__init__(**options)
+            self.function = function
+
+        def call(self, x):
+            return self.function(x)
+
+    with pytest.raises(ValueError, match=r"comes out of 'mine' cannot be kept under a name.*Give it a `get_config`"):
+        of_layer(Silent(lambda x: x, name="mine"))

@@ -1,0 +1,28 @@
+import io
+import sys
+
+from tltk.foundation import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_pipe_sees_no_bar(capsys):
+    with progress.bar("reading", 3) as advance:
+        advance()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_sees_a_bar_once_two_seconds_have_passed(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress.bar("reading", 3) as advance:
+        advance()
+    assert terminal.getvalue() == ""
+    monkeypatch.setattr(progress, "_SHOW_AFTER", -1.0)
+    with progress.bar("reading", 3) as advance:
+        advance(note="nearly")
+    assert "reading" in terminal.getvalue()
+    assert "1/3" in terminal.getvalue()

@@ -1,0 +1,78 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tltk
+from tests.conftest import STAGES, conv_net, squares, squares_model
+from tests.pictures import class_folder, damaged_png
+
+
+def test_features_are_the_backbone_s_own_pooled():
+    net = conv_net()
+    source = squares(7)
+    found = tltk.embed(tltk.backbone(net, stages=STAGES), source, batch_size=4)
+    wanted = keras.ops.convert_to_numpy(net(source.items.astype("float32"), training=False))
+    np.testing.assert_allclose(found.values, wanted.mean((1, 2)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(found.targets, source.targets)
+    assert found.where == tuple(source.name_of(number) for number in range(7))
+
+
+@pytest.mark.parametrize(("pooling", "shape"), [("max", (5, 8)), ("concat", (5, 16)), (None, (5, 4, 4, 8))])
+def test_pooling_is_chosen(pooling, shape):
+    found = tltk.embed(tltk.backbone(conv_net(), stages=STAGES), squares(5).items, pooling=pooling)
+    assert found.values.shape == shape
+    assert found.targets is None
+
+
+def test_a_trained_model_gives_what_its_head_sees():
+    model, source = squares_model(), squares(6)
+    found = tltk.embed(model, source)
+    pooled = keras.Model(model.keras.input, model.keras.get_layer("head_pool").output)
+    wanted = pooled(source.items.astype("float32"), training=False)
+    np.testing.assert_allclose(found.values, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_an_adopted_model_gives_what_enters_its_last_layer():
+    pixels = keras.Input((16, 16, 3))
+    hidden = keras.layers.Dense(4, name="hidden")(keras.layers.Flatten()(pixels))
+    plain = keras.Model(pixels, keras.layers.Dense(3, activation="softmax", name="out")(hidden))
+    adopted = tltk.adopt(plain, tltk.classify(squares().labels))
+    assert tltk.embed(adopted, squares(5)).values.shape == (5, 4)
+
+
+def test_a_bad_picture_has_no_row_and_is_named(tmp_path):
+    class_folder(tmp_path / "set", count=3)
+    damaged_png(tmp_path / "set" / "dog" / "0001.png")
+    source = tltk.from_folder(tmp_path / "set")
+    found = tltk.embed(tltk.backbone("mobilenet_v2", weights="random", input_size=32), source, batch_size=2)
+    assert len(found.values) == len(found.where) == len(found.targets) == 5
+    assert [bad.where for bad in found.skipped] == ["dog/0001.png"]
+    assert "dog/0001.png" not in found.where
+
+
+def test_a_folder_keeps_the_features_for_the_next_call(tmp_path, monkeypatch):
+    from tltk.feature_cache import compute as prefix_cache
+
+    backbone = tltk.backbone(conv_net(), stages=STAGES)
+    first = tltk.embed(backbone, squares(6), cache=tmp_path / "kept")
+    monkeypatch.setattr(prefix_cache._Steps, "fill", None)  # would fail if it were called
+    again = tltk.embed(backbone, squares(6), cache=tmp_path / "kept")
+    np.testing.assert_array_equal(first.values, again.values)
+
+
+def test_wrong_arguments_are_named():
+    backbone = tltk.backbone(conv_net(), stages=STAGES)
+    with pytest.raises(TypeError, match=r"`model` must be TransferModel or Backbone. Received: Functional"):
+        tltk.embed(conv_net(), squares(5))
+    with pytest.raises(ValueError, match=r"`pooling` must be one of 'avg'.*Received: 'average'"):
+        tltk.embed(backbone, squares(5), pooling="average")
+    with pytest.raises(TypeError, match=r"`inputs` must be Source. Received: .*Pass a source"):
+        tltk.embed(backbone, tf.data.Dataset.from_tensor_slices(squares(5).items))
+
+
+@pytest.mark.parametrize("cache", ["auto", "off", "memory"])
+def test_words_for_places_are_no_folders(cache, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tltk.embed(tltk.backbone(conv_net(), stages=STAGES), squares(5), cache=cache)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,205 @@
+"""The scan before training: what it finds at both ends of a file, and what it lets pass."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.pictures import FORMATS, class_folder, damaged_png, encoded, huge_png
+from tests.texts import VOCABULARY
+from tltk.data.formats.folder import from_arrays, from_files, from_folder, from_questions, from_words
+from tltk.data.split import split
+from tltk.modalities.image.validate import readable, why_unreadable
+from tltk.modalities.text.encoding import tokenized
+from tltk.specs import BadExample, TextSpec
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_whole_files_of_every_format_pass(tmp_path, ending):
+    path = tmp_path / f"x.{ending}"
+    path.write_bytes(encoded(ending))
+    assert why_unreadable(path) == ""
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_truncated_files_of_every_format_are_found(tmp_path, ending, share):
+    data = encoded(ending, size=(64, 64))
+    path = tmp_path / f"x.{ending}"
+    path.write_bytes(data[: int(len(data) * share)])
+    assert "truncated" in why_unreadable(path)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "gif"])
+@pytest.mark.parametrize("extra", [b"\0", b"\xff" * 20, b"a camera's own data" * 500])
+def test_bytes_after_the_end_mark_are_no_fault(tmp_path, ending, extra):
+    path = tmp_path / f"x.{ending}"
+    path.write_bytes(encoded(ending) + extra)
+    assert why_unreadable(path) == ""
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_jpegs_of_other_colours_pass(tmp_path, mode):
+    path = tmp_path / "x.jpg"
+    Image.new(mode, (20, 20)).save(path)
+    assert why_unreadable(path) == ""
+    Image.new("RGB", (20, 20)).save(path, progressive=True, exif=b"Exif\0\0" + b"x" * 5000)
+    assert why_unreadable(path) == ""
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0"}])
+def test_every_kind_of_webp_passes(tmp_path, options):
+    path = tmp_path / "x.webp"
+    Image.new("RGBA", (30, 20), (1, 2, 3, 4)).save(path, **options)
+    assert why_unreadable(path) == ""
+
+
+def test_the_name_of_a_file_does_not_matter(tmp_path):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(encoded("png"))
+    assert why_unreadable(path) == ""
+
+
+def test_empty_missing_folder_and_text_are_told_apart(tmp_path):
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("<html>not found</html>")
+    (tmp_path / "folder.jpg").mkdir()
+    found = [why_unreadable(tmp_path / f"{name}.jpg") for name in ("empty", "none", "text", "folder")]
+    assert found == ["0 bytes", "missing", "not a JPEG, PNG, GIF, BMP or WebP picture", "a folder"]
+
+
+def test_a_hundred_megapixels_are_refused_by_the_header_alone(tmp_path):
+    assert why_unreadable(huge_png(tmp_path / "x.png")) == "100.0 megapixels (limit 89.5)"
+
+
+def test_random_bytes_behind_a_right_start_never_raise(tmp_path):
+    generator = np.random.default_rng(0)
+    path = tmp_path / "x"
+    for ending in FORMATS:
+        start = encoded(ending)[:12]
+        for length in (0, 1, 5, 40, 400):
+            path.write_bytes(start + generator.bytes(length))
+            assert isinstance(why_unreadable(path), str)
+
+
+def broken_folder(tmp_path):
+    """Twenty pictures of two classes and three bad files beside them."""
+    class_folder(tmp_path, count=10)
+    (tmp_path / "cat" / "empty.jpg").write_bytes(b"")
+    (tmp_path / "cat" / "short.jpg").write_bytes(encoded("jpg")[:300])
+    huge_png(tmp_path / "dog" / "huge.png")
+    return from_folder(tmp_path)
+
+
+def test_bad_files_are_left_out_and_listed_with_reasons(tmp_path):
+    good, bad = readable(broken_folder(tmp_path), max_bad=0.2)
+    assert len(good) == 20
+    assert good.counts() == {"cat": 10, "dog": 10}
+    assert {example.where: example.reason for example in bad} == {
+        "cat/empty.jpg": "0 bytes",
+        "cat/short.jpg": "truncated or damaged JPEG",
+        "dog/huge.png": "100.0 megapixels (limit 89.5)",
+    }
+
+
+def test_more_bad_files_than_allowed_are_refused_with_names(tmp_path):
+    with pytest.raises(ValueError, match=r"3 of 23 files cannot be read.*`max_bad` \(0\.1\).*empty\.jpg \(0 bytes\)"):
+        readable(broken_folder(tmp_path))
+    with pytest.raises(ValueError, match=r"1 of 1 files.*missing"):
+        source = from_files(tmp_path / "cat" / "0000.png")
+        (tmp_path / "cat" / "0000.png").unlink()
+        readable(source, max_bad=0)
+
+
+def test_damage_in_the_middle_is_left_to_the_decoder(tmp_path):
+    assert why_unreadable(damaged_png(tmp_path / "x.png")) == ""
+
+
+def test_good_folders_and_other_sources_come_back_as_they_are(tmp_path):
+    source = from_folder(class_folder(tmp_path))
+    assert readable(source) == (source, ())
+    arrays = from_arrays(np.zeros((2, 4, 4, 3), "uint8"))
+    assert readable(arrays) == (arrays, ())
+
+
+def test_options_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="`max_bad` must be at least 0 and at most 1"):
+        readable(from_arrays(np.zeros((2, 4, 4, 3), "uint8")), max_bad=2)
+    with pytest.raises(TypeError, match="`source` must be Source"):
+        readable("photos")
+
+
+ROW = BadExample("t.csv, row 9", "`text` must not be empty")
+
+
+def with_bad(source, count=1):
+    return replace(source, bad=tuple(BadExample(f"t.csv, row {number}", "empty") for number in range(count)))
+
+
+def test_rows_that_a_reader_left_out_are_listed_before_what_the_scan_finds():
+    source = replace(from_arrays(["good", " \n", "bad"], ["a", "b", "b"]), bad=(ROW,))
+    found, bad = readable(source, max_bad=0.5)
+    assert found.items.tolist() == ["good", "bad"] and found.targets.tolist() == [0, 1]
+    assert bad == (ROW, BadExample("example 1", "empty text"))
+
+
+def test_rows_that_a_reader_left_out_count_in_the_share_of_bad_ones():
+    texts = from_arrays(["good"] * 9)
+    assert readable(with_bad(texts, 1))[1] == with_bad(texts, 1).bad
+    with pytest.raises(
+        ValueError, match=r"2 of 11 texts cannot be read, more than `max_bad` \(0\.1\) allows: t\.csv, row"
+    ):
+        readable(with_bad(texts, 2))
+    with pytest.raises(ValueError, match=r"2 of 10 texts.*t\.csv, row 0 \(empty\), example 3 \(empty text\)"):
+        readable(with_bad(from_arrays(["a"] * 3 + [""] + ["a"] * 5)))
+    with pytest.raises(ValueError, match=r"1 of 10 texts.*`max_bad` \(0\)"):
+        readable(with_bad(texts), max_bad=0)
+
+
+@pytest.mark.parametrize("texts", [["good", "bad"], ["good", "", "bad"]])
+def test_what_was_told_once_is_not_told_again(texts):
+    found, bad = readable(with_bad(from_arrays(texts)), max_bad=1.0)
+    assert len(bad) == 1 + texts.count("")
+    assert found.bad == () and readable(found) == (found, ())
+
+
+def test_a_file_that_is_good_enough_as_a_whole_is_so_in_parts_once_it_was_read():
+    whole = with_bad(from_arrays(["good", "bad"] * 46, ["a", "b"] * 46), 8)
+    found, bad = readable(whole)
+    assert len(bad) == 8
+    for part in split(found, val=0.2, test=0.2):
+        assert readable(part)[1] == ()
+
+
+def test_pairs_are_bad_if_either_text_is():
+    pairs = [("a", "b"), ("", "b"), ("a", " "), (None, "b"), ("a", None), ("", None), ("a", "\x00")]
+    found, bad = readable(from_arrays(pairs), max_bad=1.0)
+    assert found.items.tolist() == [["a", "b"], ["a", "\x00"]]
+    assert [(each.where, each.reason) for each in bad] == [
+        ("example 1", "empty text"),
+        ("example 2", "empty text"),
+        ("example 3", "no text but NoneType"),
+        ("example 4", "no text but NoneType"),
+        ("example 5", "empty text"),
+    ]
+    asked = from_questions(["Who?", ""], ["Ann met Bob.", "x"])
+    assert [each.reason for each in readable(asked, max_bad=1.0)[1]] == ["empty text"]
+
+
+def test_texts_without_words_are_bad():
+    source = from_words([["in", "Paris"], [], ["\x00"]], [["O", "B-city"], [], ["O"]])
+    found, bad = readable(source, max_bad=0.5)
+    assert found.items.tolist() == [("in", "Paris"), ("\x00",)] and len(found.targets) == 2
+    assert [(each.where, each.reason) for each in bad] == [("example 1", "empty text")]
+
+
+def test_nothing_but_bad_texts_leaves_an_empty_source():
+    found, bad = readable(from_arrays(["", " "]), max_bad=1.0)
+    assert len(found) == 0 and len(bad) == 2
+    assert readable(found) == (found, ())
+
+
+def test_tokens_are_not_scanned():
+    made = tokenized(from_arrays(["good", ""]), TextSpec(8, VOCABULARY))
+    assert readable(made) == (made, ())

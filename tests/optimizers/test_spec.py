@@ -1,0 +1,84 @@
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import conv_net
+from tltk.optimizers.spec import adamw, build, sgd
+
+
+def one_step(spec, value, gradient, name="kernel", rate=0.1, steps=1):
+    variable = keras.Variable(np.array(value, "float32"), name=name)
+    optimizer = build(spec, rate, [variable])
+    for _ in range(steps):
+        optimizer.apply([keras.ops.convert_to_tensor(np.array(gradient, "float32"))])
+    return np.array(variable.value)
+
+
+def test_adamw_takes_the_hand_computed_step():
+    # m̂ = g, v̂ = g², so the step is rate · g / (|g| + ε), after a decay of rate · decay · value
+    found = one_step(adamw(0.1, weight_decay=0.5), [2.0, -4.0], [3.0, -1.0])
+    np.testing.assert_allclose(found, [2 - 0.1 * 0.5 * 2 - 0.1, -4 + 0.1 * 0.5 * 4 + 0.1], rtol=1e-5)
+
+
+def test_sgd_takes_the_hand_computed_steps_with_momentum():
+    # v₁ = −0.1·1, v₂ = 0.9·v₁ − 0.1·1
+    np.testing.assert_allclose(one_step(sgd(0.1, momentum=0.9), [1.0], [1.0], steps=2), [1 - 0.1 - 0.19], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["bias", "gamma", "beta"])
+def test_biases_and_norms_do_not_decay(name):
+    assert one_step(adamw(0.1, weight_decay=0.5), [2.0], [0.0], name=name) == 2.0
+    assert one_step(adamw(0.1, weight_decay=0.5), [2.0], [0.0]) < 2.0
+
+
+def test_clipping_is_by_the_global_norm():
+    np.testing.assert_allclose(
+        one_step(sgd(0.1, momentum=0.0, clip_norm=1.0), [0.0, 0.0], [3.0, 4.0]), [-0.06, -0.08], rtol=1e-5
+    )
+
+
+def test_loss_scaling_wraps_the_optimizer():
+    variable = keras.Variable(np.ones(2, "float32"), name="kernel")
+    built = build(adamw(), 0.1, [variable], loss_scaling=True)
+    assert isinstance(built, keras.optimizers.LossScaleOptimizer)
+
+
+def test_a_built_optimizer_has_slots_for_what_learns_and_for_nothing_else():
+    model = conv_net()
+    for layer in model.layers[:4]:
+        layer.trainable = False
+    optimizer = build(adamw(ema=0.9, pull=0.1), 0.1, model.trainable_variables, anchors={})
+    names = {variable.path.replace("/", "_") for variable in model.trainable_variables}
+    slotted = [
+        variable.name for variable in optimizer.variables if len(variable.shape) and variable.name != "steps_before"
+    ]
+    assert len(slotted) == 3 * len(names)
+    assert {name.rsplit("_", 1)[0] for name in slotted} == names
+
+
+def test_what_does_not_fit_the_variables_is_named_at_once():
+    frozen, free = (keras.Variable(np.ones(2), name=name) for name in ("frozen", "kernel"))
+    frozen.trainable = False
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)`frozen` is frozen.*names 'kernal', which does not learn. Did you mean 'kernel'.*above 0. "
+        r"Received: 0 for 'kernel'.*`kernel` is \(2,\), its anchor is \(3,\)",
+    ):
+        build(
+            sgd(pull=0.1), 0.1, [frozen, free],
+            multipliers={"kernal": 1.0, "kernel": 0}, anchors={"kernel": np.ones(3), "elsewhere": np.ones(1)},
+        )  # fmt: skip
+
+
+def test_a_pull_needs_something_to_pull_towards():
+    with pytest.raises(ValueError, match=r"`pull` \(0.1\) needs `anchors`"):
+        build(sgd(pull=0.1), 0.1, [keras.Variable(np.ones(2), name="kernel")])
+
+
+def test_every_wrong_number_is_named_at_once():
+    with pytest.raises(ValueError, match=r"(?s)`learning_rate`.*Received: 0.*`momentum`.*Received: 1.*`clip_norm`"):
+        sgd(0, momentum=1, clip_norm=-1)
+    with pytest.raises(ValueError, match=r"(?s)`ema`.*Received: 1.*`pull`.*Received: -1.*`accumulate`.*Received: 0"):
+        adamw(ema=1, pull=-1, accumulate=0)
+    with pytest.raises(ValueError, match=r"`weight_decay` must be at least 0"):
+        adamw(weight_decay=-1)

@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from tests.checks import check_recipe
+from tltk import recipes
+from tltk.foundation import files
+from tltk.trainability.plan import train_all
+
+RECIPES = {
+    "linear_probe": recipes.linear_probe(),
+    "fine_tune": recipes.fine_tune(),
+    "fine_tune, partial, full": recipes.fine_tune(unfreeze=("conv3", "all")),
+    "gradual_unfreeze": recipes.gradual_unfreeze(stages=2),
+    "full": recipes.full(),
+    "refined": recipes.refine(recipes.fine_tune(), schedule="one_cycle", ema=0.9, pull=0.1, mix=True),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_passes_its_check(name):
+    check_recipe(RECIPES[name])
+
+
+def test_partial_and_full_follow_the_probe_at_falling_rates():
+    _, partial, whole = RECIPES["fine_tune, partial, full"].phases
+    assert [phase.name for phase in (partial, whole)] == ["fine_tune_1", "fine_tune_2"]
+    assert partial.plan.rules[0].pattern == "conv3.."
+    assert whole.plan == train_all()
+    assert whole.optimizer.learning_rate == pytest.approx(partial.optimizer.learning_rate / 3)
+
+
+def test_gradual_unfreezing_takes_one_stage_more_each_phase():
+    patterns = [phase.plan.rules[0].pattern for phase in recipes.gradual_unfreeze(stages=3).phases]
+    assert patterns == ["backbone", "top:1 stage", "top:2 stages", "top:3 stages"]
+
+
+def test_refining_leaves_the_probe_and_checks_its_numbers():
+    probe, tuned = RECIPES["refined"].phases
+    assert probe == recipes.fine_tune().phases[0]
+    assert (tuned.schedule, tuned.mix, tuned.optimizer.ema, tuned.optimizer.pull) == ("one_cycle", True, 0.9, 0.1)
+    with pytest.raises(ValueError, match=r"(?s)`ema` must be above 0 and below 1.*`pull` must be at least 0"):
+        recipes.refine(recipes.fine_tune(), ema=1.0, pull=-1)
+
+
+def test_copies_need_something_to_copy():
+    with pytest.raises(ValueError, match=r"`views` are augmented copies, and need `augment`"):
+        recipes.linear_probe(views=3)
+    with pytest.raises(ValueError, match=r"`views` must be a whole number of at least 0. Received: -1"):
+        recipes.linear_probe(views=-1)
+
+
+def test_fine_tuning_probes_first_and_then_goes_gently():
+    probe, tuned = recipes.fine_tune(epochs=3, probe_epochs=2, unfreeze="conv3").phases
+    assert (probe.epochs, tuned.epochs) == (2, 3)
+    assert tuned.optimizer.learning_rate < probe.optimizer.learning_rate
+    assert tuned.plan.rules[0].pattern == "conv3.."
+    assert not probe.augment
+    assert tuned.augment is None, "left open, until it is known what is augmented"
+
+
+def test_a_recipe_is_plain_values():
+    config = recipes.fine_tune().suited(to_pictures=True).to_config()
+    assert recipes.fine_tune().suited(to_pictures=False).to_config()["phases"][1]["augment"] == []
+    assert json.loads(json.dumps(files.plain(config)))["phases"][1]["augment"][0]["name"] == "flip"
+    assert recipes.fine_tune(epochs=3, probe_epochs=4).epochs == 7

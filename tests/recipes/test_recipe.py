@@ -1,0 +1,32 @@
+import pytest
+
+from tltk import recipes
+from tltk.optimizers.spec import sgd
+from tltk.recipes.recipe import Phase, Recipe
+from tltk.trainability.plan import freeze
+
+
+def test_wrong_phases_are_refused():
+    with pytest.raises(ValueError, match=r"(?s)`epochs` must be a whole number above 0. Received: 0.*`patience`"):
+        Phase("a", freeze(), epochs=0, optimizer=sgd(), patience=0)
+    with pytest.raises(ValueError, match=r"`schedule` must be one of .*Did you mean 'cosine'"):
+        Phase("a", freeze(), epochs=1, optimizer=sgd(), schedule="cos")
+    with pytest.raises(ValueError, match=r"`warmup` must be at least 0 and below 1"):
+        Phase("a", freeze(), epochs=1, optimizer=sgd(), warmup=1.0)
+    with pytest.raises(ValueError, match=r"`warmup` must be at least 0\. Received: -1"):
+        Phase("a", freeze(), epochs=1, optimizer=sgd(), warmup=-1)
+    with pytest.raises(ValueError, match=r"`phases` must hold at least one"):
+        Recipe("none", ())
+    with pytest.raises(TypeError, match=r"`plan` must be Plan. Received: str"):
+        Phase("a", "backbone", epochs=1, optimizer=sgd())
+    with pytest.raises(TypeError, match=r"`optimizer` must be Optimizer. Received: str"):
+        Phase("a", freeze(), epochs=1, optimizer="adam")
+    with pytest.raises(TypeError, match=r"`phases` must be Phase. Received: str"):
+        Recipe("a", ("x",))
+    one = Phase("a", freeze(), epochs=1, optimizer=sgd())
+    with pytest.raises(ValueError, match=r"names of their own. Received: a, a"):
+        Recipe("twice", (one, one))
+
+
+def test_a_recipe_counts_its_epochs():
+    assert recipes.fine_tune(epochs=3, probe_epochs=4).epochs == 7

@@ -1,0 +1,240 @@
+"""The house rules that a machine can check: layers, cycles, sizes, names, private attributes, dispatch on types.
+
+`python -m tests.structure --json` prints the numbers; `--write` brings the table of layers in docs/design-notes.md
+up to date. `tests/test_structure.py` asserts both.
+"""
+
+import ast
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests import ROOT
+
+PACKAGE = ROOT / "tltk"
+PAGE = ROOT / "docs" / "design-notes.md"
+BEGIN, END = "<!-- layers -->", "<!-- /layers -->"
+MAX_MODULE, MAX_FUNCTION = 500, 40
+
+# Layer, package and what it holds. A module imports only from layers below its own, and inside its own package.
+LAYERS: tuple[tuple[int, str, str], ...] = (
+    (0, "foundation", "argument checks, public exceptions, atomic files, paths, progress, hardware, Keras graphs"),
+    (1, "specs", "frozen records: image, text and tokenizer specs, labels, spans, invalid examples"),
+    (2, "data", "sources, splits, targets; `formats/` reads folders, arrays, tables, TFDS, CoNLL, SQuAD"),
+    (2, "optimizers", "optimizer specs, per-variable terms, optimizer state, averages, schedules"),
+    (3, "pipeline", "the loader: readers, batching, shuffling, record store; knows no modality"),
+    (3, "trainability", "plans, rules, patterns and their application; `lora/`, `audit/`"),
+    (4, "modalities", "all that depends on the kind of input: `image/` and `text/`"),
+    (5, "backbones", "pretrained networks as values, the catalog, where weights come from"),
+    (5, "heads", "features in, outputs out, stock Keras layers"),
+    (6, "tasks", "all that depends on what is asked: targets, head, loss, metrics, decoder, evaluator"),
+    (7, "models", "backbone + task → one flat Keras model; features; the frozen split"),
+    (7, "recipes", "phases and recipes as records, and the named recipes"),
+    (8, "feature_cache", "what a frozen prefix makes of each example, computed once"),
+    (9, "training", "fit, phases, callbacks, runs"),
+    (9, "inference", "predict, embed, cluster"),
+    (10, "evaluation", "evaluate, the report and its page"),
+    (11, "serving", "export, formats, certificates; `replay/` holds the stand-alone scripts"),
+    (12, "augment", "a short name for the augmentations of images"),
+    (12, "demo", "the whole walk, offline"),
+    (13, "cli", "the command line"),
+    (14, "__main__", "python -m tltk"),
+)
+LAYER_OF = {package: layer for layer, package, _ in LAYERS}
+# Private attributes of Keras and KerasHub may be touched in this module alone.
+PRIVATE_HOME = "foundation/keras_private.py"
+# Records whose type must not be asked for outside the packages that own them.
+MODALITY_TYPES = {"InputSpec", "ImageSpec", "TextSpec", "TokenizerSpec"}
+TASK_TYPES = {"SingleLabel", "MultiLabel", "Regress", "Tag", "Answer", "Classification", "Regression"}
+
+
+def modules() -> list[Path]:
+    """List the modules of the package."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def package_of(path: Path) -> str:
+    """Name the top-level package or module that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name of a module."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def tree_of(path: Path) -> ast.Module:
+    """Parse a module."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Return the dotted names that a module imports, at any depth; of `from a import b`, a.b."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """List every function, methods and inner ones included."""
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def function_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count the lines of a function's body, its docstring left out."""
+    body = (node.end_lineno or 0) - node.body[0].lineno + 1
+    doc = ast.get_docstring(node, clean=False)
+    return body - (doc.count("\n") + 1 if doc else 0)
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Return, for each module, the modules of the package that it imports."""
+    names = {module_name(path) for path in modules()}
+    graph: dict[str, set[str]] = {}
+    for path in modules():
+        here = graph.setdefault(module_name(path), set())
+        for name in imported(tree_of(path)):
+            parts = name.split(".")
+            # The longest prefix that is a module: `from a.b import c` imports a.b.c if there is one, else a.b.
+            target = next((t for n in range(len(parts), 0, -1) if (t := ".".join(parts[:n])) in names), None)
+            if target is not None and target not in ("tltk", module_name(path)):
+                here.add(target)
+    return graph
+
+
+def cycles() -> list[list[str]]:
+    """List the groups of modules that import each other in a circle (Tarjan 1972)."""
+    graph, index, low, stack, found = import_graph(), {}, {}, [], []
+
+    def visit(name: str) -> None:
+        index[name] = low[name] = len(index)
+        stack.append(name)
+        for other in graph[name]:
+            if other not in index:
+                visit(other)
+                low[name] = min(low[name], low[other])
+            elif other in stack:
+                low[name] = min(low[name], index[other])
+        if low[name] == index[name]:
+            group = stack[stack.index(name) :]
+            del stack[stack.index(name) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for name in graph:
+        if name not in index:
+            visit(name)
+    return found
+
+
+def isinstance_outside() -> list[str]:
+    """List the places outside of `modalities/` and `tasks/` that ask for the type of a spec or of a task."""
+    found = []
+    for path in modules():
+        own = {"modalities": MODALITY_TYPES, "tasks": TASK_TYPES}.get(package_of(path), set())
+        banned = (MODALITY_TYPES | TASK_TYPES) - own
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
+                names = {inner.id for inner in ast.walk(node.args[1]) if isinstance(inner, ast.Name)}
+                names |= {inner.attr for inner in ast.walk(node.args[1]) if isinstance(inner, ast.Attribute)}
+                if names & banned:
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {', '.join(sorted(names & banned))}")
+    return found
+
+
+def private_outside() -> list[str]:
+    """List the places that touch a private attribute of an object that is not their own, outside of keras_private.
+
+    An attribute that the package itself defines, anywhere, is its own.
+    """
+    own = {name for path in modules() if str(path.relative_to(PACKAGE)) != PRIVATE_HOME for name in _defined(path)}
+    return [where for path in modules() for where in _private_uses(path, own)]
+
+
+def _defined(path: Path) -> Iterator[str]:
+    """Yield the private names that a module defines: functions, classes, variables, attributes of its own objects."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            yield node.name
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and getattr(node.value, "id", "") == "self"
+        ):
+            yield node.attr
+
+
+def _private_uses(path: Path, own: set[str]) -> Iterator[str]:
+    if str(path.relative_to(PACKAGE)) == PRIVATE_HOME:
+        return
+    for node in ast.walk(tree_of(path)):
+        name = ""
+        if isinstance(node, ast.Attribute):
+            name = node.attr
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("getattr", "hasattr", "setattr"):
+            value = node.args[1]
+            name = value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
+        if re.fullmatch(r"_[a-z]\w*", name) and name not in own:
+            yield f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
+    for name in imported(tree_of(path)):
+        if name.startswith(("keras.src", "keras_hub.src")):
+            yield f"{path.relative_to(ROOT)}: {name}"
+
+
+def layer_table() -> str:
+    """Return the table of layers as Markdown."""
+    lines = ["| layer | package | holds |", "|---|---|---|"]
+    lines += [f"| {layer} | `{package}` | {holds} |" for layer, package, holds in LAYERS]
+    return "\n".join(lines)
+
+
+def page_with_table(text: str) -> str:
+    """Return the page with its table of layers brought up to date."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{layer_table()}\n{END}{after}"
+
+
+def numbers() -> dict[str, object]:
+    """Measure the package."""
+    import tltk
+
+    sizes = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").count("\n") for path in modules()}
+    lengths = {
+        f"{path.relative_to(ROOT)}:{node.name}": function_lines(node)
+        for path in modules()
+        for node in functions(tree_of(path))
+    }
+    return {
+        "modules": len(sizes),
+        "lines": sum(sizes.values()),
+        "isinstance_outside": len(isinstance_outside()),
+        "private_outside": len(private_outside()),
+        "cycles": len(cycles()),
+        "longest_module": max(sizes.values()),
+        "longest_function": max(lengths.values()),
+        "public_names": len(tltk.__all__) - 1,
+    }
+
+
+def main() -> None:
+    """Print the numbers, or write the table."""
+    if "--write" in sys.argv:
+        PAGE.write_text(page_with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        return
+    found = numbers()
+    lines = isinstance_outside() + private_outside() + [" ↔ ".join(group) for group in cycles()]
+    sys.stdout.write(json.dumps(found) + "\n" if "--json" in sys.argv else "\n".join([*lines, str(found)]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

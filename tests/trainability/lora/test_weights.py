@@ -1,0 +1,158 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import transformer
+from tltk.trainability.layers import LayerRow, rows
+from tltk.trainability.lora import weights as low_rank
+from tltk.trainability.lora.weights import Matrices
+
+LAYERS = {
+    "dense": (lambda: keras.layers.Dense(5, activation="relu"), (7,)),
+    "einsum": (lambda: keras.layers.EinsumDense("abc,cde->abde", output_shape=(None, 2, 3), bias_axes="de"), (4, 6)),
+    "embedding": (lambda: keras.layers.Embedding(11, 6), (4,)),
+    "conv": (lambda: keras.layers.Conv2D(4, 3, padding="same"), (5, 5, 3)),
+    "conv1d": (lambda: keras.layers.Conv1D(4, 3), (8, 3)),
+}
+
+
+def built(name):
+    make, shape = LAYERS[name]
+    x = keras.Input(shape)
+    layer = make()
+    model = keras.Model(x, layer(x))
+    data = np.random.default_rng(0).integers(0, 11, (3, *shape)).astype("float32")
+    return model, layer, data
+
+
+def learn(layer, scale=0.3):
+    """Stand in for training: put numbers into LoRA's second matrix."""
+    b = next(v for v in layer.weights if v.name.endswith("_b"))
+    b.assign(np.random.default_rng(1).normal(size=b.shape) * scale)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_merging_keeps_the_output_and_leaves_no_trace(name, tmp_path):
+    model, layer, data = built(name)
+    config, paths = json.dumps(layer.get_config(), default=str), [v.path for v in layer.weights]
+    plain = np.array(model(data))
+    attributes = set(vars(layer))
+    low_rank.enable(layer, 2)
+    learn(layer)
+    changed = np.array(model(data))
+    assert np.abs(changed - plain).max() > 0.05
+    learned = low_rank.merge(layer)
+    np.testing.assert_allclose(model(data), changed, rtol=1e-5, atol=1e-5)
+    assert [v.path for v in layer.weights] == [v.path for v in model.weights] == paths
+    assert json.dumps(layer.get_config(), default=str) == config
+    assert set(vars(layer)) == attributes
+    assert learned.a.shape[-1] == learned.b.shape[0] == 2
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again(data), model(data))
+    low_rank.enable(layer, 3)
+    np.testing.assert_allclose(model(data), changed, rtol=1e-5, atol=1e-5)
+    assert sum(v.name.startswith("lora_") for v in layer.weights) == 2
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_size_is_what_keras_makes_of_it(name):
+    _, layer, _ = built(name)
+    expected = low_rank.size(layer, 3)
+    before = layer.count_params()
+    low_rank.enable(layer, 3)
+    assert layer.count_params() - before == expected
+
+
+def test_merging_what_has_learned_nothing_changes_no_bit():
+    _, layer, _ = built("dense")
+    before = np.array(layer.kernel).tobytes()
+    low_rank.enable(layer, 2)
+    learned = low_rank.merge(layer)
+    assert np.array(layer.kernel).tobytes() == before
+    assert learned.base == learned.merged
+
+
+def test_another_alpha_scales_the_change():
+    model, layer, data = built("dense")
+    layer.enable_lora(2, lora_alpha=6)
+    learn(layer)
+    changed = np.array(model(data))
+    assert low_rank.merge(layer).scale == 3
+    np.testing.assert_allclose(model(data), changed, rtol=1e-5, atol=1e-5)
+
+
+def test_a_function_traced_before_merging_still_predicts_right():
+    model, layer, data = built("dense")
+    low_rank.enable(layer, 2)
+    learn(layer)
+    while_on = model.predict(data, verbose=0)
+    low_rank.merge(layer)
+    np.testing.assert_allclose(model.predict(data, verbose=0), while_on, rtol=1e-5, atol=1e-5)
+
+
+def test_no_graph_of_the_layer_holds_on_to_the_matrices():
+    _, layer, _ = built("einsum")
+    low_rank.enable(layer, 2)
+    low_rank.merge(layer)
+    assert not any("lora" in name for name in layer._trackable_children())
+    assert layer._tracker.locked
+
+
+def test_what_can_take_lora_is_named_by_its_path():
+    row = next(row for row in rows(transformer()) if row.name == "block1_attention")
+    assert list(low_rank.able(row)) == ["query", "key", "value", "attention_output"]
+    assert list(low_rank.chosen(row, "query, *_output")) == ["query", "attention_output"]
+    assert list(low_rank.chosen(row, "*")) == list(low_rank.able(row))
+    dense = next(row for row in rows(transformer()) if row.name == "block1_up")
+    assert list(low_rank.able(dense)) == ["block1_up"]
+
+
+def test_a_nested_layer_is_chosen_by_its_last_name_or_its_path():
+    outer = keras.Sequential([keras.Input((4, 16))], name="outer")
+    attention = keras.layers.MultiHeadAttention(2, 8, name="attention")
+    x = keras.Input((4, 16))
+    outer = keras.Model(x, attention(x, x), name="outer")
+    row = LayerRow("outer", "", outer, 0)
+    for target in ("query", "attention/query", "*query"):
+        assert list(low_rank.chosen(row, target)) == ["attention/query"]
+    assert not low_rank.chosen(row, "attention")
+
+
+def test_constrained_quantized_and_unbuilt_layers_are_left_out():
+    constrained = keras.layers.Dense(3, kernel_constraint="non_neg")
+    constrained.build((None, 2))
+    assert not low_rank.able(LayerRow("a", "", constrained, 0))
+    assert not low_rank.able(LayerRow("a", "", keras.layers.Dense(3), 0))
+    depthwise = keras.layers.DepthwiseConv2D(3)
+    depthwise.build((None, 8, 8, 3))
+    assert not low_rank.able(LayerRow("a", "", depthwise, 0))
+    quantized = keras.layers.Dense(3)
+    quantized.build((None, 2))
+    quantized.quantize("int8")
+    assert not low_rank.able(LayerRow("a", "", quantized, 0))
+
+
+def test_what_a_target_misses_is_said_with_what_there_is():
+    found = [row for row in rows(transformer()) if row.name == "block1_attention"]
+    assert low_rank.unreached(found, "query,value") == ""
+    assert low_rank.unreached(found, "query,valeu") == (
+        "target 'valeu' reaches nothing. Did you mean 'value'? LoRA could go on: query, key, value, attention_output"
+    )
+    assert "none of its layers can take LoRA" in low_rank.unreached([], "*")
+
+
+def test_the_change_is_rounded_once():
+    one = Matrices(np.full((2, 1), 1e-3, "float32"), np.full((1, 2), 1e-3, "float32"), 2.0, "", "")
+    assert one.added_to(np.ones((2, 2), "float32")).dtype == np.float32
+    np.testing.assert_array_equal(one.added_to(np.ones((2, 2), "float32")), np.float32(1 + 2e-6))
+
+
+def test_a_digest_tells_shape_and_type_apart():
+    values = np.zeros(4, "float32")
+    assert (
+        len({low_rank.digest(values), low_rank.digest(values.reshape(2, 2)), low_rank.digest(values.view("int32"))})
+        == 3
+    )

@@ -1,0 +1,116 @@
+import keras
+import numpy as np
+import pytest
+
+from tltk.optimizers.spec import adamw, build, sgd
+from tltk.training.callbacks import CountSteps, KeepBest, StopOnNan, Watch, score
+from tltk.training.phase_data import of_unpromised_length
+
+
+def test_a_score_is_larger_when_better():
+    assert score({"val_accuracy": 0.5, "val_loss": 1.0}, ("accuracy", "max")) == (0.5, -1.0)
+    assert score({"mae": 2.0, "loss": 1.0}, ("mae", "min"), prefix="") == (-2.0, -1.0)
+    assert score({"val_accuracy": float("nan"), "val_loss": 1.0}, ("accuracy", "max"))[0] == -np.inf
+
+
+def small():
+    x = keras.Input((1,))
+    return keras.Model(x, keras.layers.Dense(1, use_bias=False)(x))
+
+
+def feed(keep, model, values):
+    keep.set_model(model)
+    model.stop_training = False
+    for epoch, (accuracy, loss) in enumerate(values):
+        model.set_weights([np.full((1, 1), epoch, "float32")])
+        keep.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_loss": loss})
+        if model.stop_training:
+            break
+
+
+def test_the_best_epoch_comes_back_and_ties_go_to_the_loss():
+    model = small()
+    keep = KeepBest(model, ("accuracy", "max"), None)
+    feed(keep, model, [(0.5, 1.0), (0.9, 0.5), (0.9, 0.4), (0.8, 0.1)])
+    keep.restore()
+    assert model.get_weights()[0] == 2
+    assert (keep.best_epoch, keep.best) == (3, (0.9, -0.4))
+
+
+def test_patience_stops_after_that_many_worse_epochs():
+    model = small()
+    keep = KeepBest(model, ("accuracy", "max"), 2)
+    feed(keep, model, [(0.9, 1.0), (0.8, 1.0), (0.7, 1.0), (1.0, 1.0)])
+    assert keep.best_epoch == 1
+    assert model.stop_training
+
+
+def test_a_loss_that_is_no_number_stops_training_with_advice():
+    with pytest.raises(FloatingPointError, match=r"became nan in epoch 3.*learning rate ten times lower"):
+        StopOnNan().on_epoch_end(2, {"loss": float("nan")})
+
+
+def test_watching_keeps_a_row_an_epoch():
+    rows, steps = [], []
+    watch = Watch("probe", 2, lambda count=1, note="": steps.append(count), rows.append)
+    watch.on_epoch_begin(0)
+    watch.on_train_batch_end(0)
+    watch.on_epoch_end(0, {"loss": np.float32(0.5)})
+    assert rows[0].items() >= {"phase": "probe", "epoch": 1, "loss": 0.5}.items()
+    assert steps == [1, 0]
+
+
+def counted(callbacks, *, optimizer=None):
+    """Train 4 epochs of 3 batches from a dataset of unknown length, and return the optimizer."""
+    import tensorflow as tf
+
+    def batches():
+        for _ in range(3):
+            yield np.ones((2, 4), "float32"), np.ones((2, 1), "float32")
+
+    signature = (tf.TensorSpec([None, 4]), tf.TensorSpec([None, 1]))
+    data = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(optimizer or keras.optimizers.Adam(1e-3), "mse", jit_compile=False, auto_scale_loss=False)
+    with of_unpromised_length():
+        model.fit(data, epochs=4, callbacks=callbacks, shuffle=False, verbose=0)
+    return model.optimizer
+
+
+def test_plain_keras_counts_a_batch_more_an_epoch():
+    assert int(counted([]).iterations) == 16
+
+
+def test_the_optimizer_counts_the_batches_that_were_trained():
+    assert int(counted([CountSteps()]).iterations) == 12
+    accumulating = keras.optimizers.Adam(1e-3, gradient_accumulation_steps=2)
+    assert int(counted([CountSteps()], optimizer=accumulating).iterations) == 6
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3))
+    assert int(counted([CountSteps()], optimizer=scaled).inner_optimizer.iterations) == 12
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+@pytest.mark.parametrize("make", [adamw, sgd])
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9}, {"weight_decay": 0.1, "clip_norm": 1.0}, {"pull": 0.1}])
+def test_an_epoch_of_unknown_length_trains_as_one_whose_length_is_known(steps, make, options):
+    import tensorflow as tf
+
+    x = np.random.default_rng(0).random((12, 4)).astype("float32")
+    y = x.sum(1, keepdims=True) * 3
+    spec = make(1e-2, accumulate=steps, **options)
+    anchors = {"sequential/dense/kernel": np.zeros((4, 1), "float32")} if "pull" in options else None
+
+    def trained(data):
+        layer = keras.layers.Dense(1, kernel_initializer="ones", name="dense")
+        model = keras.Sequential([keras.Input((4,)), layer], name="sequential")
+        optimizer = build(spec, spec.learning_rate, model.trainable_variables, anchors=anchors)
+        model.compile(optimizer, "mse", jit_compile=False)
+        with of_unpromised_length():
+            model.fit(data, epochs=6, callbacks=[CountSteps()], shuffle=False, verbose=0)
+        return [*model.get_weights(), *(each.numpy() for each in getattr(optimizer, "_accumulated_gradients", ()))]
+
+    known = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
+    unknown = known.filter(lambda *_: True)
+    assert unknown.cardinality() == tf.data.UNKNOWN_CARDINALITY
+    for one, other in zip(trained(known), trained(unknown), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,219 @@
+import contextlib
+import csv
+import json
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import tltk
+from tests.conftest import coloured_squares, listening, squares, squares_model
+from tltk.specs import Labels
+
+
+def quick(epochs=1):
+    return tltk.linear_probe(epochs=epochs)
+
+
+def rows_of(file):
+    return list(csv.DictReader(file.read_text().splitlines()))
+
+
+def photo_folder(folder, count=6, size=20):
+    x, y = coloured_squares(count * 3, size=size)
+    for index, (pixels, label) in enumerate(zip(x, y, strict=True)):
+        place = folder / ("red", "green", "blue")[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(place / f"{index}.png")
+    return folder
+
+
+def test_a_fit_learns_and_reports_every_epoch():
+    model = squares_model()
+    run = tltk.fit(
+        model, squares(96), squares(24, seed=1), recipe=tltk.linear_probe(epochs=12, learning_rate=3e-2), batch_size=8
+    )
+    assert run.model is model
+    assert [row["epoch"] for row in run.history] == list(range(1, 13))
+    assert run.history[-1]["loss"] < run.history[0]["loss"]
+    assert run.phases[0].score[0] > 0.8
+    assert run.folder is None
+
+
+def test_equal_seeds_give_equal_weights():
+    first, again, other = (squares_model() for _ in range(3))
+    for model in (again, other):
+        model.keras.set_weights(first.keras.get_weights())
+    for model, seed in ((first, 1), (again, 1), (other, 2)):
+        tltk.fit(model, squares(), recipe=tltk.fine_tune(epochs=1, probe_epochs=1), batch_size=8, seed=seed)
+    weights = [np.concatenate([w.ravel() for w in model.keras.get_weights()]) for model in (first, again, other)]
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert np.any(weights[0] != weights[2])
+
+
+def test_unreadable_pictures_are_left_out_and_listed(tmp_path):
+    folder = photo_folder(tmp_path / "photos", count=12)
+    (folder / "red" / "broken.jpg").write_bytes(b"")
+    source = tltk.from_folder(folder)
+    model = tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels))
+    run = tltk.fit(model, source, recipe=quick(), out=tmp_path / "run", batch_size=8)
+    assert len(run.skipped) == 1
+    rows = rows_of(tmp_path / "run" / "skipped.csv")
+    assert "broken.jpg" in rows[0]["where"]
+    with pytest.raises(ValueError, match=r"broken.jpg"):
+        tltk.fit(model, source, recipe=quick(), max_bad=0.0)
+
+
+def test_a_plain_dataset_is_data_too():
+    x, y = coloured_squares(24)
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    run = tltk.fit(squares_model(), dataset, dataset, recipe=quick(2))
+    assert run.phases[0].score is not None
+
+
+def test_regression_and_several_labels_train_by_the_same_call():
+    x, y = coloured_squares(24)
+    body = squares_model().keras
+    numbers = tltk.from_arrays(x, y.astype("float32") * 10, kind="number")
+    backbone = tltk.backbone("mobilenet_v2", weights="random", input_size=32)
+    run = tltk.fit(
+        tltk.assemble(backbone, tltk.regress(numbers.labels)), numbers, numbers, recipe=quick(), batch_size=8
+    )
+    assert {"mae", "rmse", "val_mae"} <= set(run.history[0])
+    several = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("red", "green", "blue"), kind="multi")
+    run = tltk.fit(
+        tltk.assemble(backbone, tltk.classify(several.labels)), several, several, recipe=quick(), batch_size=8
+    )
+    assert {"macro_f1", "val_macro_f1"} <= set(run.history[0])
+    assert body is not None
+
+
+def test_ctrl_c_saves_the_best_weights_so_far(tmp_path, monkeypatch):
+    from tltk.training import callbacks
+
+    original = callbacks.Watch.on_epoch_end
+
+    def interrupt(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if epoch == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(callbacks.Watch, "on_epoch_end", interrupt)
+    with listening(), pytest.raises(KeyboardInterrupt):
+        tltk.fit(squares_model(), squares(), squares(12), recipe=quick(5), out=tmp_path / "run", batch_size=8)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["interrupted"] is True
+    assert len(rows_of(tmp_path / "run" / "history.csv")) == 2
+    assert tltk.load_run(tmp_path / "run").model.keras.output_shape == (None, 3)
+
+
+def test_wrong_arguments_are_told_before_anything_is_trained(tmp_path):
+    model = squares_model()
+    with pytest.raises(TypeError, match=r"`model` must be TransferModel. Received: Functional"):
+        tltk.fit(model.keras, squares())
+    with pytest.raises(TypeError, match=r"`train` must be Source. Received: str. Pass a source"):
+        tltk.fit(model, "photos")
+    with pytest.raises(TypeError, match=r"`recipe` must be Recipe. Received: str"):
+        tltk.fit(model, squares(), recipe="fine_tune")
+    other = tltk.from_arrays(*coloured_squares(6), labels=("red", "green", "pink"))
+    with pytest.raises(ValueError, match=r"(?s)`val`.*does not know: pink.*lacks labels that the model knows: blue"):
+        tltk.fit(model, squares(), other)
+    with pytest.raises(ValueError, match=r"`train` has no labels"):
+        tltk.fit(model, tltk.from_arrays(coloured_squares(6)[0]))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot write"):
+        tltk.fit(model, squares(), out=tmp_path / "file")
+
+
+def test_a_full_disk_is_noticed_before_training(tmp_path, monkeypatch):
+    from collections import namedtuple
+
+    from tltk.foundation import files
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage(1, 1, 1_000_000))
+    with pytest.raises(OSError, match="no space left"):
+        tltk.fit(squares_model(), squares(), out=tmp_path / "run")
+
+
+def test_the_first_class_names_are_kept():
+    assert squares().labels == Labels(("red", "green", "blue"))
+
+
+def test_a_fit_that_fails_before_its_first_epoch_leaves_the_run_that_was_there_alone(tmp_path):
+    tltk.fit(squares_model(), squares(), recipe=quick(), out=tmp_path / "run", batch_size=8)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(ValueError, match=r"phase 'fine_tune': `conv9..` matches no layer"):
+        tltk.fit(squares_model(), squares(), recipe=tltk.fine_tune(unfreeze="conv9"), out=tmp_path / "run")
+    for wrong in (0, 2.5, "x"):
+        with pytest.raises(ValueError, match=r"`batch_size` must be a whole number above 0, or of texts"):
+            tltk.fit(squares_model(), squares(), recipe=quick(), out=tmp_path / "run", batch_size=wrong)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_a_date_is_a_seed_and_a_text_is_not():
+    tltk.fit(squares_model(), squares(), recipe=tltk.fine_tune(epochs=1, probe_epochs=1), batch_size=8, seed=20240501)
+    for wrong in (-1, "a", 2**31):
+        with pytest.raises(ValueError, match=r"`seed` must be a whole number in \[0, 2\*\*31\). Received"):
+            tltk.fit(squares_model(), squares(), recipe=quick(), seed=wrong)
+
+
+def test_ctrl_c_in_a_later_phase_that_is_worse_keeps_the_phase_before(tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from tltk.optimizers.spec import adamw, sgd
+    from tltk.recipes import Phase, Recipe
+    from tltk.training import callbacks
+
+    good = Phase("good", tltk.freeze("backbone"), epochs=6, optimizer=adamw(3e-2))
+    worse = Phase("worse", tltk.train_all(), 3, sgd(5.0, momentum=0.0), schedule="constant", warmup=0.0)
+    original = callbacks.Watch.on_train_batch_end
+    kept = {}
+
+    def interrupt(self, batch, logs=None):
+        original(self, batch, logs)
+        if self.phase == "worse" and batch == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(callbacks.Watch, "on_train_batch_end", interrupt)
+    start = squares_model().keras.get_weights()
+    for phases in ((good,), (good, worse), (good, replace(worse, mix=True))):
+        model = squares_model()
+        model.keras.set_weights(start)
+        data = squares(48), squares(12, seed=1)
+        broken_off = pytest.raises(KeyboardInterrupt) if len(phases) == 2 else contextlib.nullcontext()
+        with listening(), broken_off:
+            tltk.fit(model, *data, recipe=Recipe("r", phases), batch_size=8, out=tmp_path / "run")
+        kept[len(kept)] = tltk.load_run(tmp_path / "run").model.keras.get_weights()
+    for others in (kept[1], kept[2]):
+        for one, other in zip(kept[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_no_readable_picture_is_told_by_name(tmp_path):
+    from tests.pictures import damaged_png
+
+    for number in range(4):
+        damaged_png(tmp_path / "set" / ("cat", "dog")[number % 2] / f"{number}.png")
+    source = tltk.from_folder(tmp_path / "set")
+    model = tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels))
+    for cache in ("off", "memory"):
+        with pytest.raises(ValueError, match=r"none of the 4 pictures could be decoded: cat/0.png"):
+            tltk.fit(model, source, recipe=quick(2), cache=cache)
+    found, skipped = tltk.predict(model, source)
+    assert found == []
+    assert len(skipped) == 4
+
+
+def test_the_head_has_no_weights_that_it_is_pulled_towards():
+    from tltk.training.fit import _anchors
+
+    model = squares_model()
+    head = {
+        weight.path for layer in model.keras.layers if model.stages[layer.name] == "head" for weight in layer.weights
+    }
+    found = set(_anchors(model))
+    assert head and found
+    assert found == {weight.path for weight in model.keras.weights} - head

@@ -1,0 +1,110 @@
+"""Keras Applications models as backbones."""
+
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tltk.backbones import weights as weight_files
+from tltk.backbones.base import Backbone, Origin
+from tltk.backbones.image.application_table import APPLICATIONS, IMAGENET_DEVIATION, IMAGENET_MEAN, Application
+from tltk.foundation import keras_graph as graph
+from tltk.specs import InputSpec
+
+if TYPE_CHECKING:
+    import keras
+
+_PATIENCE = 30.0
+
+
+def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
+    """Make the backbone of a row.
+
+    Args:
+        name: a key of `APPLICATIONS`.
+        weights: "pretrained", "random" or the path of a weight file.
+    """
+    row = APPLICATIONS[name]
+    return Backbone(
+        name=name,
+        modality="image",
+        input=InputSpec(row.size, row.size),
+        preprocessing=row.preprocessing,
+        stages=row.stages,
+        weights=weights,
+        parameters=row.parameters,
+        top1=row.top1,
+        top1_source=row.source,
+        fast_bfloat16=row.fast_bfloat16,
+        builder=partial(_build, row),
+        locator=partial(
+            weight_files.locate, name, weights=weights, places=places(name), download=partial(_download, row)
+        ),
+    )
+
+
+def places(name: str) -> tuple[weight_files.Place, ...]:
+    """List where the weights of a row may lie, in the order of looking."""
+    file = APPLICATIONS[name].file
+    return (weight_files.keras_cache(file), weight_files.own_cache(name, file))
+
+
+def _build(row: Application, shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
+    import keras
+
+    function = getattr(keras.applications, row.function)
+    # Without the classifier and without weights, so that the file that is read is the one that `origin` names.
+    model = function(include_top=False, weights=None, input_shape=shape)
+    graph.rename_automatic(model)
+    if origin.path is not None:
+        weight_files.read_into(model, origin.path)
+    if row.module == "efficientnet":
+        _normalize_as_imagenet(model)
+    return model
+
+
+def _normalize_as_imagenet(model: "keras.Model") -> None:
+    """Make EfficientNet's own normalization what it was trained with: (x / 255 - mean) / deviation.
+
+    With `weights=None` Keras leaves out the layer that makes up for its weight files' variance, which is the
+    deviation and not its square (keras/src/applications/efficientnet.py, tensorflow#49930). Setting the variance
+    is the same function in one layer less, and right for random weights too.
+    """
+    import keras
+
+    layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
+    layer.adapt_mean.assign(IMAGENET_MEAN)
+    layer.adapt_variance.assign([deviation**2 for deviation in IMAGENET_DEVIATION])
+    layer.finalize_state()
+
+
+def _download(row: Application) -> None:
+    """Let Keras fetch a weight file into its own cache, which checks its hash.
+
+    Raises:
+        OSError: if the hub is out of reach.
+    """
+    import keras
+
+    function = getattr(keras.applications, row.function)
+    try:
+        with _impatient(), redirect_stdout(sys.stderr):  # Keras prints its progress; standard output is for results
+            function(include_top=False, weights="imagenet", input_shape=(row.size, row.size, 3))
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise OSError(str(error)) from error
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Give up on a silent server after a while: Keras' download has no time limit of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_PATIENCE)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # of the half-open connection that is given up
+            yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,242 @@
+"""KerasHub vision presets as backbones; the only importer of keras_hub."""
+
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tltk.backbones import packages
+from tltk.backbones import weights as weight_files
+from tltk.backbones.base import Backbone, Origin, Preprocessing
+from tltk.backbones.image import user_model as own
+from tltk.backbones.image.application_table import IMAGENET, stages
+from tltk.backbones.kerashub_files import SCHEMES
+from tltk.foundation import keras_graph as graph
+from tltk.specs import INTERPOLATIONS, InputSpec
+
+if TYPE_CHECKING:
+    import keras
+
+MINIMUM, SIZE = 32, 224
+# Wightman et al. 2021, "ResNet strikes back", table 3, recipe A1 at 224 px: the weights that these presets hold
+# (keras-hub, tools/checkpoint_conversion/convert_resnet_checkpoints.py).
+_SOURCE = "https://arxiv.org/abs/2110.00476"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A KerasHub preset whose configuration is written down here, because its own lies on a hub.
+
+    Args:
+        name: in KerasHub.
+        handle: where it lies, without the version.
+        depths: blocks in each stack.
+        block: kind of block.
+        parameters: as keras_hub/src/models/resnet/resnet_presets.py says.
+        top1: published ImageNet top-1.
+    """
+
+    name: str
+    handle: str
+    depths: tuple[int, ...]
+    block: str
+    parameters: int
+    top1: float
+
+
+PRESETS = {
+    f"resnet_{layers}_imagenet": Preset(
+        f"resnet_{layers}_imagenet",
+        f"kaggle://keras/resnetv1/keras/resnet_{layers}_imagenet",
+        depths,
+        block,
+        parameters,
+        top1,
+    )
+    for layers, depths, block, parameters, top1 in (
+        (18, (2, 2, 2, 2), "basic_block", 11_186_112, 0.715),
+        (50, (3, 4, 6, 3), "bottleneck_block", 23_561_152, 0.804),
+        (101, (3, 4, 23, 3), "bottleneck_block", 42_605_504, 0.815),
+        (152, (3, 8, 36, 3), "bottleneck_block", 58_295_232, 0.820),
+    )
+}
+
+
+def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
+    """Make the backbone of a row.
+
+    Args:
+        name: a key of `PRESETS`.
+        weights: "pretrained", "random" or the path of a weight file.
+    """
+    row = PRESETS[name]
+    ends = [f"stack{number}_block{depth - 1}_out" for number, depth in enumerate(row.depths)]
+    return Backbone(
+        name=name,
+        modality="image",
+        input=InputSpec(SIZE, SIZE),
+        preprocessing=IMAGENET,
+        stages=stages("pool1_pool", *ends),
+        weights=weights,
+        parameters=row.parameters,
+        top1=row.top1,
+        top1_source=_SOURCE,
+        fast_bfloat16=True,
+        builder=partial(_build, row),
+        locator=partial(
+            weight_files.locate, name, weights=weights, places=places(name), download=partial(_download, name)
+        ),
+    )
+
+
+def places(name: str) -> tuple[weight_files.Place, ...]:
+    """List where the weights of a row may lie, in the order of looking."""
+    return (weight_files.kerashub_cache(PRESETS[name].handle), weight_files.own_cache(name, "model.weights.h5"))
+
+
+def is_preset(x: str) -> bool:
+    """Tell whether a text is the handle of a preset or a folder that may hold one."""
+    return x.startswith(SCHEMES) or Path(x).is_dir()
+
+
+def from_preset(x: str, *, weights: str = "pretrained", size: tuple[int, int] | None = None) -> Backbone:
+    """Make a backbone of any KerasHub vision preset; its configuration is read now, its weights are not.
+
+    Args:
+        x: a local folder (KerasHub, timm or Hugging Face layout), or an `hf://` or `kaggle://` handle.
+        weights: "pretrained", "random" or the path of a weight file.
+        size: rows and columns in pixels; the default is what the preset says, else 224.
+
+    Raises:
+        ValueError: if it is no preset, or not one whose output is a feature map.
+        OSError: if the hub is out of reach.
+    """
+    converter = _converter(x)
+    found = getattr(converter, "image_size", None) or (SIZE, SIZE)
+    height, width = size or found
+    model = _load(x, (height, width, 3), weights="random")
+    kernel = getattr(converter, "interpolation", "bilinear")
+    return Backbone(
+        name=x,
+        modality="image",
+        input=InputSpec(height, width, interpolation=kernel if kernel in INTERPOLATIONS else "bilinear"),
+        preprocessing=_preprocessing(converter, x),
+        stages=own.infer_stages(model, size=(height, width)),
+        weights=weights,
+        parameters=model.count_params(),
+        top1=None,
+        top1_source="",
+        fast_bfloat16=False,
+        builder=partial(_build_preset, x, weights),
+        locator=partial(_locate_preset, x, weights),
+    )
+
+
+def _build(row: Preset, shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
+    import keras_hub
+
+    body = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, 128, 256, 512],
+        stackwise_num_blocks=list(row.depths),
+        stackwise_num_strides=[1, 2, 2, 2],
+        block_type=row.block,
+        image_shape=shape,
+    )
+    if origin.path is not None:
+        weight_files.read_into(body, origin.path)
+    return _plain(body, row.name)
+
+
+def _download(name: str) -> None:
+    """Let KerasHub fetch a preset into its own cache.
+
+    Raises:
+        OSError: if the hub is out of reach.
+    """
+    import keras_hub
+
+    try:
+        with redirect_stdout(sys.stderr):  # standard output is for results
+            keras_hub.models.Backbone.from_preset(name)
+    except Exception as error:  # every hub's client has errors of its own
+        raise OSError(_first_line(error)) from error
+
+
+def _build_preset(x: str, weights: str, shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
+    model = _load(x, shape, weights=weights)
+    if weights not in ("pretrained", "random") and origin.path is not None:
+        weight_files.read_into(model, origin.path)
+    return model
+
+
+def _locate_preset(x: str, weights: str) -> Origin:
+    if weights != "pretrained":
+        return weight_files.locate(x, weights=weights)
+    if x.startswith(SCHEMES):
+        return Origin("hub", x, None)
+    file = Path(x) / "model.weights.h5"
+    return Origin("path", x, packages.sha256(file) if file.is_file() else None)
+
+
+def _load(x: str, shape: tuple[int, int, int], *, weights: str) -> "keras.Model":
+    """Load a preset as a plain functional model under the global dtype policy."""
+    import keras
+    import keras_hub
+
+    wanted = {"image_shape": shape, "dtype": keras.config.dtype_policy()}
+    try:
+        with redirect_stdout(sys.stderr):
+            body = keras_hub.models.Backbone.from_preset(x, load_weights=weights == "pretrained", **wanted)
+    except Exception as error:  # every hub's client has errors of its own; each is re-raised as one of two
+        said = _first_line(error)
+        if x.startswith(SCHEMES):
+            raise OSError(
+                f"cannot load the preset {x}: {said} Is the hub within reach, and the handle right? "
+                "A preset folder copied from another machine works as well."
+            ) from error
+        raise ValueError(f"{x} is no image preset that KerasHub can load: {said}") from error
+    return _plain(own.feature_model(body), body.name)
+
+
+def _plain(body: "keras.Model", name: str) -> "keras.Model":
+    """Wrap the layers in a plain functional model, which loads without keras_hub if they are stock layers."""
+    import keras
+
+    model = keras.Model(body.inputs[0], body.outputs[0], name=name)
+    graph.rename_automatic(model)
+    return model
+
+
+def _converter(x: str) -> Any:
+    """Return the preset's ImageConverter, or None if it has none."""
+    import keras_hub
+
+    if not x.startswith(SCHEMES) and not (Path(x) / "image_converter.json").is_file():
+        return None
+    try:
+        return keras_hub.layers.ImageConverter.from_preset(x)
+    except Exception as error:  # as above
+        raise OSError(f"cannot read the preprocessing of {x}: {_first_line(error)}") from error
+
+
+def _preprocessing(converter: Any, x: str) -> Preprocessing:
+    if converter is None:
+        return Preprocessing(source=f"{x} names none")
+    scale, offset = (
+        tuple(float(item) for item in (value if isinstance(value, list | tuple) else [value]))
+        for value in (_or(converter.scale, 1.0), _or(converter.offset, 0.0))
+    )
+    return Preprocessing(scale=scale, offset=offset, source=f"image converter of {x}")
+
+
+def _or(value: Any, default: float) -> Any:
+    return default if value is None else value
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,171 @@
+"""A user's own functional model as a backbone; its stages are inferred from where the resolution falls."""
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage
+from tltk.backbones.image.application_table import stages
+from tltk.foundation import checks as check
+from tltk.foundation import keras_graph as graph
+from tltk.specs import InputSpec
+
+if TYPE_CHECKING:
+    import keras
+
+
+def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> Backbone:
+    """Make a backbone of a functional (or built sequential) model.
+
+    Args:
+        model: preprocessed or raw pixels [batch, height, width, 3] → features [batch, h, w, channels]. Not copied:
+            training the backbone trains it.
+        size: rows and columns in pixels; needed if the model takes any size.
+
+    Returns:
+        The backbone, without preprocessing.
+
+    Raises:
+        TypeError: if it is no Keras model.
+        ValueError: listing everything that is wrong with it.
+    """
+    import keras
+
+    check.kind_of(
+        "x", model, (str, keras.Model), hint="Pass a name from `tltk backbones`, or a functional keras.Model."
+    )
+    flat = feature_model(model)
+    height, width = _size(flat, size)
+    return Backbone(
+        name=model.name,
+        modality="image",
+        input=InputSpec(height, width),
+        preprocessing=Preprocessing(source="none given"),
+        stages=infer_stages(flat, size=(height, width)),
+        weights="model",
+        parameters=model.count_params(),
+        top1=None,
+        top1_source="",
+        fast_bfloat16=False,
+        builder=partial(_itself, flat),
+        locator=partial(Origin, "model", None, None),
+    )
+
+
+def infer_stages(model: "keras.Model", *, size: tuple[int, int]) -> tuple[Stage, ...]:
+    """Infer stages: one per resolution, each ending at the last place where a single tensor carries all.
+
+    A resolution at which no single tensor does (as in NASNet), or at which nothing has weights, joins the next one.
+    Padding does not count as an end. The last stage ends at the model's output.
+
+    Args:
+        model: functional, one input, output [batch, h, w, channels].
+        size: rows and columns to reckon with.
+
+    Returns:
+        Stages named "stem", "conv2" …
+
+    Raises:
+        ValueError: if the output is not a feature map.
+    """
+    sized = _at_size(model, size)
+    order = graph.nodes(sized)
+    ends: dict[int, str] = {}
+    for node in graph.cuts(order):
+        shape = node.outputs[0].shape
+        if len(shape) == 4 and shape[1] and not type(node.operation).__name__.startswith("ZeroPadding"):
+            ends[round(math.log2(size[0] / shape[1]))] = node.operation.name
+    last = order[-1].operation.name
+    lasts = [*(end for end in ends.values() if end != last), last]
+    return stages(*_with_weights(sized, order, lasts))
+
+
+def named_stages(ends: dict[str, str]) -> tuple[Stage, ...]:
+    """Turn {stage: last layer}, in order, into stages."""
+    check.kind_of("stages", ends, dict, hint="Pass {stage name: name of its last layer}, in order.")
+    if not ends:
+        raise ValueError("`stages` must hold at least one stage. Received: {}")
+    return tuple(Stage(name, last) for name, last in ends.items())
+
+
+def _with_weights(model: "keras.Model", order: list[Any], lasts: list[str]) -> list[str]:
+    """Drop the ends that would close a stage without weights."""
+    import keras
+
+    weighty = {
+        layer.name for layer in model.layers if layer.weights and not isinstance(layer, keras.layers.Normalization)
+    }
+    kept: list[str] = []
+    before: set[str] = set()
+    for last in lasts:
+        here = graph.leading_to(order, last)
+        if (here - before) & weighty:
+            kept.append(last)
+            before = here
+    # What follows the last weights, such as a final pooling, belongs to the last stage.
+    return [*kept[:-1], lasts[-1]]
+
+
+def _at_size(model: "keras.Model", size: tuple[int, int]) -> "keras.Model":
+    import keras
+
+    if None not in model.inputs[0].shape[1:3]:
+        return model
+    pixels = keras.Input((*size, model.inputs[0].shape[-1]))
+    return keras.Model(pixels, model.call(pixels))
+
+
+def _itself(model: "keras.Model", shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
+    """Return the user's model; shape and origin are what `from_model` said of it."""
+    return model
+
+
+def feature_model(model: "keras.Model") -> "keras.Model":
+    """Return the model as a functional one with one input and one feature map, or say why it is none."""
+    flat = _functional(model)
+    problems = check.Problems()
+    for what, found in (("input", flat.inputs), ("output", flat.outputs)):
+        if len(found) != 1:
+            problems.add(f"it must have one {what}, and has {len(found)}")
+        elif len(found[0].shape) != 4:
+            hint = _where_to_cut(flat) if what == "output" else ""
+            problems.add(f"its {what} must be [batch, height, width, channels], and is {found[0].shape}{hint}")
+    if not problems.found and flat.inputs[0].shape[-1] != 3:
+        problems.add(f"its input must have 3 channels, and has {flat.inputs[0].shape[-1]}")
+    problems.raise_if_any(f"{model.name!r} cannot be an image backbone:")
+    return flat
+
+
+def _functional(model: "keras.Model") -> "keras.Model":
+    import keras
+
+    symbol = keras.Input((1,))
+    functional = type(keras.Model(symbol, symbol))  # the class has no public name
+    if isinstance(model, functional):
+        return model
+    sequential = isinstance(model, keras.Sequential)
+    if sequential and model.built and model.inputs:
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    kind = f"{type(model).__name__}{', not built yet' if sequential else ''}"
+    raise ValueError(
+        f"{model.name!r} is no functional model (it is a {kind}); build it as keras.Model(inputs, features)."
+    )
+
+
+def _where_to_cut(model: "keras.Model") -> str:
+    """Name the last feature map of a model that ends with a pooling or a classifier."""
+    layers = {layer.name for layer in model.layers}
+    maps = [node.operation.name for node in graph.nodes(model) if not node.is_input and len(node.outputs[0].shape) == 4]
+    inside = [name for name in maps if name in layers]
+    if not inside:
+        return ""
+    return f"; pass the features inside: keras.Model(model.input, model.get_layer({inside[-1]!r}).output)"
+
+
+def _size(model: "keras.Model", size: tuple[int, int] | None) -> tuple[int, int]:
+    own = tuple(model.inputs[0].shape[1:3])
+    if size is None and None in own:
+        raise ValueError(f"{model.name!r} takes pictures of any size: pass `input_size`.")
+    if size is not None and any(fixed not in (None, wanted) for fixed, wanted in zip(own, size, strict=True)):
+        raise ValueError(f"`input_size` must be {own}, which {model.name!r} was built for. Received: {size}")
+    return size or own

