@@ -20,11 +20,11 @@ def run(options: argparse.Namespace) -> None:
     if options.tiny:
         train, val, test = (tiny_texts.entities(count, part=part) for count, part in ((240, 0), (40, 0), (60, 1)))
     elif options.file.suffix == ".jsonl":
-        source = tltk.from_jsonl(options.file, input="text", label="entities", kind="spans", text=True)
+        source = tltk.from_jsonl(options.file, input="text", label="entities", label_type="entities", text=True)
         train, val, test = tltk.split(source, val=0.15, test=0.15)
     else:
         train, val, test = tltk.split(tltk.from_conll(options.file), val=0.15, test=0.15)
-    model = tltk.assemble(tltk.backbone(options.backbone), tltk.tag(train.labels))
+    model = tltk.assemble(tltk.backbone(options.backbone), tltk.token_classification(train.labels))
     recipe = tltk.fine_tune(learning_rate=2e-4 if options.tiny else 5e-5, probe_epochs=5, epochs=4)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
     report = tltk.evaluate(done.model, test)

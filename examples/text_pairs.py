@@ -19,13 +19,13 @@ def run(options: argparse.Namespace) -> None:
     """Train, judge."""
     if options.tiny:
         x, y = tiny_texts.pairs(180)
-        source = tltk.from_arrays(x, y, kind="number", labels=("similarity",))
+        source = tltk.from_arrays(x, y, label_type="regression", labels=("similarity",))
     else:
         columns = tuple(options.text.split(","))
-        source = tltk.from_csv(options.table, input=columns, label=options.label, kind="number", text=True)
+        source = tltk.from_csv(options.table, input=columns, label=options.label, label_type="regression", text=True)
     train, val, test = tltk.split(source, val=0.15, test=0.15)
     backbone = tltk.backbone(options.backbone, length=48 if options.tiny else 128)
-    model = tltk.assemble(backbone, tltk.regress(source.labels, pairs=True))
+    model = tltk.assemble(backbone, tltk.regression(source.labels, pairs=True))
     recipe = tltk.fine_tune(learning_rate=1e-4, probe_epochs=5, epochs=4)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
     report = tltk.evaluate(done.model, test)

@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         train, val, test = tltk.split(tltk.from_squad(options.file), val=0.1, test=0.1)
     backbone = tltk.backbone(options.backbone, length=96 if options.tiny else 384)
-    model = tltk.assemble(backbone, tltk.answer())
+    model = tltk.assemble(backbone, tltk.question_answering())
     recipe = tltk.fine_tune(learning_rate=2e-4 if options.tiny else 3e-5, probe_epochs=2, epochs=2)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
     report = tltk.evaluate(done.model, test)

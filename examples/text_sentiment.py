@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> None:
     train, val, test = tltk.split(source, val=0.15, test=0.15)
     backbone = tltk.backbone(options.backbone, length=32 if options.tiny else 256)
     head = tltk.head(pooling="first", normalization=None, dropout=0.1, zero_init=False)
-    model = tltk.assemble(backbone, tltk.classify(source.labels, head=head))
+    model = tltk.assemble(backbone, tltk.classification(source.labels, head=head))
     steps = 3 * len(train) // 16
     recipe = tltk.bert(warmup=min(500, steps // 10), learning_rate=1e-4 if options.tiny else 2e-5)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)

@@ -67,10 +67,10 @@ def coloured_squares(count: int, *, classes: int = 3, size: int = 16, seed: int 
 def squares_model(*, head=None, dropout: float = 0.0, precision: str = "float32", classes: int = 3):
     """A small assembled classifier of coloured squares, with stages stem, conv2, conv3, head."""
     import tltk
-    from tltk.specs import Labels
+    from tltk.specs import LabelSpec
 
     backbone = tltk.backbone(conv_net(dropout=dropout), stages=STAGES)
-    task = tltk.classify(Labels(("red", "green", "blue")[:classes]), head=head)
+    task = tltk.classification(LabelSpec(("red", "green", "blue")[:classes]), head=head)
     return tltk.assemble(backbone, task, precision=precision)
 
 

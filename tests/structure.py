@@ -46,7 +46,7 @@ LAYER_OF = {package: layer for layer, package, _ in LAYERS}
 # Private attributes of Keras and KerasHub may be touched in this module alone.
 PRIVATE_HOME = "foundation/keras_private.py"
 # Records whose type must not be asked for outside the packages that own them.
-MODALITY_TYPES = {"InputSpec", "ImageSpec", "TextSpec", "TokenizerSpec"}
+MODALITY_TYPES = {"ImageSpec", "TextSpec", "TokenizerSpec"}
 TASK_TYPES = {"SingleLabel", "MultiLabel", "Regress", "Tag", "Answer", "Classification", "Regression"}
 
 

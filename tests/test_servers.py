@@ -20,8 +20,8 @@ def serving(tmp_path_factory):
     head = tltk.head(zero_init=False, normalization=None)
     preset = tiny_preset(tmp_path_factory.mktemp("presets") / "tiny")
     backbone = tltk.backbone(str(preset))
-    pairs = tltk.assemble(backbone, tltk.classify(texts().labels, pairs=True, head=head), precision="float32")
-    reader = tltk.assemble(backbone, tltk.answer(no_answer=False, head=head), precision="float32")
+    pairs = tltk.assemble(backbone, tltk.classification(texts().labels, pairs=True, head=head), precision="float32")
+    reader = tltk.assemble(backbone, tltk.question_answering(no_answer=False, head=head), precision="float32")
     models = {"texts": text_model(preset, head=head), "pairs": pairs, "questions": reader}
     models["squares"] = squares_model(head=tltk.head(zero_init=False))
     for name, model in models.items():

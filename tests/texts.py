@@ -54,7 +54,9 @@ def texts(times: int = 2):
 
 def text_model(preset: Path, **options):
     """A small assembled classifier of texts, with stages embeddings, block1, block2, head."""
-    return tltk.assemble(tltk.backbone(str(preset)), tltk.classify(texts().labels, **options), precision="float32")
+    return tltk.assemble(
+        tltk.backbone(str(preset)), tltk.classification(texts().labels, **options), precision="float32"
+    )
 
 
 def fuzzed(count, words=WORDS):

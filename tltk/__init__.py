@@ -20,10 +20,10 @@ _PUBLIC = {
     "split": "tltk.data.split",
     "backbone": "tltk.backbones",
     "head": "tltk.heads.builder",
-    "classify": "tltk.tasks",
-    "regress": "tltk.tasks",
-    "tag": "tltk.tasks",
-    "answer": "tltk.tasks",
+    "classification": "tltk.tasks",
+    "regression": "tltk.tasks",
+    "token_classification": "tltk.tasks",
+    "question_answering": "tltk.tasks",
     "assemble": "tltk.models.assemble",
     "adopt": "tltk.models.assemble",
     "freeze": "tltk.trainability.plan",
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from tltk.recipes import bert, few_shot, fine_tune, full, linear_probe
     from tltk.serving.certificate import verify
     from tltk.serving.export import export
-    from tltk.tasks import answer, classify, regress, tag
+    from tltk.tasks import classification, question_answering, regression, token_classification
     from tltk.trainability.audit.audit import audit
     from tltk.trainability.plan import freeze, layer_decay, lora, train_all, unfreeze_from
     from tltk.training.fit import fit

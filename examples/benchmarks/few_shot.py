@@ -93,7 +93,7 @@ def measure(pictures: Pictures, labels: int, name: str, options: argparse.Namesp
     methods = {
         method: {
             "accuracy": float(np.mean([accuracy for accuracy, _ in each])),
-            "deviation": float(np.std([accuracy for accuracy, _ in each])),
+            "std": float(np.std([accuracy for accuracy, _ in each])),
             "seconds": float(np.mean([seconds for _, seconds in each])),
         }
         for method, each in turns.items()
@@ -115,7 +115,7 @@ def claims(methods: dict[str, dict[str, float]]) -> dict[str, float]:
 
 def logistic_regression(backbone, names, x, y, seed) -> Trained:
     """Standardise the pooled features of the frozen backbone; choose the penalty by cross-validation."""
-    assembled = tltk.assemble(backbone, tltk.classify(tltk.specs.Labels(names))).keras
+    assembled = tltk.assemble(backbone, tltk.classification(tltk.specs.LabelSpec(names))).keras
     pooled = keras.Model(assembled.input, assembled.get_layer("head_pool").output)
     chosen = LogisticRegressionCV(Cs=10, cv=min(FOLDS, len(y) // len(names)), max_iter=1000)
     begun = time.perf_counter()
@@ -131,7 +131,7 @@ def by_recipe(recipe: Recipe) -> Callable:
 
     def train(backbone, names, x, y, seed) -> Trained:
         source = tltk.from_arrays(x, y, labels=names)
-        model = tltk.assemble(backbone, tltk.classify(source.labels), seed=seed)
+        model = tltk.assemble(backbone, tltk.classification(source.labels), seed=seed)
         begun = time.perf_counter()
         tltk.fit(model, source, recipe=recipe, seed=seed)
         seconds = time.perf_counter() - begun
@@ -172,7 +172,7 @@ def show(found: dict[str, dict]) -> None:
     for name, by_labels in found.items():
         for labels, result in by_labels.items():
             rows += [
-                [name, labels, method, numbers["accuracy"], numbers["deviation"], f"{numbers['seconds']:.1f}"]
+                [name, labels, method, numbers["accuracy"], numbers["std"], f"{numbers['seconds']:.1f}"]
                 for method, numbers in result["methods"].items()
             ]
             gaps.append([name, labels, result["tested"], *claims(result["methods"]).values()])

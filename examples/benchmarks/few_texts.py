@@ -57,7 +57,7 @@ def by_tltk(data: Texts, drawn: Drawn, recipe: Recipe | None, batch_size: int) -
     """Judge a recipe."""
     source = tltk.from_arrays(*drawn, labels=data.names)
     test = tltk.from_arrays(data.test_x.tolist(), data.test_y, labels=data.names)
-    model = tltk.assemble(tltk.backbone(MINILM, length=64), tltk.classify(source.labels))
+    model = tltk.assemble(tltk.backbone(MINILM, length=64), tltk.classification(source.labels))
     tltk.fit(model, source, recipe=recipe, batch_size=batch_size)
     return tltk.evaluate(model, test, batch_size=256).metrics["accuracy"]
 
@@ -85,7 +85,7 @@ def measure(labels: list[int], seeds: int, say: Callable[[str], None]) -> dict[s
         found[str(count)] = {
             name: {
                 "accuracy": float(np.mean([accuracy for accuracy, _ in held])),
-                "deviation": float(np.std([accuracy for accuracy, _ in held])),
+                "std": float(np.std([accuracy for accuracy, _ in held])),
                 "seconds": float(np.mean([seconds for _, seconds in held])),
             }
             for name, held in rows.items()

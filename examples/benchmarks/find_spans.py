@@ -44,9 +44,11 @@ def main() -> None:
         parser.error("every number must be above 0")
     sentences = tuple(tiny_texts.entities(n, part=part) for n, part in ((options.sentences, 0), (500, 1)))
     asked = tuple(tiny_texts.questions(n, part=part) for n, part in ((options.questions, 0), (500, 1)))
-    tagged, tag_seconds = trained(tltk.tag(sentences[0].labels), sentences, epochs=options.epochs, length=64)
+    tagged, tag_seconds = trained(
+        tltk.token_classification(sentences[0].labels), sentences, epochs=options.epochs, length=64
+    )
     print(f"entities: {tagged} in {tag_seconds:.0f} s", file=sys.stderr, flush=True)
-    read, read_seconds = trained(tltk.answer(), asked, epochs=options.epochs, length=96)
+    read, read_seconds = trained(tltk.question_answering(), asked, epochs=options.epochs, length=96)
     print(f"answers: {read} in {read_seconds:.0f} s", file=sys.stderr, flush=True)
     if options.json:
         print(

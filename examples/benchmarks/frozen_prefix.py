@@ -63,7 +63,7 @@ def by_tltk(x: np.ndarray, y: np.ndarray, part: str, epochs: int, precision: str
     """Train the same with tltk, and return the seconds."""
     source = tltk.from_arrays(x, y)
     backbone = tltk.backbone("resnet50", weights="random", input_size=x.shape[1])
-    model = tltk.assemble(backbone, tltk.classify(source.labels), precision=precision)
+    model = tltk.assemble(backbone, tltk.classification(source.labels), precision=precision)
     phase = Phase(part, PLANS[part], epochs, sgd(1e-3, momentum=0.9), schedule="constant", warmup=0.0)
     begun = time.perf_counter()
     tltk.fit(model, source, recipe=Recipe(part, (phase,)), batch_size=BATCH)
@@ -74,7 +74,7 @@ def fill_over_loop(x: np.ndarray, y: np.ndarray) -> float:
     """Return the seconds of filling the head's cache over those of a bare `tf.function` loop, both with tracing."""
     source, filled, looped = tltk.from_arrays(x, y), [], []
     backbone = tltk.backbone("resnet50", weights="random", input_size=x.shape[1])
-    model = tltk.assemble(backbone, tltk.classify(source.labels), precision="float32")
+    model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
     prefix = views.split(model.keras, PLANS["head"].resolve(model)).prefix
     for _ in range(3):
         begun = time.perf_counter()

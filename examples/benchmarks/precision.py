@@ -31,7 +31,7 @@ import tltk
 from tltk.cli import console
 from tltk.foundation import hardware as machine
 from tltk.optimizers import spec as optimizers
-from tltk.specs import Labels
+from tltk.specs import LabelSpec
 from tltk.trainability.apply import applied
 
 SETTINGS = {
@@ -99,7 +99,7 @@ def made(
 ) -> dict[str, Callable[[], object]]:
     """Build and compile a model; return its forward and its training step on one batch of random pixels."""
     backbone = tltk.backbone(name, weights="random", input_size=options.input_size)
-    task = tltk.classify(Labels(tuple(f"class {number}" for number in range(10))))
+    task = tltk.classification(LabelSpec(tuple(f"class {number}" for number in range(10))))
     model = tltk.assemble(backbone, task, precision=precision)
     stack.enter_context(applied(tltk.train_all(), model))
     network = model.keras

@@ -90,7 +90,7 @@ def by_keras_hub(train: Source, test: Source, epochs: int, length: int | None) -
 
 def by_tltk(train: Source, test: Source, epochs: int, precision: str) -> Result:
     """Fine-tune the same with tltk."""
-    task = tltk.classify(train.labels, head=tltk.head(pooling="first", normalization=None, zero_init=False))
+    task = tltk.classification(train.labels, head=tltk.head(pooling="first", normalization=None, zero_init=False))
     model = tltk.assemble(tltk.backbone(MINILM, length=512), task, precision=precision)
     optimizer = adamw(RATE, weight_decay=0.01)
     phase = Phase("all", tltk.train_all(), epochs, optimizer, schedule="constant", warmup=0.0)

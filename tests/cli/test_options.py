@@ -17,7 +17,9 @@ def written(folder):
 
 @pytest.mark.parametrize("name", ["reviews.csv", "reviews.jsonl"])
 def test_a_column_of_texts_is_named(name, tmp_path):
-    found = options.source(written(tmp_path) / name, label="stars", input_column="path", kind="single", text="review")
+    found = options.source(
+        written(tmp_path) / name, label="stars", input_column="path", label_type="categorical", text="review"
+    )
     assert found.kind == "texts"
     assert found.items.tolist() == list(TEXTS)
     assert found.labels.names == ("bad", "good")
@@ -25,12 +27,12 @@ def test_a_column_of_texts_is_named(name, tmp_path):
 
 def test_a_column_of_texts_is_of_a_table(tmp_path):
     with pytest.raises(ValueError, match=r"`--text` names a column of a \.csv, \.tsv or \.jsonl file"):
-        options.source(tmp_path, label="label", input_column="path", kind="single", text="review")
+        options.source(tmp_path, label="label", input_column="path", label_type="categorical", text="review")
     (tmp_path / "news.txt").write_text("in O\n")
     with pytest.raises(
         ValueError, match=r"news.txt must be a folder or end in .csv, .tsv, .jsonl, .conll \(entities\)"
     ):
-        options.source(tmp_path / "news.txt", label="label", input_column="path", kind="single", text=None)
+        options.source(tmp_path / "news.txt", label="label", input_column="path", label_type="categorical", text=None)
 
 
 def test_a_recipe_is_made_of_what_was_given():
@@ -45,8 +47,8 @@ def test_a_recipe_is_made_of_what_was_given():
 
 def test_the_task_follows_the_labels():
     texts = list(TEXTS)
-    assert options.task(tltk.from_arrays(texts, list(LABELS))).name == "classify"
-    assert options.task(tltk.from_arrays(texts, list(range(6)), kind="number")).name == "regress"
+    assert options.task(tltk.from_arrays(texts, list(LABELS))).name == "classification"
+    assert options.task(tltk.from_arrays(texts, list(range(6)), label_type="regression")).name == "regression"
     with pytest.raises(ValueError, match="name their column with --label"):
         options.task(tltk.from_arrays(texts))
 
@@ -60,7 +62,7 @@ def test_a_batch_is_a_number_or_a_budget():
 def test_classes_of_a_folder_stand_in_the_model_s_order(tmp_path):
     for name in ("a", "b"):
         flat(tmp_path / name / "1.png", (0, 0, 0))
-    asked = {"label": "label", "input_column": "path", "kind": "single", "text": None}
-    assert options.source(tmp_path, **asked, labels=tltk.specs.Labels(("b", "a"))).labels.names == ("b", "a")
-    known = tltk.specs.Labels(("b", "a", "c"))  # a class that is missing is told by evaluate
+    asked = {"label": "label", "input_column": "path", "label_type": "categorical", "text": None}
+    assert options.source(tmp_path, **asked, labels=tltk.specs.LabelSpec(("b", "a"))).labels.names == ("b", "a")
+    known = tltk.specs.LabelSpec(("b", "a", "c"))  # a class that is missing is told by evaluate
     assert options.source(tmp_path, **asked, labels=known).labels.names == ("a", "b")

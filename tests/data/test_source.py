@@ -5,7 +5,7 @@ import pytest
 
 from tltk.data.formats.folder import from_arrays, from_questions, from_words
 from tltk.data.source import Source
-from tltk.specs import BadExample, Labels
+from tltk.specs import InvalidExample, LabelSpec
 
 
 def six() -> Source:
@@ -39,13 +39,15 @@ def test_counts_and_description_name_every_class():
 
 
 def test_several_labels_are_counted_one_by_one():
-    source = from_arrays(np.zeros((3, 4, 4, 3), "uint8"), [[1, 1], [0, 1], [0, 0]], kind="multi", labels=("x", "y"))
+    source = from_arrays(
+        np.zeros((3, 4, 4, 3), "uint8"), [[1, 1], [0, 1], [0, 0]], label_type="multilabel", labels=("x", "y")
+    )
     assert source.counts() == {"x": 1, "y": 2}
     assert "any of 2 labels each" in source.describe()
 
 
 def test_numbers_have_no_counts():
-    source = from_arrays(np.zeros((3, 4, 4, 3), "uint8"), [1.0, 2.0, 3.0], kind="number")
+    source = from_arrays(np.zeros((3, 4, 4, 3), "uint8"), [1.0, 2.0, 3.0], label_type="regression")
     assert source.counts() == {}
     assert "1 number each: value" in source.describe()
 
@@ -56,7 +58,7 @@ def test_unlabelled_examples_say_so():
 
 def test_lengths_that_differ_are_all_named():
     with pytest.raises(ValueError, match=r"(?s)`targets` must hold 2.*`parts` must hold 2.*`where` must hold 2"):
-        Source("image_arrays", np.zeros((2, 4, 4, 3)), np.zeros(3), Labels(("a", "b")), np.zeros(1), np.zeros(4))
+        Source("image_arrays", np.zeros((2, 4, 4, 3)), np.zeros(3), LabelSpec(("a", "b")), np.zeros(1), np.zeros(4))
 
 
 def test_targets_and_labels_come_together():
@@ -86,7 +88,7 @@ def test_questions_without_an_answer_are_told():
 
 
 def test_what_was_bad_in_a_file_stays_with_the_whole():
-    bad = (BadExample("x.csv, row 2", "empty"),)
+    bad = (InvalidExample("x.csv, row 2", "empty"),)
     source = Source("texts", np.array(["a", "b"], object), bad=bad)
     assert source.bad == bad and source.subset([0, 1]).bad == () and source.bad == bad
     assert source.describe() == "2 texts, unlabelled"

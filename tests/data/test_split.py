@@ -8,7 +8,7 @@ import pytest
 from tests.pictures import class_folder
 from tltk.data.formats.folder import from_arrays, from_folder, from_questions, from_words
 from tltk.data.split import split
-from tltk.specs import BadExample
+from tltk.specs import InvalidExample
 
 
 def numbered(targets, **options):
@@ -146,15 +146,15 @@ def test_only_a_source_is_split():
         split([1, 2, 3])
 
 
-@pytest.mark.parametrize(("kind", "y"), [("number", np.arange(20.0)), ("multi", np.eye(20, 4))])
-def test_numbers_and_several_labels_are_split_at_random(kind, y):
-    parts = split(numbered(y, kind=kind), val=0.25, test=0.25)
+@pytest.mark.parametrize(("label_type", "y"), [("regression", np.arange(20.0)), ("multilabel", np.eye(20, 4))])
+def test_numbers_and_several_labels_are_split_at_random(label_type, y):
+    parts = split(numbered(y, label_type=label_type), val=0.25, test=0.25)
     assert [len(part) for part in parts] == [10, 5, 5]
     assert sorted(number for part in parts for number in numbers(part)) == list(range(20))
 
 
 def test_what_was_bad_in_the_file_is_said_of_the_parts_in_proportion():
-    bad = tuple(BadExample(f"t.csv, row {row}", "empty") for row in range(10))
+    bad = tuple(InvalidExample(f"t.csv, row {row}", "empty") for row in range(10))
     source = replace(from_arrays(["x"] * 100, ["a", "b"] * 50), bad=bad)
     parts = split(source, val=0.2, test=0.2)
     assert [len(part.bad) for part in parts] == [6, 2, 2]

@@ -13,7 +13,7 @@ def place(row: int) -> str:
 def test_class_names_become_sorted_indices():
     targets, labels = single(["dog", "cat", "dog"], place=place)
     assert targets.tolist() == [1, 0, 1] and targets.dtype == np.int32
-    assert labels.names == ("cat", "dog") and labels.kind == "single"
+    assert labels.names == ("cat", "dog") and labels.type == "categorical"
 
 
 def test_names_given_keep_their_order():
@@ -35,7 +35,7 @@ def test_one_class_is_refused():
 def test_several_names_become_zeros_and_ones():
     targets, labels = multi([["b", "a"], [], ["b"]], place=place)
     assert targets.tolist() == [[1, 1], [0, 0], [0, 1]] and targets.dtype == np.float32
-    assert labels.kind == "multi"
+    assert labels.type == "multilabel"
 
 
 def test_no_label_at_all_is_refused():
@@ -51,11 +51,11 @@ def test_unknown_names_among_several_are_named():
 def test_numbers_carry_mean_and_deviation():
     targets, labels = numbers([["1"], [3]], names=("age",), place=place)
     assert targets.tolist() == [[1.0], [3.0]] and targets.dtype == np.float32
-    assert (labels.mean, labels.deviation) == ((2.0,), (1.0,))
+    assert (labels.mean, labels.std) == ((2.0,), (1.0,))
 
 
 def test_a_constant_column_has_deviation_one():
-    assert numbers([[5], [5]], names=("age",), place=place)[1].deviation == (1.0,)
+    assert numbers([[5], [5]], names=("age",), place=place)[1].std == (1.0,)
 
 
 def test_what_is_no_finite_number_is_all_named():

@@ -5,7 +5,7 @@ import pytest
 from tltk.evaluation.html import write_page
 
 REPORT = {
-    "task": "classify",
+    "task": "classification",
     "examples": 3,
     "metrics": {"accuracy": 2 / 3, "r2": None},
     "classes": [{"name": "<b>cat</b>", "f1": 0.5, "examples": 2}, {"name": "dog", "f1": 1.0, "examples": 1}],
@@ -27,7 +27,7 @@ def test_a_page_shows_everything_and_loads_nothing(tmp_path):
     assert not re.search(r"(src|href)=\"http", re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL))
 
 
-@pytest.mark.parametrize("task", ["classify_multi", "regress"])
+@pytest.mark.parametrize("task", ["multilabel_classification", "regression"])
 def test_a_page_without_a_confusion_has_no_chart(tmp_path, task):
     bare = {**REPORT, "task": task, "confusion": None, "calibration": [], "mistakes": [], "skipped": []}
     write_page(bare, tmp_path / "page.html")

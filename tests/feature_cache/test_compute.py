@@ -26,7 +26,7 @@ from tltk.models import frozen_split as views
 from tltk.optimizers.spec import sgd
 from tltk.pipeline.batches import batches
 from tltk.recipes import Recipe
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 
 def prefix_of(model, plan=None):
@@ -115,7 +115,7 @@ def test_bad_pictures_are_left_out_of_both_alike(tmp_path):
     for cache in ("off", "memory", tmp_path / "kept"):
         keras.utils.set_random_seed(1)
         model = tltk.assemble(
-            tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels)
+            tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(source.labels)
         )
         run = tltk.fit(model, source, recipe=tltk.linear_probe(epochs=2), batch_size=4, cache=cache)
         assert [bad.where for bad in run.skipped] == ["dog/0002.png"]
@@ -128,7 +128,9 @@ def test_bad_pictures_are_left_out_of_both_alike(tmp_path):
 def test_whatever_the_result_depends_on_is_part_of_the_key(tmp_path):
     folder = tmp_path / "kept"
     source = from_folder(class_folder(tmp_path / "set", count=3))
-    model = tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels))
+    model = tltk.assemble(
+        tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(source.labels)
+    )
     prefix = prefix_of(model)
 
     def keys(data=source, spec=model.input, **options):
@@ -150,7 +152,9 @@ def test_whatever_the_result_depends_on_is_part_of_the_key(tmp_path):
     kernel = next(layer for layer in model.keras.layers if layer.weights and "bn" not in layer.name).weights[0]
     kernel.assign(kernel + 1e-3)
     assert keys() == 1, "a weight changed"
-    again = tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels))
+    again = tltk.assemble(
+        tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(source.labels)
+    )
     again.keras.set_weights(model.keras.get_weights())
     assert keys(prefix=prefix_of(again)) == 0, "another model of the same weights"
 
@@ -169,7 +173,7 @@ def test_half_the_room_is_enough_on_request():
 def test_two_precisions_and_two_batch_sizes_never_share_an_entry(tmp_path):
     source, kept = squares(8), tmp_path / "kept"
     backbone = tltk.backbone("mobilenet_v2", weights="random", input_size=32)
-    task = tltk.classify(source.labels)
+    task = tltk.classification(source.labels)
     full, half = (tltk.assemble(backbone, task, precision=name) for name in ("float32", "mixed_bfloat16"))
     half.keras.set_weights(full.keras.get_weights())
     found = [tltk.embed(model, source, cache=kept).values for model in (full, half)]
@@ -203,7 +207,7 @@ def test_no_picture_can_be_decoded_is_an_error(tmp_path):
     flat(tmp_path / "set" / "b" / "x.png", (0, 0, 0))
     source = from_folder(tmp_path / "set").subset([0, 1, 2])
     with pytest.raises(ValueError, match=r"none of the 3 pictures could be decoded: a/0.png"):
-        prefix_cache.compute(prefix_of(squares_model()), source, InputSpec(16, 16))
+        prefix_cache.compute(prefix_of(squares_model()), source, ImageSpec(16, 16))
 
 
 def test_in_the_same_order_the_bits_are_the_same():
@@ -242,7 +246,7 @@ def test_real_backbones_train_to_the_same_weights_with_and_without_the_cache(nam
     found, start = [], None
     for cache in ("off", "memory"):
         backbone = tltk.backbone(name, weights=REAL[name], input_size=64)
-        model = tltk.assemble(backbone, tltk.classify(source.labels), precision="float32")
+        model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
         start = model.keras.get_weights() if start is None else start
         model.keras.set_weights(start)
         tltk.fit(model, source, recipe=Recipe("one", (phase,)), batch_size=8, cache=cache)
@@ -267,7 +271,9 @@ def test_minilm_trains_to_the_same_weights_with_and_without_the_cache(plan):
     found, start = [], None
     for cache in ("off", "memory"):
         keras.utils.set_random_seed(0)  # of the dropout in the blocks that learn
-        model = tltk.assemble(tltk.backbone("all_minilm_l6_v2_en"), tltk.classify(source.labels), precision="float32")
+        model = tltk.assemble(
+            tltk.backbone("all_minilm_l6_v2_en"), tltk.classification(source.labels), precision="float32"
+        )
         start = model.keras.get_weights() if start is None else start
         model.keras.set_weights(start)
         found.append(_trained_on_texts(model, source, phase, cache))
@@ -309,7 +315,7 @@ pixels = keras.Input((28, 28, 3), name="pixels")
 x = keras.layers.Conv2D(256, 1, name="low")(pixels)       # 28 × 28 × 256 float32, as large as ResNet50's conv4 output
 x = keras.layers.Conv2D(8, 1, name="high")(x)
 backbone = tltk.backbone(keras.Model(pixels, x), stages={{"low": "low", "high": "high"}})
-model = tltk.assemble(backbone, tltk.classify(source.labels), precision="float32")
+model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
 phase = replace(tltk.linear_probe(epochs=2).phases[0], plan=tltk.unfreeze_from("high"))
 tltk.fit(model, source, recipe=Recipe("one", (phase,)), batch_size=16, cache=folder / "kept")
 stored = sum(path.stat().st_size for path in (folder / "kept").rglob("records.bin"))
@@ -344,7 +350,7 @@ def test_numbers_too_large_for_half_precision_are_refused():
     pixels = keras.Input((16, 16, 3))
     large = keras.Model(pixels, keras.layers.Rescaling(1e4)(pixels))
     with pytest.raises(ValueError, match=r"above 65504 do not fit into dtype='float16'. Use 'bfloat16'"):
-        prefix_cache.compute(large, squares(4), InputSpec(16, 16), batch_size=4, dtype="float16")
+        prefix_cache.compute(large, squares(4), ImageSpec(16, 16), batch_size=4, dtype="float16")
 
 
 def test_a_file_rewritten_with_the_same_size_and_time_is_another_file(tmp_path):

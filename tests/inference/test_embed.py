@@ -37,7 +37,7 @@ def test_an_adopted_model_gives_what_enters_its_last_layer():
     pixels = keras.Input((16, 16, 3))
     hidden = keras.layers.Dense(4, name="hidden")(keras.layers.Flatten()(pixels))
     plain = keras.Model(pixels, keras.layers.Dense(3, activation="softmax", name="out")(hidden))
-    adopted = tltk.adopt(plain, tltk.classify(squares().labels))
+    adopted = tltk.adopt(plain, tltk.classification(squares().labels))
     assert tltk.embed(adopted, squares(5)).values.shape == (5, 4)
 
 

@@ -12,10 +12,10 @@ from tests.pictures import class_folder, damaged_png, encoded, flat
 from tltk.data.formats.folder import from_arrays, from_folder
 from tltk.modalities.image.augment.transforms import colour, cutmix, flip, mixup
 from tltk.pipeline.batches import batches
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 from tltk.tasks.encodings import one_hot
 
-SPEC = InputSpec(16, 16)
+SPEC = ImageSpec(16, 16)
 CHANGES = (flip(), colour(brightness=0.2))
 
 
@@ -255,8 +255,8 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from tltk.data.pipeline import batches
 from tltk.data.sources import from_folder
 from tltk.data.transforms import flip
-from tltk.specs import InputSpec
-feed = batches(from_folder(sys.argv[1]), InputSpec(16, 16), batch_size=6, shuffle=True, augment=(flip(),))
+from tltk.specs import ImageSpec
+feed = batches(from_folder(sys.argv[1]), ImageSpec(16, 16), batch_size=6, shuffle=True, augment=(flip(),))
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -278,10 +278,10 @@ MEMORY = """
 import resource, sys
 from tltk.data.pipeline import batches
 from tltk.data.sources import from_folder
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 source = from_folder(sys.argv[1])
 for repeat in (1, int(sys.argv[2])):
-    feed = batches(source.subset(list(range(len(source))) * repeat), InputSpec(96, 96), batch_size=16, shuffle=True)
+    feed = batches(source.subset(list(range(len(source))) * repeat), ImageSpec(96, 96), batch_size=16, shuffle=True)
     seen = sum(len(images) for images, _ in feed.dataset)
     print(seen, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """

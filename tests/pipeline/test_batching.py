@@ -6,7 +6,7 @@ import tltk
 from tests.texts import text_model, texts, tiny_preset
 from tltk.pipeline.batches import batches
 from tltk.pipeline.batching import Budget, count_batches, examples_a_step, positions, size_of
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 LENGTHS = np.random.default_rng(0).integers(3, 40, 300)
 
@@ -55,7 +55,7 @@ def test_examples_of_one_width_fill_a_budget():
 def test_pictures_have_no_tokens():
     pictures = tltk.from_arrays(np.zeros((4, 8, 8, 3), "uint8"), [0, 1, 0, 1])
     with pytest.raises(ValueError, match="a budget of tokens is of texts"):
-        batches(pictures, InputSpec(8, 8), batch_size="64 tokens")
+        batches(pictures, ImageSpec(8, 8), batch_size="64 tokens")
 
 
 def test_a_model_of_texts_trains_by_a_budget_with_and_without_a_cache(tmp_path):

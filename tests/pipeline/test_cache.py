@@ -13,9 +13,9 @@ from tltk.data.formats.folder import from_arrays, from_folder
 from tltk.foundation import files
 from tltk.pipeline import readers, store
 from tltk.pipeline.batches import batches
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
-SPEC = InputSpec(12, 12)
+SPEC = ImageSpec(12, 12)
 
 
 def epochs(source, cache, count=2, spec=SPEC, **options):
@@ -60,8 +60,8 @@ def test_a_changed_file_or_option_is_decoded_anew(tmp_path):
     read, _ = epochs(source, folder)
     assert 250 in {int(value) for images, _ in read[0] for value in images[:, 0, 0, 0]}
     assert len(list(folder.iterdir())) == 2
-    epochs(source, folder, spec=InputSpec(10, 10))
-    epochs(source, folder, spec=InputSpec(12, 12, resize="pad"))
+    epochs(source, folder, spec=ImageSpec(10, 10))
+    epochs(source, folder, spec=ImageSpec(12, 12, resize="pad"))
     epochs(source.subset([0, 5]), folder)
     assert len(list(folder.iterdir())) == 5
 

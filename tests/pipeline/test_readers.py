@@ -4,7 +4,7 @@ import pytest
 import tltk
 from tests.pictures import class_folder
 from tltk.pipeline.readers import reader
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 
 def sources(folder):
@@ -20,7 +20,7 @@ def test_every_example_is_read_once_in_the_order_asked_for(tmp_path, which, seed
 
     def read():
         order = None if seed is None else np.random.default_rng(seed)
-        pieces = list(reader(source, InputSpec(8, 8)).pieces(order, 5))
+        pieces = list(reader(source, ImageSpec(8, 8)).pieces(order, 5))
         return np.concatenate([piece.positions for piece in pieces]), np.concatenate(
             [piece.values[0] for piece in pieces]
         )

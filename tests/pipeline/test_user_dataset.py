@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tltk.pipeline.user_dataset import adopt
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
-SPEC = InputSpec(8, 8)
+SPEC = ImageSpec(8, 8)
 
 
 def data(shape=(8, 8, 3), count=5):

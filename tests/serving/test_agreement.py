@@ -26,14 +26,14 @@ def seeded():
 
 def several_model():
     x, y = coloured_squares(6)
-    source = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("a", "b", "c"), kind="multi")
-    return tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.classify(source.labels, head=seeded()))
+    source = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("a", "b", "c"), label_type="multilabel")
+    return tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.classification(source.labels, head=seeded()))
 
 
 def number_model():
     x, y = coloured_squares(6)
-    source = tltk.from_arrays(x, y.astype("float32"), kind="number")
-    return tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.regress(source.labels, head=seeded()))
+    source = tltk.from_arrays(x, y.astype("float32"), label_type="regression")
+    return tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.regression(source.labels, head=seeded()))
 
 
 def models(preset):
@@ -43,11 +43,11 @@ def models(preset):
     yield number_model(), ("values",)
     yield text_model(preset, head=seeded()), ("label", "probabilities")
     yield (
-        tltk.assemble(backbone, tltk.tag(marked(2).labels, head=seeded()), precision="float32"),
+        tltk.assemble(backbone, tltk.token_classification(marked(2).labels, head=seeded()), precision="float32"),
         ("starts", "types", "probabilities"),
     )
     yield (
-        tltk.assemble(backbone, tltk.answer(no_answer=False, head=seeded()), precision="float32"),
+        tltk.assemble(backbone, tltk.question_answering(no_answer=False, head=seeded()), precision="float32"),
         ("stop", "probability", "answer"),
     )
 

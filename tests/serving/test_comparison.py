@@ -47,7 +47,11 @@ def test_the_score_is_that_of_the_file_and_not_of_the_model(tmp_path, monkeypatc
 @pytest.mark.parametrize(("kind", "metric"), [("tags", "f1"), ("answers", "exact_match")])
 def test_entities_and_answers_are_counted_as_evaluate_does(backbone, tmp_path, kind, metric):
     data = marked(12) if kind == "tags" else asked(12)
-    task = tltk.tag(data.labels, head=seeded()) if kind == "tags" else tltk.answer(head=seeded())
+    task = (
+        tltk.token_classification(data.labels, head=seeded())
+        if kind == "tags"
+        else tltk.question_answering(head=seeded())
+    )
     model = tltk.assemble(backbone, task, precision="float32")
     rows = compare(model, tmp_path, data, calibration=data, formats=("saved_model", "onnx"))
     assert {row.metric for row in rows} == {metric}

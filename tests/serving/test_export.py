@@ -67,7 +67,7 @@ def test_a_process_with_tensorflow_alone_serves_it(tmp_path):
 
 def test_weights_are_stored_once(tmp_path):
     model = tltk.assemble(
-        tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(squares().labels)
+        tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(squares().labels)
     )
     exported = tltk.export(model, tmp_path)
     stored = sum(file.stat().st_size for file in (exported.path / "variables").iterdir())
@@ -153,11 +153,11 @@ def test_a_full_disk_leaves_the_version_before(tmp_path, monkeypatch):
 def test_other_tasks_are_served_under_their_own_names(tmp_path):
     x, y = coloured_squares(6)
     backbone = tltk.backbone(conv_net(), stages=STAGES)
-    numbers = tltk.from_arrays(x, y.astype("float32"), kind="number", labels=("height",))
-    several = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("a", "b", "c"), kind="multi")
+    numbers = tltk.from_arrays(x, y.astype("float32"), label_type="regression", labels=("height",))
+    several = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("a", "b", "c"), label_type="multilabel")
     for source, task, names in (
-        (numbers, tltk.regress, {"values", "labels", "valid", "error"}),
-        (several, tltk.classify, {"probabilities", "labels", "chosen", "valid", "error"}),
+        (numbers, tltk.regression, {"values", "labels", "valid", "error"}),
+        (several, tltk.classification, {"probabilities", "labels", "chosen", "valid", "error"}),
     ):
         exported = tltk.export(tltk.assemble(backbone, task(source.labels)), tmp_path / task.__name__)
         signature = tf.saved_model.load(str(exported.path)).signatures["serving_default"]

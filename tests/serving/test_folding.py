@@ -69,7 +69,7 @@ def test_an_output_that_is_read_by_nobody_else_is_not_lost():
 def test_backbones_lose_all_but_the_head_s_norm_and_the_export_is_checked(tmp_path, name):
     backbone = tltk.backbone(name, weights="random", input_size=32)
     model = tltk.assemble(
-        backbone, tltk.classify(squares().labels, head=tltk.head(zero_init=False)), precision="float32"
+        backbone, tltk.classification(squares().labels, head=tltk.head(zero_init=False)), precision="float32"
     )
     norms = [layer for layer in model.keras.layers if isinstance(layer, keras.layers.BatchNormalization)]
     lean, count = folded(model.keras)

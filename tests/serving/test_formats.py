@@ -98,7 +98,7 @@ def test_a_page_says_what_goes_in_and_comes_out(exported):
 
 
 def test_of_tags_every_output_is_named(preset, tmp_path):
-    task = tltk.tag(marked(2).labels, head=seeded())
+    task = tltk.token_classification(marked(2).labels, head=seeded())
     model = tltk.assemble(tltk.backbone(str(preset)), task, precision="float32")
     done = tltk.export(model, tmp_path / "tags", format="onnx")
     assert json.loads((done.path / formats.ABOUT).read_text())["outputs"] == list(task.tags)
@@ -107,7 +107,7 @@ def test_of_tags_every_output_is_named(preset, tmp_path):
 @pytest.mark.parametrize("of_texts", [False, True])
 def test_a_model_in_sixteen_bits_is_written_in_float32(preset, tmp_path, of_texts):
     if of_texts:
-        task = tltk.classify(texts().labels, head=seeded())
+        task = tltk.classification(texts().labels, head=seeded())
         model = tltk.assemble(tltk.backbone(str(preset)), task, precision="mixed_bfloat16")
     else:
         model = squares_model(head=tltk.head(zero_init=False), precision="mixed_bfloat16")

@@ -7,9 +7,9 @@ import tensorflow as tf
 from tests import pictures
 from tltk.modalities.image.decode import decode_image
 from tltk.serving import requests
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
-SPEC = InputSpec(16, 24)
+SPEC = ImageSpec(16, 24)
 NO_PICTURE = b"not a JPEG, PNG, GIF, BMP or WebP picture"
 
 

@@ -15,7 +15,7 @@ from tltk.serving.signatures import served
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     preset = tiny_preset(tmp_path_factory.mktemp("presets") / "tiny")
-    pairs = tltk.classify(texts().labels, pairs=True)
+    pairs = tltk.classification(texts().labels, pairs=True)
     return (
         squares_model(head=tltk.head(zero_init=False)),
         text_model(preset),

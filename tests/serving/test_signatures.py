@@ -27,14 +27,14 @@ def seeded():
 def test_each_task_names_what_it_takes_and_gives(backbone):
     labels = texts().labels
     for task, takes, gives in (
-        (tltk.classify(labels), ("texts",), {"label", "probability", "probabilities", "labels"}),
+        (tltk.classification(labels), ("texts",), {"label", "probability", "probabilities", "labels"}),
         (
-            tltk.classify(labels, pairs=True),
+            tltk.classification(labels, pairs=True),
             ("texts", "second_texts"),
             {"label", "probability", "probabilities", "labels"},
         ),
-        (tltk.tag(marked(2).labels), ("texts",), {"starts", "stops", "types", "probabilities"}),
-        (tltk.answer(), ("questions", "contexts"), {"answer", "start", "stop", "probability"}),
+        (tltk.token_classification(marked(2).labels), ("texts",), {"starts", "stops", "types", "probabilities"}),
+        (tltk.question_answering(), ("questions", "contexts"), {"answer", "start", "stop", "probability"}),
     ):
         graphs = served(model_of(backbone, task))
         assert set(graphs) == {"serving_default", "predict_tensor", "embed"}
@@ -47,9 +47,9 @@ def test_each_task_names_what_it_takes_and_gives(backbone):
 
 
 def test_several_labels_are_chosen_by_the_threshold_of_their_task(backbone):
-    labels = tltk.specs.Labels(("a", "b", "c"), kind="multi")
+    labels = tltk.specs.LabelSpec(("a", "b", "c"), label_type="multilabel")
     for threshold in (0.3, 0.7):
-        model = model_of(backbone, tltk.classify(labels, head=seeded(), threshold=threshold))
+        model = model_of(backbone, tltk.classification(labels, head=seeded(), threshold=threshold))
         found = served(model)["serving_default"].run(tf.constant(fuzzed(100)))
         probabilities, chosen = found["probabilities"].numpy(), found["chosen"].numpy()
         np.testing.assert_array_equal(chosen, probabilities > threshold)
@@ -57,7 +57,11 @@ def test_several_labels_are_chosen_by_the_threshold_of_their_task(backbone):
 
 
 def test_a_batch_of_no_element_is_answered_by_no_row(backbone, tmp_path):
-    tasks = (tltk.classify(texts().labels), tltk.tag(marked(2).labels), tltk.answer())
+    tasks = (
+        tltk.classification(texts().labels),
+        tltk.token_classification(marked(2).labels),
+        tltk.question_answering(),
+    )
     windows = replace(backbone, input=replace(backbone.input, stride=4))
     models = [squares_model(), *(model_of(chosen, task) for task in tasks for chosen in (backbone, windows))]
     for model in models:
@@ -78,7 +82,7 @@ def test_the_fused_batch_norms_of_tensorflow_fail_on_no_picture():
 
 def test_many_exports_raise_no_warning_of_traces(backbone, caplog):
     for _ in range(7):
-        graphs = _archive(served(model_of(backbone, tltk.classify(texts().labels))))[1]
+        graphs = _archive(served(model_of(backbone, tltk.classification(texts().labels))))[1]
         graphs["serving_default"].run(tf.constant(["good film"]))
         graphs["embed"].run(tf.constant(["good film"]))
     assert "retracing" not in caplog.text
@@ -88,7 +92,7 @@ def test_2000_fuzzed_texts_are_classified_the_same_by_a_clean_process(backbone, 
     said = fuzzed(2000)
     for stride in (None, 4):
         chosen = replace(backbone, input=replace(backbone.input, stride=stride))
-        model = model_of(chosen, tltk.classify(texts().labels, head=seeded()))
+        model = model_of(chosen, tltk.classification(texts().labels, head=seeded()))
         exported = tltk.export(model, tmp_path / str(stride), requests=[text.encode() for text in said])
         assert max(exported.largest.values()) <= 1e-5
         answer = tf.saved_model.load(str(exported.path)).signatures["serving_default"](tf.constant(said))
@@ -101,7 +105,7 @@ def test_2000_fuzzed_texts_are_classified_the_same_by_a_clean_process(backbone, 
 def test_2000_fuzzed_pairs_are_classified_the_same_by_a_clean_process(backbone, tmp_path):
     said = fuzzed(4000)
     pairs = [(one, other) for one, other in zip(said[::2], said[1::2], strict=True) if one.strip() and other.strip()]
-    model = model_of(backbone, tltk.classify(texts().labels, pairs=True, head=seeded()))
+    model = model_of(backbone, tltk.classification(texts().labels, pairs=True, head=seeded()))
     requests = [(one.encode(), other.encode()) for one, other in pairs]
     exported = tltk.export(model, tmp_path, requests=requests)
     assert max(exported.largest.values()) <= 1e-5

@@ -44,7 +44,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_both_ends():
 
 
 def test_places_of_answers_lead_back_to_the_very_spans_in_windows(backbone):
-    source, task = asked(60), tltk.answer()
+    source, task = asked(60), tltk.question_answering()
     made = windows(backbone, source)
     assert len(made) > len(source), "some are in windows"
     made = replace(made, targets=task.align(made, source))
@@ -84,16 +84,16 @@ def test_no_answer_wins_only_by_more_than_the_threshold(backbone):
     logits = np.zeros((len(made.items.ids), 2), "float32")
     logits[0] = 1.0  # no answer: 2
     logits[6] = 0.5  # "book": 1
-    assert tltk.answer().find(logits, made, source) == [()]
-    (found,) = tltk.answer(threshold=1.5).find(logits, made, source)
+    assert tltk.question_answering().find(logits, made, source) == [()]
+    (found,) = tltk.question_answering(threshold=1.5).find(logits, made, source)
     assert found == (Span(4, 8),)
     assert found[0].probability == pytest.approx(1 / (1 + np.e))
-    assert tltk.answer(no_answer=False).find(logits, made, source) == [(Span(4, 8),)]
+    assert tltk.question_answering(no_answer=False).find(logits, made, source) == [(Span(4, 8),)]
 
 
 def test_a_reader_learns_saves_and_answers(backbone, tmp_path):
     source = asked(80)
-    model = tltk.assemble(backbone, tltk.answer(), precision="float32")
+    model = tltk.assemble(backbone, tltk.question_answering(), precision="float32")
     recipe = tltk.bert(epochs=20, learning_rate=5e-3)
     run = tltk.fit(model, source, asked(40, seed=1), recipe=recipe, batch_size=8, out=tmp_path / "run")
     test = asked(40, seed=2)
@@ -108,14 +108,14 @@ def test_a_reader_learns_saves_and_answers(backbone, tmp_path):
 
 
 def test_its_config_brings_it_back_and_wrong_input_is_told(backbone):
-    task = tltk.answer(no_answer=False, threshold=0.5, longest=7, head=tltk.head(hidden=(4,)))
+    task = tltk.question_answering(no_answer=False, threshold=0.5, longest=7, head=tltk.head(hidden=(4,)))
     assert from_config(task.to_config()) == task
     with pytest.raises(ValueError, match="`longest` must be"):
-        tltk.answer(longest=0)
-    model = tltk.assemble(backbone, tltk.answer())
+        tltk.question_answering(longest=0)
+    model = tltk.assemble(backbone, tltk.question_answering())
     with pytest.raises(ValueError, match="holds single texts, and the model reads pairs of them"):
         tltk.predict(model, ["one text"])
-    with pytest.raises(ValueError, match="`train` has labels of kind 'single', the model's task has 'answers'"):
+    with pytest.raises(ValueError, match="`train` has labels of type 'categorical', the model's task has 'answers'"):
         tltk.fit(model, tltk.from_arrays([("a", "b"), ("c", "d")], ["x", "y"]))
 
 
@@ -123,7 +123,7 @@ def test_an_answer_whose_last_character_has_no_token_is_learned(backbone):
     text = "the \u200bfilm\u0301 ."
     source = from_questions(["good film!"], [text], [[(4, "\u200bfilm\u0301")]])
     made = windows(backbone, source)
-    (first, last) = tltk.answer().align(made, source)[0]
+    (first, last) = tltk.question_answering().align(made, source)[0]
     assert made.items.ids[[first, last]].tolist() == [VOCABULARY.index("film")] * 2
 
 
@@ -132,7 +132,7 @@ def test_a_window_that_shows_a_part_of_the_answer_learns_that_it_has_none(backbo
     for before in range(10, 40):
         text = " ".join(["good"] * before + [answer] + ["bad"] * 20)
         made = windows(backbone, from_questions(["good?"], [text], [[(5 * before, answer)]]))
-        targets = tltk.answer().align(made, from_questions(["good?"], [text], [[(5 * before, answer)]]))
+        targets = tltk.question_answering().align(made, from_questions(["good?"], [text], [[(5 * before, answer)]]))
         partly = 0
         for row, (first, last) in enumerate(targets):
             place = made.items.place(row)

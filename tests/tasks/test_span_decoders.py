@@ -17,7 +17,9 @@ def head():
 
 @pytest.mark.parametrize("scheme", ["bio", "bilou"])
 def test_2000_fuzzed_texts_get_the_same_entities_from_a_clean_process(backbone, tmp_path, scheme):
-    model = tltk.assemble(backbone, tltk.tag(marked(2).labels, scheme=scheme, head=head()), precision="float32")
+    model = tltk.assemble(
+        backbone, tltk.token_classification(marked(2).labels, scheme=scheme, head=head()), precision="float32"
+    )
     said = [*fuzzed(1980), *(" ".join(words) for words in marked(20, longest=60).items)]
     exported = tltk.export(model, tmp_path, requests=[text.encode() for text in said])
     assert max(exported.largest.values()) <= 1e-5
@@ -36,7 +38,7 @@ def test_2000_fuzzed_texts_get_the_same_entities_from_a_clean_process(backbone, 
 
 @pytest.mark.parametrize("no_answer", [True, False])
 def test_2000_fuzzed_questions_get_the_same_answers_from_a_clean_process(backbone, tmp_path, no_answer):
-    model = tltk.assemble(backbone, tltk.answer(head=head(), no_answer=no_answer), precision="float32")
+    model = tltk.assemble(backbone, tltk.question_answering(head=head(), no_answer=no_answer), precision="float32")
     said = fuzzed(3960)
     pairs = [*zip(said[::2], said[1::2], strict=True), *map(tuple, asked(20).items)]
     pairs = [(one, other) for one, other in pairs if one.strip() and other.strip()]

@@ -6,11 +6,11 @@ import tltk
 from tests.texts import marked, tiny_preset
 from tltk.data.formats.folder import from_words
 from tltk.modalities.text.encoding import tokenized
-from tltk.specs import Labels, Span
+from tltk.specs import LabelSpec, Span
 from tltk.tasks import from_config
 from tltk.tasks.token_classification import TokenCrossEntropy, TokenF1, entities
 
-TYPES = Labels(("x", "y"), "spans")
+TYPES = LabelSpec(("x", "y"), "entities")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_the_metric_is_scikit_learns_micro_f1_without_outside():
 def test_tags_of_words_lead_back_to_the_very_spans_in_one_frame_or_in_windows(backbone, scheme, stride):
     from dataclasses import replace
 
-    source, task = marked(40, longest=60), tltk.tag(TYPES, scheme=scheme)
+    source, task = marked(40, longest=60), tltk.token_classification(TYPES, scheme=scheme)
     made = tokenized(source, replace(backbone.input, stride=stride))
     assert len(made) > len(source), "some are in windows"
     made = replace(made, targets=task.align(made, source))
@@ -66,7 +66,7 @@ def test_tags_of_words_lead_back_to_the_very_spans_in_one_frame_or_in_windows(ba
 def test_adjacent_entities_of_one_type_stay_two():
     source = from_words([["good", "film", "book", "book"]], [["B-x", "B-x", "B-y", "I-y"]])
     for scheme, expected in (("bio", [1, 1, 3, 4]), ("bilou", [4, 4, 5, 7])):
-        task = tltk.tag(TYPES, scheme=scheme)
+        task = tltk.token_classification(TYPES, scheme=scheme)
         spec = tltk.specs.TextSpec(16, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "film", "book"))
         made = tokenized(source, spec)
         assert task.align(made, source)[0].tolist() == [-1, *expected, -1]
@@ -75,13 +75,13 @@ def test_adjacent_entities_of_one_type_stay_two():
 def test_only_the_first_token_of_a_word_has_a_tag(backbone):
     source = from_words([["unlikely", "film"]], [["B-x", "O"]])
     made = tokenized(source, backbone.input)  # un ##like ##ly film
-    assert tltk.tag(TYPES).align(made, source)[0].tolist() == [-1, 1, -1, -1, 0, -1]
+    assert tltk.token_classification(TYPES).align(made, source)[0].tolist() == [-1, 1, -1, -1, 0, -1]
 
 
 def test_an_entity_that_begins_inside_of_a_word_takes_the_whole_word_and_is_reported(backbone, caplog):
     text = "the unlikely film"
     source = tltk.data.source.Source("texts", np.array([text], object), _object([(Span(6, 12, "x"),)]), TYPES)
-    task = tltk.tag(TYPES)
+    task = tltk.token_classification(TYPES)
     made = tokenized(source, backbone.input)
     assert task.align(made, source)[0].tolist() == [-1, 0, 1, -1, -1, 0, -1]
     assert "1 entities begin or end inside of a word" in caplog.text
@@ -114,7 +114,7 @@ def test_reading_tags_is_that_of_a_plain_loop():
 
 def test_a_tagger_learns_saves_and_finds_whole_words(backbone, tmp_path):
     source = marked(60)
-    model = tltk.assemble(backbone, tltk.tag(source.labels), precision="float32")
+    model = tltk.assemble(backbone, tltk.token_classification(source.labels), precision="float32")
     assert model.keras.output_shape == (None, None, 5)
     assert model.input.stride == 4
     recipe = tltk.bert(epochs=25, learning_rate=1e-2)
@@ -139,7 +139,7 @@ def test_what_is_cached_of_a_frozen_part_trains_the_same(backbone):
     found = []
     for cache in ("memory", "off"):
         keras.utils.set_random_seed(0)
-        model = tltk.assemble(backbone, tltk.tag(source.labels), precision="float32")
+        model = tltk.assemble(backbone, tltk.token_classification(source.labels), precision="float32")
         tltk.fit(model, source, recipe=tltk.bert(epochs=2, blocks=1, learning_rate=1e-3), batch_size=8, cache=cache)
         found.append(model.keras.get_weights())
     for one, other in zip(*found, strict=True):
@@ -147,21 +147,21 @@ def test_what_is_cached_of_a_frozen_part_trains_the_same(backbone):
 
 
 def test_its_config_brings_it_back_and_other_labels_are_refused():
-    task = tltk.tag(TYPES, scheme="bilou", head=tltk.head(hidden=(4,)))
+    task = tltk.token_classification(TYPES, scheme="bilou", head=tltk.head(hidden=(4,)))
     assert from_config(task.to_config()) == task
-    with pytest.raises(ValueError, match="`labels` are of kind 'single', not types of entities"):
-        tltk.tag(Labels(("a", "b")))
+    with pytest.raises(ValueError, match="`labels` are of type 'categorical', not types of entities"):
+        tltk.token_classification(LabelSpec(("a", "b")))
     with pytest.raises(ValueError, match=r"`labels` are types of entities \(x, y\), not classes\. Use tltk\.tag"):
-        tltk.classify(TYPES)
+        tltk.classification(TYPES)
     with pytest.raises(ValueError, match=r"`scheme` must be one of 'bio', 'bilou'"):
-        tltk.tag(TYPES, scheme="iob")
+        tltk.token_classification(TYPES, scheme="iob")
     with pytest.raises(ValueError, match="tag is of texts; the backbone eats pictures"):
-        tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.tag(TYPES))
+        tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.token_classification(TYPES))
 
 
 def test_texts_shorter_than_the_narrowest_batch_are_learned_too(backbone):
     source = from_words([["good", "film"], ["the", "book"]], [["B-x", "I-x"], ["O", "B-y"]])
-    model = tltk.assemble(backbone, tltk.tag(source.labels), precision="float32")
+    model = tltk.assemble(backbone, tltk.token_classification(source.labels), precision="float32")
     run = tltk.fit(model, source, source, recipe=tltk.bert(epochs=1), batch_size=2)
     # A head that starts at zero finds every tag as likely: the first loss is the logarithm of their number.
     assert run.history[0]["loss"] == pytest.approx(np.log(model.task.units), rel=1e-3)
@@ -175,7 +175,7 @@ WORDS_AND_TAGS = (
 
 @pytest.mark.parametrize("scheme", ["bio", "bilou"])
 def test_a_given_word_with_punctuation_has_tags_for_all_of_its_parts(backbone, scheme):
-    source, task = from_words(*WORDS_AND_TAGS), tltk.tag(TYPES, scheme=scheme)
+    source, task = from_words(*WORDS_AND_TAGS), tltk.token_classification(TYPES, scheme=scheme)
     made = tokenized(source, backbone.input)
     targets = task.align(made, source)
     flat = targets[np.arange(targets.shape[1]) < made.items.lengths[:, None]]
@@ -186,7 +186,7 @@ def test_a_given_word_with_punctuation_has_tags_for_all_of_its_parts(backbone, s
 
 def test_words_are_tagged_as_the_text_that_they_make_is(backbone):
     labels = from_words(*WORDS_AND_TAGS).labels
-    task = tltk.tag(labels, head=tltk.head(zero_init=False, normalization=None))
+    task = tltk.token_classification(labels, head=tltk.head(zero_init=False, normalization=None))
     model = tltk.assemble(backbone, task, precision="float32")
     head = model.keras.get_layer("head_output")
     head.kernel.assign(5 * keras.random.normal(head.kernel.shape, seed=1))
@@ -202,7 +202,7 @@ def test_an_entity_does_not_run_on_to_the_punctuation_that_it_touches(backbone):
     from dataclasses import replace
 
     source = replace(tltk.from_arrays(texts), targets=_object(spans), labels=TYPES)
-    task, made = tltk.tag(TYPES), tokenized(source, backbone.input)
+    task, made = tltk.token_classification(TYPES), tokenized(source, backbone.input)
     targets = task.align(made, source)
     flat = targets[np.arange(targets.shape[1]) < made.items.lengths[:, None]]
     outputs = np.eye(task.units, dtype="float32")[np.maximum(flat, 0)]

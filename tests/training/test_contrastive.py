@@ -77,7 +77,7 @@ def test_it_works_on_pictures_and_refuses_numbers():
     model = squares_model()
     tltk.fit(model, squares(), recipe=few_shot(epochs=2, probe_epochs=1, learning_rate=1e-3), batch_size=12)
     x = np.zeros((4, 16, 16, 3), "uint8")
-    numbers = tltk.from_arrays(x, [1.0, 2.0, 3.0, 4.0], kind="number")
-    model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.regress(numbers.labels))
-    with pytest.raises(ValueError, match="a contrastive phase needs classes; the labels are of kind 'number'"):
+    numbers = tltk.from_arrays(x, [1.0, 2.0, 3.0, 4.0], label_type="regression")
+    model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.regression(numbers.labels))
+    with pytest.raises(ValueError, match="a contrastive phase needs classes; the labels are of kind 'regression'"):
         tltk.fit(model, numbers, recipe=few_shot())

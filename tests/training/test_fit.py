@@ -10,7 +10,7 @@ from PIL import Image
 
 import tltk
 from tests.conftest import coloured_squares, listening, squares, squares_model
-from tltk.specs import Labels
+from tltk.specs import LabelSpec
 
 
 def quick(epochs=1):
@@ -57,7 +57,9 @@ def test_unreadable_pictures_are_left_out_and_listed(tmp_path):
     folder = photo_folder(tmp_path / "photos", count=12)
     (folder / "red" / "broken.jpg").write_bytes(b"")
     source = tltk.from_folder(folder)
-    model = tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels))
+    model = tltk.assemble(
+        tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(source.labels)
+    )
     run = tltk.fit(model, source, recipe=quick(), out=tmp_path / "run", batch_size=8)
     assert len(run.skipped) == 1
     rows = rows_of(tmp_path / "run" / "skipped.csv")
@@ -76,15 +78,17 @@ def test_a_plain_dataset_is_data_too():
 def test_regression_and_several_labels_train_by_the_same_call():
     x, y = coloured_squares(24)
     body = squares_model().keras
-    numbers = tltk.from_arrays(x, y.astype("float32") * 10, kind="number")
+    numbers = tltk.from_arrays(x, y.astype("float32") * 10, label_type="regression")
     backbone = tltk.backbone("mobilenet_v2", weights="random", input_size=32)
     run = tltk.fit(
-        tltk.assemble(backbone, tltk.regress(numbers.labels)), numbers, numbers, recipe=quick(), batch_size=8
+        tltk.assemble(backbone, tltk.regression(numbers.labels)), numbers, numbers, recipe=quick(), batch_size=8
     )
     assert {"mae", "rmse", "val_mae"} <= set(run.history[0])
-    several = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("red", "green", "blue"), kind="multi")
+    several = tltk.from_arrays(
+        x, np.eye(3, dtype="float32")[y], labels=("red", "green", "blue"), label_type="multilabel"
+    )
     run = tltk.fit(
-        tltk.assemble(backbone, tltk.classify(several.labels)), several, several, recipe=quick(), batch_size=8
+        tltk.assemble(backbone, tltk.classification(several.labels)), several, several, recipe=quick(), batch_size=8
     )
     assert {"macro_f1", "val_macro_f1"} <= set(run.history[0])
     assert body is not None
@@ -139,7 +143,7 @@ def test_a_full_disk_is_noticed_before_training(tmp_path, monkeypatch):
 
 
 def test_the_first_class_names_are_kept():
-    assert squares().labels == Labels(("red", "green", "blue"))
+    assert squares().labels == LabelSpec(("red", "green", "blue"))
 
 
 def test_a_fit_that_fails_before_its_first_epoch_leaves_the_run_that_was_there_alone(tmp_path):
@@ -198,7 +202,9 @@ def test_no_readable_picture_is_told_by_name(tmp_path):
     for number in range(4):
         damaged_png(tmp_path / "set" / ("cat", "dog")[number % 2] / f"{number}.png")
     source = tltk.from_folder(tmp_path / "set")
-    model = tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classify(source.labels))
+    model = tltk.assemble(
+        tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(source.labels)
+    )
     for cache in ("off", "memory"):
         with pytest.raises(ValueError, match=r"none of the 4 pictures could be decoded: cat/0.png"):
             tltk.fit(model, source, recipe=quick(2), cache=cache)

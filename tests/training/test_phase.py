@@ -252,7 +252,7 @@ def test_a_part_that_should_learn_and_gets_no_gradient_is_an_error():
     x = keras.layers.Conv2D(4, 3, name="conv")(pixels)
     dead = keras.layers.Dense(3, name="dead")(keras.ops.stop_gradient(keras.layers.GlobalAveragePooling2D()(x)))
     plain = keras.Model(pixels, keras.layers.Softmax()(dead))
-    model = tltk.adopt(plain, tltk.classify(squares().labels))
+    model = tltk.adopt(plain, tltk.classification(squares().labels))
     with (
         pytest.warns(UserWarning, match="Gradients do not exist"),
         pytest.raises(AuditError, match=r"conv.*did not move"),
@@ -267,7 +267,7 @@ def dead_branch():
     dead = keras.layers.Conv2D(4, 3, padding="same", use_bias=False, name="dead")(pixels)
     x = keras.layers.Add()([body, keras.layers.ReLU()(dead - 1e6)])
     x = keras.layers.Dense(3, name="head_output")(keras.layers.GlobalAveragePooling2D()(x))
-    return tltk.adopt(keras.Model(pixels, keras.layers.Softmax()(x)), tltk.classify(squares().labels))
+    return tltk.adopt(keras.Model(pixels, keras.layers.Softmax()(x)), tltk.classification(squares().labels))
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -286,7 +286,7 @@ def test_two_weights_of_one_path_are_refused_before_anything_is_trained():
     pixels = keras.Input((16, 16, 3))
     x = keras.layers.GlobalAveragePooling2D()(block("b2", 4)(block("b1", 3)(pixels)))
     plain = keras.Model(pixels, keras.layers.Softmax()(keras.layers.Dense(3, name="head_output")(x)))
-    model = tltk.adopt(plain, tltk.classify(squares().labels))
+    model = tltk.adopt(plain, tltk.classification(squares().labels))
     before = plain.get_weights()
     with pytest.raises(ValueError, match=r"several variables are called conv/kernel, conv/bias, and one"):
         tltk.fit(model, squares(), recipe=one_phase(train_all()))

@@ -7,12 +7,12 @@ import pytest
 
 from tests import families
 from tltk.backbones.text.tokenizer_spec import spec_of
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 from tltk.training import spec_files
 
 
 def test_pictures_need_no_file(tmp_path):
-    spec = InputSpec(32, 48, resize="pad")
+    spec = ImageSpec(32, 48, resize="pad")
     assert spec_files.read(tmp_path, json.loads(json.dumps(spec_files.plain(spec)))) == spec
     assert list(tmp_path.iterdir()) == []
 

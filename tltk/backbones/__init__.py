@@ -14,7 +14,7 @@ from tltk.backbones.image import user_model as own
 from tltk.backbones.image.application_table import APPLICATIONS
 from tltk.backbones.text import kerashub as hub_text
 from tltk.foundation import checks as check
-from tltk.specs import InputSpec, TextSpec
+from tltk.specs import ImageSpec, TextSpec
 
 if TYPE_CHECKING:
     import keras
@@ -68,7 +68,7 @@ def backbone(
     if length is not None or cut is not None:
         raise ValueError(f"`length` and `cut` are of text models. Received: length={length!r}, cut={cut!r}")
     made = _named(str(x), weights, size) if isinstance(x, str | Path) else _from_model(x, weights, size)
-    if size is not None and isinstance(made.input, InputSpec):
+    if size is not None and isinstance(made.input, ImageSpec):
         made = replace(made, input=replace(made.input, height=size[0], width=size[1]))
     if preprocessing is not None:
         check.kind_of("preprocessing", preprocessing, Preprocessing)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
-from tltk.specs import InputSpec, TextSpec
+from tltk.specs import ImageSpec, TextSpec
 
 if TYPE_CHECKING:
     import keras
@@ -95,7 +95,7 @@ class Backbone:
 
     name: str
     modality: str
-    input: InputSpec | TextSpec
+    input: ImageSpec | TextSpec
     preprocessing: Preprocessing
     stages: tuple[Stage, ...]
     weights: str
@@ -170,7 +170,7 @@ class Backbone:
             ImageNet top-1 0.713 (https://keras.io/api/applications)
             preprocessing: BGR, x × 1 + (-103.939, -116.779, -123.68)
         """
-        image = isinstance(self.input, InputSpec)
+        image = isinstance(self.input, ImageSpec)
         size = "×".join(map(str, self.input.shape)) if image else self.input.describe()
         count = f"{self.parameters:,} parameters" if self.parameters is not None else "unknown parameters"
         lines = [f"{self.name}: {count}, {size}, {self.weights} weights"]

@@ -14,7 +14,7 @@ from tltk.foundation import files
 
 if TYPE_CHECKING:
     from tltk.evaluation.evaluate import Report
-    from tltk.specs import BadExample
+    from tltk.specs import InvalidExample
 
 BAD_INPUT = 2
 _REFUSED = (check.MissingExtraError, check.ServingError)
@@ -114,7 +114,7 @@ def show_report(report: "Report") -> None:
     say_skipped(report.skipped)
 
 
-def say_skipped(skipped: "tuple[BadExample, ...]") -> None:
+def say_skipped(skipped: "tuple[InvalidExample, ...]") -> None:
     """Name the first examples that were left out, and count the rest."""
     for bad in skipped[:10]:
         say(f"left out: {bad.where}: {bad.reason}")

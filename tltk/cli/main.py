@@ -36,7 +36,9 @@ DataPath = Annotated[
         help="Folder with a sub-folder a class (or train/ val/ test/), .csv, .jsonl, .conll, SQuAD's .json."
     ),
 ]
-Kind = Annotated[str, typer.Option(help="What the labels are: single, multi (a;b), number or spans (.csv, .jsonl).")]
+LabelType = Annotated[
+    str, typer.Option(help="What the labels are: categorical, multilabel (a;b), regression or entities (.csv, .jsonl).")
+]
 BatchSize = Annotated[int, typer.Option(help="Examples a step.")]
 
 
@@ -62,7 +64,7 @@ def train(
     label: LabelColumn = "label",
     input_column: InputColumn = "path",
     text: TextColumn = None,
-    kind: Kind = "single",
+    label_type: LabelType = "categorical",
     weights: Annotated[str, typer.Option(help="pretrained, random or a path.")] = "pretrained",
     precision: Annotated[str, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")] = "auto",
     cache: Annotated[str, typer.Option(help="What is computed once: auto, memory, disk, off or a folder.")] = "auto",
@@ -73,7 +75,7 @@ def train(
         console.start_tensorflow()
         texts = options.reads_texts(data, text)
         chosen = options.recipe(recipe, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze, texts=texts)
-        source = options.source(data, label=label, input_column=input_column, kind=kind, text=text)
+        source = options.source(data, label=label, input_column=input_column, label_type=label_type, text=text)
         import tltk
         from tltk.modalities.image.validate import readable
 
@@ -116,7 +118,9 @@ def evaluate(
         if model.input.name == "token_ids" and not options.reads_texts(data, text) and data.is_file():
             raise ValueError(f"this run reads texts: name their column of {data.name} with --text.")
         held = model.task.labels
-        source = options.source(data, label=label, input_column=input_column, kind=held.kind, text=text, labels=held)
+        source = options.source(
+            data, label=label, input_column=input_column, label_type=held.type, text=text, labels=held
+        )
         found = tltk.evaluate(model, source, batch_size=batch_size)
         saved = found.save(report) if report else None
         if as_json:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tltk.data.formats.folder import Source
     from tltk.models.assemble import TransferModel
     from tltk.recipes import Recipe
-    from tltk.specs import Labels
+    from tltk.specs import LabelSpec
     from tltk.tasks import Task
 
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -29,9 +29,9 @@ def source(
     *,
     label: str | None,
     input_column: str,
-    kind: str,
+    label_type: str,
     text: str | None,
-    labels: "Labels | None" = None,
+    labels: "LabelSpec | None" = None,
 ) -> "Source":
     """Read a table, a file of entities or questions, or a folder.
 
@@ -39,7 +39,7 @@ def source(
         path: .csv, .tsv or .jsonl; .conll (entities) or .json (SQuAD); else a folder with a sub-folder a class.
         label: column of the labels.
         input_column: column of the paths of pictures.
-        kind: what the labels are.
+        label_type: what the labels are.
         text: column of texts, in the place of pictures, or two joined by a comma; None for pictures.
         labels: those of a model that is judged; None means those that occur.
 
@@ -50,7 +50,13 @@ def source(
     import tltk
 
     column = input_column if text is None else tuple(part.strip() for part in text.split(","))
-    asked: dict[str, Any] = {"input": column, "label": label, "kind": kind, "text": text is not None, "labels": labels}
+    asked: dict[str, Any] = {
+        "input": column,
+        "label": label,
+        "label_type": label_type,
+        "text": text is not None,
+        "labels": labels,
+    }
     if text is not None and path.suffix.lower() not in _TABLES:
         raise ValueError(f"`--text` names a column of a .csv, .tsv or .jsonl file. Received: {path}")
     if path.suffix.lower() == ".conll":
@@ -91,7 +97,7 @@ def examples(inputs: list[str], model: "TransferModel", text: str | None) -> "li
     if text is not None or (held and held.suffix.lower() in (".conll", ".json")):
         if len(inputs) != 1:
             raise ValueError(f"`--text` goes with one file. Received: {len(inputs)} inputs")
-        return source(Path(inputs[0]), label=None, input_column="path", kind="single", text=text)
+        return source(Path(inputs[0]), label=None, input_column="path", label_type="categorical", text=text)
     if held:
         raise ValueError(f"{held} is a file, and would be read as a text; name its column of texts with --text.")
     if not getattr(model.input, "pairs", False):
@@ -146,9 +152,9 @@ def task(examples: "Source") -> "Task":
 
     if examples.labels is None:
         raise ValueError("training needs labels; name their column with --label.")
-    if examples.labels.kind == "spans":
-        return tltk.tag(examples.labels)
-    if examples.labels.kind == "answers" and examples.targets is not None:
-        return tltk.answer(no_answer=any(not spans for spans in examples.targets))
-    make = tltk.regress if examples.labels.kind == "number" else tltk.classify
+    if examples.labels.type == "entities":
+        return tltk.token_classification(examples.labels)
+    if examples.labels.type == "answers" and examples.targets is not None:
+        return tltk.question_answering(no_answer=any(not spans for spans in examples.targets))
+    make = tltk.regression if examples.labels.type == "regression" else tltk.classification
     return make(examples.labels, pairs=examples.kind == "pairs")

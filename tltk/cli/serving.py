@@ -53,7 +53,7 @@ def export(
             "label": label,
             "input_column": input_column,
             "text": text,
-            "kind": held.kind,
+            "label_type": held.type,
             "labels": held,
         }
         ranges = options.source(calibration, **columns) if calibration is not None else None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tltk.foundation import checks as check
-from tltk.specs import BadExample, Labels
+from tltk.specs import InvalidExample, LabelSpec
 
 TEXT_KINDS = ("texts", "pairs", "words", "tokens")
 KINDS = ("image_files", "image_arrays", "tfds", *TEXT_KINDS)
@@ -46,10 +46,10 @@ class Source:
     kind: str
     items: Any
     targets: np.ndarray | None = None
-    labels: Labels | None = None
+    labels: LabelSpec | None = None
     parts: np.ndarray | None = None
     where: np.ndarray | None = None
-    bad: tuple[BadExample, ...] = ()
+    bad: tuple[InvalidExample, ...] = ()
 
     def __post_init__(self) -> None:
         check.one_of("kind", self.kind, KINDS)
@@ -92,12 +92,12 @@ class Source:
 
     def counts(self) -> dict[str, int]:
         """Return the examples of each class, or the entities of each type; of anything else, nothing."""
-        if self.targets is None or self.labels is None or self.labels.kind in ("number", "answers"):
+        if self.targets is None or self.labels is None or self.labels.type in ("regression", "answers"):
             return {}
-        if self.labels.kind == "spans":
+        if self.labels.type == "entities":
             marked = [span.label for spans in self.targets for span in spans]
             return {name: marked.count(name) for name in self.labels.names}
-        single = self.labels.kind == "single"
+        single = self.labels.type == "categorical"
         found = np.bincount(self.targets, minlength=len(self.labels)) if single else self.targets.sum(0)
         return {name: int(count) for name, count in zip(self.labels.names, found, strict=True)}
 
@@ -116,13 +116,13 @@ class Source:
         if self.labels is None:
             return "unlabelled"
         names = len(self.labels)
-        if self.labels.kind == "single":
+        if self.labels.type == "categorical":
             return f"{names} classes"
-        if self.labels.kind == "multi":
+        if self.labels.type == "multilabel":
             return f"any of {names} labels each"
-        if self.labels.kind == "spans":
+        if self.labels.type == "entities":
             return f"entities of {names} types"
-        if self.labels.kind == "answers":
+        if self.labels.type == "answers":
             without = 0 if self.targets is None else sum(not spans for spans in self.targets)
             return f"{without} of them without an answer"
         return f"{names} number{'s' if names > 1 else ''} each: {check.listing(self.labels.names)}"

@@ -117,7 +117,7 @@ def _cut_groups(
 
 
 def _classes(source: Source, pool: np.ndarray) -> np.ndarray | None:
-    if source.labels is None or source.labels.kind != "single" or source.targets is None:
+    if source.labels is None or source.labels.type != "categorical" or source.targets is None:
         return None
     return source.targets[pool]
 

@@ -1,4 +1,4 @@
-"""Raw labels, as files hold them, to the targets and `Labels` of a source."""
+"""Raw labels, as files hold them, to the targets and `LabelSpec` of a source."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from tltk.foundation import checks as check
-from tltk.specs import Labels
+from tltk.specs import LabelSpec
 
 Place = Callable[[int], str]
 
 
-def single(values: Sequence[str], *, names: Sequence[str] | None = None, place: Place) -> tuple[np.ndarray, Labels]:
+def single(values: Sequence[str], *, names: Sequence[str] | None = None, place: Place) -> tuple[np.ndarray, LabelSpec]:
     """Turn one class name for each example into indices.
 
     Args:
@@ -30,12 +30,12 @@ def single(values: Sequence[str], *, names: Sequence[str] | None = None, place: 
     if len(known) < 2:
         raise ValueError(f"at least two classes are needed to tell them apart. Received: {check.listing(known)}")
     index = {name: number for number, name in enumerate(known)}
-    return np.array([index[value] for value in values], np.int32), Labels(known, "single")
+    return np.array([index[value] for value in values], np.int32), LabelSpec(known, "categorical")
 
 
 def multi(
     values: Sequence[Sequence[str]], *, names: Sequence[str] | None = None, place: Place
-) -> tuple[np.ndarray, Labels]:
+) -> tuple[np.ndarray, LabelSpec]:
     """Turn any number of class names for each example into 0/1 vectors.
 
     Args:
@@ -57,12 +57,12 @@ def multi(
     targets = np.zeros((len(values), len(known)), np.float32)
     for row, held in enumerate(values):
         targets[row, [index[name] for name in held]] = 1.0
-    return targets, Labels(known, "multi")
+    return targets, LabelSpec(known, "multilabel")
 
 
 def numbers(
     values: Sequence[Sequence[Any]] | np.ndarray, *, names: Sequence[str], place: Place
-) -> tuple[np.ndarray, Labels]:
+) -> tuple[np.ndarray, LabelSpec]:
     """Turn numbers, or text that holds them, into vectors; their mean and deviation go into the labels.
 
     Args:
@@ -84,10 +84,10 @@ def numbers(
             if not np.isfinite(targets[row, column]):
                 problems.add(f"{place(row)}: `{names[column]}` must be a finite number. Received: {value!r}")
     problems.raise_if_any()
-    deviation = targets.std(0)
-    moments = {"mean": targets.mean(0), "deviation": np.where(deviation > 0, deviation, 1.0)}
+    std = targets.std(0)
+    moments = {"mean": targets.mean(0), "std": np.where(std > 0, std, 1.0)}
     plain = {name: tuple(float(value) for value in moment) for name, moment in moments.items()}
-    return targets.astype(np.float32), Labels(tuple(names), "number", **plain)
+    return targets.astype(np.float32), LabelSpec(tuple(names), "regression", **plain)
 
 
 def number(value: Any) -> float:

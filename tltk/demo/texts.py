@@ -9,7 +9,7 @@ from typing import Any
 import tltk
 from tltk.demo.docstrings import TOPICS, docstrings
 from tltk.evaluation.evaluate import Report
-from tltk.specs import Labels
+from tltk.specs import LabelSpec
 
 BACKBONE, LENGTH = "all_minilm_l6_v2_en", 64
 EPOCHS, PROBE_EPOCHS = 3, 20
@@ -92,7 +92,7 @@ def run_text_demo(out: Path, *, seed: int = 0, most: int = 100, say: Callable[[s
 
     say("2/4 linear probe: MiniLM frozen, a head on top")
     backbone = tltk.backbone(BACKBONE, length=LENGTH)
-    task = tltk.classify(Labels(tuple(TOPICS)))
+    task = tltk.classification(LabelSpec(tuple(TOPICS)))
     recipe = tltk.linear_probe(epochs=PROBE_EPOCHS)
     probe = tltk.fit(tltk.assemble(backbone, task), train, val, recipe=recipe, seed=seed)
     probe_report = tltk.evaluate(probe.model, test)

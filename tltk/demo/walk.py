@@ -142,7 +142,7 @@ def run_demo(
 
 def _model(backbone: str, photos: Any, seed: int, *, weights: str = "pretrained") -> TransferModel:
     chosen = tltk.backbone(backbone, weights=weights, input_size=64)
-    return tltk.assemble(chosen, tltk.classify(photos.labels), seed=seed)
+    return tltk.assemble(chosen, tltk.classification(photos.labels), seed=seed)
 
 
 def _from_scratch(backbone: str, photos: Any, train: Any, val: Any, *, seed: int, tuned: Run) -> Run:

@@ -15,11 +15,11 @@ from tltk.foundation import files
 from tltk.inference.predict import collect
 from tltk.modalities.text.encoding import joined
 from tltk.models.assemble import TransferModel
-from tltk.specs import BadExample, Span
+from tltk.specs import InvalidExample, Span
 from tltk.tasks.base import Task, require_kind, require_labels
-from tltk.tasks.classification import MultiLabel
-from tltk.tasks.question_answering import Answer
-from tltk.tasks.regression import Regress
+from tltk.tasks.classification import MultilabelClassification
+from tltk.tasks.question_answering import QuestionAnswering
+from tltk.tasks.regression import Regression
 from tltk.tasks.scores import answer_scores, entity_scores
 
 CALIBRATION_BINS = 15
@@ -30,7 +30,7 @@ class Report:
     """How good a model is.
 
     Args:
-        task: "classify", "classify_multi", "regress", "tag" or "answer".
+        task: name of the task, such as "classification".
         examples: how many were judged.
         metrics: name → number, each described in docs/evaluate.md.
         classes: one row a class or column: name, and its own numbers.
@@ -47,7 +47,7 @@ class Report:
     confusion: np.ndarray | None = None
     calibration: tuple[tuple[float, float, int], ...] = ()
     mistakes: tuple[dict[str, Any], ...] = ()
-    skipped: tuple[BadExample, ...] = field(default=())
+    skipped: tuple[InvalidExample, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
@@ -107,9 +107,9 @@ def evaluate(
         return Report(task.name, len(seen.spans), skipped=seen.skipped, **_spans(task, seen.spans, seen.source))
     if seen.targets is None or not len(seen.outputs):
         raise ValueError("`data` gave no labelled example; evaluate needs (pixels, targets).")
-    if isinstance(task, Regress):
+    if isinstance(task, Regression):
         found = _numbers(task, seen.outputs, seen.targets)
-    elif isinstance(task, MultiLabel):
+    elif isinstance(task, MultilabelClassification):
         found = _several(task, seen.outputs, seen.targets)
     else:
         found = _single(task, seen.outputs, seen.targets, seen.where)
@@ -118,7 +118,7 @@ def evaluate(
 
 def _spans(task: Task, spans: list[tuple[Span, ...]], source: Source) -> dict[str, Any]:
     true = [] if source.targets is None else list(source.targets)
-    if isinstance(task, Answer):
+    if isinstance(task, QuestionAnswering):
         texts = [joined(pair[1]) for pair in source.items]
         return {"metrics": answer_scores(true, spans, texts), "classes": ()}
     metrics, rows = entity_scores(true, spans, task.labels.names)
@@ -147,7 +147,7 @@ def _single(task: Task, outputs: np.ndarray, targets: np.ndarray, where: list[st
     return {"metrics": _floats(found), "classes": rows, "confusion": matrix, "calibration": bins, "mistakes": mistakes}
 
 
-def _several(task: MultiLabel, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+def _several(task: MultilabelClassification, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
     true, guess = targets > 0.5, outputs > task.threshold
     precision, recall, f1, support = sk.precision_recall_fscore_support(true, guess, average=None, zero_division=0)
     judged = (support > 0) & (support < len(true))
@@ -165,7 +165,7 @@ def _several(task: MultiLabel, outputs: np.ndarray, targets: np.ndarray) -> dict
     return {"metrics": _floats(found), "classes": tuple(_class_row(*row) for row in rows)}
 
 
-def _numbers(task: Regress, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+def _numbers(task: Regression, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
     rows = []
     for index, name in enumerate(task.labels.names):
         true, guess = targets[:, index].astype("float64"), outputs[:, index].astype("float64")
@@ -218,6 +218,6 @@ def _floats(found: dict[str, Any]) -> dict[str, float]:
 
 
 def _plain_record(value: Any) -> Any:
-    if isinstance(value, tuple) and value and isinstance(value[0], BadExample):
+    if isinstance(value, tuple) and value and isinstance(value[0], InvalidExample):
         return [{"where": bad.where, "reason": bad.reason} for bad in value]
     return value

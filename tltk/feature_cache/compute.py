@@ -21,13 +21,13 @@ from tltk.pipeline.batching import Size
 from tltk.pipeline.cache import StoredReader, digest, source_key
 from tltk.pipeline.readers import Piece, reader, whole_batches
 from tltk.pipeline.stream import Batches, as_written, from_readers
-from tltk.specs import InputSpec, TextSpec
+from tltk.specs import ImageSpec, TextSpec
 
 log = logging.getLogger("tltk")
 
 
 def layout_of(
-    prefix: keras.Model, spec: InputSpec | TextSpec | None = None, *, dtype: str | None = None
+    prefix: keras.Model, spec: ImageSpec | TextSpec | None = None, *, dtype: str | None = None
 ) -> store.Layout:
     """Say what one example is once it has crossed the boundary.
 
@@ -54,7 +54,7 @@ def layout_of(
 def compute(
     prefix: keras.Model,
     source: Source,
-    spec: InputSpec | TextSpec,
+    spec: ImageSpec | TextSpec,
     *,
     folder: Path | None = None,
     keyed: bool = True,
@@ -108,7 +108,7 @@ class _Steps:
 
     prefix: keras.Model
     source: Source
-    spec: InputSpec | TextSpec
+    spec: ImageSpec | TextSpec
     batch_size: int
     augment: fixed.Copies | None
     seed: int

@@ -55,7 +55,7 @@ def head(
             of big_vision do the same).
 
     Returns:
-        A frozen record that `classify` and `regress` take as `head=`.
+        A frozen record that `classification` and `regression` take as `head=`.
 
     Raises:
         ValueError: naming every argument that is out of range.

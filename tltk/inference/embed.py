@@ -19,7 +19,7 @@ from tltk.modalities.image.validate import readable
 from tltk.modalities.text import reader as texts
 from tltk.modalities.text.encoding import tokenized
 from tltk.models.assemble import TransferModel
-from tltk.specs import BadExample, InputSpec, TextSpec
+from tltk.specs import ImageSpec, InvalidExample, TextSpec
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Features:
     values: np.ndarray
     targets: np.ndarray | None
     where: tuple[str, ...]
-    skipped: tuple[BadExample, ...]
+    skipped: tuple[InvalidExample, ...]
 
 
 def embed(
@@ -108,7 +108,7 @@ def embed(
         dtype=kept.dtype,
     )
     good = np.array([row for row in range(len(data)) if row not in records.bad], np.int64)
-    skipped = tuple(BadExample(data.name_of(row), reason) for row, reason in sorted(records.bad.items()))
+    skipped = tuple(InvalidExample(data.name_of(row), reason) for row, reason in sorted(records.bad.items()))
     return Features(
         np.asarray(records.read(good)[0], np.float32),
         None if data.targets is None else data.targets[good],
@@ -145,7 +145,7 @@ def _name_what_is_new(tensor: keras.KerasTensor, model: keras.Model) -> None:
             waiting += history.operation._inbound_nodes[history.node_index].input_tensors
 
 
-def _of_backbone(backbone: Backbone, pooling: str | None, precision: str) -> tuple[keras.Model, InputSpec | TextSpec]:
+def _of_backbone(backbone: Backbone, pooling: str | None, precision: str) -> tuple[keras.Model, ImageSpec | TextSpec]:
     with machine.dtype_policy(machine.precision(precision, fast_bfloat16=backbone.fast_bfloat16)):
         body, _ = backbone.build()
         inputs = keras.Input(backbone.input.shape, dtype=backbone.input.dtype, name=backbone.input.name)

@@ -16,7 +16,7 @@ from tltk.modalities.image.validate import readable
 from tltk.models.assemble import TransferModel
 from tltk.pipeline.batches import batches
 from tltk.pipeline.stream import Batches
-from tltk.specs import BadExample, Span, TextSpec
+from tltk.specs import InvalidExample, Span, TextSpec
 from tltk.tasks.base import ExampleTask, Prediction, TokenTask, examples, require_kind
 
 Inputs: TypeAlias = Source | tf.data.Dataset | np.ndarray | str | Path | list
@@ -24,7 +24,7 @@ Inputs: TypeAlias = Source | tf.data.Dataset | np.ndarray | str | Path | list
 
 def predict(
     model: TransferModel, inputs: Inputs, *, batch_size: int = 32, max_bad: float = 1.0
-) -> tuple[list[Prediction], tuple[BadExample, ...]]:
+) -> tuple[list[Prediction], tuple[InvalidExample, ...]]:
     """Say what a model makes of each example.
 
     Args:
@@ -93,7 +93,7 @@ class Collected:
     outputs: np.ndarray
     targets: np.ndarray | None
     where: list[str]
-    skipped: tuple[BadExample, ...]
+    skipped: tuple[InvalidExample, ...]
     spans: list[tuple[Span, ...]] | None = None
     source: Source | None = None
 
@@ -116,7 +116,7 @@ def collect(
     Raises:
         ValueError: if the data is not what the model eats.
     """
-    bad: tuple[BadExample, ...] = ()
+    bad: tuple[InvalidExample, ...] = ()
     if isinstance(data, Source):
         require_kind(data, model.input, "data")
         data, bad = readable(data, max_bad=max_bad)
@@ -136,7 +136,7 @@ def collect(
 
 
 def _of_texts(
-    model: TransferModel, source: Source, bad: tuple[BadExample, ...], *, batch_size: int, title: str
+    model: TransferModel, source: Source, bad: tuple[InvalidExample, ...], *, batch_size: int, title: str
 ) -> Collected:
     """Run a model over texts in the order of their lengths, which pads least, and put its outputs back into theirs."""
     task = model.task
@@ -188,7 +188,7 @@ def _pairs(dataset: tf.data.Dataset) -> Iterator[tuple[Any, Any]]:
         yield (element[0], element[1]) if isinstance(element, tuple) else (element, None)
 
 
-def _names(data: Source | tf.data.Dataset, count: int, skipped: list[BadExample]) -> list[str]:
+def _names(data: Source | tf.data.Dataset, count: int, skipped: list[InvalidExample]) -> list[str]:
     if not isinstance(data, Source):
         return [f"example {index}" for index in range(count)]
     left_out = {bad.where for bad in skipped}

@@ -9,7 +9,7 @@ from tltk.backbones.base import Backbone, Origin, layer_stages, real_tokens
 from tltk.foundation import checks as check
 from tltk.foundation import hardware as machine
 from tltk.foundation import keras_graph as graph
-from tltk.specs import InputSpec, TextSpec
+from tltk.specs import ImageSpec, TextSpec
 from tltk.tasks.base import Task
 from tltk.trainability.layers import HEAD_PREFIX
 
@@ -31,7 +31,7 @@ class TransferModel:
 
     keras: keras.Model
     task: Task
-    input: InputSpec | TextSpec
+    input: ImageSpec | TextSpec
     stages: dict[str, str]
     backbone: str
     origin: Origin
@@ -72,7 +72,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
 
     Args:
         backbone: from `tltk.backbone`; its weights are found and read now.
-        task: from `tltk.classify`, `tltk.regress`, `tltk.tag` or `tltk.answer`.
+        task: from `tltk.classification`, `tltk.regression`, `tltk.token_classification` or `tltk.question_answering`.
         precision: "auto" (see `tltk.foundation.hardware.precision`), "float32", "mixed_bfloat16" or "mixed_float16".
         seed: of the head's initial weights and dropout.
 
@@ -85,14 +85,16 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
 
     Example:
         >>> import tltk
-        >>> task = tltk.classify(tltk.specs.Labels(("cat", "dog")))
+        >>> task = tltk.classification(tltk.specs.LabelSpec(("cat", "dog")))
         >>> model = assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), task)
         >>> model.keras.output_shape
         (None, 2)
     """
     check.kind_of("backbone", backbone, Backbone, hint="Pass tltk.backbone('resnet50').")
     if not hasattr(task, "outputs"):
-        raise TypeError(f"`task` must come from tltk.classify, regress, tag or answer. Received: {type(task).__name__}")
+        raise TypeError(
+            f"`task` must come from tltk.classification, regress, tag or answer. Received: {type(task).__name__}"
+        )
     task, spec = _pooled(task, backbone.input), task.reads(backbone.input)
     policy = machine.precision(precision, fast_bfloat16=backbone.fast_bfloat16)
     with machine.dtype_policy(policy):
@@ -105,7 +107,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
     return TransferModel(model, task, spec, _stages(model, backbone), backbone.name, origin, policy)
 
 
-def _pooled(task: Task, spec: InputSpec | TextSpec) -> Task:
+def _pooled(task: Task, spec: ImageSpec | TextSpec) -> Task:
     """Let a head that leaves it open pool as the backbone is read best: of GPT-2 the last token knows the whole."""
     if task.head.pooling != "auto":
         return task
@@ -127,7 +129,7 @@ def _safe(name: str) -> str:
 
 
 def adopt(
-    model: keras.Model, task: Task, *, spec: InputSpec | None = None, stages: dict[str, str] | None = None
+    model: keras.Model, task: Task, *, spec: ImageSpec | None = None, stages: dict[str, str] | None = None
 ) -> TransferModel:
     """Take somebody else's Keras model into the walk: train, evaluate, predict or export it as if tltk had built it.
 
@@ -156,12 +158,12 @@ def adopt(
         problems.add(f"`stages` names layers that the model has not: {check.listing(sorted(unknown))}")
     shape = tuple(model.inputs[0].shape[1:])
     if spec is None and (len(shape) != 3 or None in shape):
-        problems.add(f"the model's input shape is {shape}; pass `spec=InputSpec(height, width)`")
+        problems.add(f"the model's input shape is {shape}; pass `spec=ImageSpec(height, width)`")
     problems.raise_if_any("`model` cannot be adopted:")
     return TransferModel(
         model,
         task,
-        spec or InputSpec(*shape),
+        spec or ImageSpec(*shape),
         stages or {},
         model.name,
         Origin("model", None, None),

@@ -19,14 +19,14 @@ from tltk.pipeline.batching import Budget, Size, examples_a_step, size_of
 from tltk.pipeline.cache import cached
 from tltk.pipeline.epochs import Epochs
 from tltk.pipeline.stream import Batches, as_written, from_readers, ready
-from tltk.specs import InputSpec, TextSpec
+from tltk.specs import ImageSpec, TextSpec
 
 Encode = Callable[[tf.Tensor], tf.Tensor]
 
 
 def batches(
     data: Source | tf.data.Dataset,
-    spec: InputSpec | TextSpec,
+    spec: ImageSpec | TextSpec,
     *,
     batch_size: int | str | Budget = 32,
     encode: Encode | None = None,
@@ -65,7 +65,7 @@ def batches(
     Example:
         >>> from tltk.data.formats.folder import from_arrays
         >>> grey = from_arrays(np.zeros((5, 8, 8), "uint8"), [0, 1, 0, 1, 1])
-        >>> [images.shape for images, targets in batches(grey, InputSpec(4, 4), batch_size=3).dataset]
+        >>> [images.shape for images, targets in batches(grey, ImageSpec(4, 4), batch_size=3).dataset]
         [TensorShape([3, 4, 4, 3]), TensorShape([2, 4, 4, 3])]
     """
     check.kind_of("data", data, (Source, tf.data.Dataset), hint="Pass tltk.from_folder(...) or a tf.data.Dataset.")
@@ -123,7 +123,7 @@ class _Finish:
 
 
 def _from_dataset(
-    data: tf.data.Dataset, spec: InputSpec | TextSpec, batch_size: Size, *, cache: str | Path, finish: _Finish
+    data: tf.data.Dataset, spec: ImageSpec | TextSpec, batch_size: Size, *, cache: str | Path, finish: _Finish
 ) -> Batches:
     """Keep the dataset's own order and batches."""
     if isinstance(spec, TextSpec):
@@ -145,8 +145,8 @@ def _from_dataset(
     return Batches(ready(numbered, finish, epochs), steps, examples, epochs.skipped, epochs)
 
 
-def _check_options(spec: InputSpec | TextSpec, batch_size: Any, seed: int, cache: str | Path, augment: Any) -> Size:
-    check.kind_of("spec", spec, (InputSpec, TextSpec))
+def _check_options(spec: ImageSpec | TextSpec, batch_size: Any, seed: int, cache: str | Path, augment: Any) -> Size:
+    check.kind_of("spec", spec, (ImageSpec, TextSpec))
     for augmentation in augment.augmentations if isinstance(augment, Copies) else augment:
         check.kind_of(
             "augment",
@@ -157,14 +157,14 @@ def _check_options(spec: InputSpec | TextSpec, batch_size: Any, seed: int, cache
     problems = check.Problems()
     if isinstance(spec, TextSpec) and augment:
         problems.add("augmentations are of pictures; the backbone eats texts")
-    if isinstance(spec, InputSpec) and spec.channels != 3:
+    if isinstance(spec, ImageSpec) and spec.channels != 3:
         problems.add(f"`spec.channels` must be 3. Received: {spec.channels}")
     size: Size = 1
     try:
         size = size_of(batch_size)
     except ValueError as error:
         problems.add(str(error))
-    if isinstance(size, Budget) and isinstance(spec, InputSpec):
+    if isinstance(size, Budget) and isinstance(spec, ImageSpec):
         problems.add(f"a budget of tokens is of texts; `batch_size` of pictures is a number. Received: {batch_size!r}")
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
         problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
@@ -182,7 +182,7 @@ def _check_mixable(targets: tf.Tensor) -> None:
         )
 
 
-def _check_source(source: Source, spec: InputSpec | TextSpec) -> None:
+def _check_source(source: Source, spec: ImageSpec | TextSpec) -> None:
     if (source.kind in TEXT_KINDS) != isinstance(spec, TextSpec):
         held, eaten = ("texts", "pictures") if source.kind in TEXT_KINDS else ("pictures", "texts")
         first = source.describe().splitlines()[0]

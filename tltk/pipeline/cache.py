@@ -17,10 +17,10 @@ from tltk.modalities.text.encoding import texts_digest
 from tltk.pipeline import store
 from tltk.pipeline.batching import Size, positions
 from tltk.pipeline.readers import ArrayReader, Piece, Reader, reader
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 _AT_ONCE = 32  # records a thread reads in one call
-_Kept: TypeAlias = dict[tuple[InputSpec, str], store.Records]
+_Kept: TypeAlias = dict[tuple[ImageSpec, str], store.Records]
 _in_memory: "weakref.WeakKeyDictionary[Source, _Kept]" = weakref.WeakKeyDictionary()
 
 
@@ -53,7 +53,7 @@ class StoredReader:
         return in_order(piece, positions(self.total, order, batch_size, _AT_ONCE, lengths=self.lengths))
 
 
-def cached(source: Source, spec: InputSpec, *, where: str | Path) -> Reader:
+def cached(source: Source, spec: ImageSpec, *, where: str | Path) -> Reader:
     """Decode everything once and return a reader of the result.
 
     Args:

@@ -5,7 +5,7 @@ from threading import Lock
 
 from tltk.foundation import checks as check
 from tltk.pipeline.readers import Piece
-from tltk.specs import BadExample
+from tltk.specs import InvalidExample
 
 
 class Epochs:
@@ -17,7 +17,7 @@ class Epochs:
 
     def __init__(self, name_of: Callable[[int], str]) -> None:
         self.next = 0
-        self.skipped: list[BadExample] = []
+        self.skipped: list[InvalidExample] = []
         self._name_of = name_of
         self._known: set[int] = set()
         self._lock = Lock()
@@ -53,4 +53,4 @@ class Epochs:
             for number, reason in sorted(bad.items()):
                 if number not in self._known:
                     self._known.add(number)
-                    self.skipped.append(BadExample(self._name_of(number), reason))
+                    self.skipped.append(InvalidExample(self._name_of(number), reason))

@@ -11,7 +11,7 @@ from tltk.data.formats.tfds import StoredExamples
 from tltk.data.source import Source
 from tltk.modalities.image.chunks import CHUNK, decode_chunk, in_order, resize_chunk
 from tltk.pipeline.batching import Size, positions
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 _SHUFFLE_BYTES = 64 * 2**20  # of encoded pictures: 30,000 of CIFAR's size, 500 of a megapixel
 
@@ -40,7 +40,7 @@ class Reader(Protocol):
         """Yield every example once, in pieces of batches: in the source's order, or in one drawn from `order`."""
 
 
-def reader(source: Source, spec: InputSpec) -> Reader:
+def reader(source: Source, spec: ImageSpec) -> Reader:
     """Choose the reader for a source of pictures."""
     if source.kind == "tfds":
         return StreamReader(source.items, spec)
@@ -54,7 +54,7 @@ class FileReader:
     """Reads picture files."""
 
     paths: Any
-    spec: InputSpec
+    spec: ImageSpec
 
     def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
         """See `Reader`."""
@@ -70,7 +70,7 @@ class ArrayReader:
     """Reads pixels that are in memory."""
 
     pixels: np.ndarray
-    spec: InputSpec
+    spec: ImageSpec
 
     def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
         """See `Reader`."""
@@ -86,7 +86,7 @@ class StreamReader:
     """Reads a TensorFlow Datasets builder in its stored order, shuffled through a buffer of encoded pictures."""
 
     examples: StoredExamples
-    spec: InputSpec
+    spec: ImageSpec
 
     def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
         """See `Reader`."""

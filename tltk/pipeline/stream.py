@@ -13,7 +13,7 @@ from tltk.foundation import checks as check
 from tltk.pipeline.batching import Size, count_batches
 from tltk.pipeline.epochs import Epochs
 from tltk.pipeline.readers import Piece, Reader, whole_batches
-from tltk.specs import BadExample
+from tltk.specs import InvalidExample
 
 _AHEAD = 2  # batches kept ready
 _WORKERS = 2  # batches augmented at once
@@ -40,7 +40,7 @@ class Batches:
     dataset: tf.data.Dataset
     steps: int
     examples: int
-    skipped: list[BadExample]
+    skipped: list[InvalidExample]
     _epochs: Epochs = field(repr=False)
 
     def why_empty(self) -> str:

@@ -6,13 +6,13 @@ from typing import Any
 import tensorflow as tf
 
 from tltk.modalities.image.decode import resize
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 _as_written = tf.autograph.experimental.do_not_convert  # as in the pipeline
 _FORMS = "(images), (images, targets) or (images, targets, weights)"
 
 
-def adopt(data: tf.data.Dataset, spec: InputSpec, *, batch_size: int) -> tuple[tf.data.Dataset, int, int]:
+def adopt(data: tf.data.Dataset, spec: ImageSpec, *, batch_size: int) -> tuple[tf.data.Dataset, int, int]:
     """Check a dataset and make it yield tuples of batches with images float32 [b, h, w, 3].
 
     Args:
@@ -90,12 +90,12 @@ def _colour(images: tf.Tensor) -> tf.Tensor:
     return tf.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
 
 
-def _fit(image: tf.Tensor, spec: InputSpec) -> tf.Tensor:
+def _fit(image: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     image = _colour(image)
     return image if image.shape == spec.shape else resize(image, spec)
 
 
-def _fit_batch(images: tf.Tensor, spec: InputSpec) -> tf.Tensor:
+def _fit_batch(images: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     images = _colour(images)
     if images.shape[1:] == spec.shape:
         return images

@@ -11,11 +11,11 @@ import numpy as np
 from tltk.inference.embed import embed
 from tltk.inference.predict import predict
 from tltk.models.assemble import TransferModel
-from tltk.specs import InputSpec, Span, TextSpec
+from tltk.specs import ImageSpec, Span, TextSpec
 from tltk.tasks.base import Prediction
-from tltk.tasks.classification import MultiLabel
-from tltk.tasks.question_answering import Answer
-from tltk.tasks.token_classification import Tag
+from tltk.tasks.classification import MultilabelClassification
+from tltk.tasks.question_answering import QuestionAnswering
+from tltk.tasks.token_classification import TokenClassification
 
 _TOLERANCE = {"float32": 1e-5}
 _COARSE = 0.05  # of 16 bits: another batch is another rounding
@@ -76,7 +76,7 @@ def _predicted(model: TransferModel, requests: Sequence[tuple[bytes, ...]]) -> l
     """Ask `predict`; None for what it cannot read."""
     with _readable(model, requests) as (inputs, rows):
         found = predict(model, inputs)[0] if inputs else []
-    if isinstance(model.input, InputSpec):
+    if isinstance(model.input, ImageSpec):
         rows = [int(Path(prediction.where).name) for prediction in found]
     by_row = dict(zip(rows, found, strict=True))
     return [by_row.get(row) for row in range(len(requests))]
@@ -105,7 +105,7 @@ def _decoded(request: tuple[bytes, ...]) -> tuple[str, ...] | None:
 
 
 def _difference(model: TransferModel, said: Prediction, own: Mapping[str, Any], tolerance: float) -> str:
-    if isinstance(model.task, Tag | Answer):
+    if isinstance(model.task, TokenClassification | QuestionAnswering):
         return "" if tolerance == _COARSE else _difference_of_spans(said, own, tolerance)
     numbers = own["values"] if "values" in own else own["probabilities"]
     names = [name.decode() for name in own["labels"]]
@@ -113,7 +113,7 @@ def _difference(model: TransferModel, said: Prediction, own: Mapping[str, Any], 
     apart = float((np.abs(numbers - expected) / np.maximum(1.0, np.abs(expected))).max())
     if not apart <= tolerance:
         return f"numbers differ by {apart:.1e}"
-    if isinstance(model.task, MultiLabel):
+    if isinstance(model.task, MultilabelClassification):
         threshold, chosen = model.task.threshold, dict(zip(names, own["chosen"].tolist(), strict=True))
         clear = [name for name, score in said.scores.items() if abs(score - threshold) > tolerance]
         other = [name for name in clear if chosen[name] != (said.scores[name] > threshold)]

@@ -18,10 +18,10 @@ from tltk.serving.formats import FORMATS, sample_tensor
 from tltk.serving.replay import runtimes
 from tltk.serving.signatures import TENSOR
 from tltk.tasks.base import Task
-from tltk.tasks.classification import MultiLabel
-from tltk.tasks.question_answering import Answer
-from tltk.tasks.regression import Regress
-from tltk.tasks.token_classification import Tag
+from tltk.tasks.classification import MultilabelClassification
+from tltk.tasks.question_answering import QuestionAnswering
+from tltk.tasks.regression import Regression
+from tltk.tasks.token_classification import TokenClassification
 
 KERAS = "model.predict"
 _REPEATS = 30
@@ -97,7 +97,12 @@ def compare(
 
 
 def _metric(task: Task) -> str:
-    names = {Regress: "mae", MultiLabel: "macro_f1", Tag: "f1", Answer: "exact_match"}
+    names = {
+        Regression: "mae",
+        MultilabelClassification: "macro_f1",
+        TokenClassification: "f1",
+        QuestionAnswering: "exact_match",
+    }
     return next((name for kind, name in names.items() if isinstance(task, kind)), "accuracy")
 
 

@@ -21,7 +21,7 @@ from tltk.serving import warmup as warm
 from tltk.serving.replay import runtimes
 from tltk.serving.saved_model import sample_requests
 from tltk.serving.signatures import reader
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 from tltk.tasks.base import examples
 
 FORMATS = ("saved_model", "onnx", "openvino", "litert", "litert_float16", "litert_int8")
@@ -163,7 +163,7 @@ def _calibrating(model: TransferModel, source: Source | None) -> Iterator[list[n
 
 def _about(model: TransferModel, file_format: str) -> dict[str, Any]:
     spec = model.input
-    if isinstance(spec, InputSpec):
+    if isinstance(spec, ImageSpec):
         how = {**asdict(spec), "range": [0, 255], "channels": "RGB, last"}
     else:
         left_out = ("vocabulary", "merges", "rules")

@@ -4,14 +4,14 @@ import tensorflow as tf
 
 from tltk.modalities.image.decode import decode_image
 from tltk.modalities.image.headers import MARKS
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 _NO_PICTURE = "not a JPEG, PNG, GIF, BMP or WebP picture"
 _DAMAGED = "truncated or damaged picture, or one of over 89.5 megapixels"
 _BLANK = r"[\t-\r\x1c-\x20\x{85}\p{Z}]*"  # what Python's str.strip takes off
 
 
-def pictures(image_bytes: tf.Tensor, spec: InputSpec) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def pictures(image_bytes: tf.Tensor, spec: ImageSpec) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Decode pictures, each on its own.
 
     An operation that fails ends its whole graph; a pipeline of tf.data is the one thing that can pass over it.

@@ -16,11 +16,11 @@ from tltk.models.assemble import TransferModel
 from tltk.serving import requests
 from tltk.specs import TextSpec
 from tltk.tasks.base import Task
-from tltk.tasks.classification import MultiLabel
-from tltk.tasks.question_answering import Answer
-from tltk.tasks.regression import Regress
+from tltk.tasks.classification import MultilabelClassification
+from tltk.tasks.question_answering import QuestionAnswering
+from tltk.tasks.regression import Regression
 from tltk.tasks.span_decoders import best_answers, entities_of
-from tltk.tasks.token_classification import Tag
+from tltk.tasks.token_classification import TokenClassification
 
 REQUEST, TENSOR, FEATURES = "serving_default", "predict_tensor", "embed"
 
@@ -154,7 +154,7 @@ def _of_none_too(run: Callable[..., dict[str, tf.Tensor]]) -> Callable[..., dict
 def _request_names(model: TransferModel) -> tuple[str, ...]:
     if not isinstance(model.input, TextSpec):
         return ("image_bytes",)
-    if isinstance(model.task, Answer):
+    if isinstance(model.task, QuestionAnswering):
         return ("questions", "contexts")
     return ("texts", "second_texts")[: 1 + model.input.pairs]
 
@@ -163,18 +163,18 @@ def _answers(
     task: Task, outputs: tf.Tensor, held: Read, request: Sequence[tf.Tensor], spec: Any
 ) -> dict[str, tf.Tensor]:
     found: Any = held.frames
-    if isinstance(task, Tag):
+    if isinstance(task, TokenClassification):
         return entities_of(task, outputs, found)
-    if isinstance(task, Answer):
+    if isinstance(task, QuestionAnswering):
         return best_answers(task, outputs, found, request[1], ends=len(spec.special(pair=True)[2]))
     windows = found is not None and spec.stride is not None
     return _named(task, _averaged(outputs, found, tf.size(held.valid)) if windows else outputs)
 
 
 def _of_tensors(task: Task, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-    if isinstance(task, Answer):
+    if isinstance(task, QuestionAnswering):
         return {"logits": outputs}
-    if isinstance(task, Tag):
+    if isinstance(task, TokenClassification):
         return {"probabilities": outputs, "labels": _each(task.tags, outputs)}
     return _named(task, outputs)
 
@@ -192,9 +192,9 @@ def _each(names: tuple[str, ...], outputs: tf.Tensor) -> tf.Tensor:
 
 def _named(task: Task, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
     every = _each(task.labels.names, outputs)
-    if isinstance(task, Regress):
+    if isinstance(task, Regression):
         return {"values": outputs, "labels": every}
-    if isinstance(task, MultiLabel):
+    if isinstance(task, MultilabelClassification):
         return {"probabilities": outputs, "labels": every, "chosen": outputs > task.threshold}
     best = tf.argmax(outputs, -1)
     return {

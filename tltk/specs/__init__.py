@@ -3,12 +3,12 @@
 from tltk.specs.records import (
     CUTS,
     INTERPOLATIONS,
-    LABEL_KINDS,
+    LABEL_TYPES,
     RESIZES,
     TEXT_CUTS,
-    BadExample,
-    InputSpec,
-    Labels,
+    ImageSpec,
+    InvalidExample,
+    LabelSpec,
     Span,
     TextSpec,
 )
@@ -16,12 +16,12 @@ from tltk.specs.records import (
 __all__ = [
     "CUTS",
     "INTERPOLATIONS",
-    "LABEL_KINDS",
+    "LABEL_TYPES",
     "RESIZES",
     "TEXT_CUTS",
-    "BadExample",
-    "InputSpec",
-    "Labels",
+    "ImageSpec",
+    "InvalidExample",
+    "LabelSpec",
     "Span",
     "TextSpec",
 ]

@@ -9,11 +9,11 @@ RESIZES = ("stretch", "crop", "pad")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "area")
 TEXT_CUTS = ("wordpiece", "bytepair", "unigram")
 CUTS = ("end", "start", "middle")
-LABEL_KINDS = ("single", "multi", "number", "spans", "answers")
+LABEL_TYPES = ("categorical", "multilabel", "regression", "entities", "answers")
 
 
 @dataclass(frozen=True)
-class InputSpec:
+class ImageSpec:
     """What an image backbone eats: RGB pictures, float32 in [0, 255], as [batch, height, width, channels].
 
     Args:
@@ -144,25 +144,25 @@ class TextSpec:
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelSpec:
     """What the targets of a source mean.
 
     Args:
         names: class names in the order of the model's outputs; for numbers, the names of the columns.
-        kind: "single" (one class each, int32 index), "multi" (any number of classes each, 0/1 vector), "number"
-            (float32 vector), "spans" (any number of `Span` each; the names are the types of entities) or "answers"
-            (any number of `Span` each, which say the same; none where the question has no answer).
+        type: "categorical" (one class each, int32 index), "multilabel" (any number of classes each, 0/1 vector),
+            "regression" (float32 vector), "entities" (any number of `Span` each; the names are the types of entities) or
+            "answers" (any number of `Span` each, which say the same; none where the question has no answer).
         mean: for numbers, the mean of each column over the source, so that a head can predict in units of deviations.
-        deviation: for numbers, the standard deviation of each column; never 0.
+        std: for numbers, the standard deviation of each column; never 0.
     """
 
     names: tuple[str, ...]
-    kind: str = "single"
+    type: str = "categorical"
     mean: tuple[float, ...] = ()
-    deviation: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        check.one_of("kind", self.kind, LABEL_KINDS)
+        check.one_of("type", self.type, LABEL_TYPES)
         problems = check.Problems()
         repeated = sorted({name for name in self.names if self.names.count(name) > 1}) if len(self.names) < 5000 else []
         if not self.names:
@@ -193,7 +193,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class BadExample:
+class InvalidExample:
     """One example that could not be read, and why.
 
     Args:

@@ -2,16 +2,24 @@
 
 from tltk.foundation import checks as check
 from tltk.heads.builder import Head
-from tltk.specs import Labels
+from tltk.specs import LabelSpec
 from tltk.tasks.base import Prediction, Task
-from tltk.tasks.classification import classify
-from tltk.tasks.question_answering import answer
-from tltk.tasks.regression import regress
-from tltk.tasks.token_classification import tag
+from tltk.tasks.classification import classification
+from tltk.tasks.question_answering import question_answering
+from tltk.tasks.regression import regression
+from tltk.tasks.token_classification import token_classification
 
-__all__ = ["Prediction", "Task", "answer", "classify", "from_config", "regress", "tag"]
+__all__ = [
+    "Prediction",
+    "Task",
+    "classification",
+    "from_config",
+    "question_answering",
+    "regression",
+    "token_classification",
+]
 
-NAMES = ("classify", "classify_multi", "regress", "tag", "answer")
+NAMES = ("classification", "multilabel_classification", "regression", "token_classification", "question_answering")
 
 
 def from_config(config: dict) -> Task:
@@ -28,20 +36,18 @@ def from_config(config: dict) -> Task:
     """
     check.one_of("task", config["name"], NAMES)
     stored = config["labels"]
-    labels = Labels(
-        tuple(stored["names"]), stored["kind"], mean=tuple(stored["mean"]), deviation=tuple(stored["deviation"])
-    )
+    labels = LabelSpec(tuple(stored["names"]), stored["type"], mean=tuple(stored["mean"]), std=tuple(stored["std"]))
     head = Head(**{**config["head"], "hidden": tuple(config["head"]["hidden"])})
-    if config["name"] == "tag":
-        return tag(labels, head=head, scheme=config["scheme"])
-    if config["name"] == "answer":
-        return answer(
+    if config["name"] == "token_classification":
+        return token_classification(labels, head=head, scheme=config["scheme"])
+    if config["name"] == "question_answering":
+        return question_answering(
             head=head, no_answer=config["no_answer"], threshold=config["threshold"], longest=config["longest"]
         )
     pairs = config.get("pairs", False)  # runs of version 0.1.0 have none
-    if config["name"] == "regress":
-        return regress(labels, head=head, pairs=pairs)
+    if config["name"] == "regression":
+        return regression(labels, head=head, pairs=pairs)
     smoothing = config["label_smoothing"]
-    if config["name"] == "classify":
-        return classify(labels, head=head, label_smoothing=smoothing, pairs=pairs)
-    return classify(labels, head=head, label_smoothing=smoothing, threshold=config["threshold"], pairs=pairs)
+    if config["name"] == "classification":
+        return classification(labels, head=head, label_smoothing=smoothing, pairs=pairs)
+    return classification(labels, head=head, label_smoothing=smoothing, threshold=config["threshold"], pairs=pairs)

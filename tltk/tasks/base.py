@@ -11,7 +11,7 @@ from tltk.data.source import TEXT_KINDS, Source
 from tltk.foundation import checks as check
 from tltk.heads.builder import Head
 from tltk.modalities.text.encoding import tokenized
-from tltk.specs import InputSpec, Labels, Span, TextSpec
+from tltk.specs import ImageSpec, LabelSpec, Span, TextSpec
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Prediction:
 
 
 class Task(Protocol):
-    """The part of a model that depends on what is asked of it; `classify`, `regress`, `tag` and `answer` make them."""
+    """The part of a model that depends on what is asked of it."""
 
     @property
     def name(self) -> str: ...
 
     @property
-    def labels(self) -> Labels: ...
+    def labels(self) -> LabelSpec: ...
 
     @property
     def units(self) -> int:
@@ -51,7 +51,7 @@ class Task(Protocol):
     def per_token(self) -> bool:
         """Whether there is an output for each token of a text; then it is a `TokenTask`."""
 
-    def reads(self, spec: InputSpec | TextSpec) -> InputSpec | TextSpec:
+    def reads(self, spec: ImageSpec | TextSpec) -> ImageSpec | TextSpec:
         """Say what an example is made of, for a backbone that eats `spec`: one text, two, or windows."""
 
     @property
@@ -78,14 +78,14 @@ class Task(Protocol):
 
 
 class ExampleTask(Task, Protocol):
-    """A task with outputs for each example; `classify` and `regress` make them."""
+    """A task with outputs for each example; `classification` and `regression` make them."""
 
     def decode(self, outputs: np.ndarray, where: list[str]) -> list[Prediction]:
         """Turn float32 [n, outputs] into one prediction an example."""
 
 
 class TokenTask(Task, Protocol):
-    """A task with an output for each token of a text; `tag` and `answer` make them."""
+    """A task with an output for each token of a text; `token_classification` and `question_answering` make them."""
 
     def align(self, made: Source, source: Source) -> np.ndarray:
         """Turn the spans of a source into targets of its tokens: int32 [frames, …]."""
@@ -97,7 +97,7 @@ class TokenTask(Task, Protocol):
         """Turn the spans of each text into one prediction a text."""
 
 
-def examples(task: Task, source: Source, spec: InputSpec | TextSpec, *, labelled: bool = True) -> Source:
+def examples(task: Task, source: Source, spec: ImageSpec | TextSpec, *, labelled: bool = True) -> Source:
     """Turn a source into what a model is fed with: pictures as they are, texts as tokens, one frame or window each.
 
     Args:
@@ -117,7 +117,7 @@ def examples(task: Task, source: Source, spec: InputSpec | TextSpec, *, labelled
     return replace(made, targets=cast(TokenTask, task).align(made, source)) if task.per_token else made
 
 
-def of_pairs(spec: InputSpec | TextSpec) -> TextSpec:
+def of_pairs(spec: ImageSpec | TextSpec) -> TextSpec:
     """Make two texts an example.
 
     Raises:
@@ -128,7 +128,7 @@ def of_pairs(spec: InputSpec | TextSpec) -> TextSpec:
     return replace(spec, pairs=True)
 
 
-def windowed(spec: InputSpec | TextSpec, name: str) -> TextSpec:
+def windowed(spec: ImageSpec | TextSpec, name: str) -> TextSpec:
     """Read longer texts in windows that share an eighth of their tokens, unless the user set another stride.
 
     Raises:
@@ -139,7 +139,7 @@ def windowed(spec: InputSpec | TextSpec, name: str) -> TextSpec:
     return spec if spec.stride is not None else replace(spec, stride=spec.length // 8)
 
 
-def require_kind(source: Source, spec: InputSpec | TextSpec, name: str) -> None:
+def require_kind(source: Source, spec: ImageSpec | TextSpec, name: str) -> None:
     """Raise unless a source holds what a model eats.
 
     Raises:
@@ -170,11 +170,11 @@ def require_labels(task: Task, source: Any, name: str) -> None:
     if source.targets is None or source.labels is None:
         raise ValueError(f"`{name}` has no labels: {source.describe().splitlines()[0]}")
     theirs, ours = source.labels, task.labels
-    if theirs.kind != ours.kind:
-        raise ValueError(f"`{name}` has labels of kind {theirs.kind!r}, the model's task has {ours.kind!r}.")
+    if theirs.type != ours.type:
+        raise ValueError(f"`{name}` has labels of type {theirs.type!r}, the model's task has {ours.type!r}.")
     if theirs.names == ours.names:
         return
-    if theirs.kind == "spans" and set(theirs.names) <= set(ours.names):
+    if theirs.type == "entities" and set(theirs.names) <= set(ours.names):
         return  # a file need not hold every type; types go by their names
     missing = [label for label in ours.names if label not in theirs.names]
     unknown = [label for label in theirs.names if label not in ours.names]

@@ -9,20 +9,20 @@ import numpy as np
 
 from tltk.foundation import checks as check
 from tltk.heads import builder as heads
-from tltk.specs import InputSpec, Labels, TextSpec
+from tltk.specs import ImageSpec, LabelSpec, TextSpec
 from tltk.tasks.base import Prediction, of_pairs
 from tltk.tasks.encodings import as_float, one_hot
 
 
 @dataclass(frozen=True)
-class SingleLabel:
+class Classification:
     """Exactly one class an example: softmax and cross-entropy."""
 
-    labels: Labels
+    labels: LabelSpec
     head: heads.Head
     label_smoothing: float = 0.0
     pairs: bool = False
-    name: str = "classify"
+    name: str = "classification"
     monitor: tuple[str, str] = ("accuracy", "max")
     per_token: ClassVar[bool] = False
 
@@ -31,7 +31,7 @@ class SingleLabel:
         """One output a label."""
         return len(self.labels)
 
-    def reads(self, spec: InputSpec | TextSpec) -> InputSpec | TextSpec:
+    def reads(self, spec: ImageSpec | TextSpec) -> ImageSpec | TextSpec:
         """One text an example or, with `pairs`, two."""
         return of_pairs(spec) if self.pairs else spec
 
@@ -72,15 +72,15 @@ class SingleLabel:
 
 
 @dataclass(frozen=True)
-class MultiLabel:
+class MultilabelClassification:
     """Any number of labels an example, none included: a sigmoid and binary cross-entropy for each."""
 
-    labels: Labels
+    labels: LabelSpec
     head: heads.Head
     label_smoothing: float = 0.0
     threshold: float = 0.5
     pairs: bool = False
-    name: str = "classify_multi"
+    name: str = "multilabel_classification"
     monitor: tuple[str, str] = ("macro_f1", "max")
     per_token: ClassVar[bool] = False
 
@@ -89,7 +89,7 @@ class MultiLabel:
         """One output a label."""
         return len(self.labels)
 
-    def reads(self, spec: InputSpec | TextSpec) -> InputSpec | TextSpec:
+    def reads(self, spec: ImageSpec | TextSpec) -> ImageSpec | TextSpec:
         """One text an example or, with `pairs`, two."""
         return of_pairs(spec) if self.pairs else spec
 
@@ -132,18 +132,18 @@ class MultiLabel:
         return {"name": self.name, **_shared_config(self), **extra}
 
 
-def classify(
-    labels: Labels,
+def classification(
+    labels: LabelSpec,
     *,
     head: heads.Head | None = None,
     label_smoothing: float = 0.0,
     threshold: float = 0.5,
     pairs: bool = False,
-) -> SingleLabel | MultiLabel:
+) -> Classification | MultilabelClassification:
     """Make a classification task for a source's labels.
 
     Args:
-        labels: `source.labels`; kind "single" gives one class an example, "multi" any number.
+        labels: `source.labels`; type "categorical" gives one class an example, "multilabel" any number.
         head: from `tltk.head`; the default is a linear probe's.
         label_smoothing: share of each target spread over all classes, in [0, 1).
         threshold: probability above which a label counts (multi-label only).
@@ -157,27 +157,31 @@ def classify(
         ValueError: if the labels are numbers, or a number is out of range.
 
     Example:
-        >>> classify(Labels(("cat", "dog"))).labels.names
+        >>> classification(LabelSpec(("cat", "dog"))).labels.names
         ('cat', 'dog')
     """
-    hint = "Pass `source.labels`; a list of names goes in as tltk.specs.Labels(('cat', 'dog'))."
-    check.kind_of("labels", labels, Labels, hint=hint)
+    hint = "Pass `source.labels`; a list of names goes in as tltk.specs.LabelSpec(('cat', 'dog'))."
+    check.kind_of("labels", labels, LabelSpec, hint=hint)
     problems = check.Problems()
-    other = {"number": "numbers", "spans": "types of entities", "answers": "answers"}.get(labels.kind)
+    other = {"regression": "numbers", "entities": "types of entities", "answers": "answers"}.get(labels.type)
     if other:
-        way = {"number": "regress(labels)", "spans": "tag(labels)", "answers": "answer()"}[labels.kind]
+        way = {
+            "regression": "regression(labels)",
+            "entities": "token_classification(labels)",
+            "answers": "question_answering()",
+        }[labels.type]
         problems.add(f"`labels` are {other} ({check.listing(labels.names)}), not classes. Use tltk.{way}.")
-    if labels.kind == "single" and len(labels) < 2:
+    if labels.type == "categorical" and len(labels) < 2:
         problems.add(f"a classifier needs at least 2 classes. Received: {check.listing(labels.names)}")
     for name, value in (("label_smoothing", label_smoothing), ("threshold", threshold)):
         if not check.is_number(value) or not 0 <= value < 1:
             problems.add(f"`{name}` must be at least 0 and below 1. Received: {value!r}")
     problems.raise_if_any()
     chosen = heads.head() if head is None else head
-    if labels.kind == "multi":
-        return MultiLabel(labels, chosen, label_smoothing, threshold, pairs)
-    return SingleLabel(labels, chosen, label_smoothing, pairs)
+    if labels.type == "multilabel":
+        return MultilabelClassification(labels, chosen, label_smoothing, threshold, pairs)
+    return Classification(labels, chosen, label_smoothing, pairs)
 
 
-def _shared_config(task: SingleLabel | MultiLabel) -> dict:
+def _shared_config(task: Classification | MultilabelClassification) -> dict:
     return {"labels": asdict(task.labels), "head": asdict(task.head), "pairs": task.pairs}

@@ -12,7 +12,7 @@ from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.heads import builder as heads
 from tltk.modalities.text.encoding import Tokens, joined
-from tltk.specs import InputSpec, Labels, Span, TextSpec
+from tltk.specs import ImageSpec, LabelSpec, Span, TextSpec
 from tltk.tasks.base import Prediction, of_pairs, windowed
 from tltk.tasks.encodings import as_tokens
 
@@ -51,15 +51,15 @@ class SpanAccuracy(keras.metrics.Mean):
 
 
 @dataclass(frozen=True)
-class Answer:
+class QuestionAnswering:
     """Where an answer begins and ends: a logit each for every token; the first token stands for no answer."""
 
     head: heads.Head
     no_answer: bool = True
     threshold: float = 0.0
     longest: int = 30
-    labels: Labels = ANSWERS
-    name: str = "answer"
+    labels: LabelSpec = ANSWERS
+    name: str = "question_answering"
     monitor: tuple[str, str] = ("span_accuracy", "max")
     per_token: ClassVar[bool] = True
 
@@ -68,7 +68,7 @@ class Answer:
         """Beginning and end."""
         return 2
 
-    def reads(self, spec: InputSpec | TextSpec) -> InputSpec | TextSpec:
+    def reads(self, spec: ImageSpec | TextSpec) -> ImageSpec | TextSpec:
         """A question and its context, in windows."""
         if self.no_answer and isinstance(spec, TextSpec) and spec.causal:
             raise ValueError(
@@ -198,9 +198,9 @@ def best_part(logits: np.ndarray, firsts: np.ndarray, solid: np.ndarray, longest
     return float(sums.flat[best]), best // longest, best // longest + best % longest
 
 
-def answer(
+def question_answering(
     *, head: heads.Head | None = None, no_answer: bool = True, threshold: float = 0.0, longest: int = 30
-) -> Answer:
+) -> QuestionAnswering:
     """Make a task that finds the answer to a question in a text.
 
     Args:
@@ -216,7 +216,7 @@ def answer(
         ValueError: if a number is out of range.
 
     Example:
-        >>> answer(no_answer=False).units
+        >>> question_answering(no_answer=False).units
         2
     """
     check.counts(longest=longest)
@@ -224,4 +224,4 @@ def answer(
     if not check.is_number(threshold):
         raise ValueError(f"`threshold` must be a number. Received: {threshold!r}")
     chosen = heads.head() if head is None else head
-    return Answer(chosen, no_answer, float(threshold), longest)
+    return QuestionAnswering(chosen, no_answer, float(threshold), longest)

@@ -4,14 +4,14 @@ import tensorflow as tf
 
 from tltk.modalities.text.tokenizers.trie import grouped
 from tltk.modalities.text.windows import Frames
-from tltk.tasks.question_answering import Answer
-from tltk.tasks.token_classification import Tag
+from tltk.tasks.question_answering import QuestionAnswering
+from tltk.tasks.token_classification import TokenClassification
 
 _NEVER = -1e30  # below every score
 _NOWHERE = 2**31 - 1  # behind every character
 
 
-def entities_of(task: Tag, outputs: tf.Tensor, found: Frames) -> dict[str, tf.Tensor]:
+def entities_of(task: TokenClassification, outputs: tf.Tensor, found: Frames) -> dict[str, tf.Tensor]:
     """Read tags as entities.
 
     Args:
@@ -51,7 +51,7 @@ def entities_of(task: Tag, outputs: tf.Tensor, found: Frames) -> dict[str, tf.Te
     }
 
 
-def _marks(task: Tag) -> int:
+def _marks(task: TokenClassification) -> int:
     return (task.units - 1) // len(task.labels)
 
 
@@ -86,7 +86,7 @@ def _word_begins(firsts: tf.Tensor, owners: tf.Tensor) -> tf.Tensor:
     return firsts | new_text
 
 
-def _runs(task: Tag, tags: tf.Tensor, owners: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _runs(task: TokenClassification, tags: tf.Tensor, owners: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Tell which words begin an entity, which entity each belongs to, and whether it belongs to one."""
     marks = [name[0] for name in task.tags]
     goes_on = tf.gather(tf.constant([mark in "IL" for mark in marks]), tags)
@@ -99,7 +99,7 @@ def _runs(task: Tag, tags: tf.Tensor, owners: tf.Tensor) -> tuple[tf.Tensor, tf.
 
 
 def best_answers(
-    task: Answer, outputs: tf.Tensor, found: Frames, contexts: tf.Tensor, *, ends: int
+    task: QuestionAnswering, outputs: tf.Tensor, found: Frames, contexts: tf.Tensor, *, ends: int
 ) -> dict[str, tf.Tensor]:
     """Read logits as answers.
 

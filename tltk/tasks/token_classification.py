@@ -13,7 +13,7 @@ from tltk.foundation import checks as check
 from tltk.heads import builder as heads
 from tltk.modalities.text.encoding import Tokens, joined
 from tltk.modalities.text.words import words_of
-from tltk.specs import InputSpec, Labels, Span, TextSpec
+from tltk.specs import ImageSpec, LabelSpec, Span, TextSpec
 from tltk.tasks.base import Prediction, windowed
 from tltk.tasks.encodings import as_tokens
 
@@ -79,13 +79,13 @@ def _known(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 
 @dataclass(frozen=True)
-class Tag:
+class TokenClassification:
     """A tag for the first token of each word: softmax and cross-entropy."""
 
-    labels: Labels
+    labels: LabelSpec
     head: heads.Head
     scheme: str = "bio"
-    name: str = "tag"
+    name: str = "token_classification"
     monitor: tuple[str, str] = ("token_f1", "max")
     per_token: ClassVar[bool] = True
 
@@ -99,7 +99,7 @@ class Tag:
         """One output a tag."""
         return len(self.tags)
 
-    def reads(self, spec: InputSpec | TextSpec) -> InputSpec | TextSpec:
+    def reads(self, spec: ImageSpec | TextSpec) -> ImageSpec | TextSpec:
         """One text an example; longer ones in windows, so that every word gets a tag."""
         return windowed(spec, self.name)
 
@@ -210,13 +210,15 @@ def entities(tags: np.ndarray, owners: np.ndarray, *, marks: str) -> tuple[np.nd
     return first, borders[np.searchsorted(borders, first, side="right")]
 
 
-def tag(labels: Labels, *, head: heads.Head | None = None, scheme: str = "bio") -> Tag:
+def token_classification(
+    labels: LabelSpec, *, head: heads.Head | None = None, scheme: str = "bio"
+) -> TokenClassification:
     """Make a task that finds entities in texts.
 
     A tag is learned and read for the first token of each word, so that no entity ever cuts a word in two.
 
     Args:
-        labels: `source.labels` of kind "spans": the types of entities.
+        labels: `source.labels` of type "entities": the types of entities.
         head: from `tltk.head`; the default is a linear probe's with dropout 0.1. Its pooling counts for nothing.
         scheme: "bio", or "bilou", which also learns where an entity ends.
 
@@ -228,14 +230,14 @@ def tag(labels: Labels, *, head: heads.Head | None = None, scheme: str = "bio") 
         ValueError: if the labels are no types of entities.
 
     Example:
-        >>> tag(Labels(("city",), "spans")).tags
+        >>> token_classification(LabelSpec(("city",), "entities")).tags
         ('O', 'B-city', 'I-city')
     """
-    check.kind_of("labels", labels, Labels, hint="Pass `source.labels`.")
-    if labels.kind != "spans":
+    check.kind_of("labels", labels, LabelSpec, hint="Pass `source.labels`.")
+    if labels.type != "entities":
         raise ValueError(
-            f"`labels` are of kind {labels.kind!r}, not types of entities. Read them with tltk.from_conll(…), or with "
-            "from_jsonl(…, text=True, kind='spans')."
+            f"`labels` are of type {labels.type!r}, not types of entities. Read them with tltk.from_conll(…), or with "
+            "from_jsonl(…, text=True, label_type='entities')."
         )
     check.one_of("scheme", scheme, SCHEMES)
-    return Tag(labels, heads.head(dropout=0.1) if head is None else head, scheme)
+    return TokenClassification(labels, heads.head(dropout=0.1) if head is None else head, scheme)

@@ -8,7 +8,7 @@ import keras
 
 from tltk.heads import builder as heads
 from tltk.models.assemble import TransferModel
-from tltk.specs import InputSpec, Labels, TextSpec
+from tltk.specs import ImageSpec, LabelSpec, TextSpec
 
 _NEVER = -1e9
 
@@ -45,7 +45,7 @@ class ContrastiveLoss(keras.losses.Loss):
 class Contrast:
     """What a contrastive phase asks of a backbone, in the place of a model's own task."""
 
-    labels: Labels
+    labels: LabelSpec
     head: heads.Head
     encode: Callable[[Any], Any]
     temperature: float
@@ -54,7 +54,7 @@ class Contrast:
     monitor: tuple[str, str] = ("loss", "min")
     per_token: ClassVar[bool] = False
 
-    def reads(self, spec: InputSpec | TextSpec) -> InputSpec | TextSpec:
+    def reads(self, spec: ImageSpec | TextSpec) -> ImageSpec | TextSpec:
         """What the model reads."""
         return spec
 
@@ -93,8 +93,8 @@ def contrasted(model: TransferModel, temperature: float) -> TransferModel:
         ValueError: if the labels are no classes.
     """
     task = model.task
-    if task.labels.kind not in ("single", "multi"):
-        raise ValueError(f"a contrastive phase needs classes; the labels are of kind {task.labels.kind!r}.")
+    if task.labels.type not in ("categorical", "multilabel"):
+        raise ValueError(f"a contrastive phase needs classes; the labels are of type {task.labels.type!r}.")
     features = model.features()
     contrast = Contrast(task.labels, task.head, task.encode, temperature, int(features.shape[-1]))
     outputs = contrast.outputs(features, mask=model.mask())

@@ -22,7 +22,7 @@ from tltk.optimizers.state import Slots, require_own_paths
 from tltk.pipeline.batching import Budget, Size, size_of
 from tltk.recipes import fine_tune
 from tltk.recipes.recipe import Phase, Recipe
-from tltk.specs import BadExample, InputSpec, TextSpec
+from tltk.specs import ImageSpec, InvalidExample, TextSpec
 from tltk.tasks.base import examples, require_kind, require_labels
 from tltk.trainability.apply import changing
 from tltk.trainability.lora import file as lora_file
@@ -114,7 +114,7 @@ def fit(
 
 def _suited(recipe: Recipe | None, model: TransferModel) -> Recipe:
     """Choose the default, and leave nothing open."""
-    pictures = isinstance(model.input, InputSpec)
+    pictures = isinstance(model.input, ImageSpec)
     chosen = (fine_tune() if pictures else fine_tune(learning_rate=TEXT_RATE)) if recipe is None else recipe
     check.kind_of(
         "recipe", chosen, Recipe, hint="Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe."
@@ -126,7 +126,7 @@ def _check_numbers(model: TransferModel, recipe: Recipe, *, batch_size: int | st
     """Find what is wrong with any phase before the first one is trained."""
     size = size_of(batch_size)
     problems = check.Problems()
-    if isinstance(size, Budget) and isinstance(model.input, InputSpec):
+    if isinstance(size, Budget) and isinstance(model.input, ImageSpec):
         problems.add(f"a budget of tokens is of texts; `batch_size` of pictures is a number. Received: {batch_size!r}")
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
@@ -181,7 +181,7 @@ class _Recorder:
             files.write_csv(self.folder / "history.csv", self.rows)
 
 
-def _usable(data: Data, model: TransferModel, name: str, max_bad: float) -> tuple[Data, tuple[BadExample, ...]]:
+def _usable(data: Data, model: TransferModel, name: str, max_bad: float) -> tuple[Data, tuple[InvalidExample, ...]]:
     if isinstance(data, tf.data.Dataset):
         return data, ()
     check.kind_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
@@ -225,7 +225,7 @@ def _check_company(model: TransferModel, train: Data, size: Size) -> None:
             )
 
 
-def _report_skipped(skipped: tuple[BadExample, ...]) -> None:
+def _report_skipped(skipped: tuple[InvalidExample, ...]) -> None:
     if skipped:
         shown = check.listing((f"{bad.where} ({bad.reason})" for bad in skipped), limit=5)
         log.warning("%d unreadable examples were left out: %s", len(skipped), shown)

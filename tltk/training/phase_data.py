@@ -25,7 +25,7 @@ from tltk.pipeline.batches import batches
 from tltk.pipeline.batching import Size, examples_a_step
 from tltk.pipeline.stream import Batches
 from tltk.recipes.recipe import Phase
-from tltk.specs import BadExample, InputSpec, TextSpec
+from tltk.specs import ImageSpec, InvalidExample, TextSpec
 
 Data: TypeAlias = Source | tf.data.Dataset
 _KEPT = ".tltk-cache-"
@@ -93,7 +93,7 @@ class Feed:
         files.clear_abandoned(self.folder, _KEPT)
         self.closing = ExitStack()
         self.made: list[Batches] = []
-        self.bad: list[BadExample] = []
+        self.bad: list[InvalidExample] = []
 
     def __enter__(self) -> "Feed":
         return self
@@ -139,12 +139,12 @@ class Feed:
         val = None if self.val is None else self._stored(self.val, spec, view, place, None, seed=0, order=None)
         return PhaseData(view.suffix, train, val)
 
-    def _spec(self, sources: list[Source]) -> InputSpec | TextSpec:
+    def _spec(self, sources: list[Source]) -> ImageSpec | TextSpec:
         """What examples are brought to before they are stored: every text has the width of the longest."""
         spec = self.model.input
         return texts.padded_to(spec, *sources) if isinstance(spec, TextSpec) else spec
 
-    def skipped(self) -> list[BadExample]:
+    def skipped(self) -> list[InvalidExample]:
         """List the examples found unreadable so far."""
         return [*self.bad, *(bad for made in self.made for bad in made.skipped)]
 
@@ -177,7 +177,7 @@ class Feed:
     def _stored(
         self,
         data: Source,
-        spec: InputSpec | TextSpec,
+        spec: ImageSpec | TextSpec,
         view: View,
         place: str,
         fixed: Copies | None,

@@ -14,7 +14,7 @@ from tltk.backbones.base import Origin
 from tltk.backbones.text.kerashub import keep_loadable, register_layers
 from tltk.foundation import files
 from tltk.models.assemble import TransferModel
-from tltk.specs import BadExample, TextSpec
+from tltk.specs import InvalidExample, TextSpec
 from tltk.training import spec_files
 from tltk.training.phase import PhaseResult
 
@@ -38,7 +38,7 @@ class Run:
     model: TransferModel
     phases: tuple[PhaseResult, ...] = ()
     history: tuple[dict[str, Any], ...] = ()
-    skipped: tuple[BadExample, ...] = ()
+    skipped: tuple[InvalidExample, ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
@@ -107,7 +107,7 @@ def load_run(folder: str | Path) -> Run:
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder} is damaged: its records lack or misstate {error}") from error
     history = tuple({name: _number(text) for name, text in row.items()} for row in _read_csv(folder / "history.csv"))
-    skipped = tuple(BadExample(row["where"], row["reason"]) for row in _read_csv(folder / "skipped.csv"))
+    skipped = tuple(InvalidExample(row["where"], row["reason"]) for row in _read_csv(folder / "skipped.csv"))
     return Run(model, phases, history, skipped, config, folder)
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from tltk.foundation import files
-from tltk.specs import InputSpec, TextSpec
+from tltk.specs import ImageSpec, TextSpec
 
 _VOCABULARY, _MERGES, _RULES = "vocabulary.json", "merges.txt", "sentencepiece.model"
 _BEFORE = "vocabulary.txt"  # of runs before that
 _IN_FILES = ("vocabulary", "merges", "rules")
 
 
-def plain(spec: InputSpec | TextSpec) -> dict[str, Any]:
+def plain(spec: ImageSpec | TextSpec) -> dict[str, Any]:
     """Return the fields of a spec as JSON has them, without what has a file of its own."""
     return {name: value for name, value in asdict(spec).items() if name not in _IN_FILES}
 
@@ -31,7 +31,7 @@ def write(folder: Path, spec: TextSpec) -> None:
         files.write_atomically(folder / _RULES, lambda path: Path(path).write_bytes(spec.rules))
 
 
-def read(folder: Path, values: dict[str, Any]) -> InputSpec | TextSpec:
+def read(folder: Path, values: dict[str, Any]) -> ImageSpec | TextSpec:
     """Bring a spec back.
 
     Args:
@@ -43,7 +43,7 @@ def read(folder: Path, values: dict[str, Any]) -> InputSpec | TextSpec:
         TypeError: if a value is of no spec.
     """
     if "length" not in values:
-        return InputSpec(**values)
+        return ImageSpec(**values)
     held: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     if (folder / _BEFORE).is_file() and not (folder / _VOCABULARY).is_file():
         held["vocabulary"] = _lines(folder, _BEFORE)

@@ -41,7 +41,7 @@ def preset(tmp_path_factory):
 
 
 def assembled(folder, **options) -> TransferModel:
-    task = tltk.classify(texts().labels, head=tltk.head(zero_init=False, normalization=None), **options)
+    task = tltk.classification(texts().labels, head=tltk.head(zero_init=False, normalization=None), **options)
     return tltk.assemble(tltk.backbone(folder), task, precision="float32")
 
 
@@ -127,8 +127,8 @@ def test_a_clean_process_answers_fuzzed_strings_as_the_model_does(preset, family
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["roberta", "xlm_roberta"])
 def test_a_tagger_of_pieces_with_spaces_finds_the_same_in_a_clean_process(preset, family, tmp_path):
-    labels = tltk.specs.Labels(("x", "y"), kind="spans")
-    task = tltk.tag(labels, head=tltk.head(zero_init=False, normalization=None))
+    labels = tltk.specs.LabelSpec(("x", "y"), label_type="entities")
+    task = tltk.token_classification(labels, head=tltk.head(zero_init=False, normalization=None))
     model = tltk.assemble(tltk.backbone(preset(family)), task, precision="float32")
     generator = keras.random.SeedGenerator(1)
     head = model.keras.get_layer("head_output")
@@ -195,7 +195,7 @@ def test_words_begin_and_end_at_punctuation_and_ideographs_whatever_cuts_them(pr
 def test_an_answer_that_touches_punctuation_is_learned_and_read(preset, family):
     contexts = ["he lives in Rome.", "he was in Oslo, once"] * 30
     source = from_questions(["good film"] * 60, contexts, [[(12, "Rome")], [(10, "Oslo")]] * 30)
-    model = tltk.assemble(tltk.backbone(preset(family)), tltk.answer(no_answer=False), precision="float32")
+    model = tltk.assemble(tltk.backbone(preset(family)), tltk.question_answering(no_answer=False), precision="float32")
     tltk.fit(model, source, recipe=tltk.bert(epochs=10, learning_rate=3e-3), batch_size=8)
     assert tltk.evaluate(model, source).metrics["exact_match"] >= 0.9
     found, _ = tltk.predict(model, [("good film", text) for text in contexts[:2]])
@@ -204,7 +204,7 @@ def test_an_answer_that_touches_punctuation_is_learned_and_read(preset, family):
 
 @pytest.mark.parametrize("family", ["gpt2", "roberta"])
 def test_a_served_reader_answers_as_predict_does(preset, family):
-    task = tltk.answer(no_answer=False, head=tltk.head(zero_init=False, normalization=None))
+    task = tltk.question_answering(no_answer=False, head=tltk.head(zero_init=False, normalization=None))
     model = tltk.assemble(tltk.backbone(preset(family)), task, precision="float32")
     asked = [("good book", "the film is very  good and not bad"), ("what is here", "a book"), ("a long question", "i")]
     expected, _ = tltk.predict(model, asked)
@@ -217,4 +217,4 @@ def test_a_served_reader_answers_as_predict_does(preset, family):
 
 def test_gpt2_cannot_tell_at_its_first_token_that_there_is_no_answer(preset):
     with pytest.raises(ValueError, match="Pass no_answer=False, or take another backbone"):
-        tltk.assemble(tltk.backbone(preset("gpt2")), tltk.answer())
+        tltk.assemble(tltk.backbone(preset("gpt2")), tltk.question_answering())

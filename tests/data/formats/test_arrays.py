@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tltk.data.formats.arrays import check_pixels, check_targets, is_text
-from tltk.specs import Labels
+from tltk.specs import LabelSpec
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_texts_are_told_from_pixels():
     assert not is_text(np.zeros((2, 4, 4, 3))) and not is_text(3)
 
 
-def targets(y, count=4, *, labels=None, kind="single"):
-    return check_targets(y, count, labels=labels, kind=kind)
+def targets(y, count=4, *, labels=None, label_type="categorical"):
+    return check_targets(y, count, labels=labels, label_type=label_type)
 
 
 def test_labels_of_another_source_are_taken_over():
-    labels = Labels(("a", "b"), "number", mean=(0.0, 0.0), deviation=(1.0, 1.0))
+    labels = LabelSpec(("a", "b"), "regression", mean=(0.0, 0.0), std=(1.0, 1.0))
     found, kept = targets(np.ones((4, 2)), labels=labels)
     assert kept is labels and found.dtype == np.float32
 
@@ -66,15 +66,15 @@ def test_class_names_follow_the_order_of_labels():
 
 @pytest.mark.parametrize("y", [[["a"], ["b", "a"], [], ["b"]], [("a",), {"a", "b"}, (), {"b"}]])
 def test_several_classes_may_be_lists_of_names(y):
-    found, labels = targets(y, kind="multi")
+    found, labels = targets(y, label_type="multilabel")
     assert found.tolist() == [[1, 0], [1, 1], [0, 0], [0, 1]]
-    assert labels == Labels(("a", "b"), "multi")
+    assert labels == LabelSpec(("a", "b"), "multilabel")
 
 
 def test_rows_of_one_name_each_may_be_several_classes_or_one():
     rows = [["a"], ["b"], ["a"], ["b"]]
     assert targets(rows)[0].tolist() == [0, 1, 0, 1]
-    assert targets(rows, kind="multi")[0].tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
+    assert targets(rows, label_type="multilabel")[0].tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
 
 
 @pytest.mark.parametrize(
@@ -82,22 +82,26 @@ def test_rows_of_one_name_each_may_be_several_classes_or_one():
     [
         ([0, 1, 0], {}, r"`y` must hold 4 values"),
         (3, {}, r"`y` must hold 4 values"),
-        (np.eye(4), {}, 'Did you mean kind="multi"'),
-        ([0.5, 1, 0, 0], {}, 'Did you mean kind="number"'),
+        (np.eye(4), {}, 'Did you mean label_type="multilabel"'),
+        ([0.5, 1, 0, 0], {}, 'Did you mean label_type="regression"'),
         ([0, 1, 2, 3], {"labels": ("a", "b")}, r"must lie in \[0, 2\).*0 to 3"),
         ([-1, 1, 0, 0], {}, "Received: -1 to 1"),
         ([0, 0, 0, 0], {}, "at least two classes"),
         (["a", "b", "c", "a"], {"labels": ("a", "b")}, "'c' is none of the 2 classes"),
-        (np.full((4, 2), 0.5), {"kind": "multi"}, "of 0 and 1"),
-        ([0, 1, 0, 1], {"kind": "multi"}, r"must be lists of class names, or \[n, classes\]"),
-        ([[0], [0, 1], [], [1]], {"kind": "multi"}, "must be lists of class names, or"),
-        ([["a"], ["a", "b"], [], ["b"]], {}, 'Did you mean kind="multi"'),
-        ([["a"], ["c"], [], ["b"]], {"kind": "multi", "labels": ("a", "b")}, r"`y`\[1\]: 'c' is none of the 2 classes"),
-        ([[1, 2], [1], [1], [1]], {"kind": "number"}, r"`y`\[0\].*must be a finite number"),
-        (np.ones((4, 2)), {"kind": "multi", "labels": ("a",)}, "must name the 2 columns"),
-        ([1.0, np.nan, 1.0, 1.0], {"kind": "number"}, r"`y`\[1\].*must be a finite number"),
-        (np.ones((4, 2, 2)), {"kind": "number"}, r"must be \[n\] or \[n, columns\]"),
-        ([0, 1, 0, 1], {"kind": "sinlge"}, "Did you mean 'single'"),
+        (np.full((4, 2), 0.5), {"label_type": "multilabel"}, "of 0 and 1"),
+        ([0, 1, 0, 1], {"label_type": "multilabel"}, r"must be lists of class names, or \[n, classes\]"),
+        ([[0], [0, 1], [], [1]], {"label_type": "multilabel"}, "must be lists of class names, or"),
+        ([["a"], ["a", "b"], [], ["b"]], {}, 'Did you mean label_type="multilabel"'),
+        (
+            [["a"], ["c"], [], ["b"]],
+            {"label_type": "multilabel", "labels": ("a", "b")},
+            r"`y`\[1\]: 'c' is none of the 2 classes",
+        ),
+        ([[1, 2], [1], [1], [1]], {"label_type": "regression"}, r"`y`\[0\].*must be a finite number"),
+        (np.ones((4, 2)), {"label_type": "multilabel", "labels": ("a",)}, "must name the 2 columns"),
+        ([1.0, np.nan, 1.0, 1.0], {"label_type": "regression"}, r"`y`\[1\].*must be a finite number"),
+        (np.ones((4, 2, 2)), {"label_type": "regression"}, r"must be \[n\] or \[n, columns\]"),
+        ([0, 1, 0, 1], {"label_type": "categorial"}, "Did you mean 'categorical'"),
     ],
 )
 def test_targets_that_cannot_be_are_refused(y, options, match):

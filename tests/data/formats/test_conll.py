@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tltk.data.formats.conll import from_conll, from_words, labels_of, read_spans, spans_of
-from tltk.specs import Labels, Span
+from tltk.specs import LabelSpec, Span
 
 
 def conll(folder, text, name="train.conll", encoding="utf-8"):
@@ -91,7 +91,7 @@ def test_a_file_of_conll_gives_words_and_spans(tmp_path):
     assert source.kind == "words"
     assert source.items.tolist() == [("EU", "rejects"), ("Peter", "Blackburn")]
     assert source.targets.tolist() == [(Span(0, 2, "ORG"),), (Span(0, 15, "PER"),)]
-    assert source.labels == Labels(("ORG", "PER"), "spans")
+    assert source.labels == LabelSpec(("ORG", "PER"), "entities")
     assert [source.name_of(row) for row in range(2)] == ["train.conll, line 1", "train.conll, line 4"]
     assert source.bad == () and source.counts() == {"ORG": 1, "PER": 1}
     assert source.describe().splitlines()[0] == "2 texts in words, entities of 2 types"
@@ -193,8 +193,8 @@ def test_words_in_memory_are_taken_with_tags_and_without():
 def test_the_order_of_types_is_as_given_or_sorted():
     words, tags = [["a", "b"]], [["B-y", "B-x"]]
     assert from_words(words, tags).labels.names == ("x", "y")
-    for labels in (("y", "z", "x"), Labels(("y", "z", "x"), "spans")):
-        assert from_words(words, tags, labels=labels).labels == Labels(("y", "z", "x"), "spans")
+    for labels in (("y", "z", "x"), LabelSpec(("y", "z", "x"), "entities")):
+        assert from_words(words, tags, labels=labels).labels == LabelSpec(("y", "z", "x"), "entities")
     assert from_words(words, [["O", "O"]], labels=("x",)).targets.tolist() == [()]
     with pytest.raises(ValueError, match=r"types that `labels` does not name: x, y\. Did you mean 'xx'"):
         from_words(words, tags, labels=("xx",))
@@ -303,7 +303,7 @@ def test_reasons_are_short_however_long_the_text_is():
 def test_targets_are_tuples_of_spans_even_where_all_texts_have_equally_many():
     targets, labels = labels_of([[Span(0, 1, "x")], [Span(0, 1, "y")]])
     assert targets.shape == (2,) and targets.tolist() == [(Span(0, 1, "x"),), (Span(0, 1, "y"),)]
-    assert labels == Labels(("x", "y"), "spans")
+    assert labels == LabelSpec(("x", "y"), "entities")
 
 
 def test_where_tabs_separate_a_word_may_hold_spaces(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tltk.data.formats.squad import ANSWERS, from_questions, from_squad
-from tltk.specs import Labels, Span
+from tltk.specs import LabelSpec, Span
 
 CONTEXT = "Ann met Bob in Paris. Bob left."
 
@@ -37,7 +37,7 @@ def test_questions_of_squad_1_have_the_places_of_all_their_answers(tmp_path):
         ("It rained.", [question("What?", (3, "rained"), id="q3")]),
     )
     source = from_squad(path)
-    assert source.kind == "pairs" and source.labels == ANSWERS == Labels(("answer",), "answers")
+    assert source.kind == "pairs" and source.labels == ANSWERS == LabelSpec(("answer",), "answers")
     assert source.items.shape == (3, 2)
     assert source.items.tolist()[2] == ["What?", "It rained."]
     assert source.targets.tolist() == [(Span(0, 3), Span(0, 7)), (Span(22, 25),), (Span(3, 9),)]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.pictures import flat
 from tltk.data.formats.folder import from_csv, from_jsonl
-from tltk.specs import Labels, Span
+from tltk.specs import LabelSpec, Span
 
 
 @pytest.fixture
@@ -57,15 +57,15 @@ def test_root_is_where_relative_paths_start(here):
 
 def test_several_labels_in_a_cell_are_separated(here):
     text = "path,label\npictures/a.png,red; round\npictures/b.png,\npictures/c.png,red\n"
-    source = from_csv(csv(here, text), kind="multi")
+    source = from_csv(csv(here, text), label_type="multilabel")
     assert source.labels.names == ("red", "round")
     assert source.targets.tolist() == [[1, 1], [0, 0], [1, 0]]
-    assert from_csv(csv(here, text.replace(";", "|")), kind="multi", separator="|").labels == source.labels
+    assert from_csv(csv(here, text.replace(";", "|")), label_type="multilabel", separator="|").labels == source.labels
 
 
 def test_numbers_may_stand_in_several_columns(here):
     text = "path,x,y\npictures/a.png,1,2.5\npictures/b.png,3,-1\n"
-    source = from_csv(csv(here, text), label=["x", "y"], kind="number")
+    source = from_csv(csv(here, text), label=["x", "y"], label_type="regression")
     assert source.targets.tolist() == [[1.0, 2.5], [3.0, -1.0]]
     assert source.labels.mean == (2.0, 0.75)
 
@@ -81,7 +81,7 @@ def test_texts_are_not_paths(here):
 
 def test_jsonl_takes_lists_and_skips_blank_lines(here):
     rows = ({"path": "pictures/a.png", "label": ["red", "round"]}, "", {"path": "pictures/b.png", "label": "red"})
-    source = from_jsonl(jsonl(here, *rows), kind="multi")
+    source = from_jsonl(jsonl(here, *rows), label_type="multilabel")
     assert source.targets.tolist() == [[1, 1], [1, 0]]
     assert source.name_of(1) == "data.jsonl, row 3"
 
@@ -149,7 +149,7 @@ def test_an_open_quote_names_the_line(here):
 def test_numbers_that_are_none_are_all_named(here):
     text = "path,label\npictures/a.png,tall\npictures/b.png,nan\npictures/c.png,inf\n"
     with pytest.raises(ValueError, match=r"(?s)row 2: `label`.*'tall'.*row 3: .*'nan'.*row 4: .*'inf'"):
-        from_csv(csv(here, text), kind="number")
+        from_csv(csv(here, text), label_type="regression")
 
 
 def test_lines_that_are_no_objects_are_all_named(here):
@@ -180,9 +180,9 @@ def test_missing_tables_and_folders_are_refused(here):
 
 
 def test_options_that_do_not_exist_are_answered(here):
-    with pytest.raises(ValueError, match=r"`kind` must be one of.*Did you mean 'number'"):
-        from_csv(csv(here, GOOD), kind="numbers")
-    with pytest.raises(ValueError, match="must be one column for kind='single'"):
+    with pytest.raises(ValueError, match=r"`label_type` must be one of.*Did you mean 'regression'"):
+        from_csv(csv(here, GOOD), label_type="regresion")
+    with pytest.raises(ValueError, match="must be one column for label_type='categorical'"):
         from_csv(csv(here, GOOD), label=["path", "label"])
 
 
@@ -196,7 +196,7 @@ def test_targets_are_of_the_right_types(here):
 
 
 TEXTS = {"input": "text", "text": True}
-SPANS = {**TEXTS, "label": "spans", "kind": "spans"}
+SPANS = {**TEXTS, "label": "spans", "label_type": "entities"}
 
 
 def told(source):
@@ -225,9 +225,12 @@ def test_two_columns_of_texts_are_pairs(here):
 def test_pairs_may_have_numbers_or_several_labels(here):
     rows = [{"a": "x", "b": "y", "score": 4.5, "tags": ["p", "q"]}, {"a": "x", "b": "z", "score": "2", "tags": "p"}]
     options = {"input": ("a", "b"), "text": True}
-    source = from_jsonl(jsonl(here, *rows), **options, label="score", kind="number")
+    source = from_jsonl(jsonl(here, *rows), **options, label="score", label_type="regression")
     assert source.targets.tolist() == [[4.5], [2.0]]
-    assert from_jsonl(jsonl(here, *rows), **options, label="tags", kind="multi").targets.tolist() == [[1, 1], [1, 0]]
+    assert from_jsonl(jsonl(here, *rows), **options, label="tags", label_type="multilabel").targets.tolist() == [
+        [1, 1],
+        [1, 0],
+    ]
 
 
 @pytest.mark.parametrize("wrong", [(), ("a", "b", "c"), ("a", "b")])
@@ -250,7 +253,7 @@ def test_entities_come_as_json_in_either_kind_of_file(here):
         from_csv(csv(here, "\n".join(["text,spans", *cells, "a,", "b,[]", "c, "])), **SPANS),
         from_jsonl(jsonl(here, *lines, *nothing), **SPANS),
     ):
-        assert source.kind == "texts" and source.labels == Labels(("city", "name"), "spans") and source.bad == ()
+        assert source.kind == "texts" and source.labels == LabelSpec(("city", "name"), "entities") and source.bad == ()
         assert source.items.tolist() == ["in Paris", "Ann met Bob", "nothing", "a", "b", "c"]
         found = [(Span(3, 8, "city"),), (Span(0, 3, "name"), Span(8, 11, "name")), (), (), (), ()]
         assert source.targets.tolist() == found
@@ -349,7 +352,7 @@ def test_numbers_are_texts_and_what_is_not_a_number_is_empty(here):
 def test_a_list_is_no_single_class(here):
     rows = [{"path": "pictures/a.png", "label": ["x"]}, {"path": "pictures/b.png", "label": "y"}]
     with pytest.raises(
-        ValueError, match=r"row 1: `label` must be one class. Received: list. Did you mean kind='multi'\?"
+        ValueError, match=r"row 1: `label` must be one class. Received: list. Did you mean label_type='multilabel'\?"
     ):
         from_jsonl(jsonl(here, *rows))
 
@@ -394,7 +397,7 @@ def test_of_texts_broken_rows_are_left_out_and_named(here):
     assert [bad.where for bad in source.bad] == ["rows.jsonl, row 2", "rows.jsonl, row 4"]
     assert "must be an object {...}. Received: list" in source.bad[0].reason
     numbers = from_csv(
-        csv(here, "text,label\ngood,1\nbad,n/a\nfine,2\nx,inf\n"), input="text", text=True, kind="number"
+        csv(here, "text,label\ngood,1\nbad,n/a\nfine,2\nx,inf\n"), input="text", text=True, label_type="regression"
     )
     assert numbers.targets.tolist() == [[1.0], [2.0]]
     assert [bad.reason for bad in numbers.bad] == [
@@ -403,7 +406,7 @@ def test_of_texts_broken_rows_are_left_out_and_named(here):
 
 
 def test_labels_of_a_model_are_taken_over_by_a_file_that_holds_a_part_of_them(here):
-    known = Labels(("a", "b", "c"))
+    known = LabelSpec(("a", "b", "c"))
     table = csv(here, "text,label\ngood,b\nfine,b\n")
     source = from_csv(table, input="text", text=True, labels=known)
     assert source.labels is known and source.targets.tolist() == [1, 1]
@@ -411,13 +414,13 @@ def test_labels_of_a_model_are_taken_over_by_a_file_that_holds_a_part_of_them(he
     rows = jsonl(here, {"text": "good", "label": "d"})
     with pytest.raises(ValueError, match=r"row 1: 'd' is none of the 3 classes"):
         from_jsonl(rows, input="text", text=True, labels=known)
-    several = Labels(("a", "b"), "multi")
+    several = LabelSpec(("a", "b"), "multilabel")
     assert from_jsonl(
-        jsonl(here, {"text": "good", "label": ["b"]}), input="text", text=True, kind="multi", labels=several
+        jsonl(here, {"text": "good", "label": ["b"]}), input="text", text=True, label_type="multilabel", labels=several
     ).targets.tolist() == [[0, 1]]
 
 
 def test_spans_under_another_kind_are_recognised(here):
     rows = jsonl(here, {"text": "good film", "label": [[0, 4, "x"]]})
-    with pytest.raises(ValueError, match="Did you mean kind='spans'"):
+    with pytest.raises(ValueError, match="Did you mean label_type='entities'"):
         from_jsonl(rows, input="text", text=True)

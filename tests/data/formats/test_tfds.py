@@ -6,11 +6,11 @@ import pytest
 from tltk.data.formats.tfds import from_tfds
 from tltk.data.split import split
 from tltk.pipeline.batches import batches
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 tfds = pytest.importorskip("tensorflow_datasets")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::ResourceWarning")
-SPEC = InputSpec(8, 8)
+SPEC = ImageSpec(8, 8)
 COUNT = 24
 
 
@@ -90,7 +90,7 @@ def test_a_prepared_folder_and_a_slice_are_read(squares):
 
 def test_numbers_are_targets_too(squares):
     source = from_tfds(squares, label="level")
-    assert source.labels.kind == "number" and source.targets.shape == (COUNT, 1)
+    assert source.labels.type == "regression" and source.targets.shape == (COUNT, 1)
 
 
 def test_unknown_features_and_names_are_answered(squares):

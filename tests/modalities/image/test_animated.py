@@ -6,7 +6,7 @@ from PIL import Image
 
 from tltk.modalities.image import animated as frames
 from tltk.modalities.image.decode import decode_image
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 
 def animation(kind):
@@ -18,7 +18,7 @@ def animation(kind):
 
 def test_the_first_frame_of_an_animation_is_shown():
     for kind in ("GIF", "WEBP"):
-        found = decode_image(tf.constant(animation(kind)), InputSpec(10, 12)).numpy()
+        found = decode_image(tf.constant(animation(kind)), ImageSpec(10, 12)).numpy()
         np.testing.assert_allclose(found.mean((0, 1)), [250, 0, 0], atol=3)
 
 

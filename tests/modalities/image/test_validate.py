@@ -12,7 +12,7 @@ from tltk.data.formats.folder import from_arrays, from_files, from_folder, from_
 from tltk.data.split import split
 from tltk.modalities.image.validate import readable, why_unreadable
 from tltk.modalities.text.encoding import tokenized
-from tltk.specs import BadExample, TextSpec
+from tltk.specs import InvalidExample, TextSpec
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -130,18 +130,18 @@ def test_options_out_of_range_are_refused():
         readable("photos")
 
 
-ROW = BadExample("t.csv, row 9", "`text` must not be empty")
+ROW = InvalidExample("t.csv, row 9", "`text` must not be empty")
 
 
 def with_bad(source, count=1):
-    return replace(source, bad=tuple(BadExample(f"t.csv, row {number}", "empty") for number in range(count)))
+    return replace(source, bad=tuple(InvalidExample(f"t.csv, row {number}", "empty") for number in range(count)))
 
 
 def test_rows_that_a_reader_left_out_are_listed_before_what_the_scan_finds():
     source = replace(from_arrays(["good", " \n", "bad"], ["a", "b", "b"]), bad=(ROW,))
     found, bad = readable(source, max_bad=0.5)
     assert found.items.tolist() == ["good", "bad"] and found.targets.tolist() == [0, 1]
-    assert bad == (ROW, BadExample("example 1", "empty text"))
+    assert bad == (ROW, InvalidExample("example 1", "empty text"))
 
 
 def test_rows_that_a_reader_left_out_count_in_the_share_of_bad_ones():

@@ -29,7 +29,7 @@ from tltk.modalities.text.encoding import (
     tokenized,
     tokenizer,
 )
-from tltk.specs import BadExample, Labels, TextSpec
+from tltk.specs import InvalidExample, LabelSpec, TextSpec
 
 SPEC = TextSpec(12, VOCABULARY)
 WINDOWS = replace(SPEC, stride=3)
@@ -65,10 +65,10 @@ def test_each_window_has_the_target_part_and_name_of_its_text():
         "texts",
         np.array(["good " * 30, "", "bad"], object),
         np.array([1, 0, 1], np.int32),
-        Labels(("a", "b")),
+        LabelSpec(("a", "b")),
         parts=np.array(["train", "val", "test"]),
         where=np.array(["x.csv, row 2", "x.csv, row 3", "x.csv, row 4"], object),
-        bad=(BadExample("x.csv, row 5", "empty"),),
+        bad=(InvalidExample("x.csv, row 5", "empty"),),
     )
     made = tokenized(source, WINDOWS)
     owners = made.items.owners.tolist()

@@ -10,14 +10,16 @@ from tltk.modalities.text import encoding as data_tokens
 from tltk.modalities.text import reader as data_texts
 from tltk.modalities.text.tokenizers.wordpiece import WordPiece
 from tltk.pipeline.batches import batches
-from tltk.specs import InputSpec, TextSpec
+from tltk.specs import ImageSpec, TextSpec
 
 SPEC = TextSpec(32, VOCABULARY)
 PAD, UNK, CLS, SEP = 0, 1, 2, 3
 
 
 def source_of(lengths):
-    return tltk.from_arrays(["good " * (length - 2) for length in lengths], list(range(len(lengths))), kind="number")
+    return tltk.from_arrays(
+        ["good " * (length - 2) for length in lengths], list(range(len(lengths))), label_type="regression"
+    )
 
 
 def rows(made):
@@ -106,7 +108,7 @@ def test_a_dataset_of_texts_keeps_its_own_order_batched_or_not():
 
 def test_what_does_not_fit_is_told():
     with pytest.raises(ValueError, match="holds texts, and the backbone eats pictures: 12 texts, 2 classes"):
-        batches(texts(), InputSpec(8, 8))
+        batches(texts(), ImageSpec(8, 8))
     with pytest.raises(ValueError, match="holds pictures, and the backbone eats texts"):
         batches(tltk.from_arrays(np.zeros((2, 8, 8, 3), "uint8"), ["a", "b"]), SPEC)
     with pytest.raises(ValueError, match=r"must yield \(texts\), \(texts, targets\)"):

@@ -14,8 +14,8 @@ _WHERE = "keras.applications.imagenet_utils.preprocess_input, mode "
 CAFFE = Preprocessing(offset=(-103.939, -116.779, -123.68), channel_order="bgr", source=_WHERE + "'caffe'")
 TF = Preprocessing(scale=(1 / 127.5,), offset=(-1.0,), source=_WHERE + "'tf'")
 IMAGENET = Preprocessing(
-    scale=tuple(1 / (255 * deviation) for deviation in IMAGENET_DEVIATION),
-    offset=tuple(-mean / deviation for mean, deviation in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)),
+    scale=tuple(1 / (255 * std) for std in IMAGENET_DEVIATION),
+    offset=tuple(-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)),
     source=_WHERE + "'torch'",
 )
 INSIDE = Preprocessing(source="the network's own first layers")

@@ -12,7 +12,7 @@ from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin
 from tltk.backbones.image.application_table import APPLICATIONS, IMAGENET_DEVIATION, IMAGENET_MEAN, Application
 from tltk.foundation import keras_graph as graph
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 if TYPE_CHECKING:
     import keras
@@ -31,7 +31,7 @@ def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
     return Backbone(
         name=name,
         modality="image",
-        input=InputSpec(row.size, row.size),
+        input=ImageSpec(row.size, row.size),
         preprocessing=row.preprocessing,
         stages=row.stages,
         weights=weights,
@@ -77,7 +77,7 @@ def _normalize_as_imagenet(model: "keras.Model") -> None:
 
     layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
     layer.adapt_mean.assign(IMAGENET_MEAN)
-    layer.adapt_variance.assign([deviation**2 for deviation in IMAGENET_DEVIATION])
+    layer.adapt_variance.assign([std**2 for std in IMAGENET_DEVIATION])
     layer.finalize_state()
 
 

@@ -10,7 +10,7 @@ from tltk.backbones.base import Backbone, Origin, Preprocessing
 from tltk.backbones.image.application_table import efficient_stages
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +38,7 @@ PREPROCESSING = Preprocessing(
     scale=(1 / 128,), offset=(-127 / 128,), source=f"{SOURCE}: MEAN_RGB and STDDEV_RGB of efficientnet_lite_builder.py"
 )
 # How the published accuracy was measured; a backbone's own input shows the whole picture instead.
-REFERENCE_INPUT = InputSpec(SIZE, SIZE, resize="crop", interpolation="bicubic", crop_fraction=0.875)
+REFERENCE_INPUT = ImageSpec(SIZE, SIZE, resize="crop", interpolation="bicubic", crop_fraction=0.875)
 
 
 def backbone(*, weights: str = "pretrained") -> Backbone:
@@ -50,7 +50,7 @@ def backbone(*, weights: str = "pretrained") -> Backbone:
     return Backbone(
         name=NAME,
         modality="image",
-        input=InputSpec(SIZE, SIZE),
+        input=ImageSpec(SIZE, SIZE),
         preprocessing=PREPROCESSING,
         stages=efficient_stages(tuple(group[-1] for group in _GROUPS)),
         weights=weights,

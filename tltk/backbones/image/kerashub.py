@@ -14,7 +14,7 @@ from tltk.backbones.image import user_model as own
 from tltk.backbones.image.application_table import IMAGENET, stages
 from tltk.backbones.kerashub_files import SCHEMES
 from tltk.foundation import keras_graph as graph
-from tltk.specs import INTERPOLATIONS, InputSpec
+from tltk.specs import INTERPOLATIONS, ImageSpec
 
 if TYPE_CHECKING:
     import keras
@@ -76,7 +76,7 @@ def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
     return Backbone(
         name=name,
         modality="image",
-        input=InputSpec(SIZE, SIZE),
+        input=ImageSpec(SIZE, SIZE),
         preprocessing=IMAGENET,
         stages=stages("pool1_pool", *ends),
         weights=weights,
@@ -121,7 +121,7 @@ def from_preset(x: str, *, weights: str = "pretrained", size: tuple[int, int] | 
     return Backbone(
         name=x,
         modality="image",
-        input=InputSpec(height, width, interpolation=kernel if kernel in INTERPOLATIONS else "bilinear"),
+        input=ImageSpec(height, width, interpolation=kernel if kernel in INTERPOLATIONS else "bilinear"),
         preprocessing=_preprocessing(converter, x),
         stages=own.infer_stages(model, size=(height, width)),
         weights=weights,

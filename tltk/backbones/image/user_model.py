@@ -8,7 +8,7 @@ from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage
 from tltk.backbones.image.application_table import stages
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 if TYPE_CHECKING:
     import keras
@@ -39,7 +39,7 @@ def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> 
     return Backbone(
         name=model.name,
         modality="image",
-        input=InputSpec(height, width),
+        input=ImageSpec(height, width),
         preprocessing=Preprocessing(source="none given"),
         stages=infer_stages(flat, size=(height, width)),
         weights="model",

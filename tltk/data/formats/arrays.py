@@ -7,9 +7,9 @@ import numpy as np
 
 from tltk.data import targets as raw
 from tltk.foundation import checks as check
-from tltk.specs import Labels
+from tltk.specs import LabelSpec
 
-_KINDS = ("single", "multi", "number")
+_LABEL_TYPES = ("categorical", "multilabel", "regression")
 
 
 def is_text(x: Any) -> bool:
@@ -65,20 +65,22 @@ def check_pixels(x: Any) -> np.ndarray:
     return pixels.astype(np.float32 if pixels.dtype.kind == "f" else np.uint8)
 
 
-def check_targets(y: Any, count: int, *, labels: Labels | Sequence[str] | None, kind: str) -> tuple[np.ndarray, Labels]:
+def check_targets(
+    y: Any, count: int, *, labels: LabelSpec | Sequence[str] | None, label_type: str
+) -> tuple[np.ndarray, LabelSpec]:
     """Return targets and labels for arrays; see `from_arrays`.
 
     Raises:
         ValueError: if length, rank, range or names are wrong.
     """
-    meaning = labels if isinstance(labels, Labels) else None
-    kind = meaning.kind if meaning else kind
-    check.one_of("kind", kind, _KINDS)
+    meaning = labels if isinstance(labels, LabelSpec) else None
+    label_type = meaning.type if meaning else label_type
+    check.one_of("label_type", label_type, _LABEL_TYPES)
     values = _as_array(y)
     if len(values) != count if values.ndim else True:
         raise ValueError(f"`y` must hold {count} values, one for each of `x`. Received: {np.shape(y)}")
-    names = labels.names if isinstance(labels, Labels) else tuple(labels) if labels is not None else None
-    targets, found = {"single": _single, "multi": _multi, "number": _numbers}[kind](values, names)
+    names = labels.names if isinstance(labels, LabelSpec) else tuple(labels) if labels is not None else None
+    targets, found = {"categorical": _single, "multilabel": _multi, "regression": _numbers}[label_type](values, names)
     return targets, meaning or found
 
 
@@ -100,35 +102,41 @@ def _place(row: int) -> str:
     return f"`y`[{row}]"
 
 
-def _single(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, Labels]:
+def _single(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, LabelSpec]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1 or any(map(_is_row, values)):
-        raise ValueError(f'`y` must be [n] for kind="single". Received: {values.shape}. Did you mean kind="multi"?')
+        raise ValueError(
+            f'`y` must be [n] for label_type="categorical". Received: {values.shape}. '
+            'Did you mean label_type="multilabel"?'
+        )
     if values.dtype.kind in "USO":
         return raw.single([str(value) for value in values], names=names, place=_place)
     if values.dtype.kind == "f" and not np.array_equal(values, np.floor(values)):
-        raise ValueError('`y` must hold whole numbers for kind="single". Did you mean kind="number"?')
+        raise ValueError(
+            '`y` must hold whole numbers for label_type="categorical". Did you mean label_type="regression"?'
+        )
     values = values.astype(np.int64)
     count = len(names) if names is not None else int(values.max()) + 1
     if values.min() < 0 or values.max() >= count:
         raise ValueError(f"`y` must lie in [0, {count}), the classes. Received: {values.min()} to {values.max()}")
     if count < 2:
         raise ValueError("at least two classes are needed to tell them apart. Received: one, 0")
-    return values.astype(np.int32), Labels(names or tuple(str(index) for index in range(count)), "single")
+    return values.astype(np.int32), LabelSpec(names or tuple(str(index) for index in range(count)), "categorical")
 
 
-def _multi(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, Labels]:
+def _multi(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, LabelSpec]:
     rows = _names_a_row(values)
     if rows is not None:
         return raw.multi(rows, names=names, place=_place)
     if values.ndim != 2 or values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
         raise ValueError(
-            f'`y` must be lists of class names, or [n, classes] of 0 and 1, for kind="multi". Received: {values.shape}'
+            '`y` must be lists of class names, or [n, classes] of 0 and 1, for label_type="multilabel". '
+            f"Received: {values.shape}"
         )
     names = names or tuple(str(index) for index in range(values.shape[1]))
     _same_length(names, values.shape[1])
-    return values.astype(np.float32), Labels(names, "multi")
+    return values.astype(np.float32), LabelSpec(names, "multilabel")
 
 
 def _names_a_row(values: np.ndarray) -> list[list[str]] | None:
@@ -138,10 +146,10 @@ def _names_a_row(values: np.ndarray) -> list[list[str]] | None:
     return rows if named and any(rows) else None
 
 
-def _numbers(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, Labels]:
+def _numbers(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, LabelSpec]:
     columns = values[:, None] if values.ndim == 1 else values
     if columns.ndim != 2:
-        raise ValueError(f'`y` must be [n] or [n, columns] for kind="number". Received: {values.shape}')
+        raise ValueError(f'`y` must be [n] or [n, columns] for label_type="regression". Received: {values.shape}')
     names = names or (("value",) if columns.shape[1] == 1 else tuple(f"value {i}" for i in range(columns.shape[1])))
     _same_length(names, columns.shape[1])
     return raw.numbers(columns, names=names, place=_place)

@@ -11,7 +11,7 @@ import numpy as np
 from tltk.data.formats.text_files import existing, read_text
 from tltk.data.source import Source
 from tltk.foundation import checks as check
-from tltk.specs import BadExample, Labels, Span
+from tltk.specs import InvalidExample, LabelSpec, Span
 
 _TAG = re.compile(r"O|([BILUESM])-(.+)")
 _GOES_ON, _ENDS = "ILEM", "LEUS"
@@ -46,7 +46,7 @@ def from_conll(file: str | Path, *, word: int = 0, tag: int = -1) -> Source:
         name = f"{path.name}, line {line}"
         reason = _why_not(rows, word, tag)
         if reason:
-            bad.append(BadExample(name, reason))
+            bad.append(InvalidExample(name, reason))
             continue
         words.append(tuple(row[word] for row in rows))
         tags.append(tuple(row[tag] for row in rows))
@@ -61,7 +61,7 @@ def from_words(
     words: Sequence[Sequence[str]],
     tags: Sequence[Sequence[str]] | None = None,
     *,
-    labels: Labels | Sequence[str] | None = None,
+    labels: LabelSpec | Sequence[str] | None = None,
 ) -> Source:
     """Take texts that came in words.
 
@@ -157,22 +157,22 @@ def read_spans(value: Any, text: str) -> tuple[Span, ...]:
 
 
 def labels_of(
-    spans: Sequence[Sequence[Span]], labels: Labels | Sequence[str] | None = None
-) -> tuple[np.ndarray, Labels]:
+    spans: Sequence[Sequence[Span]], labels: LabelSpec | Sequence[str] | None = None
+) -> tuple[np.ndarray, LabelSpec]:
     """Make targets of spans, and say what their types are.
 
     Raises:
         ValueError: if there is no entity at all, or one of a type that `labels` does not name.
     """
     kinds = sorted({span.label for each in spans for span in each})
-    names = tuple(labels.names if isinstance(labels, Labels) else labels if labels is not None else kinds)
+    names = tuple(labels.names if isinstance(labels, LabelSpec) else labels if labels is not None else kinds)
     unknown = [kind for kind in kinds if kind not in names]
     if unknown:
         near = check.did_you_mean(unknown[0], names)
         raise ValueError(f"entities of types that `labels` does not name: {check.listing(unknown)}.{near}")
     if not names:
         raise ValueError("no text has an entity.")
-    return _objects([tuple(each) for each in spans]), Labels(names, "spans")
+    return _objects([tuple(each) for each in spans]), LabelSpec(names, "entities")
 
 
 def _span(value: Any, text: str) -> Span:
@@ -206,9 +206,9 @@ def _marked(
     words: list[tuple[str, ...]],
     spans: list[tuple[Span, ...]],
     *,
-    labels: Labels | Sequence[str] | None = None,
+    labels: LabelSpec | Sequence[str] | None = None,
     where: list[str] | None = None,
-    bad: tuple[BadExample, ...] = (),
+    bad: tuple[InvalidExample, ...] = (),
 ) -> Source:
     targets, meaning = labels_of(spans, labels)
     return Source("words", _objects(words), targets, meaning, where=None if where is None else _objects(where), bad=bad)

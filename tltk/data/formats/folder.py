@@ -14,7 +14,7 @@ from tltk.data.formats.tables import from_csv, from_jsonl
 from tltk.data.formats.tfds import from_tfds
 from tltk.data.source import PARTS, Source
 from tltk.foundation import checks as check
-from tltk.specs import Labels
+from tltk.specs import LabelSpec
 
 __all__ = [
     "SUFFIXES",
@@ -109,16 +109,19 @@ def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
     return Source("image_files", _objects(found), where=_objects(found))
 
 
-def from_arrays(x: Any, y: Any = None, *, labels: Labels | Sequence[str] | None = None, kind: str = "single") -> Source:
+def from_arrays(
+    x: Any, y: Any = None, *, labels: LabelSpec | Sequence[str] | None = None, label_type: str = "categorical"
+) -> Source:
     """Take pictures or texts that are in memory already.
 
     Args:
         x: pixels [n, h, w], [n, h, w, 1] or [n, h, w, 3], uint8 or float in [0, 255]; or a list of texts; or a list of
             tuples of two texts.
-        y: one index or class name each ("single"), a list of class names each or 0/1 [n, k] ("multi"), numbers [n] or
-            [n, k] ("number"), or None.
-        labels: names of the classes or columns in the order of the outputs, or the `Labels` of another source.
-        kind: what `y` means: "single", "multi" or "number"; taken from `labels` if that is a `Labels`.
+        y: one index or class name each ("categorical"), a list of class names each or 0/1 [n, k] ("multilabel"),
+            numbers [n] or [n, k] ("regression"), or None.
+        labels: names of the classes or columns in the order of the outputs, or the `LabelSpec` of another source.
+        label_type: what `y` means: "categorical", "multilabel" or "regression"; taken from `labels` if that is a
+            `LabelSpec`.
 
     Returns:
         A source of kind "image_arrays", "texts" or "pairs"; it refers to pixels, they are not copied.
@@ -138,7 +141,7 @@ def from_arrays(x: Any, y: Any = None, *, labels: Labels | Sequence[str] | None 
     source_kind = "pairs" if pairs is not None else "texts" if items.dtype == object else "image_arrays"
     if y is None:
         return Source(source_kind, items)
-    targets, meaning = check_targets(y, len(items), labels=labels, kind=kind)
+    targets, meaning = check_targets(y, len(items), labels=labels, label_type=label_type)
     return Source(source_kind, items, targets, meaning)
 
 

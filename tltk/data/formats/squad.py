@@ -11,9 +11,9 @@ import numpy as np
 from tltk.data.formats.text_files import existing, read_text
 from tltk.data.source import Source
 from tltk.foundation import checks as check
-from tltk.specs import BadExample, Labels, Span
+from tltk.specs import InvalidExample, LabelSpec, Span
 
-ANSWERS = Labels(("answer",), "answers")
+ANSWERS = LabelSpec(("answer",), "answers")
 
 
 def from_squad(file: str | Path) -> Source:
@@ -48,7 +48,7 @@ def from_squad(file: str | Path) -> Source:
         name = f"{path.name}, question {question.get('id', number)}"
         spans, reason = _answers(context, question)
         if reason:
-            bad.append(BadExample(name, reason))
+            bad.append(InvalidExample(name, reason))
             continue
         items.append((question["question"], context))
         targets.append(spans)

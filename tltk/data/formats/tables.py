@@ -15,9 +15,9 @@ from tltk.data.formats.conll import labels_of, read_spans
 from tltk.data.formats.text_files import existing, read_text
 from tltk.data.source import Source
 from tltk.foundation import checks as check
-from tltk.specs import BadExample, Labels, Span
+from tltk.specs import InvalidExample, LabelSpec, Span
 
-_KINDS = ("single", "multi", "number", "spans")
+_LABEL_TYPES = ("categorical", "multilabel", "regression", "entities")
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class _Columns:
 
     inputs: tuple[str, ...]
     labels: tuple[str, ...]
-    kind: str
+    label_type: str
     separator: str
     root: Path
     text: bool
-    names: Labels | Sequence[str] | None
+    names: LabelSpec | Sequence[str] | None
 
 
 def from_csv(
@@ -38,8 +38,8 @@ def from_csv(
     *,
     input: str | Sequence[str] = "path",  # noqa: A002 - the column's role, in the field's own word
     label: str | Sequence[str] | None = "label",
-    labels: Labels | Sequence[str] | None = None,
-    kind: str = "single",
+    labels: LabelSpec | Sequence[str] | None = None,
+    label_type: str = "categorical",
     separator: str = ";",
     root: str | Path | None = None,
     text: bool = False,
@@ -50,11 +50,11 @@ def from_csv(
         file: UTF-8; columns are separated by commas, by tabs if the name ends in .tsv.
         input: column of picture paths, or of texts with `text`; two columns for pairs of texts.
         label: column of the label, for numbers one or several columns; None for unlabelled rows.
-        kind: "single" (one class), "multi" (several, joined by `separator`), "number", or of a text "spans" (entities,
-            JSON as in `from_jsonl`).
-        labels: names of the classes, columns or types in the order of the outputs, or the `Labels` of another source;
-            None means those that occur. A file to judge a model by need not hold every class.
-        separator: between the classes of one row, for "multi".
+        label_type: "categorical" (one class), "multilabel" (several, joined by `separator`), "regression", or of a text
+            "entities" (JSON, as in `from_jsonl`).
+        labels: names of the classes, columns or types in the order of the outputs, or the `LabelSpec` of another
+            source; None means those that occur. A file to judge a model by need not hold every class.
+        separator: between the classes of one row, for "multilabel".
         root: folder that relative paths start from; None means the folder of `file`.
         text: the input column holds texts, not paths.
 
@@ -71,7 +71,7 @@ def from_csv(
     first = next((number for number, row in enumerate(table) if row), 0)  # blank lines count, as in a spreadsheet
     header, rows = (table[first], table[first + 1 :]) if table else ([], [])
     hint = f" The header is {header[0]!r}: are its columns separated by something else?" if len(header) == 1 else ""
-    asked: dict[str, Any] = {"kind": kind, "separator": separator, "text": text, "names": labels}
+    asked: dict[str, Any] = {"label_type": label_type, "separator": separator, "text": text, "names": labels}
     columns = _columns(path, header, input, label, root=root, hint=hint, **asked)
     held = [_by_name(row, header) if row else None for row in rows]
     return _source(path, held, columns, first=first + 2)
@@ -82,8 +82,8 @@ def from_jsonl(
     *,
     input: str | Sequence[str] = "path",  # noqa: A002 - the column's role, in the field's own word
     label: str | Sequence[str] | None = "label",
-    labels: Labels | Sequence[str] | None = None,
-    kind: str = "single",
+    labels: LabelSpec | Sequence[str] | None = None,
+    label_type: str = "categorical",
     separator: str = ";",
     root: str | Path | None = None,
     text: bool = False,
@@ -94,11 +94,11 @@ def from_jsonl(
         file: UTF-8.
         input: key of the picture's path, or of the text with `text`; two keys for pairs of texts.
         label: key of the label, for numbers one or several keys; None for unlabelled lines.
-        kind: "single" (one class), "multi" (a list of classes, or a text joined by `separator`), "number", or of a text
-            "spans": entities as a list of [start, stop, type], or of objects with "start", "end" and "label", in
-            characters.
+        label_type: "categorical" (one class), "multilabel" (a list of classes, or a text joined by `separator`),
+            "regression", or of a text "entities": a list of [start, stop, type], or of objects with "start",
+            "end" and "label", in characters.
         labels: as in `from_csv`.
-        separator: between the classes of one line, for "multi".
+        separator: between the classes of one line, for "multilabel".
         root: folder that relative paths start from; None means the folder of `file`.
         text: the input key holds texts, not paths.
 
@@ -116,7 +116,7 @@ def from_jsonl(
     keys = list(dict.fromkeys(key for row in rows if isinstance(row, dict) for key in row))
     if not keys:
         _refuse([(f"{path.name}, row {number}", row) for number, row in enumerate(rows, 1) if isinstance(row, str)])
-    asked: dict[str, Any] = {"kind": kind, "separator": separator, "text": text, "names": labels}
+    asked: dict[str, Any] = {"label_type": label_type, "separator": separator, "text": text, "names": labels}
     columns = _columns(path, keys, input, label, root=root, hint="", **asked)
     return _source(path, rows, columns, first=1)
 
@@ -161,16 +161,16 @@ def _columns(
     root: str | Path | None,
     **asked: Any,
 ) -> _Columns:
-    check.one_of("kind", asked["kind"], _KINDS)
+    check.one_of("kind", asked["label_type"], _LABEL_TYPES)
     names = () if label is None else (label,) if isinstance(label, str) else tuple(label)
     inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
     problems = check.Problems()
     if len(inputs) > 2 or not inputs or (len(inputs) == 2 and not asked["text"]):
         problems.add(f"`input` must be one column or, of texts (text=True), two. Received: {inputs!r}")
-    if asked["kind"] == "spans" and (len(inputs) != 1 or not asked["text"]):
+    if asked["label_type"] == "entities" and (len(inputs) != 1 or not asked["text"]):
         problems.add("spans are marked in one text: pass text=True and one column as `input`")
-    if len(names) != 1 and label is not None and asked["kind"] != "number":
-        problems.add(f"`label` must be one column for kind={asked['kind']!r}. Received: {label!r}")
+    if len(names) != 1 and label is not None and asked["label_type"] != "regression":
+        problems.add(f"`label` must be one column for label_type={asked['label_type']!r}. Received: {label!r}")
     for name in (*inputs, *names):
         if name not in header:
             shown = check.listing(header) or "none, the file is empty"
@@ -188,7 +188,7 @@ def _source(path: Path, rows: list[dict[str, Any] | str | None], columns: _Colum
     if not held:
         raise ValueError(f"{path} has no rows.")
     reasons = [row if isinstance(row, str) else _why_not(row, columns) for _, row in held]
-    bad = tuple(BadExample(where, why) for (where, _), why in zip(held, reasons, strict=True) if why)
+    bad = tuple(InvalidExample(where, why) for (where, _), why in zip(held, reasons, strict=True) if why)
     kept = [(where, row) for (where, row), why in zip(held, reasons, strict=True) if not why and isinstance(row, dict)]
     if bad and (not columns.text or not kept):  # of texts, the good rows are used
         _refuse([(each.where, each.reason) for each in bad])
@@ -210,20 +210,20 @@ def _refuse(found: list[tuple[str, str]]) -> None:
 
 def _why_not(row: dict[str, Any], columns: _Columns) -> str:
     """Say why a row cannot be used; an empty text if it can."""
-    wanted = (*columns.inputs, *(columns.labels if columns.kind not in ("multi", "spans") else ()))
+    wanted = (*columns.inputs, *(columns.labels if columns.label_type not in ("multilabel", "entities") else ()))
     empty = [name for name in wanted if _is_empty(row.get(name))]
     if empty:
         return f"{' and '.join(f'`{name}`' for name in empty)} must not be empty"
     for name in wanted:
-        if isinstance(row[name], list | dict) and (name in columns.inputs or columns.kind == "single"):
+        if isinstance(row[name], list | dict) and (name in columns.inputs or columns.label_type == "categorical"):
             what = "one class" if name not in columns.inputs else "a text" if columns.text else "a path"
-            meant = "spans" if any(isinstance(part, list | dict) for part in row[name]) else "multi"
-            hint = f". Did you mean kind={meant!r}?" if what == "one class" else ""
+            meant = "entities" if any(isinstance(part, list | dict) for part in row[name]) else "multilabel"
+            hint = f". Did you mean label_type={meant!r}?" if what == "one class" else ""
             return f"`{name}` must be {what}. Received: {type(row[name]).__name__}{hint}"
-    if columns.kind == "number":
+    if columns.label_type == "regression":
         wrong = [name for name in columns.labels if not np.isfinite(raw.number(row[name]))]
         return "; ".join(f"`{name}` must be a finite number. Received: {row[name]!r}" for name in wrong)
-    if columns.kind == "spans" and columns.labels:
+    if columns.label_type == "entities" and columns.labels:
         try:
             _spans(row, columns)
         except ValueError as error:
@@ -255,22 +255,22 @@ def _items(rows: list[dict[str, Any]], columns: _Columns, place: raw.Place) -> t
 
 def _targets(
     rows: list[dict[str, Any]], columns: _Columns, place: raw.Place
-) -> tuple[np.ndarray, Labels] | tuple[None, None]:
+) -> tuple[np.ndarray, LabelSpec] | tuple[None, None]:
     if not columns.labels:
         return None, None
     given = columns.names
-    names = given.names if isinstance(given, Labels) else None if given is None else tuple(given)
+    names = given.names if isinstance(given, LabelSpec) else None if given is None else tuple(given)
     values = [row.get(columns.labels[0]) for row in rows]
-    if columns.kind == "number":
+    if columns.label_type == "regression":
         held = [[row[name] for name in columns.labels] for row in rows]
         targets, found = raw.numbers(held, names=names or columns.labels, place=place)
-    elif columns.kind == "spans":
+    elif columns.label_type == "entities":
         targets, found = labels_of([_spans(row, columns) for row in rows], given)
-    elif columns.kind == "single":
+    elif columns.label_type == "categorical":
         targets, found = raw.single([str(value).strip() for value in values], names=names, place=place)
     else:
         targets, found = raw.multi([_several(value, columns.separator) for value in values], names=names, place=place)
-    return targets, given if isinstance(given, Labels) else found
+    return targets, given if isinstance(given, LabelSpec) else found
 
 
 def _spans(row: dict[str, Any], columns: _Columns) -> tuple[Span, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tltk.data.source import Source
 from tltk.foundation import checks as check
-from tltk.specs import Labels
+from tltk.specs import LabelSpec
 
 _READ_AT_ONCE = 64  # examples
 
@@ -167,17 +167,17 @@ def _stored(builder: Any, split: str, feature: str) -> Any:
     return dataset.map(autograph.experimental.do_not_convert(lambda example: example[feature]))
 
 
-def _labels(builder: Any, split: str, label: str) -> tuple[np.ndarray, Labels]:
+def _labels(builder: Any, split: str, label: str) -> tuple[np.ndarray, LabelSpec]:
     feature = builder.info.features[label]
     kind = _feature_kind(feature)
     values = list(_stored(builder, split, label).as_numpy_iterator())
     if kind == "ClassLabel":
-        return np.array(values, np.int32), Labels(tuple(feature.names), "single")
+        return np.array(values, np.int32), LabelSpec(tuple(feature.names), "categorical")
     if kind == "Sequence" and _feature_kind(feature.feature) == "ClassLabel":
         targets = np.zeros((len(values), feature.feature.num_classes), np.float32)
         for row, held in enumerate(values):
             targets[row, np.asarray(held, int)] = 1.0
-        return targets, Labels(tuple(feature.feature.names), "multi")
+        return targets, LabelSpec(tuple(feature.feature.names), "multilabel")
     if kind in ("Scalar", "Tensor") and len(feature.shape) <= 1:
         from tltk.data import targets as raw
 

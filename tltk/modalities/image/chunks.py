@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tltk.modalities.image.decode import DECODING_ERRORS, decode_unrounded, resize
 from tltk.modalities.image.validate import why_undecodable, why_unreadable
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 CHUNK = 16  # pictures one thread decodes in one call: enough to forget the cost of a call, few enough to share out
 
@@ -50,7 +50,7 @@ def in_order(work: Callable[[Any], Any], pieces: Iterator[Any]) -> Iterator[Any]
             future.cancel()
 
 
-def decode_chunk(pictures: np.ndarray, spec: InputSpec, *, files: bool) -> tuple[np.ndarray, dict[int, str]]:
+def decode_chunk(pictures: np.ndarray, spec: ImageSpec, *, files: bool) -> tuple[np.ndarray, dict[int, str]]:
     """Decode pictures that fit the same spec.
 
     Args:
@@ -93,7 +93,7 @@ def _pixels(tensor: tf.Tensor) -> np.ndarray:
 
 
 @lru_cache(maxsize=32)
-def _decoder(spec: InputSpec, files: bool) -> Callable[[tf.Tensor], tf.Tensor]:
+def _decoder(spec: ImageSpec, files: bool) -> Callable[[tf.Tensor], tf.Tensor]:
     def one(picture: tf.Tensor) -> tf.Tensor:
         return decode_unrounded(tf.io.read_file(picture) if files else picture, spec)
 
@@ -101,12 +101,12 @@ def _decoder(spec: InputSpec, files: bool) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 @lru_cache(maxsize=32)
-def _resizer(spec: InputSpec, shape: tuple[int, ...], dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
+def _resizer(spec: ImageSpec, shape: tuple[int, ...], dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
     return _for_each(lambda image: resize(image, spec), tf.TensorSpec([None, *shape], dtype), spec)
 
 
 def _for_each(
-    function: Callable[[tf.Tensor], tf.Tensor], signature: tf.TensorSpec, spec: InputSpec
+    function: Callable[[tf.Tensor], tf.Tensor], signature: tf.TensorSpec, spec: ImageSpec
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Trace one call for many pictures; all of it on the CPU, where the pictures are."""
 
@@ -119,7 +119,7 @@ def _for_each(
     return tf.function(each, input_signature=[signature], autograph=False).get_concrete_function()
 
 
-def resize_chunk(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
+def resize_chunk(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
     """Bring pixels [k, h, w, 1 or 3] to [k, height, width, 3]; rounded to uint8 unless their size is right already."""
     colour = np.broadcast_to(pixels, (*pixels.shape[:3], 3)) if pixels.shape[3] == 1 else pixels
     if colour.shape[1:] == spec.shape:

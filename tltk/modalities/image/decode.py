@@ -5,7 +5,7 @@ import tensorflow as tf
 from tltk.modalities.image import animated as frames
 from tltk.modalities.image import headers
 from tltk.modalities.image.branches import choose
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 MAX_PIXELS = 89_478_485  # Pillow's limit: a quarter of a gigabyte of RGB
 DECODER_VERSION = 2  # part of every cache's key: raise it when the pixels that come out change
@@ -16,7 +16,7 @@ DECODING_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
 _REDUCTIONS = (1, 2, 4, 8)  # what libjpeg can leave out while decoding
 
 
-def decode_image(data: tf.Tensor, spec: InputSpec) -> tf.Tensor:
+def decode_image(data: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Decode a picture as a person sees it and bring it to the size a backbone eats.
 
     JPEG (grey, CMYK, turned by EXIF), PNG (grey, palette, 16 bits, alpha on white), GIF and WebP (first
@@ -37,13 +37,13 @@ def decode_image(data: tf.Tensor, spec: InputSpec) -> tf.Tensor:
 
     Example:
         >>> red = tf.io.encode_png(tf.fill([4, 6, 3], tf.constant(200, tf.uint8)))
-        >>> decode_image(red, InputSpec(2, 2)).shape.as_list()
+        >>> decode_image(red, ImageSpec(2, 2)).shape.as_list()
         [2, 2, 3]
     """
     return tf.floor(decode_unrounded(data, spec) + 0.5)
 
 
-def decode_unrounded(data: tf.Tensor, spec: InputSpec) -> tf.Tensor:
+def decode_unrounded(data: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Do as `decode_image`, but leave the rounding to the caller, who does it for many pictures at once.
 
     Args:
@@ -63,7 +63,7 @@ def decode_unrounded(data: tf.Tensor, spec: InputSpec) -> tf.Tensor:
     return tf.ensure_shape(choose(tf.cast(common, tf.int32), branches, data, kind, exif), spec.shape)
 
 
-def resize(image: tf.Tensor, spec: InputSpec, *, reduced: bool = False) -> tf.Tensor:
+def resize(image: tf.Tensor, spec: ImageSpec, *, reduced: bool = False) -> tf.Tensor:
     """Bring one picture to the size of `spec`, cutting or padding as it says.
 
     Args:
@@ -117,7 +117,7 @@ def _scaled(image: tf.Tensor, size: tf.Tensor, method: str) -> tf.Tensor:
     return tf.clip_by_value(scaled, 0.0, 255.0) if method == "bicubic" else scaled  # the only one that overshoots
 
 
-def _scale(height: tf.Tensor, width: tf.Tensor, spec: InputSpec) -> tf.Tensor:
+def _scale(height: tf.Tensor, width: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Return output pixels for each input pixel, [down, across]."""
     vertical = spec.height / tf.cast(height, tf.float32)
     horizontal = spec.width / tf.cast(width, tf.float32)
@@ -128,7 +128,7 @@ def _scale(height: tf.Tensor, width: tf.Tensor, spec: InputSpec) -> tf.Tensor:
     return tf.repeat(tf.minimum(vertical, horizontal), 2)
 
 
-def _fit(image: tf.Tensor, spec: InputSpec) -> tuple[tf.Tensor, tf.Tensor]:
+def _fit(image: tf.Tensor, spec: ImageSpec) -> tuple[tf.Tensor, tf.Tensor]:
     """Cut the part that will be shown, and say what size it is to have before padding."""
     wanted = tf.constant([spec.height, spec.width])
     if spec.resize == "stretch":
@@ -142,14 +142,14 @@ def _fit(image: tf.Tensor, spec: InputSpec) -> tuple[tf.Tensor, tf.Tensor]:
     return image[start[0] : start[0] + kept[0], start[1] : start[1] + kept[1]], wanted
 
 
-def _decode_upright_jpeg(data: tf.Tensor, spec: InputSpec) -> tf.Tensor:
+def _decode_upright_jpeg(data: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Decode what most folders hold, with as few ops as it takes."""
     reduction = _jpeg_reduction(data, tf.constant(False), spec)
     image = tf.ensure_shape(_read_jpeg(data, reduction), [None, None, 3])
     return tf.cond(reduction > 0, lambda: resize(image, spec, reduced=True), lambda: resize(image, spec))
 
 
-def _decode_any(data: tf.Tensor, kind: tf.Tensor, exif: tf.Tensor, spec: InputSpec) -> tf.Tensor:
+def _decode_any(data: tf.Tensor, kind: tf.Tensor, exif: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     turned = headers.orientation(data, exif)
     reductions = [lambda data, turned: _jpeg_reduction(data, turned >= 5, spec), lambda data, turned: tf.constant(0)]
     reduction = choose(tf.cast(kind != headers.JPEG, tf.int32), reductions, data, turned)
@@ -160,7 +160,7 @@ def _decode_any(data: tf.Tensor, kind: tf.Tensor, exif: tf.Tensor, spec: InputSp
     return choose(tf.minimum(reduction, 1), kernels, image)
 
 
-def _jpeg_reduction(data: tf.Tensor, across: tf.Tensor, spec: InputSpec) -> tf.Tensor:
+def _jpeg_reduction(data: tf.Tensor, across: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Choose the index in _REDUCTIONS that leaves at least the pixels that the resize needs."""
     shape = tf.io.extract_jpeg_shape(data)
     with tf.control_dependencies([_check_size(shape[:2])]):

@@ -15,17 +15,17 @@ import tensorflow as tf
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.modalities.image.decode import DECODING_ERRORS, MAX_PIXELS, decode_image
-from tltk.specs import BadExample, InputSpec
+from tltk.specs import ImageSpec, InvalidExample
 
 _THREADS = 8  # mostly waiting for the disk
 _AT_ONCE = 256  # files a task
 _TAIL = 64  # bytes in which the end marker is looked for
-_TINY = InputSpec(8, 8)
+_TINY = ImageSpec(8, 8)
 _NO_PICTURE = "not a JPEG, PNG, GIF, BMP or WebP picture"
 _TOLD = re.compile(r"the picture has no pixels[^'\]]*|a compressed BMP|not a JPEG[^'\]]*")  # by our own decoder
 
 
-def readable(source: Source, *, max_bad: float = 0.1) -> tuple[Source, tuple[BadExample, ...]]:
+def readable(source: Source, *, max_bad: float = 0.1) -> tuple[Source, tuple[InvalidExample, ...]]:
     """Scan a source's picture files or texts, and keep those that look whole.
 
     Of files, only the header, the size and the end are read, so that it takes a tenth of a millisecond each; damage
@@ -49,7 +49,7 @@ def readable(source: Source, *, max_bad: float = 0.1) -> tuple[Source, tuple[Bad
         return source, ()
     texts = source.kind != "image_files"
     reasons = list(map(_why_no_text, source.items)) if texts else _scan([str(path) for path in source.items])
-    found = (BadExample(source.name_of(index), reason) for index, reason in enumerate(reasons) if reason)
+    found = (InvalidExample(source.name_of(index), reason) for index, reason in enumerate(reasons) if reason)
     bad = (*source.bad, *found)
     if len(bad) > max_bad * (len(source) + len(source.bad)):
         shown = check.listing((f"{example.where} ({example.reason})" for example in bad), limit=8)

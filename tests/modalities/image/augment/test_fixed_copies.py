@@ -6,10 +6,10 @@ from tests.conftest import squares
 from tltk.modalities.image.augment.fixed_copies import build, copies
 from tltk.modalities.image.augment.transforms import colour, crop_resize, flip, mixup
 from tltk.pipeline.batches import batches
-from tltk.specs import InputSpec
+from tltk.specs import ImageSpec
 
 CHANGES = (flip(), crop_resize(), colour(brightness=0.2))
-SPEC = InputSpec(16, 16)
+SPEC = ImageSpec(16, 16)
 
 
 def pass_over(feed):
