@@ -151,7 +151,9 @@ def test_its_config_brings_it_back_and_other_labels_are_refused():
     assert from_config(task.to_config()) == task
     with pytest.raises(ValueError, match="`labels` are of type 'categorical', not types of entities"):
         tltk.token_classification(LabelSpec(("a", "b")))
-    with pytest.raises(ValueError, match=r"`labels` are types of entities \(x, y\), not classes\. Use tltk\.tag"):
+    with pytest.raises(
+        ValueError, match=r"`labels` are types of entities \(x, y\), not classes\. Use tltk\.token_classification"
+    ):
         tltk.classification(TYPES)
     with pytest.raises(ValueError, match=r"`scheme` must be one of 'bio', 'bilou'"):
         tltk.token_classification(TYPES, scheme="iob")

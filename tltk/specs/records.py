@@ -150,7 +150,8 @@ class LabelSpec:
     Args:
         names: class names in the order of the model's outputs; for numbers, the names of the columns.
         type: "categorical" (one class each, int32 index), "multilabel" (any number of classes each, 0/1 vector),
-            "regression" (float32 vector), "entities" (any number of `Span` each; the names are the types of entities) or
+            "regression" (float32 vector),
+            "entities" (any number of `Span` each; the names are the types of entities) or
             "answers" (any number of `Span` each, which say the same; none where the question has no answer).
         mean: for numbers, the mean of each column over the source, so that a head can predict in units of deviations.
         std: for numbers, the standard deviation of each column; never 0.

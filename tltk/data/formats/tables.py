@@ -161,7 +161,7 @@ def _columns(
     root: str | Path | None,
     **asked: Any,
 ) -> _Columns:
-    check.one_of("kind", asked["label_type"], _LABEL_TYPES)
+    check.one_of("label_type", asked["label_type"], _LABEL_TYPES)
     names = () if label is None else (label,) if isinstance(label, str) else tuple(label)
     inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
     problems = check.Problems()

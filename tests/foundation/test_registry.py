@@ -1,0 +1,47 @@
+from importlib import metadata
+
+import pytest
+
+from tltk.foundation import registry
+from tltk.foundation.registry import Registry
+
+
+@pytest.fixture
+def tasks():
+    return Registry("task", "tltk.register_task(…)")
+
+
+def test_what_is_registered_is_found_and_listed_in_order(tasks):
+    tasks.register("b", 1)
+    tasks.register("a", 2)
+    assert tasks.get("a") == 2 and "b" in tasks
+    assert list(tasks) == ["b", "a"] and tasks.values() == (1, 2)
+
+
+def test_an_unknown_name_says_what_there_is_and_how_to_register(tasks):
+    tasks.register("classification", 1)
+    with pytest.raises(ValueError, match=r"no task 'clasification'. Did you mean 'classification'\?.*register_task"):
+        tasks.get("clasification")
+
+
+def test_a_name_belongs_to_one_value(tasks):
+    value = object()
+    tasks.register("a", value)
+    tasks.register("a", value)
+    with pytest.raises(ValueError, match="a task 'a' already"):
+        tasks.register("a", object())
+    with pytest.raises(ValueError, match="needs a name"):
+        tasks.register("", value)
+
+
+def test_an_installed_package_registers_through_its_entry_point(tasks, monkeypatch):
+    class Point:
+        def load(self):
+            return lambda: tasks.register("from_package", 7)
+
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [Point()] if group == "tltk" else [])
+    registry.load_entry_points.cache_clear()
+    try:
+        assert tasks.get("from_package") == 7
+    finally:
+        registry.load_entry_points.cache_clear()
