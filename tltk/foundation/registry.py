@@ -56,8 +56,8 @@ class Registry(Generic[Value]):
             near = check.did_you_mean(name, self._values)
             known = check.listing(map(repr, self._values), limit=20) or "none"
             raise ValueError(
-                f"there is no {self.noun} {name!r}.{near} Known: {known}. Register your own with {self.way}, in the same "
-                "process, before it is used."
+                f"there is no {self.noun} {name!r}.{near} Known: {known}. Register your own with {self.way}, in the "
+                "same process, before it is used."
             )
         return self._values[name]
 
