@@ -17,7 +17,7 @@ def tltk(*arguments, cwd=None, timeout=300):
 
 
 def test_glibc_is_told_before_tensorflow_is_there(monkeypatch):
-    order = "import sys; from tltk import machine; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    order = "import sys; from tltk.foundation import hardware; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", order], check=False, timeout=60).returncode == 0
     called = []
     monkeypatch.setattr("tltk.foundation.hardware.keep_freed_memory", lambda: called.append("glibc"))

@@ -57,7 +57,7 @@ def test_a_temporary_folder_is_gone_at_the_end_and_after_a_kill_with_the_next(tm
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
     code = (
-        "import os, sys; from pathlib import Path; from tltk import files\n"
+        "import os, sys; from pathlib import Path; from tltk.foundation import files\n"
         "with files.temporary_folder(Path(sys.argv[1]), '.writing-') as made: os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9

@@ -157,7 +157,7 @@ def test_its_config_brings_it_back_and_other_labels_are_refused():
         tltk.classification(TYPES)
     with pytest.raises(ValueError, match=r"`scheme` must be one of 'bio', 'bilou'"):
         tltk.token_classification(TYPES, scheme="iob")
-    with pytest.raises(ValueError, match="tag is of texts; the backbone eats pictures"):
+    with pytest.raises(ValueError, match="token_classification is of texts; the backbone eats pictures"):
         tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.token_classification(TYPES))
 
 
