@@ -291,8 +291,8 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import contextlib, keras, numpy as np
 from tests.optimizers.test_per_variable import MULTIPLIERS, SIZE, batches, fit, linear_model, values
-from tltk.trainability.optimizers import adamw, build, sgd
-from tltk.trainability.slots import slots
+from tltk.optimizers.spec import adamw, build, sgd
+from tltk.optimizers.state import slots
 
 def ours(make):
     def train(model, x):

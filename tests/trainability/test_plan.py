@@ -163,11 +163,11 @@ def test_the_ready_made_plans_are_found_without_importing_keras():
     code = """
 import sys
 import tltk, tltk.trainability as t
-assert "keras" not in sys.modules and "lora" in dir(t)
+assert "keras" not in sys.modules and "bias_only" in dir(t)
 assert t.bias_only().rules[1].action == "bias"
-assert t.lora is tltk.lora and t.layer_decay is tltk.layer_decay
-import tltk.trainability.low_rank, tltk.trainability.lora_file
-assert callable(t.lora)
+assert t.layer_decay is tltk.layer_decay
+import tltk.trainability.lora.file
+assert callable(tltk.lora)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     with pytest.raises(AttributeError, match=r"tltk.trainability has no 'bias_onyl'. Did you mean 'bias_only'\?"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
+from tltk.foundation import keras_private as private
 from tltk.specs import ImageSpec, TextSpec
 
 if TYPE_CHECKING:
@@ -140,9 +141,9 @@ class Backbone:
 
         if self.preprocessing.channel_order == "bgr":
             x = keras.ops.flip(x, axis=-1)
-            history = getattr(x, "_keras_history", None)
-            if history is not None:  # an array has none
-                history.operation.name = "preprocessing_bgr"
+            node = private.producing_node(x)
+            if node is not None:  # an array has none
+                node.operation.name = "preprocessing_bgr"
         if self.preprocessing.rescales:
             scale, offset = _plain(self.preprocessing.scale), _plain(self.preprocessing.offset)
             x = keras.layers.Rescaling(scale, offset=offset, name="preprocessing_rescaling")(x)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from tltk.foundation import keras_private as private
+
 SCHEMES = ("hf://", "kaggle://")
 
 
@@ -20,11 +22,9 @@ def read(place: str, name: str) -> dict[str, Any]:
         OSError: if the hub is out of reach.
         ValueError: if the file is damaged.
     """
-    # KerasHub has no public way to a single file of a preset.
-    from keras_hub.src.utils.preset_utils import check_file_exists, load_json
-
     if Path(place).is_dir() and not (Path(place) / name).is_file():
         return {}
+    check_file_exists, load_json = private.preset_function("check_file_exists"), private.preset_function("load_json")
     try:
         return dict(load_json(place, name)) if check_file_exists(place, name) else {}
     except (ValueError, TypeError) as error:
@@ -39,8 +39,7 @@ def architecture(place: str) -> str:
     Raises:
         OSError: if the hub is out of reach or has no such preset.
     """
-    from keras_hub.src.utils.preset_utils import get_preset_loader
-
+    get_preset_loader = private.preset_function("get_preset_loader")
     try:
         return str(get_preset_loader(place).check_backbone_class().__name__)
     except Exception as error:  # as above

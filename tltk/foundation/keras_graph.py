@@ -6,14 +6,15 @@ import re
 import types
 from typing import TYPE_CHECKING, Any
 
+from tltk.foundation import keras_private as private
+
 if TYPE_CHECKING:
     import keras
 
 
 def nodes(model: "keras.Model") -> list[Any]:
     """List the nodes of a functional model from its inputs to its outputs; a layer that is called twice has two."""
-    # `_nodes_by_depth` is what Keras' own functional runner walks; there is no public listing of nodes.
-    by_depth = model._nodes_by_depth
+    by_depth = private.nodes_by_depth(model)
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 
@@ -119,24 +120,35 @@ def fingerprint(model: "keras.Model") -> str:
     Raises:
         ValueError: if a layer does not say what it is: it has no `get_config`, or holds what Keras cannot write down.
     """
+    import keras
+
     found = hashlib.sha256()
     place: dict[int, tuple[int, int]] = {}
     for number, node in enumerate(nodes(model)):
         operation = node.operation
-        inner = getattr(operation, "_functional", operation)  # what a sequential model is made of
-        nested = hasattr(inner, "_nodes_by_depth")
+        inner = _as_functional(operation)
+        nested = inner is not None
         config = {} if nested else _config(operation)
         joined = [place.get(id(tensor)) for tensor in node.input_tensors]
-        others = [value for value in _flat(node.arguments) if not hasattr(value, "_keras_history")]
+        others = [value for value in _flat(node.arguments) if not isinstance(value, keras.KerasTensor)]
         config = {key: value for key, value in config.items() if key != "name"}
         found.update(repr((type(operation).__name__, _nameless(config), joined, _nameless(others))).encode())
         found.update(repr(_own_code(operation)).encode())
-        found.update(fingerprint(inner).encode() if nested else b"")
+        found.update(fingerprint(inner).encode() if inner is not None else b"")
         for weight in getattr(operation, "weights", ()):
             found.update(repr((weight.shape, str(weight.dtype))).encode() + weight.numpy().tobytes())
         place.update({id(tensor): (number, index) for index, tensor in enumerate(node.outputs)})
     found.update(repr([place.get(id(tensor)) for tensor in model.outputs]).encode())
     return found.hexdigest()
+
+
+def _as_functional(operation: Any) -> "keras.Model | None":
+    """Return the functional model that a layer is, or that a Sequential consists of; None for any other layer."""
+    import keras
+
+    if isinstance(operation, keras.Sequential) and getattr(operation, "inputs", None):  # an error until it is built
+        return keras.Model(operation.inputs, operation.outputs)
+    return operation if isinstance(operation, keras.Function) else None
 
 
 def _flat(arguments: Any) -> list[Any]:
@@ -176,7 +188,9 @@ def _config(operation: Any) -> dict:
 
 def _own_code(operation: Any) -> list[str]:
     """Tell what a user wrote of an operation and of every layer in it: methods, and functions that it holds."""
-    parts = operation._flatten_layers() if hasattr(operation, "_flatten_layers") else [operation]
+    import keras
+
+    parts = private.flattened_sublayers(operation) if isinstance(operation, keras.Layer) else [operation]
     found = []
     for part in parts:
         classes = [each for each in type(part).__mro__ if not of_a_library(each.__module__)]

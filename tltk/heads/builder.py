@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from tltk.foundation import checks as check
+from tltk.foundation import keras_private as private
 
 POOLINGS = ("auto", "avg", "max", "concat", "attention", "first", "last")
 NORMALIZATIONS = ("batch", "layer")
@@ -181,7 +182,7 @@ def _maximum(features: keras.KerasTensor, name: str, mask: keras.KerasTensor | N
 
 def named(tensor: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Give the operation behind a tensor a name of the head's."""
-    tensor._keras_history.operation.name = name
+    private.producing_node(tensor).operation.name = name
     return tensor
 
 

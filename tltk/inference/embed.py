@@ -13,6 +13,7 @@ from tltk.feature_cache import compute as prefix_cache
 from tltk.feature_cache.policy import Cache
 from tltk.foundation import checks as check
 from tltk.foundation import hardware as machine
+from tltk.foundation import keras_private as private
 from tltk.heads import builder as heads
 from tltk.inference.predict import Inputs, as_data
 from tltk.modalities.image.validate import readable
@@ -137,12 +138,12 @@ def _name_what_is_new(tensor: keras.KerasTensor, model: keras.Model) -> None:
     passed = {id(operation) for operation in model.operations}
     waiting, count = [tensor], 0
     while waiting:
-        history = waiting.pop()._keras_history
-        if id(history.operation) not in passed:
-            passed.add(id(history.operation))
+        node = private.producing_node(waiting.pop())
+        if id(node.operation) not in passed:
+            passed.add(id(node.operation))
             count += 1
-            history.operation.name = f"embed_{count}"
-            waiting += history.operation._inbound_nodes[history.node_index].input_tensors
+            node.operation.name = f"embed_{count}"
+            waiting += node.input_tensors
 
 
 def _of_backbone(backbone: Backbone, pooling: str | None, precision: str) -> tuple[keras.Model, ImageSpec | TextSpec]:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from tltk.foundation import keras_graph as graph
+from tltk.foundation import keras_private as private
 from tltk.trainability.effects import Decision
 from tltk.trainability.layers import is_normalization_with_statistics, sublayers
 
@@ -118,7 +119,7 @@ def _is_random(operation: keras.Operation) -> bool:
     """
     parts = sublayers(operation)
     own = any(not graph.of_a_library(type(part).__module__) for part in parts)
-    seeded = any(part._seed_generators or hasattr(part, "seed_generator") for part in parts)
+    seeded = any(private.seed_generators(part) or hasattr(part, "seed_generator") for part in parts)
     adds_loss = any(getattr(part, "activity_regularizer", None) is not None for part in parts)
     return own or seeded or adds_loss or any(is_normalization_with_statistics(part) for part in parts)
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from tltk.foundation import keras_private as private
 from tltk.optimizers.state import unwrapped
 
 
@@ -58,10 +59,9 @@ class AveragedWeights(keras.callbacks.Callback):
 
     @property
     def _variables(self) -> list[keras.Variable]:
-        return unwrapped(self.model.optimizer)._trainable_variables
+        return private.optimizer_variables(unwrapped(self.model.optimizer))
 
     def _average(self) -> None:
         if self._raw is None:
             self._raw = [keras.ops.convert_to_numpy(variable).copy() for variable in self._variables]
-            optimizer = unwrapped(self.model.optimizer)
-            optimizer._overwrite_model_variables_with_average_value(self._variables)
+            private.assign_moving_averages(unwrapped(self.model.optimizer))

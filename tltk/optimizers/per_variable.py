@@ -1,9 +1,11 @@
 """Keras' AdamW and SGD with terms for single variables: rate multiplier, decay, anchor, average, steps before."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
+
+from tltk.foundation import keras_private as private
 
 UNDECAYED = ("bias", "gamma", "beta", "scale")
 
@@ -23,7 +25,7 @@ class Terms:
     anchored: tuple[str, ...] = ()
 
 
-class _PerVariable(keras.optimizers.Optimizer):
+class _PerVariable(private.PerVariableHooks, keras.optimizers.Optimizer):
     """What the optimizers share; comes before a Keras optimizer in the order of bases.
 
     All of it happens inside `update_step`, which Keras calls for one variable at a time: after unscaling, accumulating
@@ -31,7 +33,6 @@ class _PerVariable(keras.optimizers.Optimizer):
     """
 
     kind = ""
-    slot_lists: ClassVar[dict[str, str]] = {}  # slot name → the attribute in which Keras keeps it
     rate_in_momentum = False
     terms = Terms()
 
@@ -43,10 +44,8 @@ class _PerVariable(keras.optimizers.Optimizer):
         self._multipliers = tuple(self.terms.multipliers.get(path, 1.0) for path in paths)
         self._decays = tuple(bool(self.weight_decay) and decays(path) for path in paths)
         pulled = set(self.terms.anchored) if self.terms.pull else set()
-        self._anchors = [self._copy(each, "anchor") if each.path in pulled else None for each in variables]
-        for variable, average in zip(
-            variables, self._model_variables_moving_average if self.use_ema else [], strict=False
-        ):
+        self.anchors = [self._copy(each, "anchor") if each.path in pulled else None for each in variables]
+        for variable, average in zip(variables, private.moving_averages(self) if self.use_ema else (), strict=False):
             # Keras starts at zero, and `fit` would overwrite a variable that never got a gradient with it.
             average.assign(variable)
 
@@ -57,7 +56,7 @@ class _PerVariable(keras.optimizers.Optimizer):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Take the step of one variable: decay or pull, then Keras' own step, then its average."""
-        ops, index = keras.ops, self._get_variable_index(variable)
+        ops, index = keras.ops, private.variable_index(self, variable)
         rate = ops.multiply(ops.cast(learning_rate, variable.dtype), self._multipliers[index])
         shrinks = self._shrinkage(variable, rate, index)
         super().update_step(gradient, variable, self._corrected(rate, index))
@@ -66,13 +65,13 @@ class _PerVariable(keras.optimizers.Optimizer):
             # runs the graph once more without a batch, and what does not wait for a gradient happens all the same.
             self.assign_sub(variable, shrinks)
         if self.use_ema:
-            self._average(variable, self._model_variables_moving_average[index])
+            self._average(variable, private.moving_averages(self)[index])
 
     def _shrinkage(self, variable: Any, rate: Any, index: int) -> Any:
         """Return what decay or pull takes off a variable; None for nothing."""
         ops = keras.ops
-        if self._anchors[index] is not None:
-            away = ops.subtract(variable, self._anchors[index])
+        if self.anchors[index] is not None:
+            away = ops.subtract(variable, self.anchors[index])
             return ops.multiply(away, ops.multiply(rate, self.terms.pull))
         return ops.multiply(variable, ops.multiply(rate, self.weight_decay)) if self._decays[index] else None
 
@@ -84,26 +83,6 @@ class _PerVariable(keras.optimizers.Optimizer):
         later = ops.cast(ops.not_equal(self.iterations, 0), variable.dtype)  # the first step starts the average anew
         momentum = ops.multiply(later, self.ema_momentum)
         self.assign(average, ops.add(ops.multiply(momentum, average), ops.multiply(1 - momentum, variable)))
-
-    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
-        """Clip here only where Keras sums no gradients of replicas, see `_all_reduce_sum_gradients`."""
-        return grads if hasattr(self, "_all_reduce_sum_gradients") else super()._clip_gradients(grads)
-
-    def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        """Clip the sum over replicas: Keras clips each replica's share, and the sum may be longer than the bound."""
-        summed = super()._all_reduce_sum_gradients(grads_and_vars)
-        clipped = super()._clip_gradients([gradient for gradient, _ in summed])
-        return [(gradient, variable) for gradient, (_, variable) in zip(clipped, summed, strict=True)]
-
-    def _apply_weight_decay(self, variables: list[Any]) -> None:
-        """Leave the decay to `update_step`, where it gets the variable's multiplier."""
-
-    def _update_model_variables_moving_average(self, trainable_variables: list[Any]) -> None:
-        """Leave the average to `update_step`: Keras would also take it on batches that only accumulate."""
-
-    def _overwrite_model_variables_with_average_value(self, trainable_variables: list[Any]) -> None:
-        # Keras pairs the model's list with the optimizer's by position, and they differ once a flag was changed.
-        super()._overwrite_model_variables_with_average_value(self._trainable_variables)
 
     def get_config(self) -> dict:
         terms = self.terms
@@ -129,13 +108,16 @@ class AdamW(_PerVariable, keras.optimizers.AdamW):
     """
 
     kind = "adamw"
-    slot_lists: ClassVar = {"momentum": "_momentums", "velocity": "_velocities"}
 
     def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
         self.steps_before = self.add_variable((len(variables),), dtype="int", name="steps_before")
+
+    def state_lists(self) -> dict[str, list[keras.Variable]]:
+        """Return the first and second moments, in the order of the variables."""
+        return private.adam_moments(self)
 
     def _corrected(self, rate: Any, index: int) -> Any:
         # Keras corrects for the phase's own steps: that is divided out, by the very same operations, so that nothing
@@ -155,8 +137,11 @@ class SGD(_PerVariable, keras.optimizers.SGD):
     """Keras' SGD with terms for single variables."""
 
     kind = "sgd"
-    slot_lists: ClassVar = {"momentum": "momentums"}
     rate_in_momentum = True
+
+    def state_lists(self) -> dict[str, list[keras.Variable]]:
+        """Return the momentum, in the order of the variables; empty lists where there is none."""
+        return {"momentum": self.momentums}
 
 
 def decays(path: str) -> bool:

@@ -142,7 +142,7 @@ def build(
     built.terms = Terms(multipliers, spec.pull, tuple(anchors))
     outer = keras.optimizers.LossScaleOptimizer(built) if loss_scaling else built
     outer.build(variables)
-    for anchor, variable in zip(built._anchors, variables, strict=True):
+    for anchor, variable in zip(built.anchors, variables, strict=True):
         if anchor is not None:
             anchor.assign(anchors[variable.path])
     if carried is not None:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tltk.foundation import checks as check
+from tltk.foundation import keras_private as private
 from tltk.optimizers.per_variable import SGD, AdamW
 
 
@@ -53,13 +54,13 @@ def slots(optimizer: keras.optimizers.Optimizer) -> Slots:
     inner = unwrapped(optimizer)
     if not isinstance(inner, AdamW | SGD):
         raise TypeError(f"`optimizer` must come from optimizers.build. Received: {type(inner).__name__}")
-    variables = inner._trainable_variables
+    variables = private.optimizer_variables(inner)
     require_own_paths(variables)
     values = {}
     for index, variable in enumerate(variables):
         factor = inner._multipliers[index] if inner.rate_in_momentum else 1.0
-        kept = {name: getattr(inner, listed) for name, listed in inner.slot_lists.items()}
-        values[variable.path] = {name: _array(held[index]) / factor for name, held in kept.items() if held}
+        lists = inner.state_lists()
+        values[variable.path] = {name: _array(state[index]) / factor for name, state in lists.items() if state}
     before = _array(inner.steps_before) if isinstance(inner, AdamW) else np.zeros(len(variables), int)
     taken = int(_array(inner.iterations))
     steps = {variable.path: taken + int(more) for variable, more in zip(variables, before, strict=True)}
@@ -78,15 +79,16 @@ def put(carried: Slots, optimizer: AdamW | SGD) -> None:
     """
     if carried.kind != optimizer.kind:
         return
-    known = [(index, each) for index, each in enumerate(optimizer._trainable_variables) if each.path in carried.values]
+    variables = private.optimizer_variables(optimizer)
+    known = [(index, variable) for index, variable in enumerate(variables) if variable.path in carried.values]
     _check_shapes(carried, [variable for _, variable in known])
-    steps = np.zeros(len(optimizer._trainable_variables), "int64")
+    steps = np.zeros(len(variables), "int64")
     for index, variable in known:
         factor = optimizer._multipliers[index] if optimizer.rate_in_momentum else 1.0
-        for name, listed in optimizer.slot_lists.items():
-            held, value = getattr(optimizer, listed), carried.values[variable.path].get(name)
-            if held and value is not None:
-                held[index].assign(value * factor)
+        for name, state in optimizer.state_lists().items():
+            value = carried.values[variable.path].get(name)
+            if state and value is not None:
+                state[index].assign(value * factor)
         steps[index] = carried.steps[variable.path]
     if isinstance(optimizer, AdamW):
         optimizer.steps_before.assign(steps)

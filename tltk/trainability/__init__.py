@@ -13,13 +13,12 @@ _PLANS = (
     "first_block",
     "freeze",
     "layer_decay",
-    "lora",
     "norm_only",
     "train_all",
     "train_top",
     "unfreeze_from",
 )
-# No name here is a submodule's: importing one would overwrite the name.
+# No name here is a submodule's, since importing one would overwrite the name: the plan `lora` is `tltk.lora`.
 _PUBLIC = dict.fromkeys(_PLANS, "tltk.trainability.plan") | {"applied": "tltk.trainability.apply"}
 
 __all__ = sorted(_PUBLIC)
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
         first_block,
         freeze,
         layer_decay,
-        lora,
         norm_only,
         train_all,
         train_top,

@@ -8,6 +8,7 @@ from typing import Protocol
 import keras
 
 from tltk.foundation import keras_graph as graph
+from tltk.foundation import keras_private as private
 
 HEAD_PREFIX = "head_"
 HEAD = "head"
@@ -67,8 +68,7 @@ def sublayers(layer: keras.Operation) -> list[keras.Layer]:
     """List a layer and every layer inside it, outermost first; an operation that is no layer has none."""
     if not isinstance(layer, keras.Layer):
         return []
-    # Keras has no public walk over the sublayers of a composite *layer*; `layers` exists on models only.
-    return list(layer._flatten_layers(include_self=True, recursive=True))
+    return private.flattened_sublayers(layer)
 
 
 def named_parts(layer: keras.Operation) -> dict[str, keras.Layer]:
@@ -84,7 +84,7 @@ def named_parts(layer: keras.Operation) -> dict[str, keras.Layer]:
     """
     if not isinstance(layer, keras.Layer):
         return {}
-    if not layer._layers:
+    if not private.direct_sublayers(layer):
         return {layer.name: layer}
     found: dict[str, keras.Layer] = {}
     _walk(layer, "", found, {id(layer)})
@@ -93,7 +93,7 @@ def named_parts(layer: keras.Operation) -> dict[str, keras.Layer]:
 
 def _walk(layer: keras.Layer, before: str, found: dict[str, keras.Layer], seen: set[int]) -> None:
     counts: dict[str, int] = {}
-    for part in layer._layers:
+    for part in private.direct_sublayers(layer):
         name = graph.counted_anew(part, counts)
         if id(part) in seen or isinstance(part, keras.layers.InputLayer):
             continue
@@ -125,18 +125,18 @@ def is_normalization(layer: keras.Layer) -> bool:
     if isinstance(layer, _NORMALIZATIONS):
         return True
     named = re.search(r"norm(alization)?(\d+d)?$", type(layer).__name__, re.IGNORECASE)
-    return bool(named) and not layer._layers and {variable.name for variable in own_trainable(layer)} <= _AFFINE
+    composite = bool(private.direct_sublayers(layer))
+    return bool(named) and not composite and {variable.name for variable in own_trainable(layer)} <= _AFFINE
 
 
 def own_trainable(layer: keras.Layer) -> list[keras.Variable]:
     """List the variables that a layer itself holds and that can learn, whether or not they are switched off."""
-    # Keras sorts a variable into this list when it is made; `trainable_variables` follows the flags of the moment.
-    return list(layer._trainable_variables)
+    return private.own_trainable_variables(layer)
 
 
 def own_state(layer: keras.Layer) -> list[keras.Variable]:
     """List the variables that a layer itself holds and that never get a gradient, such as moving statistics."""
-    return list(layer._non_trainable_variables)
+    return private.own_state_variables(layer)
 
 
 def is_normalization_with_statistics(layer: keras.Layer) -> bool:

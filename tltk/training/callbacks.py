@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tltk.foundation import keras_private as private
 from tltk.optimizers.state import unwrapped
 
 log = logging.getLogger("tltk")
@@ -94,18 +95,19 @@ class CountSteps(keras.callbacks.Callback):
         optimizer = unwrapped(self.model.optimizer)
         group = optimizer.gradient_accumulation_steps or 1
         full = group > 1 and (self.batches + 1) % group == 0
-        self.gathered = [keras.ops.convert_to_numpy(each) for each in optimizer._accumulated_gradients] if full else []
+        gathered = private.accumulated_gradients(optimizer) if full else []
+        self.gathered = [keras.ops.convert_to_numpy(variable) for variable in gathered]
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Put the count back, and what was gathered."""
         outer = self.model.optimizer
         for optimizer in (outer, unwrapped(outer)):
-            counter = optimizer._iterations
+            counter = private.batch_counter(optimizer)
             # Loss scaling leaves out steps whose gradients overflowed: its count may be below, and is right then.
             if int(keras.ops.convert_to_numpy(counter)) > self.batches:
                 counter.assign(self.batches)
         if self.gathered:
-            for variable, value in zip(unwrapped(outer)._accumulated_gradients, self.gathered, strict=True):
+            for variable, value in zip(private.accumulated_gradients(unwrapped(outer)), self.gathered, strict=True):
                 variable.assign(value)
 
 

@@ -15,6 +15,7 @@ from tltk.backbones.text.presets import MINILM, TEXT_PRESETS
 from tltk.backbones.text.tokenizer_spec import FAMILIES, load_tokenizer, spec_of
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
+from tltk.foundation import keras_private as private
 from tltk.specs import TextSpec
 
 if TYPE_CHECKING:
@@ -142,9 +143,8 @@ def _mend_activation(body: "keras.Model", place: str) -> None:
     if held.get("hidden_act", held.get("activation")) != "gelu":  # DistilBERT calls it "activation"
         return
     for layer in body.layers:
-        inner = getattr(layer, "_feedforward_intermediate_dense", None)
-        if layer.name.startswith(_BLOCKS) and inner is not None:
-            layer.activation = inner.activation = keras.activations.gelu
+        if layer.name.startswith(_BLOCKS):
+            layer.activation = private.feedforward_layer(layer).activation = keras.activations.gelu
 
 
 def _longest(body: "keras.Model") -> int:
@@ -156,13 +156,18 @@ def _longest(body: "keras.Model") -> int:
 
 def _stages(body: "keras.Model") -> tuple[Stage, ...]:
     """Name the embeddings, and each block."""
+    import keras
+
     blocks = [layer for layer in body.layers if layer.name.startswith(_BLOCKS)]
     if not blocks:
         raise ValueError(
             f"{body.name} has no transformer blocks that tltk knows: {check.listing(body.layers, limit=5)}"
         )
-    first = blocks[0]._inbound_nodes[0].input_tensors[0]._keras_history.operation.name
-    return (Stage("embeddings", first), *(Stage(f"block{n}", block.name) for n, block in enumerate(blocks, start=1)))
+    first = private.producing_node(keras.tree.flatten(blocks[0].input)[0]).operation
+    return (
+        Stage("embeddings", first.name),
+        *(Stage(f"block{n}", block.name) for n, block in enumerate(blocks, start=1)),
+    )
 
 
 def _plain(body: "keras.Model", spec: TextSpec) -> "keras.Model":

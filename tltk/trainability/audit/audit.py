@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from tltk.foundation import checks as check
+from tltk.foundation import keras_private as private
 from tltk.optimizers.state import unwrapped
 from tltk.trainability.audit.gradients import decays, got_gradient
 from tltk.trainability.audit.proof import MIN_STEPS, AuditError, as_bytes
@@ -110,7 +111,8 @@ class _Training:
     def __init__(self, optimizer: Any, begun: int, *, same: bool) -> None:
         self.optimizer, self.same = optimizer, same
         self.steps = _steps(optimizer) - begun
-        self.known = {id(variable) for variable in getattr(optimizer, "_trainable_variables", ())}
+        variables = [] if optimizer is None else private.optimizer_variables(optimizer)
+        self.known = {id(variable) for variable in variables}
         self.gradient = got_gradient(optimizer)
 
     def holds(self, each: _Owned) -> bool:
@@ -118,7 +120,7 @@ class _Training:
 
         Of a layer with statistics alone nothing is in the optimizer: it is held if that is the one of the beginning.
         """
-        owned = each.layer._trainable_variables if each.is_state else [each.variable]
+        owned = private.own_trainable_variables(each.layer) if each.is_state else [each.variable]
         if not owned:
             return self.same and self.steps > 0
         return any(id(variable) in self.known for variable in owned)
@@ -134,13 +136,14 @@ def _owned(model: keras.Model) -> list[_Owned]:
         if (id(layer), bool(parent)) in seen:
             continue
         seen.add((id(layer), bool(parent)))
-        for state, variables in enumerate((layer._trainable_variables, layer._non_trainable_variables)):
+        own = private.own_trainable_variables(layer), private.own_state_variables(layer)
+        for state, variables in enumerate(own):
             for variable in variables:
                 if id(variable) not in found or parent:
                     flag = bool(variable.trainable)
                     found[id(variable)] = _Owned(variable, layer, parent, layer.trainable, flag, bool(state))
         inside = parent or ("" if layer.trainable else layer.name)
-        waiting += [(child, inside) for child in layer._layers]
+        waiting += [(child, inside) for child in private.direct_sublayers(layer)]
     # `weights` leaves seeds and metrics out, and has the order of `get_weights`.
     return [found[id(variable)] for variable in model.weights]
 
@@ -188,7 +191,8 @@ def _why_moved(each: _Owned, earlier: _Owned, training: _Training) -> str:
 
 
 def _with_frozen_affine(layer: keras.Layer) -> str:
-    if not layer._trainable_variables or any(variable.trainable for variable in layer._trainable_variables):
+    affine = private.own_trainable_variables(layer)
+    if not affine or any(variable.trainable for variable in affine):
         return ""
     return (
         f"`{layer.name}`: its moving statistics drifted although its gamma and beta are frozen: the layer itself is "

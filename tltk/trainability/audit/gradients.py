@@ -5,17 +5,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from tltk.foundation import keras_private as private
 from tltk.optimizers.state import unwrapped
 
-# Lists of an optimizer that hold weights, or gradients of a step that is not whole yet.
-_OTHERS = (
-    "_trainable_variables",
-    "_variables",
-    "_model_variables_moving_average",
-    "_accumulated_gradients",
-    "_anchors",
-)
-_FADING = ("momentums", "_momentums")  # 0.9 a step: after some thousand steps without a gradient nothing is left
+_FADING = "momentums"  # 0.9 a step: after some thousand steps without a gradient nothing is left
 _FADED = 500  # steps
 
 
@@ -31,11 +24,11 @@ def got_gradient(optimizer: Any) -> dict[int, bool]:
     if optimizer is None:
         return {}
     inner = unwrapped(optimizer)
-    variables = getattr(inner, "_trainable_variables", [])
-    lists = {name: held for name, held in vars(inner).items() if name not in _OTHERS and _is_slots(held, variables)}
+    # The anchors of L2-SP, in tltk's own optimizers, are weights.
+    lists = {name: state for name, state in private.update_state(inner).items() if name != "anchors"}
     steps = int(keras.ops.convert_to_numpy(inner.iterations))
     found: dict[int, bool] = {}
-    for index, variable in enumerate(variables):
+    for index, variable in enumerate(private.optimizer_variables(inner)):
         slots = {name: held[index] for name, held in lists.items() if held[index] is not None}
         seen = any(np.any(keras.ops.convert_to_numpy(slot) != _start(inner, name)) for name, slot in slots.items())
         lasting = any(not name.endswith(_FADING) for name in slots) or steps <= _FADED
@@ -49,14 +42,6 @@ def decays(optimizer: Any) -> bool:
     inner = unwrapped(optimizer) if optimizer is not None else None
     pull = getattr(getattr(inner, "terms", None), "pull", 0)
     return bool(getattr(inner, "weight_decay", 0) or getattr(inner, "adam_weight_decay", 0) or pull)
-
-
-def _is_slots(held: Any, variables: list) -> bool:
-    """Tell whether something is a list with a slot, or none, for each variable."""
-    if not isinstance(held, list | tuple) or len(held) != len(variables):
-        return False
-    kept = [slot for slot in held if slot is not None]
-    return bool(kept) and all(isinstance(slot, keras.Variable) for slot in kept)
 
 
 def _start(optimizer: Any, name: str) -> float:

@@ -9,9 +9,19 @@ import keras
 import numpy as np
 
 from tltk.foundation import checks as check
+from tltk.foundation import keras_private as private
 from tltk.trainability.layers import LayerRow, named_parts
 
 PREFIX = "lora_"
+# The layers of Keras that have `enable_lora`, with those derived from them.
+_LORA_LAYERS = (
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Embedding,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +135,7 @@ def merge(part: keras.Layer) -> Matrices:
 
 def kernel_of(part: keras.Layer) -> keras.Variable:
     """Return the variable that LoRA changes; `layer.kernel` is a sum of tensors while LoRA is on."""
-    return part._embeddings if isinstance(part, keras.layers.Embedding) else part._kernel
+    return private.kernel_variable(part)
 
 
 def digest(kernel: np.ndarray) -> str:
@@ -136,9 +146,7 @@ def digest(kernel: np.ndarray) -> str:
 
 def _remove(part: keras.Layer, names: tuple[str, str]) -> None:
     for name in names:
-        part._untrack_variable(getattr(part, name))
-        # Not `del part.name`: Keras' own collects garbage each time, which takes minutes for a large transformer.
-        super(keras.Layer, part).__delattr__(name)
+        private.remove_weight(part, name)
     part.lora_enabled, part.lora_rank, part.lora_alpha = False, None, None
 
 
@@ -148,11 +156,10 @@ def _matrix_names(part: keras.Layer) -> tuple[str, str]:
 
 
 def _is_able(part: keras.Layer) -> bool:
-    if not hasattr(part, "enable_lora") or not isinstance(part, keras.Layer) or not part.built:
+    if not isinstance(part, _LORA_LAYERS) or not part.built:
         return False
     constraint = getattr(part, "kernel_constraint", None) or getattr(part, "embeddings_constraint", None)
-    plain = hasattr(part, "_kernel") or hasattr(part, "_embeddings")
-    return plain and not constraint and part.quantization_mode is None
+    return not constraint and part.quantization_mode is None
 
 
 def _names(glob: str, path: str) -> bool:

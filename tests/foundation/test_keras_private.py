@@ -1,0 +1,300 @@
+"""What tltk relies on in the private attributes of Keras and KerasHub; run with the oldest and the newest versions."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import conv_net
+from tltk.foundation import keras_private as private
+from tltk.foundation.errors import IncompatibleKeras
+
+
+def two_calls():
+    """A functional model in which one layer is called twice."""
+    x = keras.Input((3,), name="x")
+    dense = keras.layers.Dense(3, name="dense")
+    return keras.Model(x, keras.layers.Add(name="add")([dense(dense(x)), x]))
+
+
+def trained(optimizer, *, steps=1):
+    """An optimizer after some steps of gradient 1 on two variables that start at 1."""
+    variables = [keras.Variable(np.ones(2, "float32"), name=name) for name in ("a", "b")]
+    optimizer.build(variables)
+    for _ in range(steps):
+        optimizer.apply([keras.ops.ones(2)] * 2)
+    return variables
+
+
+# Errors
+
+
+@pytest.mark.parametrize(("function", "attribute"), [
+    (private.nodes_by_depth, "_nodes_by_depth"),
+    (private.direct_sublayers, "_layers"),
+    (private.flattened_sublayers, "_flatten_layers"),
+    (private.own_trainable_variables, "_trainable_variables"),
+    (private.own_state_variables, "_non_trainable_variables"),
+    (private.seed_generators, "_seed_generators"),
+    (private.kernel_variable, "_kernel"),
+    (private.optimizer_variables, "_trainable_variables"),
+    (private.batch_counter, "_iterations"),
+    (private.accumulated_gradients, "_accumulated_gradients"),
+    (private.moving_averages, "_model_variables_moving_average"),
+    (private.assign_moving_averages, "_overwrite_model_variables_with_average_value"),
+    (private.adam_moments, "_momentums"),
+    (private.feedforward_layer, "_feedforward_intermediate_dense"),
+])  # fmt: skip
+def test_an_attribute_that_keras_has_moved_is_named(function, attribute):
+    with pytest.raises(IncompatibleKeras, match=rf"builtins.object has no '{attribute}'.*keras \d.*keras-hub \d.*pip"):
+        function(object())
+
+
+def test_a_weight_cannot_be_removed_if_keras_has_moved_the_function():
+    with pytest.raises(IncompatibleKeras, match="_untrack_variable"):
+        private.remove_weight(object(), "kernel")
+
+
+def test_the_position_of_a_variable_cannot_be_found_if_keras_has_moved_the_function():
+    with pytest.raises(IncompatibleKeras, match="_get_variable_index"):
+        private.variable_index(object(), None)
+
+
+def test_a_function_of_kerashub_that_has_moved_is_named(monkeypatch):
+    with pytest.raises(IncompatibleKeras, match=r"preset_utils has no 'load_yaml'"):
+        private.preset_function("load_yaml")
+    monkeypatch.setattr(private, "_PRESET_MODULE", "keras_hub.src.utils.moved")
+    with pytest.raises(IncompatibleKeras, match=r"KerasHub has no 'keras_hub.src.utils.moved'"):
+        private.preset_function("load_json")
+
+
+@pytest.mark.parametrize("hook", private.OPTIMIZER_HOOKS)
+def test_an_optimizer_hook_that_keras_has_renamed_is_an_error_where_it_is_overridden(hook):
+    others = {name: lambda self, variables: None for name in private.OPTIMIZER_HOOKS if name != hook}
+    renamed = type("Renamed", (), others)
+    with pytest.raises(IncompatibleKeras, match=f"no '{hook}'"):
+        type("Own", (private.PerVariableHooks, renamed), {})
+
+
+# Graphs of operations
+
+
+def test_nodes_are_grouped_by_depth_and_know_their_operations_and_tensors():
+    model = two_calls()
+    by_depth = private.nodes_by_depth(model)
+    order = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+    assert [node.operation.name for node in order] == ["x", "dense", "dense", "add"]
+    assert [node.is_input for node in order] == [True, False, False, False]
+    assert order[2].input_tensors[0] is order[1].outputs[0]
+    fresh = keras.Input((3,))
+    args, kwargs = order[1].arguments.fill_in({id(order[0].outputs[0]): fresh})
+    assert args == (fresh,)
+    assert kwargs == {}
+
+
+def test_the_node_that_made_a_tensor_is_that_of_its_own_call():
+    model = two_calls()
+    node = private.producing_node(model.output)
+    assert node.operation is model.get_layer("add")
+    second = private.producing_node(node.input_tensors[0])
+    first = private.producing_node(second.input_tensors[0])
+    assert first.operation is second.operation is model.get_layer("dense")
+    assert private.producing_node(first.input_tensors[0]).operation.name == "x"
+    assert private.producing_node(np.ones(3)) is None
+
+
+def test_an_operation_is_renamed_by_its_node():
+    x = keras.Input((3,))
+    tensor = keras.ops.flip(x, axis=-1)
+    private.producing_node(tensor).operation.name = "turned"
+    assert keras.Model(x, tensor).operations[-1].name == "turned"
+
+
+# Layers
+
+
+class Block(keras.layers.Layer):
+    """A layer that holds others: dense, in a list, and a model."""
+
+    def __init__(self):
+        super().__init__(name="block")
+        self.dense = keras.layers.Dense(2, name="dense")
+        self.several = [keras.layers.ReLU(name="relu"), self.dense]
+        self.inner = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5, name="drop")], name="inner")
+
+
+def test_sublayers_are_found_in_attributes_and_lists_directly_and_at_any_depth():
+    block = Block()
+    assert {layer.name for layer in private.direct_sublayers(block)} == {"dense", "relu", "inner"}
+    names = [layer.name for layer in private.flattened_sublayers(block)]
+    assert names[0] == "block"
+    assert sorted(names[1:]) == sorted({"dense", "relu", "inner", "drop"} | {n for n in names if "input" in n})
+    assert private.direct_sublayers(keras.layers.Dense(1)) == []
+
+
+def test_the_variables_of_a_layer_do_not_depend_on_its_flags():
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 4))
+    layer.trainable = False
+    layer.gamma.trainable = False
+    assert [variable.name for variable in private.own_trainable_variables(layer)] == ["gamma", "beta"]
+    assert [variable.name for variable in private.own_state_variables(layer)] == ["moving_mean", "moving_variance"]
+
+
+def test_a_model_has_no_variables_of_its_own():
+    model = conv_net()
+    assert private.own_trainable_variables(model) == private.own_state_variables(model) == []
+
+
+def test_layers_that_draw_random_numbers_hold_generators():
+    assert private.seed_generators(keras.layers.Dropout(0.5))
+    assert private.seed_generators(keras.layers.RandomFlip())
+    assert private.seed_generators(keras.layers.Dense(1)) == []
+
+
+LORA = [
+    (keras.layers.Dense(4), (None, 3)),
+    (keras.layers.EinsumDense("ab,bc->ac", output_shape=4), (None, 3)),
+    (keras.layers.Embedding(5, 4), (None, 3)),
+    (keras.layers.Conv1D(4, 3), (None, 5, 3)),
+    (keras.layers.Conv2D(4, 3), (None, 5, 5, 3)),
+    (keras.layers.Conv3D(4, 3), (None, 5, 5, 5, 3)),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape"), LORA, ids=lambda value: type(value).__name__)
+def test_lora_adds_to_the_kernel_variable_and_is_removed_without_a_trace(layer, shape):
+    layer = type(layer).from_config(layer.get_config())
+    layer.build(shape)
+    before = {name for name, value in vars(layer).items() if isinstance(value, keras.Variable)}
+    layer.enable_lora(2)
+    name = "embeddings" if isinstance(layer, keras.layers.Embedding) else "kernel"
+    kernel = private.kernel_variable(layer)
+    assert isinstance(kernel, keras.Variable)
+    assert not isinstance(getattr(layer, name), keras.Variable)
+    first, second = (getattr(layer, f"lora_{name}_{side}") for side in ("a", "b"))
+    second.assign(keras.ops.ones(second.shape))
+    merged = kernel.numpy() + (layer.lora_alpha / layer.lora_rank) * np.matmul(first.numpy(), second.numpy())
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(getattr(layer, name)), merged, rtol=1e-5, atol=1e-6)
+    for side in ("a", "b"):
+        private.remove_weight(layer, f"lora_{name}_{side}")
+    layer.lora_enabled = False
+    assert {name for name, value in vars(layer).items() if isinstance(value, keras.Variable)} == before
+    assert not any("lora" in weight.name for weight in (*layer.weights, *private.own_trainable_variables(layer)))
+    assert getattr(layer, name) is kernel
+
+
+def test_every_layer_of_keras_that_can_have_lora_is_covered():
+    with_lora = {
+        layer
+        for layer in vars(keras.layers).values()
+        if isinstance(layer, type) and issubclass(layer, keras.layers.Layer) and hasattr(layer, "enable_lora")
+    }
+    covered = tuple(type(layer) for layer, _ in LORA)
+    assert all(issubclass(layer, covered) for layer in with_lora)
+
+
+# Optimizers
+
+
+def test_per_variable_state_is_in_the_order_of_the_optimizer_s_variables():
+    optimizer = keras.optimizers.AdamW(0.1)
+    variables = trained(optimizer)
+    assert [id(variable) for variable in private.optimizer_variables(optimizer)] == [id(each) for each in variables]
+    assert [private.variable_index(optimizer, variable) for variable in variables] == [0, 1]
+    assert [private.variable_index(optimizer, variable.value) for variable in variables] == [0, 1]
+    moments = private.adam_moments(optimizer)
+    np.testing.assert_allclose(moments["momentum"][1].numpy(), 0.1, rtol=1e-5)
+    np.testing.assert_allclose(moments["velocity"][1].numpy(), 0.001, rtol=1e-4)
+
+
+def test_an_optimizer_that_is_not_built_has_no_variables():
+    assert private.optimizer_variables(keras.optimizers.Adam()) == []
+
+
+def test_batches_and_gradients_of_an_incomplete_step_can_be_read_and_put_back():
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=3)
+    variables = trained(optimizer, steps=2)
+    counter, gradients = private.batch_counter(optimizer), private.accumulated_gradients(optimizer)
+    assert int(counter) == 2
+    assert int(optimizer.iterations) == 0
+    np.testing.assert_array_equal([gradient.numpy() for gradient in gradients], 2.0)
+    gradients[0].assign(keras.ops.full((2,), 5.0))
+    optimizer.apply([keras.ops.ones(2)] * 2)
+    np.testing.assert_allclose(variables[0].numpy(), 1 - 0.1 * (5 + 1) / 3, rtol=1e-6)
+    counter.assign(7)
+    assert int(optimizer.iterations) == 2
+
+
+def test_weights_are_overwritten_by_their_moving_averages():
+    optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
+    variables = trained(optimizer, steps=2)
+    averages = private.moving_averages(optimizer)
+    np.testing.assert_allclose(averages[0].numpy(), 0.85, rtol=1e-6)
+    np.testing.assert_allclose(variables[0].numpy(), 0.8, rtol=1e-6)
+    private.assign_moving_averages(optimizer)
+    np.testing.assert_allclose(variables[0].numpy(), 0.85, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "state"), [
+    ("Adam", {"momentums", "velocities"}),
+    ("Adamax", {"m", "u"}),
+    ("Adagrad", {"accumulators"}),
+    ("RMSprop", {"velocities"}),
+    ("Lion", {"momentums"}),
+])  # fmt: skip
+def test_the_state_of_an_update_rule_is_found_and_bookkeeping_is_left_out(name, state):
+    options = {"use_ema": True, "gradient_accumulation_steps": 2}
+    optimizer = getattr(keras.optimizers, name)(0.1, **options)
+    variables = trained(optimizer)
+    found = private.update_state(optimizer)
+    assert set(found) == state
+    assert all(len(values) == len(variables) for values in found.values())
+
+
+class Clipping(private.PerVariableHooks, keras.optimizers.SGD):
+    """Keras' SGD with the hooks that leave everything but clipping to `update_step`."""
+
+
+def test_hooks_are_called_and_leave_decay_and_averages_to_update_step():
+    optimizer = Clipping(1.0, global_clipnorm=1.0, weight_decay=0.5, use_ema=True, ema_momentum=0.5)
+    variables = trained(optimizer)
+    # A gradient of four ones has the norm 2; with the decay of Keras, half of the weights would be gone as well.
+    np.testing.assert_allclose(variables[0].numpy(), 0.5, rtol=1e-6)
+    np.testing.assert_array_equal(private.moving_averages(optimizer)[0].numpy(), 0.0)
+    optimizer.finalize_variable_values(variables[::-1])
+    np.testing.assert_array_equal(variables[0].numpy(), 0.0)
+
+
+# KerasHub
+
+
+def test_the_files_of_a_preset_folder_are_read_by_kerashub(tmp_path):
+    from keras_hub.models import BertBackbone
+
+    options = {"num_layers": 1, "num_heads": 2, "hidden_dim": 4, "intermediate_dim": 8, "max_sequence_length": 6}
+    BertBackbone(vocabulary_size=20, **options).save_to_preset(str(tmp_path))
+    assert private.preset_function("check_file_exists")(str(tmp_path), "config.json")
+    assert "registered_name" in private.preset_function("load_json")(str(tmp_path), "config.json")
+    loader = private.preset_function("get_preset_loader")(str(tmp_path))
+    assert loader.check_backbone_class() is BertBackbone
+
+
+def blocks():
+    from keras_hub import layers
+    from keras_hub.models import DebertaV3Backbone
+
+    deberta = DebertaV3Backbone(20, 1, 2, 4, 8, max_sequence_length=6, bucket_size=4)
+    yield layers.TransformerEncoder(8, 2)
+    yield layers.TransformerDecoder(8, 2)
+    yield next(layer for layer in deberta.layers if layer.name.startswith("disentangled_attention_encoder_layer_"))
+
+
+@pytest.mark.parametrize("number", range(3), ids=["encoder", "decoder", "deberta"])
+def test_the_activation_of_a_transformer_block_is_that_of_its_feedforward_layer(number):
+    block = list(blocks())[number]
+    x = np.random.default_rng(0).normal(size=(1, 6, 4)).astype("float32")
+    arguments = {"rel_embeddings": keras.ops.ones((1, 8, 4)), "padding_mask": np.ones((1, 6))} if number == 2 else {}
+    before = keras.ops.convert_to_numpy(block(x, **arguments))
+    private.feedforward_layer(block).activation = keras.activations.tanh
+    after = keras.ops.convert_to_numpy(block(x, **arguments))
+    assert np.abs(before - after).max() > 1e-4

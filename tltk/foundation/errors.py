@@ -1,0 +1,9 @@
+"""Public exceptions: everything that tltk raises on purpose is a `TltkError`; anything else is a defect."""
+
+
+class TltkError(Exception):
+    """Base class of the exceptions that tltk raises on purpose."""
+
+
+class IncompatibleKeras(TltkError, RuntimeError):
+    """The installed Keras or KerasHub lacks a private attribute that tltk relies on; the message names it."""
