@@ -17,7 +17,10 @@ def tltk(*arguments, cwd=None, timeout=300):
 
 
 def test_glibc_is_told_before_tensorflow_is_there(monkeypatch):
-    order = "import sys; from tltk.foundation import hardware; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    order = (
+        "import sys; from tltk.foundation import hardware; "
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", order], check=False, timeout=60).returncode == 0
     called = []
     monkeypatch.setattr("tltk.foundation.hardware.keep_freed_memory", lambda: called.append("glibc"))
@@ -71,8 +74,8 @@ def test_evaluating_predicting_and_exporting_a_run(trained, photos, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"")
     done = tltk("predict", out, picture, tmp_path / "broken.png", "--json")
     result = json.loads(done.stdout)
-    assert result["predictions"][0]["where"] == str(picture)
-    assert len(result["skipped"]) == 1
+    assert result["predictions"][0]["example_id"] == str(picture)
+    assert len(result["invalid"]) == 1
     assert "left out" in done.stderr
     done = tltk("export", out, tmp_path / "serving", "--json")
     assert json.loads(done.stdout)["saved_model"] == str(tmp_path / "serving" / "1")

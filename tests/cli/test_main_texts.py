@@ -40,13 +40,16 @@ def test_reviews_are_trained_on_and_rows_that_cannot_be_used_are_named(preset, t
         assert f"left out: reviews.csv, row {row}: `{column}` must not be empty" in done.stderr
     found = tltk("predict", tmp_path / "run", "good film", "bad book", "--json")
     assert [set(one["scores"]) for one in json.loads(found.stdout)["predictions"]] == [{"good", "bad"}] * 2
-    kept = (tmp_path / "run" / "skipped.csv").read_text()
+    kept = (tmp_path / "run" / "invalid.csv").read_text()
     assert "reviews.csv, row 38" in kept and "reviews.csv, row 39" in kept
     (tmp_path / "few.csv").write_text("review,stars\ngood film,good\nfine book,good\n")
     judged = tltk("evaluate", tmp_path / "run", tmp_path / "few.csv", "--text", "review", "--label", "stars", "--json")
     assert "accuracy" in json.loads(judged.stdout)["metrics"], judged.stderr
     listed = tltk("predict", tmp_path / "run", tmp_path / "few.csv", "--text", "review", "--json")
-    assert [one["where"] for one in json.loads(listed.stdout)["predictions"]] == ["few.csv, row 2", "few.csv, row 3"]
+    assert [one["example_id"] for one in json.loads(listed.stdout)["predictions"]] == [
+        "few.csv, row 2",
+        "few.csv, row 3",
+    ]
     for command in (
         ("predict", tmp_path / "run", tmp_path / "few.csv"),
         ("evaluate", tmp_path / "run", tmp_path / "few.csv"),

@@ -57,7 +57,7 @@ def test_unlabelled_examples_say_so():
 
 
 def test_lengths_that_differ_are_all_named():
-    with pytest.raises(ValueError, match=r"(?s)`targets` must hold 2.*`parts` must hold 2.*`where` must hold 2"):
+    with pytest.raises(ValueError, match=r"(?s)`targets` must hold 2.*`parts` must hold 2.*`example_ids` must hold 2"):
         Source("image_arrays", np.zeros((2, 4, 4, 3)), np.zeros(3), LabelSpec(("a", "b")), np.zeros(1), np.zeros(4))
 
 
@@ -88,7 +88,7 @@ def test_questions_without_an_answer_are_told():
 
 
 def test_what_was_bad_in_a_file_stays_with_the_whole():
-    bad = (InvalidExample("x.csv, row 2", "empty"),)
-    source = Source("texts", np.array(["a", "b"], object), bad=bad)
-    assert source.bad == bad and source.subset([0, 1]).bad == () and source.bad == bad
+    invalid = (InvalidExample("x.csv, row 2", "empty"),)
+    source = Source("texts", np.array(["a", "b"], object), invalid=invalid)
+    assert source.invalid == invalid and source.subset([0, 1]).invalid == () and source.invalid == invalid
     assert source.describe() == "2 texts, unlabelled"

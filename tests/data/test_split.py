@@ -154,13 +154,13 @@ def test_numbers_and_several_labels_are_split_at_random(label_type, y):
 
 
 def test_what_was_bad_in_the_file_is_said_of_the_parts_in_proportion():
-    bad = tuple(InvalidExample(f"t.csv, row {row}", "empty") for row in range(10))
-    source = replace(from_arrays(["x"] * 100, ["a", "b"] * 50), bad=bad)
+    invalid = tuple(InvalidExample(f"t.csv, row {row}", "empty") for row in range(10))
+    source = replace(from_arrays(["x"] * 100, ["a", "b"] * 50), invalid=invalid)
     parts = split(source, val=0.2, test=0.2)
-    assert [len(part.bad) for part in parts] == [6, 2, 2]
-    assert sum((part.bad for part in parts), ()) == bad
-    assert source.bad == bad
-    assert [len(part.bad) for part in split(parts[0], val=0, test=0.5)] == [3, 0, 3], (
+    assert [len(part.invalid) for part in parts] == [6, 2, 2]
+    assert sum((part.invalid for part in parts), ()) == invalid
+    assert source.invalid == invalid
+    assert [len(part.invalid) for part in split(parts[0], val=0, test=0.5)] == [3, 0, 3], (
         "and is there when it is cut again"
     )
 

@@ -11,8 +11,8 @@ REPORT = {
     "classes": [{"name": "<b>cat</b>", "f1": 0.5, "examples": 2}, {"name": "dog", "f1": 1.0, "examples": 1}],
     "confusion": [[1, 1], [0, 1]],
     "calibration": [[0.7, 0.5, 2], [0.9, 1.0, 1]],
-    "mistakes": [{"where": "a.jpg", "true": "cat", "predicted": "dog", "probability": 0.9}],
-    "skipped": [{"where": "b.jpg", "reason": "0 bytes"}],
+    "mistakes": [{"example_id": "a.jpg", "true": "cat", "predicted": "dog", "probability": 0.9}],
+    "invalid": [{"example_id": "b.jpg", "reason": "0 bytes"}],
 }
 
 
@@ -29,7 +29,7 @@ def test_a_page_shows_everything_and_loads_nothing(tmp_path):
 
 @pytest.mark.parametrize("task", ["multilabel_classification", "regression"])
 def test_a_page_without_a_confusion_has_no_chart(tmp_path, task):
-    bare = {**REPORT, "task": task, "confusion": None, "calibration": [], "mistakes": [], "skipped": []}
+    bare = {**REPORT, "task": task, "confusion": None, "calibration": [], "mistakes": [], "invalid": []}
     write_page(bare, tmp_path / "page.html")
     assert "<svg" not in (tmp_path / "page.html").read_text()
 

@@ -118,7 +118,7 @@ def test_bad_pictures_are_left_out_of_both_alike(tmp_path):
             tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(source.labels)
         )
         run = tltk.fit(model, source, recipe=tltk.linear_probe(epochs=2), batch_size=4, cache=cache)
-        assert [bad.where for bad in run.skipped] == ["dog/0002.png"]
+        assert [example.example_id for example in run.invalid] == ["dog/0002.png"]
         found[str(cache)] = [row["loss"] for row in run.history]
     first, *others = found.values()
     for other in others:
@@ -343,7 +343,7 @@ def test_a_last_batch_of_bad_pictures_is_left_out_as_without_the_cache(tmp_path)
         damaged_png(tmp_path / "set" / "dog" / f"000{number}.png")
     source, model = from_folder(tmp_path / "set"), squares_model(classes=2)
     records = prefix_cache.compute(prefix_of(model), source, model.input, batch_size=4)
-    assert set(records.bad) == {8, 9}
+    assert set(records.invalid) == {8, 9}
 
 
 def test_numbers_too_large_for_half_precision_are_refused():

@@ -56,7 +56,7 @@ def test_texts_of_three_subjects_are_three_clusters():
     features = tltk.embed(tltk.backbone("all_minilm_l6_v2_en"), said)
     found = tltk.cluster(features, k=3)
     assert adjusted_rand_score(np.repeat(np.arange(3), 4), found.labels) == 1
-    assert found.where == features.where
+    assert found.example_ids == features.example_ids
     assert len(found.describe().splitlines()) == 3
     assert found.describe().startswith("0: 4 examples, such as example ")
 

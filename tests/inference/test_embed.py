@@ -15,7 +15,7 @@ def test_features_are_the_backbone_s_own_pooled():
     wanted = keras.ops.convert_to_numpy(net(source.items.astype("float32"), training=False))
     np.testing.assert_allclose(found.values, wanted.mean((1, 2)), rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(found.targets, source.targets)
-    assert found.where == tuple(source.name_of(number) for number in range(7))
+    assert found.example_ids == tuple(source.name_of(number) for number in range(7))
 
 
 @pytest.mark.parametrize(("pooling", "shape"), [("max", (5, 8)), ("concat", (5, 16)), (None, (5, 4, 4, 8))])
@@ -46,9 +46,9 @@ def test_a_bad_picture_has_no_row_and_is_named(tmp_path):
     damaged_png(tmp_path / "set" / "dog" / "0001.png")
     source = tltk.from_folder(tmp_path / "set")
     found = tltk.embed(tltk.backbone("mobilenet_v2", weights="random", input_size=32), source, batch_size=2)
-    assert len(found.values) == len(found.where) == len(found.targets) == 5
-    assert [bad.where for bad in found.skipped] == ["dog/0001.png"]
-    assert "dog/0001.png" not in found.where
+    assert len(found.values) == len(found.example_ids) == len(found.targets) == 5
+    assert [example.example_id for example in found.invalid] == ["dog/0001.png"]
+    assert "dog/0001.png" not in found.example_ids
 
 
 def test_a_folder_keeps_the_features_for_the_next_call(tmp_path, monkeypatch):

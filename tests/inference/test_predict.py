@@ -11,11 +11,11 @@ from tests.texts import text_model, tiny_preset
 def test_predictions_come_in_order_and_agree_with_keras():
     model = squares_model(head=tltk.head(zero_init=False))
     x, _ = coloured_squares(10)
-    found, skipped = tltk.predict(model, x, batch_size=3)
+    found, invalid = tltk.predict(model, x, batch_size=3)
     expected = model.keras.predict(x.astype("float32"), verbose=0)
     assert [item.label for item in found] == [("red", "green", "blue")[i] for i in expected.argmax(-1)]
     np.testing.assert_allclose([item.probability for item in found], expected.max(-1), rtol=1e-5)
-    assert skipped == ()
+    assert invalid == ()
 
 
 def test_paths_folders_and_lists_are_taken(tmp_path):
@@ -26,7 +26,7 @@ def test_paths_folders_and_lists_are_taken(tmp_path):
     for inputs, count in ((tmp_path / "0.png", 1), (str(tmp_path), 3), ([tmp_path / "2.png", tmp_path / "0.png"], 2)):
         found, _ = tltk.predict(model, inputs)
         assert len(found) == count
-    assert found[0].where.endswith("2.png")
+    assert found[0].example_id.endswith("2.png")
 
 
 def test_unreadable_pictures_are_named_and_the_others_predicted(tmp_path):
@@ -36,9 +36,9 @@ def test_unreadable_pictures_are_named_and_the_others_predicted(tmp_path):
     data = (tmp_path / "a.png").read_bytes()
     middle = len(data) // 2
     (tmp_path / "c.png").write_bytes(data[:middle] + bytes(8) + data[middle + 8 :])
-    found, skipped = tltk.predict(squares_model(), [tmp_path / name for name in ("c.png", "a.png", "b.png")])
-    assert [item.where.rsplit("/", 1)[-1] for item in found] == ["a.png"]
-    assert {bad.where.rsplit("/", 1)[-1] for bad in skipped} == {"b.png", "c.png"}
+    found, invalid = tltk.predict(squares_model(), [tmp_path / name for name in ("c.png", "a.png", "b.png")])
+    assert [item.example_id.rsplit("/", 1)[-1] for item in found] == ["a.png"]
+    assert {example.example_id.rsplit("/", 1)[-1] for example in invalid} == {"b.png", "c.png"}
 
 
 def test_a_dataset_with_or_without_targets_is_taken():
@@ -46,7 +46,7 @@ def test_a_dataset_with_or_without_targets_is_taken():
     model = squares_model()
     for data in (tf.data.Dataset.from_tensor_slices(x).batch(2), tf.data.Dataset.from_tensor_slices((x, y)).batch(2)):
         found, _ = tltk.predict(model, data)
-        assert [item.where for item in found] == [f"example {index}" for index in range(5)]
+        assert [item.example_id for item in found] == [f"example {index}" for index in range(5)]
 
 
 def test_labels_of_a_source_are_not_looked_at():

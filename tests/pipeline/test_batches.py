@@ -47,7 +47,7 @@ def test_every_example_comes_exactly_once_an_epoch_with_its_target(tmp_path):
         targets = [int(target) for _, found in read for target in found]
         assert targets == [int(level >= 20) for level in levels(read)]
         assert read[0][0].dtype == np.float32 and read[0][0].shape == (6, 16, 16, 3)
-    assert feed.skipped == []
+    assert feed.invalid == []
 
 
 def test_unshuffled_batches_keep_the_order_of_the_source(tmp_path):
@@ -114,8 +114,8 @@ def test_a_file_that_only_the_decoder_finds_bad_is_left_out_and_listed_once(tmp_
     feed = batches(from_folder(tmp_path / "set"), SPEC, batch_size=4)
     for _ in range(2):
         assert levels(epoch(feed)) == [level for level in range(0, 40, 2) if level != 6]
-    assert [bad.where for bad in feed.skipped] == ["cat/0003.png"]
-    assert feed.skipped[0].reason
+    assert [example.example_id for example in feed.invalid] == ["cat/0003.png"]
+    assert feed.invalid[0].reason
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
@@ -129,7 +129,7 @@ def test_fit_survives_bad_files_at_either_end(tmp_path, shuffle, at):
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     history = model.fit(feed.dataset, epochs=3, shuffle=False, verbose=0)
     assert len(history.epoch) == 3
-    assert [bad.where for bad in feed.skipped] == [at]
+    assert [example.example_id for example in feed.invalid] == [at]
     assert sum(len(images) for images, _ in epoch(feed)) == 7
 
 
@@ -145,7 +145,7 @@ def test_every_kind_of_damage_leaves_the_others_alive(tmp_path):
     feed = batches(source, SPEC, batch_size=8, shuffle=True)
     assert sorted(levels(epoch(feed))) == list(range(0, 40, 2))
     names = {"cat/a.png", "cat/b.jpg", "dog/c.webp", "dog/d.gif", "dog/gone.png"}
-    assert {bad.where for bad in feed.skipped} == names
+    assert {example.example_id for example in feed.invalid} == names
 
 
 def test_nothing_that_can_be_decoded_is_an_error_that_names_the_files(tmp_path):
@@ -252,9 +252,9 @@ MIRRORED = """
 import sys, keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tltk.data.pipeline import batches
-from tltk.data.sources import from_folder
-from tltk.data.transforms import flip
+from tltk.pipeline.batches import batches
+from tltk.data.formats.folder import from_folder
+from tltk.modalities.image.augment.transforms import flip
 from tltk.specs import ImageSpec
 feed = batches(from_folder(sys.argv[1]), ImageSpec(16, 16), batch_size=6, shuffle=True, augment=(flip(),))
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
@@ -276,8 +276,8 @@ def test_two_replicas_share_each_batch(tmp_path):
 
 MEMORY = """
 import resource, sys
-from tltk.data.pipeline import batches
-from tltk.data.sources import from_folder
+from tltk.pipeline.batches import batches
+from tltk.data.formats.folder import from_folder
 from tltk.specs import ImageSpec
 source = from_folder(sys.argv[1])
 for repeat in (1, int(sys.argv[2])):

@@ -21,7 +21,7 @@ SPEC = ImageSpec(12, 12)
 def epochs(source, cache, count=2, spec=SPEC, **options):
     feed = batches(source, spec, batch_size=4, shuffle=True, seed=1, cache=cache, **options)
     read = [[tuple(part.numpy() for part in element) for element in feed.dataset] for _ in range(count)]
-    return read, feed.skipped
+    return read, feed.invalid
 
 
 def assert_same(first, second):
@@ -36,20 +36,22 @@ def test_cached_batches_are_those_without_a_cache(tmp_path, where):
     class_folder(tmp_path / "set", count=6)
     damaged_png(tmp_path / "set" / "dog" / "0002.png")
     source = from_folder(tmp_path / "set")
-    plain, skipped = epochs(source, "off")
+    plain, invalid = epochs(source, "off")
     for _ in range(2):  # the second time from what is there
         cached, also = epochs(source, "memory" if where == "memory" else tmp_path / "cache")
         assert_same(plain, cached)
-        assert {bad.where for bad in also} == {bad.where for bad in skipped} == {"dog/0002.png"}
+        assert (
+            {example.example_id for example in also} == {example.example_id for example in invalid} == {"dog/0002.png"}
+        )
 
 
 def test_what_is_cached_is_not_decoded_again(tmp_path, monkeypatch):
     source = from_folder(class_folder(tmp_path / "set", count=3))
     first, _ = epochs(source, tmp_path / "cache")
     monkeypatch.setattr(readers.FileReader, "pieces", None)  # would fail if it were called
-    again, skipped = epochs(source, tmp_path / "cache")
+    again, invalid = epochs(source, tmp_path / "cache")
     assert_same(first, again)
-    assert skipped == []
+    assert invalid == []
 
 
 def test_a_changed_file_or_option_is_decoded_anew(tmp_path):

@@ -25,15 +25,15 @@ def values(rows):
     return first.astype("float32"), np.full((len(rows), 2, 2), 0.5, ml_dtypes.bfloat16), (rows % 7).astype("uint8")
 
 
-def filler(log, *, batch=4, bad=(), stop_after=None):
+def filler(log, *, batch=4, invalid=(), stop_after=None):
     def fill(missing, write):
         for start in range(0, len(missing), batch):
             if stop_after is not None and start >= stop_after:
                 raise KeyboardInterrupt
             rows = missing[start : start + batch]
             log.extend(rows.tolist())
-            good = np.array([row for row in rows if row not in bad], np.int64)
-            write(good, values(good), {int(row): "torn" for row in rows if row in bad})
+            good = np.array([row for row in rows if row not in invalid], np.int64)
+            write(good, values(good), {int(row): "torn" for row in rows if row in invalid})
 
     return fill
 
@@ -46,8 +46,8 @@ def made(where, count, fill, folder):
 
 @pytest.mark.parametrize("where", ["memory", "disk"])
 def test_records_come_back_in_any_order(where, tmp_path):
-    found = made(where, 11, filler([], bad=(3,)), tmp_path)
-    assert found.bad == {3: "torn"}
+    found = made(where, 11, filler([], invalid=(3,)), tmp_path)
+    assert found.invalid == {3: "torn"}
     rows = np.array([10, 0, 7, 7])
     for read, wanted in zip(found.read(rows), values(rows), strict=True):
         assert read.dtype == wanted.dtype
@@ -70,12 +70,12 @@ def test_a_finished_store_is_not_filled_again(tmp_path):
 def test_an_interrupted_fill_goes_on_where_it_was(tmp_path):
     first = []
     with pytest.raises(KeyboardInterrupt):
-        made("disk", 20, filler(first, bad=(2,), stop_after=12), tmp_path)
+        made("disk", 20, filler(first, invalid=(2,), stop_after=12), tmp_path)
     second = []
     found = made("disk", 20, filler(second), tmp_path)
     assert first == list(range(12))
     assert second == list(range(12, 20))
-    assert found.bad == {2: "torn"}
+    assert found.invalid == {2: "torn"}
     rows = np.array([0, 11, 12, 19])
     np.testing.assert_array_equal(found.read(rows)[0], values(rows)[0])
 
@@ -156,11 +156,11 @@ def test_who_waits_for_one_whose_disk_is_full_fills_the_store_himself(tmp_path):
 
 
 def test_a_finished_store_keeps_no_marks_and_its_index_is_plain(tmp_path):
-    made("disk", 8, filler([], bad=(1,)), tmp_path)
+    made("disk", 8, filler([], invalid=(1,)), tmp_path)
     assert {path.name for path in (tmp_path / "s").iterdir()} <= {"records.bin", "index.json", "lock"}
     index = json.loads((tmp_path / "s" / "index.json").read_text())
     assert index["count"] == 8
-    assert index["bad"] == {"1": "torn"}
+    assert index["invalid"] == {"1": "torn"}
     assert os.path.getsize(tmp_path / "s" / "records.bin") == 8 * LAYOUT.record_bytes  # noqa: PTH202
 
 
@@ -178,8 +178,8 @@ def test_a_cut_file_whose_refill_is_killed_is_not_taken_for_whole(tmp_path):
 
 @pytest.mark.parametrize("where", ["memory", "disk"])
 def test_a_last_batch_that_is_all_bad_is_noted(where, tmp_path):
-    found = made(where, 9, filler([], bad=(8,)), tmp_path)
-    assert found.bad == {8: "torn"}
+    found = made(where, 9, filler([], invalid=(8,)), tmp_path)
+    assert found.invalid == {8: "torn"}
 
 
 def test_a_half_filled_file_that_was_cut_is_not_trusted(tmp_path):

@@ -14,8 +14,8 @@ class Pairs:
         for start in range(0, 6, batch_size):
             rows = numbers[start : start + batch_size]
             good = rows[rows != 2]
-            bad = {2: "torn"} if 2 in rows else {}
-            yield Piece(good, (good.astype("float32"), good.astype("uint8")), bad, True)
+            invalid = {2: "torn"} if 2 in rows else {}
+            yield Piece(good, (good.astype("float32"), good.astype("uint8")), invalid, True)
 
 
 def stream(**options):
@@ -39,6 +39,6 @@ def test_the_bad_are_listed_once_and_an_epoch_has_its_order():
     orders = [np.concatenate([second.numpy() for (_, second), _ in feed.dataset]).tolist() for _ in range(2)]
     assert sorted(orders[0]) == sorted(orders[1]) == [0, 1, 3, 4, 5]
     assert orders[0] != orders[1]
-    assert [bad.reason for bad in feed.skipped] == ["torn"]
+    assert [example.reason for example in feed.invalid] == ["torn"]
     feed.start_at(0)
     assert np.concatenate([second.numpy() for (_, second), _ in feed.dataset]).tolist() == orders[0]

@@ -43,7 +43,7 @@ def test_the_loss_is_cross_entropy_with_smoothing():
 
 def test_decoding_sorts_labels_by_probability():
     found = tasks.classification(PETS).decode(np.array([[0.1, 0.7, 0.2]]), ["a.jpg"])[0]
-    assert (found.where, found.label, found.probability) == ("a.jpg", "dog", 0.7)
+    assert (found.example_id, found.label, found.probability) == ("a.jpg", "dog", 0.7)
     assert list(found.scores) == ["dog", "owl", "cat"]
 
 

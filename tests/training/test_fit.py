@@ -61,11 +61,11 @@ def test_unreadable_pictures_are_left_out_and_listed(tmp_path):
         tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(source.labels)
     )
     run = tltk.fit(model, source, recipe=quick(), out=tmp_path / "run", batch_size=8)
-    assert len(run.skipped) == 1
-    rows = rows_of(tmp_path / "run" / "skipped.csv")
-    assert "broken.jpg" in rows[0]["where"]
+    assert len(run.invalid) == 1
+    rows = rows_of(tmp_path / "run" / "invalid.csv")
+    assert "broken.jpg" in rows[0]["example_id"]
     with pytest.raises(ValueError, match=r"broken.jpg"):
-        tltk.fit(model, source, recipe=quick(), max_bad=0.0)
+        tltk.fit(model, source, recipe=quick(), max_invalid_fraction=0.0)
 
 
 def test_a_plain_dataset_is_data_too():
@@ -208,9 +208,9 @@ def test_no_readable_picture_is_told_by_name(tmp_path):
     for cache in ("off", "memory"):
         with pytest.raises(ValueError, match=r"none of the 4 pictures could be decoded: cat/0.png"):
             tltk.fit(model, source, recipe=quick(2), cache=cache)
-    found, skipped = tltk.predict(model, source)
+    found, invalid = tltk.predict(model, source)
     assert found == []
-    assert len(skipped) == 4
+    assert len(invalid) == 4
 
 
 def test_the_head_has_no_weights_that_it_is_pulled_towards():

@@ -40,7 +40,7 @@ def test_a_run_records_what_is_needed_to_make_it_again(saved):
         "model.keras",
         "history.csv",
         "metrics.json",
-        "skipped.csv",
+        "invalid.csv",
     }
 
 

@@ -111,15 +111,15 @@ def show_report(report: "Report") -> None:
     show_table(["metric", "value"], report.metrics.items())
     if report.classes:
         show_table(list(report.classes[0]), [row.values() for row in report.classes])
-    say_skipped(report.skipped)
+    say_invalid(report.invalid)
 
 
-def say_skipped(skipped: "tuple[InvalidExample, ...]") -> None:
+def say_invalid(invalid: "tuple[InvalidExample, ...]") -> None:
     """Name the first examples that were left out, and count the rest."""
-    for bad in skipped[:10]:
-        say(f"left out: {bad.where}: {bad.reason}")
-    if len(skipped) > 10:
-        say(f"left out: {len(skipped) - 10} more")
+    for example in invalid[:10]:
+        say(f"left out: {example.example_id}: {example.reason}")
+    if len(invalid) > 10:
+        say(f"left out: {len(invalid) - 10} more")
 
 
 def quiet_tensorflow() -> None:

@@ -77,11 +77,11 @@ def train(
         chosen = options.recipe(recipe, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze, texts=texts)
         source = options.source(data, label=label, input_column=input_column, label_type=label_type, text=text)
         import tltk
-        from tltk.modalities.image.validate import readable
+        from tltk.modalities.image.validate import drop_invalid
 
-        source, bad = readable(source)  # judged as a whole: a part may hold more than its share
-        console.say_skipped(bad)
-        source = replace(source, bad=bad)  # the run tells of them as well
+        source, invalid = drop_invalid(source)  # judged as a whole: a part may hold more than its share
+        console.say_invalid(invalid)
+        source = replace(source, invalid=invalid)  # the run tells of them as well
         parts = tltk.split(source, val=val, test=test, seed=seed)
         task = options.task(source)
         found = tltk.backbone(
@@ -91,11 +91,19 @@ def train(
         console.say(f"{model.describe()}\nweights: {model.origin.kind} {model.origin.path or ''}")
         step = options.batch_size(batch_size)
         val_part = parts[1] if len(parts[1]) else None
-        how: dict[str, Any] = {"recipe": chosen, "batch_size": step, "seed": seed, "cache": cache, "max_bad": 1.0}
+        how: dict[str, Any] = {
+            "recipe": chosen,
+            "batch_size": step,
+            "seed": seed,
+            "cache": cache,
+            "max_invalid_fraction": 1.0,
+        }
         run = tltk.fit(model, parts[0], val_part, out=out, **how)
         size = step if isinstance(step, int) else 32
-        report = tltk.evaluate(run.model, parts[2], batch_size=size, max_bad=1.0) if len(parts[2]) else None
-        _finish_training(run, report, skipped=len({*bad, *run.skipped}), as_json=as_json)
+        report = (
+            tltk.evaluate(run.model, parts[2], batch_size=size, max_invalid_fraction=1.0) if len(parts[2]) else None
+        )
+        _finish_training(run, report, invalid=len({*invalid, *run.invalid}), as_json=as_json)
 
 
 @app.command()
@@ -149,25 +157,25 @@ def predict(
         import tltk
 
         model = tltk.load_run(run).model
-        found, skipped = tltk.predict(model, options.examples(inputs, model, text), batch_size=batch_size)
+        found, invalid = tltk.predict(model, options.examples(inputs, model, text), batch_size=batch_size)
         best = [dict(list(item.scores.items())[:top]) for item in found]
         if as_json:
             answers = [
                 {
-                    "where": item.where,
+                    "example_id": item.example_id,
                     "label": item.label,
                     "scores": scores,
                     "spans": [vars(span) for span in item.spans],
                 }
                 for item, scores in zip(found, best, strict=True)
             ]
-            console.show_json({"predictions": answers, "skipped": [vars(bad) for bad in skipped]})
+            console.show_json({"predictions": answers, "invalid": [vars(example) for example in invalid]})
         else:
             texts = ["  ".join(f"{name} {score:.3f}" for name, score in scores.items()) for scores in best]
             texts = [text or item.label for text, item in zip(texts, found, strict=True)]  # entities have no scores
-            console.show_table(["example", "answer"], zip([item.where for item in found], texts, strict=True))
-        console.say_skipped(skipped)
-        if skipped and not found:
+            console.show_table(["example", "answer"], zip([item.example_id for item in found], texts, strict=True))
+        console.say_invalid(invalid)
+        if invalid and not found:
             raise ValueError("none of the examples could be read")
 
 
@@ -263,12 +271,12 @@ def main() -> None:
     console.run(app)
 
 
-def _finish_training(run: "Run", report: "Report | None", *, skipped: int, as_json: bool) -> None:
+def _finish_training(run: "Run", report: "Report | None", *, invalid: int, as_json: bool) -> None:
     page = report.save(run.folder / "report.html") if report and run.folder else None
     if as_json:
         phases = [vars(phase) for phase in run.phases]
         test = report.metrics if report else None
-        console.show_json({"run": run.folder, "phases": phases, "test": test, "report": page, "skipped": skipped})
+        console.show_json({"run": run.folder, "phases": phases, "test": test, "report": page, "invalid": invalid})
         return
     rows = [(phase.name, phase.epochs, "kept" if phase.kept else "undone", phase.seconds) for phase in run.phases]
     console.show_table(["phase", "epochs", "result", "seconds"], rows)

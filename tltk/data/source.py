@@ -39,8 +39,8 @@ class Source:
             of `Span` for entities and answers; None if unlabelled.
         labels: what the targets mean; None if unlabelled.
         parts: "train", "val" or "test" for each example, for folders that came split; else None.
-        where: a name for each example in reports, such as "cats/3.jpg"; None means its number.
-        bad: rows of its file that could not be used and are in none of the above.
+        example_ids: a name for each example in reports, such as "cats/3.jpg"; None means its number.
+        invalid: rows of its file that could not be used and are in none of the above.
     """
 
     kind: str
@@ -48,13 +48,13 @@ class Source:
     targets: np.ndarray | None = None
     labels: LabelSpec | None = None
     parts: np.ndarray | None = None
-    where: np.ndarray | None = None
-    bad: tuple[InvalidExample, ...] = ()
+    example_ids: np.ndarray | None = None
+    invalid: tuple[InvalidExample, ...] = ()
 
     def __post_init__(self) -> None:
         check.one_of("kind", self.kind, KINDS)
         problems = check.Problems()
-        for name in ("targets", "parts", "where"):
+        for name in ("targets", "parts", "example_ids"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.items):
                 problems.add(f"`{name}` must hold {len(self.items)} values, one an example. Received: {len(values)}")
@@ -79,15 +79,15 @@ class Source:
         """
         indices = np.asarray(indices)
         indices = np.flatnonzero(indices) if indices.dtype == bool else indices.astype(np.int64)
-        names = np.arange(len(self)) if self.where is None else self.where
+        names = np.arange(len(self)) if self.example_ids is None else self.example_ids
         chosen: dict[str, Any] = {
             name: None if (old := getattr(self, name)) is None else old[indices] for name in ("targets", "parts")
         }
-        return replace(self, items=self.items[indices], where=names[indices], bad=(), **chosen)
+        return replace(self, items=self.items[indices], example_ids=names[indices], invalid=(), **chosen)
 
     def name_of(self, index: int) -> str:
         """Return the name of an example for reports and errors."""
-        name = index if self.where is None else self.where[index]
+        name = index if self.example_ids is None else self.example_ids[index]
         return name if isinstance(name, str) else f"example {name}"
 
     def counts(self) -> dict[str, int]:

@@ -61,9 +61,10 @@ def split(
             train, chosen[name] = _cut(source, train, sizes[name], seed=seed + number, groups=keys)
     made = (source.subset(train), source.subset(chosen["val"]), source.subset(chosen["test"]))
     # What the file held in vain is said of each part in proportion.
-    edges = np.round(np.cumsum([0, *map(len, made)]) * len(source.bad) / max(sum(map(len, made)), 1)).astype(int)
+    edges = np.round(np.cumsum([0, *map(len, made)]) * len(source.invalid) / max(sum(map(len, made)), 1)).astype(int)
     train_part, val_part, test_part = (
-        replace(part, bad=source.bad[start:stop]) for part, start, stop in zip(made, edges, edges[1:], strict=False)
+        replace(part, invalid=source.invalid[start:stop])
+        for part, start, stop in zip(made, edges, edges[1:], strict=False)
     )
     return train_part, val_part, test_part
 

@@ -37,7 +37,7 @@ class Report:
         confusion: for single labels, counts [true class, predicted class].
         calibration: for single labels, rows of (mean confidence, accuracy, examples) a bin.
         mistakes: for single labels, the most confident wrong answers: where, true, predicted, probability.
-        skipped: examples that could not be read.
+        invalid: examples that could not be read.
     """
 
     task: str
@@ -47,7 +47,7 @@ class Report:
     confusion: np.ndarray | None = None
     calibration: tuple[tuple[float, float, int], ...] = ()
     mistakes: tuple[dict[str, Any], ...] = ()
-    skipped: tuple[InvalidExample, ...] = field(default=())
+    invalid: tuple[InvalidExample, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
@@ -77,7 +77,7 @@ class Report:
 
 
 def evaluate(
-    model: TransferModel, data: Source | tf.data.Dataset, *, batch_size: int = 32, max_bad: float = 0.1
+    model: TransferModel, data: Source | tf.data.Dataset, *, batch_size: int = 32, max_invalid_fraction: float = 0.1
 ) -> Report:
     """Measure a model on labelled examples.
 
@@ -85,7 +85,7 @@ def evaluate(
         model: from `assemble`, `adopt` or a run.
         data: a labelled source, or a `tf.data.Dataset` of (pixels, targets).
         batch_size: examples a step.
-        max_bad: share of unreadable examples above which it is refused.
+        max_invalid_fraction: share of unreadable examples above which it is refused.
 
     Returns:
         The report. Classes: accuracy, top-k, precision, recall and F1 (scikit-learn's), confusion, expected calibration
@@ -101,10 +101,10 @@ def evaluate(
     if isinstance(data, Source):
         require_kind(data, model.input, "data")
         require_labels(model.task, data, "data")
-    seen = collect(model, data, batch_size=batch_size, max_bad=max_bad, title="evaluating")
+    seen = collect(model, data, batch_size=batch_size, max_invalid_fraction=max_invalid_fraction, title="evaluating")
     task = model.task
     if seen.spans and seen.source is not None:
-        return Report(task.name, len(seen.spans), skipped=seen.skipped, **_spans(task, seen.spans, seen.source))
+        return Report(task.name, len(seen.spans), invalid=seen.invalid, **_spans(task, seen.spans, seen.source))
     if seen.targets is None or not len(seen.outputs):
         raise ValueError("`data` gave no labelled example; evaluate needs (pixels, targets).")
     if isinstance(task, Regression):
@@ -112,8 +112,8 @@ def evaluate(
     elif isinstance(task, MultilabelClassification):
         found = _several(task, seen.outputs, seen.targets)
     else:
-        found = _single(task, seen.outputs, seen.targets, seen.where)
-    return Report(task.name, len(seen.outputs), skipped=seen.skipped, **found)
+        found = _single(task, seen.outputs, seen.targets, seen.example_ids)
+    return Report(task.name, len(seen.outputs), invalid=seen.invalid, **found)
 
 
 def _spans(task: Task, spans: list[tuple[Span, ...]], source: Source) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _spans(task: Task, spans: list[tuple[Span, ...]], source: Source) -> dict[st
     return {"metrics": metrics, "classes": rows}
 
 
-def _single(task: Task, outputs: np.ndarray, targets: np.ndarray, where: list[str]) -> dict[str, Any]:
+def _single(task: Task, outputs: np.ndarray, targets: np.ndarray, example_ids: list[str]) -> dict[str, Any]:
     names = task.labels.names
     every = np.arange(len(names))
     true, guess = targets.argmax(-1), outputs.argmax(-1)
@@ -143,7 +143,7 @@ def _single(task: Task, outputs: np.ndarray, targets: np.ndarray, where: list[st
             found[f"top{k}_accuracy"] = float((np.argsort(-outputs, -1)[:, :k] == true[:, None]).any(-1).mean())
     rows = tuple(_class_row(*row) for row in zip(names, precision, recall, f1, support, strict=True))
     matrix = sk.confusion_matrix(true, guess, labels=every)
-    mistakes = _mistakes(names, outputs, true, where)
+    mistakes = _mistakes(names, outputs, true, example_ids)
     return {"metrics": _floats(found), "classes": rows, "confusion": matrix, "calibration": bins, "mistakes": mistakes}
 
 
@@ -200,11 +200,18 @@ def calibration_error(bins: tuple[tuple[float, float, int], ...]) -> float:
     return sum(abs(accuracy - confidence) * count for confidence, accuracy, count in bins) / max(total, 1)
 
 
-def _mistakes(names: tuple[str, ...], outputs: np.ndarray, true: np.ndarray, where: list[str]) -> tuple[dict, ...]:
+def _mistakes(
+    names: tuple[str, ...], outputs: np.ndarray, true: np.ndarray, example_ids: list[str]
+) -> tuple[dict, ...]:
     guess, confidence = outputs.argmax(-1), outputs.max(-1)
     wrong = sorted(np.flatnonzero(guess != true), key=lambda index: -confidence[index])[:12]
     return tuple(
-        {"where": where[i], "true": names[true[i]], "predicted": names[guess[i]], "probability": float(confidence[i])}
+        {
+            "example_id": example_ids[i],
+            "true": names[true[i]],
+            "predicted": names[guess[i]],
+            "probability": float(confidence[i]),
+        }
         for i in wrong
     )
 
@@ -219,5 +226,5 @@ def _floats(found: dict[str, Any]) -> dict[str, float]:
 
 def _plain_record(value: Any) -> Any:
     if isinstance(value, tuple) and value and isinstance(value[0], InvalidExample):
-        return [{"where": bad.where, "reason": bad.reason} for bad in value]
+        return [{"example_id": example.example_id, "reason": example.reason} for example in value]
     return value

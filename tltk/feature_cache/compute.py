@@ -78,7 +78,7 @@ def compute(
         dtype: of floats in the store, see `cache_place.Cache`.
 
     Returns:
-        A record for each example, or copy after copy for each; those that cannot be decoded are in `bad`.
+        A record for each example, or copy after copy for each; those that cannot be decoded are in `invalid`.
 
     Raises:
         MemoryError: if they do not fit into memory.
@@ -95,8 +95,8 @@ def compute(
         records = store.in_memory(layout, count, steps.fill, what=what)
     else:
         records = store.on_disk(folder / (steps.key() if keyed else "once"), layout, count, steps.fill, what=what)
-    if len(records.bad) == count:
-        named = (f"{source.name_of(row % len(source))} ({why})" for row, why in records.bad.items())
+    if len(records.invalid) == count:
+        named = (f"{source.name_of(row % len(source))} ({why})" for row, why in records.invalid.items())
         shown = check.listing(named, limit=5)
         raise ValueError(f"none of the {len(source)} pictures could be decoded: {shown}")
     return records
@@ -127,31 +127,31 @@ class _Steps:
         with progress.bar("computing the frozen part once", -(-len(missing) // self.batch_size)) as advance:
             for copy in np.unique(missing // total):
                 numbers = missing[missing // total == copy] % total
-                for rows, pixels, bad in self._batches(numbers):
+                for rows, pixels, invalid in self._batches(numbers):
                     first = int(copy * total)
                     kept: store.Values = ()
                     if len(rows):
                         values = run(_padded(pixels, self.batch_size), _padded(rows, self.batch_size), copy)
                         kept = tuple(value.numpy()[: len(rows)] for value in values)
                         self._check_range(kept)
-                    write(rows + first, kept, {row + first: reason for row, reason in bad.items()})
+                    write(rows + first, kept, {row + first: reason for row, reason in invalid.items()})
                     advance()
 
     def _batches(self, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
         """Yield (numbers in the source, pixels, what was found bad since the last batch)."""
-        bad: dict[int, str] = {}
+        invalid: dict[int, str] = {}
 
         def noted(pieces: Iterator[Piece]) -> Iterator[Piece]:
             for piece in pieces:
-                bad.update({int(numbers[position]): reason for position, reason in piece.bad.items()})
+                invalid.update({int(numbers[position]): reason for position, reason in piece.invalid.items()})
                 yield piece
 
         chosen, spec = self.source.subset(numbers), self.spec
         made = texts.reader(chosen, spec) if isinstance(spec, TextSpec) else reader(chosen, spec)
         pieces = made.pieces(None, self.batch_size)
         for batch in whole_batches(noted(pieces)):
-            found = dict(bad)
-            bad.clear()
+            found = dict(invalid)
+            invalid.clear()
             held = (numbers[batch[0]], batch[1][0]) if batch is not None else (numbers[:0], numbers[:0])
             yield *held, found
 

@@ -25,7 +25,7 @@ class Clusters:
         silhouette: in [-1, 1], how much nearer examples are to their own cluster than to the next one (Rousseeuw 1987);
             None where there are fewer than two clusters.
         tried: number of clusters → its silhouette, where `k` was left open.
-        where: the name of each example.
+        example_ids: the name of each example.
         order: int64 [n], the examples by their distance from the center of their cluster, the nearest first.
     """
 
@@ -33,7 +33,7 @@ class Clusters:
     centers: np.ndarray
     silhouette: float | None
     tried: dict[int, float]
-    where: tuple[str, ...]
+    example_ids: tuple[str, ...]
     order: np.ndarray
 
     def members(self, number: int) -> np.ndarray:
@@ -45,7 +45,7 @@ class Clusters:
         sizes = [len(self.members(number)) for number in range(len(self.centers))]
         lines = [
             f"{number}: {size} examples, such as "
-            + check.listing((self.where[row] for row in self.members(number)[:shown]), limit=shown)
+            + check.listing((self.example_ids[row] for row in self.members(number)[:shown]), limit=shown)
             for number, size in enumerate(sizes)
         ]
         alone = int((self.labels < 0).sum())
@@ -98,7 +98,9 @@ def cluster(
         found = {size: _by_means(unit, size, seed) for size in sizes}
         tried = {size: value for size, each in found.items() if (value := _silhouette(unit, each, seed)) is not None}
         labels = found[max(tried, key=lambda size: (tried[size], -size))] if tried else found[sizes[0]]
-    names = features.where if isinstance(features, Features) else tuple(f"example {row}" for row in range(len(unit)))
+    names = (
+        features.example_ids if isinstance(features, Features) else tuple(f"example {row}" for row in range(len(unit)))
+    )
     labels = _largest_first(labels)
     centers = np.stack([unit[labels == number].mean(0) for number in range(labels.max(initial=-1) + 1)] or [[]])
     away = np.linalg.norm(unit - centers[np.maximum(labels, 0)], axis=1) if centers.size else np.zeros(len(unit))

@@ -16,7 +16,7 @@ from tltk.foundation import hardware as machine
 from tltk.foundation import keras_private as private
 from tltk.heads import builder as heads
 from tltk.inference.predict import Inputs, as_data
-from tltk.modalities.image.validate import readable
+from tltk.modalities.image.validate import drop_invalid
 from tltk.modalities.text import reader as texts
 from tltk.modalities.text.encoding import tokenized
 from tltk.models.assemble import TransferModel
@@ -30,14 +30,14 @@ class Features:
     Args:
         values: float32 [n, channels]; without pooling, [n, height, width, channels] or [n, tokens, channels].
         targets: the source's targets of these examples, or None where it has no labels.
-        where: a name for each example.
-        skipped: examples that could not be read; they have no row.
+        example_ids: a name for each example.
+        invalid: examples that could not be read; they have no row.
     """
 
     values: np.ndarray
     targets: np.ndarray | None
-    where: tuple[str, ...]
-    skipped: tuple[InvalidExample, ...]
+    example_ids: tuple[str, ...]
+    invalid: tuple[InvalidExample, ...]
 
 
 def embed(
@@ -48,7 +48,7 @@ def embed(
     batch_size: int = 32,
     precision: str = "auto",
     cache: str | Path | Cache = "memory",
-    max_bad: float = 0.1,
+    max_invalid_fraction: float = 0.1,
 ) -> Features:
     """Compute the features that a head would see, each example once.
 
@@ -62,14 +62,14 @@ def embed(
         precision: of a backbone, see `assemble`; a model has its own.
         cache: "memory" (or "auto", "off") keeps nothing afterwards; "disk" or a folder keeps the features for the next
             call; a `tltk.Cache` also says in which dtype.
-        max_bad: share of unreadable examples above which it is refused.
+        max_invalid_fraction: share of unreadable examples above which it is refused.
 
     Returns:
         The features, with the targets and names of their rows.
 
     Raises:
         TypeError: if `model` is neither a backbone nor a TransferModel, or `inputs` is a `tf.data.Dataset`.
-        ValueError: if an option is out of range, or more than `max_bad` of the examples are unreadable.
+        ValueError: if an option is out of range, or more than `max_invalid_fraction` of the examples are unreadable.
         FileNotFoundError: if the weights are out of reach, or a path does not exist.
 
     Example:
@@ -89,7 +89,7 @@ def embed(
         )
     data = as_data(inputs, model)
     check.kind_of("inputs", data, Source, hint="Pass a source, paths or pixels.")
-    data, bad = readable(data, max_bad=max_bad)
+    data, invalid = drop_invalid(data, max_invalid_fraction=max_invalid_fraction)
     if isinstance(model, Backbone):
         network, spec = _of_backbone(model, pooling, precision)
     else:
@@ -108,13 +108,13 @@ def embed(
         batch_size=batch_size,
         dtype=kept.dtype,
     )
-    good = np.array([row for row in range(len(data)) if row not in records.bad], np.int64)
-    skipped = tuple(InvalidExample(data.name_of(row), reason) for row, reason in sorted(records.bad.items()))
+    good = np.array([row for row in range(len(data)) if row not in records.invalid], np.int64)
+    undecodable = tuple(InvalidExample(data.name_of(row), reason) for row, reason in sorted(records.invalid.items()))
     return Features(
         np.asarray(records.read(good)[0], np.float32),
         None if data.targets is None else data.targets[good],
         tuple(data.name_of(int(row)) for row in good),
-        (*bad, *skipped),
+        (*invalid, *undecodable),
     )
 
 

@@ -12,7 +12,7 @@ from tltk.backbones.base import Backbone
 from tltk.data.formats.folder import Source, from_arrays, from_files, from_words
 from tltk.foundation import checks as check
 from tltk.foundation import progress
-from tltk.modalities.image.validate import readable
+from tltk.modalities.image.validate import drop_invalid
 from tltk.models.assemble import TransferModel
 from tltk.pipeline.batches import batches
 from tltk.pipeline.stream import Batches
@@ -23,7 +23,7 @@ Inputs: TypeAlias = Source | tf.data.Dataset | np.ndarray | str | Path | list
 
 
 def predict(
-    model: TransferModel, inputs: Inputs, *, batch_size: int = 32, max_bad: float = 1.0
+    model: TransferModel, inputs: Inputs, *, batch_size: int = 32, max_invalid_fraction: float = 1.0
 ) -> tuple[list[Prediction], tuple[InvalidExample, ...]]:
     """Say what a model makes of each example.
 
@@ -33,22 +33,28 @@ def predict(
             [n, height, width, 3] in [0, 255], or a `tf.data.Dataset`; of a text model, a text or a list of texts; of
             one that reads pairs, a tuple of two or a list of such; of a tagger, also texts as lists of words.
         batch_size: examples a step.
-        max_bad: share of unreadable examples above which nothing is predicted.
+        max_invalid_fraction: share of unreadable examples above which nothing is predicted.
 
     Returns:
         Predictions in the order of the inputs, and the examples that could not be read, left out of them.
 
     Raises:
         FileNotFoundError: if a path does not exist.
-        ValueError: if more than `max_bad` of the examples are unreadable.
+        ValueError: if more than `max_invalid_fraction` of the examples are unreadable.
     """
     check.kind_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
-    found = collect(model, as_data(inputs, model), batch_size=batch_size, max_bad=max_bad, title="predicting")
+    found = collect(
+        model,
+        as_data(inputs, model),
+        batch_size=batch_size,
+        max_invalid_fraction=max_invalid_fraction,
+        title="predicting",
+    )
     if found.spans is not None and found.source is not None:
-        return cast(TokenTask, model.task).shown(found.spans, found.source), found.skipped
-    return cast(ExampleTask, model.task).decode(found.outputs, found.where), found.skipped
+        return cast(TokenTask, model.task).shown(found.spans, found.source), found.invalid
+    return cast(ExampleTask, model.task).decode(found.outputs, found.example_ids), found.invalid
 
 
 def as_data(inputs: Inputs, model: TransferModel | Backbone) -> Source | tf.data.Dataset:
@@ -84,22 +90,22 @@ class Collected:
     Args:
         outputs: float32 [n, outputs]; for tags and answers, [0, outputs].
         targets: encoded, [n, outputs]; None where there are none, and for tags and answers.
-        where: a name for each example.
-        skipped: the examples that could not be read.
+        example_ids: a name for each example.
+        invalid: the examples that could not be read.
         spans: for tags and answers, what was found in each text; else None.
         source: the readable examples, of a source.
     """
 
     outputs: np.ndarray
     targets: np.ndarray | None
-    where: list[str]
-    skipped: tuple[InvalidExample, ...]
+    example_ids: list[str]
+    invalid: tuple[InvalidExample, ...]
     spans: list[tuple[Span, ...]] | None = None
     source: Source | None = None
 
 
 def collect(
-    model: TransferModel, data: Source | tf.data.Dataset, *, batch_size: int, max_bad: float, title: str
+    model: TransferModel, data: Source | tf.data.Dataset, *, batch_size: int, max_invalid_fraction: float, title: str
 ) -> Collected:
     """Run a model over data once.
 
@@ -107,7 +113,7 @@ def collect(
         model: run in inference mode.
         data: a source or dataset, with or without targets.
         batch_size: examples a step.
-        max_bad: share of unreadable examples above which it is refused.
+        max_invalid_fraction: share of unreadable examples above which it is refused.
         title: of the progress bar.
 
     Returns:
@@ -116,27 +122,29 @@ def collect(
     Raises:
         ValueError: if the data is not what the model eats.
     """
-    bad: tuple[InvalidExample, ...] = ()
+    invalid: tuple[InvalidExample, ...] = ()
     if isinstance(data, Source):
         require_kind(data, model.input, "data")
-        data, bad = readable(data, max_bad=max_bad)
+        data, invalid = drop_invalid(data, max_invalid_fraction=max_invalid_fraction)
         if not len(data):
             spans: list | None = [] if model.task.per_token else None
-            return Collected(np.zeros((0, model.task.units), "float32"), None, [], bad, spans, data)
+            return Collected(np.zeros((0, model.task.units), "float32"), None, [], invalid, spans, data)
         if isinstance(model.input, TextSpec):
-            return _of_texts(model, data, bad, batch_size=batch_size, title=title)
+            return _of_texts(model, data, invalid, batch_size=batch_size, title=title)
     elif model.task.per_token:
         raise ValueError("tags and answers are of a source of texts; a tf.data.Dataset does not number them.")
     feed = batches(data, model.input, batch_size=batch_size, encode=model.task.encode)
     outputs, targets = _run(model, feed, title)
     found = np.concatenate(outputs) if outputs else np.zeros((0, model.task.units), "float32")
-    where = _names(data, len(found), feed.skipped)
+    example_ids = _names(data, len(found), feed.invalid)
     source = data if isinstance(data, Source) else None
-    return Collected(found, np.concatenate(targets) if targets else None, where, (*bad, *feed.skipped), None, source)
+    return Collected(
+        found, np.concatenate(targets) if targets else None, example_ids, (*invalid, *feed.invalid), None, source
+    )
 
 
 def _of_texts(
-    model: TransferModel, source: Source, bad: tuple[InvalidExample, ...], *, batch_size: int, title: str
+    model: TransferModel, source: Source, invalid: tuple[InvalidExample, ...], *, batch_size: int, title: str
 ) -> Collected:
     """Run a model over texts in the order of their lengths, which pads least, and put its outputs back into theirs."""
     task = model.task
@@ -151,14 +159,14 @@ def _of_texts(
     if task.per_token:
         flat = np.concatenate([rows[at][:length] for at, length in zip(back, lengths, strict=True)])
         spans = cast(TokenTask, task).find(flat, made, source)
-        return Collected(np.zeros((0, task.units), "float32"), None, names, bad, spans, source)
+        return Collected(np.zeros((0, task.units), "float32"), None, names, invalid, spans, source)
     owners = made.items.owners
     found = np.zeros((len(source), task.units))
     np.add.at(found, owners, np.stack(rows)[back])
     found /= np.bincount(owners, minlength=len(source))[:, None]
     first = np.searchsorted(owners, np.arange(len(source)))
     wanted = np.concatenate(targets)[back][first] if targets else None
-    return Collected(found.astype("float32"), wanted, names, bad, None, source)
+    return Collected(found.astype("float32"), wanted, names, invalid, None, source)
 
 
 def _run(model: TransferModel, feed: Batches, title: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -178,7 +186,7 @@ def _run(model: TransferModel, feed: Batches, title: str) -> tuple[list[np.ndarr
                 targets += [] if target is None else [np.asarray(target)]
                 advance()
         except tf.errors.OpError:
-            if not feed.why_empty():  # then there is nothing to predict, and `skipped` says why
+            if not feed.why_empty():  # then there is nothing to predict, and `invalid` says why
                 raise
     return outputs, targets
 
@@ -188,8 +196,8 @@ def _pairs(dataset: tf.data.Dataset) -> Iterator[tuple[Any, Any]]:
         yield (element[0], element[1]) if isinstance(element, tuple) else (element, None)
 
 
-def _names(data: Source | tf.data.Dataset, count: int, skipped: list[InvalidExample]) -> list[str]:
+def _names(data: Source | tf.data.Dataset, count: int, invalid: list[InvalidExample]) -> list[str]:
     if not isinstance(data, Source):
         return [f"example {index}" for index in range(count)]
-    left_out = {bad.where for bad in skipped}
+    left_out = {example.example_id for example in invalid}
     return [name for name in (data.name_of(index) for index in range(len(data))) if name not in left_out]

@@ -38,7 +38,7 @@ def batches(
     """Make the batches that a model is trained on or asked about.
 
     What comes out is a function of (data, options, seed, epoch), whatever the number of threads. A file that fails to
-    decode is left out of its batch and listed in `skipped`.
+    decode is left out of its batch and listed in `invalid`.
 
     Args:
         data: a source, or a `tf.data.Dataset` of (x), (x, y) or (x, y, weights), x pixels or texts, batched or not,
@@ -142,7 +142,7 @@ def _from_dataset(
         return own.enumerate().map(as_written(numbered))
 
     numbered = starts.flat_map(as_written(one_epoch))
-    return Batches(ready(numbered, finish, epochs), steps, examples, epochs.skipped, epochs)
+    return Batches(ready(numbered, finish, epochs), steps, examples, epochs.invalid, epochs)
 
 
 def _check_options(spec: ImageSpec | TextSpec, batch_size: Any, seed: int, cache: str | Path, augment: Any) -> Size:

@@ -46,7 +46,9 @@ class StoredReader:
 
         def piece(place: tuple[np.ndarray, bool]) -> Piece:
             chosen, ends = place
-            lost = {int(n): self.records.bad[int(n) + first] for n in chosen if int(n) + first in self.records.bad}
+            lost = {
+                int(n): self.records.invalid[int(n) + first] for n in chosen if int(n) + first in self.records.invalid
+            }
             held = chosen[[int(n) not in lost for n in chosen]] if lost else chosen
             return Piece(held, self.records.read(held + first), lost, ends)
 
@@ -76,8 +78,8 @@ def cached(source: Source, spec: ImageSpec, *, where: str | Path) -> Reader:
 
     def fill(missing: np.ndarray, write: store.Write) -> None:
         for piece in reader(source.subset(missing), spec).pieces(None, _AT_ONCE):
-            bad = {int(missing[number]): reason for number, reason in piece.bad.items()}
-            write(missing[piece.positions], piece.values, bad)
+            invalid = {int(missing[number]): reason for number, reason in piece.invalid.items()}
+            write(missing[piece.positions], piece.values, invalid)
 
     if where != "memory":
         folder = Path(where) / digest("pixels", source_key(source), astuple(spec))

@@ -17,7 +17,7 @@ class Epochs:
 
     def __init__(self, name_of: Callable[[int], str]) -> None:
         self.next = 0
-        self.skipped: list[InvalidExample] = []
+        self.invalid: list[InvalidExample] = []
         self._name_of = name_of
         self._known: set[int] = set()
         self._lock = Lock()
@@ -42,15 +42,15 @@ class Epochs:
         some = False
         for piece in pieces:
             some = some or len(piece.positions) > 0
-            self._list(piece.bad)
+            self._list(piece.invalid)
             yield piece
         if not some:
-            shown = check.listing((f"{bad.where} ({bad.reason})" for bad in self.skipped), limit=5)
-            raise ValueError(f"none of the {len(self.skipped)} pictures could be decoded: {shown}")
+            shown = check.listing((f"{example.example_id} ({example.reason})" for example in self.invalid), limit=5)
+            raise ValueError(f"none of the {len(self.invalid)} pictures could be decoded: {shown}")
 
-    def _list(self, bad: dict[int, str]) -> None:
+    def _list(self, invalid: dict[int, str]) -> None:
         with self._lock:
-            for number, reason in sorted(bad.items()):
+            for number, reason in sorted(invalid.items()):
                 if number not in self._known:
                     self._known.add(number)
-                    self.skipped.append(InvalidExample(self._name_of(number), reason))
+                    self.invalid.append(InvalidExample(self._name_of(number), reason))

@@ -23,13 +23,13 @@ class Piece:
     Args:
         positions: int64 [k], their numbers in the source.
         values: arrays [k, ...]: one of pixels, uint8 or float32 [k, h, w, 3] in 0 … 255, or what was stored of them.
-        bad: number in the source → why it could not be read; these are in neither of the above.
+        invalid: number in the source → why it could not be read; these are in neither of the above.
         ends: whether a batch ends with this piece.
     """
 
     positions: np.ndarray
     values: tuple[np.ndarray, ...]
-    bad: dict[int, str]
+    invalid: dict[int, str]
     ends: bool
 
 
@@ -103,9 +103,9 @@ class StreamReader:
         return _piece(np.array([position for position, _ in chosen], np.int64), *found, ends)
 
 
-def _piece(chosen: np.ndarray, pixels: np.ndarray, bad: dict[int, str], ends: bool) -> Piece:
-    named = {int(chosen[number]): reason for number, reason in bad.items()}
-    return Piece(np.delete(chosen, list(bad)) if bad else chosen, (pixels,), named, ends)
+def _piece(chosen: np.ndarray, pixels: np.ndarray, invalid: dict[int, str], ends: bool) -> Piece:
+    named = {int(chosen[number]): reason for number, reason in invalid.items()}
+    return Piece(np.delete(chosen, list(invalid)) if invalid else chosen, (pixels,), named, ends)
 
 
 def _each(examples: StoredExamples) -> Iterator[tuple[int, bytes]]:

@@ -69,13 +69,13 @@ class Records:
     Args:
         layout: what one record holds.
         count: records in all, the bad ones counted in.
-        bad: record number → why there is nothing at its place.
+        invalid: record number → why there is nothing at its place.
         place: the tensors, each [count, ...], or the path of the file.
     """
 
     layout: Layout
     count: int
-    bad: dict[int, str]
+    invalid: dict[int, str]
     place: Values | Path
 
     def read(self, rows: np.ndarray) -> Values:
@@ -124,11 +124,11 @@ def in_memory(layout: Layout, count: int, fill: Fill, *, what: str) -> Records:
     tensors = tuple(np.empty((count, *shape), dtype) for shape, dtype in pairs)
     known: dict[int, str] = {}
 
-    def write(rows: np.ndarray, values: Values, bad: dict[int, str]) -> None:
+    def write(rows: np.ndarray, values: Values, invalid: dict[int, str]) -> None:
         if len(rows):
             for tensor, value in zip(tensors, values, strict=True):
                 tensor[rows] = value
-        known.update(bad)
+        known.update(invalid)
 
     fill(np.arange(count), write)
     return Records(layout, count, known, tensors)
@@ -170,26 +170,26 @@ class _Progress:
         self.data, self.marks = store / "records.bin", store / "done.json"
         self.layout = layout
         self.done = np.zeros(count, bool)
-        self.bad: dict[int, str] = {}
+        self.invalid: dict[int, str] = {}
         whole = self.data.exists() and self.data.stat().st_size == count * layout.record_bytes
         if whole and self.marks.exists():  # a file that was cut would be read as zeros
             marks = json.loads(self.marks.read_text())
             packed = np.frombuffer(bytes.fromhex(marks["done"]), np.uint8)
             self.done = np.unpackbits(packed, count=count).astype(bool)
-            self.bad = {int(row): reason for row, reason in marks["bad"].items()}
+            self.invalid = {int(row): reason for row, reason in marks["invalid"].items()}
         self.file = self.data.open("r+b" if self.data.exists() else "w+b")
         self.file.truncate(count * layout.record_bytes)
         self.flushed = time.monotonic()
 
-    def write(self, rows: np.ndarray, values: Values, bad: dict[int, str]) -> None:
+    def write(self, rows: np.ndarray, values: Values, invalid: dict[int, str]) -> None:
         if len(rows):
             raw = _joined(values, self.layout)
             for start, stop in _runs(rows):
                 self.file.seek(int(rows[start]) * self.layout.record_bytes)
                 self.file.write(raw[start:stop].data)
         self.done[rows] = True
-        self.done[list(bad)] = True
-        self.bad.update(bad)
+        self.done[list(invalid)] = True
+        self.invalid.update(invalid)
         if time.monotonic() - self.flushed > _FLUSH_SECONDS:
             self.flush()
 
@@ -197,7 +197,7 @@ class _Progress:
         """Bring the records to disk first, then the note that they are there."""
         self.file.flush()
         os.fsync(self.file.fileno())
-        files.write_json(self.marks, {"done": np.packbits(self.done).tobytes().hex(), "bad": self.bad})
+        files.write_json(self.marks, {"done": np.packbits(self.done).tobytes().hex(), "invalid": self.invalid})
         self.flushed = time.monotonic()
 
 
@@ -210,9 +210,9 @@ def _filled(store: Path, layout: Layout, count: int, fill: Fill, what: str) -> R
         if 0 < len(missing) < count:
             log.info("%s: going on with the %d of %d that are missing", what, len(missing), count)
         _fill(store, progress, missing, fill, what)
-    files.write_json(store / "index.json", {**asdict(layout), "count": count, "bad": progress.bad})
+    files.write_json(store / "index.json", {**asdict(layout), "count": count, "invalid": progress.invalid})
     progress.marks.unlink()
-    return Records(layout, count, progress.bad, progress.data)
+    return Records(layout, count, progress.invalid, progress.data)
 
 
 def _fill(store: Path, progress: _Progress, missing: np.ndarray, fill: Fill, what: str) -> None:
@@ -234,8 +234,8 @@ def _complete(store: Path, layout: Layout, count: int) -> Records | None:
     index, data = store / "index.json", store / "records.bin"
     if not index.exists() or not data.exists() or data.stat().st_size != count * layout.record_bytes:
         return None
-    bad = json.loads(index.read_text())["bad"]
-    return Records(layout, count, {int(row): reason for row, reason in bad.items()}, data)
+    invalid = json.loads(index.read_text())["invalid"]
+    return Records(layout, count, {int(row): reason for row, reason in invalid.items()}, data)
 
 
 def _locked(store: Path, what: str) -> AbstractContextManager:

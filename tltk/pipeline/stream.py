@@ -34,20 +34,20 @@ class Batches:
         steps: batches an epoch; one in which no picture can be decoded does not come. By a budget of tokens, those of
             the first epoch.
         examples: an epoch's examples, before any is found unreadable.
-        skipped: files found unreadable while decoding; grows while `dataset` is read, each file once.
+        invalid: files found unreadable while decoding; grows while `dataset` is read, each file once.
     """
 
     dataset: tf.data.Dataset
     steps: int
     examples: int
-    skipped: list[InvalidExample]
+    invalid: list[InvalidExample]
     _epochs: Epochs = field(repr=False)
 
     def why_empty(self) -> str:
         """Say so if no picture could be decoded; an empty text as long as one could."""
-        if not self.examples or len(self.skipped) < self.examples:
+        if not self.examples or len(self.invalid) < self.examples:
             return ""
-        shown = check.listing((f"{bad.where} ({bad.reason})" for bad in self.skipped), limit=5)
+        shown = check.listing((f"{example.example_id} ({example.reason})" for example in self.invalid), limit=5)
         return f"none of the {self.examples} pictures could be decoded: {shown}"
 
     def start_at(self, epoch: int) -> None:
@@ -107,7 +107,7 @@ def from_readers(
         rest = (tf.TensorSpec([None, *source.targets.shape[1:]], tf.as_dtype(source.targets.dtype)),)
     signature = (*scalars, tf.TensorSpec([None], tf.int64), values, rest)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return Batches(ready(dataset, finish, epochs), steps, len(source), epochs.skipped, epochs)
+    return Batches(ready(dataset, finish, epochs), steps, len(source), epochs.invalid, epochs)
 
 
 def _numbered(pieces: Iterator[Piece]) -> Iterator[tuple[int, bool, np.ndarray, tuple]]:

@@ -77,7 +77,7 @@ def _predicted(model: TransferModel, requests: Sequence[tuple[bytes, ...]]) -> l
     with _readable(model, requests) as (inputs, rows):
         found = predict(model, inputs)[0] if inputs else []
     if isinstance(model.input, ImageSpec):
-        rows = [int(Path(prediction.where).name) for prediction in found]
+        rows = [int(Path(prediction.example_id).name) for prediction in found]
     by_row = dict(zip(rows, found, strict=True))
     return [by_row.get(row) for row in range(len(requests))]
 

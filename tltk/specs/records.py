@@ -198,9 +198,9 @@ class InvalidExample:
     """One example that could not be read, and why.
 
     Args:
-        where: its path, or "file.csv, row 12".
+        example_id: its path, or "file.csv, row 12".
         reason: what is wrong, in words: "0 bytes", "truncated JPEG", "100.0 megapixels (limit 89.5)".
     """
 
-    where: str
+    example_id: str
     reason: str

@@ -19,7 +19,7 @@ class Prediction:
     """What a model says of one example.
 
     Args:
-        where: the example's path or row.
+        example_id: the example's path or row.
         label: the most likely class; for several labels at once, those above the threshold joined by ", ";
             for numbers, the numbers.
         probability: of `label` (single label only), else None.
@@ -27,7 +27,7 @@ class Prediction:
         spans: the entities of the text in its order, or the answer; each with its probability.
     """
 
-    where: str
+    example_id: str
     label: str
     probability: float | None
     scores: dict[str, float]
@@ -80,7 +80,7 @@ class Task(Protocol):
 class ExampleTask(Task, Protocol):
     """A task with outputs for each example; `classification` and `regression` make them."""
 
-    def decode(self, outputs: np.ndarray, where: list[str]) -> list[Prediction]:
+    def decode(self, outputs: np.ndarray, example_ids: list[str]) -> list[Prediction]:
         """Turn float32 [n, outputs] into one prediction an example."""
 
 

@@ -56,10 +56,10 @@ class Classification:
         wide = [keras.metrics.TopKCategoricalAccuracy(5, name="top5_accuracy")] if len(self.labels) >= 10 else []
         return [keras.metrics.CategoricalAccuracy(name="accuracy"), *wide]
 
-    def decode(self, outputs: np.ndarray, where: list[str]) -> list[Prediction]:
+    def decode(self, outputs: np.ndarray, example_ids: list[str]) -> list[Prediction]:
         """Most likely class and every class's probability, sorted."""
         found = []
-        for name, row in zip(where, outputs, strict=True):
+        for name, row in zip(example_ids, outputs, strict=True):
             order = np.argsort(-row, kind="stable")
             scores = {self.labels.names[index]: float(row[index]) for index in order}
             best = next(iter(scores))
@@ -116,10 +116,10 @@ class MultilabelClassification:
             keras.metrics.BinaryAccuracy(threshold=self.threshold, name="binary_accuracy"),
         ]
 
-    def decode(self, outputs: np.ndarray, where: list[str]) -> list[Prediction]:
+    def decode(self, outputs: np.ndarray, example_ids: list[str]) -> list[Prediction]:
         """Labels above the threshold and every label's probability, sorted."""
         found = []
-        for name, row in zip(where, outputs, strict=True):
+        for name, row in zip(example_ids, outputs, strict=True):
             order = np.argsort(-row, kind="stable")
             scores = {self.labels.names[index]: float(row[index]) for index in order}
             chosen = ", ".join(label for label, score in scores.items() if score > self.threshold)

@@ -78,10 +78,10 @@ class Regression:
         """Mean absolute and root mean squared error, in the targets' units."""
         return [keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.RootMeanSquaredError(name="rmse")]
 
-    def decode(self, outputs: np.ndarray, where: list[str]) -> list[Prediction]:
+    def decode(self, outputs: np.ndarray, example_ids: list[str]) -> list[Prediction]:
         """Each column's number."""
         found = []
-        for name, row in zip(where, outputs, strict=True):
+        for name, row in zip(example_ids, outputs, strict=True):
             scores = {column: float(value) for column, value in zip(self.labels.names, row, strict=True)}
             found.append(Prediction(name, ", ".join(f"{value:.6g}" for value in scores.values()), None, scores))
         return found

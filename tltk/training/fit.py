@@ -14,7 +14,7 @@ from tltk.data.formats.folder import Source
 from tltk.feature_cache.policy import Cache
 from tltk.foundation import checks as check
 from tltk.foundation import files
-from tltk.modalities.image.validate import readable
+from tltk.modalities.image.validate import drop_invalid
 from tltk.modalities.text.encoding import report_cut
 from tltk.modalities.text.reader import widths_of
 from tltk.models.assemble import TransferModel
@@ -46,7 +46,7 @@ def fit(
     batch_size: int | str = 32,
     seed: int = 0,
     cache: str | Path | Cache = "auto",
-    max_bad: float = 0.1,
+    max_invalid_fraction: float = 0.1,
 ) -> Run:
     """Train a model by a recipe, phase by phase, and keep the best it ever was on validation.
 
@@ -61,10 +61,10 @@ def fit(
         cache: where what is computed once is kept: "auto", "memory", "disk", "off", a folder, or a
             `tltk.Cache`. That is what crosses the frozen boundary; in phases with fresh augmentation or
             nothing frozen, the decoded pictures. The weights that come out are the same. "auto" leaves nothing behind.
-        max_bad: share of unreadable examples above which training is refused.
+        max_invalid_fraction: share of unreadable examples above which training is refused.
 
     Returns:
-        The run. Files that could not be read are in `run.skipped`.
+        The run. Files that could not be read are in `run.invalid`.
 
     Raises:
         TypeError: if an argument is of the wrong kind.
@@ -77,8 +77,8 @@ def fit(
     if out is not None:
         files.make_folder(Path(out), needs=model_bytes(model))
     size = _check_numbers(model, recipe, batch_size=batch_size, seed=seed)
-    train, bad_train = _usable(train, model, "train", max_bad)
-    val, bad_val = _usable(val, model, "val", max_bad) if val is not None else (None, ())
+    train, invalid_train = _usable(train, model, "train", max_invalid_fraction)
+    val, invalid_val = _usable(val, model, "val", max_invalid_fraction) if val is not None else (None, ())
     if val is None and any(phase.mix or phase.patience for phase in recipe.phases):
         log.warning("`mix` and `patience` choose by validation: without `val` they do nothing.")
     train, val = _fed(model, train), _fed(model, val) if val is not None else None
@@ -104,11 +104,11 @@ def fit(
         # Also after Ctrl-C: the model holds the best weights so far, and they are saved.
         phases = tuple(each.result for each in trained)
         config["interrupted"] = len(phases) < len(recipe.phases)
-        skipped = tuple(dict.fromkeys((*bad_train, *bad_val, *feed.skipped())))
-        run = Run(model, phases, tuple(recorder.rows), skipped, config)
+        invalid = tuple(dict.fromkeys((*invalid_train, *invalid_val, *feed.invalid())))
+        run = Run(model, phases, tuple(recorder.rows), invalid, config)
         # A fit that fails before its first epoch leaves the run that was there before alone.
         run = run.save(out) if out is not None and recorder.rows else run
-    _report_skipped(skipped)
+    _report_invalid(invalid)
     return run
 
 
@@ -181,16 +181,18 @@ class _Recorder:
             files.write_csv(self.folder / "history.csv", self.rows)
 
 
-def _usable(data: Data, model: TransferModel, name: str, max_bad: float) -> tuple[Data, tuple[InvalidExample, ...]]:
+def _usable(
+    data: Data, model: TransferModel, name: str, max_invalid_fraction: float
+) -> tuple[Data, tuple[InvalidExample, ...]]:
     if isinstance(data, tf.data.Dataset):
         return data, ()
     check.kind_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
     require_kind(data, model.input, name)
     require_labels(model.task, data, name)
-    good, bad = readable(data, max_bad=max_bad)
+    good, invalid = drop_invalid(data, max_invalid_fraction=max_invalid_fraction)
     if not len(good):
         raise ValueError(f"`{name}` holds no readable example.")
-    return good, bad
+    return good, invalid
 
 
 def _fed(model: TransferModel, data: Data) -> Data:
@@ -225,7 +227,7 @@ def _check_company(model: TransferModel, train: Data, size: Size) -> None:
             )
 
 
-def _report_skipped(skipped: tuple[InvalidExample, ...]) -> None:
-    if skipped:
-        shown = check.listing((f"{bad.where} ({bad.reason})" for bad in skipped), limit=5)
-        log.warning("%d unreadable examples were left out: %s", len(skipped), shown)
+def _report_invalid(invalid: tuple[InvalidExample, ...]) -> None:
+    if invalid:
+        shown = check.listing((f"{example.example_id} ({example.reason})" for example in invalid), limit=5)
+        log.warning("%d unreadable examples were left out: %s", len(invalid), shown)

@@ -93,7 +93,7 @@ class Feed:
         files.clear_abandoned(self.folder, _KEPT)
         self.closing = ExitStack()
         self.made: list[Batches] = []
-        self.bad: list[InvalidExample] = []
+        self.earlier: list[InvalidExample] = []
 
     def __enter__(self) -> "Feed":
         return self
@@ -116,7 +116,7 @@ class Feed:
             What to train on what.
         """
         self.closing.close()  # what "auto" put on disk for the phase before
-        self.bad += [bad for made in self.made for bad in made.skipped]
+        self.earlier += [example for made in self.made for example in made.invalid]
         self.made.clear()  # and what it held in memory
         seed = (self.seed * 1000 + number) % 2**31
         drawn = phase.augment or ()
@@ -144,9 +144,9 @@ class Feed:
         spec = self.model.input
         return texts.padded_to(spec, *sources) if isinstance(spec, TextSpec) else spec
 
-    def skipped(self) -> list[InvalidExample]:
+    def invalid(self) -> list[InvalidExample]:
         """List the examples found unreadable so far."""
-        return [*self.bad, *(bad for made in self.made for bad in made.skipped)]
+        return [*self.earlier, *(example for made in self.made for example in made.invalid)]
 
     def _of_examples(self, view: View, augment: tuple[Augmentation, ...] | Copies, seed: int) -> PhaseData:
         train = self._batches(self.train, shuffle=True, augment=augment, seed=seed)

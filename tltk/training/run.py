@@ -30,7 +30,7 @@ class Run:
         model: at its best weights.
         phases: what became of each phase.
         history: one row an epoch: phase, epoch, seconds, and every metric.
-        skipped: examples that could not be read.
+        invalid: examples that could not be read.
         config: recipe, seeds, versions, where the weights came from; plain JSON values.
         folder: where it was saved, or None.
     """
@@ -38,7 +38,7 @@ class Run:
     model: TransferModel
     phases: tuple[PhaseResult, ...] = ()
     history: tuple[dict[str, Any], ...] = ()
-    skipped: tuple[InvalidExample, ...] = ()
+    invalid: tuple[InvalidExample, ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
@@ -48,7 +48,7 @@ class Run:
         return sum(phase.seconds for phase in self.phases)
 
     def save(self, folder: str | Path) -> "Run":
-        """Write the run: config.json, model.keras, history.csv, metrics.json, skipped.csv; of text, its pieces.
+        """Write the run: config.json, model.keras, history.csv, metrics.json, invalid.csv; of text, its pieces.
 
         Args:
             folder: made if it does not exist; files of an older run there are replaced one by one, atomically.
@@ -62,7 +62,7 @@ class Run:
         folder = files.make_folder(Path(folder), needs=model_bytes(self.model))
         files.write_atomically(folder / "model.keras", self.model.keras.save)
         files.write_csv(folder / "history.csv", self.history)
-        files.write_csv(folder / "skipped.csv", [asdict(bad) for bad in self.skipped])
+        files.write_csv(folder / "invalid.csv", [asdict(example) for example in self.invalid])
         files.write_json(folder / "metrics.json", {"phases": [asdict(phase) for phase in self.phases]})
         if isinstance(self.model.input, TextSpec):
             spec_files.write(folder, self.model.input)
@@ -107,8 +107,8 @@ def load_run(folder: str | Path) -> Run:
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder} is damaged: its records lack or misstate {error}") from error
     history = tuple({name: _number(text) for name, text in row.items()} for row in _read_csv(folder / "history.csv"))
-    skipped = tuple(InvalidExample(row["where"], row["reason"]) for row in _read_csv(folder / "skipped.csv"))
-    return Run(model, phases, history, skipped, config, folder)
+    invalid = tuple(InvalidExample(row["example_id"], row["reason"]) for row in _read_csv(folder / "invalid.csv"))
+    return Run(model, phases, history, invalid, config, folder)
 
 
 def describe_model(model: TransferModel) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_a_file_of_conll_gives_words_and_spans(tmp_path):
     assert source.targets.tolist() == [(Span(0, 2, "ORG"),), (Span(0, 15, "PER"),)]
     assert source.labels == LabelSpec(("ORG", "PER"), "entities")
     assert [source.name_of(row) for row in range(2)] == ["train.conll, line 1", "train.conll, line 4"]
-    assert source.bad == () and source.counts() == {"ORG": 1, "PER": 1}
+    assert source.invalid == () and source.counts() == {"ORG": 1, "PER": 1}
     assert source.describe().splitlines()[0] == "2 texts in words, entities of 2 types"
 
 
@@ -121,7 +121,7 @@ def test_line_ends_blank_lines_tabs_marks_and_comments_make_no_difference(tmp_pa
         source = from_conll(conll(tmp_path, text))
         assert source.items.tolist() == [("EU", "rejects"), ("Peter", "Blackburn")]
         assert source.targets.tolist() == [(Span(0, 2, "ORG"),), (Span(0, 15, "PER"),)]
-        assert source.bad == ()
+        assert source.invalid == ()
 
 
 def test_the_four_columns_of_conll_2003_are_read_and_any_column_may_be_asked_for(tmp_path):
@@ -150,14 +150,14 @@ def test_sentences_that_cannot_be_read_are_bad_and_the_others_are_used(tmp_path)
     source = from_conll(conll(tmp_path, "\n".join(rows)))
     assert source.items.tolist() == [("in", "Rome")]
     assert source.name_of(0) == "train.conll, line 6"
-    assert [(each.where, each.reason) for each in source.bad] == [
+    assert [(each.example_id, each.reason) for each in source.invalid] == [
         ("train.conll, line 1", "'Paris' has 1 of at least 2 columns"),
         ("train.conll, line 4", "'X' is no tag such as 'O', 'B-city' or 'I-city'"),
         ("train.conll, line 9", "'B-' is no tag such as 'O', 'B-city' or 'I-city'"),
         ("train.conll, line 11", "'b-city' is no tag such as 'O', 'B-city' or 'I-city'"),
     ]
     source = from_conll(conll(tmp_path, "a b c d B-x\n\na b c O\n"), word=3, tag=4)
-    assert source.bad[0].reason == "'a b c O' has 4 of at least 5 columns"
+    assert source.invalid[0].reason == "'a b c O' has 4 of at least 5 columns"
 
 
 def test_a_file_of_which_nothing_can_be_read_says_why(tmp_path):

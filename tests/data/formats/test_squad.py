@@ -42,7 +42,7 @@ def test_questions_of_squad_1_have_the_places_of_all_their_answers(tmp_path):
     assert source.items.tolist()[2] == ["What?", "It rained."]
     assert source.targets.tolist() == [(Span(0, 3), Span(0, 7)), (Span(22, 25),), (Span(3, 9),)]
     assert source.name_of(2) == "dev.json, question q3"
-    assert source.bad == () and source.counts() == {}
+    assert source.invalid == () and source.counts() == {}
 
 
 def test_questions_of_squad_2_may_have_no_answer(tmp_path):
@@ -88,9 +88,9 @@ def test_answers_that_are_not_in_their_context_are_bad_unless_another_is_good(tm
     )
     source = from_squad(path)
     assert source.items.tolist() == [["B?", CONTEXT]] and source.targets.tolist() == [(Span(0, 3),)]
-    assert [each.where.split()[-1] for each in source.bad] == list("acdefghijk")
-    assert source.bad[0].reason == "the answer 'Ann' is not in its context at 1"
-    assert source.bad[3].reason == "the answer 'left. And went.' is not in its context at 26"
+    assert [each.example_id.split()[-1] for each in source.invalid] == list("acdefghijk")
+    assert source.invalid[0].reason == "the answer 'Ann' is not in its context at 1"
+    assert source.invalid[3].reason == "the answer 'left. And went.' is not in its context at 26"
 
 
 def test_spaces_around_an_answer_are_no_part_of_it(tmp_path):
@@ -119,7 +119,7 @@ def test_empty_contexts_and_questions_are_bad(tmp_path):
     )
     source = from_squad(path)
     assert len(source) == 1
-    assert [each.reason for each in source.bad] == ["empty context"] * 4 + ["empty question"] * 4
+    assert [each.reason for each in source.invalid] == ["empty context"] * 4 + ["empty question"] * 4
 
 
 def test_a_file_of_which_nothing_can_be_used_says_why(tmp_path):
@@ -169,7 +169,7 @@ def test_answers_of_another_structure_make_a_question_bad(tmp_path):
         path = squad(tmp_path, (CONTEXT, [question("A?", id="a") | {"answers": answers}, question("B?", (0, "Ann"))]))
         source = from_squad(path)
         assert source.items[:, 0].tolist() == ["B?"]
-        assert [each.reason for each in source.bad] == ['answers must be a list of {"text", "answer_start"}']
+        assert [each.reason for each in source.invalid] == ['answers must be a list of {"text", "answer_start"}']
 
 
 @pytest.mark.parametrize(

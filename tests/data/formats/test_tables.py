@@ -200,7 +200,7 @@ SPANS = {**TEXTS, "label": "spans", "label_type": "entities"}
 
 
 def told(source):
-    return [(each.where, each.reason) for each in source.bad]
+    return [(each.example_id, each.reason) for each in source.invalid]
 
 
 def test_two_columns_of_texts_are_pairs(here):
@@ -214,7 +214,7 @@ def test_two_columns_of_texts_are_pairs(here):
     ):
         assert source.kind == "pairs" and source.items.shape == (2, 2)
         assert source.items.tolist() == [["it rains", "it is wet"], ["it rains", "a, b"]]
-        assert source.targets.tolist() == [1, 0] and source.bad == ()
+        assert source.targets.tolist() == [1, 0] and source.invalid == ()
     assert (
         from_jsonl(jsonl(here, *objects), **options | {"input": ["hypothesis", "premise"]}).items[0, 0] == "it is wet"
     )
@@ -253,7 +253,9 @@ def test_entities_come_as_json_in_either_kind_of_file(here):
         from_csv(csv(here, "\n".join(["text,spans", *cells, "a,", "b,[]", "c, "])), **SPANS),
         from_jsonl(jsonl(here, *lines, *nothing), **SPANS),
     ):
-        assert source.kind == "texts" and source.labels == LabelSpec(("city", "name"), "entities") and source.bad == ()
+        assert (
+            source.kind == "texts" and source.labels == LabelSpec(("city", "name"), "entities") and source.invalid == ()
+        )
         assert source.items.tolist() == ["in Paris", "Ann met Bob", "nothing", "a", "b", "c"]
         found = [(Span(3, 8, "city"),), (Span(0, 3, "name"), Span(8, 11, "name")), (), (), (), ()]
         assert source.targets.tolist() == found
@@ -284,7 +286,7 @@ def test_rows_with_wrong_spans_are_left_out_and_named(here):
     source = from_jsonl(jsonl(here, *rows), **SPANS)
     assert source.items.tolist() == ["in Paris", "in Rome"]
     assert [source.name_of(row) for row in range(2)] == ["data.jsonl, row 1", "data.jsonl, row 10"]
-    assert [where for where, _ in told(source)] == [f"data.jsonl, row {number}" for number in range(2, 10)]
+    assert [example_id for example_id, _ in told(source)] == [f"data.jsonl, row {number}" for number in range(2, 10)]
     parts = ("outside of the text", "holds nothing", "nothing but spaces", "overlaps", "must be JSON", "be a list",
              "be a list", "`text` must not be empty")  # fmt: skip
     assert all(part in reason for part, (_, reason) in zip(parts, told(source), strict=True))
@@ -378,7 +380,7 @@ def test_windows_line_ends_and_a_byte_order_mark_make_no_difference_to_jsonl(her
 )
 def test_json_that_python_does_not_read_is_named_with_its_row(here, line, reason):
     found = from_jsonl(jsonl(here, {"text": "a", "label": "x"}, line, {"text": "b", "label": "y"}), **TEXTS)
-    assert found.bad[0].where == "data.jsonl, row 2" and reason in found.bad[0].reason
+    assert found.invalid[0].example_id == "data.jsonl, row 2" and reason in found.invalid[0].reason
     with pytest.raises(ValueError, match=f"data.jsonl, row 1: .*{reason}"):
         from_jsonl(jsonl(here, line), **TEXTS)
     rows = [{"text": "a", "spans": [[0, 1, "x"]]}, {"text": "b", "spans": line}]
@@ -389,18 +391,18 @@ def test_of_texts_broken_rows_are_left_out_and_named(here):
     source = from_csv(csv(here, "text,label\ngood,a\nbad\nfine,b\nx,y,z\n"), input="text", text=True)
     assert source.items.tolist() == ["good", "fine"]
     cells = [f"data.csv, row {row}: {count} cells where the header has 2" for row, count in ((3, 1), (5, 3))]
-    assert [f"{bad.where}: {bad.reason}" for bad in source.bad] == cells
+    assert [f"{example.example_id}: {example.reason}" for example in source.invalid] == cells
     path = here / "rows.jsonl"
     path.write_text('{"text": "good", "label": "a"}\n[1]\n{"text": "fine", "label": "b"}\n{"text": "cut o')
     source = from_jsonl(path, input="text", text=True)
     assert source.items.tolist() == ["good", "fine"]
-    assert [bad.where for bad in source.bad] == ["rows.jsonl, row 2", "rows.jsonl, row 4"]
-    assert "must be an object {...}. Received: list" in source.bad[0].reason
+    assert [example.example_id for example in source.invalid] == ["rows.jsonl, row 2", "rows.jsonl, row 4"]
+    assert "must be an object {...}. Received: list" in source.invalid[0].reason
     numbers = from_csv(
         csv(here, "text,label\ngood,1\nbad,n/a\nfine,2\nx,inf\n"), input="text", text=True, label_type="regression"
     )
     assert numbers.targets.tolist() == [[1.0], [2.0]]
-    assert [bad.reason for bad in numbers.bad] == [
+    assert [example.reason for example in numbers.invalid] == [
         f"`label` must be a finite number. Received: {value!r}" for value in ("n/a", "inf")
     ]
 

@@ -33,8 +33,8 @@ def test_pieces_are_taken_only_as_fast_as_results_are():
 
 def test_a_bad_file_does_not_spoil_the_others(tmp_path):
     paths = [flat(tmp_path / "a.png", (9, 9, 9)), damaged_png(tmp_path / "b.png"), flat(tmp_path / "c.png", (7, 7, 7))]
-    pixels, bad = reading.decode_chunk(np.array([*map(str, paths)], object), ImageSpec(8, 8), files=True)
-    assert list(bad) == [1]
+    pixels, invalid = reading.decode_chunk(np.array([*map(str, paths)], object), ImageSpec(8, 8), files=True)
+    assert list(invalid) == [1]
     assert [int(image.mean()) for image in pixels] == [9, 7]
 
 

@@ -10,7 +10,7 @@ from tests.pictures import FORMATS, class_folder, damaged_png, encoded, huge_png
 from tests.texts import VOCABULARY
 from tltk.data.formats.folder import from_arrays, from_files, from_folder, from_questions, from_words
 from tltk.data.split import split
-from tltk.modalities.image.validate import readable, why_unreadable
+from tltk.modalities.image.validate import drop_invalid, why_unreadable
 from tltk.modalities.text.encoding import tokenized
 from tltk.specs import InvalidExample, TextSpec
 
@@ -93,10 +93,10 @@ def broken_folder(tmp_path):
 
 
 def test_bad_files_are_left_out_and_listed_with_reasons(tmp_path):
-    good, bad = readable(broken_folder(tmp_path), max_bad=0.2)
+    good, invalid = drop_invalid(broken_folder(tmp_path), max_invalid_fraction=0.2)
     assert len(good) == 20
     assert good.counts() == {"cat": 10, "dog": 10}
-    assert {example.where: example.reason for example in bad} == {
+    assert {example.example_id: example.reason for example in invalid} == {
         "cat/empty.jpg": "0 bytes",
         "cat/short.jpg": "truncated or damaged JPEG",
         "dog/huge.png": "100.0 megapixels (limit 89.5)",
@@ -104,12 +104,14 @@ def test_bad_files_are_left_out_and_listed_with_reasons(tmp_path):
 
 
 def test_more_bad_files_than_allowed_are_refused_with_names(tmp_path):
-    with pytest.raises(ValueError, match=r"3 of 23 files cannot be read.*`max_bad` \(0\.1\).*empty\.jpg \(0 bytes\)"):
-        readable(broken_folder(tmp_path))
+    with pytest.raises(
+        ValueError, match=r"3 of 23 files cannot be read.*`max_invalid_fraction` \(0\.1\).*empty\.jpg \(0 bytes\)"
+    ):
+        drop_invalid(broken_folder(tmp_path))
     with pytest.raises(ValueError, match=r"1 of 1 files.*missing"):
         source = from_files(tmp_path / "cat" / "0000.png")
         (tmp_path / "cat" / "0000.png").unlink()
-        readable(source, max_bad=0)
+        drop_invalid(source, max_invalid_fraction=0)
 
 
 def test_damage_in_the_middle_is_left_to_the_decoder(tmp_path):
@@ -118,65 +120,65 @@ def test_damage_in_the_middle_is_left_to_the_decoder(tmp_path):
 
 def test_good_folders_and_other_sources_come_back_as_they_are(tmp_path):
     source = from_folder(class_folder(tmp_path))
-    assert readable(source) == (source, ())
+    assert drop_invalid(source) == (source, ())
     arrays = from_arrays(np.zeros((2, 4, 4, 3), "uint8"))
-    assert readable(arrays) == (arrays, ())
+    assert drop_invalid(arrays) == (arrays, ())
 
 
 def test_options_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="`max_bad` must be at least 0 and at most 1"):
-        readable(from_arrays(np.zeros((2, 4, 4, 3), "uint8")), max_bad=2)
+    with pytest.raises(ValueError, match="`max_invalid_fraction` must be at least 0 and at most 1"):
+        drop_invalid(from_arrays(np.zeros((2, 4, 4, 3), "uint8")), max_invalid_fraction=2)
     with pytest.raises(TypeError, match="`source` must be Source"):
-        readable("photos")
+        drop_invalid("photos")
 
 
 ROW = InvalidExample("t.csv, row 9", "`text` must not be empty")
 
 
-def with_bad(source, count=1):
-    return replace(source, bad=tuple(InvalidExample(f"t.csv, row {number}", "empty") for number in range(count)))
+def with_invalid(source, count=1):
+    return replace(source, invalid=tuple(InvalidExample(f"t.csv, row {number}", "empty") for number in range(count)))
 
 
 def test_rows_that_a_reader_left_out_are_listed_before_what_the_scan_finds():
-    source = replace(from_arrays(["good", " \n", "bad"], ["a", "b", "b"]), bad=(ROW,))
-    found, bad = readable(source, max_bad=0.5)
+    source = replace(from_arrays(["good", " \n", "bad"], ["a", "b", "b"]), invalid=(ROW,))
+    found, invalid = drop_invalid(source, max_invalid_fraction=0.5)
     assert found.items.tolist() == ["good", "bad"] and found.targets.tolist() == [0, 1]
-    assert bad == (ROW, InvalidExample("example 1", "empty text"))
+    assert invalid == (ROW, InvalidExample("example 1", "empty text"))
 
 
 def test_rows_that_a_reader_left_out_count_in_the_share_of_bad_ones():
     texts = from_arrays(["good"] * 9)
-    assert readable(with_bad(texts, 1))[1] == with_bad(texts, 1).bad
+    assert drop_invalid(with_invalid(texts, 1))[1] == with_invalid(texts, 1).invalid
     with pytest.raises(
-        ValueError, match=r"2 of 11 texts cannot be read, more than `max_bad` \(0\.1\) allows: t\.csv, row"
+        ValueError, match=r"2 of 11 texts cannot be read, more than `max_invalid_fraction` \(0\.1\) allows: t\.csv, row"
     ):
-        readable(with_bad(texts, 2))
+        drop_invalid(with_invalid(texts, 2))
     with pytest.raises(ValueError, match=r"2 of 10 texts.*t\.csv, row 0 \(empty\), example 3 \(empty text\)"):
-        readable(with_bad(from_arrays(["a"] * 3 + [""] + ["a"] * 5)))
-    with pytest.raises(ValueError, match=r"1 of 10 texts.*`max_bad` \(0\)"):
-        readable(with_bad(texts), max_bad=0)
+        drop_invalid(with_invalid(from_arrays(["a"] * 3 + [""] + ["a"] * 5)))
+    with pytest.raises(ValueError, match=r"1 of 10 texts.*`max_invalid_fraction` \(0\)"):
+        drop_invalid(with_invalid(texts), max_invalid_fraction=0)
 
 
 @pytest.mark.parametrize("texts", [["good", "bad"], ["good", "", "bad"]])
 def test_what_was_told_once_is_not_told_again(texts):
-    found, bad = readable(with_bad(from_arrays(texts)), max_bad=1.0)
-    assert len(bad) == 1 + texts.count("")
-    assert found.bad == () and readable(found) == (found, ())
+    found, invalid = drop_invalid(with_invalid(from_arrays(texts)), max_invalid_fraction=1.0)
+    assert len(invalid) == 1 + texts.count("")
+    assert found.invalid == () and drop_invalid(found) == (found, ())
 
 
 def test_a_file_that_is_good_enough_as_a_whole_is_so_in_parts_once_it_was_read():
-    whole = with_bad(from_arrays(["good", "bad"] * 46, ["a", "b"] * 46), 8)
-    found, bad = readable(whole)
-    assert len(bad) == 8
+    whole = with_invalid(from_arrays(["good", "bad"] * 46, ["a", "b"] * 46), 8)
+    found, invalid = drop_invalid(whole)
+    assert len(invalid) == 8
     for part in split(found, val=0.2, test=0.2):
-        assert readable(part)[1] == ()
+        assert drop_invalid(part)[1] == ()
 
 
 def test_pairs_are_bad_if_either_text_is():
     pairs = [("a", "b"), ("", "b"), ("a", " "), (None, "b"), ("a", None), ("", None), ("a", "\x00")]
-    found, bad = readable(from_arrays(pairs), max_bad=1.0)
+    found, invalid = drop_invalid(from_arrays(pairs), max_invalid_fraction=1.0)
     assert found.items.tolist() == [["a", "b"], ["a", "\x00"]]
-    assert [(each.where, each.reason) for each in bad] == [
+    assert [(each.example_id, each.reason) for each in invalid] == [
         ("example 1", "empty text"),
         ("example 2", "empty text"),
         ("example 3", "no text but NoneType"),
@@ -184,22 +186,22 @@ def test_pairs_are_bad_if_either_text_is():
         ("example 5", "empty text"),
     ]
     asked = from_questions(["Who?", ""], ["Ann met Bob.", "x"])
-    assert [each.reason for each in readable(asked, max_bad=1.0)[1]] == ["empty text"]
+    assert [each.reason for each in drop_invalid(asked, max_invalid_fraction=1.0)[1]] == ["empty text"]
 
 
 def test_texts_without_words_are_bad():
     source = from_words([["in", "Paris"], [], ["\x00"]], [["O", "B-city"], [], ["O"]])
-    found, bad = readable(source, max_bad=0.5)
+    found, invalid = drop_invalid(source, max_invalid_fraction=0.5)
     assert found.items.tolist() == [("in", "Paris"), ("\x00",)] and len(found.targets) == 2
-    assert [(each.where, each.reason) for each in bad] == [("example 1", "empty text")]
+    assert [(each.example_id, each.reason) for each in invalid] == [("example 1", "empty text")]
 
 
 def test_nothing_but_bad_texts_leaves_an_empty_source():
-    found, bad = readable(from_arrays(["", " "]), max_bad=1.0)
-    assert len(found) == 0 and len(bad) == 2
-    assert readable(found) == (found, ())
+    found, invalid = drop_invalid(from_arrays(["", " "]), max_invalid_fraction=1.0)
+    assert len(found) == 0 and len(invalid) == 2
+    assert drop_invalid(found) == (found, ())
 
 
 def test_tokens_are_not_scanned():
     made = tokenized(from_arrays(["good", ""]), TextSpec(8, VOCABULARY))
-    assert readable(made) == (made, ())
+    assert drop_invalid(made) == (made, ())

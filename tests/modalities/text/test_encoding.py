@@ -67,16 +67,16 @@ def test_each_window_has_the_target_part_and_name_of_its_text():
         np.array([1, 0, 1], np.int32),
         LabelSpec(("a", "b")),
         parts=np.array(["train", "val", "test"]),
-        where=np.array(["x.csv, row 2", "x.csv, row 3", "x.csv, row 4"], object),
-        bad=(InvalidExample("x.csv, row 5", "empty"),),
+        example_ids=np.array(["x.csv, row 2", "x.csv, row 3", "x.csv, row 4"], object),
+        invalid=(InvalidExample("x.csv, row 5", "empty"),),
     )
     made = tokenized(source, WINDOWS)
     owners = made.items.owners.tolist()
     assert made.kind == "tokens" and len(made) == len(owners) > 3 and owners == sorted(owners)
     assert made.targets.tolist() == [[1, 0, 1][row] for row in owners]
     assert made.parts.tolist() == [["train", "val", "test"][row] for row in owners]
-    assert [made.name_of(row) for row in range(len(made))] == [source.where[row] for row in owners]
-    assert made.labels == source.labels and made.bad == source.bad
+    assert [made.name_of(row) for row in range(len(made))] == [source.example_ids[row] for row in owners]
+    assert made.labels == source.labels and made.invalid == source.invalid
     assert made.describe().startswith(f"{len(owners)} tokenized texts, 2 classes")
     bare = tokenized(from_arrays(["good " * 30, "bad"]), WINDOWS)
     assert bare.targets is None and bare.name_of(len(bare) - 1) == "example 1"
@@ -270,8 +270,8 @@ MEGABYTE = """
 import resource, sys
 import tltk
 from tests import families
-from tltk.backbones.hub_tokens import spec_of
-from tltk.data.tokens import tokenized
+from tltk.backbones.text.tokenizer_spec import spec_of
+from tltk.modalities.text.encoding import tokenized
 spec = spec_of(families.tokenizer(sys.argv[1]), 32, {})
 tokenized(tltk.from_arrays(["warm", "up"]), spec)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

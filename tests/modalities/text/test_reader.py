@@ -123,15 +123,15 @@ def test_what_does_not_fit_is_told():
 
 def test_empty_texts_and_what_is_no_text_are_left_out_and_named():
     source = tltk.from_arrays([None, "good", " \n", "bad", 7.0], ["a", "b", "a", "b", "a"])
-    found, bad = tltk.modalities.image.validate.readable(source, max_bad=0.6)
+    found, invalid = tltk.modalities.image.validate.drop_invalid(source, max_invalid_fraction=0.6)
     assert found.items.tolist() == ["good", "bad"]
-    assert [(each.where, each.reason) for each in bad] == [
+    assert [(each.example_id, each.reason) for each in invalid] == [
         ("example 0", "no text but NoneType"),
         ("example 2", "empty text"),
         ("example 4", "no text but float"),
     ]
-    with pytest.raises(ValueError, match="3 of 5 texts cannot be read, more than `max_bad`"):
-        tltk.modalities.image.validate.readable(source)
+    with pytest.raises(ValueError, match="3 of 5 texts cannot be read, more than `max_invalid_fraction`"):
+        tltk.modalities.image.validate.drop_invalid(source)
 
 
 def test_the_key_of_texts_changes_with_any_character():

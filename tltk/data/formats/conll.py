@@ -34,27 +34,32 @@ def from_conll(file: str | Path, *, word: int = 0, tag: int = -1) -> Source:
 
     Returns:
         A source of kind "words" whose targets are spans of the words joined by single spaces; sentences that cannot be
-        read are in `bad`.
+        read are in `invalid`.
 
     Raises:
         FileNotFoundError: if the file does not exist.
         ValueError: for wrong encoding, naming the line, or if there is no sentence or no entity at all.
     """
     path = existing(file)
-    words, tags, where, bad = [], [], [], []
+    words, tags, example_ids, invalid = [], [], [], []
     for line, rows in _sentences(read_text(path), tag):
         name = f"{path.name}, line {line}"
         reason = _why_not(rows, word, tag)
         if reason:
-            bad.append(InvalidExample(name, reason))
+            invalid.append(InvalidExample(name, reason))
             continue
         words.append(tuple(row[word] for row in rows))
         tags.append(tuple(row[tag] for row in rows))
-        where.append(name)
+        example_ids.append(name)
     if not words:
-        shown = check.listing((f"{each.where}: {each.reason}" for each in bad), limit=3)
+        shown = check.listing((f"{each.example_id}: {each.reason}" for each in invalid), limit=3)
         raise ValueError(f"{path} holds no sentence that can be read. {shown or 'It is empty.'}")
-    return _marked(words, [spans_of(*pair) for pair in zip(words, tags, strict=True)], where=where, bad=tuple(bad))
+    return _marked(
+        words,
+        [spans_of(*pair) for pair in zip(words, tags, strict=True)],
+        example_ids=example_ids,
+        invalid=tuple(invalid),
+    )
 
 
 def from_words(
@@ -207,11 +212,18 @@ def _marked(
     spans: list[tuple[Span, ...]],
     *,
     labels: LabelSpec | Sequence[str] | None = None,
-    where: list[str] | None = None,
-    bad: tuple[InvalidExample, ...] = (),
+    example_ids: list[str] | None = None,
+    invalid: tuple[InvalidExample, ...] = (),
 ) -> Source:
     targets, meaning = labels_of(spans, labels)
-    return Source("words", _objects(words), targets, meaning, where=None if where is None else _objects(where), bad=bad)
+    return Source(
+        "words",
+        _objects(words),
+        targets,
+        meaning,
+        example_ids=None if example_ids is None else _objects(example_ids),
+        invalid=invalid,
+    )
 
 
 def _sentences(text: str, tag: int) -> Iterator[tuple[int, list[list[str]]]]:

@@ -59,7 +59,7 @@ def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequen
         paths = _pictures(root)
         if not paths:
             raise ValueError(f"{root} holds no pictures ({', '.join(SUFFIXES)}).")
-        return Source("image_files", _objects(paths), where=_names(paths, root))
+        return Source("image_files", _objects(paths), example_ids=_names(paths, root))
     parts = _part_folders(root)
     tops = {folder: part for part, folder in parts.items()} if parts else {root: None}
     held = {top: _class_folders(top, classes) for top in tops}
@@ -72,10 +72,10 @@ def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequen
         for path in _pictures(found[name])
     ]
     paths = [path for path, _, _ in rows]
-    where = _names(paths, root)
-    targets, labels = raw.single([name for _, name, _ in rows], names=names, place=lambda row: where[row])
+    example_ids = _names(paths, root)
+    targets, labels = raw.single([name for _, name, _ in rows], names=names, place=lambda row: example_ids[row])
     kept = np.array([part for _, _, part in rows]) if parts else None
-    return Source("image_files", _objects(paths), targets, labels, kept, where)
+    return Source("image_files", _objects(paths), targets, labels, kept, example_ids)
 
 
 def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
@@ -106,7 +106,7 @@ def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
     missing.raise_if_any()
     if not found:
         raise ValueError("`paths` must name at least one picture. Received: []")
-    return Source("image_files", _objects(found), where=_objects(found))
+    return Source("image_files", _objects(found), example_ids=_objects(found))
 
 
 def from_arrays(

@@ -24,7 +24,7 @@ def from_squad(file: str | Path) -> Source:
 
     Returns:
         A source of kind "pairs" of (question, context), whose targets are the places of all answers that were given;
-        none where the question has no answer. Questions whose answers are not where the file says are in `bad`.
+        none where the question has no answer. Questions whose answers are not where the file says are in `invalid`.
 
     Raises:
         FileNotFoundError: if the file does not exist.
@@ -43,23 +43,23 @@ def from_squad(file: str | Path) -> Source:
             f'{path} is not in the format of SQuAD, {{"data": [{{"paragraphs": [{{"context", "qas"}}]}}]}}: '
             f"{type(error).__name__} {error}"
         ) from error
-    items, targets, where, bad = [], [], [], []
+    items, targets, example_ids, invalid = [], [], [], []
     for number, (context, question) in enumerate(rows):
         name = f"{path.name}, question {question.get('id', number)}"
         spans, reason = _answers(context, question)
         if reason:
-            bad.append(InvalidExample(name, reason))
+            invalid.append(InvalidExample(name, reason))
             continue
         items.append((question["question"], context))
         targets.append(spans)
-        where.append(name)
+        example_ids.append(name)
     if not items:
-        shown = check.listing((f"{each.where}: {each.reason}" for each in bad), limit=3)
+        shown = check.listing((f"{each.example_id}: {each.reason}" for each in invalid), limit=3)
         raise ValueError(f"{path} holds no question that can be used. {shown or 'It is empty.'}")
     pairs = np.array(items, object).reshape(-1, 2)
     held = np.empty(len(targets), object)
     held[:] = targets
-    return Source("pairs", pairs, held, ANSWERS, where=np.array(where, object), bad=tuple(bad))
+    return Source("pairs", pairs, held, ANSWERS, example_ids=np.array(example_ids, object), invalid=tuple(invalid))
 
 
 def from_questions(questions: list[str], contexts: list[str], answers: list | None = None) -> Source:

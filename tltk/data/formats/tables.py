@@ -60,7 +60,8 @@ def from_csv(
 
     Returns:
         A source of kind "image_files", "texts" or "pairs", in the order of the rows. Of texts, rows with an empty cell,
-        too many or too few cells, no number where there should be one or wrong spans are left out and stand in `bad`.
+        too many or too few cells, no number where there should be one or wrong spans are left out and listed in
+        `invalid`.
 
     Raises:
         FileNotFoundError: if the file, or pictures that it names, do not exist; all are listed with their rows.
@@ -105,7 +106,7 @@ def from_jsonl(
     Returns:
         A source of kind "image_files", "texts" or "pairs", in the order of the lines. Of texts, lines that are no
         objects, with an empty value, wrong spans or no number where there should be one are left out and stand in
-        `bad`.
+        `invalid`.
 
     Raises:
         FileNotFoundError: if the file, or pictures that it names, do not exist; all are listed with their rows.
@@ -188,23 +189,27 @@ def _source(path: Path, rows: list[dict[str, Any] | str | None], columns: _Colum
     if not held:
         raise ValueError(f"{path} has no rows.")
     reasons = [row if isinstance(row, str) else _why_not(row, columns) for _, row in held]
-    bad = tuple(InvalidExample(where, why) for (where, _), why in zip(held, reasons, strict=True) if why)
-    kept = [(where, row) for (where, row), why in zip(held, reasons, strict=True) if not why and isinstance(row, dict)]
-    if bad and (not columns.text or not kept):  # of texts, the good rows are used
-        _refuse([(each.where, each.reason) for each in bad])
+    invalid = tuple(InvalidExample(example_id, why) for (example_id, _), why in zip(held, reasons, strict=True) if why)
+    kept = [
+        (example_id, row)
+        for (example_id, row), why in zip(held, reasons, strict=True)
+        if not why and isinstance(row, dict)
+    ]
+    if invalid and (not columns.text or not kept):  # of texts, the good rows are used
+        _refuse([(each.example_id, each.reason) for each in invalid])
 
     def place(row: int) -> str:
         return kept[row][0]
 
     items, kind = _items([row for _, row in kept], columns, place)
     targets, labels = _targets([row for _, row in kept], columns, place)
-    where = np.array([name for name, _ in kept], object)
-    return Source(kind, items, targets, labels, where=where, bad=bad)
+    example_ids = np.array([name for name, _ in kept], object)
+    return Source(kind, items, targets, labels, example_ids=example_ids, invalid=invalid)
 
 
 def _refuse(found: list[tuple[str, str]]) -> None:
     problems = check.Problems()
-    problems.found = [f"{where}: {reason}" for where, reason in found]
+    problems.found = [f"{example_id}: {reason}" for example_id, reason in found]
     problems.raise_if_any()
 
 

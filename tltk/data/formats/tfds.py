@@ -94,13 +94,13 @@ def from_tfds(
     label = label or keys[1]
     _check_features(builder, input, label)
     targets, labels = _labels(builder, split, label) if label else (None, None)
-    where = f"{builder.info.name}/{split}"
+    prefix = f"{builder.info.name}/{split}"
     if _feature_kind(builder.info.features[input]) == "Text":
         texts = [text.decode() for text in _stored(builder, split, input).as_numpy_iterator()]
-        return Source("texts", np.array(texts, object), targets, labels, where=_names(where, len(texts)))
+        return Source("texts", np.array(texts, object), targets, labels, example_ids=_names(prefix, len(texts)))
     count = builder.info.splits[split].num_examples
     items = StoredExamples(builder, split, input, np.arange(count, dtype=np.int64))
-    return Source("tfds", items, targets, labels, where=_names(where, count))
+    return Source("tfds", items, targets, labels, example_ids=_names(prefix, count))
 
 
 def _builder(given: Any, data_dir: str | Path | None) -> Any:

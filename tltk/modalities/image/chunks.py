@@ -69,15 +69,15 @@ def decode_chunk(pictures: np.ndarray, spec: ImageSpec, *, files: bool) -> tuple
 
 
 def _one_by_one(pictures: np.ndarray, decode: Callable, *, files: bool) -> tuple[np.ndarray, dict[int, str]]:
-    good, bad = [], {}
+    good, invalid = [], {}
     for number, picture in enumerate(pictures):
         try:
             good.append(_pixels(decode(tf.constant([picture]))))
         except DECODING_ERRORS as error:
             reason = why_unreadable(picture) if files else ""
             data = picture if not files else _bytes(picture)
-            bad[number] = reason or (why_undecodable(data) if data else "") or str(error).splitlines()[0]
-    return (np.concatenate(good) if good else np.zeros((0,), np.uint8)), bad
+            invalid[number] = reason or (why_undecodable(data) if data else "") or str(error).splitlines()[0]
+    return (np.concatenate(good) if good else np.zeros((0,), np.uint8)), invalid
 
 
 def _bytes(path: str) -> bytes:

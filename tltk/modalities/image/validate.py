@@ -25,7 +25,7 @@ _NO_PICTURE = "not a JPEG, PNG, GIF, BMP or WebP picture"
 _TOLD = re.compile(r"the picture has no pixels[^'\]]*|a compressed BMP|not a JPEG[^'\]]*")  # by our own decoder
 
 
-def readable(source: Source, *, max_bad: float = 0.1) -> tuple[Source, tuple[InvalidExample, ...]]:
+def drop_invalid(source: Source, *, max_invalid_fraction: float = 0.1) -> tuple[Source, tuple[InvalidExample, ...]]:
     """Scan a source's picture files or texts, and keep those that look whole.
 
     Of files, only the header, the size and the end are read, so that it takes a tenth of a millisecond each; damage
@@ -33,7 +33,7 @@ def readable(source: Source, *, max_bad: float = 0.1) -> tuple[Source, tuple[Inv
 
     Args:
         source: of any kind; only files and texts are scanned.
-        max_bad: share of bad files above which the source is refused: something larger is wrong then.
+        max_invalid_fraction: share of bad files above which the source is refused: something larger is wrong then.
 
     Returns:
         The source without the bad files, and the bad files with their reasons: missing, empty, no picture, truncated,
@@ -41,24 +41,26 @@ def readable(source: Source, *, max_bad: float = 0.1) -> tuple[Source, tuple[Inv
         and the rows that their file's reader left out.
 
     Raises:
-        ValueError: listing the first bad files, if their share is above `max_bad`.
+        ValueError: listing the first bad files, if their share is above `max_invalid_fraction`.
     """
     check.kind_of("source", source, Source)
-    check.within("max_bad", max_bad, low=0, high=1)
+    check.within("max_invalid_fraction", max_invalid_fraction, low=0, high=1)
     if source.kind not in ("image_files", "texts", "pairs", "words"):
         return source, ()
     texts = source.kind != "image_files"
     reasons = list(map(_why_no_text, source.items)) if texts else _scan([str(path) for path in source.items])
     found = (InvalidExample(source.name_of(index), reason) for index, reason in enumerate(reasons) if reason)
-    bad = (*source.bad, *found)
-    if len(bad) > max_bad * (len(source) + len(source.bad)):
-        shown = check.listing((f"{example.where} ({example.reason})" for example in bad), limit=8)
+    invalid = (*source.invalid, *found)
+    if len(invalid) > max_invalid_fraction * (len(source) + len(source.invalid)):
+        shown = check.listing((f"{example.example_id} ({example.reason})" for example in invalid), limit=8)
         noun = "texts" if texts else "files"
-        share = f"{len(bad)} of {len(source) + len(source.bad)} {noun}"
-        raise ValueError(f"{share} cannot be read, more than `max_bad` ({max_bad:g}) allows: {shown}")
+        share = f"{len(invalid)} of {len(source) + len(source.invalid)} {noun}"
+        raise ValueError(
+            f"{share} cannot be read, more than `max_invalid_fraction` ({max_invalid_fraction:g}) allows: {shown}"
+        )
     if any(reasons):
         source = source.subset(np.array([not reason for reason in reasons]))
-    return replace(source, bad=()) if source.bad else source, bad  # whoever looks again is not told again
+    return replace(source, invalid=()) if source.invalid else source, invalid  # whoever looks again is not told again
 
 
 def why_unreadable(path: str | Path) -> str:

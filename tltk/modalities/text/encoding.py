@@ -135,8 +135,8 @@ def _tokenized(source: Source, spec: TextSpec) -> _Made:
     chosen: dict[str, Any] = {
         name: None if (old := getattr(source, name)) is None else old[owners] for name in ("targets", "parts")
     }
-    names = np.arange(len(source)) if source.where is None else source.where
-    return _Made(replace(source, kind="tokens", items=tokens, where=names[owners], **chosen), whole)
+    names = np.arange(len(source)) if source.example_ids is None else source.example_ids
+    return _Made(replace(source, kind="tokens", items=tokens, example_ids=names[owners], **chosen), whole)
 
 
 def frames(spec: TextSpec, cut: Tokenizer, texts: tf.Tensor, pair: tf.Tensor | None = None) -> Frames:
