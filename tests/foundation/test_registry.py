@@ -28,7 +28,7 @@ def test_a_name_belongs_to_one_value(tasks):
     value = object()
     tasks.register("a", value)
     tasks.register("a", value)
-    with pytest.raises(ValueError, match="a task 'a' already"):
+    with pytest.raises(ValueError, match="task 'a' is registered already"):
         tasks.register("a", object())
     with pytest.raises(ValueError, match="needs a name"):
         tasks.register("", value)

@@ -39,9 +39,11 @@ class Registry(Generic[Value]):
             ValueError: if the name is not a string, empty, or already taken by another value.
         """
         if not isinstance(name, str) or not name:
-            raise ValueError(f"a {self.noun} needs a name. Received: {name!r}")
-        if self._values.get(name, value) is not value:
-            raise ValueError(f"there is a {self.noun} {name!r} already: {self._values[name]!r}. Choose another name.")
+            raise ValueError(f"every {self.noun} needs a name. Received: {name!r}")
+        if self._values.get(name, value) != value:
+            raise ValueError(
+                f"{self.noun} {name!r} is registered already: {self._values[name]!r}. Choose another name."
+            )
         self._values[name] = value
 
     def get(self, name: str) -> Value:
