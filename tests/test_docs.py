@@ -35,7 +35,7 @@ def quick_recipes(monkeypatch):
     from tltk.training import fit  # noqa: F401  imported first, so that it never binds the quick one
 
     original = recipes.fine_tune
-    monkeypatch.setattr(recipes, "fine_tune", lambda epochs=1: original(epochs=1, probe_epochs=1))
+    monkeypatch.setattr(recipes, "fine_tune", lambda epochs=1, **rest: original(epochs=1, probe_epochs=1, **rest))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

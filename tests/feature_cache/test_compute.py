@@ -19,8 +19,7 @@ from tests.conftest import squares, squares_model
 from tests.pictures import class_folder, damaged_png, flat
 from tltk.data.formats.folder import from_folder
 from tltk.feature_cache import compute as prefix_cache
-from tltk.modalities.image.augment.fixed_copies import copies
-from tltk.modalities.image.augment.transforms import flip, standard
+from tltk.modalities.image.augment import copies, flip, standard
 from tltk.modalities.text.reader import padded_to
 from tltk.models import frozen_split as views
 from tltk.optimizers.spec import sgd

@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from tests.pictures import class_folder, damaged_png, encoded, flat
 from tltk.data.formats.folder import from_arrays, from_folder
-from tltk.modalities.image.augment.transforms import colour, cutmix, flip, mixup
+from tltk.modalities.image.augment import color_jitter, cutmix, flip, mixup
 from tltk.pipeline.batches import batches
 from tltk.specs import ImageSpec
 from tltk.tasks.encodings import one_hot
 
 SPEC = ImageSpec(16, 16)
-CHANGES = (flip(), colour(brightness=0.2))
+CHANGES = (flip(), color_jitter(brightness=0.2))
 
 
 def epoch(feed) -> list[tuple[np.ndarray, ...]]:
@@ -162,7 +162,7 @@ def test_encoded_targets_can_be_mixed_and_raw_ones_cannot(tmp_path):
         read = epoch(batches(source, SPEC, encode=one_hot(2), augment=(mixing,), shuffle=True))
         assert read[0][1].sum(1) == pytest.approx(np.ones(20), abs=1e-5)
         assert ((read[0][1] > 0.01) & (read[0][1] < 0.99)).any()
-        with pytest.raises(ValueError, match="blend targets, which must be encoded as float"):
+        with pytest.raises(ValueError, match="targets, which must be encoded as float"):
             batches(source, SPEC, augment=(mixing,))
 
 
@@ -207,11 +207,11 @@ def test_a_plain_dataset_is_taken_batched_or_not_with_or_without_weights():
 
 
 def test_a_plain_dataset_is_resized_and_augmented_anew_each_epoch():
-    feed = batches(plain(size=8).batch(4), SPEC, augment=(colour(brightness=0.3),), seed=1)
+    feed = batches(plain(size=8).batch(4), SPEC, augment=(color_jitter(brightness=0.3),), seed=1)
     first, second = epoch(feed), epoch(feed)
     assert first[0][0].shape == (4, 16, 16, 3)
     assert not same(first, second)
-    again = batches(plain(size=8).batch(4), SPEC, augment=(colour(brightness=0.3),), seed=1)
+    again = batches(plain(size=8).batch(4), SPEC, augment=(color_jitter(brightness=0.3),), seed=1)
     assert same(epoch(again), first)
 
 
@@ -254,7 +254,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from tltk.pipeline.batches import batches
 from tltk.data.formats.folder import from_folder
-from tltk.modalities.image.augment.transforms import flip
+from tltk.augment import flip
 from tltk.specs import ImageSpec
 feed = batches(from_folder(sys.argv[1]), ImageSpec(16, 16), batch_size=6, shuffle=True, augment=(flip(),))
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():

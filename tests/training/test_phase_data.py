@@ -9,7 +9,7 @@ from filelock import FileLock
 import tltk
 from tests.conftest import squares, squares_model
 from tltk.feature_cache.policy import Cache
-from tltk.modalities.image.augment.transforms import standard
+from tltk.modalities.image.augment import standard
 from tltk.models import frozen_split as views
 from tltk.training.phase_data import Feed, of_unpromised_length
 

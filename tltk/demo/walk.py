@@ -14,7 +14,7 @@ from typing import Any
 import tltk
 from tltk.demo.patches import make_patches
 from tltk.evaluation.evaluate import Report
-from tltk.modalities.image.augment.transforms import colour, crop_resize, flip
+from tltk.modalities.image.augment import color_jitter, crop_resize, flip
 from tltk.models.assemble import TransferModel
 from tltk.training.run import Run
 
@@ -33,7 +33,7 @@ print(json.dumps({"label": label, "probability": probability, "also_imported": f
 PROBE_EPOCHS = 12  # on features computed once: seconds
 EPOCHS = 4
 SLOWER = 1.4  # an epoch with batch norm in training mode over one without, measured on two cores
-AUGMENT = (flip(vertical=True), crop_resize(scale=(0.4, 1.0)), colour(brightness=0.1, contrast=0.3))
+AUGMENT = (flip(vertical=True), crop_resize(scale=(0.4, 1.0)), color_jitter(brightness=0.1, contrast=0.3))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import progress
-from tltk.modalities.image.augment import fixed_copies as fixed
+from tltk.modalities.image.augment import Copies, build_copies
 from tltk.modalities.text import reader as texts
 from tltk.pipeline import store
 from tltk.pipeline.batching import Size
@@ -59,7 +59,7 @@ def compute(
     folder: Path | None = None,
     keyed: bool = True,
     batch_size: int = 32,
-    augment: fixed.Copies | None = None,
+    augment: Copies | None = None,
     seed: int = 0,
     dtype: str | None = None,
 ) -> store.Records:
@@ -110,7 +110,7 @@ class _Steps:
     source: Source
     spec: ImageSpec | TextSpec
     batch_size: int
-    augment: fixed.Copies | None
+    augment: Copies | None
     seed: int
     layout: store.Layout
 
@@ -161,12 +161,12 @@ class _Steps:
                 raise ValueError("features above 65504 do not fit into dtype='float16'. Use 'bfloat16', or None.")
 
     def _compiled(self) -> Callable[..., tuple[tf.Tensor, ...]]:
-        change = fixed.build(self.augment, self.seed) if self.augment else None
+        change = build_copies(self.augment, self.seed) if self.augment else None
 
         @as_written
         def run(pixels: tf.Tensor, rows: tf.Tensor, copy: tf.Tensor) -> tuple[tf.Tensor, ...]:
             inputs = tf.cast(pixels, self.spec.dtype)
-            inputs = change(inputs, rows, copy) if change else inputs
+            inputs = change(inputs, {}, rows, copy)[0] if change else inputs
             outputs = keras.tree.flatten(self.prefix(inputs, training=False))
             return tuple(tf.cast(value, name) for value, name in zip(outputs, self.layout.dtypes, strict=True))
 

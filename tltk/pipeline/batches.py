@@ -10,9 +10,7 @@ import tensorflow as tf
 
 from tltk.data.source import TEXT_KINDS, Source
 from tltk.foundation import checks as check
-from tltk.modalities.image.augment.fixed_copies import Copies
-from tltk.modalities.image.augment.fixed_copies import build as build_copies
-from tltk.modalities.image.augment.transforms import MIXING, Augmentation, chain
+from tltk.modalities.image.augment import Augmentation, Copies, build_copies, chain
 from tltk.modalities.text import reader as texts
 from tltk.pipeline import user_dataset as plain
 from tltk.pipeline.batching import Budget, Size, examples_a_step, size_of
@@ -49,7 +47,7 @@ def batches(
         encode: raw targets of a batch (int32 [b] or float32 [b, k]) → what the loss takes; before mixup and cutmix.
         shuffle: a new order each epoch; a TFDS builder is shuffled through a buffer of 64 MB of encoded pictures.
         augment: of pictures, from `tltk.augment`, applied to each batch in this order; or
-            `tltk.modalities.image.augment.copies.copies(…)`.
+            `tltk.augment.copies(…)`.
         seed: of the order and of the augmentation.
         cache: "off" decodes each epoch and keeps nothing, "memory" keeps decoded pictures, a folder keeps them there;
             token ids are always kept in memory.
@@ -88,15 +86,13 @@ def batches(
 def _change(augment: Sequence[Augmentation] | Copies, seed: int) -> Callable | None:
     """Build (images, targets, epoch, number of the batch, rows) → (images, targets), or None without augmentation."""
     if isinstance(augment, Copies):
-        each, count = build_copies(augment, seed), augment.count
-        return lambda images, targets, epoch, number, rows: (each(images, rows, epoch % count), targets)
+        copy, count = build_copies(augment, seed), augment.count
+        return lambda images, targets, epoch, number, rows: copy(images, targets, rows, epoch % count)
     if not augment:
         return None
-    change, mixes = chain(tuple(augment)), any(augmentation.name in MIXING for augmentation in augment)
+    change = chain(tuple(augment))
 
     def fresh(images: tf.Tensor, targets: tf.Tensor, epoch: tf.Tensor, number: tf.Tensor, rows: tf.Tensor) -> tuple:
-        if mixes:
-            _check_mixable(targets)
         folded = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), epoch)
         return change(images, targets, tf.random.experimental.stateless_fold_in(folded, number))
 
@@ -172,14 +168,6 @@ def _check_options(spec: ImageSpec | TextSpec, batch_size: Any, seed: int, cache
         problems.add('`cache` must be "off", "memory" or a folder. Received an empty text')
     problems.raise_if_any()
     return size
-
-
-def _check_mixable(targets: tf.Tensor) -> None:
-    if not targets.dtype.is_floating or targets.shape.rank != 2:
-        found = f"{targets.dtype.name} of rank {targets.shape.rank}"
-        raise ValueError(
-            f"mixup and cutmix blend targets, which must be encoded as float [b, k]: pass `encode`. Received: {found}"
-        )
 
 
 def _check_source(source: Source, spec: ImageSpec | TextSpec) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tltk.foundation import checks as check
-from tltk.modalities.image.augment.transforms import Augmentation
+from tltk.modalities.image.augment import Augmentation
 from tltk.optimizers.spec import adamw, checked, sgd
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.trainability.plan import Plan, freeze, train_all, train_top, unfreeze_from

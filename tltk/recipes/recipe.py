@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 
 from tltk.foundation import checks as check
-from tltk.modalities.image.augment.transforms import Augmentation, standard
+from tltk.modalities.image.augment import Augmentation, standard
 from tltk.optimizers.schedules import SCHEDULES
 from tltk.optimizers.spec import Optimizer
 from tltk.trainability.plan import Plan

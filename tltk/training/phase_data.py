@@ -16,8 +16,7 @@ from tltk.data.formats.folder import Source
 from tltk.feature_cache import compute as prefix_cache
 from tltk.feature_cache.policy import Cache, choose
 from tltk.foundation import files
-from tltk.modalities.image.augment.fixed_copies import Copies, copies
-from tltk.modalities.image.augment.transforms import Augmentation
+from tltk.modalities.image.augment import Augmentation, Copies, copies
 from tltk.modalities.text import reader as texts
 from tltk.models.assemble import TransferModel
 from tltk.models.frozen_split import View

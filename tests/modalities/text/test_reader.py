@@ -115,7 +115,7 @@ def test_what_does_not_fit_is_told():
         batches(tf.data.Dataset.from_tensor_slices(np.zeros(3, "float32")), SPEC)
     with pytest.raises(ValueError, match="never ends"):
         batches(tf.data.Dataset.from_tensors("good").repeat(), SPEC)
-    from tltk.modalities.image.augment.transforms import flip
+    from tltk.modalities.image.augment import flip
 
     with pytest.raises(ValueError, match="augmentations are of pictures; the backbone eats texts"):
         batches(texts(), SPEC, augment=(flip(),))

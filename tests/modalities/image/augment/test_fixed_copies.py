@@ -3,12 +3,12 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import squares
-from tltk.modalities.image.augment.fixed_copies import build, copies
-from tltk.modalities.image.augment.transforms import colour, crop_resize, flip, mixup
+from tests.modalities.image.augment.examples import assert_targets_follow, rectangles
+from tltk.augment import build_copies, color_jitter, copies, crop_resize, flip, mixup, rand_augment, rotate
 from tltk.pipeline.batches import batches
 from tltk.specs import ImageSpec
 
-CHANGES = (flip(), crop_resize(), colour(brightness=0.2))
+CHANGES = (flip(), crop_resize(), color_jitter(brightness=0.2))
 SPEC = ImageSpec(16, 16)
 
 
@@ -17,14 +17,38 @@ def pass_over(feed):
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
+IDS = tf.range(6, dtype=tf.int64)
+
+
 def test_a_copy_does_not_depend_on_the_batch_it_is_in():
     images = tf.constant(np.random.default_rng(0).uniform(0, 255, (6, 8, 8, 3)), tf.float32)
-    each = tf.function(build(copies(CHANGES, 3), seed=4))
-    numbers, copy = tf.range(6, dtype=tf.int64), tf.constant(2, tf.int64)
-    whole = each(images, numbers, copy).numpy()
-    alone = each(images[4:5], numbers[4:5], copy).numpy()
+    make = tf.function(build_copies(copies(CHANGES, 3), seed=4))
+    copy, targets = tf.constant(2, tf.int64), tf.eye(6)
+    whole, same = make(images, targets, IDS, copy)
+    alone, _ = make(images[4:5], targets[4:5], IDS[4:5], copy)
     np.testing.assert_array_equal(whole[4:5], alone)
-    assert np.abs(whole - images.numpy()).max() > 1
+    assert np.abs(whole - images).max() > 1
+    np.testing.assert_array_equal(same, targets)
+
+
+@pytest.mark.parametrize("change", [CHANGES, (rotate(30), rand_augment(operations=1))], ids=["crop", "rotate"])
+def test_boxes_and_masks_follow_and_do_not_depend_on_the_pixels(change):
+    images, targets = rectangles(6)
+    make = build_copies(copies(change, 2), seed=1)
+    changed, moved = make(images, targets, IDS, tf.constant(1, tf.int64))
+    if change is CHANGES:
+        assert_targets_follow(changed, moved)
+    _, of_black_images = make(tf.zeros_like(images), targets, IDS, tf.constant(1, tf.int64))
+    for key, value in moved.items():
+        assert value.dtype == targets[key].dtype and value.shape == targets[key].shape
+        np.testing.assert_array_equal(value, of_black_images[key])
+    assert np.any(moved["boxes"] != targets["boxes"])
+
+
+def test_copies_without_targets():
+    images = tf.ones([6, 8, 8, 3])
+    changed, nothing = tf.function(build_copies(copies(CHANGES, 2), seed=1))(images, {}, IDS, tf.constant(0, tf.int64))
+    assert changed.shape == images.shape and nothing == {}
 
 
 def test_copies_return_after_their_number_and_differ_before():
@@ -44,10 +68,10 @@ def test_shuffling_changes_the_order_and_not_the_copies():
     assert key != [picture.tobytes() for picture in mixed]
 
 
-def test_copies_of_nothing_or_of_mixtures_are_refused():
+def test_copies_need_augmentations_that_do_not_mix_and_a_count():
     with pytest.raises(ValueError, match=r"(?s)at least one.*`count` must be a whole number above 0. Received: 0"):
         copies((), 0)
-    with pytest.raises(ValueError, match="mixup mix the examples of a batch"):
+    with pytest.raises(ValueError, match="mixup: blends different examples"):
         copies((flip(), mixup()), 2)
 
 

@@ -1,31 +1,31 @@
-"""Augmentations as data, also known as `tltk.augment`."""
+"""Augmentations of images and their targets as data, also known as `tltk.augment`."""
 
-from tltk.modalities.image.augment.fixed_copies import copies
-from tltk.modalities.image.augment.transforms import (
-    Augmentation,
-    chain,
-    colour,
-    crop_resize,
-    cutmix,
-    flip,
-    from_config,
-    mixup,
-    rand_augment,
-    rotate,
-    standard,
-)
+from tltk.modalities.image.augment.base import Augmentation, chain, from_config, mixes, register_augmentation
+from tltk.modalities.image.augment.color import color_jitter
+from tltk.modalities.image.augment.fixed_copies import Copies, build_copies, copies
+from tltk.modalities.image.augment.geometric import crop_resize, flip, rotate, warp
+from tltk.modalities.image.augment.mix import cutmix, mixup
+from tltk.modalities.image.augment.rand_augment import rand_augment
+from tltk.modalities.image.augment.standard import standard
+from tltk.modalities.image.augment.targets import move_targets
 
 __all__ = [
     "Augmentation",
+    "Copies",
+    "build_copies",
     "chain",
-    "colour",
+    "color_jitter",
     "copies",
     "crop_resize",
     "cutmix",
     "flip",
     "from_config",
+    "mixes",
     "mixup",
+    "move_targets",
     "rand_augment",
+    "register_augmentation",
     "rotate",
     "standard",
+    "warp",
 ]

@@ -1,22 +1,25 @@
-"""Fixed augmented copies: each example changed in the same few ways every time, so that the results can be kept."""
+"""Fixed augmented copies: each example changed in the same few ways every time, so that results can be cached."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import tensorflow as tf
 
 from tltk.foundation import checks as check
-from tltk.modalities.image.augment.stateless import Transform
-from tltk.modalities.image.augment.transforms import MIXING, Augmentation, chain
+from tltk.modalities.image.augment.base import Augmentation, chain, fold_in
+from tltk.modalities.image.augment.targets import Targets
+
+CopyTransform: TypeAlias = Callable[[tf.Tensor, Targets, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Targets]]
 
 
 @dataclass(frozen=True)
 class Copies:
-    """Augmentation drawn once for each example and copy, not once an epoch; made by `copies`.
+    """Augmentations drawn once for each example and copy, not in every epoch; `copies` creates it.
 
     Args:
-        augmentations: applied in order.
-        count: copies of each example; epoch e sees copy e modulo `count`.
+        augmentations: Applied in order.
+        count: Copies of each example; epoch e sees copy e modulo `count`.
     """
 
     augmentations: tuple[Augmentation, ...]
@@ -26,60 +29,66 @@ class Copies:
 def copies(augmentations: Augmentation | Sequence[Augmentation], count: int) -> Copies:
     """Describe a fixed number of augmented copies of each example.
 
-    Ten copies give a linear probe most of what fresh augmentation gives it, and what a frozen backbone makes of them
-    can be computed once.
+    Ten copies give a linear probe most of what fresh augmentation gives it, and a frozen backbone's features of them
+    are computed once.
 
     Args:
-        augmentations: from `tltk.augment`, none of them one that mixes examples.
-        count: copies of each example, at least 1.
+        augmentations: From `tltk.augment`; none that mixes examples.
+        count: Copies of each example, at least 1.
 
     Returns:
-        What `batches(augment=)` takes in place of augmentations.
+        A record to use in place of augmentations.
 
     Raises:
-        ValueError: if there is nothing to apply, it mixes examples, or `count` is below 1.
+        ValueError: If there is no augmentation, one mixes examples, or `count` is below 1.
 
     Example:
-        >>> from tltk.modalities.image.augment.transforms import flip
+        >>> from tltk.augment import flip
         >>> copies(flip(), 10).count
         10
     """
-    chosen = (augmentations,) if isinstance(augmentations, Augmentation) else tuple(augmentations)
+    records = (augmentations,) if isinstance(augmentations, Augmentation) else tuple(augmentations)
     problems = check.Problems()
-    mixing = [augmentation.name for augmentation in chosen if augmentation.name in MIXING]
-    if not chosen:
+    mixing = [augmentation.name for augmentation in records if augmentation.mixes]
+    if not records:
         problems.add("`augmentations` must hold at least one: equal copies are of no use. Received: ()")
     if mixing:
-        problems.add(f"{check.listing(mixing)} mix the examples of a batch, and have no copies of one example")
+        problems.add(
+            f"{check.listing(mixing)}: blends different examples, so that one example has no copies of its own"
+        )
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         problems.add(f"`count` must be a whole number above 0. Received: {count!r}")
     problems.raise_if_any()
-    return Copies(chosen, count)
+    return Copies(records, count)
 
 
-def build(spec: Copies, seed: int) -> Transform:
-    """Build the graph function for copies.
+def build_copies(spec: Copies, seed: int) -> CopyTransform:
+    """Build the graph function that makes copies.
 
     Args:
-        spec: what to do.
-        seed: equal seeds give equal copies.
+        spec: The record from `copies`.
+        seed: Equal seeds give equal copies.
 
     Returns:
-        (images float32 [b, h, w, c], numbers int64 [b] of the examples, copy int64 scalar) → images. Each picture is
-        changed by itself, so that what comes out does not depend on the batch it is in.
+        (images float32 [b, h, w, c] in 0..255, targets, example_ids int64 [b], copy int64 scalar) → (images, targets).
+        Pass {} where there are no targets. The result for an example does not depend on the batch it is in; what
+        happens to its boxes and masks does not depend on its pixels.
     """
-    change = chain(spec.augmentations)
-    unlabelled = tf.zeros([1])
+    transform = chain(spec.augmentations)
 
-    def each(images: tf.Tensor, numbers: tf.Tensor, copy: tf.Tensor) -> tf.Tensor:
-        fold = tf.random.experimental.stateless_fold_in
-        of_copy = fold(tf.constant([seed, 1], tf.int64), copy)
+    def apply(
+        images: tf.Tensor, targets: Targets, example_ids: tf.Tensor, copy: tf.Tensor
+    ) -> tuple[tf.Tensor, Targets]:
+        seed_of_copy = fold_in(tf.constant([seed, 1], tf.int64), copy)
 
-        def one(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-            image, number = pair
-            changed, _ = change(image[None], unlabelled, fold(of_copy, number))
-            return tf.ensure_shape(changed[0], images.shape[1:])
+        def one(example: tuple[tuple[tf.Tensor, Targets], tf.Tensor]) -> tuple[tf.Tensor, Targets]:
+            values, example_id = example
+            image, target = tf.nest.map_structure(lambda value: value[None], values)
+            changed = transform(image, target, fold_in(seed_of_copy, example_id))
+            return tf.nest.map_structure(lambda value, given: tf.ensure_shape(value[0], given.shape), changed, values)
 
-        return tf.map_fn(one, (images, numbers), fn_output_signature=tf.TensorSpec(images.shape[1:], tf.float32))
+        batch = (images, targets)
+        signature = tf.nest.map_structure(lambda value: tf.TensorSpec(value.shape[1:], value.dtype), batch)
+        return tf.map_fn(one, (batch, example_ids), fn_output_signature=signature)
 
-    return each
+    return apply

@@ -1,0 +1,129 @@
+"""Color functions, against Pillow and the standard library."""
+
+import colorsys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageEnhance, ImageOps
+
+from tests.modalities.image.augment.examples import rectangles, seed_of
+from tltk import augment as a
+from tltk.modalities.image.augment import color
+
+RNG = np.random.default_rng(2)
+# Noise, a dark picture of few values, one of a single color, and a gradient.
+PIXELS = np.stack(
+    [
+        RNG.integers(0, 256, (20, 26, 3)),
+        RNG.integers(3, 9, (20, 26, 3)) * 10,
+        np.broadcast_to([10, 200, 90], (20, 26, 3)),
+        np.broadcast_to(np.linspace(0, 255, 26).round()[:, None], (20, 26, 3)),
+    ]
+).astype("uint8")
+IMAGES = tf.constant(PIXELS, tf.float32)
+
+
+def by_pillow(change):
+    return np.stack([np.asarray(change(Image.fromarray(pixels)), "float32") for pixels in PIXELS])
+
+
+def filled(value):
+    return tf.fill([len(PIXELS)], float(value))
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.4, 1.0, 1.7])
+@pytest.mark.parametrize(
+    ("adjust", "enhancer"),
+    [
+        (color.adjust_brightness, ImageEnhance.Brightness),
+        (color.adjust_contrast, ImageEnhance.Contrast),
+        (color.adjust_saturation, ImageEnhance.Color),
+        (color.adjust_sharpness, ImageEnhance.Sharpness),
+    ],
+    ids=["brightness", "contrast", "saturation", "sharpness"],
+)
+def test_enhancements_are_those_of_pillow(adjust, enhancer, factor):
+    expected = by_pillow(lambda image: enhancer(image).enhance(factor))
+    # Pillow rounds the gray or smooth image to whole numbers, and cuts the result off.
+    np.testing.assert_allclose(adjust(IMAGES, filled(factor)), expected, atol=1.6)
+
+
+@pytest.mark.parametrize("threshold", [0, 100, 255.5])
+def test_solarize_is_that_of_pillow(threshold):
+    expected = by_pillow(lambda image: ImageOps.solarize(image, threshold))
+    np.testing.assert_array_equal(color.solarize(IMAGES, filled(threshold)), expected)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 7, 8])
+def test_posterize_is_that_of_pillow(bits):
+    np.testing.assert_array_equal(
+        color.posterize(IMAGES, bits), by_pillow(lambda image: ImageOps.posterize(image, bits))
+    )
+
+
+def test_auto_contrast_is_that_of_pillow():
+    np.testing.assert_allclose(color.auto_contrast(IMAGES), by_pillow(ImageOps.autocontrast), atol=1)  # Pillow cuts off
+
+
+def test_equalize_is_that_of_pillow():
+    np.testing.assert_array_equal(color.equalize(IMAGES), by_pillow(ImageOps.equalize))
+
+
+@pytest.mark.parametrize("turn", [-0.5, -0.1, 0.25, 0.5])
+def test_hue_is_that_of_the_standard_library(turn):
+    changed = color.adjust_hue(IMAGES, filled(turn)).numpy()
+    for before, after in zip(PIXELS[:2, 0].reshape(-1, 3) / 255, changed[:2, 0].reshape(-1, 3), strict=True):
+        hue, saturation, value = colorsys.rgb_to_hsv(*before)
+        expected = colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value)
+        np.testing.assert_allclose(after, 255 * np.array(expected), atol=0.01)
+
+
+def test_each_image_has_its_own_factor():
+    changed = color.adjust_brightness(tf.fill([3, 2, 2, 3], 100.0), tf.constant([0.0, 0.5, 2.0]))
+    assert changed[:, 0, 0, 0].numpy().tolist() == [0, 50, 200]
+
+
+def test_sharpness_takes_images_of_one_pixel():
+    one = tf.fill([1, 1, 1, 3], 7.0)
+    np.testing.assert_array_equal(color.adjust_sharpness(one, tf.constant([0.3])), one)
+
+
+def test_saturation_keeps_its_numbers():
+    seed = seed_of(3, 4)
+    own = tf.random.experimental.stateless_fold_in(seed, 103)
+    factors = tf.random.stateless_uniform([len(PIXELS), 1, 1, 1], own, 1 - 0.7, 1 + 0.7)
+    gray = tf.image.rgb_to_grayscale(IMAGES)
+    expected = tf.clip_by_value(gray + (IMAGES - gray) * factors, 0.0, 255.0)
+    changed, _ = a.color_jitter(saturation=0.7).build()(IMAGES, tf.zeros([4, 1]), seed)
+    np.testing.assert_array_equal(changed, expected)
+
+
+def test_colors_change_within_their_range_and_boxes_and_masks_stay():
+    images, targets = rectangles()
+    changed, same = a.color_jitter(brightness=0.2).build()(images, targets, seed_of(1, 2))
+    factors = (changed / images).numpy()
+    assert np.ptp(factors, axis=(1, 2, 3)) == pytest.approx(0, abs=1e-5)
+    assert 0.8 <= factors.min() < 0.95 and 1.05 < factors.max() <= 1.2
+    assert same is targets
+
+
+def test_gray_images_have_neither_saturation_nor_hue():
+    gray = tf.fill([8, 8, 8, 3], 100.0)
+    for augmentation in (a.color_jitter(saturation=0.9), a.color_jitter(hue=0.4)):
+        np.testing.assert_allclose(augmentation.build()(gray, {}, seed_of(0, 1))[0], gray, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (a.color_jitter, "needs one of brightness"),
+        (
+            lambda: a.color_jitter(brightness=2, hue=0.6),
+            r"(?s)`brightness` must.*`hue` must be at least 0 and at most 0.5",
+        ),
+    ],
+)
+def test_values_out_of_range_are_refused(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()

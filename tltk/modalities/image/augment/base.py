@@ -1,0 +1,192 @@
+"""Augmentations as frozen records, the registry of their names, and `chain`, which applies several in order."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import tensorflow as tf
+
+from tltk.foundation import checks as check
+from tltk.foundation.registry import Registry
+from tltk.modalities.image.augment.targets import Targets
+
+Transform: TypeAlias = Callable[[tf.Tensor, Targets, tf.Tensor], tuple[tf.Tensor, Targets]]
+
+
+@dataclass(frozen=True)
+class AugmentationType:
+    """Everything registered under the name of an augmentation.
+
+    Args:
+        constructor: Keyword values → `Augmentation`; checks the values.
+        build: The same keyword values → graph function (images, targets, seed) → (images, targets).
+        mixes: Whether it blends different examples of a batch, as mixup does.
+    """
+
+    constructor: Callable[..., "Augmentation"]
+    build: Callable[..., Transform]
+    mixes: bool = False
+
+
+AUGMENTATIONS: Registry[AugmentationType] = Registry(
+    "augmentation", "tltk.register_augmentation(name, constructor, build=…)"
+)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One augmentation and its values; use a function such as `flip()` to create it.
+
+    Args:
+        name: The name it is registered under, such as "flip".
+        values: (parameter, value) pairs that JSON can hold; tuples are stored as lists.
+    """
+
+    name: str
+    values: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def mixes(self) -> bool:
+        """Whether it blends different examples of a batch, so that one example has no augmented copy of its own."""
+        return AUGMENTATIONS.get(self.name).mixes
+
+    def to_config(self) -> dict[str, Any]:
+        """Return a dict of JSON values that `from_config` takes."""
+        return {"name": self.name, **dict(self.values)}
+
+    def build(self) -> Transform:
+        """Build the graph function: (images float32 [b, h, w, c] in 0..255, targets, seed int64 [2]) → both."""
+        return AUGMENTATIONS.get(self.name).build(**dict(self.values))
+
+
+def register_augmentation(
+    name: str, constructor: Callable[..., Augmentation], *, build: Callable[..., Transform], mixes: bool = False
+) -> None:
+    """Register an augmentation of your own, so that recipes can use it and saved configurations can be read.
+
+    `build` returns a pure function of its three arguments, made of TensorFlow operations only: random numbers come from
+    `tf.random.stateless_*` with the given seed. `docs/augment.md` says what images and targets look like.
+
+    Args:
+        name: The name in configurations, such as "blur".
+        constructor: Function of keyword arguments that checks them and returns `Augmentation(name, values)`.
+        build: Function of the same keyword arguments that returns the graph function
+            (images float32 [b, h, w, c] in 0..255, targets, seed int64 [2]) → (images, targets).
+        mixes: True if it blends different examples of a batch; such augmentations cannot be used for fixed copies.
+
+    Returns:
+        None.
+
+    Raises:
+        ValueError: If another augmentation has this name, or the constructor has a parameter called "name".
+        TypeError: If `constructor` or `build` cannot be called.
+
+    Example:
+        >>> def invert() -> Augmentation:
+        ...     return Augmentation("invert")
+        >>> register_augmentation("invert", invert, build=lambda: lambda images, targets, seed: (255 - images, targets))
+        >>> from_config({"name": "invert"})
+        Augmentation(name='invert', values=())
+    """
+    for parameter, function in (("constructor", constructor), ("build", build)):
+        if not callable(function):
+            raise TypeError(f"`{parameter}` must be a function. Received: {function!r}")
+    if "name" in inspect.signature(constructor).parameters:
+        raise ValueError(f"the constructor of {name!r} must not have a parameter `name`: configurations use that key")
+    AUGMENTATIONS.register(name, AugmentationType(constructor, build, mixes))
+
+
+def from_config(config: dict[str, Any]) -> Augmentation:
+    """Rebuild an augmentation from the result of its `to_config`.
+
+    Args:
+        config: {"name": …, parameter: value, …}.
+
+    Returns:
+        The augmentation.
+
+    Raises:
+        ValueError: If the name is not registered, or a parameter is unknown or out of range.
+
+    Example:
+        >>> from_config({"name": "rotate", "degrees": 10})
+        Augmentation(name='rotate', values=(('degrees', 10),))
+    """
+    name = config.get("name", "")
+    constructor = AUGMENTATIONS.get(name).constructor
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items() if key != "name"}
+    check.known_keys(name, values, inspect.signature(constructor).parameters)
+    return constructor(**values)
+
+
+def chain(augmentations: Augmentation | Sequence[Augmentation]) -> Transform:
+    """Build one graph function that applies augmentations in order, each with its own seed.
+
+    Args:
+        augmentations: One or several records.
+
+    Returns:
+        (images float32 [b, h, w, c] in 0..255, targets, seed int64 [2]) → (images, targets). A pure function: equal
+        arguments give equal results, whatever ran before, in eager mode and in a graph.
+
+    Example:
+        >>> from tltk.augment import flip
+        >>> images, targets = tf.zeros([2, 8, 8, 3]), tf.eye(2)
+        >>> changed, _ = chain((flip(),))(images, targets, tf.constant([0, 1], tf.int64))
+        >>> changed.shape
+        TensorShape([2, 8, 8, 3])
+    """
+    records = (augmentations,) if isinstance(augmentations, Augmentation) else tuple(augmentations)
+    transforms = [augmentation.build() for augmentation in records]
+
+    def apply(images: tf.Tensor, targets: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
+        for number, transform in enumerate(transforms):
+            images, targets = transform(images, targets, fold_in(seed, number))
+        return clip_to_pixels(images), targets
+
+    return apply
+
+
+def mixes(augmentations: Augmentation | Sequence[Augmentation]) -> bool:
+    """Tell whether any of the augmentations blends different examples of a batch.
+
+    Args:
+        augmentations: One or several records.
+
+    Returns:
+        True for the likes of mixup and cutmix.
+
+    Example:
+        >>> from tltk.augment import flip, mixup
+        >>> mixes((flip(), mixup()))
+        True
+    """
+    records = (augmentations,) if isinstance(augmentations, Augmentation) else augmentations
+    return any(augmentation.mixes for augmentation in records)
+
+
+def fold_in(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
+    """Derive an independent seed, int64 [2], from a seed and a number."""
+    return tf.random.experimental.stateless_fold_in(seed, number)
+
+
+def uniform_per_image(images: tf.Tensor, seed: tf.Tensor, *, draw: int, low: float, high: float) -> tf.Tensor:
+    """Draw one uniform number for each image.
+
+    Args:
+        images: Tensor [b, …]; only its length is used.
+        seed: int64 [2].
+        draw: Distinguishes several draws of one transform.
+        low: Smallest value.
+        high: Upper bound, exclusive.
+
+    Returns:
+        float32 [b].
+    """
+    return tf.random.stateless_uniform([tf.shape(images)[0]], fold_in(seed, 100 + draw), low, high)
+
+
+def clip_to_pixels(images: tf.Tensor) -> tf.Tensor:
+    """Clip pixel values to 0..255."""
+    return tf.clip_by_value(images, 0.0, 255.0)

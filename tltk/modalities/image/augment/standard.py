@@ -1,0 +1,18 @@
+"""The augmentations that fine-tuning uses by default."""
+
+from tltk.modalities.image.augment.base import Augmentation
+from tltk.modalities.image.augment.color import color_jitter
+from tltk.modalities.image.augment.geometric import crop_resize, flip
+
+
+def standard() -> tuple[Augmentation, ...]:
+    """Return the default of fine-tuning: flip, a gentle crop, gentle colors.
+
+    Returns:
+        The augmentations, in the order they are applied.
+
+    Example:
+        >>> [augmentation.name for augmentation in standard()]
+        ['flip', 'crop_resize', 'color_jitter']
+    """
+    return (flip(), crop_resize(scale=(0.6, 1.0)), color_jitter(brightness=0.1, contrast=0.2, saturation=0.2))

@@ -1,0 +1,152 @@
+"""Boxes and masks, and how they follow an image that is moved by an affine map."""
+
+from typing import TypeAlias
+
+import tensorflow as tf
+
+from tltk.foundation import checks as check
+
+Targets: TypeAlias = tf.Tensor | dict[str, tf.Tensor]
+
+NO_OBJECT = -1  # label of a row of boxes that holds no object
+IGNORE = 255  # mask value of pixels that the original image does not cover
+# A box is dropped when less of it stays in the image (`overlap_thresh` of the TensorFlow Object Detection API's crops).
+MIN_VISIBLE = 0.3
+
+
+def move_targets(targets: Targets, matrices: tf.Tensor, images: tf.Tensor) -> Targets:
+    """Move boxes and masks in the way their images were moved.
+
+    A box becomes the axis-aligned hull of its moved corners, clipped to the image. If less than 30 % of the hull's
+    area is left, its row is marked as empty: label -1, box 0, 0, 0, 0. Rows keep their places. A mask is sampled at the
+    nearest pixel, and has the value 255 ("ignore") where the original image does not reach.
+
+    Args:
+        targets: Anything but a dict is returned as it is. A dict may hold "boxes" float [b, n, 4] (y_min, x_min, y_max,
+            x_max in pixels; an image of height h spans 0 to h) with their "labels" int [b, n] (-1: no object), and
+            "masks" int [b, h, w]. Other entries must have at most two axes, and stay as they are.
+        matrices: float32 [b, 2, 3]; see `warp`.
+        images: [b, h, w, c]; only their size is used.
+
+    Returns:
+        Targets with the same structure, shapes and dtypes.
+
+    Raises:
+        ValueError: If an entry of the dict has an unexpected shape or dtype.
+    """
+    if not isinstance(targets, dict):
+        return targets
+    _check(targets, images)
+    moved = dict(targets)
+    if "boxes" in targets:
+        moved["boxes"], moved["labels"] = _move_boxes(targets["boxes"], targets["labels"], matrices, images)
+    if "masks" in targets:
+        moved["masks"] = _move_masks(targets["masks"], matrices)
+    return moved
+
+
+def projective(matrices: tf.Tensor) -> tf.Tensor:
+    """Return [b, 2, 3] matrices in the form float32 [b, 8] that `ImageProjectiveTransformV3` takes."""
+    return tf.pad(tf.reshape(matrices, [-1, 6]), [[0, 0], [0, 2]])
+
+
+def _move_boxes(
+    boxes: tf.Tensor, labels: tf.Tensor, matrices: tf.Tensor, images: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    xx, xy, yx, yy, x_shift, y_shift = _inverse(matrices)
+    y_min, x_min, y_max, x_max = tf.unstack(tf.cast(boxes, tf.float32), axis=-1)  # [b, n] each
+    x_low, x_high = _range(xx, x_min, x_max, xy, y_min, y_max, x_shift)
+    y_low, y_high = _range(yx, x_min, x_max, yy, y_min, y_max, y_shift)
+    height, width = (tf.cast(tf.shape(images)[axis], tf.float32) for axis in (1, 2))
+    hull = tf.stack([y_low, x_low, y_high, x_high], -1)  # [b, n, 4]
+    clipped = tf.clip_by_value(hull, 0.0, tf.stack([height, width, height, width]))
+    left = _area(clipped)
+    kept = (labels >= 0) & (left > 0) & (left >= MIN_VISIBLE * _area(hull))
+    moved = tf.where(kept[..., None], clipped, 0.0)
+    return tf.cast(moved, boxes.dtype), tf.where(kept, labels, tf.cast(NO_OBJECT, labels.dtype))
+
+
+def _inverse(matrices: tf.Tensor) -> list[tf.Tensor]:
+    """Invert the maps, from pixel centres to edges: six coefficients [b, 1] of input edge → output edge.
+
+    Pixel i has its centre at i + 0.5, so that an unmoved image leaves the edges of its boxes as they are, to the bit.
+    """
+    xx, xy, x_shift, yx, yy, y_shift = tf.unstack(tf.reshape(matrices, [-1, 6, 1]), axis=1)
+    determinant = xx * yy - xy * yx
+    inverse = yy / determinant, -xy / determinant, -yx / determinant, xx / determinant
+    x_centre, y_centre = x_shift + 0.5, y_shift + 0.5
+    return [
+        *inverse,
+        0.5 - (inverse[0] * x_centre + inverse[1] * y_centre),
+        0.5 - (inverse[2] * x_centre + inverse[3] * y_centre),
+    ]
+
+
+def _range(
+    x_factor: tf.Tensor,
+    x_min: tf.Tensor,
+    x_max: tf.Tensor,
+    y_factor: tf.Tensor,
+    y_min: tf.Tensor,
+    y_max: tf.Tensor,
+    shift: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the smallest and largest value of a linear function on the corners of boxes, [b, n] each."""
+    x_terms, y_terms = (x_factor * x_min, x_factor * x_max), (y_factor * y_min, y_factor * y_max)
+    return tf.minimum(*x_terms) + tf.minimum(*y_terms) + shift, tf.maximum(*x_terms) + tf.maximum(*y_terms) + shift
+
+
+def _area(boxes: tf.Tensor) -> tf.Tensor:
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+def _move_masks(masks: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(masks, tf.int32)[..., None],
+        transforms=projective(matrices),
+        output_shape=tf.shape(masks)[1:],
+        fill_value=float(IGNORE),
+        interpolation="NEAREST",
+        fill_mode="CONSTANT",
+    )
+    return tf.ensure_shape(tf.cast(moved[..., 0], masks.dtype), masks.shape)
+
+
+def _check(targets: dict[str, tf.Tensor], images: tf.Tensor) -> None:
+    problems = check.Problems()
+    for key, value in targets.items():
+        if isinstance(value, tf.RaggedTensor):
+            problems.add(f"`targets[{key!r}]` is ragged: pad labels with .to_tensor(-1), and boxes with .to_tensor()")
+        elif key not in ("boxes", "labels", "masks") and (value.shape.rank is None or value.shape.rank > 2):
+            problems.add(
+                f'`targets[{key!r}]` cannot follow a moved image: only "boxes" and "masks" can. '
+                f"Received: {_described(value)}"
+            )
+    problems.raise_if_any()
+    if "boxes" in targets:
+        _check_boxes(problems, targets["boxes"], targets.get("labels"))
+    if "masks" in targets:
+        _check_masks(problems, targets["masks"], images)
+    problems.raise_if_any()
+
+
+def _check_boxes(problems: check.Problems, boxes: tf.Tensor, labels: tf.Tensor | None) -> None:
+    if not boxes.dtype.is_floating or boxes.shape.rank != 3 or boxes.shape[2] != 4:
+        problems.add(f'`targets["boxes"]` must be float32 [b, n, 4]. Received: {_described(boxes)}')
+    if labels is None:
+        problems.add('`targets["boxes"]` needs `targets["labels"]` int [b, n], -1 for rows without an object')
+    elif not labels.dtype.is_integer or labels.dtype.is_unsigned or labels.shape.rank != 2:
+        problems.add(f'`targets["labels"]` must be int32 or int64 [b, n]. Received: {_described(labels)}')
+
+
+def _check_masks(problems: check.Problems, masks: tf.Tensor, images: tf.Tensor) -> None:
+    holds_ignore = masks.dtype.is_integer and masks.dtype.max >= IGNORE
+    if not holds_ignore or not masks.shape.is_compatible_with(images.shape[:3]):
+        problems.add(
+            f'`targets["masks"]` must be uint8 or int32 [b, h, w], of the size of the images ({_described(images)}). '
+            f"Received: {_described(masks)}"
+        )
+
+
+def _described(tensor: tf.Tensor) -> str:
+    return f"{tensor.dtype.name} {tensor.shape}"
