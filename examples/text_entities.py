@@ -1,7 +1,7 @@
 """Named entities: who, where, which company, as spans of characters.
 
     python examples/text_entities.py news.conll             # a word and its tag a line
-    python examples/text_entities.py news.jsonl             # {"text": …, "entities": [[start, stop, type], …]}
+    python examples/text_entities.py news.jsonl             # {"text": …, "entities": [[start, end, type], …]}
     python examples/text_entities.py --tiny                 # offline, a minute on two cores
 
 What is judged is strict: an entity counts only with its very borders and type.

@@ -9,10 +9,12 @@ import keras_hub
 import tltk
 from tltk.backbones.packages import cache_folder
 from tltk.data.formats.folder import from_questions, from_words
+from tltk.specs import TokenizerSpec
 
 WORDS = ("good", "great", "fine", "bad", "awful", "poor", "film", "book", "very", "not", "un", "##like", "##ly", "the")
 FILLERS = ("very", "not", "the", ".", "like", "poor", "fine")
 VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", ",", "!", "1", "2")
+TOKENIZER = TokenizerSpec("wordpiece", VOCABULARY)
 TEXTS = ("good film", "great book .", "fine , very good", "bad film", "awful book , not good", "poor . very bad !")
 LABELS = ("good", "good", "good", "bad", "bad", "bad")
 

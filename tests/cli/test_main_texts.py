@@ -71,7 +71,7 @@ def test_a_conll_file_gives_a_tagger_whose_predictions_are_spans(preset, tmp_pat
     for words, spans in zip(source.items, source.targets, strict=True):
         at = 0
         for word in words:
-            inside = next((span for span in spans if span.start <= at < span.stop), None)
+            inside = next((span for span in spans if span.start <= at < span.end), None)
             mark = "O" if inside is None else f"{'B' if at == inside.start else 'I'}-{inside.label}"
             lines.append(f"{word} {mark}")
             at += len(word) + 1
@@ -81,14 +81,14 @@ def test_a_conll_file_gives_a_tagger_whose_predictions_are_spans(preset, tmp_pat
     assert done.returncode == 0, done.stderr
     assert "'broken' has 1 of at least 2 columns" in done.stderr
     found = json.loads(tltk("predict", tmp_path / "run", "very good film .", "--json").stdout)["predictions"]
-    assert all(set(span) == {"start", "stop", "label", "probability"} for span in found[0]["spans"])
+    assert all(set(span) == {"start", "end", "label", "probability"} for span in found[0]["spans"])
 
 
 def test_a_squad_file_gives_a_reader_that_takes_texts_two_by_two(preset, tmp_path):
     source = asked(24)
     questions = []
     for number, ((question, context), spans) in enumerate(zip(source.items, source.targets, strict=True)):
-        answers = [{"answer_start": span.start, "text": context[span.start : span.stop]} for span in spans]
+        answers = [{"answer_start": span.start, "text": context[span.start : span.end]} for span in spans]
         held = {"context": context, "qas": [{"id": str(number), "question": question, "answers": answers}]}
         questions.append({"paragraphs": [held]})
     (tmp_path / "squad.json").write_text(json.dumps({"data": questions}))

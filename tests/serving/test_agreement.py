@@ -48,7 +48,7 @@ def models(preset):
     )
     yield (
         tltk.assemble(backbone, tltk.question_answering(no_answer=False, head=seeded()), precision="float32"),
-        ("stop", "probability", "answer"),
+        ("end", "probability", "answer"),
     )
 
 

@@ -94,7 +94,7 @@ def test_a_page_says_what_goes_in_and_comes_out(exported):
     assert page["input"]["name"] == "pixels" and page["input"]["range"] == [0, 255]
     assert page["input"]["shape"] == [None, *models["pictures"][0].input.shape]
     page = json.loads((found["texts", "onnx"].path / formats.ABOUT).read_text())
-    assert page["input"]["begin"] == "[CLS]" and "vocabulary" not in page["input"]
+    assert page["input"]["tokenizer"]["begin"] == "[CLS]" and "vocabulary" not in page["input"]["tokenizer"]
 
 
 def test_of_tags_every_output_is_named(preset, tmp_path):

@@ -33,8 +33,8 @@ def test_each_task_names_what_it_takes_and_gives(backbone):
             ("texts", "second_texts"),
             {"label", "probability", "probabilities", "labels"},
         ),
-        (tltk.token_classification(marked(2).labels), ("texts",), {"starts", "stops", "types", "probabilities"}),
-        (tltk.question_answering(), ("questions", "contexts"), {"answer", "start", "stop", "probability"}),
+        (tltk.token_classification(marked(2).labels), ("texts",), {"starts", "ends", "types", "probabilities"}),
+        (tltk.question_answering(), ("questions", "contexts"), {"answer", "start", "end", "probability"}),
     ):
         graphs = served(model_of(backbone, task))
         assert set(graphs) == {"serving_default", "predict_tensor", "embed"}
@@ -47,7 +47,7 @@ def test_each_task_names_what_it_takes_and_gives(backbone):
 
 
 def test_several_labels_are_chosen_by_the_threshold_of_their_task(backbone):
-    labels = tltk.specs.LabelSpec(("a", "b", "c"), label_type="multilabel")
+    labels = tltk.specs.LabelSpec(("a", "b", "c"), type="multilabel")
     for threshold in (0.3, 0.7):
         model = model_of(backbone, tltk.classification(labels, head=seeded(), threshold=threshold))
         found = served(model)["serving_default"].run(tf.constant(fuzzed(100)))

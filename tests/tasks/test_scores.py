@@ -77,8 +77,8 @@ def test_answers_are_scored_by_the_rules_of_squads_own_script(answerable):
         for row, spans in enumerate(true):
             if spans and generator.random() < 0.4:
                 found[row] = (generator.choice(spans),)
-        said = [[text[span.start : span.stop] for span in spans] for spans, text in zip(true, texts, strict=True)]
-        guessed = [text[s[0].start : s[0].stop] if s else "" for s, text in zip(found, texts, strict=True)]
+        said = [[text[span.start : span.end] for span in spans] for spans, text in zip(true, texts, strict=True)]
+        guessed = [text[s[0].start : s[0].end] if s else "" for s, text in zip(found, texts, strict=True)]
         assert answer_scores(true, found, texts) == pytest.approx(by_the_rules(said, guessed))
 
 
@@ -144,7 +144,7 @@ def check_entities(generator):
     counts = {}
     for name in (*NAMES, None):
         held, said = (
-            [(row, span.start, span.stop, span.label) for row, spans in enumerate(each) for span in spans
+            [(row, span.start, span.end, span.label) for row, spans in enumerate(each) for span in spans
              if name in (None, span.label)]
             for each in (true, found)
         )  # fmt: skip

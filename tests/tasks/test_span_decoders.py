@@ -28,9 +28,9 @@ def test_2000_fuzzed_texts_get_the_same_entities_from_a_clean_process(backbone, 
     used = [row for row, text in enumerate(said) if text.strip()]
     assert sum(len(each.spans) for each in found) > 2000
     for row, each in zip(used, found, strict=True):
-        columns = (answer[name][row].numpy() for name in ("starts", "stops", "types", "probabilities"))
+        columns = (answer[name][row].numpy() for name in ("starts", "ends", "types", "probabilities"))
         served = [(int(a), int(b), kind.decode(), p) for a, b, kind, p in zip(*columns, strict=True) if a >= 0]
-        assert [given[:3] for given in served] == [(span.start, span.stop, span.label) for span in each.spans]
+        assert [given[:3] for given in served] == [(span.start, span.end, span.label) for span in each.spans]
         np.testing.assert_allclose([p for *_, p in served], [span.probability for span in each.spans], atol=1e-5)
     empty = [row for row, text in enumerate(said) if not text.strip()]
     assert (answer["starts"].numpy()[empty] == -1).all()
@@ -53,8 +53,8 @@ def test_2000_fuzzed_questions_get_the_same_answers_from_a_clean_process(backbon
     found, _ = tltk.predict(model, pairs)
     for row, each in enumerate(found):
         assert answer["answer"][row].numpy().decode() == each.label
-        place = (int(answer["start"][row]), int(answer["stop"][row]))
-        assert place == ((each.spans[0].start, each.spans[0].stop) if each.spans else (-1, -1))
+        place = (int(answer["start"][row]), int(answer["end"][row]))
+        assert place == ((each.spans[0].start, each.spans[0].end) if each.spans else (-1, -1))
         if each.spans:
             np.testing.assert_allclose(answer["probability"][row], each.probability, atol=1e-5)
             assert pairs[row][1][place[0] : place[1]] == each.label

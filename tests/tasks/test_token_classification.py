@@ -67,7 +67,8 @@ def test_adjacent_entities_of_one_type_stay_two():
     source = from_words([["good", "film", "book", "book"]], [["B-x", "B-x", "B-y", "I-y"]])
     for scheme, expected in (("bio", [1, 1, 3, 4]), ("bilou", [4, 4, 5, 7])):
         task = tltk.token_classification(TYPES, scheme=scheme)
-        spec = tltk.specs.TextSpec(16, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "film", "book"))
+        vocabulary = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "film", "book")
+        spec = tltk.specs.TextSpec(tltk.specs.TokenizerSpec("wordpiece", vocabulary), 16)
         made = tokenized(source, spec)
         assert task.align(made, source)[0].tolist() == [-1, *expected, -1]
 
@@ -127,11 +128,11 @@ def test_a_tagger_learns_saves_and_finds_whole_words(backbone, tmp_path):
     assert again.task == model.task
     assert tltk.evaluate(again, test).metrics == report.metrics
     (found,), _ = tltk.predict(again, ["very  good film."])
-    assert [(span.start, span.stop, span.label) for span in found.spans] == [(6, 15, "x")]
+    assert [(span.start, span.end, span.label) for span in found.spans] == [(6, 15, "x")]
     assert found.label == "good film (x)"
     assert 0.5 < found.spans[0].probability <= 1
     (same,), _ = tltk.predict(again, [["very", "good", "film"]])
-    assert [(span.start, span.stop) for span in same.spans] == [(5, 14)]
+    assert [(span.start, span.end) for span in same.spans] == [(5, 14)]
 
 
 def test_what_is_cached_of_a_frozen_part_trains_the_same(backbone):

@@ -101,12 +101,12 @@ def _text(x: str, weights: Any, length: int | None, cut: str | int | None, *, un
     made = hub_text.backbone(x, weights=weight_files.check_choice(weights), length=length)
     if cut is None or not isinstance(made.input, TextSpec):
         return made
-    most = made.input.length // 4
+    most = made.input.sequence_length // 4
     if isinstance(cut, bool) or (isinstance(cut, int) and not 0 <= cut <= most):
         raise ValueError(
             f"`cut` as a number of tokens must be from 0 to a quarter of `length` ({most}). Received: {cut!r}"
         )
-    changed = {"stride": cut} if isinstance(cut, int) else {"cut": cut}
+    changed = {"stride": cut} if isinstance(cut, int) else {"truncation": cut}
     return replace(made, input=replace(made.input, **changed))
 
 

@@ -196,8 +196,8 @@ def real_tokens(ids: Any, spec: TextSpec) -> Any:
     """
     import keras
 
-    real = keras.ops.not_equal(ids, spec.number(spec.padding))
-    if spec.begin:
+    real = keras.ops.not_equal(ids, spec.padding_id)
+    if spec.tokenizer.begin:
         return real
     return keras.ops.logical_or(real, keras.ops.equal(keras.ops.cumsum(keras.ops.ones_like(ids), axis=1), 1))
 

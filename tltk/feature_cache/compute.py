@@ -42,7 +42,7 @@ def layout_of(
     Raises:
         ValueError: if an axis is unknown.
     """
-    width = spec.width if isinstance(spec, TextSpec) else None
+    width = spec.pad_to if isinstance(spec, TextSpec) else None
     sizes = (tensor.shape[1:] for tensor in prefix.outputs)
     shapes: Any = tuple(tuple(width if size is None else size for size in each) for each in sizes)
     if any(None in shape for shape in shapes):

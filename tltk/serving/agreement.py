@@ -133,16 +133,16 @@ def _difference_of_spans(said: Prediction, own: Mapping[str, Any], tolerance: fl
 
 
 def _entities(own: Mapping[str, Any]) -> tuple[Span, ...]:
-    columns = zip(own["starts"], own["stops"], own["types"], own["probabilities"], strict=True)
+    columns = zip(own["starts"], own["ends"], own["types"], own["probabilities"], strict=True)
     return tuple(
-        Span(int(start), int(stop), kind.decode(), float(sure)) for start, stop, kind, sure in columns if start >= 0
+        Span(int(start), int(end), kind.decode(), float(sure)) for start, end, kind, sure in columns if start >= 0
     )
 
 
 def _answer(own: Mapping[str, Any]) -> tuple[Span, ...]:
     if own["start"] < 0:
         return ()
-    return (Span(int(own["start"]), int(own["stop"]), "", float(own["probability"])),)
+    return (Span(int(own["start"]), int(own["end"]), "", float(own["probability"])),)
 
 
 def _same(spans: tuple[Span, ...], others: tuple[Span, ...], tolerance: float) -> bool:

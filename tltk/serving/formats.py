@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tltk.data.formats.folder import Source
 from tltk.foundation import checks as check
+from tltk.modalities.text import config as text_config
 from tltk.models.assemble import TransferModel
 from tltk.pipeline.batches import batches
 from tltk.serving import certificate
@@ -166,9 +167,8 @@ def _about(model: TransferModel, file_format: str) -> dict[str, Any]:
     if isinstance(spec, ImageSpec):
         how = {**asdict(spec), "range": [0, 255], "channels": "RGB, last"}
     else:
-        left_out = ("vocabulary", "merges", "rules")
-        how = {name: value for name, value in asdict(spec).items() if name not in left_out}
-        how["vocabulary_size"] = len(spec.vocabulary)
+        how = text_config.to_config(spec)
+        how["tokenizer"]["vocabulary_size"] = len(spec.tokenizer.vocabulary)
     tags = getattr(model.task, "tags", None)
     return {
         "format": file_format,

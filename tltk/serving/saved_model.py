@@ -120,7 +120,7 @@ def sample_requests(model: TransferModel, count: int = _STORED) -> Requests:
     """Make a few pictures of a size that the model does not expect, or texts, and two that cannot be read."""
     generator = np.random.default_rng(0)
     if isinstance(model.input, TextSpec):
-        words = [piece for piece in model.input.vocabulary if piece.isalpha()] or ["text"]
+        words = [piece for piece in model.input.tokenizer.vocabulary if piece.isalpha()] or ["text"]
         drawn = [" ".join(generator.choice(words, generator.integers(1, 40))).encode() for _ in range(2 * count)]
         if model.input.pairs:
             return [*zip(drawn[:count], drawn[count:], strict=True), (drawn[0], b" \n"), (b"\xff", drawn[0])]

@@ -72,7 +72,7 @@ def reader(spec: Any) -> tuple[Callable[..., Read], list]:
         Strings [batch], of pairs two → what was read, as one graph that is traced and stored once, however many
         signatures read. And the tables that it looks things up in.
     """
-    cut = tokenizer(spec) if isinstance(spec, TextSpec) else None
+    cut = tokenizer(spec.tokenizer) if isinstance(spec, TextSpec) else None
     columns = 1 + (isinstance(spec, TextSpec) and spec.pairs)
 
     def read(*given: tf.Tensor) -> Read:
@@ -93,9 +93,9 @@ def served(model: TransferModel) -> dict[str, Served]:
     Returns:
         "serving_default" of requests: of pictures "image_bytes", of texts "texts", of pairs "texts" and "second_texts",
         of questions "questions" and "contexts" → "label", "probability", "probabilities", "labels" of one class;
-        "probabilities", "labels", "chosen" of several; "values", "labels" of numbers; "starts", "stops", "types",
-        "probabilities" [batch, most entities] of entities, padded with -1 and ""; "answer", "start", "stop",
-        "probability" of answers, "" and -1 where there is none. Starts and stops count characters (code points). And
+        "probabilities", "labels", "chosen" of several; "values", "labels" of numbers; "starts", "ends", "types",
+        "probabilities" [batch, most entities] of entities, padded with -1 and ""; "answer", "start", "end",
+        "probability" of answers, "" and -1 where there is none. Starts and ends count characters (code points). And
         "valid", "error": a request that cannot be read is answered by "", 0, -1 and what is wrong with it.
         "embed" of the same requests → "features" [batch, channels], "valid", "error".
         "predict_tensor" of what the network eats, "pixels" [batch, height, width, 3] in [0, 255] or "token_ids" [batch,
@@ -166,7 +166,7 @@ def _answers(
     if isinstance(task, TokenClassification):
         return entities_of(task, outputs, found)
     if isinstance(task, QuestionAnswering):
-        return best_answers(task, outputs, found, request[1], ends=len(spec.special(pair=True)[2]))
+        return best_answers(task, outputs, found, request[1], ends=len(spec.tokenizer.special_ids(pair=True)[2]))
     windows = found is not None and spec.stride is not None
     return _named(task, _averaged(outputs, found, tf.size(held.valid)) if windows else outputs)
 

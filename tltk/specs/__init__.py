@@ -1,27 +1,21 @@
 """Frozen records that every layer above shares."""
 
-from tltk.specs.records import (
-    CUTS,
-    INTERPOLATIONS,
-    LABEL_TYPES,
-    RESIZES,
-    TEXT_CUTS,
-    ImageSpec,
-    InvalidExample,
-    LabelSpec,
-    Span,
-    TextSpec,
-)
+from tltk.specs.image import INTERPOLATIONS, RESIZES, ImageSpec
+from tltk.specs.invalid import InvalidExample
+from tltk.specs.labels import LABEL_TYPES, LabelSpec
+from tltk.specs.spans import Span
+from tltk.specs.text import TOKENIZER_TYPES, TRUNCATIONS, TextSpec, TokenizerSpec
 
 __all__ = [
-    "CUTS",
     "INTERPOLATIONS",
     "LABEL_TYPES",
     "RESIZES",
-    "TEXT_CUTS",
+    "TOKENIZER_TYPES",
+    "TRUNCATIONS",
     "ImageSpec",
     "InvalidExample",
     "LabelSpec",
     "Span",
     "TextSpec",
+    "TokenizerSpec",
 ]

@@ -136,7 +136,7 @@ def windowed(spec: ImageSpec | TextSpec, name: str) -> TextSpec:
     """
     if not isinstance(spec, TextSpec):
         raise ValueError(f"{name} is of texts; the backbone eats pictures.")
-    return spec if spec.stride is not None else replace(spec, stride=spec.length // 8)
+    return spec if spec.stride is not None else replace(spec, stride=spec.sequence_length // 8)
 
 
 def require_kind(source: Source, spec: ImageSpec | TextSpec, name: str) -> None:

@@ -110,7 +110,7 @@ class QuestionAnswering:
             first, last = context_of(tokens, row)
             place = slice(tokens.place(row).start + first, tokens.place(row).start + last)
             if spans:
-                chosen = (tokens.begins[place] < spans[0].stop) & (tokens.stops[place] > spans[0].start)
+                chosen = (tokens.begins[place] < spans[0].end) & (tokens.stops[place] > spans[0].start)
                 at = np.flatnonzero(chosen)
                 inside.setdefault(int(owner), []).append((row, first + at, tokens.numbers[place][at]))
         for windows in inside.values():
@@ -149,7 +149,7 @@ class QuestionAnswering:
         found = []
         for row, held in enumerate(spans):
             text = joined(source.items[row][1])
-            label = text[held[0].start : held[0].stop] if held else ""
+            label = text[held[0].start : held[0].end] if held else ""
             sure = held[0].probability if held else None
             found.append(Prediction(source.name_of(row), label, sure, {label: sure} if sure is not None else {}, held))
         return found

@@ -64,9 +64,9 @@ def answer_scores(
     """
     rows = []
     for spans, guess, text in zip(true, found, texts, strict=True):
-        given = [text[span.start : span.stop] for span in spans]
+        given = [text[span.start : span.end] for span in spans]
         wanted = [each for each in given if _normal(each)] or [""]  # the script drops answers such as "the"
-        said = text[guess[0].start : guess[0].stop] if guess else ""
+        said = text[guess[0].start : guess[0].end] if guess else ""
         exact = max(float(_normal(said) == _normal(each)) for each in wanted)
         rows.append((bool(spans), exact, max(_overlap(said, each) for each in wanted)))
     scores = {"exact_match": _mean(exact for _, exact, _ in rows), "f1": _mean(f1 for _, _, f1 in rows)}

@@ -20,7 +20,7 @@ def entities_of(task: TokenClassification, outputs: tf.Tensor, found: Frames) ->
         found: the frames.
 
     Returns:
-        "starts" and "stops" int32, "types" string, "probabilities" float32: [batch, most entities of a text].
+        "starts" and "ends" int32, "types" string, "probabilities" float32: [batch, most entities of a text].
     """
     place, owners = _words(found)
     flat = tf.gather(tf.boolean_mask(outputs, tf.sequence_mask(found.ids.row_lengths(), tf.shape(outputs)[1])), place)
@@ -40,7 +40,7 @@ def entities_of(task: TokenClassification, outputs: tf.Tensor, found: Frames) ->
     kinds = tf.constant(task.labels.names)
     columns = {
         "starts": (tf.boolean_mask(begins, starts), -1),
-        "stops": (tf.math.unsorted_segment_max(tf.boolean_mask(stops, covered), entity, count), -1),
+        "ends": (tf.math.unsorted_segment_max(tf.boolean_mask(stops, covered), entity, count), -1),
         "types": (tf.gather(kinds, (tf.boolean_mask(tags, starts) - 1) // _marks(task)), ""),
         "probabilities": (tf.math.unsorted_segment_mean(tf.boolean_mask(sure, covered), entity, count), 0.0),
     }
@@ -111,7 +111,7 @@ def best_answers(
         ends: special tokens behind a context.
 
     Returns:
-        "answer" string, "start" and "stop" int32, "probability" float32 against no answer: [batch].
+        "answer" string, "start" and "end" int32, "probability" float32 against no answer: [batch].
     """
     context, firsts = _context(found, ends)
     width, longest = tf.shape(outputs)[1], task.longest
@@ -140,7 +140,7 @@ def best_answers(
     clean = tf.strings.unicode_transcode(contexts, "UTF-8", "UTF-8", errors="replace")
     length = tf.where(has, end - begin, 0)
     said = tf.strings.substr(clean, tf.maximum(begin, 0), length, unit="UTF8_CHAR")
-    return {"answer": said, "start": begin, "stop": end, "probability": tf.sigmoid(score - none)}
+    return {"answer": said, "start": begin, "end": end, "probability": tf.sigmoid(score - none)}
 
 
 def _context(found: Frames, ends: int) -> tuple[tf.Tensor, tf.Tensor]:

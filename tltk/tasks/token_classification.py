@@ -133,10 +133,10 @@ class TokenClassification:
             first, last = np.searchsorted(words.owners, [text, text + 1])
             for span in spans:
                 begins, stops = words.begins[first:last], words.stops[first:last]
-                inside = first + np.flatnonzero((begins < span.stop) & (stops > span.start))
+                inside = first + np.flatnonzero((begins < span.end) & (stops > span.start))
                 if len(inside):
                     tags[inside] = self._numbers(span.label, len(inside))
-                    cut += words.begins[inside[0]] != span.start or words.stops[inside[-1]] != span.stop
+                    cut += words.begins[inside[0]] != span.start or words.stops[inside[-1]] != span.end
         if cut:
             log.warning("%d entities begin or end inside of a word; the whole word counts as theirs.", cut)
         flat = np.where(words.of_token >= 0, tags[words.of_token] if len(tags) else 0, UNLABELLED)
@@ -172,7 +172,7 @@ class TokenClassification:
         found = []
         for row, held in enumerate(spans):
             text = joined(source.items[row])
-            label = ", ".join(f"{text[span.start : span.stop]} ({span.label})" for span in held)
+            label = ", ".join(f"{text[span.start : span.end]} ({span.label})" for span in held)
             found.append(Prediction(source.name_of(row), label, None, {}, held))
         return found
 

@@ -203,7 +203,7 @@ class Feed:
             encode=self.model.task.encode,
             seed=order,
             lengths=texts.widths_of(data, spec) if isinstance(spec, TextSpec) else None,
-            widths=texts.widths(spec.length) if isinstance(spec, TextSpec) else (),
+            widths=texts.widths(spec.sequence_length) if isinstance(spec, TextSpec) else (),
         )
         return self._note(made)
 

@@ -116,7 +116,7 @@ def describe_model(model: TransferModel) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "backbone": model.backbone,
-        "input": spec_files.plain(model.input),
+        "input": spec_files.to_config(model.input),
         "task": model.task.to_config(),
         "stages": model.stages,
         "weights": asdict(model.origin),

@@ -84,17 +84,17 @@ def test_kerashub_s_own_loader_has_the_other_gelu_and_keeps_accents():
     ours = backbone.build()[0].predict(ids, verbose=0)
     assert 1e-4 < np.abs(theirs - ours)[ids > 0].max() < 0.1, "the trap is gone: see hub_text._mend_activation"
     assert not keras_hub.models.BertTokenizer.from_preset(str(minilm_folder())).strip_accents
-    assert backbone.input.strip_accents
+    assert backbone.input.tokenizer.strip_accents
 
 
 def test_minilm_says_what_it_is():
     backbone = tltk.backbone("all_minilm_l6_v2_en")
     assert [stage.name for stage in backbone.stages] == ["embeddings", *(f"block{n}" for n in range(1, 7))]
-    assert backbone.input.length == 256
+    assert backbone.input.sequence_length == 256
     assert backbone.describe().splitlines()[0] == (
         "all_minilm_l6_v2_en: 22,565,376 parameters, 256 tokens, pretrained weights"
     )
-    assert tltk.backbone("all_minilm_l6_v2_en", length=64).input.length == 64
+    assert tltk.backbone("all_minilm_l6_v2_en", length=64).input.sequence_length == 64
 
 
 def test_minilm_that_is_in_no_cache_is_told_with_the_way_out(monkeypatch, tmp_path):
@@ -105,8 +105,12 @@ def test_minilm_that_is_in_no_cache_is_told_with_the_way_out(monkeypatch, tmp_pa
 
 def test_a_preset_folder_of_kerashub_is_read(preset):
     backbone = tltk.backbone(str(preset))
-    assert backbone.input.vocabulary == VOCABULARY
-    assert (backbone.input.length, backbone.input.lowercase, backbone.input.strip_accents) == (32, True, True)
+    assert backbone.input.tokenizer.vocabulary == VOCABULARY
+    assert (
+        backbone.input.sequence_length,
+        backbone.input.tokenizer.lowercase,
+        backbone.input.tokenizer.strip_accents,
+    ) == (32, True, True)
     body, origin = backbone.build()
     assert (origin.kind, origin.path) == ("path", str(preset))
     again = backbone.build()[0]
@@ -172,7 +176,7 @@ def test_wrong_options_are_told(preset, tmp_path):
 
 def test_longer_texts_are_cut_where_it_is_said_or_read_in_windows(tmp_path):
     folder = str(tiny_preset(tmp_path / "preset"))
-    assert tltk.backbone(folder, cut="middle").input.cut == "middle"
+    assert tltk.backbone(folder, cut="middle").input.truncation == "middle"
     assert tltk.backbone(folder, cut=4).input.stride == 4
     with pytest.raises(ValueError, match=r"`cut` must be one of 'end', 'start', 'middle'\. Received: 'front'"):
         tltk.backbone(folder, cut="front")

@@ -22,5 +22,5 @@ def test_every_row_is_a_preset_of_kerashub_with_its_size_and_place():
 
 def test_what_is_written_of_minilm_is_what_its_files_say():
     backbone = tltk.backbone(MINILM)
-    assert (backbone.parameters, backbone.input.length) == (TEXT_PRESETS[MINILM].parameters, 256)
+    assert (backbone.parameters, backbone.input.sequence_length) == (TEXT_PRESETS[MINILM].parameters, 256)
     assert TEXT_PRESETS[MINILM].length == 256

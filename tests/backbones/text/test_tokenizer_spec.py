@@ -77,7 +77,7 @@ def test_gpt2_reads_texts_without_special_tokens_and_pairs_as_two_lines(preset):
 def test_padding_changes_nothing_and_no_text_gives_no_number_that_is_none(preset, family):
     model = assembled(preset(family))
     ids = next(iter(batches(tltk.from_arrays(["good film", "", SAID[1]]), model.input).dataset)).numpy()
-    padding = model.input.number(model.input.padding)
+    padding = model.input.padding_id
     wide = np.pad(ids, ((0, 0), (0, 32 - ids.shape[1])), constant_values=padding)
     found = model.keras.predict(ids, verbose=0)
     assert np.isfinite(found).all()
@@ -127,7 +127,7 @@ def test_a_clean_process_answers_fuzzed_strings_as_the_model_does(preset, family
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["roberta", "xlm_roberta"])
 def test_a_tagger_of_pieces_with_spaces_finds_the_same_in_a_clean_process(preset, family, tmp_path):
-    labels = tltk.specs.LabelSpec(("x", "y"), label_type="entities")
+    labels = tltk.specs.LabelSpec(("x", "y"), type="entities")
     task = tltk.token_classification(labels, head=tltk.head(zero_init=False, normalization=None))
     model = tltk.assemble(tltk.backbone(preset(family)), task, precision="float32")
     generator = keras.random.SeedGenerator(1)
@@ -135,10 +135,10 @@ def test_a_tagger_of_pieces_with_spaces_finds_the_same_in_a_clean_process(preset
     head.kernel.assign(3 * keras.random.normal(head.kernel.shape, seed=generator))
     asked = [text.encode("utf-8", errors="surrogatepass") for text in fuzzed(500)]
     found = tltk.export(model, tmp_path / "served", requests=asked)
-    assert {"starts", "stops", "types", "probabilities"} < set(found.differences["serving_default"])
+    assert {"starts", "ends", "types", "probabilities"} < set(found.differences["serving_default"])
     said = ["  good  film ", "a\u3000b\n\nc"]
     for text, each in zip(said, tltk.predict(model, said)[0], strict=True):
-        assert all(text[span.start : span.stop].strip() == text[span.start : span.stop] for span in each.spans)
+        assert all(text[span.start : span.end].strip() == text[span.start : span.end] for span in each.spans)
 
 
 def test_kinds_that_tltk_has_no_operations_for_are_refused_by_name(tmp_path):
@@ -157,8 +157,8 @@ def test_kinds_that_tltk_has_no_operations_for_are_refused_by_name(tmp_path):
 def test_settings_of_hugging_face_count(preset, tmp_path):
     folder = families.preset("roberta", tmp_path / "roberta")
     (folder / "tokenizer_config.json").write_text(json.dumps({"add_prefix_space": True}))
-    assert tltk.backbone(str(folder)).input.prefix_space
-    assert not tltk.backbone(preset("roberta")).input.prefix_space
+    assert tltk.backbone(str(folder)).input.tokenizer.add_prefix_space
+    assert not tltk.backbone(preset("roberta")).input.tokenizer.add_prefix_space
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
@@ -211,7 +211,7 @@ def test_a_served_reader_answers_as_predict_does(preset, family):
     run = served(model)["serving_default"].run(*(tf.constant(column) for column in zip(*asked, strict=True)))
     for row, prediction in enumerate(expected):
         (span,) = prediction.spans
-        assert (int(run["start"][row]), int(run["stop"][row])) == (span.start, span.stop)
+        assert (int(run["start"][row]), int(run["end"][row])) == (span.start, span.end)
         assert run["answer"][row].numpy().decode() == prediction.label == prediction.label.strip()
 
 

@@ -18,7 +18,7 @@ def conll(folder, text, name="train.conll", encoding="utf-8"):
 def places(tags, words=None):
     """(first word, word behind the last, type) of each entity; every word is a letter."""
     words = ["x"] * len(tags.split()) if words is None else words
-    return [(span.start // 2, (span.stop + 1) // 2, span.label) for span in spans_of(words, tags.split())]
+    return [(span.start // 2, (span.end + 1) // 2, span.label) for span in spans_of(words, tags.split())]
 
 
 TAGS = [
@@ -80,7 +80,7 @@ def test_spans_are_of_the_words_joined_by_single_spaces_in_code_points():
     words = ["שלום", "👩‍👩‍👧", "e\u0301a", "نيويورك", "𝔘𝔫𝔦"]
     spans = spans_of(words, ["O", "B-x", "I-x", "B-y", "I-y"])
     text = " ".join(words)
-    assert [text[span.start : span.stop] for span in spans] == [" ".join(words[1:3]), " ".join(words[3:])]
+    assert [text[span.start : span.end] for span in spans] == [" ".join(words[1:3]), " ".join(words[3:])]
 
 
 SMALL = "EU\tB-ORG\nrejects\tO\n\nPeter\tB-PER\nBlackburn\tI-PER\n"
@@ -247,18 +247,18 @@ def test_characters_are_code_points_from_right_to_left_and_of_emoji_too(text):
             held = text[start:stop]
             if held.strip():
                 (span,) = read_spans([[start, stop, "x"]], text)
-                assert text[span.start : span.stop] == held.strip()
+                assert text[span.start : span.end] == held.strip()
 
 
 WRONG = [
     ("[[0, 2, 'x']]", "spans must be a list"),
     ({"start": 0, "end": 2, "label": "x"}, "spans must be a list"),
     (5, "spans must be a list"),
-    ([5], r"a span must be \[start, stop, type\]. Received: 5"),
-    (["x"], r"must be \[start, stop, type\]"),
-    ([None], r"must be \[start, stop, type\]"),
-    ([[0, 2]], r"must be \[start, stop, type\]"),
-    ([[0, 2, "x", 1]], r"must be \[start, stop, type\]"),
+    ([5], r"a span must be \[start, end, type\]. Received: 5"),
+    (["x"], r"must be \[start, end, type\]"),
+    ([None], r"must be \[start, end, type\]"),
+    ([[0, 2]], r"must be \[start, end, type\]"),
+    ([[0, 2, "x", 1]], r"must be \[start, end, type\]"),
     ([{"end": 2, "label": "x"}], "whole numbers. Received: None to 2"),
     ([[0.0, 2, "x"]], "whole numbers. Received: 0.0 to 2"),
     ([["0", "2", "x"]], "whole numbers"),

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.pictures import FORMATS, class_folder, damaged_png, encoded, huge_png
-from tests.texts import VOCABULARY
+from tests.texts import TOKENIZER
 from tltk.data.formats.folder import from_arrays, from_files, from_folder, from_questions, from_words
 from tltk.data.split import split
 from tltk.modalities.image.validate import drop_invalid, why_unreadable
@@ -203,5 +203,5 @@ def test_nothing_but_bad_texts_leaves_an_empty_source():
 
 
 def test_tokens_are_not_scanned():
-    made = tokenized(from_arrays(["good", ""]), TextSpec(8, VOCABULARY))
+    made = tokenized(from_arrays(["good", ""]), TextSpec(TOKENIZER, 8))
     assert drop_invalid(made) == (made, ())

@@ -14,14 +14,13 @@ import tensorflow as tf
 import tltk
 from tests import ROOT
 from tests.modalities.text.tokenizers.test_wordpiece import fuzzed
-from tests.texts import VOCABULARY, WORDS, texts
+from tests.texts import TOKENIZER, VOCABULARY, WORDS, texts
 from tltk.data.formats.folder import from_arrays, from_questions, from_words
 from tltk.data.source import Source
 from tltk.modalities.text import encoding as data_tokens
 from tltk.modalities.text.encoding import (
     Tokens,
     as_strings,
-    digest,
     frames,
     joined,
     report_cut,
@@ -29,9 +28,9 @@ from tltk.modalities.text.encoding import (
     tokenized,
     tokenizer,
 )
-from tltk.specs import InvalidExample, LabelSpec, TextSpec
+from tltk.specs import InvalidExample, LabelSpec, TextSpec, TokenizerSpec
 
-SPEC = TextSpec(12, VOCABULARY)
+SPEC = TextSpec(TOKENIZER, 12)
 WINDOWS = replace(SPEC, stride=3)
 
 
@@ -51,7 +50,7 @@ def test_many_texts_are_tokenized_as_one_batch_would_be(spec):
     items = list(zip(held, reversed(held), strict=True)) if spec.pairs else held
     made = tokenized(from_arrays(items), spec).items
     columns = zip(*items, strict=True) if spec.pairs else [held]
-    found = frames(spec, tokenizer(spec), *(tf.constant(list(column)) for column in columns))
+    found = frames(spec, tokenizer(spec.tokenizer), *(tf.constant(list(column)) for column in columns))
     lengths = found.ids.row_lengths().numpy()
     flat = [column.flat_values.numpy() for column in found[:5]]
     assert same(made, Tokens(*flat, np.concatenate([[0], np.cumsum(lengths)]), found.owners.numpy()))
@@ -94,10 +93,10 @@ def test_tokens_are_not_tokenized_again_and_a_source_only_once_for_each_way():
     source = texts()
     made = tokenized(source, SPEC)
     assert tokenized(made, WINDOWS) is made
-    assert tokenized(source, replace(SPEC, width=12)) is made, "the width is no matter of tokens"
-    assert tokenized(source, TextSpec(12, (*VOCABULARY,))) is made
+    assert tokenized(source, replace(SPEC, pad_to=12)) is made, "the width is no matter of tokens"
+    assert tokenized(source, TextSpec(TokenizerSpec("wordpiece", (*VOCABULARY,)), 12)) is made
     assert tokenized(source, WINDOWS) is not made
-    assert tokenized(source, replace(SPEC, lowercase=False)) is not made
+    assert tokenized(source, replace(SPEC, tokenizer=replace(TOKENIZER, lowercase=False))) is not made
     assert tokenized(source, SPEC) is made
 
 
@@ -159,16 +158,6 @@ def test_tokens_are_named_by_ids_and_borders():
     assert made.digest() != replace(made, ends=np.array([0, 3, 7])).digest()
 
 
-def test_a_way_to_tokenize_is_named_by_all_but_its_width():
-    assert digest(SPEC) == digest(replace(SPEC, width=12))
-    others = (
-        {"length": 13}, {"vocabulary": (*VOCABULARY, "x")}, {"vocabulary": (*VOCABULARY[:-2], *VOCABULARY[:-3:-1])},
-        {"lowercase": False}, {"strip_accents": False}, {"cut": "start"}, {"stride": 0}, {"pairs": True},
-        {"unknown": "[MASK]"}, {"between": ()},
-    )  # fmt: skip
-    assert len({digest(SPEC), *(digest(replace(SPEC, **other)) for other in others)}) == 1 + len(others)
-
-
 def test_texts_are_named_by_all_of_their_characters():
     pairs = [[("ab", "c")], [("a", "bc")], [("ab", "C")], [("ab", "c"), ("", "")]]
     singles = [["ab", "c"], ["a", "bc"], ["abc"], ["ab", "c", ""], ["ab", "c\x00"], ["ab ", "c"]]
@@ -203,7 +192,7 @@ def test_the_characters_of_a_token_are_those_of_its_text():
         "a\x00b\tfine",
         "\ud800 book",
     ]
-    made = tokenized(from_arrays(held), TextSpec(32, VOCABULARY)).items
+    made = tokenized(from_arrays(held), TextSpec(TOKENIZER, 32)).items
     places = [list(zip(made.begins[made.place(n)], made.stops[made.place(n)], strict=True)) for n in range(len(held))]
     shown = [[text[begin:stop] for begin, stop in pairs] for text, pairs in zip(held, places, strict=True)]
     assert [[piece for piece in row if piece] for row in shown] == [
@@ -220,7 +209,7 @@ def test_the_characters_of_a_token_are_those_of_its_text():
     ("options", "done", "one"),
     [
         ({}, "were cut at their ends", "was cut at its end"),
-        ({"cut": "middle"}, "were cut in their middle", "was cut in its middle"),
+        ({"truncation": "middle"}, "were cut in their middle", "was cut in its middle"),
         ({"stride": 2}, "were read in windows", "was read in windows"),
     ],
 )
@@ -251,7 +240,7 @@ def test_what_is_no_text_or_was_tokenized_before_is_not_reported():
 
 def test_a_text_of_60_000_words_and_many_empty_ones_are_tokenized_together():
     source = from_arrays(["", *["good film " * 30_000], *[""] * 600])
-    made = tokenized(source, replace(WINDOWS, length=512, stride=64)).items
+    made = tokenized(source, replace(WINDOWS, sequence_length=512, stride=64)).items
     assert made.lengths[made.owners == 1].sum() > 60_000
     assert (made.lengths[made.owners != 1] == 2).all() and len(np.unique(made.owners)) == 602
 

@@ -5,14 +5,14 @@ import pytest
 import tensorflow as tf
 
 import tltk
-from tests.texts import VOCABULARY, texts
+from tests.texts import TOKENIZER, VOCABULARY, texts
 from tltk.modalities.text import encoding as data_tokens
 from tltk.modalities.text import reader as data_texts
 from tltk.modalities.text.tokenizers.wordpiece import WordPiece
 from tltk.pipeline.batches import batches
 from tltk.specs import ImageSpec, TextSpec
 
-SPEC = TextSpec(32, VOCABULARY)
+SPEC = TextSpec(TOKENIZER, 32)
 PAD, UNK, CLS, SEP = 0, 1, 2, 3
 
 
@@ -87,7 +87,7 @@ def test_texts_are_tokenized_once(monkeypatch):
 
 def test_one_width_for_all_is_that_of_the_longest():
     fixed = data_texts.padded_to(SPEC, source_of([3, 5]), source_of([20]))
-    assert fixed == replace(SPEC, width=20)
+    assert fixed == replace(SPEC, pad_to=20)
     assert [ids.shape for ids, _ in rows(batches(source_of([3, 5, 7]), fixed, batch_size=2))] == [(2, 20), (1, 20)]
 
 

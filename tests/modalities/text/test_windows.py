@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -12,10 +13,10 @@ from tokenizers import Tokenizer
 
 from tests.modalities.text.tokenizers import test_wordpiece
 from tests.modalities.text.tokenizers.test_wordpiece import fuzzed
-from tests.texts import VOCABULARY, minilm_folder
+from tests.texts import TOKENIZER, VOCABULARY, minilm_folder
 from tltk.modalities.text.tokenizers.wordpiece import WordPiece
 from tltk.modalities.text.windows import frame
-from tltk.specs import TextSpec
+from tltk.specs import TextSpec, TokenizerSpec
 
 GOOD, BAD, FILM = (VOCABULARY.index(word) for word in ("good", "bad", "film"))
 CLS, SEP = 2, 3
@@ -25,7 +26,9 @@ vocabulary = cache(test_wordpiece.vocabulary)
 @cache
 def cutter(words=None):
     words = vocabulary() if words is None else words
-    return tf.function(WordPiece(TextSpec(9, words)).__call__, input_signature=[tf.TensorSpec([None], tf.string)])
+    return tf.function(
+        WordPiece(TokenizerSpec("wordpiece", words)).__call__, input_signature=[tf.TensorSpec([None], tf.string)]
+    )
 
 
 @cache
@@ -73,27 +76,27 @@ def as_hugging_face(encodings):
 
 
 def spec_of(length, **options):
-    return TextSpec(length, vocabulary(), **options)
+    return TextSpec(TokenizerSpec("wordpiece", vocabulary()), length, **options)
 
 
-def small(length, **options):
-    return TextSpec(length, VOCABULARY, **options)
+def small(length, separator=("[SEP]",), **options):
+    return TextSpec(replace(TOKENIZER, separator=separator), length, **options)
 
 
-@pytest.mark.parametrize(("cut", "direction"), [("end", "right"), ("start", "left")])
-def test_single_texts_are_cut_as_hugging_face_does(cut, direction):
+@pytest.mark.parametrize(("truncation", "direction"), [("end", "right"), ("start", "left")])
+def test_single_texts_are_cut_as_hugging_face_does(truncation, direction):
     for length in (3, 16, 64):
-        found = framed(spec_of(length, cut=cut), texts())
+        found = framed(spec_of(length, truncation=truncation), texts())
         expected = reference(max_length=length, direction=direction).encode_batch(texts())
         assert columns(found) == as_hugging_face(expected)
         assert found.ids.row_lengths().numpy().max() == length
 
 
-@pytest.mark.parametrize(("cut", "direction"), [("end", "right"), ("start", "left")])
-def test_pairs_are_cut_the_longer_text_first_as_hugging_face_does(cut, direction):
+@pytest.mark.parametrize(("truncation", "direction"), [("end", "right"), ("start", "left")])
+def test_pairs_are_cut_the_longer_text_first_as_hugging_face_does(truncation, direction):
     first, second = zip(*pairs(), strict=True)
     for length in (6, 7, 12, 33):
-        found = framed(spec_of(length, cut=cut, pairs=True), second, first)
+        found = framed(spec_of(length, truncation=truncation, pairs=True), second, first)
         expected = reference(max_length=length, direction=direction, strategy="longest_first").encode_batch(pairs())
         assert columns(found) == as_hugging_face(expected)
 
@@ -119,7 +122,7 @@ def test_windows_of_a_context_are_those_of_hugging_face_beside_a_short_question(
 def test_what_goes_of_the_middle_stands_between_a_head_and_a_tail_of_equal_size():
     whole = framed(spec_of(5000), texts())
     for length in (3, 8, 9, 31):
-        found = framed(spec_of(length, cut="middle"), texts())
+        found = framed(spec_of(length, truncation="middle"), texts())
         for name in ("ids", "begins", "stops", "firsts", "numbers"):
             for cut, uncut in zip(getattr(found, name).to_list(), getattr(whole, name).to_list(), strict=True):
                 body, room = uncut[1:-1], length - 2
@@ -129,7 +132,8 @@ def test_what_goes_of_the_middle_stands_between_a_head_and_a_tail_of_equal_size(
 
 
 @pytest.mark.parametrize(
-    ("options", "pair"), [({}, True), ({"cut": "start"}, True), ({"cut": "middle"}, False), ({"stride": 3}, True)]
+    ("options", "pair"),
+    [({}, True), ({"truncation": "start"}, True), ({"truncation": "middle"}, False), ({"stride": 3}, True)],
 )
 def test_pieces_are_numbered_in_their_own_text_and_carry_what_is_known_of_them(options, pair):
     spec = spec_of(16, pairs=pair, **options)
@@ -140,8 +144,8 @@ def test_pieces_are_numbered_in_their_own_text_and_carry_what_is_known_of_them(o
     bodies = [[column.to_list() for column in body] for body in bodies]
     for row, owner in enumerate(found.owners.numpy()):
         held = list(zip(*(column[row] for column in rows), strict=True))
-        assert held[0] == (spec.number("[CLS]"), -1, -1, False, -1)
-        assert held[-1] == (spec.number("[SEP]"), -1, -1, False, -1)
+        assert held[0] == (spec.tokenizer.id_of("[CLS]"), -1, -1, False, -1)
+        assert held[-1] == (spec.tokenizer.id_of("[SEP]"), -1, -1, False, -1)
         borders = [place for place, each in enumerate(held) if each[4] == -1]
         assert len(borders) == 2 + pair
         for pieces, (before, behind) in zip(bodies, pairwise(borders), strict=True):
@@ -174,15 +178,15 @@ def test_a_question_keeps_64_tokens_or_half_of_the_room_beside_windows(length, w
 def test_a_question_that_is_cut_beside_windows_is_cut_where_a_text_would_be():
     words = "good bad film very not fine great awful"
     pieces = [VOCABULARY.index(word) for word in words.split()]
-    for cut, kept in (("end", pieces[:4]), ("start", pieces[-4:]), ("middle", pieces[:2] + pieces[-2:])):
-        found = framed(small(11, pairs=True, stride=0, cut=cut), ["the"], [words], VOCABULARY)
+    for truncation, kept in (("end", pieces[:4]), ("start", pieces[-4:]), ("middle", pieces[:2] + pieces[-2:])):
+        found = framed(small(11, pairs=True, stride=0, truncation=truncation), ["the"], [words], VOCABULARY)
         assert found.ids.to_list() == [[CLS, *kept, SEP, VOCABULARY.index("the"), SEP]]
 
 
-@pytest.mark.parametrize("between", [("[SEP]",), ("[SEP]", "[SEP]")])
-def test_windows_get_on_at_the_shortest_lengths_that_a_spec_takes(between):
+@pytest.mark.parametrize("separator", [("[SEP]",), ("[SEP]", "[SEP]")])
+def test_windows_get_on_at_the_shortest_lengths_that_a_spec_takes(separator):
     for length in (*range(6, 14), 16, 20):
-        spec = small(length, pairs=True, stride=length // 4, between=between)
+        spec = small(length, pairs=True, stride=length // 4, separator=separator)
         found = framed(spec, ["bad film " * 10], ["good " * 70], VOCABULARY)
         assert found.ids.row_lengths().numpy().max() <= length
         numbers = found.numbers.to_list()

@@ -11,19 +11,19 @@ import tensorflow as tf
 from tokenizers import Tokenizer
 
 from tests.modalities.text.tokenizers import test_bytepair, test_wordpiece
-from tests.texts import VOCABULARY, minilm_folder
+from tests.texts import TOKENIZER, VOCABULARY, minilm_folder
 from tltk.data.formats.folder import from_arrays, from_words
 from tltk.modalities.text.encoding import Tokens, joined, tokenized
 from tltk.modalities.text.tokenizers.bytepair import BytePair
 from tltk.modalities.text.tokenizers.wordpiece import WordPiece
 from tltk.modalities.text.windows import frame
 from tltk.modalities.text.words import words_of
-from tltk.specs import TextSpec
+from tltk.specs import TextSpec, TokenizerSpec
 
 vocabulary = cache(test_wordpiece.vocabulary)
 ROOM = 2048  # tokens, more than any of these texts has
 LAYOUTS = ((9, 0), (12, 3), (40, 10), (67, 5), (256, 64))  # lengths and strides
-SPECIAL = TextSpec(9, ("[PAD]", "[UNK]", "[CLS]", "[SEP]"))
+SPECIAL = TextSpec(TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]")), 9)
 
 
 @cache
@@ -67,7 +67,7 @@ def rows(found):
 
 
 def framed(pieces, length, stride, **options):
-    found = frame(replace(SPECIAL, length=length, stride=stride, **options), pieces)
+    found = frame(replace(SPECIAL, sequence_length=length, stride=stride, **options), pieces)
     flat = (found.ids, found.begins, found.stops, found.firsts, found.numbers)
     ends = np.concatenate([[0], np.cumsum(found.ids.row_lengths())])
     return Tokens(*(column.flat_values.numpy() for column in flat), ends, found.owners.numpy())
@@ -75,7 +75,7 @@ def framed(pieces, length, stride, **options):
 
 @cache
 def in_pieces(held):
-    return WordPiece(TextSpec(9, vocabulary()))(tf.constant(held))
+    return WordPiece(TokenizerSpec("wordpiece", vocabulary()))(tf.constant(held))
 
 
 @cache
@@ -107,7 +107,7 @@ def test_the_words_of_texts_are_hugging_faces(sources):
 def test_words_that_were_given_are_read_as_the_text_that_they_make(sources):
     given = sources[1]
     joint = from_arrays([joined(item) for item in given.items])
-    spec = TextSpec(ROOM, vocabulary())
+    spec = TextSpec(TokenizerSpec("wordpiece", vocabulary()), ROOM)
     one, other = (words_of(tokenized(source, spec).items) for source in (given, joint))
     for column in ("owners", "begins", "stops", "tokens", "of_token"):
         np.testing.assert_array_equal(getattr(one, column), getattr(other, column))
@@ -150,7 +150,7 @@ def test_the_first_token_of_a_word_is_marked_in_every_window_and_taken_from_the_
 def test_words_of_control_characters_alone_are_none_and_their_neighbours_keep_their_places():
     given = (("good", "\x00", "un\u200blikely", "\u200b\x07", "film"), ("\x01",), ())
     source = from_words(given)
-    made = tokenized(source, TextSpec(32, VOCABULARY)).items
+    made = tokenized(source, TextSpec(TOKENIZER, 32)).items
     found = words_of(made)
     assert rows(found) == [(0, 0, 4), (0, 7, 16), (0, 20, 24)]
     assert [VOCABULARY[number] for number in made.ids[found.tokens]] == ["good", "un", "film"]
@@ -164,7 +164,7 @@ def test_no_texts_and_texts_without_tokens_have_no_words():
         from_words([[], ["\x01"]]),
     ):
         for stride in (None, 2):
-            made = tokenized(source, TextSpec(8, VOCABULARY, stride=stride)).items
+            made = tokenized(source, TextSpec(TOKENIZER, 8, stride=stride)).items
             found = words_of(made)
             assert rows(found) == [] and found.tokens.tolist() == []
             assert found.of_token.tolist() == [-1] * len(made.ids)
@@ -172,13 +172,13 @@ def test_no_texts_and_texts_without_tokens_have_no_words():
 
 def test_of_cut_texts_there_are_the_words_that_are_left_and_none_reaches_over_the_gap():
     text = "unlike good film very book unlikely great fine"
-    pieces = WordPiece(TextSpec(9, VOCABULARY))(tf.constant([text]))
-    for length, cut, expected in (
+    pieces = WordPiece(TOKENIZER)(tf.constant([text]))
+    for length, truncation, expected in (
         (7, "end", ["unlike", "good", "film", "very"]),
         (7, "start", ["unlikely", "great", "fine"]),
         (8, "middle", ["unlike", "good", "ly", "great", "fine"]),
     ):
-        made = framed(pieces, length, None, cut=cut)
+        made = framed(pieces, length, None, truncation=truncation)
         assert [text[begin:stop] for _, begin, stop in rows(words_of(made))] == expected
 
 

@@ -179,7 +179,7 @@ def _plain(body: "keras.Model", spec: TextSpec) -> "keras.Model":
     inputs = {"token_ids": ids, "padding_mask": mask}
     if "segment_ids" in body.input:
         # The second text of a pair begins behind the first separator.
-        ends = keras.ops.cast(keras.ops.equal(ids, spec.number(spec.end)), "int32")
+        ends = keras.ops.cast(keras.ops.equal(ids, spec.tokenizer.id_of(spec.tokenizer.end)), "int32")
         behind = keras.ops.cumsum(ends, axis=1) - ends
         inputs["segment_ids"] = keras.ops.minimum(behind, 1) * mask
     found = body.call(inputs)  # not `body(…)`: calling the layers one by one keeps the graph flat

@@ -1,4 +1,4 @@
-"""What a KerasHub text preset eats: its tokenizer's pieces and settings as a `TextSpec`."""
+"""The input format of a KerasHub text preset: its tokenizer's vocabulary and settings as a `TextSpec`."""
 
 import sys
 import warnings
@@ -7,29 +7,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from tltk.foundation import checks as check
-from tltk.specs import TextSpec
+from tltk.specs import TextSpec, TokenizerSpec
 
 
 @dataclass(frozen=True)
 class Family:
-    """How the models of one kind frame texts; these facts are in no preset's files.
+    """Special tokens of one model family; they are not stored in the files of a preset.
 
     Args:
-        kind: of `TextSpec`.
-        begin: token before a text.
-        end: token behind it.
-        padding: token that fills up.
-        unknown: token for what no piece is of.
-        between: tokens between two texts.
-        causal: whether each token sees only those before it.
+        type: Of `TokenizerSpec`, as are the special tokens.
+        begin: Token before a text.
+        end: Token after a text.
+        padding: Token that fills up a batch.
+        unknown: Token for words that cannot be built from the vocabulary.
+        separator: Tokens between two texts.
+        causal: Whether each token attends only to those before it.
     """
 
-    kind: str
+    type: str
     begin: str
     end: str
     padding: str
     unknown: str
-    between: tuple[str, ...]
+    separator: tuple[str, ...]
     causal: bool = False
 
 
@@ -72,32 +72,38 @@ def load_tokenizer(place: str) -> Any:
     return found
 
 
-def spec_of(tokenizer: Any, length: int, settings: dict[str, Any]) -> TextSpec:
-    """Say what a model eats.
+def spec_of(tokenizer: Any, sequence_length: int, settings: dict[str, Any]) -> TextSpec:
+    """Describe the input format of a text model.
 
     Args:
-        tokenizer: from `load_tokenizer`.
-        length: most tokens of a text.
-        settings: of Hugging Face's tokenizer_config.json; empty where there is none.
+        tokenizer: From `load_tokenizer`.
+        sequence_length: Maximum number of tokens of a text.
+        settings: Content of Hugging Face's tokenizer_config.json; empty where there is none.
 
     Returns:
-        The spec. Uncased BERT strips accents, which KerasHub's loader leaves out.
+        The spec. Uncased BERT strips accents, which KerasHub's loader does not do.
     """
     family = FAMILIES[type(tokenizer).__name__]
-    named = {
-        name: getattr(family, name) for name in ("kind", "begin", "end", "padding", "unknown", "between", "causal")
-    }
-    if family.kind == "wordpiece":
+    special = {name: getattr(family, name) for name in ("begin", "end", "padding", "unknown", "separator")}
+    options: dict[str, Any] = {}
+    if family.type == "wordpiece":
         lowercase = bool(settings.get("do_lower_case", getattr(tokenizer, "lowercase", False)))
         strip = settings.get("strip_accents")
-        named |= {"lowercase": lowercase, "strip_accents": lowercase if strip is None else bool(strip)}
-        return TextSpec(length, tuple(tokenizer.get_vocabulary()), **named)
-    if family.kind == "unigram":
-        return TextSpec(length, tuple(tokenizer.get_vocabulary()), rules=_bytes(tokenizer.proto), **named)
-    held = tokenizer.vocabulary
-    pieces = sorted(held, key=held.__getitem__)
-    space = bool(settings.get("add_prefix_space", getattr(tokenizer, "add_prefix_space", False)))
-    return TextSpec(length, tuple(pieces), merges=tuple(tokenizer.merges), prefix_space=space, **named)
+        options = {"lowercase": lowercase, "strip_accents": lowercase if strip is None else bool(strip)}
+    elif family.type == "unigram":
+        options = {"sentencepiece_model": _bytes(tokenizer.proto)}
+    else:
+        prefix = bool(settings.get("add_prefix_space", getattr(tokenizer, "add_prefix_space", False)))
+        options = {"merges": tuple(tokenizer.merges), "add_prefix_space": prefix}
+    vocabulary = _vocabulary(tokenizer, family.type)
+    return TextSpec(TokenizerSpec(family.type, vocabulary, **options, **special), sequence_length, causal=family.causal)
+
+
+def _vocabulary(tokenizer: Any, tokenizer_type: str) -> tuple[str, ...]:
+    if tokenizer_type != "bytepair":
+        return tuple(tokenizer.get_vocabulary())
+    ids = tokenizer.vocabulary
+    return tuple(sorted(ids, key=ids.__getitem__))
 
 
 def _bytes(proto: Any) -> bytes:

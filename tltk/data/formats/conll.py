@@ -18,7 +18,7 @@ _GOES_ON, _ENDS = "ILEM", "LEUS"
 _LINE_END, _TABS, _SPACES = re.compile(r"\r\n?|\n"), re.compile(r"\t+"), re.compile(r" +")
 _NAMES = {
     "start": ("start", "begin", "start_offset"),
-    "stop": ("end", "stop", "end_offset"),
+    "end": ("end", "stop", "end_offset"),
     "label": ("label", "type"),
 }
 
@@ -85,7 +85,7 @@ def from_words(
     Example:
         >>> source = from_words([["in", "New", "York"]], [["O", "B-city", "I-city"]])
         >>> source.targets[0]
-        (Span(start=3, stop=11, label='city', probability=None),)
+        (Span(start=3, end=11, label='city', probability=None),)
     """
     problems = check.Problems()
     for row, text in enumerate(words):
@@ -112,7 +112,7 @@ def spans_of(words: Sequence[str], tags: Sequence[str]) -> tuple[Span, ...]:
     files of CoNLL-2003.
 
     Example:
-        >>> [(span.start, span.stop) for span in spans_of(["a", "b", "c"], ["U-x", "B-x", "L-x"])]
+        >>> [(span.start, span.end) for span in spans_of(["a", "b", "c"], ["U-x", "B-x", "L-x"])]
         [(0, 1), (2, 5)]
     """
     found: list[Span] = []
@@ -137,7 +137,7 @@ def read_spans(value: Any, text: str) -> tuple[Span, ...]:
     """Read the spans of one text, as annotation tools write them.
 
     Args:
-        value: a list of [start, stop, type] or of objects with "start", "end" and "label".
+        value: a list of [start, end, type] or of objects with "start", "end" and "label".
         text: that they are marked in; characters are counted.
 
     Returns:
@@ -148,15 +148,15 @@ def read_spans(value: Any, text: str) -> tuple[Span, ...]:
 
     Example:
         >>> read_spans([[3, 8, "city"]], "in Paris")
-        (Span(start=3, stop=8, label='city', probability=None),)
+        (Span(start=3, end=8, label='city', probability=None),)
     """
     if value is None:
         return ()
     if not isinstance(value, list | tuple):
         raise ValueError(f"spans must be a list. Received: {value!r:.60}")
-    spans = sorted((_span(each, text) for each in value), key=lambda span: (span.start, span.stop))
+    spans = sorted((_span(each, text) for each in value), key=lambda span: (span.start, span.end))
     for one, other in pairwise(spans):
-        if other.start < one.stop:
+        if other.start < one.end:
             raise ValueError(f"{_shown(other, text)} overlaps {_shown(one, text)}")
     return tuple(spans)
 
@@ -184,7 +184,7 @@ def _span(value: Any, text: str) -> Span:
     if isinstance(value, dict):
         value = [next((value[name] for name in names if name in value), None) for names in _NAMES.values()]
     if not isinstance(value, list | tuple) or len(value) != 3:
-        raise ValueError(f"a span must be [start, stop, type]. Received: {value!r:.60}")
+        raise ValueError(f"a span must be [start, end, type]. Received: {value!r:.60}")
     start, stop, label = value
     if any(not isinstance(place, int) or isinstance(place, bool) for place in (start, stop)):
         raise ValueError(f"a span must begin and end at whole numbers. Received: {start!r} to {stop!r}")
@@ -204,7 +204,7 @@ def _span(value: Any, text: str) -> Span:
 
 
 def _shown(span: Span, text: str) -> str:
-    return f"{text[span.start : span.stop]!r:.40} ({span.label})"
+    return f"{text[span.start : span.end]!r:.40} ({span.label})"
 
 
 def _marked(

@@ -79,7 +79,7 @@ def from_questions(questions: list[str], contexts: list[str], answers: list | No
 
     Example:
         >>> from_questions(["Who?"], ["It was Ann."], [[(7, "Ann")]]).targets[0]
-        (Span(start=7, stop=10, label='', probability=None),)
+        (Span(start=7, end=10, label='', probability=None),)
     """
     problems = check.Problems()
     if len(contexts) != len(questions) or (answers is not None and len(answers) != len(questions)):

@@ -96,7 +96,7 @@ def from_jsonl(
         input: key of the picture's path, or of the text with `text`; two keys for pairs of texts.
         label: key of the label, for numbers one or several keys; None for unlabelled lines.
         label_type: "categorical" (one class), "multilabel" (a list of classes, or a text joined by `separator`),
-            "regression", or of a text "entities": a list of [start, stop, type], or of objects with "start",
+            "regression", or of a text "entities": a list of [start, end, type], or of objects with "start",
             "end" and "label", in characters.
         labels: as in `from_csv`.
         separator: between the classes of one line, for "multilabel".
@@ -285,7 +285,7 @@ def _spans(row: dict[str, Any], columns: _Columns) -> tuple[Span, ...]:
         try:
             value = json.loads(value) if value.strip() else None
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"spans must be JSON, a list of [start, stop, type]: {error}") from error
+            raise ValueError(f"spans must be JSON, a list of [start, end, type]: {error}") from error
     return read_spans(value, str(row[columns.inputs[0]]))
 
 

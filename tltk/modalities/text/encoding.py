@@ -19,7 +19,7 @@ from tltk.specs import TextSpec
 
 _AT_ONCE = 512  # texts a call of the tokenizer
 _DTYPES = (np.int32, np.int32, np.int32, np.bool_, np.int32, np.int64, np.int64, np.int64)
-_kept: "weakref.WeakKeyDictionary[Source, dict[str, _Made]]" = weakref.WeakKeyDictionary()
+_kept: "weakref.WeakKeyDictionary[Source, dict[TextSpec, _Made]]" = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +105,10 @@ class _Made:
 
 def _once(source: Source, spec: TextSpec) -> _Made:
     kept = _kept.setdefault(source, {})
-    key = digest(spec)
-    if key not in kept:
-        kept[key] = _tokenized(source, replace(spec, width=None))
-    return kept[key]
+    spec = replace(spec, pad_to=None)
+    if spec not in kept:
+        kept[spec] = _tokenized(source, spec)
+    return kept[spec]
 
 
 def _tokenized(source: Source, spec: TextSpec) -> _Made:
@@ -144,7 +144,7 @@ def frames(spec: TextSpec, cut: Tokenizer, texts: tf.Tensor, pair: tf.Tensor | N
 
     Args:
         spec: what the model eats.
-        cut: from `tokenizer(spec)`.
+        cut: from `tokenizer(spec.tokenizer)`.
         texts: strings [batch]; of pairs, the first ones.
         pair: strings [batch], the second texts.
 
@@ -176,16 +176,9 @@ def _bytes(item: Any) -> bytes:
 
 @lru_cache(maxsize=4)
 def _framing(spec: TextSpec) -> Callable[..., Frames]:
-    cut = tokenizer(spec)
+    cut = tokenizer(spec.tokenizer)
     signature = [tf.TensorSpec([None], tf.string)] * (1 + spec.pairs)
     return tf.function(lambda *texts: frames(spec, cut, *texts), input_signature=signature, autograph=False)
-
-
-def digest(spec: TextSpec) -> str:
-    """Name a tokenization by all that it depends on."""
-    return hashlib.sha256(
-        repr((replace(spec, width=None), spec.vocabulary, spec.merges, spec.rules)).encode()
-    ).hexdigest()
 
 
 def texts_digest(source: Source) -> str:
@@ -202,23 +195,24 @@ def report_cut(source: Source, spec: TextSpec) -> str:
 
     Example:
         >>> from tltk.data.formats.folder import from_arrays
-        >>> spec = TextSpec(4, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"))
+        >>> from tltk.specs import TokenizerSpec
+        >>> spec = TextSpec(TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a")), 4)
         >>> report_cut(from_arrays(["a a", "a a a a"]), spec)
         '1 of 2 texts (50 %) has more tokens than the model takes (4; longest: 6), and was cut at its end: example 1'
     """
     if source.kind not in TEXT_KINDS or source.kind == "tokens":  # tokens do not say what they were cut from
         return ""
     whole = _once(source, spec).whole
-    found = np.flatnonzero(whole > spec.length)
+    found = np.flatnonzero(whole > spec.sequence_length)
     if not len(found):
         return ""
     shown = check.listing((source.name_of(int(row)) for row in found), limit=3)
     one = len(found) == 1
     share = f"{len(found)} of {len(source)} texts ({100 * len(found) / len(source):.0f} %) {'has' if one else 'have'}"
-    done = {"end": "cut at its end", "start": "cut at its start", "middle": "cut in its middle"}[spec.cut]
-    done = done if one else done.replace("its", "their") + "s" * (spec.cut != "middle")
+    done = {"end": "cut at its end", "start": "cut at its start", "middle": "cut in its middle"}[spec.truncation]
+    done = done if one else done.replace("its", "their") + "s" * (spec.truncation != "middle")
     done = done if spec.stride is None else "read in windows"
     return (
-        f"{share} more tokens than the model takes ({spec.length}; longest: {whole.max()}), "
+        f"{share} more tokens than the model takes ({spec.sequence_length}; longest: {whole.max()}), "
         f"and {'was' if one else 'were'} {done}: {shown}"
     )

@@ -37,7 +37,7 @@ def batches(source: Source, spec: TextSpec, *, batch_size: Size, seed: int | Non
     """
     source = tokenized(source, spec)
     made = reader(source, spec)
-    values = (tf.TensorSpec([None, spec.width], tf.int32),)
+    values = (tf.TensorSpec([None, spec.pad_to], tf.int32),)
     lengths = widths_of(source, spec)
     return from_readers(lambda epoch: made, values, source, batch_size, seed=seed, finish=finish, lengths=lengths)
 
@@ -56,17 +56,17 @@ class TextReader:
 
     def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
         """Yield every text once, a batch a piece; with an `order`, neighbours in length together."""
-        padding = self.spec.number(self.spec.padding)
+        padding = self.spec.padding_id
         lengths = _rounded(self.tokens.lengths, self.spec)
         for rows, ends in positions(len(lengths), order, batch_size, None, lengths=lengths):
-            width = self.spec.width or int(lengths[rows].max())
+            width = self.spec.pad_to or int(lengths[rows].max())
             yield Piece(rows, (self.tokens.padded(rows, width, padding),), {}, ends)
 
 
 def padded_to(spec: TextSpec, *sources: Source) -> TextSpec:
     """Return the spec with the one width that holds every text of some sources."""
     longest = max((int(tokenized(source, spec).items.lengths.max(initial=1)) for source in sources), default=1)
-    return replace(spec, width=_width(longest, spec.length))
+    return replace(spec, pad_to=_width(longest, spec.sequence_length))
 
 
 def widths_of(source: Source, spec: TextSpec) -> np.ndarray:
@@ -101,13 +101,13 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> 
     count = plain.count(data)
     batched = texts[0].shape.rank == 1
     cutting = replace(spec, stride=None)
-    cut = tokenizer(cutting)
+    cut = tokenizer(cutting.tokenizer)
 
     def ready(texts: tf.Tensor, *rest: tf.Tensor) -> tuple:
         given = texts if isinstance(texts, tuple) else (texts,)
         return (padded(frames(cutting, cut, *given).ids, spec), *rest)
 
-    size = examples_a_step(batch_size, spec.length)
+    size = examples_a_step(batch_size, spec.sequence_length)
     steps = count if batched else math.ceil(count / size)
     made = (data if batched else data.batch(size)).map(as_written(ready))
     return made, steps, count * (size if batched else 1)
@@ -115,9 +115,9 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> 
 
 def padded(ids: tf.RaggedTensor, spec: TextSpec) -> tf.Tensor:
     """Pad framed ids to the spec's width; without one, to the longest: int32 [batch, 1 or more], in a graph."""
-    padding = spec.number(spec.padding)
-    found = ids.to_tensor(padding, shape=[None, spec.width])
-    if spec.width is not None or spec.begin or spec.end:
+    padding = spec.padding_id
+    found = ids.to_tensor(padding, shape=[None, spec.pad_to])
+    if spec.pad_to is not None or spec.tokenizer.begin or spec.tokenizer.end:
         return found
     return tf.pad(found, [[0, 0], [0, tf.cast(tf.shape(found)[1] == 0, tf.int32)]], constant_values=padding)
 
@@ -128,7 +128,7 @@ def widths(limit: int) -> tuple[int, ...]:
 
 
 def _rounded(lengths: np.ndarray, spec: TextSpec) -> np.ndarray:
-    known = np.array(widths(spec.length), np.int64)
+    known = np.array(widths(spec.sequence_length), np.int64)
     return known[np.searchsorted(known, lengths)]
 
 

@@ -52,11 +52,11 @@ def frame(spec: TextSpec, body: Pieces, lead: Pieces | None = None) -> Frames:
     Returns:
         The frames, in the order of the texts.
     """
-    begin, between, end = ([spec.number(token) for token in tokens] for tokens in spec.special(pair=lead is not None))
-    total = spec.length - len(begin) - len(between) - len(end)
+    begin, separator, end = spec.tokenizer.special_ids(pair=lead is not None)
+    total = spec.sequence_length - len(begin) - len(separator) - len(end)
     sizes = body.ids.row_lengths()
     room = tf.fill(tf.shape(sizes), tf.constant(total, tf.int64))
-    whole = sizes + (spec.length - total)
+    whole = sizes + (spec.sequence_length - total)
     first = None
     if lead is not None:
         lengths = lead.ids.row_lengths()
@@ -64,16 +64,16 @@ def frame(spec: TextSpec, body: Pieces, lead: Pieces | None = None) -> Frames:
         larger = tf.where(lengths > sizes, total - half, half)  # the longer text gets the odd token
         most = tf.maximum(total - sizes, larger) if spec.stride is None else tf.minimum(half, _MAX_LEAD)
         kept = tf.minimum(lengths, most)
-        first = _cut(_numbered(lead), kept, spec.cut)
+        first = _cut(_numbered(lead), kept, spec.truncation)
         room, whole = total - kept, whole + lengths
     if spec.stride is None:
         owners = tf.range(tf.size(sizes, tf.int64))
-        second = _cut(_numbered(body), tf.minimum(sizes, room), spec.cut)
+        second = _cut(_numbered(body), tf.minimum(sizes, room), spec.truncation)
     else:
         owners, second = _windows(_numbered(body), room, spec.stride)
         first = None if first is None else tuple(tf.gather(column, owners) for column in first)
     rows = tf.size(owners)
-    texts = [second] if first is None else [first, _special(rows, between), second]
+    texts = [second] if first is None else [first, _special(rows, separator), second]
     sequence = [_special(rows, begin), *texts, _special(rows, end)]
     ids, begins, stops, firsts, numbers = (tf.concat(column, axis=1) for column in zip(*sequence, strict=True))
     return Frames(ids, begins, stops, firsts, numbers, owners, whole)

@@ -5,13 +5,12 @@ import pytest
 import tensorflow as tf
 
 from tests.modalities.text.tokenizers.test_bytepair import trained
-from tests.texts import VOCABULARY
+from tests.texts import TOKENIZER
 from tltk.modalities.text.tokenizers.base import Pieces
 from tltk.modalities.text.tokenizers.bytepair import BytePair
 from tltk.modalities.text.tokenizers.sentencepiece_file import SentencePieceModel
 from tltk.modalities.text.tokenizers.unigram import Unigram
 from tltk.modalities.text.tokenizers.wordpiece import WordPiece
-from tltk.specs import TextSpec
 
 TEXTS = ("", "unlikely good film", "  a \r\n b\x00 ", "👩‍👩‍👧 e\u0301, שלום", "very" * 60, "the  thes")
 
@@ -23,7 +22,7 @@ def unigram():
 
 @pytest.mark.parametrize(
     "tokenizer",
-    [lambda: WordPiece(TextSpec(9, VOCABULARY)), lambda: BytePair(*trained()), lambda: Unigram(unigram())],
+    [lambda: WordPiece(TOKENIZER), lambda: BytePair(*trained()), lambda: Unigram(unigram())],
     ids=["WordPiece", "BytePair", "Unigram"],
 )
 def test_every_tokenizer_says_which_characters_each_piece_covers(tokenizer):

@@ -220,7 +220,7 @@ def test_pairs_are_merged_in_the_order_they_were_learnt_however_many_are_merged_
 
 def test_empty_batches_and_empty_texts_have_no_pieces():
     for prefix_space in (False, True):
-        cut = in_graph(BytePair(*trained(), prefix_space=prefix_space))
+        cut = in_graph(BytePair(*trained(), add_prefix_space=prefix_space))
         assert [column.to_list() for column in cut(tf.constant([], tf.string))] == [[], [], [], []]
         assert [column.to_list() for column in cut(tf.constant(["", ""]))] == [[[], []]] * 4
         assert [column.to_list()[1] for column in cut(tf.constant(["a", "", "b"]))] == [[], [], [], []]
@@ -279,13 +279,13 @@ def test_a_word_of_100_000_letters_takes_seconds(letters):
 
 def test_it_runs_in_tf_data():
     texts = [*fuzzed(40, ["the", "class"]), ""]
-    cut = BytePair(*trained(), prefix_space=True)
+    cut = BytePair(*trained(), add_prefix_space=True)
     data = tf.data.Dataset.from_tensor_slices(texts).batch(8).map(lambda batch: cut(batch).ids, num_parallel_calls=2)
     assert [row for batch in data for row in batch.to_list()] == cut(tf.constant(texts)).ids.to_list()
 
 
 def test_a_saved_model_tokenizes_with_tensorflow_alone(tmp_path):
-    cut = BytePair(*trained(), prefix_space=True)
+    cut = BytePair(*trained(), add_prefix_space=True)
     module = tf.Module()
     module.tables = cut.tables
     module.cut = tf.function(

@@ -15,7 +15,7 @@ SAID = ["good film", "", "the unlikely film isn't poor — 12 \n", "русски
 
 
 def spec(family):
-    return spec_of(families.tokenizer(family), 32, {})
+    return spec_of(families.tokenizer(family), 32, {}).tokenizer
 
 
 def test_the_kind_says_which():
@@ -30,7 +30,7 @@ def test_sentence_pieces_have_the_numbers_that_the_model_s_vocabulary_gives_them
     theirs = families.tokenizer(family)
     found = tokenizer(held)(tf.constant(SAID)).ids.to_list()
     assert found == [list(map(int, theirs(text))) for text in SAID]
-    assert any(held.number(held.unknown) in row for row in found)
+    assert any(held.id_of(held.unknown) in row for row in found)
 
 
 def test_xlm_roberta_s_numbers_are_one_higher_than_its_file_s():
@@ -42,6 +42,6 @@ def test_xlm_roberta_s_numbers_are_one_higher_than_its_file_s():
 def test_rules_of_another_vocabulary_are_refused():
     held = spec("deberta_v3")
     with pytest.raises(ValueError, match=r"the vocabulary lacks .* pieces of the SentencePiece model"):
-        tokenizer(replace(held, rules=sentencepieces.serialized("xlm_roberta")))
+        tokenizer(replace(held, sentencepiece_model=sentencepieces.serialized("xlm_roberta")))
     with pytest.raises(ValueError, match=r"SentencePiece|field"):
-        tokenizer(replace(held, rules=b"none"))
+        tokenizer(replace(held, sentencepiece_model=b"none"))

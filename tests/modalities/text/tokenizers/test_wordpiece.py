@@ -6,7 +6,7 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
 from tests.texts import fuzzed, minilm_folder
 from tltk.modalities.text.tokenizers.wordpiece import WordPiece
-from tltk.specs import TextSpec
+from tltk.specs import TokenizerSpec
 
 
 def vocabulary():
@@ -32,7 +32,7 @@ def test_it_agrees_with_hugging_face_on_2000_fuzzed_strings_in_many_scripts(lowe
     texts = fuzzed(2000, [piece.strip("#") for piece in known if not piece.startswith("[")])
     expected = reference.encode_batch(texts, add_special_tokens=False)
     assert sum(len(each.ids) for each in expected) > 20_000
-    found = tokenize(texts, TextSpec(256, known, lowercase=lowercase, strip_accents=lowercase))
+    found = tokenize(texts, TokenizerSpec("wordpiece", known, lowercase=lowercase, strip_accents=lowercase))
     assert found.ids.to_list() == [each.ids for each in expected]
     places = [list(zip(*pair, strict=True)) for pair in zip(found.begins.to_list(), found.stops.to_list(), strict=True)]
     assert places == [each.offsets for each in expected]
@@ -45,7 +45,7 @@ def test_it_agrees_with_hugging_face_on_2000_fuzzed_strings_in_many_scripts(lowe
 @pytest.mark.slow
 def test_every_character_of_unicode_is_cut_as_hugging_face_does():
     normal, cut = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
-    words = tf.function(WordPiece(TextSpec(9, ("[PAD]", "[UNK]", "[CLS]", "[SEP]"))).words)
+    words = tf.function(WordPiece(TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]"))).words)
     texts = [f"a{chr(point)}b" for point in range(1, 0x110000) if not 0xD800 <= point <= 0xDFFF]
     other = []
     for start in range(0, len(texts), 100_000):
@@ -74,31 +74,26 @@ def test_every_character_of_unicode_is_cut_as_hugging_face_does():
     ],
 )
 def test_words_are_cut_at_spaces_punctuation_and_ideographs(text, words):
-    found = WordPiece(TextSpec(9, ("[PAD]", "[UNK]", "[CLS]", "[SEP]"))).words(tf.constant([text]))
+    found = WordPiece(TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]"))).words(tf.constant([text]))
     assert [word.decode() for word in found.to_list()[0]] == words
 
 
 def test_the_longest_piece_is_taken_and_an_unknown_rest_makes_the_word_unknown():
-    spec = TextSpec(9, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "un", "unb", "##aff", "##able", "a", "##a"))
+    spec = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "un", "unb", "##aff", "##able", "a", "##a"))
     found = ids_of(["unaffable unbx a", "", "aaa", "[SEP]"], spec)
     assert found == [[4, 6, 7, 1, 8], [], [8, 9, 9], [1, 1, 1]]
 
 
 def test_a_word_of_over_100_characters_is_unknown():
-    spec = TextSpec(9, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##a"))
+    spec = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##a"))
     assert ids_of(["a" * 100, "a" * 101], spec) == [[4] + [5] * 99, [1]]
 
 
 def test_bytes_that_are_no_text_count_as_nothing():
-    spec = TextSpec(9, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"))
+    spec = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"))
     assert ids_of([b"a\xff\xfeb"], spec) == [[4, 5]]
 
 
 def test_a_megabyte_of_text_is_no_problem():
-    spec = TextSpec(9, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"))
+    spec = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b"))
     assert ids_of(["ab " * 350_000], spec) == [[4, 5] * 350_000]
-
-
-def test_the_spec_names_what_the_vocabulary_lacks():
-    with pytest.raises(ValueError, match=r"`end` is '\[SEP\]', which the vocabulary of 3 pieces has not"):
-        TextSpec(9, ("[PAD]", "[UNK]", "[CLS]"))

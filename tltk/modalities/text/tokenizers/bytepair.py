@@ -30,7 +30,7 @@ class BytePair:
         merges: pairs of pieces that become one ("Ġ t"), the first one first; a "#version" line in front, as merges.txt
             has it, is passed over.
         unknown: piece for a byte that the vocabulary has not; None leaves such bytes out. GPT-2 and RoBERTa have all.
-        prefix_space: whether a text that begins with no space gets one, so that its first word is cut as the others.
+        add_prefix_space: whether a space is put before a text that does not begin with one.
 
     Raises:
         ValueError: if the vocabulary lacks `unknown`, or a part of a merge or what it makes.
@@ -47,11 +47,11 @@ class BytePair:
         merges: tuple[str, ...],
         *,
         unknown: str | None = None,
-        prefix_space: bool = False,
+        add_prefix_space: bool = False,
     ) -> None:
         number = {piece: index for index, piece in enumerate(vocabulary)}
         pairs = _pairs(merges, number, unknown)
-        self.prefix_space = prefix_space
+        self.add_prefix_space = add_prefix_space
         self.size = len(vocabulary)
         self.made = np.array([number[left + right] for left, right in pairs], np.int32)
         self.bytes = np.array([number.get(letter, number.get(str(unknown), -1)) for letter in alphabet()], np.int32)
@@ -73,13 +73,13 @@ class BytePair:
 
         Returns:
             The pieces, without special tokens. A piece covers its characters without the spaces at its ends ("Ġthe"
-            covers "the", and "Ġ" nothing), which is Hugging Face's `trim_offsets=True` (there, with `prefix_space`, a
-            space that a text itself begins with stays in); other white space covers nothing here, and itself there;
-            a piece that holds a part of a character's bytes covers the character. A word begins with the piece that
-            holds its first byte; words are what the pattern cuts a text into ("don", "'t", "!?"), without the space in
-            front and unless they are white space alone.
+            covers "the", and "Ġ" nothing), which is Hugging Face's `trim_offsets=True` (there, with
+            `add_prefix_space`, a space that a text itself begins with stays in); other white space covers nothing
+            here, and itself there; a piece that holds a part of a character's bytes covers the character. A word
+            begins with the piece that holds its first byte; words are what the pattern cuts a text into ("don", "'t",
+            "!?"), without the space in front and unless they are white space alone.
         """
-        added = (tf.strings.substr(texts, 0, 1) != " ") & (texts != "") & self.prefix_space
+        added = (tf.strings.substr(texts, 0, 1) != " ") & (texts != "") & self.add_prefix_space
         words = _words(tf.where(added, tf.strings.join([" ", texts]), texts))
         each, back = tf.unique(words.spelled.flat_values)
         known = self._pieces(each)

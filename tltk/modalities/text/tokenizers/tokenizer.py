@@ -9,10 +9,10 @@ from tltk.modalities.text.tokenizers.sentencepiece_file import parse
 from tltk.modalities.text.tokenizers.unigram import Unigram
 from tltk.modalities.text.tokenizers.wordpiece import WordPiece
 from tltk.modalities.text.word_boundaries import InWords
-from tltk.specs import TextSpec
+from tltk.specs import TokenizerSpec
 
 
-def tokenizer(spec: TextSpec) -> Tokenizer:
+def tokenizer(spec: TokenizerSpec) -> Tokenizer:
     """Build the tokenizer of a model.
 
     Args:
@@ -22,25 +22,25 @@ def tokenizer(spec: TextSpec) -> Tokenizer:
         The tokenizer; it is made of core TensorFlow operations.
 
     Raises:
-        ValueError: if `spec.merges` or `spec.rules` do not go with the vocabulary.
+        ValueError: if `spec.merges` or `spec.sentencepiece_model` do not go with the vocabulary.
 
     Example:
-        >>> spec = TextSpec(8, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "##s"))
+        >>> spec = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "##s"))
         >>> tokenizer(spec)(tf.constant(["Cats"])).ids.to_list()
         [[4, 5]]
     """
-    if spec.kind == "wordpiece":
+    if spec.type == "wordpiece":
         return InWords(WordPiece(spec))
-    if spec.kind == "bytepair":
-        return InWords(BytePair(spec.vocabulary, spec.merges, prefix_space=spec.prefix_space))
+    if spec.type == "bytepair":
+        return InWords(BytePair(spec.vocabulary, spec.merges, add_prefix_space=spec.add_prefix_space))
     return InWords(_Renumbered(spec))
 
 
 class _Renumbered:
     """SentencePiece, whose pieces have in the model other numbers than in its file: XLM-RoBERTa's are one higher."""
 
-    def __init__(self, spec: TextSpec) -> None:
-        model = parse(spec.rules)
+    def __init__(self, spec: TokenizerSpec) -> None:
+        model = parse(spec.sentencepiece_model)
         number = {piece: place for place, piece in reversed(list(enumerate(spec.vocabulary)))}
         missing = [piece for piece, kind in zip(model.pieces, model.kinds, strict=True)
                    if kind in ("normal", "user_defined", "byte") and piece not in number]  # fmt: skip

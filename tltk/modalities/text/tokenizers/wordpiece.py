@@ -14,7 +14,7 @@ import tensorflow as tf
 from tltk.modalities.text.tokenizers import unicode_bert as unicode8
 from tltk.modalities.text.tokenizers.base import Pieces
 from tltk.modalities.text.tokenizers.trie import grouped, rows_of
-from tltk.specs import TextSpec
+from tltk.specs import TokenizerSpec
 
 _MAX_WORD = 100  # characters; a longer word is unknown
 _SPACE, _ITSELF = 0x20, -1
@@ -32,7 +32,7 @@ class WordPiece:
         spec: vocabulary and treatment of letters.
     """
 
-    def __init__(self, spec: TextSpec) -> None:
+    def __init__(self, spec: TokenizerSpec) -> None:
         self.spec = spec
         self.longest = max(len(piece.removeprefix(_CONTINUES)) for piece in spec.vocabulary)
         keys, values = tf.constant(spec.vocabulary), tf.range(len(spec.vocabulary), dtype=tf.int32)
@@ -111,7 +111,7 @@ class WordPiece:
         start = (tf.zeros_like(begin), begin, tf.zeros([3, 0], tf.int32), lengths <= _MAX_WORD)
         _, _, found, known = tf.while_loop(lambda at, *_: tf.size(at) > 0, step, start, shape_invariants=shapes)
         unknown = tf.cast(tf.where(~known)[:, 0], tf.int32)
-        number = tf.fill(tf.shape(unknown), self.spec.number(self.spec.unknown))
+        number = tf.fill(tf.shape(unknown), self.spec.id_of(self.spec.unknown))
         marks = tf.stack([unknown, number, tf.gather(lengths, unknown)])
         every = tf.concat([tf.boolean_mask(found, tf.gather(known, found[0]), axis=1), marks], 1)
         every = tf.gather(every, tf.argsort(every[0], stable=True), axis=1)

@@ -1,0 +1,70 @@
+"""Input formats of text models as JSON and as files, to be stored in the folder of a run."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from tltk.specs import TextSpec, TokenizerSpec
+
+_VOCABULARY, _MERGES, _SENTENCEPIECE = "vocabulary.json", "merges.txt", "sentencepiece.model"
+_STORED_AS_FILES = ("vocabulary", "merges", "sentencepiece_model")
+
+
+def to_config(spec: TextSpec) -> dict[str, Any]:
+    """Return the fields of a spec as JSON values, without those that `to_files` stores.
+
+    Example:
+        >>> tokenizer = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat"))
+        >>> config = to_config(TextSpec(tokenizer, 128, stride=16))
+        >>> config["stride"], config["tokenizer"]["lowercase"], "vocabulary" in config["tokenizer"]
+        (16, True, False)
+    """
+    config = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    names = (field.name for field in fields(spec.tokenizer) if field.name not in _STORED_AS_FILES)
+    tokenizer = {name: getattr(spec.tokenizer, name) for name in names}
+    return {**config, "tokenizer": {**tokenizer, "separator": list(spec.tokenizer.separator)}}
+
+
+def to_files(spec: TextSpec) -> dict[str, bytes]:
+    """Return the vocabulary and what else the type of tokenizer needs: file name → content."""
+    tokenizer = spec.tokenizer
+    # JSON, because a token may hold a line break.
+    contents = {_VOCABULARY: json.dumps(tokenizer.vocabulary, indent=2).encode()}
+    if tokenizer.type == "bytepair":
+        contents[_MERGES] = "\n".join(tokenizer.merges).encode()
+    if tokenizer.type == "unigram":
+        contents[_SENTENCEPIECE] = tokenizer.sentencepiece_model
+    return contents
+
+
+def from_config(config: dict[str, Any], folder: Path) -> TextSpec:
+    """Restore a spec.
+
+    Args:
+        config: From `to_config`.
+        folder: Folder that holds the files of `to_files`.
+
+    Returns:
+        A spec equal to the one that was stored.
+
+    Raises:
+        FileNotFoundError: If one of the files is missing.
+        TypeError: If `config` has a key that is not a field.
+    """
+    settings = dict(config["tokenizer"])
+    settings["separator"] = tuple(settings["separator"])
+    vocabulary = tuple(json.loads(_content(folder, _VOCABULARY)))
+    if settings["type"] == "bytepair":
+        merges = _content(folder, _MERGES).decode()
+        settings["merges"] = tuple(merges.split("\n")) if merges else ()
+    if settings["type"] == "unigram":
+        settings["sentencepiece_model"] = _content(folder, _SENTENCEPIECE)
+    return TextSpec(**{**config, "tokenizer": TokenizerSpec(vocabulary=vocabulary, **settings)})
+
+
+def _content(folder: Path, name: str) -> bytes:
+    path = folder / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} does not hold a text model: {name} is missing")
+    return path.read_bytes()

@@ -1,0 +1,56 @@
+"""The input format of image models."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tltk.foundation import checks as check
+
+RESIZES = ("stretch", "crop", "pad")
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "area")
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """Input format of an image backbone: RGB, float32 in [0, 255], shape [batch, height, width, channels].
+
+    Args:
+        height: Rows in pixels the weights were trained at; other sizes work if the backbone is fully convolutional.
+        width: Columns in pixels.
+        channels: 3 for every Keras Applications model.
+        resize: How an image of another shape is fitted: "stretch" (ignore the aspect ratio), "crop" (keep the aspect
+            ratio, cut the longer side) or "pad" (keep the aspect ratio, add black bars).
+        interpolation: Kernel of the (antialiased) resize.
+        crop_fraction: With "crop", the central fraction that is kept; 0.875 is the 256 → 224 of the ImageNet papers.
+
+    Raises:
+        ValueError: If a size is not positive, or a name is not one of those listed.
+
+    Example:
+        >>> ImageSpec(224, 224).shape
+        (224, 224, 3)
+    """
+
+    height: int
+    width: int
+    channels: int = 3
+    resize: str = "stretch"
+    interpolation: str = "bilinear"
+    crop_fraction: float = 1.0
+
+    name: ClassVar[str] = "pixels"
+    dtype: ClassVar[str] = "float32"
+
+    def __post_init__(self) -> None:
+        check.positive(height=self.height, width=self.width, channels=self.channels, crop_fraction=self.crop_fraction)
+        check.one_of("resize", self.resize, RESIZES)
+        check.one_of("interpolation", self.interpolation, INTERPOLATIONS)
+        check.within("crop_fraction", self.crop_fraction, low=0, high=1)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return (self.height, self.width, self.channels)
+
+    def describe(self) -> str:
+        """Say in a word or two how large an example is."""
+        return f"{self.height}×{self.width}"

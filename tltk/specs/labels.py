@@ -1,0 +1,46 @@
+"""What the targets of a source mean."""
+
+from dataclasses import dataclass
+
+from tltk.foundation import checks as check
+
+LABEL_TYPES = ("categorical", "multilabel", "regression", "entities", "answers")
+
+
+@dataclass(frozen=True)
+class LabelSpec:
+    """What the targets of a source mean.
+
+    Args:
+        names: Class names in the order of the model's outputs; for regression, the names of the columns.
+        type: "categorical" (one class per example, int32 index), "multilabel" (any number of classes, 0/1 vector),
+            "regression" (float32 vector), "entities" (any number of `Span` per text; the names are entity types) or
+            "answers" (any number of equivalent `Span` per question; none where the question has no answer).
+        mean: For regression, the mean of each column over the source, so that a head can predict standardized values.
+        std: For regression, the standard deviation of each column; never 0.
+
+    Raises:
+        ValueError: If there are no names, a name is repeated, or the type is unknown.
+
+    Example:
+        >>> len(LabelSpec(("cat", "dog")))
+        2
+    """
+
+    names: tuple[str, ...]
+    type: str = "categorical"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        check.one_of("type", self.type, LABEL_TYPES)
+        problems = check.Problems()
+        repeated = sorted({name for name in self.names if self.names.count(name) > 1}) if len(self.names) < 5000 else []
+        if not self.names:
+            problems.add("`names` must hold at least one name. Received: ()")
+        if repeated:
+            problems.add(f"`names` must be unique. Received twice: {check.listing(repeated)}")
+        problems.raise_if_any()
+
+    def __len__(self) -> int:
+        return len(self.names)
