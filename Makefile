@@ -5,15 +5,22 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS    ?= auto
 WEIGHTS := efficientnet_lite0 all_minilm_l6_v2_en
+# The lowest versions that pyproject.toml declares, in an environment of their own, and the tests that rely on private
+# attributes of Keras.
+LOWEST       := .venv-lowest
+LOWEST_STAMP := $(LOWEST)/.installed
+LOWEST_TESTS := tests/test_lowest.py tests/foundation/test_keras_private.py tests/foundation/test_keras_graph.py \
+	tests/optimizers tests/trainability/audit tests/trainability/lora tests/trainability/test_apply_effect.py tests/models
 
-.PHONY: help demo test test-fast lint types check weights clean
+.PHONY: help demo test test-fast test-lowest lint types check weights clean
 
 help:
-	@echo "make demo       install into $(VENV) and run the demo: a pretrained network learns 14 classes, offline"
-	@echo "make test       install into $(VENV) and run every test, on all cores (JOBS=1: on one)"
-	@echo "make test-fast  the tests without the slow ones"
-	@echo "make check      lint, format and types"
-	@echo "make clean      remove $(VENV) and what the demo wrote"
+	@echo "make demo         install into $(VENV) and run the demo: a pretrained network learns 14 classes, offline"
+	@echo "make test         install into $(VENV) and run every test, on all cores (JOBS=1: on one)"
+	@echo "make test-fast    the tests without the slow ones"
+	@echo "make test-lowest  what relies on private attributes of Keras, with the lowest versions declared, in $(LOWEST)"
+	@echo "make check        lint, format and types"
+	@echo "make clean        remove $(VENV) and what the demo wrote"
 
 # pip is recent enough for [dependency-groups] from 25.1 on; it is brought up to date first.
 $(STAMP): pyproject.toml
@@ -42,6 +49,23 @@ test-fast: weights
 	@echo "== running the tests, without the slow ones"
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
+$(LOWEST_STAMP): pyproject.toml tests/lowest.py
+	@echo "== installing tltk with the lowest versions of its dependencies into $(LOWEST)"
+	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$(LOWEST)/bin/python -m tests.lowest > $(LOWEST)/constraints.txt
+	@$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt --editable . \
+		pytest pytest-timeout pytest-xdist hypothesis
+	@touch $(LOWEST_STAMP)
+
+test-lowest: $(LOWEST_STAMP)
+	@echo "== the lowest versions"
+	@$(LOWEST)/bin/python -m tests.lowest --check
+	@$(LOWEST)/bin/python -m pip check
+	@$(LOWEST)/bin/tltk --help > /dev/null
+	@# Warnings are no errors here: old packages use what the newer ones they depend on have deprecated.
+	@$(LOWEST)/bin/python -m pytest -W default -n $(JOBS) --dist loadfile $(LOWEST_TESTS)
+
 lint: $(STAMP)
 	@echo "== lint and format"
 	@$(BIN)/ruff check .
@@ -54,4 +78,4 @@ types: $(STAMP)
 check: lint types
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -58,7 +58,7 @@ def test_the_head_is_seeded():
 
 
 def test_swapped_arguments_are_told():
-    with pytest.raises(TypeError, match=r"`backbone` must be Backbone. Received: SingleLabel. Pass tltk.backbone"):
+    with pytest.raises(TypeError, match=r"`backbone` must be Backbone. Received: Classification. Pass tltk.backbone"):
         tltk.assemble(tltk.classification(PETS), small())
     with pytest.raises(TypeError, match=r"`task` must come from tltk.classification, regress, tag or answer"):
         tltk.assemble(small(), PETS)

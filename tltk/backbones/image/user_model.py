@@ -139,9 +139,7 @@ def feature_model(model: "keras.Model") -> "keras.Model":
 def _functional(model: "keras.Model") -> "keras.Model":
     import keras
 
-    symbol = keras.Input((1,))
-    functional = type(keras.Model(symbol, symbol))  # the class has no public name
-    if isinstance(model, functional):
+    if isinstance(model, keras.Function):
         return model
     sequential = isinstance(model, keras.Sequential)
     if sequential and model.built and model.inputs:
