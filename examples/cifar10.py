@@ -14,6 +14,7 @@ from pathlib import Path
 import tiny
 
 import tltk
+from tltk.cli import console
 from tltk.optimizers.spec import sgd
 from tltk.recipes import Phase, Recipe
 
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="where TensorFlow Datasets keeps its data")
     parser.add_argument("--download", action="store_true", help="fetch CIFAR-10 if it is not there")
     options = tiny.parsed(parser)
-    with tltk.cli.console.command(as_json=False):
+    with console.command(as_json=False):
         run(options)
 
 

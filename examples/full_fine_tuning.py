@@ -13,6 +13,7 @@ from pathlib import Path
 import tiny
 
 import tltk
+from tltk.cli import console
 
 
 def run(options: argparse.Namespace) -> None:
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30, help="passes over the training pictures")
     parser.add_argument("--learning-rate", type=float, default=1e-2, help="highest rate of the cosine")
     options = tiny.parsed(parser, "photos")
-    with tltk.cli.console.command(as_json=False):
+    with console.command(as_json=False):
         run(options)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import tiny
 
 import tltk
+from tltk.cli import console
 
 
 def source(path: Path, patient: str | None) -> tuple:
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, nargs="?", help="folder with a sub-folder a finding, or a .csv")
     parser.add_argument("--patient", metavar="COLUMN", help="column of the .csv that tells patients apart")
     options = tiny.parsed(parser, "pictures")
-    with tltk.cli.console.command(as_json=False):
+    with console.command(as_json=False):
         run(options)
 
 

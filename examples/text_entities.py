@@ -13,6 +13,7 @@ from pathlib import Path
 import tiny_texts
 
 import tltk
+from tltk.cli import console
 
 
 def run(options: argparse.Namespace) -> None:
@@ -20,7 +21,7 @@ def run(options: argparse.Namespace) -> None:
     if options.tiny:
         train, val, test = (tiny_texts.entities(count, part=part) for count, part in ((240, 0), (40, 0), (60, 1)))
     elif options.file.suffix == ".jsonl":
-        source = tltk.from_jsonl(options.file, input="text", label="entities", label_type="entities", text=True)
+        source = tltk.from_jsonl(options.file, input="text", label="entities", label_type="entities", modality="text")
         train, val, test = tltk.split(source, val=0.15, test=0.15)
     else:
         train, val, test = tltk.split(tltk.from_conll(options.file), val=0.15, test=0.15)
@@ -39,7 +40,7 @@ def main() -> None:
     parser = tiny_texts.parser(__doc__, out="runs/text_entities")
     parser.add_argument("file", type=Path, nargs="?", help=".conll or .jsonl with entities")
     options = tiny_texts.parsed(parser, "file", backbone="bert_base_en")
-    with tltk.cli.console.command(as_json=False):
+    with console.command(as_json=False):
         run(options)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import tiny_texts
 
 import tltk
+from tltk.cli import console
 
 
 def run(options: argparse.Namespace) -> None:
@@ -22,7 +23,9 @@ def run(options: argparse.Namespace) -> None:
         source = tltk.from_arrays(x, y, label_type="regression", labels=("similarity",))
     else:
         columns = tuple(options.text.split(","))
-        source = tltk.from_csv(options.table, input=columns, label=options.label, label_type="regression", text=True)
+        source = tltk.from_csv(
+            options.table, input=columns, label=options.label, label_type="regression", modality="text"
+        )
     train, val, test = tltk.split(source, val=0.15, test=0.15)
     backbone = tltk.backbone(options.backbone, length=48 if options.tiny else 128)
     model = tltk.assemble(backbone, tltk.regression(source.labels, pairs=True))
@@ -41,7 +44,7 @@ def main() -> None:
     parser.add_argument("--text", default="first,second", help="columns of the texts, joined by a comma")
     parser.add_argument("--label", default="similarity", help="column of the numbers")
     options = tiny_texts.parsed(parser, "table", backbone=tiny_texts.MINILM)
-    with tltk.cli.console.command(as_json=False):
+    with console.command(as_json=False):
         run(options)
 
 

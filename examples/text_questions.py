@@ -12,6 +12,7 @@ from pathlib import Path
 import tiny_texts
 
 import tltk
+from tltk.cli import console
 
 
 def run(options: argparse.Namespace) -> None:
@@ -36,7 +37,7 @@ def main() -> None:
     parser = tiny_texts.parser(__doc__, out="runs/text_questions")
     parser.add_argument("file", type=Path, nargs="?", help="SQuAD's JSON")
     options = tiny_texts.parsed(parser, "file", backbone="bert_base_en_uncased")
-    with tltk.cli.console.command(as_json=False):
+    with console.command(as_json=False):
         run(options)
 
 

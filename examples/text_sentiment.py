@@ -13,6 +13,7 @@ from pathlib import Path
 import tiny_texts
 
 import tltk
+from tltk.cli import console
 
 
 def run(options: argparse.Namespace) -> None:
@@ -20,7 +21,7 @@ def run(options: argparse.Namespace) -> None:
     if options.tiny:
         source = tltk.from_arrays(*tiny_texts.reviews(160))
     else:
-        source = tltk.from_csv(options.table, input=options.text, label=options.label, text=True)
+        source = tltk.from_csv(options.table, input=options.text, label=options.label, modality="text")
     train, val, test = tltk.split(source, val=0.15, test=0.15)
     backbone = tltk.backbone(options.backbone, length=32 if options.tiny else 256)
     head = tltk.head(pooling="first", normalization=None, dropout=0.1, zero_init=False)
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--text", default="text", help="column of the texts")
     parser.add_argument("--label", default="label", help="column of the labels")
     options = tiny_texts.parsed(parser, "table", backbone="bert_base_en_uncased")
-    with tltk.cli.console.command(as_json=False):
+    with console.command(as_json=False):
         run(options)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import tiny_texts
 
 import tltk
+from tltk.cli import console
 from tltk.demo.docstrings import docstrings
 
 
@@ -21,7 +22,7 @@ def run(options: argparse.Namespace) -> None:
         source, groups = docstrings(most=16)
         train, _, test = tltk.split(source, val=0, test=0.5, groups=groups)
     else:
-        source = tltk.from_csv(options.table, input=options.text, label=options.label, text=True)
+        source = tltk.from_csv(options.table, input=options.text, label=options.label, modality="text")
         train, _, test = tltk.split(source, val=0, test=0.3)
     model = tltk.assemble(tltk.backbone(options.backbone, length=64), tltk.classification(source.labels))
     recipe = tltk.few_shot(epochs=3 if options.tiny else 20)
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--text", default="text", help="column of the texts")
     parser.add_argument("--label", default="label", help="column of the labels")
     options = tiny_texts.parsed(parser, "table", backbone=tiny_texts.MINILM)
-    with tltk.cli.console.command(as_json=False):
+    with console.command(as_json=False):
         run(options)
 
 

@@ -9,8 +9,9 @@ import random
 import zlib
 from pathlib import Path
 
-import tltk
-from tltk.data.formats.folder import Source, from_questions
+from tltk.data.formats.conll import from_words
+from tltk.data.formats.squad import from_questions
+from tltk.data.source import Source
 
 MINILM = "all_minilm_l6_v2_en"
 NOTE = "--tiny: generated texts and MiniLM; the numbers say little of real texts"
@@ -89,7 +90,7 @@ def entities(count: int, *, part: int, seed: int = 0) -> Source:
             held += [(each, f"{'BI'[at > 0]}-{kind}") for at, each in enumerate(made)]
         words.append([word for word, _ in held])
         tags.append([tag for _, tag in held])
-    return tltk.data.formats.folder.from_words(words, tags, labels=("company", "person", "place"))
+    return from_words(words, tags, labels=("company", "person", "place"))
 
 
 def questions(count: int, *, part: int, seed: int = 0) -> Source:

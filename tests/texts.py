@@ -7,8 +7,9 @@ import keras
 import keras_hub
 
 import tltk
-from tltk.backbones.packages import cache_folder
-from tltk.data.formats.folder import from_questions, from_words
+from tltk.data.formats.conll import from_words
+from tltk.data.formats.squad import from_questions
+from tltk.foundation.paths import cache_folder
 from tltk.specs import TokenizerSpec
 
 WORDS = ("good", "great", "fine", "bad", "awful", "poor", "film", "book", "very", "not", "un", "##like", "##ly", "the")

@@ -11,27 +11,29 @@ __version__ = "0.1.0"
 # Public name → the module that holds it. One line a name; `docs/` documents each.
 _PUBLIC = {
     "from_folder": "tltk.data.formats.folder",
-    "from_csv": "tltk.data.formats.folder",
-    "from_jsonl": "tltk.data.formats.folder",
-    "from_arrays": "tltk.data.formats.folder",
-    "from_tfds": "tltk.data.formats.folder",
-    "from_conll": "tltk.data.formats.folder",
-    "from_squad": "tltk.data.formats.folder",
+    "from_csv": "tltk.data.formats.tables",
+    "from_jsonl": "tltk.data.formats.tables",
+    "from_arrays": "tltk.data.formats.arrays",
+    "from_tfds": "tltk.data.formats.tfds",
+    "from_conll": "tltk.data.formats.conll",
+    "from_file": "tltk.data.formats.registry",
+    "register_format": "tltk.data.formats.registry",
+    "from_squad": "tltk.data.formats.squad",
     "split": "tltk.data.split",
     "backbone": "tltk.backbones",
     "head": "tltk.heads.builder",
-    "classification": "tltk.tasks",
-    "regression": "tltk.tasks",
-    "token_classification": "tltk.tasks",
-    "question_answering": "tltk.tasks",
+    "classification": "tltk.tasks.classification",
+    "regression": "tltk.tasks.regression",
+    "token_classification": "tltk.tasks.token_classification",
+    "question_answering": "tltk.tasks.question_answering",
+    "register_task": "tltk.tasks.registry",
     "assemble": "tltk.models.assemble",
-    "adopt": "tltk.models.assemble",
+    "adopt": "tltk.models.adopt",
     "freeze": "tltk.trainability.plan",
     "unfreeze_from": "tltk.trainability.plan",
     "train_all": "tltk.trainability.plan",
     "lora": "tltk.trainability.plan",
     "layer_decay": "tltk.trainability.plan",
-    "register_augmentation": "tltk.modalities.image.augment",
     "audit": "tltk.trainability.audit.audit",
     "linear_probe": "tltk.recipes",
     "fine_tune": "tltk.recipes",
@@ -47,21 +49,34 @@ _PUBLIC = {
     "cluster": "tltk.inference.cluster",
     "export": "tltk.serving.export",
     "verify": "tltk.serving.certificate",
+    "LabelSpec": "tltk.specs",
+    "Span": "tltk.specs",
+    "InvalidExample": "tltk.specs",
+    "Source": "tltk.data.source",
+    "ArrayReader": "tltk.pipeline.readers",
+    "Modality": "tltk.modalities.modality",
+    "Context": "tltk.modalities.context",
+    "Request": "tltk.modalities.requests",
+    "register_modality": "tltk.modalities.modality",
+    "register_augmentation": "tltk.modalities.image.augment",
+    "Task": "tltk.tasks.base",
+    "Monitor": "tltk.tasks.base",
+    "Prediction": "tltk.tasks.base",
+    "ReportParts": "tltk.tasks.base",
 }
 
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
     from tltk.backbones import backbone
-    from tltk.data.formats.folder import (
-        from_arrays,
-        from_conll,
-        from_csv,
-        from_folder,
-        from_jsonl,
-        from_squad,
-        from_tfds,
-    )
+    from tltk.data.formats.arrays import from_arrays
+    from tltk.data.formats.conll import from_conll
+    from tltk.data.formats.folder import from_folder
+    from tltk.data.formats.registry import from_file, register_format
+    from tltk.data.formats.squad import from_squad
+    from tltk.data.formats.tables import from_csv, from_jsonl
+    from tltk.data.formats.tfds import from_tfds
+    from tltk.data.source import Source
     from tltk.data.split import split
     from tltk.evaluation.evaluate import evaluate
     from tltk.feature_cache.policy import Cache
@@ -69,12 +84,23 @@ if TYPE_CHECKING:
     from tltk.inference.cluster import cluster
     from tltk.inference.embed import embed
     from tltk.inference.predict import predict
+    from tltk.modalities.context import Context
     from tltk.modalities.image.augment import register_augmentation
-    from tltk.models.assemble import adopt, assemble
+    from tltk.modalities.modality import Modality, register_modality
+    from tltk.modalities.requests import Request
+    from tltk.models.adopt import adopt
+    from tltk.models.assemble import assemble
+    from tltk.pipeline.readers import ArrayReader
     from tltk.recipes import bert, few_shot, fine_tune, full, linear_probe
     from tltk.serving.certificate import verify
     from tltk.serving.export import export
-    from tltk.tasks import classification, question_answering, regression, token_classification
+    from tltk.specs import InvalidExample, LabelSpec, Span
+    from tltk.tasks.base import Monitor, Prediction, ReportParts, Task
+    from tltk.tasks.classification import classification
+    from tltk.tasks.question_answering import question_answering
+    from tltk.tasks.registry import register_task
+    from tltk.tasks.regression import regression
+    from tltk.tasks.token_classification import token_classification
     from tltk.trainability.audit.audit import audit
     from tltk.trainability.plan import freeze, layer_decay, lora, train_all, unfreeze_from
     from tltk.training.fit import fit

@@ -28,7 +28,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from tltk.data.formats.folder import from_folder
-from tltk.pipeline.batches import batches
+from tltk.modalities.batches import batches
 from tltk.specs import ImageSpec
 
 SIDE = 1024  # pixels: 1.05 megapixels
@@ -63,7 +63,7 @@ def by_keras(folder: Path) -> tf.data.Dataset:
 
 def by_tltk(folder: Path) -> tf.data.Dataset:
     """Read it as tltk does: decode at a reduced scale, resize by area."""
-    return batches(from_folder(folder), ImageSpec(SIZE, SIZE), batch_size=BATCH).dataset
+    return batches(from_folder(folder), ImageSpec(SIZE, SIZE), batch_size=BATCH).dataset()
 
 
 def timed(dataset: tf.data.Dataset) -> tuple[float, float]:

@@ -24,9 +24,10 @@ import numpy as np
 import tensorflow as tf
 
 import tltk
-from tltk.feature_cache import compute as prefix_cache
+from tltk.feature_cache.compute import compute
 from tltk.foundation import hardware as machine
-from tltk.models import frozen_split as views
+from tltk.modalities.modality import modality_of
+from tltk.models.frozen_split import split
 from tltk.optimizers.spec import sgd
 from tltk.recipes import Phase, Recipe
 
@@ -75,7 +76,7 @@ def fill_over_loop(x: np.ndarray, y: np.ndarray) -> float:
     source, filled, looped = tltk.from_arrays(x, y), [], []
     backbone = tltk.backbone("resnet50", weights="random", input_size=x.shape[1])
     model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
-    prefix = views.split(model.keras, PLANS["head"].resolve(model)).prefix
+    prefix = split(model.keras, PLANS["head"].resolve(model)).prefix
     for _ in range(3):
         begun = time.perf_counter()
         run = tf.function(lambda batch: prefix(tf.cast(batch, tf.float32), training=False))
@@ -83,7 +84,8 @@ def fill_over_loop(x: np.ndarray, y: np.ndarray) -> float:
             run(tf.constant(x[start : start + BATCH])).numpy()
         looped.append(time.perf_counter() - begun)
         begun = time.perf_counter()
-        prefix_cache.compute(prefix, source, model.input, batch_size=BATCH)
+        reader = modality_of(model.input).reader(source, model.input)
+        compute(prefix, reader, source, input_dtype=model.input.dtype, batch_size=BATCH)
         filled.append(time.perf_counter() - begun)
     return float(np.median(filled) / np.median(looped))
 

@@ -33,10 +33,10 @@ import keras_hub
 import numpy as np
 
 import tltk
-from tltk.backbones import packages
-from tltk.data.formats.folder import Source
+from tltk.data.source import Source
 from tltk.demo.docstrings import docstrings
 from tltk.foundation import hardware as machine
+from tltk.foundation import paths
 from tltk.optimizers.spec import adamw
 from tltk.recipes.recipe import Phase, Recipe
 
@@ -74,18 +74,18 @@ class _Clock(keras.callbacks.Callback):
 
 def by_keras_hub(train: Source, test: Source, epochs: int, length: int | None) -> Result:
     """Fine-tune KerasHub's classifier, with its own padding or to `length` tokens."""
-    folder = str(packages.cache_folder() / MINILM)
+    folder = str(paths.cache_folder() / MINILM)
     model = keras_hub.models.BertTextClassifier.from_preset(folder, num_classes=len(train.labels))
     if length is not None:
         model.preprocessor.sequence_length = length
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.AdamW(RATE, weight_decay=0.01), loss, metrics=["accuracy"])
     clock, begun = _Clock(), time.perf_counter()
-    x, y = np.array(train.items.tolist()), train.targets
+    x, y = np.array(train.examples.tolist()), train.targets.values
     model.fit(x, y, batch_size=BATCH, epochs=epochs, callbacks=[clock], verbose=0)
     seconds = time.perf_counter() - begun
-    guess = model.predict(np.array(test.items.tolist()), batch_size=BATCH, verbose=0).argmax(-1)
-    return Result(len(train) / clock.seconds[-1], seconds, float((guess == test.targets).mean()))
+    guess = model.predict(np.array(test.examples.tolist()), batch_size=BATCH, verbose=0).argmax(-1)
+    return Result(len(train) / clock.seconds[-1], seconds, float((guess == test.targets.values).mean()))
 
 
 def by_tltk(train: Source, test: Source, epochs: int, precision: str) -> Result:
@@ -105,7 +105,7 @@ def measure(count: int, tested: int, epochs: int, say: Callable[[str], None]) ->
     train, _, test = tltk.split(source, val=0, test=0.3, groups=groups)
     order = np.random.default_rng(0)
     train, test = (part.subset(order.permutation(len(part))[:n]) for part, n in ((train, count), (test, tested)))
-    words = [len(text.split()) for text in train.items]
+    words = [len(text.split()) for text in train.examples]
     say(f"{len(train)} texts of {np.mean(words):.0f} words on average (median {np.median(words):.0f}), {epochs} epochs")
     fast = machine.has_bfloat16_instructions()
     ways: dict[str, Callable[[], Result] | None] = {

@@ -3,9 +3,8 @@
 import subprocess
 import sys
 
-from tltk.backbones import catalog as table
 from tltk.backbones import names
-from tltk.backbones.catalog import minimum
+from tltk.backbones.catalog import minimum, table
 
 
 def test_there_is_one_row_a_name():

@@ -125,25 +125,6 @@ def test_an_unknown_name_gets_the_nearest_right_one():
         weights.get("efficientnet_lite")
 
 
-@pytest.mark.parametrize(
-    ("platform", "variables", "ending"),
-    [
-        ("linux", {"XDG_CACHE_HOME": "/caches"}, "/caches/tltk"),
-        ("linux", {}, ".cache/tltk"),
-        ("darwin", {}, "Library/Caches/tltk"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local/tltk/Cache"),
-        ("linux", {"TLTK_CACHE": "/mine"}, "/mine"),
-    ],
-)
-def test_the_cache_is_where_the_platform_keeps_caches(monkeypatch, platform, variables, ending):
-    for name in ("TLTK_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(packages.sys, "platform", platform)
-    assert packages.cache_folder().as_posix().endswith(ending)
-
-
 def test_every_package_is_pinned():
     for package in packages.PACKAGES.values():
         assert re.fullmatch("[0-9a-f]{64}", package.sha256)

@@ -68,7 +68,7 @@ def test_reviews_are_trained_on_and_rows_that_cannot_be_used_are_named(preset, t
 def test_a_conll_file_gives_a_tagger_whose_predictions_are_spans(preset, tmp_path):
     source = marked(24)
     lines = []
-    for words, spans in zip(source.items, source.targets, strict=True):
+    for words, spans in zip(source.examples, source.targets, strict=True):
         at = 0
         for word in words:
             inside = next((span for span in spans if span.start <= at < span.end), None)
@@ -87,7 +87,7 @@ def test_a_conll_file_gives_a_tagger_whose_predictions_are_spans(preset, tmp_pat
 def test_a_squad_file_gives_a_reader_that_takes_texts_two_by_two(preset, tmp_path):
     source = asked(24)
     questions = []
-    for number, ((question, context), spans) in enumerate(zip(source.items, source.targets, strict=True)):
+    for number, ((question, context), spans) in enumerate(zip(source.examples, source.targets, strict=True)):
         answers = [{"answer_start": span.start, "text": context[span.start : span.end]} for span in spans]
         held = {"context": context, "qas": [{"id": str(number), "question": question, "answers": answers}]}
         questions.append({"paragraphs": [held]})

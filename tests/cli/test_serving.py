@@ -65,10 +65,10 @@ def test_what_differs_is_told_without_a_traceback_and_as_json(served, tmp_path):
 
 def test_one_format_and_all_of_them_in_a_table(served, tmp_path):
     folder, _ = served
-    for name, each in zip(("red", "green", "blue"), np.split(np.argsort(squares(12).targets), 3), strict=True):
+    for name, each in zip(("red", "green", "blue"), np.split(np.argsort(squares(12).targets.values), 3), strict=True):
         for row in each:
             (tmp_path / "squares" / name).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(squares(12).items[row]).save(tmp_path / "squares" / name / f"{row}.png")
+            Image.fromarray(squares(12).examples[row]).save(tmp_path / "squares" / name / f"{row}.png")
     one = json.loads(shell("export", folder / "run", tmp_path / "onnx", "--format", "onnx", "--json").stdout)
     assert one["saved_model"] == str(tmp_path / "onnx" / "1")
     sources = ("--data", tmp_path / "squares", "--calibration", tmp_path / "squares")

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from tltk.data.formats.folder import from_arrays, from_questions, from_words
+from tltk.data.formats.arrays import from_arrays
+from tltk.data.formats.conll import from_words
+from tltk.data.formats.squad import from_questions
 from tltk.data.source import Source
+from tltk.data.targets import ClassTargets
 from tltk.specs import InvalidExample, LabelSpec
 
 
@@ -14,28 +17,28 @@ def six() -> Source:
 
 def test_a_subset_keeps_targets_and_pixels_together():
     part = six().subset([4, 0])
-    assert part.items[:, 0, 0, 0].tolist() == [4, 0]
+    assert part.examples[:, 0, 0, 0].tolist() == [4, 0]
     assert part.targets.tolist() == [1, 0]
-    assert [part.name_of(index) for index in range(2)] == ["example 4", "example 0"]
+    assert [part.id_of(index) for index in range(2)] == ["example 4", "example 0"]
 
 
 def test_a_subset_takes_a_mask_and_may_be_empty():
     source = six()
-    assert len(source.subset(source.targets == 1)) == 2
+    assert len(source.subset(source.targets.values == 1)) == 2
     assert len(source.subset([])) == 0
     assert source.subset([]).counts() == {"a": 0, "b": 0, "c": 0}
 
 
 def test_a_subset_of_a_subset_keeps_the_first_names():
-    assert six().subset([5, 3, 1]).subset([2]).name_of(0) == "example 1"
+    assert six().subset([5, 3, 1]).subset([2]).id_of(0) == "example 1"
 
 
 def test_counts_and_description_name_every_class():
     source = six()
     assert source.counts() == {"a": 2, "b": 2, "c": 2}
-    assert source.describe().splitlines()[0] == "6 pictures in memory, 3 classes"
+    assert source.describe().splitlines()[0] == "6 images in memory, 3 classes"
     assert "b" in source.describe()
-    assert repr(source) == "<Source of 6 pictures in memory, 3 classes>"
+    assert repr(source) == "<Source of 6 images in memory, 3 classes>"
 
 
 def test_several_labels_are_counted_one_by_one():
@@ -57,38 +60,55 @@ def test_unlabelled_examples_say_so():
 
 
 def test_lengths_that_differ_are_all_named():
-    with pytest.raises(ValueError, match=r"(?s)`targets` must hold 2.*`parts` must hold 2.*`example_ids` must hold 2"):
-        Source("image_arrays", np.zeros((2, 4, 4, 3)), np.zeros(3), LabelSpec(("a", "b")), np.zeros(1), np.zeros(4))
+    with pytest.raises(ValueError, match=r"(?s)`targets` must hold 2.*`parts` must hold 2.*`ids` must hold 2"):
+        Source("image", "arrays", np.zeros((2, 4, 4, 3)), np.zeros(3), LabelSpec(("a", "b")), np.zeros(1), np.zeros(4))
 
 
 def test_targets_and_labels_come_together():
     with pytest.raises(ValueError, match="give both or neither"):
-        Source("image_arrays", np.zeros((2, 4, 4, 3)), np.zeros(2, "int32"))
+        Source("image", "arrays", np.zeros((2, 4, 4, 3)), np.zeros(2, "int32"))
 
 
-def test_an_unknown_kind_is_answered():
-    with pytest.raises(ValueError, match=r"`kind` must be one of.*Did you mean 'image_files'"):
-        Source("image_file", [])
+def test_an_unknown_storage_is_answered():
+    with pytest.raises(ValueError, match=r"`storage` must be one of.*Did you mean 'files'"):
+        Source("image", "file", [])
+
+
+def test_a_modality_of_a_user_needs_no_registration_to_be_described():
+    assert Source("sensor", "arrays", np.zeros((2, 9))).describe() == "2 sensors in memory, unlabelled"
+    assert Source("sensor", "files", np.array(["a", "b"], object)).describe() == "2 sensor files, unlabelled"
+
+
+def test_labels_of_a_type_that_nobody_registered_are_refused():
+    with pytest.raises(ValueError, match=r"there is no type of labels 'box'.*register_targets"):
+        Source("image", "arrays", np.zeros((2, 4, 4, 3)), np.zeros(2), LabelSpec(("a", "b"), "box"))
+
+
+def test_targets_are_an_object_of_the_type_of_the_labels():
+    source = six()
+    assert type(source.targets) is ClassTargets and source.targets.values.dtype == np.int32
+    kept = Source("image", "arrays", np.zeros((2, 4, 4, 3)), source.targets.take([0, 1]), source.labels)
+    assert type(kept.subset([1]).targets) is ClassTargets and kept.subset([1]).targets.tolist() == [1]
 
 
 def test_entities_are_counted_by_their_types():
     tags = [["B-city", "I-city", "B-name"], ["O", "B-city", "O"], ["O", "O", "O"]]
     source = from_words([["a", "b", "c"]] * 3, tags, labels=("name", "date", "city"))
     assert source.counts() == {"name": 1, "date": 0, "city": 2}
-    assert source.describe() == "3 texts in words, entities of 3 types\n  name  1\n  date  0\n  city  2"
+    assert source.describe() == "3 texts in memory, entities of 3 types\n  name  1\n  date  0\n  city  2"
     assert source.subset([2]).counts() == {"name": 0, "date": 0, "city": 0}
     assert source.subset([1, 0]).targets.tolist() == [source.targets[1], source.targets[0]]
 
 
 def test_questions_without_an_answer_are_told():
     source = from_questions(["a?", "b?"], ["x", "y"], [[(0, "x")], []])
-    assert source.describe() == "2 pairs of texts, 1 of them without an answer" and source.counts() == {}
-    assert from_questions(["a?"], ["x"]).describe() == "1 pairs of texts, unlabelled"
-    assert from_arrays([("a", "b")] * 2, [0, 1]).describe().startswith("2 pairs of texts, 2 classes")
+    assert source.describe() == "2 texts in memory, 1 of them without an answer" and source.counts() == {}
+    assert from_questions(["a?"], ["x"]).describe() == "1 texts in memory, unlabelled"
+    assert from_arrays([("a", "b")] * 2, [0, 1]).describe().startswith("2 texts in memory, 2 classes")
 
 
-def test_what_was_bad_in_a_file_stays_with_the_whole():
+def test_what_was_invalid_in_a_file_stays_with_the_whole():
     invalid = (InvalidExample("x.csv, row 2", "empty"),)
-    source = Source("texts", np.array(["a", "b"], object), invalid=invalid)
+    source = Source("text", "arrays", np.array(["a", "b"], object), invalid=invalid)
     assert source.invalid == invalid and source.subset([0, 1]).invalid == () and source.invalid == invalid
-    assert source.describe() == "2 texts, unlabelled"
+    assert source.describe() == "2 texts in memory, unlabelled"

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from tests.pictures import class_folder
-from tltk.data.formats.folder import from_arrays, from_folder, from_questions, from_words
+from tltk.data.formats.arrays import from_arrays
+from tltk.data.formats.conll import from_words
+from tltk.data.formats.folder import from_folder
+from tltk.data.formats.squad import from_questions
 from tltk.data.split import split
 from tltk.specs import InvalidExample
 
@@ -20,7 +23,7 @@ def numbered(targets, **options):
 
 
 def numbers(source) -> list[int]:
-    return [int(name.split()[-1]) for name in map(source.name_of, range(len(source)))]
+    return [int(name.split()[-1]) for name in map(source.id_of, range(len(source)))]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -91,7 +94,7 @@ def test_parts_that_came_with_the_folder_are_honoured(tmp_path):
     parts = split(from_folder(tmp_path), val=0.5, test=0.5)
     assert [len(part) for part in parts] == [16, 4, 6]
     for part, name in zip(parts, ("train", "val", "test"), strict=True):
-        assert all(part.name_of(index).startswith(f"{name}/") for index in range(len(part)))
+        assert all(part.id_of(index).startswith(f"{name}/") for index in range(len(part)))
 
 
 def test_a_missing_part_is_cut_from_training(tmp_path):
@@ -99,7 +102,7 @@ def test_a_missing_part_is_cut_from_training(tmp_path):
         class_folder(tmp_path / part, count=count)
     train, val, test = split(from_folder(tmp_path), val=0.2)
     assert [len(train), len(val), len(test)] == [16, 4, 6]
-    assert all(val.name_of(index).startswith("train/") for index in range(len(val)))
+    assert all(val.id_of(index).startswith("train/") for index in range(len(val)))
     assert np.bincount(val.targets).tolist() == [2, 2]
 
 
@@ -111,7 +114,7 @@ def test_a_class_with_one_picture_is_named_with_its_count():
 
 def test_three_of_a_class_are_enough_for_three_parts():
     source = numbered([0] * 30 + [1] * 3)
-    assert [int((part.targets == 1).sum()) for part in split(source, val=0.3, test=0.3)] == [1, 1, 1]
+    assert [int((part.targets.values == 1).sum()) for part in split(source, val=0.3, test=0.3)] == [1, 1, 1]
 
 
 def test_a_class_with_too_few_for_all_parts_is_named():
@@ -153,16 +156,13 @@ def test_numbers_and_several_labels_are_split_at_random(label_type, y):
     assert sorted(number for part in parts for number in numbers(part)) == list(range(20))
 
 
-def test_what_was_bad_in_the_file_is_said_of_the_parts_in_proportion():
+def test_what_was_invalid_in_the_file_is_said_of_the_training_part_once():
     invalid = tuple(InvalidExample(f"t.csv, row {row}", "empty") for row in range(10))
     source = replace(from_arrays(["x"] * 100, ["a", "b"] * 50), invalid=invalid)
     parts = split(source, val=0.2, test=0.2)
-    assert [len(part.invalid) for part in parts] == [6, 2, 2]
-    assert sum((part.invalid for part in parts), ()) == invalid
-    assert source.invalid == invalid
-    assert [len(part.invalid) for part in split(parts[0], val=0, test=0.5)] == [3, 0, 3], (
-        "and is there when it is cut again"
-    )
+    assert [len(part.invalid) for part in parts] == [10, 0, 0]
+    assert parts[0].invalid == invalid == source.invalid
+    assert [len(part.invalid) for part in split(parts[0], val=0, test=0.5)] == [10, 0, 0], "and when it is cut again"
 
 
 def test_entities_and_answers_stay_with_their_texts_at_random():
@@ -176,16 +176,16 @@ def test_entities_and_answers_stay_with_their_texts_at_random():
         assert [len(part) for part in parts] == [10, 5, 5]
         assert sorted(number for part in parts for number in numbers(part)) == list(range(20))
         for part in parts:
-            assert part.kind == source.kind and part.labels == source.labels
+            assert (part.modality, part.storage) == (source.modality, source.storage) and part.labels == source.labels
             for row, number in enumerate(numbers(part)):
-                assert np.array_equal(part.items[row], source.items[number])
+                assert np.array_equal(part.examples[row], source.examples[number])
                 assert part.targets[row] == source.targets[number]
 
 
 def test_questions_about_one_context_stay_on_one_side_where_contexts_are_the_groups():
     contexts = [f"context {n // 5}" for n in range(60)]
     source = from_questions([f"q{n}?" for n in range(60)], contexts, [[]] * 60)
-    parts = split(source, val=0.2, test=0.2, groups=source.items[:, 1])
-    sides = [set(part.items[:, 1]) for part in parts]
+    parts = split(source, val=0.2, test=0.2, groups=source.examples[:, 1])
+    sides = [set(part.examples[:, 1]) for part in parts]
     assert all(sides) and sum(map(len, sides)) == 12
     assert sum(map(len, parts)) == 60

@@ -9,11 +9,13 @@ def test_topics_are_even_texts_are_prose_and_files_are_groups():
     assert source.labels.names == tuple(TOPICS)
     assert set(source.counts().values()) == {20}
     assert len(groups) == len(source)
-    assert len(set(source.items)) == len(source)
-    assert all(len(text.split()) >= 4 and ">>>" not in text and "Parameters ---" not in text for text in source.items)
+    assert len(set(source.examples)) == len(source)
+    assert all(
+        len(text.split()) >= 4 and ">>>" not in text and "Parameters ---" not in text for text in source.examples
+    )
     assert len(np.unique(groups)) > 100
     again, _ = docstrings(most=20)
-    assert again.items.tolist() == source.items.tolist()
+    assert again.examples.tolist() == source.examples.tolist()
 
 
 def test_of_a_docstring_the_first_two_paragraphs_are_left():

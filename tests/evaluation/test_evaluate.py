@@ -7,7 +7,6 @@ from sklearn import metrics as sk
 
 import tltk
 from tests.conftest import coloured_squares, squares, squares_model
-from tltk.evaluation.evaluate import calibration_bins, calibration_error
 
 
 def seeded_model():
@@ -17,7 +16,7 @@ def seeded_model():
 def test_a_report_agrees_with_scikit_learn():
     model, source = seeded_model(), squares(60)
     report = tltk.evaluate(model, source, batch_size=7)
-    outputs = model.keras.predict(source.items.astype("float32"), verbose=0)
+    outputs = model.keras.predict(source.examples.astype("float32"), verbose=0)
     guess = outputs.argmax(-1)
     assert report.metrics["accuracy"] == pytest.approx(sk.accuracy_score(source.targets, guess))
     assert report.metrics["log_loss"] == pytest.approx(sk.log_loss(source.targets, outputs), rel=1e-4)
@@ -27,13 +26,6 @@ def test_a_report_agrees_with_scikit_learn():
         assert row["f1"] == pytest.approx(expected[str(index)]["f1-score"])
         assert row["examples"] == 20
     assert report.examples == 60
-
-
-def test_calibration_error_is_the_hand_computed_one():
-    # bin of 0.9: 3 examples, 2 right; bin of 0.55: 1 example, wrong
-    bins = calibration_bins(np.array([0.9, 0.9, 0.9, 0.55]), np.array([True, True, False, False]))
-    assert calibration_error(bins) == pytest.approx((3 * abs(2 / 3 - 0.9) + 1 * abs(0 - 0.55)) / 4)
-    assert calibration_error(calibration_bins(np.array([1.0]), np.array([True]))) == 0
 
 
 def test_the_most_confident_mistakes_come_first():

@@ -19,11 +19,13 @@ from tests.conftest import squares, squares_model
 from tests.pictures import class_folder, damaged_png, flat
 from tltk.data.formats.folder import from_folder
 from tltk.feature_cache import compute as prefix_cache
+from tltk.feature_cache.batches import feature_batches
+from tltk.modalities.batches import batches
 from tltk.modalities.image.augment import copies, flip, standard
-from tltk.modalities.text.reader import padded_to
+from tltk.modalities.modality import modality_of
 from tltk.models import frozen_split as views
 from tltk.optimizers.spec import sgd
-from tltk.pipeline.batches import batches
+from tltk.pipeline.batching import Budget
 from tltk.recipes import Recipe
 from tltk.specs import ImageSpec
 
@@ -32,21 +34,31 @@ def prefix_of(model, plan=None):
     return views.split(model.keras, (plan or tltk.freeze("backbone")).resolve(model)).prefix
 
 
-def features(feed):
-    return [(np.asarray(inputs), np.asarray(targets)) for inputs, targets in feed.dataset]
+def reader_of(source, spec):
+    return modality_of(spec).reader(source, spec)
+
+
+def compute(prefix, source, spec, **options):
+    return prefix_cache.compute(prefix, reader_of(source, spec), source, input_dtype=spec.dtype, **options)
+
+
+def kept_batches(records, source, spec, prefix, **options):
+    return feature_batches(records, reader_of(source, spec), source, prefix, targets=source.targets, **options)
+
+
+def features(loader, epoch=0):
+    return [(np.asarray(inputs), np.asarray(targets)) for inputs, targets in loader.dataset(epoch)]
 
 
 @pytest.mark.parametrize("where", ["memory", "disk"])
 def test_stored_batches_are_the_prefix_of_the_pictures_in_the_same_order(where, tmp_path):
     model, source = squares_model(dropout=0.3), squares(20)
     prefix = prefix_of(model, tltk.unfreeze_from("conv3"))
-    records = prefix_cache.compute(
-        prefix, source, model.input, batch_size=8, folder=tmp_path if where == "disk" else None
-    )
-    kept = prefix_cache.stored_batches(records, source, prefix, batch_size=8, encode=model.task.encode, seed=3)
+    records = compute(prefix, source, model.input, batch_size=8, folder=tmp_path if where == "disk" else None)
+    kept = kept_batches(records, source, model.input, prefix, batch_size=8, encode=model.task.encode, seed=3)
     plain = batches(source, model.input, batch_size=8, encode=model.task.encode, shuffle=True, seed=3)
-    for _ in range(2):
-        for (stored, targets), (pictures, wanted) in zip(features(kept), features(plain), strict=True):
+    for epoch in range(2):
+        for (stored, targets), (pictures, wanted) in zip(features(kept, epoch), features(plain, epoch), strict=True):
             np.testing.assert_array_equal(targets, wanted)
             np.testing.assert_allclose(stored, prefix(pictures, training=False), rtol=1e-5, atol=1e-5)
 
@@ -54,13 +66,13 @@ def test_stored_batches_are_the_prefix_of_the_pictures_in_the_same_order(where, 
 def test_copies_are_kept_one_after_the_other():
     model, source = squares_model(), squares(10)
     prefix, fixed = prefix_of(model), copies(standard(), 3)
-    records = prefix_cache.compute(prefix, source, model.input, batch_size=4, augment=fixed, seed=7)
+    records = compute(prefix, source, model.input, batch_size=4, augment=fixed, seed=7)
     assert records.count == 30
-    kept = prefix_cache.stored_batches(records, source, prefix, batch_size=4)
+    kept = kept_batches(records, source, model.input, prefix, batch_size=4)
     plain = batches(source, model.input, batch_size=4, augment=fixed, seed=7)
-    found = [[batch[0] for batch in features(kept)] for _ in range(4)]
-    for epoch in found:
-        for stored, (pictures, _) in zip(epoch, features(plain), strict=True):
+    found = [[batch[0] for batch in features(kept, epoch)] for epoch in range(4)]
+    for epoch, batch in enumerate(found):
+        for stored, (pictures, _) in zip(batch, features(plain, epoch), strict=True):
             np.testing.assert_allclose(stored, prefix(pictures, training=False), rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(found[0][0], found[3][0])
     assert np.any(found[0][0] != found[1][0])
@@ -134,7 +146,7 @@ def test_whatever_the_result_depends_on_is_part_of_the_key(tmp_path):
 
     def keys(data=source, spec=model.input, **options):
         before = set(folder.iterdir()) if folder.exists() else set()
-        prefix_cache.compute(options.pop("prefix", prefix), data, spec, folder=folder, batch_size=4, **options)
+        compute(options.pop("prefix", prefix), data, spec, folder=folder, batch_size=4, **options)
         return len(set(folder.iterdir()) - before)
 
     assert keys() == 1
@@ -161,10 +173,10 @@ def test_whatever_the_result_depends_on_is_part_of_the_key(tmp_path):
 def test_half_the_room_is_enough_on_request():
     model, source = squares_model(), squares(8)
     prefix = prefix_of(model, tltk.unfreeze_from("conv3"))
-    full = prefix_cache.compute(prefix, source, model.input, batch_size=4)
-    half = prefix_cache.compute(prefix, source, model.input, batch_size=4, dtype="bfloat16")
+    full = compute(prefix, source, model.input, batch_size=4)
+    half = compute(prefix, source, model.input, batch_size=4, dtype="bfloat16")
     assert half.layout.record_bytes * 2 == full.layout.record_bytes
-    kept = next(iter(prefix_cache.stored_batches(half, source, prefix, batch_size=4).dataset))[0]
+    kept = next(iter(kept_batches(half, source, model.input, prefix, batch_size=4).dataset()))[0]
     assert kept.dtype == "float32"
     np.testing.assert_allclose(kept, full.read(np.arange(4))[0], rtol=1e-2, atol=1e-2)
 
@@ -205,17 +217,17 @@ def test_no_picture_can_be_decoded_is_an_error(tmp_path):
         damaged_png(flat(tmp_path / "set" / "a" / f"{number}.png", (0, 0, 0)))
     flat(tmp_path / "set" / "b" / "x.png", (0, 0, 0))
     source = from_folder(tmp_path / "set").subset([0, 1, 2])
-    with pytest.raises(ValueError, match=r"none of the 3 pictures could be decoded: a/0.png"):
-        prefix_cache.compute(prefix_of(squares_model()), source, ImageSpec(16, 16))
+    with pytest.raises(ValueError, match=r"none of the 3 examples could be decoded: a/0.png"):
+        compute(prefix_of(squares_model()), source, ImageSpec(16, 16))
 
 
 def test_in_the_same_order_the_bits_are_the_same():
     model, source = squares_model(dropout=0.3), squares(20)
     prefix = prefix_of(model)
-    records = prefix_cache.compute(prefix, source, model.input, batch_size=5)
+    records = compute(prefix, source, model.input, batch_size=5)
     traced = tf.function(lambda pixels: prefix(pixels, training=False))
     plain = batches(source, model.input, batch_size=5)
-    for start, (pictures, _) in zip(range(0, 20, 5), plain.dataset, strict=True):
+    for start, (pictures, _) in zip(range(0, 20, 5), plain.dataset(), strict=True):
         np.testing.assert_array_equal(records.read(np.arange(start, start + 5))[0], traced(pictures))
 
 
@@ -287,17 +299,38 @@ def test_several_tensors_cross_the_boundary_of_a_text_model(tmp_path):
     model, source = text_model(tiny_preset(tmp_path / "tiny")), texts()
     prefix = prefix_of(model, tltk.unfreeze_from("block2"))
     with pytest.raises(ValueError, match="what crosses the boundary has no fixed shape"):
-        prefix_cache.compute(prefix, source, model.input, batch_size=4)
-    spec = padded_to(model.input, source)
-    records = prefix_cache.compute(prefix, source, spec, batch_size=4)
-    assert [shape for shape, _ in zip(records.layout.shapes, records.layout.dtypes, strict=True)] == [
-        (8, 16), (8,), (8,)
-    ]  # fmt: skip
-    feed = prefix_cache.stored_batches(records, source, prefix, batch_size=4)
-    stored = next(iter(feed.dataset))[0]
-    plain = next(iter(batches(source, spec, batch_size=4).dataset))[0]
+        prefix_cache.layout_of(prefix)
+    longest = int(reader_of(source, model.input).lengths.max())
+    spec = replace(model.input, pad_to=longest)
+    records = compute(prefix, source, spec, batch_size=4)
+    assert records.layout.shapes == ((longest, 16), (longest,), (longest,))
+    stored = next(iter(kept_batches(records, source, spec, prefix, batch_size=4).dataset()))[0]
+    plain = next(iter(batches(source, spec, batch_size=4).dataset()))[0]
     for one, other in zip(stored, keras.tree.flatten(prefix(plain, training=False)), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_stored_texts_come_in_the_batches_of_the_texts_without_the_padding_beyond_their_longest(tmp_path):
+    from tests.texts import VOCABULARY, text_model, tiny_preset
+
+    model = text_model(tiny_preset(tmp_path / "tiny"))
+    rng = np.random.default_rng(0)
+    source = tltk.from_arrays(
+        [" ".join(rng.choice(VOCABULARY[5:15], size)) for size in rng.integers(1, 28, 40)], ["bad", "good"] * 20
+    )
+    prefix = prefix_of(model, tltk.unfreeze_from("block2"))
+    records = compute(prefix, source, replace(model.input, pad_to=32), batch_size=8)
+    for size, seed in ((8, None), (8, 5), (Budget(64), 5)):
+        kept = kept_batches(records, source, model.input, prefix, batch_size=size, seed=seed)
+        plain = batches(source, model.input, batch_size=size, shuffle=seed is not None, seed=seed or 0)
+        lengths = set()
+        for (stored, labels), (ids, wanted) in zip(kept.dataset(1), plain.dataset(1), strict=True):
+            np.testing.assert_array_equal(labels, wanted)
+            for one, other in zip(stored, keras.tree.flatten(prefix(ids, training=False)), strict=True):
+                assert one.shape == other.shape
+                np.testing.assert_allclose(one, other, atol=1e-5)
+            lengths.add(ids.shape[1])
+        assert len(lengths) > 1
 
 
 MEMORY = """
@@ -341,7 +374,7 @@ def test_a_last_batch_of_bad_pictures_is_left_out_as_without_the_cache(tmp_path)
     for number in (3, 4):
         damaged_png(tmp_path / "set" / "dog" / f"000{number}.png")
     source, model = from_folder(tmp_path / "set"), squares_model(classes=2)
-    records = prefix_cache.compute(prefix_of(model), source, model.input, batch_size=4)
+    records = compute(prefix_of(model), source, model.input, batch_size=4)
     assert set(records.invalid) == {8, 9}
 
 
@@ -349,23 +382,41 @@ def test_numbers_too_large_for_half_precision_are_refused():
     pixels = keras.Input((16, 16, 3))
     large = keras.Model(pixels, keras.layers.Rescaling(1e4)(pixels))
     with pytest.raises(ValueError, match=r"above 65504 do not fit into dtype='float16'. Use 'bfloat16'"):
-        prefix_cache.compute(large, squares(4), ImageSpec(16, 16), batch_size=4, dtype="float16")
+        compute(large, squares(4), ImageSpec(16, 16), batch_size=4, dtype="float16")
 
 
 def test_a_file_rewritten_with_the_same_size_and_time_is_another_file(tmp_path):
-    from tltk.pipeline.cache import source_key
-
     source = from_folder(class_folder(tmp_path / "set", count=2))
-    path = Path(source.items[0])
-    state, before = path.stat(), source_key(source)
+    path = Path(source.examples[0])
+    state, before = path.stat(), reader_of(source, ImageSpec(16, 16)).fingerprint()
     path.write_bytes(path.read_bytes()[::-1])
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert source_key(source) != before
+    assert reader_of(source, ImageSpec(16, 16)).fingerprint() != before
 
 
 def test_equal_bytes_of_another_shape_are_another_source():
-    from tltk.pipeline.cache import source_key
-
     pixels = np.arange(4 * 32 * 64 * 3, dtype="uint8").reshape(4, 32, 64, 3)
     first, second = tltk.from_arrays(pixels), tltk.from_arrays(pixels.reshape(4, 64, 32, 3))
-    assert source_key(first) != source_key(second)
+    prints = {reader_of(source, ImageSpec(16, 16)).fingerprint() for source in (first, second)}
+    assert len(prints) == 2
+
+
+def test_a_store_that_was_left_half_filled_is_gone_on_with(tmp_path, monkeypatch):
+    model, source = squares_model(), squares(20)
+    prefix = prefix_of(model)
+    original, asked = prefix_cache._Steps.fill, []
+
+    def killed(self, missing, write):
+        original(self, missing[:8], write)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prefix_cache._Steps, "fill", killed)
+    with pytest.raises(KeyboardInterrupt):
+        compute(prefix, source, model.input, folder=tmp_path, batch_size=4)
+    monkeypatch.setattr(
+        prefix_cache._Steps, "fill", lambda self, *rest: (asked.append(len(rest[0])), original(self, *rest))
+    )
+    found = compute(prefix, source, model.input, folder=tmp_path, batch_size=4)
+    assert asked == [12]
+    whole = compute(prefix, source, model.input, batch_size=4)
+    np.testing.assert_array_equal(found.read(np.arange(20))[0], whole.read(np.arange(20))[0])

@@ -29,11 +29,11 @@ def test_auto_keeps_little_in_memory_much_on_disk_and_nothing_where_it_cannot_pa
 
 def test_a_misspelt_place_is_not_taken_for_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=r"Received: 'memroy'. Did you mean 'memory'\? A folder of that name is Path"):
-        Cache("memroy")
-    for word in ("none", "False", "ram", "no"):
-        with pytest.raises(ValueError, match=r"Did you mean 'off' or 'memory'\?"):
+    for word in ("memroy", "none", "False", "ram", "no"):
+        with pytest.raises(ValueError, match=f"must be one of 'auto', .* or a folder.* Received: '{word}'"):
             Cache(word)
+    with pytest.raises(ValueError, match="Did you mean 'memory'"):
+        Cache("memroy")
     assert Cache(Path("memroy")).where == Path("memroy")
     assert Cache("features/photos").where == "features/photos"
 
@@ -45,5 +45,5 @@ def test_a_cache_is_told_what_is_wrong_with_it():
         Cache("memory", "bfloat")
     with pytest.raises(TypeError, match=r"`cache` must be str or Path. Received: bool"):
         Cache(True)
-    with pytest.raises(ValueError, match=r"or a folder. Received: ''"):
+    with pytest.raises(ValueError, match=r"or a folder.* Received: ''"):
         Cache("")

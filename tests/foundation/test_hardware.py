@@ -57,6 +57,16 @@ def test_free_memory_is_some_and_no_more_than_there_is():
     assert 0 < machine.free_memory() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def test_the_memory_limit_of_a_container_counts(tmp_path):
+    (tmp_path / "memory.current").write_text("700000\n")
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert machine.free_memory(str(tmp_path)) == 300_000
+    (tmp_path / "memory.current").write_text("1000001\n")
+    assert machine.free_memory(str(tmp_path)) == 0
+    (tmp_path / "memory.max").write_text("max\n")
+    assert machine.free_memory(str(tmp_path)) > 1_000_000
+
+
 def test_glibc_is_told_to_keep_freed_memory_and_nobody_else_is_told_anything(monkeypatch):
     told = []
 

@@ -42,6 +42,36 @@ def test_automatic_names_do_not_depend_on_what_was_built_before():
     }  # fmt: skip
 
 
+def test_what_is_put_on_a_model_gets_names_that_the_model_does_not_have():
+    net = conv_net()
+    x = keras.layers.Conv2D(2, 1, name="conv3_conv")(net.output)
+    x = keras.layers.Conv2D(2, 1, name="conv3_conv")(keras.layers.ReLU()(x)) * 2.0
+    calls = graph.name_added(net, x)
+    assert [call.operation.name for call in calls] == ["conv3_conv_1", "re_lu", "conv3_conv_2", "multiply"]
+    assert [operation.name for operation in graph.behind([net.output], calls)] == [
+        call.operation.name for call in calls
+    ]
+    assert keras.Model(net.input, x).get_layer("conv3_conv_1").weights[0].path == "conv3_conv_1/kernel"
+
+
+def test_calls_behind_a_tensor_come_in_order_and_each_once():
+    x = keras.Input((3,), name="x")
+    dense = keras.layers.Dense(3, name="dense")
+    low = dense(x)
+    out = keras.layers.Add(name="add")([dense(low), low])
+    assert [node.operation.name for node in graph.calls_behind([out, low])] == ["x", "dense", "dense", "add"]
+    assert [node.operation.name for node in graph.calls_behind([out], until=[low])] == ["dense", "add"]
+
+
+def test_what_is_made_of_a_tensor_leaves_out_what_is_not():
+    x = keras.Input((3,), name="x")
+    mask = keras.layers.ReLU(name="mask")(x)
+    feature = keras.layers.Dense(3, name="feature")(x)
+    out = keras.layers.Multiply(name="head")([mask, feature])
+    nodes = graph.nodes(keras.Model(x, out))
+    assert [operation.name for operation in graph.behind([feature], nodes)] == ["head"]
+
+
 def test_a_renamed_model_saves_and_loads(tmp_path):
     keras.layers.Conv2D(1, 1)
     pixels = keras.Input((8, 8, 3))

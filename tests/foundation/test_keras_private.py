@@ -109,6 +109,47 @@ def test_an_operation_is_renamed_by_its_node():
     assert keras.Model(x, tensor).operations[-1].name == "turned"
 
 
+def test_a_model_whose_calls_are_forgotten_runs_and_leaves_its_layers_to_the_other_model():
+    first = two_calls()
+    y = keras.Input((3,), name="y")
+    second = first.call(y)
+    private.forget_calls(first)
+    model = keras.Model(y, second)
+    dense = model.get_layer("dense")
+    assert len(dense._inbound_nodes) == 2, "the model itself calls it twice"
+    assert dense.output is dense._inbound_nodes[0].outputs[0]
+    data = np.ones((2, 3), "float32")
+    np.testing.assert_array_equal(first(data), model(data))
+    np.testing.assert_array_equal(keras.Model(y, dense.output)(data), dense(data))
+    again = keras.Model.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again(data), model(data))
+
+
+def test_a_forgotten_model_on_top_can_be_trained_and_leaves_no_calls_behind():
+    net = conv_net()
+    before = {layer.name: [id(node) for node in layer._inbound_nodes] for layer in net.layers}
+    x = keras.Input((16, 16, 3))
+    other = keras.Model(x, net.call(x))
+    private.forget_calls(other)
+    assert {layer.name: [id(node) for node in layer._inbound_nodes] for layer in net.layers} == before
+    assert [len(layer._outbound_nodes) for layer in net.layers] == [1] * (len(net.layers) - 1) + [0]
+    other.compile("sgd", "mse")
+    other.fit(np.ones((2, 16, 16, 3)), np.ones((2, 4, 4, 8)), verbose=0)
+
+
+def test_a_renamed_layer_has_variables_of_that_name():
+    query = keras.Input((4, 8))
+    attention = keras.layers.MultiHeadAttention(2, 4, name="attention")
+    output = attention(query, query)
+    private.rename(attention, "other")
+    assert keras.Model(query, output).get_layer("other") is attention
+    assert {variable.path.split("/")[0] for variable in attention.variables} == {"other"}
+    dense = attention.query_dense
+    dense.enable_lora(2)
+    assert {variable.path.split("/")[0] for variable in dense.variables} == {"other"}
+
+
 # Layers
 
 

@@ -12,15 +12,15 @@ def test_features_are_the_backbone_s_own_pooled():
     net = conv_net()
     source = squares(7)
     found = tltk.embed(tltk.backbone(net, stages=STAGES), source, batch_size=4)
-    wanted = keras.ops.convert_to_numpy(net(source.items.astype("float32"), training=False))
+    wanted = keras.ops.convert_to_numpy(net(source.examples.astype("float32"), training=False))
     np.testing.assert_allclose(found.values, wanted.mean((1, 2)), rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(found.targets, source.targets)
-    assert found.example_ids == tuple(source.name_of(number) for number in range(7))
+    assert found.example_ids == tuple(source.id_of(number) for number in range(7))
 
 
 @pytest.mark.parametrize(("pooling", "shape"), [("max", (5, 8)), ("concat", (5, 16)), (None, (5, 4, 4, 8))])
 def test_pooling_is_chosen(pooling, shape):
-    found = tltk.embed(tltk.backbone(conv_net(), stages=STAGES), squares(5).items, pooling=pooling)
+    found = tltk.embed(tltk.backbone(conv_net(), stages=STAGES), squares(5).examples, pooling=pooling)
     assert found.values.shape == shape
     assert found.targets is None
 
@@ -29,7 +29,7 @@ def test_a_trained_model_gives_what_its_head_sees():
     model, source = squares_model(), squares(6)
     found = tltk.embed(model, source)
     pooled = keras.Model(model.keras.input, model.keras.get_layer("head_pool").output)
-    wanted = pooled(source.items.astype("float32"), training=False)
+    wanted = pooled(source.examples.astype("float32"), training=False)
     np.testing.assert_allclose(found.values, wanted, rtol=1e-5, atol=1e-5)
 
 
@@ -67,8 +67,8 @@ def test_wrong_arguments_are_named():
         tltk.embed(conv_net(), squares(5))
     with pytest.raises(ValueError, match=r"`pooling` must be one of 'avg'.*Received: 'average'"):
         tltk.embed(backbone, squares(5), pooling="average")
-    with pytest.raises(TypeError, match=r"`inputs` must be Source. Received: .*Pass a source"):
-        tltk.embed(backbone, tf.data.Dataset.from_tensor_slices(squares(5).items))
+    with pytest.raises(TypeError, match=r"`inputs` must be Source. Received: .*Pass a Source, paths, texts or pixels"):
+        tltk.embed(backbone, tf.data.Dataset.from_tensor_slices(squares(5).examples))
 
 
 @pytest.mark.parametrize("cache", ["auto", "off", "memory"])

@@ -1,10 +1,13 @@
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 import pytest
 
 import tltk
-from tests.conftest import STAGES, conv_net
-from tltk.specs import ImageSpec, LabelSpec
+from tests.conftest import STAGES, conv_net, squares, weights_as_bytes
+from tltk.models import features
+from tltk.specs import LabelSpec
 
 PETS = LabelSpec(("cat", "dog"))
 
@@ -60,20 +63,85 @@ def test_the_head_is_seeded():
 def test_swapped_arguments_are_told():
     with pytest.raises(TypeError, match=r"`backbone` must be Backbone. Received: Classification. Pass tltk.backbone"):
         tltk.assemble(tltk.classification(PETS), small())
-    with pytest.raises(TypeError, match=r"`task` must come from tltk.classification, regress, tag or answer"):
+    with pytest.raises(TypeError, match=r"`task` must be a task.*Received: LabelSpec"):
         tltk.assemble(small(), PETS)
 
 
-def test_a_finished_model_can_be_adopted():
-    body = conv_net()
-    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(body.output)
-    model = keras.Model(body.input, keras.layers.Dense(2, "softmax", name="head_output")(x))
-    adopted = tltk.adopt(model, tltk.classification(PETS))
-    assert adopted.keras is model
-    assert adopted.input == ImageSpec(16, 16, 3)
-    with pytest.raises(
-        ValueError, match=r"(?s)the task has 3 outputs, the model 2.*names layers that the model has not: conv9"
-    ):
-        tltk.adopt(model, tltk.classification(LabelSpec(("a", "b", "c"))), stages={"conv9": "stem"})
-    with pytest.raises(TypeError, match=r"`model` must be Model. Received: str"):
-        tltk.adopt("model.keras", tltk.classification(PETS))
+def namesake():
+    """A network whose layers have the names that tltk gives to the layers of a head."""
+    x = pixels = keras.Input((16, 16, 3), name="pixels")
+    x = keras.layers.Conv2D(4, 3, name="head_conv")(x)
+    x = keras.layers.BatchNormalization(name="head_norm")(x)
+    x = keras.layers.Conv2D(4, 3, strides=2, name="head_output")(x)
+    return keras.Model(pixels, x, name="namesake")
+
+
+@pytest.fixture
+def model_of_namesakes():
+    backbone = tltk.backbone(namesake(), stages={"stem": "head_norm", "conv2": "head_output"})
+    task = tltk.classification(squares(3).labels, head=tltk.head(dropout=0.1))
+    return tltk.assemble(backbone, task, precision="float32")
+
+
+def test_the_head_is_what_was_added_whatever_the_backbone_s_layers_are_called(model_of_namesakes, tmp_path):
+    model = model_of_namesakes
+    before = weights_as_bytes(model.keras, "head_conv", "head_norm", "head_output")
+    run = tltk.fit(model, squares(12), recipe=tltk.linear_probe(epochs=1), batch_size=4, out=tmp_path)
+    after = weights_as_bytes(model.keras, "head_conv", "head_norm", "head_output")
+    moved = {name.split("/")[0] for name in before if before[name] != after[name]}
+    assert moved == {"head_norm_1", "head_output_1"}
+    assert tltk.load_run(tmp_path).model.stages == run.model.stages == model.stages
+    assert [model.stages[name] for name in ("head_conv", "head_norm", "head_output")] == ["stem", "stem", "conv2"]
+
+
+def test_names_that_the_backbone_has_already_get_a_number(model_of_namesakes):
+    model = model_of_namesakes
+    head = [name for name, stage in model.stages.items() if stage == "head"]
+    assert head == ["head_pool", "head_norm_1", "head_dropout", "head_output_1", "head_probabilities"]
+    paths = [weight.path for weight in model.keras.weights]
+    assert len(set(paths)) == len(paths)
+    assert {path.split("/")[0] for path in paths} == {head[1], head[3], "head_conv", "head_norm", "head_output"}
+
+
+def test_a_backbone_of_one_s_own_is_shared_and_keeps_the_names_of_its_layers():
+    net = namesake()
+    names = [operation.name for operation in net.operations]
+    model = tltk.assemble(tltk.backbone(net), tltk.classification(PETS))
+    assert [operation.name for operation in net.operations] == names
+    assert all(model.keras.get_layer(layer.name) is layer for layer in net.layers)
+    both = keras.Model(net.input, [net.get_layer("head_norm").output, model.keras.output])
+    assert len(both.outputs) == 2
+
+
+@tltk.register_task
+@dataclass(frozen=True)
+class TwoStages(tltk.Task):
+    """A task whose head takes features of two stages."""
+
+    name = "two_stages"
+
+    labels: LabelSpec = PETS
+
+    def endpoints(self, backbone):
+        return tuple(stage.name for stage in backbone.stages[1:])
+
+    def outputs(self, features, *, mask=None, seed=0):
+        pooled = [keras.layers.GlobalAveragePooling2D()(tensor) for tensor in features.values()]
+        return {"class": keras.layers.Dense(2, name="class")(keras.layers.Concatenate()(pooled)), "area": pooled[0]}
+
+    def loss(self):
+        return {"class": keras.losses.MeanSquaredError(), "area": keras.losses.MeanSquaredError()}
+
+
+def test_a_task_chooses_the_stages_whose_features_its_head_takes():
+    model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), TwoStages())
+    assert [tensor.shape[1:] for tensor in features.endpoints(model).values()] == [(8, 8, 8), (4, 4, 8)]
+    assert list(features.endpoints(model)) == ["conv2", "conv3"]
+    head = [name for name, stage in model.stages.items() if stage == "head"]
+    assert sorted(head) == ["class", "concatenate", "global_average_pooling2d", "global_average_pooling2d_1"]
+
+
+def test_names_of_a_head_do_not_depend_on_what_was_built_before():
+    first, second = (tltk.assemble(small(), TwoStages()).keras for _ in range(2))
+    assert [operation.name for operation in first.operations] == [operation.name for operation in second.operations]
+    assert [variable.path for variable in first.variables][-2:] == ["class/kernel", "class/bias"]

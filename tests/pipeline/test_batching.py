@@ -4,24 +4,23 @@ import pytest
 
 import tltk
 from tests.texts import text_model, texts, tiny_preset
-from tltk.pipeline.batches import batches
-from tltk.pipeline.batching import Budget, count_batches, examples_a_step, positions, size_of
+from tltk.modalities.batches import batches
+from tltk.pipeline.batching import Budget, Order, count_batches, examples_a_step, size_of
 from tltk.specs import ImageSpec
 
 LENGTHS = np.random.default_rng(0).integers(3, 40, 300)
 
 
 def grouped(batch_size, seed=None, lengths=LENGTHS, count=None):
-    order = None if seed is None else np.random.default_rng(seed)
     count = len(lengths) if count is None else count
-    return [chosen for chosen, _ in positions(count, order, batch_size, None, lengths=lengths)]
+    return [rows for _, rows in Order(batch_size, seed).batches(count, lengths)]
 
 
 def test_a_number_and_a_budget_are_read_and_nothing_else():
     assert size_of(8) == 8
     assert size_of("512 tokens") == size_of(Budget(512)) == Budget(512)
     for wrong in (0, -1, 2.0, True, "512", "0 tokens", "many tokens", None):
-        with pytest.raises(ValueError, match=r"`batch_size` must be a whole number above 0, or of texts a budget"):
+        with pytest.raises(ValueError, match=r"`batch_size` must be a whole number above 0, or for texts a budget"):
             size_of(wrong)
 
 
@@ -31,7 +30,7 @@ def test_by_a_budget_no_batch_holds_more_and_every_example_comes_once(seed):
     assert sorted(np.concatenate(found).tolist()) == list(range(300))
     assert all(len(batch) * LENGTHS[batch].max() <= 200 for batch in found)
     assert len({len(batch) for batch in found}) > 2
-    assert count_batches(300, Budget(200), LENGTHS, seed=seed) == pytest.approx(len(found), abs=2)
+    assert count_batches(300, Order(Budget(200), seed), LENGTHS) == pytest.approx(len(found), abs=2)
 
 
 def test_a_shuffled_budget_leaves_little_room_and_is_another_each_epoch():
@@ -54,7 +53,7 @@ def test_examples_of_one_width_fill_a_budget():
 
 def test_pictures_have_no_tokens():
     pictures = tltk.from_arrays(np.zeros((4, 8, 8, 3), "uint8"), [0, 1, 0, 1])
-    with pytest.raises(ValueError, match="a budget of tokens is of texts"):
+    with pytest.raises(ValueError, match="a budget of tokens needs examples that have a length"):
         batches(pictures, ImageSpec(8, 8), batch_size="64 tokens")
 
 
@@ -79,16 +78,16 @@ def test_a_budget_holds_the_padding_too(tmp_path):
     source = tltk.from_arrays(["good " * 15] * 40)  # 17 tokens, padded to 20
     for shuffle in (False, True):
         made = batches(source, spec, batch_size="64 tokens", shuffle=shuffle)
-        assert all(ids.shape[0] * ids.shape[1] <= 64 for ids in made.dataset)
+        assert all(ids.shape[0] * ids.shape[1] <= 64 for ids in made.dataset())
 
 
 def test_a_text_that_would_stand_alone_under_a_batch_norm_is_told_before_training(tmp_path):
     folder = tiny_preset(tmp_path / "preset")
     source = tltk.from_arrays(["good film", "bad book " * 8] * 4, ["good", "bad"] * 4, labels=("bad", "good"))
     recipe = tltk.bert(epochs=1, warmup=0)
-    with pytest.raises(ValueError, match=r"texts of more than 18 tokens alone .* at least '40 tokens'"):
+    with pytest.raises(ValueError, match=r"examples of more than 18 tokens alone .* at least '40 tokens'"):
         tltk.fit(text_model(folder), source, recipe=recipe, batch_size="36 tokens")
-    with pytest.raises(ValueError, match="`batch_size` must be at least 2: the head's batch norm makes zeros"):
+    with pytest.raises(ValueError, match="`batch_size` must be at least 2: the batch norm of the head outputs zeros"):
         tltk.fit(text_model(folder), source, recipe=recipe, batch_size=1)
     other = text_model(folder, head=tltk.head(normalization="layer"))
     assert tltk.fit(other, source, recipe=recipe, batch_size="36 tokens").history

@@ -1,33 +1,37 @@
 import numpy as np
-import pytest
 
-import tltk
-from tests.pictures import class_folder
-from tltk.pipeline.readers import reader
-from tltk.specs import ImageSpec
+from tltk.data.targets import Targets
+from tltk.pipeline.batching import Order
+from tltk.pipeline.readers import ArrayReader, Piece, element_targets, whole_batches
 
-
-def sources(folder):
-    files = tltk.from_folder(class_folder(folder, count=6))
-    arrays = tltk.from_arrays(np.arange(12, dtype="uint8")[:, None, None, None] * np.ones((1, 8, 8, 3), "uint8"))
-    return files, arrays
+READER = ArrayReader(np.arange(10, dtype="float32").reshape(5, 2))
 
 
-@pytest.mark.parametrize("which", [0, 1])
-@pytest.mark.parametrize("seed", [None, 5])
-def test_every_example_is_read_once_in_the_order_asked_for(tmp_path, which, seed):
-    source = sources(tmp_path)[which]
+def test_an_array_is_read_in_batches():
+    read = list(whole_batches(READER.pieces(Order(2))))
+    assert [(number, rows.tolist()) for number, rows, _ in read] == [(0, [0, 1]), (1, [2, 3]), (2, [4])]
+    np.testing.assert_array_equal(np.concatenate([values[0] for *_, values in read]), READER.values)
+    assert READER.subset(np.array([3, 1])).values.tolist() == [[6, 7], [2, 3]]
 
-    def read():
-        order = None if seed is None else np.random.default_rng(seed)
-        pieces = list(reader(source, ImageSpec(8, 8)).pieces(order, 5))
-        return np.concatenate([piece.positions for piece in pieces]), np.concatenate(
-            [piece.values[0] for piece in pieces]
-        )
 
-    positions, pixels = read()
-    assert sorted(positions) == list(range(12))
-    assert (list(positions) == list(range(12))) == (seed is None)
-    scale = 2 if which == 0 else 1
-    np.testing.assert_array_equal(pixels[:, 0, 0, 0], positions * scale)
-    np.testing.assert_array_equal(read()[0], positions)
+def test_a_fingerprint_changes_with_any_value():
+    other = READER.values.copy()
+    other[3, 1] = -1
+    assert ArrayReader(other).fingerprint() != READER.fingerprint() == ArrayReader(READER.values.copy()).fingerprint()
+
+
+def test_pieces_are_joined_and_batches_without_a_readable_element_skipped():
+    def piece(batch, rows, ends):
+        return Piece(batch, np.array(rows, np.int64), (np.array(rows),), {}, ends)
+
+    pieces = [piece(0, [0], False), piece(0, [1], True), piece(1, [], True), piece(2, [4], False), piece(2, [], True)]
+    assert [(number, rows.tolist()) for number, rows, _ in whole_batches(iter(pieces))] == [(0, [0, 1]), (2, [4])]
+
+
+def test_elements_have_the_targets_of_their_examples():
+    class Windows(ArrayReader):
+        example_ids = np.array([0, 0, 1, 1, 1])
+
+    targets = Targets(np.array([7, 8]))
+    assert element_targets(targets, Windows(READER.values)).tolist() == [7, 7, 8, 8, 8]
+    assert element_targets(targets, READER) is targets and element_targets(None, READER) is None

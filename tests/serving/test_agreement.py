@@ -97,8 +97,8 @@ def test_a_request_that_one_alone_can_read_is_named(preset):
     model = text_model(preset, head=seeded())
     rows, answers = answered(model)
     lines = disagreements(model, rows, {**answers, "valid": ~answers["valid"]})
-    assert "request 0 is read by tltk.predict alone ()" in lines
-    assert f"request {len(rows) - 1} is read by the export alone (no UTF-8)" in lines
+    assert "request 0 is read by tltk.predict only ()" in lines
+    assert f"request {len(rows) - 1} is read by the export only (no UTF-8)" in lines
 
 
 def test_sixteen_bits_are_compared_coarsely():

@@ -37,11 +37,11 @@ def test_every_format_stands_beside_keras(tmp_path):
 
 def test_the_score_is_that_of_the_file_and_not_of_the_model(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        comparison, "_run_of", lambda path: lambda tensor: np.eye(3, dtype="float32")[[0] * len(tensor)]
+        comparison, "_run_of", lambda path, task: lambda tensor: np.eye(3, dtype="float32")[[0] * len(tensor)]
     )
     model, data = squares_model(head=tltk.head(zero_init=False)), squares(30)
     rows = compare(model, tmp_path, data, calibration=data, formats=("onnx",))
-    assert rows[1].score == np.mean(data.targets == 0)
+    assert rows[1].score == np.mean(data.targets.values == 0)
 
 
 @pytest.mark.parametrize(("kind", "metric"), [("tags", "f1"), ("answers", "exact_match")])

@@ -8,7 +8,7 @@ import pytest
 
 import tltk
 from tests.conftest import squares, squares_model
-from tests.texts import marked, text_model, texts, tiny_preset
+from tests.texts import TOKENIZER, marked, text_model, texts, tiny_preset
 from tltk.serving import formats
 from tltk.serving.certificate import FILE
 from tltk.serving.replay import runtimes
@@ -90,10 +90,11 @@ def test_eight_and_sixteen_bits_are_smaller_and_really_that(exported):
 def test_a_page_says_what_goes_in_and_comes_out(exported):
     _, models, found = exported
     page = json.loads((found["pictures", "onnx"].path / formats.ABOUT).read_text())
-    assert page["outputs"] == list(squares().labels.names)
+    assert page["outputs"] == {"probabilities": list(squares().labels.names)}
     assert page["input"]["name"] == "pixels" and page["input"]["range"] == [0, 255]
     assert page["input"]["shape"] == [None, *models["pictures"][0].input.shape]
     page = json.loads((found["texts", "onnx"].path / formats.ABOUT).read_text())
+    assert page["input"]["vocabulary_size"] == len(TOKENIZER.vocabulary)
     assert page["input"]["tokenizer"]["begin"] == "[CLS]" and "vocabulary" not in page["input"]["tokenizer"]
 
 
@@ -101,7 +102,7 @@ def test_of_tags_every_output_is_named(preset, tmp_path):
     task = tltk.token_classification(marked(2).labels, head=seeded())
     model = tltk.assemble(tltk.backbone(str(preset)), task, precision="float32")
     done = tltk.export(model, tmp_path / "tags", format="onnx")
-    assert json.loads((done.path / formats.ABOUT).read_text())["outputs"] == list(task.tags)
+    assert json.loads((done.path / formats.ABOUT).read_text())["outputs"] == {"probabilities": list(task.tags)}
 
 
 @pytest.mark.parametrize("of_texts", [False, True])

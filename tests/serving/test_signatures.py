@@ -33,7 +33,11 @@ def test_each_task_names_what_it_takes_and_gives(backbone):
             ("texts", "second_texts"),
             {"label", "probability", "probabilities", "labels"},
         ),
-        (tltk.token_classification(marked(2).labels), ("texts",), {"starts", "ends", "types", "probabilities"}),
+        (
+            tltk.token_classification(marked(2).labels),
+            ("texts",),
+            {"starts", "ends", "types", "entities", "probabilities"},
+        ),
         (tltk.question_answering(), ("questions", "contexts"), {"answer", "start", "end", "probability"}),
     ):
         graphs = served(model_of(backbone, task))

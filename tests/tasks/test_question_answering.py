@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 import tltk
+from tests.tasks.reference_spans import best_part, predicted_spans
 from tests.texts import VOCABULARY, asked, tiny_preset
-from tltk.data.formats.folder import from_questions
-from tltk.modalities.text.encoding import tokenized
+from tltk.data.formats.squad import from_questions
+from tltk.modalities.modality import modality_of
+from tltk.modalities.text.encoding import encoded
 from tltk.specs import Span
 from tltk.tasks import from_config
-from tltk.tasks.question_answering import SpanAccuracy, SpanCrossEntropy, best_part, context_of
+from tltk.tasks.question_answering import SpanAccuracy, SpanCrossEntropy
 
 
 @pytest.fixture(scope="module")
@@ -17,15 +19,21 @@ def backbone(tmp_path_factory):
     return tltk.backbone(str(tiny_preset(tmp_path_factory.mktemp("presets") / "tiny")))
 
 
-def windows(backbone, source, stride=4):
-    return tokenized(source, replace(backbone.input, pairs=True, stride=stride))
+def pairs(backbone, stride=4):
+    return replace(backbone.input, pairs=True, stride=stride)
 
 
-def perfect(made):
+def targets_of(task, source, spec):
+    """The tokens of each window and its targets."""
+    tokens = encoded(source, spec)
+    return tokens, np.asarray(task.element_targets(source.targets, modality_of(spec).reader(source, spec)))
+
+
+def perfect(tokens, targets):
     """Logits of a model that is right about every window."""
-    flat = np.zeros((len(made.items.ids), 2), "float32")
-    for row, (first, last) in enumerate(made.targets):
-        start = made.items.place(row).start
+    flat = np.zeros((len(tokens.ids), 2), "float32")
+    for row, (first, last) in enumerate(targets):
+        start = tokens.place(row).start
         flat[start + first, 0] = flat[start + last, 1] = 10 if last else 3  # surer of an answer than of none
     return flat
 
@@ -43,23 +51,12 @@ def test_the_loss_is_the_mean_cross_entropy_of_both_ends():
     assert 0.5 <= float(metric.result()) < 1
 
 
-def test_places_of_answers_lead_back_to_the_very_spans_in_windows(backbone):
+def test_tokens_of_answers_lead_back_to_the_very_spans_in_windows(backbone):
     source, task = asked(60), tltk.question_answering()
-    made = windows(backbone, source)
-    assert len(made) > len(source), "some are in windows"
-    made = replace(made, targets=task.align(made, source))
-    assert 0 < (made.targets[:, 1] > 0).sum() < len(made), "not every window holds the answer"
-    found = task.find(perfect(made), made, source)
-    assert found == list(source.targets)
-
-
-def test_the_context_is_what_stands_behind_the_question(backbone):
-    source = from_questions(["good film!"], ["the book"])
-    made = windows(backbone, source)
-    assert context_of(made.items, 0) == (5, 7)  # [CLS] good film ! [SEP] the book [SEP]
-    empty = windows(backbone, from_questions(["good film!"], [" "]))
-    first, last = context_of(empty.items, 0)
-    assert first == last
+    tokens, targets = targets_of(task, source, pairs(backbone))
+    assert len(tokens) > len(source), "some are in windows"
+    assert 0 < (targets[:, 1] > 0).sum() < len(tokens), "not every window shows the answer"
+    assert predicted_spans(task, perfect(tokens, targets), source, pairs(backbone)) == list(source.targets)
 
 
 def test_the_best_part_is_that_of_a_search_through_all():
@@ -80,15 +77,20 @@ def test_the_best_part_is_that_of_a_search_through_all():
 
 def test_no_answer_wins_only_by_more_than_the_threshold(backbone):
     source = from_questions(["good film!"], ["the book"], [[(4, "book")]])
-    made = windows(backbone, source)
-    logits = np.zeros((len(made.items.ids), 2), "float32")
+    logits = np.zeros((9, 2), "float32")  # [CLS] good film ! [SEP] the book [SEP], and a second [SEP] in none
+    tokens = encoded(source, pairs(backbone))
+    logits = logits[: len(tokens.ids)]
     logits[0] = 1.0  # no answer: 2
     logits[6] = 0.5  # "book": 1
-    assert tltk.question_answering().find(logits, made, source) == [()]
-    (found,) = tltk.question_answering(threshold=1.5).find(logits, made, source)
-    assert found == (Span(4, 8),)
-    assert found[0].probability == pytest.approx(1 / (1 + np.e))
-    assert tltk.question_answering(no_answer=False).find(logits, made, source) == [(Span(4, 8),)]
+
+    def found(**options):
+        (spans,) = predicted_spans(tltk.question_answering(**options), logits, source, pairs(backbone))
+        return spans
+
+    assert found() == ()
+    assert found(threshold=1.5) == (Span(4, 8),)
+    assert found(threshold=1.5)[0].probability == pytest.approx(1 / (1 + np.e))
+    assert found(no_answer=False) == (Span(4, 8),)
 
 
 def test_a_reader_learns_saves_and_answers(backbone, tmp_path):
@@ -113,7 +115,7 @@ def test_its_config_brings_it_back_and_wrong_input_is_told(backbone):
     with pytest.raises(ValueError, match="`longest` must be"):
         tltk.question_answering(longest=0)
     model = tltk.assemble(backbone, tltk.question_answering())
-    with pytest.raises(ValueError, match="holds single texts, and the model reads pairs of them"):
+    with pytest.raises(ValueError, match="holds single texts, and the model reads pairs"):
         tltk.predict(model, ["one text"])
     with pytest.raises(ValueError, match="`train` has labels of type 'categorical', the model's task has 'answers'"):
         tltk.fit(model, tltk.from_arrays([("a", "b"), ("c", "d")], ["x", "y"]))
@@ -122,21 +124,20 @@ def test_its_config_brings_it_back_and_wrong_input_is_told(backbone):
 def test_an_answer_whose_last_character_has_no_token_is_learned(backbone):
     text = "the \u200bfilm\u0301 ."
     source = from_questions(["good film!"], [text], [[(4, "\u200bfilm\u0301")]])
-    made = windows(backbone, source)
-    (first, last) = tltk.question_answering().align(made, source)[0]
-    assert made.items.ids[[first, last]].tolist() == [VOCABULARY.index("film")] * 2
+    tokens, ((first, last),) = targets_of(tltk.question_answering(), source, pairs(backbone))
+    assert tokens.ids[[first, last]].tolist() == [VOCABULARY.index("film")] * 2
 
 
 def test_a_window_that_shows_a_part_of_the_answer_learns_that_it_has_none(backbone):
     answer = " ".join(["film", "book"] * 3)
     for before in range(10, 40):
         text = " ".join(["good"] * before + [answer] + ["bad"] * 20)
-        made = windows(backbone, from_questions(["good?"], [text], [[(5 * before, answer)]]))
-        targets = tltk.question_answering().align(made, from_questions(["good?"], [text], [[(5 * before, answer)]]))
+        source = from_questions(["good?"], [text], [[(5 * before, answer)]])
+        tokens, targets = targets_of(tltk.question_answering(), source, pairs(backbone))
         partly = 0
         for row, (first, last) in enumerate(targets):
-            place = made.items.place(row)
-            begins, stops = made.items.begins[place], made.items.stops[place]
+            place = tokens.place(row)
+            begins, stops = tokens.char_starts[place], tokens.char_ends[place]
             if last:
                 assert text[begins[first] : stops[last]] == answer
             else:
@@ -144,3 +145,18 @@ def test_a_window_that_shows_a_part_of_the_answer_learns_that_it_has_none(backbo
         if partly:
             return
     pytest.fail("no window cuts the answer")
+
+
+def test_the_references_are_the_texts_of_the_answers():
+    source = from_questions(["q"], ["the book"], [[(4, "book"), (0, "the")]])
+    assert tltk.question_answering().references(source.targets, source.examples) == [["book", "the"]]
+
+
+def test_answers_agree_and_probabilities_only_where_there_is_one():
+    task = tltk.question_answering()
+    answer = {"answer": "book", "start": 4, "end": 8, "probability": 0.5}
+    assert task.agrees(answer, {**answer, "probability": 0.500001}, 1e-5) == ""
+    assert "`answer`: 'book' is not 'the'" in task.agrees(answer, {**answer, "answer": "the"}, 1e-5)
+    assert task.agrees(answer, {**answer, "answer": "the"}, 0.05) == ""
+    none = {"answer": "", "start": -1, "end": -1, "probability": 0.2}
+    assert task.agrees(none, {**none, "probability": 0.0}, 1e-5) == ""

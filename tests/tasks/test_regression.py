@@ -1,34 +1,65 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from sklearn import metrics as sk
 
-from tltk import tasks
+import tltk
 from tltk.specs import LabelSpec
-from tltk.tasks.regression import StandardizedSquaredError
+from tltk.tasks import Context
+from tltk.tasks.regression import RegressionEvaluator, StandardizedSquaredError
 
 AGES = LabelSpec(("age", "price"), "regression", (40.0, 1000.0), (10.0, 500.0))
 
 
+def measured(targets, values, size):
+    evaluator = RegressionEvaluator(["a", "b", "constant"])
+    for start in range(0, len(targets), size):
+        evaluator.update(targets[start : start + size], {"values": values[start : start + size]}, [""] * size)
+    return evaluator.result()
+
+
 def test_an_untrained_regressor_predicts_the_mean():
     x = keras.Input((3,))
-    model = keras.Model(x, tasks.regression(AGES).outputs(x))
+    model = keras.Model(x, tltk.regression(AGES).outputs({"last": x}))
     np.testing.assert_allclose(model(np.ones((2, 3), "float32")), [[40, 1000]] * 2)
 
 
 def test_the_loss_weighs_columns_by_their_deviation():
-    loss = tasks.regression(AGES).loss()
+    loss = tltk.regression(AGES).loss()
     assert float(loss(np.array([[50.0, 1500.0]]), np.array([[40.0, 1000.0]]))) == pytest.approx(1.0)
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert isinstance(again, StandardizedSquaredError)
     assert again.std == (10.0, 500.0)
 
 
-def test_decoding_names_the_columns():
-    found = tasks.regression(AGES).decode(np.array([[41.5, 900.0]]), ["a"])[0]
+def test_numbers_are_decoded_and_named_by_their_columns():
+    task = tltk.regression(AGES)
+    columns = task.decode(tf.constant([[41.5, 900.0]]), Context(tf.constant(1, tf.int64)))
+    assert columns["labels"].numpy().tolist() == [[b"age", b"price"]]
+    (found,) = task.predictions({"values": columns["values"].numpy()}, ["a"])
     assert found.scores == {"age": 41.5, "price": 900.0}
     assert found.label == "41.5, 900"
 
 
-def test_classes_are_refused():
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_numbers_are_measured_as_scikit_learn_does(size):
+    generator = np.random.default_rng(0)
+    targets = (generator.normal(size=(100, 3)) * [1, 1e4, 0] + [0, 1e5, 0.1]).astype("float32")
+    values = (targets + generator.normal(size=(100, 3))).astype("float32")
+    parts = measured(targets, values, size)
+    for column, row in enumerate(parts.classes):
+        true, guess = targets[:, column].astype("float64"), values[:, column].astype("float64")
+        assert row["mae"] == pytest.approx(sk.mean_absolute_error(true, guess), rel=1e-12)
+        assert row["rmse"] == pytest.approx(sk.root_mean_squared_error(true, guess), rel=1e-12)
+        if column < 2:
+            assert row["r2"] == pytest.approx(sk.r2_score(true, guess), rel=1e-12)
+    assert np.isnan(parts.classes[2]["r2"]), "equal targets have no variance to explain"
+    assert set(parts.metrics) == {"mae", "rmse"}
+    assert parts.classes_title == "Columns"
+
+
+def test_a_list_of_names_makes_a_regressor_and_classes_are_refused():
+    assert tltk.regression(["age"]).std == (1.0,)
     with pytest.raises(ValueError, match=r"`labels` are classes \(cat, dog\), not numbers. Use tltk.classification"):
-        tasks.regression(LabelSpec(("cat", "dog")))
+        tltk.regression(LabelSpec(("cat", "dog")))

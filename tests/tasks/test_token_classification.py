@@ -1,14 +1,18 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 import tltk
+from tests.tasks.reference_spans import predicted_spans
 from tests.texts import marked, tiny_preset
-from tltk.data.formats.folder import from_words
-from tltk.modalities.text.encoding import tokenized
+from tltk.data.formats.conll import from_words
+from tltk.modalities.modality import modality_of
+from tltk.modalities.text.encoding import encoded
 from tltk.specs import LabelSpec, Span
 from tltk.tasks import from_config
-from tltk.tasks.token_classification import TokenCrossEntropy, TokenF1, entities
+from tltk.tasks.token_classification import TokenCrossEntropy, TokenF1
 
 TYPES = LabelSpec(("x", "y"), "entities")
 
@@ -18,10 +22,17 @@ def backbone(tmp_path_factory):
     return tltk.backbone(str(tiny_preset(tmp_path_factory.mktemp("presets") / "tiny")))
 
 
-def perfect(task, made):
-    """Outputs, float32 [all tokens, tags], of a model that is right about every word and says nothing of the rest."""
-    flat = made.targets[np.arange(made.targets.shape[1]) < made.items.lengths[:, None]]
-    return np.eye(task.units, dtype="float32")[np.maximum(flat, 0)]
+def targets_of(task, source, spec):
+    """The targets of all tokens, one after the other."""
+    tokens = encoded(source, spec)
+    targets = task.element_targets(source.targets, modality_of(spec).reader(source, spec))
+    return targets[np.arange(targets.shape[1]) < tokens.lengths[:, None]]
+
+
+def found_by_a_perfect_model(task, source, spec):
+    """The spans that a model finds which is right about every word and gives "O" to all other tokens."""
+    outputs = np.eye(len(task.tags), dtype="float32")[np.maximum(targets_of(task, source, spec), 0)]
+    return predicted_spans(task, outputs, source, spec)
 
 
 def test_the_loss_is_the_mean_over_labelled_tokens_of_the_whole_batch():
@@ -54,63 +65,40 @@ def test_the_metric_is_scikit_learns_micro_f1_without_outside():
 @pytest.mark.parametrize("scheme", ["bio", "bilou"])
 @pytest.mark.parametrize("stride", [0, 4, 8])
 def test_tags_of_words_lead_back_to_the_very_spans_in_one_frame_or_in_windows(backbone, scheme, stride):
-    from dataclasses import replace
-
     source, task = marked(40, longest=60), tltk.token_classification(TYPES, scheme=scheme)
-    made = tokenized(source, replace(backbone.input, stride=stride))
-    assert len(made) > len(source), "some are in windows"
-    made = replace(made, targets=task.align(made, source))
-    assert task.find(perfect(task, made), made, source) == list(source.targets)
+    spec = replace(backbone.input, stride=stride)
+    assert len(encoded(source, spec)) > len(source), "some are in windows"
+    assert found_by_a_perfect_model(task, source, spec) == list(source.targets)
 
 
 def test_adjacent_entities_of_one_type_stay_two():
     source = from_words([["good", "film", "book", "book"]], [["B-x", "B-x", "B-y", "I-y"]])
     for scheme, expected in (("bio", [1, 1, 3, 4]), ("bilou", [4, 4, 5, 7])):
         task = tltk.token_classification(TYPES, scheme=scheme)
-        vocabulary = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "film", "book")
-        spec = tltk.specs.TextSpec(tltk.specs.TokenizerSpec("wordpiece", vocabulary), 16)
-        made = tokenized(source, spec)
-        assert task.align(made, source)[0].tolist() == [-1, *expected, -1]
+        spec = tltk.specs.TextSpec(
+            tltk.specs.TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "film", "book")), 16
+        )
+        assert targets_of(task, source, spec).tolist() == [-1, *expected, -1]
 
 
 def test_only_the_first_token_of_a_word_has_a_tag(backbone):
     source = from_words([["unlikely", "film"]], [["B-x", "O"]])
-    made = tokenized(source, backbone.input)  # un ##like ##ly film
-    assert tltk.token_classification(TYPES).align(made, source)[0].tolist() == [-1, 1, -1, -1, 0, -1]
+    task = tltk.token_classification(TYPES)
+    assert targets_of(task, source, backbone.input).tolist() == [-1, 1, -1, -1, 0, -1]  # un ##like ##ly film
 
 
 def test_an_entity_that_begins_inside_of_a_word_takes_the_whole_word_and_is_reported(backbone, caplog):
     text = "the unlikely film"
-    source = tltk.data.source.Source("texts", np.array([text], object), _object([(Span(6, 12, "x"),)]), TYPES)
+    source = tltk.data.source.Source("text", "arrays", np.array([text], object), _object([(Span(6, 12, "x"),)]), TYPES)
     task = tltk.token_classification(TYPES)
-    made = tokenized(source, backbone.input)
-    assert task.align(made, source)[0].tolist() == [-1, 0, 1, -1, -1, 0, -1]
-    assert "1 entities begin or end inside of a word" in caplog.text
+    assert targets_of(task, source, backbone.input).tolist() == [-1, 0, 1, -1, -1, 0, -1]
+    assert "1 entities begin or end inside a word" in caplog.text
 
 
 def _object(values):
     array = np.empty(len(values), object)
     array[:] = values
     return array
-
-
-def test_reading_tags_is_that_of_a_plain_loop():
-    generator = np.random.default_rng(2)
-    for marks in ("BI", "BILU"):
-        tags = generator.integers(0, 1 + 2 * len(marks), 400)
-        owners = np.sort(generator.integers(0, 30, 400))
-        first, stop = entities(tags, owners, marks=marks)
-        expected, running = [], None
-        for at, tag in enumerate(tags):
-            kind, mark = divmod(int(tag) - 1, len(marks))
-            mark = marks[mark] if tag else "O"
-            goes_on = running and mark in "IL" and running[1] == kind and owners[at] == owners[at - 1]
-            if goes_on:
-                expected[-1][1] = at + 1
-            elif mark != "O":
-                expected.append([at, at + 1])
-            running = None if mark in "LUO" else (at, kind)
-        assert [list(pair) for pair in zip(first.tolist(), stop.tolist(), strict=True)] == expected
 
 
 def test_a_tagger_learns_saves_and_finds_whole_words(backbone, tmp_path):
@@ -158,7 +146,7 @@ def test_its_config_brings_it_back_and_other_labels_are_refused():
         tltk.classification(TYPES)
     with pytest.raises(ValueError, match=r"`scheme` must be one of 'bio', 'bilou'"):
         tltk.token_classification(TYPES, scheme="iob")
-    with pytest.raises(ValueError, match="token_classification is of texts; the backbone eats pictures"):
+    with pytest.raises(ValueError, match="token_classification needs a backbone that takes texts"):
         tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.token_classification(TYPES))
 
 
@@ -167,7 +155,7 @@ def test_texts_shorter_than_the_narrowest_batch_are_learned_too(backbone):
     model = tltk.assemble(backbone, tltk.token_classification(source.labels), precision="float32")
     run = tltk.fit(model, source, source, recipe=tltk.bert(epochs=1), batch_size=2)
     # A head that starts at zero finds every tag as likely: the first loss is the logarithm of their number.
-    assert run.history[0]["loss"] == pytest.approx(np.log(model.task.units), rel=1e-3)
+    assert run.history[0]["loss"] == pytest.approx(np.log(len(model.task.tags)), rel=1e-3)
 
 
 WORDS_AND_TAGS = (
@@ -179,12 +167,9 @@ WORDS_AND_TAGS = (
 @pytest.mark.parametrize("scheme", ["bio", "bilou"])
 def test_a_given_word_with_punctuation_has_tags_for_all_of_its_parts(backbone, scheme):
     source, task = from_words(*WORDS_AND_TAGS), tltk.token_classification(TYPES, scheme=scheme)
-    made = tokenized(source, backbone.input)
-    targets = task.align(made, source)
-    flat = targets[np.arange(targets.shape[1]) < made.items.lengths[:, None]]
+    flat = targets_of(task, source, backbone.input)
     assert (flat >= 0).sum() == 14  # the good - film is bad . | book , U . S . film
-    outputs = np.eye(task.units, dtype="float32")[np.maximum(flat, 0)]
-    assert [list(spans) for spans in task.find(outputs, made, source)] == [list(spans) for spans in source.targets]
+    assert found_by_a_perfect_model(task, source, backbone.input) == [tuple(spans) for spans in source.targets]
 
 
 def test_words_are_tagged_as_the_text_that_they_make_is(backbone):
@@ -202,11 +187,35 @@ def test_words_are_tagged_as_the_text_that_they_make_is(backbone):
 def test_an_entity_does_not_run_on_to_the_punctuation_that_it_touches(backbone):
     texts = ["the film(book).", "good!film"]
     spans = [[Span(4, 8, "x"), Span(9, 13, "y")], [Span(0, 4, "x"), Span(5, 9, "y")]]
-    from dataclasses import replace
-
     source = replace(tltk.from_arrays(texts), targets=_object(spans), labels=TYPES)
-    task, made = tltk.token_classification(TYPES), tokenized(source, backbone.input)
-    targets = task.align(made, source)
-    flat = targets[np.arange(targets.shape[1]) < made.items.lengths[:, None]]
-    outputs = np.eye(task.units, dtype="float32")[np.maximum(flat, 0)]
-    assert [list(each) for each in task.find(outputs, made, source)] == spans
+    task = tltk.token_classification(TYPES)
+    assert [list(each) for each in found_by_a_perfect_model(task, source, backbone.input)] == spans
+
+
+def test_a_dataset_has_no_windows_to_read_entities_from(backbone):
+    import tensorflow as tf
+
+    model = tltk.assemble(backbone, tltk.token_classification(TYPES), precision="float32")
+    with pytest.raises(ValueError, match=r"token_classification needs a source of texts: a tf.data.Dataset has no"):
+        tltk.predict(model, tf.data.Dataset.from_tensor_slices(["good film"]).batch(1))
+
+
+def test_entities_agree_whatever_their_padding_and_not_in_sixteen_bits():
+    task = tltk.token_classification(TYPES)
+    answer = {
+        "starts": np.array([0, 5]), "ends": np.array([4, 9]), "types": np.array(["x", "y"], object),
+        "entities": np.array(["good", "book"], object), "probabilities": np.array([0.5, 0.6]),
+    }  # fmt: skip
+    empty = {"starts": -1, "ends": -1, "types": "", "entities": "", "probabilities": 0.0}
+    padded = {name: np.concatenate([column, np.array([empty[name]], column.dtype)]) for name, column in answer.items()}
+    assert task.agrees(answer, padded, 1e-5) == ""
+    other = {**answer, "ends": np.array([4, 8])}
+    assert "`ends`" in task.agrees(answer, other, 1e-5)
+    assert task.agrees(answer, other, 0.05) == ""
+
+
+def test_a_file_need_not_have_every_type():
+    task = tltk.token_classification(["x", "y"])
+    task.check_labels(LabelSpec(("y",), "entities"), "data")
+    with pytest.raises(ValueError, match="does not know: z"):
+        task.check_labels(LabelSpec(("y", "z"), "entities"), "data")

@@ -166,8 +166,8 @@ import tltk, tltk.trainability as t
 assert "keras" not in sys.modules and "bias_only" in dir(t)
 assert t.bias_only().rules[1].action == "bias"
 assert t.layer_decay is tltk.layer_decay
-import tltk.trainability.lora.file
-assert callable(tltk.lora)
+import tltk.trainability.lora.weights
+assert callable(tltk.lora), "the plan, whatever module of that name was imported"
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     with pytest.raises(AttributeError, match=r"tltk.trainability has no 'bias_onyl'. Did you mean 'bias_only'\?"):

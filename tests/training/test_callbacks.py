@@ -1,10 +1,16 @@
+"""What watches a phase: scores, the best epoch, the right count of steps, and the number of the epoch."""
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from tests.conftest import squares
+from tltk.modalities.batches import batches
 from tltk.optimizers.spec import adamw, build, sgd
-from tltk.training.callbacks import CountSteps, KeepBest, StopOnNan, Watch, score
-from tltk.training.phase_data import of_unpromised_length
+from tltk.specs import ImageSpec
+from tltk.training.callbacks import CountSteps, KeepBest, SetEpoch, StopOnNan, Watch, score
+from tltk.training.phase_data import ignore_unknown_length_warning
 
 
 def test_a_score_is_larger_when_better():
@@ -62,19 +68,38 @@ def test_watching_keeps_a_row_an_epoch():
 
 def counted(callbacks, *, optimizer=None):
     """Train 4 epochs of 3 batches from a dataset of unknown length, and return the optimizer."""
-    import tensorflow as tf
 
-    def batches():
+    def three():
         for _ in range(3):
             yield np.ones((2, 4), "float32"), np.ones((2, 1), "float32")
 
     signature = (tf.TensorSpec([None, 4]), tf.TensorSpec([None, 1]))
-    data = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    data = tf.data.Dataset.from_generator(three, output_signature=signature)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile(optimizer or keras.optimizers.Adam(1e-3), "mse", jit_compile=False, auto_scale_loss=False)
-    with of_unpromised_length():
+    with ignore_unknown_length_warning():
         model.fit(data, epochs=4, callbacks=callbacks, shuffle=False, verbose=0)
     return model.optimizer
+
+
+def test_keras_reads_each_epoch_under_its_own_number():
+    loader = batches(squares(12), ImageSpec(16, 16), batch_size=4, shuffle=True, seed=3)
+    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+    rows = []
+
+    class Seen(keras.layers.Layer):
+        def call(self, values):
+            tf.py_function(lambda each: rows.append(each.numpy().tolist()), [values[:, 0, 0, 0]], [])
+            return keras.ops.mean(values, (1, 2, 3))[:, None]
+
+    pixels = keras.Input((16, 16, 3))
+    model = keras.Model(pixels, keras.layers.Dense(1)(Seen()(pixels)))
+    model.compile("sgd", "mse", jit_compile=False)
+    with ignore_unknown_length_warning():
+        model.fit(loader.dataset(epoch), epochs=3, callbacks=[SetEpoch(epoch)], shuffle=False, verbose=0)
+    wanted = [[held[0][:, 0, 0, 0].numpy().tolist() for held in loader.dataset(number)] for number in range(3)]
+    assert wanted[0] != wanted[1] != wanted[2]
+    assert rows == [batch for each in wanted for batch in each]
 
 
 def test_plain_keras_counts_a_batch_more_an_epoch():
@@ -93,8 +118,6 @@ def test_the_optimizer_counts_the_batches_that_were_trained():
 @pytest.mark.parametrize("make", [adamw, sgd])
 @pytest.mark.parametrize("options", [{}, {"ema": 0.9}, {"weight_decay": 0.1, "clip_norm": 1.0}, {"pull": 0.1}])
 def test_an_epoch_of_unknown_length_trains_as_one_whose_length_is_known(steps, make, options):
-    import tensorflow as tf
-
     x = np.random.default_rng(0).random((12, 4)).astype("float32")
     y = x.sum(1, keepdims=True) * 3
     spec = make(1e-2, accumulate=steps, **options)
@@ -105,7 +128,7 @@ def test_an_epoch_of_unknown_length_trains_as_one_whose_length_is_known(steps, m
         model = keras.Sequential([keras.Input((4,)), layer], name="sequential")
         optimizer = build(spec, spec.learning_rate, model.trainable_variables, anchors=anchors)
         model.compile(optimizer, "mse", jit_compile=False)
-        with of_unpromised_length():
+        with ignore_unknown_length_warning():
             model.fit(data, epochs=6, callbacks=[CountSteps()], shuffle=False, verbose=0)
         return [*model.get_weights(), *(each.numpy() for each in getattr(optimizer, "_accumulated_gradients", ()))]
 

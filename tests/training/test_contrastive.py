@@ -53,7 +53,7 @@ def test_texts_of_one_class_move_together_and_the_head_follows(tmp_path):
     def spread():
         features = tltk.embed(model, source).values
         features /= np.linalg.norm(features, axis=1, keepdims=True)
-        same = source.targets[:, None] == source.targets
+        same = source.targets.values[:, None] == source.targets.values
         return (features @ features.T)[same].mean() - (features @ features.T)[~same].mean()
 
     before, head = spread(), model.keras.get_layer("head_output").get_weights()
@@ -73,11 +73,11 @@ def test_with_validation_the_scores_of_the_two_phases_are_not_compared(tmp_path)
     assert tltk.load_run(tmp_path / "run").config["recipe"]["phases"][0]["contrast"] == 0.1
 
 
-def test_it_works_on_pictures_and_refuses_numbers():
+def test_it_works_on_images_and_refuses_numbers():
     model = squares_model()
     tltk.fit(model, squares(), recipe=few_shot(epochs=2, probe_epochs=1, learning_rate=1e-3), batch_size=12)
     x = np.zeros((4, 16, 16, 3), "uint8")
     numbers = tltk.from_arrays(x, [1.0, 2.0, 3.0, 4.0], label_type="regression")
     model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.regression(numbers.labels))
-    with pytest.raises(ValueError, match="a contrastive phase needs classes; the labels are of kind 'regression'"):
+    with pytest.raises(ValueError, match="a contrastive phase needs classes; the labels are of type 'regression'"):
         tltk.fit(model, numbers, recipe=few_shot())

@@ -53,7 +53,7 @@ def test_equal_seeds_give_equal_weights():
     assert np.any(weights[0] != weights[2])
 
 
-def test_unreadable_pictures_are_left_out_and_listed(tmp_path):
+def test_unreadable_images_are_left_out_and_listed(tmp_path):
     folder = photo_folder(tmp_path / "photos", count=12)
     (folder / "red" / "broken.jpg").write_bytes(b"")
     source = tltk.from_folder(folder)
@@ -152,7 +152,7 @@ def test_a_fit_that_fails_before_its_first_epoch_leaves_the_run_that_was_there_a
     with pytest.raises(ValueError, match=r"phase 'fine_tune': `conv9..` matches no layer"):
         tltk.fit(squares_model(), squares(), recipe=tltk.fine_tune(unfreeze="conv9"), out=tmp_path / "run")
     for wrong in (0, 2.5, "x"):
-        with pytest.raises(ValueError, match=r"`batch_size` must be a whole number above 0, or of texts"):
+        with pytest.raises(ValueError, match=r"`batch_size` must be a whole number above 0, or for texts a budget"):
             tltk.fit(squares_model(), squares(), recipe=quick(), out=tmp_path / "run", batch_size=wrong)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
@@ -196,7 +196,7 @@ def test_ctrl_c_in_a_later_phase_that_is_worse_keeps_the_phase_before(tmp_path, 
             np.testing.assert_array_equal(one, other)
 
 
-def test_no_readable_picture_is_told_by_name(tmp_path):
+def test_no_readable_image_is_told_by_name(tmp_path):
     from tests.pictures import damaged_png
 
     for number in range(4):
@@ -206,7 +206,7 @@ def test_no_readable_picture_is_told_by_name(tmp_path):
         tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(source.labels)
     )
     for cache in ("off", "memory"):
-        with pytest.raises(ValueError, match=r"none of the 4 pictures could be decoded: cat/0.png"):
+        with pytest.raises(ValueError, match=r"none of the 4 examples could be decoded: cat/0.png"):
             tltk.fit(model, source, recipe=quick(2), cache=cache)
     found, invalid = tltk.predict(model, source)
     assert found == []

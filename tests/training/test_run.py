@@ -19,7 +19,7 @@ def saved(tmp_path):
 def test_a_run_comes_back_as_it_was(saved):
     run, folder = saved
     again = tltk.load_run(folder)
-    x = squares().items[:4].astype("float32")
+    x = squares().examples[:4].astype("float32")
     np.testing.assert_array_equal(again.model.keras.predict(x, verbose=0), run.model.keras.predict(x, verbose=0))
     assert again.model.task == run.model.task
     assert again.model.stages == run.model.stages
@@ -57,7 +57,7 @@ def test_damage_is_named(saved):
     with pytest.raises(ValueError, match=r"model.keras cannot be read as a Keras model"):
         tltk.load_run(folder)
     (folder / "config.json").write_text('{"format": 99}')
-    with pytest.raises(ValueError, match=r"is of format 99; this version reads 1"):
+    with pytest.raises(ValueError, match=r"is of format 99; this version reads 2"):
         tltk.load_run(folder)
     (folder / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config.json is damaged"):
@@ -67,7 +67,7 @@ def test_damage_is_named(saved):
         tltk.load_run(folder)
 
 
-def test_history_and_skipped_come_back_and_survive_a_second_save(tmp_path):
+def test_history_and_invalid_examples_come_back_and_survive_a_second_save(tmp_path):
     run = tltk.fit(squares_model(), squares(), squares(12), recipe=tltk.linear_probe(epochs=2), out=tmp_path / "run")
     loaded = tltk.load_run(tmp_path / "run")
     assert [row["epoch"] for row in loaded.history] == [1, 2]
@@ -77,7 +77,7 @@ def test_history_and_skipped_come_back_and_survive_a_second_save(tmp_path):
     assert (tmp_path / "run" / "history.csv").read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ["[1]", '{"format": 1}', '{"format": 1, "task": 3}', "{"])
+@pytest.mark.parametrize("text", ["[1]", '{"format": 2}', '{"format": 2, "task": 3}', "{"])
 def test_a_damaged_record_is_said_to_be_damaged(text, tmp_path):
     tltk.fit(squares_model(), squares(), recipe=tltk.linear_probe(epochs=1), out=tmp_path / "run")
     (tmp_path / "run" / "config.json").write_text(text)

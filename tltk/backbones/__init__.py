@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tltk.backbones import user_model
 from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage, layer_stages
 from tltk.backbones.catalog import Row, minimum, names, table
@@ -14,7 +15,7 @@ from tltk.backbones.image import user_model as own
 from tltk.backbones.image.application_table import APPLICATIONS
 from tltk.backbones.text import kerashub as hub_text
 from tltk.foundation import checks as check
-from tltk.specs import ImageSpec, TextSpec
+from tltk.specs.text import TRUNCATIONS
 
 if TYPE_CHECKING:
     import keras
@@ -31,6 +32,7 @@ def backbone(
     stages: dict[str, str] | None = None,
     length: int | None = None,
     cut: str | int | None = None,
+    spec: Any = None,
 ) -> Backbone:
     """Choose the pretrained network to build on.
 
@@ -46,6 +48,8 @@ def backbone(
             at.
         cut: what becomes of longer texts: "end" (the default), "start" or "middle" is cut off, or, as a whole number,
             they are read in windows that share so many tokens.
+        spec: what your own model takes, if that is not RGB images: a `TextSpec`, or a spec of a modality of your own;
+            the output then is [batch, …, channels].
 
     Returns:
         A value. Weights are found and read by `build`, which `tltk.assemble` calls.
@@ -62,14 +66,18 @@ def backbone(
         (96, 96, 3)
     """
     size = None if input_size is None else _size(input_size)
+    if spec is not None:
+        made = user_model.from_model(x, spec)
+        return made if stages is None else replace(made, stages=own.named_stages(stages))
     if isinstance(x, str | Path) and hub_text.is_text_preset(str(x)):
         made = _text(str(x), weights, length, cut, unfit={"input_size": input_size, "preprocessing": preprocessing})
         return made if stages is None else replace(made, stages=own.named_stages(stages))
     if length is not None or cut is not None:
         raise ValueError(f"`length` and `cut` are of text models. Received: length={length!r}, cut={cut!r}")
     made = _named(str(x), weights, size) if isinstance(x, str | Path) else _from_model(x, weights, size)
-    if size is not None and isinstance(made.input, ImageSpec):
-        made = replace(made, input=replace(made.input, height=size[0], width=size[1]))
+    if size is not None:
+        spec = replace(made.input, height=size[0], width=size[1])
+        made = replace(made, input=spec)
     if preprocessing is not None:
         check.kind_of("preprocessing", preprocessing, Preprocessing)
         made = replace(made, preprocessing=preprocessing)
@@ -99,13 +107,15 @@ def _text(x: str, weights: Any, length: int | None, cut: str | int | None, *, un
     if length is not None:
         check.counts(length=length)
     made = hub_text.backbone(x, weights=weight_files.check_choice(weights), length=length)
-    if cut is None or not isinstance(made.input, TextSpec):
+    if cut is None:
         return made
     most = made.input.sequence_length // 4
     if isinstance(cut, bool) or (isinstance(cut, int) and not 0 <= cut <= most):
         raise ValueError(
             f"`cut` as a number of tokens must be from 0 to a quarter of `length` ({most}). Received: {cut!r}"
         )
+    if not isinstance(cut, int):
+        check.one_of("cut", cut, TRUNCATIONS)
     changed = {"stride": cut} if isinstance(cut, int) else {"truncation": cut}
     return replace(made, input=replace(made.input, **changed))
 

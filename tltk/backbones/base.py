@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
-from tltk.specs import ImageSpec, TextSpec
 
 if TYPE_CHECKING:
     import keras
@@ -59,6 +58,11 @@ class Preprocessing:
         """Whether there is anything to multiply or add."""
         return any(value != 1 for value in self.scale) or any(value != 0 for value in self.offset)
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether pixels pass unchanged."""
+        return not self.rescales and self.channel_order == "rgb"
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -96,7 +100,7 @@ class Backbone:
 
     name: str
     modality: str
-    input: ImageSpec | TextSpec
+    input: Any
     preprocessing: Preprocessing
     stages: tuple[Stage, ...]
     weights: str
@@ -149,17 +153,6 @@ class Backbone:
             x = keras.layers.Rescaling(scale, offset=offset, name="preprocessing_rescaling")(x)
         return x
 
-    def mask(self, x: Any) -> Any:
-        """Tell real positions from padding, in a graph.
-
-        Args:
-            x: Keras tensor (or array) of the raw input.
-
-        Returns:
-            bool [batch, tokens]; None where nothing is padded.
-        """
-        return real_tokens(x, self.input) if isinstance(self.input, TextSpec) else None
-
     def describe(self) -> str:
         """Say in a few lines what this is.
 
@@ -171,7 +164,7 @@ class Backbone:
             ImageNet top-1 0.713 (https://keras.io/api/applications)
             preprocessing: BGR, x × 1 + (-103.939, -116.779, -123.68)
         """
-        image = isinstance(self.input, ImageSpec)
+        image = self.modality == "image"
         size = "×".join(map(str, self.input.shape)) if image else self.input.describe()
         count = f"{self.parameters:,} parameters" if self.parameters is not None else "unknown parameters"
         lines = [f"{self.name}: {count}, {size}, {self.weights} weights"]
@@ -183,38 +176,25 @@ class Backbone:
         return "\n".join(lines)
 
 
-def real_tokens(ids: Any, spec: TextSpec) -> Any:
-    """Tell real tokens from padding, in a graph.
-
-    Args:
-        ids: int32 [batch, tokens].
-        spec: of the texts.
-
-    Returns:
-        bool [batch, tokens]. Where texts have no special token in front, the first place counts in any case, so that an
-        empty text is one padding token.
-    """
-    import keras
-
-    real = keras.ops.not_equal(ids, spec.padding_id)
-    if spec.tokenizer.begin:
-        return real
-    return keras.ops.logical_or(real, keras.ops.equal(keras.ops.cumsum(keras.ops.ones_like(ids), axis=1), 1))
-
-
 def layer_stages(model: "keras.Model", stages: Iterable[Stage]) -> dict[str, str]:
     """Tell for each layer of a flat functional model which stage it belongs to.
 
     Args:
-        model: a backbone, or raw input → preprocessing → backbone layers → head.
-        stages: from the input to the output.
+        model: A backbone, or raw input → preprocessing → backbone layers → head.
+        stages: From the input to the output.
 
     Returns:
         Layer name → the first stage whose last layer it is or leads to; layers after the last stage are left out.
 
     Raises:
-        ValueError: if a stage ends at a layer that the model has not.
+        ValueError: If a stage ends at a layer that is not in the model.
     """
+    found = operation_stages(model, stages)
+    return {layer.name: found[layer.name] for layer in model.layers if layer.name in found}
+
+
+def operation_stages(model: "keras.Model", stages: Iterable[Stage]) -> dict[str, str]:
+    """Tell for each layer and operation which stage it belongs to, as `layer_stages` does for layers."""
     stages = tuple(stages)
     check_stages(model, stages)
     order = graph.nodes(model)
@@ -222,7 +202,7 @@ def layer_stages(model: "keras.Model", stages: Iterable[Stage]) -> dict[str, str
     for stage in stages:
         for name in graph.leading_to(order, stage.last):
             found.setdefault(name, stage.name)
-    return {layer.name: found[layer.name] for layer in model.layers if layer.name in found}
+    return found
 
 
 def check_stages(model: "keras.Model", stages: Iterable[Stage]) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tltk.foundation.files import make_folder, write_atomically
+from tltk.foundation.paths import cache_folder
 
 _POLL = 0.2
 _TAIL = 300
@@ -78,18 +79,6 @@ _MINILM = Package(
 PACKAGES = {package.name: package for package in (_LITE0, _MINILM)}
 BACKBONES = (_LITE0.name,)
 TEXT_MODELS = (_MINILM.name,)
-
-
-def cache_folder() -> Path:
-    """Return tltk's own weight cache: $TLTK_CACHE, else the platform's folder for caches."""
-    given = os.environ.get("TLTK_CACHE")
-    if given:
-        return Path(given).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "tltk" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "tltk"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tltk"
 
 
 def sha256(path: Path) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tltk.backbones import packages
 from tltk.backbones.base import Origin
 from tltk.foundation import checks as check
+from tltk.foundation import paths
 
 if TYPE_CHECKING:
     import keras
@@ -58,7 +59,7 @@ def own_cache(name: str, file: str) -> Place:
     """Where `tltk weights get` puts a file; other weights may be put there by hand."""
     package = packages.PACKAGES.get(name)
     known = dict(package.files) if package else {}
-    return Place("tltk cache", packages.cache_folder() / name / file, known.get(file))
+    return Place("tltk cache", paths.cache_folder() / name / file, known.get(file))
 
 
 def cached(places: Iterable[Place]) -> Place | None:

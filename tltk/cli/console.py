@@ -13,7 +13,7 @@ from tltk.foundation import checks as check
 from tltk.foundation import files
 
 if TYPE_CHECKING:
-    from tltk.evaluation.evaluate import Report
+    from tltk.evaluation.report import Report
     from tltk.specs import InvalidExample
 
 BAD_INPUT = 2

@@ -13,7 +13,7 @@ from tltk.cli.options import InputColumn, Json, LabelColumn, RunFolder, TextColu
 from tltk.foundation import checks as check
 
 if TYPE_CHECKING:
-    from tltk.evaluation.evaluate import Report
+    from tltk.evaluation.report import Report
     from tltk.training.run import Run
 
 app = typer.Typer(
@@ -73,32 +73,28 @@ def train(
     """Train on pictures or texts: split, fit, evaluate on the test part, write a report."""
     with console.command(as_json=as_json):
         console.start_tensorflow()
-        texts = options.reads_texts(data, text)
-        chosen = options.recipe(recipe, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze, texts=texts)
         source = options.source(data, label=label, input_column=input_column, label_type=label_type, text=text)
         import tltk
-        from tltk.modalities.image.validate import drop_invalid
+        from tltk.modalities.modality import drop_invalid, named_modality
+        from tltk.tasks import for_source
 
-        source, invalid = drop_invalid(source)  # judged as a whole: a part may hold more than its share
+        modality = named_modality(source.modality)
+        chosen = options.recipe(
+            recipe, epochs=epochs, learning_rate=learning_rate, unfreeze=unfreeze, default_rate=modality.learning_rate
+        )
+        # Judged as a whole: a part may hold more than its share.
+        source, invalid = drop_invalid(source, max_invalid_fraction=0.1)
         console.say_invalid(invalid)
         source = replace(source, invalid=invalid)  # the run tells of them as well
         parts = tltk.split(source, val=val, test=test, seed=seed)
-        task = options.task(source)
-        found = tltk.backbone(
-            backbone or ("all_minilm_l6_v2_en" if texts else "resnet50"), weights=weights, input_size=input_size
-        )
+        task = for_source(source)
+        found = tltk.backbone(backbone or modality.default_backbone, weights=weights, input_size=input_size)
         model = tltk.assemble(found, task, precision=precision, seed=seed)
         console.say(f"{model.describe()}\nweights: {model.origin.kind} {model.origin.path or ''}")
         step = options.batch_size(batch_size)
         val_part = parts[1] if len(parts[1]) else None
-        how: dict[str, Any] = {
-            "recipe": chosen,
-            "batch_size": step,
-            "seed": seed,
-            "cache": cache,
-            "max_invalid_fraction": 1.0,
-        }
-        run = tltk.fit(model, parts[0], val_part, out=out, **how)
+        how: dict[str, Any] = {"recipe": chosen, "batch_size": step, "seed": seed, "cache": cache}
+        run = tltk.fit(model, parts[0], val_part, out=out, max_invalid_fraction=1.0, **how)
         size = step if isinstance(step, int) else 32
         report = (
             tltk.evaluate(run.model, parts[2], batch_size=size, max_invalid_fraction=1.0) if len(parts[2]) else None
@@ -121,14 +117,12 @@ def evaluate(
     with console.command(as_json=as_json):
         console.start_tensorflow()
         import tltk
+        from tltk.modalities.modality import modality_of
 
         model = tltk.load_run(run).model
-        if model.input.name == "token_ids" and not options.reads_texts(data, text) and data.is_file():
-            raise ValueError(f"this run reads texts: name their column of {data.name} with --text.")
         held = model.task.labels
-        source = options.source(
-            data, label=label, input_column=input_column, label_type=held.type, text=text, labels=held
-        )
+        columns: dict[str, Any] = {"label": label, "input_column": input_column, "label_type": held.type, "text": text}
+        source = options.source(data, labels=held, takes=modality_of(model.input).name, **columns)
         found = tltk.evaluate(model, source, batch_size=batch_size)
         saved = found.save(report) if report else None
         if as_json:

@@ -9,8 +9,8 @@ from tltk.cli import console, options
 from tltk.cli.options import InputColumn, Json, LabelColumn, RunFolder, TextColumn
 
 if TYPE_CHECKING:
-    from tltk.data.formats.folder import Source
-    from tltk.models.assemble import TransferModel
+    from tltk.data.source import Source
+    from tltk.models.transfer_model import TransferModel
 
 
 def export(
@@ -38,6 +38,7 @@ def export(
         console.start_tensorflow()
         import tltk
         from tltk.foundation import checks as check
+        from tltk.modalities.modality import modality_of
         from tltk.serving.formats import FORMATS
 
         check.one_of("format", format, (*FORMATS, "all"))
@@ -55,6 +56,7 @@ def export(
             "text": text,
             "label_type": held.type,
             "labels": held,
+            "takes": modality_of(model.input).name,
         }
         ranges = options.source(calibration, **columns) if calibration is not None else None
         if data is not None and ranges is not None:

@@ -39,7 +39,7 @@ def split(
             length.
 
     Example:
-        >>> from tltk.data.formats.folder import from_arrays
+        >>> from tltk import from_arrays
         >>> digits = from_arrays(np.zeros((20, 8, 8, 3), "uint8"), [0, 1] * 10)
         >>> [len(part) for part in split(digits, val=0.2, test=0.2)]
         [12, 4, 4]
@@ -59,14 +59,9 @@ def split(
     for number, name in enumerate(counts):
         if not len(chosen[name]) and sizes[name]:
             train, chosen[name] = _cut(source, train, sizes[name], seed=seed + number, groups=keys)
-    made = (source.subset(train), source.subset(chosen["val"]), source.subset(chosen["test"]))
-    # What the file held in vain is said of each part in proportion.
-    edges = np.round(np.cumsum([0, *map(len, made)]) * len(source.invalid) / max(sum(map(len, made)), 1)).astype(int)
-    train_part, val_part, test_part = (
-        replace(part, invalid=source.invalid[start:stop])
-        for part, start, stop in zip(made, edges, edges[1:], strict=False)
-    )
-    return train_part, val_part, test_part
+    # What was invalid in the file belongs to no part; the training part reports it, once.
+    kept = replace(source.subset(train), invalid=source.invalid)
+    return kept, source.subset(chosen["val"]), source.subset(chosen["test"])
 
 
 def _check_shares(count: int, val: float, test: float) -> None:
@@ -118,9 +113,8 @@ def _cut_groups(
 
 
 def _classes(source: Source, pool: np.ndarray) -> np.ndarray | None:
-    if source.labels is None or source.labels.type != "categorical" or source.targets is None:
-        return None
-    return source.targets[pool]
+    strata = None if source.targets is None else source.targets.strata()
+    return None if strata is None else strata[pool]
 
 
 def _check_classes(source: Source, classes: np.ndarray, size: int) -> None:

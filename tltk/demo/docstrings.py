@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tltk.data.formats.folder import Source, from_arrays
+from tltk.data.formats.arrays import from_arrays
+from tltk.data.source import Source
 
 # Topic → packages whose docstrings are about it.
 TOPICS = {

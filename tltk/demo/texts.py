@@ -8,7 +8,7 @@ from typing import Any
 
 import tltk
 from tltk.demo.docstrings import TOPICS, docstrings
-from tltk.evaluation.evaluate import Report
+from tltk.evaluation.report import Report
 from tltk.specs import LabelSpec
 
 BACKBONE, LENGTH = "all_minilm_l6_v2_en", 64
@@ -105,7 +105,7 @@ def run_text_demo(out: Path, *, seed: int = 0, most: int = 100, say: Callable[[s
     report.save(out / "run" / "report.html")
 
     say("4/4 SavedModel, and a question to it from a clean process")
-    text = test.items[0]
+    text = test.examples[0]
     exported = tltk.export(run.model, out / "serving", requests=[text.encode()])
     answer = {"text": text, "label": exported.first["label"][0]}
     times = {"words": seconds, "probe": probe.seconds, "tuned": run.seconds, "demo": time.perf_counter() - begun}
@@ -120,5 +120,5 @@ def _words(train: Any, test: Any) -> tuple[float, float]:
 
     begun = time.perf_counter()
     model = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10, max_iter=2000))
-    model.fit(train.items, train.targets)
-    return float(model.score(test.items, test.targets)), time.perf_counter() - begun
+    model.fit(train.examples, train.targets)
+    return float(model.score(test.examples, test.targets)), time.perf_counter() - begun

@@ -13,9 +13,9 @@ from typing import Any
 
 import tltk
 from tltk.demo.patches import make_patches
-from tltk.evaluation.evaluate import Report
+from tltk.evaluation.report import Report
 from tltk.modalities.image.augment import color_jitter, crop_resize, flip
-from tltk.models.assemble import TransferModel
+from tltk.models.transfer_model import TransferModel
 from tltk.training.run import Run
 
 _CLIENT = """

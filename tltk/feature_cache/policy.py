@@ -1,8 +1,7 @@
 """Where what was computed once is kept: what the user asks for, and what "auto" chooses."""
 
-import difflib
 import logging
-import re
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from tltk.pipeline import store
 
 log = logging.getLogger("tltk")
 
-_NO_FOLDER = re.compile("of|no|none|false|null|on|yes|true|ram|mem|dsk")  # who says so means no folder
 PLACES = ("auto", "memory", "disk", "off")
 DTYPES = (None, "float16", "bfloat16")
 _IN_MEMORY = 64 * 2**20  # bytes that "auto" keeps in memory: however many pictures there are, it is no more
@@ -39,14 +37,12 @@ class Cache:
             near = check.did_you_mean(self.dtype, ("float16", "bfloat16"))
             raise ValueError(f"`dtype` must be None, 'float16' or 'bfloat16'. Received: {self.dtype!r}.{near}")
         text = str(self.where)
-        bare = text not in PLACES and "/" not in text
-        close = difflib.get_close_matches(text, PLACES, n=1, cutoff=0.82) if bare and len(text) > 3 else []
-        near = f" Did you mean {close[0]!r}?" if close else ""
-        near = " Did you mean 'off' or 'memory'?" if bare and _NO_FOLDER.fullmatch(text.lower()) else near
-        if not text.strip() or (isinstance(self.where, str) and near and not Path(text).is_dir()):
-            way = f"{near} A folder of that name is Path({text!r})." if near else ""
+        # A string that is neither a place nor looks like a path is a typing error more often than a folder.
+        folder = isinstance(self.where, Path) or "/" in text or os.sep in text or (text and Path(text).is_dir())
+        if text not in PLACES and not folder:
             raise ValueError(
-                f"`cache` must be one of 'auto', 'memory', 'disk', 'off', or a folder. Received: {text!r}.{way}"
+                f"`cache` must be one of {', '.join(map(repr, PLACES))}, or a folder, as a Path or with a slash in it. "
+                f"Received: {text!r}.{check.did_you_mean(text, PLACES)}"
             )
 
 

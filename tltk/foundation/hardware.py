@@ -1,10 +1,11 @@
 """What this machine can do: number formats, and whether compiling pays."""
 
 import ctypes
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from tltk.foundation import checks as check
 
@@ -84,13 +85,23 @@ def dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def free_memory() -> int:
-    """Return the bytes that can be had without swapping."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        rows = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        return int(rows["MemAvailable"].split()[0]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2  # no better figure without psutil
+def free_memory(cgroup: str = "/sys/fs/cgroup") -> int:
+    """Return the bytes that this process can still allocate without swapping.
+
+    In a container that is what its memory limit leaves, which the system's own figure does not know.
+
+    Args:
+        cgroup: where the limits of control groups are mounted (version 2: memory.max and memory.current).
+    """
+    available = int(psutil.virtual_memory().available)
+    limit, used = (_number(Path(cgroup) / name) for name in ("memory.max", "memory.current"))
+    return available if limit is None or used is None else max(min(available, limit - used), 0)
+
+
+def _number(path: Path) -> int | None:
+    """Return the number in a file; None if there is no such file, or no number in it ("max": no limit)."""
+    text = path.read_text().strip() if path.is_file() else ""
+    return int(text) if text.isdecimal() else None
 
 
 def keep_freed_memory() -> None:

@@ -2,8 +2,10 @@
 
 import hashlib
 import inspect
+import itertools
 import re
 import types
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tltk.foundation import keras_private as private
@@ -35,6 +37,84 @@ def leading_to(order: list[Any], name: str) -> set[str]:
             found.add(node.operation.name)
             wanted.update(id(tensor) for tensor in node.input_tensors)
     return found
+
+
+def behind(tensors: "Iterable[keras.KerasTensor]", order: list[Any]) -> "list[keras.Operation]":
+    """List the operations that take tensors, or what was made of them.
+
+    Args:
+        tensors: where to start.
+        order: nodes in topological order.
+
+    Returns:
+        Operations in order, each once.
+    """
+    reached = {id(tensor) for tensor in tensors}
+    found = []
+    for node in order:
+        if any(id(tensor) in reached for tensor in node.input_tensors):
+            found.append(node.operation)
+            reached.update(id(tensor) for tensor in node.outputs)
+    return list(dict.fromkeys(found))
+
+
+def calls_behind(tensors: "Iterable[keras.KerasTensor]", *, until: "Iterable[keras.KerasTensor]" = ()) -> list[Any]:
+    """List the calls of operations that lead to tensors, whether or not they are in a model.
+
+    Args:
+        tensors: symbolic tensors.
+        until: where to stop: what leads to these is left out.
+
+    Returns:
+        Nodes in topological order: each after those whose outputs it takes.
+    """
+    seen = {id(tensor) for tensor in until}
+    found: list[Any] = []
+    waiting = [(tensor, False) for tensor in tensors]
+    while waiting:
+        tensor, parents_are_listed = waiting.pop()
+        node = private.producing_node(tensor)
+        if parents_are_listed:
+            found.append(node)
+        elif id(tensor) not in seen and id(node) not in seen:
+            seen.update((id(tensor), id(node)))
+            waiting.append((tensor, True))
+            waiting += [(parent, False) for parent in reversed(node.input_tensors)]
+    return found
+
+
+def call_layers(model: "keras.Model", inputs: Any) -> Any:
+    """Call the layers of a functional model one by one on other symbolic inputs, which keeps the graph flat.
+
+    Args:
+        model: functional.
+        inputs: Keras tensors in the structure of `model.input`. `model.call(inputs)` does the same, but puts an
+            operation that converts to a tensor in front.
+
+    Returns:
+        Keras tensors in the structure of `model.output`.
+    """
+    import keras
+
+    tensors = dict(zip(map(id, model.inputs), keras.tree.flatten(inputs), strict=True))
+    call_nodes(nodes(model), tensors)
+    return keras.tree.map_structure(lambda tensor: tensors[id(tensor)], model.output)
+
+
+def call_nodes(order: list[Any], tensors: "dict[int, keras.KerasTensor]") -> None:
+    """Call operations again as nodes say, with other tensors in the place of their arguments.
+
+    Args:
+        order: nodes in topological order; inputs are skipped.
+        tensors: id of an old tensor → the new one; filled with the new outputs.
+    """
+    import keras
+
+    for node in order:
+        if not node.is_input:
+            args, kwargs = node.arguments.fill_in(tensors)
+            outputs = keras.tree.flatten(node.operation(*args, **kwargs))
+            tensors.update(zip(map(id, node.outputs), outputs, strict=True))
 
 
 def cuts(order: list[Any]) -> list[Any]:
@@ -98,6 +178,59 @@ def counted_anew(operation: Any, counts: dict[str, int]) -> str:
         return operation.name
     index = counts[kind] = counts.get(kind, -1) + 1
     return kind if index == 0 else f"{kind}_{index}"
+
+
+def distinct_name(operation: Any, taken: set[str]) -> str:
+    """Return a name for an operation that no other one has, the same in every session.
+
+    Args:
+        operation: a layer or operation; it is not renamed.
+        taken: names that are in use.
+
+    Returns:
+        Its own name, or for a name that Keras made up, the name of its class; with "_1", "_2" … if that is taken.
+    """
+    kind = _snake_case(type(operation).__name__)
+    base = kind if re.fullmatch(rf"{kind}(?:_\d+)?", operation.name) else operation.name
+    numbered = (f"{base}_{number}" for number in itertools.count(1))
+    return next(name for name in itertools.chain([base], numbered) if name not in taken)
+
+
+def name_added(network: "keras.Model", outputs: Any) -> list[Any]:
+    """Give the operations that were put on a functional model names that the model does not have.
+
+    Keras counts its own names through a whole process, so that a new operation may get the name of one that was loaded.
+
+    Args:
+        network: functional; nothing of it is renamed.
+        outputs: tensors made of the network's own, in any structure.
+
+    Returns:
+        The calls that lead from the network's tensors to `outputs`, in topological order.
+    """
+    import keras
+
+    own = {id(operation) for operation in network.operations}
+    held = [tensor for node in nodes(network) for tensor in node.outputs]
+    calls = calls_behind(keras.tree.flatten(outputs), until=held)
+    added = [call for call in calls if id(call.operation) not in own]
+    name_apart(added, {operation.name for operation in network.operations})
+    return added
+
+
+def name_apart(nodes: list[Any], taken: set[str]) -> None:
+    """Give the operations of nodes names that no other operation has.
+
+    Args:
+        nodes: calls of operations of tltk's own, in no model yet; those operations are renamed in place.
+        taken: names of the other operations of the model to be.
+    """
+    taken = set(taken)
+    for operation in dict.fromkeys(node.operation for node in nodes):
+        name = distinct_name(operation, taken)
+        taken.add(name)
+        if name != operation.name:
+            private.rename(operation, name)
 
 
 def _snake_case(name: str) -> str:

@@ -62,6 +62,61 @@ def producing_node(tensor: Any) -> Any:
     return _attribute(operation, "_inbound_nodes")[index]
 
 
+def forget_calls(model: "keras.Model") -> None:
+    """Make the layers of a functional model forget the calls that the model consists of.
+
+    A layer keeps a node for every call, and `layer.output` is that of the first one. A model that is called layer by
+    layer on new inputs therefore leaves two nodes on each of its layers; one of the two models has to be forgotten.
+
+    Relies on `Operation._inbound_nodes` and `Operation._outbound_nodes`, and on the position of a call in the former
+    being the node index in `KerasTensor._keras_history`.
+
+    Args:
+        model: functional. It can still be called and trained, but no longer saved or cloned, and no new model can be
+            built from its tensors. Its input layers keep their nodes.
+    """
+    nodes = [node for depth in nodes_by_depth(model).values() for node in depth if not node.is_input]
+    forgotten = {id(node) for node in nodes}
+    operations = {id(node.operation): node.operation for node in nodes}
+    parents = [producing_node(tensor).operation for node in nodes for tensor in node.input_tensors]
+    for parent in {id(parent): parent for parent in parents}.values():
+        outbound = _attribute(parent, "_outbound_nodes")
+        outbound[:] = [node for node in outbound if id(node) not in forgotten]
+    for operation in operations.values():
+        inbound = _attribute(operation, "_inbound_nodes")
+        inbound[:] = [node for node in inbound if id(node) not in forgotten]
+        for index, node in enumerate(inbound):
+            for tensor in node.outputs:
+                tensor._keras_history = _attribute(tensor, "_keras_history")._replace(node_index=index)
+
+
+def rename(operation: "keras.Operation", name: str) -> None:
+    """Give an operation another name; the paths of a layer's variables follow.
+
+    Relies on `Layer._path`, `Layer._parent_path` and `Variable._path`, which are set when a layer is built and begin
+    with its name.
+
+    Args:
+        operation: in no model yet; Keras refuses two operations of one name when a model is made.
+        name: the new name.
+    """
+    import keras
+
+    before, operation.name = operation.name, name
+    if not isinstance(operation, keras.Layer):
+        return
+
+    def moved(path: str | None) -> str | None:
+        inside = path is not None and (path == before or path.startswith(f"{before}/"))
+        return f"{name}{path[len(before) :]}" if path is not None and inside else path
+
+    for layer in flattened_sublayers(operation):
+        layer._path = moved(_attribute(layer, "_path"))
+        layer._parent_path = moved(_attribute(layer, "_parent_path"))
+    for variable in operation.variables:
+        variable._path = moved(_attribute(variable, "_path"))
+
+
 # Layers
 
 

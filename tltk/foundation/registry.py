@@ -1,8 +1,8 @@
 """Registries: what tltk knows by name, open to a user's own code and to installed packages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Generic, TypeVar
 
 from tltk.foundation import checks as check
@@ -20,6 +20,7 @@ class Registry(Generic[Value]):
     Args:
         noun: what is registered, for errors: "task".
         way: how to register one, for errors: "tltk.register_task(…)".
+        builtins: modules that register tltk's own values when they are imported, which is at the first look-up.
 
     Example:
         >>> colours = Registry("colour", "register_colour(…)")
@@ -28,8 +29,8 @@ class Registry(Generic[Value]):
         1
     """
 
-    def __init__(self, noun: str, way: str) -> None:
-        self.noun, self.way = noun, way
+    def __init__(self, noun: str, way: str, *, builtins: Sequence[str] = ()) -> None:
+        self.noun, self.way, self.builtins = noun, way, builtins
         self._values: dict[str, Value] = {}
 
     def register(self, name: str, value: Value) -> None:
@@ -53,7 +54,7 @@ class Registry(Generic[Value]):
             ValueError: for an unknown name, with the known ones and how to register one.
         """
         if name not in self._values:
-            load_entry_points()
+            self._load()
         if name not in self._values:
             near = check.did_you_mean(name, self._values)
             known = check.listing(map(repr, self._values), limit=20) or "none"
@@ -67,13 +68,20 @@ class Registry(Generic[Value]):
         return name in self._values
 
     def __iter__(self) -> Iterator[str]:
-        load_entry_points()
+        self._load()
         return iter(tuple(self._values))
 
     def values(self) -> tuple[Value, ...]:
         """Return every registered value, in the order of registration."""
-        load_entry_points()
+        self._load()
         return tuple(self._values.values())
+
+    def _load(self) -> None:
+        """Import the modules of the built-in values, which may look things up here while they register."""
+        modules, self.builtins = self.builtins, ()
+        for module in modules:
+            import_module(module)
+        load_entry_points()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The head builder: features in, task outputs out, in stock Keras layers whose names start with `head_`."""
+"""The head builder: features in, task outputs out, in stock Keras layers."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,6 @@ from tltk.foundation import keras_private as private
 
 POOLINGS = ("auto", "avg", "max", "concat", "attention", "first", "last")
 NORMALIZATIONS = ("batch", "layer")
-STAGE = "head"
 _FAR = 1e9  # below every feature
 
 

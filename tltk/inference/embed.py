@@ -1,26 +1,23 @@
 """Embed: what a backbone makes of examples, as plain arrays for retrieval, clustering or scikit-learn."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tltk.backbones.base import Backbone
-from tltk.backbones.packages import cache_folder
-from tltk.data.formats.folder import Source
-from tltk.feature_cache import compute as prefix_cache
+from tltk.data.source import Source
+from tltk.feature_cache.compute import compute
 from tltk.feature_cache.policy import Cache
 from tltk.foundation import checks as check
-from tltk.foundation import hardware as machine
-from tltk.foundation import keras_private as private
-from tltk.heads import builder as heads
-from tltk.inference.predict import Inputs, as_data
-from tltk.modalities.image.validate import drop_invalid
-from tltk.modalities.text import reader as texts
-from tltk.modalities.text.encoding import tokenized
-from tltk.models.assemble import TransferModel
-from tltk.specs import ImageSpec, InvalidExample, TextSpec
+from tltk.foundation.paths import cache_folder
+from tltk.inference.predict import Inputs
+from tltk.modalities.modality import drop_invalid, modality_of
+from tltk.models.features import backbone_extractor, extractor
+from tltk.models.transfer_model import TransferModel
+from tltk.specs import InvalidExample
 
 
 @dataclass(frozen=True)
@@ -87,72 +84,38 @@ def embed(
         raise ValueError(
             f"`pooling` must be one of 'avg', 'max', 'concat', 'first', 'last', None. Received: {pooling!r}.{near}"
         )
-    data = as_data(inputs, model)
-    check.kind_of("inputs", data, Source, hint="Pass a source, paths or pixels.")
-    data, invalid = drop_invalid(data, max_invalid_fraction=max_invalid_fraction)
-    if isinstance(model, Backbone):
-        network, spec = _of_backbone(model, pooling, precision)
-    else:
-        network, spec = extractor(model, pooling), model.input
-    if isinstance(spec, TextSpec):
-        spec = replace(spec, pairs=data.kind == "pairs", stride=None)
-        data = tokenized(data, spec)
-        spec = texts.padded_to(spec, data)
+    if isinstance(inputs, tf.data.Dataset):  # whose examples have no ids
+        check.kind_of("inputs", inputs, Source, hint="Pass a Source, paths, texts or pixels.")
+    modality = modality_of(model.input)
+    source = inputs if isinstance(inputs, Source) else modality.source(inputs, model.input)
+    source, invalid = drop_invalid(source, max_invalid_fraction=max_invalid_fraction)
+    network = _network(model, pooling, precision)
+    spec = modality.whole_examples(model.input, source)
+    reader = modality.reader(source, spec)
+    if reader.lengths is not None:
+        reader = reader.padded(int(reader.lengths.max(initial=1)))
     kept = cache if isinstance(cache, Cache) else Cache(cache)
     folder = cache_folder() / "prefix" if kept.where == "disk" else Path(kept.where)
-    records = prefix_cache.compute(
+    records = compute(
         network,
-        data,
-        spec,
+        reader,
+        source,
+        input_dtype=spec.dtype,
         folder=None if kept.where in ("auto", "memory", "off") else folder,
         batch_size=batch_size,
         dtype=kept.dtype,
     )
-    good = np.array([row for row in range(len(data)) if row not in records.invalid], np.int64)
-    undecodable = tuple(InvalidExample(data.name_of(row), reason) for row, reason in sorted(records.invalid.items()))
+    rows = np.array([row for row in range(len(source)) if row not in records.invalid], np.int64)
+    undecodable = tuple(InvalidExample(source.id_of(row), reason) for row, reason in sorted(records.invalid.items()))
     return Features(
-        np.asarray(records.read(good)[0], np.float32),
-        None if data.targets is None else data.targets[good],
-        tuple(data.name_of(int(row)) for row in good),
+        np.asarray(records.read(rows)[0], np.float32),
+        None if source.targets is None else source.targets[rows],
+        tuple(source.id_of(int(row)) for row in rows),
         (*invalid, *undecodable),
     )
 
 
-def extractor(model: TransferModel, pooling: str | None) -> keras.Model:
-    """Build what `embed` runs: what the model eats → features, over the model's own weights.
-
-    Args:
-        model: trained or not; its head is left out.
-        pooling: see `embed`.
-
-    Returns:
-        A functional model.
-    """
-    pooled = _pooled(model.features(), pooling, model.mask())
-    _name_what_is_new(pooled, model.keras)
-    return keras.Model(model.keras.inputs, pooled)
-
-
-def _name_what_is_new(tensor: keras.KerasTensor, model: keras.Model) -> None:
-    """Name the operations that lead to a tensor and are not the model's: Keras counts on, and may give a name twice."""
-    passed = {id(operation) for operation in model.operations}
-    waiting, count = [tensor], 0
-    while waiting:
-        node = private.producing_node(waiting.pop())
-        if id(node.operation) not in passed:
-            passed.add(id(node.operation))
-            count += 1
-            node.operation.name = f"embed_{count}"
-            waiting += node.input_tensors
-
-
-def _of_backbone(backbone: Backbone, pooling: str | None, precision: str) -> tuple[keras.Model, ImageSpec | TextSpec]:
-    with machine.dtype_policy(machine.precision(precision, fast_bfloat16=backbone.fast_bfloat16)):
-        body, _ = backbone.build()
-        inputs = keras.Input(backbone.input.shape, dtype=backbone.input.dtype, name=backbone.input.name)
-        features = body.call(backbone.preprocess(inputs))
-        return keras.Model(inputs, _pooled(features, pooling, backbone.mask(inputs))), backbone.input
-
-
-def _pooled(features: keras.KerasTensor, pooling: str | None, mask: keras.KerasTensor | None) -> keras.KerasTensor:
-    return features if pooling is None else heads.pool(features, pooling, mask=mask)
+def _network(model: TransferModel | Backbone, pooling: str | None, precision: str) -> keras.Model:
+    if isinstance(model, Backbone):
+        return backbone_extractor(model, pooling, precision=precision)
+    return extractor(model, pooling)

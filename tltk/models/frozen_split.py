@@ -79,15 +79,12 @@ def _suffix(model: keras.Model, nodes: list, boundary: list[keras.KerasTensor], 
     Keras' cloning takes its second call for the input itself, and fails.
     """
     inputs = [_fresh_input(tensor) for tensor in boundary]
-    tensors = {id(old): new for old, new in zip(boundary, inputs, strict=True)}
-    for node in nodes:
-        if node.is_input or all(id(tensor) in frozen for tensor in node.outputs):
-            continue
-        args, kwargs = node.arguments.fill_in(tensors)
-        called = keras.tree.flatten(node.operation(*args, **kwargs))
-        tensors.update({id(old): new for old, new in zip(node.outputs, called, strict=True)})
+    tensors = dict(zip(map(id, boundary), inputs, strict=True))
+    graph.call_nodes([node for node in nodes if not all(id(tensor) in frozen for tensor in node.outputs)], tensors)
     outputs = keras.tree.map_structure(lambda tensor: tensors[id(tensor)], model.output)
-    return keras.Model(inputs, outputs, name="suffix")
+    suffix = keras.Model(inputs, outputs, name="suffix")
+    private.forget_calls(suffix)  # `layer.output` and the saved model are about the calls of the model alone
+    return suffix
 
 
 def _fresh_input(tensor: keras.KerasTensor) -> keras.KerasTensor:

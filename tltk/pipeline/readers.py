@@ -1,151 +1,140 @@
-"""One reader for each kind of source: pixels in any order, and what could not be read."""
+"""The protocol of a reader: decoded elements of one source by number, in any order, and what could not be read."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+import tensorflow as tf
 
-from tltk.data.formats.tfds import StoredExamples
-from tltk.data.source import Source
-from tltk.modalities.image.chunks import CHUNK, decode_chunk, in_order, resize_chunk
-from tltk.pipeline.batching import Size, positions
-from tltk.specs import ImageSpec
-
-_SHUFFLE_BYTES = 64 * 2**20  # of encoded pictures: 30,000 of CIFAR's size, 500 of a megapixel
+from tltk.data.targets import Targets
+from tltk.pipeline.batching import Order
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some examples, read.
+    """A part of a batch, read.
 
     Args:
-        positions: int64 [k], their numbers in the source.
-        values: arrays [k, ...]: one of pixels, uint8 or float32 [k, h, w, 3] in 0 … 255, or what was stored of them.
-        invalid: number in the source → why it could not be read; these are in neither of the above.
-        ends: whether a batch ends with this piece.
+        batch: number of the batch in its epoch.
+        rows: int64 [k], numbers of the elements.
+        values: arrays [k, …], such as the pixels of images, or the stored features of each element.
+        invalid: number of an element → why it could not be read; these are in neither of the above.
+        ends: whether the batch ends with this piece.
     """
 
-    positions: np.ndarray
+    batch: int
+    rows: np.ndarray
     values: tuple[np.ndarray, ...]
     invalid: dict[int, str]
     ends: bool
 
 
-class Reader(Protocol):
-    """Reads all examples of a source once."""
+class BatchReader(Protocol):
+    """Reads the elements of a source, as a loader needs it: what a model takes as one row of a batch.
 
-    def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
-        """Yield every example once, in pieces of batches: in the source's order, or in one drawn from `order`."""
+    An element is an example, or a part of one, such as a window of a long text.
+    """
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+
+    @property
+    def example_ids(self) -> np.ndarray | None:
+        """Number of the example of each element, int64 [count]; None where element i is example i."""
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """Length that each element is padded to, int64 [count]; None where all elements have one shape."""
+
+    @property
+    def element_spec(self) -> tuple[tf.TensorSpec, ...]:
+        """What the values of a batch are: shapes [None, …] and dtypes."""
+
+    def pieces(self, order: Order) -> Iterator[Piece]:
+        """Yield every element once, in pieces of batches."""
 
 
-def reader(source: Source, spec: ImageSpec) -> Reader:
-    """Choose the reader for a source of pictures."""
-    if source.kind == "tfds":
-        return StreamReader(source.items, spec)
-    if source.kind == "image_arrays":
-        return ArrayReader(source.items, spec)
-    return FileReader(source.items, spec)
+class Reader(BatchReader, Protocol):
+    """Reads and decodes the elements of a source; what `Modality.reader` returns."""
 
+    @property
+    def is_decoded(self) -> bool:
+        """Whether the values are in memory as they are read, so that keeping them again would gain nothing."""
 
-@dataclass(frozen=True, eq=False)
-class FileReader:
-    """Reads picture files."""
+    def subset(self, rows: np.ndarray) -> "Reader":
+        """Return a reader of some of the elements, in the order of `rows`, int64 [k]."""
 
-    paths: Any
-    spec: ImageSpec
+    def padded(self, length: int) -> "Reader":
+        """Return a reader whose elements are all padded to one length; itself where all have one shape."""
 
-    def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
-        """See `Reader`."""
-        return in_order(self._piece, positions(len(self.paths), order, batch_size))
-
-    def _piece(self, place: tuple[np.ndarray, bool]) -> Piece:
-        chosen, ends = place
-        return _piece(chosen, *decode_chunk(self.paths[chosen], self.spec, files=True), ends)
+    def fingerprint(self) -> str:
+        """Return a string that differs whenever a value that is read may differ."""
 
 
 @dataclass(frozen=True, eq=False)
 class ArrayReader:
-    """Reads pixels that are in memory."""
+    """Reads elements that are in memory as one array.
 
-    pixels: np.ndarray
-    spec: ImageSpec
+    Args:
+        values: [n, …], of the shape and dtype that a model takes.
+    """
 
-    def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
+    values: np.ndarray
+
+    example_ids = None
+    lengths = None
+    is_decoded = True
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        return len(self.values)
+
+    @property
+    def element_spec(self) -> tuple[tf.TensorSpec, ...]:
+        """Shape and dtype of a batch."""
+        return (tf.TensorSpec([None, *self.values.shape[1:]], tf.as_dtype(self.values.dtype)),)
+
+    def pieces(self, order: Order) -> Iterator[Piece]:
         """See `Reader`."""
-        return in_order(self._piece, positions(len(self.pixels), order, batch_size, 4 * CHUNK))
+        for place in order.places(self.count, at_once=None):
+            yield Piece(place.batch, place.rows, (self.values[place.rows],), {}, place.ends)
 
-    def _piece(self, place: tuple[np.ndarray, bool]) -> Piece:
-        chosen, ends = place
-        return Piece(chosen, (resize_chunk(self.pixels[chosen], self.spec),), {}, ends)
+    def subset(self, rows: np.ndarray) -> "ArrayReader":
+        """Return a reader of some elements."""
+        return ArrayReader(self.values[rows])
 
+    def padded(self, length: int) -> "ArrayReader":
+        """Return the reader itself: the elements have one shape."""
+        return self
 
-@dataclass(frozen=True, eq=False)
-class StreamReader:
-    """Reads a TensorFlow Datasets builder in its stored order, shuffled through a buffer of encoded pictures."""
-
-    examples: StoredExamples
-    spec: ImageSpec
-
-    def pieces(self, order: np.random.Generator | None, batch_size: Size) -> Iterator[Piece]:
-        """See `Reader`."""
-        if not isinstance(batch_size, int):
-            raise ValueError("a budget of tokens is of texts; `batch_size` of pictures is a number.")
-        stream = _each(self.examples) if order is None else _shuffled(_each(self.examples), order)
-        return in_order(self._piece, _chunks(stream, batch_size))
-
-    def _piece(self, place: tuple[list[tuple[int, bytes]], bool]) -> Piece:
-        chosen, ends = place
-        pictures = np.empty(len(chosen), object)
-        pictures[:] = [data for _, data in chosen]
-        found = decode_chunk(pictures, self.spec, files=False)
-        return _piece(np.array([position for position, _ in chosen], np.int64), *found, ends)
+    def fingerprint(self) -> str:
+        """Hash the values."""
+        header = repr((self.values.dtype, self.values.shape)).encode()
+        return hashlib.sha256(header + np.ascontiguousarray(self.values).tobytes()).hexdigest()
 
 
-def _piece(chosen: np.ndarray, pixels: np.ndarray, invalid: dict[int, str], ends: bool) -> Piece:
-    named = {int(chosen[number]): reason for number, reason in invalid.items()}
-    return Piece(np.delete(chosen, list(invalid)) if invalid else chosen, (pixels,), named, ends)
-
-
-def _each(examples: StoredExamples) -> Iterator[tuple[int, bytes]]:
-    for numbers, pictures in examples.read():
-        yield from zip(numbers.tolist(), pictures, strict=True)
-
-
-def _shuffled(stream: Iterator[tuple[int, bytes]], order: np.random.Generator) -> Iterator[tuple[int, bytes]]:
-    buffer: list[tuple[int, bytes]] = []
-    held = 0
-    for example in stream:
-        buffer.append(example)
-        held += len(example[1])
-        while held > _SHUFFLE_BYTES:
-            chosen = int(order.integers(len(buffer)))
-            buffer[chosen], buffer[-1] = buffer[-1], buffer[chosen]
-            held -= len(buffer[-1][1])
-            yield buffer.pop()
-    for chosen in order.permutation(len(buffer)):
-        yield buffer[chosen]
-
-
-def _chunks(stream: Iterator[tuple[int, bytes]], batch_size: int) -> Iterator[tuple[list[tuple[int, bytes]], bool]]:
-    while batch := list(islice(stream, batch_size)):
-        for start in range(0, len(batch), CHUNK):
-            yield batch[start : start + CHUNK], start + CHUNK >= len(batch)
-
-
-def whole_batches(pieces: Iterator[Piece]) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...]] | None]:
-    """Join pieces into batches of (positions, values); None for a batch without a readable example."""
-    held: list[Piece] = []
+def whole_batches(pieces: Iterator[Piece]) -> Iterator[tuple[int, np.ndarray, tuple[np.ndarray, ...]]]:
+    """Join pieces into batches of (number, rows, values); batches without a readable element are skipped."""
+    parts: list[Piece] = []
     for piece in pieces:
-        held += [piece] if len(piece.positions) else []
+        parts += [piece] if len(piece.rows) else []
         if piece.ends:
-            yield _concatenated(held) if held else None
-            held = []
+            if parts:
+                yield piece.batch, *_joined(parts)
+            parts = []
 
 
-def _concatenated(pieces: list[Piece]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+def _joined(pieces: list[Piece]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     if len(pieces) == 1:
-        return pieces[0].positions, pieces[0].values
+        return pieces[0].rows, pieces[0].values
     columns = zip(*(piece.values for piece in pieces), strict=True)
-    return np.concatenate([piece.positions for piece in pieces]), tuple(map(np.concatenate, columns))
+    return np.concatenate([piece.rows for piece in pieces]), tuple(map(np.concatenate, columns))
+
+
+def element_targets(targets: Targets | None, reader: BatchReader) -> Targets | None:
+    """Return the targets of a reader's elements: those of their examples."""
+    return targets if targets is None or reader.example_ids is None else targets.take(reader.example_ids)

@@ -68,7 +68,7 @@ class Records:
 
     Args:
         layout: what one record holds.
-        count: records in all, the bad ones counted in.
+        count: records in all, the invalid ones counted in.
         invalid: record number → why there is nothing at its place.
         place: the tensors, each [count, ...], or the path of the file.
     """
@@ -82,7 +82,7 @@ class Records:
         """Read records, in any order, from any thread.
 
         Args:
-            rows: int64 [k], none of them bad.
+            rows: int64 [k], none of them invalid.
 
         Returns:
             One array [k, ...] for each tensor.
@@ -105,7 +105,7 @@ def in_memory(layout: Layout, count: int, fill: Fill, *, what: str) -> Records:
     Args:
         layout: what one record holds.
         count: how many.
-        fill: takes the numbers that are missing and `write(rows, values, bad)`; calls it until all are there.
+        fill: takes the numbers that are missing and `write(rows, values, invalid)`; calls it until all are there.
         what: noun for messages, such as "decoded pictures".
 
     Returns:

@@ -1,72 +1,10 @@
-"""A `tf.data.Dataset` that a user brings: look at what it yields, and bring it to batches of the right size."""
+"""A `tf.data.Dataset` that a user brings: its length, and the shape of its elements."""
 
-import math
 from typing import Any
 
 import tensorflow as tf
 
-from tltk.modalities.image.decode import resize
-from tltk.specs import ImageSpec
-
-_as_written = tf.autograph.experimental.do_not_convert  # as in the pipeline
-_FORMS = "(images), (images, targets) or (images, targets, weights)"
-
-
-def adopt(data: tf.data.Dataset, spec: ImageSpec, *, batch_size: int) -> tuple[tf.data.Dataset, int, int]:
-    """Check a dataset and make it yield tuples of batches with images float32 [b, h, w, 3].
-
-    Args:
-        data: yields images [h, w, c] or batches of them, alone or with targets and weights.
-        spec: what the images are brought to.
-        batch_size: of the batches, if the dataset is not batched.
-
-    Returns:
-        The dataset, its batches an epoch, and its examples; for a dataset that comes batched, batches times the
-        first batch's size. A dataset that does not know its length is read once to count.
-
-    Raises:
-        ValueError: saying what it yields and what was expected.
-    """
-    parts = _parts(data.element_spec)
-    images = parts[0]
-    batched = images.shape.rank == 4
-    plain = data.map(_as_written(lambda *element: _flat(element)))
-    examples = count(data)
-    if not batched:
-        plain = plain.map(
-            _as_written(lambda image, *rest: (_fit(image, spec), *rest)), num_parallel_calls=2, deterministic=True
-        )
-        return plain.batch(batch_size), math.ceil(examples / batch_size), examples
-    first = next(iter(plain.take(1)), None)
-    size = 0 if first is None else int(tf.shape(first[0])[0])
-    return plain.map(_as_written(lambda images, *rest: (_fit_batch(images, spec), *rest))), examples, examples * size
-
-
-def _parts(element: Any) -> tuple:
-    parts = element if isinstance(element, tuple) else (element,)
-    if not 1 <= len(parts) <= 3 or not all(isinstance(part, tf.TensorSpec) for part in parts):
-        raise ValueError(f"`data` must yield {_FORMS} of plain tensors. It yields: {element}")
-    images = parts[0]
-    batched = images.shape.rank == 4
-    problem = ""
-    if images.dtype == tf.string:
-        problem = "images must be pixels, not text or bytes: map tltk.modalities.image.decode.decode_image over them"
-    elif not (images.dtype.is_floating or images.dtype.is_integer):
-        problem = "images must be numbers in 0 … 255"
-    elif images.shape.rank not in (3, 4):
-        problem = "images must be [height, width, channels] or batches [b, height, width, channels]"
-    elif images.shape[-1] not in (1, 3):
-        problem = "images must have 1 or 3 channels, last"
-    elif len(parts) > 1 and (parts[1].shape.rank is None or (batched and parts[1].shape.rank == 0)):
-        problem = "targets must have a known rank, and one value or row for each image of a batch"
-    if problem:
-        raise ValueError(f"`data`: {problem}. It yields: {element}")
-    return parts
-
-
-def _flat(element: tuple) -> tuple:
-    """Undo what `map` does to a dataset of single tensors and of one-tuples: always a tuple of tensors."""
-    return element[0] if len(element) == 1 and isinstance(element[0], tuple) else element
+from tltk.pipeline.loader import as_written
 
 
 def count(data: tf.data.Dataset) -> int:
@@ -79,26 +17,17 @@ def count(data: tf.data.Dataset) -> int:
     if found == tf.data.INFINITE_CARDINALITY:
         raise ValueError("`data` never ends: an epoch has no length. Did you mean data.take(n), or to drop .repeat()?")
     if found == tf.data.UNKNOWN_CARDINALITY:
-        found = int(data.reduce(tf.constant(0, tf.int64), _as_written(lambda total, *_: total + 1)))
+        found = int(data.reduce(tf.constant(0, tf.int64), as_written(lambda total, *_: total + 1)))
     if found == 0:
         raise ValueError("`data` holds no examples.")
     return found
 
 
-def _colour(images: tf.Tensor) -> tf.Tensor:
-    images = tf.cast(images, tf.float32)
-    return tf.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+def flat(element: tuple) -> tuple:
+    """Undo what `map` does to datasets of single tensors and of one-tuples: always return a tuple of tensors."""
+    return element[0] if len(element) == 1 and isinstance(element[0], tuple) else element
 
 
-def _fit(image: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
-    image = _colour(image)
-    return image if image.shape == spec.shape else resize(image, spec)
-
-
-def _fit_batch(images: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
-    images = _colour(images)
-    if images.shape[1:] == spec.shape:
-        return images
-    return tf.map_fn(
-        lambda image: resize(image, spec), images, fn_output_signature=tf.TensorSpec(spec.shape, tf.float32)
-    )
+def parts_of(element: Any) -> tuple:
+    """Return an element spec as a tuple of one to three parts: inputs, targets, sample weights."""
+    return element if isinstance(element, tuple) else (element,)

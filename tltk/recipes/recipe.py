@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 
 from tltk.foundation import checks as check
-from tltk.modalities.image.augment import Augmentation, standard
+from tltk.modalities.image.augment import Augmentation
 from tltk.optimizers.schedules import SCHEDULES
 from tltk.optimizers.spec import Optimizer
 from tltk.trainability.plan import Plan
@@ -95,10 +95,9 @@ class Recipe:
         """Passes over the training examples, all phases together."""
         return sum(phase.epochs for phase in self.phases)
 
-    def suited(self, *, to_pictures: bool) -> "Recipe":
-        """Return the recipe with the augmentation that its phases leave open."""
-        drawn = standard() if to_pictures else ()
-        phases = (replace(phase, augment=drawn) if phase.augment is None else phase for phase in self.phases)
+    def with_augmentation(self, augmentations: tuple[Augmentation, ...]) -> "Recipe":
+        """Return the recipe with these augmentations in the phases that name none."""
+        phases = (replace(phase, augment=augmentations) if phase.augment is None else phase for phase in self.phases)
         return replace(self, phases=tuple(phases))
 
     def to_config(self) -> dict:

@@ -2,26 +2,22 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tltk.data.formats.folder import Source
-from tltk.evaluation.evaluate import evaluate
+from tltk.data.source import Source
+from tltk.evaluation.evaluate import measured
 from tltk.foundation import checks as check
-from tltk.models.assemble import TransferModel
+from tltk.models.transfer_model import TransferModel
 from tltk.serving.export import export
 from tltk.serving.formats import FORMATS, sample_tensor
 from tltk.serving.replay import runtimes
 from tltk.serving.signatures import TENSOR
 from tltk.tasks.base import Task
-from tltk.tasks.classification import MultilabelClassification
-from tltk.tasks.question_answering import QuestionAnswering
-from tltk.tasks.regression import Regression
-from tltk.tasks.token_classification import TokenClassification
 
 KERAS = "model.predict"
 _REPEATS = 30
@@ -35,7 +31,7 @@ class Compared:
         format: of `tltk.export`, or "model.predict" for Keras as it comes.
         path: of the version; None for Keras.
         bytes: on disk; of Keras, of its weights.
-        metric: name of what `score` is.
+        metric: name of what `score` is, see `Task.score_name`.
         score: on the test set.
         difference: largest difference of an answer from the trained model's; 0 for Keras.
         milliseconds: batch size ("1", "32") → median of 30 calls on tensors, in this process.
@@ -79,65 +75,48 @@ def compare(
     """
     for name in formats:
         check.one_of("formats", name, FORMATS)
-    metric = _metric(model.task)
+    metric = model.task.score_name
     size = sum(weight.numpy().nbytes for weight in model.keras.weights)
-    score = evaluate(model, data, batch_size=batch_size).metrics[metric]
+    score = measured(model, data, batch_size=batch_size).metrics[metric]
     tensor = np.concatenate([sample_tensor(model)] * 8)
-    predict = _timed(lambda held: model.keras.predict(held, batch_size=len(held), verbose=0), tensor)
-    rows = [Compared(KERAS, None, size, metric, score, 0.0, predict)]
+    predict = _timed(lambda rows: model.keras.predict(rows, batch_size=len(rows), verbose=0), tensor)
+    table = [Compared(KERAS, None, size, metric, score, 0.0, predict)]
     for name in formats:
         ranges = calibration if name == "litert_int8" else None
-        done = export(model, Path(folder) / name, format=name, calibration=ranges)
-        run = _run_of(done.path)
-        served = replace(model, keras=_network(run))  # what is measured is what was written
-        score = evaluate(served, data, batch_size=batch_size).metrics[metric]
-        worst = max(done.largest.values())
-        rows.append(Compared(name, done.path, done.bytes, metric, score, worst, _timed(run, tensor)))
-    return tuple(rows)
+        exported = export(model, Path(folder) / name, format=name, calibration=ranges)
+        run = _run_of(exported.path, model.task)
+        # What is measured is what was written.
+        score = measured(model, data, batch_size=batch_size, network=run).metrics[metric]
+        worst = max(exported.largest.values())
+        table.append(Compared(name, exported.path, exported.bytes, metric, score, worst, _timed(run, tensor)))
+    return tuple(table)
 
 
-def _metric(task: Task) -> str:
-    names = {
-        Regression: "mae",
-        MultilabelClassification: "macro_f1",
-        TokenClassification: "f1",
-        QuestionAnswering: "exact_match",
-    }
-    return next((name for kind, name in names.items() if isinstance(task, kind)), "accuracy")
-
-
-def _run_of(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Load an export in this process: tensor → outputs."""
+def _run_of(path: Path, task: Task) -> Callable[[Any], Any]:
+    """Load an export in this process: input of the network → its outputs, as the Keras model returns them."""
     file = next((path / name for name in runtimes.FILES if (path / name).is_file()), None)
     if file is not None:
-        return runtimes.load(str(file))
+        runtime = runtimes.load(str(file))
+        return lambda tensor: runtime(np.asarray(tensor))
     loaded = tf.saved_model.load(str(path))
     signature = loaded.signatures[TENSOR]
     (name,) = signature.structured_input_signature[1]
-    (output,) = {"probabilities", "values", "logits"} & set(signature.structured_outputs)
+    outputs = tuple(task.describe_outputs())
 
-    def run(tensor: np.ndarray, kept: Any = loaded) -> np.ndarray:  # a signature lives as long as what was loaded
-        return np.asarray(signature(**{name: tf.constant(tensor)})[output])
+    def run(tensor: Any, kept: Any = loaded) -> Any:  # a signature lives as long as what was loaded
+        columns = signature(**{name: tf.constant(tensor)})
+        return {name: columns[name] for name in outputs} if len(outputs) > 1 else columns[outputs[0]]
 
     return run
 
 
-def _network(run: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """Wrap a runtime as what `evaluate` calls in a graph."""
-
-    def network(inputs: tf.Tensor, *, training: bool = False) -> tf.Tensor:
-        return tf.numpy_function(lambda held: np.asarray(run(held), np.float32), [inputs], tf.float32)
-
-    return network
-
-
 def _timed(run: Callable[[np.ndarray], Any], tensor: np.ndarray) -> dict[str, float]:
-    found = {}
+    milliseconds = {}
     for size in (1, 32):
-        held, seconds = tensor[:size], []
+        rows, seconds = tensor[:size], []
         for _ in range(_REPEATS + 3):
             begun = time.perf_counter()
-            run(held)
+            run(rows)
             seconds.append(time.perf_counter() - begun)
-        found[str(size)] = 1000 * float(np.median(seconds[3:]))  # the first three trace and warm up
-    return found
+        milliseconds[str(size)] = 1000 * float(np.median(seconds[3:]))  # the first three trace and warm up
+    return milliseconds

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tltk.data.formats.folder import Source
+from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import files
-from tltk.models.assemble import TransferModel
+from tltk.models.transfer_model import TransferModel
 from tltk.serving import formats, saved_model
 from tltk.serving.certificate import Verified, verify
 from tltk.serving.saved_model import Requests
+from tltk.tasks.registry import require_task
 
 # What TensorFlow raises when a disk is full or may not be written.
 _OF_DISKS = {
@@ -63,11 +64,12 @@ def export(
         OSError: if the disk is full or the folder cannot be written; nothing half-written stays behind.
         ServingError: a RuntimeError, if what would be served is not what `tltk.predict` says, or the clean process's
             answers differ from the model's by more than the format may: 1e-5 of a SavedModel, 1e-4 in float32.
-        ValueError: for an unknown format, or options that it has not.
+        ValueError: for an unknown format, options that it does not have, or a task that is not registered.
     """
     check.kind_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
+    require_task(model.task)
     if version is not None and (type(version) is not int or version < 0):
         raise ValueError(f"`version` must be a whole number, at least 0. Received: {version!r}")
     formats.check_options(format, requests=requests is not None, calibration=calibration, warmup=warmup)

@@ -3,7 +3,6 @@
 import json
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltk.data.formats.folder import Source
+from tltk.data.source import Source
 from tltk.foundation import checks as check
-from tltk.modalities.text import config as text_config
-from tltk.models.assemble import TransferModel
-from tltk.pipeline.batches import batches
+from tltk.modalities.modality import modality_of
+from tltk.models.transfer_model import TransferModel
+from tltk.pipeline.batching import Order
+from tltk.pipeline.readers import whole_batches
 from tltk.serving import certificate
 from tltk.serving import warmup as warm
 from tltk.serving.replay import runtimes
 from tltk.serving.saved_model import sample_requests
-from tltk.serving.signatures import reader
-from tltk.specs import ImageSpec
-from tltk.tasks.base import examples
+from tltk.serving.signatures import request_reader
 
 FORMATS = ("saved_model", "onnx", "openvino", "litert", "litert_float16", "litert_int8")
 ABOUT = "model.json"
@@ -147,9 +145,9 @@ def _erfc(cls: Any, ctx: Any, node: Any, **_: Any) -> None:
 
 
 def sample_tensor(model: TransferModel) -> np.ndarray:
-    """Make a few generated examples as the network eats them."""
-    held = [each if isinstance(each, tuple) else (each,) for each in sample_requests(model)[:_STORED]]
-    return reader(model.input)[0](*map(tf.constant, zip(*held, strict=True))).tensor.numpy()
+    """Make a few generated examples as the network takes them."""
+    requests = sample_requests(model)[:_STORED]
+    return request_reader(model.input)[0](*map(tf.constant, zip(*requests, strict=True))).inputs.numpy()
 
 
 def _calibrating(model: TransferModel, source: Source | None) -> Iterator[list[np.ndarray]]:
@@ -157,22 +155,15 @@ def _calibrating(model: TransferModel, source: Source | None) -> Iterator[list[n
     if source is None:
         return
     chosen = source.subset(np.unique(np.linspace(0, len(source) - 1, _CALIBRATION).astype(int)))
-    made = examples(model.task, chosen, model.input, labelled=False)
-    for element in batches(replace(made, targets=None, labels=None), model.input, batch_size=1).dataset:
-        yield [np.asarray(element[0] if isinstance(element, tuple) else element)]
+    reader = modality_of(model.input).reader(chosen, model.input)
+    for _, _, values in whole_batches(reader.pieces(Order(1))):
+        yield [values[0].astype(model.input.dtype)]
 
 
 def _about(model: TransferModel, file_format: str) -> dict[str, Any]:
-    spec = model.input
-    if isinstance(spec, ImageSpec):
-        how = {**asdict(spec), "range": [0, 255], "channels": "RGB, last"}
-    else:
-        how = text_config.to_config(spec)
-        how["tokenizer"]["vocabulary_size"] = len(spec.tokenizer.vocabulary)
-    tags = getattr(model.task, "tags", None)
     return {
         "format": file_format,
         "task": model.task.name,
-        "input": {"name": spec.name, "shape": [None, *spec.shape], "dtype": spec.dtype, **how},
-        "outputs": list(tags if tags is not None else model.task.labels.names),
+        "input": modality_of(model.input).about(model.input),
+        "outputs": {name: list(names) for name, names in model.task.describe_outputs().items()},
     }

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import keras
-import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tltk.foundation import checks as check
-from tltk.models.assemble import TransferModel
+from tltk.modalities.modality import modality_of
+from tltk.models.transfer_model import TransferModel
 from tltk.serving import certificate, warmup
 from tltk.serving.agreement import disagreements, features_apart
 from tltk.serving.folding import folded
-from tltk.serving.signatures import FEATURES, REQUEST, TENSOR, Served, reader, served
-from tltk.specs import TextSpec
+from tltk.serving.signatures import FEATURES, REQUEST, TENSOR, Served, request_reader, served
 
 Requests: TypeAlias = Sequence[bytes | tuple[bytes, ...]]
 _STORED = 24  # requests of a certificate, beside damaged ones
@@ -67,14 +66,14 @@ def answered(
     Args:
         model: the reference.
         graphs: from `served(model)`.
-        asked: encoded pictures, or texts as UTF-8; of pairs, tuples of two.
+        asked: encoded images, or texts as UTF-8; of pairs, tuples of two.
 
     Returns:
         For `certificate.write`: signature → "ask" and "answer" → name → rows.
     """
     strings = [[row[place] for row in asked] for place in range(len(graphs[REQUEST].inputs))]
     few = (tf.constant(column[:_TENSORS], tf.string) for column in strings)
-    tensor = reader(model.input)[0](*few).tensor.numpy()
+    tensor = request_reader(model.input)[0](*few).inputs.numpy()
     found = {}
     for name, graph in graphs.items():
         given = [tensor] if name == TENSOR else strings
@@ -94,7 +93,7 @@ def _rows(requests: Requests, names: tuple[str, ...]) -> list[tuple[bytes, ...]]
         or not all(isinstance(each, bytes) for row in rows for each in row)
     ):
         raise TypeError(
-            "`requests` must be a list, not empty, of bytes: encoded pictures, or texts as UTF-8 (text.encode()). "
+            "`requests` must be a list, not empty, of bytes: encoded images, or texts as UTF-8 (text.encode()). "
             f"Received: {requests!r:.60}"
         )
     wrong = next((row for row in rows if len(row) != len(names)), None)
@@ -116,22 +115,9 @@ def _tensors(saved_model: Path) -> dict[str, dict[str, dict[str, str]]]:
     }
 
 
-def sample_requests(model: TransferModel, count: int = _STORED) -> Requests:
-    """Make a few pictures of a size that the model does not expect, or texts, and two that cannot be read."""
-    generator = np.random.default_rng(0)
-    if isinstance(model.input, TextSpec):
-        words = [piece for piece in model.input.tokenizer.vocabulary if piece.isalpha()] or ["text"]
-        drawn = [" ".join(generator.choice(words, generator.integers(1, 40))).encode() for _ in range(2 * count)]
-        if model.input.pairs:
-            return [*zip(drawn[:count], drawn[count:], strict=True), (drawn[0], b" \n"), (b"\xff", drawn[0])]
-        return [*drawn[:count], b" \n", b"no \xff UTF-8"]
-    rows, columns = model.input.height + 13, model.input.width + 40
-    ramp = np.linspace(0, 255, columns)[None, :, None] * np.linspace(0, 1, rows)[:, None, None]
-    found = []
-    for index in range(count):
-        picture = np.clip(ramp + generator.normal(0, 30, (rows, columns, 3)), 0, 255).astype("uint8")
-        found.append((tf.io.encode_png if index % 2 else tf.io.encode_jpeg)(picture).numpy())
-    return [*found, b"no picture", found[1][:200]]
+def sample_requests(model: TransferModel, count: int = _STORED) -> list[tuple[bytes, ...]]:
+    """Make a few requests that the model does not expect, and some that cannot be read."""
+    return modality_of(model.input).sample_requests(model.input, count=count, seed=0)
 
 
 def _archive(graphs: Mapping[str, Served]) -> tuple[keras.export.ExportArchive, dict[str, Served]]:

@@ -2,13 +2,12 @@
 
 from tltk.specs.image import INTERPOLATIONS, RESIZES, ImageSpec
 from tltk.specs.invalid import InvalidExample
-from tltk.specs.labels import LABEL_TYPES, LabelSpec
+from tltk.specs.labels import LabelSpec
 from tltk.specs.spans import Span
 from tltk.specs.text import TOKENIZER_TYPES, TRUNCATIONS, TextSpec, TokenizerSpec
 
 __all__ = [
     "INTERPOLATIONS",
-    "LABEL_TYPES",
     "RESIZES",
     "TOKENIZER_TYPES",
     "TRUNCATIONS",

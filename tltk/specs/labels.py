@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from tltk.foundation import checks as check
 
-LABEL_TYPES = ("categorical", "multilabel", "regression", "entities", "answers")
-
 
 @dataclass(frozen=True)
 class LabelSpec:
@@ -15,12 +13,13 @@ class LabelSpec:
         names: Class names in the order of the model's outputs; for regression, the names of the columns.
         type: "categorical" (one class per example, int32 index), "multilabel" (any number of classes, 0/1 vector),
             "regression" (float32 vector), "entities" (any number of `Span` per text; the names are entity types) or
-            "answers" (any number of equivalent `Span` per question; none where the question has no answer).
+            "answers" (any number of equivalent `Span` per question; none where the question has no answer), or one of
+            your own, see `tltk.data.targets.register_targets`.
         mean: For regression, the mean of each column over the source, so that a head can predict standardized values.
         std: For regression, the standard deviation of each column; never 0.
 
     Raises:
-        ValueError: If there are no names, a name is repeated, or the type is unknown.
+        ValueError: If there are no names, a name is repeated, or the type is no name.
 
     Example:
         >>> len(LabelSpec(("cat", "dog")))
@@ -33,8 +32,9 @@ class LabelSpec:
     std: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        check.one_of("type", self.type, LABEL_TYPES)
         problems = check.Problems()
+        if not isinstance(self.type, str) or not self.type:
+            problems.add(f"`type` must be the name of a type of labels, such as 'categorical'. Received: {self.type!r}")
         repeated = sorted({name for name in self.names if self.names.count(name) > 1}) if len(self.names) < 5000 else []
         if not self.names:
             problems.add("`names` must hold at least one name. Received: ()")

@@ -1,30 +1,49 @@
-"""What every task offers: a head with its activation, a loss, metrics, target encoding and decoding."""
+"""The base class of every task, and the records that tasks exchange with the rest of tltk."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from tltk.data.source import TEXT_KINDS, Source
+from tltk.backbones.base import Backbone
+from tltk.data.targets import Targets
 from tltk.foundation import checks as check
 from tltk.heads.builder import Head
-from tltk.modalities.text.encoding import tokenized
-from tltk.specs import ImageSpec, LabelSpec, Span, TextSpec
+from tltk.modalities.context import Context
+from tltk.pipeline.readers import Reader, element_targets
+from tltk.specs import LabelSpec, Span
+
+EXACT = 1e-3  # tolerances above this are those of 16 bits
+Outputs: TypeAlias = keras.KerasTensor | dict[str, keras.KerasTensor]
+
+
+class Monitor(NamedTuple):
+    """The metric that decides between two epochs.
+
+    Args:
+        metric: name of one of the task's metrics, or "loss".
+        mode: "max" if larger is better, "min" if smaller is.
+    """
+
+    metric: str
+    mode: str
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one example.
+    """A model's answer to one example.
 
     Args:
-        example_id: the example's path or row.
-        label: the most likely class; for several labels at once, those above the threshold joined by ", ";
-            for numbers, the numbers.
-        probability: of `label` (single label only), else None.
-        scores: label or column name → probability or value, most likely first; for answers, text → probability.
-        spans: the entities of the text in its order, or the answer; each with its probability.
+        example_id: path or row of the example.
+        label: the most likely class; for several labels, those above the threshold joined by ", "; for numbers, the
+            numbers; for texts, the entities or the answer.
+        probability: of `label` where there is one, else None.
+        scores: label or column name → probability or value, most likely class first; for answers, text → probability.
+        spans: the entities of a text in its order, or the answer; each with its probability.
     """
 
     example_id: str
@@ -34,155 +53,338 @@ class Prediction:
     spans: tuple[Span, ...] = ()
 
 
-class Task(Protocol):
-    """The part of a model that depends on what is asked of it."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def labels(self) -> LabelSpec: ...
-
-    @property
-    def units(self) -> int:
-        """Outputs an example or, `per_token`, a token."""
-
-    @property
-    def per_token(self) -> bool:
-        """Whether there is an output for each token of a text; then it is a `TokenTask`."""
-
-    def reads(self, spec: ImageSpec | TextSpec) -> ImageSpec | TextSpec:
-        """Say what an example is made of, for a backbone that eats `spec`: one text, two, or windows."""
-
-    @property
-    def head(self) -> Head: ...
-
-    @property
-    def monitor(self) -> tuple[str, str]:
-        """The metric that decides between two epochs, and "max" or "min"."""
-
-    @property
-    def encode(self) -> Callable[[Any], Any]:
-        """Turn a batch of raw targets into what `loss` takes, in tf.data."""
-
-    def outputs(
-        self, features: keras.KerasTensor, *, mask: keras.KerasTensor | None = None, seed: int = 0
-    ) -> keras.KerasTensor:
-        """Put the head and its activation on features, padding left out: float32 [batch, outputs]."""
-
-    def loss(self) -> keras.losses.Loss: ...
-
-    def metrics(self) -> list[keras.metrics.Metric]: ...
-
-    def to_config(self) -> dict: ...
-
-
-class ExampleTask(Task, Protocol):
-    """A task with outputs for each example; `classification` and `regression` make them."""
-
-    def decode(self, outputs: np.ndarray, example_ids: list[str]) -> list[Prediction]:
-        """Turn float32 [n, outputs] into one prediction an example."""
-
-
-class TokenTask(Task, Protocol):
-    """A task with an output for each token of a text; `token_classification` and `question_answering` make them."""
-
-    def align(self, made: Source, source: Source) -> np.ndarray:
-        """Turn the spans of a source into targets of its tokens: int32 [frames, …]."""
-
-    def find(self, outputs: np.ndarray, made: Source, source: Source) -> list[tuple[Span, ...]]:
-        """Turn outputs, float32 [all tokens, units], into the spans of each text."""
-
-    def shown(self, spans: list[tuple[Span, ...]], source: Source) -> list[Prediction]:
-        """Turn the spans of each text into one prediction a text."""
-
-
-def examples(task: Task, source: Source, spec: ImageSpec | TextSpec, *, labelled: bool = True) -> Source:
-    """Turn a source into what a model is fed with: pictures as they are, texts as tokens, one frame or window each.
+@dataclass(frozen=True)
+class ReportParts:
+    """What an evaluator found; `tltk.evaluate` makes a `Report` of it.
 
     Args:
-        task: knows what its targets are.
-        source: that the user gave.
-        spec: of the model.
-        labelled: whether targets go along, if there are any.
+        metrics: name → number.
+        classes: one row a class or column: "name" and its own numbers.
+        classes_title: what the rows of `classes` are, as a heading.
+        confusion: int64 [true class, predicted class], or None.
+        calibration: rows of (mean confidence, accuracy, number of examples), one a bin that is not empty.
+        mistakes: the most confident wrong answers, a row each.
+    """
+
+    metrics: dict[str, float]
+    classes: tuple[dict[str, Any], ...] = ()
+    classes_title: str = "Classes"
+    confusion: np.ndarray | None = None
+    calibration: tuple[tuple[float, float, int], ...] = ()
+    mistakes: tuple[dict[str, Any], ...] = ()
+
+
+class Evaluator(Protocol):
+    """Measures answers a few at a time, so that a test set need not fit in memory."""
+
+    def update(self, targets: Any, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
+        """Count some examples.
+
+        Args:
+            targets: raw targets [n, …] as the source has them, after `Task.references`.
+            decoded: what `Task.decode` returned for them: column → [n, …], strings as `str`.
+            ids: name of each example.
+        """
+
+    def result(self) -> ReportParts:
+        """Return the report of all examples so far."""
+
+
+class Task(ABC):
+    """All that depends on what is asked of a model: targets, head, loss, metrics, decoding, report.
+
+    Derive a frozen dataclass from it, whose fields are what `to_config` stores, and register it with
+    `tltk.register_task`. Only `outputs` and `loss` must be written; what else is written replaces a default.
+
+    Args:
+        name: class attribute, unique among all tasks, used in the files of a run.
+        labels: what the targets mean.
+        head: what stands between features and outputs, for tasks that use `tltk.head`; else None.
+        monitor: class attribute, the metric that decides between two epochs; default: the loss.
+        score_name: class attribute, the one metric of a report that comparisons show.
+        constant_columns: class attribute, decoded columns that are the same for every example, such as class names: an
+            export returns them, `tltk.predict` does not compute them.
+        class_targets: class attribute, whether `encode` gives 0/1 classes [batch, classes], so that a phase may be
+            trained with a contrastive loss.
+        pools: class attribute, whether the head reduces each element to one vector; a batch norm in it then needs
+            batches of at least two, see `normalizes_batches`.
+    """
+
+    name: ClassVar[str]
+    labels: LabelSpec
+    head: Head | None = None
+    monitor: ClassVar[Monitor] = Monitor("loss", "min")
+    score_name: ClassVar[str] = "loss"
+    constant_columns: ClassVar[tuple[str, ...]] = ()
+    class_targets: ClassVar[bool] = False
+    pools: ClassVar[bool] = True
+
+    @property
+    def normalizes_batches(self) -> bool:
+        """Whether an element alone in its batch would come out as zeros, since the head has a batch norm."""
+        return self.pools and self.head is not None and self.head.normalization == "batch"
+
+    def input_spec(self, spec: Any) -> Any:
+        """Return the input format this task needs from a backbone: pairs of texts, windows; default: as it is."""
+        return spec
+
+    def endpoints(self, backbone: Backbone) -> tuple[str, ...]:
+        """Return the names of the stages whose features the head takes; default: the last one."""
+        return (backbone.stages[-1].name,)
+
+    @abstractmethod
+    def outputs(
+        self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0
+    ) -> Outputs:
+        """Build the head.
+
+        Args:
+            features: stage → float [batch, height, width, channels] or [batch, tokens, channels], in the order of
+                `endpoints`.
+            mask: bool [batch, tokens], False for padding; None where nothing is padded.
+            seed: of initial weights and dropout.
+
+        Returns:
+            One output or a dict of named outputs, batch first, activation included.
+        """
+
+    def element_targets(self, targets: Targets | None, reader: Reader) -> Targets | None:
+        """Return the targets of each element, once for a source.
+
+        Args:
+            targets: of the examples, as the source has them; None if it is unlabelled.
+            reader: of the elements; that of texts holds their tokens.
+
+        Returns:
+            One target for each element; default: the one of its example.
+        """
+        return element_targets(targets, reader)
+
+    def encode(self, targets: Any) -> Any:
+        """Turn a batch of targets into what the loss takes, in the graph; default: unchanged."""
+        return targets
+
+    @abstractmethod
+    def loss(self) -> keras.losses.Loss | dict[str, keras.losses.Loss]:
+        """Return the loss, or one for each named output."""
+
+    def metrics(self) -> Any:
+        """Return the Keras metrics of training, a list or, for named outputs, a dict; default: none."""
+        return []
+
+    def decode(self, outputs: Any, context: Context) -> dict[str, tf.Tensor]:
+        """Turn outputs of the network into answers, in the graph: `tltk.predict` and exports both run this.
+
+        Args:
+            outputs: what `outputs` built, one row an element; a dict if it is one.
+            context: which example each element belongs to, and what the modality knows about it.
+
+        Returns:
+            Column → [count, …], one row an example. Default: the outputs, averaged over the windows of a text.
+        """
+        return {name: context.average(values) for name, values in self.named_outputs(outputs).items()}
+
+    def decode_elements(self, outputs: Any) -> dict[str, tf.Tensor]:
+        """Decode outputs without a context, every element as one example: for exports that take tensors."""
+        first = next(iter(self.named_outputs(outputs).values()))
+        return self.decode(outputs, Context(tf.shape(first, tf.int64)[0]))
+
+    def named_outputs(self, outputs: Any) -> dict[str, tf.Tensor]:
+        """Return outputs under the names of `describe_outputs`."""
+        return dict(outputs) if isinstance(outputs, dict) else {next(iter(self.describe_outputs())): outputs}
+
+    def describe_outputs(self) -> dict[str, tuple[str, ...]]:
+        """Return the name of each output of the network → the names along its last axis; default: the labels."""
+        return {"outputs": self.labels.names}
+
+    def request_names(self, default: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names of the strings an export takes; default: those of the modality, such as ("texts",)."""
+        return default
+
+    def predictions(self, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> list[Prediction]:
+        """Turn decoded columns into one record an example.
+
+        Args:
+            decoded: column → [n, …]; strings as `str`.
+            ids: name of each example.
+
+        Returns:
+            Predictions in the same order. Default: `label` and `probability` from the columns of these names, `scores`
+            from the columns of `describe_outputs`.
+        """
+        named = [(column, names) for column, names in self.describe_outputs().items() if column in decoded]
+        scores = [
+            {name: float(value) for column, names in named for name, value in _zip(names, decoded[column][row])}
+            for row in range(len(ids))
+        ]
+        labels = decoded.get("label", [""] * len(ids))
+        probabilities = decoded.get("probability", [None] * len(ids))
+        rows = zip(ids, labels, probabilities, scores, strict=True)
+        return [
+            Prediction(example_id, str(label), None if probability is None else float(probability), values)
+            for example_id, label, probability, values in rows
+        ]
+
+    def references(self, targets: Any, examples: Any) -> Any:
+        """Return what the evaluator compares answers with; default: the targets.
+
+        Args:
+            targets: raw targets of some examples.
+            examples: the same examples as the source has them: texts, pairs of texts, paths; None for a
+                `tf.data.Dataset`.
+        """
+        return targets
+
+    def evaluator(self) -> Evaluator:
+        """Return a new evaluator; default: one that reports the mean loss of the outputs."""
+        return MeanLoss(self)
+
+    def agrees(self, answer: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> str:
+        """Compare two decoded answers to one example, column by column.
+
+        Args:
+            answer: column → value or array.
+            other: likewise; further columns are ignored.
+            tolerance: largest difference of numbers, for numbers above 1 as a fraction of them.
+
+        Returns:
+            What differs; "" if nothing does. Default: numbers within the tolerance, anything else equal.
+        """
+        differences = (difference(name, answer[name], other.get(name), tolerance) for name in answer)
+        return next((found for found in differences if found), "")
+
+    def check_labels(self, labels: LabelSpec, name: str) -> None:
+        """Raise unless labels mean what the outputs of this task mean.
+
+        Args:
+            labels: of a source.
+            name: argument the source came in, for the error.
+
+        Raises:
+            ValueError: for another type, or other names, listing those that differ.
+        """
+        if labels.type != self.labels.type:
+            raise ValueError(f"`{name}` has labels of type {labels.type!r}, the model's task has {self.labels.type!r}.")
+        if labels.names == self.labels.names:
+            return
+        unknown = [label for label in labels.names if label not in self.labels.names]
+        missing = [label for label in self.labels.names if label not in labels.names]
+        problems = check.Problems()
+        if unknown:
+            problems.add(f"`{name}` has labels that the model does not know: {check.listing(unknown)}")
+        if missing:
+            problems.add(f"`{name}` lacks labels that the model knows: {check.listing(missing)}")
+        if not problems.found:
+            problems.add(f"`{name}` has the model's labels in another order: {check.listing(labels.names)}")
+        problems.raise_if_any(f"`{name}` and the model have different labels:")
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the name and the fields as JSON values, which `tltk.tasks.from_config` takes back."""
+        record: Any = self
+        return {"name": self.name, **asdict(record)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Build the task from what `to_config` returned; lists become tuples.
+
+        Raises:
+            TypeError: for a field the task does not have.
+        """
+        fields = {name: _as_tuples(value) for name, value in config.items() if name != "name"}
+        if "labels" in fields:
+            fields["labels"] = LabelSpec(**fields["labels"])
+        if fields.get("head") is not None:
+            fields["head"] = Head(**fields["head"])
+        return cls(**fields)
+
+
+class MeanLoss:
+    """Evaluator of a task without one of its own: the mean of its loss over examples."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.total, self.count = 0.0, 0
+
+    def update(self, targets: Any, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
+        """Add the loss of some examples.
+
+        Raises:
+            ValueError: if `decode` does not return the outputs, so that the task needs an evaluator of its own.
+        """
+        names = tuple(self.task.describe_outputs())
+        missing = [name for name in names if name not in decoded]
+        if missing:
+            raise ValueError(
+                f"task {self.task.name!r} decodes no column {missing[0]!r}, from which its loss could be computed: "
+                f"write {type(self.task).__name__}.evaluator()."
+            )
+        losses, encoded = self.task.loss(), self.task.encode(targets)
+        if isinstance(losses, dict):
+            loss = sum(float(each(encoded[name], decoded[name])) for name, each in losses.items())
+        else:
+            loss = float(losses(encoded, decoded[names[0]]))
+        self.total, self.count = self.total + loss * len(ids), self.count + len(ids)
+
+    def result(self) -> ReportParts:
+        """Return the mean loss."""
+        return ReportParts({"loss": self.total / max(self.count, 1)})
+
+
+def difference(name: str, value: Any, other: Any, tolerance: float) -> str:
+    """Say how two values of a column differ, "" if they agree.
+
+    Example:
+        >>> difference("probability", 0.5, 0.25, 1e-5)
+        '`probability` differs by 2.5e-01'
+    """
+    if other is None:
+        return f"`{name}` is missing"
+    one, two = np.asarray(value), np.asarray(other)
+    if one.shape != two.shape:
+        return f"`{name}` has shape {one.shape} and {two.shape}"
+    if one.dtype.kind != "f":
+        return "" if np.array_equal(one, two) else f"`{name}`: {value!r} is not {other!r}"
+    apart = float((np.abs(one - two) / np.maximum(1.0, np.abs(two))).max(initial=0.0))
+    return "" if apart <= tolerance else f"`{name}` differs by {apart:.1e}"
+
+
+def last_features(features: dict[str, keras.KerasTensor]) -> keras.KerasTensor:
+    """Return the features of the last endpoint: all that a head without a decoder takes."""
+    return list(features.values())[-1]
+
+
+def repeated(names: Sequence[str], rows: tf.Tensor) -> tf.Tensor:
+    """Repeat names for every row of a tensor: TensorFlow Serving takes a batch apart.
+
+    Args:
+        names: k strings.
+        rows: [n, …].
 
     Returns:
-        The source, or one of kind "tokens".
+        Strings [n, k].
     """
-    if not isinstance(spec, TextSpec) or source.kind == "tokens":
-        return source
-    made = tokenized(source, spec)
-    if not labelled or source.targets is None:
-        return replace(made, targets=None, labels=None)
-    return replace(made, targets=cast(TokenTask, task).align(made, source)) if task.per_token else made
+    return tf.tile(tf.constant([list(names)]), [tf.shape(rows)[0], 1])
 
 
-def of_pairs(spec: ImageSpec | TextSpec) -> TextSpec:
-    """Make two texts an example.
+def label_spec(labels: LabelSpec | Sequence[str], label_type: str) -> LabelSpec:
+    """Return a LabelSpec as it is, and make one of a list of names.
 
     Raises:
-        ValueError: if the backbone eats pictures.
+        TypeError: if it is neither.
     """
-    if not isinstance(spec, TextSpec):
-        raise ValueError("`pairs=True` is of texts; the backbone eats pictures.")
-    return replace(spec, pairs=True)
+    if isinstance(labels, LabelSpec):
+        return labels
+    if isinstance(labels, list | tuple) and all(isinstance(name, str) for name in labels):
+        return LabelSpec(tuple(labels), label_type)
+    check.kind_of("labels", labels, LabelSpec, hint="Pass `source.labels` or a list of names.")
+    return labels  # type: ignore[return-value]
 
 
-def windowed(spec: ImageSpec | TextSpec, name: str) -> TextSpec:
-    """Read longer texts in windows that share an eighth of their tokens, unless the user set another stride.
-
-    Raises:
-        ValueError: if the backbone eats pictures.
-    """
-    if not isinstance(spec, TextSpec):
-        raise ValueError(f"{name} is of texts; the backbone eats pictures.")
-    return spec if spec.stride is not None else replace(spec, stride=spec.sequence_length // 8)
+def _zip(names: tuple[str, ...], values: np.ndarray) -> zip:
+    return zip(names, np.ravel(values).tolist(), strict=False)
 
 
-def require_kind(source: Source, spec: ImageSpec | TextSpec, name: str) -> None:
-    """Raise unless a source holds what a model eats.
-
-    Raises:
-        ValueError: with the way out.
-    """
-    texts = source.kind in TEXT_KINDS
-    if texts != isinstance(spec, TextSpec):
-        held, eaten = ("texts", "pictures") if texts else ("pictures", "texts")
-        raise ValueError(f"`{name}` holds {held}, and the model eats {eaten}.")
-    if isinstance(spec, TextSpec) and spec.pairs != (source.kind == "pairs") and source.kind != "tokens":
-        pairs = source.kind == "pairs"
-        held, eaten = ("pairs of texts", "single texts") if pairs else ("single texts", "pairs of them")
-        way = "Make its task with `pairs=True`." if pairs else "Pass tuples of two texts."
-        raise ValueError(f"`{name}` holds {held}, and the model reads {eaten}. {way}")
-
-
-def require_labels(task: Task, source: Any, name: str) -> None:
-    """Raise unless a source carries targets that mean what the task's outputs mean.
-
-    Args:
-        task: of the model.
-        source: with `targets` and `labels`.
-        name: the argument it came in, for the error.
-
-    Raises:
-        ValueError: if it has no targets, or other labels, naming the ones that differ.
-    """
-    if source.targets is None or source.labels is None:
-        raise ValueError(f"`{name}` has no labels: {source.describe().splitlines()[0]}")
-    theirs, ours = source.labels, task.labels
-    if theirs.type != ours.type:
-        raise ValueError(f"`{name}` has labels of type {theirs.type!r}, the model's task has {ours.type!r}.")
-    if theirs.names == ours.names:
-        return
-    if theirs.type == "entities" and set(theirs.names) <= set(ours.names):
-        return  # a file need not hold every type; types go by their names
-    missing = [label for label in ours.names if label not in theirs.names]
-    unknown = [label for label in theirs.names if label not in ours.names]
-    problems = check.Problems()
-    if unknown:
-        problems.add(f"`{name}` has labels that the model does not know: {check.listing(unknown)}")
-    if missing:
-        problems.add(f"`{name}` lacks labels that the model knows: {check.listing(missing)}")
-    if not problems.found:
-        problems.add(f"`{name}` has the model's labels in another order: {check.listing(theirs.names)}")
-    problems.raise_if_any(f"`{name}` and the model have different labels:")
+def _as_tuples(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(map(_as_tuples, value))
+    return {name: _as_tuples(item) for name, item in value.items()} if isinstance(value, dict) else value

@@ -1,22 +1,33 @@
-"""Answering: the part of a text that answers a question, or that there is none."""
+"""Question answering: the part of a text that answers a question, or that there is none."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, cast
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tltk.data.formats.squad import ANSWERS
 from tltk.data.source import Source
+from tltk.data.targets import Targets
 from tltk.foundation import checks as check
 from tltk.heads import builder as heads
-from tltk.modalities.text.encoding import Tokens, joined
-from tltk.specs import ImageSpec, LabelSpec, Span, TextSpec
-from tltk.tasks.base import Prediction, of_pairs, windowed
+from tltk.modalities.context import Context
+from tltk.modalities.modality import modality_of
+from tltk.modalities.text.context import as_windows, in_second_text
+from tltk.modalities.text.encoding import EncodedTexts, joined
+from tltk.modalities.text.reader import TextReader
+from tltk.pipeline.readers import Reader
+from tltk.specs import LabelSpec, Span
+from tltk.tasks.base import EXACT, Monitor, Prediction, Task, last_features
 from tltk.tasks.encodings import as_tokens
+from tltk.tasks.registry import register_default, register_task
+from tltk.tasks.span_decoders import decode_answers, require_windows
+from tltk.tasks.span_scores import AnswerEvaluator
 
 _FAR = 1e4  # below every logit, and small enough for float16
+_AT_ONCE = 4096  # windows whose tokens are looked at together
 
 
 @keras.saving.register_keras_serializable(package="tltk")
@@ -50,163 +61,163 @@ class SpanAccuracy(keras.metrics.Mean):
         return {"name": self.name}
 
 
+@register_task
 @dataclass(frozen=True)
-class QuestionAnswering:
-    """Where an answer begins and ends: a logit each for every token; the first token stands for no answer."""
+class QuestionAnswering(Task):
+    """Where an answer begins and ends: two logits a token; the first token stands for no answer.
 
-    head: heads.Head
+    Args:
+        head: from `tltk.head`; its pooling has no effect.
+        no_answer: whether a question may have no answer.
+        threshold: by how much the score of no answer must be above that of the best part.
+        longest: tokens of an answer at most.
+        labels: always `ANSWERS`.
+    """
+
+    name: ClassVar[str] = "question_answering"
+    monitor: ClassVar[Monitor] = Monitor("span_accuracy", "max")
+    score_name: ClassVar[str] = "exact_match"
+    pools: ClassVar[bool] = False
+
+    head: heads.Head = field(default_factory=heads.head)
     no_answer: bool = True
     threshold: float = 0.0
     longest: int = 30
     labels: LabelSpec = ANSWERS
-    name: str = "question_answering"
-    monitor: tuple[str, str] = ("span_accuracy", "max")
-    per_token: ClassVar[bool] = True
 
-    @property
-    def units(self) -> int:
-        """Beginning and end."""
-        return 2
-
-    def reads(self, spec: ImageSpec | TextSpec) -> ImageSpec | TextSpec:
+    def input_spec(self, spec: Any) -> Any:
         """A question and its context, in windows."""
-        if self.no_answer and isinstance(spec, TextSpec) and spec.causal:
+        if self.no_answer and getattr(spec, "causal", False):
             raise ValueError(
-                "the first token tells that there is no answer, and a model that reads forward alone, such as GPT-2, "
-                "has seen nothing there. Pass no_answer=False, or take another backbone."
+                "`no_answer=True` reads from the first token that there is no answer, and a model in which each token "
+                "sees only those before it, such as GPT-2, knows nothing there. Pass no_answer=False, or take another "
+                "backbone."
             )
-        return windowed(of_pairs(spec), self.name)
-
-    @property
-    def encode(self) -> Callable[[Any], Any]:
-        """Places as they are, int32 [batch, 2]."""
-        return as_tokens
+        return modality_of(spec).windowed(modality_of(spec).paired(spec), self.name)
 
     def outputs(
-        self, features: keras.KerasTensor, *, mask: keras.KerasTensor | None = None, seed: int = 0
+        self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0
     ) -> keras.KerasTensor:
-        """Logits of beginning and end, float32 [batch, tokens, 2]; padding is far below all."""
-        logits = heads.attach_tokens(self.head, features, units=2, mask=mask, seed=seed)
+        """Build the head: logits of beginning and end, float32 [batch, tokens, 2]; padding is far below all."""
+        logits = heads.attach_tokens(self.head, last_features(features), units=2, mask=mask, seed=seed)
         if mask is None:
             return logits
         lowest = (1.0 - keras.ops.cast(keras.ops.expand_dims(mask, -1), "float32")) * _FAR
         return heads.named(logits - lowest, "head_logits")
+
+    def element_targets(self, targets: Targets | None, reader: Reader) -> Targets | None:
+        """Give each window the tokens at which the first answer begins and ends.
+
+        Args:
+            targets: tuples of `Span` of the context, one tuple a question.
+            reader: of pairs of texts.
+
+        Returns:
+            int32 [windows, 2]; 0 and 0 for a window that does not show the whole answer.
+        """
+        if targets is None:
+            return None
+        elements = cast(TextReader, reader).texts
+        rows = np.zeros((len(elements), 2), np.int32)
+        windows_with_answer: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {}
+        for row, (text, in_context) in enumerate(zip(elements.text_ids, _in_context(elements), strict=True)):
+            spans = targets[text]
+            if spans:
+                place = elements.place(row)
+                overlap = (elements.char_starts[place] < spans[0].end) & (elements.char_ends[place] > spans[0].start)
+                tokens = np.flatnonzero(overlap & in_context[: len(overlap)])
+                windows_with_answer.setdefault(int(text), []).append((row, tokens, elements.positions[place][tokens]))
+        for windows in windows_with_answer.values():
+            # An answer is whole where its first and last token are; its first and last character may have none.
+            positions = np.concatenate([positions for *_, positions in windows])
+            for row, tokens, own in windows:
+                if len(tokens) and (own[0], own[-1]) == (positions.min(), positions.max()):
+                    rows[row] = tokens[0], tokens[-1]
+        return Targets(rows)
+
+    def encode(self, targets: Any) -> Any:
+        """Numbers of tokens to int32 [batch, 2]."""
+        return as_tokens(targets)
 
     def loss(self) -> keras.losses.Loss:
         """Cross-entropy of both ends."""
         return SpanCrossEntropy()
 
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Accuracy of both ends together; `evaluate` gives EM and F1."""
+        """Accuracy of both ends together; `evaluate` gives exact match and F1."""
         return [SpanAccuracy()]
 
-    def align(self, made: Source, source: Source) -> np.ndarray:
-        """Give each window the tokens at which the first answer begins and ends, int32 [frames, 2]; else 0 and 0."""
-        tokens: Tokens = made.items
-        found = np.zeros((len(tokens), 2), np.int32)
-        inside: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {}
-        for row, owner in enumerate(tokens.owners):
-            spans = source.targets[owner] if source.targets is not None else ()
-            first, last = context_of(tokens, row)
-            place = slice(tokens.place(row).start + first, tokens.place(row).start + last)
-            if spans:
-                chosen = (tokens.begins[place] < spans[0].end) & (tokens.stops[place] > spans[0].start)
-                at = np.flatnonzero(chosen)
-                inside.setdefault(int(owner), []).append((row, first + at, tokens.numbers[place][at]))
-        for windows in inside.values():
-            # Whole is what has the answer's first and last token; its first and last character may have none.
-            every = np.concatenate([numbers for _, _, numbers in windows])
-            for row, at, numbers in windows:
-                if len(at) and (numbers[0], numbers[-1]) == (every.min(), every.max()):
-                    found[row] = at[0], at[-1]
-        return found
+    def describe_outputs(self) -> dict[str, tuple[str, ...]]:
+        """A logit of beginning and one of end."""
+        return {"logits": ("start", "end")}
 
-    def find(self, outputs: np.ndarray, made: Source, source: Source) -> list[tuple[Span, ...]]:
-        """Take the best part of the best window, or none if the score of no answer is above it by the threshold."""
-        tokens: Tokens = made.items
-        best: list[tuple[float, int, int] | None] = [None] * len(source)
-        none = np.full(len(source), np.inf)
-        for row, owner in enumerate(tokens.owners):
-            place = tokens.place(row)
-            none[owner] = min(none[owner], float(outputs[place][0].sum()))
-            first, last = context_of(tokens, row)
-            inside = slice(place.start + first, place.start + last)
-            solid = tokens.stops[inside] > tokens.begins[inside]
-            score, start, stop = best_part(outputs[inside], tokens.firsts[inside], solid, self.longest)
-            held = best[owner]
-            if score > -np.inf and (held is None or score > held[0]):
-                where = place.start + first
-                best[owner] = score, int(tokens.begins[where + start]), int(tokens.stops[where + stop])
-        return [self._chosen(*pair) for pair in zip(best, none.tolist(), strict=True)]
+    def request_names(self, default: tuple[str, ...]) -> tuple[str, ...]:
+        """What the two texts of a pair are."""
+        return ("questions", "contexts")
 
-    def _chosen(self, best: tuple[float, int, int] | None, none: float) -> tuple[Span, ...]:
-        if best is None or (self.no_answer and none > best[0] + self.threshold):
-            return ()
-        return (Span(best[1], best[2], "", float(1 / (1 + np.exp(none - best[0])))),)
+    def decode(self, outputs: tf.Tensor, context: Context) -> dict[str, tf.Tensor]:
+        """Return "answer", "start", "end" and "probability", see `decode_answers`."""
+        return decode_answers(
+            outputs,
+            require_windows(context, self.name),
+            context,
+            no_answer=self.no_answer,
+            threshold=self.threshold,
+            longest=self.longest,
+        )
 
-    def shown(self, spans: list[tuple[Span, ...]], source: Source) -> list[Prediction]:
+    def decode_elements(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return "logits" [batch, tokens, 2]: without the texts there are no answers."""
+        return {"logits": outputs}
+
+    def predictions(self, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> list[Prediction]:
         """Each question's answer; an empty text where there is none."""
-        found = []
-        for row, held in enumerate(spans):
-            text = joined(source.items[row][1])
-            label = text[held[0].start : held[0].end] if held else ""
-            sure = held[0].probability if held else None
-            found.append(Prediction(source.name_of(row), label, sure, {label: sure} if sure is not None else {}, held))
-        return found
+        columns = (decoded[name] for name in ("answer", "start", "end", "probability"))
+        predictions = []
+        for example_id, answer, start, end, probability in zip(ids, *columns, strict=True):
+            if start < 0:
+                predictions.append(Prediction(example_id, "", None, {}))
+                continue
+            score = float(probability)
+            span = Span(int(start), int(end), "", score)
+            predictions.append(Prediction(example_id, str(answer), score, {str(answer): score}, (span,)))
+        return predictions
 
-    def to_config(self) -> dict:
-        """Plain JSON values that `tltk.tasks.from_config` takes back."""
-        own = {"no_answer": self.no_answer, "threshold": self.threshold, "longest": self.longest}
-        return {"name": self.name, "labels": asdict(self.labels), "head": asdict(self.head), **own}
+    def references(self, targets: Any, examples: Any) -> list[list[str]]:
+        """Return the text of every right answer."""
+        contexts = [joined(context) for _, context in examples]
+        return [
+            [context[span.start : span.end] for span in spans] for spans, context in zip(targets, contexts, strict=True)
+        ]
+
+    def evaluator(self) -> AnswerEvaluator:
+        """Exact match and F1 as SQuAD counts them."""
+        return AnswerEvaluator()
+
+    def agrees(self, answer: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> str:
+        """Compare answers and their probabilities; in 16 bits nothing, since answers change with the batch."""
+        if tolerance > EXACT:
+            return ""
+        names = ("answer", "start", "end", *(("probability",) if answer["start"] >= 0 else ()))
+        return super().agrees({name: answer[name] for name in names}, other, tolerance)
 
 
-def context_of(tokens: Tokens, row: int) -> tuple[int, int]:
-    """Return where the tokens of the second text begin and stop in a window; equal numbers where it has none."""
-    numbers = tokens.numbers[tokens.place(row)]
-    special = np.flatnonzero(numbers < 0)
-    # [CLS] question [SEP] context [SEP]: between the last two runs of special tokens.
-    last = len(numbers) - 1 if numbers[-1] < 0 else len(numbers)
-    before = special[special < last]
-    return int(before[-1]) + 1 if len(before) else 0, last
-
-
-def best_part(logits: np.ndarray, firsts: np.ndarray, solid: np.ndarray, longest: int) -> tuple[float, int, int]:
-    """Find the part of a context whose ends have the highest sum of logits, made of whole words.
-
-    Args:
-        logits: float32 [tokens, 2], of beginning and end.
-        firsts: bool [tokens], whether a word begins there.
-        solid: bool [tokens], whether a token covers anything: a piece of a space does not, and ends no part.
-        longest: tokens at most.
-
-    Returns:
-        Its score (-inf where there is none), its first and its last token.
-
-    Example:
-        >>> best_part(np.array([[0, 0], [3, 0], [0, 1]], "float32"), np.ones(3, bool), np.ones(3, bool), 30)
-        (4.0, 1, 2)
-    """
-    count = len(logits)
-    if not count:
-        return -np.inf, 0, 0
-    begins = solid & np.concatenate([[True], firsts[1:] | ~solid[:-1]])
-    ends = solid & np.concatenate([firsts[1:] | ~solid[1:], [True]])
-    start = np.where(begins, logits[:, 0], -np.inf)
-    stop = np.concatenate([np.where(ends, logits[:, 1], -np.inf), np.full(longest, -np.inf)])
-    sums = start[:, None] + stop[np.arange(count)[:, None] + np.arange(longest)]
-    best = int(sums.argmax())
-    return float(sums.flat[best]), best // longest, best // longest + best % longest
+def _in_context(elements: EncodedTexts) -> Iterator[np.ndarray]:
+    """Yield which tokens of each window belong to the context, bool [tokens or more]."""
+    for start in range(0, len(elements), _AT_ONCE):
+        part = elements[np.arange(start, min(start + _AT_ONCE, len(elements)))]
+        yield from in_second_text(as_windows(part)).numpy()
 
 
 def question_answering(
     *, head: heads.Head | None = None, no_answer: bool = True, threshold: float = 0.0, longest: int = 30
 ) -> QuestionAnswering:
-    """Make a task that finds the answer to a question in a text.
+    """Build a task that finds the answer to a question in a text.
 
     Args:
-        head: from `tltk.head`; the default is a linear probe's. Its pooling counts for nothing.
+        head: from `tltk.head`; the default is that of a linear probe. Its pooling has no effect.
         no_answer: whether a question may have no answer, as in SQuAD 2.0; False always gives the best part.
-        threshold: by how much the score of no answer must be above the best part's; tune it on validation.
+        threshold: by how much the score of no answer must be above that of the best part; tune it on validation.
         longest: tokens of an answer at most.
 
     Returns:
@@ -216,12 +227,19 @@ def question_answering(
         ValueError: if a number is out of range.
 
     Example:
-        >>> question_answering(no_answer=False).units
-        2
+        >>> question_answering(no_answer=False).describe_outputs()
+        {'logits': ('start', 'end')}
     """
     check.counts(longest=longest)
     check.kind_of("no_answer", no_answer, bool)
     if not check.is_number(threshold):
         raise ValueError(f"`threshold` must be a number. Received: {threshold!r}")
-    chosen = heads.head() if head is None else head
-    return QuestionAnswering(chosen, no_answer, float(threshold), longest)
+    return QuestionAnswering(heads.head() if head is None else head, no_answer, float(threshold), longest)
+
+
+def _for_source(source: Source) -> Task:
+    targets: Any = source.targets
+    return question_answering(no_answer=any(not spans for spans in targets))
+
+
+register_default("answers", _for_source)

@@ -1,22 +1,27 @@
 """Regression: one or several numbers an example."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.heads import builder as heads
-from tltk.specs import ImageSpec, LabelSpec, TextSpec
-from tltk.tasks.base import Prediction, of_pairs
+from tltk.modalities.context import Context
+from tltk.modalities.modality import modality_of, named_modality
+from tltk.specs import LabelSpec
+from tltk.tasks.base import Monitor, Prediction, ReportParts, Task, label_spec, last_features, repeated
 from tltk.tasks.encodings import as_float
+from tltk.tasks.registry import register_default, register_task
 
 
 @keras.saving.register_keras_serializable(package="tltk")
 class StandardizedSquaredError(keras.losses.Loss):
-    """Squared error in units of each column's deviation, so that prices and ages weigh the same."""
+    """Squared error in units of each column's standard deviation, so that prices and ages weigh the same."""
 
     def __init__(self, std: tuple[float, ...], name: str = "standardized_squared_error") -> None:
         super().__init__(name=name)
@@ -32,70 +37,136 @@ class StandardizedSquaredError(keras.losses.Loss):
         return {"std": self.std, "name": self.name}
 
 
+@register_task
 @dataclass(frozen=True)
-class Regression:
-    """Numbers in their own units; the network learns them in deviations from the mean."""
+class Regression(Task):
+    """Numbers in their own units; the network learns them in standard deviations from the mean.
+
+    Args:
+        labels: of type "regression", with the mean and standard deviation of each column.
+        head: from `tltk.head`.
+        pairs: whether an example is two texts.
+    """
+
+    name: ClassVar[str] = "regression"
+    monitor: ClassVar[Monitor] = Monitor("mae", "min")
+    score_name: ClassVar[str] = "mae"
+    constant_columns: ClassVar[tuple[str, ...]] = ("labels",)
 
     labels: LabelSpec
-    head: heads.Head
+    head: heads.Head = field(default_factory=heads.head)
     pairs: bool = False
-    name: str = "regression"
-    monitor: tuple[str, str] = ("mae", "min")
-    per_token: ClassVar[bool] = False
-
-    @property
-    def units(self) -> int:
-        """One output a label."""
-        return len(self.labels)
-
-    def reads(self, spec: ImageSpec | TextSpec) -> ImageSpec | TextSpec:
-        """One text an example or, with `pairs`, two."""
-        return of_pairs(spec) if self.pairs else spec
-
-    @property
-    def encode(self) -> Callable[[Any], Any]:
-        """Numbers to float32 [batch, columns]."""
-        return as_float(len(self.labels))
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Standard deviation of each column; 1 where the labels state none."""
+        """Standard deviation of each column; 1 where the labels have none."""
         return self.labels.std or (1.0,) * len(self.labels)
 
+    def input_spec(self, spec: Any) -> Any:
+        """One text an example or, with `pairs`, two."""
+        return modality_of(spec).paired(spec) if self.pairs else spec
+
     def outputs(
-        self, features: keras.KerasTensor, *, mask: keras.KerasTensor | None = None, seed: int = 0
+        self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0
     ) -> keras.KerasTensor:
-        """Numbers in the targets' units, float32 [batch, columns]."""
-        x = heads.attach(self.head, features, units=len(self.labels), mask=mask, seed=seed)
+        """Build the head: numbers in the units of the targets, float32 [batch, columns]."""
+        x = heads.attach(self.head, last_features(features), units=len(self.labels), mask=mask, seed=seed)
         mean = self.labels.mean or (0.0,) * len(self.labels)
         return keras.layers.Rescaling(list(self.std), list(mean), dtype="float32", name="head_units")(x)
 
+    def encode(self, targets: Any) -> Any:
+        """Numbers to float32 [batch, columns]."""
+        return as_float(len(self.labels))(targets)
+
     def loss(self) -> keras.losses.Loss:
-        """Squared error in units of deviations."""
+        """Squared error in units of standard deviations."""
         return StandardizedSquaredError(self.std)
 
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Mean absolute and root mean squared error, in the targets' units."""
+        """Mean absolute and root mean squared error, in the units of the targets."""
         return [keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.RootMeanSquaredError(name="rmse")]
 
-    def decode(self, outputs: np.ndarray, example_ids: list[str]) -> list[Prediction]:
+    def describe_outputs(self) -> dict[str, tuple[str, ...]]:
+        """One number a column."""
+        return {"values": self.labels.names}
+
+    def decode(self, outputs: tf.Tensor, context: Context) -> dict[str, tf.Tensor]:
+        """Return "values" and "labels", [n, columns] each."""
+        values = context.average(outputs)
+        return {"values": values, "labels": repeated(self.labels.names, values)}
+
+    def predictions(self, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> list[Prediction]:
         """Each column's number."""
-        found = []
-        for name, row in zip(example_ids, outputs, strict=True):
+        predictions = []
+        for example_id, row in zip(ids, decoded["values"], strict=True):
             scores = {column: float(value) for column, value in zip(self.labels.names, row, strict=True)}
-            found.append(Prediction(name, ", ".join(f"{value:.6g}" for value in scores.values()), None, scores))
-        return found
+            label = ", ".join(f"{value:.6g}" for value in scores.values())
+            predictions.append(Prediction(example_id, label, None, scores))
+        return predictions
 
-    def to_config(self) -> dict:
-        """Plain JSON values that `tltk.tasks.from_config` takes back."""
-        return {"name": self.name, "labels": asdict(self.labels), "head": asdict(self.head), "pairs": self.pairs}
+    def evaluator(self) -> "RegressionEvaluator":
+        """Mean absolute error, root mean squared error and R²."""
+        return RegressionEvaluator(self.labels.names)
 
 
-def regression(labels: LabelSpec, *, head: heads.Head | None = None, pairs: bool = False) -> Regression:
-    """Make a regression task for a source's numbers.
+class RegressionEvaluator:
+    """Measures numbers, from sums in float64.
 
     Args:
-        labels: `source.labels` of type "regression", with the mean and deviation of each column.
+        names: of the columns.
+
+    Example:
+        >>> evaluator = RegressionEvaluator(["age"])
+        >>> evaluator.update([[1.0], [3.0]], {"values": np.array([[1.0], [2.0]])}, ["a", "b"])
+        >>> evaluator.result().metrics
+        {'mae': 0.5, 'rmse': 0.7071067811865476, 'r2': 0.5}
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.count = 0
+        # Of each column: sums of errors and of their squares; mean of the targets and their squared distances from it.
+        self.absolute, self.squared, self.mean, self.spread = np.zeros((4, len(names)))
+        self.lowest, self.highest = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+
+    def update(self, targets: Any, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
+        """Count some examples.
+
+        Args:
+            targets: [n, columns] or, for one column, [n].
+            decoded: "values", [n, columns].
+            ids: name of each example.
+        """
+        values = decoded["values"].astype("float64")
+        true = np.asarray(targets, "float32").astype("float64").reshape(values.shape)
+        self.absolute += np.abs(values - true).sum(0)
+        self.squared += np.square(values - true).sum(0)
+        self.lowest, self.highest = np.minimum(self.lowest, true.min(0)), np.maximum(self.highest, true.max(0))
+        # Means and squared distances of two parts are joined as in Chan, Golub and LeVeque 1983.
+        mean, total = true.mean(0), self.count + len(true)
+        self.spread += np.square(true - mean).sum(0) + np.square(mean - self.mean) * self.count * len(true) / total
+        self.mean += (mean - self.mean) * len(true) / total
+        self.count = total
+
+    def result(self) -> ReportParts:
+        """Return the mean over columns of each metric, and a row a column; R² only where the targets vary."""
+        varies = self.highest > self.lowest
+        r2 = np.where(varies, 1 - self.squared / np.where(varies, self.spread, 1), np.nan)
+        columns = {"mae": self.absolute / self.count, "rmse": np.sqrt(self.squared / self.count), "r2": r2}
+        rows = tuple(
+            {"name": name, **{metric: float(values[column]) for metric, values in columns.items()}}
+            for column, name in enumerate(self.names)
+        )
+        means = {metric: float(values.mean()) for metric, values in columns.items()}
+        return ReportParts({metric: value for metric, value in means.items() if value == value}, rows, "Columns")
+
+
+def regression(labels: LabelSpec | Sequence[str], *, head: heads.Head | None = None, pairs: bool = False) -> Regression:
+    """Build a regression task.
+
+    Args:
+        labels: `source.labels` of type "regression", with the mean and standard deviation of each column; or a list of
+            the names of columns, whose numbers are then learned as they are.
         head: from `tltk.head`; the default is one linear layer.
         pairs: whether an example is two texts, such as two sentences whose similarity is asked.
 
@@ -103,17 +174,25 @@ def regression(labels: LabelSpec, *, head: heads.Head | None = None, pairs: bool
         A task for `assemble`.
 
     Raises:
-        TypeError: if `labels` is no Labels record.
+        TypeError: if `labels` is not a LabelSpec or a list of names.
         ValueError: if the labels are classes.
 
     Example:
         >>> regression(LabelSpec(("age",), "regression", (40.0,), (12.0,))).std
         (12.0,)
     """
-    check.kind_of("labels", labels, LabelSpec, hint="Pass `source.labels`.")
+    labels = label_spec(labels, "regression")
     if labels.type != "regression":
         raise ValueError(
             f"`labels` are classes ({check.listing(labels.names, limit=6)}), not numbers. "
             "Use tltk.classification(labels), or read the column with label_type='regression'."
         )
     return Regression(labels, heads.head() if head is None else head, pairs)
+
+
+def _for_source(source: Source) -> Task:
+    labels: Any = source.labels
+    return regression(labels, pairs=named_modality(source.modality).pairs(source))
+
+
+register_default("regression", _for_source)

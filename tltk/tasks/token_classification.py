@@ -1,26 +1,34 @@
-"""Tagging: entities in texts, whole words, as BIO or BILOU tags of tokens."""
+"""Token classification: entities in texts, whole words, as BIO or BILOU tags of tokens."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, cast
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tltk.data.source import Source
+from tltk.data.targets import Targets
 from tltk.foundation import checks as check
 from tltk.heads import builder as heads
-from tltk.modalities.text.encoding import Tokens, joined
-from tltk.modalities.text.words import words_of
-from tltk.specs import ImageSpec, LabelSpec, Span, TextSpec
-from tltk.tasks.base import Prediction, windowed
+from tltk.modalities.context import Context
+from tltk.modalities.modality import modality_of
+from tltk.modalities.text.context import as_windows
+from tltk.modalities.text.reader import TextReader
+from tltk.modalities.text.words import words_and_first_tokens
+from tltk.pipeline.readers import Reader
+from tltk.specs import LabelSpec, Span
+from tltk.tasks.base import EXACT, Monitor, Prediction, Task, label_spec, last_features, repeated
 from tltk.tasks.encodings import as_tokens
+from tltk.tasks.registry import register_default, register_task
+from tltk.tasks.span_decoders import decode_entities, require_windows
+from tltk.tasks.span_scores import EntityEvaluator
 
 SCHEMES = ("bio", "bilou")
 UNLABELLED = -1
 _MARKS = {"bio": "BI", "bilou": "BILU"}
-_GOES_ON, _ENDS = "IL", "LU"
 log = logging.getLogger("tltk")
 
 
@@ -78,42 +86,88 @@ def _known(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return true, ops.cast(true != UNLABELLED, "float32")
 
 
+@register_task
 @dataclass(frozen=True)
-class TokenClassification:
-    """A tag for the first token of each word: softmax and cross-entropy."""
+class TokenClassification(Task):
+    """A tag for the first token of each word: softmax and cross-entropy.
+
+    Args:
+        labels: of type "entities", the types of entities.
+        head: from `tltk.head`; its pooling has no effect.
+        scheme: "bio" or "bilou".
+    """
+
+    name: ClassVar[str] = "token_classification"
+    monitor: ClassVar[Monitor] = Monitor("token_f1", "max")
+    score_name: ClassVar[str] = "f1"
+    pools: ClassVar[bool] = False
 
     labels: LabelSpec
-    head: heads.Head
+    head: heads.Head = field(default_factory=lambda: heads.head(dropout=0.1))
     scheme: str = "bio"
-    name: str = "token_classification"
-    monitor: tuple[str, str] = ("token_f1", "max")
-    per_token: ClassVar[bool] = True
 
     @property
     def tags(self) -> tuple[str, ...]:
         """Names of the outputs: "O", then each type's beginning, inside …"""
         return ("O", *(f"{mark}-{name}" for name in self.labels.names for mark in _MARKS[self.scheme]))
 
-    @property
-    def units(self) -> int:
-        """One output a tag."""
-        return len(self.tags)
-
-    def reads(self, spec: ImageSpec | TextSpec) -> ImageSpec | TextSpec:
+    def input_spec(self, spec: Any) -> Any:
         """One text an example; longer ones in windows, so that every word gets a tag."""
-        return windowed(spec, self.name)
-
-    @property
-    def encode(self) -> Callable[[Any], Any]:
-        """Numbers of tags as they are, int32 [batch, longest]."""
-        return as_tokens
+        return modality_of(spec).windowed(spec, self.name)
 
     def outputs(
-        self, features: keras.KerasTensor, *, mask: keras.KerasTensor | None = None, seed: int = 0
+        self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0
     ) -> keras.KerasTensor:
-        """Probabilities, float32 [batch, tokens, tags]."""
-        logits = heads.attach_tokens(self.head, features, units=self.units, mask=mask, seed=seed)
+        """Build the head: probabilities, float32 [batch, tokens, tags]."""
+        logits = heads.attach_tokens(self.head, last_features(features), units=len(self.tags), mask=mask, seed=seed)
         return keras.layers.Activation("softmax", dtype="float32", name="head_probabilities")(logits)
+
+    def element_targets(self, targets: Targets | None, reader: Reader) -> Targets | None:
+        """Give the first token of each word the tag of that word.
+
+        Args:
+            targets: tuples of `Span`, one tuple a text.
+            reader: of texts.
+
+        Returns:
+            int32 [windows, longest], -1 for all other tokens.
+        """
+        if targets is None:
+            return None
+        elements = cast(TextReader, reader).texts
+        count = tf.constant(len(targets), tf.int64)
+        words, word_of_token = words_and_first_tokens(as_windows(elements), count)
+        text_ids, starts, ends = (column.numpy() for column in (words.text_ids, words.starts, words.ends))
+        tags = np.zeros(len(starts), np.int32)
+        inside_words = 0
+        for text, spans in enumerate(targets):
+            first, last = np.searchsorted(text_ids, [text, text + 1])
+            for span in spans:
+                covered = first + np.flatnonzero((starts[first:last] < span.end) & (ends[first:last] > span.start))
+                if len(covered):
+                    tags[covered] = self._tag_ids(span.label, len(covered))
+                    inside_words += starts[covered[0]] != span.start or ends[covered[-1]] != span.end
+        if inside_words:
+            log.warning("%d entities begin or end inside a word; they are taken to include it.", inside_words)
+        word = word_of_token.numpy()
+        of_tokens = np.where(word >= 0, tags[word] if len(tags) else 0, UNLABELLED)
+        rows = np.full((len(elements), int(elements.lengths.max(initial=1))), UNLABELLED, np.int32)
+        rows[np.arange(rows.shape[1]) < elements.lengths[:, None]] = of_tokens
+        return Targets(rows)
+
+    def _tag_ids(self, label: str, words: int) -> list[int]:
+        """Return the tags of an entity of so many words."""
+        marks = _MARKS[self.scheme]
+        base = 1 + self.labels.names.index(label) * len(marks)
+        if words == 1 and "U" in marks:
+            return [base + marks.index("U")]
+        last = "L" if "L" in marks else "I"
+        chosen = "B" + "I" * (words - 2) + last if words > 1 else "B"
+        return [base + marks.index(mark) for mark in chosen]
+
+    def encode(self, targets: Any) -> Any:
+        """Numbers of tags to int32 [batch, longest]."""
+        return as_tokens(targets)
 
     def loss(self) -> keras.losses.Loss:
         """Cross-entropy of the tokens that begin a word."""
@@ -123,117 +177,78 @@ class TokenClassification:
         """F1 of tokens; `evaluate` counts whole entities."""
         return [TokenF1()]
 
-    def align(self, made: Source, source: Source) -> np.ndarray:
-        """Give the first token of each word the tag of that word: int32 [frames, longest], -1 for all other tokens."""
-        tokens: Tokens = made.items
-        words = words_of(tokens)
-        tags = np.zeros(len(words.owners), np.int32)
-        cut = 0
-        for text, spans in enumerate(source.targets if source.targets is not None else ()):
-            first, last = np.searchsorted(words.owners, [text, text + 1])
-            for span in spans:
-                begins, stops = words.begins[first:last], words.stops[first:last]
-                inside = first + np.flatnonzero((begins < span.end) & (stops > span.start))
-                if len(inside):
-                    tags[inside] = self._numbers(span.label, len(inside))
-                    cut += words.begins[inside[0]] != span.start or words.stops[inside[-1]] != span.end
-        if cut:
-            log.warning("%d entities begin or end inside of a word; the whole word counts as theirs.", cut)
-        flat = np.where(words.of_token >= 0, tags[words.of_token] if len(tags) else 0, UNLABELLED)
-        found = np.full((len(tokens), int(tokens.lengths.max(initial=1))), UNLABELLED, np.int32)
-        found[np.arange(found.shape[1]) < tokens.lengths[:, None]] = flat
-        return found
+    def describe_outputs(self) -> dict[str, tuple[str, ...]]:
+        """One probability a tag."""
+        return {"probabilities": self.tags}
 
-    def _numbers(self, label: str, words: int) -> list[int]:
-        """Tags of an entity of so many words."""
-        marks = _MARKS[self.scheme]
-        base = 1 + self.labels.names.index(label) * len(marks)
-        if words == 1 and "U" in marks:
-            return [base + marks.index("U")]
-        last = "L" if "L" in marks else "I"
-        chosen = "B" + "I" * (words - 2) + last if words > 1 else "B"
-        return [base + marks.index(mark) for mark in chosen]
+    def decode(self, outputs: tf.Tensor, context: Context) -> dict[str, tf.Tensor]:
+        """Return "starts", "ends", "types", "entities" and "probabilities", see `decode_entities`."""
+        windows = require_windows(context, self.name)
+        return decode_entities(outputs, windows, context, tags=self.tags, types=self.labels.names)
 
-    def find(self, outputs: np.ndarray, made: Source, source: Source) -> list[tuple[Span, ...]]:
-        """Read the most likely tags as entities: whole words, with the mean probability of their tags."""
-        words = words_of(made.items)
-        scores = outputs[words.tokens]
-        best = scores.argmax(-1)
-        sure = scores[np.arange(len(best)), best]
-        found: list[list[Span]] = [[] for _ in range(len(source))]
-        for first, last in zip(*entities(best, words.owners, marks=_MARKS[self.scheme]), strict=True):
-            label = self.labels.names[(best[first] - 1) // len(_MARKS[self.scheme])]
-            start, stop = int(words.begins[first]), int(words.stops[last - 1])
-            found[words.owners[first]].append(Span(start, stop, label, float(sure[first:last].mean())))
-        return [tuple(spans) for spans in found]
+    def decode_elements(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return "probabilities" [batch, tokens, tags] and the tags, "labels" [batch, tags]."""
+        return {"probabilities": outputs, "labels": repeated(self.tags, outputs)}
 
-    def shown(self, spans: list[tuple[Span, ...]], source: Source) -> list[Prediction]:
+    def predictions(self, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> list[Prediction]:
         """Each text's entities, in its order."""
-        found = []
-        for row, held in enumerate(spans):
-            text = joined(source.items[row])
-            label = ", ".join(f"{text[span.start : span.end]} ({span.label})" for span in held)
-            found.append(Prediction(source.name_of(row), label, None, {}, held))
-        return found
+        columns = [decoded[name] for name in ("starts", "ends", "types", "probabilities", "entities")]
+        predictions = []
+        for example_id, *row in zip(ids, *columns, strict=True):
+            rows = [values for values in zip(*row, strict=True) if values[0] >= 0]
+            spans = tuple(
+                Span(int(start), int(end), str(label), float(probability)) for start, end, label, probability, _ in rows
+            )
+            shown = ", ".join(f"{text} ({label})" for *_, label, _, text in rows)
+            predictions.append(Prediction(example_id, shown, None, {}, spans))
+        return predictions
 
-    def to_config(self) -> dict:
-        """Plain JSON values that `tltk.tasks.from_config` takes back."""
-        return {"name": self.name, "labels": asdict(self.labels), "head": asdict(self.head), "scheme": self.scheme}
+    def evaluator(self) -> EntityEvaluator:
+        """Precision, recall and F1 of whole entities."""
+        return EntityEvaluator(self.labels.names)
+
+    def agrees(self, answer: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> str:
+        """Compare entities and their probabilities; in 16 bits nothing, since tags change with the batch."""
+        if tolerance > EXACT:
+            return ""
+        return super().agrees(_without_padding(answer), _without_padding(other), tolerance)
+
+    def check_labels(self, labels: LabelSpec, name: str) -> None:
+        """Raise unless labels are types of entities that the model knows; a file need not have every type."""
+        if labels.type != self.labels.type or not set(labels.names) <= set(self.labels.names):
+            super().check_labels(labels, name)
 
 
-def entities(tags: np.ndarray, owners: np.ndarray, *, marks: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read runs of tags as entities.
-
-    An entity goes on under a tag that says so and has its type; an inside without a beginning begins one.
-
-    Args:
-        tags: int [words]: 0 for none, then each type's marks in turn.
-        owners: int [words], the text of each.
-        marks: "BI" or "BILU".
-
-    Returns:
-        The first word of each entity, and the one behind its last.
-
-    Example:
-        >>> first, stop = entities(np.array([0, 1, 2, 1, 4]), np.zeros(5, int), marks="BI")
-        >>> list(zip(first.tolist(), stop.tolist()))
-        [(1, 3), (3, 4), (4, 5)]
-    """
-    kind, mark = np.divmod(tags - 1, len(marks))
-    goes_on = np.isin(mark, [marks.index(each) for each in _GOES_ON if each in marks]) & (tags > 0)
-    ends = np.isin(mark, [marks.index(each) for each in _ENDS if each in marks]) | (tags == 0)
-    before = np.zeros(len(tags), bool)
-    before[1:] = ~ends[:-1] & (kind[1:] == kind[:-1]) & (owners[1:] == owners[:-1])
-    continues = goes_on & before
-    first = np.flatnonzero((tags > 0) & ~continues)
-    borders = np.concatenate([np.flatnonzero(~continues), [len(tags)]])
-    return first, borders[np.searchsorted(borders, first, side="right")]
+def _without_padding(answer: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    there = np.asarray(answer["starts"]) >= 0
+    names = ("starts", "ends", "types", "entities", "probabilities")
+    return {name: np.asarray(answer[name])[there] for name in names}
 
 
 def token_classification(
-    labels: LabelSpec, *, head: heads.Head | None = None, scheme: str = "bio"
+    labels: LabelSpec | Sequence[str], *, head: heads.Head | None = None, scheme: str = "bio"
 ) -> TokenClassification:
-    """Make a task that finds entities in texts.
+    """Build a task that finds entities in texts.
 
     A tag is learned and read for the first token of each word, so that no entity ever cuts a word in two.
 
     Args:
-        labels: `source.labels` of type "entities": the types of entities.
-        head: from `tltk.head`; the default is a linear probe's with dropout 0.1. Its pooling counts for nothing.
+        labels: `source.labels` of type "entities", or a list of the types of entities.
+        head: from `tltk.head`; the default is that of a linear probe with dropout 0.1. Its pooling has no effect.
         scheme: "bio", or "bilou", which also learns where an entity ends.
 
     Returns:
         A task for `assemble`.
 
     Raises:
-        TypeError: if `labels` is no Labels record.
-        ValueError: if the labels are no types of entities.
+        TypeError: if `labels` is not a LabelSpec or a list of names.
+        ValueError: if the labels are not types of entities.
 
     Example:
-        >>> token_classification(LabelSpec(("city",), "entities")).tags
+        >>> token_classification(["city"]).tags
         ('O', 'B-city', 'I-city')
     """
-    check.kind_of("labels", labels, LabelSpec, hint="Pass `source.labels`.")
+    labels = label_spec(labels, "entities")
     if labels.type != "entities":
         raise ValueError(
             f"`labels` are of type {labels.type!r}, not types of entities. Read them with tltk.from_conll(…), or with "
@@ -241,3 +256,11 @@ def token_classification(
         )
     check.one_of("scheme", scheme, SCHEMES)
     return TokenClassification(labels, heads.head(dropout=0.1) if head is None else head, scheme)
+
+
+def _for_source(source: Source) -> Task:
+    labels: Any = source.labels
+    return token_classification(labels)
+
+
+register_default("entities", _for_source)

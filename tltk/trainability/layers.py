@@ -10,7 +10,6 @@ import keras
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
 
-HEAD_PREFIX = "head_"
 HEAD = "head"
 _NORMALIZATIONS = (
     keras.layers.BatchNormalization,

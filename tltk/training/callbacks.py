@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tltk.foundation import keras_private as private
 from tltk.optimizers.state import unwrapped
@@ -74,6 +75,22 @@ class StopOnNan(keras.callbacks.Callback):
                 f"the training loss became {loss} in epoch {epoch + 1}. "
                 "Ways out: a learning rate ten times lower, clip_norm=1.0, or precision='float32'."
             )
+
+
+class SetEpoch(keras.callbacks.Callback):
+    """Tell a dataset which epoch the iterator that is about to start reads.
+
+    Args:
+        epoch: int64 scalar that the dataset was made with, see `tltk.pipeline.loader.Loader.dataset`.
+    """
+
+    def __init__(self, epoch: tf.Variable) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Set the number; Keras starts the iterator after this."""
+        self.epoch.assign(epoch)
 
 
 class CountSteps(keras.callbacks.Callback):

@@ -1,14 +1,15 @@
 """The contrastive objective: a backbone that puts examples of one class near each other, before any head learns."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import keras
 
+from tltk.foundation import keras_graph as graph
 from tltk.heads import builder as heads
-from tltk.models.assemble import TransferModel
-from tltk.specs import ImageSpec, LabelSpec, TextSpec
+from tltk.models.features import endpoints
+from tltk.models.transfer_model import TransferModel
+from tltk.tasks.base import Task, last_features
 
 _NEVER = -1e9
 
@@ -42,45 +43,39 @@ class ContrastiveLoss(keras.losses.Loss):
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """What a contrastive phase asks of a backbone, in the place of a model's own task."""
+class Contrast(Task):
+    """What a contrastive phase asks of a backbone, in place of the model's own task.
 
-    labels: LabelSpec
-    head: heads.Head
-    encode: Callable[[Any], Any]
+    Args:
+        task: of the model; its targets are those of the phase.
+        temperature: of the loss.
+    """
+
+    name: ClassVar[str] = "contrast"
+
+    task: Task
     temperature: float
-    units: int
-    name: str = "contrast"
-    monitor: tuple[str, str] = ("loss", "min")
-    per_token: ClassVar[bool] = False
-
-    def reads(self, spec: ImageSpec | TextSpec) -> ImageSpec | TextSpec:
-        """What the model reads."""
-        return spec
 
     def outputs(
-        self, features: keras.KerasTensor, *, mask: keras.KerasTensor | None = None, seed: int = 0
+        self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0
     ) -> keras.KerasTensor:
         """Pooled features of length 1, float32 [batch, channels]."""
-        pooling = "avg" if self.head.pooling == "attention" else self.head.pooling
-        pooled = keras.ops.cast(heads.pool(features, pooling, mask=mask), "float32")
+        pooling = self.task.head.pooling if self.task.head is not None else "avg"
+        pooling = "avg" if pooling == "attention" else pooling
+        pooled = keras.ops.cast(heads.pool(last_features(features), pooling, mask=mask), "float32")
         return keras.ops.normalize(pooled, axis=-1)
+
+    def encode(self, targets: Any) -> Any:
+        """0/1 classes, as the task encodes them."""
+        return self.task.encode(targets)
 
     def loss(self) -> keras.losses.Loss:
         """Supervised contrastive loss."""
         return ContrastiveLoss(self.temperature)
 
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """None: the loss says it."""
-        return []
-
-    def to_config(self) -> dict:
-        """Plain JSON values."""
-        return {"name": self.name, "temperature": self.temperature}
-
 
 def contrasted(model: TransferModel, temperature: float) -> TransferModel:
-    """Make the view of a model that a contrastive phase trains: its backbone, without the head, with other outputs.
+    """Return the view of a model that a contrastive phase trains: its backbone without the head, with other outputs.
 
     Args:
         model: of a task with classes; its layers are shared, so that what learns here is its own backbone.
@@ -90,13 +85,13 @@ def contrasted(model: TransferModel, temperature: float) -> TransferModel:
         A model whose outputs are features of length 1.
 
     Raises:
-        ValueError: if the labels are no classes.
+        ValueError: if the targets of the task are not classes.
     """
     task = model.task
-    if task.labels.type not in ("categorical", "multilabel"):
+    if not task.class_targets:
         raise ValueError(f"a contrastive phase needs classes; the labels are of type {task.labels.type!r}.")
-    features = model.features()
-    contrast = Contrast(task.labels, task.head, task.encode, temperature, int(features.shape[-1]))
-    outputs = contrast.outputs(features, mask=model.mask())
+    contrast = Contrast(task, temperature)
+    outputs = contrast.outputs(endpoints(model), mask=model.mask())
+    graph.name_added(model.keras, outputs)
     network = keras.Model(model.keras.inputs, outputs, name=f"{model.keras.name}_contrast")
     return replace(model, keras=network, task=contrast)

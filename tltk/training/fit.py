@@ -10,21 +10,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltk.data.formats.folder import Source
+from tltk.data.invalid import Invalid
+from tltk.data.source import Source
 from tltk.feature_cache.policy import Cache
 from tltk.foundation import checks as check
 from tltk.foundation import files
-from tltk.modalities.image.validate import drop_invalid
-from tltk.modalities.text.encoding import report_cut
-from tltk.modalities.text.reader import widths_of
-from tltk.models.assemble import TransferModel
+from tltk.modalities.modality import Modality, drop_invalid, modality_of
+from tltk.models.transfer_model import TransferModel
 from tltk.optimizers.state import Slots, require_own_paths
 from tltk.pipeline.batching import Budget, Size, size_of
 from tltk.recipes import fine_tune
 from tltk.recipes.recipe import Phase, Recipe
-from tltk.specs import ImageSpec, InvalidExample, TextSpec
-from tltk.tasks.base import examples, require_kind, require_labels
+from tltk.tasks.registry import require_task
+from tltk.tasks.sources import require_labels
 from tltk.trainability.apply import changing
+from tltk.trainability.layers import HEAD
 from tltk.trainability.lora import file as lora_file
 from tltk.training.callbacks import Score
 from tltk.training.contrastive import contrasted
@@ -32,7 +32,6 @@ from tltk.training.phase import Trained, train_phase
 from tltk.training.phase_data import Data, Feed
 from tltk.training.run import Run, model_bytes
 
-TEXT_RATE = 1e-4  # a third of what pictures take; half of it was 1 point worse on 100 labels a class of summaries
 log = logging.getLogger("tltk")
 
 
@@ -73,16 +72,16 @@ def fit(
         FloatingPointError: if the loss is no number any more.
     """
     check.kind_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
-    recipe = _suited(recipe, model)
+    require_task(model.task)
+    modality = modality_of(model.input)
+    recipe = _default(recipe, modality)
     if out is not None:
         files.make_folder(Path(out), needs=model_bytes(model))
     size = _check_numbers(model, recipe, batch_size=batch_size, seed=seed)
-    train, invalid_train = _usable(train, model, "train", max_invalid_fraction)
-    val, invalid_val = _usable(val, model, "val", max_invalid_fraction) if val is not None else (None, ())
-    if val is None and any(phase.mix or phase.patience for phase in recipe.phases):
-        log.warning("`mix` and `patience` choose by validation: without `val` they do nothing.")
-    train, val = _fed(model, train), _fed(model, val) if val is not None else None
-    _check_company(model, train, size)
+    invalid = Invalid()
+    train = _usable(train, model, "train", max_invalid_fraction, invalid)
+    val = None if val is None else _usable(val, model, "val", max_invalid_fraction, invalid)
+    _warn_without_validation(recipe, val)
     recorder = _Recorder(Path(out) if out is not None else None)
     feed = Feed(
         model,
@@ -93,6 +92,7 @@ def fit(
         cache=cache if isinstance(cache, Cache) else Cache(cache),
         folder=Path(out) if out is not None else None,
     )
+    feed.check_batches()
     trained: list[Trained] = []
     config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size}
     try:
@@ -104,30 +104,38 @@ def fit(
         # Also after Ctrl-C: the model holds the best weights so far, and they are saved.
         phases = tuple(each.result for each in trained)
         config["interrupted"] = len(phases) < len(recipe.phases)
-        invalid = tuple(dict.fromkeys((*invalid_train, *invalid_val, *feed.invalid())))
-        run = Run(model, phases, tuple(recorder.rows), invalid, config)
+        invalid.extend(feed.invalid())
+        run = Run(model, phases, tuple(recorder.rows), tuple(invalid), config)
         # A fit that fails before its first epoch leaves the run that was there before alone.
         run = run.save(out) if out is not None and recorder.rows else run
-    _report_invalid(invalid)
+    if len(invalid):
+        log.warning("%d invalid examples were left out: %s", len(invalid), invalid.listing(limit=5))
     return run
 
 
-def _suited(recipe: Recipe | None, model: TransferModel) -> Recipe:
-    """Choose the default, and leave nothing open."""
-    pictures = isinstance(model.input, ImageSpec)
-    chosen = (fine_tune() if pictures else fine_tune(learning_rate=TEXT_RATE)) if recipe is None else recipe
+def _warn_without_validation(recipe: Recipe, val: Data | None) -> None:
+    if val is None and any(phase.mix or phase.patience for phase in recipe.phases):
+        log.warning("`mix` and `patience` choose by validation: without `val` they do nothing.")
+
+
+def _default(recipe: Recipe | None, modality: Modality) -> Recipe:
+    """Choose the default recipe, and leave no augmentation open."""
+    chosen = fine_tune(learning_rate=modality.learning_rate) if recipe is None else recipe
     check.kind_of(
         "recipe", chosen, Recipe, hint="Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe."
     )
-    return chosen.suited(to_pictures=pictures)
+    return chosen.with_augmentation(modality.default_augmentation())
 
 
 def _check_numbers(model: TransferModel, recipe: Recipe, *, batch_size: int | str, seed: int) -> Size:
-    """Find what is wrong with any phase before the first one is trained."""
+    """List what is wrong with any phase before the first one is trained."""
     size = size_of(batch_size)
     problems = check.Problems()
-    if isinstance(size, Budget) and isinstance(model.input, ImageSpec):
-        problems.add(f"a budget of tokens is of texts; `batch_size` of pictures is a number. Received: {batch_size!r}")
+    if isinstance(size, Budget) and not modality_of(model.input).has_lengths:
+        problems.add(
+            "a budget of tokens needs examples that differ in length; `batch_size` of this model is a number. "
+            f"Received: {batch_size!r}"
+        )
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
     for phase in recipe.phases:
@@ -158,7 +166,7 @@ def _phases(
 
 def _anchors(model: TransferModel) -> dict[str, np.ndarray]:
     """Copy the backbone's weights as they are before anything learns: what `pull` pulls towards."""
-    pretrained = [layer for layer in model.keras.layers if model.stages.get(layer.name, "") != "head"]
+    pretrained = [layer for layer in model.keras.layers if model.stages.get(layer.name, "") != HEAD]
     return {weight.path: keras.ops.convert_to_numpy(weight).copy() for layer in pretrained for weight in layer.weights}
 
 
@@ -181,53 +189,19 @@ class _Recorder:
             files.write_csv(self.folder / "history.csv", self.rows)
 
 
-def _usable(
-    data: Data, model: TransferModel, name: str, max_invalid_fraction: float
-) -> tuple[Data, tuple[InvalidExample, ...]]:
+def _usable(data: Data, model: TransferModel, name: str, max_invalid_fraction: float, invalid: Invalid) -> Data:
+    """Check that data and model fit together, and leave out what cannot be used."""
     if isinstance(data, tf.data.Dataset):
-        return data, ()
-    check.kind_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
-    require_kind(data, model.input, name)
-    require_labels(model.task, data, name)
-    good, invalid = drop_invalid(data, max_invalid_fraction=max_invalid_fraction)
-    if not len(good):
-        raise ValueError(f"`{name}` holds no readable example.")
-    return good, invalid
-
-
-def _fed(model: TransferModel, data: Data) -> Data:
-    """Turn texts into tokens, once, and say which are longer than the model takes."""
-    if not isinstance(data, Source):
         return data
-    said = report_cut(data, model.input) if isinstance(model.input, TextSpec) else ""
-    if said:
-        log.warning("%s", said)
-    return examples(model.task, data, model.input)
-
-
-def _check_company(model: TransferModel, train: Data, size: Size) -> None:
-    """Raise if an example would stand alone in its batch where the head norms batches: it becomes zeros there.
-
-    Raises:
-        ValueError: with the ways out.
-    """
-    normed = any(isinstance(layer, keras.layers.BatchNormalization) and layer.name.startswith("head_norm")
-                 for layer in model.keras.layers)  # fmt: skip
-    if not normed or model.task.per_token:
-        return
-    way = 'tltk.head(normalization="layer") norms each example by itself.'
-    if size == 1:
-        raise ValueError(f"`batch_size` must be at least 2: the head's batch norm makes zeros of one example. {way}")
-    if isinstance(size, Budget) and isinstance(train, Source) and isinstance(model.input, TextSpec):
-        longest = int(widths_of(train, model.input).max(initial=1))
-        if 2 * longest > size.tokens:
-            raise ValueError(
-                f"`batch_size` leaves texts of more than {size.tokens // 2} tokens alone in their batches, and the "
-                f"head's batch norm makes zeros of them. Pass at least '{2 * longest} tokens'; or {way}"
-            )
-
-
-def _report_invalid(invalid: tuple[InvalidExample, ...]) -> None:
-    if invalid:
-        shown = check.listing((f"{example.example_id} ({example.reason})" for example in invalid), limit=5)
-        log.warning("%d unreadable examples were left out: %s", len(invalid), shown)
+    check.kind_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
+    modality = modality_of(model.input)
+    modality.check(data, model.input, name)
+    require_labels(model.task, data, name)
+    valid, found = drop_invalid(data, max_invalid_fraction=max_invalid_fraction)
+    invalid.extend(found)
+    if not len(valid):
+        raise ValueError(f"`{name}` holds no readable example.")
+    note = modality.notes(valid, model.input)
+    if note:
+        log.warning("%s", note)
+    return valid

@@ -7,24 +7,25 @@ from time import perf_counter
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tltk.foundation import checks as check
 from tltk.foundation import hardware as machine
 from tltk.foundation import progress
-from tltk.models.assemble import TransferModel
 from tltk.models.frozen_split import View, split
+from tltk.models.transfer_model import TransferModel
 from tltk.optimizers import spec as optimizers
 from tltk.optimizers.ema import AveragedWeights
 from tltk.optimizers.schedules import schedule
 from tltk.optimizers.state import Slots, slots, unwrapped
-from tltk.pipeline.stream import explained
+from tltk.pipeline.loader import explained
 from tltk.recipes.recipe import Phase
 from tltk.trainability.apply import Applied, applied
 from tltk.trainability.audit.gradients import decays, got_gradient
 from tltk.trainability.audit.proof import AuditError, check_phase
 from tltk.trainability.lora.weights import Matrices
-from tltk.training.callbacks import CountSteps, KeepBest, Score, StopOnNan, Watch
-from tltk.training.phase_data import PhaseData, of_unpromised_length
+from tltk.training.callbacks import CountSteps, KeepBest, Score, SetEpoch, StopOnNan, Watch
+from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning
 from tltk.training.wise_ft import mix
 
 log = logging.getLogger("tltk")
@@ -211,19 +212,22 @@ def _audited(
 
 def _fit(data: PhaseData, phase: Phase, *, keep: KeepBest | None, write: Callable[[dict], None]) -> int:
     averaged = [AveragedWeights()] if phase.optimizer.ema else []
+    with tf.device("CPU:0"):  # where the batches are made
+        epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     with (
         progress.bar(phase.name, data.train.steps * phase.epochs) as advance,
-        of_unpromised_length(),
+        ignore_unknown_length_warning(),
         explained(data.train, data.val),
     ):
         callbacks: list[keras.callbacks.Callback] = [
+            SetEpoch(epoch),
             CountSteps(),
             StopOnNan(),
             Watch(phase.name, phase.epochs, advance, write),
         ]
         history = data.model.fit(
-            data.train.dataset,
-            validation_data=data.val.dataset if data.val else None,
+            data.train.dataset(epoch),
+            validation_data=data.val.dataset() if data.val else None,
             epochs=phase.epochs,
             shuffle=False,  # the pipeline has shuffled; Keras would warn that it cannot
             callbacks=[*averaged, *callbacks, *([keep] if keep else [])],

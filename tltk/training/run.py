@@ -11,14 +11,14 @@ import keras
 
 from tltk import tasks
 from tltk.backbones.base import Origin
-from tltk.backbones.text.kerashub import keep_loadable, register_layers
+from tltk.backbones.text.kerashub import keep_loadable, register_layers_of
 from tltk.foundation import files
-from tltk.models.assemble import TransferModel
-from tltk.specs import InvalidExample, TextSpec
-from tltk.training import spec_files
+from tltk.modalities.modality import modality_of, named_modality
+from tltk.models.transfer_model import TransferModel
+from tltk.specs import InvalidExample
 from tltk.training.phase import PhaseResult
 
-FORMAT = 1
+FORMAT = 2
 _PACKAGES = ("tltk", "tensorflow", "keras", "keras-hub", "numpy")
 
 
@@ -64,9 +64,7 @@ class Run:
         files.write_csv(folder / "history.csv", self.history)
         files.write_csv(folder / "invalid.csv", [asdict(example) for example in self.invalid])
         files.write_json(folder / "metrics.json", {"phases": [asdict(phase) for phase in self.phases]})
-        if isinstance(self.model.input, TextSpec):
-            spec_files.write(folder, self.model.input)
-        files.write_json(folder / "config.json", {**self.config, **describe_model(self.model)})
+        files.write_json(folder / "config.json", {**self.config, **describe_model(self.model, folder)})
         return replace(self, folder=folder)
 
 
@@ -111,12 +109,18 @@ def load_run(folder: str | Path) -> Run:
     return Run(model, phases, history, invalid, config, folder)
 
 
-def describe_model(model: TransferModel) -> dict[str, Any]:
-    """Everything about a model that is not in its .keras file, as plain JSON values."""
+def describe_model(model: TransferModel, folder: Path) -> dict[str, Any]:
+    """Return everything about a model that is not in its .keras file, as plain JSON values.
+
+    Args:
+        model: to describe.
+        folder: of the run; gets what is too large for JSON, such as a vocabulary.
+    """
+    modality = modality_of(model.input)
     return {
         "format": FORMAT,
         "backbone": model.backbone,
-        "input": spec_files.to_config(model.input),
+        "input": {"modality": modality.name, **modality.to_config(model.input, folder)},
         "task": model.task.to_config(),
         "stages": model.stages,
         "weights": asdict(model.origin),
@@ -136,10 +140,10 @@ def model_bytes(model: TransferModel) -> int:
 
 
 def _load_model(path: Path, config: dict[str, Any]) -> TransferModel:
-    spec = spec_files.read(path.parent, config["input"])
-    if isinstance(spec, TextSpec):
-        register_layers()
+    stored = dict(config["input"])
+    spec = named_modality(stored.pop("modality")).from_config(stored, path.parent)
     try:
+        register_layers_of(path)
         loaded = keras.models.load_model(path, compile=False)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path} cannot be read as a Keras model: {error}") from error

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from tltk.models.assemble import TransferModel
-from tltk.pipeline.stream import Batches
+from tltk.models.transfer_model import TransferModel
+from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.training.callbacks import Score, score
-from tltk.training.phase_data import PhaseData, of_unpromised_length
+from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning
 
 SHARES = tuple(round(0.1 * number, 1) for number in range(1, 10))
 
@@ -32,7 +32,7 @@ def interpolate(start: list[np.ndarray], end: list[np.ndarray], share: float) ->
 
 
 def mix(
-    model: TransferModel, data: PhaseData, val: Batches, start: list[np.ndarray], best: Score
+    model: TransferModel, data: PhaseData, val: Loader | DatasetLoader, start: list[np.ndarray], best: Score
 ) -> tuple[float, Score]:
     """Try weights between the start and the present ones, and leave the model at the best on validation.
 
@@ -55,8 +55,8 @@ def mix(
     try:
         for share in SHARES:
             model.keras.set_weights(interpolate(start, end, share))
-            with of_unpromised_length():
-                numbers = data.model.evaluate(val.dataset, verbose=0, return_dict=True)
+            with ignore_unknown_length_warning():
+                numbers = data.model.evaluate(val.dataset(), verbose=0, return_dict=True)
             now = score(numbers, model.task.monitor, prefix="")
             if now > found:
                 found, chosen = now, share

@@ -66,9 +66,9 @@ def test_minilm_gives_the_hidden_states_of_its_published_weights():
 
 
 def data_ids(said, spec):
-    from tltk.pipeline.batches import batches
+    from tltk.modalities.batches import batches
 
-    return next(iter(batches(tltk.from_arrays(said), spec).dataset)).numpy()
+    return next(iter(batches(tltk.from_arrays(said), spec).dataset())).numpy()
 
 
 def test_kerashub_s_own_loader_has_the_other_gelu_and_keeps_accents():
@@ -152,7 +152,7 @@ def test_every_layer_has_a_stage_and_frozen_blocks_stay(preset):
 def test_it_loads_again_from_a_keras_file(preset, tmp_path):
     model = text_model(preset, head=tltk.head(zero_init=False))
     model.keras.save(tmp_path / "model.keras")
-    hub_text.register_layers()
+    hub_text.register_layers_of(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
     ids = np.array([[2, 5, 6, 3, 0, 0]], "int32")
     np.testing.assert_array_equal(loaded.predict(ids, verbose=0), model.keras.predict(ids, verbose=0))

@@ -12,11 +12,12 @@ import tltk
 from tests import families
 from tests.texts import fuzzed, texts
 from tltk.backbones.text.tokenizer_spec import FAMILIES, load_tokenizer
-from tltk.data.formats.folder import from_questions
-from tltk.modalities.text.encoding import tokenized
+from tltk.data.formats.squad import from_questions
+from tltk.modalities.batches import batches
+from tltk.modalities.text.context import as_windows
+from tltk.modalities.text.encoding import encoded
 from tltk.modalities.text.words import words_of
-from tltk.models.assemble import TransferModel
-from tltk.pipeline.batches import batches
+from tltk.models.transfer_model import TransferModel
 from tltk.serving.signatures import served
 
 SAID = ("good film", "great book , not bad !", "awful", "the unlikely film isn't\n poor", "très bien — 12 films")
@@ -55,7 +56,7 @@ def test_texts_and_pairs_are_framed_as_kerashub_frames_them(preset, family, pair
     first, second = list(SAID[:3]), ["awful", "bad", "2 films"]
     expected = pack.call((first, second) if pairs else first)  # `pack((first, second))` takes the second for labels
     source = tltk.from_arrays(list(zip(first, second, strict=True)) if pairs else first)
-    found = tokenized(source, model.input).items
+    found = encoded(source, model.input)
     real = np.asarray(expected["padding_mask"]).astype(bool)
     wanted = np.asarray(expected["token_ids"])
     for row in range(3):
@@ -66,17 +67,17 @@ def test_gpt2_reads_texts_without_special_tokens_and_pairs_as_two_lines(preset):
     folder = preset("gpt2")
     cut = load_tokenizer(folder)
     said = list(SAID)
-    found = tokenized(tltk.from_arrays(said), tltk.backbone(folder).input).items
+    found = encoded(tltk.from_arrays(said), tltk.backbone(folder).input)
     assert [found.ids[found.place(row)].tolist() for row in range(len(said))] == [list(ids) for ids in cut(said)]
     model = assembled(folder, pairs=True)
-    both = tokenized(tltk.from_arrays([("good film", "bad book")]), model.input).items
+    both = encoded(tltk.from_arrays([("good film", "bad book")]), model.input)
     assert both.ids.tolist() == list(cut("good film\nbad book"))
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_padding_changes_nothing_and_no_text_gives_no_number_that_is_none(preset, family):
     model = assembled(preset(family))
-    ids = next(iter(batches(tltk.from_arrays(["good film", "", SAID[1]]), model.input).dataset)).numpy()
+    ids = next(iter(batches(tltk.from_arrays(["good film", "", SAID[1]]), model.input).dataset())).numpy()
     padding = model.input.padding_id
     wide = np.pad(ids, ((0, 0), (0, 32 - ids.shape[1])), constant_values=padding)
     found = model.keras.predict(ids, verbose=0)
@@ -92,7 +93,7 @@ def test_of_gpt2_the_last_token_is_read(preset):
     assert assembled(preset("bert")).task.head.pooling == "avg"
     states = tltk.embed(tltk.backbone(folder), ["good film !", "awful"], pooling=None, precision="float32").values
     last = tltk.embed(tltk.backbone(folder), ["good film !", "awful"], pooling="last", precision="float32").values
-    count = tokenized(tltk.from_arrays(["good film !", "awful"]), model.input).items.lengths
+    count = encoded(tltk.from_arrays(["good film !", "awful"]), model.input).lengths
     assert count[0] != count[1]
     np.testing.assert_allclose(last, states[np.arange(2), count - 1], atol=1e-6)
 
@@ -107,7 +108,7 @@ def test_a_run_of_it_trains_its_top_is_saved_and_comes_back(preset, family, tmp_
     run = tltk.fit(model, texts(), recipe=recipe, batch_size=4, out=tmp_path / "run")
     again = tltk.load_run(tmp_path / "run")
     assert again.model.input == run.model.input
-    ids = next(iter(batches(tltk.from_arrays(list(SAID)), model.input).dataset)).numpy()
+    ids = next(iter(batches(tltk.from_arrays(list(SAID)), model.input).dataset())).numpy()
     expected = run.model.keras.predict(ids, verbose=0)
     np.testing.assert_allclose(again.model.keras.predict(ids, verbose=0), expected, atol=1e-6)
     again.save(tmp_path / "twice")
@@ -178,16 +179,11 @@ def test_words_begin_and_end_at_punctuation_and_ideographs_whatever_cuts_them(pr
     ]  # fmt: skip
     if family in ("albert", "deberta_v3", "xlm_roberta"):
         expected[4] = ["東京は", "good"]  # unknown to these small models: SentencePiece makes one piece of them all
-    source = tltk.from_arrays(said)
-    found = words_of(tokenized(source, tltk.backbone(preset(family)).input).items)
-    words = [
-        [
-            text[begin:stop]
-            for owner, begin, stop in zip(found.owners, found.begins, found.stops, strict=True)
-            if owner == row
-        ]
-        for row, text in enumerate(said)
-    ]
+    texts = as_windows(encoded(tltk.from_arrays(said), tltk.backbone(preset(family)).input))
+    found = words_of(texts, tf.constant(len(said), tf.int64))
+    words = [[] for _ in said]
+    for row, start, end in zip(*(column.numpy().tolist() for column in found[:3]), strict=True):
+        words[row].append(said[row][start:end])
     assert words == expected
 
 

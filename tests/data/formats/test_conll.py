@@ -88,13 +88,13 @@ SMALL = "EU\tB-ORG\nrejects\tO\n\nPeter\tB-PER\nBlackburn\tI-PER\n"
 
 def test_a_file_of_conll_gives_words_and_spans(tmp_path):
     source = from_conll(conll(tmp_path, SMALL))
-    assert source.kind == "words"
-    assert source.items.tolist() == [("EU", "rejects"), ("Peter", "Blackburn")]
+    assert (source.modality, source.storage) == ("text", "arrays")
+    assert source.examples.tolist() == [("EU", "rejects"), ("Peter", "Blackburn")]
     assert source.targets.tolist() == [(Span(0, 2, "ORG"),), (Span(0, 15, "PER"),)]
     assert source.labels == LabelSpec(("ORG", "PER"), "entities")
-    assert [source.name_of(row) for row in range(2)] == ["train.conll, line 1", "train.conll, line 4"]
+    assert [source.id_of(row) for row in range(2)] == ["train.conll, line 1", "train.conll, line 4"]
     assert source.invalid == () and source.counts() == {"ORG": 1, "PER": 1}
-    assert source.describe().splitlines()[0] == "2 texts in words, entities of 2 types"
+    assert source.describe().splitlines()[0] == "2 texts in memory, entities of 2 types"
 
 
 VARIANTS = [
@@ -119,7 +119,7 @@ VARIANTS = [
 def test_line_ends_blank_lines_tabs_marks_and_comments_make_no_difference(tmp_path):
     for text in VARIANTS:
         source = from_conll(conll(tmp_path, text))
-        assert source.items.tolist() == [("EU", "rejects"), ("Peter", "Blackburn")]
+        assert source.examples.tolist() == [("EU", "rejects"), ("Peter", "Blackburn")]
         assert source.targets.tolist() == [(Span(0, 2, "ORG"),), (Span(0, 15, "PER"),)]
         assert source.invalid == ()
 
@@ -129,27 +129,27 @@ def test_the_four_columns_of_conll_2003_are_read_and_any_column_may_be_asked_for
     assert from_conll(conll(tmp_path, text)).targets.tolist() == [(Span(0, 2, "ORG"),)]
     source = from_conll(conll(tmp_path, text), tag=2)
     assert source.targets.tolist() == [(Span(0, 2, "NP"), Span(3, 10, "VP"))]
-    assert from_conll(conll(tmp_path, text), word=1, tag=-2).items.tolist() == [("NNP", "VBZ")]
+    assert from_conll(conll(tmp_path, text), word=1, tag=-2).examples.tolist() == [("NNP", "VBZ")]
 
 
 @pytest.mark.parametrize("row", ["# O", "#\tO", "# # I-NP O", "#1 O"])
 def test_a_number_sign_with_a_tag_is_a_word(tmp_path, row):
     source = from_conll(conll(tmp_path, f"{row}\nParis B-city\n\nroom O\n{row}\nParis B-city\n"))
     sign = row.split()[0]
-    assert source.items.tolist() == [(sign, "Paris"), ("room", sign, "Paris")]
+    assert source.examples.tolist() == [(sign, "Paris"), ("room", sign, "Paris")]
 
 
 def test_spaces_that_are_no_separators_stay_in_their_word(tmp_path):
     source = from_conll(conll(tmp_path, "10\u00a0000 B-sum\n\u3000 O\na\u2028b O\nc\x85d O\n"))
-    assert source.items.tolist() == [("10\u00a0000", "\u3000", "a\u2028b", "c\x85d")]
+    assert source.examples.tolist() == [("10\u00a0000", "\u3000", "a\u2028b", "c\x85d")]
     assert source.targets.tolist() == [(Span(0, 6, "sum"),)]
 
 
 def test_sentences_that_cannot_be_read_are_bad_and_the_others_are_used(tmp_path):
     rows = ["in O", "Paris", "", "in X", "", "in O", "Rome B-city", "", "at B-", "", "at b-city"]
     source = from_conll(conll(tmp_path, "\n".join(rows)))
-    assert source.items.tolist() == [("in", "Rome")]
-    assert source.name_of(0) == "train.conll, line 6"
+    assert source.examples.tolist() == [("in", "Rome")]
+    assert source.id_of(0) == "train.conll, line 6"
     assert [(each.example_id, each.reason) for each in source.invalid] == [
         ("train.conll, line 1", "'Paris' has 1 of at least 2 columns"),
         ("train.conll, line 4", "'X' is no tag such as 'O', 'B-city' or 'I-city'"),
@@ -176,17 +176,17 @@ def test_a_file_of_which_nothing_can_be_read_says_why(tmp_path):
 
 def test_a_sentence_of_100_000_words_is_read(tmp_path):
     source = from_conll(conll(tmp_path, "Paris B-city\nis O\n" * 50_000))
-    assert len(source.items[0]) == 100_000 and len(source.targets[0]) == 50_000
+    assert len(source.examples[0]) == 100_000 and len(source.targets[0]) == 50_000
     assert source.targets[0][-1] == Span(49_999 * 9, 49_999 * 9 + 5, "city")
 
 
 def test_words_in_memory_are_taken_with_tags_and_without():
     words, tags = [["in", "Paris"], ("to", "Rome"), []], [["O", "B-city"], ("O", "U-city"), []]
     source = from_words(words, tags)
-    assert source.items.tolist() == [("in", "Paris"), ("to", "Rome"), ()]
+    assert source.examples.tolist() == [("in", "Paris"), ("to", "Rome"), ()]
     assert source.targets.tolist() == [(Span(3, 8, "city"),), (Span(3, 7, "city"),), ()]
-    assert from_words(words).targets is None and from_words(words).items.tolist() == source.items.tolist()
-    assert from_words(np.array([["in", "Paris"]])).items.tolist() == [("in", "Paris")]
+    assert from_words(words).targets is None and from_words(words).examples.tolist() == source.examples.tolist()
+    assert from_words(np.array([["in", "Paris"]])).examples.tolist() == [("in", "Paris")]
     assert len(from_words([])) == 0
 
 
@@ -308,5 +308,5 @@ def test_targets_are_tuples_of_spans_even_where_all_texts_have_equally_many():
 
 def test_where_tabs_separate_a_word_may_hold_spaces(tmp_path):
     source = from_conll(conll(tmp_path, "in\tO\nNew York\tB-x\n\nbook O\n"))
-    assert source.items.tolist() == [("in", "New York"), ("book",)]
+    assert source.examples.tolist() == [("in", "New York"), ("book",)]
     assert [len(spans) for spans in source.targets] == [1, 0]

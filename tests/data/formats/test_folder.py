@@ -6,21 +6,17 @@ import numpy as np
 import pytest
 
 from tests.pictures import FORMATS, class_folder, encoded, flat
-from tltk.data import source as examples
-from tltk.data.formats import conll as spans
-from tltk.data.formats import folder as sources
-from tltk.data.formats import squad as questions
-from tltk.data.formats import tables
-from tltk.data.formats.folder import from_arrays, from_files, from_folder
+from tltk.data.formats.arrays import from_arrays
+from tltk.data.formats.folder import from_files, from_folder
 
 
 def test_a_folder_gives_its_classes_in_sorted_order(tmp_path):
     source = from_folder(class_folder(tmp_path, classes=("dog", "cat"), count=2))
-    assert source.kind == "image_files"
+    assert (source.modality, source.storage) == ("image", "files")
     assert source.labels.names == ("cat", "dog")
     assert source.targets.tolist() == [0, 0, 1, 1]
     assert source.targets.dtype == np.int32
-    assert [str(path) for path in source.items] == sorted(str(path) for path in tmp_path.rglob("*.png"))
+    assert [str(path) for path in source.examples] == sorted(str(path) for path in tmp_path.rglob("*.png"))
 
 
 def test_every_picture_format_is_found_at_any_depth_and_nothing_else(tmp_path):
@@ -48,7 +44,7 @@ def test_a_folder_of_parts_keeps_them(tmp_path):
         "test": 2,
     }
     assert source.labels.names == ("cat", "dog")
-    assert source.name_of(0) == "train/cat/0000.png"
+    assert source.id_of(0) == "train/cat/0000.png"
 
 
 def test_parts_with_other_classes_are_all_named(tmp_path):
@@ -118,7 +114,7 @@ def test_files_are_taken_in_the_order_given(tmp_path):
     class_folder(tmp_path / "more", count=1)
     last = flat(tmp_path / "a.png", (0, 0, 0))
     source = from_files([tmp_path / "more", last])
-    assert [str(path).rsplit("/", 1)[-1] for path in source.items] == ["0000.png", "0000.png", "a.png"]
+    assert [str(path).rsplit("/", 1)[-1] for path in source.examples] == ["0000.png", "0000.png", "a.png"]
     assert source.labels is None
     assert len(from_files(str(last))) == 1
 
@@ -142,13 +138,13 @@ def test_links_to_folders_are_followed(tmp_path):
 def test_a_source_of_arrays_does_not_copy_them():
     pixels = np.zeros((4, 8, 8, 3), "uint8")
     source = from_arrays(pixels, [0, 1, 0, 1])
-    assert np.shares_memory(source.items, pixels)
+    assert np.shares_memory(source.examples, pixels)
     assert source.labels.names == ("0", "1")
 
 
 def test_texts_are_a_source_of_texts():
     source = from_arrays(["good", "bad"], ["pro", "con"])
-    assert source.kind == "texts"
+    assert (source.modality, source.storage) == ("text", "arrays")
     assert source.labels.names == ("con", "pro")
 
 
@@ -160,12 +156,16 @@ def test_a_picture_that_vanishes_later_does_not_matter_to_the_source(tmp_path):
 
 def test_tuples_of_two_texts_are_a_source_of_pairs():
     source = from_arrays([("it rains", "it is wet"), ("it rains", "it is dry")], ["yes", "no"])
-    assert source.kind == "pairs" and source.items.shape == (2, 2) and source.items.dtype == object
-    assert source.items[1].tolist() == ["it rains", "it is dry"]
+    assert (
+        (source.modality, source.storage) == ("text", "arrays")
+        and source.examples.shape == (2, 2)
+        and source.examples.dtype == object
+    )
+    assert source.examples[1].tolist() == ["it rains", "it is dry"]
     assert source.labels.names == ("no", "yes") and source.targets.tolist() == [1, 0]
-    assert from_arrays((("a", "b"),)).items.tolist() == [["a", "b"]]
-    assert from_arrays([("a", None)]).items.tolist() == [["a", None]], "what is no text is named before training"
-    assert source.subset([1]).items.tolist() == [["it rains", "it is dry"]]
+    assert from_arrays((("a", "b"),)).examples.tolist() == [["a", "b"]]
+    assert from_arrays([("a", None)]).examples.tolist() == [["a", None]], "what is no text is named before training"
+    assert source.subset([1]).examples.tolist() == [["it rains", "it is dry"]]
 
 
 @pytest.mark.parametrize(
@@ -179,11 +179,3 @@ def test_tuples_that_are_no_pairs_are_named(wrong):
 def test_pairs_and_labels_of_other_numbers_are_refused():
     with pytest.raises(ValueError, match="`y` must hold 1 values"):
         from_arrays([("a", "b")], [0, 1])
-
-
-def test_every_way_to_make_a_source_of_texts_stands_in_one_place():
-    for module, name in (
-        (tables, "from_csv"), (tables, "from_jsonl"), (spans, "from_conll"), (spans, "from_words"),
-        (questions, "from_squad"), (questions, "from_questions"), (examples, "Source"),
-    ):  # fmt: skip
-        assert getattr(sources, name) is getattr(module, name) and name in sources.__all__

@@ -37,11 +37,13 @@ def test_questions_of_squad_1_have_the_places_of_all_their_answers(tmp_path):
         ("It rained.", [question("What?", (3, "rained"), id="q3")]),
     )
     source = from_squad(path)
-    assert source.kind == "pairs" and source.labels == ANSWERS == LabelSpec(("answer",), "answers")
-    assert source.items.shape == (3, 2)
-    assert source.items.tolist()[2] == ["What?", "It rained."]
+    assert (source.modality, source.storage) == ("text", "arrays") and source.labels == ANSWERS == LabelSpec(
+        ("answer",), "answers"
+    )
+    assert source.examples.shape == (3, 2)
+    assert source.examples.tolist()[2] == ["What?", "It rained."]
     assert source.targets.tolist() == [(Span(0, 3), Span(0, 7)), (Span(22, 25),), (Span(3, 9),)]
-    assert source.name_of(2) == "dev.json, question q3"
+    assert source.id_of(2) == "dev.json, question q3"
     assert source.invalid == () and source.counts() == {}
 
 
@@ -62,8 +64,8 @@ def test_questions_of_squad_2_may_have_no_answer(tmp_path):
     )
     source = from_squad(path)
     assert source.targets.tolist() == [(), (Span(0, 3),), (), (), ()]
-    assert source.name_of(3) == "dev.json, question 4" and source.name_of(4) == "dev.json, question 4"
-    assert source.describe() == "5 pairs of texts, 4 of them without an answer"
+    assert source.id_of(3) == "dev.json, question 4" and source.id_of(4) == "dev.json, question 4"
+    assert source.describe() == "5 texts in memory, 4 of them without an answer"
 
 
 def test_answers_that_are_not_in_their_context_are_bad_unless_another_is_good(tmp_path):
@@ -87,7 +89,7 @@ def test_answers_that_are_not_in_their_context_are_bad_unless_another_is_good(tm
         ),
     )
     source = from_squad(path)
-    assert source.items.tolist() == [["B?", CONTEXT]] and source.targets.tolist() == [(Span(0, 3),)]
+    assert source.examples.tolist() == [["B?", CONTEXT]] and source.targets.tolist() == [(Span(0, 3),)]
     assert [each.example_id.split()[-1] for each in source.invalid] == list("acdefghijk")
     assert source.invalid[0].reason == "the answer 'Ann' is not in its context at 1"
     assert source.invalid[3].reason == "the answer 'left. And went.' is not in its context at 26"
@@ -168,7 +170,7 @@ def test_answers_of_another_structure_make_a_question_bad(tmp_path):
     for answers in NO_ANSWERS:
         path = squad(tmp_path, (CONTEXT, [question("A?", id="a") | {"answers": answers}, question("B?", (0, "Ann"))]))
         source = from_squad(path)
-        assert source.items[:, 0].tolist() == ["B?"]
+        assert source.examples[:, 0].tolist() == ["B?"]
         assert [each.reason for each in source.invalid] == ['answers must be a list of {"text", "answer_start"}']
 
 
@@ -193,18 +195,18 @@ def test_a_byte_order_mark_and_line_ends_make_no_difference(tmp_path):
     path = squad(tmp_path, (CONTEXT, [question("Who?", (0, "Ann"))]))
     indented = json.dumps(json.loads(path.read_text()), indent=1).replace("\n", "\r\n")
     found = from_squad(written(tmp_path, b"\xef\xbb\xbf" + indented.encode()))
-    assert found.items.tolist() == [["Who?", CONTEXT]] and found.targets.tolist() == [(Span(0, 3),)]
+    assert found.examples.tolist() == [["Who?", CONTEXT]] and found.targets.tolist() == [(Span(0, 3),)]
 
 
 def test_questions_in_memory_are_taken_with_answers_and_without():
     contexts = [CONTEXT, "It rained."]
     source = from_questions(["Who?", "Why?"], contexts, [[(0, "Ann"), (8, "Bob")], []])
-    assert source.kind == "pairs" and source.labels == ANSWERS
-    assert source.items.tolist() == [["Who?", CONTEXT], ["Why?", "It rained."]]
+    assert (source.modality, source.storage) == ("text", "arrays") and source.labels == ANSWERS
+    assert source.examples.tolist() == [["Who?", CONTEXT], ["Why?", "It rained."]]
     assert source.targets.tolist() == [(Span(0, 3), Span(8, 11)), ()]
     assert from_questions(["Who?", "Why?"], contexts, [None, [(3, "rained")]]).targets.tolist() == [(), (Span(3, 9),)]
     bare = from_questions(["Who?", "Why?"], contexts)
-    assert bare.targets is None and bare.labels is None and bare.items.tolist() == source.items.tolist()
+    assert bare.targets is None and bare.labels is None and bare.examples.tolist() == source.examples.tolist()
     assert len(from_questions([], [])) == 0 == len(from_questions([], [], []))
 
 

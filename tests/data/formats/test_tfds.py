@@ -5,7 +5,7 @@ import pytest
 
 from tltk.data.formats.tfds import from_tfds
 from tltk.data.split import split
-from tltk.pipeline.batches import batches
+from tltk.modalities.batches import batches
 from tltk.specs import ImageSpec
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -50,13 +50,13 @@ def squares(tmp_path_factory):
 
 
 def read(source, **options):
-    found = [(images.numpy()[:, 0, 0, 0], y.numpy()) for images, y in batches(source, SPEC, **options).dataset]
+    found = [(images.numpy()[:, 0, 0, 0], y.numpy()) for images, y in batches(source, SPEC, **options).dataset()]
     return np.concatenate([levels for levels, _ in found]), np.concatenate([y for _, y in found])
 
 
 def test_pictures_and_labels_belong_together(squares):
     source = from_tfds(squares)
-    assert source.kind == "tfds" and source.labels.names == ("dark", "light")
+    assert (source.modality, source.storage) == ("image", "stream") and source.labels.names == ("dark", "light")
     assert source.counts() == {"dark": 12, "light": 12}
     for options in ({}, {"shuffle": True, "batch_size": 5}):
         levels, targets = read(source, **options)
@@ -78,8 +78,8 @@ def test_shuffling_is_seeded_and_new_each_epoch(squares):
     source = from_tfds(squares)
     first, again, other = (read(source, shuffle=True, seed=seed)[0].tolist() for seed in (1, 1, 2))
     assert first == again != other
-    feed = batches(source, SPEC, shuffle=True, seed=1)
-    one, two = ([images.numpy()[:, 0, 0, 0].tolist() for images, _ in feed.dataset] for _ in range(2))
+    loader = batches(source, SPEC, shuffle=True, seed=1)
+    one, two = ([images.numpy()[:, 0, 0, 0].tolist() for images, _ in loader.dataset(epoch)] for epoch in range(2))
     assert one != two
 
 

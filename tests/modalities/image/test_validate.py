@@ -7,12 +7,14 @@ import pytest
 from PIL import Image
 
 from tests.pictures import FORMATS, class_folder, damaged_png, encoded, huge_png
-from tests.texts import TOKENIZER
-from tltk.data.formats.folder import from_arrays, from_files, from_folder, from_questions, from_words
+from tltk.data.formats.arrays import from_arrays
+from tltk.data.formats.conll import from_words
+from tltk.data.formats.folder import from_files, from_folder
+from tltk.data.formats.squad import from_questions
 from tltk.data.split import split
-from tltk.modalities.image.validate import drop_invalid, why_unreadable
-from tltk.modalities.text.encoding import tokenized
-from tltk.specs import InvalidExample, TextSpec
+from tltk.modalities.image.validate import invalid_files, why_unreadable
+from tltk.modalities.modality import drop_invalid
+from tltk.specs import InvalidExample
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -92,7 +94,7 @@ def broken_folder(tmp_path):
     return from_folder(tmp_path)
 
 
-def test_bad_files_are_left_out_and_listed_with_reasons(tmp_path):
+def test_invalid_files_are_left_out_and_listed_with_reasons(tmp_path):
     good, invalid = drop_invalid(broken_folder(tmp_path), max_invalid_fraction=0.2)
     assert len(good) == 20
     assert good.counts() == {"cat": 10, "dog": 10}
@@ -103,12 +105,13 @@ def test_bad_files_are_left_out_and_listed_with_reasons(tmp_path):
     }
 
 
-def test_more_bad_files_than_allowed_are_refused_with_names(tmp_path):
+def test_more_invalid_files_than_allowed_are_refused_with_names(tmp_path):
     with pytest.raises(
-        ValueError, match=r"3 of 23 files cannot be read.*`max_invalid_fraction` \(0\.1\).*empty\.jpg \(0 bytes\)"
+        ValueError,
+        match=r"3 of 23 examples cannot be used, more than `max_invalid_fraction` \(0\.1\) allows: .*\(0 bytes\)",
     ):
-        drop_invalid(broken_folder(tmp_path))
-    with pytest.raises(ValueError, match=r"1 of 1 files.*missing"):
+        drop_invalid(broken_folder(tmp_path), max_invalid_fraction=0.1)
+    with pytest.raises(ValueError, match=r"1 of 1 examples.*missing"):
         source = from_files(tmp_path / "cat" / "0000.png")
         (tmp_path / "cat" / "0000.png").unlink()
         drop_invalid(source, max_invalid_fraction=0)
@@ -120,16 +123,33 @@ def test_damage_in_the_middle_is_left_to_the_decoder(tmp_path):
 
 def test_good_folders_and_other_sources_come_back_as_they_are(tmp_path):
     source = from_folder(class_folder(tmp_path))
-    assert drop_invalid(source) == (source, ())
+    found, invalid = drop_invalid(source, max_invalid_fraction=0)
+    assert found.examples is source.examples and found.targets is source.targets and invalid == ()
     arrays = from_arrays(np.zeros((2, 4, 4, 3), "uint8"))
-    assert drop_invalid(arrays) == (arrays, ())
+    found, invalid = drop_invalid(arrays, max_invalid_fraction=0)
+    assert found.examples is arrays.examples and invalid == ()
+
+
+def test_many_files_are_looked_at_in_their_order(tmp_path):
+    paths = [str(path) for path in sorted(class_folder(tmp_path).rglob("*.png"))] * 100
+    paths[450], paths[7] = str(tmp_path / "none"), str(tmp_path)
+    assert {number: why for number, why in enumerate(invalid_files(paths)) if why} == {7: "a folder", 450: "missing"}
+    assert invalid_files([]) == []
+
+
+def test_what_is_known_already_counts_and_comes_first():
+    texts = from_arrays(["good"] * 10)
+    found, invalid = drop_invalid(texts, max_invalid_fraction=0.1, known=(ROW,))
+    assert len(found) == 10 and invalid == (ROW,)
+    with pytest.raises(ValueError, match="1 of 10 examples"):
+        drop_invalid(texts, max_invalid_fraction=0.05, known=(ROW,))
 
 
 def test_options_out_of_range_are_refused():
     with pytest.raises(ValueError, match="`max_invalid_fraction` must be at least 0 and at most 1"):
         drop_invalid(from_arrays(np.zeros((2, 4, 4, 3), "uint8")), max_invalid_fraction=2)
     with pytest.raises(TypeError, match="`source` must be Source"):
-        drop_invalid("photos")
+        drop_invalid("photos", max_invalid_fraction=0.1)
 
 
 ROW = InvalidExample("t.csv, row 9", "`text` must not be empty")
@@ -142,20 +162,21 @@ def with_invalid(source, count=1):
 def test_rows_that_a_reader_left_out_are_listed_before_what_the_scan_finds():
     source = replace(from_arrays(["good", " \n", "bad"], ["a", "b", "b"]), invalid=(ROW,))
     found, invalid = drop_invalid(source, max_invalid_fraction=0.5)
-    assert found.items.tolist() == ["good", "bad"] and found.targets.tolist() == [0, 1]
+    assert found.examples.tolist() == ["good", "bad"] and found.targets.tolist() == [0, 1]
     assert invalid == (ROW, InvalidExample("example 1", "empty text"))
 
 
-def test_rows_that_a_reader_left_out_count_in_the_share_of_bad_ones():
+def test_rows_that_a_reader_left_out_count_in_the_fraction_of_invalid_ones():
     texts = from_arrays(["good"] * 9)
-    assert drop_invalid(with_invalid(texts, 1))[1] == with_invalid(texts, 1).invalid
+    assert drop_invalid(with_invalid(texts, 1), max_invalid_fraction=0.1)[1] == with_invalid(texts, 1).invalid
     with pytest.raises(
-        ValueError, match=r"2 of 11 texts cannot be read, more than `max_invalid_fraction` \(0\.1\) allows: t\.csv, row"
+        ValueError,
+        match=r"2 of 11 examples cannot be used, more than `max_invalid_fraction` \(0\.1\) allows: t\.csv, row",
     ):
-        drop_invalid(with_invalid(texts, 2))
-    with pytest.raises(ValueError, match=r"2 of 10 texts.*t\.csv, row 0 \(empty\), example 3 \(empty text\)"):
-        drop_invalid(with_invalid(from_arrays(["a"] * 3 + [""] + ["a"] * 5)))
-    with pytest.raises(ValueError, match=r"1 of 10 texts.*`max_invalid_fraction` \(0\)"):
+        drop_invalid(with_invalid(texts, 2), max_invalid_fraction=0.1)
+    with pytest.raises(ValueError, match=r"2 of 10 examples.*t\.csv, row 0 \(empty\), example 3 \(empty text\)"):
+        drop_invalid(with_invalid(from_arrays(["a"] * 3 + [""] + ["a"] * 5)), max_invalid_fraction=0.1)
+    with pytest.raises(ValueError, match=r"1 of 10 examples.*`max_invalid_fraction` \(0\)"):
         drop_invalid(with_invalid(texts), max_invalid_fraction=0)
 
 
@@ -163,21 +184,23 @@ def test_rows_that_a_reader_left_out_count_in_the_share_of_bad_ones():
 def test_what_was_told_once_is_not_told_again(texts):
     found, invalid = drop_invalid(with_invalid(from_arrays(texts)), max_invalid_fraction=1.0)
     assert len(invalid) == 1 + texts.count("")
-    assert found.invalid == () and drop_invalid(found) == (found, ())
+    assert found.invalid == ()
+    again, invalid = drop_invalid(found, max_invalid_fraction=0)
+    assert again.examples is found.examples and invalid == ()
 
 
 def test_a_file_that_is_good_enough_as_a_whole_is_so_in_parts_once_it_was_read():
     whole = with_invalid(from_arrays(["good", "bad"] * 46, ["a", "b"] * 46), 8)
-    found, invalid = drop_invalid(whole)
+    found, invalid = drop_invalid(whole, max_invalid_fraction=0.1)
     assert len(invalid) == 8
     for part in split(found, val=0.2, test=0.2):
-        assert drop_invalid(part)[1] == ()
+        assert drop_invalid(part, max_invalid_fraction=0.1)[1] == ()
 
 
-def test_pairs_are_bad_if_either_text_is():
+def test_pairs_are_invalid_if_either_text_is():
     pairs = [("a", "b"), ("", "b"), ("a", " "), (None, "b"), ("a", None), ("", None), ("a", "\x00")]
     found, invalid = drop_invalid(from_arrays(pairs), max_invalid_fraction=1.0)
-    assert found.items.tolist() == [["a", "b"], ["a", "\x00"]]
+    assert found.examples.tolist() == [["a", "b"], ["a", "\x00"]]
     assert [(each.example_id, each.reason) for each in invalid] == [
         ("example 1", "empty text"),
         ("example 2", "empty text"),
@@ -189,19 +212,14 @@ def test_pairs_are_bad_if_either_text_is():
     assert [each.reason for each in drop_invalid(asked, max_invalid_fraction=1.0)[1]] == ["empty text"]
 
 
-def test_texts_without_words_are_bad():
+def test_texts_without_words_are_invalid():
     source = from_words([["in", "Paris"], [], ["\x00"]], [["O", "B-city"], [], ["O"]])
     found, invalid = drop_invalid(source, max_invalid_fraction=0.5)
-    assert found.items.tolist() == [("in", "Paris"), ("\x00",)] and len(found.targets) == 2
+    assert found.examples.tolist() == [("in", "Paris"), ("\x00",)] and len(found.targets) == 2
     assert [(each.example_id, each.reason) for each in invalid] == [("example 1", "empty text")]
 
 
-def test_nothing_but_bad_texts_leaves_an_empty_source():
+def test_nothing_but_invalid_texts_leaves_an_empty_source():
     found, invalid = drop_invalid(from_arrays(["", " "]), max_invalid_fraction=1.0)
     assert len(found) == 0 and len(invalid) == 2
-    assert drop_invalid(found) == (found, ())
-
-
-def test_tokens_are_not_scanned():
-    made = tokenized(from_arrays(["good", ""]), TextSpec(TOKENIZER, 8))
-    assert drop_invalid(made) == (made, ())
+    assert len(drop_invalid(found, max_invalid_fraction=0)[0]) == 0

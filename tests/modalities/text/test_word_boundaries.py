@@ -9,8 +9,9 @@ from tests import families
 from tests.modalities.text.tokenizers import test_wordpiece
 from tests.texts import WORDS
 from tltk.backbones.text.tokenizer_spec import spec_of
-from tltk.data.formats.folder import from_arrays
-from tltk.modalities.text.encoding import tokenized
+from tltk.data.formats.arrays import from_arrays
+from tltk.modalities.text.context import as_windows
+from tltk.modalities.text.encoding import encoded
 from tltk.modalities.text.tokenizers import unicode_bert as unicode8
 from tltk.modalities.text.tokenizers.tokenizer import tokenizer
 from tltk.modalities.text.word_boundaries import InWords
@@ -55,6 +56,13 @@ def spec(family):
     return spec_of(families.tokenizer(family), 512, {})
 
 
+def words(texts, family):
+    """Text, start and end of each word."""
+    windows = as_windows(encoded(from_arrays(texts), spec(family)))
+    found = words_of(windows, tf.constant(len(texts), tf.int64))
+    return list(zip(*(column.numpy().tolist() for column in found[:3]), strict=True))
+
+
 def said():
     texts = [*ODD, " ".join(ODD), *test_wordpiece.fuzzed(300, list(WORDS))]
     return [text for text in texts if text.strip()]
@@ -69,9 +77,8 @@ def test_runs_by_hand():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_words_begin_and_stop_where_runs_do(family):
     texts = said()
-    found = words_of(tokenized(from_arrays(texts), spec(family)).items)
     held = {}
-    for row, begin, stop in zip(found.owners.tolist(), found.begins.tolist(), found.stops.tolist(), strict=True):
+    for row, begin, stop in words(texts, family):
         held.setdefault(row, []).append((begin, stop))
     seen = 0
     for row, text in enumerate(texts):
@@ -91,7 +98,7 @@ def test_words_begin_and_stop_where_runs_do(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_pieces_are_those_of_the_tokenizer(family):
-    cut = tokenizer(spec(family))
+    cut = tokenizer(spec(family).tokenizer)
     assert isinstance(cut, InWords)
     texts = tf.constant(["", " ", *said()])
     found, plain = cut(texts), cut.cut(texts)
@@ -100,5 +107,4 @@ def test_the_pieces_are_those_of_the_tokenizer(family):
 
 def test_what_the_tokenizer_drops_at_the_end_of_a_word_is_part_of_it():
     for word in ("Zoe\u0308", "ไทยแลนด์", unicodedata.normalize("NFD", "René")):
-        found = words_of(tokenized(from_arrays([f"good {word} film"]), spec("electra")).items)
-        assert (int(found.begins[1]), int(found.stops[1])) == (5, 5 + len(word))
+        assert words([f"good {word} film"], "electra")[1] == (0, 5, 5 + len(word))

@@ -382,7 +382,7 @@ def test_a_plan_that_lets_the_affine_part_of_a_frozen_batch_norm_learn_is_no_pro
         model.keras.compile(keras.optimizers.SGD(1e-2, momentum=0.9), "categorical_crossentropy")
         source = squares()
         with audit(model) as found:
-            model.keras.fit(source.items, np.eye(3)[source.targets], batch_size=8, epochs=2, verbose=0)
+            model.keras.fit(source.examples, np.eye(3)[np.asarray(source.targets)], batch_size=8, epochs=2, verbose=0)
     assert any(path.endswith("gamma") for path in found.moved)
     assert not [path for path in found.moved if "moving" in path and "head" not in path]
 

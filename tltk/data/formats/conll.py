@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import existing, read_text
 from tltk.data.source import Source
 from tltk.foundation import checks as check
@@ -41,7 +42,7 @@ def from_conll(file: str | Path, *, word: int = 0, tag: int = -1) -> Source:
         ValueError: for wrong encoding, naming the line, or if there is no sentence or no entity at all.
     """
     path = existing(file)
-    words, tags, example_ids, invalid = [], [], [], []
+    words, tags, ids, invalid = [], [], [], []
     for line, rows in _sentences(read_text(path), tag):
         name = f"{path.name}, line {line}"
         reason = _why_not(rows, word, tag)
@@ -50,16 +51,11 @@ def from_conll(file: str | Path, *, word: int = 0, tag: int = -1) -> Source:
             continue
         words.append(tuple(row[word] for row in rows))
         tags.append(tuple(row[tag] for row in rows))
-        example_ids.append(name)
+        ids.append(name)
     if not words:
         shown = check.listing((f"{each.example_id}: {each.reason}" for each in invalid), limit=3)
         raise ValueError(f"{path} holds no sentence that can be read. {shown or 'It is empty.'}")
-    return _marked(
-        words,
-        [spans_of(*pair) for pair in zip(words, tags, strict=True)],
-        example_ids=example_ids,
-        invalid=tuple(invalid),
-    )
+    return _marked(words, [spans_of(*pair) for pair in zip(words, tags, strict=True)], ids=ids, invalid=tuple(invalid))
 
 
 def from_words(
@@ -101,7 +97,7 @@ def from_words(
     problems.raise_if_any()
     held = [tuple(text) for text in words]
     if tags is None:
-        return Source("words", _objects(held))
+        return Source("text", "arrays", _objects(held))
     return _marked(held, [spans_of(*pair) for pair in zip(held, tags, strict=True)], labels=labels)
 
 
@@ -212,18 +208,12 @@ def _marked(
     spans: list[tuple[Span, ...]],
     *,
     labels: LabelSpec | Sequence[str] | None = None,
-    example_ids: list[str] | None = None,
+    ids: list[str] | None = None,
     invalid: tuple[InvalidExample, ...] = (),
 ) -> Source:
     targets, meaning = labels_of(spans, labels)
-    return Source(
-        "words",
-        _objects(words),
-        targets,
-        meaning,
-        example_ids=None if example_ids is None else _objects(example_ids),
-        invalid=invalid,
-    )
+    names = None if ids is None else _objects(ids)
+    return Source("text", "arrays", _objects(words), targets, meaning, ids=names, invalid=invalid)
 
 
 def _sentences(text: str, tag: int) -> Iterator[tuple[int, list[list[str]]]]:
@@ -268,3 +258,6 @@ def _objects(values: list) -> np.ndarray:
     array = np.empty(len(values), object)
     array[:] = values
     return array
+
+
+register_format("conll", from_conll, suffixes=(".conll",))

@@ -1,35 +1,14 @@
-"""The ways to make a source: folders, files, arrays; tables and TensorFlow Datasets builders come from beside."""
+"""Sources from folders and files of images."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tltk.data import targets as raw
-from tltk.data.formats.conll import from_conll, from_words
-from tltk.data.formats.squad import from_questions, from_squad
-from tltk.data.formats.tables import from_csv, from_jsonl
-from tltk.data.formats.tfds import from_tfds
 from tltk.data.source import PARTS, Source
 from tltk.foundation import checks as check
-from tltk.specs import LabelSpec
-
-__all__ = [
-    "SUFFIXES",
-    "Source",
-    "from_arrays",
-    "from_conll",
-    "from_csv",
-    "from_files",
-    "from_folder",
-    "from_jsonl",
-    "from_questions",
-    "from_squad",
-    "from_tfds",
-    "from_words",
-]
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
 _PART_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -47,7 +26,7 @@ def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequen
         classes: the classes in the order of the model's outputs, or some of them; None means all, sorted.
 
     Returns:
-        A source of kind "image_files", in sorted order.
+        A source of image files, in sorted order.
 
     Raises:
         FileNotFoundError: if the folder does not exist.
@@ -59,7 +38,7 @@ def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequen
         paths = _pictures(root)
         if not paths:
             raise ValueError(f"{root} holds no pictures ({', '.join(SUFFIXES)}).")
-        return Source("image_files", _objects(paths), example_ids=_names(paths, root))
+        return Source("image", "files", _objects(paths), ids=_names(paths, root))
     parts = _part_folders(root)
     tops = {folder: part for part, folder in parts.items()} if parts else {root: None}
     held = {top: _class_folders(top, classes) for top in tops}
@@ -72,10 +51,10 @@ def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequen
         for path in _pictures(found[name])
     ]
     paths = [path for path, _, _ in rows]
-    example_ids = _names(paths, root)
-    targets, labels = raw.single([name for _, name, _ in rows], names=names, place=lambda row: example_ids[row])
+    ids = _names(paths, root)
+    targets, labels = raw.categorical([name for _, name, _ in rows], names=names, place=lambda row: ids[row])
     kept = np.array([part for _, _, part in rows]) if parts else None
-    return Source("image_files", _objects(paths), targets, labels, kept, example_ids)
+    return Source("image", "files", _objects(paths), targets, labels, kept, ids)
 
 
 def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
@@ -85,7 +64,7 @@ def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
         paths: one or several; files are taken whatever their ending.
 
     Returns:
-        An unlabelled source of kind "image_files", in the order given.
+        An unlabelled source of image files, in the order given.
 
     Raises:
         FileNotFoundError: naming every path that does not exist.
@@ -106,43 +85,7 @@ def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
     missing.raise_if_any()
     if not found:
         raise ValueError("`paths` must name at least one picture. Received: []")
-    return Source("image_files", _objects(found), example_ids=_objects(found))
-
-
-def from_arrays(
-    x: Any, y: Any = None, *, labels: LabelSpec | Sequence[str] | None = None, label_type: str = "categorical"
-) -> Source:
-    """Take pictures or texts that are in memory already.
-
-    Args:
-        x: pixels [n, h, w], [n, h, w, 1] or [n, h, w, 3], uint8 or float in [0, 255]; or a list of texts; or a list of
-            tuples of two texts.
-        y: one index or class name each ("categorical"), a list of class names each or 0/1 [n, k] ("multilabel"),
-            numbers [n] or [n, k] ("regression"), or None.
-        labels: names of the classes or columns in the order of the outputs, or the `LabelSpec` of another source.
-        label_type: what `y` means: "categorical", "multilabel" or "regression"; taken from `labels` if that is a
-            `LabelSpec`.
-
-    Returns:
-        A source of kind "image_arrays", "texts" or "pairs"; it refers to pixels, they are not copied.
-
-    Raises:
-        TypeError: if `x` is no numeric array of pictures, list of texts or list of pairs.
-        ValueError: if shapes, ranges or lengths are wrong, all listed at once.
-
-    Example:
-        >>> from_arrays(np.zeros((4, 8, 8, 3), "uint8"), ["cat", "dog", "cat", "dog"]).labels.names
-        ('cat', 'dog')
-    """
-    from tltk.data.formats.arrays import as_pairs, check_pixels, check_targets, is_text
-
-    pairs = as_pairs(x)
-    items = pairs if pairs is not None else np.asarray(x, object) if is_text(x) else check_pixels(x)
-    source_kind = "pairs" if pairs is not None else "texts" if items.dtype == object else "image_arrays"
-    if y is None:
-        return Source(source_kind, items)
-    targets, meaning = check_targets(y, len(items), labels=labels, label_type=label_type)
-    return Source(source_kind, items, targets, meaning)
+    return Source("image", "files", _objects(found), ids=_objects(found))
 
 
 def _folder(folder: str | Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import existing, read_text
 from tltk.data.source import Source
 from tltk.foundation import checks as check
@@ -43,7 +44,7 @@ def from_squad(file: str | Path) -> Source:
             f'{path} is not in the format of SQuAD, {{"data": [{{"paragraphs": [{{"context", "qas"}}]}}]}}: '
             f"{type(error).__name__} {error}"
         ) from error
-    items, targets, example_ids, invalid = [], [], [], []
+    items, targets, ids, invalid = [], [], [], []
     for number, (context, question) in enumerate(rows):
         name = f"{path.name}, question {question.get('id', number)}"
         spans, reason = _answers(context, question)
@@ -52,14 +53,14 @@ def from_squad(file: str | Path) -> Source:
             continue
         items.append((question["question"], context))
         targets.append(spans)
-        example_ids.append(name)
+        ids.append(name)
     if not items:
         shown = check.listing((f"{each.example_id}: {each.reason}" for each in invalid), limit=3)
         raise ValueError(f"{path} holds no question that can be used. {shown or 'It is empty.'}")
     pairs = np.array(items, object).reshape(-1, 2)
     held = np.empty(len(targets), object)
     held[:] = targets
-    return Source("pairs", pairs, held, ANSWERS, example_ids=np.array(example_ids, object), invalid=tuple(invalid))
+    return Source("text", "arrays", pairs, held, ANSWERS, ids=np.array(ids, object), invalid=tuple(invalid))
 
 
 def from_questions(questions: list[str], contexts: list[str], answers: list | None = None) -> Source:
@@ -90,7 +91,7 @@ def from_questions(questions: list[str], contexts: list[str], answers: list | No
     pairs = np.empty((len(questions), 2), object)
     pairs[:, 0], pairs[:, 1] = questions, contexts
     if answers is None:
-        return Source("pairs", pairs)
+        return Source("text", "arrays", pairs)
     targets = np.empty(len(questions), object)
     for row, (context, held) in enumerate(zip(contexts, answers, strict=True)):
         listed = held is None or isinstance(held, list | tuple)
@@ -102,7 +103,7 @@ def from_questions(questions: list[str], contexts: list[str], answers: list | No
         if reason:
             problems.add(f"question {row}: {reason}")
     problems.raise_if_any()
-    return Source("pairs", pairs, targets, ANSWERS)
+    return Source("text", "arrays", pairs, targets, ANSWERS)
 
 
 def _questions(found: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -144,3 +145,6 @@ def _place(context: str, start: Any, held: Any) -> Span | None:
         return None
     first = int(start) + len(held) - len(held.lstrip())
     return Span(first, first + len(held.strip())) if held.strip() else None
+
+
+register_format("squad", from_squad, suffixes=(".json",))

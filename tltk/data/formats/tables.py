@@ -12,11 +12,13 @@ import numpy as np
 
 from tltk.data import targets as raw
 from tltk.data.formats.conll import labels_of, read_spans
+from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import existing, read_text
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.specs import InvalidExample, LabelSpec, Span
 
+_INLINE = ("text",)  # modalities whose examples stand in a table; of others it has paths
 _LABEL_TYPES = ("categorical", "multilabel", "regression", "entities")
 
 
@@ -29,8 +31,13 @@ class _Columns:
     label_type: str
     separator: str
     root: Path
-    text: bool
+    modality: str
     names: LabelSpec | Sequence[str] | None
+
+    @property
+    def inline(self) -> bool:
+        """Whether the examples stand in the table itself."""
+        return self.modality in _INLINE
 
 
 def from_csv(
@@ -42,13 +49,13 @@ def from_csv(
     label_type: str = "categorical",
     separator: str = ";",
     root: str | Path | None = None,
-    text: bool = False,
+    modality: str = "image",
 ) -> Source:
     """Take the rows of a CSV file with a header; row 1 is the header, as in a spreadsheet.
 
     Args:
         file: UTF-8; columns are separated by commas, by tabs if the name ends in .tsv.
-        input: column of picture paths, or of texts with `text`; two columns for pairs of texts.
+        input: column of picture paths, or of texts; two columns for pairs of texts.
         label: column of the label, for numbers one or several columns; None for unlabelled rows.
         label_type: "categorical" (one class), "multilabel" (several, joined by `separator`), "regression", or of a text
             "entities" (JSON, as in `from_jsonl`).
@@ -56,11 +63,11 @@ def from_csv(
             source; None means those that occur. A file to judge a model by need not hold every class.
         separator: between the classes of one row, for "multilabel".
         root: folder that relative paths start from; None means the folder of `file`.
-        text: the input column holds texts, not paths.
+        modality: "image" for a column of paths, "text" for a column of texts; for another modality, paths of its files.
 
     Returns:
-        A source of kind "image_files", "texts" or "pairs", in the order of the rows. Of texts, rows with an empty cell,
-        too many or too few cells, no number where there should be one or wrong spans are left out and listed in
+        A source of image files or texts, in the order of the rows. Of texts, rows with an empty cell,
+        too many or too few cells, no number where there should be one or wrong spans are left out and stand in
         `invalid`.
 
     Raises:
@@ -72,7 +79,7 @@ def from_csv(
     first = next((number for number, row in enumerate(table) if row), 0)  # blank lines count, as in a spreadsheet
     header, rows = (table[first], table[first + 1 :]) if table else ([], [])
     hint = f" The header is {header[0]!r}: are its columns separated by something else?" if len(header) == 1 else ""
-    asked: dict[str, Any] = {"label_type": label_type, "separator": separator, "text": text, "names": labels}
+    asked: dict[str, Any] = {"label_type": label_type, "separator": separator, "modality": modality, "names": labels}
     columns = _columns(path, header, input, label, root=root, hint=hint, **asked)
     held = [_by_name(row, header) if row else None for row in rows]
     return _source(path, held, columns, first=first + 2)
@@ -87,7 +94,7 @@ def from_jsonl(
     label_type: str = "categorical",
     separator: str = ";",
     root: str | Path | None = None,
-    text: bool = False,
+    modality: str = "image",
 ) -> Source:
     """Take the lines of a file that holds one JSON object a line.
 
@@ -101,10 +108,10 @@ def from_jsonl(
         labels: as in `from_csv`.
         separator: between the classes of one line, for "multilabel".
         root: folder that relative paths start from; None means the folder of `file`.
-        text: the input key holds texts, not paths.
+        modality: as in `from_csv`.
 
     Returns:
-        A source of kind "image_files", "texts" or "pairs", in the order of the lines. Of texts, lines that are no
+        A source of image files or texts, in the order of the lines. Of texts, lines that are no
         objects, with an empty value, wrong spans or no number where there should be one are left out and stand in
         `invalid`.
 
@@ -117,7 +124,7 @@ def from_jsonl(
     keys = list(dict.fromkeys(key for row in rows if isinstance(row, dict) for key in row))
     if not keys:
         _refuse([(f"{path.name}, row {number}", row) for number, row in enumerate(rows, 1) if isinstance(row, str)])
-    asked: dict[str, Any] = {"label_type": label_type, "separator": separator, "text": text, "names": labels}
+    asked: dict[str, Any] = {"label_type": label_type, "separator": separator, "modality": modality, "names": labels}
     columns = _columns(path, keys, input, label, root=root, hint="", **asked)
     return _source(path, rows, columns, first=1)
 
@@ -166,10 +173,10 @@ def _columns(
     names = () if label is None else (label,) if isinstance(label, str) else tuple(label)
     inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
     problems = check.Problems()
-    if len(inputs) > 2 or not inputs or (len(inputs) == 2 and not asked["text"]):
-        problems.add(f"`input` must be one column or, of texts (text=True), two. Received: {inputs!r}")
-    if asked["label_type"] == "entities" and (len(inputs) != 1 or not asked["text"]):
-        problems.add("spans are marked in one text: pass text=True and one column as `input`")
+    if len(inputs) > 2 or not inputs or (len(inputs) == 2 and asked["modality"] not in _INLINE):
+        problems.add(f"`input` must be one column or, for texts (modality='text'), two. Received: {inputs!r}")
+    if asked["label_type"] == "entities" and (len(inputs) != 1 or asked["modality"] not in _INLINE):
+        problems.add("spans are marked in one text: pass modality='text' and one column as `input`")
     if len(names) != 1 and label is not None and asked["label_type"] != "regression":
         problems.add(f"`label` must be one column for label_type={asked['label_type']!r}. Received: {label!r}")
     for name in (*inputs, *names):
@@ -189,22 +196,18 @@ def _source(path: Path, rows: list[dict[str, Any] | str | None], columns: _Colum
     if not held:
         raise ValueError(f"{path} has no rows.")
     reasons = [row if isinstance(row, str) else _why_not(row, columns) for _, row in held]
-    invalid = tuple(InvalidExample(example_id, why) for (example_id, _), why in zip(held, reasons, strict=True) if why)
-    kept = [
-        (example_id, row)
-        for (example_id, row), why in zip(held, reasons, strict=True)
-        if not why and isinstance(row, dict)
-    ]
-    if invalid and (not columns.text or not kept):  # of texts, the good rows are used
+    invalid = tuple(InvalidExample(where, why) for (where, _), why in zip(held, reasons, strict=True) if why)
+    kept = [(where, row) for (where, row), why in zip(held, reasons, strict=True) if not why and isinstance(row, dict)]
+    if invalid and (not columns.inline or not kept):  # of texts, the good rows are used
         _refuse([(each.example_id, each.reason) for each in invalid])
 
     def place(row: int) -> str:
         return kept[row][0]
 
-    items, kind = _items([row for _, row in kept], columns, place)
+    examples, storage = _examples([row for _, row in kept], columns, place)
     targets, labels = _targets([row for _, row in kept], columns, place)
-    example_ids = np.array([name for name, _ in kept], object)
-    return Source(kind, items, targets, labels, example_ids=example_ids, invalid=invalid)
+    ids = np.array([name for name, _ in kept], object)
+    return Source(columns.modality, storage, examples, targets, labels, ids=ids, invalid=invalid)
 
 
 def _refuse(found: list[tuple[str, str]]) -> None:
@@ -221,7 +224,7 @@ def _why_not(row: dict[str, Any], columns: _Columns) -> str:
         return f"{' and '.join(f'`{name}`' for name in empty)} must not be empty"
     for name in wanted:
         if isinstance(row[name], list | dict) and (name in columns.inputs or columns.label_type == "categorical"):
-            what = "one class" if name not in columns.inputs else "a text" if columns.text else "a path"
+            what = "one class" if name not in columns.inputs else "a text" if columns.inline else "a path"
             meant = "entities" if any(isinstance(part, list | dict) for part in row[name]) else "multilabel"
             hint = f". Did you mean label_type={meant!r}?" if what == "one class" else ""
             return f"`{name}` must be {what}. Received: {type(row[name]).__name__}{hint}"
@@ -241,13 +244,13 @@ def _is_empty(value: Any) -> bool:
     return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
-def _items(rows: list[dict[str, Any]], columns: _Columns, place: raw.Place) -> tuple[np.ndarray, str]:
+def _examples(rows: list[dict[str, Any]], columns: _Columns, place: raw.Place) -> tuple[np.ndarray, str]:
     values = [[str(row[name]) for name in columns.inputs] for row in rows]
-    if columns.text and len(columns.inputs) == 2:
-        return np.array(values, object).reshape(-1, 2), "pairs"
+    if columns.inline and len(columns.inputs) == 2:
+        return np.array(values, object).reshape(-1, 2), "arrays"
     flat = [value for (value,) in values]
-    if columns.text:
-        return np.array(flat, object), "texts"
+    if columns.inline:
+        return np.array(flat, object), "arrays"
     paths = [str(columns.root / value) for value in flat]
     missing = check.Problems()
     for row, path in enumerate(paths):
@@ -255,7 +258,7 @@ def _items(rows: list[dict[str, Any]], columns: _Columns, place: raw.Place) -> t
             what = "is a folder" if Path(path).is_dir() else "does not exist"
             missing.add(f"{place(row)}: {path} {what}")
     missing.raise_if_any(error=FileNotFoundError)
-    return np.array(paths, object), "image_files"
+    return np.array(paths, object), "files"
 
 
 def _targets(
@@ -272,9 +275,11 @@ def _targets(
     elif columns.label_type == "entities":
         targets, found = labels_of([_spans(row, columns) for row in rows], given)
     elif columns.label_type == "categorical":
-        targets, found = raw.single([str(value).strip() for value in values], names=names, place=place)
+        targets, found = raw.categorical([str(value).strip() for value in values], names=names, place=place)
     else:
-        targets, found = raw.multi([_several(value, columns.separator) for value in values], names=names, place=place)
+        targets, found = raw.multilabel(
+            [_several(value, columns.separator) for value in values], names=names, place=place
+        )
     return targets, given if isinstance(given, LabelSpec) else found
 
 
@@ -292,3 +297,7 @@ def _spans(row: dict[str, Any], columns: _Columns) -> tuple[Span, ...]:
 def _several(value: Any, separator: str) -> list[str]:
     parts = value if isinstance(value, list) else str(value if value is not None else "").split(separator)
     return [name for name in (str(part).strip() for part in parts) if name]
+
+
+register_format("csv", from_csv, suffixes=(".csv", ".tsv"), has_columns=True)
+register_format("jsonl", from_jsonl, suffixes=(".jsonl", ".ndjson"), has_columns=True)

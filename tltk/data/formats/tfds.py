@@ -78,7 +78,7 @@ def from_tfds(
         download: download and prepare the dataset if it is not there.
 
     Returns:
-        A source of kind "tfds", or "texts" for a text feature.
+        A source of images that are read as a stream, or of texts in memory.
 
     Raises:
         ValueError: for unknown features or splits, or a dataset that is not prepared.
@@ -97,10 +97,10 @@ def from_tfds(
     prefix = f"{builder.info.name}/{split}"
     if _feature_kind(builder.info.features[input]) == "Text":
         texts = [text.decode() for text in _stored(builder, split, input).as_numpy_iterator()]
-        return Source("texts", np.array(texts, object), targets, labels, example_ids=_names(prefix, len(texts)))
+        return Source("text", "arrays", np.array(texts, object), targets, labels, ids=_names(prefix, len(texts)))
     count = builder.info.splits[split].num_examples
     items = StoredExamples(builder, split, input, np.arange(count, dtype=np.int64))
-    return Source("tfds", items, targets, labels, example_ids=_names(prefix, count))
+    return Source("image", "stream", items, targets, labels, ids=_names(prefix, count))
 
 
 def _builder(given: Any, data_dir: str | Path | None) -> Any:

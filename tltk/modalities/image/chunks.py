@@ -1,11 +1,7 @@
 """Decode many pictures at once, on all cores, without letting a bad one spoil the others."""
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,39 +11,6 @@ from tltk.modalities.image.validate import why_undecodable, why_unreadable
 from tltk.specs import ImageSpec
 
 CHUNK = 16  # pictures one thread decodes in one call: enough to forget the cost of a call, few enough to share out
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(cores(), thread_name_prefix="tltk-read")
-
-
-def in_order(work: Callable[[Any], Any], pieces: Iterator[Any]) -> Iterator[Any]:
-    """Apply `work` to pieces on all cores, a little ahead, and yield the results in the order of the pieces.
-
-    Args:
-        work: runs in other threads.
-        pieces: taken only as fast as results are, so that memory does not grow.
-
-    Yields:
-        `work(piece)` for each piece.
-    """
-    waiting: deque[Future] = deque()
-    try:
-        for piece in pieces:
-            waiting.append(_pool().submit(work, piece))
-            if len(waiting) > cores() + 1:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def decode_chunk(pictures: np.ndarray, spec: ImageSpec, *, files: bool) -> tuple[np.ndarray, dict[int, str]]:

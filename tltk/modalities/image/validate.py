@@ -1,21 +1,17 @@
-"""Look at picture files without decoding them, and leave out those that cannot be read."""
+"""Look at image files without decoding them."""
 
 import os
 import re
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import tensorflow as tf
 
-from tltk.data.source import Source
-from tltk.foundation import checks as check
 from tltk.modalities.image.decode import DECODING_ERRORS, MAX_PIXELS, decode_image
-from tltk.specs import ImageSpec, InvalidExample
+from tltk.specs import ImageSpec
 
 _THREADS = 8  # mostly waiting for the disk
 _AT_ONCE = 256  # files a task
@@ -25,42 +21,23 @@ _NO_PICTURE = "not a JPEG, PNG, GIF, BMP or WebP picture"
 _TOLD = re.compile(r"the picture has no pixels[^'\]]*|a compressed BMP|not a JPEG[^'\]]*")  # by our own decoder
 
 
-def drop_invalid(source: Source, *, max_invalid_fraction: float = 0.1) -> tuple[Source, tuple[InvalidExample, ...]]:
-    """Scan a source's picture files or texts, and keep those that look whole.
+def invalid_files(paths: list[str]) -> list[str]:
+    """Say of image files what is wrong with each, without decoding those that look whole.
 
-    Of files, only the header, the size and the end are read, so that it takes a tenth of a millisecond each; damage
-    in the middle shows while decoding, where the picture is left out as well.
+    Only the header, the size and the end are read, so that it takes a tenth of a millisecond each; damage in the middle
+    shows while decoding, where the image is left out as well.
 
     Args:
-        source: of any kind; only files and texts are scanned.
-        max_invalid_fraction: share of bad files above which the source is refused: something larger is wrong then.
+        paths: of files.
 
     Returns:
-        The source without the bad files, and the bad files with their reasons: missing, empty, no picture, truncated,
-        or above 89 megapixels (Pillow's limit, against files that unpack to gigabytes); of texts, those that are empty,
-        and the rows that their file's reader left out.
-
-    Raises:
-        ValueError: listing the first bad files, if their share is above `max_invalid_fraction`.
+        For each file, why it cannot be used: missing, empty, no image, truncated, or above 89 megapixels (Pillow's
+        limit, against files that unpack to gigabytes); "" for the others.
     """
-    check.kind_of("source", source, Source)
-    check.within("max_invalid_fraction", max_invalid_fraction, low=0, high=1)
-    if source.kind not in ("image_files", "texts", "pairs", "words"):
-        return source, ()
-    texts = source.kind != "image_files"
-    reasons = list(map(_why_no_text, source.items)) if texts else _scan([str(path) for path in source.items])
-    found = (InvalidExample(source.name_of(index), reason) for index, reason in enumerate(reasons) if reason)
-    invalid = (*source.invalid, *found)
-    if len(invalid) > max_invalid_fraction * (len(source) + len(source.invalid)):
-        shown = check.listing((f"{example.example_id} ({example.reason})" for example in invalid), limit=8)
-        noun = "texts" if texts else "files"
-        share = f"{len(invalid)} of {len(source) + len(source.invalid)} {noun}"
-        raise ValueError(
-            f"{share} cannot be read, more than `max_invalid_fraction` ({max_invalid_fraction:g}) allows: {shown}"
-        )
-    if any(reasons):
-        source = source.subset(np.array([not reason for reason in reasons]))
-    return replace(source, invalid=()) if source.invalid else source, invalid  # whoever looks again is not told again
+    chunks = [paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(lambda chunk: [why_unreadable(path) for path in chunk], chunks)
+        return [reason for reasons in found for reason in reasons]
 
 
 def why_unreadable(path: str | Path) -> str:
@@ -92,23 +69,6 @@ def why_undecodable(data: bytes, kind: str = "picture") -> str:
         told = _TOLD.search(str(error))
         return told.group() if told else f"truncated or damaged {kind}"
     return ""
-
-
-def _why_no_text(item: object) -> str:
-    if isinstance(item, np.ndarray):  # a pair
-        return next((reason for text in item if (reason := _why_no_text(text))), "")
-    if isinstance(item, tuple):
-        return "" if item else "empty text"
-    if not isinstance(item, str | bytes):
-        return f"no text but {type(item).__name__}"
-    return "" if item.strip() else "empty text"
-
-
-def _scan(paths: list[str]) -> list[str]:
-    chunks = [paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda chunk: [why_unreadable(path) for path in chunk], chunks)
-        return [reason for reasons in found for reason in reasons]
 
 
 def _look(file: BinaryIO, size: int) -> str:

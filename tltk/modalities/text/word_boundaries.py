@@ -36,30 +36,35 @@ class InWords:
         found, runs = self.cut(texts), _runs(tf.strings.unicode_decode(texts, "UTF-8", errors="replace"))
         row = rows_of(found.ids)
         offset = tf.cast(tf.gather(runs.offsets, row), tf.int32)
-        begins, stops = offset + found.begins.flat_values, offset + found.stops.flat_values
-        first = tf.searchsorted(runs.solid, begins)  # of the characters that count, the piece's first and last
-        last = tf.searchsorted(runs.solid, stops) - 1
+        char_starts, char_ends = offset + found.char_starts.flat_values, offset + found.char_ends.flat_values
+        first = tf.searchsorted(runs.solid, char_starts)  # of the characters that count, the piece's first and last
+        last = tf.searchsorted(runs.solid, char_ends) - 1
         place = tf.where(first <= last)[:, 0]  # of pieces that cover something
         first, last, row = (tf.gather(each, place) for each in (first, last, row))
-        begins, stops = tf.gather(runs.solid, first), tf.gather(runs.solid, last) + 1
+        char_starts, char_ends = tf.gather(runs.solid, first), tf.gather(runs.solid, last) + 1
         word, end = tf.gather(runs.word, first), tf.gather(runs.word, last)
         edge = tf.ones_like(place[:1], tf.bool)
-        firsts = tf.concat([edge, (word[1:] != word[:-1]) | (row[1:] != row[:-1])], 0)
-        lasts = tf.concat([firsts[1:], edge], 0)
-        before = tf.concat([tf.zeros_like(stops[:1]), stops[:-1]], 0)
-        behind = tf.concat([begins[1:], tf.fill(tf.shape(edge), begins.dtype.max)], 0)
-        begins = tf.where(firsts, tf.maximum(tf.gather(runs.begins, word), before), begins)
-        stops = tf.where(lasts, tf.minimum(tf.gather(runs.stops, end), behind), stops)
-        return found._replace(**_spread(found, place, tf.gather(offset, place), begins, stops, firsts))
+        is_word_start = tf.concat([edge, (word[1:] != word[:-1]) | (row[1:] != row[:-1])], 0)
+        lasts = tf.concat([is_word_start[1:], edge], 0)
+        before = tf.concat([tf.zeros_like(char_ends[:1]), char_ends[:-1]], 0)
+        behind = tf.concat([char_starts[1:], tf.fill(tf.shape(edge), char_starts.dtype.max)], 0)
+        char_starts = tf.where(is_word_start, tf.maximum(tf.gather(runs.char_starts, word), before), char_starts)
+        char_ends = tf.where(lasts, tf.minimum(tf.gather(runs.char_ends, end), behind), char_ends)
+        return found._replace(**_spread(found, place, tf.gather(offset, place), char_starts, char_ends, is_word_start))
 
 
 def _spread(
-    found: Pieces, place: tf.Tensor, offset: tf.Tensor, begins: tf.Tensor, stops: tf.Tensor, firsts: tf.Tensor
+    found: Pieces,
+    place: tf.Tensor,
+    offset: tf.Tensor,
+    char_starts: tf.Tensor,
+    char_ends: tf.Tensor,
+    is_word_start: tf.Tensor,
 ) -> dict[str, tf.RaggedTensor]:
     """Put what is known of the pieces that cover something among those that cover nothing."""
-    nothing = found.begins.flat_values
-    columns = {"begins": (begins - offset, nothing), "stops": (stops - offset, nothing)}
-    columns["firsts"] = (firsts, tf.zeros_like(nothing, tf.bool))
+    nothing = found.char_starts.flat_values
+    columns = {"char_starts": (char_starts - offset, nothing), "char_ends": (char_ends - offset, nothing)}
+    columns["is_word_start"] = (is_word_start, tf.zeros_like(nothing, tf.bool))
     return {
         name: found.ids.with_flat_values(tf.tensor_scatter_nd_update(rest, place[:, None], values))
         for name, (values, rest) in columns.items()
@@ -80,8 +85,8 @@ class _Runs(NamedTuple):
     offsets: tf.Tensor
     solid: tf.Tensor
     word: tf.Tensor
-    begins: tf.Tensor
-    stops: tf.Tensor
+    char_starts: tf.Tensor
+    char_ends: tf.Tensor
 
 
 def _runs(points: tf.RaggedTensor) -> _Runs:
@@ -92,10 +97,12 @@ def _runs(points: tf.RaggedTensor) -> _Runs:
     apart = alone | space
     after = tf.concat([tf.ones_like(apart[:1]), apart[:-1] | (row[1:] != row[:-1])], 0)
     counts = tf.where(~space)[:, 0]
-    begins = tf.gather(alone | after, counts)
+    char_starts = tf.gather(alone | after, counts)
     solid = tf.cast(tf.gather(kept, counts), tf.int32)
-    word = tf.cumsum(tf.cast(begins, tf.int32)) - 1
-    return _Runs(points.row_starts(), solid, word, tf.boolean_mask(solid, begins), tf.math.segment_max(solid, word) + 1)
+    word = tf.cumsum(tf.cast(char_starts, tf.int32)) - 1
+    return _Runs(
+        points.row_starts(), solid, word, tf.boolean_mask(solid, char_starts), tf.math.segment_max(solid, word) + 1
+    )
 
 
 def _among(points: tf.Tensor, edges: np.ndarray) -> tf.Tensor:

@@ -1,80 +1,122 @@
-"""The words of tokenized texts, each once whatever the windows it stands in."""
+"""The words of tokenized texts, each once whatever the windows it stands in, in a graph."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
+import tensorflow as tf
 
-from tltk.modalities.text.encoding import Tokens
+from tltk.modalities.text.tokenizers.trie import rows_of
+from tltk.modalities.text.windows import Windows
 
-_NOWHERE = np.iinfo(np.int64).max
-
-
-@dataclass(frozen=True, eq=False)
-class Words:
-    """All words of tokenized texts, text by text.
-
-    Args:
-        owners: int64 [words], the number of its text in the source.
-        begins: int64 [words], the character of its text at which a word begins.
-        stops: int64 [words], the one behind its last character.
-        tokens: int64 [words], the place of its first token in `Tokens.ids`, in the window that shows most around it.
-        of_token: int64 [all tokens], the word that begins with a token; -1 for every other token.
-    """
-
-    owners: np.ndarray
-    begins: np.ndarray
-    stops: np.ndarray
-    tokens: np.ndarray
-    of_token: np.ndarray
+_NOWHERE = 2**31 - 1  # larger than every character offset
 
 
-def words_of(tokens: Tokens) -> Words:
-    """Find the words of a tokenized source.
+class Words(NamedTuple):
+    """All words of some texts, text by text.
+
+    Words without a character of their own, such as spaces that a vocabulary has tokens for, are left out.
 
     Args:
-        tokens: of single texts, in one frame each or in windows.
+        text_ids: int64 [words], the text of each word.
+        starts: int32 [words], the character of its text at which a word begins.
+        ends: int32 [words], end offset (exclusive).
+        tokens: int64 [words], place of its first token among all tokens, in the window that shows most around it.
+    """
+
+    text_ids: tf.Tensor
+    starts: tf.Tensor
+    ends: tf.Tensor
+    tokens: tf.Tensor
+
+
+class _Tokens(NamedTuple):
+    """Each token of each text once, in the order of texts and positions.
+
+    Args:
+        places: int64 [kept], where among all tokens it is.
+        text_ids: int64 [kept].
+        begins_word: bool [kept].
+        all_places: int64 [all but special ones], places of every copy in every window.
+        all_kept: int64, likewise: which of the kept tokens each of them is.
+    """
+
+    places: tf.Tensor
+    text_ids: tf.Tensor
+    begins_word: tf.Tensor
+    all_places: tf.Tensor
+    all_kept: tf.Tensor
+
+
+def words_of(windows: Windows, count: tf.Tensor) -> Words:
+    """Find the words of texts.
+
+    Args:
+        windows: one or several of each text.
+        count: int64 [], number of texts.
 
     Returns:
-        The words. One that has no token, such as a lone control character, is not among them, nor are spaces that a
-        vocabulary has pieces for.
+        The words.
     """
-    rows = np.repeat(np.arange(len(tokens)), tokens.lengths)
-    place = np.flatnonzero(tokens.numbers >= 0)
-    owners = tokens.owners[rows[place]]
-    each, first_of, number_of = _pieces(tokens, place, rows[place], owners)
-    owner, begins, stops = owners[first_of], tokens.begins[each].astype(np.int64), tokens.stops[each].astype(np.int64)
-    # Where the middle of a text is cut out, what is behind the gap goes on with no word before it.
-    new_word = _changes(owner) | _changes(tokens.numbers[each] - np.arange(len(each))) | tokens.firsts[each]
-    at = np.flatnonzero(new_word)
-    solid = stops > begins  # a piece of spaces covers nothing
-    starts = np.minimum.reduceat(np.where(solid, begins, _NOWHERE), at)
-    ends = np.maximum.reduceat(np.where(solid, stops, -1), at)
-    kept = ends >= 0
-    word = np.where(kept, np.cumsum(kept) - 1, -1)[np.cumsum(new_word) - 1]
-    of_token = np.full(len(tokens.ids), -1, np.int64)
-    of_token[place] = np.where(new_word, word, -1)[number_of]
-    return Words(owner[at][kept], starts[kept], ends[kept], each[at][kept], of_token)
+    return _words(windows, _tokens(windows, count))[0]
 
 
-def _changes(values: np.ndarray) -> np.ndarray:
-    """Tell which values differ from the one before; the first does."""
-    return np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
+def words_and_first_tokens(windows: Windows, count: tf.Tensor) -> tuple[Words, tf.Tensor]:
+    """Find the words of texts, and the word that begins with each token.
 
-
-def _pieces(
-    tokens: Tokens, place: np.ndarray, rows: np.ndarray, owners: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Take each piece of each text once, from the window in which it stands farthest from the edges.
+    Args:
+        windows: one or several of each text.
+        count: int64 [], number of texts.
 
     Returns:
-        Places in `Tokens.ids` in the order of texts and pieces; the index in `place` of each; and for each of `place`,
-        which of these it is.
+        The words; and int32 [all tokens], the number of the word that begins with a token in any window, -1 for every
+        other token.
     """
-    inside = place - tokens.ends[rows]
-    around = np.minimum(inside, tokens.lengths[rows] - 1 - inside)
-    numbers = tokens.numbers[place].astype(np.int64)
-    keys = owners * (int(numbers.max(initial=0)) + 1) + numbers
-    order = np.lexsort((rows, -around, keys))
-    chosen = np.concatenate([[True], np.diff(keys[order]) > 0])[: len(order)]
-    _, number_of = np.unique(keys, return_inverse=True)
-    return place[order[chosen]], order[chosen], number_of
+    tokens = _tokens(windows, count)
+    words, word_of_kept = _words(windows, tokens)
+    nothing = tf.fill(tf.shape(windows.ids.flat_values), -1)
+    places = tokens.all_places[:, None]
+    return words, tf.tensor_scatter_nd_update(nothing, places, tf.gather(word_of_kept, tokens.all_kept))
+
+
+def _tokens(windows: Windows, count: tf.Tensor) -> _Tokens:
+    """Take each token of each text from the window in which it is farthest from the edges."""
+    rows, lengths = rows_of(windows.ids), windows.ids.row_lengths()
+    inside = tf.range(tf.size(rows, tf.int64)) - tf.gather(windows.ids.row_starts(), rows)
+    margin = tf.minimum(inside, tf.gather(lengths, rows) - 1 - inside)
+    places = tf.where(windows.positions.flat_values >= 0)[:, 0]
+    row, position = tf.gather(rows, places), tf.cast(tf.gather(windows.positions.flat_values, places), tf.int64)
+    text_ids = tf.gather(windows.text_ids, row)
+    sizes = tf.maximum(tf.math.unsorted_segment_max(position + 1, text_ids, count), 0)
+    index = tf.gather(tf.cumsum(sizes, exclusive=True), text_ids) + position
+    elements, total = tf.size(windows.text_ids, tf.int64), tf.reduce_sum(sizes)
+    score = tf.gather(margin, places) * elements + (elements - 1 - row)  # of equal margins the first window
+    chosen = score == tf.gather(tf.math.unsorted_segment_max(score, index, total), index)
+    chosen_index = tf.boolean_mask(index, chosen)[:, None]
+    by_index = tf.scatter_nd(chosen_index, tf.boolean_mask(places, chosen) + 1, tf.reshape(total, [1])) - 1
+    present = by_index >= 0  # a position that truncation took away has no token
+    kept = tf.boolean_mask(by_index, present)
+    kept_text = tf.gather(windows.text_ids, tf.gather(rows, kept))
+    kept_position = tf.gather(windows.positions.flat_values, kept)
+    follows = (kept_text[1:] == kept_text[:-1]) & (kept_position[1:] == kept_position[:-1] + 1)
+    starts_anew = tf.concat([tf.ones_like(kept_text[:1], tf.bool), ~follows], 0)
+    begins_word = tf.gather(windows.is_word_start.flat_values, kept) | starts_anew
+    all_kept = tf.gather(tf.cumsum(tf.cast(present, tf.int64)) - 1, index)
+    return _Tokens(kept, kept_text, begins_word, places, all_kept)
+
+
+def _words(windows: Windows, tokens: _Tokens) -> tuple[Words, tf.Tensor]:
+    """Join tokens to words; also return, for each kept token, the word that begins with it, int32, else -1."""
+    run = tf.cumsum(tf.cast(tokens.begins_word, tf.int32)) - 1
+    char_starts, char_ends = (
+        tf.gather(column.flat_values, tokens.places) for column in (windows.char_starts, windows.char_ends)
+    )
+    covers = char_ends > char_starts
+    starts = tf.math.segment_min(tf.where(covers, char_starts, _NOWHERE), run)
+    ends = tf.math.segment_max(tf.where(covers, char_ends, -1), run)
+    is_word = ends >= 0
+    text_ids, places = (
+        tf.boolean_mask(tf.boolean_mask(column, tokens.begins_word), is_word)
+        for column in (tokens.text_ids, tokens.places)
+    )
+    number = tf.where(is_word, tf.cumsum(tf.cast(is_word, tf.int32)) - 1, -1)
+    word_of_kept = tf.where(tokens.begins_word, tf.gather(number, run), -1)
+    return Words(text_ids, tf.boolean_mask(starts, is_word), tf.boolean_mask(ends, is_word), places), word_of_kept

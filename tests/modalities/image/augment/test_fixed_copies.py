@@ -5,15 +5,15 @@ import tensorflow as tf
 from tests.conftest import squares
 from tests.modalities.image.augment.examples import assert_targets_follow, rectangles
 from tltk.augment import build_copies, color_jitter, copies, crop_resize, flip, mixup, rand_augment, rotate
-from tltk.pipeline.batches import batches
+from tltk.modalities.batches import batches
 from tltk.specs import ImageSpec
 
 CHANGES = (flip(), crop_resize(), color_jitter(brightness=0.2))
 SPEC = ImageSpec(16, 16)
 
 
-def pass_over(feed):
-    parts = [[part.numpy() for part in element] for element in feed.dataset]
+def pass_over(loader, epoch=0):
+    parts = [[part.numpy() for part in element] for element in loader.dataset(epoch)]
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
@@ -53,8 +53,8 @@ def test_copies_without_targets():
 
 def test_copies_return_after_their_number_and_differ_before():
     source = squares(12)
-    feed = batches(source, SPEC, batch_size=5, augment=copies(CHANGES, 2), seed=1)
-    first, second, third = (pass_over(feed)[0] for _ in range(3))
+    loader = batches(source, SPEC, batch_size=5, augment=copies(CHANGES, 2), seed=1)
+    first, second, third = (pass_over(loader, epoch)[0] for epoch in range(3))
     np.testing.assert_array_equal(first, third)
     assert (first != second).any(axis=(1, 2, 3)).all()
 
@@ -76,6 +76,6 @@ def test_copies_need_augmentations_that_do_not_mix_and_a_count():
 
 
 def test_a_dataset_without_numbers_has_no_copies():
-    dataset = tf.data.Dataset.from_tensor_slices((squares(6).items, squares(6).targets))
-    with pytest.raises(ValueError, match="does not number them"):
+    dataset = tf.data.Dataset.from_tensor_slices((squares(6).examples, squares(6).targets.values))
+    with pytest.raises(ValueError, match=r"fixed copies need a Source: a tf.data.Dataset has no example ids"):
         batches(dataset, SPEC, augment=copies(flip(), 2))

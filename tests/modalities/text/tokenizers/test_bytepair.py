@@ -131,7 +131,7 @@ def test_it_agrees_with_hugging_face_on_2000_fuzzed_strings_in_many_scripts(pref
     assert sum(map(len, ids)) > 100_000
     assert max(map(max, filter(None, ids))) > 2900
     assert sum(text.startswith(" ") for text in texts) > 100
-    found = tokenize(texts, vocabulary, merges, prefix_space=prefix_space)
+    found = tokenize(texts, vocabulary, merges, add_prefix_space=prefix_space)
     assert found[0] == ids
     assert found[1] == begins
     assert found[2] == stops
@@ -162,7 +162,7 @@ def test_it_agrees_with_hugging_face_on_2000_fuzzed_strings_in_many_scripts(pref
     ],
 )
 def test_it_agrees_with_hugging_face_on_what_is_special(text, prefix_space):
-    found = tokenize([text], *trained(), prefix_space=prefix_space)
+    found = tokenize([text], *trained(), add_prefix_space=prefix_space)
     wanted = expected([text], *trained(), prefix_space=prefix_space)
     assert [column[0] for column in found[:3]] == [column[0] for column in wanted]
 

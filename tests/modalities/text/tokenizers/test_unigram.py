@@ -68,10 +68,10 @@ def test_a_piece_covers_what_the_reference_says_without_spaces(name):
     items, normal = texts(name), lambda text: reference(name).normalize(text).replace("▁", "")
     found = cut(name)(tf.constant(items))
     compared = 0
+    mapped = reference(name).encode(items, out_type="offset_mapping")
     for text, begins, stops, wanted in zip(
-        items, found.begins.to_list(), found.stops.to_list(), reference(name).encode(items, out_type="offset_mapping"),
-        strict=True,
-    ):  # fmt: skip
+        items, found.char_starts.to_list(), found.char_ends.to_list(), mapped, strict=True
+    ):
         for begin, stop, (first, last), piece in zip(begins, stops, wanted["offsets"], wanted["pieces"], strict=True):
             inside = first <= begin <= stop <= last
             compared += inside
@@ -86,19 +86,19 @@ def test_a_piece_covers_what_the_reference_says_without_spaces(name):
 def test_a_word_begins_with_a_mark_and_with_a_text():
     found = cut("xlm_roberta")(tf.constant(["  the value (x)\tis ½", "☃☃ ☃", ""]))
     pieces = [[model("xlm_roberta").pieces[each] for each in row] for row in found.ids.to_list()]
-    assert found.firsts.to_list() == [[piece.startswith("▁") for piece in row] for row in pieces]
+    assert found.is_word_start.to_list() == [[piece.startswith("▁") for piece in row] for row in pieces]
     assert pieces[1] == ["▁", "<unk>", "▁", "<unk>"]
-    assert list(zip(found.begins.to_list()[1], found.stops.to_list()[1], strict=True)) == [
+    assert list(zip(found.char_starts.to_list()[1], found.char_ends.to_list()[1], strict=True)) == [
         (0, 0),
         (0, 2),
         (3, 3),
         (3, 4),
     ]
     bare = cut("no_mark")(tf.constant(["the value"]))
-    assert bare.firsts.to_list()[0][0]
+    assert bare.is_word_start.to_list()[0][0]
     words = ["this method", "returns"]
     behind = cut("suffix")(tf.constant(words))
-    for word, begins, firsts in zip(words, behind.begins.to_list(), behind.firsts.to_list(), strict=True):
+    for word, begins, firsts in zip(words, behind.char_starts.to_list(), behind.is_word_start.to_list(), strict=True):
         opened = [begin for begin, first in zip(begins, firsts, strict=True) if first]
         assert opened == [at for at in range(len(word)) if at == 0 or word[at - 1] == " "]
 
@@ -110,8 +110,8 @@ def test_unknown_characters_in_a_row_are_one_piece_or_their_bytes():
     spelled = cut("bytes")(tf.constant(["☃"]))
     pieces = [model("bytes").pieces[each] for each in spelled.ids.to_list()[0]]
     assert pieces == ["▁", "<0xE2>", "<0x98>", "<0x83>"]
-    assert spelled.firsts.to_list() == [[True, False, False, False]]
-    assert (spelled.begins.to_list(), spelled.stops.to_list()) == ([[0, 0, 0, 0]], [[0, 1, 1, 1]])
+    assert spelled.is_word_start.to_list() == [[True, False, False, False]]
+    assert (spelled.char_starts.to_list(), spelled.char_ends.to_list()) == ([[0, 0, 0, 0]], [[0, 1, 1, 1]])
 
 
 def test_unused_pieces_are_never_taken():
@@ -167,7 +167,7 @@ def test_bytes_that_are_no_text_count_as_in_the_reference(name):
 def test_characters_of_bytes_that_are_no_text_are_counted_as_python_does():
     items = [b"\xe2\x82 the", b"\xff\xfethe", b"\xed\xa0\x80 the", b"the\xf0\x9f"]
     found = cut("bytes")(tf.constant(items))
-    for item, begins, stops in zip(items, found.begins.to_list(), found.stops.to_list(), strict=True):
+    for item, begins, stops in zip(items, found.char_starts.to_list(), found.char_ends.to_list(), strict=True):
         shown = item.decode(errors="replace")
         assert "the" in "".join(shown[begin:stop] for begin, stop in dict.fromkeys(zip(begins, stops, strict=True)))
         assert max(stops) == len(shown)
@@ -224,7 +224,7 @@ def test_a_saved_model_cuts_alike_in_a_process_that_knows_tensorflow_alone(tmp_p
 
     def serve(found):
         pieces = module.unigram(found)
-        return {name: column.to_tensor(-1) for name, column in pieces._asdict().items() if name != "firsts"}
+        return {name: column.to_tensor(-1) for name, column in pieces._asdict().items() if name != "is_word_start"}
 
     tf.saved_model.save(module, str(tmp_path / "saved"), signatures=tf.function(serve, input_signature=signature))
     np.save(tmp_path / "texts.npy", np.array([item.encode() for item in items], object), allow_pickle=True)
@@ -239,8 +239,8 @@ def test_a_saved_model_cuts_alike_in_a_process_that_knows_tensorflow_alone(tmp_p
     found, here = np.load(tmp_path / "made.npz"), cut("bytes")(tf.constant(items))
     expected = reference("bytes").encode(items)
     assert [row[row >= 0].tolist() for row in found["ids"]] == expected
-    assert np.array_equal(found["begins"], here.begins.to_tensor(-1))
-    assert np.array_equal(found["stops"], here.stops.to_tensor(-1))
+    assert np.array_equal(found["char_starts"], here.char_starts.to_tensor(-1))
+    assert np.array_equal(found["char_ends"], here.char_ends.to_tensor(-1))
 
 
 def test_it_agrees_with_keras_hub():

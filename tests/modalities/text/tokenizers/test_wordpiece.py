@@ -34,9 +34,12 @@ def test_it_agrees_with_hugging_face_on_2000_fuzzed_strings_in_many_scripts(lowe
     assert sum(len(each.ids) for each in expected) > 20_000
     found = tokenize(texts, TokenizerSpec("wordpiece", known, lowercase=lowercase, strip_accents=lowercase))
     assert found.ids.to_list() == [each.ids for each in expected]
-    places = [list(zip(*pair, strict=True)) for pair in zip(found.begins.to_list(), found.stops.to_list(), strict=True)]
+    places = [
+        list(zip(*pair, strict=True))
+        for pair in zip(found.char_starts.to_list(), found.char_ends.to_list(), strict=True)
+    ]
     assert places == [each.offsets for each in expected]
-    assert found.firsts.to_list() == [
+    assert found.is_word_start.to_list() == [
         [number == 0 or word != each.word_ids[number - 1] for number, word in enumerate(each.word_ids)]
         for each in expected
     ]

@@ -10,15 +10,15 @@ class Pieces(NamedTuple):
 
     Args:
         ids: int32 [batch, (pieces)], numbers in the vocabulary.
-        begins: int32 [batch, (pieces)], the character (code point) of the text at which a piece begins.
-        stops: int32 [batch, (pieces)], the one behind its last character.
-        firsts: bool [batch, (pieces)], whether a word begins with the piece.
+        char_starts: int32 [batch, (pieces)], the character (code point) of the text at which a piece begins.
+        char_ends: int32 [batch, (pieces)], end offset (exclusive).
+        is_word_start: bool [batch, (pieces)], whether a word begins with the piece.
     """
 
     ids: tf.RaggedTensor
-    begins: tf.RaggedTensor
-    stops: tf.RaggedTensor
-    firsts: tf.RaggedTensor
+    char_starts: tf.RaggedTensor
+    char_ends: tf.RaggedTensor
+    is_word_start: tf.RaggedTensor
 
 
 class Tokenizer(Protocol):

@@ -1,0 +1,34 @@
+import keras
+import pytest
+
+import tltk
+from tests.texts import TOKENIZER
+from tltk.specs import ImageSpec, TextSpec
+
+
+def embedder(**options):
+    ids = keras.Input((None,), dtype="int32", name="token_ids")
+    x = keras.layers.Embedding(24, 8, name="table")(ids)
+    return keras.Model(ids, keras.layers.Dense(4, name="mix")(x), name="bag", **options)
+
+
+def test_a_model_of_texts_is_a_backbone_of_its_spec():
+    spec = TextSpec(TOKENIZER, 16)
+    backbone = tltk.backbone(embedder(), spec=spec, stages={"table": "table", "mix": "mix"})
+    assert (backbone.modality, backbone.input, backbone.parameters) == ("text", spec, 24 * 8 + 8 * 4 + 4)
+    model = tltk.assemble(backbone, tltk.classification(("bad", "good")))
+    assert model.stage_names == ("table", "mix", "head")
+    predictions, _ = tltk.predict(model, ["good film", "bad"])
+    assert len(predictions) == 2
+
+
+def test_a_model_that_is_not_what_the_spec_says_is_refused():
+    with pytest.raises(ValueError, match=r"'bag' cannot be a backbone of images:\n.*\[batch, 8, 8, 3\] as `spec` says"):
+        tltk.backbone(embedder(), spec=ImageSpec(8, 8))
+    pixels = keras.Input((16,), dtype="float32")
+    with pytest.raises(ValueError, match="its input must be int32 as `spec` says, and is float32"):
+        tltk.backbone(keras.Model(pixels, keras.layers.Dense(2)(pixels)), spec=TextSpec(TOKENIZER, 16))
+    with pytest.raises(TypeError, match="functional keras"):
+        tltk.backbone("resnet50", spec=ImageSpec(8, 8))
+    with pytest.raises(ValueError, match="no modality takes a str"):
+        tltk.backbone(embedder(), spec="texts")

@@ -1,0 +1,55 @@
+"""Files are read by the ending of their name; formats of a user stand beside tltk's own."""
+
+import numpy as np
+import pytest
+
+import tltk
+from tltk.data.formats import registry
+from tltk.data.source import Source
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """A registered format of one text a line."""
+    monkeypatch.setattr(registry.FORMATS, "_values", dict(registry.FORMATS._values))
+
+    def read(path, *, upper=False):
+        texts = path.read_text().split()
+        return Source("text", "arrays", np.array([text.upper() if upper else text for text in texts], object))
+
+    tltk.register_format("lines", read, suffixes=(".lines", ".ln"))
+    return read
+
+
+def test_the_ending_of_a_name_chooses_the_format(tmp_path):
+    (tmp_path / "a.CSV").write_text("text,label\ngood,x\nbad,y\n")
+    (tmp_path / "a.conll").write_text("EU B-ORG\n")
+    assert tltk.from_file(tmp_path / "a.CSV", input="text", modality="text").examples.tolist() == ["good", "bad"]
+    assert tltk.from_file(tmp_path / "a.conll").labels.names == ("ORG",)
+    names = [
+        registry.format_of(f"a{suffix}").name for suffix in (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".conll")
+    ]
+    assert names == ["csv", "csv", "jsonl", "jsonl", "squad", "conll"]
+    assert registry.format_of("a.png") is None
+
+
+def test_a_format_of_a_user_is_read_with_its_options(tmp_path, lines):
+    (tmp_path / "a.ln").write_text("one two")
+    assert tltk.from_file(tmp_path / "a.ln", upper=True).examples.tolist() == ["ONE", "TWO"]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'lower'"):
+        tltk.from_file(tmp_path / "a.ln", lower=True)
+
+
+def test_an_ending_has_one_format(lines):
+    with pytest.raises(ValueError, match=r"(?s)begin with a dot.*'txt'.*'.csv' belongs to the format 'csv'"):
+        tltk.register_format("mine", lines, suffixes=("txt", ".csv"))
+    with pytest.raises(ValueError, match="'lines' is registered already"):
+        tltk.register_format("lines", print, suffixes=(".other",))
+
+
+def test_unknown_endings_and_missing_files_are_answered(tmp_path):
+    (tmp_path / "a.parquet").write_text("")
+    with pytest.raises(ValueError, match=r"ends in '\.parquet', which no format has\..*\.csv.*register_format"):
+        tltk.from_file(tmp_path / "a.parquet")
+    with pytest.raises(FileNotFoundError, match=r"Did you mean 'a\.parquet'"):
+        tltk.from_file(tmp_path / "a.parqet")

@@ -1,0 +1,30 @@
+"""Invalid examples are collected once each, in order."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from tltk.data.invalid import Invalid, listing
+from tltk.specs import InvalidExample
+
+
+def test_each_example_is_kept_once_with_its_first_reason():
+    invalid = Invalid([InvalidExample("a.png", "0 bytes")])
+    invalid.add("b.png", "truncated")
+    invalid.extend([InvalidExample("a.png", "truncated"), InvalidExample("c.png", "no image")])
+    assert list(invalid) == [
+        InvalidExample("a.png", "0 bytes"), InvalidExample("b.png", "truncated"), InvalidExample("c.png", "no image"),
+    ]  # fmt: skip
+    assert len(invalid) == 3
+
+
+def test_a_listing_ends_with_how_many_more_there_are():
+    invalid = Invalid(InvalidExample(f"{number}.png", "0 bytes") for number in range(5))
+    assert invalid.listing(limit=2) == listing(invalid, limit=2)
+    assert invalid.listing(limit=2).startswith("0.png (0 bytes), 1.png (0 bytes)") and "3" in invalid.listing(limit=2)
+    assert Invalid().listing() == ""
+
+
+def test_threads_may_add_while_others_look():
+    invalid = Invalid()
+    with ThreadPoolExecutor(8) as pool:
+        seen = list(pool.map(lambda n: (invalid.add(str(n % 50), "x"), len(list(invalid)))[1], range(2000)))
+    assert len(invalid) == 50 and max(seen) <= 50

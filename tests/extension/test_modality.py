@@ -1,0 +1,75 @@
+"""A modality that tltk does not know goes the whole way: fit with a cached prefix → … → load_run."""
+
+import numpy as np
+import pytest
+
+import tltk
+from tests.extension.sensors import SensorSpec, from_series, network
+
+SPEC = SensorSpec(12, 2)
+
+
+def ramps(count, *, seed=0):
+    """Series that fall or rise, with noise."""
+    generator = np.random.default_rng(seed)
+    y = (np.arange(count) % 2).astype("int32")
+    x = np.where(y[:, None, None], 1.0, -1.0) * np.linspace(0, 1, 12)[None, :, None] * np.ones((1, 1, 2))
+    return from_series(x + generator.normal(0, 0.1, x.shape), y, labels=("falls", "rises"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    backbone = tltk.backbone(network(SPEC), spec=SPEC, stages={"stem": "stem_pool", "body": "body_conv"})
+    model = tltk.assemble(backbone, tltk.classification(("falls", "rises")), precision="float32")
+    recipe = tltk.linear_probe(epochs=30, learning_rate=3e-2)
+    return tltk.fit(
+        model, ramps(64), ramps(20, seed=1), recipe=recipe, out=tmp_path_factory.mktemp("run"), batch_size=16
+    )
+
+
+def test_a_frozen_prefix_is_trained_on_from_the_cache(run, caplog):
+    assert run.history[-1]["val_accuracy"] == 1
+    assert {run.model.stages[layer.name] for layer in run.model.keras.layers if layer.weights} == {
+        "stem",
+        "body",
+        "head",
+    }
+
+
+def test_it_is_evaluated_and_predicts_and_embeds(run):
+    report = tltk.evaluate(run.model, ramps(30, seed=2))
+    assert report.metrics["accuracy"] == 1
+    x = ramps(4, seed=3).examples
+    predictions, invalid = tltk.predict(run.model, x)
+    best = run.model.keras.predict(x, verbose=0).argmax(1)
+    assert [prediction.label for prediction in predictions] == [("falls", "rises")[each] for each in best]
+    assert invalid == ()
+    assert tltk.embed(run.model, ramps(4, seed=3)).values.shape == (4, 8)
+
+
+def test_what_cannot_be_used_is_left_out_and_named(run):
+    x = np.array(ramps(4).examples)
+    x[2, 3] = np.nan
+    predictions, invalid = tltk.predict(run.model, from_series(x))
+    assert len(predictions) == 3
+    assert [(example.example_id, example.reason) for example in invalid] == [("example 2", "missing readings")]
+
+
+def test_it_is_exported_verified_and_loaded(run, tmp_path):
+    exported = tltk.export(run.model, tmp_path / "serving")
+    assert max(exported.largest.values()) < 1e-5
+    assert tltk.verify(tmp_path / "serving", timed=False).path == exported.path
+    loaded = tltk.load_run(run.folder)
+    assert loaded.model.input == SPEC
+    x = ramps(6, seed=4).examples
+    assert tltk.predict(loaded.model, x)[0] == tltk.predict(run.model, x)[0]
+
+
+def test_other_inputs_are_refused(run):
+    with pytest.raises(ValueError, match="`data` holds images, and the model takes sensors"):
+        tltk.evaluate(run.model, tltk.from_arrays(np.zeros((2, 8, 8, 3), "uint8"), [0, 1]))
+    with pytest.raises(ValueError, match=r"`pairs=True` needs a backbone that takes texts; this one takes sensors"):
+        tltk.assemble(
+            tltk.backbone(network(SPEC), spec=SPEC, stages={"all": "body_conv"}),
+            tltk.classification(("falls", "rises"), pairs=True),
+        )

@@ -1,0 +1,25 @@
+import numpy as np
+
+import tltk
+from tests.conftest import squares, squares_model
+from tltk.feature_cache.batches import feature_batches
+from tltk.feature_cache.compute import compute
+from tltk.modalities.modality import modality_of
+from tltk.models.frozen_split import split
+from tltk.trainability.apply import applied
+
+
+def test_stored_features_come_in_the_order_of_the_source_with_their_targets():
+    model, source = squares_model(), squares(10)
+    with applied(tltk.freeze(), model) as now:
+        view = split(model.keras, now.decided)
+    reader = modality_of(model.input).reader(source, model.input)
+    records = compute(view.prefix, reader, source, input_dtype="float32", batch_size=4)
+    loader = feature_batches(
+        records, reader, source, view.prefix, targets=source.targets, batch_size=4, encode=None, seed=None
+    )
+    rows = np.concatenate([batch.rows for batch in loader.batches()])
+    targets = np.concatenate([batch.rest[0] for batch in loader.batches()])
+    assert rows.tolist() == list(range(10)) and targets.tolist() == source.targets.tolist()
+    features = np.concatenate([batch.values[0] for batch in loader.batches()])
+    np.testing.assert_array_equal(features, records.read(np.arange(10))[0])

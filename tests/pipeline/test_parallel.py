@@ -1,0 +1,27 @@
+import threading
+import time
+
+from tltk.pipeline import parallel
+
+
+def test_results_come_in_the_order_of_the_parts():
+    def slow_first(number):
+        time.sleep(0.05 if number == 0 else 0)
+        return number
+
+    assert list(parallel.in_order(slow_first, iter(range(20)))) == list(range(20))
+
+
+def test_parts_are_taken_only_as_fast_as_results_are():
+    taken = []
+
+    def parts():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    stream = parallel.in_order(lambda number: number, parts())
+    next(stream)
+    assert len(taken) <= parallel.cores() + 3
+    stream.close()
+    assert threading.active_count() < 50

@@ -1,0 +1,133 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+import keras
+import numpy as np
+import pytest
+
+import tltk
+from tests.conftest import STAGES, conv_net, squares, squares_model
+from tests.tasks.test_base import COUNTING, Counting
+from tests.texts import LABELS, TEXTS, asked, marked
+from tltk import tasks
+from tltk.foundation.registry import Registry
+from tltk.specs import LabelSpec
+from tltk.tasks import registry
+
+
+@pytest.fixture
+def empty_registry(monkeypatch):
+    """A registry that this test alone adds to."""
+    fresh = Registry("task", "tltk.register_task(MyTask)")
+    for name in registry.TASKS:
+        fresh.register(name, registry.TASKS.get(name))
+    monkeypatch.setattr(registry, "TASKS", fresh)
+
+
+def test_a_task_that_is_not_registered_is_refused_everywhere(tmp_path):
+    from dataclasses import replace
+
+    data, match = squares(6), r"task 'counting' is not registered: register it with tltk.register_task\(Counting\)"
+    backbone = tltk.backbone(conv_net(), stages=STAGES)
+    model = replace(squares_model(), task=COUNTING)
+    for call in (
+        lambda: tltk.assemble(backbone, COUNTING),
+        lambda: tltk.adopt(conv_net(), COUNTING),
+        lambda: tltk.fit(model, data),
+        lambda: tltk.evaluate(model, data),
+        lambda: tltk.predict(model, data),
+        lambda: tltk.export(model, tmp_path / "export"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            call()
+    assert not (tmp_path / "export").exists()
+    with pytest.raises(ValueError, match=r"no task 'counting'.*Register your own with tltk.register_task\(MyTask\)"):
+        tasks.from_config(COUNTING.to_config())
+
+
+def test_what_is_not_a_task_is_refused():
+    backbone = tltk.backbone(conv_net(), stages=STAGES)
+    with pytest.raises(TypeError, match=r"such as tltk.classification\(labels\).*Received: LabelSpec"):
+        tltk.assemble(backbone, LabelSpec(("a", "b")))
+    with pytest.raises(TypeError, match=r"derives from tltk.tasks.Task. Received: <class 'object'>"):
+        tltk.register_task(object)
+
+
+@pytest.mark.usefixtures("empty_registry")
+def test_a_registered_task_is_built_from_its_config():
+    assert tltk.register_task(Counting) is Counting
+    assert tasks.from_config(COUNTING.to_config()) == COUNTING
+    assert tltk.register_task(Counting) is Counting, "twice the same is the same"
+    model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), COUNTING)
+    assert model.keras.output_shape == (None, 2)
+    found, _ = tltk.predict(model, np.zeros((2, 16, 16, 3), "uint8"))
+    assert list(found[0].scores) == ["apples", "pears"]
+
+
+@pytest.mark.usefixtures("empty_registry")
+def test_a_class_that_cannot_be_stored_is_refused():
+    @dataclass
+    class Thawed(Counting.__base__):
+        name: ClassVar[str] = "thawed"
+
+        def outputs(self, features, *, mask=None, seed=0):
+            return features
+
+        def loss(self):
+            return keras.losses.MeanSquaredError()
+
+    class Half(tasks.Task):
+        name = "half"
+
+    with pytest.raises(TypeError, match="Thawed must be a frozen dataclass"):
+        tltk.register_task(Thawed)
+    with pytest.raises(TypeError, match="Half must define loss, outputs"):
+        tltk.register_task(Half)
+
+    @dataclass(frozen=True)
+    class Again(tasks.Classification):
+        pass
+
+    with pytest.raises(ValueError, match="task 'classification' is registered already"):
+        tltk.register_task(Again)
+
+
+def test_every_task_of_tltk_comes_back_from_json():
+    import json
+
+    for task in (
+        tltk.classification(["cat", "dog"], head=tltk.head(hidden=(3,)), label_smoothing=0.1),
+        tltk.classification(LabelSpec(("red", "round"), "multilabel"), threshold=0.2, pairs=True),
+        tltk.regression(LabelSpec(("age",), "regression", (4.0,), (2.0,))),
+        tltk.token_classification(["city"], scheme="bilou"),
+        tltk.question_answering(no_answer=False, threshold=0.5, longest=7),
+    ):
+        assert tasks.from_config(json.loads(json.dumps(task.to_config()))) == task
+
+
+def test_configs_of_version_0_1_0_are_read():
+    config = tltk.classification(["cat", "dog"]).to_config()
+    del config["pairs"]
+    assert tasks.from_config(config) == tltk.classification(["cat", "dog"])
+
+
+def test_the_default_task_follows_the_labels():
+    texts = list(TEXTS)
+    assert tasks.for_source(tltk.from_arrays(texts, list(LABELS))).name == "classification"
+    assert tasks.for_source(tltk.from_arrays(texts, list(range(6)), label_type="regression")).name == "regression"
+    several = tltk.from_arrays(texts, [["a"], ["b"]] * 3, label_type="multilabel")
+    assert tasks.for_source(several).name == "multilabel_classification"
+    pairs = tltk.from_arrays([(text, text) for text in texts], list(LABELS))
+    assert tasks.for_source(pairs).pairs
+    assert tasks.for_source(marked(2)).name == "token_classification"
+    assert tasks.for_source(asked(8)).no_answer
+    assert not tasks.for_source(asked(8).subset([1, 2])).no_answer
+    with pytest.raises(ValueError, match="training needs labels"):
+        tasks.for_source(tltk.from_arrays(texts))
+
+
+def test_labels_of_a_type_without_a_default_task_name_the_way():
+    from types import SimpleNamespace
+
+    with pytest.raises(ValueError, match=r"labels of type 'ranks'.*tltk.tasks.register_default"):
+        tasks.for_source(SimpleNamespace(labels=SimpleNamespace(type="ranks")))

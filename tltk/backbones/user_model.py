@@ -1,0 +1,65 @@
+"""A user's own functional model as a backbone of any modality: its spec says what it takes."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage
+from tltk.backbones.image.user_model import functional
+from tltk.foundation import checks as check
+
+if TYPE_CHECKING:
+    import keras
+
+
+def from_model(model: "keras.Model", spec: Any) -> Backbone:
+    """Make a backbone of a functional (or built sequential) model, without preprocessing.
+
+    Args:
+        model: what `spec` describes → features [batch, …, channels]. Not copied: training the backbone trains it.
+        spec: an `ImageSpec`, a `TextSpec`, or the spec of a modality that was registered.
+
+    Returns:
+        The backbone; one stage, "body", unless `stages` names others.
+
+    Raises:
+        TypeError: if `model` is no Keras model.
+        ValueError: listing everything that is wrong with it.
+    """
+    import keras
+
+    from tltk.modalities.modality import modality_of
+
+    check.kind_of("x", model, keras.Model, hint="`spec` describes the input of a functional keras.Model.")
+    modality, flat = modality_of(spec), functional(model)
+    problems = check.Problems()
+    for what, tensors in (("input", flat.inputs), ("output", flat.outputs)):
+        if len(tensors) != 1:
+            problems.add(f"it must have one {what}, and has {len(tensors)}")
+    if not problems.found:
+        shape, dtype = tuple(flat.inputs[0].shape[1:]), flat.inputs[0].dtype
+        if len(shape) != len(spec.shape) or any(
+            None not in (own, wanted) and own != wanted for own, wanted in zip(shape, spec.shape, strict=False)
+        ):
+            problems.add(f"its input must be [batch, {', '.join(map(str, spec.shape))}] as `spec` says, and is {shape}")
+        if dtype != spec.dtype:
+            problems.add(f"its input must be {spec.dtype} as `spec` says, and is {dtype}")
+    problems.raise_if_any(f"{model.name!r} cannot be a backbone of {modality.name}s:")
+    return Backbone(
+        name=model.name,
+        modality=modality.name,
+        input=spec,
+        preprocessing=Preprocessing(source="none given"),
+        stages=(Stage("body", flat.operations[-1].name),),
+        weights="model",
+        parameters=model.count_params(),
+        top1=None,
+        top1_source="",
+        fast_bfloat16=False,
+        builder=partial(_itself, flat),
+        locator=partial(Origin, "model", None, None),
+    )
+
+
+def _itself(model: "keras.Model", shape: tuple, origin: Origin) -> "keras.Model":
+    """Return the user's model; shape and origin are what `from_model` said of it."""
+    return model

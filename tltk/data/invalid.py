@@ -1,0 +1,52 @@
+"""Examples that cannot be used: one channel from the file that was read to the run that reports them."""
+
+from collections.abc import Iterable, Iterator
+from threading import Lock
+
+from tltk.foundation import checks as check
+from tltk.specs import InvalidExample
+
+
+class Invalid:
+    """Collects invalid examples, each once, in the order in which they are found; safe to use from threads.
+
+    Args:
+        examples: those that are known already.
+
+    Example:
+        >>> invalid = Invalid()
+        >>> invalid.add("cats/3.jpg", "0 bytes")
+        >>> invalid.add("cats/3.jpg", "0 bytes")
+        >>> len(invalid), invalid.listing()
+        (1, 'cats/3.jpg (0 bytes)')
+    """
+
+    def __init__(self, examples: Iterable[InvalidExample] = ()) -> None:
+        self._by_id: dict[str, InvalidExample] = {}
+        self._lock = Lock()
+        self.extend(examples)
+
+    def add(self, example_id: str, reason: str) -> None:
+        """Note one example; a second reason for the same one is passed over."""
+        with self._lock:
+            self._by_id.setdefault(example_id, InvalidExample(example_id, reason))
+
+    def extend(self, examples: Iterable[InvalidExample]) -> None:
+        """Note several."""
+        for example in examples:
+            self.add(example.example_id, example.reason)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[InvalidExample]:
+        return iter(tuple(self._by_id.values()))
+
+    def listing(self, *, limit: int = 8) -> str:
+        """Return "id (reason)" of the first ones, joined by commas, and how many more there are."""
+        return listing(self, limit=limit)
+
+
+def listing(examples: Iterable[InvalidExample], *, limit: int = 8) -> str:
+    """Return "id (reason)" of the first examples, joined by commas, and how many more there are."""
+    return check.listing((f"{example.example_id} ({example.reason})" for example in examples), limit=limit)

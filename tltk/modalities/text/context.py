@@ -1,0 +1,62 @@
+"""What a decoder needs to know about tokenized texts: their windows, and which text each belongs to."""
+
+import tensorflow as tf
+
+from tltk.modalities.context import Context
+from tltk.modalities.text.encoding import EncodedTexts
+from tltk.modalities.text.windows import Windows
+
+
+def context_of(
+    texts: EncodedTexts, strings: tuple[list[bytes], ...], *, first: int = 0, in_windows: bool = True
+) -> Context:
+    """Describe some whole texts to a decoder.
+
+    Args:
+        texts: all windows of these texts, text by text.
+        strings: the texts as UTF-8; of pairs two lists.
+        first: number that `texts` has for the first of these texts.
+        in_windows: whether the model reads long texts in windows, so that a text may have several.
+
+    Returns:
+        The context, texts numbered from 0.
+    """
+    windows = as_windows(texts)
+    count = len(strings[0])
+    windows = windows._replace(
+        text_ids=windows.text_ids - first, token_counts=windows.token_counts[first : first + count]
+    )
+    return Context(
+        count=tf.constant(count, tf.int64),
+        example_ids=windows.text_ids if in_windows else None,
+        windows=windows,
+        texts=tuple(tf.constant(column, tf.string) for column in strings),
+    )
+
+
+def as_windows(texts: EncodedTexts) -> Windows:
+    """Return encoded texts as the tensors that a graph works on."""
+    ids, char_starts, char_ends, is_word_start, positions = (
+        tf.RaggedTensor.from_row_splits(column, texts.row_splits, validate=False) for column in texts.columns
+    )
+    text_ids, token_counts = (tf.constant(column, tf.int64) for column in (texts.text_ids, texts.token_counts))
+    return Windows(ids, char_starts, char_ends, is_word_start, positions, text_ids, token_counts)
+
+
+def in_second_text(windows: Windows) -> tf.Tensor:
+    """Return which tokens belong to the second text of a pair, in a graph.
+
+    They come after the special tokens between the texts, and before those at the end, if there are any.
+
+    Args:
+        windows: of pairs.
+
+    Returns:
+        bool [windows, longest window].
+    """
+    real = tf.sequence_mask(windows.ids.row_lengths())
+    special = (windows.positions.to_tensor(0) < 0) & real
+    is_last = real & ~tf.pad(real[:, 1:], [[0, 0], [0, 1]])
+    at_end = tf.reduce_any(special & is_last, axis=1, keepdims=True)
+    special_from_here = tf.cumsum(tf.cast(special, tf.int32), axis=1, reverse=True)
+    return real & ~special & (special_from_here == tf.cast(at_end, tf.int32))

@@ -1,0 +1,31 @@
+"""Look at texts without tokenizing them."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def invalid_texts(examples: Iterable[object]) -> list[str]:
+    """Say what is wrong with each text.
+
+    Args:
+        examples: texts, pairs of texts (arrays of two), or tuples of words.
+
+    Returns:
+        For each, why it cannot be used; "" for the others.
+
+    Example:
+        >>> invalid_texts(["a text", " ", 3])
+        ['', 'empty text', 'no text but int']
+    """
+    return [_why_invalid(example) for example in examples]
+
+
+def _why_invalid(example: object) -> str:
+    if isinstance(example, np.ndarray):  # a pair
+        return next((reason for text in example if (reason := _why_invalid(text))), "")
+    if isinstance(example, tuple):
+        return "" if example else "empty text"
+    if not isinstance(example, str | bytes):
+        return f"no text but {type(example).__name__}"
+    return "" if example.strip() else "empty text"

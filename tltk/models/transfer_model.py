@@ -1,0 +1,51 @@
+"""The record of an assembled model: a plain Keras model and what tltk knows about it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from tltk.backbones.base import Origin
+from tltk.modalities.modality import modality_of
+from tltk.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class TransferModel:
+    """A plain Keras model and what tltk knows about it.
+
+    Args:
+        keras: Functional and flat; float32 pixels [batch, height, width, 3] in [0, 255], or int32 token ids
+            [batch, tokens] → float32 [batch, outputs], or [batch, tokens, outputs] for a task with outputs per token.
+        task: What its outputs mean.
+        input: Input format that the backbone expects.
+        stages: Layer or operation name → stage; "head" for what tltk added behind the backbone.
+        backbone: Name of the backbone.
+        origin: Where its pretrained weights came from.
+        precision: Keras dtype policy of its backbone.
+    """
+
+    keras: keras.Model
+    task: Task
+    input: Any
+    stages: dict[str, str]
+    backbone: str
+    origin: Origin
+    precision: str
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Stages from the input to the output, "head" last."""
+        return tuple(dict.fromkeys(self.stages[layer.name] for layer in self.keras.layers if layer.name in self.stages))
+
+    def mask(self) -> keras.KerasTensor | None:
+        """Return a symbolic mask that is True for real tokens, bool [batch, tokens]; None where nothing is padded."""
+        return modality_of(self.input).mask(self.keras.inputs[0], self.input)
+
+    def describe(self) -> str:
+        """Describe the model in one line."""
+        size, outputs = self.input.describe(), sum(output.shape[-1] for output in self.keras.outputs)
+        return (
+            f"{self.backbone} ({self.keras.count_params():,} parameters, {size}, {self.precision}) → "
+            f"{self.task.name} {outputs} outputs; stages: {', '.join(self.stage_names)}"
+        )
