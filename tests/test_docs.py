@@ -12,6 +12,11 @@ from tests import ROOT
 from tests.conftest import coloured_squares
 from tests.servers import grpc_server, rest_server
 from tltk.backbones import weights
+from tltk.data.formats.registry import FORMATS
+from tltk.data.targets import TARGETS
+from tltk.modalities.image.augment.base import AUGMENTATIONS
+from tltk.modalities.modality import MODALITIES
+from tltk.tasks.registry import DEFAULTS, TASKS
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MODULES = [
@@ -38,6 +43,14 @@ def quick_recipes(monkeypatch):
     monkeypatch.setattr(recipes, "fine_tune", lambda epochs=1, **rest: original(epochs=1, probe_epochs=1, **rest))
 
 
+@pytest.fixture
+def own_registries(monkeypatch):
+    """What a page registers is forgotten after it."""
+    for registry in (TASKS, DEFAULTS, MODALITIES, AUGMENTATIONS, TARGETS, FORMATS):
+        monkeypatch.setattr(registry, "_values", dict(registry._values))
+
+
+@pytest.mark.usefixtures("own_registries")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)

@@ -72,6 +72,7 @@ def train(
 ) -> None:
     """Train on pictures or texts: split, fit, evaluate on the test part, write a report."""
     with console.command(as_json=as_json):
+        options.check_recipe(recipe, unfreeze=unfreeze)
         console.start_tensorflow()
         source = options.source(data, label=label, input_column=input_column, label_type=label_type, text=text)
         import tltk

@@ -107,6 +107,23 @@ def batch_size(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdigit() else text
 
 
+RECIPES = ("fine_tune", "linear_probe", "full", "bert", "few_shot")
+
+
+def check_recipe(name: str | None, *, unfreeze: str | None) -> None:
+    """Check the options of a recipe, before any data is read.
+
+    Raises:
+        ValueError: for an unknown name, or an option that the recipe has not.
+    """
+    from tltk.foundation import checks as check
+
+    if name is not None:
+        check.one_of("recipe", name, RECIPES)
+    if unfreeze and name not in (None, "fine_tune"):
+        raise ValueError(f"`--unfreeze` goes with --recipe fine_tune. Received: --recipe {name}")
+
+
 def recipe(
     name: str | None,
     *,
@@ -127,16 +144,10 @@ def recipe(
     Raises:
         ValueError: for an unknown name, or an option that the recipe has not.
     """
-    from tltk.foundation import checks as check
-
-    if name is None:
-        learning_rate = learning_rate or default_rate
-    name = name or "fine_tune"
-    names = ("fine_tune", "linear_probe", "full", "bert", "few_shot")
-    check.one_of("recipe", name, names)
-    if unfreeze and name != "fine_tune":
-        raise ValueError(f"`--unfreeze` goes with --recipe fine_tune. Received: --recipe {name}")
     from tltk import recipes
 
+    check_recipe(name, unfreeze=unfreeze)
+    if name is None:
+        learning_rate = learning_rate or default_rate
     given: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate, "unfreeze": unfreeze}
-    return getattr(recipes, name)(**{key: value for key, value in given.items() if value is not None})
+    return getattr(recipes, name or "fine_tune")(**{key: value for key, value in given.items() if value is not None})
