@@ -25,7 +25,7 @@ def view_of():
 
         def build(model, *trained, plan=None):
             plan = plan or Plan((*(Rule(pattern, "train") for pattern in trained), Rule("*", "frozen")))
-            return split(model, stack.enter_context(applied(plan, model)).decided)
+            return split(model, stack.enter_context(applied(plan, model)).decisions)
 
         yield build
 

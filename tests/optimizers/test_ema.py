@@ -52,7 +52,7 @@ def trained(callbacks, *, validated=True, epochs=3, spec=None, scaled=False):
     keras.utils.set_random_seed(0)
     model, x = linear_model(), batches(2).reshape(-1, 2 * SIZE)
     y = np.zeros((len(x), 1))
-    optimizer = build(spec or adamw(0.1, ema=0.8), 0.1, model.trainable_variables, loss_scaling=scaled)
+    optimizer = build(spec or adamw(0.1, ema_momentum=0.8), 0.1, model.trainable_variables, loss_scaling=scaled)
     model.compile(optimizer, loss=mean_output, auto_scale_loss=False)
     options = {"validation_data": (x, y)} if validated else {}
     history = model.fit(x, y, batch_size=BATCH, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0, **options)
@@ -138,5 +138,7 @@ def test_a_fit_that_was_broken_off_leaves_nothing_behind_for_the_next():
 
 
 def test_an_optimizer_without_averages_is_told():
-    with pytest.raises(ValueError, match=r"the optimizer keeps no averages. Build it with adamw\(ema=0.99\)"):
+    with pytest.raises(
+        ValueError, match=r"the optimizer computes no averages. Build it with adamw\(ema_momentum=0.99\)"
+    ):
         trained([AveragedWeights()], spec=sgd(0.1))

@@ -53,21 +53,21 @@ def values(model):
     return {variable.path: variable.numpy().astype("float64") for variable in model.trainable_variables}
 
 
-def by_hand(spec, weights, steps, *, rates, multipliers=None, anchors=None):
+def by_hand(spec, weights, steps, *, rates, lr_multipliers=None, anchors=None):
     """The steps of AdamW and SGD, written down from the papers. Returns weights and averages."""
     weights, anchors = dict(weights), anchors or {}
     first, second = dict.fromkeys(weights, 0.0), dict.fromkeys(weights, 0.0)
     averages = {}
-    for taken, index in enumerate(range(0, len(steps) - spec.accumulate + 1, spec.accumulate), 1):
-        group = steps[index : index + spec.accumulate]
-        rate = rates[index + spec.accumulate - 1]
+    size = spec.gradient_accumulation_steps
+    for taken, index in enumerate(range(0, len(steps) - size + 1, size), 1):
+        group, rate = steps[index : index + size], rates[index + size - 1]
         mean = {path: sum(each[path] for each in group) / len(group) for path in weights}
         norm = np.sqrt(sum((g**2).sum() for g in mean.values()))
         clip = min(1.0, spec.clip_norm / norm) if spec.clip_norm else 1.0
         for path, start in weights.items():
-            g, own_rate = mean[path] * clip, rate * (multipliers or {}).get(path, 1.0)
+            g, own_rate = mean[path] * clip, rate * (lr_multipliers or {}).get(path, 1.0)
             if path in anchors:
-                shrink = own_rate * spec.pull * (start - anchors[path])
+                shrink = own_rate * spec.l2_sp * (start - anchors[path])
             else:
                 shrink = own_rate * spec.weight_decay * start * (not path.endswith("bias"))
             if spec.name == "adamw":
@@ -80,7 +80,7 @@ def by_hand(spec, weights, steps, *, rates, multipliers=None, anchors=None):
                 step = first[path]
             weights[path] = start - shrink - step
             old = averages.get(path, weights[path])
-            averages[path] = (spec.ema or 0) * old + (1 - (spec.ema or 0)) * weights[path]
+            averages[path] = (spec.ema_momentum or 0) * old + (1 - (spec.ema_momentum or 0)) * weights[path]
     return weights, averages
 
 
@@ -94,9 +94,9 @@ OPTIONS = {
     "plain": {},
     "decay": {"weight_decay": 0.5},
     "clipping": {"clip_norm": 0.4},
-    "accumulation": {"accumulate": 3},
-    "pull": {"pull": 0.5},
-    "everything": {"weight_decay": 0.3, "clip_norm": 0.4, "accumulate": 2, "pull": 0.5},
+    "accumulation": {"gradient_accumulation_steps": 3},
+    "l2_sp": {"l2_sp": 0.5},
+    "everything": {"weight_decay": 0.3, "clip_norm": 0.4, "gradient_accumulation_steps": 2, "l2_sp": 0.5},
 }
 
 
@@ -105,12 +105,12 @@ OPTIONS = {
 def test_fit_takes_the_steps_written_out_by_hand(make, options):
     spec, model, x = make(0.1, **OPTIONS[options]), linear_model(), batches(7)
     start = values(model)
-    anchors = {path: start[path] + 1 for path in ("low/kernel", "low/bias")} if spec.pull else None
+    anchors = {path: start[path] + 1 for path in ("low/kernel", "low/bias")} if spec.l2_sp else None
     rate = warmup_linear(0.1, steps=7, warmup=2)
-    fit(model, build(spec, rate, model.trainable_variables, multipliers=MULTIPLIERS, anchors=anchors), x)
+    fit(model, build(spec, rate, model.trainable_variables, lr_multipliers=MULTIPLIERS, anchors=anchors), x)
     rates = [float(rate(step)) for step in range(7)]
     expected, _ = by_hand(
-        spec, start, [gradients(each) for each in x], rates=rates, multipliers=MULTIPLIERS, anchors=anchors
+        spec, start, [gradients(each) for each in x], rates=rates, lr_multipliers=MULTIPLIERS, anchors=anchors
     )
     assert_same(values(model), expected)
 
@@ -118,17 +118,17 @@ def test_fit_takes_the_steps_written_out_by_hand(make, options):
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("make", [adamw, sgd])
 def test_the_average_follows_the_steps_and_not_the_batches(make, accumulate):
-    spec, model, x = make(0.1, ema=0.8, accumulate=accumulate), linear_model(), batches(6)
+    spec, model, x = make(0.1, ema_momentum=0.8, gradient_accumulation_steps=accumulate), linear_model(), batches(6)
     start = values(model)
-    optimizer = build(spec, 0.1, model.trainable_variables, multipliers=MULTIPLIERS)
+    optimizer = build(spec, 0.1, model.trainable_variables, lr_multipliers=MULTIPLIERS)
     fit(model, optimizer, x)
     steps = [gradients(each) for each in x]
-    _, averages = by_hand(spec, start, steps, rates=[0.1] * 6, multipliers=MULTIPLIERS)
+    _, averages = by_hand(spec, start, steps, rates=[0.1] * 6, lr_multipliers=MULTIPLIERS)
     assert_same(values(model), averages)  # fit leaves the averages in the model
 
 
 def test_plain_keras_averages_also_on_batches_that_only_accumulate():
-    spec, averages = sgd(0.1, momentum=0.0, ema=0.5, accumulate=2), {}
+    spec, averages = sgd(0.1, momentum=0.0, ema_momentum=0.5, gradient_accumulation_steps=2), {}
     stock = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5, gradient_accumulation_steps=2)
     for name, built in (("tltk", None), ("keras", stock)):
         model = linear_model()
@@ -146,11 +146,11 @@ def test_loss_scaling_skips_what_overflows_and_then_takes_the_same_steps(make):
     x = np.full((5, BATCH, 2 * SIZE), 3.0, "float32")  # 3 × the first scale of 32768 is no float16 any more
     start = values(model)
     spec = make(0.1, weight_decay=0.3, clip_norm=2.0)
-    optimizer = build(spec, 0.1, model.trainable_variables, multipliers=MULTIPLIERS, loss_scaling=True)
+    optimizer = build(spec, 0.1, model.trainable_variables, lr_multipliers=MULTIPLIERS, loss_scaling=True)
     fit(model, optimizer, x)
     assert int(optimizer.iterations) == 4
     assert float(optimizer.dynamic_scale) == 2.0**14
-    expected, _ = by_hand(spec, start, [gradients(each) for each in x[1:]], rates=[0.1] * 4, multipliers=MULTIPLIERS)
+    expected, _ = by_hand(spec, start, [gradients(each) for each in x[1:]], rates=[0.1] * 4, lr_multipliers=MULTIPLIERS)
     assert all(np.isfinite(value).all() for value in values(model).values())
     assert_same(values(model), expected, rtol=1e-3)
 
@@ -161,32 +161,36 @@ def test_loss_scaling_skips_what_overflows_and_then_takes_the_same_steps(make):
     factor=st.floats(0.01, 3.0),
     decay=st.floats(0.0, 1.0),
     clip=st.none() | st.floats(0.1, 10.0),
-    pull=st.floats(0.0, 1.0),
-    accumulate=st.integers(1, 3),
+    l2_sp=st.floats(0.0, 1.0),
+    gradient_accumulation_steps=st.integers(1, 3),
 )
 @settings(max_examples=20, deadline=None, derandomize=True)
-def test_any_combination_takes_the_steps_written_out_by_hand(make, rate, factor, decay, clip, pull, accumulate):
-    spec = make(rate, weight_decay=decay, clip_norm=clip, pull=pull, accumulate=accumulate)
+def test_any_combination_takes_the_steps_written_out_by_hand(
+    make, rate, factor, decay, clip, l2_sp, gradient_accumulation_steps
+):
+    spec = make(
+        rate, weight_decay=decay, clip_norm=clip, l2_sp=l2_sp, gradient_accumulation_steps=gradient_accumulation_steps
+    )
     generator = np.random.default_rng(0)
     variables = [keras.Variable(generator.normal(size=(2,)).astype("float32"), name=name) for name in ("a", "bias")]
     start = {variable.path: variable.numpy().astype("float64") for variable in variables}
     steps = [{path: generator.normal(size=(2,)) for path in start} for _ in range(4)]
     anchors, multipliers = {"a": np.ones(2, "float32")}, {"a": factor}
-    optimizer = build(spec, rate, variables, multipliers=multipliers, anchors=anchors)
+    optimizer = build(spec, rate, variables, lr_multipliers=multipliers, anchors=anchors)
     for step in steps:
         optimizer.apply([keras.ops.convert_to_tensor(step[each.path].astype("float32")) for each in variables])
-    held = anchors if pull else None
-    expected, _ = by_hand(spec, start, steps, rates=[rate] * 4, multipliers=multipliers, anchors=held)
+    held = anchors if l2_sp else None
+    expected, _ = by_hand(spec, start, steps, rates=[rate] * 4, lr_multipliers=multipliers, anchors=held)
     found = {variable.path: variable.numpy() for variable in variables}
     # Where a clipped gradient is next to nothing, Adam's step is a quotient of two numbers of few digits.
     for path, value in expected.items():
         np.testing.assert_allclose(found[path], value, rtol=1e-3, atol=2e-5 + 1e-3 * rate, err_msg=path)
 
 
-def test_a_pull_without_a_gradient_goes_back_to_the_anchor_and_spares_the_head():
+def test_l2_sp_without_a_gradient_returns_to_the_anchor_and_spares_the_head():
     variables = [keras.Variable(np.zeros(2, "float32"), name=name) for name in ("base", "head")]
     anchors = {"base": np.array([1.0, -1.0], "float32"), "frozen": np.ones(1)}
-    optimizer = build(sgd(0.5, pull=1.0), 0.5, variables, anchors=anchors, multipliers={"base": 0.5})
+    optimizer = build(sgd(0.5, l2_sp=1.0), 0.5, variables, anchors=anchors, lr_multipliers={"base": 0.5})
     optimizer.apply([keras.ops.zeros(2)] * 2)
     np.testing.assert_allclose(variables[0].numpy(), [0.25, -0.25])
     np.testing.assert_array_equal(variables[1].numpy(), 0.0)
@@ -194,7 +198,7 @@ def test_a_pull_without_a_gradient_goes_back_to_the_anchor_and_spares_the_head()
 
 def test_a_variable_without_a_gradient_keeps_its_value_when_the_averages_are_put_in():
     variables = [keras.Variable(np.ones(2, "float32"), name=name) for name in ("fed", "unfed")]
-    optimizer = build(sgd(0.1, ema=0.5), 0.1, variables)
+    optimizer = build(sgd(0.1, ema_momentum=0.5), 0.1, variables)
     with pytest.warns(UserWarning, match="Gradients do not exist for variables"):
         optimizer.apply([keras.ops.ones(2), None])
     optimizer.finalize_variable_values(variables[:1])  # fit passes the model's list, which need not be the optimizer's
@@ -204,7 +208,7 @@ def test_a_variable_without_a_gradient_keeps_its_value_when_the_averages_are_put
 
 def test_averages_go_back_to_their_own_variables_whatever_list_keras_passes():
     variables = [keras.Variable(np.full(2, value, "float32"), name=name) for name, value in (("a", 1.0), ("b", 5.0))]
-    optimizer = build(sgd(0.1, ema=0.5), 0.1, variables)
+    optimizer = build(sgd(0.1, ema_momentum=0.5), 0.1, variables)
     optimizer.apply([keras.ops.zeros(2)] * 2)
     optimizer.finalize_variable_values(variables[::-1])
     assert [variable.numpy()[0] for variable in variables] == [1.0, 5.0]
@@ -212,9 +216,9 @@ def test_averages_go_back_to_their_own_variables_whatever_list_keras_passes():
 
 def test_nothing_is_lost_when_keras_rebuilds_the_optimizer_from_its_config(tmp_path):
     model, x = linear_model(), batches(6)
-    spec = adamw(0.1, weight_decay=0.5, pull=0.5, ema=0.9, clip_norm=0.4, accumulate=2)
+    spec = adamw(0.1, weight_decay=0.5, l2_sp=0.5, ema_momentum=0.9, clip_norm=0.4, gradient_accumulation_steps=2)
     anchors = {"low/kernel": np.ones((SIZE, 1), "float32")}
-    fit(model, build(spec, 0.1, model.trainable_variables, multipliers=MULTIPLIERS, anchors=anchors), x[:4])
+    fit(model, build(spec, 0.1, model.trainable_variables, lr_multipliers=MULTIPLIERS, anchors=anchors), x[:4])
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects={"mean_output": mean_output})
     assert isinstance(loaded.optimizer, AdamW)
@@ -254,11 +258,11 @@ def test_plain_keras_forgets_what_must_not_decay_when_it_rebuilds_an_optimizer()
     np.testing.assert_allclose(bias.numpy(), 0.95)
 
 
-def test_compiling_under_a_float16_policy_keeps_the_terms():
+def test_compiling_under_a_float16_policy_keeps_the_settings():
     keras.config.set_dtype_policy("mixed_float16")
     model = linear_model()
-    model.compile(build(sgd(0.1), 0.1, model.trainable_variables, multipliers=MULTIPLIERS), loss=mean_output)
-    assert model.optimizer.inner_optimizer.terms.multipliers == MULTIPLIERS
+    model.compile(build(sgd(0.1), 0.1, model.trainable_variables, lr_multipliers=MULTIPLIERS), loss=mean_output)
+    assert model.optimizer.inner_optimizer.settings.lr_multipliers == MULTIPLIERS
 
 
 @pytest.mark.parametrize("layer", [
@@ -292,15 +296,15 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 import contextlib, keras, numpy as np
 from tests.optimizers.test_per_variable import MULTIPLIERS, SIZE, batches, fit, linear_model, values
 from tltk.optimizers.spec import adamw, build, sgd
-from tltk.optimizers.state import slots
+from tltk.optimizers.state import optimizer_state
 
 def ours(make):
     def train(model, x):
-        spec = make(0.1, weight_decay=0.3, clip_norm=0.4, ema=0.8, pull=0.2)
-        options = {"multipliers": MULTIPLIERS, "anchors": {"low/kernel": np.ones((SIZE, 1), "float32")}}
+        spec = make(0.1, weight_decay=0.3, clip_norm=0.4, ema_momentum=0.8, l2_sp=0.2)
+        options = {"lr_multipliers": MULTIPLIERS, "anchors": {"low/kernel": np.ones((SIZE, 1), "float32")}}
         first = build(spec, 0.1, model.trainable_variables, **options)
         fit(model, first, x[:4])
-        fit(model, build(spec, 0.1, model.trainable_variables, carried=slots(first), **options), x[4:])
+        fit(model, build(spec, 0.1, model.trainable_variables, previous_state=optimizer_state(first), **options), x[4:])
     return train
 
 def stock(model, x):

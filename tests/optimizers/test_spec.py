@@ -47,7 +47,7 @@ def test_a_built_optimizer_has_slots_for_what_learns_and_for_nothing_else():
     model = conv_net()
     for layer in model.layers[:4]:
         layer.trainable = False
-    optimizer = build(adamw(ema=0.9, pull=0.1), 0.1, model.trainable_variables, anchors={})
+    optimizer = build(adamw(ema_momentum=0.9, l2_sp=0.1), 0.1, model.trainable_variables, anchors={})
     names = {variable.path.replace("/", "_") for variable in model.trainable_variables}
     slotted = [
         variable.name for variable in optimizer.variables if len(variable.shape) and variable.name != "steps_before"
@@ -61,24 +61,27 @@ def test_what_does_not_fit_the_variables_is_named_at_once():
     frozen.trainable = False
     with pytest.raises(
         ValueError,
-        match=r"(?s)`frozen` is frozen.*names 'kernal', which does not learn. Did you mean 'kernel'.*above 0. "
+        match=r"(?s)`frozen` is frozen.*names 'kernal', which is not among.*Did you mean 'kernel'.*above 0. "
         r"Received: 0 for 'kernel'.*`kernel` is \(2,\), its anchor is \(3,\)",
     ):
         build(
-            sgd(pull=0.1), 0.1, [frozen, free],
-            multipliers={"kernal": 1.0, "kernel": 0}, anchors={"kernel": np.ones(3), "elsewhere": np.ones(1)},
+            sgd(l2_sp=0.1), 0.1, [frozen, free],
+            lr_multipliers={"kernal": 1.0, "kernel": 0}, anchors={"kernel": np.ones(3), "elsewhere": np.ones(1)},
         )  # fmt: skip
 
 
 def test_a_pull_needs_something_to_pull_towards():
-    with pytest.raises(ValueError, match=r"`pull` \(0.1\) needs `anchors`"):
-        build(sgd(pull=0.1), 0.1, [keras.Variable(np.ones(2), name="kernel")])
+    with pytest.raises(ValueError, match=r"`l2_sp` \(0.1\) requires `anchors`"):
+        build(sgd(l2_sp=0.1), 0.1, [keras.Variable(np.ones(2), name="kernel")])
 
 
 def test_every_wrong_number_is_named_at_once():
     with pytest.raises(ValueError, match=r"(?s)`learning_rate`.*Received: 0.*`momentum`.*Received: 1.*`clip_norm`"):
         sgd(0, momentum=1, clip_norm=-1)
-    with pytest.raises(ValueError, match=r"(?s)`ema`.*Received: 1.*`pull`.*Received: -1.*`accumulate`.*Received: 0"):
-        adamw(ema=1, pull=-1, accumulate=0)
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)`ema_momentum`.*Received: 1.*`l2_sp`.*Received: -1.*`gradient_accumulation_steps`.*Received: 0",
+    ):
+        adamw(ema_momentum=1, l2_sp=-1, gradient_accumulation_steps=0)
     with pytest.raises(ValueError, match=r"`weight_decay` must be at least 0"):
         adamw(weight_decay=-1)

@@ -14,7 +14,7 @@ RECIPES = {
     "fine_tune, partial, full": recipes.fine_tune(unfreeze=("conv3", "all")),
     "gradual_unfreeze": recipes.gradual_unfreeze(stages=2),
     "full": recipes.full(),
-    "refined": recipes.refine(recipes.fine_tune(), schedule="one_cycle", ema=0.9, pull=0.1, mix=True),
+    "refined": recipes.refine(recipes.fine_tune(), schedule="one_cycle", ema_momentum=0.9, l2_sp=0.1, mix=True),
 }
 
 
@@ -39,9 +39,14 @@ def test_gradual_unfreezing_takes_one_stage_more_each_phase():
 def test_refining_leaves_the_probe_and_checks_its_numbers():
     probe, tuned = RECIPES["refined"].phases
     assert probe == recipes.fine_tune().phases[0]
-    assert (tuned.schedule, tuned.mix, tuned.optimizer.ema, tuned.optimizer.pull) == ("one_cycle", True, 0.9, 0.1)
-    with pytest.raises(ValueError, match=r"(?s)`ema` must be above 0 and below 1.*`pull` must be at least 0"):
-        recipes.refine(recipes.fine_tune(), ema=1.0, pull=-1)
+    assert (tuned.schedule, tuned.mix, tuned.optimizer.ema_momentum, tuned.optimizer.l2_sp) == (
+        "one_cycle",
+        True,
+        0.9,
+        0.1,
+    )
+    with pytest.raises(ValueError, match=r"(?s)`ema_momentum` must be above 0 and below 1.*`l2_sp` must be at least 0"):
+        recipes.refine(recipes.fine_tune(), ema_momentum=1.0, l2_sp=-1)
 
 
 def test_copies_need_something_to_copy():

@@ -81,8 +81,8 @@ def test_lora_is_on_inside_and_merged_without_a_trace_outside(tmp_path):
         learning = {variable.path for variable in model.keras.trainable_variables}
         assert {path.rsplit("/", 1)[-1] for path in learning} == {"lora_kernel_a", "lora_kernel_b", "kernel", "bias"}
         assert len(learning) == 2 * 2 * 2 + 2
-        assert set(now.multipliers) == learning
-        assert not now.matrices
+        assert set(now.lr_multipliers) == learning
+        assert not now.lora_weights
         learn_lora(model)
         inside = np.array(model.keras(TOKENS))
     assert np.abs(inside - before).max() > 0.01
@@ -90,7 +90,7 @@ def test_lora_is_on_inside_and_merged_without_a_trace_outside(tmp_path):
     assert [variable.path for variable in model.keras.weights] == paths
     assert str(model.keras.get_config()) == str(config)
     assert "lora_rank" not in str(model.keras.get_config())
-    assert sorted(now.matrices) == [f"block{n}_attention:{name}" for n in (1, 2) for name in ("query", "value")]
+    assert sorted(now.lora_weights) == [f"block{n}_attention:{name}" for n in (1, 2) for name in ("query", "value")]
     model.keras.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(TOKENS), model.keras(TOKENS))
     with applied(lora(3), model):
@@ -122,7 +122,7 @@ def test_lora_that_fails_halfway_is_taken_back(monkeypatch):
 def test_lora_of_somebody_else_is_refused():
     model = WithStages(transformer())
     model.keras.get_layer("block1_up").enable_lora(2)
-    with pytest.raises(ValueError, match="block1_up:block1_up already has LoRA"), applied(lora(2), model):
+    with pytest.raises(ValueError, match="block1_up:block1_up has LoRA already"), applied(lora(2), model):
         pass
 
 
@@ -145,13 +145,13 @@ def test_a_prediction_traced_before_or_inside_is_right_outside():
 
 def test_multipliers_are_those_of_the_rules_times_the_decay():
     model = WithStages(transformer())
-    plan = Plan((Rule("head", "train", multiplier=10.0), Rule("*", "train")), layer_decay=0.5)
+    plan = Plan((Rule("head", "train", lr_multiplier=10.0), Rule("*", "train")), layer_decay=0.5)
     with applied(plan, model) as now:
-        assert set(now.multipliers) == {variable.path for variable in model.keras.trainable_variables}
-    assert now.multipliers["head_output/kernel"] == 10
-    assert now.multipliers["block2_attention/query/kernel"] == 0.5
-    assert now.multipliers["block1_up/bias"] == 0.25
-    assert now.multipliers["embedding/embeddings"] == 0.125
+        assert set(now.lr_multipliers) == {variable.path for variable in model.keras.trainable_variables}
+    assert now.lr_multipliers["head_output/kernel"] == 10
+    assert now.lr_multipliers["block2_attention/query/kernel"] == 0.5
+    assert now.lr_multipliers["block1_up/bias"] == 0.25
+    assert now.lr_multipliers["embedding/embeddings"] == 0.125
 
 
 def test_without_stages_the_rate_decays_layer_by_layer():
@@ -159,7 +159,7 @@ def test_without_stages_the_rate_decays_layer_by_layer():
     with applied(layer_decay(0.5), model) as now:
         pass
     names = ("head_output/kernel", "block1_down/kernel", "block1_up/kernel", "block1_norm2/beta")
-    assert [now.multipliers[name] for name in names] == [1, 0.5, 0.25, 0.125]
+    assert [now.lr_multipliers[name] for name in names] == [1, 0.5, 0.25, 0.125]
 
 
 def test_two_variables_of_one_path_with_two_multipliers_are_refused():
@@ -167,8 +167,8 @@ def test_two_variables_of_one_path_with_two_multipliers_are_refused():
     model = keras.Model(x, keras.layers.Dense(1, name="b")(keras.layers.Dense(2, name="a")(x)))
     for layer in model.layers[1:]:
         layer.kernel._path = "same/kernel"
-    plan = Plan((Rule("a", "train", multiplier=0.5), Rule("b", "train")))
-    with pytest.raises(ValueError, match="two variables are called 'same/kernel'"), applied(plan, model):
+    plan = Plan((Rule("a", "train", lr_multiplier=0.5), Rule("b", "train")))
+    with pytest.raises(ValueError, match="two variables have the path 'same/kernel'"), applied(plan, model):
         pass
     assert len(model.trainable_variables) == 4
 
@@ -189,4 +189,4 @@ def test_lora_reaches_the_attention_of_kerashub():
         inside = np.array(model(data))
     np.testing.assert_allclose(model(data), inside, atol=1e-5)
     assert [variable.path for variable in model.weights] == paths
-    assert "transformer_layer_0:self_attention_layer/query" in now.matrices
+    assert "transformer_layer_0:self_attention_layer/query" in now.lora_weights

@@ -2,12 +2,12 @@ import keras
 import pytest
 
 from tests.conftest import conv_net, transformer
-from tltk.trainability.effects import Decision, could_learn, effective, effects, learning_parameters, state
-from tltk.trainability.layers import LayerRow, parameters, rows
+from tltk.trainability.effects import Decision, could_learn, effective_decision, effects, learning_parameters, state
+from tltk.trainability.layers import LayerRow, layer_rows, parameters
 
 
 def row(name, stage="", model=None):
-    found = next(row for row in rows(model or conv_net()) if row.name == name)
+    found = next(row for row in layer_rows(model or conv_net()) if row.name == name)
     return LayerRow(found.name, stage, found.layer, found.parameters)
 
 
@@ -59,16 +59,16 @@ def test_a_layer_in_which_nothing_learns_counts_as_frozen():
     without = keras.layers.Conv2D(2, 3, use_bias=False)
     without.build((None, 8, 8, 3))
     one = LayerRow("plain", "", without, parameters(without))
-    assert effective(one, Decision("bias"), "frozen") == Decision("frozen")
-    assert effective(one, Decision("train"), "frozen") == Decision("train")
-    assert effective(row("conv2_bn"), Decision("train"), "frozen") == Decision("frozen")
-    assert effective(row("conv2_bn"), Decision("train"), "affine") == Decision("train")
-    assert effective(row("conv2_relu"), Decision("train"), "frozen") == Decision(
+    assert effective_decision(one, Decision("bias"), "frozen") == Decision("frozen")
+    assert effective_decision(one, Decision("train"), "frozen") == Decision("train")
+    assert effective_decision(row("conv2_bn"), Decision("train"), "frozen") == Decision("frozen")
+    assert effective_decision(row("conv2_bn"), Decision("train"), "affine") == Decision("train")
+    assert effective_decision(row("conv2_relu"), Decision("train"), "frozen") == Decision(
         "train"
     )  # no weights: nothing to freeze
     attention = row("block1_attention", model=transformer())
-    assert effective(attention, Decision("lora", target="nothing"), "frozen") == Decision("frozen")
-    assert effective(attention, Decision("lora"), "frozen").action == "lora"
+    assert effective_decision(attention, Decision("lora", target="nothing"), "frozen") == Decision("frozen")
+    assert effective_decision(attention, Decision("lora"), "frozen").action == "lora"
 
 
 def test_parameters_that_learn_are_counted_before_they_exist():

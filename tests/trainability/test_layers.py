@@ -5,18 +5,18 @@ from tests.conftest import conv_net
 from tltk.trainability.layers import (
     is_normalization,
     is_normalization_with_statistics,
+    layer_rows,
     model_and_stages,
-    named_parts,
     parameters,
-    rows,
     set_trainable,
     sublayers,
+    sublayers_by_path,
 )
 
 
 def test_rows_follow_the_graph_and_count_every_weight():
     model = conv_net()
-    found = rows(model)
+    found = layer_rows(model)
     assert [row.name for row in found][:3] == ["stem_conv", "stem_bn", "stem_relu"]
     assert sum(row.parameters for row in found) == model.count_params()
     assert {row.stage for row in found} == {""}
@@ -39,7 +39,7 @@ def test_only_batch_norm_keeps_statistics():
 
 
 def test_what_is_no_model_is_told():
-    with pytest.raises(TypeError, match=r"`model` must be a keras.Model or what tltk.assemble returned. Received: int"):
+    with pytest.raises(TypeError, match=r"`model` must be a keras.Model or returned by tltk.assemble. Received: int"):
         model_and_stages(3)
 
 
@@ -77,11 +77,11 @@ def test_parts_are_named_by_their_path_and_counted_anew():
             self.again = keras.layers.Dense(2, name="out")
             self.inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)], name="inner")
 
-    first, second = named_parts(Block()), named_parts(Block())
+    first, second = sublayers_by_path(Block()), sublayers_by_path(Block())
     assert sorted(first) == ["dense", "dense_1", "inner", "inner/dense", "out", "out~"]
     assert list(first) == list(second)
     dense = keras.layers.Dense(2, name="alone")
-    assert named_parts(dense) == {"alone": dense}
+    assert sublayers_by_path(dense) == {"alone": dense}
 
 
 def test_flags_are_set_containers_first():

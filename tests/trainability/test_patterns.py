@@ -2,12 +2,12 @@ import keras
 import pytest
 
 from tests.conftest import WithStages, conv_net, transformer
-from tltk.trainability.layers import rows
-from tltk.trainability.patterns import check_pattern, matching, stage_names, steps_from_head, unmatched
+from tltk.trainability.layers import layer_rows
+from tltk.trainability.patterns import check_pattern, matching, no_match, stage_names, steps_from_head
 
 
 def staged():
-    return rows(WithStages(transformer()))
+    return layer_rows(WithStages(transformer()))
 
 
 def test_top_counts_layers_with_weights_from_the_output_of_the_backbone_and_takes_the_head_along():
@@ -19,7 +19,7 @@ def test_top_counts_layers_with_weights_from_the_output_of_the_backbone_and_take
 
 
 def test_top_counts_every_layer_of_a_model_without_stages():
-    assert matching("top:1", rows(conv_net())) == {"conv3_bn", "conv3_relu"}
+    assert matching("top:1", layer_rows(conv_net())) == {"conv3_bn", "conv3_relu"}
 
 
 def test_first_is_the_first_stage_that_has_weights():
@@ -27,8 +27,8 @@ def test_first_is_the_first_stage_that_has_weights():
     scaled = keras.layers.Rescaling(2.0, name="pre_scale")(x)
     out = keras.layers.Dense(2, name="low_dense")(scaled)
     model = WithStages(keras.Model(x, keras.layers.Dense(1, name="head_output")(out)))
-    assert matching("first", rows(model)) == {"low_dense"}
-    assert matching("first", rows(conv_net())) == set()
+    assert matching("first", layer_rows(model)) == {"low_dense"}
+    assert matching("first", layer_rows(conv_net())) == set()
 
 
 def test_stages_and_globs_match_as_before():
@@ -40,12 +40,12 @@ def test_stages_and_globs_match_as_before():
 
 
 def test_too_much_from_the_top_says_how_much_there_is():
-    assert "asks for more layers with weights than the 11 there are" in unmatched("top:12", staged())
+    assert "asks for more layers with weights than the 11 there are" in no_match("top:12", staged())
 
 
 @pytest.mark.parametrize("pattern", ["top:", "top:0", "top:-1", "top:x", "top:0%", "top:101%", "top:1.5"])
 def test_a_malformed_top_is_told(pattern):
-    with pytest.raises(ValueError, match=r"`pattern` must be such as 'top:12', 'top:25%' or"):
+    with pytest.raises(ValueError, match=r"`pattern` must be like 'top:12', 'top:25%' or"):
         check_pattern(pattern)
 
 
@@ -67,13 +67,13 @@ def test_steps_count_stages_from_the_head():
 def test_a_layer_without_a_stage_goes_with_the_one_before_it():
     model = WithStages(transformer())
     del model.stages["block1_up"], model.stages["embedding"]
-    steps = steps_from_head(rows(model))
+    steps = steps_from_head(layer_rows(model))
     assert steps["block1_up"] == 2
     assert steps["embedding"] == 2  # no stage comes before it: the first one
 
 
 def test_without_stages_a_step_is_a_layer_with_weights():
-    steps = steps_from_head(rows(conv_net()))
+    steps = steps_from_head(layer_rows(conv_net()))
     names = ("conv3_relu", "conv3_bn", "conv3_conv", "conv2_relu", "conv2_bn")
     assert [steps[name] for name in names] == [0, 0, 1, 2, 2]
 
@@ -82,7 +82,7 @@ def test_top_counts_stages_and_says_which_there_are():
     assert matching("top:1 stage", staged()) == matching("block2", staged()) | matching("head", staged())
     assert matching("top:3 stages", staged()) == {row.name for row in staged()}
     assert matching("top:4 stages", staged()) == set()
-    assert unmatched("top:4 stages", staged()).endswith("more stages than there are: embedding, block1, block2")
+    assert no_match("top:4 stages", staged()).endswith("more stages than there are: embedding, block1, block2")
     with pytest.raises(ValueError, match=r"'top:2 stages'. Received: 'top:2 stagez'"):
         check_pattern("top:2 stagez")
 
@@ -90,9 +90,9 @@ def test_top_counts_stages_and_says_which_there_are():
 def test_a_pattern_that_speaks_of_the_inside_of_a_nested_model_is_told_so():
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="deep")], name="base")
     x = keras.Input((4,))
-    nested = rows(keras.Model(x, keras.layers.Dense(2, name="top")(inner(x))))
-    assert unmatched("deep", nested).endswith(
+    nested = layer_rows(keras.Model(x, keras.layers.Dense(2, name="top")(inner(x))))
+    assert no_match("deep", nested).endswith(
         "'base' is a model inside this one, and one layer to a plan: build with `.call(x)` of it"
     )
-    flat = rows(keras.Model(x, keras.layers.Dense(2, name="top")(inner.call(x))))
+    flat = layer_rows(keras.Model(x, keras.layers.Dense(2, name="top")(inner.call(x))))
     assert matching("deep", flat) == {"deep"}

@@ -121,9 +121,9 @@ def test_layer_decay_falls_stage_by_stage_towards_the_input():
 
 
 def test_a_rules_multiplier_and_the_decay_multiply_and_what_is_frozen_has_none():
-    rules = (Rule("conv3", "train", multiplier=0.1), Rule("head", "train"), Rule("*", "frozen"))
+    rules = (Rule("conv3", "train", lr_multiplier=0.1), Rule("head", "train"), Rule("*", "frozen"))
     found = Plan(rules, layer_decay=0.5).resolve(Staged())
-    assert found["conv3_conv"].multiplier == pytest.approx(0.05)
+    assert found["conv3_conv"].lr_multiplier == pytest.approx(0.05)
     assert found["stem_conv"] == Decision("frozen")
 
 
@@ -183,6 +183,6 @@ def test_lora_keeps_biases_and_norms_as_they_are():
 
 def test_a_rule_that_comes_too_late_is_an_error():
     model = squares_model()
-    with pytest.raises(ValueError, match=r"rule 'conv2' comes too late: the rules before it decide all its layers"):
+    with pytest.raises(ValueError, match=r"rule 'conv2' comes too late: earlier rules decide all its layers"):
         Plan((Rule("*", "train"), Rule("conv2", "frozen"))).resolve(model)
     assert Plan((Rule("backbone", "frozen"), Rule("head", "train"), Rule("*", "train"))).resolve(model)

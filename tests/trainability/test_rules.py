@@ -10,38 +10,38 @@ from tltk.trainability.plan import Plan, Rule, bias_only, lora, norm_only
 
 def test_every_wrong_field_of_a_rule_is_named_at_once():
     with pytest.raises(
-        ValueError, match=r"(?s)`multiplier`.*Received: 0.*`rank`.*Received: 1.5.*`target`.*Received: ''"
+        ValueError, match=r"(?s)`lr_multiplier`.*Received: 0.*`rank`.*Received: 1.5.*`target`.*Received: ''"
     ):
-        Rule("*", "lora", multiplier=0, rank=1.5, target="")
+        Rule("*", "lora", lr_multiplier=0, rank=1.5, target="")
     with pytest.raises(ValueError, match=r"`action` must be one of 'frozen', 'train', 'lora', 'bias', 'norm'"):
         Rule("*", "freeze")
 
 
 def test_a_field_that_would_do_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"`rank` and `target` are of LoRA; action 'train' has none"):
+    with pytest.raises(ValueError, match=r"`rank` and `target` require action='lora'. Received: action='train'"):
         Rule("*", "train", rank=4)
-    with pytest.raises(ValueError, match=r"`multiplier` means nothing where the action is 'frozen'"):
-        Rule("*", "frozen", multiplier=0.5)
+    with pytest.raises(ValueError, match=r"`lr_multiplier` has no effect with action='frozen'"):
+        Rule("*", "frozen", lr_multiplier=0.5)
 
 
 def test_a_plan_is_plain_json_and_comes_back():
-    plan = Plan((Rule("head", "train", multiplier=10.0), Rule("*", "lora", rank=4, target="query")), "affine", 0.75)
+    plan = Plan((Rule("head", "train", lr_multiplier=10.0), Rule("*", "lora", rank=4, target="query")), "affine", 0.75)
     config = json.loads(json.dumps(asdict(plan)))
     assert Plan(tuple(Rule(**rule) for rule in config["rules"]), config["batch_norm"], config["layer_decay"]) == plan
 
 
 def test_lora_that_would_land_on_nothing_names_what_could_take_it():
     with pytest.raises(
-        ValueError, match=r"(?s)target 'qery' reaches nothing. Did you mean 'query'\?.*LoRA could go on"
+        ValueError, match=r"(?s)target 'qery' matches no sublayer. Did you mean 'query'\?.*LoRA is supported by"
     ):
         lora(4, target="qery").resolve(WithStages(transformer()))
     x = keras.Input((8, 8, 3))
     pooled = keras.layers.GlobalAveragePooling2D(name="body_pool")(keras.layers.DepthwiseConv2D(3, name="body_conv")(x))
     model = WithStages(keras.Model(x, keras.layers.Dense(2, name="head_output")(pooled)))
-    with pytest.raises(ValueError, match="none of its layers can take LoRA"):
+    with pytest.raises(ValueError, match="none of its layers supports LoRA"):
         lora(4).resolve(model)
     shadowed = Plan((Rule("*", "train"), Rule("block1", "lora")))
-    with pytest.raises(ValueError, match="`lora` of rule 'block1': the rules before it decide all its layers"):
+    with pytest.raises(ValueError, match="`lora` of rule 'block1': earlier rules decide all its layers"):
         shadowed.resolve(WithStages(transformer()))
 
 
@@ -77,7 +77,7 @@ def test_weights_that_no_layer_holds_are_an_error():
 
     model = Own()
     model(keras.ops.ones((1, 3)))
-    with pytest.raises(ValueError, match=r"the model itself holds weights that belong to no layer: token"):
+    with pytest.raises(ValueError, match=r"the model has weights that belong to no layer: token"):
         Plan((Rule("*", "train"),)).resolve(model)
 
 

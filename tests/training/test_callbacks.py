@@ -116,12 +116,14 @@ def test_the_optimizer_counts_the_batches_that_were_trained():
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
 @pytest.mark.parametrize("make", [adamw, sgd])
-@pytest.mark.parametrize("options", [{}, {"ema": 0.9}, {"weight_decay": 0.1, "clip_norm": 1.0}, {"pull": 0.1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"ema_momentum": 0.9}, {"weight_decay": 0.1, "clip_norm": 1.0}, {"l2_sp": 0.1}]
+)
 def test_an_epoch_of_unknown_length_trains_as_one_whose_length_is_known(steps, make, options):
     x = np.random.default_rng(0).random((12, 4)).astype("float32")
     y = x.sum(1, keepdims=True) * 3
-    spec = make(1e-2, accumulate=steps, **options)
-    anchors = {"sequential/dense/kernel": np.zeros((4, 1), "float32")} if "pull" in options else None
+    spec = make(1e-2, gradient_accumulation_steps=steps, **options)
+    anchors = {"sequential/dense/kernel": np.zeros((4, 1), "float32")} if "l2_sp" in options else None
 
     def trained(data):
         layer = keras.layers.Dense(1, kernel_initializer="ones", name="dense")

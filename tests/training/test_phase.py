@@ -73,7 +73,7 @@ def test_float16_training_scales_its_loss(monkeypatch):
     assert [isinstance(optimizer, keras.optimizers.LossScaleOptimizer) for optimizer in seen] == [True, False]
 
 
-def test_the_optimizer_holds_slots_for_what_learns_and_nothing_else(monkeypatch):
+def test_the_optimizer_has_state_for_trainable_variables_only(monkeypatch):
     seen = []
     original = keras.Model.compile
     monkeypatch.setattr(
@@ -188,16 +188,16 @@ def test_what_the_optimizer_remembers_goes_on_in_the_next_phase(monkeypatch):
     def build(*args, **named):
         built = original(*args, **named)
         values = {v.path: np.asarray(m) for v, m in zip(built._trainable_variables, built._momentums, strict=True)}
-        kept.append((named["carried"], values))
+        kept.append((named["previous_state"], values))
         return built
 
     monkeypatch.setattr(phase_module.optimizers, "build", build)
     tltk.fit(squares_model(), squares(), recipe=two_phases(), batch_size=8)
-    (nothing, _), (carried, started) = kept
+    (nothing, _), (state, started) = kept
     assert nothing is None
     head = next(path for path in started if path.startswith("head_output/kernel"))
     assert np.abs(started[head]).max() > 0
-    np.testing.assert_array_equal(started[head], carried.values[head]["momentum"])
+    np.testing.assert_array_equal(started[head], state.values[head]["momentum"])
     assert all(not np.abs(value).any() for path, value in started.items() if not path.startswith("head"))
 
 
@@ -205,7 +205,7 @@ def test_an_undone_phase_hands_on_what_it_was_given(monkeypatch):
     given = []
     original = phase_module.optimizers.build
     monkeypatch.setattr(
-        phase_module.optimizers, "build", lambda *a, **n: (given.append(n["carried"]), original(*a, **n))[1]
+        phase_module.optimizers, "build", lambda *a, **n: (given.append(n["previous_state"]), original(*a, **n))[1]
     )
     good = Phase("good", freeze("backbone"), epochs=8, optimizer=adamw(3e-2))
     worse = Phase("worse", train_all(), 1, adamw(10.0), schedule="constant", warmup=0.0)
@@ -229,7 +229,7 @@ def test_a_plan_that_is_not_obeyed_is_an_error_and_the_weights_go_back(monkeypat
     def leaky(plan, model):
         with original(plan, model) as now:
             model.keras.get_layer("conv3_conv").trainable = True
-            yield replace(now, decided=dict.fromkeys(now.decided, Decision("train")))
+            yield replace(now, decided=dict.fromkeys(now.decisions, Decision("train")))
 
     monkeypatch.setattr(phase_module, "applied", leaky)
     monkeypatch.setattr(phase_module.optimizers, "build", partial(ignoring_multipliers, phase_module.optimizers.build))
@@ -237,14 +237,14 @@ def test_a_plan_that_is_not_obeyed_is_an_error_and_the_weights_go_back(monkeypat
     model.keras.get_layer("head_output").kernel.assign(np.random.default_rng(0).normal(size=(8, 3)))
     before = [weight.tobytes() for weight in model.keras.get_weights()]
     with pytest.raises(
-        AuditError, match=r"(?s)test did not do what its plan says:.*`conv3_conv/kernel` was frozen, and mov"
+        AuditError, match=r"(?s)test did not do what its plan says:.*`conv3_conv/kernel` is frozen, and mov"
     ):
         tltk.fit(model, squares(), recipe=one_phase(freeze("backbone")), batch_size=8)
     assert [weight.tobytes() for weight in model.keras.get_weights()] == before
 
 
 def ignoring_multipliers(build, *args, **named):
-    return build(*args, **{**named, "multipliers": None})
+    return build(*args, **{**named, "lr_multipliers": None})
 
 
 def test_a_part_that_should_learn_and_gets_no_gradient_is_an_error():
@@ -272,9 +272,9 @@ def dead_branch():
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_what_weight_decay_alone_moves_is_an_error(accumulate):
-    optimizer = adamw(1e-2, weight_decay=0.1, accumulate=accumulate)
+    optimizer = adamw(1e-2, weight_decay=0.1, gradient_accumulation_steps=accumulate)
     phase = Phase("all", train_all(), 4 * accumulate, optimizer)
-    with pytest.raises(AuditError, match=r"dead/kernel` was to learn, and got no gradient in 12 steps"):
+    with pytest.raises(AuditError, match=r"dead/kernel` is trainable, and got no gradient in 12 steps"):
         tltk.fit(dead_branch(), squares(), recipe=Recipe("all", (phase,)), batch_size=8)
 
 
@@ -306,7 +306,7 @@ def test_layers_at_a_lower_rate_move_less():
         model = squares_model()
         model.keras.get_layer("head_output").kernel.assign(np.random.default_rng(0).normal(size=(8, 3)))
         before = model.keras.get_layer("stem_conv").kernel.numpy()
-        plan = Plan((Rule("stem", "train", multiplier=factor), Rule("*", "train")))
+        plan = Plan((Rule("stem", "train", lr_multiplier=factor), Rule("*", "train")))
         tltk.fit(model, squares(), recipe=one_phase(plan), batch_size=8)
         moved[factor] = np.abs(model.keras.get_layer("stem_conv").kernel.numpy() - before).max()
     assert 0 < moved[0.01] < 0.05 * moved[1.0]
@@ -315,26 +315,30 @@ def test_layers_at_a_lower_rate_move_less():
 def test_the_average_is_what_is_validated_and_kept():
     model, val = squares_model(), squares(12, seed=1)
     run = tltk.fit(
-        model, squares(48), val, recipe=Recipe("ema", two_phases(adamw(1e-2, ema=0.5)).phases[1:]), batch_size=8
+        model,
+        squares(48),
+        val,
+        recipe=Recipe("ema", two_phases(adamw(1e-2, ema_momentum=0.5)).phases[1:]),
+        batch_size=8,
     )
     assert tltk.evaluate(model, val).metrics["accuracy"] == pytest.approx(run.phases[0].score[0])
     assert -tltk.evaluate(model, val).metrics["log_loss"] == pytest.approx(run.phases[0].score[1], abs=1e-4)
 
 
-def test_a_strong_pull_keeps_the_backbone_near_its_pretrained_weights_and_the_head_free():
+def test_strong_l2_sp_keeps_the_backbone_near_its_pretrained_weights_and_the_head_free():
     far = {}
-    for pull in (0.0, 50.0):
+    for l2_sp in (0.0, 50.0):
         model = squares_model()
         before = model.keras.get_layer("conv3_conv").kernel.numpy()
-        tltk.fit(model, squares(48), recipe=two_phases(adamw(1e-2, pull=pull)), batch_size=8)
-        far[pull] = np.abs(model.keras.get_layer("conv3_conv").kernel.numpy() - before).mean()
+        tltk.fit(model, squares(48), recipe=two_phases(adamw(1e-2, l2_sp=l2_sp)), batch_size=8)
+        far[l2_sp] = np.abs(model.keras.get_layer("conv3_conv").kernel.numpy() - before).mean()
         assert np.abs(model.keras.get_layer("head_output").kernel.numpy()).max() > 1e-3
     assert far[50.0] < 0.6 * far[0.0]
 
 
 def test_fewer_batches_than_make_a_step_are_refused():
-    phase = Phase("few", freeze("backbone"), epochs=1, optimizer=adamw(1e-2, accumulate=50))
-    with pytest.raises(ValueError, match=r"few has 3 batches in all, fewer than the 50 that make one step"):
+    phase = Phase("few", freeze("backbone"), epochs=1, optimizer=adamw(1e-2, gradient_accumulation_steps=50))
+    with pytest.raises(ValueError, match=r"'few' has 3 batches, fewer than gradient_accumulation_steps=50"):
         tltk.fit(squares_model(), squares(), recipe=Recipe("few", (phase,)), batch_size=8)
 
 

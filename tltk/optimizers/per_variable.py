@@ -1,4 +1,4 @@
-"""Keras' AdamW and SGD with terms for single variables: rate multiplier, decay, anchor, average, steps before."""
+"""Keras' AdamW and SGD with settings for each variable: learning-rate multiplier, weight decay, L2-SP, average."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,103 +11,115 @@ UNDECAYED = ("bias", "gamma", "beta", "scale")
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What a phase asks of single variables, by variable path.
+class VariableSettings:
+    """Settings of an optimizer for single variables, by variable path.
 
     Args:
-        multipliers: path → factor of the whole update, decay and pull included; 1 where none is given.
-        pull: strength of the pull towards the anchors (L2-SP).
-        anchored: paths of the variables that have an anchor.
+        lr_multipliers: Path → factor of the whole update, weight decay and L2-SP included; 1 for the others.
+        l2_sp: Strength of L2-SP, as a fraction of the learning rate.
+        anchored: Paths of the variables that L2-SP pulls towards an anchor.
     """
 
-    multipliers: dict[str, float] = field(default_factory=dict)
-    pull: float = 0.0
+    lr_multipliers: dict[str, float] = field(default_factory=dict)
+    l2_sp: float = 0.0
     anchored: tuple[str, ...] = ()
 
 
 class _PerVariable(private.PerVariableHooks, keras.optimizers.Optimizer):
-    """What the optimizers share; comes before a Keras optimizer in the order of bases.
+    """What the two optimizers share; comes before a Keras optimizer among the bases.
 
-    All of it happens inside `update_step`, which Keras calls for one variable at a time: after unscaling, accumulating
-    and clipping, on each replica's own copy, and only when a step is really taken.
+    Everything happens in `update_step`, which Keras calls for one variable at a time: after unscaling, accumulating and
+    clipping the gradients, on each replica's own copy, and only when a step is really taken.
     """
 
-    kind = ""
+    algorithm = ""
     rate_in_momentum = False
-    terms = Terms()
+    settings = VariableSettings()
 
     def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
-        paths = [variable.path for variable in variables]
-        self._multipliers = tuple(self.terms.multipliers.get(path, 1.0) for path in paths)
+        settings, paths = self.settings, [variable.path for variable in variables]
+        self.lr_multipliers = tuple(settings.lr_multipliers.get(path, 1.0) for path in paths)
         self._decays = tuple(bool(self.weight_decay) and decays(path) for path in paths)
-        pulled = set(self.terms.anchored) if self.terms.pull else set()
-        self.anchors = [self._copy(each, "anchor") if each.path in pulled else None for each in variables]
+        anchored = set(settings.anchored) if settings.l2_sp else set()
+        self.anchors = [self._copy(variable, "anchor") if variable.path in anchored else None for variable in variables]
         for variable, average in zip(variables, private.moving_averages(self) if self.use_ema else (), strict=False):
-            # Keras starts at zero, and `fit` would overwrite a variable that never got a gradient with it.
+            # Keras starts averages at zero, and `fit` would overwrite a variable that never got a gradient by that.
             average.assign(variable)
 
     def _copy(self, variable: keras.Variable, name: str) -> keras.Variable:
-        slot = self.add_variable_from_reference(variable, name=name)
-        slot.assign(variable)
-        return slot
+        copy = self.add_variable_from_reference(variable, name=name)
+        copy.assign(variable)
+        return copy
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Take the step of one variable: decay or pull, then Keras' own step, then its average."""
-        ops, index = keras.ops, private.variable_index(self, variable)
-        rate = ops.multiply(ops.cast(learning_rate, variable.dtype), self._multipliers[index])
-        shrinks = self._shrinkage(variable, rate, index)
-        super().update_step(gradient, variable, self._corrected(rate, index))
-        if shrinks is not None:
-            # Of the weights as they were, but taken off after the step: at the end of an epoch of unknown length Keras
-            # runs the graph once more without a batch, and what does not wait for a gradient happens all the same.
-            self.assign_sub(variable, shrinks)
-        if self.use_ema:
-            self._average(variable, private.moving_averages(self)[index])
+        """Update one variable: weight decay or L2-SP, then Keras' own step, then the average.
 
-    def _shrinkage(self, variable: Any, rate: Any, index: int) -> Any:
-        """Return what decay or pull takes off a variable; None for nothing."""
+        Args:
+            gradient: Clipped gradient, of the variable's shape.
+            variable: Keras variable or, under a distribution strategy, one replica's backend variable.
+            learning_rate: Scalar, from the schedule.
+        """
+        ops, index = keras.ops, private.variable_index(self, variable)
+        rate = ops.multiply(ops.cast(learning_rate, variable.dtype), self.lr_multipliers[index])
+        decay = self._decay(variable, rate, index)
+        super().update_step(gradient, variable, self._corrected(rate, index))
+        if decay is not None:
+            # Computed from the weights before the step, but subtracted after it: at the end of an epoch of unknown
+            # length Keras runs the graph once more without a batch, and only what waits for the gradient is skipped.
+            self.assign_sub(variable, decay)
+        if self.use_ema:
+            self._update_average(variable, private.moving_averages(self)[index])
+
+    def _decay(self, variable: Any, rate: Any, index: int) -> Any:
+        """Return what weight decay or L2-SP subtracts from a variable; None for nothing."""
         ops = keras.ops
         if self.anchors[index] is not None:
-            away = ops.subtract(variable, self.anchors[index])
-            return ops.multiply(away, ops.multiply(rate, self.terms.pull))
+            distance = ops.subtract(variable, self.anchors[index])
+            return ops.multiply(distance, ops.multiply(rate, self.settings.l2_sp))
         return ops.multiply(variable, ops.multiply(rate, self.weight_decay)) if self._decays[index] else None
 
     def _corrected(self, rate: Any, index: int) -> Any:
         return rate
 
-    def _average(self, variable: Any, average: keras.Variable) -> None:
+    def _update_average(self, variable: Any, average: keras.Variable) -> None:
         ops = keras.ops
-        later = ops.cast(ops.not_equal(self.iterations, 0), variable.dtype)  # the first step starts the average anew
-        momentum = ops.multiply(later, self.ema_momentum)
+        not_first = ops.cast(ops.not_equal(self.iterations, 0), variable.dtype)  # the first step restarts the average
+        momentum = ops.multiply(not_first, self.ema_momentum)
         self.assign(average, ops.add(ops.multiply(momentum, average), ops.multiply(1 - momentum, variable)))
 
     def get_config(self) -> dict:
-        terms = self.terms
-        own = {"multipliers": dict(terms.multipliers), "pull": terms.pull, "anchored": list(terms.anchored)}
-        return {**super().get_config(), "terms": own}
+        settings = self.settings
+        config = {
+            "lr_multipliers": dict(settings.lr_multipliers),
+            "l2_sp": settings.l2_sp,
+            "anchored": list(settings.anchored),
+        }
+        return {**super().get_config(), "settings": config}
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> Any:
-        """Build from what `get_config` gave; anchors start at the values the variables have when it is built."""
+        """Build from the result of `get_config`; anchors start at the values the variables have at `build`."""
         config = dict(config)
-        own = config.pop("terms", {})
-        built = super().from_config(config, custom_objects)
-        built.terms = Terms(own.get("multipliers", {}), own.get("pull", 0.0), tuple(own.get("anchored", ())))
-        return built
+        settings = config.pop("settings", {})
+        optimizer = super().from_config(config, custom_objects)
+        optimizer.settings = VariableSettings(
+            settings.get("lr_multipliers", {}), settings.get("l2_sp", 0.0), tuple(settings.get("anchored", ()))
+        )
+        return optimizer
 
 
 @keras.saving.register_keras_serializable(package="tltk")
 class AdamW(_PerVariable, keras.optimizers.AdamW):
-    """Keras' AdamW with terms for single variables.
+    """Keras' AdamW with settings for each variable.
 
-    `steps_before` holds, for each variable, the steps it has taken in earlier phases, so that the bias correction of
-    a variable that is carried over goes on while the phase's schedule starts at 0.
+    `steps_before` holds the number of steps that each variable has taken in earlier phases: its bias correction goes on
+    from there, while the schedule of the new phase starts at step 0.
     """
 
-    kind = "adamw"
+    algorithm = "adamw"
 
     def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
@@ -120,11 +132,11 @@ class AdamW(_PerVariable, keras.optimizers.AdamW):
         return private.adam_moments(self)
 
     def _corrected(self, rate: Any, index: int) -> Any:
-        # Keras corrects for the phase's own steps: that is divided out, by the very same operations, so that nothing
-        # is left of it but rounding.
+        # Keras corrects for the steps of this phase only: divide that out, by the very same operations, so that nothing
+        # but rounding is left of it.
         step = self.iterations + 1
-        own = self._correction(step + self.steps_before[index], rate.dtype)
-        return keras.ops.multiply(rate, keras.ops.divide(own, self._correction(step, rate.dtype)))
+        wanted = self._correction(step + self.steps_before[index], rate.dtype)
+        return keras.ops.multiply(rate, keras.ops.divide(wanted, self._correction(step, rate.dtype)))
 
     def _correction(self, step: Any, dtype: Any) -> Any:
         ops, step = keras.ops, keras.ops.cast(step, dtype)
@@ -134,21 +146,28 @@ class AdamW(_PerVariable, keras.optimizers.AdamW):
 
 @keras.saving.register_keras_serializable(package="tltk")
 class SGD(_PerVariable, keras.optimizers.SGD):
-    """Keras' SGD with terms for single variables."""
+    """Keras' SGD with settings for each variable."""
 
-    kind = "sgd"
+    algorithm = "sgd"
     rate_in_momentum = True
 
     def state_lists(self) -> dict[str, list[keras.Variable]]:
-        """Return the momentum, in the order of the variables; empty lists where there is none."""
+        """Return the momentum, in the order of the variables; an empty list without momentum."""
         return {"momentum": self.momentums}
 
 
 def decays(path: str) -> bool:
-    """Tell whether a variable takes part in weight decay: all but biases and the scales and shifts of norms.
+    """Tell whether weight decay applies to a variable: to all but biases and the scales and shifts of norms.
 
-    By the last part of its path: `bias`, `gamma`, `beta` (Keras' batch, layer and group norms, LayerScale), `scale`
-    (RMS norm). Position, token and token-type embeddings decay, as in BERT (Devlin et al. 2019, its `optimization.py`).
+    Decided by the last part of the path: `bias`, `gamma`, `beta` (Keras' batch, layer and group norms, LayerScale) and
+    `scale` (RMS norm) do not decay. Position, token and token-type embeddings do, as in BERT (Devlin et al. 2019, its
+    `optimization.py`).
+
+    Args:
+        path: Path of the variable, such as "encoder/layer_norm/gamma".
+
+    Returns:
+        Whether it decays.
 
     Example:
         >>> decays("encoder/layer_norm/gamma"), decays("position_embedding/embeddings")

@@ -14,15 +14,15 @@ def schedule(name: str, peak: float, *, steps: int, warmup: int = 0) -> keras.op
 
     Args:
         name: "constant", "cosine", "linear" or "one_cycle".
-        peak: highest learning rate.
-        steps: optimizer steps in the whole phase, warm-up included.
-        warmup: steps from 0 to `peak`; below `steps`.
+        peak: Highest learning rate.
+        steps: Optimizer steps in the whole phase, warm-up included.
+        warmup: Steps from 0 to `peak`; below `steps`.
 
     Returns:
         A Keras schedule: step (int) → learning rate (float32 scalar).
 
     Raises:
-        ValueError: for an unknown name or numbers out of range.
+        ValueError: For an unknown name or numbers out of range.
     """
     check.one_of("schedule", name, SCHEDULES)
     if name == "constant":
@@ -40,19 +40,19 @@ def warmup_cosine(
     """Build a linear warm-up followed by a half cosine.
 
     Fine-tuning starts from weights worth keeping: the warm-up keeps the first noisy steps of an
-    adaptive optimizer from throwing them away (Goyal et al. 2017, section 2.2).
+    adaptive optimizer from destroying them (Goyal et al. 2017, section 2.2).
 
     Args:
-        peak: learning rate at the end of the warm-up.
-        steps: optimizer steps in the whole phase, warm-up included.
-        warmup: steps from 0 to `peak`; must be below `steps`.
-        floor: learning rate at the last step.
+        peak: Learning rate at the end of the warm-up.
+        steps: Optimizer steps in the whole phase, warm-up included.
+        warmup: Steps from 0 to `peak`; must be below `steps`.
+        floor: Learning rate at the last step.
 
     Returns:
         A Keras schedule: step (int) → learning rate (float32 scalar).
 
     Raises:
-        ValueError: if `warmup` is not in [0, steps) or `peak` is not positive.
+        ValueError: If `warmup` is not in [0, steps) or `peak` is not positive.
 
     Example:
         >>> round(float(warmup_cosine(1.0, steps=10, warmup=2)(2)), 6)
@@ -72,16 +72,16 @@ def warmup_linear(
     """Build a linear warm-up followed by a straight line to `floor` (the schedule of BERT, Devlin et al. 2019, A.2).
 
     Args:
-        peak: learning rate at the end of the warm-up.
-        steps: optimizer steps in the whole phase, warm-up included.
-        warmup: steps from 0 to `peak`; must be below `steps`.
-        floor: learning rate at the last step; `peak` itself gives a constant rate.
+        peak: Learning rate at the end of the warm-up.
+        steps: Optimizer steps in the whole phase, warm-up included.
+        warmup: Steps from 0 to `peak`; must be below `steps`.
+        floor: Learning rate at the last step; `peak` itself gives a constant rate.
 
     Returns:
         A Keras schedule: step (int) → learning rate (float32 scalar).
 
     Raises:
-        ValueError: if `warmup` is not in [0, steps) or `peak` is not positive.
+        ValueError: If `warmup` is not in [0, steps) or `peak` is not positive.
 
     Example:
         >>> float(warmup_linear(1.0, steps=10)(5))
@@ -97,17 +97,17 @@ def one_cycle(
     """Build one cosine up and one cosine down (Smith and Topin 2018; fastai's `fit_one_cycle` and its numbers).
 
     Args:
-        peak: learning rate at the top.
-        steps: optimizer steps in the whole phase.
-        rise: share of the steps that go up.
-        start: share of `peak` at the first step.
-        end: share of `peak` at the last step.
+        peak: Learning rate at the top.
+        steps: Optimizer steps in the whole phase.
+        rise: Fraction of the steps that go up.
+        start: Fraction of `peak` at the first step.
+        end: Fraction of `peak` at the last step.
 
     Returns:
         A Keras schedule: step (int) → learning rate (float32 scalar).
 
     Raises:
-        ValueError: if a number is out of range.
+        ValueError: If a number is out of range.
 
     Example:
         >>> round(float(one_cycle(1.0, steps=100)(25)), 6)

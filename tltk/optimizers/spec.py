@@ -1,4 +1,4 @@
-"""Optimizers as data: what a phase trains with, built anew for each phase."""
+"""Optimizers as data: the settings of a phase's optimizer, which is built anew for each phase."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,23 +7,24 @@ import keras
 import numpy as np
 
 from tltk.foundation import checks as check
-from tltk.optimizers.per_variable import SGD, AdamW, Terms
-from tltk.optimizers.state import Slots, put, require_own_paths
+from tltk.optimizers.per_variable import SGD, AdamW, VariableSettings
+from tltk.optimizers.state import OptimizerState, require_unique_paths, restore
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """A named optimizer and its numbers; made by `adamw` or `sgd`.
+    """Settings of an optimizer; created by `adamw` or `sgd`.
 
     Args:
         name: "adamw" or "sgd".
-        learning_rate: highest rate of the phase; the schedule scales it.
-        weight_decay: decoupled decay a step, as a share of the learning rate; not on biases and norms.
-        momentum: of SGD.
-        clip_norm: upper bound of the global gradient norm, or None.
-        ema: momentum of the moving average of the weights, or None for none.
-        pull: decoupled pull a step towards the weights the phase started from, as a share of the learning rate.
-        accumulate: batches whose mean gradient makes one step.
+        learning_rate: Peak learning rate of the phase; the schedule scales it.
+        weight_decay: Decoupled weight decay per step, as a fraction of the learning rate; not on biases and norms.
+        momentum: Momentum of SGD.
+        clip_norm: Upper bound of the global gradient norm, or None.
+        ema_momentum: Momentum of the moving average of the weights, or None for no average.
+        l2_sp: Decoupled L2-SP per step: pulls weights to where the phase's pretrained weights were, as a fraction of
+            the learning rate.
+        gradient_accumulation_steps: Batches whose mean gradient makes one step.
     """
 
     name: str
@@ -31,9 +32,9 @@ class Optimizer:
     weight_decay: float = 0.0
     momentum: float = 0.0
     clip_norm: float | None = None
-    ema: float | None = None
-    pull: float = 0.0
-    accumulate: int = 1
+    ema_momentum: float | None = None
+    l2_sp: float = 0.0
+    gradient_accumulation_steps: int = 1
 
 
 def adamw(
@@ -41,33 +42,43 @@ def adamw(
     *,
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
-    ema: float | None = None,
-    pull: float = 0.0,
-    accumulate: int = 1,
+    ema_momentum: float | None = None,
+    l2_sp: float = 0.0,
+    gradient_accumulation_steps: int = 1,
 ) -> Optimizer:
     """Describe AdamW (Loshchilov and Hutter 2019).
 
     Args:
-        learning_rate: highest rate of the phase.
-        weight_decay: decoupled; 0 is plain Adam.
-        clip_norm: upper bound of the global gradient norm, or None.
-        ema: momentum of an exponential moving average of the weights (Polyak and Juditsky 1992), such as 0.99; what is
-            validated and kept is the average. None keeps the weights themselves.
-        pull: strength of L2-SP (Li et al. 2018): pretrained weights are pulled to where they started from, in place of
-            being decayed to zero. 0 is none.
-        accumulate: batches whose mean gradient makes one step. Schedules still count batches.
+        learning_rate: Peak learning rate of the phase.
+        weight_decay: Decoupled weight decay; 0 is plain Adam.
+        clip_norm: Upper bound of the global gradient norm, or None.
+        ema_momentum: Momentum of an exponential moving average of the weights (Polyak and Juditsky 1992), such as 0.99;
+            the average is validated and kept. None keeps the weights themselves.
+        l2_sp: Strength of L2-SP (Li et al. 2018): pretrained weights are pulled to where they started, instead of
+            decaying to zero. 0 turns it off.
+        gradient_accumulation_steps: Batches whose mean gradient makes one step. Schedules still count batches.
 
     Returns:
         A frozen record for `Phase(optimizer=)`.
 
     Raises:
-        ValueError: naming every number that is out of range.
+        ValueError: Naming every number that is out of range.
 
     Example:
         >>> adamw(2e-5, weight_decay=0.01).name
         'adamw'
     """
-    return checked(Optimizer("adamw", learning_rate, weight_decay, 0.0, clip_norm, ema, pull, accumulate))
+    return validated(
+        Optimizer(
+            name="adamw",
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            ema_momentum=ema_momentum,
+            l2_sp=l2_sp,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+        )
+    )
 
 
 def sgd(
@@ -76,32 +87,43 @@ def sgd(
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
-    ema: float | None = None,
-    pull: float = 0.0,
-    accumulate: int = 1,
+    ema_momentum: float | None = None,
+    l2_sp: float = 0.0,
+    gradient_accumulation_steps: int = 1,
 ) -> Optimizer:
     """Describe stochastic gradient descent with momentum.
 
     Args:
-        learning_rate: highest rate of the phase.
-        momentum: in [0, 1).
-        weight_decay: decoupled (Loshchilov and Hutter 2019, SGDW).
-        clip_norm: upper bound of the global gradient norm, or None.
-        ema: as in `adamw`.
-        pull: as in `adamw`.
-        accumulate: as in `adamw`.
+        learning_rate: Peak learning rate of the phase.
+        momentum: Momentum, in [0, 1).
+        weight_decay: Decoupled weight decay (Loshchilov and Hutter 2019, SGDW).
+        clip_norm: Upper bound of the global gradient norm, or None.
+        ema_momentum: See `adamw`.
+        l2_sp: See `adamw`.
+        gradient_accumulation_steps: See `adamw`.
 
     Returns:
         A frozen record for `Phase(optimizer=)`.
 
     Raises:
-        ValueError: naming every number that is out of range.
+        ValueError: Naming every number that is out of range.
 
     Example:
         >>> sgd(1e-3).momentum
         0.9
     """
-    return checked(Optimizer("sgd", learning_rate, weight_decay, momentum, clip_norm, ema, pull, accumulate))
+    return validated(
+        Optimizer(
+            name="sgd",
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            clip_norm=clip_norm,
+            ema_momentum=ema_momentum,
+            l2_sp=l2_sp,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+        )
+    )
 
 
 def build(
@@ -109,93 +131,112 @@ def build(
     rate: float | keras.optimizers.schedules.LearningRateSchedule,
     variables: list[keras.Variable],
     *,
-    multipliers: Mapping[str, float] | None = None,
+    lr_multipliers: Mapping[str, float] | None = None,
     anchors: Mapping[str, np.ndarray] | None = None,
-    carried: Slots | None = None,
+    previous_state: OptimizerState | None = None,
     loss_scaling: bool = False,
 ) -> keras.optimizers.Optimizer:
     """Build a Keras optimizer for exactly these variables.
 
-    Multipliers scale the whole update, decay and pull included, and not the gradient: Adam would divide that out again,
-    and clipping would see another norm. Under a distribution strategy, build it in the strategy's scope.
+    Multipliers scale the whole update, weight decay and L2-SP included, and not the gradient: Adam would divide the
+    factor out again, and clipping would see another norm. Under a distribution strategy, call it in the strategy's
+    scope.
 
     Args:
-        spec: what to build.
-        rate: the schedule of the phase, or one rate.
-        variables: those that are trainable in the phase, no other.
-        multipliers: variable path → factor of its learning rate; 1 for those that are not named.
-        anchors: variable path → the weights that `spec.pull` pulls towards; a variable without one (the head's) is not
-            pulled. Paths that do not learn in this phase are left out. Needed, if only empty, where `spec.pull` is set.
-        carried: `slots` of the phase before; what is new starts at zero, with the bias correction of a first step.
-            Slots of an optimizer of another kind are left behind.
-        loss_scaling: multiply the loss so that float16 gradients do not vanish (Micikevicius et al. 2018).
+        spec: Settings of the optimizer.
+        rate: Schedule of the phase, or a constant learning rate.
+        variables: The trainable variables of the phase.
+        lr_multipliers: Variable path → factor of its learning rate; 1 for variables that are not named.
+        anchors: Variable path → weights that `spec.l2_sp` pulls towards; variables without an anchor (those of the
+            head) are not pulled. Paths of frozen variables are ignored. Required if `spec.l2_sp` is set.
+        previous_state: From `optimizer_state`, of the phase before. New variables start at zero, with the bias
+            correction of a first step. The state of another algorithm is ignored.
+        loss_scaling: Multiply the loss so that float16 gradients do not vanish (Micikevicius et al. 2018).
 
     Returns:
-        A built optimizer; biases and the scales and shifts of norms are left out of the decay, see `updates.decays`.
+        A built optimizer. Weight decay leaves out biases and norms, see `per_variable.decays`.
 
     Raises:
-        ValueError: naming every multiplier, anchor, slot and variable that does not fit.
+        ValueError: Naming every multiplier, anchor, state and variable that does not fit.
+
+    Example:
+        >>> variable = keras.Variable([1.0, 2.0], name="kernel")
+        >>> build(sgd(), 0.1, [variable], lr_multipliers={"kernel": 0.5}).lr_multipliers
+        (0.5,)
     """
-    multipliers, anchors = dict(multipliers or {}), _anchors(spec, anchors, variables)
-    _check_variables(variables, multipliers, anchors)
-    built = _unbuilt(spec, rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else float(rate))
-    built.terms = Terms(multipliers, spec.pull, tuple(anchors))
-    outer = keras.optimizers.LossScaleOptimizer(built) if loss_scaling else built
+    lr_multipliers, anchors = dict(lr_multipliers or {}), _used_anchors(spec, anchors, variables)
+    _check_variables(variables, lr_multipliers, anchors)
+    schedule = rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else float(rate)
+    optimizer = _unbuilt(spec, schedule)
+    optimizer.settings = VariableSettings(lr_multipliers, spec.l2_sp, tuple(anchors))
+    outer = keras.optimizers.LossScaleOptimizer(optimizer) if loss_scaling else optimizer
     outer.build(variables)
-    for anchor, variable in zip(built.anchors, variables, strict=True):
+    for anchor, variable in zip(optimizer.anchors, variables, strict=True):
         if anchor is not None:
             anchor.assign(anchors[variable.path])
-    if carried is not None:
-        require_own_paths(variables)
-        put(carried, built)
+    if previous_state is not None:
+        require_unique_paths(variables)
+        restore(optimizer, previous_state)
     return outer
 
 
 def _unbuilt(spec: Optimizer, rate: float | keras.optimizers.schedules.LearningRateSchedule) -> AdamW | SGD:
+    steps = spec.gradient_accumulation_steps
     common = {
         "learning_rate": rate,
         "weight_decay": float(spec.weight_decay),
         "global_clipnorm": spec.clip_norm,
-        "use_ema": spec.ema is not None,
-        "ema_momentum": 0.99 if spec.ema is None else spec.ema,
-        "gradient_accumulation_steps": spec.accumulate if spec.accumulate > 1 else None,
+        "use_ema": spec.ema_momentum is not None,
+        "ema_momentum": 0.99 if spec.ema_momentum is None else spec.ema_momentum,
+        "gradient_accumulation_steps": steps if steps > 1 else None,
     }
     return SGD(momentum=float(spec.momentum), **common) if spec.name == "sgd" else AdamW(**common)
 
 
-def _anchors(
+def _used_anchors(
     spec: Optimizer, anchors: Mapping[str, np.ndarray] | None, variables: list[keras.Variable]
 ) -> dict[str, np.ndarray]:
-    if not spec.pull:
+    if not spec.l2_sp:
         return {}
     if anchors is None:
-        raise ValueError(f"`pull` ({spec.pull}) needs `anchors`: the weights to pull towards, by variable path.")
+        raise ValueError(f"`l2_sp` ({spec.l2_sp}) requires `anchors`: the weights to pull towards, by variable path.")
     return {variable.path: anchors[variable.path] for variable in variables if variable.path in anchors}
 
 
 def _check_variables(
-    variables: list[keras.Variable], multipliers: Mapping[str, float], anchors: Mapping[str, np.ndarray]
+    variables: list[keras.Variable], lr_multipliers: Mapping[str, float], anchors: Mapping[str, np.ndarray]
 ) -> None:
     problems = check.Problems()
     shapes = {variable.path: tuple(variable.shape) for variable in variables}
     for variable in variables:
         if not variable.trainable:
-            problems.add(f"`{variable.path}` is frozen; pass those that learn, such as model.trainable_variables")
-    for path, factor in multipliers.items():
+            problems.add(f"`{variable.path}` is frozen; pass trainable variables, such as model.trainable_variables")
+    for path, factor in lr_multipliers.items():
         if path not in shapes:
-            problems.add(f"`multipliers` names {path!r}, which does not learn.{check.did_you_mean(path, shapes)}")
+            near = check.did_you_mean(path, shapes)
+            problems.add(f"`lr_multipliers` names {path!r}, which is not among the trainable variables.{near}")
         if not check.is_number(factor) or factor <= 0:
-            problems.add(f"`multipliers` must be numbers above 0. Received: {factor!r} for {path!r}")
+            problems.add(f"`lr_multipliers` must be numbers above 0. Received: {factor!r} for {path!r}")
     for path, anchor in anchors.items():
         if np.shape(anchor) != shapes[path]:
-            problems.add(f"`{path}` is {shapes[path]}, its anchor is {np.shape(anchor)}")
+            problems.add(f"`{path}` has the shape {shapes[path]}, its anchor has {np.shape(anchor)}")
     problems.raise_if_any()
     if anchors:
-        require_own_paths(variables)
+        require_unique_paths(variables)
 
 
-def checked(spec: Optimizer) -> Optimizer:
-    """Return an optimizer's record if its numbers are in range; raise ValueError naming every one that is not."""
+def validated(spec: Optimizer) -> Optimizer:
+    """Return the settings of an optimizer if they are in range.
+
+    Args:
+        spec: Settings, such as a copy with changes.
+
+    Returns:
+        The same settings.
+
+    Raises:
+        ValueError: Naming every number that is out of range.
+    """
     problems = check.Problems()
     if not check.is_number(spec.learning_rate) or spec.learning_rate <= 0:
         problems.add(f"`learning_rate` must be a number above 0. Received: {spec.learning_rate!r}")
@@ -205,11 +246,12 @@ def checked(spec: Optimizer) -> Optimizer:
         problems.add(f"`momentum` must be at least 0 and below 1. Received: {spec.momentum!r}")
     if spec.clip_norm is not None and (not check.is_number(spec.clip_norm) or spec.clip_norm <= 0):
         problems.add(f"`clip_norm` must be above 0, or None. Received: {spec.clip_norm!r}")
-    if spec.ema is not None and (not check.is_number(spec.ema) or not 0 < spec.ema < 1):
-        problems.add(f"`ema` must be above 0 and below 1, or None. Received: {spec.ema!r}")
-    if not check.is_number(spec.pull) or spec.pull < 0:
-        problems.add(f"`pull` must be at least 0. Received: {spec.pull!r}")
-    if not isinstance(spec.accumulate, int) or isinstance(spec.accumulate, bool) or spec.accumulate < 1:
-        problems.add(f"`accumulate` must be a whole number above 0. Received: {spec.accumulate!r}")
+    if spec.ema_momentum is not None and (not check.is_number(spec.ema_momentum) or not 0 < spec.ema_momentum < 1):
+        problems.add(f"`ema_momentum` must be above 0 and below 1, or None. Received: {spec.ema_momentum!r}")
+    if not check.is_number(spec.l2_sp) or spec.l2_sp < 0:
+        problems.add(f"`l2_sp` must be at least 0. Received: {spec.l2_sp!r}")
+    steps = spec.gradient_accumulation_steps
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        problems.add(f"`gradient_accumulation_steps` must be a whole number above 0. Received: {steps!r}")
     problems.raise_if_any()
     return spec

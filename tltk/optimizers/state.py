@@ -1,4 +1,4 @@
-"""Slots: what an optimizer remembers of each variable, carried from one phase to the next."""
+"""Optimizer state: momentum and step counts of each variable, carried over from one phase to the next."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,115 +13,120 @@ from tltk.optimizers.per_variable import SGD, AdamW
 
 
 @dataclass(frozen=True)
-class Slots:
-    """What an optimizer remembers, by variable path.
+class OptimizerState:
+    """State of an optimizer, by variable path.
 
     Args:
-        kind: "adamw" or "sgd".
-        values: variable path → slot name ("momentum", "velocity") → array of the variable's shape.
-        steps: variable path → optimizer steps it has taken, phases before included; for Adam's bias correction.
+        algorithm: "adamw" or "sgd".
+        values: Variable path → name of the state ("momentum", "velocity") → array of the variable's shape.
+        steps: Variable path → optimizer steps taken, earlier phases included; for Adam's bias correction.
     """
 
-    kind: str
+    algorithm: str
     values: Mapping[str, Mapping[str, np.ndarray]]
     steps: Mapping[str, int]
 
 
-def slots(optimizer: keras.optimizers.Optimizer) -> Slots:
-    """Copy what a trained optimizer remembers.
+def optimizer_state(optimizer: keras.optimizers.Optimizer) -> OptimizerState:
+    """Copy the state of a trained optimizer.
 
-    SGD's momentum is taken without the variable's multiplier, which may be another one in the next phase. It does hold
-    the learning rates it was gathered at, as everywhere in Keras. Averages (EMA) and half-accumulated gradients are
-    not taken: the phase ends with the averages in the model, and a new one starts with a whole step.
+    SGD's momentum is divided by the variable's learning-rate multiplier, which may differ in the next phase. It does
+    contain the learning rates under which it was accumulated, as everywhere in Keras. Averages (EMA) and incomplete
+    gradient accumulation are left out: a phase leaves the averages in the model, and a new one starts with a whole
+    step.
 
     Args:
-        optimizer: from `optimizers.build`, loss scaling or not.
+        optimizer: Built by `optimizers.spec.build`, with or without loss scaling.
 
     Returns:
-        A copy in host memory: twice the size of the learning weights for AdamW, once for SGD.
+        A copy in host memory: twice the size of the trained weights for AdamW, once for SGD.
 
     Raises:
-        TypeError: if the optimizer is not one that `build` made.
-        ValueError: if two of its variables have the same path, so that they cannot be told apart.
+        TypeError: If the optimizer was not built by `build`.
+        ValueError: If two of its variables have the same path.
 
     Example:
         >>> import keras
         >>> from tltk.optimizers.spec import build, sgd
         >>> variable = keras.Variable([1.0, 2.0], name="kernel")
-        >>> slots(build(sgd(), 0.1, [variable])).values["kernel"]["momentum"]
+        >>> optimizer_state(build(sgd(), 0.1, [variable])).values["kernel"]["momentum"]
         array([0., 0.], dtype=float32)
     """
     inner = unwrapped(optimizer)
     if not isinstance(inner, AdamW | SGD):
-        raise TypeError(f"`optimizer` must come from optimizers.build. Received: {type(inner).__name__}")
+        raise TypeError(f"`optimizer` must be built by optimizers.spec.build. Received: {type(inner).__name__}")
     variables = private.optimizer_variables(inner)
-    require_own_paths(variables)
+    require_unique_paths(variables)
     values = {}
     for index, variable in enumerate(variables):
-        factor = inner._multipliers[index] if inner.rate_in_momentum else 1.0
+        factor = inner.lr_multipliers[index] if inner.rate_in_momentum else 1.0
         lists = inner.state_lists()
         values[variable.path] = {name: _array(state[index]) / factor for name, state in lists.items() if state}
     before = _array(inner.steps_before) if isinstance(inner, AdamW) else np.zeros(len(variables), int)
-    taken = int(_array(inner.iterations))
-    steps = {variable.path: taken + int(more) for variable, more in zip(variables, before, strict=True)}
-    return Slots(inner.kind, values, steps)
+    now = int(_array(inner.iterations))
+    steps = {variable.path: now + int(earlier) for variable, earlier in zip(variables, before, strict=True)}
+    return OptimizerState(inner.algorithm, values, steps)
 
 
-def put(carried: Slots, optimizer: AdamW | SGD) -> None:
-    """Put slots into a built optimizer of the same kind; with another kind nothing is carried.
+def restore(optimizer: AdamW | SGD, state: OptimizerState) -> None:
+    """Restore the state of an earlier optimizer; with another algorithm nothing is restored.
 
     Args:
-        carried: from `slots`.
-        optimizer: freshly built; variables that `carried` does not know stay at zero.
+        optimizer: Newly built; variables that are not in `state` keep a state of zero.
+        state: From `optimizer_state`.
 
     Raises:
-        ValueError: naming every variable whose shape has changed.
+        ValueError: Naming every variable whose shape has changed.
     """
-    if carried.kind != optimizer.kind:
+    if state.algorithm != optimizer.algorithm:
         return
     variables = private.optimizer_variables(optimizer)
-    known = [(index, variable) for index, variable in enumerate(variables) if variable.path in carried.values]
-    _check_shapes(carried, [variable for _, variable in known])
+    continued = [(index, variable) for index, variable in enumerate(variables) if variable.path in state.values]
+    _check_shapes(state, [variable for _, variable in continued])
     steps = np.zeros(len(variables), "int64")
-    for index, variable in known:
-        factor = optimizer._multipliers[index] if optimizer.rate_in_momentum else 1.0
-        for name, state in optimizer.state_lists().items():
-            value = carried.values[variable.path].get(name)
-            if state and value is not None:
-                state[index].assign(value * factor)
-        steps[index] = carried.steps[variable.path]
+    for index, variable in continued:
+        factor = optimizer.lr_multipliers[index] if optimizer.rate_in_momentum else 1.0
+        for name, state_variables in optimizer.state_lists().items():
+            value = state.values[variable.path].get(name)
+            if state_variables and value is not None:
+                state_variables[index].assign(value * factor)
+        steps[index] = state.steps[variable.path]
     if isinstance(optimizer, AdamW):
         optimizer.steps_before.assign(steps)
 
 
 def unwrapped(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Return the optimizer itself, taken out of its loss scaling."""
+    """Return the optimizer inside a `LossScaleOptimizer`, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def require_own_paths(variables: list[keras.Variable], among: list[keras.Variable] | None = None) -> None:
-    """Raise if one of some variables has the path of another: what is kept by path would be mixed up.
+def require_unique_paths(variables: list[keras.Variable], among: list[keras.Variable] | None = None) -> None:
+    """Raise if a variable shares its path with another one: state that is stored by path would be mixed up.
 
     Args:
-        variables: those that are kept.
-        among: all others, which may share paths with each other; None for none.
+        variables: Variables whose paths must be unique.
+        among: Further variables, which may share paths with each other; None for none.
+
+    Raises:
+        ValueError: Naming the paths that are not unique.
     """
-    every = {id(variable): variable for variable in (*variables, *(among or ()))}
-    counted = Counter(variable.path for variable in every.values())
-    twice = [path for path in dict.fromkeys(variable.path for variable in variables) if counted[path] > 1]
-    if twice:
+    distinct = {id(variable): variable for variable in (*variables, *(among or ()))}
+    counts = Counter(variable.path for variable in distinct.values())
+    repeated = [path for path in dict.fromkeys(variable.path for variable in variables) if counts[path] > 1]
+    if repeated:
         raise ValueError(
-            f"several variables are called {check.listing(twice, limit=6)}, and one of each is to learn. Give their "
-            "layers names of their own when you make them, or freeze all of them."
+            f"several variables have the path {check.listing(repeated, limit=6)}, and at least one of each is "
+            "trainable. Give their layers unique names when you create them, or freeze all of them."
         )
 
 
-def _check_shapes(carried: Slots, variables: list[keras.Variable]) -> None:
+def _check_shapes(state: OptimizerState, variables: list[keras.Variable]) -> None:
     problems = check.Problems()
     for variable in variables:
-        for name, value in carried.values[variable.path].items():
+        for name, value in state.values[variable.path].items():
             if value.shape != tuple(variable.shape):
-                problems.add(f"`{variable.path}` is {tuple(variable.shape)}, its carried {name} is {value.shape}")
+                shape = tuple(variable.shape)
+                problems.add(f"`{variable.path}` has the shape {shape}, its previous {name} has {value.shape}")
     problems.raise_if_any()
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tltk.foundation import checks as check
 from tltk.modalities.image.augment import Augmentation
-from tltk.optimizers.spec import adamw, checked, sgd
+from tltk.optimizers.spec import adamw, sgd, validated
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.trainability.plan import Plan, freeze, train_all, train_top, unfreeze_from
 
@@ -121,8 +121,8 @@ def refine(
     recipe: Recipe,
     *,
     schedule: str | None = None,
-    ema: float | None = None,
-    pull: float | None = None,
+    ema_momentum: float | None = None,
+    l2_sp: float | None = None,
     mix: bool | None = None,
 ) -> Recipe:
     """Change how the phases of a recipe in which the backbone learns go about it; None leaves a thing as it is.
@@ -130,24 +130,24 @@ def refine(
     Args:
         recipe: any; its probe stays as it is.
         schedule: "constant", "cosine", "linear" or "one_cycle".
-        ema: momentum of an average of the weights, such as 0.99, see `adamw`.
-        pull: strength of L2-SP, such as 0.01: weights are pulled to the pretrained ones instead of to zero.
+        ema_momentum: momentum of a moving average of the weights, such as 0.99, see `adamw`.
+        l2_sp: strength of L2-SP, such as 0.01: weights are pulled to the pretrained ones instead of to zero.
         mix: keep the mixture with the phase's start that is best on validation (WiSE-FT), see `Phase`.
 
     Returns:
         A new recipe.
 
     Example:
-        >>> refine(fine_tune(), ema=0.99, mix=True).phases[1].mix
+        >>> refine(fine_tune(), ema_momentum=0.99, mix=True).phases[1].mix
         True
     """
     changes = {"schedule": schedule, "mix": mix}
-    numbers = {"ema": ema, "pull": pull}
+    numbers = {"ema_momentum": ema_momentum, "l2_sp": l2_sp}
 
     def changed(phase: Phase) -> Phase:
         if phase.plan == freeze("backbone"):
             return phase
-        return replace(phase, optimizer=checked(replace(phase.optimizer, **_given(numbers))), **_given(changes))
+        return replace(phase, optimizer=validated(replace(phase.optimizer, **_given(numbers))), **_given(changes))
 
     return Recipe(recipe.name, tuple(changed(phase) for phase in recipe.phases))
 

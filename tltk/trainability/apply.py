@@ -1,4 +1,4 @@
-"""The one place that sets `trainable` and puts LoRA on: immediately before a new optimizer and `compile`."""
+"""Applying a plan: the only place that sets `trainable` and enables LoRA, before `compile` with a new optimizer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,154 +7,156 @@ from dataclasses import dataclass, field
 import keras
 
 from tltk.foundation import checks as check
-from tltk.trainability.effects import Decision, effective, effects
+from tltk.trainability.effects import Decision, effective_decision, effects
 from tltk.trainability.layers import (
     HasStages,
     LayerRow,
+    layer_rows,
     model_and_stages,
     own_trainable,
-    rows,
     set_trainable,
     sublayers,
 )
-from tltk.trainability.lora import weights as low_rank
-from tltk.trainability.lora.weights import Matrices
+from tltk.trainability.lora import weights as lora
+from tltk.trainability.lora.weights import LoraWeights
 from tltk.trainability.plan import Plan
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What a plan does to a model while it is applied.
+    """Effect of a plan on a model while it is applied.
 
     Args:
-        decided: layer name → what happens to it, as `plan.resolve` gives it, but "frozen" for every layer in which
-            nothing learns, such as a convolution without bias that shall train its bias.
-        multipliers: path of a variable → multiplier of its learning rate, for every variable that learns.
-        drifting: paths of the state that may change without learning: moving statistics of batch norms that train.
-        matrices: "layer:path of the sublayer in it" → what LoRA learned there; empty until the plan is left.
+        decisions: Layer name → decision, as `plan.resolve` returns it, but "frozen" for every layer in which nothing
+            learns, such as a convolution without bias under "bias".
+        lr_multipliers: Variable path → learning-rate multiplier, for every variable that learns.
+        updated_statistics: Paths of the variables that change without a gradient: moving statistics of batch norms in
+            training mode.
+        lora_weights: "layer:path of the sublayer" → what LoRA has learned there; empty until the plan is left.
     """
 
-    decided: dict[str, Decision]
-    multipliers: dict[str, float]
-    drifting: frozenset[str]
-    matrices: dict[str, Matrices] = field(default_factory=dict)
+    decisions: dict[str, Decision]
+    lr_multipliers: dict[str, float]
+    updated_statistics: frozenset[str]
+    lora_weights: dict[str, LoraWeights] = field(default_factory=dict)
 
 
 @contextmanager
 def applied(plan: Plan, model: keras.Model | HasStages) -> Iterator[Applied]:
-    """Set what learns as a plan says; on leaving, merge LoRA and put every flag back.
+    """Set what learns according to a plan; on leaving, merge LoRA and restore every flag.
 
-    Build the optimizer, compile and fit inside, and put weights back (an early stop's) inside: the list of weights
-    has LoRA's matrices in it there. Outside the model has its old list of weights and its old flags,
-    whatever happened.
+    Build the optimizer, compile, fit and restore weights (of early stopping) inside the block: there the list of
+    weights includes those of LoRA. Outside, the model has its former list of weights and its former flags, even if the
+    block has raised.
 
     Args:
-        plan: which layers learn.
-        model: a `keras.Model`, or what `tltk.assemble` returned.
+        plan: Which layers learn.
+        model: A `keras.Model`, or the result of `tltk.assemble`.
 
     Yields:
-        What was decided; its `matrices` are filled on leaving.
+        The decisions; `lora_weights` is filled on leaving.
 
     Raises:
-        ValueError: as `plan.resolve`, or if a layer already has LoRA of somebody else's; nothing is changed then.
+        ValueError: As `plan.resolve`, or if a layer has LoRA already; the model is unchanged then.
 
     Example:
         >>> from tltk.trainability.plan import Rule
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")])
-        >>> with applied(Plan((Rule("out", "bias", multiplier=2.0),)), model) as found:
-        ...     [(variable.name, found.multipliers[variable.path]) for variable in model.trainable_variables]
+        >>> with applied(Plan((Rule("out", "bias", lr_multiplier=2.0),)), model) as effect:
+        ...     [(variable.name, effect.lr_multipliers[variable.path]) for variable in model.trainable_variables]
         [('bias', 2.0)]
         >>> len(model.trainable_variables)
         2
     """
-    decided = plan.resolve(model)
-    plain, _ = model_and_stages(model)
-    found = rows(model)
-    targets = _lora_targets(found, decided)
-    matrices: dict[str, Matrices] = {}
-    layer_flags, variable_flags = _flags(plain)
+    decisions = plan.resolve(model)
+    keras_model, _ = model_and_stages(model)
+    rows = layer_rows(model)
+    targets = _lora_targets(rows, decisions)
+    lora_weights: dict[str, LoraWeights] = {}
+    layer_flags, variable_flags = _flags(keras_model)
     try:
-        for part, rank in targets.values():
-            low_rank.enable(part, rank)
-        multipliers = _set_flags(plain, found, decided, plan.batch_norm)
+        for sublayer, rank in targets.values():
+            lora.enable(sublayer, rank)
+        lr_multipliers = _set_flags(keras_model, rows, decisions, plan.batch_norm)
         if targets:
-            plain.predict_function = None  # traced without LoRA, it would go on predicting without it
-        kept = {row.name: effective(row, decided[row.name], plan.batch_norm) for row in found}
-        yield Applied(kept, multipliers, _drifting(found, decided, plan.batch_norm), matrices)
+            keras_model.predict_function = None  # if traced without LoRA, it would keep predicting without it
+        effective = {row.name: effective_decision(row, decisions[row.name], plan.batch_norm) for row in rows}
+        statistics = _updated_statistics(rows, decisions, plan.batch_norm)
+        yield Applied(effective, lr_multipliers, statistics, lora_weights)
     finally:
-        for path, (part, _) in targets.items():
-            if part.lora_enabled:
-                matrices[path] = low_rank.merge(part)
+        for path, (sublayer, _) in targets.items():
+            if sublayer.lora_enabled:
+                lora_weights[path] = lora.merge(sublayer)
         set_trainable(layer_flags)
         for variable, flag in variable_flags:
             variable.trainable = flag
 
 
 def _set_flags(
-    plain: keras.Model, found: list[LayerRow], decided: dict[str, Decision], batch_norm: str
+    keras_model: keras.Model, rows: list[LayerRow], decisions: dict[str, Decision], batch_norm: str
 ) -> dict[str, float]:
-    """Set every flag and return the multiplier of every variable that learns.
+    """Set every flag and return the learning-rate multiplier of every variable that learns.
 
-    The model itself is opened first: a frozen container hides its children from `trainable_weights`, while a child
-    set trainable under it still learns.
+    The model itself is set trainable first: a frozen container hides its children from `trainable_weights`, while a
+    child that is set trainable afterwards still learns.
     """
-    plain.trainable = True
-    planned = [(row, effect) for row in found for effect in effects(row, decided[row.name], batch_norm)]
-    set_trainable([(effect.part, effect.on) for _, effect in planned])
-    multipliers: dict[str, float] = {}
+    keras_model.trainable = True
+    pairs = [(row, effect) for row in rows for effect in effects(row, decisions[row.name], batch_norm)]
+    set_trainable([(effect.sublayer, effect.trainable) for _, effect in pairs])
+    lr_multipliers: dict[str, float] = {}
     problems = check.Problems()
-    for row, effect in planned:
-        # Variables after layers: setting a layer's flag overwrites those of its variables. Batch norm needs the two
-        # to differ: its layer off is inference mode, its scale and shift may learn all the same.
+    for row, effect in pairs:
+        # Variables after layers: setting a layer's flag overwrites those of its variables. Batch norm needs them to
+        # differ: with its layer frozen it is in inference mode, and its scale and shift may learn all the same.
         learning = {id(variable) for variable in effect.learning}
-        for variable in own_trainable(effect.part):
+        for variable in own_trainable(effect.sublayer):
             variable.trainable = id(variable) in learning
         for variable in effect.learning:
-            multiplier = decided[row.name].multiplier
-            if multipliers.setdefault(variable.path, multiplier) != multiplier:
-                problems.add(f"two variables are called {variable.path!r} and have different multipliers")
+            multiplier = decisions[row.name].lr_multiplier
+            if lr_multipliers.setdefault(variable.path, multiplier) != multiplier:
+                problems.add(f"two variables have the path {variable.path!r} and different learning-rate multipliers")
     problems.raise_if_any()
-    return multipliers
+    return lr_multipliers
 
 
 def changing(plan: Plan, model: keras.Model | HasStages) -> list[keras.Variable]:
-    """List the variables that a plan would let change, moving statistics included.
+    """List the variables that may change under a plan, moving statistics included.
 
     Raises:
-        ValueError: as `plan.resolve`.
+        ValueError: As `plan.resolve`.
     """
-    decided = plan.resolve(model)
-    planned = (effects(row, decided[row.name], plan.batch_norm) for row in rows(model))
-    return [variable for parts in planned for effect in parts for variable in effect.changing]
+    decisions = plan.resolve(model)
+    per_layer = (effects(row, decisions[row.name], plan.batch_norm) for row in layer_rows(model))
+    return [variable for layer_effects in per_layer for effect in layer_effects for variable in effect.changing]
 
 
-def _drifting(found: list[LayerRow], decided: dict[str, Decision], batch_norm: str) -> frozenset[str]:
-    planned = [effect for row in found for effect in effects(row, decided[row.name], batch_norm)]
-    learning = {variable.path for effect in planned for variable in effect.learning}
-    return frozenset({variable.path for effect in planned for variable in effect.changing} - learning)
+def _updated_statistics(rows: list[LayerRow], decisions: dict[str, Decision], batch_norm: str) -> frozenset[str]:
+    all_effects = [effect for row in rows for effect in effects(row, decisions[row.name], batch_norm)]
+    learning = {variable.path for effect in all_effects for variable in effect.learning}
+    return frozenset({variable.path for effect in all_effects for variable in effect.changing} - learning)
 
 
-def _lora_targets(found: list[LayerRow], decided: dict[str, Decision]) -> dict[str, tuple[keras.Layer, int]]:
-    """Find what LoRA goes on: name → sublayer and rank, each sublayer once."""
+def _lora_targets(rows: list[LayerRow], decisions: dict[str, Decision]) -> dict[str, tuple[keras.Layer, int]]:
+    """Find the sublayers that LoRA is applied to: name → sublayer and rank, each sublayer once."""
     targets: dict[str, tuple[keras.Layer, int]] = {}
-    seen: set[int] = set()
+    visited: set[int] = set()
     problems = check.Problems()
-    for row in found:
-        if decided[row.name].action != "lora":
+    for row in rows:
+        if decisions[row.name].action != "lora":
             continue
-        for path, part in low_rank.chosen(row, decided[row.name].target).items():
-            if part.lora_enabled:
-                problems.add(f"{row.name}:{path} already has LoRA; make the model anew without it")
-            if id(part) not in seen:
-                seen.add(id(part))
-                targets[f"{row.name}:{path}"] = part, decided[row.name].rank
+        for path, sublayer in lora.targeted_sublayers(row, decisions[row.name].target).items():
+            if sublayer.lora_enabled:
+                problems.add(f"{row.name}:{path} has LoRA already; build the model without it")
+            if id(sublayer) not in visited:
+                visited.add(id(sublayer))
+                targets[f"{row.name}:{path}"] = sublayer, decisions[row.name].rank
     problems.raise_if_any()
     return targets
 
 
 def _flags(
-    plain: keras.Model,
+    keras_model: keras.Model,
 ) -> tuple[list[tuple[keras.Layer, bool]], list[tuple[keras.Variable, bool]]]:
-    layers = sublayers(plain)
+    layers = sublayers(keras_model)
     variables = [variable for layer in layers for variable in own_trainable(layer)]
     return [(layer, layer.trainable) for layer in layers], [(variable, variable.trainable) for variable in variables]

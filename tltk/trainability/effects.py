@@ -1,4 +1,4 @@
-"""What a decision means inside one layer: which of its variables learn, and which of its parts are switched on."""
+"""Effect of a decision inside one layer: which variables learn, and which sublayers are flagged trainable."""
 
 import math
 from dataclasses import dataclass
@@ -14,128 +14,137 @@ from tltk.trainability.layers import (
     own_trainable,
     sublayers,
 )
-from tltk.trainability.lora import weights as low_rank
+from tltk.trainability.lora import weights as lora
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What happens to one layer.
+    """Decision of a plan about one layer.
 
     Args:
         action: "frozen", "train", "lora", "bias" or "norm", see `tltk.trainability.plan.Rule`.
-        multiplier: of the learning rate, layer decay included.
-        rank: of LoRA.
-        target: where inside the layer LoRA goes.
+        lr_multiplier: Factor of the learning rate, layer decay included.
+        rank: Rank of LoRA.
+        target: Sublayers that LoRA is applied to, see `tltk.trainability.plan.Rule`.
     """
 
     action: str
-    multiplier: float = 1.0
+    lr_multiplier: float = 1.0
     rank: int = 8
     target: str = "*"
 
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """What happens to one part of a layer: the layer itself, or a layer inside it.
+    """Effect on one sublayer of a layer, or on the layer itself.
 
     Args:
-        part: the Keras layer.
-        on: its `trainable` flag; for batch norm that is also whether it updates its statistics.
-        learning: those of its own variables that get a gradient. LoRA's are among them once they exist.
+        sublayer: The Keras layer.
+        trainable: Its `trainable` flag; for batch norm also whether it updates its statistics.
+        learning: Those of its own variables that get a gradient. The weights of LoRA are among them once they exist.
     """
 
-    part: keras.Layer
-    on: bool
+    sublayer: keras.Layer
+    trainable: bool
     learning: tuple[keras.Variable, ...]
 
     @property
     def changing(self) -> list[keras.Variable]:
-        """Everything of this part that a phase may change: what learns, and state such as moving statistics."""
-        return [*self.learning, *(own_state(self.part) if self.on else ())]
+        """Own variables that a phase may change: those that learn, and state such as moving statistics."""
+        return [*self.learning, *(own_state(self.sublayer) if self.trainable else ())]
 
 
 def effects(row: LayerRow, decision: Decision, batch_norm: str) -> list[Effect]:
-    """Say what a decision does to each part of a layer, without touching it.
+    """Determine the effect of a decision on each sublayer of a layer, without changing it.
 
     Args:
-        row: a top-level layer.
-        decision: what the plan decided for it.
-        batch_norm: the plan's policy; the head's own batch norm always learns where the head does.
+        row: A top-level layer.
+        decision: The plan's decision about it.
+        batch_norm: The plan's policy; batch norm of the head always learns where the head does.
 
     Returns:
-        One effect a part, outermost first.
+        One effect per sublayer, outermost first.
     """
     policy = "train" if row.stage == HEAD else batch_norm
-    targets = _targets(row, decision)
-    learning = {id(part): _learning(part, decision.action, policy, targets) for part in sublayers(row.layer)}
+    targets = _lora_targets(row, decision)
+    learning = {
+        id(sublayer): _learning(sublayer, decision.action, policy, targets) for sublayer in sublayers(row.layer)
+    }
     return [
-        Effect(part, _is_on(part, decision.action, policy, targets, learning), learning[id(part)])
-        for part in sublayers(row.layer)
+        Effect(sublayer, _flag(sublayer, decision.action, policy, targets, learning), learning[id(sublayer)])
+        for sublayer in sublayers(row.layer)
     ]
 
 
-def effective(row: LayerRow, decision: Decision, batch_norm: str) -> Decision:
-    """Call a layer frozen if nothing of it learns, such as a convolution without bias that shall train its bias.
+def effective_decision(row: LayerRow, decision: Decision, batch_norm: str) -> Decision:
+    """Replace a decision by "frozen" if nothing learns under it, as a convolution without bias under "bias".
 
-    Layers without weights keep their decision: a dropout among layers that learn drops.
+    Layers without weights keep their decision: dropout between layers that learn is active.
     """
-    parts = effects(row, decision, batch_norm)
-    could = [effect for effect in parts if own_trainable(effect.part) or is_normalization_with_statistics(effect.part)]
-    if decision.action == "frozen" or not row.parameters or (decision.action == "train" and not could):
+    all_effects = effects(row, decision, batch_norm)
+    learnable = [
+        effect
+        for effect in all_effects
+        if own_trainable(effect.sublayer) or is_normalization_with_statistics(effect.sublayer)
+    ]
+    if decision.action == "frozen" or not row.parameters or (decision.action == "train" and not learnable):
         return decision
-    learns = decision.action == "lora" and bool(_targets(row, decision))
-    return decision if learns or any(effect.changing for effect in could) else Decision("frozen")
+    has_lora = decision.action == "lora" and bool(_lora_targets(row, decision))
+    return decision if has_lora or any(effect.changing for effect in learnable) else Decision("frozen")
 
 
 def learning_parameters(row: LayerRow, decision: Decision, batch_norm: str) -> int:
-    """Count the parameters of a layer that get a gradient under a decision, those of LoRA to come included."""
+    """Count the parameters of a layer that get a gradient under a decision, those that LoRA adds included."""
     if decision.action == "lora":
-        return sum(low_rank.size(part, decision.rank) for part in low_rank.chosen(row, decision.target).values())
-    found = effects(row, decision, batch_norm)
-    return sum(math.prod(variable.shape) for effect in found for variable in effect.learning)
+        targets = lora.targeted_sublayers(row, decision.target).values()
+        return sum(lora.parameter_count(sublayer, decision.rank) for sublayer in targets)
+    return sum(
+        math.prod(variable.shape) for effect in effects(row, decision, batch_norm) for variable in effect.learning
+    )
 
 
 def could_learn(row: LayerRow, action: str) -> bool:
-    """Tell whether a layer has anything that "bias" or "norm" speaks of, under any policy of batch norm."""
-    return any(_learning(part, action, "train", set()) for part in sublayers(row.layer))
+    """Tell whether a layer has any variables that "bias" or "norm" trains, under any policy for batch norm."""
+    return any(_learning(sublayer, action, "train", set()) for sublayer in sublayers(row.layer))
 
 
 def state(row: LayerRow, decision: Decision, batch_norm: str) -> str:
-    """Say in a few words what becomes of a layer, for the table that people read."""
-    norms = [part for part in sublayers(row.layer) if is_normalization_with_statistics(part)]
-    held = bool(norms) and row.stage != HEAD and batch_norm != "train" and decision.action != "frozen"
-    if effective(row, decision, batch_norm) != decision:
-        return f"frozen ({'batch norm' if held else f'no {decision.action}'})"
-    shown = f"lora, rank {decision.rank}" if decision.action == "lora" else decision.action
-    return f"{shown} (batch norm {batch_norm})" if held and decision.action != "lora" else shown
+    """Describe in a few words what happens to a layer, for the table of a plan."""
+    norms = [sublayer for sublayer in sublayers(row.layer) if is_normalization_with_statistics(sublayer)]
+    restricted = bool(norms) and row.stage != HEAD and batch_norm != "train" and decision.action != "frozen"
+    if effective_decision(row, decision, batch_norm) != decision:
+        return f"frozen ({'batch norm' if restricted else f'no {decision.action}'})"
+    text = f"lora, rank {decision.rank}" if decision.action == "lora" else decision.action
+    return f"{text} (batch norm {batch_norm})" if restricted and decision.action != "lora" else text
 
 
-def _targets(row: LayerRow, decision: Decision) -> set[int]:
+def _lora_targets(row: LayerRow, decision: Decision) -> set[int]:
     if decision.action != "lora":
         return set()
-    return {id(part) for part in low_rank.chosen(row, decision.target).values()}
+    return {id(sublayer) for sublayer in lora.targeted_sublayers(row, decision.target).values()}
 
 
-def _learning(part: keras.Layer, action: str, policy: str, targets: set[int]) -> tuple[keras.Variable, ...]:
-    own = own_trainable(part)
+def _learning(sublayer: keras.Layer, action: str, policy: str, targets: set[int]) -> tuple[keras.Variable, ...]:
+    own = own_trainable(sublayer)
     if action == "lora":
-        return tuple(v for v in own if id(part) in targets and v.name.startswith(low_rank.PREFIX))
-    if action == "frozen" or (policy == "frozen" and is_normalization_with_statistics(part)):
+        return tuple(v for v in own if id(sublayer) in targets and v.name.startswith(lora.PREFIX))
+    if action == "frozen" or (policy == "frozen" and is_normalization_with_statistics(sublayer)):
         return ()
     if action == "bias":
-        return tuple(v for v in own if v.name == "bias" or (v.name == "beta" and is_normalization(part)))
+        return tuple(v for v in own if v.name == "bias" or (v.name == "beta" and is_normalization(sublayer)))
     if action == "norm":
-        return tuple(own) if is_normalization(part) else ()
+        return tuple(own) if is_normalization(sublayer) else ()
     return tuple(own)
 
 
-def _is_on(part: keras.Layer, action: str, policy: str, targets: set[int], learning: dict[int, tuple]) -> bool:
+def _flag(sublayer: keras.Layer, action: str, policy: str, targets: set[int], learning: dict[int, tuple]) -> bool:
+    """Return the `trainable` flag of a sublayer."""
     if action == "frozen":
         return False
-    if is_normalization_with_statistics(part):
+    if is_normalization_with_statistics(sublayer):
         return action != "lora" and policy == "train"
     if action == "train":
         return True
-    inside = sublayers(part)
-    updates = action != "lora" and policy == "train" and any(is_normalization_with_statistics(one) for one in inside)
-    return updates or any(learning[id(one)] or id(one) in targets for one in inside)
+    inner = sublayers(sublayer)
+    updates = action != "lora" and policy == "train" and any(map(is_normalization_with_statistics, inner))
+    return updates or any(learning[id(layer)] or id(layer) in targets for layer in inner)

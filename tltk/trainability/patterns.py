@@ -1,4 +1,4 @@
-"""Patterns: which layers a rule speaks of, and how far each layer is from the head."""
+"""Patterns: which layers a rule applies to, and how far each layer is from the head."""
 
 import fnmatch
 import math
@@ -13,117 +13,119 @@ _TOP = re.compile(r"top:(?:(?P<count>[1-9]\d*)|(?P<percent>\d+(?:\.\d+)?)%|(?P<s
 
 
 def check_pattern(pattern: str) -> None:
-    """Raise unless a pattern can be read.
+    """Raise unless a pattern is well-formed.
 
     Raises:
-        TypeError: if it is no text.
-        ValueError: if it starts like "top:12", "top:25%" or "top:2 stages" and goes on otherwise.
+        TypeError: If it is not a string.
+        ValueError: If it starts with "top:" and is not like "top:12", "top:25%" or "top:2 stages".
     """
     check.kind_of("pattern", pattern, str, hint="A stage, 'backbone', 'head', '*', or a glob over layer names.")
     if pattern.startswith("top:"):
-        found = _TOP.fullmatch(pattern)
-        if not found or (found["percent"] and not 0 < float(found["percent"]) <= 100):
-            raise ValueError(f"`pattern` must be such as 'top:12', 'top:25%' or 'top:2 stages'. Received: {pattern!r}")
+        match = _TOP.fullmatch(pattern)
+        if not match or (match["percent"] and not 0 < float(match["percent"]) <= 100):
+            raise ValueError(f"`pattern` must be like 'top:12', 'top:25%' or 'top:2 stages'. Received: {pattern!r}")
 
 
-def matching(pattern: str, found: list[LayerRow]) -> set[str]:
-    """Name the layers that a pattern speaks of.
+def matching(pattern: str, rows: list[LayerRow]) -> set[str]:
+    """Find the layers that match a pattern.
 
     Args:
-        pattern: see `tltk.trainability.plan.Rule`.
-        found: the layers of the model, in order.
+        pattern: See `tltk.trainability.plan.Rule`.
+        rows: Layers of the model, in order.
 
     Returns:
-        Layer names; empty if there is no such layer.
+        Layer names; empty if no layer matches.
     """
-    stages = stage_names(found)
+    stages = stage_names(rows)
     if pattern == "backbone":
-        return {row.name for row in found if row.stage and row.stage != HEAD}
+        return {row.name for row in rows if row.stage and row.stage != HEAD}
     if pattern == "first":
-        first = next((row.stage for row in found if row.stage and row.parameters), None)
-        return {row.name for row in found if first and row.stage == first}
+        first = next((row.stage for row in rows if row.stage and row.parameters), None)
+        return {row.name for row in rows if first and row.stage == first}
     if pattern.startswith("top:"):
-        return _top(pattern, found)
+        return _top(pattern, rows)
     if pattern.endswith("..") and pattern[:-2] in stages:
         above = [stage for stage in stages[stages.index(pattern[:-2]) :] if stage != HEAD]
-        return {row.name for row in found if row.stage in above}
+        return {row.name for row in rows if row.stage in above}
     if pattern in stages:
-        return {row.name for row in found if row.stage == pattern}
-    return {row.name for row in found if fnmatch.fnmatchcase(row.name, pattern)}
+        return {row.name for row in rows if row.stage == pattern}
+    return {row.name for row in rows if fnmatch.fnmatchcase(row.name, pattern)}
 
 
-def unmatched(pattern: str, found: list[LayerRow]) -> str:
-    """Say why a pattern matches no layer, and what there is."""
+def no_match(pattern: str, rows: list[LayerRow]) -> str:
+    """Explain why a pattern matches no layer, and list what it could match."""
     if pattern.startswith("top:") and pattern.endswith(("stage", "stages")):
-        known = check.listing([stage for stage in stage_names(found) if stage != HEAD], limit=60) or "none declared"
-        return f"`{pattern}` asks for more stages than there are: {known}"
+        own = check.listing([stage for stage in stage_names(rows) if stage != HEAD], limit=60) or "none declared"
+        return f"`{pattern}` asks for more stages than the backbone has: {own}"
     if pattern.startswith("top:"):
-        return f"`{pattern}` asks for more layers with weights than the {len(_countable(found))} there are."
-    stages = stage_names(found)
-    near = check.did_you_mean(pattern, [*stages, *(row.name for row in found)])
+        count = len(_with_weights(rows))
+        return f"`{pattern}` asks for more layers than the {count} of the backbone that have weights."
+    stages = stage_names(rows)
+    near = check.did_you_mean(pattern, [*stages, *(row.name for row in rows)])
     known = check.listing(stages, limit=60) or "none declared, use layer names"
-    nested = check.listing([repr(row.name) for row in found if isinstance(row.layer, keras.Model)])
-    flat = f". {nested} is a model inside this one, and one layer to a plan: build with `.call(x)` of it"
-    return f"`{pattern}` matches no layer.{near} stages: {known}{flat if nested else ''}"
+    nested = check.listing([repr(row.name) for row in rows if isinstance(row.layer, keras.Model)])
+    hint = f". {nested} is a nested model, which is a single layer to a plan: build with `.call(x)` instead"
+    return f"`{pattern}` matches no layer.{near} stages: {known}{hint if nested else ''}"
 
 
-def stage_names(found: list[LayerRow]) -> list[str]:
+def stage_names(rows: list[LayerRow]) -> list[str]:
     """List the stages of a model from the input to the output."""
-    return list(dict.fromkeys(row.stage for row in found if row.stage))
+    return list(dict.fromkeys(row.stage for row in rows if row.stage))
 
 
-def steps_from_head(found: list[LayerRow]) -> dict[str, int]:
+def steps_from_head(rows: list[LayerRow]) -> dict[str, int]:
     """Count for every layer how many steps it lies below the head.
 
-    With stages a step is a stage: 0 for the head, 1 for the last stage of the backbone, 2 for the one before it; a
-    layer without a stage goes with the one before it. Without stages every layer with weights is a step, and the
+    With stages, a step is a stage: 0 for the head, 1 for the last stage of the backbone, 2 for the one before it; a
+    layer without a stage belongs to the stage before it. Without stages, every layer with weights is a step, and the
     last of them is 0.
 
     Args:
-        found: the layers of the model, in order.
+        rows: Layers of the model, in order.
 
     Returns:
         Layer name → steps.
     """
-    stages = [stage for stage in stage_names(found) if stage != HEAD]
+    stages = [stage for stage in stage_names(rows) if stage != HEAD]
     if not stages:
-        return _steps_by_layer(found)
-    steps = {stage: len(stages) - index for index, stage in enumerate(stages)} | {HEAD: 0}
-    here, result = len(stages), {}
-    for row in found:
-        here = steps.get(row.stage, here)
-        result[row.name] = here
-    return result
+        return _steps_by_layer(rows)
+    steps_of_stage = {stage: len(stages) - index for index, stage in enumerate(stages)} | {HEAD: 0}
+    current, steps = len(stages), {}
+    for row in rows:
+        current = steps_of_stage.get(row.stage, current)
+        steps[row.name] = current
+    return steps
 
 
-def _steps_by_layer(found: list[LayerRow]) -> dict[str, int]:
-    result, above = {}, 0
-    for row in reversed(found):
-        result[row.name] = above
+def _steps_by_layer(rows: list[LayerRow]) -> dict[str, int]:
+    steps, above = {}, 0
+    for row in reversed(rows):
+        steps[row.name] = above
         above += bool(row.parameters)
-    return result
+    return steps
 
 
-def _top(pattern: str, found: list[LayerRow]) -> set[str]:
+def _top(pattern: str, rows: list[LayerRow]) -> set[str]:
     amount = _TOP.fullmatch(pattern)
-    body = _countable(found)
-    if not amount or not body:
+    backbone = _with_weights(rows)
+    if not amount or not backbone:
         return set()
     if amount["stages"]:
-        return _top_stages(int(amount["stages"]), found)
-    count = int(amount["count"]) if amount["count"] else math.ceil(len(body) * float(amount["percent"]) / 100)
-    if count > len(body):
+        return _top_stages(int(amount["stages"]), rows)
+    count = int(amount["count"]) if amount["count"] else math.ceil(len(backbone) * float(amount["percent"]) / 100)
+    if count > len(backbone):
         return set()
-    lowest = found.index(body[-count])
-    return {row.name for row in found[lowest:]} | {row.name for row in found if row.stage == HEAD}
+    lowest = rows.index(backbone[-count])
+    return {row.name for row in rows[lowest:]} | {row.name for row in rows if row.stage == HEAD}
 
 
-def _top_stages(count: int, found: list[LayerRow]) -> set[str]:
-    stages = [stage for stage in stage_names(found) if stage != HEAD]
+def _top_stages(count: int, rows: list[LayerRow]) -> set[str]:
+    stages = [stage for stage in stage_names(rows) if stage != HEAD]
     if count > len(stages):
         return set()
-    return {row.name for row in found if row.stage == HEAD or row.stage in stages[-count:]}
+    return {row.name for row in rows if row.stage == HEAD or row.stage in stages[-count:]}
 
 
-def _countable(found: list[LayerRow]) -> list[LayerRow]:
-    return [row for row in found if row.parameters and row.stage != HEAD]
+def _with_weights(rows: list[LayerRow]) -> list[LayerRow]:
+    """List the backbone's layers that have weights."""
+    return [row for row in rows if row.parameters and row.stage != HEAD]

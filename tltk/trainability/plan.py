@@ -6,7 +6,7 @@ import keras
 
 from tltk.foundation import checks as check
 from tltk.trainability.effects import Decision
-from tltk.trainability.layers import HasStages, rows
+from tltk.trainability.layers import HasStages, layer_rows
 from tltk.trainability.patterns import matching, steps_from_head
 from tltk.trainability.rules import Rule, check_cover, check_effect, check_sharing
 from tltk.trainability.summary import draw
@@ -18,18 +18,18 @@ BATCH_NORMS = ("frozen", "affine", "train")
 class Plan:
     """Which layers learn: ordered rules, the first that matches a layer decides.
 
-    A plan is data; nothing changes until a phase applies it. Resolving fails if a rule matches nothing
-    or a layer is covered by no rule, so a typing error cannot silently train the wrong layers.
+    A plan is data; nothing changes until a phase applies it. Resolving fails if a rule matches no layer or a layer is
+    covered by no rule, so that a misspelt pattern cannot silently train the wrong layers.
 
     Args:
-        rules: tried in order for each layer.
-        batch_norm: what batch norm does where layers learn. "frozen" keeps it in inference mode with all it has (its
-            statistics come from far more pictures than a fine-tuning set has); "affine" keeps it in inference
-            mode, and its scale and shift learn; "train" lets it learn and update its statistics.
-            The head's own batch norm always learns where the head does; under LoRA the others stay frozen.
-        layer_decay: the learning rate falls by this factor from stage to stage towards the input (Bao et al. 2022,
-            BEiT; timm): 1 for the head, 0.75 for the last stage, 0.75² for the one before it. In a model without
-            stages every layer with weights is a step, the last of them has 1.
+        rules: Tried in order for each layer.
+        batch_norm: What batch norm does in layers that learn. "frozen" keeps it frozen and in inference mode (its
+            statistics come from far more images than a fine-tuning set has); "affine" keeps it in inference mode, and
+            its scale and shift learn; "train" lets it learn and update its statistics. Batch norm of the head always
+            learns where the head does; under LoRA all other batch norms stay frozen.
+        layer_decay: Factor of the learning rate from stage to stage towards the input (Bao et al. 2022, BEiT; timm):
+            with 0.75, the rate is 1 for the head, 0.75 for the last stage, 0.75² for the one before it. In a model
+            without stages every layer with weights is a step, and the last one has 1.
     """
 
     rules: tuple[Rule, ...]
@@ -42,53 +42,52 @@ class Plan:
             raise ValueError(f"`layer_decay` must be above 0 and at most 1. Received: {self.layer_decay!r}")
 
     def resolve(self, model: keras.Model | HasStages) -> dict[str, Decision]:
-        """Decide for every layer of a model, without touching it.
+        """Decide about every layer of a model, without changing it.
 
         Args:
-            model: a `keras.Model`, or what `tltk.assemble` returned.
+            model: A `keras.Model`, or the result of `tltk.assemble`.
 
         Returns:
-            Layer name → what happens to it, in the order of the graph.
+            Layer name → decision, in graph order.
 
         Raises:
-            ValueError: naming every rule that matches no layer or does nothing there, and every layer that no
-                rule covers.
+            ValueError: Naming every rule that matches no layer or has no effect, and every layer that no rule covers.
 
         Example:
             >>> import keras
             >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")])
-            >>> Plan((Rule("out", "train", multiplier=0.1),)).resolve(model)["out"].multiplier
+            >>> Plan((Rule("out", "train", lr_multiplier=0.1),)).resolve(model)["out"].lr_multiplier
             0.1
         """
-        found = rows(model)
-        matches = {rule: matching(rule.pattern, found) for rule in self.rules}
-        rules = {row.name: rule for row in found for rule in reversed(self.rules) if row.name in matches[rule]}
+        rows = layer_rows(model)
+        matches = {rule: matching(rule.pattern, rows) for rule in self.rules}
+        deciding = {row.name: rule for row in rows for rule in reversed(self.rules) if row.name in matches[rule]}
         problems = check.Problems()
-        check_cover(model, found, matches, rules, problems)
-        check_effect(found, matches, rules, problems)
+        check_cover(model, rows, matches, deciding, problems)
+        check_effect(rows, matches, deciding, problems)
         problems.raise_if_any()
-        steps = steps_from_head(found)
-        decided = {name: _decision(rule, self.layer_decay ** steps[name]) for name, rule in rules.items()}
-        check_sharing(found, decided, self.batch_norm)
-        return decided
+        steps = steps_from_head(rows)
+        decisions = {name: _decision(rule, self.layer_decay ** steps[name]) for name, rule in deciding.items()}
+        check_sharing(rows, decisions, self.batch_norm)
+        return decisions
 
     def describe(self, model: keras.Model | HasStages) -> str:
-        """Draw the table of what would learn: layer, stage, state, multiplier, parameters that learn, and totals.
+        """Draw a table of what learns: layer, stage, state, learning-rate multiplier, parameters, and totals.
 
         Args:
-            model: a `keras.Model`, or what `tltk.assemble` returned; it is not changed.
+            model: A `keras.Model`, or the result of `tltk.assemble`; it is not changed.
 
         Returns:
-            Text, one line a layer that has weights.
+            Text, one line per layer with weights.
         """
-        return draw(rows(model), self.resolve(model), self.batch_norm)
+        return draw(layer_rows(model), self.resolve(model), self.batch_norm)
 
 
 def freeze(pattern: str = "backbone") -> Plan:
     """Freeze one part and train the rest.
 
     Args:
-        pattern: a stage, "backbone", or a glob over layer names.
+        pattern: A stage, "backbone", or a glob over layer names.
 
     Returns:
         The plan; `freeze("backbone")` is the linear probe.
@@ -104,7 +103,7 @@ def unfreeze_from(stage: str, *, batch_norm: str = "frozen") -> Plan:
     """Train a stage and everything above it towards the output; freeze everything below.
 
     Args:
-        stage: the lowest stage that learns, such as "conv5".
+        stage: The lowest stage that learns, such as "conv5".
         batch_norm: "frozen", "affine" or "train", see `Plan`.
 
     Returns:
@@ -143,16 +142,16 @@ def train_top(
     """Train the head and the top-most layers of the backbone.
 
     Args:
-        layers: how many layers with weights, counted from the backbone's output; or
-        fraction: which share of them, in (0, 1], rounded up; or
-        stages: how many stages, such as the blocks of a transformer.
-        batch_norm: see `Plan`.
+        layers: Number of layers with weights, counted from the backbone's output; or
+        fraction: Fraction of them, in (0, 1], rounded up; or
+        stages: Number of stages, such as the blocks of a transformer.
+        batch_norm: See `Plan`.
 
     Returns:
         The plan; the number is resolved against the model.
 
     Raises:
-        ValueError: unless exactly one of the three is given, and in its range.
+        ValueError: Unless exactly one of the three is given, and in its range.
 
     Example:
         >>> train_top(fraction=0.25).rules[0].pattern
@@ -176,11 +175,11 @@ def train_top(
 def first_block(*, batch_norm: str = "frozen") -> Plan:
     """Train the first stage and the head: surgical fine-tuning (Lee et al. 2023).
 
-    For pictures that differ from the pretraining's in how they look (noise, blur, another camera) and not in what
-    they show, the first layers are those that need to change.
+    For images that differ from the pretraining data in how they look (noise, blur, another camera) and not in what they
+    show: there the first layers are the ones that need to change.
 
     Args:
-        batch_norm: see `Plan`.
+        batch_norm: See `Plan`.
 
     Returns:
         The plan.
@@ -195,12 +194,12 @@ def first_block(*, batch_norm: str = "frozen") -> Plan:
 def lora(rank: int = 8, *, target: str = "*") -> Plan:
     """Train the head in full and a low-rank change of the backbone's kernels (LoRA, Hu et al. 2022).
 
-    For transformers: a hundredth of the parameters learns, optimizer slots shrink with it, and the change is
+    For transformers: a hundredth of the parameters learns, the optimizer state shrinks with it, and the change is
     merged into the kernels after the phase. Convolutional networks gain less. Biases and norms stay frozen.
 
     Args:
-        rank: of the change; 4 to 16 is usual.
-        target: "*" or globs over names of sublayers, such as "query,value", which is what the paper uses.
+        rank: Rank of the change; 4 to 16 is usual.
+        target: "*" or globs over names of sublayers, such as "query,value", which the paper uses.
 
     Returns:
         The plan.
@@ -216,7 +215,7 @@ def bias_only(*, batch_norm: str = "affine") -> Plan:
     """Train the head and the biases of the backbone (BitFit, Ben Zaken et al. 2022).
 
     Args:
-        batch_norm: see `Plan`; under "affine" the shift of batch norm, the bias of most convolutions, learns.
+        batch_norm: See `Plan`; under "affine" the shift of batch norm, the bias of most convolutions, learns.
 
     Returns:
         The plan.
@@ -232,7 +231,7 @@ def norm_only(*, batch_norm: str = "affine") -> Plan:
     """Train the head and the scales and shifts of the backbone's norms (Frankle et al. 2021).
 
     Args:
-        batch_norm: see `Plan`; "frozen" leaves out batch norm, so that only layer norms and the like learn.
+        batch_norm: See `Plan`; with "frozen" only layer norms and the like learn.
 
     Returns:
         The plan.
@@ -245,11 +244,11 @@ def norm_only(*, batch_norm: str = "affine") -> Plan:
 
 
 def layer_decay(decay: float = 0.75, *, batch_norm: str = "frozen") -> Plan:
-    """Train every layer, the slower the nearer it is to the input (Bao et al. 2022, BEiT; timm).
+    """Train every layer, more slowly the nearer it is to the input (Bao et al. 2022, BEiT; timm).
 
     Args:
-        decay: factor of the learning rate from stage to stage, the head having 1, see `Plan`.
-        batch_norm: see `Plan`.
+        decay: Factor of the learning rate from stage to stage, the head having 1, see `Plan`.
+        batch_norm: See `Plan`.
 
     Returns:
         The plan.
@@ -264,4 +263,4 @@ def layer_decay(decay: float = 0.75, *, batch_norm: str = "frozen") -> Plan:
 def _decision(rule: Rule, decay: float) -> Decision:
     if rule.action == "frozen":
         return Decision("frozen")
-    return Decision(rule.action, rule.multiplier * decay, rule.rank, rule.target)
+    return Decision(rule.action, rule.lr_multiplier * decay, rule.rank, rule.target)

@@ -17,7 +17,7 @@ from tltk.foundation import checks as check
 from tltk.foundation import files
 from tltk.modalities.modality import Modality, drop_invalid, modality_of
 from tltk.models.transfer_model import TransferModel
-from tltk.optimizers.state import Slots, require_own_paths
+from tltk.optimizers.state import OptimizerState, require_unique_paths
 from tltk.pipeline.batching import Budget, Size, size_of
 from tltk.recipes import fine_tune
 from tltk.recipes.recipe import Phase, Recipe
@@ -141,7 +141,7 @@ def _check_numbers(model: TransferModel, recipe: Recipe, *, batch_size: int | st
     for phase in recipe.phases:
         try:
             subject = model if phase.contrast is None else contrasted(model, phase.contrast)
-            require_own_paths(changing(phase.plan, subject), among=subject.keras.weights)
+            require_unique_paths(changing(phase.plan, subject), among=subject.keras.weights)
         except ValueError as error:
             problems.add(f"phase {phase.name!r}: {error}")
     problems.raise_if_any()
@@ -152,28 +152,30 @@ def _phases(
     model: TransferModel, recipe: Recipe, feed: Feed, write: Callable[[dict[str, Any]], None]
 ) -> Iterator[Trained]:
     """Train phase by phase, each from what the one before it handed on."""
-    anchors = _anchors(model) if any(phase.optimizer.pull for phase in recipe.phases) else None
+    anchors = _anchors(model) if any(phase.optimizer.l2_sp for phase in recipe.phases) else None
     score: Score | None = None
-    carried: Slots | None = None
+    previous_state: OptimizerState | None = None
     for number, phase in enumerate(recipe.phases):
         subject = model if phase.contrast is None else contrasted(model, phase.contrast)
         data_for = partial(feed.of_phase, phase, number)
         before = score if subject is model else None  # scores of different tasks cannot be compared
-        each = train_phase(subject, phase, data_for, before=before, write=write, carried=carried, anchors=anchors)
-        score, carried = each.result.score if subject is model else None, each.slots
+        each = train_phase(
+            subject, phase, data_for, before=before, write=write, previous_state=previous_state, anchors=anchors
+        )
+        score, previous_state = each.result.score if subject is model else None, each.optimizer_state
         yield each
 
 
 def _anchors(model: TransferModel) -> dict[str, np.ndarray]:
-    """Copy the backbone's weights as they are before anything learns: what `pull` pulls towards."""
+    """Copy the backbone's weights as they are before anything learns: what `l2_sp` pulls towards."""
     pretrained = [layer for layer in model.keras.layers if model.stages.get(layer.name, "") != HEAD]
     return {weight.path: keras.ops.convert_to_numpy(weight).copy() for layer in pretrained for weight in layer.weights}
 
 
 def _keep_lora(model: TransferModel, phase: Phase, trained: Trained, out: str | Path | None) -> None:
     """Save what LoRA learned, a small file beside the whole model; a later phase may move what it belongs to."""
-    if trained.matrices and out is not None:
-        lora_file.save(Path(out) / f"{phase.name}.lora.npz", model, phase.plan, trained.matrices)
+    if trained.lora_weights and out is not None:
+        lora_file.save(Path(out) / f"{phase.name}.lora.npz", model, phase.plan, trained.lora_weights)
 
 
 class _Recorder:

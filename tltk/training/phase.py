@@ -17,13 +17,13 @@ from tltk.models.transfer_model import TransferModel
 from tltk.optimizers import spec as optimizers
 from tltk.optimizers.ema import AveragedWeights
 from tltk.optimizers.schedules import schedule
-from tltk.optimizers.state import Slots, slots, unwrapped
+from tltk.optimizers.state import OptimizerState, optimizer_state, unwrapped
 from tltk.pipeline.loader import explained
 from tltk.recipes.recipe import Phase
 from tltk.trainability.apply import Applied, applied
 from tltk.trainability.audit.gradients import decays, got_gradient
 from tltk.trainability.audit.proof import AuditError, check_phase
-from tltk.trainability.lora.weights import Matrices
+from tltk.trainability.lora.weights import LoraWeights
 from tltk.training.callbacks import CountSteps, KeepBest, Score, SetEpoch, StopOnNan, Watch
 from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning
 from tltk.training.wise_ft import mix
@@ -62,13 +62,13 @@ class Trained:
 
     Args:
         result: for the record.
-        slots: what its optimizer remembers, for the next phase's; None if there is nothing.
-        matrices: what LoRA learned, merged into the model already.
+        optimizer_state: State of its optimizer, for the next phase's; None if there is none.
+        lora_weights: What LoRA has learned, already merged into the model.
     """
 
     result: PhaseResult
-    slots: Slots | None
-    matrices: dict[str, Matrices] = field(default_factory=dict)
+    optimizer_state: OptimizerState | None
+    lora_weights: dict[str, LoraWeights] = field(default_factory=dict)
 
 
 def train_phase(
@@ -78,7 +78,7 @@ def train_phase(
     *,
     before: Score | None,
     write: Callable[[dict], None],
-    carried: Slots | None = None,
+    previous_state: OptimizerState | None = None,
     anchors: Mapping[str, np.ndarray] | None = None,
 ) -> Trained:
     """Train one phase and leave the model at its best weights, or where it was if none is better.
@@ -90,8 +90,8 @@ def train_phase(
             last epoch's weights are kept.
         before: the validation score that has to be beaten, None for the first phase.
         write: takes one row of numbers after each epoch.
-        carried: what the optimizer of the phase before remembers.
-        anchors: variable path → pretrained weights, for an optimizer that pulls towards them.
+        previous_state: Optimizer state of the phase before.
+        anchors: Variable path → pretrained weights, for an optimizer with L2-SP.
 
     Returns:
         What became of it, and what the next phase takes over. An undone phase hands on what it was given.
@@ -106,14 +106,14 @@ def train_phase(
     keep: KeepBest | None = None
     try:
         with applied(phase.plan, model) as now:
-            data = data_for(split(model.keras, now.decided))
+            data = data_for(split(model.keras, now.decisions))
             keep = KeepBest(model.keras, model.task.monitor, phase.patience) if data.val else None
             try:
-                optimizer = _compile(data, model, phase, now, carried=carried, anchors=anchors)
+                optimizer = _compile(data, model, phase, now, previous_state=previous_state, anchors=anchors)
                 epochs = _audited(model, now, data, phase, keep=keep, write=write)
             finally:
                 if keep:
-                    keep.restore()  # inside: the best epoch's weights have LoRA's matrices among them
+                    keep.restore()  # inside: the best epoch's weights include those of LoRA
         best, share = keep.best if keep else None, 1.0
         if phase.mix and data.val and best is not None:
             share, best = mix(model, data, data.val, start, best)
@@ -126,9 +126,9 @@ def train_phase(
     seconds = round(perf_counter() - begun, 3)
     result = PhaseResult(phase.name, epochs, best_epoch, kept, best if kept else before, seconds, share * kept)
     if not kept:
-        return Trained(result, carried)
-    # Of a mixture the matrices are only a part: they would not lead back to the weights that the model holds.
-    return Trained(result, slots(optimizer), now.matrices if share == 1 else {})
+        return Trained(result, previous_state)
+    # In a mixture the weights of LoRA are only a part: they would not lead back to the model's weights.
+    return Trained(result, optimizer_state(optimizer), now.lora_weights if share == 1 else {})
 
 
 def _worth_keeping(keep: KeepBest | None, before: Score | None, error: BaseException) -> bool:
@@ -149,23 +149,24 @@ def _compile(
     phase: Phase,
     now: Applied,
     *,
-    carried: Slots | None,
+    previous_state: OptimizerState | None,
     anchors: Mapping[str, np.ndarray] | None,
 ) -> keras.optimizers.Optimizer:
     total = max(data.train.steps * phase.epochs, 1)
-    if total < phase.optimizer.accumulate:
+    group = phase.optimizer.gradient_accumulation_steps
+    if total < group:
         raise ValueError(
-            f"{phase.name} has {total} batches in all, fewer than the {phase.optimizer.accumulate} that make one step "
-            "(`accumulate`): nothing would learn."
+            f"phase {phase.name!r} has {total} batches, fewer than gradient_accumulation_steps={group}: "
+            "it would not take a single step."
         )
     rate = schedule(phase.schedule, phase.optimizer.learning_rate, steps=total, warmup=phase.warmup_steps(total))
     optimizer = optimizers.build(
         phase.optimizer,
         rate,
         data.model.trainable_variables,
-        multipliers=now.multipliers,
+        lr_multipliers=now.lr_multipliers,
         anchors=anchors,
-        carried=carried,
+        previous_state=previous_state,
         loss_scaling=model.precision == "mixed_float16",
     )
     # The view is built under Keras' global policy, not the backbone's: loss scaling is asked for above, not guessed.
@@ -198,10 +199,10 @@ def _audited(
         [weight.path for weight in model.keras.weights],
         before,
         model.keras.get_weights(),
-        learning=now.multipliers,
-        drifting=now.drifting,
-        touched=[each.path for each in learning if gradient.get(id(each)) is True],
-        untouched=[each.path for each in learning if gradient.get(id(each)) is False and decays(optimizer)],
+        learning=now.lr_multipliers,
+        updated_statistics=now.updated_statistics,
+        with_gradient=[each.path for each in learning if gradient.get(id(each)) is True],
+        without_gradient=[each.path for each in learning if gradient.get(id(each)) is False and decays(optimizer)],
         steps=steps,
     )
     problems = check.Problems()
@@ -211,7 +212,7 @@ def _audited(
 
 
 def _fit(data: PhaseData, phase: Phase, *, keep: KeepBest | None, write: Callable[[dict], None]) -> int:
-    averaged = [AveragedWeights()] if phase.optimizer.ema else []
+    averaged = [AveragedWeights()] if phase.optimizer.ema_momentum else []
     with tf.device("CPU:0"):  # where the batches are made
         epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     with (

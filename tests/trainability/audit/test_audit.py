@@ -277,7 +277,7 @@ def test_a_frozen_weight_that_something_else_wrote():
     compiled(model)
     found = problems(model, lambda: part(model, "a").kernel.assign(np.ones((4, 4))))
     assert len(found) == 1
-    assert "`a`: it moved although it is flagged frozen, and the optimizer does not know it" in found[0]
+    assert "`a`: it moved although it is flagged frozen, and the optimizer does not train it" in found[0]
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])

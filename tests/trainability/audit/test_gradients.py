@@ -5,7 +5,7 @@ import pytest
 from tltk.trainability.audit.gradients import decays, got_gradient
 
 
-@pytest.mark.parametrize("options", [{"ema": 0.9}, {"pull": 0.1}])
+@pytest.mark.parametrize("options", [{"ema_momentum": 0.9}, {"l2_sp": 0.1}])
 def test_an_average_and_an_anchor_are_no_sign_of_a_gradient(options):
     from tltk.optimizers.spec import adamw, build
 
@@ -86,6 +86,6 @@ def test_who_decays():
     variable = keras.Variable(np.ones(3, "float32"), name="v")
     assert decays(keras.optimizers.SGD(weight_decay=0.1))
     assert decays(keras.optimizers.LossScaleOptimizer(keras.optimizers.AdamW(0.1)))
-    assert decays(build(adamw(0.1, pull=0.1), 0.1, [variable], anchors={}))
+    assert decays(build(adamw(0.1, l2_sp=0.1), 0.1, [variable], anchors={}))
     assert not decays(keras.optimizers.Adam(0.1))
     assert not decays(None)

@@ -27,17 +27,17 @@ def trained(model, plan=PLAN):
     with applied(plan, model) as now:
         model.keras.compile(keras.optimizers.Adam(0.03), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         model.keras.fit(TOKENS, np.arange(5) % 3, epochs=2, verbose=0)
-    return now.matrices
+    return now.lora_weights
 
 
 def saved(folder, plan=PLAN, **size):
     model = WithStages(transformer(**size))
     fresh = backbone_like(model)
     before = np.array(model.keras(TOKENS))
-    matrices = trained(model, plan)
+    lora_weights = trained(model, plan)
     assert np.abs(np.array(model.keras(TOKENS)) - before).max() > 0.01
-    lora_file.save(folder / "lora.npz", model, plan, matrices)
-    return model, fresh, folder / "lora.npz", matrices
+    lora_file.save(folder / "lora.npz", model, plan, lora_weights)
+    return model, fresh, folder / "lora.npz", lora_weights
 
 
 def test_a_file_brings_the_same_outputs_to_the_same_backbone(tmp_path):
@@ -65,7 +65,7 @@ def test_the_statistics_of_the_heads_batch_norm_are_in_the_file(tmp_path):
     with applied(lora(1), model) as now:
         model.keras.compile("sgd", "mse")
         model.keras.fit(np.ones((4, 8)), np.zeros((4, 8)), verbose=0)
-    lora_file.save(tmp_path / "a.npz", model, lora(1), now.matrices)
+    lora_file.save(tmp_path / "a.npz", model, lora(1), now.lora_weights)
     lora_file.load(tmp_path / "a.npz", fresh)
     for a, b in zip(fresh.keras.get_weights(), model.keras.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
@@ -80,13 +80,13 @@ def test_the_file_is_a_tenth_of_the_model(tmp_path):
 
 
 def test_the_file_opens_with_numpy_alone_and_holds_the_plan(tmp_path):
-    _, _, path, matrices = saved(tmp_path)
+    _, _, path, lora_weights = saved(tmp_path)
     with np.load(path, allow_pickle=False) as stored:
         about = json.loads(stored["about"].tobytes())
         assert stored["block1_attention:query|a"].shape == (16, 2, 2)
     assert about["plan"]["rules"][1]["target"] == "query,value,*_up"
     assert {len(kernel["base"]) for kernel in about["kernels"].values()} == {64}
-    assert set(about["kernels"]) == set(matrices)
+    assert set(about["kernels"]) == set(lora_weights)
 
 
 def test_another_backbone_is_refused_by_name_and_left_as_it_was(tmp_path):
@@ -97,7 +97,9 @@ def test_another_backbone_is_refused_by_name_and_left_as_it_was(tmp_path):
     with pytest.raises(ValueError, match=r"(?s)another model:.*the kernel of block2_up:block2_up has other values"):
         lora_file.load(path, fresh)
     assert [weight.tobytes() for weight in fresh.keras.get_weights()] == before
-    with pytest.raises(ValueError, match=r"block2_up:block2_up is \(8, 16\) in the model and \(16, 32\) in the file"):
+    with pytest.raises(
+        ValueError, match=r"block2_up:block2_up has the shape \(8, 16\) in the model and \(16, 32\) in the file"
+    ):
         lora_file.load(path, WithStages(transformer(dim=8)))
     with pytest.raises(ValueError, match=r"the model has no block2_attention:query"):
         lora_file.load(path, WithStages(transformer(blocks=1)))
@@ -114,21 +116,23 @@ def test_a_head_of_another_size_is_refused(tmp_path):
     model, _, path, _ = saved(tmp_path)
     x = model.keras.get_layer("head_pool").output
     other = WithStages(keras.Model(model.keras.input, keras.layers.Dense(7, name="head_output")(x)))
-    with pytest.raises(ValueError, match=r"head_output:0 is \(16, 7\) in the model and \(16, 3\) in the file"):
+    with pytest.raises(
+        ValueError, match=r"head_output:0 has the shape \(16, 7\) in the model and \(16, 3\) in the file"
+    ):
         lora_file.load(path, other)
 
 
 def test_saving_what_the_model_is_not_is_refused(tmp_path):
     model = WithStages(transformer())
     start = model.keras.get_weights()
-    matrices = trained(model)
+    lora_weights = trained(model)
     model.keras.set_weights(start)
     with pytest.raises(ValueError, match="has changed since LoRA was merged"):
-        lora_file.save(tmp_path / "a.npz", model, PLAN, matrices)
-    with pytest.raises(ValueError, match="`matrices` are empty"):
+        lora_file.save(tmp_path / "a.npz", model, PLAN, lora_weights)
+    with pytest.raises(ValueError, match="`lora_weights` is empty"):
         lora_file.save(tmp_path / "a.npz", model, PLAN, {})
     with pytest.raises(ValueError, match=r"`path` must end with '.npz'"):
-        lora_file.save(tmp_path / "a.safetensors", model, PLAN, matrices)
+        lora_file.save(tmp_path / "a.safetensors", model, PLAN, lora_weights)
     assert not list(tmp_path.iterdir())
 
 
@@ -144,10 +148,10 @@ def test_files_that_are_missing_damaged_or_of_another_time_are_told(tmp_path):
     with pytest.raises(ValueError, match="is damaged"):
         lora_file.load(path, fresh)
     np.savez(path, about=np.frombuffer(b'{"format": 9}', dtype="uint8"))
-    with pytest.raises(ValueError, match="is of format 9; this version reads 1"):
+    with pytest.raises(ValueError, match="has format 9; this version reads 2"):
         lora_file.load(path, fresh)
     np.savez(path, other=np.ones(3))
-    with pytest.raises(ValueError, match="is damaged, or no file of LoRA matrices"):
+    with pytest.raises(ValueError, match="is damaged, or not a file of LoRA weights"):
         lora_file.load(path, fresh)
 
 
@@ -172,6 +176,6 @@ def test_names_that_a_counter_made_do_not_matter(tmp_path):
     with applied(plan, model) as now:
         model.compile(keras.optimizers.SGD(0.1), "mse")
         model.fit(np.ones((4, 8)), np.ones((4, 2)), epochs=2, verbose=0)
-    lora_file.save(tmp_path / "a.npz", model, plan, now.matrices)
+    lora_file.save(tmp_path / "a.npz", model, plan, now.lora_weights)
     lora_file.load(tmp_path / "a.npz", fresh)
     np.testing.assert_allclose(fresh(np.ones((1, 8))), model(np.ones((1, 8))), atol=1e-5)

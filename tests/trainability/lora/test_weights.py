@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import transformer
-from tltk.trainability.layers import LayerRow, rows
-from tltk.trainability.lora import weights as low_rank
-from tltk.trainability.lora.weights import Matrices
+from tltk.trainability.layers import LayerRow, layer_rows
+from tltk.trainability.lora import weights as lora_layers
+from tltk.trainability.lora.weights import LoraWeights
 
 LAYERS = {
     "dense": (lambda: keras.layers.Dense(5, activation="relu"), (7,)),
@@ -39,11 +39,11 @@ def test_merging_keeps_the_output_and_leaves_no_trace(name, tmp_path):
     config, paths = json.dumps(layer.get_config(), default=str), [v.path for v in layer.weights]
     plain = np.array(model(data))
     attributes = set(vars(layer))
-    low_rank.enable(layer, 2)
+    lora_layers.enable(layer, 2)
     learn(layer)
     changed = np.array(model(data))
     assert np.abs(changed - plain).max() > 0.05
-    learned = low_rank.merge(layer)
+    learned = lora_layers.merge(layer)
     np.testing.assert_allclose(model(data), changed, rtol=1e-5, atol=1e-5)
     assert [v.path for v in layer.weights] == [v.path for v in model.weights] == paths
     assert json.dumps(layer.get_config(), default=str) == config
@@ -52,7 +52,7 @@ def test_merging_keeps_the_output_and_leaves_no_trace(name, tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again(data), model(data))
-    low_rank.enable(layer, 3)
+    lora_layers.enable(layer, 3)
     np.testing.assert_allclose(model(data), changed, rtol=1e-5, atol=1e-5)
     assert sum(v.name.startswith("lora_") for v in layer.weights) == 2
 
@@ -60,17 +60,17 @@ def test_merging_keeps_the_output_and_leaves_no_trace(name, tmp_path):
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_size_is_what_keras_makes_of_it(name):
     _, layer, _ = built(name)
-    expected = low_rank.size(layer, 3)
+    expected = lora_layers.parameter_count(layer, 3)
     before = layer.count_params()
-    low_rank.enable(layer, 3)
+    lora_layers.enable(layer, 3)
     assert layer.count_params() - before == expected
 
 
 def test_merging_what_has_learned_nothing_changes_no_bit():
     _, layer, _ = built("dense")
     before = np.array(layer.kernel).tobytes()
-    low_rank.enable(layer, 2)
-    learned = low_rank.merge(layer)
+    lora_layers.enable(layer, 2)
+    learned = lora_layers.merge(layer)
     assert np.array(layer.kernel).tobytes() == before
     assert learned.base == learned.merged
 
@@ -80,34 +80,34 @@ def test_another_alpha_scales_the_change():
     layer.enable_lora(2, lora_alpha=6)
     learn(layer)
     changed = np.array(model(data))
-    assert low_rank.merge(layer).scale == 3
+    assert lora_layers.merge(layer).scale == 3
     np.testing.assert_allclose(model(data), changed, rtol=1e-5, atol=1e-5)
 
 
 def test_a_function_traced_before_merging_still_predicts_right():
     model, layer, data = built("dense")
-    low_rank.enable(layer, 2)
+    lora_layers.enable(layer, 2)
     learn(layer)
     while_on = model.predict(data, verbose=0)
-    low_rank.merge(layer)
+    lora_layers.merge(layer)
     np.testing.assert_allclose(model.predict(data, verbose=0), while_on, rtol=1e-5, atol=1e-5)
 
 
-def test_no_graph_of_the_layer_holds_on_to_the_matrices():
+def test_no_graph_of_the_layer_keeps_the_lora_weights_alive():
     _, layer, _ = built("einsum")
-    low_rank.enable(layer, 2)
-    low_rank.merge(layer)
+    lora_layers.enable(layer, 2)
+    lora_layers.merge(layer)
     assert not any("lora" in name for name in layer._trackable_children())
     assert layer._tracker.locked
 
 
 def test_what_can_take_lora_is_named_by_its_path():
-    row = next(row for row in rows(transformer()) if row.name == "block1_attention")
-    assert list(low_rank.able(row)) == ["query", "key", "value", "attention_output"]
-    assert list(low_rank.chosen(row, "query, *_output")) == ["query", "attention_output"]
-    assert list(low_rank.chosen(row, "*")) == list(low_rank.able(row))
-    dense = next(row for row in rows(transformer()) if row.name == "block1_up")
-    assert list(low_rank.able(dense)) == ["block1_up"]
+    row = next(row for row in layer_rows(transformer()) if row.name == "block1_attention")
+    assert list(lora_layers.supported_sublayers(row)) == ["query", "key", "value", "attention_output"]
+    assert list(lora_layers.targeted_sublayers(row, "query, *_output")) == ["query", "attention_output"]
+    assert list(lora_layers.targeted_sublayers(row, "*")) == list(lora_layers.supported_sublayers(row))
+    dense = next(row for row in layer_rows(transformer()) if row.name == "block1_up")
+    assert list(lora_layers.supported_sublayers(dense)) == ["block1_up"]
 
 
 def test_a_nested_layer_is_chosen_by_its_last_name_or_its_path():
@@ -117,35 +117,35 @@ def test_a_nested_layer_is_chosen_by_its_last_name_or_its_path():
     outer = keras.Model(x, attention(x, x), name="outer")
     row = LayerRow("outer", "", outer, 0)
     for target in ("query", "attention/query", "*query"):
-        assert list(low_rank.chosen(row, target)) == ["attention/query"]
-    assert not low_rank.chosen(row, "attention")
+        assert list(lora_layers.targeted_sublayers(row, target)) == ["attention/query"]
+    assert not lora_layers.targeted_sublayers(row, "attention")
 
 
 def test_constrained_quantized_and_unbuilt_layers_are_left_out():
     constrained = keras.layers.Dense(3, kernel_constraint="non_neg")
     constrained.build((None, 2))
-    assert not low_rank.able(LayerRow("a", "", constrained, 0))
-    assert not low_rank.able(LayerRow("a", "", keras.layers.Dense(3), 0))
+    assert not lora_layers.supported_sublayers(LayerRow("a", "", constrained, 0))
+    assert not lora_layers.supported_sublayers(LayerRow("a", "", keras.layers.Dense(3), 0))
     depthwise = keras.layers.DepthwiseConv2D(3)
     depthwise.build((None, 8, 8, 3))
-    assert not low_rank.able(LayerRow("a", "", depthwise, 0))
+    assert not lora_layers.supported_sublayers(LayerRow("a", "", depthwise, 0))
     quantized = keras.layers.Dense(3)
     quantized.build((None, 2))
     quantized.quantize("int8")
-    assert not low_rank.able(LayerRow("a", "", quantized, 0))
+    assert not lora_layers.supported_sublayers(LayerRow("a", "", quantized, 0))
 
 
 def test_what_a_target_misses_is_said_with_what_there_is():
-    found = [row for row in rows(transformer()) if row.name == "block1_attention"]
-    assert low_rank.unreached(found, "query,value") == ""
-    assert low_rank.unreached(found, "query,valeu") == (
+    found = [row for row in layer_rows(transformer()) if row.name == "block1_attention"]
+    assert lora_layers.target_problem(found, "query,value") == ""
+    assert lora_layers.target_problem(found, "query,valeu") == (
         "target 'valeu' reaches nothing. Did you mean 'value'? LoRA could go on: query, key, value, attention_output"
     )
-    assert "none of its layers can take LoRA" in low_rank.unreached([], "*")
+    assert "none of its layers supports LoRA" in lora_layers.target_problem([], "*")
 
 
 def test_the_change_is_rounded_once():
-    one = Matrices(np.full((2, 1), 1e-3, "float32"), np.full((1, 2), 1e-3, "float32"), 2.0, "", "")
+    one = LoraWeights(np.full((2, 1), 1e-3, "float32"), np.full((1, 2), 1e-3, "float32"), 2.0, "", "")
     assert one.added_to(np.ones((2, 2), "float32")).dtype == np.float32
     np.testing.assert_array_equal(one.added_to(np.ones((2, 2), "float32")), np.float32(1 + 2e-6))
 
@@ -153,6 +153,12 @@ def test_the_change_is_rounded_once():
 def test_a_digest_tells_shape_and_type_apart():
     values = np.zeros(4, "float32")
     assert (
-        len({low_rank.digest(values), low_rank.digest(values.reshape(2, 2)), low_rank.digest(values.view("int32"))})
+        len(
+            {
+                lora_layers.digest(values),
+                lora_layers.digest(values.reshape(2, 2)),
+                lora_layers.digest(values.view("int32")),
+            }
+        )
         == 3
     )

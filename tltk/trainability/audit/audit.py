@@ -1,4 +1,4 @@
-"""Audit: proof by bytes of which weights moved, and a diagnosis of those that moved or stayed against their flags."""
+"""Audit: proof by bytes of which weights moved, and why a weight moved or stayed contrary to its `trainable` flag."""
 
 import hashlib
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from tltk.trainability.layers import HasStages, is_normalization_with_statistics
 
 @dataclass
 class Audit:
-    """What an audit found; filled when the `with` block is left.
+    """Result of an audit; filled when the `with` block is left.
 
     Args:
-        moved: paths of the weights that are not the same bytes any more.
-        unmoved: paths of those that are.
-        created: paths of the weights that did not exist when the block was entered, which cannot be judged.
-        problems: one sentence or two for each layer that did not do what its flags say.
+        moved: Paths of the weights whose bytes have changed.
+        unmoved: Paths of the weights whose bytes have not.
+        created: Paths of the weights that did not exist when the block was entered, which cannot be judged.
+        problems: One or two sentences for each layer that contradicts its flags.
     """
 
     moved: tuple[str, ...] = ()
@@ -35,56 +35,57 @@ class Audit:
 
 @contextmanager
 def audit(model: keras.Model | HasStages, *, strict: bool = True) -> Iterator[Audit]:
-    """Watch which weights move, and tell when they do not obey the `trainable` flags.
+    """Observe which weights move, and report those that contradict their `trainable` flags.
 
     Keras ignores a flag that changes after `compile` and `fit`, trains a trainable child of a frozen parent, and moves
-    the statistics of a batch norm whose scale and shift are frozen, all without a word. The audit compares every weight
-    before and after, moving statistics included, and names the layer, the reason and the way out. It works on any
-    built `keras.Model`; optimizer variables and random seeds are no weights.
+    the statistics of a batch norm whose scale and shift are frozen, all without a warning. The audit compares every
+    weight before and after, moving statistics included, and names the layer, the reason and the fix. It works on any
+    built `keras.Model`; optimizer variables and random seeds do not count as weights.
 
     Args:
-        model: functional, Sequential or subclassed, or what `tltk.assemble` returned.
-        strict: raise on leaving if there is a problem; with False, read `found.problems`.
+        model: A functional, Sequential or subclassed model, or the result of `tltk.assemble`.
+        strict: Raise on leaving if there is a problem; with False, read `problems` of the result.
 
     Returns:
         A context manager; its value is filled on leaving. If the block raises, nothing is compared. It keeps 32 bytes
-        a weight tensor, and copies one tensor at a time to hash it.
+        per weight, and copies one weight at a time to hash it.
 
     Raises:
-        AuditError: on leaving, listing every problem.
-        TypeError: if `model` is no model.
-        ValueError: on entering, if the model has no weights yet.
+        AuditError: On leaving, listing every problem.
+        TypeError: If `model` is not a model.
+        ValueError: On entering, if the model has no weights yet.
 
     Example:
         >>> import numpy as np
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")], name="small")
         >>> model.compile("sgd", "mse")
-        >>> with audit(model) as found:
+        >>> with audit(model) as result:
         ...     history = model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
-        >>> found.moved
+        >>> result.moved
         ('small/out/kernel', 'small/out/bias')
     """
-    plain, _ = model_and_stages(model)
-    if not plain.weights:
-        raise ValueError(f"model {plain.name!r} has no weights yet. Call it once on a batch, then audit it.")
-    optimizer = getattr(plain, "optimizer", None)
-    before = {id(each.variable): (_digest(each.variable), each) for each in _owned(plain)}
-    begun = _steps(optimizer)
-    found = Audit()
-    yield found
-    now = _owned(plain)
-    same = getattr(plain, "optimizer", None) is optimizer
-    training = _Training(getattr(plain, "optimizer", None), begun if same else 0, same=same)
-    _compare(found, before, now, training)
+    keras_model, _ = model_and_stages(model)
+    if not keras_model.weights:
+        raise ValueError(f"model {keras_model.name!r} has no weights yet. Call it once on a batch, then audit it.")
+    optimizer = getattr(keras_model, "optimizer", None)
+    before = {id(weight.variable): (_digest(weight.variable), weight) for weight in _weights(keras_model)}
+    first_step = _steps(optimizer)
+    result = Audit()
+    yield result
+    after = _weights(keras_model)
+    same = getattr(keras_model, "optimizer", None) is optimizer
+    training = _Training(getattr(keras_model, "optimizer", None), first_step if same else 0, same=same)
+    _compare(result, before, after, training)
     problems = check.Problems()
-    problems.found = list(found.problems)
+    problems.found = list(result.problems)
     if strict:
-        problems.raise_if_any(f"the audit of {plain.name!r} found {len(found.problems)} problems:", error=AuditError)
+        title = f"the audit of {keras_model.name!r} found {len(result.problems)} problems:"
+        problems.raise_if_any(title, error=AuditError)
 
 
 @dataclass(frozen=True)
-class _Owned:
-    """One weight, the layer that owns it, and what the flags said when it was looked at."""
+class _Weight:
+    """A weight, the layer that owns it, and its flags at the time."""
 
     variable: keras.Variable
     layer: keras.Layer
@@ -95,8 +96,8 @@ class _Owned:
 
     @property
     def frozen(self) -> bool:
-        """Whether somebody who reads the flags believes it frozen: its own, its layer's, or one around that."""
-        # A layer's flag sets those of its weights; where they differ, somebody set the weight's own, as a plan does.
+        """Whether a reader of the flags believes it frozen: by its own flag, its layer's, or that of a parent."""
+        # A layer's flag sets those of its weights; where they differ, the weight's own was set later, as plans do.
         return bool(self.frozen_parent) or not (self.layer_flag if self.is_state else self.own_flag)
 
     @property
@@ -106,87 +107,95 @@ class _Owned:
 
 
 class _Training:
-    """The optimizer in use on leaving: which weights it knows, and how many steps it made."""
+    """The optimizer in use on leaving: the weights it was built for, and the steps it has taken."""
 
-    def __init__(self, optimizer: Any, begun: int, *, same: bool) -> None:
+    def __init__(self, optimizer: Any, first_step: int, *, same: bool) -> None:
         self.optimizer, self.same = optimizer, same
-        self.steps = _steps(optimizer) - begun
+        self.steps = _steps(optimizer) - first_step
         variables = [] if optimizer is None else private.optimizer_variables(optimizer)
-        self.known = {id(variable) for variable in variables}
+        self.trained = {id(variable) for variable in variables}
         self.gradient = got_gradient(optimizer)
 
-    def holds(self, each: _Owned) -> bool:
-        """Tell whether it trains a weight, or for a statistic its layer.
+    def trains(self, weight: _Weight) -> bool:
+        """Tell whether the optimizer trains a weight or, for a statistic, the layer of it.
 
-        Of a layer with statistics alone nothing is in the optimizer: it is held if that is the one of the beginning.
+        A layer with nothing but statistics is not in any optimizer: it counts as trained if the optimizer is the one
+        that was in use on entering.
         """
-        owned = private.own_trainable_variables(each.layer) if each.is_state else [each.variable]
-        if not owned:
+        own = private.own_trainable_variables(weight.layer) if weight.is_state else [weight.variable]
+        if not own:
             return self.same and self.steps > 0
-        return any(id(variable) in self.known for variable in owned)
+        return any(id(variable) in self.trained for variable in own)
 
 
-def _owned(model: keras.Model) -> list[_Owned]:
+def _weights(model: keras.Model) -> list[_Weight]:
     """List every weight once, with its layer; of several parents, a frozen one counts."""
-    found: dict[int, _Owned] = {}
-    waiting: list[tuple[keras.Layer, str]] = [(model, "")]
-    seen = set()
-    while waiting:
-        layer, parent = waiting.pop(0)
-        if (id(layer), bool(parent)) in seen:
+    weights: dict[int, _Weight] = {}
+    queue: list[tuple[keras.Layer, str]] = [(model, "")]
+    visited = set()
+    while queue:
+        layer, frozen_parent = queue.pop(0)
+        if (id(layer), bool(frozen_parent)) in visited:
             continue
-        seen.add((id(layer), bool(parent)))
+        visited.add((id(layer), bool(frozen_parent)))
         own = private.own_trainable_variables(layer), private.own_state_variables(layer)
-        for state, variables in enumerate(own):
+        for is_state, variables in enumerate(own):
             for variable in variables:
-                if id(variable) not in found or parent:
+                if id(variable) not in weights or frozen_parent:
                     flag = bool(variable.trainable)
-                    found[id(variable)] = _Owned(variable, layer, parent, layer.trainable, flag, bool(state))
-        inside = parent or ("" if layer.trainable else layer.name)
-        waiting += [(child, inside) for child in private.direct_sublayers(layer)]
-    # `weights` leaves seeds and metrics out, and has the order of `get_weights`.
-    return [found[id(variable)] for variable in model.weights]
+                    weight = _Weight(variable, layer, frozen_parent, layer.trainable, flag, bool(is_state))
+                    weights[id(variable)] = weight
+        inside = frozen_parent or ("" if layer.trainable else layer.name)
+        queue += [(sublayer, inside) for sublayer in private.direct_sublayers(layer)]
+    # `model.weights` leaves out seeds and metrics, and has the order of `get_weights`.
+    return [weights[id(variable)] for variable in model.weights]
 
 
-def _compare(found: Audit, before: dict[int, tuple[bytes, _Owned]], now: list[_Owned], training: _Training) -> None:
+def _compare(
+    result: Audit, before: dict[int, tuple[bytes, _Weight]], after: list[_Weight], training: _Training
+) -> None:
     moved: list[str] = []
     unmoved: list[str] = []
     problems: list[str] = []
-    known = [each for each in now if id(each.variable) in before]
-    changed = [_digest(each.variable) != before[id(each.variable)][0] for each in known]
-    alive = {id(each.layer) for each, moves in zip(known, changed, strict=True) if moves}
-    for each, moves in zip(known, changed, strict=True):
-        (moved if moves else unmoved).append(each.variable.path)
-        earlier = before[id(each.variable)][1]
-        moves_why = _why_moved(each, earlier, training) or _only_decayed(each, training) if moves else ""
-        problems.append(moves_why if moves else _why_unmoved(each, training, alive=id(each.layer) in alive))
-    found.moved, found.unmoved = tuple(moved), tuple(unmoved)
-    found.created = tuple(each.variable.path for each in now if id(each.variable) not in before)
-    found.problems = tuple(dict.fromkeys(problem for problem in problems if problem))  # one a layer and reason
+    existing = [weight for weight in after if id(weight.variable) in before]
+    changed = [_digest(weight.variable) != before[id(weight.variable)][0] for weight in existing]
+    changed_layers = {id(weight.layer) for weight, has_moved in zip(existing, changed, strict=True) if has_moved}
+    for weight, has_moved in zip(existing, changed, strict=True):
+        (moved if has_moved else unmoved).append(weight.variable.path)
+        if has_moved:
+            earlier = before[id(weight.variable)][1]
+            problems.append(_why_moved(weight, earlier, training) or _only_decayed(weight, training))
+        else:
+            problems.append(_why_unmoved(weight, training, layer_changed=id(weight.layer) in changed_layers))
+    result.moved, result.unmoved = tuple(moved), tuple(unmoved)
+    result.created = tuple(weight.variable.path for weight in after if id(weight.variable) not in before)
+    result.problems = tuple(dict.fromkeys(problem for problem in problems if problem))  # once per layer and reason
 
 
-def _why_moved(each: _Owned, earlier: _Owned, training: _Training) -> str:
+def _why_moved(weight: _Weight, earlier: _Weight, training: _Training) -> str:
     """Explain a weight that moved; an empty string if it was free to."""
-    if each.statistics and not each.frozen:
-        return _with_frozen_affine(each.layer)
-    held = training.holds(each)
-    if not each.frozen or not (earlier.frozen or held):
+    if weight.statistics and not weight.frozen:
+        return _with_frozen_affine(weight.layer)
+    trained = training.trains(weight)
+    if not weight.frozen or not (earlier.frozen or trained):
         return ""  # free to move, or frozen inside the block after it had learned
-    moved = "its moving statistics drifted" if each.statistics else "its state changed" if each.is_state else "it moved"
-    begin = f"`{each.layer.name}`: {moved} although "
-    if each.frozen_parent and each.layer_flag:
+    moved = "it moved"
+    if weight.is_state:
+        moved = "its moving statistics drifted" if weight.statistics else "its state changed"
+    begin = f"`{weight.layer.name}`: {moved} although "
+    if weight.frozen_parent and weight.layer_flag:
         return (
-            f"{begin}`{each.frozen_parent}` around it is frozen: its own `trainable` is True, and that is what Keras "
-            f"asks. Way out: set `trainable` of `{each.layer.name}` to False, after that of `{each.frozen_parent}`."
+            f"{begin}`{weight.frozen_parent}` around it is frozen: its own `trainable` is True, and Keras reads only "
+            f"that. To fix: set `trainable` of `{weight.layer.name}` to False, after that of `{weight.frozen_parent}`."
         )
-    if held or each.statistics:
+    if trained or weight.statistics:
         return (
             f"{begin}it is flagged frozen: `trainable` was changed after compile and fit, and training goes on as it "
-            "was traced. Way out: compile again, with a new optimizer, whenever a flag has changed."
+            "was traced. To fix: compile again, with a new optimizer, whenever a flag has changed."
         )
     return (
-        f"{begin}it is flagged frozen, and the optimizer does not know it: something else wrote it, such as "
-        "set_weights, load_weights or the layer's own call. Way out: write it outside of the audit."
+        f"{begin}it is flagged frozen, and the optimizer does not train it: something else has written it, such as "
+        "set_weights, load_weights or the layer's own call. To fix: write it outside of the audit."
     )
 
 
@@ -196,42 +205,42 @@ def _with_frozen_affine(layer: keras.Layer) -> str:
         return ""
     return (
         f"`{layer.name}`: its moving statistics drifted although its gamma and beta are frozen: the layer itself is "
-        "trainable, so it runs in training mode. Way out: set `trainable` of the layer to False, which holds both."
+        "trainable, so it runs in training mode. To fix: set `trainable` of the layer to False, which freezes both."
     )
 
 
-def _why_unmoved(each: _Owned, training: _Training, *, alive: bool) -> str:
-    """Explain a weight that stayed although it was to learn; an empty string if it was to stay.
+def _why_unmoved(weight: _Weight, training: _Training, *, layer_changed: bool) -> str:
+    """Explain a weight that did not move although it is trainable; an empty string if it was to stay.
 
-    Where the optimizer remembers nothing, a weight whose layer is alive may have had a gradient too small to move it.
+    Without optimizer state, a weight whose layer has changed may have had a gradient too small to move it.
     """
-    if each.is_state or each.frozen or not training.steps:
+    if weight.is_state or weight.frozen or not training.steps:
         return ""
-    if not training.holds(each):
+    if not training.trains(weight):
         return (
-            f"`{each.layer.name}`: it did not move although it is flagged trainable: `trainable` was changed after "
-            "compile and fit, and the optimizer does not know it. Way out: compile again, with a new optimizer, "
+            f"`{weight.layer.name}`: it did not move although it is flagged trainable: `trainable` was changed after "
+            "compile and fit, and the optimizer does not train it. To fix: compile again, with a new optimizer, "
             "whenever a flag has changed."
         )
-    if training.steps < MIN_STEPS or training.gradient.get(id(each.variable), alive):
+    if training.steps < MIN_STEPS or training.gradient.get(id(weight.variable), layer_changed):
         return ""
     return (
-        f"`{each.layer.name}`: {each.variable.name} got no gradient in {training.steps} steps, though it is flagged "
-        "trainable: the loss does not depend on it, or all that it feeds is dead, or the rate is too small for its "
-        "dtype. Way out: connect it to an output that has a loss, or freeze it."
+        f"`{weight.layer.name}`: {weight.variable.name} got no gradient in {training.steps} steps, though it is "
+        "flagged trainable: the loss does not depend on it, or everything it feeds is dead, or the learning rate is "
+        "too small for its dtype. To fix: connect it to an output that has a loss, or freeze it."
     )
 
 
-def _only_decayed(each: _Owned, training: _Training) -> str:
-    """Explain a weight that moved without a gradient; an empty string if it had one, or nobody can know."""
-    if each.is_state or training.steps < MIN_STEPS or not decays(training.optimizer):
+def _only_decayed(weight: _Weight, training: _Training) -> str:
+    """Explain a weight that moved without a gradient; an empty string if it had one, or it is unknown."""
+    if weight.is_state or training.steps < MIN_STEPS or not decays(training.optimizer):
         return ""
-    if training.gradient.get(id(each.variable), True):
+    if training.gradient.get(id(weight.variable), True):
         return ""
     return (
-        f"`{each.layer.name}`: {each.variable.name} moved by weight decay alone, without a gradient in "
-        f"{training.steps} steps: the loss does not depend on it, or all that it feeds is dead. Way out: connect it to "
-        "an output that has a loss, or freeze it."
+        f"`{weight.layer.name}`: {weight.variable.name} moved by weight decay alone, without a gradient in "
+        f"{training.steps} steps: the loss does not depend on it, or everything it feeds is dead. To fix: connect it "
+        "to an output that has a loss, or freeze it."
     )
 
 

@@ -1,4 +1,4 @@
-"""Which weights got a gradient, as far as an optimizer remembers."""
+"""Which weights got a gradient, as far as an optimizer's state shows it."""
 
 from typing import Any
 
@@ -8,42 +8,42 @@ import numpy as np
 from tltk.foundation import keras_private as private
 from tltk.optimizers.state import unwrapped
 
-_FADING = "momentums"  # 0.9 a step: after some thousand steps without a gradient nothing is left
+_FADING = "momentums"  # decays by 0.9 per step: some thousand steps without a gradient leave nothing of it
 _FADED = 500  # steps
 
 
 def got_gradient(optimizer: Any) -> dict[int, bool]:
-    """Tell of which weights an optimizer remembers a gradient other than zero.
+    """Tell which weights have had a gradient other than zero.
 
     Args:
-        optimizer: any of Keras', built; None and those without slots (plain SGD) remember nothing.
+        optimizer: Any built Keras optimizer. None and those without state (plain SGD) show nothing.
 
     Returns:
-        `id` of a variable → whether there was a gradient; without those of which nothing is remembered.
+        `id` of a variable → whether there was a gradient; without variables for which the state does not show it.
     """
     if optimizer is None:
         return {}
     inner = unwrapped(optimizer)
     # The anchors of L2-SP, in tltk's own optimizers, are weights.
-    lists = {name: state for name, state in private.update_state(inner).items() if name != "anchors"}
+    lists = {name: values for name, values in private.update_state(inner).items() if name != "anchors"}
     steps = int(keras.ops.convert_to_numpy(inner.iterations))
-    found: dict[int, bool] = {}
+    had_gradient: dict[int, bool] = {}
     for index, variable in enumerate(private.optimizer_variables(inner)):
-        slots = {name: held[index] for name, held in lists.items() if held[index] is not None}
-        seen = any(np.any(keras.ops.convert_to_numpy(slot) != _start(inner, name)) for name, slot in slots.items())
-        lasting = any(not name.endswith(_FADING) for name in slots) or steps <= _FADED
-        if slots and (seen or lasting):
-            found[id(variable)] = bool(seen)
-    return found
+        state = {name: values[index] for name, values in lists.items() if values[index] is not None}
+        changed = any(np.any(keras.ops.convert_to_numpy(value) != _start(inner, name)) for name, value in state.items())
+        lasting = any(not name.endswith(_FADING) for name in state) or steps <= _FADED
+        if state and (changed or lasting):
+            had_gradient[id(variable)] = bool(changed)
+    return had_gradient
 
 
 def decays(optimizer: Any) -> bool:
-    """Tell whether an optimizer moves weights that have no gradient: by weight decay, or a pull of tltk's own."""
+    """Tell whether an optimizer moves weights without a gradient: by weight decay, or by tltk's L2-SP."""
     inner = unwrapped(optimizer) if optimizer is not None else None
-    pull = getattr(getattr(inner, "terms", None), "pull", 0)
-    return bool(getattr(inner, "weight_decay", 0) or getattr(inner, "adam_weight_decay", 0) or pull)
+    l2_sp = getattr(getattr(inner, "settings", None), "l2_sp", 0)
+    return bool(getattr(inner, "weight_decay", 0) or getattr(inner, "adam_weight_decay", 0) or l2_sp)
 
 
 def _start(optimizer: Any, name: str) -> float:
-    """Return what a slot holds before the first gradient: Adagrad and Ftrl do not begin at zero."""
+    """Return the initial value of a state: Adagrad and Ftrl do not start at zero."""
     return getattr(optimizer, "initial_accumulator_value", 0.0) if name.endswith("accumulators") else 0.0

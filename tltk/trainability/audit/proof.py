@@ -1,19 +1,19 @@
-"""Proof by bytes that a phase moved what was to learn, and nothing else."""
+"""Proof by bytes that a phase has moved the weights that were to learn, and no others."""
 
 from collections.abc import Collection, Sequence
 
 import numpy as np
 
 MIN_STEPS = 5
-"""Optimizer steps before a weight that did not move is a problem.
+"""Optimizer steps after which a weight that has not moved is a problem.
 
-The first step of a warm-up has the rate 0; a head that starts at zero passes no gradient down at its first real step,
-and LoRA's zero matrix under such a head none at its second. One step is left over.
+The first step of a warm-up has a learning rate of 0; a head that starts at zero passes no gradient down in its first
+real step, and the zero matrix of LoRA below such a head none in its second. One step is left over.
 """
 
 
 class AuditError(RuntimeError):
-    """Weights moved that were to stay, or stayed that were to move; the message lists all of them."""
+    """Frozen weights have moved, or weights that were to learn have not; the message lists all of them."""
 
 
 def check_phase(
@@ -22,51 +22,51 @@ def check_phase(
     after: Sequence[np.ndarray],
     *,
     learning: Collection[str],
-    drifting: Collection[str] = (),
-    touched: Collection[str] = (),
-    untouched: Collection[str] = (),
+    updated_statistics: Collection[str] = (),
+    with_gradient: Collection[str] = (),
+    without_gradient: Collection[str] = (),
     steps: int,
 ) -> tuple[str, ...]:
-    """Prove that a phase moved what was to learn, and nothing else by a single byte.
+    """Prove that a phase has moved the weights that were to learn, and no others by a single byte.
 
     Args:
-        paths: of the weights, in their order: `[weight.path for weight in model.weights]`.
-        before: `model.get_weights()` right before the phase, after its plan was applied.
-        after: `model.get_weights()` right after its last step, before anything is put back, undone or merged.
-        learning: paths of the weights that were to learn.
-        drifting: paths of moving statistics that may move: those of the batch norms that learn, no other.
-        touched: paths of the weights that got a gradient; those that did and stayed are no problem: a scale in front
-            of a norm has a gradient too small to change it.
-        untouched: paths of the weights that got none, though weight decay may have moved them. Of the others nobody
-            knows: plain SGD remembers nothing. Those are a problem if the whole layer stayed.
-        steps: optimizer steps that were taken; below `MIN_STEPS` what stayed is not judged.
+        paths: Paths of the weights: `[weight.path for weight in model.weights]`.
+        before: `model.get_weights()` just before the phase, after its plan was applied.
+        after: `model.get_weights()` just after its last step, before anything is restored, undone or merged.
+        learning: Paths of the weights that were to learn.
+        updated_statistics: Paths of the moving statistics that may change: those of batch norms that learn.
+        with_gradient: Paths of the weights that had a gradient. They may stay unchanged: the gradient of a scale in
+            front of a norm may be too small to change it.
+        without_gradient: Paths of the weights that had none, though weight decay may have moved them. For weights in
+            neither list it is unknown, as with plain SGD; they are a problem if their whole layer is unchanged.
+        steps: Optimizer steps taken; below `MIN_STEPS`, unchanged weights are not judged.
 
     Returns:
-        A sentence for each weight that did not do what it was to do; empty if all is well.
+        A sentence for each weight that did not behave as it should; empty if there is none.
 
     Raises:
-        ValueError: if the lists are not of one length.
+        ValueError: If the lists differ in length.
 
     Example:
         >>> one, two = np.ones(2), np.zeros(2)
         >>> check_phase(["a/kernel", "b/kernel"], [one, one], [two, one], learning={"b/kernel"}, steps=9)
-        ('`a/kernel` was frozen, and moved.', '`b/kernel` was to learn, and did not move in 9 steps.')
+        ('`a/kernel` is frozen, and moved.', '`b/kernel` is trainable, and did not move in 9 steps.')
     """
     if not len(paths) == len(before) == len(after):
-        raise ValueError(f"one array a path is needed. Received: {len(paths)} paths, {len(before)} and {len(after)}.")
+        raise ValueError(f"one array per path is needed. Received: {len(paths)} paths, {len(before)} and {len(after)}.")
     unknown = set(learning) - set(paths)
-    found = [f"`{path}` was to learn, and is no weight of the model." for path in sorted(unknown)]
+    problems = [f"`{path}` is trainable, and not a weight of the model." for path in sorted(unknown)]
     changed = [as_bytes(old) != as_bytes(new) for old, new in zip(before, after, strict=True)]
-    alive = {_layer(path) for path, moved in zip(paths, changed, strict=True) if moved}
+    changed_layers = {_layer(path) for path, moved in zip(paths, changed, strict=True) if moved}
     for path, moved in zip(paths, changed, strict=True):
-        if moved and path not in learning and path not in drifting:
-            found.append(f"`{path}` was frozen, and moved.")
-        if path not in learning or path in touched or steps < MIN_STEPS:
+        if moved and path not in learning and path not in updated_statistics:
+            problems.append(f"`{path}` is frozen, and moved.")
+        if path not in learning or path in with_gradient or steps < MIN_STEPS:
             continue
-        if path in untouched or (not moved and _layer(path) not in alive):
-            done = "got no gradient" if moved else "did not move"
-            found.append(f"`{path}` was to learn, and {done} in {steps} steps.")
-    return tuple(found)
+        if path in without_gradient or (not moved and _layer(path) not in changed_layers):
+            problem = "got no gradient" if moved else "did not move"
+            problems.append(f"`{path}` is trainable, and {problem} in {steps} steps.")
+    return tuple(problems)
 
 
 def _layer(path: str) -> str:
@@ -74,5 +74,5 @@ def _layer(path: str) -> str:
 
 
 def as_bytes(array: np.ndarray) -> bytes:
-    """Return the bytes of an array, whatever its order in memory."""
+    """Return the bytes of an array in row-major order, whatever its order in memory."""
     return np.asarray(array).tobytes()

@@ -1,4 +1,4 @@
-"""LoRA through Keras' own `enable_lora`: where it can go, its size, and merging it so that no trace is left."""
+"""LoRA with Keras' own `enable_lora`: which layers support it, its parameters, and merging it without a trace."""
 
 import fnmatch
 import hashlib
@@ -10,7 +10,7 @@ import numpy as np
 
 from tltk.foundation import checks as check
 from tltk.foundation import keras_private as private
-from tltk.trainability.layers import LayerRow, named_parts
+from tltk.trainability.layers import LayerRow, sublayers_by_path
 
 PREFIX = "lora_"
 # The layers of Keras that have `enable_lora`, with those derived from them.
@@ -25,13 +25,13 @@ _LORA_LAYERS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Matrices:
+class LoraWeights:
     """The low-rank change of one kernel: kernel + scale · a @ b (Hu et al. 2022, equation 3).
 
     Args:
         a: float32, the kernel's shape with the rank in place of its last dimension.
         b: float32 [rank, last dimension of the kernel].
-        scale: alpha over rank; 1 unless somebody sets another alpha.
+        scale: Alpha divided by the rank; 1 unless another alpha was set.
         base: SHA-256 of the kernel without the change.
         merged: SHA-256 of the kernel with it.
     """
@@ -48,30 +48,33 @@ class Matrices:
         return (kernel.astype("float64") + change).astype(kernel.dtype)
 
 
-def able(row: LayerRow) -> dict[str, keras.Layer]:
-    """Find what inside a layer can take LoRA: Dense, EinsumDense, Embedding and convolutions, built and plain.
+def supported_sublayers(row: LayerRow) -> dict[str, keras.Layer]:
+    """Find the sublayers that support LoRA: Dense, EinsumDense, Embedding and convolutions.
+
+    They must be built, and have neither a constraint on the kernel nor a quantized kernel.
 
     Args:
-        row: a top-level layer.
+        row: A top-level layer.
 
     Returns:
         Path inside the layer → sublayer.
     """
-    return {path: part for path, part in named_parts(row.layer).items() if _is_able(part)}
+    return {path: sublayer for path, sublayer in sublayers_by_path(row.layer).items() if _supports_lora(sublayer)}
 
 
-def chosen(row: LayerRow, target: str) -> dict[str, keras.Layer]:
-    """Choose those sublayers of a layer that a target names.
+def targeted_sublayers(row: LayerRow, target: str) -> dict[str, keras.Layer]:
+    """Find the sublayers that match a target.
 
     Args:
-        row: a top-level layer.
-        target: comma-separated globs; each is tried on the path inside the layer and on the last name of it.
+        row: A top-level layer.
+        target: Comma-separated globs; each is tried on the path inside the layer and on the last name of it.
 
     Returns:
         Path inside the layer → sublayer.
     """
     globs = split_target(target)
-    return {path: part for path, part in able(row).items() if any(_names(glob, path) for glob in globs)}
+    supported = supported_sublayers(row)
+    return {path: sublayer for path, sublayer in supported.items() if any(_matches(glob, path) for glob in globs)}
 
 
 def split_target(target: str) -> list[str]:
@@ -79,88 +82,88 @@ def split_target(target: str) -> list[str]:
     return [glob.strip() for glob in target.split(",") if glob.strip()]
 
 
-def unreached(found: list[LayerRow], target: str) -> str:
-    """Say what is wrong with a target for these layers, naming what could take LoRA.
+def target_problem(rows: list[LayerRow], target: str) -> str:
+    """Explain what is wrong with a target for these layers, and list the sublayers that support LoRA.
 
     Args:
-        found: the layers that a rule decides.
-        target: of the rule.
+        rows: The layers that a rule decides.
+        target: Target of the rule.
 
     Returns:
-        A sentence, or "" if every glob of the target reaches something.
+        A sentence, or "" if every glob of the target matches a sublayer.
     """
-    paths = list(dict.fromkeys(path for row in found for path in able(row)))
+    paths = list(dict.fromkeys(path for row in rows for path in supported_sublayers(row)))
     if not paths:
-        return "none of its layers can take LoRA (Dense, EinsumDense, Embedding and convolutions can)"
-    lost = [glob for glob in split_target(target) if not any(_names(glob, path) for path in paths)]
-    if not lost:
+        return "none of its layers supports LoRA (Dense, EinsumDense, Embedding and convolutions do)"
+    unmatched = [glob for glob in split_target(target) if not any(_matches(glob, path) for path in paths)]
+    if not unmatched:
         return ""
-    near = check.did_you_mean(lost[0], [name for path in paths for name in (path.rsplit("/", 1)[-1], path)])
-    missing = check.listing(repr(glob) for glob in lost)
-    return f"target {missing} reaches nothing.{near} LoRA could go on: {check.listing(paths)}"
+    near = check.did_you_mean(unmatched[0], [name for path in paths for name in (path.rsplit("/", 1)[-1], path)])
+    globs = check.listing(repr(glob) for glob in unmatched)
+    return f"target {globs} matches no sublayer.{near} LoRA is supported by: {check.listing(paths)}"
 
 
-def size(part: keras.Layer, rank: int) -> int:
-    """Count the parameters that LoRA of this rank would learn in a sublayer."""
-    shape = kernel_of(part).shape
+def parameter_count(sublayer: keras.Layer, rank: int) -> int:
+    """Count the parameters that LoRA of this rank adds to a sublayer."""
+    shape = kernel_of(sublayer).shape
     return rank * (math.prod(shape[:-1]) + shape[-1])
 
 
-def enable(part: keras.Layer, rank: int) -> None:
-    """Put LoRA on a sublayer; its output does not change until the matrices have learned (b starts at zero)."""
-    part.enable_lora(rank)
+def enable(sublayer: keras.Layer, rank: int) -> None:
+    """Enable LoRA on a sublayer; its output does not change until something is learned, since b starts at zero."""
+    sublayer.enable_lora(rank)
 
 
-def merge(part: keras.Layer) -> Matrices:
-    """Add the learned change to the kernel and remove LoRA, so that the layer is as if it had never been there.
+def merge(sublayer: keras.Layer) -> LoraWeights:
+    """Add the learned change to the kernel and remove LoRA, so that the layer is as if it had never had any.
 
     Args:
-        part: a sublayer on which `enable` was called.
+        sublayer: A sublayer with LoRA enabled.
 
     Returns:
-        The matrices, copied before they go.
+        A copy of the weights of LoRA.
     """
-    kernel, names = kernel_of(part), _matrix_names(part)
-    a, b = (keras.ops.convert_to_numpy(getattr(part, name)).copy() for name in names)
+    kernel, names = kernel_of(sublayer), _weight_names(sublayer)
+    a, b = (keras.ops.convert_to_numpy(getattr(sublayer, name)).copy() for name in names)
     before = keras.ops.convert_to_numpy(kernel)
-    learned = Matrices(a, b, part.lora_alpha / part.lora_rank, base=digest(before), merged="")
+    learned = LoraWeights(a, b, sublayer.lora_alpha / sublayer.lora_rank, base=digest(before), merged="")
     after = learned.added_to(before)
     kernel.assign(after)
-    # A function that was traced with LoRA in it may live on, as a model's `predict_function` does: with b at zero
-    # it computes what the merged kernel computes, instead of adding the change a second time.
-    getattr(part, names[1]).assign(np.zeros_like(b))
-    _remove(part, names)
+    # A function that was traced with LoRA may live on, as a model's `predict_function` does: with b at zero it computes
+    # the same as with the merged kernel, instead of adding the change a second time.
+    getattr(sublayer, names[1]).assign(np.zeros_like(b))
+    _remove(sublayer, names)
     return replace(learned, merged=digest(after))
 
 
-def kernel_of(part: keras.Layer) -> keras.Variable:
-    """Return the variable that LoRA changes; `layer.kernel` is a sum of tensors while LoRA is on."""
-    return private.kernel_variable(part)
+def kernel_of(sublayer: keras.Layer) -> keras.Variable:
+    """Return the variable that LoRA changes; `layer.kernel` is a sum of tensors while LoRA is enabled."""
+    return private.kernel_variable(sublayer)
 
 
 def digest(kernel: np.ndarray) -> str:
-    """Hash a kernel: its type, shape and bytes."""
+    """Hash a kernel: its dtype, shape and bytes."""
     header = f"{kernel.dtype} {kernel.shape}".encode()
     return hashlib.sha256(header + np.ascontiguousarray(kernel).tobytes()).hexdigest()
 
 
-def _remove(part: keras.Layer, names: tuple[str, str]) -> None:
+def _remove(sublayer: keras.Layer, names: tuple[str, str]) -> None:
     for name in names:
-        private.remove_weight(part, name)
-    part.lora_enabled, part.lora_rank, part.lora_alpha = False, None, None
+        private.remove_weight(sublayer, name)
+    sublayer.lora_enabled, sublayer.lora_rank, sublayer.lora_alpha = False, None, None
 
 
-def _matrix_names(part: keras.Layer) -> tuple[str, str]:
-    kind = "embeddings" if isinstance(part, keras.layers.Embedding) else "kernel"
-    return f"{PREFIX}{kind}_a", f"{PREFIX}{kind}_b"
+def _weight_names(sublayer: keras.Layer) -> tuple[str, str]:
+    base = "embeddings" if isinstance(sublayer, keras.layers.Embedding) else "kernel"
+    return f"{PREFIX}{base}_a", f"{PREFIX}{base}_b"
 
 
-def _is_able(part: keras.Layer) -> bool:
-    if not isinstance(part, _LORA_LAYERS) or not part.built:
+def _supports_lora(sublayer: keras.Layer) -> bool:
+    if not isinstance(sublayer, _LORA_LAYERS) or not sublayer.built:
         return False
-    constraint = getattr(part, "kernel_constraint", None) or getattr(part, "embeddings_constraint", None)
-    return not constraint and part.quantization_mode is None
+    constraint = getattr(sublayer, "kernel_constraint", None) or getattr(sublayer, "embeddings_constraint", None)
+    return not constraint and sublayer.quantization_mode is None
 
 
-def _names(glob: str, path: str) -> bool:
+def _matches(glob: str, path: str) -> bool:
     return fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(path.rsplit("/", 1)[-1], glob)
