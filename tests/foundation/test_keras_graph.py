@@ -140,90 +140,61 @@ def test_a_fingerprint_sees_the_precision_strides_and_activation_of_a_layer():
     assert build() == build()
 
 
-def test_a_fingerprint_sees_the_code_of_a_layer_and_a_function_of_one_s_own():
-    def of_layer(call):
-        own = type("Own", (keras.layers.Layer,), {"call": call, "__module__": "somebody"})
-        pixels = keras.Input((4,))
-        return graph.fingerprint(keras.Model(pixels, own(name="own")(pixels)))
-
-    def of_activation(function):
-        pixels = keras.Input((4,))
-        layer = keras.layers.Dense(1, kernel_initializer="ones", name="out")
-        layer.activation = function
-        return graph.fingerprint(keras.Model(pixels, layer(pixels)))
-
-    def double(x):
-        return x * 2
-
-    def triple(x):
-        return x * 3
-
-    assert of_layer(lambda self, x: x * 2) != of_layer(lambda self, x: x * 3)
-    assert of_layer(lambda self, x: x * 2) == of_layer(lambda self, x: x * 2)
-    triple.__name__ = "double"
-    assert of_activation(double) != of_activation(triple)
-
-
 def of_layer(layer):
     pixels = keras.Input((4,))
     return graph.fingerprint(keras.Model(pixels, layer(pixels)))
 
 
-def own(**methods):
-    made = type("Own", (keras.layers.Layer,), {"__module__": "somebody", **methods})
-    return made(name="own")
+class Own(keras.layers.Layer):
+    """A layer of somebody's own, with a number in its configuration."""
 
-
-def test_a_fingerprint_sees_the_operations_that_code_names():
-    assert of_layer(own(call=lambda self, x: keras.ops.sin(x))) != of_layer(own(call=lambda self, x: keras.ops.cos(x)))
-
-
-def test_a_fingerprint_sees_functions_within_code_and_what_it_closes_over():
-    def inner(factor):
-        def call(self, x):
-            return keras.tree.map_structure(lambda t: t * factor, x)
-
-        return call
-
-    def constant(self, x):
-        return keras.tree.map_structure(lambda t: t * 2, x)
-
-    def other(self, x):
-        return keras.tree.map_structure(lambda t: t * 3, x)
-
-    def default(self, x, by=2):
-        return x * by
-
-    def another(self, x, by=3):
-        return x * by
-
-    made = [of_layer(own(call=call)) for call in (inner(2), inner(3), constant, other, default, another)]
-    assert len(set(made)) == len(made)
-    assert of_layer(own(call=inner(2))) == of_layer(own(call=inner(2)))
-
-
-def test_a_fingerprint_sees_the_methods_that_a_layer_calls_and_layers_within_others():
-    def double(self, x):
-        return x * 2
-
-    def triple(self, x):
-        return x * 3
+    def __init__(self, by=2, **options):
+        super().__init__(**options)
+        self.by = by
 
     def call(self, x):
-        return self.change(x)
+        return x * self.by
 
-    def nested(change):
-        inside = own(call=call, change=change)
-        return keras.Sequential([keras.Input((4,)), inside], name="nested")
-
-    assert of_layer(own(call=call, change=double)) != of_layer(own(call=call, change=triple))
-    two, three = (property(lambda self, by=by: lambda x: x * by) for by in (2, 3))
-    assert of_layer(own(call=call, change=two)) != of_layer(own(call=call, change=three))
-    assert of_layer(nested(double)) != of_layer(nested(triple))
-    assert of_layer(nested(double)) == of_layer(nested(double))  # whatever Keras calls what is inside
+    def get_config(self):
+        return {**super().get_config(), "by": self.by}
 
 
-def test_a_layer_that_does_not_say_what_it_is_has_no_fingerprint():
+class Composite(keras.layers.Layer):
+    """A layer that holds another one."""
+
+    def __init__(self, inner, **options):
+        super().__init__(**options)
+        self.inner = inner
+
+    def call(self, x):
+        return self.inner(x)
+
+    def get_config(self):
+        return super().get_config()
+
+
+def test_a_fingerprint_sees_the_configuration_of_own_layers_and_not_their_names():
+    assert of_layer(Own(2, name="a")) == of_layer(Own(2, name="b"))
+    assert of_layer(Own(2)) != of_layer(Own(3))
+
+
+@pytest.mark.parametrize("wrap", [lambda layer: layer, Composite], ids=["itself", "within another"])
+def test_the_cache_version_of_an_own_layer_changes_the_fingerprint(wrap):
+    def with_version(version):
+        layer = type("Own", (Own,), {"cache_version": version})()
+        return of_layer(wrap(layer))
+
+    assert with_version(1) == with_version(1)
+    assert with_version(1) != with_version(2)
+    assert with_version(1) != of_layer(wrap(Own()))
+
+
+def test_the_code_of_an_own_layer_does_not_change_the_fingerprint():
+    other = type("Own", (Own,), {"call": lambda self, x: x * self.by + 1})
+    assert of_layer(other()) == of_layer(Own())
+
+
+def test_a_layer_without_a_configuration_has_no_fingerprint():
     class Silent(keras.layers.Layer):
         def __init__(self, function, **options):
             super().__init__(**options)
@@ -232,5 +203,5 @@ def test_a_layer_that_does_not_say_what_it_is_has_no_fingerprint():
         def call(self, x):
             return self.function(x)
 
-    with pytest.raises(ValueError, match=r"comes out of 'mine' cannot be kept under a name.*Give it a `get_config`"):
+    with pytest.raises(ValueError, match=r"layer 'mine' cannot be cached.*Give the layer a `get_config`"):
         of_layer(Silent(lambda x: x, name="mine"))

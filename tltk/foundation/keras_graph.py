@@ -1,10 +1,8 @@
 """Reading the graph of a functional Keras model: order, ancestors, single-tensor cuts, reproducible names."""
 
 import hashlib
-import inspect
 import itertools
 import re
-import types
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -240,39 +238,45 @@ def _snake_case(name: str) -> str:
 
 
 def fingerprint(model: "keras.Model") -> str:
-    """Return a SHA-256 of what a functional model computes: its operations, how they are joined, and their weights.
+    """Return a SHA-256 of what a functional model computes: its operations, their connections and their weights.
 
-    The names of layers are left out, since Keras numbers some of them by how many there were before.
+    The names of layers are left out, since Keras numbers some of them by how many there were before. The code of own
+    layers is not looked at: their configuration, weights and `cache_version` count.
 
     Args:
-        model: functional.
+        model: Functional model.
 
     Returns:
         64 hexadecimal digits.
 
     Raises:
-        ValueError: if a layer does not say what it is: it has no `get_config`, or holds what Keras cannot write down.
+        ValueError: If a layer cannot be described: it has no `get_config`, or one that Keras cannot serialize.
+
+    Example:
+        >>> import keras
+        >>> x = keras.Input((2,))
+        >>> len(fingerprint(keras.Model(x, keras.layers.ReLU()(x))))
+        64
     """
     import keras
 
-    found = hashlib.sha256()
-    place: dict[int, tuple[int, int]] = {}
+    digest = hashlib.sha256()
+    positions: dict[int, tuple[int, int]] = {}
     for number, node in enumerate(nodes(model)):
         operation = node.operation
-        inner = _as_functional(operation)
-        nested = inner is not None
-        config = {} if nested else _config(operation)
-        joined = [place.get(id(tensor)) for tensor in node.input_tensors]
-        others = [value for value in _flat(node.arguments) if not isinstance(value, keras.KerasTensor)]
+        nested = _as_functional(operation)
+        config = {} if nested is not None else _config(operation)
         config = {key: value for key, value in config.items() if key != "name"}
-        found.update(repr((type(operation).__name__, _nameless(config), joined, _nameless(others))).encode())
-        found.update(repr(_own_code(operation)).encode())
-        found.update(fingerprint(inner).encode() if inner is not None else b"")
+        sources = [positions.get(id(tensor)) for tensor in node.input_tensors]
+        arguments = [value for value in _flat(node.arguments) if not isinstance(value, keras.KerasTensor)]
+        digest.update(repr((type(operation).__name__, _nameless(config), sources, _nameless(arguments))).encode())
+        digest.update(repr(_cache_versions(operation)).encode())
+        digest.update(fingerprint(nested).encode() if nested is not None else b"")
         for weight in getattr(operation, "weights", ()):
-            found.update(repr((weight.shape, str(weight.dtype))).encode() + weight.numpy().tobytes())
-        place.update({id(tensor): (number, index) for index, tensor in enumerate(node.outputs)})
-    found.update(repr([place.get(id(tensor)) for tensor in model.outputs]).encode())
-    return found.hexdigest()
+            digest.update(repr((weight.shape, str(weight.dtype))).encode() + weight.numpy().tobytes())
+        positions.update({id(tensor): (number, index) for index, tensor in enumerate(node.outputs)})
+    digest.update(repr([positions.get(id(tensor)) for tensor in model.outputs]).encode())
+    return digest.hexdigest()
 
 
 def _as_functional(operation: Any) -> "keras.Model | None":
@@ -291,20 +295,20 @@ def _flat(arguments: Any) -> list[Any]:
 
 
 def _nameless(config: Any) -> Any:
-    """Leave out the names of layers, but of nothing else: a dtype policy's name is all that there is of it."""
+    """Leave out the names of layers, but nothing else: the name of a dtype policy is its whole configuration."""
     if isinstance(config, dict):
         left_out = ("name", "trainable") if "trainable" in config else ()
         return sorted((key, _nameless(value)) for key, value in config.items() if key not in left_out)
     if isinstance(config, list | tuple):
         return [_nameless(value) for value in config]
-    if hasattr(config, "__array__"):  # the text of a large array leaves out its middle
+    if hasattr(config, "__array__"):  # the repr of a large array omits its middle
         array = config.__array__()
         return str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()
     return repr(config)
 
 
-def of_a_library(module: str | None) -> bool:
-    """Tell whether code is of Keras, what is below it, or tltk, whose ways are known, and not somebody's own."""
+def is_library_module(module: str | None) -> bool:
+    """Tell whether code belongs to Keras, KerasHub, TensorFlow or tltk, and is not somebody's own."""
     return (module or "").split(".")[0] in ("keras", "keras_hub", "tltk", "tensorflow", "builtins")
 
 
@@ -312,61 +316,18 @@ def _config(operation: Any) -> dict:
     try:
         return operation.get_config() if hasattr(operation, "get_config") else {}
     except (NotImplementedError, TypeError, ValueError) as error:
-        said = (str(error).strip().splitlines() or [""])[0]
+        reason = (str(error).strip().splitlines() or [""])[0]
         raise ValueError(
-            f"what comes out of {operation.name!r} cannot be kept under a name, since the layer does not say what it "
-            f'is: {said} Give it a `get_config`, or pass cache="memory" or "off".'
+            f"the output of layer {operation.name!r} cannot be cached, since its configuration is unknown: {reason} "
+            'Give the layer a `get_config`, or pass cache="memory" or "off".'
         ) from error
 
 
-def _own_code(operation: Any) -> list[str]:
-    """Tell what a user wrote of an operation and of every layer in it: methods, and functions that it holds."""
+def _cache_versions(operation: Any) -> list[tuple[str, Any]]:
+    """List the `cache_version` of every own layer in an operation, in order."""
     import keras
 
-    parts = private.flattened_sublayers(operation) if isinstance(operation, keras.Layer) else [operation]
-    found = []
-    for part in parts:
-        classes = [each for each in type(part).__mro__ if not of_a_library(each.__module__)]
-        methods = [_plain(value) for each in classes for _, value in sorted(vars(each).items())]
-        # Of what an instance holds, Keras' wrappers around its methods say nothing.
-        held = [value for _, value in sorted(vars(part).items()) if not hasattr(value, "__wrapped__")]
-        found += [_code(value, set()) for value in (*methods, *held) if _is_own_function(value)]
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """Take a function out of a method or a property."""
-    return getattr(value, "__func__", getattr(value, "fget", value))
-
-
-def _is_own_function(value: Any) -> bool:
-    function = _plain(value)
-    return hasattr(function, "__code__") and not of_a_library(getattr(function, "__module__", ""))
-
-
-def _code(value: Any, seen: set[int]) -> str:
-    """Name a function by what it does, without its place in the file: code, defaults, and what it closes over."""
-    function = _plain(value)
-    if id(function) in seen:
-        return "itself"
-    seen.add(id(function))
-    around = [*inspect.getclosurevars(function).nonlocals.items(), *(function.__defaults__ or ())]
-    around += sorted((function.__kwdefaults__ or {}).items())
-    return repr((_instructions(function.__code__), [_inside(each, seen) for each in around]))
-
-
-def _inside(value: Any, seen: set[int]) -> str:
-    if isinstance(value, tuple):
-        return repr([_inside(each, seen) for each in value])
-    return _code(value, seen) if _is_own_function(value) else repr(_nameless(value))
-
-
-def _instructions(code: types.CodeType) -> str:
-    constants = [
-        _instructions(each) if isinstance(each, types.CodeType) else _constant(each) for each in code.co_consts
-    ]
-    return repr((code.co_code, code.co_names, constants))
-
-
-def _constant(value: Any) -> str:
-    return repr(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)
+    layers = private.flattened_sublayers(operation) if isinstance(operation, keras.Layer) else [operation]
+    own = [type(layer) for layer in layers if not is_library_module(type(layer).__module__)]
+    versions = [getattr(layer, "cache_version", None) for layer in layers if type(layer) in own]
+    return [(cls.__name__, repr(version)) for cls, version in zip(own, versions, strict=True)]

@@ -115,7 +115,7 @@ def _is_random(operation: keras.Operation) -> bool:
     Of a layer of somebody's own nobody knows.
     """
     parts = sublayers(operation)
-    own = any(not graph.of_a_library(type(part).__module__) for part in parts)
+    own = any(not graph.is_library_module(type(part).__module__) for part in parts)
     seeded = any(private.seed_generators(part) or hasattr(part, "seed_generator") for part in parts)
     adds_loss = any(getattr(part, "activity_regularizer", None) is not None for part in parts)
     return own or seeded or adds_loss or any(is_normalization_with_statistics(part) for part in parts)
