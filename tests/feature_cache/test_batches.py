@@ -12,7 +12,7 @@ from tltk.trainability.apply import applied
 def test_stored_features_come_in_the_order_of_the_source_with_their_targets():
     model, source = squares_model(), squares(10)
     with applied(tltk.freeze(), model) as now:
-        view = split(model.keras, now.decided)
+        view = split(model.keras, now.decisions)
     reader = modality_of(model.input).reader(source, model.input)
     records = compute(view.prefix, reader, source, input_dtype="float32", batch_size=4)
     loader = feature_batches(
