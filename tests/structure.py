@@ -47,7 +47,14 @@ LAYER_OF = {package: layer for layer, package, _ in LAYERS}
 PRIVATE_HOME = "foundation/keras_private.py"
 # Records whose type must not be asked for outside the packages that own them.
 MODALITY_TYPES = {"ImageSpec", "TextSpec", "TokenizerSpec"}
-TASK_TYPES = {"SingleLabel", "MultiLabel", "Regress", "Tag", "Answer", "Classification", "Regression"}
+TASK_TYPES = {
+    "Task",
+    "Classification",
+    "MultilabelClassification",
+    "Regression",
+    "TokenClassification",
+    "QuestionAnswering",
+}
 
 
 def modules() -> list[Path]:

@@ -7,6 +7,7 @@ from sklearn import metrics as sk
 
 import tltk
 from tests.conftest import coloured_squares, squares, squares_model
+from tltk.evaluation.evaluate import measured
 
 
 def seeded_model():
@@ -26,6 +27,12 @@ def test_a_report_agrees_with_scikit_learn():
         assert row["f1"] == pytest.approx(expected[str(index)]["f1-score"])
         assert row["examples"] == 20
     assert report.examples == 60
+
+
+def test_another_network_can_be_measured_in_place_of_the_model():
+    source = squares(30)
+    report = measured(squares_model(), source, network=lambda inputs: np.eye(3, dtype="float32")[[1] * len(inputs)])
+    assert report.metrics["accuracy"] == np.mean(np.asarray(source.targets) == 1)
 
 
 def test_the_most_confident_mistakes_come_first():

@@ -1,33 +1,103 @@
 import gc
 import weakref
+from dataclasses import replace
 
+import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import tltk
-from tests.conftest import squares, squares_model
-from tltk.inference.forward import as_array, decoder_of, network_of
+from tests.conftest import coloured_squares, squares_model
+from tltk.inference import forward
+from tltk.inference.forward import Decoder, as_array, decoder_of, network_of
+from tltk.modalities.context import Context
+from tltk.tasks import Task
 
 
-def test_graphs_are_traced_once_for_each_model_and_die_with_it():
-    model = squares_model()
-    assert network_of(model) is network_of(model) and decoder_of(model) is decoder_of(model)
-    held = weakref.ref(model.keras)
-    tltk.predict(model, squares(2))
+def seeded_model():
+    return squares_model(head=tltk.head(zero_init=False))
+
+
+def test_a_model_is_traced_once_however_often_it_predicts(monkeypatch):
+    traces = []
+    original = forward._trace_network
+    monkeypatch.setattr(forward, "_trace_network", lambda model: traces.append("network") or original(model))
+    decoding = forward._trace_decoder
+    monkeypatch.setattr(forward, "_trace_decoder", lambda *parts: traces.append("decoder") or decoding(*parts))
+    model = seeded_model()
+    for count in (3, 1, 5, 8):
+        tltk.predict(model, coloured_squares(count)[0])
+    tltk.evaluate(model, tltk.from_arrays(*coloured_squares(6), labels=("red", "green", "blue")))
+    assert sorted(traces) == ["decoder", "network"]
+
+
+def test_weights_that_change_are_read_anew():
+    model = seeded_model()
+    pixels = coloured_squares(2)[0].astype("float32")
+    before = np.asarray(network_of(model)(pixels))
+    model.keras.get_layer("head_output").kernel.assign_add(tf.ones([8, 3]) * [0.0, 1.0, 2.0])
+    after = np.asarray(network_of(model)(pixels))
+    assert not np.allclose(before, after)
+    np.testing.assert_allclose(after, model.keras.predict(pixels, verbose=0), rtol=1e-5)
+
+
+def test_a_layer_with_lora_is_traced_anew():
+    model = seeded_model()
+    pixels = coloured_squares(2)[0].astype("float32")
+    network_of(model)(pixels)
+    layer = model.keras.get_layer("head_output")
+    layer.enable_lora(1)
+    layer.lora_kernel_b.assign(keras.ops.ones_like(layer.lora_kernel_b) * [0.0, 1.0, 2.0])
+    found = np.asarray(network_of(model)(pixels))
+    np.testing.assert_allclose(found, np.asarray(model.keras(pixels, training=False)), rtol=1e-5)
+
+
+def test_graphs_go_with_their_model():
+    model = seeded_model()
+    tltk.predict(model, coloured_squares(2)[0])
+    network = weakref.ref(model.keras)
+    assert model.keras in forward._traced
     del model
     gc.collect()
-    assert held() is None
+    assert network() is None
 
 
-def test_a_graph_reads_weights_as_they_are_now():
-    model, pixels = squares_model(head=tltk.head(zero_init=False)), tf.constant(squares(2).examples, tf.float32)
-    network = network_of(model)
-    before = network(pixels).numpy()
-    model.keras.get_layer("head_output").bias.assign([0.0, 500.0, 0.0])
-    np.testing.assert_allclose(network(pixels), model.keras(pixels, training=False), atol=1e-6)
-    assert np.abs(network(pixels) - before).max() > 0.1
+def test_another_task_on_the_same_network_has_its_own_decoder():
+    model = seeded_model()
+    other = replace(model, task=tltk.classification(["x", "y", "z"]))
+    pixels = coloured_squares(3)[0]
+    assert {each.label for each in tltk.predict(model, pixels)[0]} <= {"red", "green", "blue"}
+    assert {each.label for each in tltk.predict(other, pixels)[0]} <= {"x", "y", "z"}
+    assert decoder_of(other) is decoder_of(other)
 
 
-def test_strings_become_str_in_any_shape():
-    column = tf.constant([["é", ""], ["b", "c"]])
-    assert as_array(column).tolist() == [["é", ""], ["b", "c"]]
+def test_columns_that_never_change_are_not_computed_and_strings_are_str():
+    task = tltk.classification(["cat", "dög"])
+    columns = Decoder(task)(np.eye(2, dtype="float32"), Context(tf.constant(2, tf.int64)))
+    assert set(columns) == {"label", "probability", "probabilities"}
+    assert columns["label"].tolist() == ["cat", "dög"]
+    assert as_array(tf.constant([["a"], ["é"]])).tolist() == [["a"], ["é"]]
+    assert as_array(tf.constant([1.5])).dtype == np.float32
+
+
+class Shapes(Task):
+    """Decodes what it sees of the shapes of its outputs."""
+
+    name = "shapes"
+
+    def outputs(self, features, *, mask=None, seed=0):
+        """Never built."""
+
+    def loss(self):
+        """Never asked."""
+
+    def decode(self, outputs, context):
+        return {name: tf.zeros([context.count, len(value.shape)]) for name, value in outputs.items()}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_outputs_may_be_a_dict_of_any_rank_and_precision(dtype):
+    outputs = {"one": tf.zeros([2, 3], dtype), "many": tf.zeros([2, 4, 5, 3], dtype)}
+    columns = Decoder(Shapes())(outputs, Context(tf.constant(2, tf.int64)))
+    assert columns["one"].shape == (2, 2) and columns["many"].shape == (2, 4)

@@ -104,7 +104,7 @@ def test_labels_that_never_occur_score_nothing():
 def test_classes_come_as_numbers_columns_or_one_hot():
     for targets in ([1, 0], [[1], [0]], [[0.2, 0.8], [1.0, 0.0]]):
         assert class_indices(targets, 2).tolist() == [1, 0]
-    with pytest.raises(ValueError, match=r"targets must be classes from 0 to 1. Received: 7"):
+    with pytest.raises(ValueError, match=r"targets must be classes from 0 to 1\. Received: 7"):
         class_indices([0, 7], 2)
 
 

@@ -185,7 +185,7 @@ def _whole_examples(owners: np.ndarray, examples: np.ndarray) -> Iterator[tuple[
 
 def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
     """Stack outputs, those of tokens padded to the longest with zeros."""
-    if rows[0].ndim < 2:
+    if len({row.shape for row in rows}) == 1:
         return np.stack(rows)
     width = max(len(row) for row in rows)
     stacked = np.zeros((len(rows), width, *rows[0].shape[1:]), rows[0].dtype)

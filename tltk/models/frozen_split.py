@@ -50,7 +50,7 @@ def split(model: keras.Model, decided: dict[str, Decision]) -> View:
     boundary = _boundary(model, nodes, frozen)
     if all(any(tensor is given for given in model.inputs) for tensor in boundary):
         # Not the model itself: it would stay compiled with the phase's optimizer, and be saved with it.
-        return View(keras.Model(model.inputs, model.outputs, name=f"{model.name}_view"), None, None)
+        return View(keras.Model(model.inputs, model.output, name=f"{model.name}_view"), None, None)
     prefix = keras.Model(model.input, boundary, name="prefix")
     suffix = _suffix(model, nodes, boundary, frozen)
     return View(_Composed(prefix, suffix, name=f"{model.name}_view"), prefix, suffix)

@@ -66,7 +66,16 @@ def write(model: TransferModel, folder: Path, file_format: str, calibration: Sou
         folder: that does not exist yet.
         file_format: one of `FORMATS`, not "saved_model".
         calibration: of "litert_int8".
+
+    Raises:
+        ValueError: if the network has several outputs.
     """
+    outputs = model.task.describe_outputs()
+    if len(outputs) > 1:
+        raise ValueError(
+            f"format={file_format!r} holds networks with one output; this one has {check.listing(outputs)}. "
+            'Use format="saved_model".'
+        )
     folder.mkdir()
     plain = in_float32(model.keras) if model.precision != "float32" else model.keras
     tensor = sample_tensor(model)

@@ -104,5 +104,5 @@ def for_source(source: Source) -> Task:
         'classification'
     """
     if source.labels is None:
-        raise ValueError("training needs labels, and the source has none.")
+        raise ValueError("training needs labels, and the source has none: name their column with `label`.")
     return DEFAULTS.get(source.labels.type)(source)

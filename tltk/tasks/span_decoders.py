@@ -93,7 +93,7 @@ def substrings(texts: tf.Tensor, rows: tf.Tensor, starts: tf.Tensor, ends: tf.Te
         texts: UTF-8 strings [texts].
         rows: int64 [parts], the text of each part.
         starts: int32 [parts], first character (code point).
-        stops: int32 [parts], end offset (exclusive).
+        ends: int32 [parts], end offset (exclusive).
 
     Returns:
         Strings [parts].

@@ -142,6 +142,7 @@ def model_bytes(model: TransferModel) -> int:
 def _load_model(path: Path, config: dict[str, Any]) -> TransferModel:
     stored = dict(config["input"])
     spec = named_modality(stored.pop("modality")).from_config(stored, path.parent)
+    task = tasks.from_config(config["task"])  # first: that a task is unknown explains why its layers are
     try:
         register_layers_of(path)
         loaded = keras.models.load_model(path, compile=False)
@@ -150,7 +151,7 @@ def _load_model(path: Path, config: dict[str, Any]) -> TransferModel:
     keep_loadable(loaded)
     return TransferModel(
         keras=loaded,
-        task=tasks.from_config(config["task"]),
+        task=task,
         input=spec,
         stages=config["stages"],
         backbone=config["backbone"],

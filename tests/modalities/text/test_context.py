@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 import tltk
+from tests.tasks.reference_spans import context_of_row
 from tests.texts import TOKENIZER
 from tltk.modalities.text.context import as_windows, context_of, in_second_text
 from tltk.modalities.text.encoding import encoded
@@ -23,3 +27,25 @@ def test_tokens_of_the_second_text_stand_after_the_separator():
     ids, second = windows.ids.to_tensor(-1).numpy(), in_second_text(windows).numpy()
     words = [[TOKENIZER.vocabulary[token] for token in row[mask]] for row, mask in zip(ids, second, strict=True)]
     assert words == [["bad", "film"], ["poor"]]
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [{}, {"separator": ("[SEP]", "[SEP]")}, {"begin": "", "end": "", "separator": (".",)}, {"end": ""}],
+    ids=["bert", "roberta", "gpt2", "no end"],
+)
+def test_the_second_text_is_that_of_the_reference_whatever_the_special_tokens(marks):
+    spec = TextSpec(replace(TOKENIZER, **marks), 16, pairs=True, stride=4)
+    pairs = [("good film!", "the book"), ("very", "not the film but the book " * 4), ("!", "good")]
+    texts = encoded(tltk.from_arrays(pairs), spec)
+    found = in_second_text(as_windows(texts)).numpy()
+    assert len(texts) > len(pairs)
+    for row in range(len(texts)):
+        first, last = context_of_row(texts, row)
+        assert last > first
+        np.testing.assert_array_equal(np.flatnonzero(found[row]), np.arange(first, last))
+
+
+def test_an_empty_second_text_has_no_tokens():
+    texts = encoded(tltk.from_arrays([("good film", "\x00")]), TextSpec(TOKENIZER, 12, pairs=True))
+    assert not in_second_text(as_windows(texts)).numpy().any()
