@@ -24,6 +24,7 @@ def check_backbone(name: str) -> None:
     assert chosen.top1_source.startswith("https://")
     _check_output(chosen, body)
     _check_stages(chosen, body)
+    _check_endpoints(chosen, body)
     _check_preprocessing(chosen)
     found = backbones.layer_stages(flat, chosen.stages)
     assert set(found) == {layer.name for layer in flat.layers}
@@ -78,6 +79,13 @@ def _check_stages(chosen, body):
     rows = [body_output(body, stage.last).shape[1] for stage in chosen.stages]
     assert rows == sorted(rows, reverse=True), "the resolution never rises"
     assert len(set(rows)) >= 4, "and falls between stages"
+
+
+def _check_endpoints(chosen, body):
+    for stage, endpoint in zip(chosen.stages, chosen.endpoints().values(), strict=True):
+        shape = body_output(body, stage.last).shape
+        assert endpoint.channels == shape[-1]
+        assert 2 / 3 < chosen.input.height / shape[1] / endpoint.stride < 3 / 2, f"stride of {stage.name}"
 
 
 def body_output(body: keras.Model, name: str) -> keras.KerasTensor:

@@ -1,6 +1,7 @@
 """The `Backbone` value: preprocessing, stages of layers, building."""
 
 import logging
+import random
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import STAGES, conv_net
-from tltk.backbones import Preprocessing, Stage, backbone, layer_stages
+from tltk.backbones import Endpoint, Preprocessing, Stage, backbone, layer_stages
 from tltk.backbones.image.application_table import CAFFE
 
 
@@ -94,3 +95,43 @@ def test_describe_says_what_it_is():
     assert "x × 0.0078125 + -0.992188" in text
     assert "conv5 (top_activation)" in text
     assert "none outside the network" in backbone("convnext_tiny").describe()
+
+
+def test_stride_and_channels_are_known_without_drawing_weights(monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("a weight was drawn")
+
+    monkeypatch.setattr(keras.initializers.GlorotUniform, "__call__", refuse)
+    chosen = backbone("mobilenet_v2", input_size=64)
+    assert chosen.endpoints(("conv3", "stem")) == {"conv3": Endpoint(8, 32), "stem": Endpoint(2, 16)}
+    assert list(chosen.endpoints()) == ["stem", "conv2", "conv3", "conv4", "conv5"]
+
+
+def test_endpoints_follow_the_stages_that_the_user_names():
+    chosen = backbone("vgg16", stages={"low": "block2_pool", "high": "block4_conv1"})
+    assert chosen.endpoints() == {"low": Endpoint(4, 128), "high": Endpoint(32, 512)}, (
+        "what follows belongs to the last"
+    )
+
+
+def test_endpoints_of_a_model_of_one_s_own_leave_it_as_it_was():
+    pixels = keras.Input((None, None, 3))
+    net = keras.Model(pixels, keras.layers.Conv2D(4, 3, strides=2, padding="same", name="conv")(pixels))
+    chosen = backbone(net, input_size=30)
+    assert list(chosen.endpoints().values()) == [Endpoint(2, 4)]
+    assert len(net.get_layer("conv")._inbound_nodes) == 1
+
+
+def test_an_unknown_endpoint_is_named_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"conv_net has no stage 'conv4'; stages: stem, conv2, conv3"):
+        backbone(conv_net(), stages=STAGES).endpoints(("conv4",))
+    with pytest.raises(ValueError, match=r"stage 'low' ends at 'stem_rel'.*Did you mean 'stem_relu'"):
+        backbone(conv_net(), stages={"low": "stem_rel"}).endpoints()
+
+
+def test_endpoints_do_not_disturb_random_numbers():
+    random.seed(0)
+    wanted = random.random()
+    random.seed(0)
+    backbone("vgg16", input_size=48).endpoints()
+    assert random.random() == wanted

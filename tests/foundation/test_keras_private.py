@@ -150,6 +150,16 @@ def test_a_renamed_layer_has_variables_of_that_name():
     assert {variable.path.split("/")[0] for variable in dense.variables} == {"other"}
 
 
+def test_layers_are_built_without_weights_and_none_are_left_to_be_drawn():
+    with private.without_weights():
+        net = conv_net()
+    keras.Model(net.input, net.output).compute_output_shape((None, 16, 16, 3))
+    with keras.StatelessScope():
+        pass  # draws the weights of whatever is still declared
+    assert net.count_params() > 0
+    assert net.get_layer("stem_conv").kernel._value is None
+
+
 # Layers
 
 

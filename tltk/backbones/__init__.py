@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tltk.backbones import user_model
 from tltk.backbones import weights as weight_files
-from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage, layer_stages
+from tltk.backbones.base import Backbone, Endpoint, Origin, Preprocessing, Stage, layer_stages
 from tltk.backbones.catalog import Row, minimum, names, table
 from tltk.backbones.image import applications
 from tltk.backbones.image import efficientnet_lite as lite
@@ -20,7 +20,18 @@ from tltk.specs.text import TRUNCATIONS
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Backbone", "Origin", "Preprocessing", "Row", "Stage", "backbone", "layer_stages", "names", "table"]
+__all__ = [
+    "Backbone",
+    "Endpoint",
+    "Origin",
+    "Preprocessing",
+    "Row",
+    "Stage",
+    "backbone",
+    "layer_stages",
+    "names",
+    "table",
+]
 
 
 def backbone(

@@ -1,7 +1,8 @@
 """The frozen `Backbone` value, and the records it is made of."""
 
 import logging
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,19 @@ class Stage:
 
     name: str
     last: str
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Features at the end of a stage, as they are known before the network is built.
+
+    Args:
+        stride: Pixels of the input per position, along each side, rounded to a power of two; 1 for texts.
+        channels: Size of the last axis.
+    """
+
+    stride: int
+    channels: int
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,7 @@ class Backbone:
         fast_bfloat16: whether bfloat16 was measured to be faster on processors with bfloat16 instructions.
         builder: input shape and origin of the weights → functional model with those weights.
         locator: finds the weights.
+        shapes: Input shape → {operation name: shape of its output}, in order, without reading weights.
     """
 
     name: str
@@ -110,6 +125,33 @@ class Backbone:
     fast_bfloat16: bool
     builder: Callable[[tuple, Origin], "keras.Model"] = field(repr=False, compare=False)
     locator: Callable[[], Origin] = field(repr=False, compare=False)
+    shapes: Callable[[tuple], Mapping[str, tuple]] = field(repr=False, compare=False)
+
+    def endpoints(self, names: Iterable[str] = ()) -> dict[str, Endpoint]:
+        """Tell stride and channels of the features at the end of stages, without reading weights.
+
+        Args:
+            names: Of stages; the default is all of them.
+
+        Returns:
+            Stage → endpoint, in the order asked for.
+
+        Raises:
+            ValueError: If there is no such stage, or a stage ends at an unknown layer.
+
+        Example:
+            >>> import tltk
+            >>> tltk.backbone("resnet50").endpoints(("conv3", "conv5"))
+            {'conv3': Endpoint(stride=8, channels=512), 'conv5': Endpoint(stride=32, channels=2048)}
+        """
+        names = tuple(names) or tuple(stage.name for stage in self.stages)
+        require_stages(self, names)
+        shapes = self.shapes(self.input.shape)
+        check_stage_ends(shapes, self.stages)
+        # What follows the last declared stage belongs to it.
+        ends = {stage.name: shapes[stage.last] for stage in self.stages[:-1]}
+        ends[self.stages[-1].name] = list(shapes.values())[-1]
+        return {name: _endpoint(self.input.shape, ends[name]) for name in names}
 
     def build(self) -> tuple["keras.Model", Origin]:
         """Find the weights and build the network under the global dtype policy.
@@ -205,15 +247,38 @@ def operation_stages(model: "keras.Model", stages: Iterable[Stage]) -> dict[str,
     return found
 
 
+def require_stages(backbone: Backbone, names: Iterable[str]) -> None:
+    """Raise unless a backbone has stages of these names."""
+    known = [stage.name for stage in backbone.stages]
+    problems = check.Problems()
+    for name in names:
+        if name not in known:
+            near = check.did_you_mean(name, known)
+            problems.add(f"{backbone.name} has no stage {name!r}; stages: {check.listing(known, limit=60)}.{near}")
+    problems.raise_if_any()
+
+
 def check_stages(model: "keras.Model", stages: Iterable[Stage]) -> None:
     """Raise unless every stage ends at an operation of the model."""
-    known = {operation.name for operation in model.operations}
+    check_stage_ends([operation.name for operation in model.operations], stages)
+
+
+def check_stage_ends(known: Iterable[str], stages: Iterable[Stage]) -> None:
+    """Raise unless every stage ends at one of the named operations."""
+    known = set(known)
     problems = check.Problems()
     for stage in stages:
         if stage.last not in known:
             near = check.did_you_mean(stage.last, known)
-            problems.add(f"stage {stage.name!r} ends at {stage.last!r}, which the model has not.{near}")
+            problems.add(f"stage {stage.name!r} ends at {stage.last!r}, which is not in the model.{near}")
     problems.raise_if_any()
+
+
+def _endpoint(input_shape: tuple, shape: tuple) -> Endpoint:
+    """Describe features [batch, h, w, channels] or [batch, tokens, channels]."""
+    if len(shape) != 4:
+        return Endpoint(1, shape[-1])
+    return Endpoint(2 ** round(math.log2(input_shape[0] / shape[1])), shape[-1])
 
 
 def _plain(values: tuple[float, ...]) -> float | list[float]:

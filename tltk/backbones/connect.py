@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tltk.backbones.base import Backbone, Origin
-from tltk.foundation import checks as check
+from tltk.backbones.base import Backbone, Origin, require_stages
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
 from tltk.modalities.modality import modality_of
@@ -66,15 +65,10 @@ def connect(backbone: Backbone, endpoints: tuple[str, ...] = ()) -> Connected:
 
 def _features(body: "keras.Model", backbone: Backbone, endpoints: tuple[str, ...]) -> "dict[str, keras.KerasTensor]":
     """Return {stage: its output}; what follows the last declared stage belongs to it."""
+    require_stages(backbone, endpoints)
     last = backbone.stages[-1].name
     outputs = {node.operation.name: node.outputs[0] for node in graph.nodes(body)}
     features = {stage.name: outputs[stage.last] for stage in backbone.stages} | {last: body.outputs[0]}
-    problems = check.Problems()
-    for name in endpoints:
-        if name not in features:
-            near = check.did_you_mean(name, features)
-            problems.add(f"{backbone.name} has no stage {name!r}; stages: {check.listing(features)}.{near}")
-    problems.raise_if_any()
     return {name: features[name] for name in endpoints or (last,)}
 
 

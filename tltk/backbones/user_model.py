@@ -1,11 +1,13 @@
 """A user's own functional model as a backbone of any modality: its spec says what it takes."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage
 from tltk.backbones.image.user_model import functional
 from tltk.foundation import checks as check
+from tltk.foundation import keras_graph as graph
 
 if TYPE_CHECKING:
     import keras
@@ -57,7 +59,13 @@ def from_model(model: "keras.Model", spec: Any) -> Backbone:
         fast_bfloat16=False,
         builder=partial(_itself, flat),
         locator=partial(Origin, "model", None, None),
+        shapes=partial(_shapes, flat),
     )
+
+
+def _shapes(model: "keras.Model", shape: tuple) -> Mapping[str, tuple]:
+    """Return the shapes of the user's model, whose input shape `from_model` has checked."""
+    return graph.output_shapes(model)
 
 
 def _itself(model: "keras.Model", shape: tuple, origin: Origin) -> "keras.Model":

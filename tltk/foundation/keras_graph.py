@@ -18,6 +18,11 @@ def nodes(model: "keras.Model") -> list[Any]:
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 
+def output_shapes(model: "keras.Model") -> dict[str, tuple[int | None, ...]]:
+    """Return operation name → shape of its output, from the input to the output, which is the last."""
+    return {node.operation.name: tuple(node.outputs[0].shape) for node in nodes(model)}
+
+
 def leading_to(order: list[Any], name: str) -> set[str]:
     """Name the operation called `name` and every operation whose output reaches it.
 

@@ -4,6 +4,9 @@
 oldest supported versions. Where Keras renames an attribute, `IncompatibleKeras` names it: nothing is skipped silently.
 """
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 
 _MISSING = object()
 _PRESET_MODULE = "keras_hub.src.utils.preset_utils"
+_STATE_MODULE = "keras.src.backend.common.global_state"
 # Attributes of an optimizer that hold one variable per trainable variable and are not state of its update rule.
 _BOOKKEEPING = ("_trainable_variables", "_variables", "_model_variables_moving_average", "_accumulated_gradients")
 
@@ -115,6 +119,39 @@ def rename(operation: "keras.Operation", name: str) -> None:
         layer._parent_path = moved(_attribute(layer, "_parent_path"))
     for variable in operation.variables:
         variable._path = moved(_attribute(variable, "_path"))
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Build layers inside without drawing their initial weights, to read shapes off them.
+
+    Relies on `keras.StatelessScope`, under which a variable is only declared, and on the list "uninitialized_variables"
+    of Keras' global state: what stays in it gets its numbers, and its memory, at the end of the next such scope. Layers
+    take seeds from Python's generator, whose state is put back.
+    """
+    import keras
+
+    state = random.getstate()
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            before = list(_declared_variables())
+            try:
+                yield
+            finally:
+                _declared_variables()[:] = before
+    finally:
+        random.setstate(state)
+
+
+def _declared_variables() -> list[Any]:
+    try:
+        module = import_module(_STATE_MODULE)
+    except ImportError as error:
+        raise _incompatible("Keras", _STATE_MODULE) from error
+    get_global_attribute = getattr(module, "get_global_attribute", None)
+    if get_global_attribute is None:
+        raise _incompatible(_STATE_MODULE, "get_global_attribute")
+    return get_global_attribute("uninitialized_variables", [], set_to_default=True)
 
 
 # Layers

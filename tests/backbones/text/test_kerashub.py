@@ -120,6 +120,12 @@ def test_a_preset_folder_of_kerashub_is_read(preset):
     assert np.abs(other.predict(ids, verbose=0) - body.predict(ids, verbose=0)).max() > 0.1
 
 
+def test_every_stage_of_a_text_model_has_the_same_width(preset):
+    backbone = tltk.backbone(str(preset))
+    expected = {name: tltk.backbones.Endpoint(1, 16) for name in ("embeddings", "block1", "block2")}
+    assert backbone.endpoints() == expected
+
+
 def test_ids_alone_tell_padding_and_the_second_text_of_a_pair(preset):
     import keras_hub
 

@@ -3,15 +3,16 @@
 import socket
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin
 from tltk.backbones.image.application_table import APPLICATIONS, IMAGENET_DEVIATION, IMAGENET_MEAN, Application
 from tltk.foundation import keras_graph as graph
+from tltk.foundation import keras_private as private
 from tltk.specs import ImageSpec
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
         locator=partial(
             weight_files.locate, name, weights=weights, places=places(name), download=partial(_download, row)
         ),
+        shapes=partial(_shapes, row),
     )
 
 
@@ -64,6 +66,12 @@ def _build(row: Application, shape: tuple[int, int, int], origin: Origin) -> "ke
     if row.module == "efficientnet":
         _normalize_as_imagenet(model)
     return model
+
+
+@cache
+def _shapes(row: Application, shape: tuple[int, int, int]) -> Mapping[str, tuple]:
+    with private.without_weights():
+        return graph.output_shapes(_build(row, shape, Origin("random", None, None)))
 
 
 def _normalize_as_imagenet(model: "keras.Model") -> None:

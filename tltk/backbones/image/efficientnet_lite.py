@@ -1,15 +1,17 @@
 """EfficientNet-Lite0 from stock Keras layers, with its real ImageNet weights."""
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin, Preprocessing
+from tltk.backbones.connect import connect
 from tltk.backbones.image.application_table import efficient_stages
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
+from tltk.foundation import keras_private as private
 from tltk.specs import ImageSpec
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def backbone(*, weights: str = "pretrained") -> Backbone:
         fast_bfloat16=False,
         builder=_build,
         locator=partial(weight_files.locate, NAME, weights=weights, places=places()),
+        shapes=_shapes,
     )
 
 
@@ -79,12 +82,10 @@ def classifier(path: str | Path) -> "keras.Model":
     """
     import keras
 
-    body, _ = backbone(weights=str(path)).build()
-    pixels = keras.Input((SIZE, SIZE, 3), name="pixels")
-    features = body.call(backbone(weights="random").preprocess(pixels))
-    pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(features)
+    network = connect(backbone(weights=str(path))).network
+    pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(network.outputs[0])
     top = keras.layers.Dense(1000, activation="softmax", name="predictions")
-    model = keras.Model(pixels, top(pooled), name=f"{NAME}_classifier")
+    model = keras.Model(network.inputs[0], top(pooled), name=f"{NAME}_classifier")
     tensors = _tensors(str(path))
     top.set_weights([tensors["_fc.weight"].T, tensors["_fc.bias"]])
     return model
@@ -106,6 +107,12 @@ def _build(shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
     elif origin.path is not None:
         weight_files.read_into(model, origin.path)
     return model
+
+
+@cache
+def _shapes(shape: tuple[int, int, int]) -> Mapping[str, tuple]:
+    with private.without_weights():
+        return graph.output_shapes(_build(shape, Origin("random", None, None)))
 
 
 def _blocks() -> Iterator[tuple[str, int, int, int, int]]:

@@ -1,9 +1,10 @@
 """KerasHub vision presets as backbones; the only importer of keras_hub."""
 
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from tltk.backbones.image import user_model as own
 from tltk.backbones.image.application_table import IMAGENET, stages
 from tltk.backbones.kerashub_files import SCHEMES
 from tltk.foundation import keras_graph as graph
+from tltk.foundation import keras_private as private
 from tltk.specs import INTERPOLATIONS, ImageSpec
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
         locator=partial(
             weight_files.locate, name, weights=weights, places=places(name), download=partial(_download, name)
         ),
+        shapes=partial(_shapes, row),
     )
 
 
@@ -131,6 +134,7 @@ def from_preset(x: str, *, weights: str = "pretrained", size: tuple[int, int] | 
         fast_bfloat16=False,
         builder=partial(_build_preset, x, weights),
         locator=partial(_locate_preset, x, weights),
+        shapes=partial(_known_shapes, graph.output_shapes(model)),
     )
 
 
@@ -149,6 +153,17 @@ def _build(row: Preset, shape: tuple[int, int, int], origin: Origin) -> "keras.M
     if origin.path is not None:
         weight_files.read_into(body, origin.path)
     return _plain(body, row.name)
+
+
+@cache
+def _shapes(row: Preset, shape: tuple[int, int, int]) -> Mapping[str, tuple]:
+    with private.without_weights():
+        return graph.output_shapes(_build(row, shape, Origin("random", None, None)))
+
+
+def _known_shapes(shapes: Mapping[str, tuple], shape: tuple[int, int, int]) -> Mapping[str, tuple]:
+    """Return the shapes of a preset, which was built at this very size to read its stages."""
+    return shapes
 
 
 def _download(name: str) -> None:

@@ -1,6 +1,7 @@
 """A user's own functional model as a backbone; its stages are inferred from where the resolution falls."""
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> 
         fast_bfloat16=False,
         builder=partial(_itself, flat),
         locator=partial(Origin, "model", None, None),
+        shapes=partial(_shapes, flat),
     )
 
 
@@ -70,8 +72,6 @@ def infer_stages(model: "keras.Model", *, size: tuple[int, int]) -> tuple[Stage,
         ValueError: if the output is not a feature map.
     """
     sized = _at_size(model, size)
-    if sized is not model:
-        private.forget_calls(sized)
     order = graph.nodes(sized)
     ends: dict[int, str] = {}
     for node in graph.cuts(order):
@@ -115,7 +115,13 @@ def _at_size(model: "keras.Model", size: tuple[int, int]) -> "keras.Model":
     if None not in model.inputs[0].shape[1:3]:
         return model
     pixels = keras.Input((*size, model.inputs[0].shape[-1]))
-    return keras.Model(pixels, model.call(pixels))
+    sized = keras.Model(pixels, graph.call_layers(model, pixels))
+    private.forget_calls(sized)  # `layer.output` is about the user's own model
+    return sized
+
+
+def _shapes(model: "keras.Model", shape: tuple[int, int, int]) -> Mapping[str, tuple]:
+    return graph.output_shapes(_at_size(model, shape[:2]))
 
 
 def _itself(model: "keras.Model", shape: tuple[int, int, int], origin: Origin) -> "keras.Model":

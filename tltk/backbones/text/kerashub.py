@@ -2,6 +2,7 @@
 
 import sys
 import zipfile
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -63,20 +64,27 @@ def backbone(x: str, *, weights: str = "pretrained", length: int | None = None) 
     trained_at = hub_files.read(place, "sentence_bert_config.json").get("max_seq_length", longest)
     settings = hub_files.read(place, "tokenizer_config.json")
     spec = spec_of(tokenizer, length or min(longest, trained_at), settings)
+    stages, plain = _stages(body), _plain(body, spec)
     return Backbone(
         name=Path(x).name if Path(x).is_dir() else x,
         modality="text",
         input=spec,
         preprocessing=Preprocessing(source="token ids need none"),
-        stages=_stages(body),
+        stages=stages,
         weights=weights,
-        parameters=_plain(body, spec).count_params(),
+        parameters=plain.count_params(),
         top1=None,
         top1_source="",
         fast_bfloat16=False,
         builder=partial(_build, place, weights, spec),
         locator=partial(_locate, place, weights),
+        shapes=partial(_known_shapes, graph.output_shapes(plain)),
     )
+
+
+def _known_shapes(shapes: Mapping[str, tuple], shape: tuple) -> Mapping[str, tuple]:
+    """Return the shapes of a text model, which do not depend on the length of texts."""
+    return shapes
 
 
 def register_layers_of(path: Path) -> None:
