@@ -31,7 +31,7 @@ def sources(options: argparse.Namespace) -> tuple:
 def run(options: argparse.Namespace) -> None:
     """Train the head, judge it on the test pictures, keep the run."""
     train, val, test = sources(options)
-    backbone = tltk.backbone(options.backbone, input_size=options.input_size, weights=options.weights)
+    backbone = tltk.backbone(options.backbone, image_size=options.image_size, weights=options.weights)
     model = tltk.assemble(backbone, tltk.classification(train.labels))
     head = Phase(
         "head",

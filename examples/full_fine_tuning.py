@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> None:
     folder = tiny.digit_pictures(options.out / "pictures", classes=4) if options.tiny else options.photos
     photos = tltk.from_folder(folder)
     train, val, test = tltk.split(photos, val=0.2, test=0.2)
-    backbone = tltk.backbone(options.backbone, input_size=options.input_size, weights=options.weights)
+    backbone = tltk.backbone(options.backbone, image_size=options.image_size, weights=options.weights)
     model = tltk.assemble(backbone, tltk.classification(photos.labels))
     recipe = tltk.full(epochs=2 if options.tiny else options.epochs, learning_rate=options.learning_rate)
     print(recipe.phases[0].plan.describe(model).splitlines()[-1])

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     path = options.pictures or tiny.digit_pictures(options.out / "pictures", classes=3)
     pictures, patients = source(path, options.patient)
     train, val, test = tltk.split(pictures, val=0.2, test=0.2, groups=patients)
-    backbone = tltk.backbone(options.backbone, input_size=options.input_size, weights=options.weights)
+    backbone = tltk.backbone(options.backbone, image_size=options.image_size, weights=options.weights)
     model = tltk.assemble(backbone, tltk.classification(pictures.labels))
     recipe = tltk.fine_tune(probe_epochs=1, epochs=1) if options.tiny else tltk.fine_tune(patience=3)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=32, out=options.out)

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> None:
             options.table, input=columns, label=options.label, label_type="regression", modality="text"
         )
     train, val, test = tltk.split(source, val=0.15, test=0.15)
-    backbone = tltk.backbone(options.backbone, length=48 if options.tiny else 128)
+    backbone = tltk.backbone(options.backbone, sequence_length=48 if options.tiny else 128)
     model = tltk.assemble(backbone, tltk.regression(source.labels, pairs=True))
     recipe = tltk.fine_tune(learning_rate=1e-4, probe_epochs=5, epochs=4)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)

@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> None:
         train, val, test = (tiny_texts.questions(count, part=part) for count, part in ((240, 0), (40, 0), (60, 1)))
     else:
         train, val, test = tltk.split(tltk.from_squad(options.file), val=0.1, test=0.1)
-    backbone = tltk.backbone(options.backbone, length=96 if options.tiny else 384)
+    backbone = tltk.backbone(options.backbone, sequence_length=96 if options.tiny else 384)
     model = tltk.assemble(backbone, tltk.question_answering())
     recipe = tltk.fine_tune(learning_rate=2e-4 if options.tiny else 3e-5, probe_epochs=2, epochs=2)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)

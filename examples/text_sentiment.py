@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         source = tltk.from_csv(options.table, input=options.text, label=options.label, modality="text")
     train, val, test = tltk.split(source, val=0.15, test=0.15)
-    backbone = tltk.backbone(options.backbone, length=32 if options.tiny else 256)
+    backbone = tltk.backbone(options.backbone, sequence_length=32 if options.tiny else 256)
     head = tltk.head(pooling="first", normalization=None, dropout=0.1, zero_init=False)
     model = tltk.assemble(backbone, tltk.classification(source.labels, head=head))
     steps = 3 * len(train) // 16

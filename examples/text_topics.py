@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         source = tltk.from_csv(options.table, input=options.text, label=options.label, modality="text")
         train, _, test = tltk.split(source, val=0, test=0.3)
-    model = tltk.assemble(tltk.backbone(options.backbone, length=64), tltk.classification(source.labels))
+    model = tltk.assemble(tltk.backbone(options.backbone, sequence_length=64), tltk.classification(source.labels))
     recipe = tltk.few_shot(epochs=3 if options.tiny else 20)
     done = tltk.fit(model, train, recipe=recipe, batch_size=64, out=options.out)
     report = tltk.evaluate(done.model, test)

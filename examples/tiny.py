@@ -35,7 +35,7 @@ def parser(description: str, *, out: str, backbone: str) -> argparse.ArgumentPar
 
 
 def parsed(made: argparse.ArgumentParser, data: str | None = None) -> argparse.Namespace:
-    """Read the command line; with `--tiny`, say so and set `weights` and `input_size` accordingly.
+    """Read the command line; with `--tiny`, say so and set `weights` and `image_size` accordingly.
 
     Args:
         made: from `parser`.
@@ -44,7 +44,7 @@ def parsed(made: argparse.ArgumentParser, data: str | None = None) -> argparse.N
     options = made.parse_args()
     if data and not options.tiny and getattr(options, data) is None:
         made.error(f"name the {data}, or say --tiny")
-    options.input_size = SIDE if options.tiny else 224
+    options.image_size = SIDE if options.tiny else 224
     if options.tiny:
         options.weights = "random"
         print(NOTE)

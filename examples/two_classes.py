@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
             f"{folder} must hold two classes. Received {len(photos.labels)}: {', '.join(photos.labels.names)}"
         )
     train, val, test = tltk.split(photos, val=0.2, test=0.2)
-    backbone = tltk.backbone(options.backbone, input_size=options.input_size, weights=options.weights)
+    backbone = tltk.backbone(options.backbone, image_size=options.image_size, weights=options.weights)
     model = tltk.assemble(backbone, tltk.classification(photos.labels))
     recipe = tltk.linear_probe(epochs=2 if options.tiny else 30)
     print(recipe.phases[0].plan.describe(model).splitlines()[-1])

@@ -6,10 +6,9 @@ import keras
 import numpy as np
 
 from tltk import backbones
-from tltk.backbones.catalog import minimum
 from tltk.backbones.image import efficientnet_lite as lite
 from tltk.backbones.image import kerashub as hub
-from tltk.backbones.image.application_table import APPLICATIONS
+from tltk.backbones.image.keras_applications_table import APPLICATIONS
 from tltk.foundation import keras_graph as graph
 
 
@@ -50,7 +49,8 @@ def check_numbers(name: str, folder: Path) -> None:
 
 
 def _built(name: str):
-    chosen = backbones.backbone(name, weights="random", input_size=max(64, minimum(name)))
+    chosen = backbones.backbone(name, weights="random")
+    chosen = backbones.backbone(name, weights="random", image_size=max(64, chosen.min_image_size))
     body, origin = chosen.build()
     pixels = keras.Input(chosen.input.shape, name="pixels")
     return chosen, body, origin, keras.Model(pixels, body.call(chosen.preprocess(pixels)))

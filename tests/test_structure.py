@@ -115,7 +115,7 @@ def test_only_the_hub_s_modules_import_keras_hub():
         "backbones/kerashub_files.py",
         "backbones/image/kerashub.py",
         "backbones/text/kerashub.py",
-        "backbones/text/tokenizer_spec.py",
+        "backbones/text/kerashub_tokenizers.py",
         "foundation/keras_private.py",
     }
 

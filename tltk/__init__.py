@@ -21,6 +21,7 @@ _PUBLIC = {
     "from_squad": "tltk.data.formats.squad",
     "split": "tltk.data.split",
     "backbone": "tltk.backbones",
+    "register_backbone": "tltk.backbones",
     "head": "tltk.heads.builder",
     "classification": "tltk.tasks.classification",
     "regression": "tltk.tasks.regression",
@@ -68,7 +69,7 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
-    from tltk.backbones import backbone
+    from tltk.backbones import backbone, register_backbone
     from tltk.data.formats.arrays import from_arrays
     from tltk.data.formats.conll import from_conll
     from tltk.data.formats.folder import from_folder

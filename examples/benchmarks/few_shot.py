@@ -66,7 +66,7 @@ def main() -> None:
             for name in sets
         }
         if options.json:
-            console.show_json({"input_size": SIDE, "backbone": options.backbone, "seeds": options.seeds, "data": found})
+            console.show_json({"image_size": SIDE, "backbone": options.backbone, "seeds": options.seeds, "data": found})
         else:
             show(found)
 
@@ -85,7 +85,7 @@ def measure(pictures: Pictures, labels: int, name: str, options: argparse.Namesp
         for train in METHODS:
             keras.utils.clear_session()
             keras.utils.set_random_seed(seed)
-            backbone = tltk.backbone(options.backbone, weights=options.weights, input_size=SIDE)
+            backbone = tltk.backbone(options.backbone, weights=options.weights, image_size=SIDE)
             for method, predict, seconds in train(backbone, pictures.names, x, y, seed):
                 accuracy = float((predict(test_x) == test_y).mean())
                 turns.setdefault(method, []).append((accuracy, seconds))

@@ -43,7 +43,7 @@ def by_tfidf(data: Texts, drawn: Drawn) -> float:
 
 def by_probe(data: Texts, drawn: Drawn) -> float:
     """Judge frozen MiniLM."""
-    backbone = tltk.backbone(MINILM, length=64)
+    backbone = tltk.backbone(MINILM, sequence_length=64)
 
     def vectors(texts: list[str]) -> np.ndarray:
         values = tltk.embed(backbone, texts).values
@@ -57,7 +57,7 @@ def by_tltk(data: Texts, drawn: Drawn, recipe: Recipe | None, batch_size: int) -
     """Judge a recipe."""
     source = tltk.from_arrays(*drawn, labels=data.names)
     test = tltk.from_arrays(data.test_x.tolist(), data.test_y, labels=data.names)
-    model = tltk.assemble(tltk.backbone(MINILM, length=64), tltk.classification(source.labels))
+    model = tltk.assemble(tltk.backbone(MINILM, sequence_length=64), tltk.classification(source.labels))
     tltk.fit(model, source, recipe=recipe, batch_size=batch_size)
     return tltk.evaluate(model, test, batch_size=256).metrics["accuracy"]
 

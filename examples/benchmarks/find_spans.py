@@ -26,7 +26,7 @@ from tltk.tasks import Task
 def trained(task: Task, parts: tuple, *, epochs: int, length: int) -> tuple[dict[str, float], float]:
     """Train on the first part, return the scores on the second, and the seconds."""
     train, test = parts
-    model = tltk.assemble(tltk.backbone(tiny_texts.MINILM, length=length), task)
+    model = tltk.assemble(tltk.backbone(tiny_texts.MINILM, sequence_length=length), task)
     begun = time.perf_counter()
     tltk.fit(model, train, recipe=tltk.fine_tune(learning_rate=2e-4, probe_epochs=5, epochs=epochs), batch_size=16)
     return tltk.evaluate(model, test, batch_size=64).metrics, time.perf_counter() - begun

@@ -63,7 +63,7 @@ def by_keras(x: np.ndarray, y: np.ndarray, part: str, epochs: int) -> float:
 def by_tltk(x: np.ndarray, y: np.ndarray, part: str, epochs: int, precision: str = "float32") -> float:
     """Train the same with tltk, and return the seconds."""
     source = tltk.from_arrays(x, y)
-    backbone = tltk.backbone("resnet50", weights="random", input_size=x.shape[1])
+    backbone = tltk.backbone("resnet50", weights="random", image_size=x.shape[1])
     model = tltk.assemble(backbone, tltk.classification(source.labels), precision=precision)
     phase = Phase(part, PLANS[part], epochs, sgd(1e-3, momentum=0.9), schedule="constant", warmup=0.0)
     begun = time.perf_counter()
@@ -74,7 +74,7 @@ def by_tltk(x: np.ndarray, y: np.ndarray, part: str, epochs: int, precision: str
 def fill_over_loop(x: np.ndarray, y: np.ndarray) -> float:
     """Return the seconds of filling the head's cache over those of a bare `tf.function` loop, both with tracing."""
     source, filled, looped = tltk.from_arrays(x, y), [], []
-    backbone = tltk.backbone("resnet50", weights="random", input_size=x.shape[1])
+    backbone = tltk.backbone("resnet50", weights="random", image_size=x.shape[1])
     model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
     prefix = split(model.keras, PLANS["head"].resolve(model)).prefix
     for _ in range(3):
@@ -121,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument("--pictures", type=int, default=512)
-    parser.add_argument("--input-size", type=int, default=SIZE, help="rows and columns in pixels")
+    parser.add_argument("--image-size", type=int, default=SIZE, help="rows and columns in pixels")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--runs", type=int, default=1, help="of each; the median counts")
     options = parser.parse_args()
@@ -131,12 +131,12 @@ def main() -> None:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    found = measure(options.pictures, options.epochs, options.runs, options.input_size, say)
+    found = measure(options.pictures, options.epochs, options.runs, options.image_size, say)
     rounded = {key: value if value is None else round(value, 3) for key, value in found.items()}
     if options.json:
         print(json.dumps({**rounded, "pictures": options.pictures, "epochs": options.epochs}))
         return
-    print(f"ResNet50, {options.pictures} pictures of {options.input_size} px: plain Keras' seconds over tltk's")
+    print(f"ResNet50, {options.pictures} pictures of {options.image_size} px: plain Keras' seconds over tltk's")
     for key, value in rounded.items():
         print(f"{key:28}{'no such instructions' if value is None else value:>10}")
 

@@ -47,7 +47,7 @@ def main() -> None:
     """Read the command line, measure, show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbones", nargs="+", default=list(BACKBONES[:3]), help="names from `tltk backbones`")
-    parser.add_argument("--input-size", type=int, default=128, help="side in pixels")
+    parser.add_argument("--image-size", type=int, default=128, help="side in pixels")
     parser.add_argument("--batch-size", type=int, default=16, help="pictures a step")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each setting; the median counts")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
@@ -98,7 +98,7 @@ def made(
     name: str, options: argparse.Namespace, stack: ExitStack, *, precision: str, jit: bool
 ) -> dict[str, Callable[[], object]]:
     """Build and compile a model; return its forward and its training step on one batch of random pixels."""
-    backbone = tltk.backbone(name, weights="random", input_size=options.input_size)
+    backbone = tltk.backbone(name, weights="random", image_size=options.image_size)
     task = tltk.classification(LabelSpec(tuple(f"class {number}" for number in range(10))))
     model = tltk.assemble(backbone, task, precision=precision)
     stack.enter_context(applied(tltk.train_all(), model))
@@ -131,7 +131,7 @@ def conditions(options: argparse.Namespace) -> dict:
     return {
         "bfloat16_instructions": machine.has_bfloat16_instructions(),
         "gpu": machine.gpu_capability(),
-        "input_size": options.input_size,
+        "image_size": options.image_size,
         "batch_size": options.batch_size,
         "rounds": options.rounds,
     }

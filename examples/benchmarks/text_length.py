@@ -91,7 +91,7 @@ def by_keras_hub(train: Source, test: Source, epochs: int, length: int | None) -
 def by_tltk(train: Source, test: Source, epochs: int, precision: str) -> Result:
     """Fine-tune the same with tltk."""
     task = tltk.classification(train.labels, head=tltk.head(pooling="first", normalization=None, zero_init=False))
-    model = tltk.assemble(tltk.backbone(MINILM, length=512), task, precision=precision)
+    model = tltk.assemble(tltk.backbone(MINILM, sequence_length=512), task, precision=precision)
     optimizer = adamw(RATE, weight_decay=0.01)
     phase = Phase("all", tltk.train_all(), epochs, optimizer, schedule="constant", warmup=0.0)
     run = tltk.fit(model, train, recipe=Recipe("all", (phase,)), batch_size=BUDGET)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import STAGES, conv_net
 from tltk.backbones import Endpoint, Preprocessing, Stage, backbone, layer_stages
-from tltk.backbones.image.application_table import CAFFE
+from tltk.backbones.image.keras_applications_table import CAFFE
 
 
 def test_preprocessing_must_be_numbers():
@@ -63,7 +63,7 @@ def test_layers_belong_to_the_first_stage_that_they_lead_to():
 
 
 def test_a_shortcut_belongs_to_the_stage_that_it_ends_in():
-    chosen = backbone("resnet50", weights="random", input_size=32)
+    chosen = backbone("resnet50", weights="random", image_size=32)
     found = layer_stages(chosen.build()[0], chosen.stages)
     assert found["conv3_block1_0_conv"] == "conv3"
     assert found["pool1_pool"] == "stem"
@@ -71,13 +71,13 @@ def test_a_shortcut_belongs_to_the_stage_that_it_ends_in():
 
 def test_building_logs_where_the_weights_came_from(caplog):
     with caplog.at_level(logging.INFO, "tltk"):
-        backbone("vgg16", weights="random", input_size=32).build()
+        backbone("vgg16", weights="random", image_size=32).build()
     assert "vgg16: weights from random" in caplog.text
 
 
 def test_layers_take_the_global_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
-    body, _ = backbone("mobilenet_v3_small", weights="random", input_size=32).build()
+    body, _ = backbone("mobilenet_v3_small", weights="random", image_size=32).build()
     assert body.get_layer("conv").compute_dtype == "bfloat16"
     assert body.get_layer("conv").variable_dtype == "float32"
 
@@ -102,7 +102,7 @@ def test_stride_and_channels_are_known_without_drawing_weights(monkeypatch):
         raise AssertionError("a weight was drawn")
 
     monkeypatch.setattr(keras.initializers.GlorotUniform, "__call__", refuse)
-    chosen = backbone("mobilenet_v2", input_size=64)
+    chosen = backbone("mobilenet_v2", image_size=64)
     assert chosen.endpoints(("conv3", "stem")) == {"conv3": Endpoint(8, 32), "stem": Endpoint(2, 16)}
     assert list(chosen.endpoints()) == ["stem", "conv2", "conv3", "conv4", "conv5"]
 
@@ -117,7 +117,7 @@ def test_endpoints_follow_the_stages_that_the_user_names():
 def test_endpoints_of_a_model_of_one_s_own_leave_it_as_it_was():
     pixels = keras.Input((None, None, 3))
     net = keras.Model(pixels, keras.layers.Conv2D(4, 3, strides=2, padding="same", name="conv")(pixels))
-    chosen = backbone(net, input_size=30)
+    chosen = backbone(net, image_size=30)
     assert list(chosen.endpoints().values()) == [Endpoint(2, 4)]
     assert len(net.get_layer("conv")._inbound_nodes) == 1
 
@@ -133,5 +133,5 @@ def test_endpoints_do_not_disturb_random_numbers():
     random.seed(0)
     wanted = random.random()
     random.seed(0)
-    backbone("vgg16", input_size=48).endpoints()
+    backbone("vgg16", image_size=48).endpoints()
     assert random.random() == wanted

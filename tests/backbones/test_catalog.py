@@ -1,16 +1,20 @@
-"""The table behind `tltk backbones`."""
+"""The catalog of backbones, and registering one's own."""
 
 import subprocess
 import sys
 
-from tltk.backbones import names
-from tltk.backbones.catalog import minimum, table
+import pytest
+
+import tltk
+from tests.conftest import STAGES, conv_net
+from tltk.backbones import backbone, catalog, names, table
+from tltk.specs import LabelSpec
 
 
 def test_there_is_one_row_a_name():
     assert tuple(row.name for row in table()) == names()
-    assert all(row.parameters and row.top1 and row.input_size >= 224 for row in table() if row.modality == "image")
-    assert all(row.parameters and row.input_size >= 256 for row in table() if row.modality == "text")
+    assert all(row.parameters and row.top1 and row.size >= 224 for row in table() if row.modality == "image")
+    assert all(row.parameters and row.size >= 256 for row in table() if row.modality == "text")
 
 
 def test_it_says_where_weights_are_right_now(monkeypatch, tmp_path):
@@ -36,10 +40,55 @@ def test_it_is_made_without_keras_and_numpy():
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
-def test_the_minimum_is_that_of_the_family():
-    assert [minimum(name) for name in ("resnet50", "inception_v3", "efficientnet_lite0", "resnet_18_imagenet")] == [
-        32,
-        75,
-        32,
-        32,
-    ]
+def test_the_smallest_image_is_that_of_the_family():
+    sizes = {"resnet50": 32, "inception_v3": 75, "efficientnet_lite0": 32, "resnet_18_imagenet": 32}
+    assert {name: backbone(name).min_image_size for name in sizes} == sizes
+
+
+@pytest.fixture
+def registered():
+    """Register a backbone for one test."""
+
+    def small(*, weights="pretrained"):
+        assert weights in ("pretrained", "random")
+        return backbone(conv_net(), stages=STAGES)
+
+    tltk.register_backbone("small", small, modality="image")
+    yield small
+    del catalog.CATALOG._values["small"]
+
+
+def test_a_registered_backbone_is_chosen_and_listed_like_the_others(registered):
+    chosen = tltk.backbone("small", weights="random", stages={"low": "stem_relu", "high": "conv3_relu"})
+    assert (chosen.name, [stage.name for stage in chosen.stages]) == ("small", ["low", "high"])
+    assert catalog.table()[-1] == catalog.Row("small", "image", None, None, None, "registered")
+    assert names("image")[-1] == "small"
+    assert "small" not in names("text")
+    model = tltk.assemble(tltk.backbone("small"), tltk.classification(LabelSpec(("a", "b"))))
+    assert model.backbone == "small"
+
+
+def test_a_name_is_registered_once(registered):
+    tltk.register_backbone("small", registered)
+    with pytest.raises(ValueError, match="'resnet50' is registered already"):
+        tltk.register_backbone("resnet50", registered)
+
+
+def test_what_cannot_be_registered_is_refused():
+    with pytest.raises(TypeError, match=r"`constructor` must be a function.*Received: Functional"):
+        tltk.register_backbone("net", conv_net())
+    with pytest.raises(ValueError, match="every backbone needs a name"):
+        tltk.register_backbone("", conv_net)
+
+
+def test_a_constructor_that_returns_something_else_is_named():
+    tltk.register_backbone("wrong", _a_model)
+    try:
+        with pytest.raises(TypeError, match=r"constructor of 'wrong'.*must be Backbone. Received: Functional"):
+            tltk.backbone("wrong")
+    finally:
+        del catalog.CATALOG._values["wrong"]
+
+
+def _a_model(*, weights):
+    return conv_net()

@@ -16,7 +16,7 @@ def calls(model):
 
 
 def test_every_layer_of_a_known_backbone_is_called_once():
-    backbone = tltk.backbone("mobilenet", weights="random", input_size=32)
+    backbone = tltk.backbone("mobilenet", weights="random", image_size=32)
     network = connect(backbone).network
     assert set(calls(network).values()) == {1}
     assert network.input.name == "pixels"
@@ -52,7 +52,7 @@ def test_a_model_of_one_s_own_is_used_as_it_is():
 def test_a_model_of_any_size_is_used_as_it_is():
     pixels = keras.Input((None, None, 3), name="any")
     net = keras.Model(pixels, keras.layers.Conv2D(4, 3, strides=2, name="conv")(pixels))
-    backbone = tltk.backbone(net, input_size=32)
+    backbone = tltk.backbone(net, image_size=32)
     model = tltk.assemble(backbone, tltk.classification(tltk.specs.LabelSpec(("a", "b"))))
     assert model.keras.input is net.input
     assert set(calls(net).values()) == {1}

@@ -43,7 +43,7 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "run"
-    options = ["--backbone", "mobilenet_v2", "--weights", "random", "--input-size", 32, "--recipe", "linear_probe"]
+    options = ["--backbone", "mobilenet_v2", "--weights", "random", "--image-size", 32, "--recipe", "linear_probe"]
     done = tltk("train", photos, *options, "--epochs", 2, "--batch-size", 8, "--out", out, "--json")
     assert done.returncode == 0, done.stderr
     return out, done
@@ -131,7 +131,7 @@ def test_every_command_of_the_issue_is_there():
 
 
 def test_ctrl_c_ends_with_130_and_a_run(photos, tmp_path):
-    options = ["--backbone", "mobilenet_v2", "--weights", "random", "--input-size", "32", "--recipe", "linear_probe"]
+    options = ["--backbone", "mobilenet_v2", "--weights", "random", "--image-size", "32", "--recipe", "linear_probe"]
     command = [
         sys.executable,
         "-m",

@@ -45,7 +45,7 @@ def test_the_most_confident_mistakes_come_first():
 def test_several_labels_are_measured_one_by_one():
     x, y = coloured_squares(30)
     source = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("a", "b", "c"), label_type="multilabel")
-    backbone = tltk.backbone("mobilenet_v2", weights="random", input_size=32)
+    backbone = tltk.backbone("mobilenet_v2", weights="random", image_size=32)
     model = tltk.assemble(backbone, tltk.classification(source.labels, head=tltk.head(zero_init=False), threshold=0.4))
     report = tltk.evaluate(model, source)
     assert set(report.metrics) >= {"exact_match", "macro_f1", "micro_f1", "mean_average_precision", "macro_auc"}
@@ -59,7 +59,7 @@ def test_numbers_are_measured_in_their_units():
         x, np.stack([y * 100.0, y * 1.0], 1).astype("float32"), labels=("a", "b"), label_type="regression"
     )
     model = tltk.assemble(
-        tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.regression(source.labels)
+        tltk.backbone("mobilenet_v2", weights="random", image_size=32), tltk.regression(source.labels)
     )
     report = tltk.evaluate(model, source)  # an untrained regressor predicts the mean
     assert report.classes[0]["mae"] == pytest.approx(200 / 3, rel=1e-3)

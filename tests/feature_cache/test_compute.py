@@ -126,7 +126,7 @@ def test_bad_pictures_are_left_out_of_both_alike(tmp_path):
     for cache in ("off", "memory", tmp_path / "kept"):
         keras.utils.set_random_seed(1)
         model = tltk.assemble(
-            tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(source.labels)
+            tltk.backbone("mobilenet_v2", weights="random", image_size=32), tltk.classification(source.labels)
         )
         run = tltk.fit(model, source, recipe=tltk.linear_probe(epochs=2), batch_size=4, cache=cache)
         assert [example.example_id for example in run.invalid] == ["dog/0002.png"]
@@ -140,7 +140,7 @@ def test_whatever_the_result_depends_on_is_part_of_the_key(tmp_path):
     folder = tmp_path / "kept"
     source = from_folder(class_folder(tmp_path / "set", count=3))
     model = tltk.assemble(
-        tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(source.labels)
+        tltk.backbone("mobilenet_v2", weights="random", image_size=32), tltk.classification(source.labels)
     )
     prefix = prefix_of(model)
 
@@ -164,7 +164,7 @@ def test_whatever_the_result_depends_on_is_part_of_the_key(tmp_path):
     kernel.assign(kernel + 1e-3)
     assert keys() == 1, "a weight changed"
     again = tltk.assemble(
-        tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(source.labels)
+        tltk.backbone("mobilenet_v2", weights="random", image_size=32), tltk.classification(source.labels)
     )
     again.keras.set_weights(model.keras.get_weights())
     assert keys(prefix=prefix_of(again)) == 0, "another model of the same weights"
@@ -183,7 +183,7 @@ def test_half_the_room_is_enough_on_request():
 
 def test_two_precisions_and_two_batch_sizes_never_share_an_entry(tmp_path):
     source, kept = squares(8), tmp_path / "kept"
-    backbone = tltk.backbone("mobilenet_v2", weights="random", input_size=32)
+    backbone = tltk.backbone("mobilenet_v2", weights="random", image_size=32)
     task = tltk.classification(source.labels)
     full, half = (tltk.assemble(backbone, task, precision=name) for name in ("float32", "mixed_bfloat16"))
     half.keras.set_weights(full.keras.get_weights())
@@ -232,7 +232,7 @@ def test_in_the_same_order_the_bits_are_the_same():
 
 
 def test_a_picture_s_place_in_its_batch_may_change_its_last_bits():
-    backbone = tltk.backbone("resnet50", weights="random", input_size=64)
+    backbone = tltk.backbone("resnet50", weights="random", image_size=64)
     body, _ = backbone.build()
     pictures = np.random.default_rng(0).integers(0, 255, (8, 64, 64, 3)).astype("float32")
     order = np.random.default_rng(1).permutation(8)
@@ -256,7 +256,7 @@ def test_real_backbones_train_to_the_same_weights_with_and_without_the_cache(nam
     source = tltk.from_arrays(rng.integers(0, 255, (16, 64, 64, 3)).astype("uint8"), np.arange(16) % 2)
     found, start = [], None
     for cache in ("off", "memory"):
-        backbone = tltk.backbone(name, weights=REAL[name], input_size=64)
+        backbone = tltk.backbone(name, weights=REAL[name], image_size=64)
         model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
         start = model.keras.get_weights() if start is None else start
         model.keras.set_weights(start)

@@ -45,7 +45,7 @@ def test_a_bad_picture_has_no_row_and_is_named(tmp_path):
     class_folder(tmp_path / "set", count=3)
     damaged_png(tmp_path / "set" / "dog" / "0001.png")
     source = tltk.from_folder(tmp_path / "set")
-    found = tltk.embed(tltk.backbone("mobilenet_v2", weights="random", input_size=32), source, batch_size=2)
+    found = tltk.embed(tltk.backbone("mobilenet_v2", weights="random", image_size=32), source, batch_size=2)
     assert len(found.values) == len(found.example_ids) == len(found.targets) == 5
     assert [example.example_id for example in found.invalid] == ["dog/0001.png"]
     assert "dog/0001.png" not in found.example_ids

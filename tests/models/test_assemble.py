@@ -13,7 +13,7 @@ PETS = LabelSpec(("cat", "dog"))
 
 
 def small(**options):
-    return tltk.backbone("mobilenet_v2", weights="random", input_size=32, **options)
+    return tltk.backbone("mobilenet_v2", weights="random", image_size=32, **options)
 
 
 def test_the_graph_is_flat_and_every_layer_has_a_stage():

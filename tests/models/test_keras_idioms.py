@@ -15,7 +15,7 @@ COLOURS = LabelSpec(("red", "green", "blue"))
 
 
 def _image():
-    backbone = tltk.backbone("mobilenet", weights="random", input_size=32)
+    backbone = tltk.backbone("mobilenet", weights="random", image_size=32)
     return tltk.assemble(backbone, tltk.classification(COLOURS), precision="float32"), squares(8), "conv_pw_5_relu"
 
 

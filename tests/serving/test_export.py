@@ -67,7 +67,7 @@ def test_a_process_with_tensorflow_alone_serves_it(tmp_path):
 
 def test_weights_are_stored_once(tmp_path):
     model = tltk.assemble(
-        tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(squares().labels)
+        tltk.backbone("mobilenet_v2", weights="random", image_size=32), tltk.classification(squares().labels)
     )
     exported = tltk.export(model, tmp_path)
     stored = sum(file.stat().st_size for file in (exported.path / "variables").iterdir())

@@ -67,7 +67,7 @@ def test_an_output_that_is_read_by_nobody_else_is_not_lost():
 
 @pytest.mark.parametrize("name", ["resnet50", "mobilenet_v2", "efficientnet_lite0"])
 def test_backbones_lose_all_but_the_head_s_norm_and_the_export_is_checked(tmp_path, name):
-    backbone = tltk.backbone(name, weights="random", input_size=32)
+    backbone = tltk.backbone(name, weights="random", image_size=32)
     model = tltk.assemble(
         backbone, tltk.classification(squares().labels, head=tltk.head(zero_init=False)), precision="float32"
     )

@@ -147,7 +147,7 @@ def test_its_config_brings_it_back_and_other_labels_are_refused():
     with pytest.raises(ValueError, match=r"`scheme` must be one of 'bio', 'bilou'"):
         tltk.token_classification(TYPES, scheme="iob")
     with pytest.raises(ValueError, match="token_classification needs a backbone that takes texts"):
-        tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.token_classification(TYPES))
+        tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", image_size=32), tltk.token_classification(TYPES))
 
 
 def test_texts_shorter_than_the_narrowest_batch_are_learned_too(backbone):

@@ -58,7 +58,7 @@ def test_unreadable_images_are_left_out_and_listed(tmp_path):
     (folder / "red" / "broken.jpg").write_bytes(b"")
     source = tltk.from_folder(folder)
     model = tltk.assemble(
-        tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(source.labels)
+        tltk.backbone("mobilenet_v2", weights="random", image_size=32), tltk.classification(source.labels)
     )
     run = tltk.fit(model, source, recipe=quick(), out=tmp_path / "run", batch_size=8)
     assert len(run.invalid) == 1
@@ -79,7 +79,7 @@ def test_regression_and_several_labels_train_by_the_same_call():
     x, y = coloured_squares(24)
     body = squares_model().keras
     numbers = tltk.from_arrays(x, y.astype("float32") * 10, label_type="regression")
-    backbone = tltk.backbone("mobilenet_v2", weights="random", input_size=32)
+    backbone = tltk.backbone("mobilenet_v2", weights="random", image_size=32)
     run = tltk.fit(
         tltk.assemble(backbone, tltk.regression(numbers.labels)), numbers, numbers, recipe=quick(), batch_size=8
     )
@@ -203,7 +203,7 @@ def test_no_readable_image_is_told_by_name(tmp_path):
         damaged_png(tmp_path / "set" / ("cat", "dog")[number % 2] / f"{number}.png")
     source = tltk.from_folder(tmp_path / "set")
     model = tltk.assemble(
-        tltk.backbone("mobilenet_v2", weights="random", input_size=32), tltk.classification(source.labels)
+        tltk.backbone("mobilenet_v2", weights="random", image_size=32), tltk.classification(source.labels)
     )
     for cache in ("off", "memory"):
         with pytest.raises(ValueError, match=r"none of the 4 examples could be decoded: cat/0.png"):

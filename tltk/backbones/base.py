@@ -111,6 +111,8 @@ class Backbone:
         builder: input shape and origin of the weights → functional model with those weights.
         locator: finds the weights.
         shapes: Input shape → {operation name: shape of its output}, in order, without reading weights.
+        min_image_size: Smallest height and width in pixels that it takes.
+        max_sequence_length: Maximum number of tokens that it has positions for; None if there is no limit.
     """
 
     name: str
@@ -126,6 +128,8 @@ class Backbone:
     builder: Callable[[tuple, Origin], "keras.Model"] = field(repr=False, compare=False)
     locator: Callable[[], Origin] = field(repr=False, compare=False)
     shapes: Callable[[tuple], Mapping[str, tuple]] = field(repr=False, compare=False)
+    min_image_size: int = 1
+    max_sequence_length: int | None = None
 
     def endpoints(self, names: Iterable[str] = ()) -> dict[str, Endpoint]:
         """Tell stride and channels of the features at the end of stages, without reading weights.
@@ -161,7 +165,7 @@ class Backbone:
             token ids int32 [batch, tokens] → features [batch, tokens, channels]; and where its weights came from.
 
         Raises:
-            FileNotFoundError: if the weights are nowhere to be had, with what was tried and the ways out.
+            FileNotFoundError: if no pretrained weights are found, with what was tried and the ways out.
             ValueError: if a file does not hold weights, or not of this network.
         """
         import keras

@@ -1,14 +1,43 @@
-"""Every known backbone in one table, quickly: no weights are read and TensorFlow is not imported."""
+"""Every known backbone by name, open to your own; listed quickly: no weights are read, TensorFlow is not imported."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from tltk.backbones import weights
-from tltk.backbones.image import applications
+from tltk.backbones import weights as weight_files
+from tltk.backbones.base import Backbone
 from tltk.backbones.image import efficientnet_lite as lite
+from tltk.backbones.image import keras_applications as applications
 from tltk.backbones.image import kerashub as hub
-from tltk.backbones.image.application_table import APPLICATIONS
+from tltk.backbones.image.keras_applications_table import APPLICATIONS
 from tltk.backbones.text import kerashub as hub_text
-from tltk.backbones.text.presets import TEXT_PRESETS
+from tltk.backbones.text.kerashub_presets import TEXT_PRESETS
+from tltk.foundation import checks as check
+from tltk.foundation.registry import Registry
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is registered under the name of a backbone.
+
+    Args:
+        modality: "image", "text" or one of your own.
+        constructor: Called with `weights=` ("pretrained", "random" or a path); returns the backbone.
+        parameters: Number of weights without the classifier; None if unknown.
+        size: Rows and columns in pixels that the weights were trained at, or the maximum number of tokens of a text;
+            None if unknown.
+        top1: Published ImageNet top-1 accuracy in [0, 1].
+        places: Returns where the weights may lie, in the order of looking; None where tltk does not look for them.
+        suffixes: Weight files that `weights=` may name.
+    """
+
+    modality: str
+    constructor: Callable[..., Backbone]
+    parameters: int | None = None
+    size: int | None = None
+    top1: float | None = None
+    places: Callable[[], tuple[weight_files.Place, ...]] | None = None
+    suffixes: tuple[str, ...] = weight_files.SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -16,41 +45,72 @@ class Row:
     """One line of `tltk backbones`.
 
     Args:
-        name: what `tltk.backbone` takes.
-        parameters: without the classifier.
-        modality: "image" or "text".
-        input_size: rows and columns in pixels that the weights were trained at; of texts, the most tokens.
-        top1: published ImageNet top-1 accuracy in [0, 1].
-        weights: where they are right now: "keras cache", "kerashub cache", "tltk cache", "registry" or "hub".
+        name: What `tltk.backbone` takes.
+        modality: "image", "text" or one of your own.
+        parameters: Number of weights without the classifier; None if unknown.
+        size: Rows and columns in pixels that the weights were trained at, or the maximum number of tokens of a text;
+            None if unknown.
+        top1: Published ImageNet top-1 accuracy in [0, 1].
+        weights: Where they are now: "keras cache", "kerashub cache", "tltk cache", "registry", "hub", or "registered"
+            for a backbone of your own.
     """
 
     name: str
     modality: str
     parameters: int | None
-    input_size: int
+    size: int | None
     top1: float | None
     weights: str
+
+
+CATALOG: Registry[Entry] = Registry("backbone", "tltk.register_backbone(name, constructor)")
+
+
+def register_backbone(name: str, constructor: Callable[..., Backbone], *, modality: str = "image") -> None:
+    """Make a backbone of your own known to `tltk.backbone`, the command line and `tltk backbones`.
+
+    Args:
+        name: What `tltk.backbone` will take.
+        constructor: Called as `constructor(weights=…)` with "pretrained", "random" or the path of a file; returns a
+            `tltk.backbones.Backbone`, such as `tltk.backbone(your_keras_model, stages={…})`.
+        modality: "image", "text" or one of your own, for the list.
+
+    Returns:
+        Nothing.
+
+    Raises:
+        TypeError: If `constructor` cannot be called.
+        ValueError: If the name is empty, or taken by another backbone.
+
+    Example:
+        >>> import keras, tltk
+        >>> def two_convolutions(*, weights="pretrained"):
+        ...     pixels = keras.Input((32, 32, 3))
+        ...     x = keras.layers.Conv2D(8, 3, strides=2, padding="same", name="low")(pixels)
+        ...     x = keras.layers.Conv2D(16, 3, strides=2, padding="same", name="high")(x)
+        ...     return tltk.backbone(keras.Model(pixels, x), stages={"conv2": "low", "conv3": "high"})
+        >>> tltk.register_backbone("two_convolutions", two_convolutions)
+        >>> tltk.backbone("two_convolutions").endpoints(("conv3",))
+        {'conv3': Endpoint(stride=4, channels=16)}
+    """
+    check.kind_of("modality", modality, str)
+    if not callable(constructor):
+        received = type(constructor).__name__
+        raise TypeError(f"`constructor` must be a function of `weights` that returns a backbone. Received: {received}")
+    CATALOG.register(name, Entry(modality, constructor))
 
 
 def names(modality: str | None = None) -> tuple[str, ...]:
     """List the name of every known backbone.
 
     Args:
-        modality: "image" or "text"; None for both.
+        modality: Such as "image" or "text"; None for all.
 
     Example:
         >>> names()[:3]
         ('resnet50', 'resnet50_v2', 'resnet101')
     """
-    images, texts = (*APPLICATIONS, lite.NAME, *hub.PRESETS), tuple(TEXT_PRESETS)
-    return {"image": images, "text": texts}.get(modality or "", (*images, *texts))
-
-
-def minimum(name: str) -> int:
-    """Return the smallest rows and columns in pixels that a known backbone takes."""
-    if name in APPLICATIONS:
-        return APPLICATIONS[name].minimum
-    return lite.MINIMUM if name == lite.NAME else hub.MINIMUM
+    return tuple(name for name in CATALOG if modality in (None, CATALOG.get(name).modality))
 
 
 def table() -> list[Row]:
@@ -60,25 +120,27 @@ def table() -> list[Row]:
         >>> table()[0].name, table()[0].parameters, table()[0].top1
         ('resnet50', 23587712, 0.749)
     """
-    rows = [
-        Row(
-            row.name,
-            "image",
-            row.parameters,
-            row.size,
-            row.top1,
-            weights.whereabouts(row.name, applications.places(row.name)),
-        )
-        for row in APPLICATIONS.values()
-    ]
-    lite0 = lite.backbone()
-    where = weights.whereabouts(lite.NAME, lite.places())
-    rows.append(Row(lite.NAME, "image", lite0.parameters, lite.SIZE, lite0.top1, where))
-    for name in hub.PRESETS:
-        preset = hub.backbone(name)
-        where = weights.whereabouts(name, hub.places(name))
-        rows.append(Row(name, "image", preset.parameters, hub.SIZE, preset.top1, where))
-    for text in TEXT_PRESETS.values():
-        where = weights.whereabouts(text.name, hub_text.places(text.name))
-        rows.append(Row(text.name, "text", text.parameters, text.length, None, where))
-    return rows
+    return [_row(name, CATALOG.get(name)) for name in CATALOG]
+
+
+def _row(name: str, entry: Entry) -> Row:
+    where = "registered" if entry.places is None else weight_files.whereabouts(name, entry.places())
+    return Row(name, entry.modality, entry.parameters, entry.size, entry.top1, where)
+
+
+def _register_own() -> None:
+    """Register the backbones that come with tltk."""
+    for row in APPLICATIONS.values():
+        constructor, places = partial(applications.backbone, row.name), partial(applications.places, row.name)
+        CATALOG.register(row.name, Entry("image", constructor, row.parameters, row.size, row.top1, places))
+    own = Entry("image", lite.backbone, lite.PARAMETERS, lite.SIZE, lite.TOP1, lite.places, lite.SUFFIXES)
+    CATALOG.register(lite.NAME, own)
+    for name, preset in hub.PRESETS.items():
+        constructor, places = partial(hub.backbone, name), partial(hub.places, name)
+        CATALOG.register(name, Entry("image", constructor, preset.parameters, hub.SIZE, preset.top1, places))
+    for name, text in TEXT_PRESETS.items():
+        constructor, places = partial(hub_text.backbone, name), partial(hub_text.places, name)
+        CATALOG.register(name, Entry("text", constructor, text.parameters, text.sequence_length, None, places))
+
+
+_register_own()

@@ -47,7 +47,7 @@ def connect(backbone: Backbone, endpoints: tuple[str, ...] = ()) -> Connected:
 
     Example:
         >>> import tltk
-        >>> mobile = tltk.backbone("mobilenet_v2", weights="random", input_size=64)
+        >>> mobile = tltk.backbone("mobilenet_v2", weights="random", image_size=64)
         >>> {name: tensor.shape for name, tensor in connect(mobile, ("conv3", "conv5")).network.output.items()}
         {'conv3': (None, 8, 8, 32), 'conv5': (None, 2, 2, 1280)}
     """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tltk.backbones import packages
+from tltk.backbones import weight_packages as packages
 from tltk.backbones.base import Origin
 from tltk.foundation import checks as check
 from tltk.foundation import paths
@@ -219,5 +219,5 @@ def _nowhere(name: str, tried: list[str]) -> str:
     else:
         ways.insert(0, "copy the file from a machine that reaches the hub to one of the places above")
         ways.append(f"another backbone: {', '.join(packages.BACKBONES)} can be had from a package registry")
-    lines = [f"the pretrained weights of {name!r} are nowhere to be had. Tried:", *(f"  - {line}" for line in tried)]
+    lines = [f"no pretrained weights found for {name!r}. Tried:", *(f"  - {line}" for line in tried)]
     return "\n".join([*lines, "Ways out:", *(f"  - {way}" for way in ways)])

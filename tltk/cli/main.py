@@ -56,7 +56,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Of the recipe's last phase.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest rate of the recipe's last phase.")] = None,
     unfreeze: Annotated[str | None, typer.Option(help="Lowest stage that fine_tune trains, such as conv5.")] = None,
-    input_size: Annotated[int | None, typer.Option(help="Side in pixels; default: the backbone's own.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side in pixels; default: the backbone's own.")] = None,
     batch_size: Annotated[str, typer.Option(help="Examples a step, or of texts a budget: '2048 tokens'.")] = "32",
     val: Annotated[float, typer.Option(help="Share of the examples to judge epochs by.")] = 0.15,
     test: Annotated[float, typer.Option(help="Share of the examples to judge the result by.")] = 0.15,
@@ -89,7 +89,7 @@ def train(
         source = replace(source, invalid=invalid)  # the run tells of them as well
         parts = tltk.split(source, val=val, test=test, seed=seed)
         task = for_source(source)
-        found = tltk.backbone(backbone or modality.default_backbone, weights=weights, input_size=input_size)
+        found = tltk.backbone(backbone or modality.default_backbone, weights=weights, image_size=image_size)
         model = tltk.assemble(found, task, precision=precision, seed=seed)
         console.say(f"{model.describe()}\nweights: {model.origin.kind} {model.origin.path or ''}")
         step = options.batch_size(batch_size)
@@ -190,7 +190,8 @@ def backbones(as_json: Json = False) -> None:
             return
         unit = {"image": "px", "text": "tokens"}
         cells = [
-            (row.name, row.parameters, f"{row.input_size} {unit[row.modality]}", row.top1, row.weights) for row in rows
+            (row.name, row.parameters, f"{row.size} {unit[row.modality]}" if row.size else "", row.top1, row.weights)
+            for row in rows
         ]
         console.show_table(["backbone", "parameters", "input", "top-1", "weights"], cells)
 

@@ -91,7 +91,7 @@ def run_text_demo(out: Path, *, seed: int = 0, most: int = 100, say: Callable[[s
     words, seconds = _words(train, test)
 
     say("2/4 linear probe: MiniLM frozen, a head on top")
-    backbone = tltk.backbone(BACKBONE, length=LENGTH)
+    backbone = tltk.backbone(BACKBONE, sequence_length=LENGTH)
     task = tltk.classification(LabelSpec(tuple(TOPICS)))
     recipe = tltk.linear_probe(epochs=PROBE_EPOCHS)
     probe = tltk.fit(tltk.assemble(backbone, task), train, val, recipe=recipe, seed=seed)

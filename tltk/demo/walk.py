@@ -141,7 +141,7 @@ def run_demo(
 
 
 def _model(backbone: str, photos: Any, seed: int, *, weights: str = "pretrained") -> TransferModel:
-    chosen = tltk.backbone(backbone, weights=weights, input_size=64)
+    chosen = tltk.backbone(backbone, weights=weights, image_size=64)
     return tltk.assemble(chosen, tltk.classification(photos.labels), seed=seed)
 
 

@@ -72,7 +72,7 @@ def embed(
     Example:
         >>> import tltk
         >>> pictures = np.zeros((3, 32, 32, 3), "uint8")
-        >>> tltk.embed(tltk.backbone("mobilenet_v2", weights="random", input_size=32), pictures).values.shape
+        >>> tltk.embed(tltk.backbone("mobilenet_v2", weights="random", image_size=32), pictures).values.shape
         (3, 1280)
     """
     check.kind_of(

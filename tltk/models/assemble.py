@@ -42,7 +42,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
     Example:
         >>> import tltk
         >>> task = tltk.classification(tltk.specs.LabelSpec(("cat", "dog")))
-        >>> model = assemble(tltk.backbone("mobilenet_v2", weights="random", input_size=32), task)
+        >>> model = assemble(tltk.backbone("mobilenet_v2", weights="random", image_size=32), task)
         >>> model.keras.output_shape
         (None, 2)
     """

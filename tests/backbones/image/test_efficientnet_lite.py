@@ -57,7 +57,7 @@ def test_the_structure_is_that_of_keras_own_efficientnet_without_its_extras():
     other = EfficientNet(
         1.0, 1.0, 224, activation="relu6", blocks_args=blocks, include_top=False, weights=None, input_shape=(64, 64, 3)
     )
-    body, _ = backbone(lite.NAME, weights="random", input_size=64).build()
+    body, _ = backbone(lite.NAME, weights="random", image_size=64).build()
     for layer in body.layers:
         if layer.weights:
             other.get_layer(layer.name).set_weights(layer.get_weights())
@@ -68,16 +68,16 @@ def test_the_structure_is_that_of_keras_own_efficientnet_without_its_extras():
 
 
 def test_pretrained_weights_come_from_the_cache_of_tltk(pth):
-    body, origin = backbone(lite.NAME, input_size=64).build()
+    body, origin = backbone(lite.NAME, image_size=64).build()
     assert (origin.kind, origin.path) == ("tltk cache", str(pth))
     assert origin.sha256 == dict(weights.packages.PACKAGES[lite.NAME].files)[lite.FILE]
     assert body.output_shape == (None, 2, 2, 1280)
 
 
 def test_weights_that_keras_wrote_are_read_as_well(pth, tmp_path):
-    body, _ = backbone(lite.NAME, weights=pth, input_size=32).build()
+    body, _ = backbone(lite.NAME, weights=pth, image_size=32).build()
     body.save_weights(tmp_path / "lite.weights.h5")
-    again, origin = backbone(lite.NAME, weights=tmp_path / "lite.weights.h5", input_size=32).build()
+    again, origin = backbone(lite.NAME, weights=tmp_path / "lite.weights.h5", image_size=32).build()
     np.testing.assert_array_equal(again.get_layer("top_conv").kernel, body.get_layer("top_conv").kernel)
     assert origin.kind == "path"
 

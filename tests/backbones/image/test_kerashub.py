@@ -48,7 +48,7 @@ def test_a_local_preset_folder_is_a_backbone(preset):
 
 def test_a_preset_can_be_built_from_random_or_other_weights(preset, tmp_path):
     folder, original = preset
-    body, origin = backbone(folder, weights="random", input_size=64).build()
+    body, origin = backbone(folder, weights="random", image_size=64).build()
     assert origin.kind == "random"
     assert body.input_shape == (None, 64, 64, 3)
     assert np.abs(body.get_layer("conv1_conv").kernel - original.get_layer("conv1_conv").kernel).max() > 0
@@ -60,7 +60,7 @@ def test_a_preset_can_be_built_from_random_or_other_weights(preset, tmp_path):
 
 def test_a_preset_is_built_as_a_plain_model_under_the_global_policy(preset, tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
-    body, _ = backbone(preset[0], input_size=64).build()
+    body, _ = backbone(preset[0], image_size=64).build()
     assert type(body).__module__.startswith("keras.")
     assert body.get_layer("conv1_conv").compute_dtype == "bfloat16"
 
@@ -121,7 +121,7 @@ def test_a_row_finds_its_weights_in_the_kerashub_cache(monkeypatch, tmp_path):
         }
     )
     original.save_to_preset(str(folder))
-    body, origin = backbone("resnet_18_imagenet", input_size=32).build()
+    body, origin = backbone("resnet_18_imagenet", image_size=32).build()
     assert origin.kind == "kerashub cache"
     x = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype("float32")
     np.testing.assert_array_equal(body(x, training=False), original(x, training=False))

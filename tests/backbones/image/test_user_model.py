@@ -52,16 +52,16 @@ def test_a_sequential_model_is_one_too():
 def test_a_model_for_any_size_needs_a_size():
     pixels = keras.Input((None, None, 3))
     net = keras.Model(pixels, keras.layers.Conv2D(4, 3, 2, name="conv")(pixels), name="free")
-    with pytest.raises(ValueError, match=r"'free' takes pictures of any size: pass `input_size`"):
+    with pytest.raises(ValueError, match=r"'free' takes images of any size: pass `image_size`"):
         backbone(net)
-    assert backbone(net, input_size=32).input.shape == (32, 32, 3)
+    assert backbone(net, image_size=32).input.shape == (32, 32, 3)
 
 
 def test_another_size_than_the_models_is_refused():
     with pytest.raises(
-        ValueError, match=r"`input_size` must be \(16, 16\), which 'conv_net' was built for. Received: \(32, 32\)"
+        ValueError, match=r"`image_size` must be \(16, 16\), which 'conv_net' was built for. Received: \(32, 32\)"
     ):
-        backbone(conv_net(), input_size=32)
+        backbone(conv_net(), image_size=32)
 
 
 def test_a_model_that_ends_in_a_pooling_says_where_to_cut():

@@ -94,7 +94,7 @@ def test_minilm_says_what_it_is():
     assert backbone.describe().splitlines()[0] == (
         "all_minilm_l6_v2_en: 22,565,376 parameters, 256 tokens, pretrained weights"
     )
-    assert tltk.backbone("all_minilm_l6_v2_en", length=64).input.sequence_length == 64
+    assert tltk.backbone("all_minilm_l6_v2_en", sequence_length=64).input.sequence_length == 64
 
 
 def test_minilm_that_is_in_no_cache_is_told_with_the_way_out(monkeypatch, tmp_path):
@@ -165,12 +165,12 @@ def test_it_loads_again_from_a_keras_file(preset, tmp_path):
 
 
 def test_wrong_options_are_told(preset, tmp_path):
-    with pytest.raises(ValueError, match="is a text model: input_size are of pictures"):
-        tltk.backbone("all_minilm_l6_v2_en", input_size=64)
-    with pytest.raises(ValueError, match=r"`length` and `cut` are of text models\. Received: length=64"):
-        tltk.backbone("resnet50", length=64)
-    with pytest.raises(ValueError, match=r"`length` of .* must be at most 32 tokens\. Received: 64"):
-        tltk.backbone(str(preset), length=64)
+    with pytest.raises(ValueError, match=r"`image_size` does not apply to .*text input"):
+        tltk.backbone(str(preset), image_size=64)
+    with pytest.raises(ValueError, match=r"(?s)`sequence_length` does not apply to resnet50.*`stride` does not apply"):
+        tltk.backbone("resnet50", sequence_length=64, stride=4)
+    with pytest.raises(ValueError, match=r"`sequence_length` of .* must be at most 32 tokens\. Received: 64"):
+        tltk.backbone(str(preset), sequence_length=64)
     with pytest.raises(ValueError, match=r"Did you mean 'bert_base_en_uncased'\?"):
         tltk.backbone("bert_base_uncased")
     broken = tmp_path / "broken"
@@ -180,13 +180,13 @@ def test_wrong_options_are_told(preset, tmp_path):
         tltk.backbone(str(broken))
 
 
-def test_longer_texts_are_cut_where_it_is_said_or_read_in_windows(tmp_path):
+def test_longer_texts_are_truncated_where_it_is_said_or_read_in_windows(tmp_path):
     folder = str(tiny_preset(tmp_path / "preset"))
-    assert tltk.backbone(folder, cut="middle").input.truncation == "middle"
-    assert tltk.backbone(folder, cut=4).input.stride == 4
-    with pytest.raises(ValueError, match=r"`cut` must be one of 'end', 'start', 'middle'\. Received: 'front'"):
-        tltk.backbone(folder, cut="front")
-    with pytest.raises(ValueError, match=r"`cut` as a number of tokens must be from 0 .*\(8\)\. Received: 9"):
-        tltk.backbone(folder, cut=9)
-    with pytest.raises(ValueError, match="`length` and `cut` are of text models"):
-        tltk.backbone("resnet50", cut="end")
+    assert tltk.backbone(folder, truncation="middle").input.truncation == "middle"
+    assert tltk.backbone(folder, stride=4).input.stride == 4
+    with pytest.raises(ValueError, match=r"`truncation` must be one of 'end', 'start', 'middle'\. Received: 'front'"):
+        tltk.backbone(folder, truncation="front")
+    with pytest.raises(ValueError, match=r"`stride` must be .*\(8\)\. Received: 9"):
+        tltk.backbone(folder, stride=9)
+    with pytest.raises(ValueError, match="`truncation` does not apply to resnet50"):
+        tltk.backbone("resnet50", truncation="end")

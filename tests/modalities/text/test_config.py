@@ -7,7 +7,7 @@ import pytest
 
 from tests import families
 from tests.texts import TOKENIZER
-from tltk.backbones.text.tokenizer_spec import spec_of
+from tltk.backbones.text.kerashub_tokenizers import spec_of
 from tltk.modalities.text.config import from_config, to_config, to_files
 from tltk.specs import TextSpec
 

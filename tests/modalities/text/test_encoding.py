@@ -216,7 +216,7 @@ MEGABYTE = """
 import resource, sys
 import tltk
 from tests import families
-from tltk.backbones.text.tokenizer_spec import spec_of
+from tltk.backbones.text.kerashub_tokenizers import spec_of
 from tltk.modalities.text.encoding import encoded
 spec = spec_of(families.tokenizer(sys.argv[1]), 32, {})
 encoded(tltk.from_arrays(["warm", "up"]), spec)

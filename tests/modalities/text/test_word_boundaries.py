@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests import families
 from tests.modalities.text.tokenizers import test_wordpiece
 from tests.texts import WORDS
-from tltk.backbones.text.tokenizer_spec import spec_of
+from tltk.backbones.text.kerashub_tokenizers import spec_of
 from tltk.data.formats.arrays import from_arrays
 from tltk.modalities.text.context import as_windows
 from tltk.modalities.text.encoding import encoded

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin, Preprocessing
 from tltk.backbones.connect import connect
-from tltk.backbones.image.application_table import efficient_stages
+from tltk.backbones.image.keras_applications_table import efficient_stages
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NAME = "efficientnet_lite0"
 FILE = "efficientnet-lite0-57934424.pth"
 SIZE, MINIMUM = 224, 32
+SUFFIXES = (*weight_files.SUFFIXES, ".pth")
 PARAMETERS = 3_413_024
 SOURCE = "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"
 TOP1 = 0.751  # its table, float32
@@ -63,6 +64,7 @@ def backbone(*, weights: str = "pretrained") -> Backbone:
         builder=_build,
         locator=partial(weight_files.locate, NAME, weights=weights, places=places()),
         shapes=_shapes,
+        min_image_size=MINIMUM,
     )
 
 

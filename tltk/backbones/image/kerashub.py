@@ -8,11 +8,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tltk.backbones import packages
+from tltk.backbones import weight_packages as packages
 from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin, Preprocessing
 from tltk.backbones.image import user_model as own
-from tltk.backbones.image.application_table import IMAGENET, stages
+from tltk.backbones.image.keras_applications_table import IMAGENET, stages
 from tltk.backbones.kerashub_files import SCHEMES
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
@@ -91,6 +91,7 @@ def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
             weight_files.locate, name, weights=weights, places=places(name), download=partial(_download, name)
         ),
         shapes=partial(_shapes, row),
+        min_image_size=MINIMUM,
     )
 
 

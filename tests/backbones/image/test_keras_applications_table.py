@@ -5,7 +5,7 @@ import pytest
 
 from tests.checks import check_backbone, check_numbers
 from tltk.backbones import names
-from tltk.backbones.image.application_table import APPLICATIONS, Application, efficient_stages, stages
+from tltk.backbones.image.keras_applications_table import APPLICATIONS, Application, efficient_stages, stages
 
 # The shallowest of each family, by the module that builds it: the others are the same layers, more often and wider.
 SHALLOWEST = {

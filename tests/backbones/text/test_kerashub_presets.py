@@ -3,7 +3,7 @@
 import keras_hub
 
 import tltk
-from tltk.backbones.text.presets import MINILM, TEXT_PRESETS
+from tltk.backbones.text.kerashub_presets import MINILM, TEXT_PRESETS
 
 
 def known():
@@ -23,4 +23,4 @@ def test_every_row_is_a_preset_of_kerashub_with_its_size_and_place():
 def test_what_is_written_of_minilm_is_what_its_files_say():
     backbone = tltk.backbone(MINILM)
     assert (backbone.parameters, backbone.input.sequence_length) == (TEXT_PRESETS[MINILM].parameters, 256)
-    assert TEXT_PRESETS[MINILM].length == 256
+    assert TEXT_PRESETS[MINILM].sequence_length == 256

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tltk.backbones import backbone
-from tltk.backbones.image.application_table import APPLICATIONS, IMAGENET_DEVIATION, IMAGENET_MEAN
+from tltk.backbones.image.keras_applications_table import APPLICATIONS, IMAGENET_DEVIATION, IMAGENET_MEAN
 
 NAME = "mobilenet_v3_small"
 ROW = APPLICATIONS[NAME]
@@ -22,7 +22,7 @@ def _empty_caches(monkeypatch, tmp_path):
 def saved(path, *, name=NAME):
     """Write random weights of a row; return their values."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    body, _ = backbone(name, weights="random", input_size=32).build()
+    body, _ = backbone(name, weights="random", image_size=32).build()
     body.save_weights(path) if path.name.endswith(".weights.h5") else body.save(path)
     return body.get_weights()
 
@@ -35,7 +35,7 @@ def assert_same(body, weights):
 @pytest.mark.parametrize("file", ["some.weights.h5", "some.keras", "some.h5"])
 def test_weights_are_read_from_a_path(tmp_path, file):
     weights = saved(tmp_path / file)
-    body, origin = backbone(NAME, weights=tmp_path / file, input_size=64).build()
+    body, origin = backbone(NAME, weights=tmp_path / file, image_size=64).build()
     assert_same(body, weights)
     assert (origin.kind, origin.path) == ("path", str(tmp_path / file))
     assert len(origin.sha256) == 64
@@ -43,9 +43,9 @@ def test_weights_are_read_from_a_path(tmp_path, file):
 
 def test_keras_own_cache_comes_before_that_of_tltk(tmp_path):
     saved(tmp_path / "own" / NAME / ROW.file)
-    assert backbone(NAME, input_size=32).build()[1].kind == "tltk cache"
+    assert backbone(NAME, image_size=32).build()[1].kind == "tltk cache"
     weights = saved(tmp_path / "keras" / "models" / ROW.file)
-    body, origin = backbone(NAME, input_size=32).build()
+    body, origin = backbone(NAME, image_size=32).build()
     assert_same(body, weights)
     assert origin.kind == "keras cache"
 
@@ -53,14 +53,14 @@ def test_keras_own_cache_comes_before_that_of_tltk(tmp_path):
 def test_weights_of_another_network_are_refused(tmp_path):
     saved(tmp_path / "other.weights.h5", name="mobilenet")
     with pytest.raises(ValueError, match=r"other.weights.h5 does not hold the weights of MobileNetV3Small"):
-        backbone(NAME, weights=tmp_path / "other.weights.h5", input_size=32).build()
+        backbone(NAME, weights=tmp_path / "other.weights.h5", image_size=32).build()
 
 
 @pytest.mark.parametrize("file", ["text.h5", "text.weights.h5", "text.keras"])
 def test_a_file_that_holds_no_weights_is_refused(tmp_path, file):
     (tmp_path / file).write_text("not weights")
     with pytest.raises(ValueError, match=f"{file} does not hold the weights of"):
-        backbone(NAME, weights=tmp_path / file, input_size=32).build()
+        backbone(NAME, weights=tmp_path / file, image_size=32).build()
 
 
 def test_a_truncated_file_is_refused(tmp_path):
@@ -68,7 +68,7 @@ def test_a_truncated_file_is_refused(tmp_path):
     saved(path)
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(ValueError, match=r"cut.weights.h5 does not hold the weights of"):
-        backbone(NAME, weights=path, input_size=32).build()
+        backbone(NAME, weights=path, image_size=32).build()
 
 
 def test_with_no_weights_in_reach_the_error_says_what_was_tried_and_the_ways_out(monkeypatch, tmp_path):
@@ -95,7 +95,7 @@ def test_a_download_from_the_hub_is_named_as_one(monkeypatch, tmp_path, capsys):
         saved(tmp_path / "keras" / "models" / ROW.file)
 
     monkeypatch.setattr(keras.applications, ROW.function, online)
-    _, origin = backbone(NAME, input_size=32).build()
+    _, origin = backbone(NAME, image_size=32).build()
     assert origin.kind == "hub"
     assert len(origin.sha256) == 64
     assert "Downloading" not in capsys.readouterr().out, "standard output is for results"
@@ -110,7 +110,7 @@ def test_a_download_that_lands_elsewhere_is_no_success(monkeypatch):
 def test_efficientnet_normalizes_inside_as_it_was_trained(tmp_path):
     saved(tmp_path / "b0.weights.h5", name="efficientnet_b0")
     for weights in ("random", tmp_path / "b0.weights.h5"):
-        body, _ = backbone("efficientnet_b0", weights=weights, input_size=32).build()
+        body, _ = backbone("efficientnet_b0", weights=weights, image_size=32).build()
         inside = keras.Model(body.input, body.get_layer("normalization").output)
         pixels = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype("float32")
         wanted = (pixels / 255 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_DEVIATION)
@@ -118,6 +118,6 @@ def test_efficientnet_normalizes_inside_as_it_was_trained(tmp_path):
 
 
 def test_names_are_the_same_whatever_was_built_before():
-    first, _ = backbone("mobilenet_v3_small", weights="random", input_size=32).build()
-    second, _ = backbone("mobilenet_v3_small", weights="random", input_size=32).build()
+    first, _ = backbone("mobilenet_v3_small", weights="random", image_size=32).build()
+    second, _ = backbone("mobilenet_v3_small", weights="random", image_size=32).build()
     assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tltk
 from tests import families
 from tests.texts import fuzzed, texts
-from tltk.backbones.text.tokenizer_spec import FAMILIES, load_tokenizer
+from tltk.backbones.text.kerashub_tokenizers import FAMILIES, load_tokenizer
 from tltk.data.formats.squad import from_questions
 from tltk.modalities.batches import batches
 from tltk.modalities.text.context import as_windows

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin
-from tltk.backbones.image.application_table import APPLICATIONS, IMAGENET_DEVIATION, IMAGENET_MEAN, Application
+from tltk.backbones.image.keras_applications_table import APPLICATIONS, IMAGENET_DEVIATION, IMAGENET_MEAN, Application
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
 from tltk.specs import ImageSpec
@@ -45,6 +45,7 @@ def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
             weight_files.locate, name, weights=weights, places=places(name), download=partial(_download, row)
         ),
         shapes=partial(_shapes, row),
+        min_image_size=row.minimum,
     )
 
 

@@ -10,7 +10,8 @@ from collections import namedtuple
 
 import pytest
 
-from tltk.backbones import packages, weights
+from tltk.backbones import weight_packages as packages
+from tltk.backbones import weights
 
 CONTENT = {"weights.bin": b"w" * 200_000, "inner/config.json": b"{}"}
 

@@ -10,13 +10,13 @@ class TextPreset:
     Args:
         name: of the preset.
         parameters: as KerasHub's preset list says; MiniLM's without the pooler, which its package has not.
-        length: most tokens of a text.
+        sequence_length: Maximum number of tokens of a text.
         handle: where it lies, without the version.
     """
 
     name: str
     parameters: int
-    length: int
+    sequence_length: int
     handle: str
 
 

@@ -13,7 +13,7 @@ from tltk.backbones import Preprocessing, Stage, backbone, names
 
 def test_a_backbone_is_a_value_that_reads_nothing():
     assert backbone("resnet50") == backbone("resnet50")
-    assert backbone("resnet50") != backbone("resnet50", input_size=96)
+    assert backbone("resnet50") != backbone("resnet50", image_size=96)
     assert len({backbone(name) for name in names("image")}) == len(names("image"))
 
 
@@ -33,7 +33,7 @@ def test_every_keras_application_and_the_others_have_a_row():
     [("resnet", "resnet"), ("ResNet50", "resnet50"), ("efficientnetb0", "efficientnet_b0"), ("vgg-16", "vgg16")],
 )
 def test_an_unknown_name_gets_the_nearest_right_one(wrong, right):
-    with pytest.raises(ValueError, match=rf"there is no backbone {wrong!r}.*Did you mean '{right}"):
+    with pytest.raises(ValueError, match=rf"there is no backbone {wrong!r}.*register_backbone.*Did you mean '{right}"):
         backbone(wrong)
 
 
@@ -47,15 +47,15 @@ def test_something_else_than_a_name_or_model_is_a_type_error():
         backbone(50)
 
 
-def test_the_input_size_is_rows_and_columns():
-    assert backbone("vgg16", input_size=(64, 96)).input.shape == (64, 96, 3)
-    assert backbone("vgg16", input_size=64).input.shape == (64, 64, 3)
+def test_the_image_size_is_height_and_width():
+    assert backbone("vgg16", image_size=(64, 96)).input.shape == (64, 96, 3)
+    assert backbone("vgg16", image_size=64).input.shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize("size", [0, -1, 64.0, "64", (64,), (64, 0), True])
-def test_an_input_size_that_is_none_is_refused(size):
-    with pytest.raises(ValueError, match=r"`input_size` must be a whole number of pixels, or"):
-        backbone("vgg16", input_size=size)
+def test_an_image_size_that_cannot_be_one_is_refused(size):
+    with pytest.raises(ValueError, match=r"`image_size` must be a whole number of pixels, or"):
+        backbone("vgg16", image_size=size)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_an_input_size_that_is_none_is_refused(size):
     [("resnet50", 32), ("inception_v3", 75), ("xception", 71), ("efficientnet_lite0", 32), ("resnet_18_imagenet", 32)],
 )
 def test_an_input_below_the_minimum_of_the_family_is_refused(name, low):
-    with pytest.raises(ValueError, match=f"`input_size` of {name} must be at least {low}. Received: {low - 1}×{low}"):
-        backbone(name, input_size=(low - 1, low))
-    assert backbone(name, input_size=low).input.height == low
+    with pytest.raises(ValueError, match=f"`image_size` of {name} must be at least {low}. Received: {low - 1}×{low}"):
+        backbone(name, image_size=(low - 1, low))
+    assert backbone(name, image_size=low).input.height == low
 
 
 def test_weights_must_be_a_known_word_or_a_file(tmp_path):
@@ -90,8 +90,8 @@ def test_preprocessing_and_stages_can_be_overridden():
 
 
 def test_a_stage_that_ends_nowhere_is_found_when_building():
-    chosen = backbone("vgg16", weights="random", input_size=32, stages={"low": "block2_pol"})
-    with pytest.raises(ValueError, match=r"stage 'low' ends at 'block2_pol', which the model has not. Did you mean"):
+    chosen = backbone("vgg16", weights="random", image_size=32, stages={"low": "block2_pol"})
+    with pytest.raises(ValueError, match=r"stage 'low' ends at 'block2_pol', which is not in the model. Did you mean"):
         chosen.build()
 
 

@@ -1,0 +1,155 @@
+"""`tltk.backbone`: the pretrained network to build on, by name, from a preset, or your own model."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tltk.backbones import user_model
+from tltk.backbones import weights as weight_files
+from tltk.backbones.base import Backbone, Preprocessing
+from tltk.backbones.catalog import CATALOG, names
+from tltk.backbones.image import kerashub as hub
+from tltk.backbones.image import user_model as user_image_model
+from tltk.backbones.text import kerashub as hub_text
+from tltk.foundation import checks as check
+
+if TYPE_CHECKING:
+    import keras
+
+
+def backbone(
+    x: "str | Path | keras.Model",
+    *,
+    weights: str | Path = "pretrained",
+    image_size: int | tuple[int, int] | None = None,
+    preprocessing: Preprocessing | None = None,
+    stages: dict[str, str] | None = None,
+    sequence_length: int | None = None,
+    truncation: str | None = None,
+    stride: int | None = None,
+    spec: Any = None,
+) -> Backbone:
+    """Choose the pretrained network to build on.
+
+    Args:
+        x: A name from `tltk backbones`; a preset folder (KerasHub's or Hugging Face's layout) or an `hf://` or
+            `kaggle://` handle; or a functional keras.Model of your own, images [batch, height, width, 3] → features
+            [batch, h, w, channels].
+        weights: "pretrained" (a cache, else the hub), "random", or the path of a weight file.
+        image_size: Height and width in pixels; the default is what the weights were trained at.
+        preprocessing: Replaces the backbone's own. Your own model has none; with one, its layers are copied into the
+            assembled model, without one they are shared.
+        stages: {stage name: name of its last layer}, in order; replaces the backbone's own.
+        sequence_length: Maximum number of tokens of a text, special tokens included; the default is what the model was
+            trained at.
+        truncation: Which side of an overlong text is truncated: "end" (the default), "start" or "middle".
+        stride: Read an overlong text in windows that share this many tokens, instead of truncating it.
+        spec: Input format of your own model, if that is not RGB images: a `TextSpec`, or a spec of a modality of your
+            own; the output then is [batch, …, channels].
+
+    Returns:
+        A value. Weights are found and read by `build`, which `tltk.assemble` calls.
+
+    Raises:
+        TypeError: If `x` is neither text nor a Keras model, or an argument is of the wrong type.
+        ValueError: For an unknown name (with the nearest known one) or an argument that does not fit.
+        FileNotFoundError: If `weights` is the path of a file that does not exist.
+
+    Example:
+        >>> backbone("resnet50").stages[-1]
+        Stage(name='conv5', last='conv5_block3_out')
+        >>> backbone("resnet50", image_size=96, weights="random").input.shape
+        (96, 96, 3)
+    """
+    size = None if image_size is None else _size(image_size)
+    if isinstance(x, str | Path):
+        if spec is not None:
+            raise ValueError(f"`spec` describes your own model; the input of {str(x)!r} is known.")
+        chosen = _named(str(x), weights, size)
+    else:
+        chosen = _from_model(x, weights, size, spec)
+    height, width = size or (None, None)
+    options = {
+        "image_size": {"height": height, "width": width},
+        "sequence_length": {"sequence_length": sequence_length},
+        "truncation": {"truncation": truncation},
+        "stride": {"stride": stride},
+    }
+    chosen = _with_input(chosen, options)
+    if preprocessing is not None:
+        check.kind_of("preprocessing", preprocessing, Preprocessing)
+        chosen = replace(chosen, preprocessing=preprocessing)
+    return chosen if stages is None else replace(chosen, stages=user_image_model.named_stages(stages))
+
+
+def _named(name: str, weights: Any, size: tuple[int, int] | None) -> Backbone:
+    if name in names():
+        entry = CATALOG.get(name)
+        chosen = entry.constructor(weights=weight_files.check_choice(weights, suffixes=entry.suffixes))
+        check.kind_of(f"what the constructor of {name!r} returned", chosen, Backbone)
+        return replace(chosen, name=name)
+    if hub_text.is_text_preset(name):
+        return hub_text.backbone(name, weights=weight_files.check_choice(weights))
+    if hub.is_preset(name):
+        return hub.from_preset(name, weights=weight_files.check_choice(weights), size=size)
+    raise ValueError(_unknown(name))
+
+
+def _from_model(model: Any, weights: Any, size: tuple[int, int] | None, spec: Any) -> Backbone:
+    if weights != "pretrained":
+        raise ValueError(f"`weights` is for backbones that tltk builds: your model has weights. Received: {weights!r}")
+    return user_image_model.from_model(model, size=size) if spec is None else user_model.from_model(model, spec)
+
+
+def _with_input(chosen: Backbone, options: dict[str, dict[str, Any]]) -> Backbone:
+    """Apply options to the input format of a backbone.
+
+    Args:
+        chosen: The backbone.
+        options: Argument → {field of the input spec: value}; None leaves a field as it is.
+    """
+    known = {field.name for field in fields(chosen.input)}
+    changes: dict[str, Any] = {}
+    problems = check.Problems()
+    for option, values in options.items():
+        given = {name: value for name, value in values.items() if value is not None}
+        if not set(given) <= known:
+            problems.add(f"`{option}` does not apply to {chosen.name}, which takes {chosen.modality} input")
+        changes |= given
+    problems.raise_if_any()
+    if not changes:
+        return chosen
+    _check_limits(chosen, changes)
+    return replace(chosen, input=replace(chosen.input, **changes))
+
+
+def _check_limits(chosen: Backbone, changes: dict[str, Any]) -> None:
+    height, width = changes.get("height"), changes.get("width")
+    if height and width and min(height, width) < chosen.min_image_size:
+        raise ValueError(
+            f"`image_size` of {chosen.name} must be at least {chosen.min_image_size}. Received: {height}×{width}"
+        )
+    length, longest = changes.get("sequence_length"), chosen.max_sequence_length
+    if length is not None:
+        check.counts(sequence_length=length)
+        if longest is not None and length > longest:
+            raise ValueError(f"`sequence_length` of {chosen.name} must be at most {longest} tokens. Received: {length}")
+
+
+def _size(value: int | tuple[int, int]) -> tuple[int, int]:
+    pair = (value, value) if isinstance(value, int) else value
+    whole = isinstance(pair, tuple | list) and len(pair) == 2 and all(type(side) is int and side > 0 for side in pair)
+    if not whole:
+        raise ValueError(f"`image_size` must be a whole number of pixels, or (height, width). Received: {value!r}")
+    return (pair[0], pair[1])
+
+
+def _unknown(name: str) -> str:
+    if Path(name).suffix in weight_files.SUFFIXES:
+        return f"{name!r} is a file. Load a whole model with keras.models.load_model, or pass its weights as `weights`."
+    near = check.did_you_mean(name.lower(), names())
+    return (
+        f"there is no backbone {name!r} and no such preset folder. `tltk backbones` lists the names; "
+        "KerasHub presets on a hub are written hf://… or kaggle://…; register your own with "
+        f"tltk.register_backbone(name, constructor).{near}"
+    )
