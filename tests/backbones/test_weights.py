@@ -45,7 +45,7 @@ def test_everything_that_was_tried_is_listed(tmp_path):
         raise OSError("no network")
 
     with pytest.raises(
-        FileNotFoundError, match=r"(?s)no pretrained weights found for .x.. Tried:.*keras cache: no .*hub: no network.*Ways out:"
+        FileNotFoundError, match=r"(?s)found for 'x'. Tried:.*keras cache: no .*hub: no network.*Ways out:"
     ):
         weights.locate("x", places=(place(tmp_path, "keras cache"),), download=offline)
 
