@@ -17,7 +17,7 @@ def build(spec, features=FEATURES, units=2, seed=0):
 @pytest.mark.parametrize("shape", [(3, 5, 6), (7, 6), (6,)])
 def test_every_head_gives_float32_outputs_for_every_rank(pooling, normalization, shape):
     if pooling in ("first", "last") and len(shape) == 3:
-        with pytest.raises(ValueError, match=f"pictures have no {pooling} position"):
+        with pytest.raises(ValueError, match=f"images have no {pooling} position"):
             build(heads.head(pooling=pooling), np.zeros((2, *shape), "float32"))
         return
     spec = heads.head(pooling=pooling, normalization=normalization, hidden=(4,), dropout=0.1, zero_init=False)

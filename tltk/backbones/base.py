@@ -98,18 +98,18 @@ class Backbone:
     """A pretrained network as a value: nothing is read, and TensorFlow is not imported, until `build`.
 
     Args:
-        name: as in `tltk backbones`.
+        name: As in `tltk backbones`.
         modality: "image" or "text".
-        input: the pictures or texts it eats.
-        preprocessing: what happens to pixels first.
-        stages: from the input to the output; every layer belongs to the first stage that it leads to.
+        input: Input format that it expects.
+        preprocessing: What is done to pixels first.
+        stages: From the input to the output; every layer belongs to the first stage that it leads to.
         weights: "pretrained", "random", "model" or the path of a file.
-        parameters: number of weights without the classifier; None where unknown.
-        top1: published ImageNet top-1 accuracy in [0, 1]; None where none is published.
-        top1_source: where that is published.
-        fast_bfloat16: whether bfloat16 was measured to be faster on processors with bfloat16 instructions.
-        builder: input shape and origin of the weights → functional model with those weights.
-        locator: finds the weights.
+        parameters: Number of weights without the classifier; None if unknown.
+        top1: Published ImageNet top-1 accuracy in [0, 1]; None if none is published.
+        top1_source: Where that is published.
+        fast_bfloat16: Whether bfloat16 was measured to be faster on processors with bfloat16 instructions.
+        builder: Input shape and origin of the weights → functional model with those weights.
+        locator: Finds the weights.
         shapes: Input shape → {operation name: shape of its output}, in order, without reading weights.
         min_image_size: Smallest height and width in pixels that it takes.
         max_sequence_length: Maximum number of tokens that it has positions for; None if there is no limit.
@@ -235,8 +235,8 @@ def layer_stages(model: "keras.Model", stages: Iterable[Stage]) -> dict[str, str
     Raises:
         ValueError: If a stage ends at a layer that is not in the model.
     """
-    found = operation_stages(model, stages)
-    return {layer.name: found[layer.name] for layer in model.layers if layer.name in found}
+    stage_of = operation_stages(model, stages)
+    return {layer.name: stage_of[layer.name] for layer in model.layers if layer.name in stage_of}
 
 
 def operation_stages(model: "keras.Model", stages: Iterable[Stage]) -> dict[str, str]:
@@ -244,11 +244,11 @@ def operation_stages(model: "keras.Model", stages: Iterable[Stage]) -> dict[str,
     stages = tuple(stages)
     check_stages(model, stages)
     order = graph.nodes(model)
-    found: dict[str, str] = {}
+    stage_of: dict[str, str] = {}
     for stage in stages:
         for name in graph.leading_to(order, stage.last):
-            found.setdefault(name, stage.name)
-    return found
+            stage_of.setdefault(name, stage.name)
+    return stage_of
 
 
 def require_stages(backbone: Backbone, names: Iterable[str]) -> None:

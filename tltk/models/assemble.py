@@ -62,7 +62,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
 
 
 def _pooled(task: Task, spec: Any) -> Task:
-    """Let a head that leaves it open pool as the backbone is read best: of GPT-2 the last token knows the whole."""
+    """Choose the pooling of a head that leaves it open: only the last token of a causal model sees the whole text."""
     if task.head is None or task.head.pooling != "auto":
         return task
     record: Any = task  # every registered task is a frozen dataclass, which the base class cannot say
@@ -73,8 +73,8 @@ def _stages(network: keras.Model, backbone: Backbone) -> dict[str, str]:
     """Give every operation of a backbone a stage; what follows the last one belongs to it."""
     names = [operation.name for operation in network.operations]
     present = [stage for stage in backbone.stages if stage.last in names]
-    found = operation_stages(network, present)
-    return {name: found.get(name, present[-1].name) for name in names}
+    stage_of = operation_stages(network, present)
+    return {name: stage_of.get(name, present[-1].name) for name in names}
 
 
 def _safe(name: str) -> str:

@@ -29,8 +29,8 @@ def endpoints(model: TransferModel) -> dict[str, keras.KerasTensor]:
     entering = {id(tensor) for node in head for tensor in node.input_tensors}
     outputs = [(model.stages.get(node.operation.name), tensor) for node in nodes for tensor in node.outputs]
     # Masks enter the head as well: the operations that make them belong to no stage.
-    found = {stage: tensor for stage, tensor in outputs if id(tensor) in entering and stage not in (None, HEAD)}
-    return found or {"": head[0].input_tensors[0]}
+    by_stage = {stage: tensor for stage, tensor in outputs if id(tensor) in entering and stage not in (None, HEAD)}
+    return by_stage or {"": head[0].input_tensors[0]}
 
 
 def features(model: TransferModel) -> keras.KerasTensor:
@@ -52,7 +52,7 @@ def extractor(model: TransferModel, pooling: str | None) -> keras.Model:
 
 
 def backbone_extractor(backbone: Backbone, pooling: str | None, *, precision: str = "auto") -> keras.Model:
-    """Build the model that `tltk.embed` runs for a backbone alone; its weights are found and read now.
+    """Build the model that `tltk.embed` runs for a backbone alone; its weights are located and read now.
 
     Args:
         backbone: From `tltk.backbone`.

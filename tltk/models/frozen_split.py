@@ -112,13 +112,13 @@ def _belongs(operation: keras.Operation, decided: dict[str, Decision]) -> bool:
 def _is_random(operation: keras.Operation) -> bool:
     """Tell whether a layer behaves differently in training: it draws random numbers, keeps statistics or adds a loss.
 
-    Of a layer of somebody's own nobody knows.
+    A layer that is not from a known library is assumed to.
     """
     parts = sublayers(operation)
-    own = any(not graph.is_library_module(type(part).__module__) for part in parts)
+    unknown = any(not graph.is_library_module(type(part).__module__) for part in parts)
     seeded = any(private.seed_generators(part) or hasattr(part, "seed_generator") for part in parts)
     adds_loss = any(getattr(part, "activity_regularizer", None) is not None for part in parts)
-    return own or seeded or adds_loss or any(is_normalization_with_statistics(part) for part in parts)
+    return unknown or seeded or adds_loss or any(is_normalization_with_statistics(part) for part in parts)
 
 
 def _boundary(model: keras.Model, nodes: list, frozen: set[int]) -> list[keras.KerasTensor]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin, Preprocessing
-from tltk.backbones.connect import connect
 from tltk.backbones.image.keras_applications_table import efficient_stages
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
@@ -40,7 +39,7 @@ _EPSILON = 1e-3
 PREPROCESSING = Preprocessing(
     scale=(1 / 128,), offset=(-127 / 128,), source=f"{SOURCE}: MEAN_RGB and STDDEV_RGB of efficientnet_lite_builder.py"
 )
-# How the published accuracy was measured; a backbone's own input shows the whole picture instead.
+# How the published accuracy was measured; the input format of the backbone shows the whole image instead.
 REFERENCE_INPUT = ImageSpec(SIZE, SIZE, resize="crop", interpolation="bicubic", crop_fraction=0.875)
 
 
@@ -83,6 +82,8 @@ def classifier(path: str | Path) -> "keras.Model":
         Float [batch, 224, 224, 3] in [0, 255] → probabilities [batch, 1000].
     """
     import keras
+
+    from tltk.backbones.connect import connect  # imports TensorFlow, which the catalog does without
 
     network = connect(backbone(weights=str(path))).network
     pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(network.outputs[0])
@@ -189,11 +190,11 @@ def _assign(
         if key not in tensors:
             problems.add(f"it has no {key!r}")
             continue
-        found = tensors[key].transpose(axes) if tensors[key].ndim == len(axes) else tensors[key]
-        if found.shape != tuple(variable.shape):
-            problems.add(f"{key!r} has the shape {found.shape} where {tuple(variable.shape)} is needed")
+        tensor = tensors[key].transpose(axes) if tensors[key].ndim == len(axes) else tensors[key]
+        if tensor.shape != tuple(variable.shape):
+            problems.add(f"{key!r} has the shape {tensor.shape} where {tuple(variable.shape)} is needed")
         else:
-            variable.assign(found)
+            variable.assign(tensor)
 
 
 def _tensors(path: str) -> "dict[str, np.ndarray]":

@@ -118,8 +118,7 @@ def from_preset(x: str, *, weights: str = "pretrained", size: tuple[int, int] | 
         OSError: if the hub is out of reach.
     """
     converter = _converter(x)
-    found = getattr(converter, "image_size", None) or (SIZE, SIZE)
-    height, width = size or found
+    height, width = size or getattr(converter, "image_size", None) or (SIZE, SIZE)
     model = _load(x, (height, width, 3), weights="random")
     kernel = getattr(converter, "interpolation", "bilinear")
     return Backbone(
@@ -208,13 +207,13 @@ def _load(x: str, shape: tuple[int, int, int], *, weights: str) -> "keras.Model"
         with redirect_stdout(sys.stderr):
             body = keras_hub.models.Backbone.from_preset(x, load_weights=weights == "pretrained", **wanted)
     except Exception as error:  # every hub's client has errors of its own; each is re-raised as one of two
-        said = _first_line(error)
+        message = _first_line(error)
         if x.startswith(SCHEMES):
             raise OSError(
-                f"cannot load the preset {x}: {said} Is the hub within reach, and the handle right? "
+                f"cannot load the preset {x}: {message} Is the hub within reach, and the handle right? "
                 "A preset folder copied from another machine works as well."
             ) from error
-        raise ValueError(f"{x} is no image preset that KerasHub can load: {said}") from error
+        raise ValueError(f"{x} is no image preset that KerasHub can load: {message}") from error
     return _plain(own.feature_model(body), body.name)
 
 

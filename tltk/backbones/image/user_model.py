@@ -1,4 +1,4 @@
-"""A user's own functional model as a backbone; its stages are inferred from where the resolution falls."""
+"""A user's own functional model as a backbone; its stages are inferred from where the resolution drops."""
 
 import math
 from collections.abc import Mapping
@@ -125,7 +125,7 @@ def _shapes(model: "keras.Model", shape: tuple[int, int, int]) -> Mapping[str, t
 
 
 def _itself(model: "keras.Model", shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
-    """Return the user's model; shape and origin are what `from_model` said of it."""
+    """Return the user's model; shape and origin are known from `from_model`."""
     return model
 
 
@@ -133,12 +133,12 @@ def feature_model(model: "keras.Model") -> "keras.Model":
     """Return the model as a functional one with one input and one feature map, or say why it is none."""
     flat = functional(model)
     problems = check.Problems()
-    for what, found in (("input", flat.inputs), ("output", flat.outputs)):
-        if len(found) != 1:
-            problems.add(f"it must have one {what}, and has {len(found)}")
-        elif len(found[0].shape) != 4:
+    for what, tensors in (("input", flat.inputs), ("output", flat.outputs)):
+        if len(tensors) != 1:
+            problems.add(f"it must have one {what}, and has {len(tensors)}")
+        elif len(tensors[0].shape) != 4:
             hint = _where_to_cut(flat) if what == "output" else ""
-            problems.add(f"its {what} must be [batch, height, width, channels], and is {found[0].shape}{hint}")
+            problems.add(f"its {what} must be [batch, height, width, channels], and is {tensors[0].shape}{hint}")
     if not problems.found and flat.inputs[0].shape[-1] != 3:
         problems.add(f"its input must have 3 channels, and has {flat.inputs[0].shape[-1]}")
     problems.raise_if_any(f"{model.name!r} cannot be an image backbone:")
@@ -175,9 +175,9 @@ def _where_to_cut(model: "keras.Model") -> str:
 
 
 def _size(model: "keras.Model", size: tuple[int, int] | None) -> tuple[int, int]:
-    own = tuple(model.inputs[0].shape[1:3])
-    if size is None and None in own:
+    fixed = tuple(model.inputs[0].shape[1:3])
+    if size is None and None in fixed:
         raise ValueError(f"{model.name!r} takes images of any size: pass `image_size`.")
-    if size is not None and any(fixed not in (None, wanted) for fixed, wanted in zip(own, size, strict=True)):
-        raise ValueError(f"`image_size` must be {own}, which {model.name!r} was built for. Received: {size}")
-    return size or own
+    if size is not None and any(side not in (None, wanted) for side, wanted in zip(fixed, size, strict=True)):
+        raise ValueError(f"`image_size` must be {fixed}, which {model.name!r} was built for. Received: {size}")
+    return size or fixed

@@ -1,4 +1,4 @@
-"""KerasHub text presets as backbones: BERT and its kin, RoBERTa, ALBERT, DeBERTa, ELECTRA, GPT-2."""
+"""KerasHub text presets as backbones: BERT, DistilBERT, RoBERTa, ALBERT, DeBERTa, ELECTRA, GPT-2."""
 
 import sys
 import zipfile
@@ -142,13 +142,13 @@ def _load(place: str, *, weights: str) -> "keras.Model":
                 place, load_weights=weights == "pretrained", dtype=keras.config.dtype_policy()
             )
     except Exception as error:  # every hub's client has errors of its own; each is re-raised as one of two
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if not Path(place).is_dir():
             raise OSError(
-                f"cannot load the preset {place}: {said} Is the hub within reach, and the handle right? "
+                f"cannot load the preset {place}: {message} Is the hub within reach, and the handle right? "
                 "A preset folder copied from another machine works as well."
             ) from error
-        raise ValueError(f"{place} is no text preset that KerasHub can load: {said}") from error
+        raise ValueError(f"{place} is no text preset that KerasHub can load: {message}") from error
     _mend_activation(body, place)
     return body
 
@@ -157,8 +157,8 @@ def _mend_activation(body: "keras.Model", place: str) -> None:
     """Give the blocks the exact GELU where Hugging Face's configuration names it: KerasHub's loader never does."""
     import keras
 
-    held = hub_files.read(place, "config.json")
-    if held.get("hidden_act", held.get("activation")) != "gelu":  # DistilBERT calls it "activation"
+    config = hub_files.read(place, "config.json")
+    if config.get("hidden_act", config.get("activation")) != "gelu":  # DistilBERT calls it "activation"
         return
     for layer in body.layers:
         if layer.name.startswith(_BLOCKS):
@@ -166,10 +166,10 @@ def _mend_activation(body: "keras.Model", place: str) -> None:
 
 
 def _longest(body: "keras.Model") -> int:
-    held = getattr(body, "max_sequence_length", None)
-    if not isinstance(held, int):
+    longest = getattr(body, "max_sequence_length", None)
+    if not isinstance(longest, int):
         raise ValueError(f"{body.name} does not say how many tokens it takes.")
-    return held
+    return longest
 
 
 def _stages(body: "keras.Model") -> tuple[Stage, ...]:
@@ -189,7 +189,7 @@ def _stages(body: "keras.Model") -> tuple[Stage, ...]:
 
 
 def _plain(body: "keras.Model", spec: TextSpec) -> "keras.Model":
-    """Make token ids alone the input: padding and segments are told by the ids themselves."""
+    """Make token ids the only input: padding and segments are computed from them."""
     import keras
 
     from tltk.modalities.modality import modality_of
@@ -202,9 +202,9 @@ def _plain(body: "keras.Model", spec: TextSpec) -> "keras.Model":
         ends = keras.ops.cast(keras.ops.equal(ids, spec.tokenizer.id_of(spec.tokenizer.end)), "int32")
         behind = keras.ops.cumsum(ends, axis=1) - ends
         inputs["segment_ids"] = keras.ops.minimum(behind, 1) * mask
-    found = graph.call_layers(body, inputs)
+    outputs = graph.call_layers(body, inputs)
     private.forget_calls(body)
-    features = found["sequence_output"] if isinstance(found, dict) else found
+    features = outputs["sequence_output"] if isinstance(outputs, dict) else outputs
     model = keras.Model(ids, features, name=body.name)
     keep_loadable(model)
     graph.rename_automatic(model)
@@ -222,6 +222,6 @@ def _locate(place: str, weights: str) -> Origin:
     if weights != "pretrained":
         return weight_files.locate(place, weights=weights)
     files = [Path(place) / name for name in ("model.safetensors", "model.weights.h5")]
-    found = next((file for file in files if file.is_file()), None)
-    kind = "tltk cache" if place == str(paths.cache_folder() / MINILM) else "path" if found else "hub"
-    return Origin(kind, place, packages.sha256(found) if found else None)
+    file = next((file for file in files if file.is_file()), None)
+    kind = "tltk cache" if place == str(paths.cache_folder() / MINILM) else "path" if file else "hub"
+    return Origin(kind, place, packages.sha256(file) if file else None)
