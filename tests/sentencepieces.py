@@ -73,7 +73,7 @@ def reference(name: str) -> sentencepiece.SentencePieceProcessor:
 def texts(name: str, count: int = 2000) -> list[str]:
     """Fuzzed texts with many of a model's pieces in them."""
     known = model(name)
-    words = [piece.strip("▁") for piece in known.known if piece.strip("▁")]
+    words = [piece.strip("▁") for piece in known.text_pieces if piece.strip("▁")]
     return fuzzed(count, words)
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tltk.modalities.context import Context
 from tltk.modalities.text.context import in_second_text
-from tltk.modalities.text.tokenizers.trie import grouped
+from tltk.modalities.text.ragged import grouped
 from tltk.modalities.text.windows import Windows
 from tltk.modalities.text.words import words_of
 

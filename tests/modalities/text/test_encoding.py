@@ -169,22 +169,23 @@ def test_the_characters_of_a_token_are_those_of_its_text():
 
 
 @pytest.mark.parametrize(
-    ("options", "done", "one"),
+    ("options", "treatment"),
     [
-        ({}, "were cut at their ends", "was cut at its end"),
-        ({"truncation": "middle"}, "were cut in their middle", "was cut in its middle"),
-        ({"stride": 2}, "were read in windows", "was read in windows"),
+        ({}, "truncated at the end"),
+        ({"truncation": "start"}, "truncated at the start"),
+        ({"truncation": "middle"}, "truncated in the middle"),
+        ({"stride": 2}, "read in windows"),
     ],
 )
-def test_texts_longer_than_the_model_takes_are_reported(options, done, one):
+def test_texts_longer_than_the_model_reads_are_reported(options, treatment):
     spec = replace(SPEC, **options)
     source = from_arrays(["good " * 10, *["good " * 11] * 5, "bad " * 20])
     assert notes(source, spec) == (
-        f"6 of 7 texts (86 %) have more tokens than the model takes (12; longest: 22), and {done}: "
+        f"6 of 7 texts (86 %) are longer than the model reads (12 tokens; longest: 22), {treatment}: "
         "example 1, example 2, example 3 … and 3 more"
     )
     assert notes(source.subset([0, 6]), spec) == (
-        f"1 of 2 texts (50 %) has more tokens than the model takes (12; longest: 22), and {one}: example 6"
+        f"1 of 2 texts (50 %) is longer than the model reads (12 tokens; longest: 22), {treatment}: example 6"
     )
     assert notes(source.subset([0]), spec) == ""
 
@@ -192,7 +193,8 @@ def test_texts_longer_than_the_model_takes_are_reported(options, done, one):
 def test_pairs_are_reported_by_both_their_texts_together():
     spec = replace(SPEC, pairs=True)
     source = from_arrays([("good " * 4, "bad " * 5), ("good " * 5, "bad " * 5), ("good " * 12, "")])
-    assert "2 of 3 texts (67 %) have more tokens than the model takes (12; longest: 15)" in notes(source, spec)
+    report = notes(source, spec)
+    assert "2 of 3 texts (67 %) are longer than the model reads (12 tokens; longest: 15)" in report
 
 
 def test_a_text_of_60_000_words_and_many_empty_ones_are_tokenized_together():

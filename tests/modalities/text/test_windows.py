@@ -15,7 +15,7 @@ from tests.modalities.text.tokenizers import test_wordpiece
 from tests.modalities.text.tokenizers.test_wordpiece import fuzzed
 from tests.texts import TOKENIZER, VOCABULARY, minilm_folder
 from tltk.modalities.text.tokenizers.wordpiece import WordPiece
-from tltk.modalities.text.windows import framed
+from tltk.modalities.text.windows import make_windows
 from tltk.specs import TextSpec, TokenizerSpec
 
 GOOD, BAD, FILM = (VOCABULARY.index(word) for word in ("good", "bad", "film"))
@@ -55,7 +55,7 @@ def reference(**truncation):
 
 def windows(spec, body, lead=None, words=None):
     pieces = [None if each is None else cutter(words)(tf.constant(list(each), tf.string)) for each in (body, lead)]
-    return framed(spec, *pieces)
+    return make_windows(spec, *pieces)
 
 
 def columns(found):

@@ -12,14 +12,14 @@ from tltk.backbones.text.kerashub_tokenizers import spec_of
 from tltk.data.formats.arrays import from_arrays
 from tltk.modalities.text.context import as_windows
 from tltk.modalities.text.encoding import encoded
-from tltk.modalities.text.tokenizers import unicode_bert as unicode8
+from tltk.modalities.text.tokenizers import unicode_bert
 from tltk.modalities.text.tokenizers.tokenizer import tokenizer
-from tltk.modalities.text.word_boundaries import InWords
+from tltk.modalities.text.word_boundaries import WordAligned
 from tltk.modalities.text.words import words_of
 
-CONTROLS = {chr(point) for each in unicode8.CONTROLS for point in each}
+CONTROLS = {chr(point) for each in unicode_bert.CONTROLS for point in each}
 FAMILIES = [family for family in families.FAMILIES if family != "bert"]  # electra has BERT's tokenizer
-ALONE = {chr(point) for each in (*unicode8.PUNCTUATION, *unicode8.CHINESE) for point in each}
+ALONE = {chr(point) for each in (*unicode_bert.PUNCTUATION, *unicode_bert.CHINESE) for point in each}
 ODD = [
     "Zoe\u0308",
     "Rene\u0301!",
@@ -99,9 +99,9 @@ def test_words_begin_and_stop_where_runs_do(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_pieces_are_those_of_the_tokenizer(family):
     cut = tokenizer(spec(family).tokenizer)
-    assert isinstance(cut, InWords)
+    assert isinstance(cut, WordAligned)
     texts = tf.constant(["", " ", *said()])
-    found, plain = cut(texts), cut.cut(texts)
+    found, plain = cut(texts), cut.tokenizer(texts)
     tf.debugging.assert_equal(found.ids.flat_values, plain.ids.flat_values)
 
 

@@ -19,7 +19,7 @@ from tltk.modalities.text.context import as_windows
 from tltk.modalities.text.encoding import EncodedTexts, encoded, joined
 from tltk.modalities.text.tokenizers.bytepair import BytePair
 from tltk.modalities.text.tokenizers.wordpiece import WordPiece
-from tltk.modalities.text.windows import framed
+from tltk.modalities.text.windows import make_windows
 from tltk.modalities.text.words import words_and_first_tokens, words_of
 from tltk.specs import TextSpec, TokenizerSpec
 
@@ -79,7 +79,7 @@ def find(texts):
 
 
 def windows_of(pieces, length, stride, **options):
-    found = framed(replace(SPECIAL, sequence_length=length, stride=stride, **options), pieces)
+    found = make_windows(replace(SPECIAL, sequence_length=length, stride=stride, **options), pieces)
     flat = (found.ids, found.char_starts, found.char_ends, found.is_word_start, found.positions)
     splits = np.concatenate([[0], np.cumsum(found.ids.row_lengths())])
     columns = (column.flat_values.numpy() for column in flat)

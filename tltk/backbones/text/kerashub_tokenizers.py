@@ -34,16 +34,16 @@ class Family:
 
 
 _BERT = Family("wordpiece", "[CLS]", "[SEP]", "[PAD]", "[UNK]", ("[SEP]",))
-_SUMMED_UP = "<|endoftext|>"
-# By the names of KerasHub's tokenizers. Special tokens: Hugging Face's `build_inputs_with_special_tokens` of each.
+_END_OF_TEXT = "<|endoftext|>"
+# Keys: names of KerasHub's tokenizers. Special tokens: Hugging Face's `build_inputs_with_special_tokens` of each.
 FAMILIES = {
     "BertTokenizer": _BERT,
     "DistilBertTokenizer": _BERT,
     "ElectraTokenizer": _BERT,
     "RobertaTokenizer": Family("bytepair", "<s>", "</s>", "<pad>", "<unk>", ("</s>", "</s>")),
-    # GPT-2 has no padding token; as Hugging Face's classifier has it, the end of a text stands for it. Two texts are
-    # two lines ("Ċ" is a line's end).
-    "GPT2Tokenizer": Family("bytepair", "", "", _SUMMED_UP, _SUMMED_UP, ("Ċ",), causal=True),
+    # GPT-2 has no padding token; as in Hugging Face's classifier, the end-of-text token is used. Two texts are two
+    # lines ("Ċ" is a line break).
+    "GPT2Tokenizer": Family("bytepair", "", "", _END_OF_TEXT, _END_OF_TEXT, ("Ċ",), causal=True),
     "AlbertTokenizer": Family("unigram", "[CLS]", "[SEP]", "<pad>", "<unk>", ("[SEP]",)),
     "DebertaV3Tokenizer": Family("unigram", "[CLS]", "[SEP]", "[PAD]", "[UNK]", ("[SEP]",)),
     "XLMRobertaTokenizer": Family("unigram", "<s>", "</s>", "<pad>", "<unk>", ("</s>", "</s>")),
@@ -54,22 +54,22 @@ def load_tokenizer(place: str) -> Any:
     """Load a preset's tokenizer.
 
     Raises:
-        OSError: if its files cannot be read.
-        ValueError: if tltk has no operations for it.
+        OSError: If its files cannot be read.
+        ValueError: If its type is not supported.
     """
     import keras_hub
 
     try:
         # Standard output is for results; KerasHub leaves SentencePiece files open.
         with redirect_stdout(sys.stderr), warnings.catch_warnings(action="ignore", category=ResourceWarning):
-            found = keras_hub.models.Tokenizer.from_preset(place)
+            tokenizer = keras_hub.models.Tokenizer.from_preset(place)
     except Exception as error:  # every hub's client has errors of its own
         raise OSError(f"cannot read the tokenizer of {place}: {error}") from error
-    name = type(found).__name__
+    name = type(tokenizer).__name__
     if name not in FAMILIES:
         known = check.listing([each.removesuffix("Tokenizer") for each in FAMILIES], limit=20)
         raise ValueError(f"{place} has a {name}; tltk builds text models of these kinds: {known}.")
-    return found
+    return tokenizer
 
 
 def spec_of(tokenizer: Any, sequence_length: int, settings: dict[str, Any]) -> TextSpec:

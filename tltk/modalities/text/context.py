@@ -1,4 +1,4 @@
-"""What a decoder needs to know about tokenized texts: their windows, and which text each belongs to."""
+"""What a decoder needs of tokenized texts: their windows, and the text each belongs to."""
 
 import tensorflow as tf
 
@@ -10,16 +10,16 @@ from tltk.modalities.text.windows import Windows
 def context_of(
     texts: EncodedTexts, strings: tuple[list[bytes], ...], *, first: int = 0, in_windows: bool = True
 ) -> Context:
-    """Describe some whole texts to a decoder.
+    """Build the context of some texts for a decoder.
 
     Args:
-        texts: all windows of these texts, text by text.
-        strings: the texts as UTF-8; of pairs two lists.
-        first: number that `texts` has for the first of these texts.
-        in_windows: whether the model reads long texts in windows, so that a text may have several.
+        texts: All windows of these texts, text by text.
+        strings: The texts as UTF-8; of pairs, two lists.
+        first: Index in `texts` of the first of these texts.
+        in_windows: Whether the model reads overlong texts in windows, so that a text may have several.
 
     Returns:
-        The context, texts numbered from 0.
+        The context, with text ids from 0.
     """
     windows = as_windows(texts)
     count = len(strings[0])
@@ -49,7 +49,7 @@ def in_second_text(windows: Windows) -> tf.Tensor:
     They come after the special tokens between the texts, and before those at the end, if there are any.
 
     Args:
-        windows: of pairs.
+        windows: Windows of pairs.
 
     Returns:
         bool [windows, longest window].

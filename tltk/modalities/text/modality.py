@@ -107,7 +107,7 @@ class TextModality(Modality):
         return keras.ops.logical_or(real, first)
 
     def notes(self, source: Source, spec: TextSpec) -> str:
-        """Say which texts are longer than the model takes."""
+        """Say which texts are longer than the model reads."""
         return notes(source, spec)
 
     def request_names(self, spec: TextSpec) -> tuple[str, ...]:

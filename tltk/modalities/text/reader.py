@@ -1,4 +1,4 @@
-"""The reader of texts: token ids in batches of near-equal length, padded to a handful of lengths."""
+"""The reader of texts: batches of token ids of similar length, padded to one of a few lengths."""
 
 import hashlib
 import math
@@ -18,18 +18,18 @@ from tltk.pipeline.readers import Piece
 from tltk.pipeline.user_dataset import count, parts_of
 from tltk.specs import TextSpec
 
-# On a processor a length costs nothing but padding; on a GPU XLA compiles the graph for each.
+# On a CPU a length costs only padding; on a GPU, XLA compiles the graph for each length.
 _LENGTHS = (*range(4, 65, 4), *range(72, 129, 8), *range(144, 257, 16), *range(288, 513, 32))
 _FEW_LENGTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 @dataclass(frozen=True, eq=False)
 class TextReader:
-    """Reads token ids: one element a text or, with windows, several.
+    """Reads token ids: one element per text or, with windows, several.
 
     Args:
-        texts: tokenized texts.
-        spec: what the model takes; with `pad_to`, every element has that length.
+        texts: Tokenized texts.
+        spec: Input format of the model; with `pad_to`, every element has that length.
     """
 
     texts: EncodedTexts
@@ -44,12 +44,12 @@ class TextReader:
 
     @property
     def example_ids(self) -> np.ndarray:
-        """Number of the text of each element, int64 [count]."""
+        """Index of the text of each element, int64 [count]."""
         return self.texts.text_ids
 
     @property
     def lengths(self) -> np.ndarray:
-        """Length that each element is padded to among its like, int64 [count]: one of `padded_lengths`."""
+        """Length each element is padded to, int64 [count]: one of `padded_lengths`."""
         lengths = np.array(padded_lengths(self.spec.sequence_length), np.int64)
         return lengths[np.searchsorted(lengths, self.texts.lengths)]
 
@@ -59,7 +59,7 @@ class TextReader:
         return (tf.TensorSpec([None, self.spec.pad_to], tf.int32),)
 
     def pieces(self, order: Order) -> Iterator[Piece]:
-        """Yield every element once, a batch a piece; shuffled, neighbours in length stand together."""
+        """Yield every element once, a batch at a time; shuffled, texts of similar length stay together."""
         lengths = self.lengths
         for batch, rows, ends in order.places(self.count, at_once=None, lengths=lengths):
             length = self.spec.pad_to or int(lengths[rows].max())
@@ -70,7 +70,7 @@ class TextReader:
         return replace(self, texts=self.texts[rows])
 
     def padded(self, length: int) -> "TextReader":
-        """Return a reader whose elements all have one length."""
+        """Return a reader that pads every element to one length."""
         return replace(self, spec=replace(self.spec, pad_to=length))
 
     def fingerprint(self) -> str:
@@ -80,25 +80,25 @@ class TextReader:
 
 
 def padded_lengths(limit: int) -> tuple[int, ...]:
-    """List the lengths that batches are padded to, for a model that takes `limit` tokens; few where XLA compiles."""
+    """List the lengths batches are padded to, for a model that reads `limit` tokens; few where XLA compiles."""
     lengths = _FEW_LENGTHS if hardware.jit_compile() else _LENGTHS
     return (*(length for length in lengths if length < limit), limit)
 
 
 def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> UserDataset:
-    """Tokenize a user's own dataset of texts, which keeps its order; longer texts are truncated, not read in windows.
+    """Tokenize a user's dataset of texts, in its own order; overlong texts are truncated, not read in windows.
 
     Args:
-        data: yields texts (of pairs, tuples of two), or batches of them, alone or with targets and weights; its length
+        data: Yields texts (of pairs, tuples of two), or batches of them, alone or with targets and weights; its length
             must be finite.
-        spec: what the backbone takes.
-        batch_size: of the batches, if the dataset is not batched; of a budget, as many of the longest as it holds.
+        spec: Input format of the backbone.
+        batch_size: Batch size, if the dataset is not batched; for a budget of tokens, as many of the longest as fit.
 
     Returns:
         Batches of (ids, *rest).
 
     Raises:
-        ValueError: saying what it yields and what was expected.
+        ValueError: If it does not yield texts as expected.
     """
     parts = parts_of(data.element_spec)
     texts = parts[0] if isinstance(parts[0], tuple) else (parts[0],)
@@ -125,7 +125,7 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> 
 
 
 def padded(ids: tf.RaggedTensor, spec: TextSpec) -> tf.Tensor:
-    """Pad ids to the spec's `pad_to`; without one, to the longest: int32 [batch, 1 or more], in a graph."""
+    """Pad ids to `spec.pad_to` or, without it, to the longest row: int32 [batch, 1 or more], in a graph."""
     dense = ids.to_tensor(spec.padding_id, shape=[None, spec.pad_to])
     if spec.pad_to is not None or spec.tokenizer.begin or spec.tokenizer.end:
         return dense

@@ -1,4 +1,4 @@
-"""Requests of texts: which of them can be read, in a graph."""
+"""Validation of text requests, in a graph."""
 
 import tensorflow as tf
 
@@ -9,7 +9,7 @@ def readable(*columns: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Tell which texts, or pairs of them, can be read: UTF-8 that is not blank.
 
     Args:
-        columns: strings [batch] each.
+        columns: string [batch] each.
 
     Returns:
         bool [batch], and what is wrong with the others, strings [batch].

@@ -9,10 +9,10 @@ def invalid_texts(examples: Iterable[object]) -> list[str]:
     """Say what is wrong with each text.
 
     Args:
-        examples: texts, pairs of texts (arrays of two), or tuples of words.
+        examples: Texts, pairs of texts (arrays of two), or tuples of words.
 
     Returns:
-        For each, why it cannot be used; "" for the others.
+        For each, why it cannot be used; "" for valid ones.
 
     Example:
         >>> invalid_texts(["a text", " ", 3])

@@ -1,4 +1,4 @@
-"""Windows of tokenized texts: special tokens around them, and what is too long truncated or in several windows.
+"""Inputs of a text model: special tokens around the tokens of texts, overlong texts truncated or split into windows.
 
 The same graph runs in tf.data, ahead of training and in a SavedModel.
 """
@@ -10,24 +10,24 @@ import tensorflow as tf
 from tltk.modalities.text.tokenizers.base import Pieces
 from tltk.specs import TextSpec
 
-# As many tokens of a question as BERT's authors keep beside a window of its context (run_squad.py, max_query_length).
-_MAX_LEAD = 64
+_MAX_FIRST = 64  # tokens of a question kept beside a window of its context (BERT's run_squad.py, max_query_length)
 
-Columns: TypeAlias = tuple[tf.RaggedTensor, ...]  # ids, char_starts, char_ends, is_word_start, positions
+Columns: TypeAlias = tuple[tf.RaggedTensor, ...]  # the first five fields of `Windows`
 
 
 class Windows(NamedTuple):
-    """Texts as a model takes them: one window each, or several overlapping ones.
+    """Token sequences a model reads: one window per text, or several overlapping ones.
+
+    Offsets count characters (Unicode code points) of the text a token belongs to; of pairs, the first or second text.
 
     Args:
         ids: int32 [windows, (tokens)], special tokens included.
-        char_starts: int32 likewise, the character (code point) of its text at which a token begins; -1 for
-            special tokens.
-        char_ends: int32 likewise, end offset (exclusive); -1 for special tokens.
-        is_word_start: bool likewise, whether a word begins with the token.
-        positions: int32 likewise, position of the token in its text, from 0; -1 for special tokens.
-        text_ids: int64 [windows], the number of the text in the batch.
-        token_counts: int64 [batch], tokens that each text has before truncation.
+        char_starts: int32 [windows, (tokens)], start offset of each token; -1 for special tokens.
+        char_ends: int32 [windows, (tokens)], end offset (exclusive); -1 for special tokens.
+        is_word_start: bool [windows, (tokens)], whether a word starts with the token.
+        positions: int32 [windows, (tokens)], index of the token in its text, from 0; -1 for special tokens.
+        text_ids: int64 [windows], index in the batch of the text each window shows.
+        token_counts: int64 [batch], tokens of each text before truncation, special tokens included.
     """
 
     ids: tf.RaggedTensor
@@ -39,82 +39,87 @@ class Windows(NamedTuple):
     token_counts: tf.Tensor
 
 
-def framed(spec: TextSpec, body: Pieces, lead: Pieces | None = None) -> Windows:
-    """Put special tokens around texts, or pairs of texts, none longer than the model takes.
+def make_windows(spec: TextSpec, pieces: Pieces, first: Pieces | None = None) -> Windows:
+    """Add special tokens to texts or pairs of texts, none longer than the model reads.
 
-    Of a pair that is too long, the longer text loses tokens until both are equal (Hugging Face's "longest_first"); with
-    windows, the first text stands whole (up to 64 tokens, or half of the room) in each window of the second.
+    In a pair that is too long, the longer text loses tokens until both are equally long (Hugging Face's
+    "longest_first"). With windows, the first text (up to 64 tokens, or half of the room) is repeated in each window of
+    the second.
 
     Args:
-        spec: length, special tokens, the side that is cut, the overlap of windows.
-        body: of the texts, or of the second texts of pairs.
-        lead: of the first texts of pairs.
+        spec: Sequence length, special tokens, truncation, stride.
+        pieces: Tokens of the texts; of pairs, of the second texts.
+        first: Tokens of the first texts of pairs.
 
     Returns:
         The windows, in the order of the texts.
     """
-    begin, separator, end = spec.tokenizer.special_ids(pair=lead is not None)
+    begin, separator, end = spec.tokenizer.special_ids(pair=first is not None)
     total = spec.sequence_length - len(begin) - len(separator) - len(end)
-    sizes = body.ids.row_lengths()
+    sizes = pieces.ids.row_lengths()
     room = tf.fill(tf.shape(sizes), tf.constant(total, tf.int64))
     token_counts = sizes + (spec.sequence_length - total)
-    first = None
-    if lead is not None:
-        lengths = lead.ids.row_lengths()
+    lead = None
+    if first is not None:
+        first_sizes = first.ids.row_lengths()
         half = tf.constant(total // 2, tf.int64)
-        larger = tf.where(lengths > sizes, total - half, half)  # the longer text gets the odd token
-        most = tf.maximum(total - sizes, larger) if spec.stride is None else tf.minimum(half, _MAX_LEAD)
-        kept = tf.minimum(lengths, most)
-        first = _cut(_numbered(lead), kept, spec.truncation)
-        room, token_counts = total - kept, token_counts + lengths
+        larger = tf.where(first_sizes > sizes, total - half, half)  # the longer text gets the odd token
+        limit = tf.maximum(total - sizes, larger) if spec.stride is None else tf.minimum(half, _MAX_FIRST)
+        kept = tf.minimum(first_sizes, limit)
+        lead = _truncated(_with_positions(first), kept, spec.truncation)
+        room, token_counts = total - kept, token_counts + first_sizes
     if spec.stride is None:
         text_ids = tf.range(tf.size(sizes, tf.int64))
-        second = _cut(_numbered(body), tf.minimum(sizes, room), spec.truncation)
+        body = _truncated(_with_positions(pieces), tf.minimum(sizes, room), spec.truncation)
     else:
-        text_ids, second = _windows(_numbered(body), room, spec.stride)
-        first = None if first is None else tuple(tf.gather(column, text_ids) for column in first)
+        text_ids, body = _split(_with_positions(pieces), room, spec.stride)
+        lead = None if lead is None else tuple(tf.gather(column, text_ids) for column in lead)
     rows = tf.size(text_ids)
-    texts = [second] if first is None else [first, _special(rows, separator), second]
+    texts = [body] if lead is None else [lead, _special(rows, separator), body]
     sequence = [_special(rows, begin), *texts, _special(rows, end)]
-    ids, char_starts, char_ends, is_word_start, positions = (
-        tf.concat(column, axis=1) for column in zip(*sequence, strict=True)
-    )
+    columns = (tf.concat(column, axis=1) for column in zip(*sequence, strict=True))
+    ids, char_starts, char_ends, is_word_start, positions = columns
     return Windows(ids, char_starts, char_ends, is_word_start, positions, text_ids, token_counts)
 
 
-def _numbered(pieces: Pieces) -> Columns:
+def _with_positions(pieces: Pieces) -> Columns:
     positions = tf.ragged.range(pieces.ids.row_lengths()).flat_values
     return (*pieces, pieces.ids.with_flat_values(tf.cast(positions, tf.int32)))
 
 
-def _special(rows: tf.Tensor, token_ids: list[int]) -> Columns:
-    """Repeat some special tokens for each of `rows` windows."""
-    ids = tf.RaggedTensor.from_tensor(tf.broadcast_to(tf.constant(token_ids, tf.int32), [rows, len(token_ids)]))
+def _special(rows: tf.Tensor, special_ids: list[int]) -> Columns:
+    """Repeat special tokens for each of `rows` windows."""
+    repeated = tf.broadcast_to(tf.constant(special_ids, tf.int32), [rows, len(special_ids)])
+    ids = tf.RaggedTensor.from_tensor(repeated)
     nowhere = ids.with_flat_values(tf.fill(tf.shape(ids.flat_values), -1))
     no = ids.with_flat_values(tf.zeros_like(ids.flat_values, tf.bool))
     return (ids, nowhere, nowhere, no, nowhere)
 
 
-def _cut(columns: Columns, kept: tf.Tensor, side: str) -> Columns:
-    """Keep so many pieces of each text; what goes is at its "end", its "start" or in its "middle"."""
-    begins, sizes = columns[0].row_starts(), columns[0].row_lengths()
+def _truncated(columns: Columns, kept: tf.Tensor, side: str) -> Columns:
+    """Keep `kept` tokens of each text; the others are dropped at its "end", its "start" or in its "middle"."""
+    starts, sizes = columns[0].row_starts(), columns[0].row_lengths()
     head = {"end": kept, "start": tf.zeros_like(kept), "middle": kept - kept // 2}[side]
-    first = tf.ragged.range(begins, begins + head)
-    last = tf.ragged.range(begins + sizes - (kept - head), begins + sizes)
-    return _gathered(columns, tf.concat([first, last], axis=1))
+    head_indices = tf.ragged.range(starts, starts + head)
+    tail_indices = tf.ragged.range(starts + sizes - (kept - head), starts + sizes)
+    return _gathered(columns, tf.concat([head_indices, tail_indices], axis=1))
 
 
-def _windows(columns: Columns, room: tf.Tensor, stride: int) -> tuple[tf.Tensor, Columns]:
-    """Cut texts into windows of at most `room` pieces, each with the last `stride` ones of the window before it."""
-    begins, sizes = columns[0].row_starts(), columns[0].row_lengths()
-    step = tf.maximum(room - stride, 1)  # of a dozen tokens, the special ones may leave no more than the stride
+def _split(columns: Columns, room: tf.Tensor, stride: int) -> tuple[tf.Tensor, Columns]:
+    """Split texts into windows of at most `room` tokens, each starting with the last `stride` ones of the one before.
+
+    Returns:
+        Text of each window, int64 [windows], and the tokens of the windows.
+    """
+    starts, sizes = columns[0].row_starts(), columns[0].row_lengths()
+    step = tf.maximum(room - stride, 1)  # in a very short sequence, special tokens may leave no more than the stride
     count = 1 + tf.maximum(sizes - room + step - 1, 0) // step
     text_ids = tf.repeat(tf.range(tf.size(sizes, tf.int64)), count)
-    start = tf.ragged.range(count).flat_values * tf.gather(step, text_ids)
-    stop = tf.minimum(start + tf.gather(room, text_ids), tf.gather(sizes, text_ids))
-    offset = tf.gather(begins, text_ids)
-    return text_ids, _gathered(columns, tf.ragged.range(offset + start, offset + stop))
+    first = tf.ragged.range(count).flat_values * tf.gather(step, text_ids)
+    limit = tf.minimum(first + tf.gather(room, text_ids), tf.gather(sizes, text_ids))
+    offset = tf.gather(starts, text_ids)
+    return text_ids, _gathered(columns, tf.ragged.range(offset + first, offset + limit))
 
 
-def _gathered(columns: Columns, places: tf.RaggedTensor) -> Columns:
-    return tuple(places.with_flat_values(tf.gather(column.flat_values, places.flat_values)) for column in columns)
+def _gathered(columns: Columns, indices: tf.RaggedTensor) -> Columns:
+    return tuple(indices.with_flat_values(tf.gather(column.flat_values, indices.flat_values)) for column in columns)

@@ -1,10 +1,10 @@
-"""The words of tokenized texts, each once whatever the windows it stands in, in a graph."""
+"""The words of tokenized texts, each once even if several windows show it, in a graph."""
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from tltk.modalities.text.tokenizers.trie import rows_of
+from tltk.modalities.text.ragged import rows_of
 from tltk.modalities.text.windows import Windows
 
 _NOWHERE = 2**31 - 1  # larger than every character offset
@@ -13,13 +13,13 @@ _NOWHERE = 2**31 - 1  # larger than every character offset
 class Words(NamedTuple):
     """All words of some texts, text by text.
 
-    Words without a character of their own, such as spaces that a vocabulary has tokens for, are left out.
+    Words that cover no character, such as tokens for spaces, are left out.
 
     Args:
         text_ids: int64 [words], the text of each word.
-        starts: int32 [words], the character of its text at which a word begins.
+        starts: int32 [words], start offset in characters of the text.
         ends: int32 [words], end offset (exclusive).
-        tokens: int64 [words], place of its first token among all tokens, in the window that shows most around it.
+        tokens: int64 [words], index of its first token among all tokens, in the window with the most context.
     """
 
     text_ids: tf.Tensor
@@ -32,11 +32,11 @@ class _Tokens(NamedTuple):
     """Each token of each text once, in the order of texts and positions.
 
     Args:
-        places: int64 [kept], where among all tokens it is.
+        places: int64 [kept], index among all tokens.
         text_ids: int64 [kept].
         begins_word: bool [kept].
-        all_places: int64 [all but special ones], places of every copy in every window.
-        all_kept: int64, likewise: which of the kept tokens each of them is.
+        all_places: int64 [copies], index of every copy in every window, special tokens left out.
+        all_kept: int64 [copies], which of the kept tokens each of them is.
     """
 
     places: tf.Tensor
@@ -50,8 +50,8 @@ def words_of(windows: Windows, count: tf.Tensor) -> Words:
     """Find the words of texts.
 
     Args:
-        windows: one or several of each text.
-        count: int64 [], number of texts.
+        windows: One or several per text.
+        count: int64 scalar, the number of texts.
 
     Returns:
         The words.
@@ -60,14 +60,14 @@ def words_of(windows: Windows, count: tf.Tensor) -> Words:
 
 
 def words_and_first_tokens(windows: Windows, count: tf.Tensor) -> tuple[Words, tf.Tensor]:
-    """Find the words of texts, and the word that begins with each token.
+    """Find the words of texts, and the word that starts with each token.
 
     Args:
-        windows: one or several of each text.
-        count: int64 [], number of texts.
+        windows: One or several per text.
+        count: int64 scalar, the number of texts.
 
     Returns:
-        The words; and int32 [all tokens], the number of the word that begins with a token in any window, -1 for every
+        The words; and int32 [all tokens], index of the word that starts with a token in any window, -1 for every
         other token.
     """
     tokens = _tokens(windows, count)

@@ -290,7 +290,7 @@ def test_a_saved_model_tokenizes_with_tensorflow_alone(tmp_path):
     module.tables = cut.tables
     module.cut = tf.function(
         lambda texts: dict(
-            zip(("ids", "begins", "stops"), (column.to_tensor(-1) for column in cut(texts)[:3]), strict=True)
+            zip(("ids", "char_starts", "char_ends"), (column.to_tensor(-1) for column in cut(texts)[:3]), strict=True)
         ),
         input_signature=[tf.TensorSpec([None], tf.string)],
     )

@@ -6,10 +6,10 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from tests.sentencepieces import SETTINGS, model, reference, serialized, train
-from tltk.modalities.text.tokenizers.sentencepiece_file import SentencePieceModel, parse, rules
+from tltk.modalities.text.tokenizers.sentencepiece_file import SentencePieceModel, normalization_rules, parse
 
 NAMES = {1: "normal", 2: "unknown", 3: "control", 4: "user_defined", 5: "unused", 6: "byte"}
-DAMAGED = "this is no SentencePiece model, or it is damaged: "
+DAMAGED = "not a SentencePiece model, or damaged: "
 
 
 def message(name):
@@ -27,7 +27,7 @@ def test_it_reads_what_the_protocol_buffer_holds(name):
     held, found = message(name), model(name)
     assert found.pieces == tuple(piece.piece for piece in held.pieces)
     assert found.scores == tuple(piece.score for piece in held.pieces)
-    assert found.kinds == tuple(NAMES[piece.type] for piece in held.pieces)
+    assert found.types == tuple(NAMES[piece.type] for piece in held.pieces)
     assert found.charsmap == held.normalizer_spec.precompiled_charsmap
     for flag in ("add_dummy_prefix", "remove_extra_whitespaces", "escape_whitespaces"):
         assert getattr(found, flag) == getattr(held.normalizer_spec, flag)
@@ -56,13 +56,13 @@ def test_what_is_left_out_has_its_default():
 def test_rules_are_those_that_the_reference_decompiles(rule):
     held = sentencepiece.SentencePieceNormalizer(rule_name=rule)
     spec = sentencepiece_model_pb2.NormalizerSpec.FromString(held.serialized_normalizer_spec())
-    found = rules(spec.precompiled_charsmap)
+    found = normalization_rules(spec.precompiled_charsmap)
     assert len(found) > 200_000
     assert found == dict(held.decompile())
 
 
 def test_no_rules_are_no_rules():
-    assert rules(b"") == {} == rules(model("untouched").charsmap)
+    assert normalization_rules(b"") == {} == normalization_rules(model("untouched").charsmap)
 
 
 @pytest.mark.parametrize("kind", ["bpe", "word", "char"])
@@ -123,10 +123,10 @@ def test_a_model_with_wrong_bytes_is_read_or_told_and_never_breaks_the_reader():
     ("change", "told"),
     [
         (lambda held: held.pieces[7].ClearField("piece"), "`pieces` must not be empty"),
-        (lambda held: setattr(held.pieces[7], "piece", held.pieces[8].piece), "`pieces` must differ"),
+        (lambda held: setattr(held.pieces[7], "piece", held.pieces[8].piece), "`pieces` must be distinct"),
         (lambda held: setattr(held.pieces[7], "score", float("nan")), "`scores` must be finite"),
-        (lambda held: setattr(held.pieces[7], "type", 2), "one piece must be the unknown one. Received: 2"),
-        (lambda held: setattr(held.pieces[0], "type", 1), "one piece must be the unknown one. Received: 0"),
+        (lambda held: setattr(held.pieces[7], "type", 2), "exactly one piece must have type unknown. Received: 2"),
+        (lambda held: setattr(held.pieces[0], "type", 1), "exactly one piece must have type unknown. Received: 0"),
         (
             lambda held: setattr(held.trainer_spec, "byte_fallback", True),
             "`byte_fallback` needs 256 pieces .* Received: 0",
@@ -141,7 +141,7 @@ def test_pieces_that_make_no_model_are_told(change, told):
 
 
 def test_everything_that_is_wrong_is_told_at_once():
-    with pytest.raises(ValueError, match=r"(?s)of one length. Received: 2, 1 and 2.*Received: odd.*unknown one"):
+    with pytest.raises(ValueError, match=r"(?s)the same length. Received: 2, 1 and 2.*Received: odd.*type unknown"):
         SentencePieceModel(("a", "b"), (0.0,), ("normal", "odd"))
 
 
@@ -157,11 +157,11 @@ def test_bytes_are_wanted_and_not_a_path():
         (struct.pack("<I", 4096) + bytes(100), "a trie of 4,096 in 104 bytes"),
         (struct.pack("<I", 6) + bytes(100), "a trie of 6 in 104 bytes"),
         # From the root an "a" leads to unit 96, and from there another "a" to the same unit again.
-        (packed([1] + [0] * 95 + [97, *[0] * 3], [0] * 96 + [97, *[0] * 3], {}, b"x\0"), "goes in circles"),
+        (packed([1] + [0] * 95 + [97, *[0] * 3], [0] * 96 + [97, *[0] * 3], {}, b"x\0"), "contains a cycle"),
         # A value that points behind the last replacement.
         (packed([1] + [0] * 95 + [33, *[0] * 3], [0] * 96 + [97 + 256, *[0] * 3], {65: 1 << 31 | 9}, b"x\0"), "found"),
     ],
 )
 def test_damaged_rules_are_told(charsmap, told):
-    with pytest.raises(ValueError, match=f"the rules of normalization are damaged: .*{told}"):
-        rules(charsmap)
+    with pytest.raises(ValueError, match=f"the normalization rules are damaged: .*{told}"):
+        normalization_rules(charsmap)

@@ -19,8 +19,8 @@ def spec(family):
 
 
 def test_the_kind_says_which():
-    assert isinstance(tokenizer(spec("electra")).cut, WordPiece)
-    assert isinstance(tokenizer(spec("roberta")).cut, BytePair)
+    assert isinstance(tokenizer(spec("electra")).tokenizer, WordPiece)
+    assert isinstance(tokenizer(spec("roberta")).tokenizer, BytePair)
     assert len(tokenizer(spec("albert")).tables) == 2
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltk.modalities.text.tokenizers.trie import Trie, grouped, reached, rows_of, spanned
+from tltk.modalities.text.tokenizers.trie import Trie, covered, reached
 
 
 def decode(texts):
@@ -56,26 +56,13 @@ def test_a_number_and_a_node_do_not_mix():
     assert number.numpy().tolist() == [0, 2**31 - 2]
 
 
-def test_rows_are_told_with_empty_ones_among_them():
-    table = tf.ragged.constant([[], [1, 2], [], [], [3], []], dtype=tf.int32)
-    assert rows_of(table).numpy().tolist() == [1, 1, 4] == table.value_rowids().numpy().tolist()
-    assert rows_of(tf.ragged.constant([], ragged_rank=1, dtype=tf.int32)).numpy().tolist() == []
-
-
-def test_one_long_row_among_many_takes_no_more_memory_than_its_values():
-    lengths = np.ones(100_000, np.int64)
-    lengths[7] = 1_000_000  # a mask of rows × longest row would have 10^11 places
-    table = tf.RaggedTensor.from_row_lengths(tf.zeros(lengths.sum(), tf.int32), lengths)
-    assert np.array_equal(rows_of(table), np.repeat(np.arange(100_000), lengths))
-
-
 def test_what_is_within_a_match_is_told_from_its_beginning():
     #    0 1 2 3 4 5
     #    [a b c] .       one of three, one of one, and one of two that reaches the end
     #          [d]  [e f]
-    inside = spanned(tf.constant([0, 3, 4]), tf.constant([3, 1, 2]), tf.constant(6))
+    inside = covered(tf.constant([0, 3, 4]), tf.constant([3, 1, 2]), tf.constant(6))
     assert inside.numpy().tolist() == [False, True, True, False, False, True]
-    assert spanned(tf.zeros(0, tf.int32), tf.zeros(0, tf.int32), tf.constant(0)).numpy().tolist() == []
+    assert covered(tf.zeros(0, tf.int32), tf.zeros(0, tf.int32), tf.constant(0)).numpy().tolist() == []
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 100, 1000])
@@ -94,10 +81,3 @@ def test_jumps_may_lead_backwards():
     jump = np.array([6, 0, 1, 2, 2, 4], np.int32)
     passed = reached(tf.constant(jump), tf.constant([False] * 5 + [True]))
     assert passed.numpy().tolist() == [True, True, True, False, True, True]
-
-
-def test_values_are_grouped_by_row_and_rows_without_any_are_empty():
-    values, rows = tf.constant([1, 2, 3]), tf.constant([0, 2, 2], tf.int64)
-    assert grouped(values, rows, tf.constant(4, tf.int64)).to_list() == [[1], [], [2, 3], []]
-    assert grouped(values, rows).to_list() == [[1], [], [2, 3]]
-    assert grouped(values[:0], rows[:0], tf.constant(2, tf.int64)).to_list() == [[], []]

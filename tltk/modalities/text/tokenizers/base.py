@@ -1,4 +1,4 @@
-"""What a tokenizer is, and the record that every one of them returns."""
+"""The tokenizer protocol, and the record that every tokenizer returns."""
 
 from typing import NamedTuple, Protocol
 
@@ -6,13 +6,15 @@ import tensorflow as tf
 
 
 class Pieces(NamedTuple):
-    """Texts cut into pieces of a vocabulary, without special tokens.
+    """Tokens of texts, without special tokens.
+
+    Offsets count characters (Unicode code points) of the text, from 0.
 
     Args:
-        ids: int32 [batch, (pieces)], numbers in the vocabulary.
-        char_starts: int32 [batch, (pieces)], the character (code point) of the text at which a piece begins.
-        char_ends: int32 [batch, (pieces)], end offset (exclusive).
-        is_word_start: bool [batch, (pieces)], whether a word begins with the piece.
+        ids: int32 [batch, (tokens)], ids in the vocabulary.
+        char_starts: int32 [batch, (tokens)], start offset of each token.
+        char_ends: int32 [batch, (tokens)], end offset (exclusive); equal to the start if a token covers nothing.
+        is_word_start: bool [batch, (tokens)], whether a word starts with the token.
     """
 
     ids: tf.RaggedTensor
@@ -22,10 +24,10 @@ class Pieces(NamedTuple):
 
 
 class Tokenizer(Protocol):
-    """Turns texts, string [batch], into pieces, in a graph."""
+    """Turns texts, string [batch], into tokens, in a graph."""
 
     @property
     def tables(self) -> list[tf.lookup.StaticHashTable]:
-        """What a SavedModel has to keep track of."""
+        """Lookup tables that a SavedModel must track."""
 
     def __call__(self, texts: tf.Tensor) -> Pieces: ...

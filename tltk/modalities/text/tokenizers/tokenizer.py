@@ -1,4 +1,4 @@
-"""The tokenizer of a text model: which of the three ways to cut words it has, and the numbers of its pieces."""
+"""The tokenizer of a text model, built from its spec."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,21 +8,21 @@ from tltk.modalities.text.tokenizers.bytepair import BytePair
 from tltk.modalities.text.tokenizers.sentencepiece_file import parse
 from tltk.modalities.text.tokenizers.unigram import Unigram
 from tltk.modalities.text.tokenizers.wordpiece import WordPiece
-from tltk.modalities.text.word_boundaries import InWords
+from tltk.modalities.text.word_boundaries import WordAligned
 from tltk.specs import TokenizerSpec
 
 
 def tokenizer(spec: TokenizerSpec) -> Tokenizer:
-    """Build the tokenizer of a model.
+    """Build a tokenizer from core TensorFlow operations.
 
     Args:
-        spec: its vocabulary, and how it cuts words.
+        spec: Type, vocabulary and settings.
 
     Returns:
-        The tokenizer; it is made of core TensorFlow operations.
+        The tokenizer.
 
     Raises:
-        ValueError: if `spec.merges` or `spec.sentencepiece_model` do not go with the vocabulary.
+        ValueError: If `spec.merges` or `spec.sentencepiece_model` do not match the vocabulary.
 
     Example:
         >>> spec = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "##s"))
@@ -30,33 +30,33 @@ def tokenizer(spec: TokenizerSpec) -> Tokenizer:
         [[4, 5]]
     """
     if spec.type == "wordpiece":
-        return InWords(WordPiece(spec))
+        return WordAligned(WordPiece(spec))
     if spec.type == "bytepair":
-        return InWords(BytePair(spec.vocabulary, spec.merges, add_prefix_space=spec.add_prefix_space))
-    return InWords(_Renumbered(spec))
+        return WordAligned(BytePair(spec.vocabulary, spec.merges, add_prefix_space=spec.add_prefix_space))
+    return WordAligned(_Renumbered(spec))
 
 
 class _Renumbered:
-    """SentencePiece, whose pieces have in the model other numbers than in its file: XLM-RoBERTa's are one higher."""
+    """SentencePiece with the ids of the model's vocabulary, not of its file: XLM-RoBERTa's are one higher."""
 
     def __init__(self, spec: TokenizerSpec) -> None:
         model = parse(spec.sentencepiece_model)
-        number = {piece: place for place, piece in reversed(list(enumerate(spec.vocabulary)))}
-        missing = [piece for piece, kind in zip(model.pieces, model.kinds, strict=True)
-                   if kind in ("normal", "user_defined", "byte") and piece not in number]  # fmt: skip
+        ids = {piece: id_ for id_, piece in reversed(list(enumerate(spec.vocabulary)))}
+        missing = [piece for piece, type_ in zip(model.pieces, model.types, strict=True)
+                   if type_ in ("normal", "user_defined", "byte") and piece not in ids]  # fmt: skip
         if missing:
             raise ValueError(f"the vocabulary lacks {len(missing)} pieces of the SentencePiece model: {missing[:3]}")
-        self.cut = Unigram(model)
-        unknown = number[spec.unknown]
-        self.numbers = np.array([number.get(piece, unknown) for piece in model.pieces], np.int32)
-        self.numbers[model.unknown] = unknown
+        self.tokenizer = Unigram(model)
+        unknown = ids[spec.unknown]
+        self.ids = np.array([ids.get(piece, unknown) for piece in model.pieces], np.int32)
+        self.ids[model.unknown] = unknown
 
     @property
     def tables(self) -> list[tf.lookup.StaticHashTable]:
-        """What a SavedModel has to keep track of."""
-        return self.cut.tables
+        """Lookup tables that a SavedModel must track."""
+        return self.tokenizer.tables
 
     def __call__(self, texts: tf.Tensor) -> Pieces:
         """Tokenize."""
-        found = self.cut(texts)
-        return found._replace(ids=tf.gather(self.numbers, found.ids))
+        pieces = self.tokenizer(texts)
+        return pieces._replace(ids=tf.gather(self.ids, pieces.ids))

@@ -1,7 +1,7 @@
-"""Classes of characters in Unicode 8, as the BERT tokenizers of Hugging Face know them, whatever Python's version is.
+"""Character classes of Unicode 8, which Hugging Face's BERT tokenizers use, independent of the Python version.
 
-Characters that Unicode has assigned since are letters to those tokenizers, and have to be here: a mark that is stripped
-here and kept there is another token. Inclusive ranges of hexadecimal code points.
+Those tokenizers treat characters assigned since as letters, and so must tltk: a mark stripped here and kept there would
+give another token. Inclusive ranges of hexadecimal code points.
 """
 
 
