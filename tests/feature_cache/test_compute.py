@@ -90,9 +90,9 @@ def weights_after(cache, phase, *, precision="float32"):
 PHASE = tltk.linear_probe(epochs=4).phases[0]
 PHASES = {
     "head": PHASE,
-    "head, copies": replace(PHASE, augment=standard(), views=2),
+    "head, copies": replace(PHASE, augment=standard(), augmentations_per_example=2),
     "conv3": replace(PHASE, plan=tltk.unfreeze_from("conv3")),
-    "conv3, copies": replace(PHASE, plan=tltk.unfreeze_from("conv3"), augment=standard(), views=3),
+    "conv3, copies": replace(PHASE, plan=tltk.unfreeze_from("conv3"), augment=standard(), augmentations_per_example=3),
     "fresh augmentation": replace(PHASE, augment=standard()),
     "everything learns": replace(PHASE, plan=tltk.train_all()),
 }
@@ -201,7 +201,7 @@ def test_no_more_copies_are_made_than_there_are_epochs(monkeypatch):
     monkeypatch.setattr(
         prefix_cache._Steps, "fill", lambda self, *rest: (asked.append(len(rest[0])), original(self, *rest))
     )
-    recipe = tltk.linear_probe(epochs=2, augment=(flip(),), views=10)
+    recipe = tltk.linear_probe(epochs=2, augment=(flip(),), augmentations_per_example=10)
     tltk.fit(squares_model(), squares(8), recipe=recipe, cache="memory")
     assert asked == [16]
 
@@ -245,13 +245,13 @@ REAL = {"resnet50": "random", "mobilenet_v2": "random", "efficientnet_lite0": "p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("plan", "views"), [("head", 0), ("conv5", 2)])
+@pytest.mark.parametrize(("plan", "copies"), [("head", 0), ("conv5", 2)])
 @pytest.mark.parametrize("name", REAL)
-def test_real_backbones_train_to_the_same_weights_with_and_without_the_cache(name, plan, views):
+def test_real_backbones_train_to_the_same_weights_with_and_without_the_cache(name, plan, copies):
     chosen = tltk.freeze("backbone") if plan == "head" else tltk.unfreeze_from("conv5")
     # SGD: Adam divides by the gradient's size, and makes whole steps of differences in the last bits.
-    options = {"optimizer": sgd(1e-3), "epochs": 3, "views": views, "augment": standard() if views else ()}
-    phase = replace(PHASE, plan=chosen, **options)
+    options = {"optimizer": sgd(1e-3), "epochs": 3, "augment": standard() if copies else ()}
+    phase = replace(PHASE, plan=chosen, augmentations_per_example=copies, **options)
     rng = np.random.default_rng(0)
     source = tltk.from_arrays(rng.integers(0, 255, (16, 64, 64, 3)).astype("uint8"), np.arange(16) % 2)
     found, start = [], None

@@ -14,7 +14,7 @@ RECIPES = {
     "fine_tune, partial, full": recipes.fine_tune(unfreeze=("conv3", "all")),
     "gradual_unfreeze": recipes.gradual_unfreeze(stages=2),
     "full": recipes.full(),
-    "refined": recipes.refine(recipes.fine_tune(), schedule="one_cycle", ema_momentum=0.9, l2_sp=0.1, mix=True),
+    "refined": recipes.refine(recipes.fine_tune(), schedule="one_cycle", ema_momentum=0.9, l2_sp=0.1, wise_ft=True),
 }
 
 
@@ -39,7 +39,7 @@ def test_gradual_unfreezing_takes_one_stage_more_each_phase():
 def test_refining_leaves_the_probe_and_checks_its_numbers():
     probe, tuned = RECIPES["refined"].phases
     assert probe == recipes.fine_tune().phases[0]
-    assert (tuned.schedule, tuned.mix, tuned.optimizer.ema_momentum, tuned.optimizer.l2_sp) == (
+    assert (tuned.schedule, tuned.wise_ft, tuned.optimizer.ema_momentum, tuned.optimizer.l2_sp) == (
         "one_cycle",
         True,
         0.9,
@@ -50,10 +50,10 @@ def test_refining_leaves_the_probe_and_checks_its_numbers():
 
 
 def test_copies_need_something_to_copy():
-    with pytest.raises(ValueError, match=r"`views` are augmented copies, and need `augment`"):
-        recipes.linear_probe(views=3)
-    with pytest.raises(ValueError, match=r"`views` must be a whole number of at least 0. Received: -1"):
-        recipes.linear_probe(views=-1)
+    with pytest.raises(ValueError, match=r"`augmentations_per_example` needs `augment`"):
+        recipes.linear_probe(augmentations_per_example=3)
+    with pytest.raises(ValueError, match=r"must be a whole number of at least 0. Received: -1"):
+        recipes.linear_probe(augmentations_per_example=-1)
 
 
 def test_fine_tuning_probes_first_and_then_goes_gently():

@@ -17,11 +17,11 @@ def test_bert_is_the_recipe_of_its_authors():
 
 def test_few_shot_is_a_contrastive_phase_and_a_probe():
     first, second = recipes.few_shot(epochs=3, probe_epochs=4, blocks=2).phases
-    assert (first.contrast, first.epochs, second.epochs) == (0.1, 3, 4)
+    assert (first.contrastive_temperature, first.epochs, second.epochs) == (0.1, 3, 4)
     assert [rule.pattern for rule in first.plan.rules] == ["top:2 stages", "*"]
     assert second == recipes.linear_probe(epochs=4).phases[0]
     assert [rule.action for rule in recipes.few_shot().phases[0].plan.rules] == ["train"]
-    with pytest.raises(ValueError, match="`contrast` must be a temperature above 0"):
+    with pytest.raises(ValueError, match="`contrastive_temperature` must be above 0"):
         recipes.few_shot(temperature=0)
     with pytest.raises(ValueError, match="`stages` must be a whole number above 0"):
         recipes.few_shot(blocks=0)

@@ -75,7 +75,7 @@ def test_backbones_lose_all_but_the_head_s_norm_and_the_export_is_checked(tmp_pa
     lean, count = folded(model.keras)
     assert count == len([layer for layer in norms if not layer.name.startswith("head")]) > 40
     assert lean.count_params() < model.keras.count_params()
-    done = tltk.export(model, tmp_path / "lean", fold=True)
+    done = tltk.export(model, tmp_path / "lean", fold_batch_norm=True)
     assert max(done.largest.values()) <= 1e-4
     if name == "efficientnet_lite0":
         plain = tltk.export(model, tmp_path / "plain")
@@ -84,6 +84,6 @@ def test_backbones_lose_all_but_the_head_s_norm_and_the_export_is_checked(tmp_pa
 
 @pytest.mark.parametrize(("precision", "kind"), [("mixed_bfloat16", "saved_model"), ("float32", "onnx")])
 def test_folding_that_would_not_be_done_is_refused(tmp_path, precision, kind):
-    with pytest.raises(ValueError, match="`fold` is of a SavedModel in float32"):
-        tltk.export(squares_model(precision=precision), tmp_path / "x", format=kind, fold=True)
+    with pytest.raises(ValueError, match='`fold_batch_norm=True` requires format="saved_model" and float32'):
+        tltk.export(squares_model(precision=precision), tmp_path / "x", format=kind, fold_batch_norm=True)
     assert not (tmp_path / "x").exists()

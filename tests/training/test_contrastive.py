@@ -6,7 +6,7 @@ import tltk
 from tests.conftest import STAGES, conv_net, squares, squares_model
 from tests.texts import text_model, texts, tiny_preset
 from tltk.recipes import few_shot
-from tltk.training.contrastive import ContrastiveLoss, contrasted
+from tltk.training.contrastive import ContrastiveLoss, phase_model
 
 
 def unit(generator, count, channels):
@@ -38,7 +38,9 @@ def test_a_batch_without_a_pair_asks_for_nothing():
 
 def test_the_view_shares_the_layers_and_leaves_the_head_out(tmp_path):
     model = text_model(tiny_preset(tmp_path / "preset"))
-    view = contrasted(model, 0.1)
+    contrastive, probe = few_shot().phases
+    assert phase_model(model, probe) is model
+    view = phase_model(model, contrastive)
     assert view.keras.output_shape == (None, 16)
     assert not [layer for layer in view.keras.layers if layer.name == "head_output"]
     assert {layer for layer in view.keras.layers if layer.weights} < set(model.keras.layers)
@@ -59,7 +61,7 @@ def test_texts_of_one_class_move_together_and_the_head_follows(tmp_path):
     before, head = spread(), model.keras.get_layer("head_output").get_weights()
     run = tltk.fit(model, source, recipe=few_shot(epochs=30, probe_epochs=10, learning_rate=1e-2), batch_size=12)
     assert spread() > before + 0.2
-    assert [phase.name for phase in run.phases] == ["contrast", "probe"]
+    assert [phase.name for phase in run.phases] == ["contrastive", "probe"]
     assert not np.array_equal(head[0], model.keras.get_layer("head_output").get_weights()[0])
     assert tltk.evaluate(model, source).metrics["accuracy"] == 1
 
@@ -70,7 +72,7 @@ def test_with_validation_the_scores_of_the_two_phases_are_not_compared(tmp_path)
     run = tltk.fit(model, texts(2), texts(1), recipe=recipe, batch_size=12, out=tmp_path / "run")
     assert [phase.kept for phase in run.phases] == [True, True]
     assert {"val_loss", "val_accuracy"} <= set(run.history[-1])
-    assert tltk.load_run(tmp_path / "run").config["recipe"]["phases"][0]["contrast"] == 0.1
+    assert tltk.load_run(tmp_path / "run").config["recipe"]["phases"][0]["contrastive_temperature"] == 0.1
 
 
 def test_it_works_on_images_and_refuses_numbers():

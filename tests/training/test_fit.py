@@ -183,7 +183,7 @@ def test_ctrl_c_in_a_later_phase_that_is_worse_keeps_the_phase_before(tmp_path, 
 
     monkeypatch.setattr(callbacks.Watch, "on_train_batch_end", interrupt)
     start = squares_model().keras.get_weights()
-    for phases in ((good,), (good, worse), (good, replace(worse, mix=True))):
+    for phases in ((good,), (good, worse), (good, replace(worse, wise_ft=True))):
         model = squares_model()
         model.keras.set_weights(start)
         data = squares(48), squares(12, seed=1)

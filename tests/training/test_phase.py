@@ -362,7 +362,7 @@ def test_a_mixture_with_the_start_leaves_no_lora_file(tmp_path, monkeypatch):
         return 0.5, best
 
     monkeypatch.setattr(phase_module, "mix", half)
-    recipe = one_phase(lora(1), mix=True)
+    recipe = one_phase(lora(1), wise_ft=True)
     run = tltk.fit(squares_model(), squares(), squares(12), recipe=recipe, batch_size=8, out=tmp_path / "run")
-    assert run.phases[0].share == 0.5
+    assert run.phases[0].wise_ft_alpha == 0.5
     assert not (tmp_path / "run" / "test.lora.npz").exists()

@@ -24,21 +24,21 @@ def test_a_phase_that_went_too_far_comes_back_part_of_the_way():
     good = Phase("good", freeze("backbone"), epochs=8, optimizer=adamw(3e-2))
     far = Phase("far", train_all(), 1, adamw(0.5), schedule="constant", warmup=0.0)
     scores, start = {}, squares_model().keras.get_weights()
-    for mix in (False, True):
+    for wise_ft in (False, True):
         model, val = squares_model(), squares(24, seed=1)
         model.keras.set_weights(start)
-        phases = (good, replace(far, mix=mix))
+        phases = (good, replace(far, wise_ft=wise_ft))
         run = tltk.fit(model, squares(48), val, recipe=Recipe("r", phases), batch_size=8, seed=1)
-        scores[mix] = run.phases[1].score
-        assert (run.phases[1].share > 0) == run.phases[1].kept
-        assert mix or run.phases[1].share in (0, 1)
+        scores[wise_ft] = run.phases[1].score
+        assert (run.phases[1].wise_ft_alpha > 0) == run.phases[1].kept
+        assert wise_ft or run.phases[1].wise_ft_alpha in (0, 1)
     assert scores[True] >= scores[False]
 
 
 def test_the_mixture_is_what_the_model_holds(tmp_path):
     model, val = squares_model(), squares(24, seed=1)
-    phase = Phase("one", train_all(), 2, adamw(1e-1), schedule="constant", warmup=0.0, mix=True)
+    phase = Phase("one", train_all(), 2, adamw(1e-1), schedule="constant", warmup=0.0, wise_ft=True)
     run = tltk.fit(model, squares(48), val, recipe=Recipe("r", (phase,)), batch_size=8, out=tmp_path / "run")
     found = tltk.evaluate(model, val).metrics
     np.testing.assert_allclose(found["accuracy"], run.phases[0].score[0], atol=1e-6)
-    assert tltk.load_run(tmp_path / "run").phases[0].share == run.phases[0].share
+    assert tltk.load_run(tmp_path / "run").phases[0].wise_ft_alpha == run.phases[0].wise_ft_alpha

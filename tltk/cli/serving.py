@@ -27,7 +27,9 @@ def export(
     warmup: Annotated[
         bool, typer.Option("--warmup", help="Store requests that TensorFlow Serving replays while it loads.")
     ] = False,
-    fold: Annotated[bool, typer.Option("--fold", help="Fold batch norms into convolutions (saved_model).")] = False,
+    fold_batch_norm: Annotated[
+        bool, typer.Option("--fold-batch-norm", help="Fold batch norms into convolutions (saved_model).")
+    ] = False,
     label: LabelColumn = "label",
     input_column: InputColumn = "path",
     text: TextColumn = None,
@@ -42,9 +44,10 @@ def export(
         from tltk.serving.formats import FORMATS
 
         check.one_of("format", format, (*FORMATS, "all"))
-        if format == "all" and (data is None or calibration is None or version is not None or warmup or fold):
+        for_one_format = version is not None or warmup or fold_batch_norm
+        if format == "all" and (data is None or calibration is None or for_one_format):
             raise ValueError(
-                "`--format all` needs --data and --calibration, and takes no --version, --warmup or --fold."
+                "`--format all` needs --data and --calibration, and takes no --version, --warmup or --fold-batch-norm."
             )
         if format != "all" and data is not None:
             raise ValueError(f"`--data` goes with --format all. Received: --format {format}")
@@ -62,7 +65,15 @@ def export(
         if data is not None and ranges is not None:
             _compare(model, folder, options.source(data, **columns), ranges, as_json=as_json)
             return
-        done = tltk.export(model, folder, format=format, version=version, calibration=ranges, warmup=warmup, fold=fold)
+        done = tltk.export(
+            model,
+            folder,
+            format=format,
+            version=version,
+            calibration=ranges,
+            warmup=warmup,
+            fold_batch_norm=fold_batch_norm,
+        )
         worst = max(done.largest.values())
         if as_json:
             console.show_json({"saved_model": done.path, "bytes": done.bytes, "differences": done.largest})

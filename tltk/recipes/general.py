@@ -14,7 +14,7 @@ def linear_probe(
     epochs: int = 40,
     learning_rate: float = 1e-3,
     augment: tuple[Augmentation, ...] = (),
-    views: int = 0,
+    augmentations_per_example: int = 0,
     patience: int | None = None,
 ) -> Recipe:
     """Train the head alone on a frozen backbone.
@@ -27,8 +27,9 @@ def linear_probe(
             which more steps change little.
         learning_rate: highest rate of AdamW under a cosine. From a zero head, a short way keeps the weights small:
             three times this rate lost 1.4 points on stored features of Fashion-MNIST with ten labels a class.
-        augment: none by default, so that the features of a picture are always the same.
-        views: augmented copies of each picture, see `Phase`; 10 bring most of what fresh augmentation does.
+        augment: None by default, so that the features of an image are always the same.
+        augmentations_per_example: Fixed augmented copies of each image, see `Phase`; 10 bring most of what new
+            augmentation in every epoch does.
         patience: epochs without a better validation result before it stops.
 
     Returns:
@@ -40,7 +41,13 @@ def linear_probe(
     """
     optimizer = adamw(learning_rate, weight_decay=1e-2)
     phase = Phase(
-        "probe", freeze("backbone"), epochs, optimizer, augment=tuple(augment), views=views, patience=patience
+        "probe",
+        freeze("backbone"),
+        epochs,
+        optimizer,
+        augment=tuple(augment),
+        augmentations_per_example=augmentations_per_example,
+        patience=patience,
     )
     return Recipe("linear_probe", (phase,))
 
@@ -123,7 +130,7 @@ def refine(
     schedule: str | None = None,
     ema_momentum: float | None = None,
     l2_sp: float | None = None,
-    mix: bool | None = None,
+    wise_ft: bool | None = None,
 ) -> Recipe:
     """Change how the phases of a recipe in which the backbone learns go about it; None leaves a thing as it is.
 
@@ -132,16 +139,16 @@ def refine(
         schedule: "constant", "cosine", "linear" or "one_cycle".
         ema_momentum: momentum of a moving average of the weights, such as 0.99, see `adamw`.
         l2_sp: strength of L2-SP, such as 0.01: weights are pulled to the pretrained ones instead of to zero.
-        mix: keep the mixture with the phase's start that is best on validation (WiSE-FT), see `Phase`.
+        wise_ft: keep the mixture with the phase's start that is best on validation (WiSE-FT), see `Phase`.
 
     Returns:
         A new recipe.
 
     Example:
-        >>> refine(fine_tune(), ema_momentum=0.99, mix=True).phases[1].mix
+        >>> refine(fine_tune(), ema_momentum=0.99, wise_ft=True).phases[1].wise_ft
         True
     """
-    changes = {"schedule": schedule, "mix": mix}
+    changes = {"schedule": schedule, "wise_ft": wise_ft}
     numbers = {"ema_momentum": ema_momentum, "l2_sp": l2_sp}
 
     def changed(phase: Phase) -> Phase:

@@ -14,22 +14,23 @@ class Phase:
     """One `model.fit` with one plan.
 
     Args:
-        name: what tables and logs call it.
-        plan: which layers learn.
-        epochs: passes over the training examples.
-        optimizer: built anew for this phase, for the layers that learn.
+        name: Shown in tables and logs.
+        plan: Which layers are trained.
+        epochs: Passes over the training examples.
+        optimizer: Built anew for this phase, for the trainable weights.
         schedule: "constant", "cosine", "linear" or "one_cycle".
-        warmup: steps in which the rate rises from 0: a share of the phase's, in [0, 1), or a whole number from 1 on.
-        augment: applied to each batch while training, in order; None is `tltk.augment.standard()` for pictures
-            and nothing for texts.
-        views: augmented copies of each example, drawn once and seen in turn; 0 draws afresh every epoch. What a frozen
-            backbone makes of fixed copies can be computed once.
-        patience: epochs without a better validation result before the phase ends; None runs them all.
-            The best epoch's weights are kept either way.
-        mix: after the phase keep the mixture of the weights it started from and those it found that is best on
-            validation (WiSE-FT, Wortsman et al. 2022).
-        contrast: temperature of a phase in which the backbone learns to put examples of one class near each other, and
-            the head learns nothing; None is the task's own loss.
+        warmup: Steps in which the learning rate rises from 0: a fraction of the phase's steps, in [0, 1), or a number
+            of steps, at least 1.
+        augment: Applied to each training batch, in order; None means the default of the modality:
+            `tltk.augment.standard()` for images, nothing for texts.
+        augmentations_per_example: Number of fixed augmented copies of each example, drawn once and used in turn; 0
+            draws new ones every epoch. The features of fixed copies can be cached.
+        patience: Epochs without improvement on validation before the phase ends; None runs all epochs.
+            The weights of the best epoch are kept either way.
+        wise_ft: Whether to interpolate, after the phase, between the weights at its start and at its end, and keep the
+            interpolation that is best on validation (WiSE-FT, Wortsman et al. 2022).
+        contrastive_temperature: Temperature of the supervised contrastive loss (Khosla et al. 2020), which trains the
+            backbone alone to put examples of one class near each other; None uses the loss of the task.
     """
 
     name: str
@@ -39,10 +40,10 @@ class Phase:
     schedule: str = "cosine"
     warmup: float = 0.1
     augment: tuple[Augmentation, ...] | None = ()
-    views: int = 0
+    augmentations_per_example: int = 0
     patience: int | None = None
-    mix: bool = False
-    contrast: float | None = None
+    wise_ft: bool = False
+    contrastive_temperature: float | None = None
 
     def __post_init__(self) -> None:
         check.kind_of("plan", self.plan, Plan, hint='Pass the likes of tltk.freeze("backbone").')
@@ -54,12 +55,14 @@ class Phase:
         for name, value in (("epochs", self.epochs), ("patience", self.patience)):
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 problems.add(f"`{name}` must be a whole number above 0. Received: {value!r}")
-        if not isinstance(self.views, int) or isinstance(self.views, bool) or self.views < 0:
-            problems.add(f"`views` must be a whole number of at least 0. Received: {self.views!r}")
-        elif self.views and self.augment == ():
-            problems.add("`views` are augmented copies, and need `augment`. Received: augment=()")
-        if self.contrast is not None and (not check.is_number(self.contrast) or self.contrast <= 0):
-            problems.add(f"`contrast` must be a temperature above 0, such as 0.1. Received: {self.contrast!r}")
+        copies = self.augmentations_per_example
+        if not isinstance(copies, int) or isinstance(copies, bool) or copies < 0:
+            problems.add(f"`augmentations_per_example` must be a whole number of at least 0. Received: {copies!r}")
+        elif copies and self.augment == ():
+            problems.add("`augmentations_per_example` needs `augment`. Received: augment=()")
+        temperature = self.contrastive_temperature
+        if temperature is not None and (not check.is_number(temperature) or temperature <= 0):
+            problems.add(f"`contrastive_temperature` must be above 0, such as 0.1. Received: {temperature!r}")
         if isinstance(self.warmup, int) and self.warmup < 0:
             problems.add(f"`warmup` must be at least 0. Received: {self.warmup!r}")
         problems.raise_if_any()

@@ -28,16 +28,16 @@ def few_shot(
         blocks: how many of the uppermost blocks learn; None trains all, embeddings included.
 
     Returns:
-        A recipe of "contrast" and "probe".
+        A recipe of "contrastive" and "probe".
 
     Example:
         >>> [phase.name for phase in few_shot().phases]
-        ['contrast', 'probe']
+        ['contrastive', 'probe']
     """
     optimizer = adamw(learning_rate, weight_decay=1e-2, clip_norm=1.0)
     plan = train_all() if blocks is None else train_top(stages=blocks)
-    contrast = Phase("contrast", plan, epochs, optimizer, schedule="linear", contrast=temperature)
-    return Recipe("few_shot", (contrast, *linear_probe(epochs=probe_epochs).phases))
+    contrastive = Phase("contrastive", plan, epochs, optimizer, schedule="linear", contrastive_temperature=temperature)
+    return Recipe("few_shot", (contrastive, *linear_probe(epochs=probe_epochs).phases))
 
 
 def bert(

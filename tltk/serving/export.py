@@ -34,7 +34,7 @@ def export(
     requests: Requests | None = None,
     calibration: Source | None = None,
     warmup: bool = False,
-    fold: bool = False,
+    fold_batch_norm: bool = False,
 ) -> Verified:
     """Write a versioned model for serving: a SavedModel of image bytes or texts in, labels and probabilities out.
 
@@ -52,8 +52,9 @@ def export(
         calibration: of "litert_int8", examples to measure the range of each layer on, such as the training set; 100 of
             them are read.
         warmup: store requests in a SavedModel that TensorFlow Serving replays while it loads (`tltk[serving]`).
-        fold: fold batch norms into the convolutions before them, of a SavedModel in float32: up to a third less time a
-            call. It is exact but for rounding; answers may then differ by 1e-4, and how far they do is reported.
+        fold_batch_norm: Whether to fold batch norms into the convolutions before them (float32 SavedModels only): up to
+            a third less time per call. Equal up to rounding: answers may differ by 1e-4, and the largest difference is
+            reported.
 
     Returns:
         Where it is, and how far its answers were from the model's; no latencies, which `verify` measures.
@@ -73,8 +74,11 @@ def export(
     if version is not None and (type(version) is not int or version < 0):
         raise ValueError(f"`version` must be a whole number, at least 0. Received: {version!r}")
     formats.check_options(format, requests=requests is not None, calibration=calibration, warmup=warmup)
-    if fold and (format != "saved_model" or model.precision != "float32"):
-        raise ValueError(f"`fold` is of a SavedModel in float32. Received: {format!r}, {model.precision}")
+    if fold_batch_norm and (format != "saved_model" or model.precision != "float32"):
+        raise ValueError(
+            '`fold_batch_norm=True` requires format="saved_model" and float32 precision. '
+            f"Received: format={format!r}, precision {model.precision!r}"
+        )
     folder = files.make_folder(Path(folder), needs=2 * sum(weight.numpy().nbytes for weight in model.keras.weights))
     if version is not None:
         _check_free(folder / str(version))
@@ -82,7 +86,8 @@ def export(
         written = scratch / "model"
         try:
             if format == "saved_model":
-                saved_model.write(model, written, requests, fold=fold, warm=folder.name if warmup else None)
+                warm = folder.name if warmup else None
+                saved_model.write(model, written, requests, fold_batch_norm=fold_batch_norm, warm=warm)
             else:
                 formats.write(model, written, format, calibration)
             files.flush(*written.rglob("*"), written)

@@ -24,7 +24,12 @@ _TENSORS = 2  # of them that are stored as tensors, too
 
 
 def write(
-    model: TransferModel, folder: Path, requests: Requests | None, *, fold: bool = False, warm: str | None = None
+    model: TransferModel,
+    folder: Path,
+    requests: Requests | None,
+    *,
+    fold_batch_norm: bool = False,
+    warm: str | None = None,
 ) -> None:
     """Write a SavedModel and its certificate.
 
@@ -32,8 +37,8 @@ def write(
         model: run in inference mode.
         folder: that does not exist yet.
         requests: to store; None makes some.
-        fold: fold batch norms into the convolutions before them, of a model in float32. The answers that are stored are
-            those of the model as it is.
+        fold_batch_norm: Whether to fold batch norms into the convolutions before them (float32 models). The stored
+            answers are those of the unfolded model.
         warm: name under which TensorFlow Serving serves it, for warm-up requests; None stores none.
 
     Raises:
@@ -47,7 +52,7 @@ def write(
     if found:
         lines = [f"what would be served is not what tltk says itself ({len(found)}):", *found[:10]]
         raise check.ServingError("\n".join(lines))
-    lean = folded(model.keras)[0] if fold else model.keras
+    lean = folded(model.keras)[0] if fold_batch_norm else model.keras
     tolerance = certificate.TOLERANCE
     if lean is not model.keras:
         archive, _ = _archive(served(replace(model, keras=lean)))

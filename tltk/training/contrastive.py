@@ -9,6 +9,7 @@ from tltk.foundation import keras_graph as graph
 from tltk.heads import builder as heads
 from tltk.models.features import endpoints
 from tltk.models.transfer_model import TransferModel
+from tltk.recipes.recipe import Phase
 from tltk.tasks.base import Task, last_features
 
 _NEVER = -1e9
@@ -43,7 +44,7 @@ class ContrastiveLoss(keras.losses.Loss):
 
 
 @dataclass(frozen=True)
-class Contrast(Task):
+class Contrastive(Task):
     """What a contrastive phase asks of a backbone, in place of the model's own task.
 
     Args:
@@ -51,7 +52,7 @@ class Contrast(Task):
         temperature: of the loss.
     """
 
-    name: ClassVar[str] = "contrast"
+    name: ClassVar[str] = "contrastive"
 
     task: Task
     temperature: float
@@ -74,24 +75,28 @@ class Contrast(Task):
         return ContrastiveLoss(self.temperature)
 
 
-def contrasted(model: TransferModel, temperature: float) -> TransferModel:
-    """Return the view of a model that a contrastive phase trains: its backbone without the head, with other outputs.
+def phase_model(model: TransferModel, phase: Phase) -> TransferModel:
+    """Return the model that a phase trains: the model itself, or for a contrastive phase its backbone without the head.
 
     Args:
-        model: of a task with classes; its layers are shared, so that what learns here is its own backbone.
-        temperature: below 1; the lower, the more the nearest wrong neighbours count.
+        model: Its task has classes if the phase is contrastive. Its layers are shared: training trains its backbone.
+        phase: With `contrastive_temperature` or without; the lower the temperature, the more the nearest examples of
+            other classes count.
 
     Returns:
-        A model whose outputs are features of length 1.
+        The same model; or one whose outputs are features of length 1, float32 [batch, channels].
 
     Raises:
-        ValueError: if the targets of the task are not classes.
+        ValueError: If the phase is contrastive and the targets of the task are not classes.
     """
+    temperature = phase.contrastive_temperature
+    if temperature is None:
+        return model
     task = model.task
     if not task.class_targets:
         raise ValueError(f"a contrastive phase needs classes; the labels are of type {task.labels.type!r}.")
-    contrast = Contrast(task, temperature)
-    outputs = contrast.outputs(endpoints(model), mask=model.mask())
+    contrastive = Contrastive(task, temperature)
+    outputs = contrastive.outputs(endpoints(model), mask=model.mask())
     graph.name_added(model.keras, outputs)
-    network = keras.Model(model.keras.inputs, outputs, name=f"{model.keras.name}_contrast")
-    return replace(model, keras=network, task=contrast)
+    network = keras.Model(model.keras.inputs, outputs, name=f"{model.keras.name}_contrastive")
+    return replace(model, keras=network, task=contrastive)

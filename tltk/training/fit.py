@@ -27,7 +27,7 @@ from tltk.trainability.apply import changing
 from tltk.trainability.layers import HEAD
 from tltk.trainability.lora import file as lora_file
 from tltk.training.callbacks import Score
-from tltk.training.contrastive import contrasted
+from tltk.training.contrastive import phase_model
 from tltk.training.phase import Trained, train_phase
 from tltk.training.phase_data import Data, Feed
 from tltk.training.run import Run, model_bytes
@@ -114,8 +114,8 @@ def fit(
 
 
 def _warn_without_validation(recipe: Recipe, val: Data | None) -> None:
-    if val is None and any(phase.mix or phase.patience for phase in recipe.phases):
-        log.warning("`mix` and `patience` choose by validation: without `val` they do nothing.")
+    if val is None and any(phase.wise_ft or phase.patience for phase in recipe.phases):
+        log.warning("`wise_ft` and `patience` choose by validation: without `val` they do nothing.")
 
 
 def _default(recipe: Recipe | None, modality: Modality) -> Recipe:
@@ -140,7 +140,7 @@ def _check_numbers(model: TransferModel, recipe: Recipe, *, batch_size: int | st
         problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
     for phase in recipe.phases:
         try:
-            subject = model if phase.contrast is None else contrasted(model, phase.contrast)
+            subject = phase_model(model, phase)
             require_unique_paths(changing(phase.plan, subject), among=subject.keras.weights)
         except ValueError as error:
             problems.add(f"phase {phase.name!r}: {error}")
@@ -156,7 +156,7 @@ def _phases(
     score: Score | None = None
     previous_state: OptimizerState | None = None
     for number, phase in enumerate(recipe.phases):
-        subject = model if phase.contrast is None else contrasted(model, phase.contrast)
+        subject = phase_model(model, phase)
         data_for = partial(feed.of_phase, phase, number)
         before = score if subject is model else None  # scores of different tasks cannot be compared
         each = train_phase(

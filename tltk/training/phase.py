@@ -26,7 +26,7 @@ from tltk.trainability.audit.proof import AuditError, check_phase
 from tltk.trainability.lora.weights import LoraWeights
 from tltk.training.callbacks import CountSteps, KeepBest, Score, SetEpoch, StopOnNan, Watch
 from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning
-from tltk.training.wise_ft import mix
+from tltk.training.wise_ft import choose_interpolation
 
 log = logging.getLogger("tltk")
 
@@ -43,8 +43,8 @@ class PhaseResult:
         score: the monitored metric on validation after the phase (larger is better) and minus the loss; None
             without validation data.
         seconds: wall time.
-        share: of the phase's weights in the mixture with those it started from that validation chose; 1 without one,
-            0 if the phase was undone.
+        wise_ft_alpha: The weights are (1 − alpha) · start + alpha · end of the phase; 1 without `wise_ft`, 0 if the
+            phase was undone.
     """
 
     name: str
@@ -53,7 +53,7 @@ class PhaseResult:
     kept: bool
     score: Score | None
     seconds: float
-    share: float = 1.0
+    wise_ft_alpha: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,9 @@ def train_phase(
             finally:
                 if keep:
                     keep.restore()  # inside: the best epoch's weights include those of LoRA
-        best, share = keep.best if keep else None, 1.0
-        if phase.mix and data.val and best is not None:
-            share, best = mix(model, data, data.val, start, best)
+        best, wise_ft_alpha = keep.best if keep else None, 1.0
+        if phase.wise_ft and data.val and best is not None:
+            wise_ft_alpha, best = choose_interpolation(model, data, data.val, start, best)
     except BaseException as error:
         if not _worth_keeping(keep, before, error):
             model.keras.set_weights(start)  # outside: LoRA is merged, the list of weights is that of the start again
@@ -124,11 +124,11 @@ def train_phase(
     kept = _judge(model, phase, keep, best, before=before, start=start)
     best_epoch = (keep.best_epoch if keep else epochs) if kept else 0
     seconds = round(perf_counter() - begun, 3)
-    result = PhaseResult(phase.name, epochs, best_epoch, kept, best if kept else before, seconds, share * kept)
+    result = PhaseResult(phase.name, epochs, best_epoch, kept, best if kept else before, seconds, wise_ft_alpha * kept)
     if not kept:
         return Trained(result, previous_state)
     # In a mixture the weights of LoRA are only a part: they would not lead back to the model's weights.
-    return Trained(result, optimizer_state(optimizer), now.lora_weights if share == 1 else {})
+    return Trained(result, optimizer_state(optimizer), now.lora_weights if wise_ft_alpha == 1 else {})
 
 
 def _worth_keeping(keep: KeepBest | None, before: Score | None, error: BaseException) -> bool:

@@ -154,9 +154,9 @@ class Feed:
         self.loaders.clear()  # and what it kept in memory
         seed = (self.seed * 1000 + number) % 2**31
         drawn = phase.augment or ()
-        count = min(phase.views, phase.epochs)  # a copy that no epoch comes to is not made
+        count = min(phase.augmentations_per_example, phase.epochs)  # a copy that no epoch comes to is not made
         augment = copies(drawn, count) if count else drawn
-        fresh = bool(augment) and not phase.views
+        fresh = bool(augment) and not phase.augmentations_per_example
         train, val = self.train, self.val
         # A prefix without weights is preprocessing: decoded examples take a quarter of the room of its floats.
         if view.prefix is None or not view.prefix.weights or fresh or not isinstance(train, _Part):

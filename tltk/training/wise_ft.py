@@ -1,4 +1,4 @@
-"""Mixing: weights between those a phase started from and those it found, chosen on validation (WiSE-FT)."""
+"""Weight interpolation between the start and the end of a phase, chosen on validation (WiSE-FT)."""
 
 import numpy as np
 
@@ -7,59 +7,59 @@ from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.training.callbacks import Score, score
 from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning
 
-SHARES = tuple(round(0.1 * number, 1) for number in range(1, 10))
+ALPHAS = tuple(round(0.1 * number, 1) for number in range(1, 10))
 
 
-def interpolate(start: list[np.ndarray], end: list[np.ndarray], share: float) -> list[np.ndarray]:
-    """Return (1 − share) · start + share · end, weight by weight.
+def interpolate(start: list[np.ndarray], end: list[np.ndarray], alpha: float) -> list[np.ndarray]:
+    """Return (1 − alpha) · start + alpha · end, weight by weight.
 
     Args:
-        start: as from `model.get_weights()`.
-        end: likewise, of the same shapes.
-        share: of `end`, in [0, 1]; 0 and 1 give the bytes of either.
+        start: As from `model.get_weights()`.
+        end: Likewise, of the same shapes.
+        alpha: Share of `end`, in [0, 1]; 0 and 1 return the unchanged weights of either.
 
     Returns:
-        Weights in the dtypes of `start`; weights that are no floats are those of `end`.
+        Weights in the dtypes of `start`; weights that are not floating-point are those of `end`.
 
     Example:
         >>> interpolate([np.array([0.0])], [np.array([2.0])], 0.25)
         [array([0.5])]
     """
-    if share in (0, 1):
-        return list(end if share else start)
+    if alpha in (0, 1):
+        return list(end if alpha else start)
     pairs = zip(start, end, strict=True)
-    return [one + share * (other - one) if np.issubdtype(one.dtype, np.floating) else other for one, other in pairs]
+    return [one + alpha * (other - one) if np.issubdtype(one.dtype, np.floating) else other for one, other in pairs]
 
 
-def mix(
-    model: TransferModel, data: PhaseData, val: Loader | DatasetLoader, start: list[np.ndarray], best: Score
+def choose_interpolation(
+    model: TransferModel, data: PhaseData, val: Loader | DatasetLoader, start: list[np.ndarray], current: Score
 ) -> tuple[float, Score]:
-    """Try weights between the start and the present ones, and leave the model at the best on validation.
+    """Evaluate weights between `start` and the current ones, and set the model to the best on validation.
 
-    Fine-tuned weights that go part of the way back are often better than either end, most of all on pictures that
-    differ from those trained on (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+    Interpolated weights are often better than either end, most of all on images that differ from the training images
+    (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
 
     Args:
-        model: at the weights that a phase found; LoRA merged.
-        data: what the phase trained; compiled.
-        val: its validation batches.
-        start: the weights that the phase started from.
-        best: validation score of the present weights; they stay unless a mixture beats them.
+        model: With the weights at the end of a phase; LoRA is merged.
+        data: What the phase trained; its model is compiled.
+        val: Validation batches of the phase.
+        start: Weights at the start of the phase.
+        current: Validation score of the current weights; they stay unless interpolated ones are better.
 
     Returns:
-        Share of the phase's weights in the mixture that was chosen, and its score.
+        The chosen alpha (1 for the current weights) and its validation score.
     """
     end = model.keras.get_weights()
     data.model.test_function = None  # it may have been traced with LoRA, which is merged now
-    found, chosen = best, 1.0
+    best, best_alpha = current, 1.0
     try:
-        for share in SHARES:
-            model.keras.set_weights(interpolate(start, end, share))
+        for alpha in ALPHAS:
+            model.keras.set_weights(interpolate(start, end, alpha))
             with ignore_unknown_length_warning():
-                numbers = data.model.evaluate(val.dataset(), verbose=0, return_dict=True)
-            now = score(numbers, model.task.monitor, prefix="")
-            if now > found:
-                found, chosen = now, share
+                metrics = data.model.evaluate(val.dataset(), verbose=0, return_dict=True)
+            alpha_score = score(metrics, model.task.monitor, prefix="")
+            if alpha_score > best:
+                best, best_alpha = alpha_score, alpha
     finally:
-        model.keras.set_weights(interpolate(start, end, chosen))
-    return chosen, found
+        model.keras.set_weights(interpolate(start, end, best_alpha))
+    return best_alpha, best
