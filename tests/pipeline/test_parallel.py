@@ -1,7 +1,9 @@
+"""Work on all cores, with the results in order."""
+
 import threading
 import time
 
-from tltk.pipeline import parallel
+from tltk.pipeline.parallel import cores, in_order
 
 
 def test_results_come_in_the_order_of_the_parts():
@@ -9,7 +11,7 @@ def test_results_come_in_the_order_of_the_parts():
         time.sleep(0.05 if number == 0 else 0)
         return number
 
-    assert list(parallel.in_order(slow_first, iter(range(20)))) == list(range(20))
+    assert list(in_order(slow_first, iter(range(20)))) == list(range(20))
 
 
 def test_parts_are_taken_only_as_fast_as_results_are():
@@ -20,8 +22,8 @@ def test_parts_are_taken_only_as_fast_as_results_are():
             taken.append(number)
             yield number
 
-    stream = parallel.in_order(lambda number: number, parts())
+    stream = in_order(lambda number: number, parts())
     next(stream)
-    assert len(taken) <= parallel.cores() + 3
+    assert len(taken) <= cores() + 3
     stream.close()
     assert threading.active_count() < 50

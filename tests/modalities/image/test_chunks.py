@@ -1,18 +1,35 @@
-import numpy as np
+"""Images decoded together."""
 
-from tests.pictures import damaged_png, flat
-from tltk.modalities.image import chunks
+import numpy as np
+import pytest
+
+from tests.pictures import damaged_png, encoded, flat
+from tltk.modalities.image.chunks import decode_chunk, resize_chunk
 from tltk.specs import ImageSpec
 
 
-def test_a_damaged_file_does_not_spoil_the_others(tmp_path):
+def test_a_damaged_file_does_not_affect_the_others(tmp_path):
     paths = [flat(tmp_path / "a.png", (9, 9, 9)), damaged_png(tmp_path / "b.png"), flat(tmp_path / "c.png", (7, 7, 7))]
-    pixels, invalid = chunks.decode_chunk(np.array([*map(str, paths)], object), ImageSpec(8, 8), files=True)
-    assert list(invalid) == [1]
+    pixels, invalid = decode_chunk(np.array([*map(str, paths)], object), ImageSpec(8, 8), files=True)
+    assert invalid == {1: "truncated or damaged PNG"}
     assert [int(image.mean()) for image in pixels] == [9, 7]
 
 
+@pytest.mark.parametrize("files", [True, False])
+def test_reasons_are_those_of_the_decoder(tmp_path, files):
+    contents = {"empty": b"", "text": b"<html>", "cut": encoded("jpg")[:300]}
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "folder").mkdir()
+    paths = [str(tmp_path / name) for name in (*contents, "none", "folder")]
+    images = np.array(paths if files else list(contents.values()), object)
+    pixels, invalid = decode_chunk(images, ImageSpec(8, 8), files=files)
+    assert len(pixels) == 0
+    expected = ["0 bytes", "not a JPEG, PNG, GIF, BMP or WebP image", "truncated or damaged JPEG"]
+    assert list(invalid.values()) == [*expected, *(("missing", "Is a directory") if files else ())]
+
+
 def test_arrays_are_resized_together():
-    found = chunks.resize_chunk(np.full((3, 20, 30, 3), 50, "uint8"), ImageSpec(8, 8))
-    assert found.shape == (3, 8, 8, 3)
-    assert (found == 50).all()
+    resized = resize_chunk(np.full((3, 20, 30, 3), 50, "uint8"), ImageSpec(8, 8))
+    assert resized.shape == (3, 8, 8, 3)
+    assert (resized == 50).all()

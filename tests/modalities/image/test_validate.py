@@ -1,10 +1,15 @@
-"""The scan before training: what it finds at both ends of a file, and what it lets pass."""
+"""The look at files before training: what their headers and ends tell, and what is left to the decoder."""
 
+import io
+import struct
+import warnings
+import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from tests.pictures import FORMATS, class_folder, damaged_png, encoded, huge_png
 from tltk.data.formats.arrays import from_arrays
@@ -12,16 +17,22 @@ from tltk.data.formats.conll import from_words
 from tltk.data.formats.folder import from_files, from_folder
 from tltk.data.formats.squad import from_questions
 from tltk.data.split import split
-from tltk.modalities.image.validate import invalid_files, why_unreadable
+from tltk.modalities.image.validate import invalid_files
 from tltk.modalities.modality import drop_invalid
 from tltk.specs import InvalidExample
+
+NOT_AN_IMAGE = "not a JPEG, PNG, GIF, BMP or WebP image"
+
+
+def why(path):
+    return invalid_files([path])[0]
 
 
 @pytest.mark.parametrize("ending", FORMATS)
 def test_whole_files_of_every_format_pass(tmp_path, ending):
     path = tmp_path / f"x.{ending}"
     path.write_bytes(encoded(ending))
-    assert why_unreadable(path) == ""
+    assert why(path) == ""
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -30,7 +41,7 @@ def test_truncated_files_of_every_format_are_found(tmp_path, ending, share):
     data = encoded(ending, size=(64, 64))
     path = tmp_path / f"x.{ending}"
     path.write_bytes(data[: int(len(data) * share)])
-    assert "truncated" in why_unreadable(path)
+    assert "truncated" in why(path)
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "gif"])
@@ -38,55 +49,150 @@ def test_truncated_files_of_every_format_are_found(tmp_path, ending, share):
 def test_bytes_after_the_end_mark_are_no_fault(tmp_path, ending, extra):
     path = tmp_path / f"x.{ending}"
     path.write_bytes(encoded(ending) + extra)
-    assert why_unreadable(path) == ""
+    assert why(path) == ""
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_jpegs_of_other_colours_pass(tmp_path, mode):
     path = tmp_path / "x.jpg"
     Image.new(mode, (20, 20)).save(path)
-    assert why_unreadable(path) == ""
+    assert why(path) == ""
     Image.new("RGB", (20, 20)).save(path, progressive=True, exif=b"Exif\0\0" + b"x" * 5000)
-    assert why_unreadable(path) == ""
+    assert why(path) == ""
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0"}])
 def test_every_kind_of_webp_passes(tmp_path, options):
     path = tmp_path / "x.webp"
     Image.new("RGBA", (30, 20), (1, 2, 3, 4)).save(path, **options)
-    assert why_unreadable(path) == ""
+    assert why(path) == ""
 
 
 def test_the_name_of_a_file_does_not_matter(tmp_path):
     path = tmp_path / "x.jpg"
     path.write_bytes(encoded("png"))
-    assert why_unreadable(path) == ""
+    assert why(path) == ""
 
 
 def test_empty_missing_folder_and_text_are_told_apart(tmp_path):
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "text.jpg").write_text("<html>not found</html>")
     (tmp_path / "folder.jpg").mkdir()
-    found = [why_unreadable(tmp_path / f"{name}.jpg") for name in ("empty", "none", "text", "folder")]
-    assert found == ["0 bytes", "missing", "not a JPEG, PNG, GIF, BMP or WebP picture", "a folder"]
+    reasons = invalid_files([tmp_path / f"{name}.jpg" for name in ("empty", "none", "text", "folder")])
+    assert reasons == ["0 bytes", "missing", NOT_AN_IMAGE, "a folder"]
 
 
 def test_a_hundred_megapixels_are_refused_by_the_header_alone(tmp_path):
-    assert why_unreadable(huge_png(tmp_path / "x.png")) == "100.0 megapixels (limit 89.5)"
+    assert why(huge_png(tmp_path / "x.png")) == "100.0 megapixels (limit 89.5)"
+
+
+def test_no_size_is_too_large_for_a_reason_and_none_warns(tmp_path):
+    sizes = {9_459: "", 10_000: "100.0 megapixels (limit 89.5)", 20_000: "no pixels, or over 89.5 megapixels"}
+    paths = [huge_png(tmp_path / f"{side}.png", side) for side in sizes]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert invalid_files(paths) == list(sizes.values())
+
+
+def test_a_limit_that_the_user_gave_pillow_is_not_ours(tmp_path, monkeypatch):
+    path = tmp_path / "x.png"
+    path.write_bytes(encoded("png"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert why(path) == ""
 
 
 def test_random_bytes_behind_a_right_start_never_raise(tmp_path):
     generator = np.random.default_rng(0)
-    path = tmp_path / "x"
+    paths = []
     for ending in FORMATS:
-        start = encoded(ending)[:12]
         for length in (0, 1, 5, 40, 400):
-            path.write_bytes(start + generator.bytes(length))
-            assert isinstance(why_unreadable(path), str)
+            paths.append(tmp_path / f"{length}.{ending}")
+            paths[-1].write_bytes(encoded(ending)[:16] + generator.bytes(length))
+    reasons = invalid_files(paths)
+    assert all(isinstance(reason, str) for reason in reasons) and sum(map(bool, reasons)) > 15
+
+
+def png_chunk(name, body, checksum=None):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", checksum or zlib.crc32(name + body))
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b" " * 2**21)),
+        png_chunk(b"tEXt", b"Comment\0text", checksum=1),
+    ],
+    ids=["long text", "wrong checksum of a text"],
+)
+def test_headers_that_pillow_alone_refuses_are_left_to_the_decoder(tmp_path, chunk):
+    data = encoded("png")
+    path = tmp_path / "x.png"
+    path.write_bytes(data[:33] + chunk + data[33:])
+    with pytest.raises((ValueError, OSError)):
+        Image.open(path)
+    assert why(path) == ""
+
+
+def test_a_jpeg_of_two_images_passes(tmp_path):
+    first, second = (Image.new("RGB", (30, 20), colour) for colour in ("red", "blue"))
+    first.save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=[second])
+    with Image.open(tmp_path / "x.jpg") as image:
+        assert image.format == "MPO"
+    assert why(tmp_path / "x.jpg") == ""
+    data = (tmp_path / "x.jpg").read_bytes()
+    (tmp_path / "x.jpg").write_bytes(data[:500])
+    assert why(tmp_path / "x.jpg") == "truncated or damaged JPEG"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "1"])
+def test_a_bmp_must_have_all_of_its_rows(tmp_path, mode):
+    path, out = tmp_path / "x.bmp", io.BytesIO()
+    Image.new(mode, (21, 20)).save(out, "BMP")
+    path.write_bytes(out.getvalue() + b"more")
+    assert why(path) == ""
+    path.write_bytes(out.getvalue()[:-1])
+    assert why(path) == "truncated or damaged BMP"
+
+
+def test_a_compressed_bmp_is_named_so(tmp_path):
+    out = io.BytesIO()
+    Image.new("P", (21, 20)).save(out, "BMP")
+    data = bytearray(out.getvalue())
+    data[30] = 1  # BI_RLE8
+    (tmp_path / "x.bmp").write_bytes(data)
+    assert why(tmp_path / "x.bmp") == "a compressed BMP"
+
+
+def test_a_large_file_of_something_else_is_not_read(tmp_path):
+    with (tmp_path / "film.jpg").open("wb") as file:
+        file.truncate(2**42)
+    assert why(tmp_path / "film.jpg") == NOT_AN_IMAGE
+
+
+def test_an_error_of_the_disk_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "x.png"
+    path.write_bytes(encoded("png"))
+
+    def fail(*args, **kwargs):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "_open", fail)
+    assert why(path) == "Input/output error"
+
+
+def test_no_file_stays_open(tmp_path):
+    endings = [*FORMATS] * 3
+    for number, ending in enumerate(endings):
+        (tmp_path / f"{number}.jpg").write_bytes(encoded(ending)[: -10 if number % 2 else None])
+    opened = len(list(Path("/proc/self/fd").iterdir()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        assert len(invalid_files([tmp_path / f"{number}.jpg" for number in range(len(endings))])) == 15
+    assert len(list(Path("/proc/self/fd").iterdir())) == opened
 
 
 def broken_folder(tmp_path):
-    """Twenty pictures of two classes and three bad files beside them."""
+    """Twenty images of two classes and three invalid files beside them."""
     class_folder(tmp_path, count=10)
     (tmp_path / "cat" / "empty.jpg").write_bytes(b"")
     (tmp_path / "cat" / "short.jpg").write_bytes(encoded("jpg")[:300])
@@ -118,7 +224,7 @@ def test_more_invalid_files_than_allowed_are_refused_with_names(tmp_path):
 
 
 def test_damage_in_the_middle_is_left_to_the_decoder(tmp_path):
-    assert why_unreadable(damaged_png(tmp_path / "x.png")) == ""
+    assert why(damaged_png(tmp_path / "x.png")) == ""
 
 
 def test_good_folders_and_other_sources_come_back_as_they_are(tmp_path):
@@ -166,7 +272,7 @@ def test_rows_that_a_reader_left_out_are_listed_before_what_the_scan_finds():
     assert invalid == (ROW, InvalidExample("example 1", "empty text"))
 
 
-def test_rows_that_a_reader_left_out_count_in_the_fraction_of_invalid_ones():
+def test_rows_that_a_reader_left_out_count_in_the_fraction():
     texts = from_arrays(["good"] * 9)
     assert drop_invalid(with_invalid(texts, 1), max_invalid_fraction=0.1)[1] == with_invalid(texts, 1).invalid
     with pytest.raises(
@@ -181,7 +287,7 @@ def test_rows_that_a_reader_left_out_count_in_the_fraction_of_invalid_ones():
 
 
 @pytest.mark.parametrize("texts", [["good", "bad"], ["good", "", "bad"]])
-def test_what_was_told_once_is_not_told_again(texts):
+def test_what_was_reported_once_is_not_reported_again(texts):
     found, invalid = drop_invalid(with_invalid(from_arrays(texts)), max_invalid_fraction=1.0)
     assert len(invalid) == 1 + texts.count("")
     assert found.invalid == ()

@@ -1,17 +1,18 @@
-"""Rewrite the bytes of GIF and WebP files so that TensorFlow's decoders show them as a person sees them."""
+"""Rewrite the bytes of GIF and WebP files so that TensorFlow's decoders show them as viewers do."""
 
 import tensorflow as tf
 
 from tltk.modalities.image.branches import choose
 from tltk.modalities.image.headers import bytes_at, find, little
 
-_CONTROL, _IMAGE = b"\x21\xf9\x04", 0x2C  # how a control extension and an image begin (GIF89a, sections 20, 23)
+# First bytes of a graphic control extension and of an image descriptor (GIF89a, sections 23, 20).
+_CONTROL, _IMAGE = b"\x21\xf9\x04", 0x2C
 
 
 def white_gif(data: tf.Tensor) -> tf.Tensor:
-    """Make the transparent colour of a GIF's first frame an opaque white.
+    """Make the transparent colour of a GIF's first frame opaque white.
 
-    TensorFlow leaves transparent pixels black; a logo drawn for white paper would lose its letters.
+    TensorFlow leaves transparent pixels black; a logo drawn for a white page would lose its letters.
 
     Args:
         data: string scalar, a GIF file.
@@ -21,12 +22,12 @@ def white_gif(data: tf.Tensor) -> tf.Tensor:
     """
     control = find(data, _CONTROL)
     fields = bytes_at(data, tf.maximum(control, 0), 18)
-    shown = (control > 0) & (fields[3] % 2 == 1) & (fields[7] == 0) & (fields[8] == _IMAGE)
-    return choose(tf.cast(shown, tf.int32), [lambda data, control: data, _opaque], data, control)
+    is_transparent = (control > 0) & (fields[3] % 2 == 1) & (fields[7] == 0) & (fields[8] == _IMAGE)
+    return choose(tf.cast(is_transparent, tf.int32), [lambda data, control: data, _opaque], data, control)
 
 
 def still_webp(data: tf.Tensor) -> tf.Tensor:
-    """Cut the first frame out of an animated WebP; return any other WebP as it is.
+    """Extract the first frame of an animated WebP; return any other WebP as it is.
 
     TensorFlow 2.21's decode_webp frees memory twice on an animation with alpha, which ends the process.
 
@@ -37,12 +38,12 @@ def still_webp(data: tf.Tensor) -> tf.Tensor:
         string scalar, a WebP file without animation.
     """
     head = bytes_at(data, 12, 9)
-    animated = tf.reduce_all(head[:4] == list(b"VP8X")) & (head[8] // 2 % 2 == 1)
-    return choose(tf.cast(animated, tf.int32), [lambda data: data, _first_frame], data)
+    is_animated = tf.reduce_all(head[:4] == list(b"VP8X")) & (head[8] // 2 % 2 == 1)
+    return choose(tf.cast(is_animated, tf.int32), [lambda data: data, _first_frame], data)
 
 
 def _palette_bytes(packed: tf.Tensor) -> tf.Tensor:
-    """Return the size of the colour table that a packed field announces (GIF89a, section 18)."""
+    """Return the size of the colour table that a packed field describes (GIF89a, section 18)."""
     return tf.where(packed >= 128, 3 * 2 ** (packed % 8 + 1), 0)
 
 
@@ -66,7 +67,7 @@ def _byte(value: tf.Tensor) -> tf.Tensor:
 
 
 def _first_frame(data: tf.Tensor) -> tf.Tensor:
-    """Make a still WebP of the first ANMF chunk (RFC 9649, section 2.7.1.1)."""
+    """Build a still WebP from the first ANMF chunk (RFC 9649, section 2.7.1.1)."""
     chunk = tf.maximum(find(data, b"ANMF"), 0)
     size = tf.clip_by_value(tf.cast(little(bytes_at(data, chunk + 4, 3)), tf.int32), 16, tf.strings.length(data))
     frame = tf.strings.substr(data, tf.minimum(chunk + 24, tf.strings.length(data)), size - 16)

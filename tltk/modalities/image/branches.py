@@ -1,4 +1,4 @@
-"""Run one of several parts of a graph without paying for the others."""
+"""Run one of several branches of a graph without the cost of the others."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,19 +6,19 @@ import tensorflow as tf
 
 
 def choose(index: tf.Tensor, branches: Sequence[Callable[..., tf.Tensor]], *inputs: tf.Tensor) -> tf.Tensor:
-    """Call the branch with the number `index`, and build nothing of the others into the caller's graph.
+    """Call the branch with the number `index`, as a function that is not inlined into the caller's graph.
 
     `tf.switch_case` copies every branch into the graph that calls it, and TensorFlow then visits every node of the
-    branches not taken: with five picture formats that took longer than decoding the picture. The `Case` op on its
-    own runs one function and never looks at the rest.
+    branches not taken: with five image formats that took longer than decoding the image. The `Case` operation runs
+    one function and never visits the others.
 
     Args:
-        index: int32 scalar in [0, number of branches); a number outside calls the last branch.
-        branches: functions of `inputs` alone (no tensor from around them), all with one output of the same type.
-        inputs: the tensors that the branches get.
+        index: int32 scalar in [0, number of branches); any other number calls the last branch.
+        branches: Functions of `inputs` alone (they capture no tensors), each with one output of the same dtype.
+        inputs: Tensors that the branch is called with.
 
     Returns:
-        What the branch returned.
+        The output of the branch.
 
     Example:
         >>> double_or_half = [lambda x: x * 2.0, lambda x: x / 2.0]

@@ -1,91 +1,104 @@
-"""Decode many pictures at once, on all cores, without letting a bad one spoil the others."""
+"""Decode and resize images in chunks; an image that cannot be decoded does not affect the others."""
 
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from tltk.modalities.image.decode import DECODING_ERRORS, decode_unrounded, resize
-from tltk.modalities.image.validate import why_undecodable, why_unreadable
+from tltk.modalities.image.decode import DECODING_ERRORS, decode_unrounded, resize, why_undecodable
 from tltk.specs import ImageSpec
 
-CHUNK = 16  # pictures one thread decodes in one call: enough to forget the cost of a call, few enough to share out
+CHUNK = 16  # images that a thread decodes in one call: enough to amortise the call, few enough to share out
 
 
-def decode_chunk(pictures: np.ndarray, spec: ImageSpec, *, files: bool) -> tuple[np.ndarray, dict[int, str]]:
-    """Decode pictures that fit the same spec.
+def decode_chunk(images: np.ndarray, spec: ImageSpec, *, files: bool) -> tuple[np.ndarray, dict[int, str]]:
+    """Decode images to the same size.
 
     Args:
-        pictures: object array [k] of paths (with `files`) or of encoded bytes.
-        spec: what each is brought to.
-        files: whether `pictures` are paths.
+        images: Object array [k] of paths (with `files`) or of encoded bytes.
+        spec: Size, resize and interpolation.
+        files: Whether `images` are paths.
 
     Returns:
-        uint8 [k - bad, h, w, 3] of the good ones in order, and why each bad one (by its number) is bad.
+        uint8 [valid, height, width, 3] of the images that can be decoded, in order; and of the others, index in
+        `images` → the reason.
     """
     decode = _decoder(spec, files)
     try:
-        return _pixels(decode(tf.constant(list(pictures)))), {}
-    except DECODING_ERRORS:  # one of them is bad: find out which
-        return _one_by_one(pictures, decode, files=files)
+        return _as_array(decode(tf.constant(list(images)))), {}
+    except DECODING_ERRORS:  # the call does not say of which image
+        return _decode_each(images, decode, files=files)
 
 
-def _one_by_one(pictures: np.ndarray, decode: Callable, *, files: bool) -> tuple[np.ndarray, dict[int, str]]:
-    good, invalid = [], {}
-    for number, picture in enumerate(pictures):
+def resize_chunk(images: np.ndarray, spec: ImageSpec) -> np.ndarray:
+    """Resize images of one size.
+
+    Args:
+        images: uint8 or float32 [k, h, w, 1 or 3] in [0, 255]; one channel is repeated.
+        spec: Size, resize and interpolation.
+
+    Returns:
+        [k, height, width, 3]: uint8, or of the same dtype if the size is right already.
+    """
+    rgb = np.broadcast_to(images, (*images.shape[:3], 3)) if images.shape[3] == 1 else images
+    if rgb.shape[1:] == spec.shape:
+        return rgb
+    resize_all = _resizer(spec, rgb.shape[1:], tf.as_dtype(rgb.dtype))
+    return _as_array(resize_all(tf.constant(rgb)))
+
+
+def _decode_each(
+    images: np.ndarray, decode: Callable[[tf.Tensor], tf.Tensor], *, files: bool
+) -> tuple[np.ndarray, dict[int, str]]:
+    valid, invalid = [], {}
+    for index, image in enumerate(images):
         try:
-            good.append(_pixels(decode(tf.constant([picture]))))
+            valid.append(_as_array(decode(tf.constant([image]))))
         except DECODING_ERRORS as error:
-            reason = why_unreadable(picture) if files else ""
-            data = picture if not files else _bytes(picture)
-            invalid[number] = reason or (why_undecodable(data) if data else "") or str(error).splitlines()[0]
-    return (np.concatenate(good) if good else np.zeros((0,), np.uint8)), invalid
+            reason = _why_unreadable(image) if files else why_undecodable(image)
+            invalid[index] = reason or str(error).splitlines()[0]
+    return (np.concatenate(valid) if valid else np.zeros((0,), np.uint8)), invalid
 
 
-def _bytes(path: str) -> bytes:
+def _why_unreadable(path: str) -> str:
+    """Say what is wrong with a file that could not be decoded; it may have changed since it was validated."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
-            return file.read()
-    except OSError:  # why_unreadable has said so already
-        return b""
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return error.strerror or str(error)
+    return why_undecodable(data)
 
 
-def _pixels(tensor: tf.Tensor) -> np.ndarray:
-    return np.asarray(memoryview(tensor))  # no copy
+def _as_array(tensor: tf.Tensor) -> np.ndarray:
+    return np.asarray(memoryview(tensor))  # without a copy
 
 
 @lru_cache(maxsize=32)
 def _decoder(spec: ImageSpec, files: bool) -> Callable[[tf.Tensor], tf.Tensor]:
-    def one(picture: tf.Tensor) -> tf.Tensor:
-        return decode_unrounded(tf.io.read_file(picture) if files else picture, spec)
+    def decode(image: tf.Tensor) -> tf.Tensor:
+        return decode_unrounded(tf.io.read_file(image) if files else image, spec)
 
-    return _for_each(one, tf.TensorSpec([None], tf.string), spec)
+    return _mapped(decode, tf.TensorSpec([None], tf.string), spec)
 
 
 @lru_cache(maxsize=32)
 def _resizer(spec: ImageSpec, shape: tuple[int, ...], dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
-    return _for_each(lambda image: resize(image, spec), tf.TensorSpec([None, *shape], dtype), spec)
+    return _mapped(lambda image: resize(image, spec), tf.TensorSpec([None, *shape], dtype), spec)
 
 
-def _for_each(
+def _mapped(
     function: Callable[[tf.Tensor], tf.Tensor], signature: tf.TensorSpec, spec: ImageSpec
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Trace one call for many pictures; all of it on the CPU, where the pictures are."""
+    """Trace one call that applies `function` to each image, rounded to uint8; on the CPU, where the images are."""
 
-    def each(pictures: tf.Tensor) -> tf.Tensor:
+    def apply(images: tf.Tensor) -> tf.Tensor:
         with tf.device("CPU:0"):
-            made = tf.TensorSpec(spec.shape, tf.float32)
-            pixels = tf.map_fn(function, pictures, fn_output_signature=made, parallel_iterations=1)
+            output = tf.TensorSpec(spec.shape, tf.float32)
+            pixels = tf.map_fn(function, images, fn_output_signature=output, parallel_iterations=1)
             return tf.cast(pixels + 0.5, tf.uint8)
 
-    return tf.function(each, input_signature=[signature], autograph=False).get_concrete_function()
-
-
-def resize_chunk(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
-    """Bring pixels [k, h, w, 1 or 3] to [k, height, width, 3]; rounded to uint8 unless their size is right already."""
-    colour = np.broadcast_to(pixels, (*pixels.shape[:3], 3)) if pixels.shape[3] == 1 else pixels
-    if colour.shape[1:] == spec.shape:
-        return colour
-    fit = _resizer(spec, colour.shape[1:], tf.as_dtype(colour.dtype))
-    return _pixels(fit(tf.constant(colour)))
+    return tf.function(apply, input_signature=[signature], autograph=False).get_concrete_function()

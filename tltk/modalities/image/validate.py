@@ -1,148 +1,95 @@
-"""Look at image files without decoding them."""
+"""Validate image files before training, without decoding those that look whole."""
 
 import os
-import re
-import struct
-from collections.abc import Callable
+import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 import tensorflow as tf
+from PIL import Image, WebPImagePlugin
 
-from tltk.modalities.image.decode import DECODING_ERRORS, MAX_PIXELS, decode_image
-from tltk.specs import ImageSpec
+from tltk.modalities.image import headers
+from tltk.modalities.image.decode import EMPTY, MAX_PIXELS, NOT_AN_IMAGE, why_undecodable
 
 _THREADS = 8  # mostly waiting for the disk
-_AT_ONCE = 256  # files a task
+_FILES_PER_TASK = 256
 _TAIL = 64  # bytes in which the end marker is looked for
-_TINY = ImageSpec(8, 8)
-_NO_PICTURE = "not a JPEG, PNG, GIF, BMP or WebP picture"
-_TOLD = re.compile(r"the picture has no pixels[^'\]]*|a compressed BMP|not a JPEG[^'\]]*")  # by our own decoder
+# Pillow loads all of its plugins to look for WebP, unless that one is imported.
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
+_END_MARKERS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b"\0;"}
+# Pillow raises these for headers it cannot read; an OSError of the disk has a number.
+_HEADER_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
-def invalid_files(paths: list[str]) -> list[str]:
+def invalid_files(paths: Sequence[str | Path]) -> list[str]:
     """Say of image files what is wrong with each, without decoding those that look whole.
 
-    Only the header, the size and the end are read, so that it takes a tenth of a millisecond each; damage in the middle
-    shows while decoding, where the image is left out as well.
+    Pillow reads the header, and the end of the file is looked at: a few tenths of a millisecond each. A file that does
+    not pass is decoded once, to be sure: many good ones lack the end marker, have bytes behind it, or a header that
+    Pillow refuses and TensorFlow reads. Damage in the middle of a file shows while training decodes it, where the image
+    is left out as well.
 
     Args:
-        paths: of files.
+        paths: Of files.
 
     Returns:
-        For each file, why it cannot be used: missing, empty, no image, truncated, or above 89 megapixels (Pillow's
-        limit, against files that unpack to gigabytes); "" for the others.
-    """
-    chunks = [paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda chunk: [why_unreadable(path) for path in chunk], chunks)
-        return [reason for reasons in found for reason in reasons]
-
-
-def why_unreadable(path: str | Path) -> str:
-    """Say what is wrong with a picture file, as far as its ends tell; an empty text if nothing is.
+        For each file, why it cannot be used, such as "missing", "0 bytes", "truncated or damaged JPEG", "not a JPEG,
+        PNG, GIF, BMP or WebP image" or "100.0 megapixels (limit 89.5)"; "" for the others.
 
     Example:
-        >>> why_unreadable("no such file.jpg")
-        'missing'
+        >>> invalid_files(["no such file.jpg"])
+        ['missing']
     """
+    tasks = [paths[start : start + _FILES_PER_TASK] for start in range(0, len(paths), _FILES_PER_TASK)]
+    with warnings.catch_warnings(), ThreadPoolExecutor(_THREADS) as pool:
+        warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata, and of sizes, which are checked here
+        reasons_by_task = pool.map(lambda task: [_why_invalid(path) for path in task], tasks)
+        return [reason for reasons in reasons_by_task for reason in reasons]
+
+
+def _why_invalid(path: str | Path) -> str:
     try:
         if os.path.isdir(path):  # noqa: PTH112 - a million Path objects are slow
             return "a folder"
         with open(path, "rb") as file:  # noqa: PTH123
-            return _look(file, os.fstat(file.fileno()).st_size)
+            return _check(file, os.fstat(file.fileno()).st_size)
     except FileNotFoundError:
         return "missing"
     except OSError as error:
         return error.strerror or str(error)
 
 
-def why_undecodable(data: bytes, kind: str = "picture") -> str:
-    """Decode a picture and say what is wrong with it; an empty text if nothing is.
-
-    Many a good file lacks its end marker or has a few bytes behind it, so suspicion alone is no reason.
-    """
-    try:
-        decode_image(tf.constant(data), _TINY)
-    except DECODING_ERRORS as error:
-        told = _TOLD.search(str(error))
-        return told.group() if told else f"truncated or damaged {kind}"
-    return ""
-
-
-def _look(file: BinaryIO, size: int) -> str:
+def _check(file: BinaryIO, size: int) -> str:
     if not size:
-        return "0 bytes"
-    head = file.read(32).ljust(32, b"\0")
-    kind = next((name for name, (mark, at) in _MARKS.items() if head[at : at + len(mark)] == mark), "")
-    if not kind:
-        return _NO_PICTURE
-    width, height = _jpeg_size(file) if kind == "JPEG" else _SIZES[kind](head)
-    if width * height > MAX_PIXELS:
-        return f"{width * height / 1e6:.1f} megapixels (limit {MAX_PIXELS / 1e6:.1f})"
+        return EMPTY
+    try:
+        image = Image.open(file, formats=_FORMATS)
+    except _HEADER_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        return _why_undecodable(file)
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
+        return f"{pixels / 1e6:.1f} megapixels (limit {MAX_PIXELS / 1e6:.1f})"
+    return "" if _is_complete(image, file, size) else _why_undecodable(file)
+
+
+def _is_complete(image: Image.Image, file: BinaryIO, size: int) -> bool:
+    """Tell whether a file ends as its format does, or is as long as its header says."""
+    if image.format == "WEBP":
+        return True  # Pillow refuses one that is shorter than its header says
+    if image.format == "BMP":
+        codec, _, offset, (_, stride, *_) = image.tile[0]  # type: ignore[attr-defined]
+        return codec == "raw" and offset + stride * image.height <= size
     file.seek(max(0, size - _TAIL))
-    if width * height and _ends_well(kind, head, file.read(), size):
-        return ""
+    return _END_MARKERS[str(image.format)] in file.read()
+
+
+def _why_undecodable(file: BinaryIO) -> str:
     file.seek(0)
-    return why_undecodable(file.read(), kind)
-
-
-def _ends_well(kind: str, head: bytes, tail: bytes, size: int) -> bool:
-    if kind == "WebP":
-        return struct.unpack_from("<I", head, 4)[0] + 8 <= size
-    if kind == "BMP":
-        return 0 < struct.unpack_from("<I", head, 2)[0] <= size
-    return {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b"\0;"}[kind] in tail
-
-
-def _jpeg_size(file: BinaryIO) -> tuple[int, int]:
-    """Walk a JPEG's segments to its frame header (ITU T.81, B.2.2); (0, 0) if there is none."""
-    file.seek(2)
-    while len(head := file.read(9)) == 9 and head[0] == 0xFF:
-        if 0xC0 <= head[1] <= 0xCF and head[1] not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", head, 5)
-            return width, height
-        file.seek(max(struct.unpack_from(">H", head, 2)[0], 2) - 7, os.SEEK_CUR)
-    return 0, 0
-
-
-def _webp_size(head: bytes) -> tuple[int, int]:
-    """Read the size from whichever of its three headers a WebP has (RFC 9649)."""
-    if head[15:16] == b"X":
-        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
-    if head[15:16] == b"L":
-        packed = int.from_bytes(head[21:25], "little")
-        return packed % 2**14 + 1, packed // 2**14 % 2**14 + 1
-    width, height = struct.unpack_from("<HH", head, 26)
-    return width % 2**14, height % 2**14
-
-
-def _bmp_size(head: bytes) -> tuple[int, int]:
-    width, height = struct.unpack_from("<ii", head, 18)
-    return abs(width), abs(height)  # a negative height stands for rows from the top
-
-
-def _png_size(head: bytes) -> tuple[int, int]:
-    width, height = struct.unpack_from(">II", head, 16)
-    return width, height
-
-
-def _gif_size(head: bytes) -> tuple[int, int]:
-    width, height = struct.unpack_from("<HH", head, 6)
-    return width, height
-
-
-_MARKS = {
-    "JPEG": (b"\xff\xd8\xff", 0),
-    "PNG": (b"\x89PNG\r\n\x1a\n", 0),
-    "GIF": (b"GIF8", 0),
-    "BMP": (b"BM", 0),
-    "WebP": (b"WEBP", 8),
-}
-_SIZES: dict[str, Callable[[bytes], tuple[int, int]]] = {
-    "PNG": _png_size,
-    "GIF": _gif_size,
-    "BMP": _bmp_size,
-    "WebP": _webp_size,
-}
+    head = file.read(16)
+    if int(headers.format_of(tf.constant(head))) == headers.UNKNOWN:
+        return NOT_AN_IMAGE  # without reading the rest, which may be gigabytes
+    return why_undecodable(head + file.read())
