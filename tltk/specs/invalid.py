@@ -9,7 +9,7 @@ class InvalidExample:
 
     Args:
         example_id: Its path, or "file.csv, row 12".
-        reason: What is wrong: "0 bytes", "truncated JPEG", "100.0 megapixels (limit 89.5)".
+        reason: What is wrong: "0 bytes", "truncated or damaged JPEG", "100.0 megapixels (limit 89.5)".
     """
 
     example_id: str
