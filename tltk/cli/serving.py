@@ -45,12 +45,7 @@ def export(
 
         check.one_of("format", format, (*FORMATS, "all"))
         for_one_format = version is not None or warmup or fold_batch_norm
-        if format == "all" and (data is None or calibration is None or for_one_format):
-            raise ValueError(
-                "`--format all` needs --data and --calibration, and takes no --version, --warmup or --fold-batch-norm."
-            )
-        if format != "all" and data is not None:
-            raise ValueError(f"`--data` goes with --format all. Received: --format {format}")
+        _check_comparison(format, data=data, calibration=calibration, for_one_format=for_one_format)
         model = tltk.load_run(run).model
         held = model.task.labels
         columns: dict[str, Any] = {
@@ -81,6 +76,16 @@ def export(
             console.show(
                 f"{done.path}  {done.bytes / 1e6:.1f} MB, checked in a clean process: largest difference {worst:.1e}"
             )
+
+
+def _check_comparison(format: str, *, data: Path | None, calibration: Path | None, for_one_format: bool) -> None:
+    """Check that `--format all` has the data to measure each format on, and that a single format has none."""
+    if format == "all" and (data is None or calibration is None or for_one_format):
+        raise ValueError(
+            "`--format all` needs --data and --calibration, and takes no --version, --warmup or --fold-batch-norm."
+        )
+    if format != "all" and data is not None:
+        raise ValueError(f"`--data` goes with --format all. Received: --format {format}")
 
 
 def _compare(model: "TransferModel", folder: Path, data: "Source", calibration: "Source", *, as_json: bool) -> None:
