@@ -78,14 +78,14 @@ def export(
             )
 
 
-def _check_comparison(format: str, *, data: Path | None, calibration: Path | None, for_one_format: bool) -> None:
+def _check_comparison(export_format: str, *, data: Path | None, calibration: Path | None, for_one_format: bool) -> None:
     """Check that `--format all` has the data to measure each format on, and that a single format has none."""
-    if format == "all" and (data is None or calibration is None or for_one_format):
+    if export_format == "all" and (data is None or calibration is None or for_one_format):
         raise ValueError(
             "`--format all` needs --data and --calibration, and takes no --version, --warmup or --fold-batch-norm."
         )
-    if format != "all" and data is not None:
-        raise ValueError(f"`--data` goes with --format all. Received: --format {format}")
+    if export_format != "all" and data is not None:
+        raise ValueError(f"`--data` goes with --format all. Received: --format {export_format}")
 
 
 def _compare(model: "TransferModel", folder: Path, data: "Source", calibration: "Source", *, as_json: bool) -> None:
