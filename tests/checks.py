@@ -73,7 +73,7 @@ def _check_stages(chosen, body):
     assert chosen.stages[-1].last == order[-1].operation.name, "the last stage ends at the output"
     before: set[str] = set()
     for stage in chosen.stages:
-        here = graph.leading_to(order, stage.last)
+        here = graph.ancestors(order, stage.last)
         assert before < here, f"{stage.name} comes after the stage before it"
         before = here
     rows = [body_output(body, stage.last).shape[1] for stage in chosen.stages]

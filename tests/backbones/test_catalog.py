@@ -77,7 +77,7 @@ def test_a_name_is_registered_once(registered):
 def test_what_cannot_be_registered_is_refused():
     with pytest.raises(TypeError, match=r"`constructor` must be a function.*Received: Functional"):
         tltk.register_backbone("net", conv_net())
-    with pytest.raises(ValueError, match="every backbone needs a name"):
+    with pytest.raises(ValueError, match="the name of a backbone must be a non-empty string"):
         tltk.register_backbone("", conv_net)
 
 

@@ -18,14 +18,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         temporary.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(OSError, match="no space left; free some") as caught:
+    with pytest.raises(OSError, match="no space left; free some") as error:
         files.write_atomically(path, fail)
-    assert caught.value.filename == str(path)
+    assert error.value.filename == str(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_json_takes_numpy_and_what_is_no_number_becomes_null(tmp_path):
+def test_json_accepts_numpy_values_and_nan_becomes_null(tmp_path):
     files.write_json(
         tmp_path / "a.json", {"a": np.float32(0.5), "b": np.arange(2), "c": (1, float("nan")), "d": tmp_path}
     )
@@ -37,28 +37,28 @@ def test_csv_columns_are_the_keys_of_every_row(tmp_path):
     assert (tmp_path / "a.csv").read_text() == 'a,b\n1,\n2,"x,y"\n'
 
 
-def test_a_folder_that_has_no_room_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+def test_too_little_free_space_raises_before_anything_is_written(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage(10, 10, 5_000_000))
     with pytest.raises(OSError, match="no space left: 9 MB are needed and 5 MB are free"):
         files.make_folder(tmp_path / "new", needs=9_000_000)
 
 
-def test_a_file_in_the_way_of_a_folder_is_named(tmp_path):
+def test_creating_a_folder_where_a_file_is_raises_with_its_path(tmp_path):
     (tmp_path / "a").write_text("")
-    with pytest.raises(OSError, match="cannot write") as caught:
+    with pytest.raises(OSError, match="cannot write") as error:
         files.make_folder(tmp_path / "a")
-    assert caught.value.filename == str(tmp_path / "a")
+    assert error.value.filename == str(tmp_path / "a")
 
 
-def test_a_temporary_folder_is_gone_at_the_end_and_after_a_kill_with_the_next(tmp_path):
-    with pytest.raises(KeyboardInterrupt), files.temporary_folder(tmp_path, ".writing-") as made:
-        (made / "half").write_text("")
+def test_a_temporary_folder_is_removed_at_the_end_or_by_the_next_one_after_a_kill(tmp_path):
+    with pytest.raises(KeyboardInterrupt), files.temporary_folder(tmp_path, ".writing-") as folder:
+        (folder / "half").write_text("")
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
     code = (
         "import os, sys; from pathlib import Path; from tltk.foundation import files\n"
-        "with files.temporary_folder(Path(sys.argv[1]), '.writing-') as made: os.kill(os.getpid(), 9)"
+        "with files.temporary_folder(Path(sys.argv[1]), '.writing-'): os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
     assert len(list(tmp_path.iterdir())) == 1
@@ -67,21 +67,21 @@ def test_a_temporary_folder_is_gone_at_the_end_and_after_a_kill_with_the_next(tm
         files.temporary_folder(tmp_path, ".writing-") as first,
         files.temporary_folder(tmp_path, ".writing-") as second,
     ):
-        assert set(tmp_path.iterdir()) == {other, first, second}  # what lives stays, the left one is gone
+        assert set(tmp_path.iterdir()) == {other, first, second}  # the abandoned folder is gone
 
 
-def test_flushing_tells_what_cannot_be_written(tmp_path):
+def test_flushing_a_missing_file_raises(tmp_path):
     (tmp_path / "a").write_text("a")
     files.flush(tmp_path / "a", tmp_path)
     with pytest.raises(FileNotFoundError):
-        files.flush(tmp_path / "none")
+        files.flush(tmp_path / "missing")
 
 
-def test_a_temporary_folder_that_cannot_be_made_names_the_folder_it_was_for(tmp_path):
+def test_a_temporary_folder_that_cannot_be_created_raises_with_its_parent(tmp_path):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(OSError, match="cannot write") as caught,
+        pytest.raises(OSError, match="cannot write") as error,
         files.temporary_folder(tmp_path / "file", ".writing-"),
     ):
         pass
-    assert caught.value.filename == str(tmp_path / "file")
+    assert error.value.filename == str(tmp_path / "file")

@@ -1,3 +1,5 @@
+import os
+
 import keras
 import pytest
 
@@ -23,41 +25,39 @@ def test_precision_follows_the_hardware(monkeypatch, capability, instructions, f
     assert machine.precision("float32", fast_bfloat16=fast) == "float32"
 
 
-def test_an_unknown_precision_is_answered():
+def test_an_unknown_precision_raises_with_the_nearest_one():
     with pytest.raises(ValueError, match=r"`precision` must be one of .*Did you mean 'mixed_float16'"):
         machine.precision("float16")
 
 
-def test_processor_flags_are_read(tmp_path):
+def test_bfloat16_instructions_are_found_in_the_cpu_flags(tmp_path):
     info = tmp_path / "cpuinfo"
     info.write_text("processor : 0\nflags\t\t: fpu avx512_bf16 sse\n")
     assert machine.has_bfloat16_instructions(str(info))
     info.write_text("processor : 0\nflags\t\t: fpu avx512_bf16x sse\n")
     assert not machine.has_bfloat16_instructions(str(info))
-    assert not machine.has_bfloat16_instructions(str(tmp_path / "none"))
+    assert not machine.has_bfloat16_instructions(str(tmp_path / "missing"))
 
 
-def test_compiling_is_off_without_a_gpu(monkeypatch):
+def test_xla_is_off_without_a_gpu(monkeypatch):
     monkeypatch.setattr(machine, "gpu_capability", lambda: None)
     assert machine.jit_compile() is False
     monkeypatch.setattr(machine, "gpu_capability", lambda: (8, 0))
     assert machine.jit_compile() == "auto"
 
 
-def test_the_global_policy_comes_back_even_after_an_error():
+def test_the_global_dtype_policy_is_restored_even_after_an_error():
     with pytest.raises(RuntimeError), machine.dtype_policy("mixed_bfloat16"):
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
         raise RuntimeError
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_free_memory_is_some_and_no_more_than_there_is():
-    import os
-
+def test_free_memory_is_positive_and_below_the_installed_memory():
     assert 0 < machine.free_memory() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def test_the_memory_limit_of_a_container_counts(tmp_path):
+def test_free_memory_respects_the_limit_of_a_container(tmp_path):
     (tmp_path / "memory.current").write_text("700000\n")
     (tmp_path / "memory.max").write_text("1000000\n")
     assert machine.free_memory(str(tmp_path)) == 300_000
@@ -67,16 +67,16 @@ def test_the_memory_limit_of_a_container_counts(tmp_path):
     assert machine.free_memory(str(tmp_path)) > 1_000_000
 
 
-def test_glibc_is_told_to_keep_freed_memory_and_nobody_else_is_told_anything(monkeypatch):
-    told = []
+def test_only_glibc_is_configured_to_keep_freed_memory(monkeypatch):
+    options_set = []
 
     class Library:
-        mallopt = staticmethod(lambda option, value: told.append((option, value)))
+        mallopt = staticmethod(lambda option, value: options_set.append((option, value)))
 
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Library())
     machine.keep_freed_memory()
-    assert {option for option, _ in told} == {-1, -2, -3}
-    assert all(0 < value < 2**31 for _, value in told)
+    assert {option for option, _ in options_set} == {-1, -2, -3}
+    assert all(0 < value < 2**31 for _, value in options_set)
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: object())
     machine.keep_freed_memory()
-    assert len(told) == 3
+    assert len(options_set) == 3

@@ -1,4 +1,4 @@
-"""What tltk relies on in the private attributes of Keras and KerasHub; run with the oldest and the newest versions."""
+"""The private attributes of Keras and KerasHub that tltk relies on; run with the oldest and the newest versions."""
 
 import keras
 import numpy as np
@@ -10,14 +10,14 @@ from tltk.foundation.errors import IncompatibleKeras
 
 
 def two_calls():
-    """A functional model in which one layer is called twice."""
+    """A functional model that calls one layer twice."""
     x = keras.Input((3,), name="x")
     dense = keras.layers.Dense(3, name="dense")
     return keras.Model(x, keras.layers.Add(name="add")([dense(dense(x)), x]))
 
 
-def trained(optimizer, *, steps=1):
-    """An optimizer after some steps of gradient 1 on two variables that start at 1."""
+def variables_after(optimizer, *, steps=1):
+    """Two variables that start at 1, after some steps of the optimizer with gradient 1."""
     variables = [keras.Variable(np.ones(2, "float32"), name=name) for name in ("a", "b")]
     optimizer.build(variables)
     for _ in range(steps):
@@ -44,22 +44,22 @@ def trained(optimizer, *, steps=1):
     (private.adam_moments, "_momentums"),
     (private.feedforward_layer, "_feedforward_intermediate_dense"),
 ])  # fmt: skip
-def test_an_attribute_that_keras_has_moved_is_named(function, attribute):
+def test_a_missing_attribute_raises_with_its_name(function, attribute):
     with pytest.raises(IncompatibleKeras, match=rf"builtins.object has no '{attribute}'.*keras \d.*keras-hub \d.*pip"):
         function(object())
 
 
-def test_a_weight_cannot_be_removed_if_keras_has_moved_the_function():
+def test_removing_a_weight_raises_if_keras_lacks_the_method():
     with pytest.raises(IncompatibleKeras, match="_untrack_variable"):
         private.remove_weight(object(), "kernel")
 
 
-def test_the_position_of_a_variable_cannot_be_found_if_keras_has_moved_the_function():
+def test_finding_the_position_of_a_variable_raises_if_keras_lacks_the_method():
     with pytest.raises(IncompatibleKeras, match="_get_variable_index"):
         private.variable_index(object(), None)
 
 
-def test_a_function_of_kerashub_that_has_moved_is_named(monkeypatch):
+def test_a_missing_function_or_module_of_kerashub_raises_with_its_name(monkeypatch):
     with pytest.raises(IncompatibleKeras, match=r"preset_utils has no 'load_yaml'"):
         private.preset_function("load_yaml")
     monkeypatch.setattr(private, "_PRESET_MODULE", "keras_hub.src.utils.moved")
@@ -68,17 +68,17 @@ def test_a_function_of_kerashub_that_has_moved_is_named(monkeypatch):
 
 
 @pytest.mark.parametrize("hook", private.OPTIMIZER_HOOKS)
-def test_an_optimizer_hook_that_keras_has_renamed_is_an_error_where_it_is_overridden(hook):
+def test_overriding_a_missing_optimizer_hook_raises(hook):
     others = {name: lambda self, variables: None for name in private.OPTIMIZER_HOOKS if name != hook}
     renamed = type("Renamed", (), others)
     with pytest.raises(IncompatibleKeras, match=f"no '{hook}'"):
-        type("Own", (private.PerVariableHooks, renamed), {})
+        type("Optimizer", (private.PerVariableHooks, renamed), {})
 
 
 # Graphs of operations
 
 
-def test_nodes_are_grouped_by_depth_and_know_their_operations_and_tensors():
+def test_nodes_are_grouped_by_depth_and_have_operations_and_tensors():
     model = two_calls()
     by_depth = private.nodes_by_depth(model)
     order = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
@@ -91,7 +91,7 @@ def test_nodes_are_grouped_by_depth_and_know_their_operations_and_tensors():
     assert kwargs == {}
 
 
-def test_the_node_that_made_a_tensor_is_that_of_its_own_call():
+def test_the_producing_node_of_a_tensor_belongs_to_its_own_call():
     model = two_calls()
     node = private.producing_node(model.output)
     assert node.operation is model.get_layer("add")
@@ -102,14 +102,14 @@ def test_the_node_that_made_a_tensor_is_that_of_its_own_call():
     assert private.producing_node(np.ones(3)) is None
 
 
-def test_an_operation_is_renamed_by_its_node():
+def test_an_operation_can_be_renamed_through_its_node():
     x = keras.Input((3,))
     tensor = keras.ops.flip(x, axis=-1)
-    private.producing_node(tensor).operation.name = "turned"
-    assert keras.Model(x, tensor).operations[-1].name == "turned"
+    private.producing_node(tensor).operation.name = "flipped"
+    assert keras.Model(x, tensor).operations[-1].name == "flipped"
 
 
-def test_a_model_whose_calls_are_forgotten_runs_and_leaves_its_layers_to_the_other_model():
+def test_a_model_without_its_calls_still_runs_and_its_layers_belong_to_the_other_model():
     first = two_calls()
     y = keras.Input((3,), name="y")
     second = first.call(y)
@@ -121,41 +121,41 @@ def test_a_model_whose_calls_are_forgotten_runs_and_leaves_its_layers_to_the_oth
     data = np.ones((2, 3), "float32")
     np.testing.assert_array_equal(first(data), model(data))
     np.testing.assert_array_equal(keras.Model(y, dense.output)(data), dense(data))
-    again = keras.Model.from_config(model.get_config())
-    again.set_weights(model.get_weights())
-    np.testing.assert_array_equal(again(data), model(data))
+    copy = keras.Model.from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    np.testing.assert_array_equal(copy(data), model(data))
 
 
-def test_a_forgotten_model_on_top_can_be_trained_and_leaves_no_calls_behind():
+def test_the_second_model_on_shared_layers_can_lose_its_calls_and_still_be_trained():
     net = conv_net()
-    before = {layer.name: [id(node) for node in layer._inbound_nodes] for layer in net.layers}
+    nodes_before = {layer.name: [id(node) for node in layer._inbound_nodes] for layer in net.layers}
     x = keras.Input((16, 16, 3))
-    other = keras.Model(x, net.call(x))
-    private.forget_calls(other)
-    assert {layer.name: [id(node) for node in layer._inbound_nodes] for layer in net.layers} == before
+    second = keras.Model(x, net.call(x))
+    private.forget_calls(second)
+    assert {layer.name: [id(node) for node in layer._inbound_nodes] for layer in net.layers} == nodes_before
     assert [len(layer._outbound_nodes) for layer in net.layers] == [1] * (len(net.layers) - 1) + [0]
-    other.compile("sgd", "mse")
-    other.fit(np.ones((2, 16, 16, 3)), np.ones((2, 4, 4, 8)), verbose=0)
+    second.compile("sgd", "mse")
+    second.fit(np.ones((2, 16, 16, 3)), np.ones((2, 4, 4, 8)), verbose=0)
 
 
-def test_a_renamed_layer_has_variables_of_that_name():
+def test_the_variables_of_a_renamed_layer_have_the_new_name_in_their_paths():
     query = keras.Input((4, 8))
     attention = keras.layers.MultiHeadAttention(2, 4, name="attention")
     output = attention(query, query)
-    private.rename(attention, "other")
-    assert keras.Model(query, output).get_layer("other") is attention
-    assert {variable.path.split("/")[0] for variable in attention.variables} == {"other"}
+    private.rename(attention, "renamed")
+    assert keras.Model(query, output).get_layer("renamed") is attention
+    assert {variable.path.split("/")[0] for variable in attention.variables} == {"renamed"}
     dense = attention.query_dense
     dense.enable_lora(2)
-    assert {variable.path.split("/")[0] for variable in dense.variables} == {"other"}
+    assert {variable.path.split("/")[0] for variable in dense.variables} == {"renamed"}
 
 
-def test_layers_are_built_without_weights_and_none_are_left_to_be_drawn():
+def test_layers_built_without_weights_are_not_initialized_later():
     with private.without_weights():
         net = conv_net()
     keras.Model(net.input, net.output).compute_output_shape((None, 16, 16, 3))
     with keras.StatelessScope():
-        pass  # draws the weights of whatever is still declared
+        pass  # initializes the variables that are still declared
     assert net.count_params() > 0
     assert net.get_layer("stem_conv").kernel._value is None
 
@@ -164,7 +164,7 @@ def test_layers_are_built_without_weights_and_none_are_left_to_be_drawn():
 
 
 class Block(keras.layers.Layer):
-    """A layer that holds others: dense, in a list, and a model."""
+    """A layer that holds a layer, a list of layers and a model."""
 
     def __init__(self):
         super().__init__(name="block")
@@ -173,7 +173,7 @@ class Block(keras.layers.Layer):
         self.inner = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5, name="drop")], name="inner")
 
 
-def test_sublayers_are_found_in_attributes_and_lists_directly_and_at_any_depth():
+def test_sublayers_are_found_in_attributes_and_lists_and_at_any_depth():
     block = Block()
     assert {layer.name for layer in private.direct_sublayers(block)} == {"dense", "relu", "inner"}
     names = [layer.name for layer in private.flattened_sublayers(block)]
@@ -182,7 +182,7 @@ def test_sublayers_are_found_in_attributes_and_lists_directly_and_at_any_depth()
     assert private.direct_sublayers(keras.layers.Dense(1)) == []
 
 
-def test_the_variables_of_a_layer_do_not_depend_on_its_flags():
+def test_own_variables_of_a_layer_do_not_depend_on_trainable_flags():
     layer = keras.layers.BatchNormalization()
     layer.build((None, 4))
     layer.trainable = False
@@ -196,7 +196,7 @@ def test_a_model_has_no_variables_of_its_own():
     assert private.own_trainable_variables(model) == private.own_state_variables(model) == []
 
 
-def test_layers_that_draw_random_numbers_hold_generators():
+def test_layers_that_draw_random_numbers_have_seed_generators():
     assert private.seed_generators(keras.layers.Dropout(0.5))
     assert private.seed_generators(keras.layers.RandomFlip())
     assert private.seed_generators(keras.layers.Dense(1)) == []
@@ -213,10 +213,10 @@ LORA = [
 
 
 @pytest.mark.parametrize(("layer", "shape"), LORA, ids=lambda value: type(value).__name__)
-def test_lora_adds_to_the_kernel_variable_and_is_removed_without_a_trace(layer, shape):
+def test_lora_adds_to_the_kernel_variable_and_is_removed_completely(layer, shape):
     layer = type(layer).from_config(layer.get_config())
     layer.build(shape)
-    before = {name for name, value in vars(layer).items() if isinstance(value, keras.Variable)}
+    names_before = {name for name, value in vars(layer).items() if isinstance(value, keras.Variable)}
     layer.enable_lora(2)
     name = "embeddings" if isinstance(layer, keras.layers.Embedding) else "kernel"
     kernel = private.kernel_variable(layer)
@@ -229,28 +229,28 @@ def test_lora_adds_to_the_kernel_variable_and_is_removed_without_a_trace(layer, 
     for side in ("a", "b"):
         private.remove_weight(layer, f"lora_{name}_{side}")
     layer.lora_enabled = False
-    assert {name for name, value in vars(layer).items() if isinstance(value, keras.Variable)} == before
+    assert {name for name, value in vars(layer).items() if isinstance(value, keras.Variable)} == names_before
     assert not any("lora" in weight.name for weight in (*layer.weights, *private.own_trainable_variables(layer)))
     assert getattr(layer, name) is kernel
 
 
-def test_every_layer_of_keras_that_can_have_lora_is_covered():
+def test_every_keras_layer_with_lora_is_tested():
     with_lora = {
         layer
         for layer in vars(keras.layers).values()
         if isinstance(layer, type) and issubclass(layer, keras.layers.Layer) and hasattr(layer, "enable_lora")
     }
-    covered = tuple(type(layer) for layer, _ in LORA)
-    assert all(issubclass(layer, covered) for layer in with_lora)
+    tested = tuple(type(layer) for layer, _ in LORA)
+    assert all(issubclass(layer, tested) for layer in with_lora)
 
 
 # Optimizers
 
 
-def test_per_variable_state_is_in_the_order_of_the_optimizer_s_variables():
+def test_per_variable_state_has_the_order_of_the_optimizer_variables():
     optimizer = keras.optimizers.AdamW(0.1)
-    variables = trained(optimizer)
-    assert [id(variable) for variable in private.optimizer_variables(optimizer)] == [id(each) for each in variables]
+    variables = variables_after(optimizer)
+    assert [id(variable) for variable in private.optimizer_variables(optimizer)] == list(map(id, variables))
     assert [private.variable_index(optimizer, variable) for variable in variables] == [0, 1]
     assert [private.variable_index(optimizer, variable.value) for variable in variables] == [0, 1]
     moments = private.adam_moments(optimizer)
@@ -258,13 +258,13 @@ def test_per_variable_state_is_in_the_order_of_the_optimizer_s_variables():
     np.testing.assert_allclose(moments["velocity"][1].numpy(), 0.001, rtol=1e-4)
 
 
-def test_an_optimizer_that_is_not_built_has_no_variables():
+def test_an_unbuilt_optimizer_has_no_variables():
     assert private.optimizer_variables(keras.optimizers.Adam()) == []
 
 
-def test_batches_and_gradients_of_an_incomplete_step_can_be_read_and_put_back():
+def test_the_batch_counter_and_accumulated_gradients_can_be_read_and_assigned():
     optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=3)
-    variables = trained(optimizer, steps=2)
+    variables = variables_after(optimizer, steps=2)
     counter, gradients = private.batch_counter(optimizer), private.accumulated_gradients(optimizer)
     assert int(counter) == 2
     assert int(optimizer.iterations) == 0
@@ -276,9 +276,9 @@ def test_batches_and_gradients_of_an_incomplete_step_can_be_read_and_put_back():
     assert int(optimizer.iterations) == 2
 
 
-def test_weights_are_overwritten_by_their_moving_averages():
+def test_weights_are_overwritten_with_their_moving_averages():
     optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
-    variables = trained(optimizer, steps=2)
+    variables = variables_after(optimizer, steps=2)
     averages = private.moving_averages(optimizer)
     np.testing.assert_allclose(averages[0].numpy(), 0.85, rtol=1e-6)
     np.testing.assert_allclose(variables[0].numpy(), 0.8, rtol=1e-6)
@@ -296,20 +296,20 @@ def test_weights_are_overwritten_by_their_moving_averages():
 def test_the_state_of_an_update_rule_is_found_and_bookkeeping_is_left_out(name, state):
     options = {"use_ema": True, "gradient_accumulation_steps": 2}
     optimizer = getattr(keras.optimizers, name)(0.1, **options)
-    variables = trained(optimizer)
-    found = private.update_state(optimizer)
-    assert set(found) == state
-    assert all(len(values) == len(variables) for values in found.values())
+    variables = variables_after(optimizer)
+    update_state = private.update_state(optimizer)
+    assert set(update_state) == state
+    assert all(len(values) == len(variables) for values in update_state.values())
 
 
 class Clipping(private.PerVariableHooks, keras.optimizers.SGD):
-    """Keras' SGD with the hooks that leave everything but clipping to `update_step`."""
+    """SGD of Keras with hooks that leave everything but clipping to `update_step`."""
 
 
-def test_hooks_are_called_and_leave_decay_and_averages_to_update_step():
+def test_hooks_clip_and_leave_decay_and_averages_to_update_step():
     optimizer = Clipping(1.0, global_clipnorm=1.0, weight_decay=0.5, use_ema=True, ema_momentum=0.5)
-    variables = trained(optimizer)
-    # A gradient of four ones has the norm 2; with the decay of Keras, half of the weights would be gone as well.
+    variables = variables_after(optimizer)
+    # A gradient of four ones has norm 2. The weight decay of Keras would halve the weights in addition.
     np.testing.assert_allclose(variables[0].numpy(), 0.5, rtol=1e-6)
     np.testing.assert_array_equal(private.moving_averages(optimizer)[0].numpy(), 0.0)
     optimizer.finalize_variable_values(variables[::-1])
@@ -341,7 +341,7 @@ def blocks():
 
 
 @pytest.mark.parametrize("number", range(3), ids=["encoder", "decoder", "deberta"])
-def test_the_activation_of_a_transformer_block_is_that_of_its_feedforward_layer(number):
+def test_a_transformer_block_applies_the_activation_of_its_feedforward_layer(number):
     block = list(blocks())[number]
     x = np.random.default_rng(0).normal(size=(1, 6, 4)).astype("float32")
     arguments = {"rel_embeddings": keras.ops.ones((1, 8, 4)), "padding_mask": np.ones((1, 6))} if number == 2 else {}

@@ -9,13 +9,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_pipe_sees_no_bar(capsys):
+def test_no_bar_is_shown_if_standard_error_is_not_a_terminal(capsys):
     with progress.bar("reading", 3) as advance:
         advance()
     assert capsys.readouterr().err == ""
 
 
-def test_a_terminal_sees_a_bar_once_two_seconds_have_passed(monkeypatch):
+def test_a_bar_is_shown_on_a_terminal_after_two_seconds(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     with progress.bar("reading", 3) as advance:

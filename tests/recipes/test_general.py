@@ -68,5 +68,5 @@ def test_fine_tuning_probes_first_and_then_goes_gently():
 def test_a_recipe_is_plain_values():
     config = recipes.fine_tune().with_augmentation(tltk.augment.standard()).to_config()
     assert recipes.fine_tune().with_augmentation(()).to_config()["phases"][1]["augment"] == []
-    assert json.loads(json.dumps(files.plain(config)))["phases"][1]["augment"][0]["name"] == "flip"
+    assert json.loads(json.dumps(files.as_json_values(config)))["phases"][1]["augment"][0]["name"] == "flip"
     assert recipes.fine_tune(epochs=3, probe_epochs=4).epochs == 7

@@ -3,7 +3,7 @@ import pytest
 from tltk.specs import ImageSpec
 
 
-def test_every_field_of_an_image_spec_is_checked():
+def test_invalid_fields_of_an_image_spec_raise():
     assert ImageSpec(224, 200).shape == (224, 200, 3)
     with pytest.raises(ValueError, match=r"`height` must be a number above 0"):
         ImageSpec(0, 224)

@@ -26,7 +26,7 @@ OTHER_TOKENIZERS = {
 }
 
 
-def test_tokenizers_are_equal_if_all_their_fields_are():
+def test_tokenizers_are_equal_if_all_fields_are_equal():
     same = TokenizerSpec("wordpiece", tuple(VOCABULARY[:3]) + tuple(VOCABULARY[3:]))
     assert same == TOKENIZER and hash(same) == hash(TOKENIZER) and same.digest == TOKENIZER.digest
     assert TOKENIZER != "wordpiece"
@@ -37,9 +37,9 @@ def test_tokenizers_are_equal_if_all_their_fields_are():
     }
 
 
-def test_borders_between_tokens_count():
-    joined, apart = (TokenizerSpec("bytepair", (*VOCABULARY, *more)) for more in (("a', 'b",), ("a", "b")))
-    assert joined != apart
+def test_boundaries_between_tokens_change_the_digest():
+    joined, separate = (TokenizerSpec("bytepair", (*VOCABULARY, *more)) for more in (("a', 'b",), ("a", "b")))
+    assert joined != separate
 
 
 def test_a_digest_is_computed_once(monkeypatch):
@@ -53,22 +53,23 @@ def test_a_digest_is_computed_once(monkeypatch):
     assert deepcopy(spec) == spec
 
 
-def test_specs_of_texts_differ_by_every_field():
+def test_every_field_of_a_text_spec_counts_in_comparisons():
     changes = (
         {"tokenizer": replace(TOKENIZER, lowercase=False)}, {"sequence_length": 13}, {"pairs": True},
         {"truncation": "start"}, {"stride": 0}, {"pad_to": 12}, {"causal": True},
     )  # fmt: skip
-    assert len({SPEC, *(replace(SPEC, **each) for each in changes)}) == 1 + len(changes) == 1 + len(fields(TextSpec))
+    specs = {SPEC, *(replace(SPEC, **change) for change in changes)}
+    assert len(specs) == 1 + len(changes) == 1 + len(fields(TextSpec))
 
 
-def test_a_vocabulary_is_not_printed():
+def test_the_repr_omits_the_vocabulary():
     assert repr(SPEC) == (
         f"TextSpec(tokenizer=TokenizerSpec(wordpiece, {len(VOCABULARY)} tokens), sequence_length=12, pairs=False, "
         "truncation='end', stride=None, pad_to=None, causal=False)"
     )
 
 
-def test_tokens_have_ids():
+def test_ids_of_tokens_and_special_tokens():
     assert (TOKENIZER.id_of("[PAD]"), TOKENIZER.id_of("good"), SPEC.padding_id) == (0, 5, 0)
     with pytest.raises(ValueError, match=f"'best' is not in the vocabulary of {len(VOCABULARY)} tokens"):
         TOKENIZER.id_of("best")
@@ -77,22 +78,22 @@ def test_tokens_have_ids():
     assert replace(TOKENIZER, begin="", end="", separator=("[SEP]",) * 2).special_ids(pair=True) == ([], [3, 3], [])
 
 
-def test_the_shape_is_that_of_one_example():
+def test_the_shape_describes_one_example():
     assert (SPEC.shape, replace(SPEC, pad_to=8).shape, SPEC.dtype, SPEC.name) == ((None,), (8,), "int32", "token_ids")
     assert SPEC.describe() == "12 tokens"
 
 
-def test_a_tokenizer_needs_its_special_tokens():
+def test_an_unknown_type_or_missing_special_tokens_raise():
     with pytest.raises(ValueError, match=r"`type` must be one of .*Did you mean 'wordpiece'"):
         TokenizerSpec("word", VOCABULARY)
     with pytest.raises(ValueError, match=r"(?s)`padding` is '\[PAD\]'.*`unknown` is ''.*`separator` is '\|'"):
         TokenizerSpec("wordpiece", VOCABULARY[1:], unknown="", separator=("[SEP]", "|"))
 
 
-def test_everything_wrong_with_a_text_spec_is_told_at_once():
+def test_all_problems_of_a_text_spec_are_listed_at_once():
     with pytest.raises(ValueError, match=r"(?s)`truncation` .*'middel'.*'middle'.*`stride` .*quarter.* \(3\).*: 4"):
         TextSpec(TOKENIZER, 12, stride=4, truncation="middel")
-    with pytest.raises(ValueError, match="`sequence_length` must leave room for two texts"):
+    with pytest.raises(ValueError, match="`sequence_length` must be at least 6, room for two texts"):
         TextSpec(TOKENIZER, 5, pairs=True)
     with pytest.raises(ValueError, match="`sequence_length` must be a number above 0"):
         TextSpec(TOKENIZER, 0)

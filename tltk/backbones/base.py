@@ -246,7 +246,7 @@ def operation_stages(model: "keras.Model", stages: Iterable[Stage]) -> dict[str,
     order = graph.nodes(model)
     stage_of: dict[str, str] = {}
     for stage in stages:
-        for name in graph.leading_to(order, stage.last):
+        for name in graph.ancestors(order, stage.last):
             stage_of.setdefault(name, stage.name)
     return stage_of
 

@@ -80,7 +80,7 @@ def _on_raw_input(backbone: Backbone, network: "keras.Model") -> "keras.Model":
     inputs = keras.Input(spec.shape, dtype=spec.dtype, name=spec.name)
     preprocessed = backbone.preprocess(inputs)
     taken = {operation.name for operation in network.operations if not isinstance(operation, keras.layers.InputLayer)}
-    graph.name_apart(graph.calls_behind([preprocessed]), taken)
+    graph.make_names_unique(graph.ancestor_nodes([preprocessed]), taken)
     features = graph.call_layers(network, preprocessed)
     private.forget_calls(network)
     return keras.Model(inputs, features, name=network.name)

@@ -81,7 +81,7 @@ def show(text: str) -> None:
 
 def show_json(value: Any) -> None:
     """Write the one JSON object of a command to standard output."""
-    show(json.dumps(files.plain(value), ensure_ascii=False))
+    show(json.dumps(files.as_json_values(value), ensure_ascii=False))
 
 
 def show_table(columns: list[str], rows: Iterable[Iterable[Any]], *, title: str = "") -> None:

@@ -42,7 +42,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return files.plain({**values, "invalid": [asdict(example) for example in self.invalid]})
+        return files.as_json_values({**values, "invalid": [asdict(example) for example in self.invalid]})
 
     def save(self, path: str | Path) -> Path:
         """Write the report: a page for people (.html) or JSON for programs (.json).

@@ -1,4 +1,4 @@
-"""The only place that formats errors: what came, what was expected, and the nearest right spelling."""
+"""Argument checks whose errors state what was received, what was expected and the nearest valid spelling."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -8,22 +8,26 @@ _LISTED = 12
 
 
 def did_you_mean(value: object, allowed: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the nearest allowed spelling, or an empty string."""
+    """Return " Did you mean 'x'?" for the nearest allowed value, or an empty string."""
     allowed = list(allowed)
-    inside = [item for item in allowed if len(str(value)) > 3 and str(value).lower() in item]
-    near = difflib.get_close_matches(str(value), inside or allowed, n=1, cutoff=0.0 if inside else 0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    containing = [item for item in allowed if len(str(value)) > 3 and str(value).lower() in item]
+    nearest = difflib.get_close_matches(str(value), containing or allowed, n=1, cutoff=0.0 if containing else 0.5)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def listing(values: Iterable[object], *, limit: int = _LISTED) -> str:
-    """Return values joined by commas, cut after `limit` with the number left out."""
+    """Join values by commas; after `limit` values, only the number of omitted ones follows."""
     items = [str(value) for value in values]
     more = f" … and {len(items) - limit} more" if len(items) > limit else ""
     return ", ".join(items[:limit]) + more
 
 
 def one_of(name: str, value: object, allowed: Iterable[str]) -> None:
-    """Raise unless `value` is one of the allowed strings."""
+    """Check that a value is one of the allowed strings.
+
+    Raises:
+        ValueError: If it is not, with the nearest allowed value.
+    """
     allowed = tuple(allowed)
     if value in allowed:
         return
@@ -32,7 +36,11 @@ def one_of(name: str, value: object, allowed: Iterable[str]) -> None:
 
 
 def positive(**named: float) -> None:
-    """Raise unless every named number is above zero; all that are not are listed at once."""
+    """Check that every named number is above zero.
+
+    Raises:
+        ValueError: If any is not; all of them are listed.
+    """
     problems = Problems()
     for name, value in named.items():
         if not is_number(value) or value <= 0:
@@ -41,7 +49,11 @@ def positive(**named: float) -> None:
 
 
 def counts(**named: int) -> None:
-    """Raise unless every named value is a whole number above zero; all that are not are listed at once."""
+    """Check that every named value is a whole number above zero.
+
+    Raises:
+        ValueError: If any is not; all of them are listed.
+    """
     problems = Problems()
     for name, value in named.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -50,7 +62,11 @@ def counts(**named: int) -> None:
 
 
 def within(name: str, value: float, *, low: float, high: float, open_high: bool = False) -> None:
-    """Raise unless low <= value <= high (or < high with `open_high`)."""
+    """Check that low <= value <= high, or value < high with `open_high`.
+
+    Raises:
+        ValueError: If the value is out of range or not a number.
+    """
     if is_number(value) and low <= value <= high and not (open_high and value == high):
         return
     upper = f"below {high}" if open_high else f"at most {high}"
@@ -58,40 +74,48 @@ def within(name: str, value: float, *, low: float, high: float, open_high: bool 
 
 
 def is_number(value: object) -> bool:
-    """Tell whether a value is an int or float and not a bool, NaN included as not."""
+    """Tell whether a value is an int or a float; bools and NaN do not count as numbers."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
 def kind_of(name: str, value: object, expected: type | tuple[type, ...], *, hint: str = "") -> None:
-    """Raise TypeError unless `value` is an instance of `expected`."""
+    """Check that a value is an instance of `expected`.
+
+    Raises:
+        TypeError: If it is not; `hint` is appended to the message.
+    """
     if isinstance(value, expected):
         return
     types = expected if isinstance(expected, tuple) else (expected,)
-    wanted = " or ".join(kind.__name__ for kind in types)
-    tail = f" {hint}" if hint else ""
-    raise TypeError(f"`{name}` must be {wanted}. Received: {type(value).__name__}.{tail}")
+    names = " or ".join(item.__name__ for item in types)
+    suffix = f" {hint}" if hint else ""
+    raise TypeError(f"`{name}` must be {names}. Received: {type(value).__name__}.{suffix}")
 
 
-def known_keys(name: str, given: Mapping[str, Any], allowed: Iterable[str]) -> None:
-    """Raise for keys that mean nothing, each with its nearest right spelling."""
+def known_keys(name: str, mapping: Mapping[str, Any], allowed: Iterable[str]) -> None:
+    """Check that a mapping has no unknown keys.
+
+    Raises:
+        ValueError: If it has; each unknown key is listed with the nearest allowed one.
+    """
     allowed = tuple(allowed)
     problems = Problems()
-    for key in given:
+    for key in mapping:
         if key not in allowed:
             problems.add(f"`{name}` has no key {key!r}.{did_you_mean(key, allowed)}")
     problems.raise_if_any(f"known keys: {listing(allowed)}")
 
 
 class ServingError(RuntimeError):
-    """What is served cannot be called, or is not the model that was trained."""
+    """A served model cannot be called, or is not the model that was trained."""
 
 
 class MissingExtraError(ModuleNotFoundError):
-    """A package that only one feature needs is not installed; the message says which extra brings it."""
+    """An optional dependency is not installed; the message names the extra that installs it."""
 
 
 class Problems:
-    """Collect everything that is wrong with one call, then raise it as one error.
+    """Collects everything that is wrong with one call and raises it as one error.
 
     Example:
         >>> problems = Problems()
@@ -106,11 +130,16 @@ class Problems:
         self.found: list[str] = []
 
     def add(self, problem: str) -> None:
-        """Add one finished sentence."""
+        """Add one problem, as a complete sentence."""
         self.found.append(problem)
 
     def raise_if_any(self, heading: str = "", *, error: type[Exception] = ValueError) -> None:
-        """Raise `error` with every problem on its own line, or return if there is none."""
+        """Raise one error that lists all problems; do nothing if there are none.
+
+        Args:
+            heading: First line of the message; empty for the number of problems.
+            error: Exception class to raise.
+        """
         if not self.found:
             return
         if len(self.found) == 1 and not heading:

@@ -1,4 +1,4 @@
-"""Public exceptions: everything that tltk raises on purpose is a `TltkError`; anything else is a defect."""
+"""Public exceptions. Every exception that tltk raises on purpose is a `TltkError`; any other one is a bug."""
 
 
 class TltkError(Exception):

@@ -1,4 +1,4 @@
-"""Writing that leaves either the old file or the new one, never half of one."""
+"""Atomic writes: after a crash, a file is either the old one or the new one, never half-written."""
 
 import csv
 import errno
@@ -13,43 +13,48 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_LOCK = "in-use"  # held inside a temporary folder for as long as its process lives
+_LOCK = "in-use"  # file in a temporary folder, locked as long as the process that made the folder is running
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file beside its place, flush it to disk, then rename it there.
+    """Write a temporary file beside `path`, flush it to disk, then rename it to `path`.
 
     Args:
-        path: where it shall be; its folder exists.
-        write: takes the temporary path, whose ending is that of `path`.
+        path: Path of the file; its folder must exist.
+        write: Function that writes to the temporary path, which has the suffix of `path`.
 
     Raises:
-        OSError: naming the path, if the disk is full or cannot be written; the old file is untouched.
+        OSError: If the disk is full or not writable; the old file is unchanged.
     """
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         write(temporary)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise _explained(error, path) from error
+        raise _with_path(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8, atomically."""
+    """Write text as UTF-8, atomically."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write plain JSON values, readable and atomically; numbers of NumPy become plain ones."""
-    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+    """Write a value as indented JSON, atomically; see `as_json_values` for what is converted."""
+    write_text(path, json.dumps(as_json_values(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows as CSV, atomically; the columns are the keys of all rows in order of appearance."""
+    """Write rows as CSV, atomically.
+
+    Args:
+        path: Path of the file.
+        rows: Column name → value; the columns are the keys of all rows, in order of appearance.
+    """
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
@@ -59,38 +64,38 @@ def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
-def plain(value: Any) -> Any:
-    """Turn NumPy numbers and arrays, tuples and paths into plain JSON values; what is no number becomes null."""
+def as_json_values(value: Any) -> Any:
+    """Convert NumPy values, tuples and paths to JSON values; NaN and infinities become null."""
     import numpy as np  # here, so that `tltk --help` does not wait for it
 
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): as_json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [as_json_values(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
+        return as_json_values(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
 
 
 def make_folder(folder: Path, *, needs: int = 0) -> Path:
-    """Make a folder and check that a number of bytes fits on its disk.
+    """Create a folder and check that its disk has enough free space.
 
     Args:
-        folder: made with its parents if it does not exist.
-        needs: bytes that will be written there.
+        folder: Created with its parents if it does not exist.
+        needs: Number of bytes that will be written there.
 
     Returns:
         The folder.
 
     Raises:
-        OSError: if it cannot be made, is a file, or has less space than `needs`.
+        OSError: If it cannot be created, is a file, or its disk has less free space than `needs`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _explained(error, folder) from error
+        raise _with_path(error, folder) from error
     free = shutil.disk_usage(folder).free
     if free < needs:
         raise OSError(
@@ -103,11 +108,13 @@ def make_folder(folder: Path, *, needs: int = 0) -> Path:
 
 @contextmanager
 def temporary_folder(folder: Path, prefix: str) -> Iterator[Path]:
-    """Make a temporary folder, gone at the end; after a kill, the next one of the same prefix clears it away.
+    """Create a temporary folder that is removed at the end.
+
+    If the process is killed, the next temporary folder with the same parent and prefix removes the old one.
 
     Args:
-        folder: that it stands in, so that what is made there can be renamed into place.
-        prefix: of its name, of one purpose.
+        folder: Parent folder; on the disk of the final place, so that results can be renamed.
+        prefix: Start of its name; use one prefix per purpose.
 
     Yields:
         The folder.
@@ -116,31 +123,39 @@ def temporary_folder(folder: Path, prefix: str) -> Iterator[Path]:
 
     clear_abandoned(folder, prefix)
     try:
-        made = Path(tempfile.mkdtemp(dir=folder, prefix=f".new{prefix}"))
+        temporary = Path(tempfile.mkdtemp(dir=folder, prefix=f".new{prefix}"))
     except OSError as error:
-        raise _explained(error, folder) from error
-    with FileLock(made / _LOCK):  # held before it has the name by which others look for what was left
-        made = made.rename(folder / made.name.removeprefix(".new"))
+        raise _with_path(error, folder) from error
+    with FileLock(temporary / _LOCK):  # locked before it gets the name that `clear_abandoned` looks for
+        temporary = temporary.rename(folder / temporary.name.removeprefix(".new"))
         try:
-            yield made
+            yield temporary
         finally:
-            shutil.rmtree(made)
+            shutil.rmtree(temporary)
 
 
 def clear_abandoned(folder: Path, prefix: str) -> None:
-    """Remove the temporary folders of processes that were killed; a lock tells those that live."""
+    """Remove the temporary folders of processes that were killed; those of running processes are locked.
+
+    Args:
+        folder: Parent of the temporary folders.
+        prefix: Prefix of their names.
+    """
     from filelock import FileLock, Timeout
 
     for lock in folder.glob(f"{prefix}*/{_LOCK}"):
         try:
             with FileLock(lock, timeout=0):
                 shutil.rmtree(lock.parent)
-        except (Timeout, OSError):  # in use, or of somebody else who may write there and we may not
+        except (Timeout, OSError):  # still in use, or owned by a user whose files this process may not remove
             continue
 
 
 def flush(*paths: Path) -> None:
-    """Flush files, and folders' own tables of names, to disk: a rename after it never names what is not there yet."""
+    """Flush files and directory entries to disk.
+
+    Call this before a rename, so that after a crash the new name never refers to missing data.
+    """
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -149,7 +164,8 @@ def flush(*paths: Path) -> None:
             os.close(descriptor)
 
 
-def _explained(error: OSError, path: Path) -> OSError:
+def _with_path(error: OSError, path: Path) -> OSError:
+    """Return the error with a readable message and the path."""
     if error.errno == errno.ENOSPC:
         return OSError(errno.ENOSPC, "no space left; free some, or choose another folder", str(path))
     return OSError(error.errno, f"cannot write: {error.strerror or error}", str(path))

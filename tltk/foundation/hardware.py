@@ -1,4 +1,4 @@
-"""What this machine can do: number formats, and whether compiling pays."""
+"""Precision, compilation and memory settings that suit this machine."""
 
 import ctypes
 from collections.abc import Iterator
@@ -15,21 +15,21 @@ _BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 
 
 def precision(wanted: str = "auto", *, fast_bfloat16: bool = False) -> str:
-    """Choose the number format of a model's layers.
+    """Choose the dtype policy of a model's layers.
 
-    "auto" takes bfloat16 on GPUs of compute capability 8.0 and above, float16 with loss scaling on 7.x
-    (Keras' mixed-precision guide), and float32 elsewhere; on a processor with bfloat16 instructions it takes bfloat16
-    only for backbones on which `examples/benchmarks/precision.py` measured it to be faster.
+    "auto" selects bfloat16 on GPUs of compute capability 8.0 and above, float16 with loss scaling on 7.x
+    (Keras' mixed-precision guide), and float32 elsewhere; on a CPU with bfloat16 instructions it selects bfloat16
+    only for backbones for which `examples/benchmarks/precision.py` measured it to be faster.
 
     Args:
-        wanted: "auto" or one Keras dtype policy.
-        fast_bfloat16: whether the backbone is one of those.
+        wanted: "auto" or a Keras dtype policy.
+        fast_bfloat16: Whether the backbone was measured to be faster in bfloat16 on a CPU.
 
     Returns:
         "float32", "mixed_bfloat16" or "mixed_float16".
 
     Raises:
-        ValueError: for another name.
+        ValueError: If `wanted` is not one of `PRECISIONS`.
     """
     check.one_of("precision", wanted, PRECISIONS)
     if wanted != "auto":
@@ -47,12 +47,12 @@ def gpu_capability() -> tuple[int, int] | None:
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
-    found = [tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
-    return min(found) if found else None
+    capabilities = [tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
+    return min(capabilities, default=None)
 
 
 def has_bfloat16_instructions(cpuinfo: str = "/proc/cpuinfo") -> bool:
-    """Tell whether the processor multiplies bfloat16 itself; False where the system does not say (not Linux)."""
+    """Tell whether the CPU has bfloat16 instructions; False if unknown, as outside of Linux."""
     path = Path(cpuinfo)
     if not path.exists():
         return False
@@ -61,56 +61,57 @@ def has_bfloat16_instructions(cpuinfo: str = "/proc/cpuinfo") -> bool:
 
 
 def jit_compile() -> bool | str:
-    """Return the `jit_compile` of `compile`: Keras' own choice on a GPU, off on a processor.
+    """Return the `jit_compile` argument of `Model.compile`: "auto" on a GPU, False on a CPU.
 
-    XLA compiles a small network for longer on a processor than a whole fine-tuning run takes, and its
-    convolutions are slower there (`examples/benchmarks/precision.py` measures both).
+    On a CPU, compiling a small network with XLA takes longer than a whole fine-tuning run, and its convolutions are
+    slower (`examples/benchmarks/precision.py` measures both).
     """
     return False if gpu_capability() is None else "auto"
 
 
 @contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Set Keras' global dtype policy inside, and put the old one back.
+    """Set Keras' global dtype policy within the context, and restore it afterwards.
 
-    Keras Applications builders take no `dtype`, so the global policy is the only way in.
+    The functions of Keras Applications have no `dtype` argument, so only the global policy can set it.
     """
     import keras
 
-    before = keras.config.dtype_policy()
+    previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(previous)
 
 
 def free_memory(cgroup: str = "/sys/fs/cgroup") -> int:
-    """Return the bytes that this process can still allocate without swapping.
+    """Return the number of bytes that this process can still allocate without swapping.
 
-    In a container that is what its memory limit leaves, which the system's own figure does not know.
+    The memory limit of a container counts too, since the system's figure does not include it.
 
     Args:
-        cgroup: where the limits of control groups are mounted (version 2: memory.max and memory.current).
+        cgroup: Folder of the control group (version 2), with memory.max and memory.current.
     """
     available = int(psutil.virtual_memory().available)
-    limit, used = (_number(Path(cgroup) / name) for name in ("memory.max", "memory.current"))
+    limit, used = (_read_int(Path(cgroup) / name) for name in ("memory.max", "memory.current"))
     return available if limit is None or used is None else max(min(available, limit - used), 0)
 
 
-def _number(path: Path) -> int | None:
-    """Return the number in a file; None if there is no such file, or no number in it ("max": no limit)."""
+def _read_int(path: Path) -> int | None:
+    """Return the whole number in a file; None if the file is missing or holds something else ("max": no limit)."""
     text = path.read_text().strip() if path.is_file() else ""
     return int(text) if text.isdecimal() else None
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep freed memory for the next step instead of giving it back to the system and asking again.
+    """Make glibc keep freed memory for the next step instead of returning it to the system.
 
-    On a processor TensorFlow allocates each step's activations anew: giving them back costs a page fault for every
-    4 KB, a quarter of the time of training a small network. It has to come before TensorFlow's first operation: after
-    it, the demo's first epoch of fine-tuning ended with 1.4 million page faults, not 0.5. Without glibc nothing
-    is done. The setting is the whole process's, so that only the command line, whose process it is, makes it.
+    On a CPU, TensorFlow allocates the activations of every step anew. Memory that was returned costs a page fault per
+    4 KB, a quarter of the time of training a small network. Call this before TensorFlow's first operation: called
+    later, the demo's first epoch of fine-tuning had 1.4 million page faults instead of 0.5 million.
+
+    It does nothing without glibc. It changes the whole process, so only the command line calls it.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,7 +1,7 @@
-"""The only module that touches private attributes of Keras and KerasHub: one small function for each.
+"""Access to private attributes of Keras and KerasHub, one small function each; no other module uses them.
 
 `tests/foundation/test_keras_private.py` tests what each function relies on, and `make test-lowest` runs it with the
-oldest supported versions. Where Keras renames an attribute, `IncompatibleKeras` names it: nothing is skipped silently.
+oldest supported versions. If Keras renames an attribute, `IncompatibleKeras` is raised with its name.
 """
 
 import random
@@ -23,7 +23,7 @@ _BOOKKEEPING = ("_trainable_variables", "_variables", "_model_variables_moving_a
 
 
 def _attribute(owner: Any, name: str) -> Any:
-    """Return a private attribute, or raise an error that names it."""
+    """Return a private attribute; raise `IncompatibleKeras` if it is missing."""
     value = getattr(owner, name, _MISSING)
     if value is _MISSING:
         raise _incompatible(f"{type(owner).__module__}.{type(owner).__qualname__}", name)
@@ -36,7 +36,7 @@ def _incompatible(owner: str, name: str) -> IncompatibleKeras:
     installed = ", ".join(f"{package} {version(package)}" for package in ("keras", "keras-hub"))
     return IncompatibleKeras(
         f"{owner} has no {name!r}, which tltk relies on (installed: {installed}). Install versions that tltk supports: "
-        "`pip check` lists the ones that are out of range."
+        "`pip check` lists the packages that are out of range."
     )
 
 
@@ -44,16 +44,16 @@ def _incompatible(owner: str, name: str) -> IncompatibleKeras:
 
 
 def nodes_by_depth(model: "keras.Function") -> dict[int, list[Any]]:
-    """Return the nodes of a functional model by their distance from its outputs.
+    """Return the nodes of a functional model, grouped by their distance from its outputs.
 
-    Relies on `Function._nodes_by_depth`, which Keras' own runner walks: depth → nodes, each with `operation`,
-    `arguments`, `input_tensors`, `outputs` and `is_input`.
+    Relies on `Function._nodes_by_depth`, which Keras itself iterates over in a call: depth → nodes, each with
+    `operation`, `arguments`, `input_tensors`, `outputs` and `is_input`.
     """
     return _attribute(model, "_nodes_by_depth")
 
 
 def producing_node(tensor: Any) -> Any:
-    """Return the node that a Keras tensor is an output of; None for an array.
+    """Return the node that computes a Keras tensor; None for an array.
 
     Relies on `KerasTensor._keras_history` (operation, node index, tensor index) and `Operation._inbound_nodes`, the
     calls of an operation in order.
@@ -67,78 +67,79 @@ def producing_node(tensor: Any) -> Any:
 
 
 def forget_calls(model: "keras.Model") -> None:
-    """Make the layers of a functional model forget the calls that the model consists of.
+    """Remove the nodes of a functional model from its layers.
 
-    A layer keeps a node for every call, and `layer.output` is that of the first one. A model that is called layer by
-    layer on new inputs therefore leaves two nodes on each of its layers; one of the two models has to be forgotten.
+    A layer keeps a node for every call, and `layer.output` is the output of the first one. Calling the layers of a
+    model on new inputs leaves two nodes on each layer, so the nodes of the old or the new model have to be removed.
 
     Relies on `Operation._inbound_nodes` and `Operation._outbound_nodes`, and on the position of a call in the former
     being the node index in `KerasTensor._keras_history`.
 
     Args:
-        model: functional. It can still be called and trained, but no longer saved or cloned, and no new model can be
+        model: Functional model. It can still be called and trained, but not saved or cloned, and no new model can be
             built from its tensors. Its input layers keep their nodes.
     """
     nodes = [node for depth in nodes_by_depth(model).values() for node in depth if not node.is_input]
-    forgotten = {id(node) for node in nodes}
+    removed = {id(node) for node in nodes}
     operations = {id(node.operation): node.operation for node in nodes}
     parents = [producing_node(tensor).operation for node in nodes for tensor in node.input_tensors]
     for parent in {id(parent): parent for parent in parents}.values():
         outbound = _attribute(parent, "_outbound_nodes")
-        outbound[:] = [node for node in outbound if id(node) not in forgotten]
+        outbound[:] = [node for node in outbound if id(node) not in removed]
     for operation in operations.values():
         inbound = _attribute(operation, "_inbound_nodes")
-        inbound[:] = [node for node in inbound if id(node) not in forgotten]
+        inbound[:] = [node for node in inbound if id(node) not in removed]
         for index, node in enumerate(inbound):
             for tensor in node.outputs:
                 tensor._keras_history = _attribute(tensor, "_keras_history")._replace(node_index=index)
 
 
 def rename(operation: "keras.Operation", name: str) -> None:
-    """Give an operation another name; the paths of a layer's variables follow.
+    """Rename an operation, and update the paths of its variables.
 
     Relies on `Layer._path`, `Layer._parent_path` and `Variable._path`, which are set when a layer is built and begin
     with its name.
 
     Args:
-        operation: in no model yet; Keras refuses two operations of one name when a model is made.
-        name: the new name.
+        operation: Operation that is in no model yet; a model checks that names are unique when it is created.
+        name: New name.
     """
     import keras
 
-    before, operation.name = operation.name, name
+    old_name, operation.name = operation.name, name
     if not isinstance(operation, keras.Layer):
         return
 
-    def moved(path: str | None) -> str | None:
-        inside = path is not None and (path == before or path.startswith(f"{before}/"))
-        return f"{name}{path[len(before) :]}" if path is not None and inside else path
+    def renamed(path: str | None) -> str | None:
+        if path is not None and (path == old_name or path.startswith(f"{old_name}/")):
+            return f"{name}{path[len(old_name) :]}"
+        return path
 
     for layer in flattened_sublayers(operation):
-        layer._path = moved(_attribute(layer, "_path"))
-        layer._parent_path = moved(_attribute(layer, "_parent_path"))
+        layer._path = renamed(_attribute(layer, "_path"))
+        layer._parent_path = renamed(_attribute(layer, "_parent_path"))
     for variable in operation.variables:
-        variable._path = moved(_attribute(variable, "_path"))
+        variable._path = renamed(_attribute(variable, "_path"))
 
 
 @contextmanager
 def without_weights() -> Iterator[None]:
-    """Build layers inside without drawing their initial weights, to read shapes off them.
+    """Build layers within the context without allocating their weights, to infer shapes.
 
-    Relies on `keras.StatelessScope`, under which a variable is only declared, and on the list "uninitialized_variables"
-    of Keras' global state: what stays in it gets its numbers, and its memory, at the end of the next such scope. Layers
-    take seeds from Python's generator, whose state is put back.
+    Relies on `keras.StatelessScope`, which only declares variables, and on the list "uninitialized_variables" of Keras'
+    global state: variables that stay in it are initialized at the end of the next such scope. Layers take seeds from
+    Python's random generator, whose state is restored.
     """
     import keras
 
     state = random.getstate()
     try:
         with keras.StatelessScope(initialize_variables=False):
-            before = list(_declared_variables())
+            previous = list(_declared_variables())
             try:
                 yield
             finally:
-                _declared_variables()[:] = before
+                _declared_variables()[:] = previous
     finally:
         random.setstate(state)
 
@@ -174,7 +175,7 @@ def flattened_sublayers(layer: "keras.Layer") -> list["keras.Layer"]:
 
 
 def own_trainable_variables(layer: "keras.Layer") -> list["keras.Variable"]:
-    """List the variables of the layer itself that were created as trainable, frozen or not.
+    """List the layer's own variables that were created as trainable, including frozen ones.
 
     Relies on `Layer._trainable_variables`: a variable is sorted into it when it is created, whereas the public
     `trainable_variables` follows the current flags and includes those of the sublayers.
@@ -183,7 +184,7 @@ def own_trainable_variables(layer: "keras.Layer") -> list["keras.Variable"]:
 
 
 def own_state_variables(layer: "keras.Layer") -> list["keras.Variable"]:
-    """List the variables of the layer itself that never get a gradient, such as moving statistics.
+    """List the layer's own variables that never get a gradient, such as moving statistics.
 
     Relies on `Layer._non_trainable_variables`, the counterpart of `_trainable_variables`.
     """
@@ -193,19 +194,19 @@ def own_state_variables(layer: "keras.Layer") -> list["keras.Variable"]:
 def seed_generators(layer: "keras.Layer") -> list[Any]:
     """List the random generators that a layer draws from.
 
-    Relies on `Layer._seed_generators`, in which Keras tracks those that are assigned to an attribute.
+    Relies on `Layer._seed_generators`, in which Keras tracks generators assigned to an attribute.
     """
     return list(_attribute(layer, "_seed_generators"))
 
 
 def kernel_variable(layer: "keras.Layer") -> "keras.Variable":
-    """Return the variable that LoRA adds to.
+    """Return the weight that LoRA adds its product to.
 
     Relies on `_embeddings` of Embedding and `_kernel` of Dense, EinsumDense and the convolutions: while LoRA is
     enabled, the public `embeddings` and `kernel` are sums of tensors.
 
     Args:
-        layer: built, with a method `enable_lora`.
+        layer: Built layer with a method `enable_lora`.
     """
     import keras
 
@@ -213,14 +214,14 @@ def kernel_variable(layer: "keras.Layer") -> "keras.Variable":
 
 
 def remove_weight(layer: "keras.Layer", name: str) -> None:
-    """Remove a weight from a layer, so that it is neither tracked nor an attribute of it.
+    """Remove a weight from a layer: it is no longer tracked or an attribute.
 
-    Relies on `Layer._untrack_variable`. `del layer.name` does the same and then collects garbage each time, which
-    takes minutes for the weights of a large transformer.
+    Relies on `Layer._untrack_variable`. `del layer.name` does the same but runs the garbage collector each time,
+    which takes minutes for the weights of a large transformer.
 
     Args:
-        layer: the layer; it may be locked.
-        name: name of the attribute that holds the weight.
+        layer: Layer; it may be locked.
+        name: Attribute that holds the weight.
     """
     import keras
 
@@ -257,9 +258,9 @@ def batch_counter(optimizer: "keras.optimizers.Optimizer") -> "keras.Variable":
 
 
 def accumulated_gradients(optimizer: "keras.optimizers.Optimizer") -> list["keras.Variable"]:
-    """List the sums of gradients of a step that is not complete yet, one per variable.
+    """List the accumulated gradients of an unfinished optimizer step, one per variable.
 
-    Relies on `Optimizer._accumulated_gradients`, which a built optimizer has under gradient accumulation.
+    Relies on `Optimizer._accumulated_gradients`, which a built optimizer has with `gradient_accumulation_steps`.
     """
     return list(_attribute(optimizer, "_accumulated_gradients"))
 
@@ -267,13 +268,13 @@ def accumulated_gradients(optimizer: "keras.optimizers.Optimizer") -> list["kera
 def moving_averages(optimizer: "keras.optimizers.Optimizer") -> list["keras.Variable"]:
     """List the moving averages of the weights, one per variable.
 
-    Relies on `Optimizer._model_variables_moving_average`, which a built optimizer has under `use_ema`.
+    Relies on `Optimizer._model_variables_moving_average`, which a built optimizer has with `use_ema`.
     """
     return list(_attribute(optimizer, "_model_variables_moving_average"))
 
 
 def assign_moving_averages(optimizer: "keras.optimizers.Optimizer") -> None:
-    """Overwrite the weights by their moving averages.
+    """Overwrite the weights with their moving averages.
 
     Relies on `Optimizer._overwrite_model_variables_with_average_value`, which assigns on every device.
     """
@@ -281,7 +282,7 @@ def assign_moving_averages(optimizer: "keras.optimizers.Optimizer") -> None:
 
 
 def adam_moments(optimizer: "keras.optimizers.Adam") -> dict[str, list["keras.Variable"]]:
-    """Return Adam's first and second moments as "momentum" and "velocity", one variable each per trained variable.
+    """Return Adam's first and second moments as "momentum" and "velocity", each one variable per trained variable.
 
     Relies on `Adam._momentums` and `Adam._velocities`, which a built optimizer has.
     """
@@ -289,13 +290,13 @@ def adam_moments(optimizer: "keras.optimizers.Adam") -> dict[str, list["keras.Va
 
 
 def update_state(optimizer: "keras.optimizers.Optimizer") -> dict[str, list[Any]]:
-    """Find the per-variable state of an optimizer's update rule, whatever the optimizer.
+    """Return the per-variable state of the update rule of any optimizer.
 
-    Relies on every Keras optimizer holding its state as lists in the order of its variables. Averages of weights and
-    accumulated gradients are left out.
+    Relies on every Keras optimizer keeping its state in lists, in the order of its variables. Moving averages of
+    weights and accumulated gradients are not included.
 
     Returns:
-        Name of the attribute, without a leading underscore → variables, with None where a variable has no such state.
+        Attribute name without a leading underscore → variables, None for a variable without such state.
     """
     count = len(optimizer_variables(optimizer))
     return {
@@ -310,8 +311,8 @@ def _is_variable_list(value: Any, count: int) -> bool:
 
     if not isinstance(value, list | tuple) or len(value) != count:
         return False
-    present = [item for item in value if item is not None]
-    return bool(present) and all(isinstance(item, keras.Variable) for item in present)
+    variables = [item for item in value if item is not None]
+    return bool(variables) and all(isinstance(item, keras.Variable) for item in variables)
 
 
 OPTIMIZER_HOOKS = (
@@ -326,10 +327,10 @@ OPTIMIZER_HOOKS = (
 class PerVariableHooks:
     """Base of optimizers that apply weight decay and averages in `update_step`, one variable at a time.
 
-    Keras applies them to lists of variables instead, at places where gradient accumulation, loss scaling or several
-    replicas make a difference. List this class before a Keras optimizer among the bases. A hook that is overridden
-    here and that Keras no longer has is an error when the subclass is defined: otherwise Keras would clip twice, or
-    not at all.
+    Keras applies them to lists of variables instead, at points where gradient accumulation, loss scaling or several
+    replicas change the result. List this class before a Keras optimizer among the bases. Defining the subclass raises
+    `IncompatibleKeras` if Keras no longer has a hook that is overridden here: otherwise it would clip twice or not at
+    all.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -339,23 +340,23 @@ class PerVariableHooks:
                 raise _incompatible("the optimizer class of Keras", hook)
 
     def _clip_gradients(self, grads: list[Any]) -> list[Any]:
-        """Leave the clipping to `_all_reduce_sum_gradients`."""
+        """Do nothing: `_all_reduce_sum_gradients` clips."""
         return grads
 
     def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        """Clip the sum over replicas: Keras clips each replica's share, and the sum may exceed the bound."""
+        """Clip the sum over replicas; Keras clips per replica, so the sum may exceed the bound."""
         summed = super()._all_reduce_sum_gradients(grads_and_vars)  # type: ignore[misc]
         clipped = super()._clip_gradients([gradient for gradient, _ in summed])  # type: ignore[misc]
         return [(gradient, variable) for gradient, (_, variable) in zip(clipped, summed, strict=True)]
 
     def _apply_weight_decay(self, variables: list[Any]) -> None:
-        """Leave the decay to `update_step`, which scales it by the variable's learning-rate multiplier."""
+        """Do nothing: `update_step` applies the decay, scaled by the variable's learning-rate multiplier."""
 
     def _update_model_variables_moving_average(self, trainable_variables: list[Any]) -> None:
-        """Leave the average to `update_step`: Keras would also update it on batches that only accumulate."""
+        """Do nothing: `update_step` updates the average; Keras would also do so while gradients accumulate."""
 
     def _overwrite_model_variables_with_average_value(self, trainable_variables: list[Any]) -> None:
-        # Keras pairs the model's list with the optimizer's by position; they differ once a flag has changed.
+        # Keras pairs the model's variables with the optimizer's by position, but `trainable` flags may have changed.
         variables = optimizer_variables(self)
         super()._overwrite_model_variables_with_average_value(variables)  # type: ignore[misc]
 
@@ -364,12 +365,12 @@ class PerVariableHooks:
 
 
 def preset_function(name: str) -> Any:
-    """Return a function of KerasHub that reads the files of a preset.
+    """Return a function of KerasHub that reads files of a preset.
 
-    Relies on `keras_hub.src.utils.preset_utils`; KerasHub has no public way to a single file of a preset.
+    Relies on `keras_hub.src.utils.preset_utils`; KerasHub has no public function for a single file of a preset.
 
     Args:
-        name: "check_file_exists" or "load_json", both of (preset, file name), or "get_preset_loader" of a preset.
+        name: "check_file_exists" or "load_json", which take (preset, file name), or "get_preset_loader" (preset).
     """
     try:
         module = import_module(_PRESET_MODULE)
@@ -385,6 +386,6 @@ def feedforward_layer(block: "keras.Layer") -> "keras.layers.Dense":
     """Return the dense layer of a transformer block that applies the activation.
 
     Relies on `_feedforward_intermediate_dense` of KerasHub's TransformerEncoder, TransformerDecoder and
-    DisentangledAttentionEncoder. It holds the activation that is used; `block.activation` is what is saved.
+    DisentangledAttentionEncoder. That layer applies its own activation; `block.activation` is only saved.
     """
     return _attribute(block, "_feedforward_intermediate_dense")

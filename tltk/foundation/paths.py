@@ -1,4 +1,4 @@
-"""Where tltk keeps what it can make or fetch again."""
+"""The folder of tltk's cache."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,10 @@ import platformdirs
 
 
 def cache_folder() -> Path:
-    """Return tltk's own cache: $TLTK_CACHE, else the platform's folder for caches; it need not exist."""
-    chosen = os.environ.get("TLTK_CACHE")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("tltk", appauthor=False)
+    """Return the folder for files that can be computed or downloaded again.
+
+    Returns:
+        $TLTK_CACHE if it is set, else "tltk" in the platform's cache folder. It may not exist yet.
+    """
+    folder = os.environ.get("TLTK_CACHE")
+    return Path(folder).expanduser() if folder else platformdirs.user_cache_path("tltk", appauthor=False)

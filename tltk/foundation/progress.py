@@ -1,23 +1,25 @@
-"""Progress on standard error: a bar for whatever takes longer than two seconds."""
+"""A progress bar on standard error for work that takes longer than two seconds."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_SHOW_AFTER = 2.0
+_SHOW_AFTER = 2.0  # seconds
 
 
 @contextmanager
 def bar(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """Show a progress bar with the time left, once two seconds have passed and if standard error is a terminal.
+    """Show a progress bar with the remaining time.
+
+    It appears after two seconds, and only if standard error is a terminal.
 
     Args:
-        title: what is being done.
-        total: steps in all; None where that is not known.
+        title: Text before the bar, such as "reading".
+        total: Number of steps; None if unknown.
 
     Yields:
-        `advance(steps=1, note="")`.
+        A function `advance(steps=1, note="")` to call after each step.
 
     Example:
         >>> with bar("reading", total=2) as advance:
@@ -27,15 +29,15 @@ def bar(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     if not sys.stderr.isatty():
         yield _silent
         return
-    shown = _Bar(title, total)
+    progress_bar = _Bar(title, total)
     try:
-        yield shown.advance
+        yield progress_bar.advance
     finally:
-        shown.close()
+        progress_bar.close()
 
 
 def _silent(steps: int = 1, note: str = "") -> None:
-    """Take the place of `advance` where nobody watches."""
+    """Do nothing; stands in for `advance` if standard error is not a terminal."""
 
 
 class _Bar:
@@ -54,17 +56,17 @@ class _Bar:
         columns += [TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}")]
         self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
         self.task = self.progress.add_task(title, total=total, note="")
-        self.begun = time.monotonic()
-        self.started = False
+        self.created_at = time.monotonic()
+        self.is_shown = False
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        if not self.started and time.monotonic() - self.begun > _SHOW_AFTER:
+        if not self.is_shown and time.monotonic() - self.created_at > _SHOW_AFTER:
             self.progress.start()
-            self.started = True
+            self.is_shown = True
         if note:
             self.progress.update(self.task, note=note)
         self.progress.advance(self.task, steps)
 
     def close(self) -> None:
-        if self.started:
+        if self.is_shown:
             self.progress.stop()

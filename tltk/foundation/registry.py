@@ -1,4 +1,4 @@
-"""Registries: what tltk knows by name, open to a user's own code and to installed packages."""
+"""Registries of named values, to which user code and installed packages can add."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -12,15 +12,15 @@ ENTRY_POINTS = "tltk"
 
 
 class Registry(Generic[Value]):
-    """Values by name.
+    """Holds values by name.
 
-    An installed package adds its own through entry points of the group "tltk": each names a function without arguments
-    that calls `tltk.register_task` and its like. They are loaded when a name is first looked up.
+    An installed package adds values through entry points of the group "tltk". Each names a function without arguments
+    that calls `tltk.register_task` or a similar function. Entry points are loaded at the first lookup.
 
     Args:
-        noun: what is registered, for errors: "task".
-        way: how to register one, for errors: "tltk.register_task(…)".
-        builtins: modules that register tltk's own values when they are imported, which is at the first look-up.
+        noun: What is registered, for error messages, such as "task".
+        how_to_register: Call that registers a value, for error messages, such as "tltk.register_task(…)".
+        builtins: Modules that register tltk's own values on import; they are imported at the first lookup.
 
     Example:
         >>> colours = Registry("colour", "register_colour(…)")
@@ -29,18 +29,18 @@ class Registry(Generic[Value]):
         1
     """
 
-    def __init__(self, noun: str, way: str, *, builtins: Sequence[str] = ()) -> None:
-        self.noun, self.way, self.builtins = noun, way, builtins
+    def __init__(self, noun: str, how_to_register: str, *, builtins: Sequence[str] = ()) -> None:
+        self.noun, self.how_to_register, self.builtins = noun, how_to_register, builtins
         self._values: dict[str, Value] = {}
 
     def register(self, name: str, value: Value) -> None:
         """Add a value.
 
         Raises:
-            ValueError: if the name is not a string, empty, or already taken by another value.
+            ValueError: If the name is not a string, is empty, or belongs to another value.
         """
         if not isinstance(name, str) or not name:
-            raise ValueError(f"every {self.noun} needs a name. Received: {name!r}")
+            raise ValueError(f"the name of a {self.noun} must be a non-empty string. Received: {name!r}")
         if self._values.get(name, value) != value:
             raise ValueError(
                 f"{self.noun} {name!r} is registered already: {self._values[name]!r}. Choose another name."
@@ -48,19 +48,19 @@ class Registry(Generic[Value]):
         self._values[name] = value
 
     def get(self, name: str) -> Value:
-        """Return the value of a name.
+        """Return the value registered under a name.
 
         Raises:
-            ValueError: for an unknown name, with the known ones and how to register one.
+            ValueError: If the name is unknown; the message lists the known ones.
         """
         if name not in self._values:
             self._load()
         if name not in self._values:
-            near = check.did_you_mean(name, self._values)
-            known = check.listing(map(repr, self._values), limit=20) or "none"
+            hint = check.did_you_mean(name, self._values)
+            names = check.listing(map(repr, self._values), limit=20) or "none"
             raise ValueError(
-                f"there is no {self.noun} {name!r}.{near} Known: {known}. Register your own with {self.way}, in the "
-                "same process, before it is used."
+                f"there is no {self.noun} {name!r}.{hint} Known: {names}. Register your own with "
+                f"{self.how_to_register}, in the same process, before it is used."
             )
         return self._values[name]
 
@@ -72,12 +72,15 @@ class Registry(Generic[Value]):
         return iter(tuple(self._values))
 
     def values(self) -> tuple[Value, ...]:
-        """Return every registered value, in the order of registration."""
+        """Return all registered values, in the order of registration."""
         self._load()
         return tuple(self._values.values())
 
     def _load(self) -> None:
-        """Import the modules of the built-in values, which may look things up here while they register."""
+        """Import the modules of the built-in values, then load entry points.
+
+        `builtins` is emptied first, because these modules may look names up while they register.
+        """
         modules, self.builtins = self.builtins, ()
         for module in modules:
             import_module(module)
@@ -86,6 +89,6 @@ class Registry(Generic[Value]):
 
 @cache
 def load_entry_points() -> None:
-    """Call the registration functions of installed packages, once a process."""
-    for point in metadata.entry_points(group=ENTRY_POINTS):
-        point.load()()
+    """Call the registration functions of installed packages, once per process."""
+    for entry_point in metadata.entry_points(group=ENTRY_POINTS):
+        entry_point.load()()

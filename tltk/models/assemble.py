@@ -55,7 +55,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
         network = connected.network
         outputs = task.outputs(network.output, mask=connected.mask, seed=seed)
         # The head is what the features pass through; what makes a mask of the input is new as well, but not the head.
-        head = graph.behind(network.outputs, graph.name_added(network, outputs))
+        head = graph.descendants(network.outputs, graph.name_added(network, outputs))
         model = keras.Model(network.inputs[0], outputs, name=f"{_safe(backbone.name)}_{task.name}")
     stages = _stages(network, backbone) | {operation.name: HEAD for operation in head}
     return TransferModel(model, task, spec, stages, backbone.name, connected.origin, policy)

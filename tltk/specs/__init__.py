@@ -1,4 +1,4 @@
-"""Frozen records that every layer above shares."""
+"""Frozen records shared by all other packages: input formats, labels, spans, invalid examples."""
 
 from tltk.specs.image import INTERPOLATIONS, RESIZES, ImageSpec
 from tltk.specs.invalid import InvalidExample

@@ -17,13 +17,14 @@ class ImageSpec:
         height: Rows in pixels the weights were trained at; other sizes work if the backbone is fully convolutional.
         width: Columns in pixels.
         channels: 3 for every Keras Applications model.
-        resize: How an image of another shape is fitted: "stretch" (ignore the aspect ratio), "crop" (keep the aspect
+        resize: How an image of another size is fitted: "stretch" (ignore the aspect ratio), "crop" (keep the aspect
             ratio, cut the longer side) or "pad" (keep the aspect ratio, add black bars).
-        interpolation: Kernel of the (antialiased) resize.
-        crop_fraction: With "crop", the central fraction that is kept; 0.875 is the 256 → 224 of the ImageNet papers.
+        interpolation: Interpolation of the antialiased resize: "bilinear", "bicubic", "nearest" or "area".
+        crop_fraction: With "crop", the central fraction that is kept, in (0, 1]; 0.875 is the usual 256 → 224 of
+            ImageNet models.
 
     Raises:
-        ValueError: If a size is not positive, or a name is not one of those listed.
+        ValueError: If a number is out of range, or `resize` or `interpolation` is unknown.
 
     Example:
         >>> ImageSpec(224, 224).shape
@@ -52,5 +53,5 @@ class ImageSpec:
         return (self.height, self.width, self.channels)
 
     def describe(self) -> str:
-        """Say in a word or two how large an example is."""
+        """Return the size of an example for people, such as "224×224"."""
         return f"{self.height}×{self.width}"

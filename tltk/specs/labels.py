@@ -1,4 +1,4 @@
-"""What the targets of a source mean."""
+"""The meaning of the targets of a source."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,19 @@ from tltk.foundation import checks as check
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """What the targets of a source mean.
+    """Type and names of the targets of a source.
 
     Args:
         names: Class names in the order of the model's outputs; for regression, the names of the columns.
         type: "categorical" (one class per example, int32 index), "multilabel" (any number of classes, 0/1 vector),
             "regression" (float32 vector), "entities" (any number of `Span` per text; the names are entity types) or
-            "answers" (any number of equivalent `Span` per question; none where the question has no answer), or one of
-            your own, see `tltk.data.targets.register_targets`.
+            "answers" (any number of equivalent `Span` per question; none if the question has no answer), or a type
+            registered with `tltk.data.targets.register_targets`.
         mean: For regression, the mean of each column over the source, so that a head can predict standardized values.
         std: For regression, the standard deviation of each column; never 0.
 
     Raises:
-        ValueError: If there are no names, a name is repeated, or the type is no name.
+        ValueError: If there are no names, a name is repeated, or `type` is not a non-empty string.
 
     Example:
         >>> len(LabelSpec(("cat", "dog")))

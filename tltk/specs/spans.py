@@ -1,4 +1,4 @@
-"""Parts of texts: entities and answers."""
+"""The record of a part of a text: an entity or an answer."""
 
 from dataclasses import dataclass, field
 
@@ -12,8 +12,8 @@ class Span:
     Args:
         start: Start offset.
         end: End offset (exclusive).
-        label: Type of the entity; "" for an answer.
-        probability: Probability the model assigns; None in targets.
+        label: Entity type; "" for an answer.
+        probability: Probability that the model predicts, in [0, 1]; None in targets. Ignored in comparisons.
 
     Example:
         >>> span = Span(3, 8, "city")

@@ -1,4 +1,4 @@
-"""The input format of text models: how texts become tokens, and how many tokens a model reads."""
+"""The input format of text models: the tokenizer and the number of tokens."""
 
 import hashlib
 from dataclasses import KW_ONLY, dataclass, fields
@@ -14,23 +14,23 @@ _OPTIONAL = ("begin", "end")  # special tokens that may be ""
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TokenizerSpec:
-    """The tokenizer a text model was trained with: its vocabulary, its settings, its special tokens.
+    """The tokenizer a text model was trained with: vocabulary, settings and special tokens.
 
-    Two specs are equal if their `digest` is. It is computed once per object, so that a vocabulary of 250,000 strings is
-    not hashed at every lookup in a dict or an `lru_cache`.
+    Two specs are equal if their `digest` is equal. It is computed once per object, so that lookups in a dict or an
+    `lru_cache` do not hash a vocabulary of 250,000 strings again.
 
     Args:
         type: Algorithm: "wordpiece" (BERT), "bytepair" (GPT-2, RoBERTa) or "unigram" (SentencePiece: ALBERT,
             XLM-RoBERTa, DeBERTa-v3).
-        vocabulary: Every token, in the order of its id.
+        vocabulary: All tokens, ordered by id.
         lowercase: Whether texts are lowercased ("wordpiece").
         strip_accents: Whether "é" becomes "e" ("wordpiece").
-        merges: Pairs of tokens to merge, "left right", in the order in which they were learned ("bytepair").
-        add_prefix_space: Whether a space is put before a text that does not begin with one ("bytepair").
+        merges: Pairs of tokens to merge, "left right", in the order they were learned ("bytepair").
+        add_prefix_space: Whether a space is added before a text that does not start with one ("bytepair").
         sentencepiece_model: Content of the SentencePiece file ("unigram").
         begin: Special token before every text; "" for none.
         end: Special token after every text; "" for none.
-        padding: Token that fills up a batch.
+        padding: Token that pads the texts of a batch to one length.
         unknown: Token for words that cannot be built from the vocabulary.
         separator: Special tokens between the two texts of a pair.
 
@@ -74,9 +74,9 @@ class TokenizerSpec:
     def digest(self) -> str:
         """SHA-256 of all fields, in hexadecimal."""
         hasher = hashlib.sha256()
-        for each in fields(self):
-            encoded = repr(getattr(self, each.name)).encode()
-            hasher.update(f"{each.name} {len(encoded)} ".encode() + encoded)
+        for field in fields(self):
+            encoded = repr(getattr(self, field.name)).encode()
+            hasher.update(f"{field.name} {len(encoded)} ".encode() + encoded)
         return hasher.hexdigest()
 
     def __eq__(self, other: object) -> bool:
@@ -94,7 +94,7 @@ class TokenizerSpec:
         """Return the id of a token of the vocabulary.
 
         Raises:
-            ValueError: If the vocabulary does not hold it.
+            ValueError: If the token is not in the vocabulary.
         """
         try:
             return self.vocabulary.index(token)
@@ -105,7 +105,10 @@ class TokenizerSpec:
         """Return the ids of the special tokens before, between and after the texts of an example.
 
         Args:
-            pair: Whether an example is two texts; without, there is nothing between.
+            pair: Whether an example is two texts; if not, there are no ids between texts.
+
+        Returns:
+            Three lists of ids; each may be empty.
         """
         begin, end = ([self.id_of(token)] if token else [] for token in (self.begin, self.end))
         return begin, [self.id_of(token) for token in self.separator] if pair else [], end
@@ -121,12 +124,12 @@ class TextSpec:
         pairs: Whether an example is two texts.
         truncation: Which side of an overlong text is truncated: "end", "start" or "middle" (Sun et al. 2019, section
             5.3.1, found that keeping head and tail works best).
-        stride: Tokens shared by two consecutive windows of an overlong text; None truncates instead.
-        pad_to: Number of tokens every text is padded to; None pads each batch to its own longest text.
+        stride: Number of tokens that two consecutive windows of an overlong text share; None truncates instead.
+        pad_to: Number of tokens every text is padded to; None pads each batch to its longest text.
         causal: Whether each token attends only to those before it, so that the last token summarizes the text.
 
     Raises:
-        ValueError: If a number is out of range, or `truncation` is not one of those listed.
+        ValueError: If a number is out of range, or `truncation` is unknown.
 
     Example:
         >>> tokenizer = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "##s"))
@@ -151,30 +154,32 @@ class TextSpec:
         check.positive(sequence_length=self.sequence_length)
         problems = check.Problems()
         if self.truncation not in TRUNCATIONS:
-            choices, near = ", ".join(map(repr, TRUNCATIONS)), check.did_you_mean(self.truncation, TRUNCATIONS)
-            problems.add(f"`truncation` must be one of {choices}. Received: {self.truncation!r}.{near}")
-        least = 3 + 3 * self.pairs
-        if self.sequence_length < least:
-            what = "two texts and three special tokens" if self.pairs else "a token between two special ones"
-            problems.add(f"`sequence_length` must leave room for {what}. Received: {self.sequence_length}")
-        most = self.sequence_length // 4
-        if self.stride is not None and not 0 <= self.stride <= most:
+            choices, hint = ", ".join(map(repr, TRUNCATIONS)), check.did_you_mean(self.truncation, TRUNCATIONS)
+            problems.add(f"`truncation` must be one of {choices}. Received: {self.truncation!r}.{hint}")
+        minimum = 6 if self.pairs else 3
+        if self.sequence_length < minimum:
+            contents = "two texts and three special tokens" if self.pairs else "a token between two special tokens"
             problems.add(
-                f"`stride` must be at least 0 and at most a quarter of `sequence_length` ({most}). "
+                f"`sequence_length` must be at least {minimum}, room for {contents}. Received: {self.sequence_length}"
+            )
+        max_stride = self.sequence_length // 4
+        if self.stride is not None and not 0 <= self.stride <= max_stride:
+            problems.add(
+                f"`stride` must be at least 0 and at most a quarter of `sequence_length` ({max_stride}). "
                 f"Received: {self.stride}"
             )
         problems.raise_if_any()
 
     @property
     def shape(self) -> tuple[int | None]:
-        """Tokens of an example; None where they vary."""
+        """Number of tokens of an example; None if it varies."""
         return (self.pad_to,)
 
     @property
     def padding_id(self) -> int:
-        """Id of the token that fills up a batch."""
+        """Id of the padding token."""
         return self.tokenizer.id_of(self.tokenizer.padding)
 
     def describe(self) -> str:
-        """Say in a word or two how large an example is."""
+        """Return the size of an example for people, such as "128 tokens"."""
         return f"{self.sequence_length} tokens"

@@ -95,7 +95,7 @@ def sublayers_by_path(layer: keras.Operation) -> dict[str, keras.Layer]:
 def _add_sublayers(layer: keras.Layer, prefix: str, paths: dict[str, keras.Layer], visited: set[int]) -> None:
     counts: dict[str, int] = {}
     for sublayer in private.direct_sublayers(layer):
-        name = graph.counted_anew(sublayer, counts)
+        name = graph.sibling_name(sublayer, counts)
         if id(sublayer) in visited or isinstance(sublayer, keras.layers.InputLayer):
             continue
         visited.add(id(sublayer))

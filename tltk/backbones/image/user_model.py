@@ -74,7 +74,7 @@ def infer_stages(model: "keras.Model", *, size: tuple[int, int]) -> tuple[Stage,
     sized = _at_size(model, size)
     order = graph.nodes(sized)
     ends: dict[int, str] = {}
-    for node in graph.cuts(order):
+    for node in graph.cut_nodes(order):
         shape = node.outputs[0].shape
         if len(shape) == 4 and shape[1] and not type(node.operation).__name__.startswith("ZeroPadding"):
             ends[round(math.log2(size[0] / shape[1]))] = node.operation.name
@@ -101,7 +101,7 @@ def _with_weights(model: "keras.Model", order: list[Any], lasts: list[str]) -> l
     kept: list[str] = []
     before: set[str] = set()
     for last in lasts:
-        here = graph.leading_to(order, last)
+        here = graph.ancestors(order, last)
         if (here - before) & weighty:
             kept.append(last)
             before = here

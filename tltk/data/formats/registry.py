@@ -87,6 +87,6 @@ def from_file(path: str | Path, **options: Any) -> Source:
         known = check.listing((suffix for each in FORMATS.values() for suffix in each.suffixes), limit=40)
         raise ValueError(
             f"{path} ends in {path.suffix!r}, which no format has. Known endings: {known}. Register a format of your "
-            f"own with {FORMATS.way}; a folder is read by tltk.from_folder."
+            f"own with {FORMATS.how_to_register}; a folder is read by tltk.from_folder."
         )
     return file_format.read(path, **options)
