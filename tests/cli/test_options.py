@@ -31,7 +31,9 @@ def test_a_column_of_texts_is_of_a_table(tmp_path):
         options.source(tmp_path, label="label", input_column="path", label_type="categorical", text="review")
     (tmp_path / "news.txt").write_text("in O\n")
     asked = {"label": "label", "input_column": "path", "label_type": "categorical"}
-    with pytest.raises(ValueError, match=r"news\.txt ends in '\.txt', which no format has\. Known endings: \.csv"):
+    with pytest.raises(
+        ValueError, match=r"news\.txt: no format is registered for the suffix '\.txt'\. Known suffixes: \.csv"
+    ):
         options.source(tmp_path / "news.txt", **asked, text=None)
     (tmp_path / "news.conll").write_text("in O\nRome B-city\n")
     with pytest.raises(ValueError, match=r"`--text` names a column of a table.* Received: .*news\.conll"):

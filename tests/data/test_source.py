@@ -11,87 +11,88 @@ from tltk.data.targets import ClassTargets
 from tltk.specs import InvalidExample, LabelSpec
 
 
-def six() -> Source:
+def six_images() -> Source:
+    """Six images whose pixels are their index, with classes a, b, c, a, b, c."""
     return from_arrays(np.arange(6, dtype="uint8").repeat(12).reshape(6, 2, 2, 3), ["a", "b", "c"] * 2)
 
 
-def test_a_subset_keeps_targets_and_pixels_together():
-    part = six().subset([4, 0])
+def test_a_subset_selects_targets_and_pixels_together():
+    part = six_images().subset([4, 0])
     assert part.examples[:, 0, 0, 0].tolist() == [4, 0]
     assert part.targets.tolist() == [1, 0]
     assert [part.id_of(index) for index in range(2)] == ["example 4", "example 0"]
 
 
-def test_a_subset_takes_a_mask_and_may_be_empty():
-    source = six()
+def test_a_subset_can_be_selected_with_a_mask_and_be_empty():
+    source = six_images()
     assert len(source.subset(source.targets.values == 1)) == 2
     assert len(source.subset([])) == 0
     assert source.subset([]).counts() == {"a": 0, "b": 0, "c": 0}
 
 
-def test_a_subset_of_a_subset_keeps_the_first_names():
-    assert six().subset([5, 3, 1]).subset([2]).id_of(0) == "example 1"
+def test_a_subset_of_a_subset_keeps_the_original_ids():
+    assert six_images().subset([5, 3, 1]).subset([2]).id_of(0) == "example 1"
 
 
 def test_counts_and_description_name_every_class():
-    source = six()
+    source = six_images()
     assert source.counts() == {"a": 2, "b": 2, "c": 2}
     assert source.describe().splitlines()[0] == "6 images in memory, 3 classes"
     assert "b" in source.describe()
     assert repr(source) == "<Source of 6 images in memory, 3 classes>"
 
 
-def test_several_labels_are_counted_one_by_one():
+def test_multilabel_targets_are_counted_per_label():
     source = from_arrays(
         np.zeros((3, 4, 4, 3), "uint8"), [[1, 1], [0, 1], [0, 0]], label_type="multilabel", labels=("x", "y")
     )
     assert source.counts() == {"x": 1, "y": 2}
-    assert "any of 2 labels each" in source.describe()
+    assert "any of 2 labels per example" in source.describe()
 
 
-def test_numbers_have_no_counts():
+def test_regression_targets_have_no_counts():
     source = from_arrays(np.zeros((3, 4, 4, 3), "uint8"), [1.0, 2.0, 3.0], label_type="regression")
     assert source.counts() == {}
-    assert "1 number each: value" in source.describe()
+    assert "1 value per example: value" in source.describe()
 
 
-def test_unlabelled_examples_say_so():
+def test_an_unlabelled_source_is_described_as_unlabelled():
     assert "unlabelled" in from_arrays(np.zeros((3, 4, 4, 3), "uint8")).describe()
 
 
-def test_lengths_that_differ_are_all_named():
-    with pytest.raises(ValueError, match=r"(?s)`targets` must hold 2.*`parts` must hold 2.*`ids` must hold 2"):
+def test_all_wrong_lengths_are_listed():
+    with pytest.raises(ValueError, match=r"(?s)`targets` must have 2.*`parts` must have 2.*`ids` must have 2"):
         Source("image", "arrays", np.zeros((2, 4, 4, 3)), np.zeros(3), LabelSpec(("a", "b")), np.zeros(1), np.zeros(4))
 
 
-def test_targets_and_labels_come_together():
-    with pytest.raises(ValueError, match="give both or neither"):
+def test_targets_without_labels_raise():
+    with pytest.raises(ValueError, match="pass both or neither"):
         Source("image", "arrays", np.zeros((2, 4, 4, 3)), np.zeros(2, "int32"))
 
 
-def test_an_unknown_storage_is_answered():
+def test_an_unknown_storage_raises_with_the_nearest_one():
     with pytest.raises(ValueError, match=r"`storage` must be one of.*Did you mean 'files'"):
         Source("image", "file", [])
 
 
-def test_a_modality_of_a_user_needs_no_registration_to_be_described():
+def test_a_source_of_an_unregistered_modality_can_be_described():
     assert Source("sensor", "arrays", np.zeros((2, 9))).describe() == "2 sensors in memory, unlabelled"
     assert Source("sensor", "files", np.array(["a", "b"], object)).describe() == "2 sensor files, unlabelled"
 
 
-def test_labels_of_a_type_that_nobody_registered_are_refused():
-    with pytest.raises(ValueError, match=r"there is no type of labels 'box'.*register_targets"):
+def test_an_unregistered_label_type_raises():
+    with pytest.raises(ValueError, match=r"there is no label type 'box'.*register_targets"):
         Source("image", "arrays", np.zeros((2, 4, 4, 3)), np.zeros(2), LabelSpec(("a", "b"), "box"))
 
 
-def test_targets_are_an_object_of_the_type_of_the_labels():
-    source = six()
+def test_targets_are_wrapped_in_the_class_of_their_label_type():
+    source = six_images()
     assert type(source.targets) is ClassTargets and source.targets.values.dtype == np.int32
-    kept = Source("image", "arrays", np.zeros((2, 4, 4, 3)), source.targets.take([0, 1]), source.labels)
-    assert type(kept.subset([1]).targets) is ClassTargets and kept.subset([1]).targets.tolist() == [1]
+    second = Source("image", "arrays", np.zeros((2, 4, 4, 3)), source.targets.take([0, 1]), source.labels)
+    assert type(second.subset([1]).targets) is ClassTargets and second.subset([1]).targets.tolist() == [1]
 
 
-def test_entities_are_counted_by_their_types():
+def test_entities_are_counted_per_type():
     tags = [["B-city", "I-city", "B-name"], ["O", "B-city", "O"], ["O", "O", "O"]]
     source = from_words([["a", "b", "c"]] * 3, tags, labels=("name", "date", "city"))
     assert source.counts() == {"name": 1, "date": 0, "city": 2}
@@ -100,14 +101,14 @@ def test_entities_are_counted_by_their_types():
     assert source.subset([1, 0]).targets.tolist() == [source.targets[1], source.targets[0]]
 
 
-def test_questions_without_an_answer_are_told():
+def test_the_description_counts_questions_without_an_answer():
     source = from_questions(["a?", "b?"], ["x", "y"], [[(0, "x")], []])
     assert source.describe() == "2 texts in memory, 1 of them without an answer" and source.counts() == {}
     assert from_questions(["a?"], ["x"]).describe() == "1 texts in memory, unlabelled"
     assert from_arrays([("a", "b")] * 2, [0, 1]).describe().startswith("2 texts in memory, 2 classes")
 
 
-def test_what_was_invalid_in_a_file_stays_with_the_whole():
+def test_a_subset_has_no_invalid_rows():
     invalid = (InvalidExample("x.csv, row 2", "empty"),)
     source = Source("text", "arrays", np.array(["a", "b"], object), invalid=invalid)
     assert source.invalid == invalid and source.subset([0, 1]).invalid == () and source.invalid == invalid

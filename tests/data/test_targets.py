@@ -1,4 +1,4 @@
-"""Raw labels become targets; every value that cannot is named with its place."""
+"""Conversion of labels to targets, with errors that list every invalid value and its row."""
 
 import numpy as np
 import pytest
@@ -11,69 +11,69 @@ from tltk.data.targets import (
     Targets,
     categorical,
     multilabel,
-    numbers,
     register_targets,
+    regression,
 )
 
 
-def place(row: int) -> str:
+def row_id(row: int) -> str:
     return f"row {row}"
 
 
 def test_class_names_become_sorted_indices():
-    targets, labels = categorical(["dog", "cat", "dog"], place=place)
+    targets, labels = categorical(["dog", "cat", "dog"], row_id=row_id)
     assert targets.tolist() == [1, 0, 1] and targets.dtype == np.int32
     assert labels.names == ("cat", "dog") and labels.type == "categorical"
 
 
-def test_names_given_keep_their_order():
-    targets, labels = categorical(["a", "b"], names=("b", "a", "c"), place=place)
+def test_the_order_of_names_is_kept():
+    targets, labels = categorical(["a", "b"], names=("b", "a", "c"), row_id=row_id)
     assert targets.tolist() == [1, 0]
     assert labels.names == ("b", "a", "c")
 
 
-def test_unknown_class_names_are_all_named():
-    with pytest.raises(ValueError, match=r"(?s)row 1: 'dgo' is none.*Did you mean 'dog'.*row 2: 'eel'"):
-        categorical(["dog", "dgo", "eel"], names=("cat", "dog"), place=place)
+def test_all_unknown_class_names_are_listed():
+    with pytest.raises(ValueError, match=r"(?s)row 1: 'dgo' is not one of.*Did you mean 'dog'.*row 2: 'eel'"):
+        categorical(["dog", "dgo", "eel"], names=("cat", "dog"), row_id=row_id)
 
 
-def test_one_class_is_refused():
+def test_a_single_class_raises():
     with pytest.raises(ValueError, match=r"at least two classes.*cat"):
-        categorical(["cat", "cat"], place=place)
+        categorical(["cat", "cat"], row_id=row_id)
 
 
-def test_several_names_become_zeros_and_ones():
-    targets, labels = multilabel([["b", "a"], [], ["b"]], place=place)
+def test_lists_of_class_names_become_zeros_and_ones():
+    targets, labels = multilabel([["b", "a"], [], ["b"]], row_id=row_id)
     assert targets.tolist() == [[1, 1], [0, 0], [0, 1]] and targets.dtype == np.float32
     assert labels.type == "multilabel"
 
 
-def test_no_label_at_all_is_refused():
+def test_examples_without_any_label_raise():
     with pytest.raises(ValueError, match="no example has a label"):
-        multilabel([[], []], place=place)
+        multilabel([[], []], row_id=row_id)
 
 
-def test_unknown_names_among_several_are_named():
-    with pytest.raises(ValueError, match="row 1: 'z' is none of the 2 classes"):
-        multilabel([["a"], ["b", "z"]], names=("a", "b"), place=place)
+def test_unknown_names_in_lists_raise():
+    with pytest.raises(ValueError, match="row 1: 'z' is not one of the 2 classes"):
+        multilabel([["a"], ["b", "z"]], names=("a", "b"), row_id=row_id)
 
 
-def test_numbers_carry_mean_and_deviation():
-    targets, labels = numbers([["1"], [3]], names=("age",), place=place)
+def test_regression_labels_have_mean_and_standard_deviation():
+    targets, labels = regression([["1"], [3]], names=("age",), row_id=row_id)
     assert targets.tolist() == [[1.0], [3.0]] and targets.dtype == np.float32
     assert (labels.mean, labels.std) == ((2.0,), (1.0,))
 
 
-def test_a_constant_column_has_deviation_one():
-    assert numbers([[5], [5]], names=("age",), place=place)[1].std == (1.0,)
+def test_the_standard_deviation_of_a_constant_column_is_one():
+    assert regression([[5], [5]], names=("age",), row_id=row_id)[1].std == (1.0,)
 
 
-def test_what_is_no_finite_number_is_all_named():
+def test_all_values_that_are_not_finite_numbers_are_listed():
     with pytest.raises(ValueError, match=r"(?s)row 0: `age`.*'old'.*row 1: `age`.*nan.*row 2: `age`.*inf.*row 3.*None"):
-        numbers([["old"], [float("nan")], ["inf"], [None]], names=("age",), place=place)
+        regression([["old"], [float("nan")], ["inf"], [None]], names=("age",), row_id=row_id)
 
 
-def test_targets_are_taken_by_number_and_seen_as_an_array():
+def test_targets_can_be_indexed_and_converted_to_an_array():
     targets = Targets(np.array([[1.0], [2.0], [3.0]], "float32"))
     assert targets.take([2, 0]).tolist() == [[3.0], [1.0]]
     assert (targets.shape, targets.dtype, len(targets)) == ((3, 1), np.float32, 3)
@@ -82,7 +82,7 @@ def test_targets_are_taken_by_number_and_seen_as_an_array():
     assert targets.element_spec == tf.TensorSpec([None, 1], tf.float32)
 
 
-def test_ragged_targets_make_ragged_batches():
+def test_ragged_targets_give_ragged_batches():
     boxes = np.empty(3, object)
     boxes[:] = [np.full((count, 4), count, "float32") for count in (2, 0, 1)]
     targets = RaggedTargets(boxes)
@@ -92,21 +92,21 @@ def test_ragged_targets_make_ragged_batches():
     assert targets.element_spec.is_compatible_with(batch)
 
 
-def test_lazy_targets_are_read_when_their_batch_is():
-    read = []
+def test_lazy_targets_are_read_with_their_batch():
+    names_read = []
     targets = LazyTargets(
         np.array(["a", "bb", "ccc"], object),
-        read=lambda name: read.append(name) or np.full((2, 2), len(name)),
+        read=lambda name: names_read.append(name) or np.full((2, 2), len(name)),
         element_shape=(2, 2),
     )
-    chosen = targets.take([2, 0])
-    assert read == []
-    batch = chosen.batch(np.array([0, 1]))
-    assert read == ["ccc", "a"] and batch[:, 0, 0].tolist() == [3, 1] and batch.dtype == np.uint8
-    assert chosen.element_spec.is_compatible_with(tf.constant(batch))
+    subset = targets.take([2, 0])
+    assert names_read == []
+    batch = subset.batch(np.array([0, 1]))
+    assert names_read == ["ccc", "a"] and batch[:, 0, 0].tolist() == [3, 1] and batch.dtype == np.uint8
+    assert subset.element_spec.is_compatible_with(tf.constant(batch))
 
 
-def test_a_type_of_labels_is_registered_once():
-    with pytest.raises(ValueError, match=r"type of labels 'categorical' is registered already"):
+def test_a_label_type_cannot_be_registered_twice():
+    with pytest.raises(ValueError, match=r"label type 'categorical' is registered already"):
         register_targets("categorical", RaggedTargets)
-    assert "categorical" in TARGETS and "boxes of nobody" not in TARGETS
+    assert "categorical" in TARGETS and "unregistered" not in TARGETS

@@ -12,7 +12,7 @@ def test_names_must_be_unique_and_not_empty():
     with pytest.raises(ValueError, match=r"at least one name"):
         LabelSpec(())
     for label_type in ("", None, 3):
-        with pytest.raises(ValueError, match=r"`type` must be the name of a type of labels"):
+        with pytest.raises(ValueError, match=r"`type` must be the name of a label type"):
             LabelSpec(("a",), type=label_type)
 
 

@@ -1,4 +1,4 @@
-"""Examples that cannot be used: one channel from the file that was read to the run that reports them."""
+"""A thread-safe collection of the examples that cannot be used."""
 
 from collections.abc import Iterable, Iterator
 from threading import Lock
@@ -8,10 +8,10 @@ from tltk.specs import InvalidExample
 
 
 class Invalid:
-    """Collects invalid examples, each once, in the order in which they are found; safe to use from threads.
+    """Collects invalid examples, each once, in the order they are added; safe to use from several threads.
 
     Args:
-        examples: those that are known already.
+        examples: Examples to start with.
 
     Example:
         >>> invalid = Invalid()
@@ -27,12 +27,12 @@ class Invalid:
         self.extend(examples)
 
     def add(self, example_id: str, reason: str) -> None:
-        """Note one example; a second reason for the same one is passed over."""
+        """Add one example; only the first reason for an example is kept."""
         with self._lock:
             self._by_id.setdefault(example_id, InvalidExample(example_id, reason))
 
     def extend(self, examples: Iterable[InvalidExample]) -> None:
-        """Note several."""
+        """Add several examples."""
         for example in examples:
             self.add(example.example_id, example.reason)
 
@@ -43,10 +43,10 @@ class Invalid:
         return iter(tuple(self._by_id.values()))
 
     def listing(self, *, limit: int = 8) -> str:
-        """Return "id (reason)" of the first ones, joined by commas, and how many more there are."""
+        """Return "id (reason)" of the first `limit` examples and the number of further ones."""
         return listing(self, limit=limit)
 
 
 def listing(examples: Iterable[InvalidExample], *, limit: int = 8) -> str:
-    """Return "id (reason)" of the first examples, joined by commas, and how many more there are."""
+    """Return "id (reason)" of the first `limit` examples, joined by commas, and the number of further ones."""
     return check.listing((f"{example.example_id} ({example.reason})" for example in examples), limit=limit)

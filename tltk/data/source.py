@@ -1,4 +1,4 @@
-"""The record of what a source holds: examples and labels, nothing decoded yet."""
+"""The record of a source: examples and their targets, not decoded yet."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from tltk.specs import InvalidExample, LabelSpec
 
 STORAGES = ("files", "arrays", "stream")
 PARTS = ("train", "val", "test")
-_NOUNS = {"files": "{} files", "arrays": "{}s in memory", "stream": "{}s of a stream"}
+_NOUNS = {"files": "{} files", "arrays": "{}s in memory", "stream": "{}s in a stream"}
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Examples and what they are labelled with, in a fixed order; nothing is decoded yet.
+    """Examples and their targets, in a fixed order; files are not decoded yet.
 
     Args:
-        modality: name of the kind of input: "image", "text", or one that was registered with `tltk.register_modality`.
-        storage: where examples lie: "files" (`examples` are paths), "arrays" (in memory), or "stream" (read in their
-            stored order, such as a TensorFlow Datasets builder).
-        examples: anything with a length that takes an array of indices: an object array of paths or texts (texts in
-            words: tuples of words; pairs of texts: [n, 2]), pixels [n, height, width, channels], `StoredExamples`.
-        targets: a `Targets` object, or an array of what `labels` says: int32 [n] of classes, float32 [n, k] of several
-            labels (0 and 1) or numbers, object [n] of tuples of `Span`; None if unlabelled.
-        labels: what the targets mean; None if unlabelled.
-        parts: "train", "val" or "test" for each example, for folders that came split; else None.
-        ids: a name for each example in reports, such as "cats/3.jpg"; None means its number.
-        invalid: rows of its file that could not be used and are in none of the above.
+        modality: "image", "text", or a modality registered with `tltk.register_modality`.
+        storage: Where examples are stored: "files" (`examples` are paths), "arrays" (in memory), or "stream" (read in
+            their stored order, such as a TensorFlow Datasets builder).
+        examples: Any object with a length that can be indexed with an array: an object array [n] of paths, of texts or
+            of tuples of words, an object array [n, 2] of pairs of texts, pixels [n, height, width, channels], or
+            `StoredExamples`.
+        targets: A `Targets` object, or an array as `labels.type` requires: int32 [n] ("categorical"), float32 [n, k]
+            of 0 and 1 ("multilabel") or of values ("regression"), object [n] of tuples of `Span` ("entities" and
+            "answers"); None if unlabelled.
+        labels: Type and names of the targets; None if unlabelled.
+        parts: "train", "val" or "test" for each example, if the data is already split; else None.
+        ids: Name of each example in reports, such as "cats/3.jpg"; None means its index.
+        invalid: Rows of the file that could not be used; they are not among `examples`.
 
     Raises:
-        ValueError: if lengths differ, or targets come without labels; everything is listed.
+        ValueError: If lengths differ, or only one of targets and labels is given; all problems are listed.
     """
 
     modality: str
@@ -52,9 +54,11 @@ class Source:
         for name in ("targets", "parts", "ids"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.examples):
-                problems.add(f"`{name}` must hold {len(self.examples)} values, one an example. Received: {len(values)}")
+                problems.add(
+                    f"`{name}` must have {len(self.examples)} values, one per example. Received: {len(values)}"
+                )
         if (self.targets is None) != (self.labels is None):
-            problems.add("`targets` and `labels` come together: give both or neither")
+            problems.add("`targets` and `labels` belong together: pass both or neither")
         problems.raise_if_any()
         if self.targets is not None and self.labels is not None:
             object.__setattr__(self, "targets", as_targets(self.targets, self.labels))
@@ -66,13 +70,13 @@ class Source:
         return f"<Source of {self.describe().splitlines()[0]}>"
 
     def subset(self, indices: np.ndarray | list[int]) -> Source:
-        """Return the examples with these numbers, in that order; what was invalid in the file stays with the whole.
+        """Select examples. The invalid rows of the file are not part of the result.
 
         Args:
-            indices: numbers in [0, n), or a bool for each example.
+            indices: Indices in [0, n) in the order wanted, or a bool for each example.
 
         Returns:
-            A source of the same labels.
+            A source with the same labels.
         """
         indices = np.asarray(indices)
         indices = np.flatnonzero(indices) if indices.dtype == bool else indices.astype(np.int64)
@@ -93,18 +97,18 @@ class Source:
         return name if isinstance(name, str) else f"example {name}"
 
     def counts(self) -> dict[str, int]:
-        """Return the examples of each class, or the entities of each type; empty for other labels."""
+        """Return the number of examples per class, or of entities per type; empty for other label types."""
         return {} if self.targets is None or self.labels is None else self.targets.counts(self.labels)
 
     def describe(self) -> str:
-        """Return a few lines a person can read: how many examples, of what, by class and by part."""
+        """Return a readable summary: number and type of examples, counts per part and per class."""
         noun = _NOUNS[self.storage].format(self.modality)
-        meaning = "unlabelled" if self.labels is None else self.targets.describe(self.labels)
-        lines = [f"{len(self):,} {noun}, {meaning}"]
+        targets = "unlabelled" if self.labels is None else self.targets.describe(self.labels)
+        lines = [f"{len(self):,} {noun}, {targets}"]
         if self.parts is not None:
             counts = [(part, int((self.parts == part).sum())) for part in PARTS]
             lines.append("parts: " + ", ".join(f"{part} {count:,}" for part, count in counts if count))
-        by_label = self.counts()
-        width = max((len(name) for name in by_label), default=0)
-        lines += [f"  {name:<{width}}  {count:,}" for name, count in by_label.items()]
+        label_counts = self.counts()
+        width = max((len(name) for name in label_counts), default=0)
+        lines += [f"  {name:<{width}}  {count:,}" for name, count in label_counts.items()]
         return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Cut a source into training, validation and test examples: seeded, stratified, groups kept whole."""
+"""Splits of a source into training, validation and test examples."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,26 +17,27 @@ def split(
     seed: int = 0,
     groups: Sequence | np.ndarray | None = None,
 ) -> tuple[Source, Source, Source]:
-    """Cut a source into three, each with the classes in the proportions of the whole.
+    """Split a source into training, validation and test examples.
 
-    A source that came in parts keeps them: its test and validation parts are given back as they are, whatever `test`
-    says. A part that is missing is cut from the training part: validation by `val`, a share of the training part.
-    A missing test part is cut in the same way, by `test`.
+    The split is stratified: each part has the classes in the proportions of the whole. Without classes (regression,
+    multilabel, entities, answers, unlabelled), it is random.
+
+    A source that already has parts, such as a folder with `train/` and `test/`, keeps them, and `val` or `test` is
+    ignored for a part that exists. A missing part is split off the training part.
 
     Args:
-        source: labelled or not; without classes (numbers, several labels, no labels) the cut is random.
-        val: share of the examples, or a whole number of examples; 0 gives an empty source.
-        test: the same, for the examples that judge the final model.
-        seed: equal seeds give equal cuts.
-        groups: one value an example; examples of equal value never stand on two sides (pictures of one patient,
-            frames of one film). Shares are then met as nearly as whole groups allow.
+        source: Labelled or unlabelled source.
+        val: Fraction of the examples in [0, 1), or a whole number of examples; 0 gives an empty source.
+        test: The same for the examples that the final model is evaluated on.
+        seed: Equal seeds give equal splits.
+        groups: One value per example. Examples with equal values stay in the same part, such as images of one patient
+            or frames of one film. Sizes are then met as closely as whole groups allow.
 
     Returns:
         Sources for training, validation and test, each in the order of `source`.
 
     Raises:
-        ValueError: if the shares leave nothing to learn from, a class has too few examples, or `groups` has another
-            length.
+        ValueError: If no training examples are left, a class has too few examples, or `groups` has the wrong length.
 
     Example:
         >>> from tltk import from_arrays
@@ -44,88 +45,92 @@ def split(
         >>> [len(part) for part in split(digits, val=0.2, test=0.2)]
         [12, 4, 4]
     """
-    check.kind_of("source", source, Source, hint="A tf.data.Dataset is split with its own take and skip.")
-    keys = None if groups is None else np.asarray(groups)
-    if keys is not None and keys.shape != (len(source),):
-        raise ValueError(f"`groups` must hold {len(source)} values, one an example. Received: {keys.shape}")
-    everything = np.arange(len(source))
+    check.kind_of("source", source, Source, hint="Split a tf.data.Dataset with its own `take` and `skip`.")
+    group_ids = None if groups is None else np.asarray(groups)
+    if group_ids is not None and group_ids.shape != (len(source),):
+        raise ValueError(f"`groups` must have {len(source)} values, one per example. Received: {group_ids.shape}")
+    indices = np.arange(len(source))
     parts = source.parts if source.parts is not None else np.full(len(source), "train")
-    train = everything[parts == "train"]
-    _check_shares(len(train), val if "val" not in parts else 0, test if "test" not in parts else 0)
-    counts = {"test": test, "val": val}
-    chosen = {name: everything[parts == name] for name in counts}
-    # Shares are of all that is cut up: the test part goes first, so validation's share must not shrink with it.
-    sizes = {name: _count(share, len(train)) for name, share in counts.items()}
-    for number, name in enumerate(counts):
-        if not len(chosen[name]) and sizes[name]:
-            train, chosen[name] = _cut(source, train, sizes[name], seed=seed + number, groups=keys)
-    # What was invalid in the file belongs to no part; the training part reports it, once.
-    kept = replace(source.subset(train), invalid=source.invalid)
-    return kept, source.subset(chosen["val"]), source.subset(chosen["test"])
+    train = indices[parts == "train"]
+    _check_sizes(len(train), val if "val" not in parts else 0, test if "test" not in parts else 0)
+    wanted = {"test": test, "val": val}
+    held_out = {name: indices[parts == name] for name in wanted}
+    # Both sizes are computed before the test part is split off, so that it does not make the validation part smaller.
+    sizes = {name: _count(size, len(train)) for name, size in wanted.items()}
+    for offset, name in enumerate(wanted):
+        if not len(held_out[name]) and sizes[name]:
+            train, held_out[name] = _split_off(source, train, sizes[name], seed=seed + offset, groups=group_ids)
+    # Invalid rows of the file belong to no part; the training part carries them, so that they are reported once.
+    train_source = replace(source.subset(train), invalid=source.invalid)
+    return train_source, source.subset(held_out["val"]), source.subset(held_out["test"])
 
 
-def _check_shares(count: int, val: float, test: float) -> None:
+def _check_sizes(count: int, val: float, test: float) -> None:
     problems = check.Problems()
-    for name, share in (("val", val), ("test", test)):
-        whole = isinstance(share, int | np.integer) and not isinstance(share, bool)
-        if not check.is_number(share) or share < 0 or (not whole and share >= 1):
-            problems.add(f"`{name}` must be a share in [0, 1) or a whole number of examples. Received: {share!r}")
+    for name, size in (("val", val), ("test", test)):
+        is_whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+        if not check.is_number(size) or size < 0 or (not is_whole and size >= 1):
+            problems.add(f"`{name}` must be a fraction in [0, 1) or a whole number of examples. Received: {size!r}")
     problems.raise_if_any()
     if _count(val, count) + _count(test, count) >= count:
-        raise ValueError(f"`val` ({val}) and `test` ({test}) leave none of {count} examples to learn from.")
+        raise ValueError(f"`val` ({val}) and `test` ({test}) leave no training examples out of {count}. Reduce them.")
 
 
-def _count(share: float, total: int) -> int:
-    return int(share) if isinstance(share, int | np.integer) else round(share * total)
+def _count(size: float, total: int) -> int:
+    """Return a number of examples for a fraction of `total` or a whole number."""
+    return int(size) if isinstance(size, int | np.integer) else round(size * total)
 
 
-def _cut(
-    source: Source, pool: np.ndarray, size: int, *, seed: int, groups: np.ndarray | None
+def _split_off(
+    source: Source, indices: np.ndarray, size: int, *, seed: int, groups: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Take `size` examples out of `pool`; both results are sorted."""
+    """Return (remaining indices, `size` held-out indices), both sorted."""
     from sklearn.model_selection import train_test_split
 
-    classes = _classes(source, pool)
+    classes = _classes(source, indices)
     if groups is not None:
-        return _cut_groups(pool, size, groups[pool], classes, seed=seed)
+        return _split_off_groups(indices, size, groups[indices], classes, seed=seed)
     if classes is not None:
         _check_classes(source, classes, size)
-    kept, taken = train_test_split(pool, test_size=size, random_state=seed, stratify=classes)
-    return np.sort(kept), np.sort(taken)
+    remaining, held_out = train_test_split(indices, test_size=size, random_state=seed, stratify=classes)
+    return np.sort(remaining), np.sort(held_out)
 
 
-def _cut_groups(
-    pool: np.ndarray, size: int, groups: np.ndarray, classes: np.ndarray | None, *, seed: int
+def _split_off_groups(
+    indices: np.ndarray, size: int, groups: np.ndarray, classes: np.ndarray | None, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
 
-    found = len(np.unique(groups))
-    if found < 2:
-        raise ValueError("`groups` must hold at least two different values for each part that is cut off.")
-    folds = round(len(pool) / size)
-    if classes is not None and 2 <= folds <= found:
-        cutter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        kept, taken = next(iter(cutter.split(pool, classes, groups)))
+    group_count = len(np.unique(groups))
+    if group_count < 2:
+        raise ValueError("`groups` must have at least two different values for each part that is split off.")
+    folds = round(len(indices) / size)
+    if classes is not None and 2 <= folds <= group_count:
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        remaining, held_out = next(iter(splitter.split(indices, classes, groups)))
     else:
-        share = GroupShuffleSplit(1, test_size=max(1, round(found * size / len(pool))), random_state=seed)
-        kept, taken = next(iter(share.split(pool, groups=groups)))
-    return np.sort(pool[kept]), np.sort(pool[taken])
+        held_out_groups = max(1, round(group_count * size / len(indices)))
+        splitter = GroupShuffleSplit(1, test_size=held_out_groups, random_state=seed)
+        remaining, held_out = next(iter(splitter.split(indices, groups=groups)))
+    return np.sort(indices[remaining]), np.sort(indices[held_out])
 
 
-def _classes(source: Source, pool: np.ndarray) -> np.ndarray | None:
+def _classes(source: Source, indices: np.ndarray) -> np.ndarray | None:
     strata = None if source.targets is None else source.targets.strata()
-    return None if strata is None else strata[pool]
+    return None if strata is None else strata[indices]
 
 
 def _check_classes(source: Source, classes: np.ndarray, size: int) -> None:
     names = source.labels.names if source.labels else ()
     counts = np.bincount(classes, minlength=len(names))
-    few = [f"{names[index]!r} has {counts[index]}" for index in range(len(names)) if counts[index] < 2]
+    too_small = [f"{names[index]!r} has {counts[index]}" for index in range(len(names)) if counts[index] < 2]
     problems = check.Problems()
-    if few:
-        problems.add(f"every class needs at least 2 examples to be split: {check.listing(few)}")
+    if too_small:
+        problems.add(f"a stratified split needs at least 2 examples per class: {check.listing(too_small)}")
     if (counts > 0).sum() < 2:
         problems.add(f"at least two classes are needed. Received: {check.listing(source.counts().items())}")
-    if not few and size < len(names):
-        problems.add(f"a part of {size} examples cannot hold each of {len(names)} classes: make `val` or `test` larger")
+    if not too_small and size < len(names):
+        problems.add(
+            f"a part of {size} examples is too small for {len(names)} classes. Use a larger `val` or `test`, or 0"
+        )
     problems.raise_if_any()

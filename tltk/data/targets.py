@@ -1,6 +1,7 @@
-"""Targets: what examples are labelled with, and how the labels that files hold become them."""
+"""Targets of examples, and the conversion of labels in files and arrays to targets."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,15 @@ from tltk.foundation import checks as check
 from tltk.foundation.registry import Registry
 from tltk.specs import LabelSpec
 
-Place = Callable[[int], str]
+RowId = Callable[[int], str]  # index of an example → its position in the input, such as "data.csv, row 3"
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What examples are labelled with: one value an example, taken by number.
+    """Targets of examples: one value per example.
 
     Args:
-        values: what is indexed: [n, …], an array, or anything with a length that takes an array of indices.
+        values: [n, …], an array, or any object with a length that can be indexed with an array.
 
     Example:
         >>> targets = Targets(np.array([[1.0], [2.0], [3.0]], "float32"))
@@ -38,7 +39,7 @@ class Targets:
         return self.values[index]
 
     def __eq__(self, other: object) -> Any:
-        """Compare element by element, as arrays do: `source.targets == 1` chooses the examples of class 1."""
+        """Compare element by element, as arrays do: `source.targets == 1` selects the examples of class 1."""
         return np.asarray(self.values) == (other.values if isinstance(other, Targets) else other)
 
     __hash__ = object.__hash__
@@ -53,7 +54,7 @@ class Targets:
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the values."""
+        """NumPy dtype of the values."""
         return np.asarray(self.values).dtype
 
     def tolist(self) -> list:
@@ -61,43 +62,47 @@ class Targets:
         return np.asarray(self.values).tolist()
 
     def take(self, indices: np.ndarray | Sequence[int]) -> "Targets":
-        """Return the targets with these numbers, in that order."""
+        """Return the targets at these indices, in that order."""
         return type(self)(self.values[np.asarray(indices, np.int64)])
 
     def batch(self, rows: np.ndarray) -> Any:
-        """Return what a batch of these rows carries."""
+        """Return the targets of a batch.
+
+        Args:
+            rows: Indices of its examples, int64 [b].
+        """
         return self.values[rows]
 
     @property
     def element_spec(self) -> Any:
-        """What `batch` returns, as a `tf.TensorSpec` (or a ragged one) with an open first axis."""
+        """Spec of what `batch` returns: a `tf.TensorSpec` or `tf.RaggedTensorSpec` with shape [None, …]."""
         import tensorflow as tf
 
         return tf.TensorSpec([None, *self.values.shape[1:]], tf.as_dtype(self.values.dtype))
 
     def counts(self, labels: LabelSpec) -> dict[str, int]:
-        """Return how often each label occurs; empty where labels are not counted."""
+        """Return the number of examples per label; empty if labels are not counted."""
         return {}
 
     def describe(self, labels: LabelSpec) -> str:
-        """Say in a few words what the targets are."""
+        """Describe the targets in a few words."""
         return f"{labels.type}: {check.listing(labels.names)}"
 
     def strata(self) -> np.ndarray | None:
-        """Return one class an example, int [n], by which a split keeps proportions; None to split at random."""
+        """Return the class of each example for a stratified split, int [n]; None to split at random."""
         return None
 
 
 class ClassTargets(Targets):
-    """One class an example: int32 [n], indices of the labels."""
+    """One class per example: int32 [n], indices of the labels."""
 
     def counts(self, labels: LabelSpec) -> dict[str, int]:
-        """Return the examples of each class."""
-        found = np.bincount(self.values, minlength=len(labels))
-        return {name: int(count) for name, count in zip(labels.names, found, strict=True)}
+        """Return the number of examples per class."""
+        counts = np.bincount(self.values, minlength=len(labels))
+        return {name: int(count) for name, count in zip(labels.names, counts, strict=True)}
 
     def describe(self, labels: LabelSpec) -> str:
-        """Say how many classes there are."""
+        """Return the number of classes."""
         return f"{len(labels)} classes"
 
     def strata(self) -> np.ndarray:
@@ -106,78 +111,78 @@ class ClassTargets(Targets):
 
 
 class MultilabelTargets(Targets):
-    """Any number of labels an example: float32 [n, labels] of 0 and 1."""
+    """Any number of labels per example: float32 [n, labels] of 0 and 1."""
 
     def counts(self, labels: LabelSpec) -> dict[str, int]:
-        """Return the examples that have each label."""
+        """Return the number of examples per label."""
         return {name: int(count) for name, count in zip(labels.names, self.values.sum(0), strict=True)}
 
     def describe(self, labels: LabelSpec) -> str:
-        """Say how many labels there are."""
-        return f"any of {len(labels)} labels each"
+        """Return the number of labels."""
+        return f"any of {len(labels)} labels per example"
 
 
-class NumberTargets(Targets):
-    """Numbers: float32 [n, columns]."""
+class RegressionTargets(Targets):
+    """Regression values: float32 [n, columns]."""
 
     def describe(self, labels: LabelSpec) -> str:
-        """Name the columns."""
-        return f"{len(labels)} number{'s' if len(labels) > 1 else ''} each: {check.listing(labels.names)}"
+        """Return the number of columns and their names."""
+        return f"{len(labels)} value{'s' if len(labels) > 1 else ''} per example: {check.listing(labels.names)}"
 
 
 class SpanTargets(Targets):
-    """Any number of `Span` an example: object [n] of tuples. A task turns them into targets of tokens."""
+    """Any number of `Span` per example: object [n] of tuples. The task converts them to targets per token."""
 
     def counts(self, labels: LabelSpec) -> dict[str, int]:
-        """Return the spans of each type."""
-        marked = [span.label for spans in self.values for span in spans]
-        return {name: marked.count(name) for name in labels.names}
+        """Return the number of spans per type."""
+        counts = Counter(span.label for spans in self.values for span in spans)
+        return {name: counts[name] for name in labels.names}
 
     def describe(self, labels: LabelSpec) -> str:
-        """Say how many types of entities there are."""
+        """Return the number of entity types."""
         return f"entities of {len(labels)} types"
 
 
 class AnswerTargets(Targets):
-    """The spans of a context that answer a question, none where there is no answer: object [n] of tuples."""
+    """The answers to each question as spans of its context, none if there is no answer: object [n] of tuples."""
 
     def describe(self, labels: LabelSpec) -> str:
-        """Say how many questions have no answer."""
+        """Return the number of questions without an answer."""
         return f"{sum(not spans for spans in self.values)} of them without an answer"
 
 
 class RaggedTargets(Targets):
-    """Arrays whose first axis differs from example to example, such as boxes: object [n] of arrays [k, …].
+    """Arrays whose first axis varies between examples, such as boxes: object [n] of arrays [k, …].
 
     Args:
-        values: object array of NumPy arrays of one dtype, alike but for their first axis.
+        values: Object array of NumPy arrays with one dtype and equal shapes except for the first axis.
     """
 
     @property
     def element_spec(self) -> Any:
-        """Ragged [batch, (k), …]."""
+        """Spec of a ragged tensor [batch, (k), …]."""
         import tensorflow as tf
 
-        inner = self.values[0]
-        return tf.RaggedTensorSpec([None, None, *inner.shape[1:]], tf.as_dtype(inner.dtype), ragged_rank=1)
+        first = self.values[0]
+        return tf.RaggedTensorSpec([None, None, *first.shape[1:]], tf.as_dtype(first.dtype), ragged_rank=1)
 
     def batch(self, rows: np.ndarray) -> Any:
-        """Return a `tf.RaggedTensor`."""
+        """Return the targets of a batch as a `tf.RaggedTensor`."""
         import tensorflow as tf
 
-        chosen = [self.values[row] for row in rows]
-        return tf.RaggedTensor.from_row_lengths(np.concatenate(chosen), [len(each) for each in chosen])
+        arrays = [self.values[row] for row in rows]
+        return tf.RaggedTensor.from_row_lengths(np.concatenate(arrays), [len(array) for array in arrays])
 
 
 @dataclass(frozen=True, eq=False)
 class LazyTargets(Targets):
-    """Arrays that are read when their batch is, beside the image, such as masks in files.
+    """Arrays that are read together with their batch, such as masks in files.
 
     Args:
-        values: object [n], what names each target, such as a path.
-        read: one of `values` → array of `element_shape` and `element_dtype`; runs in the reading threads.
-        element_shape: of each array.
-        element_dtype: of each array, a NumPy name.
+        values: Object [n], what `read` takes, such as a path.
+        read: One of `values` → array of `element_shape` and `element_dtype`; called in the reading threads.
+        element_shape: Shape of each array.
+        element_dtype: NumPy name of the dtype of each array.
     """
 
     read: Callable[[Any], np.ndarray] = np.load
@@ -185,151 +190,152 @@ class LazyTargets(Targets):
     element_dtype: str = "uint8"
 
     def take(self, indices: np.ndarray | Sequence[int]) -> "LazyTargets":
-        """Return the targets with these numbers, in that order; nothing is read."""
-        chosen = self.values[np.asarray(indices, np.int64)]
-        return LazyTargets(chosen, self.read, self.element_shape, self.element_dtype)
+        """Return the targets at these indices, in that order; nothing is read."""
+        return LazyTargets(
+            self.values[np.asarray(indices, np.int64)], self.read, self.element_shape, self.element_dtype
+        )
 
     @property
     def element_spec(self) -> Any:
-        """[batch, *element_shape]."""
+        """Spec of a tensor [batch, *element_shape]."""
         import tensorflow as tf
 
         return tf.TensorSpec([None, *self.element_shape], tf.as_dtype(self.element_dtype))
 
     def batch(self, rows: np.ndarray) -> np.ndarray:
-        """Read the targets of these rows."""
+        """Read the targets of a batch."""
         return np.stack([self.read(self.values[row]) for row in rows]).astype(self.element_dtype)
 
 
-TARGETS: Registry[type[Targets]] = Registry("type of labels", "tltk.data.targets.register_targets(…)")
+TARGETS: Registry[type[Targets]] = Registry("label type", "tltk.data.targets.register_targets(…)")
 
 
 def register_targets(label_type: str, targets: type[Targets]) -> None:
-    """Say which class holds the targets of a type of labels of your own.
+    """Register the class that holds the targets of a label type.
 
     Args:
-        label_type: `LabelSpec.type`.
-        targets: a subclass of `Targets`.
+        label_type: Value of `LabelSpec.type`.
+        targets: Subclass of `Targets`.
 
     Raises:
-        ValueError: if the type is taken by another class.
+        ValueError: If another class is registered for this type.
     """
     TARGETS.register(label_type, targets)
 
 
-for _type, _class in (
+for _label_type, _targets in (
     ("categorical", ClassTargets),
     ("multilabel", MultilabelTargets),
-    ("regression", NumberTargets),
+    ("regression", RegressionTargets),
     ("entities", SpanTargets),
     ("answers", AnswerTargets),
 ):
-    register_targets(_type, _class)
+    register_targets(_label_type, _targets)
 
 
 def as_targets(values: Any, labels: LabelSpec) -> Targets:
-    """Return targets as an object: themselves, or an array as the class of its type of labels.
+    """Wrap an array in the `Targets` class of its label type; a `Targets` object is returned unchanged.
 
     Raises:
-        ValueError: for a type of labels that nobody has registered.
+        ValueError: If the label type is not registered.
     """
     return values if isinstance(values, Targets) else TARGETS.get(labels.type)(values)
 
 
 def categorical(
-    values: Sequence[str], *, names: Sequence[str] | None = None, place: Place
+    values: Sequence[str], *, names: Sequence[str] | None = None, row_id: RowId
 ) -> tuple[np.ndarray, LabelSpec]:
-    """Turn one class name for each example into indices.
+    """Convert one class name per example to an index.
 
     Args:
-        values: class names, one an example.
-        names: the classes in the order of the model's outputs; None means those that occur, sorted.
-        place: example number → where it stands, for errors.
+        values: Class name of each example.
+        names: Classes in the order of the model's outputs; None means the ones that occur, sorted.
+        row_id: Index of an example → its position in the input, for error messages.
 
     Returns:
-        int32 [n] and the labels.
+        Class indices, int32 [n], and the labels.
 
     Raises:
-        ValueError: naming every value that `names` does not hold, or if there is only one class.
+        ValueError: If there is only one class, or values are not in `names`; all of them are listed.
     """
-    known = tuple(names) if names is not None else tuple(sorted(set(values)))
-    _only_known(enumerate(values), known, place)
-    if len(known) < 2:
-        raise ValueError(f"at least two classes are needed to tell them apart. Received: {check.listing(known)}")
-    index = {name: number for number, name in enumerate(known)}
-    return np.array([index[value] for value in values], np.int32), LabelSpec(known, "categorical")
+    class_names = tuple(names) if names is not None else tuple(sorted(set(values)))
+    _check_names(enumerate(values), class_names, row_id)
+    if len(class_names) < 2:
+        raise ValueError(f"at least two classes are needed. Received: {check.listing(class_names)}")
+    index = {name: number for number, name in enumerate(class_names)}
+    return np.array([index[value] for value in values], np.int32), LabelSpec(class_names, "categorical")
 
 
 def multilabel(
-    values: Sequence[Sequence[str]], *, names: Sequence[str] | None = None, place: Place
+    values: Sequence[Sequence[str]], *, names: Sequence[str] | None = None, row_id: RowId
 ) -> tuple[np.ndarray, LabelSpec]:
-    """Turn any number of class names for each example into 0/1 vectors.
+    """Convert any number of class names per example to vectors of 0 and 1.
 
     Args:
-        values: class names of each example; none is allowed.
-        names: the classes in the order of the model's outputs; None means those that occur, sorted.
-        place: example number → where it stands, for errors.
+        values: Class names of each example; may be empty.
+        names: Classes in the order of the model's outputs; None means the ones that occur, sorted.
+        row_id: Index of an example → its position in the input, for error messages.
 
     Returns:
-        float32 [n, classes] and the labels.
+        0 or 1, float32 [n, classes], and the labels.
 
     Raises:
-        ValueError: naming every value that `names` does not hold, or if there is none at all.
+        ValueError: If there are no class names, or values are not in `names`; all of them are listed.
     """
-    known = tuple(names) if names is not None else tuple(sorted({name for held in values for name in held}))
-    if not known:
-        raise ValueError("no example has a label")
-    _only_known(((row, name) for row, held in enumerate(values) for name in held), known, place)
-    index = {name: number for number, name in enumerate(known)}
-    targets = np.zeros((len(values), len(known)), np.float32)
-    for row, held in enumerate(values):
-        targets[row, [index[name] for name in held]] = 1.0
-    return targets, LabelSpec(known, "multilabel")
+    occurring = {name for row_names in values for name in row_names}
+    class_names = tuple(names) if names is not None else tuple(sorted(occurring))
+    if not class_names:
+        raise ValueError("no example has a label.")
+    _check_names(((row, name) for row, row_names in enumerate(values) for name in row_names), class_names, row_id)
+    index = {name: number for number, name in enumerate(class_names)}
+    targets = np.zeros((len(values), len(class_names)), np.float32)
+    for row, row_names in enumerate(values):
+        targets[row, [index[name] for name in row_names]] = 1.0
+    return targets, LabelSpec(class_names, "multilabel")
 
 
-def numbers(
-    values: Sequence[Sequence[Any]] | np.ndarray, *, names: Sequence[str], place: Place
+def regression(
+    values: Sequence[Sequence[Any]] | np.ndarray, *, names: Sequence[str], row_id: RowId
 ) -> tuple[np.ndarray, LabelSpec]:
-    """Turn numbers, or text that holds them, into vectors; their mean and deviation go into the labels.
+    """Convert numbers, or strings of numbers, to vectors.
 
     Args:
-        values: for each example, one value a column.
-        names: of the columns.
-        place: example number → where it stands, for errors.
+        values: For each example, one value per column.
+        names: Names of the columns.
+        row_id: Index of an example → its position in the input, for error messages.
 
     Returns:
-        float32 [n, columns] and the labels.
+        Values, float32 [n, columns], and the labels, which include mean and standard deviation of each column.
 
     Raises:
-        ValueError: naming every value that is no finite number.
+        ValueError: If values are not finite numbers; all of them are listed.
     """
     problems = check.Problems()
     targets = np.zeros((len(values), len(names)), np.float64)
-    for row, held in enumerate(values):
-        for column, value in enumerate(held):
-            targets[row, column] = number(value)
+    for row, row_values in enumerate(values):
+        for column, value in enumerate(row_values):
+            targets[row, column] = as_float(value)
             if not np.isfinite(targets[row, column]):
-                problems.add(f"{place(row)}: `{names[column]}` must be a finite number. Received: {value!r}")
+                problems.add(f"{row_id(row)}: `{names[column]}` must be a finite number. Received: {value!r}")
     problems.raise_if_any()
     std = targets.std(0)
-    moments = {"mean": targets.mean(0), "std": np.where(std > 0, std, 1.0)}
-    plain = {name: tuple(float(value) for value in moment) for name, moment in moments.items()}
-    return targets.astype(np.float32), LabelSpec(tuple(names), "regression", **plain)
+    mean, std = targets.mean(0).tolist(), np.where(std > 0, std, 1.0).tolist()
+    return targets.astype(np.float32), LabelSpec(tuple(names), "regression", tuple(mean), tuple(std))
 
 
-def number(value: Any) -> float:
-    """Return what a number, or text that holds one, says; NaN if it is none."""
+def as_float(value: Any) -> float:
+    """Convert a number or a string to a float; NaN if it is not a number."""
     try:
         return float(value)
     except (TypeError, ValueError):
         return float("nan")
 
 
-def _only_known(values: Any, known: tuple[str, ...], place: Place) -> None:
-    allowed = set(known)
+def _check_names(values: Iterable[tuple[int, str]], class_names: tuple[str, ...], row_id: RowId) -> None:
+    allowed = set(class_names)
     problems = check.Problems()
     for row, value in values:
         if value not in allowed:
-            hint = check.did_you_mean(value, known)
-            problems.add(f"{place(row)}: {value!r} is none of the {len(known)} classes.{hint}")
-    problems.raise_if_any(f"classes: {check.listing(known)}" if problems.found else "")
+            hint = check.did_you_mean(value, class_names)
+            problems.add(f"{row_id(row)}: {value!r} is not one of the {len(class_names)} classes.{hint}")
+    problems.raise_if_any(f"classes: {check.listing(class_names)}" if problems.found else "")

@@ -34,7 +34,7 @@ class LabelSpec:
     def __post_init__(self) -> None:
         problems = check.Problems()
         if not isinstance(self.type, str) or not self.type:
-            problems.add(f"`type` must be the name of a type of labels, such as 'categorical'. Received: {self.type!r}")
+            problems.add(f"`type` must be the name of a label type, such as 'categorical'. Received: {self.type!r}")
         repeated = sorted({name for name in self.names if self.names.count(name) > 1}) if len(self.names) < 5000 else []
         if not self.names:
             problems.add("`names` must hold at least one name. Received: ()")

@@ -1,4 +1,4 @@
-"""Pixels and targets that come as arrays: what is taken and what is refused."""
+"""Checks and conversion of pixels and targets in arrays."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,13 @@ from tltk.specs import LabelSpec
 
 
 @pytest.mark.parametrize(
-    ("shape", "given"), [((2, 4, 4), (2, 4, 4, 1)), ((2, 4, 4, 1), (2, 4, 4, 1)), ((2, 4, 4, 3), (2, 4, 4, 3))]
+    ("shape", "expected"), [((2, 4, 4), (2, 4, 4, 1)), ((2, 4, 4, 1), (2, 4, 4, 1)), ((2, 4, 4, 3), (2, 4, 4, 3))]
 )
-def test_pixels_of_each_rank_are_taken(shape, given):
-    assert check_pixels(np.zeros(shape, "uint8")).shape == given
+def test_pixels_get_a_channel_axis(shape, expected):
+    assert check_pixels(np.zeros(shape, "uint8")).shape == expected
 
 
-def test_whole_numbers_become_bytes_and_others_float32():
+def test_whole_numbers_become_uint8_and_others_float32():
     assert check_pixels(np.full((1, 2, 2, 3), 200, "int64")).dtype == np.uint8
     assert check_pixels(np.full((1, 2, 2, 3), 200.5)).dtype == np.float32
 
@@ -26,22 +26,22 @@ def test_whole_numbers_become_bytes_and_others_float32():
         (np.zeros((0, 4, 4, 3)), ValueError, "and not empty"),
         (np.zeros((2, 3, 8, 8)), ValueError, "channels last"),
         (np.zeros((2, 4, 4, 5)), ValueError, "1 or 3"),
-        (np.zeros((2, 4, 4, 3), "complex64"), TypeError, "must hold numbers"),
-        (np.zeros((2, 4, 4, 3), bool), TypeError, "must hold numbers"),
+        (np.zeros((2, 4, 4, 3), "complex64"), TypeError, "must be numeric"),
+        (np.zeros((2, 4, 4, 3), bool), TypeError, "must be numeric"),
         (np.full((2, 4, 4, 3), np.nan), ValueError, "NaN"),
         (np.full((2, 4, 4, 3), np.inf), ValueError, "infinite"),
         (np.full((2, 4, 4, 3), 256), ValueError, r"\[0, 255\]. Received: 256 to 256"),
         (np.full((2, 4, 4, 3), -1.0), ValueError, r"\[0, 255\]. Received: -1"),
         (np.full((2, 4, 4, 3), 0.5), ValueError, r"Did you mean x \* 255"),
-        ([np.zeros((2, 2, 3)), np.zeros((3, 2, 3))], ValueError, "its pictures differ in size"),
+        ([np.zeros((2, 2, 3)), np.zeros((3, 2, 3))], ValueError, "its images differ in size"),
     ],
 )
-def test_pixels_that_cannot_be_are_refused(x, error, match):
+def test_invalid_pixels_raise(x, error, match):
     with pytest.raises(error, match=match):
         check_pixels(x)
 
 
-def test_texts_are_told_from_pixels():
+def test_texts_are_distinguished_from_pixels():
     assert is_text(["a", "b"]) and is_text(np.array(["a"]))
     assert not is_text(np.zeros((2, 4, 4, 3))) and not is_text(3)
 
@@ -50,13 +50,13 @@ def targets(y, count=4, *, labels=None, label_type="categorical"):
     return check_targets(y, count, labels=labels, label_type=label_type)
 
 
-def test_labels_of_another_source_are_taken_over():
+def test_the_labels_of_another_source_are_used():
     labels = LabelSpec(("a", "b"), "regression", mean=(0.0, 0.0), std=(1.0, 1.0))
-    found, kept = targets(np.ones((4, 2)), labels=labels)
-    assert kept is labels and found.dtype == np.float32
+    values, spec = targets(np.ones((4, 2)), labels=labels)
+    assert spec is labels and values.dtype == np.float32
 
 
-def test_a_column_of_indices_is_flattened():
+def test_indices_in_a_column_are_flattened():
     assert targets([[0], [1], [2], [0]])[0].tolist() == [0, 1, 2, 0]
 
 
@@ -65,13 +65,13 @@ def test_class_names_follow_the_order_of_labels():
 
 
 @pytest.mark.parametrize("y", [[["a"], ["b", "a"], [], ["b"]], [("a",), {"a", "b"}, (), {"b"}]])
-def test_several_classes_may_be_lists_of_names(y):
-    found, labels = targets(y, label_type="multilabel")
-    assert found.tolist() == [[1, 0], [1, 1], [0, 0], [0, 1]]
+def test_multilabel_targets_can_be_lists_of_names(y):
+    values, labels = targets(y, label_type="multilabel")
+    assert values.tolist() == [[1, 0], [1, 1], [0, 0], [0, 1]]
     assert labels == LabelSpec(("a", "b"), "multilabel")
 
 
-def test_rows_of_one_name_each_may_be_several_classes_or_one():
+def test_lists_of_one_name_can_be_categorical_or_multilabel():
     rows = [["a"], ["b"], ["a"], ["b"]]
     assert targets(rows)[0].tolist() == [0, 1, 0, 1]
     assert targets(rows, label_type="multilabel")[0].tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
@@ -80,14 +80,14 @@ def test_rows_of_one_name_each_may_be_several_classes_or_one():
 @pytest.mark.parametrize(
     ("y", "options", "match"),
     [
-        ([0, 1, 0], {}, r"`y` must hold 4 values"),
-        (3, {}, r"`y` must hold 4 values"),
+        ([0, 1, 0], {}, r"`y` must have 4 values"),
+        (3, {}, r"`y` must have 4 values"),
         (np.eye(4), {}, 'Did you mean label_type="multilabel"'),
         ([0.5, 1, 0, 0], {}, 'Did you mean label_type="regression"'),
-        ([0, 1, 2, 3], {"labels": ("a", "b")}, r"must lie in \[0, 2\).*0 to 3"),
+        ([0, 1, 2, 3], {"labels": ("a", "b")}, r"must be class indices in \[0, 2\).*0 to 3"),
         ([-1, 1, 0, 0], {}, "Received: -1 to 1"),
         ([0, 0, 0, 0], {}, "at least two classes"),
-        (["a", "b", "c", "a"], {"labels": ("a", "b")}, "'c' is none of the 2 classes"),
+        (["a", "b", "c", "a"], {"labels": ("a", "b")}, "'c' is not one of the 2 classes"),
         (np.full((4, 2), 0.5), {"label_type": "multilabel"}, "of 0 and 1"),
         ([0, 1, 0, 1], {"label_type": "multilabel"}, r"must be lists of class names, or \[n, classes\]"),
         ([[0], [0, 1], [], [1]], {"label_type": "multilabel"}, "must be lists of class names, or"),
@@ -95,7 +95,7 @@ def test_rows_of_one_name_each_may_be_several_classes_or_one():
         (
             [["a"], ["c"], [], ["b"]],
             {"label_type": "multilabel", "labels": ("a", "b")},
-            r"`y`\[1\]: 'c' is none of the 2 classes",
+            r"`y`\[1\]: 'c' is not one of the 2 classes",
         ),
         ([[1, 2], [1], [1], [1]], {"label_type": "regression"}, r"`y`\[0\].*must be a finite number"),
         (np.ones((4, 2)), {"label_type": "multilabel", "labels": ("a",)}, "must name the 2 columns"),
@@ -104,11 +104,11 @@ def test_rows_of_one_name_each_may_be_several_classes_or_one():
         ([0, 1, 0, 1], {"label_type": "categorial"}, "Did you mean 'categorical'"),
     ],
 )
-def test_targets_that_cannot_be_are_refused(y, options, match):
+def test_invalid_targets_raise(y, options, match):
     with pytest.raises(ValueError, match=match):
         targets(y, **options)
 
 
-def test_nan_targets_of_classes_are_refused():
+def test_nan_as_a_class_index_raises():
     with pytest.raises(ValueError, match="whole numbers"):
         targets([0.0, np.nan, 1.0, 1.0])

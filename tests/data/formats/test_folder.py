@@ -1,4 +1,4 @@
-"""Folders, files and arrays become sources, and everything wrong with them is said at once."""
+"""Sources from folders, files and arrays, with errors that list all problems."""
 
 import shutil
 
@@ -10,7 +10,7 @@ from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.folder import from_files, from_folder
 
 
-def test_a_folder_gives_its_classes_in_sorted_order(tmp_path):
+def test_sub_folders_are_classes_in_sorted_order(tmp_path):
     source = from_folder(class_folder(tmp_path, classes=("dog", "cat"), count=2))
     assert (source.modality, source.storage) == ("image", "files")
     assert source.labels.names == ("cat", "dog")
@@ -19,13 +19,13 @@ def test_a_folder_gives_its_classes_in_sorted_order(tmp_path):
     assert [str(path) for path in source.examples] == sorted(str(path) for path in tmp_path.rglob("*.png"))
 
 
-def test_every_picture_format_is_found_at_any_depth_and_nothing_else(tmp_path):
+def test_images_of_all_formats_at_any_depth_are_found_and_other_files_ignored(tmp_path):
     for name in ("a", "b"):
         for ending in FORMATS:
-            place = tmp_path / name / "deep" / "er"
-            place.mkdir(parents=True, exist_ok=True)
-            (place / f"x.{ending.upper()}").write_bytes(encoded(ending))
-        (tmp_path / name / "notes.txt").write_text("no picture")
+            folder = tmp_path / name / "deep" / "er"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"x.{ending.upper()}").write_bytes(encoded(ending))
+        (tmp_path / name / "notes.txt").write_text("not an image")
         (tmp_path / name / ".hidden.png").write_bytes(encoded("png"))
         flat(tmp_path / name / ".cache" / "x.png", (0, 0, 0))
     flat(tmp_path / ".git" / "x.png", (0, 0, 0))
@@ -34,7 +34,7 @@ def test_every_picture_format_is_found_at_any_depth_and_nothing_else(tmp_path):
     assert source.labels.names == ("a", "b")
 
 
-def test_a_folder_of_parts_keeps_them(tmp_path):
+def test_train_val_and_test_folders_are_parts(tmp_path):
     for part, count in (("train", 3), ("validation", 2), ("test", 1)):
         class_folder(tmp_path / part, count=count)
     source = from_folder(tmp_path)
@@ -47,11 +47,11 @@ def test_a_folder_of_parts_keeps_them(tmp_path):
     assert source.id_of(0) == "train/cat/0000.png"
 
 
-def test_parts_with_other_classes_are_all_named(tmp_path):
+def test_all_differences_between_the_classes_of_parts_are_listed(tmp_path):
     class_folder(tmp_path / "train", classes=("cat", "dog", "fox"))
     class_folder(tmp_path / "val", classes=("cat", "dogs", "fox"))
     class_folder(tmp_path / "test", classes=("cat", "dog"))
-    with pytest.raises(ValueError, match=r"(?s)val.*dogs.*test.*fox"):
+    with pytest.raises(ValueError, match=r"(?s)val/ lacks.*dog.*train/ lacks.*dogs.*test/ lacks.*fox"):
         from_folder(tmp_path)
 
 
@@ -61,26 +61,26 @@ def test_classes_called_train_and_test_need_a_train_folder_to_be_parts(tmp_path)
     assert source.parts is None
 
 
-def test_a_missing_folder_is_named_with_its_nearest_neighbour(tmp_path):
+def test_a_missing_folder_raises_with_a_similar_name(tmp_path):
     (tmp_path / "photos").mkdir()
     with pytest.raises(FileNotFoundError, match=r"photo does not exist.*'photos'"):
         from_folder(tmp_path / "photo")
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_a_file_instead_of_a_folder_raises(tmp_path):
     path = flat(tmp_path / "a.png", (0, 0, 0))
     with pytest.raises(NotADirectoryError, match=r"a\.png is a file"):
         from_folder(path)
 
 
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="has no sub-folders, one a class"):
+def test_an_empty_folder_raises(tmp_path):
+    with pytest.raises(ValueError, match="has no sub-folders; one per class is needed"):
         from_folder(tmp_path)
-    with pytest.raises(ValueError, match="holds no pictures"):
+    with pytest.raises(ValueError, match="contains no images"):
         from_folder(tmp_path, unlabelled=True)
 
 
-def test_pictures_beside_each_other_are_pointed_to_unlabelled(tmp_path):
+def test_images_without_sub_folders_raise_with_the_option_unlabelled(tmp_path):
     flat(tmp_path / "a.png", (0, 0, 0))
     with pytest.raises(ValueError, match="unlabelled=True"):
         from_folder(tmp_path)
@@ -88,20 +88,20 @@ def test_pictures_beside_each_other_are_pointed_to_unlabelled(tmp_path):
     assert source.targets is None and source.labels is None and len(source) == 1
 
 
-def test_classes_without_pictures_are_all_named(tmp_path):
+def test_all_classes_without_images_are_listed(tmp_path):
     class_folder(tmp_path)
     for name in ("eel", "fox"):
         (tmp_path / name).mkdir()
-    with pytest.raises(ValueError, match=r"(?s)'eel' has no pictures.*'fox' has no pictures"):
+    with pytest.raises(ValueError, match=r"(?s)'eel' has no images.*'fox' has no images"):
         from_folder(tmp_path)
 
 
-def test_one_class_is_refused(tmp_path):
+def test_a_single_class_raises(tmp_path):
     with pytest.raises(ValueError, match=r"at least two classes.*cat"):
         from_folder(class_folder(tmp_path, classes=("cat",)))
 
 
-def test_chosen_classes_come_in_the_order_given_and_unknown_ones_are_answered(tmp_path):
+def test_classes_can_be_selected_in_any_order_and_unknown_ones_raise(tmp_path):
     class_folder(tmp_path, classes=("cat", "dog", "fox"), count=2)
     source = from_folder(tmp_path, classes=("fox", "cat"))
     assert source.labels.names == ("fox", "cat")
@@ -110,7 +110,7 @@ def test_chosen_classes_come_in_the_order_given_and_unknown_ones_are_answered(tm
         from_folder(tmp_path, classes=("foxs", "cat"))
 
 
-def test_files_are_taken_in_the_order_given(tmp_path):
+def test_files_keep_the_order_of_the_list(tmp_path):
     class_folder(tmp_path / "more", count=1)
     last = flat(tmp_path / "a.png", (0, 0, 0))
     source = from_files([tmp_path / "more", last])
@@ -119,12 +119,12 @@ def test_files_are_taken_in_the_order_given(tmp_path):
     assert len(from_files(str(last))) == 1
 
 
-def test_all_missing_files_are_named(tmp_path):
+def test_all_missing_files_are_listed(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"(?s)a\.png does not exist.*b\.png does not exist"):
         from_files([tmp_path / "a.png", tmp_path / "b.png"])
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(ValueError, match="at least one image"):
         from_files([])
-    with pytest.raises(ValueError, match="holds no pictures"):
+    with pytest.raises(ValueError, match="contains no images"):
         from_files(tmp_path)
 
 
@@ -142,19 +142,19 @@ def test_a_source_of_arrays_does_not_copy_them():
     assert source.labels.names == ("0", "1")
 
 
-def test_texts_are_a_source_of_texts():
+def test_a_list_of_texts_gives_a_source_of_texts():
     source = from_arrays(["good", "bad"], ["pro", "con"])
     assert (source.modality, source.storage) == ("text", "arrays")
     assert source.labels.names == ("con", "pro")
 
 
-def test_a_picture_that_vanishes_later_does_not_matter_to_the_source(tmp_path):
+def test_deleting_images_later_does_not_change_the_source(tmp_path):
     source = from_folder(class_folder(tmp_path))
     shutil.rmtree(tmp_path / "cat")
     assert len(source) == 6
 
 
-def test_tuples_of_two_texts_are_a_source_of_pairs():
+def test_tuples_of_two_texts_give_a_source_of_pairs():
     source = from_arrays([("it rains", "it is wet"), ("it rains", "it is dry")], ["yes", "no"])
     assert (
         (source.modality, source.storage) == ("text", "arrays")
@@ -164,18 +164,20 @@ def test_tuples_of_two_texts_are_a_source_of_pairs():
     assert source.examples[1].tolist() == ["it rains", "it is dry"]
     assert source.labels.names == ("no", "yes") and source.targets.tolist() == [1, 0]
     assert from_arrays((("a", "b"),)).examples.tolist() == [["a", "b"]]
-    assert from_arrays([("a", None)]).examples.tolist() == [["a", None]], "what is no text is named before training"
+    assert from_arrays([("a", None)]).examples.tolist() == [["a", None]], (
+        "validation lists missing texts before training"
+    )
     assert source.subset([1]).examples.tolist() == [["it rains", "it is dry"]]
 
 
 @pytest.mark.parametrize(
     "wrong", [("a",), ("a", "b", "c"), ("a", 1), ("a", b"b"), (("a", "b"), "c"), "ab", ["a", "b"], None, ()]
 )
-def test_tuples_that_are_no_pairs_are_named(wrong):
-    with pytest.raises(TypeError, match=r"`x`\[1\] must be a tuple of two texts, as the others are\. Received: "):
+def test_items_that_are_not_pairs_of_texts_raise(wrong):
+    with pytest.raises(TypeError, match=r"`x`\[1\] must be a tuple of two texts, like the other items\. Received: "):
         from_arrays([("a", "b"), wrong])
 
 
-def test_pairs_and_labels_of_other_numbers_are_refused():
-    with pytest.raises(ValueError, match="`y` must hold 1 values"):
+def test_a_wrong_number_of_labels_for_pairs_raises():
+    with pytest.raises(ValueError, match="`y` must have 1 values"):
         from_arrays([("a", "b")], [0, 1])

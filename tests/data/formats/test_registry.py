@@ -1,4 +1,4 @@
-"""Files are read by the ending of their name; formats of a user stand beside tltk's own."""
+"""The registry of file formats by suffix, including user-defined formats."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tltk.data.source import Source
 
 @pytest.fixture
 def lines(monkeypatch):
-    """A registered format of one text a line."""
+    """A registered format with one text per word."""
     monkeypatch.setattr(registry.FORMATS, "_values", dict(registry.FORMATS._values))
 
     def read(path, *, upper=False):
@@ -21,7 +21,7 @@ def lines(monkeypatch):
     return read
 
 
-def test_the_ending_of_a_name_chooses_the_format(tmp_path):
+def test_the_suffix_selects_the_format(tmp_path):
     (tmp_path / "a.CSV").write_text("text,label\ngood,x\nbad,y\n")
     (tmp_path / "a.conll").write_text("EU B-ORG\n")
     assert tltk.from_file(tmp_path / "a.CSV", input="text", modality="text").examples.tolist() == ["good", "bad"]
@@ -33,23 +33,23 @@ def test_the_ending_of_a_name_chooses_the_format(tmp_path):
     assert registry.format_of("a.png") is None
 
 
-def test_a_format_of_a_user_is_read_with_its_options(tmp_path, lines):
+def test_a_user_defined_format_is_read_with_its_options(tmp_path, lines):
     (tmp_path / "a.ln").write_text("one two")
     assert tltk.from_file(tmp_path / "a.ln", upper=True).examples.tolist() == ["ONE", "TWO"]
     with pytest.raises(TypeError, match="unexpected keyword argument 'lower'"):
         tltk.from_file(tmp_path / "a.ln", lower=True)
 
 
-def test_an_ending_has_one_format(lines):
-    with pytest.raises(ValueError, match=r"(?s)begin with a dot.*'txt'.*'.csv' belongs to the format 'csv'"):
+def test_registering_a_taken_suffix_or_name_raises(lines):
+    with pytest.raises(ValueError, match=r"(?s)start with a dot.*'txt'.*'.csv' already belongs to the format 'csv'"):
         tltk.register_format("mine", lines, suffixes=("txt", ".csv"))
     with pytest.raises(ValueError, match="'lines' is registered already"):
         tltk.register_format("lines", print, suffixes=(".other",))
 
 
-def test_unknown_endings_and_missing_files_are_answered(tmp_path):
+def test_unknown_suffixes_and_missing_files_raise(tmp_path):
     (tmp_path / "a.parquet").write_text("")
-    with pytest.raises(ValueError, match=r"ends in '\.parquet', which no format has\..*\.csv.*register_format"):
+    with pytest.raises(ValueError, match=r"no format .* for the suffix '\.parquet'\..*\.csv.*register_format"):
         tltk.from_file(tmp_path / "a.parquet")
     with pytest.raises(FileNotFoundError, match=r"Did you mean 'a\.parquet'"):
         tltk.from_file(tmp_path / "a.parqet")

@@ -1,4 +1,4 @@
-"""Questions whose answers stand in a text: what SQuAD's files may hold, and what is wrong with those that are not."""
+"""Questions and contexts: valid and invalid SQuAD files, and lists in memory."""
 
 import json
 
@@ -12,22 +12,22 @@ CONTEXT = "Ann met Bob in Paris. Bob left."
 
 
 def question(text="Who?", *answers, **more):
-    given = [{"text": text, "answer_start": start} for start, text in answers]
-    return {"id": "q1", "question": text, "answers": given, **more}
+    squad_answers = [{"text": answer, "answer_start": start} for start, answer in answers]
+    return {"id": "q1", "question": text, "answers": squad_answers, **more}
 
 
 def squad(folder, *paragraphs, name="dev.json"):
-    held = [{"context": context, "qas": questions} for context, questions in paragraphs]
-    return written(folder, {"version": "v2.0", "data": [{"title": "x", "paragraphs": held}]}, name)
+    contents = [{"context": context, "qas": questions} for context, questions in paragraphs]
+    return write_file(folder, {"version": "v2.0", "data": [{"title": "x", "paragraphs": contents}]}, name)
 
 
-def written(folder, value, name="dev.json"):
+def write_file(folder, value, name="dev.json"):
     data = value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()
     (folder / name).write_bytes(data)
     return folder / name
 
 
-def test_questions_of_squad_1_have_the_places_of_all_their_answers(tmp_path):
+def test_squad_1_questions_have_the_spans_of_all_answers(tmp_path):
     path = squad(
         tmp_path,
         (
@@ -47,7 +47,7 @@ def test_questions_of_squad_1_have_the_places_of_all_their_answers(tmp_path):
     assert source.invalid == () and source.counts() == {}
 
 
-def test_questions_of_squad_2_may_have_no_answer(tmp_path):
+def test_squad_2_questions_can_have_no_answer(tmp_path):
     plausible = [{"text": "Bob", "answer_start": 8}]
     path = squad(
         tmp_path,
@@ -68,7 +68,7 @@ def test_questions_of_squad_2_may_have_no_answer(tmp_path):
     assert source.describe() == "5 texts in memory, 4 of them without an answer"
 
 
-def test_answers_that_are_not_in_their_context_are_bad_unless_another_is_good(tmp_path):
+def test_a_question_is_invalid_if_none_of_its_answers_is_in_the_context(tmp_path):
     path = squad(
         tmp_path,
         (
@@ -90,12 +90,12 @@ def test_answers_that_are_not_in_their_context_are_bad_unless_another_is_good(tm
     )
     source = from_squad(path)
     assert source.examples.tolist() == [["B?", CONTEXT]] and source.targets.tolist() == [(Span(0, 3),)]
-    assert [each.example_id.split()[-1] for each in source.invalid] == list("acdefghijk")
+    assert [example.example_id.split()[-1] for example in source.invalid] == list("acdefghijk")
     assert source.invalid[0].reason == "the answer 'Ann' is not in its context at 1"
     assert source.invalid[3].reason == "the answer 'left. And went.' is not in its context at 26"
 
 
-def test_spaces_around_an_answer_are_no_part_of_it(tmp_path):
+def test_spaces_around_an_answer_are_removed(tmp_path):
     path = squad(tmp_path, (CONTEXT, [question("Who?", (3, " met Bob "), (0, "Ann "), (21, " \n"))]))
     assert from_squad(path).targets.tolist() == [(Span(4, 11), Span(0, 3))]
     assert from_questions(["Who?"], [CONTEXT], [[(3, " met ")]]).targets.tolist() == [(Span(4, 7),)]
@@ -104,13 +104,13 @@ def test_spaces_around_an_answer_are_no_part_of_it(tmp_path):
 @pytest.mark.parametrize(
     "context", ["אן פגשה את בוב בתל אביב", "👩‍👩‍👧 met 🇮🇱 Bob 👍🏽", "e\u0301 a\u0308", "a\r\nb\x00c"]
 )
-def test_characters_are_code_points(tmp_path, context):
-    starts = [at for at in range(len(context)) if not context[at].isspace()]
-    path = squad(tmp_path, (context, [question("?", (at, context[at:].rstrip())) for at in starts]))
+def test_offsets_count_code_points(tmp_path, context):
+    starts = [start for start in range(len(context)) if not context[start].isspace()]
+    path = squad(tmp_path, (context, [question("?", (start, context[start:].rstrip())) for start in starts]))
     assert [spans[0].start for spans in from_squad(path).targets] == starts
 
 
-def test_empty_contexts_and_questions_are_bad(tmp_path):
+def test_empty_contexts_and_questions_are_invalid(tmp_path):
     path = squad(
         tmp_path,
         ("", [question(id="a")]),
@@ -121,19 +121,19 @@ def test_empty_contexts_and_questions_are_bad(tmp_path):
     )
     source = from_squad(path)
     assert len(source) == 1
-    assert [each.reason for each in source.invalid] == ["empty context"] * 4 + ["empty question"] * 4
+    assert [example.reason for example in source.invalid] == ["empty context"] * 4 + ["empty question"] * 4
 
 
-def test_a_file_of_which_nothing_can_be_used_says_why(tmp_path):
-    with pytest.raises(ValueError, match=r"holds no question that can be used\. It is empty\.$"):
+def test_a_file_without_a_usable_question_raises_with_the_reason(tmp_path):
+    with pytest.raises(ValueError, match=r"has no usable question\. It is empty\.$"):
         from_squad(squad(tmp_path))
-    with pytest.raises(ValueError, match=r"can be used\. dev\.json, question q1: empty context$"):
+    with pytest.raises(ValueError, match=r"no usable question\. dev\.json, question q1: empty context$"):
         from_squad(squad(tmp_path, ("", [question()])))
     with pytest.raises(FileNotFoundError, match=r"Did you mean 'dev\.json'"):
         from_squad(tmp_path / "dew.json")
 
 
-OTHERS = [
+NOT_SQUAD = [
     [],
     {},
     None,
@@ -157,78 +157,79 @@ OTHERS = [
 ]
 
 
-def test_another_structure_is_answered_with_the_right_one(tmp_path):
-    for value in OTHERS:
+def test_json_in_another_format_raises_with_the_expected_format(tmp_path):
+    for value in NOT_SQUAD:
         with pytest.raises(ValueError, match=r'dev\.json is not in the format of SQuAD, \{"data": \[\{"paragraphs"'):
-            from_squad(written(tmp_path, value))
+            from_squad(write_file(tmp_path, value))
 
 
-NO_ANSWERS = [{"text": ["Ann"], "answer_start": [0]}, "Ann", 5, ["Ann"], [None], [["Ann", 0]], {"text": "Ann"}]
+MALFORMED_ANSWERS = [{"text": ["Ann"], "answer_start": [0]}, "Ann", 5, ["Ann"], [None], [["Ann", 0]], {"text": "Ann"}]
 
 
-def test_answers_of_another_structure_make_a_question_bad(tmp_path):
-    for answers in NO_ANSWERS:
+def test_malformed_answers_make_a_question_invalid(tmp_path):
+    for answers in MALFORMED_ANSWERS:
         path = squad(tmp_path, (CONTEXT, [question("A?", id="a") | {"answers": answers}, question("B?", (0, "Ann"))]))
         source = from_squad(path)
         assert source.examples[:, 0].tolist() == ["B?"]
-        assert [each.reason for each in source.invalid] == ['answers must be a list of {"text", "answer_start"}']
+        assert [example.reason for example in source.invalid] == ['answers must be a list of {"text", "answer_start"}']
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", r"is no JSON: Expecting value"),
-        (b'{"data": [', r"is no JSON"),
-        (b"question,context\n", r"is no JSON"),
-        (b"\x00\x01", r"is no JSON"),
-        (b'{"data": ' + b"1" * 5000 + b"}", r"dev\.json is no JSON: Exceeds the limit"),
-        (b"[" * 100_000, r"dev\.json is no JSON: .*recursion"),
+        (b"", r"is not valid JSON: Expecting value"),
+        (b'{"data": [', r"is not valid JSON"),
+        (b"question,context\n", r"is not valid JSON"),
+        (b"\x00\x01", r"is not valid JSON"),
+        (b'{"data": ' + b"1" * 5000 + b"}", r"dev\.json is not valid JSON: Exceeds the limit"),
+        (b"[" * 100_000, r"dev\.json is not valid JSON: .*recursion"),
         (b'{"data":\n "\xfc"}', r"dev\.json, line 2: byte 0xfc is not UTF-8"),
     ],
 )
-def test_what_is_no_json_or_not_utf8_is_told(tmp_path, data, reason):
+def test_a_file_that_is_not_json_or_not_utf8_raises(tmp_path, data, reason):
     with pytest.raises(ValueError, match=reason):
-        from_squad(written(tmp_path, data))
+        from_squad(write_file(tmp_path, data))
 
 
-def test_a_byte_order_mark_and_line_ends_make_no_difference(tmp_path):
+def test_a_byte_order_mark_and_line_ends_do_not_matter(tmp_path):
     path = squad(tmp_path, (CONTEXT, [question("Who?", (0, "Ann"))]))
     indented = json.dumps(json.loads(path.read_text()), indent=1).replace("\n", "\r\n")
-    found = from_squad(written(tmp_path, b"\xef\xbb\xbf" + indented.encode()))
-    assert found.examples.tolist() == [["Who?", CONTEXT]] and found.targets.tolist() == [(Span(0, 3),)]
+    source = from_squad(write_file(tmp_path, b"\xef\xbb\xbf" + indented.encode()))
+    assert source.examples.tolist() == [["Who?", CONTEXT]] and source.targets.tolist() == [(Span(0, 3),)]
 
 
-def test_questions_in_memory_are_taken_with_answers_and_without():
+def test_questions_in_memory_can_be_labelled_or_unlabelled():
     contexts = [CONTEXT, "It rained."]
     source = from_questions(["Who?", "Why?"], contexts, [[(0, "Ann"), (8, "Bob")], []])
     assert (source.modality, source.storage) == ("text", "arrays") and source.labels == ANSWERS
     assert source.examples.tolist() == [["Who?", CONTEXT], ["Why?", "It rained."]]
     assert source.targets.tolist() == [(Span(0, 3), Span(8, 11)), ()]
     assert from_questions(["Who?", "Why?"], contexts, [None, [(3, "rained")]]).targets.tolist() == [(), (Span(3, 9),)]
-    bare = from_questions(["Who?", "Why?"], contexts)
-    assert bare.targets is None and bare.labels is None and bare.examples.tolist() == source.examples.tolist()
+    unlabelled = from_questions(["Who?", "Why?"], contexts)
+    assert unlabelled.targets is None and unlabelled.labels is None
+    assert unlabelled.examples.tolist() == source.examples.tolist()
     assert len(from_questions([], [])) == 0 == len(from_questions([], [], []))
 
 
-def test_questions_in_memory_that_do_not_fit_are_all_named():
-    with pytest.raises(ValueError, match=r"must be of equal length. Received: 2, 1, None"):
+def test_all_invalid_questions_in_memory_are_listed():
+    with pytest.raises(ValueError, match=r"must have equal lengths. Received: 2, 1, None"):
         from_questions(["a", "b"], ["c"])
-    with pytest.raises(ValueError, match=r"must be of equal length. Received: 1, 1, 2"):
+    with pytest.raises(ValueError, match=r"must have equal lengths. Received: 1, 1, 2"):
         from_questions(["a"], ["c"], [[], []])
     with pytest.raises(
         ValueError, match=r"(?s)question 0: the answer 'Bob' is not in its context at 0.*2: empty conte"
     ):
         from_questions(["a?", "b?", "c?"], [CONTEXT, CONTEXT, " "], [[(0, "Bob")], [(0, "Ann")], []])
-    for wrong in (["Ann"], [(0,)], [(0, "Ann", 1)], [None], [0], "Ann", 5, [{"text": "Ann", "answer_start": 0}]):
+    for answers in (["Ann"], [(0,)], [(0, "Ann", 1)], [None], [0], "Ann", 5, [{"text": "Ann", "answer_start": 0}]):
         with pytest.raises(ValueError, match=r"question 1: answers must be a list of \(start, text\)"):
-            from_questions(["a?", "b?"], [CONTEXT, CONTEXT], [[(0, "Ann")], wrong])
+            from_questions(["a?", "b?"], [CONTEXT, CONTEXT], [[(0, "Ann")], answers])
 
 
-def test_a_context_of_a_million_words_is_no_problem(tmp_path):
+def test_a_context_of_a_million_words_can_be_read(tmp_path):
     context = "so " * 1_000_000 + "it ended"
     path = squad(tmp_path, (context, [question(f"{n}?", (3_000_000, "it ended")) for n in range(20)]))
     assert from_squad(path).targets[19] == (Span(3_000_000, 3_000_008),)
 
 
-def test_numbers_of_numpy_are_places():
+def test_offsets_can_be_numpy_integers():
     assert from_questions(["Who?"], ["It was Ann."], [[(np.int64(7), "Ann")]]).targets[0][0].start == 7

@@ -1,4 +1,4 @@
-"""TensorFlow Datasets builders, written to a temporary folder and read without a network."""
+"""Sources from TensorFlow Datasets builders; the dataset is prepared in a temporary folder, without a network."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ COUNT = 24
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory):
-    """A prepared data set of 24 pictures of two classes; picture i is grey level 5 i."""
+    """A prepared dataset of 24 images of two classes; image i has grey level 5 i."""
 
     class Squares(tfds.core.GeneratorBasedBuilder):
         """Grey squares."""
@@ -50,11 +50,11 @@ def squares(tmp_path_factory):
 
 
 def read(source, **options):
-    found = [(images.numpy()[:, 0, 0, 0], y.numpy()) for images, y in batches(source, SPEC, **options).dataset()]
-    return np.concatenate([levels for levels, _ in found]), np.concatenate([y for _, y in found])
+    read_batches = [(images.numpy()[:, 0, 0, 0], y.numpy()) for images, y in batches(source, SPEC, **options).dataset()]
+    return np.concatenate([levels for levels, _ in read_batches]), np.concatenate([y for _, y in read_batches])
 
 
-def test_pictures_and_labels_belong_together(squares):
+def test_images_keep_their_labels(squares):
     source = from_tfds(squares)
     assert (source.modality, source.storage) == ("image", "stream") and source.labels.names == ("dark", "light")
     assert source.counts() == {"dark": 12, "light": 12}
@@ -64,17 +64,17 @@ def test_pictures_and_labels_belong_together(squares):
         np.testing.assert_array_equal(targets, levels // 5 % 2)
 
 
-def test_a_split_reads_each_example_once(squares):
+def test_the_parts_of_a_split_read_every_example_once(squares):
     parts = split(from_tfds(squares), val=0.25, test=0.25)
     levels = [read(part)[0].tolist() for part in parts]
-    assert sorted(level for found in levels for level in found) == [5 * number for number in range(COUNT)]
+    assert sorted(level for part_levels in levels for level in part_levels) == [5 * number for number in range(COUNT)]
     assert [len(part) for part in levels] == [12, 6, 6]
     for part in parts:
-        found, targets = read(part, shuffle=True)
-        np.testing.assert_array_equal(targets, found // 5 % 2)
+        part_levels, targets = read(part, shuffle=True)
+        np.testing.assert_array_equal(targets, part_levels // 5 % 2)
 
 
-def test_shuffling_is_seeded_and_new_each_epoch(squares):
+def test_shuffling_is_seeded_and_differs_between_epochs(squares):
     source = from_tfds(squares)
     first, again, other = (read(source, shuffle=True, seed=seed)[0].tolist() for seed in (1, 1, 2))
     assert first == again != other
@@ -83,22 +83,22 @@ def test_shuffling_is_seeded_and_new_each_epoch(squares):
     assert one != two
 
 
-def test_a_prepared_folder_and_a_slice_are_read(squares):
+def test_a_prepared_folder_and_a_slice_can_be_read(squares):
     source = from_tfds(str(squares.data_path), split="train[:50%]")
     assert len(source) == COUNT // 2
 
 
-def test_numbers_are_targets_too(squares):
+def test_a_numeric_feature_is_a_regression_target(squares):
     source = from_tfds(squares, label="level")
     assert source.labels.type == "regression" and source.targets.shape == (COUNT, 1)
 
 
-def test_unknown_features_and_names_are_answered(squares):
+def test_unknown_features_and_names_raise(squares):
     with pytest.raises(ValueError, match=r"(?s)`input` must be a feature.*'image'.*`label` must be a feature"):
         from_tfds(squares, input="imag", label="labe")
     with pytest.raises(TypeError, match="`input` must be an Image or Text feature"):
         from_tfds(squares, input="level")
-    with pytest.raises(ValueError, match=r"no registered dataset.*Did you mean"):
+    with pytest.raises(ValueError, match=r"must be a folder or a registered dataset.*Did you mean"):
         from_tfds("cifar100x")
     with pytest.raises(TypeError, match="`name_or_builder` must be"):
         from_tfds(3)

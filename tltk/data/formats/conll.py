@@ -1,4 +1,4 @@
-"""Entities marked in texts: CoNLL files, words with tags, JSON lines with character spans."""
+"""Sources of texts with entities: CoNLL files, words with tags, and spans of annotation tools."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from tltk.data.formats.registry import register_format
-from tltk.data.formats.text_files import existing, read_text
+from tltk.data.formats.text_files import existing_file, read_text
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.specs import InvalidExample, LabelSpec, Span
 
 _TAG = re.compile(r"O|([BILUESM])-(.+)")
-_GOES_ON, _ENDS = "ILEM", "LEUS"
+_CONTINUES, _ENDS = "ILEM", "LEUS"  # tag prefixes that continue an entity, and that end one
 _LINE_END, _TABS, _SPACES = re.compile(r"\r\n?|\n"), re.compile(r"\t+"), re.compile(r" +")
-_NAMES = {
+_SPAN_KEYS = {  # key names of annotation tools
     "start": ("start", "begin", "start_offset"),
     "end": ("end", "stop", "end_offset"),
     "label": ("label", "type"),
@@ -25,37 +25,38 @@ _NAMES = {
 
 
 def from_conll(file: str | Path, *, word: int = 0, tag: int = -1) -> Source:
-    """Take the sentences of a CoNLL file: a word and its tag a line, a blank line behind each sentence.
+    """Read the sentences of a CoNLL file: one word with its tag per line, and a blank line after each sentence.
 
     Args:
-        file: UTF-8; columns are separated by tabs or, in a line without, by spaces. Lines "-DOCSTART- …" and comments
-            "# …" are passed over; a "#" with a tag is a word.
-        word: column of the words.
-        tag: column of the tags, in IOB, BIO (IOB2), BILOU or BIOES.
+        file: UTF-8 file. Columns are separated by tabs, or by spaces in lines without a tab. Lines "-DOCSTART- …" and
+            comments "# …" are skipped; "#" followed by a tag is a word.
+        word: Index of the column of words.
+        tag: Index of the column of tags, in IOB, BIO (IOB2), BILOU or BIOES.
 
     Returns:
-        A source of kind "words" whose targets are spans of the words joined by single spaces; sentences that cannot be
-        read are in `invalid`.
+        A source of texts in memory; examples are tuples of words, object [n]. Targets are spans of the words joined by
+        single spaces. Sentences with missing columns or invalid tags are in `invalid`.
 
     Raises:
-        FileNotFoundError: if the file does not exist.
-        ValueError: for wrong encoding, naming the line, or if there is no sentence or no entity at all.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not UTF-8, or has no valid sentence or no entity.
     """
-    path = existing(file)
+    path = existing_file(file)
     words, tags, ids, invalid = [], [], [], []
     for line, rows in _sentences(read_text(path), tag):
-        name = f"{path.name}, line {line}"
-        reason = _why_not(rows, word, tag)
+        example_id = f"{path.name}, line {line}"
+        reason = _why_invalid(rows, word, tag)
         if reason:
-            invalid.append(InvalidExample(name, reason))
+            invalid.append(InvalidExample(example_id, reason))
             continue
         words.append(tuple(row[word] for row in rows))
         tags.append(tuple(row[tag] for row in rows))
-        ids.append(name)
+        ids.append(example_id)
     if not words:
-        shown = check.listing((f"{each.example_id}: {each.reason}" for each in invalid), limit=3)
-        raise ValueError(f"{path} holds no sentence that can be read. {shown or 'It is empty.'}")
-    return _marked(words, [spans_of(*pair) for pair in zip(words, tags, strict=True)], ids=ids, invalid=tuple(invalid))
+        reasons = check.listing((f"{example.example_id}: {example.reason}" for example in invalid), limit=3)
+        raise ValueError(f"{path} has no valid sentence. {reasons or 'It is empty.'}")
+    spans = [spans_of(*pair) for pair in zip(words, tags, strict=True)]
+    return _labelled_source(words, spans, ids=ids, invalid=tuple(invalid))
 
 
 def from_words(
@@ -64,19 +65,20 @@ def from_words(
     *,
     labels: LabelSpec | Sequence[str] | None = None,
 ) -> Source:
-    """Take texts that came in words.
+    """Create a source from texts that are already split into words.
 
     Args:
-        words: of each text.
-        tags: one for each word: "O", "B-city", "I-city" … (or BILOU, BIOES); None for unlabelled texts.
-        labels: types of the entities in the order of the model's outputs; None means those that occur, sorted.
+        words: Words of each text.
+        tags: Tags of each text, one per word: "O", "B-city", "I-city" … (or BILOU, BIOES); None if unlabelled.
+        labels: Entity types in the order of the model's outputs; None means the ones that occur, sorted.
 
     Returns:
-        A source of kind "words" whose targets are spans of the words joined by single spaces.
+        A source of texts in memory; examples are tuples of words, object [n]. Targets are spans of the words joined by
+        single spaces.
 
     Raises:
-        TypeError: if a text is no list of words.
-        ValueError: naming the texts whose words and tags differ in number, and tags that are none.
+        TypeError: If a text is not a list of words.
+        ValueError: If texts have another number of tags than words, or tags are invalid; all are listed.
 
     Example:
         >>> source = from_words([["in", "New", "York"]], [["O", "B-city", "I-city"]])
@@ -85,62 +87,62 @@ def from_words(
     """
     problems = check.Problems()
     for row, text in enumerate(words):
-        listed = isinstance(text, list | tuple | np.ndarray)
-        if not listed or not all(isinstance(word, str) and word.strip() for word in text):
-            raise TypeError(f"`words`[{row}] must be a list of words that are not empty. Received: {text!r:.60}")
+        is_list = isinstance(text, list | tuple | np.ndarray)
+        if not is_list or not all(isinstance(word, str) and word.strip() for word in text):
+            raise TypeError(f"`words`[{row}] must be a list of non-empty words. Received: {text!r:.60}")
         if tags is not None and row < len(tags):
-            reason = _why_not_tagged(text, tags[row])
+            reason = _why_tags_invalid(text, tags[row])
             if reason:
                 problems.add(f"`tags`[{row}]: {reason}")
     if tags is not None and len(tags) != len(words):
-        problems.add(f"`tags` must hold {len(words)} lists, one a text. Received: {len(tags)}")
+        problems.add(f"`tags` must have {len(words)} lists, one per text. Received: {len(tags)}")
     problems.raise_if_any()
-    held = [tuple(text) for text in words]
+    texts = [tuple(text) for text in words]
     if tags is None:
-        return Source("text", "arrays", _objects(held))
-    return _marked(held, [spans_of(*pair) for pair in zip(held, tags, strict=True)], labels=labels)
+        return Source("text", "arrays", _object_array(texts))
+    return _labelled_source(texts, [spans_of(*pair) for pair in zip(texts, tags, strict=True)], labels=labels)
 
 
 def spans_of(words: Sequence[str], tags: Sequence[str]) -> tuple[Span, ...]:
-    """Turn tags into spans of the words joined by single spaces.
+    """Convert tags to spans of the words joined by single spaces.
 
-    An entity goes on only under a tag that says so and has its type; "I-city" without a beginning begins one, as in the
-    files of CoNLL-2003.
+    An entity continues only with a tag of the same type and a continuing prefix ("I", "L", "E", "M"). "I-city" after
+    another tag starts an entity, as in CoNLL-2003.
 
     Example:
         >>> [(span.start, span.end) for span in spans_of(["a", "b", "c"], ["U-x", "B-x", "L-x"])]
         [(0, 1), (2, 5)]
     """
-    found: list[Span] = []
-    running: Span | None = None
-    at = 0
+    spans: list[Span] = []
+    current: Span | None = None
+    start = 0
     for word, tag in zip(words, tags, strict=True):
-        mark, kind = tag[0], tag[2:]
-        stop = at + len(word)
-        if running is not None and mark in _GOES_ON and running.label == kind:
-            running = Span(running.start, stop, kind)
+        prefix, label = tag[0], tag[2:]
+        end = start + len(word)
+        if current is not None and prefix in _CONTINUES and current.label == label:
+            current = Span(current.start, end, label)
         else:
-            found += [running] if running is not None else []
-            running = None if mark == "O" else Span(at, stop, kind)
-        if running is not None and mark in _ENDS:
-            found.append(running)
-            running = None
-        at = stop + 1
-    return (*found, running) if running is not None else tuple(found)
+            spans += [current] if current is not None else []
+            current = None if prefix == "O" else Span(start, end, label)
+        if current is not None and prefix in _ENDS:
+            spans.append(current)
+            current = None
+        start = end + 1
+    return (*spans, current) if current is not None else tuple(spans)
 
 
 def read_spans(value: Any, text: str) -> tuple[Span, ...]:
-    """Read the spans of one text, as annotation tools write them.
+    """Convert the spans of one text from the formats of annotation tools.
 
     Args:
-        value: a list of [start, end, type] or of objects with "start", "end" and "label".
-        text: that they are marked in; characters are counted.
+        value: List of [start, end, type], or of objects with "start", "end" and "label"; None for no spans.
+        text: Text that the offsets refer to; they count characters.
 
     Returns:
-        The spans in their order in the text.
+        Spans without surrounding spaces, in the order of the text.
 
     Raises:
-        ValueError: if one is no span, lies outside of the text, holds nothing, or overlaps another.
+        ValueError: If a span is malformed, empty, outside of the text, or overlaps another one.
 
     Example:
         >>> read_spans([[3, 8, "city"]], "in Paris")
@@ -150,60 +152,64 @@ def read_spans(value: Any, text: str) -> tuple[Span, ...]:
         return ()
     if not isinstance(value, list | tuple):
         raise ValueError(f"spans must be a list. Received: {value!r:.60}")
-    spans = sorted((_span(each, text) for each in value), key=lambda span: (span.start, span.end))
-    for one, other in pairwise(spans):
-        if other.start < one.end:
-            raise ValueError(f"{_shown(other, text)} overlaps {_shown(one, text)}")
+    spans = sorted((_read_span(item, text) for item in value), key=lambda span: (span.start, span.end))
+    for previous, span in pairwise(spans):
+        if span.start < previous.end:
+            raise ValueError(f"{_quoted(span, text)} overlaps {_quoted(previous, text)}")
     return tuple(spans)
 
 
 def labels_of(
     spans: Sequence[Sequence[Span]], labels: LabelSpec | Sequence[str] | None = None
 ) -> tuple[np.ndarray, LabelSpec]:
-    """Make targets of spans, and say what their types are.
+    """Convert spans to targets and their labels.
+
+    Args:
+        spans: Spans of each text.
+        labels: Entity types in the order of the model's outputs; None means the ones that occur, sorted.
+
+    Returns:
+        Tuples of spans, object [n], and the labels.
 
     Raises:
-        ValueError: if there is no entity at all, or one of a type that `labels` does not name.
+        ValueError: If there are no entities, or `labels` lacks a type that occurs.
     """
-    kinds = sorted({span.label for each in spans for span in each})
-    names = tuple(labels.names if isinstance(labels, LabelSpec) else labels if labels is not None else kinds)
-    unknown = [kind for kind in kinds if kind not in names]
+    occurring = sorted({span.label for text_spans in spans for span in text_spans})
+    names = tuple(labels.names if isinstance(labels, LabelSpec) else labels if labels is not None else occurring)
+    unknown = [name for name in occurring if name not in names]
     if unknown:
-        near = check.did_you_mean(unknown[0], names)
-        raise ValueError(f"entities of types that `labels` does not name: {check.listing(unknown)}.{near}")
+        hint = check.did_you_mean(unknown[0], names)
+        raise ValueError(f"`labels` does not have the entity types {check.listing(unknown)}.{hint}")
     if not names:
-        raise ValueError("no text has an entity.")
-    return _objects([tuple(each) for each in spans]), LabelSpec(names, "entities")
+        raise ValueError("no text has an entity. Pass `labels` or mark at least one entity.")
+    return _object_array([tuple(text_spans) for text_spans in spans]), LabelSpec(names, "entities")
 
 
-def _span(value: Any, text: str) -> Span:
+def _read_span(value: Any, text: str) -> Span:
     if isinstance(value, dict):
-        value = [next((value[name] for name in names if name in value), None) for names in _NAMES.values()]
+        value = [next((value[key] for key in keys if key in value), None) for keys in _SPAN_KEYS.values()]
     if not isinstance(value, list | tuple) or len(value) != 3:
         raise ValueError(f"a span must be [start, end, type]. Received: {value!r:.60}")
-    start, stop, label = value
-    if any(not isinstance(place, int) or isinstance(place, bool) for place in (start, stop)):
-        raise ValueError(f"a span must begin and end at whole numbers. Received: {start!r} to {stop!r}")
+    start, end, label = value
+    if any(not isinstance(offset, int) or isinstance(offset, bool) for offset in (start, end)):
+        raise ValueError(f"start and end of a span must be whole numbers. Received: {start!r} to {end!r}")
     if not isinstance(label, str) or not label.strip():
         raise ValueError(f"a span must have a type. Received: {label!r}")
-    if not 0 <= start <= stop <= len(text):
-        wrong = (
-            f"is outside of the text, which has {len(text)} characters" if start <= stop else "ends before it begins"
-        )
-        raise ValueError(f"{start} to {stop} ({label}) {wrong}")
-    held = text[start:stop]
-    start, stop = start + len(held) - len(held.lstrip()), stop - len(held) + len(held.rstrip())
-    if start >= stop:
-        reason = f"{label} marks nothing but spaces" if held else f"{start} to {stop} ({label}) holds nothing"
-        raise ValueError(reason)
-    return Span(start, stop, label.strip())
+    if start > end:
+        raise ValueError(f"{start} to {end} ({label}) ends before it starts")
+    if not 0 <= start <= end <= len(text):
+        raise ValueError(f"{start} to {end} ({label}) is outside of the text, which has {len(text)} characters")
+    part = text[start:end]
+    if not part.strip():
+        raise ValueError(f"{label} marks only spaces" if part else f"{start} to {end} ({label}) is empty")
+    return Span(start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip()), label.strip())
 
 
-def _shown(span: Span, text: str) -> str:
+def _quoted(span: Span, text: str) -> str:
     return f"{text[span.start : span.end]!r:.40} ({span.label})"
 
 
-def _marked(
+def _labelled_source(
     words: list[tuple[str, ...]],
     spans: list[tuple[Span, ...]],
     *,
@@ -211,50 +217,52 @@ def _marked(
     ids: list[str] | None = None,
     invalid: tuple[InvalidExample, ...] = (),
 ) -> Source:
-    targets, meaning = labels_of(spans, labels)
-    names = None if ids is None else _objects(ids)
-    return Source("text", "arrays", _objects(words), targets, meaning, ids=names, invalid=invalid)
+    targets, spec = labels_of(spans, labels)
+    example_ids = None if ids is None else _object_array(ids)
+    return Source("text", "arrays", _object_array(words), targets, spec, ids=example_ids, invalid=invalid)
 
 
 def _sentences(text: str, tag: int) -> Iterator[tuple[int, list[list[str]]]]:
-    """Yield the number of its first line, and the columns of each line, of every sentence."""
-    held: list[list[str]] = []
-    first = 0
+    """Yield (number of the first line, columns of each line) for every sentence."""
+    rows: list[list[str]] = []
+    first_line = 0
     for number, line in enumerate((*_LINE_END.split(text), ""), 1):
-        separator = _TABS if "\t" in line else _SPACES  # a word may hold spaces where tabs separate
+        separator = _TABS if "\t" in line else _SPACES  # with tabs as separators, a word may contain spaces
         columns = [part.strip(" ") for part in separator.split(line.strip(" \t"))] if line.strip() else []
         if columns and _is_comment(columns, tag):
             continue
         if columns and not columns[0].startswith("-DOCSTART-"):
-            first = first if held else number
-            held.append(columns)
-        elif held:
-            yield first, held
-            held = []
+            first_line = first_line if rows else number
+            rows.append(columns)
+        elif rows:
+            yield first_line, rows
+            rows = []
 
 
 def _is_comment(columns: list[str], tag: int) -> bool:
-    """Tell a line "# …" from a row whose word is "#", which has a tag."""
-    needed = max(tag + 1 if tag >= 0 else -tag, 2)
-    return columns[0] == "#" and (len(columns) < needed or not _TAG.fullmatch(columns[tag]))
+    """Tell whether a line is a comment "# …" and not the word "#" with a tag."""
+    column_count = max(tag + 1 if tag >= 0 else -tag, 2)
+    return columns[0] == "#" and (len(columns) < column_count or not _TAG.fullmatch(columns[tag]))
 
 
-def _why_not(rows: list[list[str]], word: int, tag: int) -> str:
-    needed = max(place + 1 if place >= 0 else -place for place in (word, tag))
-    few = next((row for row in rows if len(row) < max(needed, 2)), None)
-    if few is not None:
-        return f"{' '.join(few)!r} has {len(few)} of at least {max(needed, 2)} columns"
-    return _why_not_tagged([row[word] for row in rows], [row[tag] for row in rows])
+def _why_invalid(rows: list[list[str]], word: int, tag: int) -> str:
+    """Return the reason why a sentence is invalid; "" if it is valid."""
+    column_count = max(2, *(column + 1 if column >= 0 else -column for column in (word, tag)))
+    too_short = next((row for row in rows if len(row) < column_count), None)
+    if too_short is not None:
+        return f"too few columns in {' '.join(too_short)!r}: {len(too_short)}, at least {column_count} needed"
+    return _why_tags_invalid([row[word] for row in rows], [row[tag] for row in rows])
 
 
-def _why_not_tagged(words: Sequence[str], tags: Sequence[str]) -> str:
+def _why_tags_invalid(words: Sequence[str], tags: Sequence[str]) -> str:
+    """Return the reason why the tags of a text are invalid; "" if they are valid."""
     if len(words) != len(tags):
         return f"{len(tags)} tags for {len(words)} words"
-    wrong = next((tag for tag in tags if not _TAG.fullmatch(str(tag))), None)
-    return "" if wrong is None else f"{wrong!r} is no tag such as 'O', 'B-city' or 'I-city'"
+    invalid = next((tag for tag in tags if not _TAG.fullmatch(str(tag))), None)
+    return "" if invalid is None else f"{invalid!r} is not a tag such as 'O', 'B-city' or 'I-city'"
 
 
-def _objects(values: list) -> np.ndarray:
+def _object_array(values: list) -> np.ndarray:
     array = np.empty(len(values), object)
     array[:] = values
     return array

@@ -1,4 +1,4 @@
-"""Questions whose answers stand in a text: SQuAD 1.1 and 2.0."""
+"""Sources of questions and contexts: SQuAD 1.1 and 2.0 files, and lists in memory."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tltk.data.formats.registry import register_format
-from tltk.data.formats.text_files import existing, read_text
+from tltk.data.formats.text_files import existing_file, read_text
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.specs import InvalidExample, LabelSpec, Span
@@ -18,65 +18,66 @@ ANSWERS = LabelSpec(("answer",), "answers")
 
 
 def from_squad(file: str | Path) -> Source:
-    """Take the questions of a file in the format of SQuAD 1.1 or 2.0 (Rajpurkar et al. 2016, 2018).
+    """Read the questions of a SQuAD 1.1 or 2.0 file (Rajpurkar et al. 2016, 2018).
 
     Args:
         file: JSON, UTF-8: {"data": [{"paragraphs": [{"context": …, "qas": [{"question", "id", "answers"}]}]}]}.
 
     Returns:
-        A source of kind "pairs" of (question, context), whose targets are the places of all answers that were given;
-        none where the question has no answer. Questions whose answers are not where the file says are in `invalid`.
+        A source of texts in memory; examples are pairs (question, context), object [n, 2]. Targets are the spans of all
+        answers in the context, none if the question has no answer. Questions whose answers are not at their
+        "answer_start" are in `invalid`.
 
     Raises:
-        FileNotFoundError: if the file does not exist.
-        ValueError: for wrong encoding, no JSON, another structure, or if no question can be used.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not UTF-8, not JSON or not in the format of SQuAD, or has no usable question.
     """
-    path = existing(file)
+    path = existing_file(file)
     text = read_text(path)
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
     try:
-        rows = list(_questions(found))
+        rows = list(_questions(content))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f'{path} is not in the format of SQuAD, {{"data": [{{"paragraphs": [{{"context", "qas"}}]}}]}}: '
             f"{type(error).__name__} {error}"
         ) from error
-    items, targets, ids, invalid = [], [], [], []
+    pairs, answers, ids, invalid = [], [], [], []
     for number, (context, question) in enumerate(rows):
-        name = f"{path.name}, question {question.get('id', number)}"
-        spans, reason = _answers(context, question)
+        example_id = f"{path.name}, question {question.get('id', number)}"
+        spans, reason = _answer_spans(context, question)
         if reason:
-            invalid.append(InvalidExample(name, reason))
+            invalid.append(InvalidExample(example_id, reason))
             continue
-        items.append((question["question"], context))
-        targets.append(spans)
-        ids.append(name)
-    if not items:
-        shown = check.listing((f"{each.example_id}: {each.reason}" for each in invalid), limit=3)
-        raise ValueError(f"{path} holds no question that can be used. {shown or 'It is empty.'}")
-    pairs = np.array(items, object).reshape(-1, 2)
-    held = np.empty(len(targets), object)
-    held[:] = targets
-    return Source("text", "arrays", pairs, held, ANSWERS, ids=np.array(ids, object), invalid=tuple(invalid))
+        pairs.append((question["question"], context))
+        answers.append(spans)
+        ids.append(example_id)
+    if not pairs:
+        reasons = check.listing((f"{example.example_id}: {example.reason}" for example in invalid), limit=3)
+        raise ValueError(f"{path} has no usable question. {reasons or 'It is empty.'}")
+    examples = np.array(pairs, object).reshape(-1, 2)
+    targets = np.empty(len(answers), object)
+    targets[:] = answers
+    return Source("text", "arrays", examples, targets, ANSWERS, ids=np.array(ids, object), invalid=tuple(invalid))
 
 
 def from_questions(questions: list[str], contexts: list[str], answers: list | None = None) -> Source:
-    """Take questions that are in memory already.
+    """Create a source from questions in memory.
 
     Args:
-        questions: one an example.
-        contexts: the text in which each is to be answered.
-        answers: for each, a list of (start, text) as in SQuAD, empty or None where there is no answer; None for
-            unlabelled questions.
+        questions: One question per example.
+        contexts: Text that contains the answer, one per question.
+        answers: For each question a list of (start, text) as in SQuAD, empty or None if it has no answer; None if the
+            questions are unlabelled.
 
     Returns:
-        A source of kind "pairs".
+        A source of texts in memory; examples are pairs (question, context), object [n, 2].
 
     Raises:
-        ValueError: if the lists differ in length, or an answer is not in its context, all listed.
+        ValueError: If the lists differ in length, or answers are not in their context; all are listed.
 
     Example:
         >>> from_questions(["Who?"], ["It was Ann."], [[(7, "Ann")]]).targets[0]
@@ -85,7 +86,7 @@ def from_questions(questions: list[str], contexts: list[str], answers: list | No
     problems = check.Problems()
     if len(contexts) != len(questions) or (answers is not None and len(answers) != len(questions)):
         raise ValueError(
-            f"`questions`, `contexts` and `answers` must be of equal length. Received: {len(questions)}, "
+            f"`questions`, `contexts` and `answers` must have equal lengths. Received: {len(questions)}, "
             f"{len(contexts)}, {None if answers is None else len(answers)}"
         )
     pairs = np.empty((len(questions), 2), object)
@@ -93,21 +94,22 @@ def from_questions(questions: list[str], contexts: list[str], answers: list | No
     if answers is None:
         return Source("text", "arrays", pairs)
     targets = np.empty(len(questions), object)
-    for row, (context, held) in enumerate(zip(contexts, answers, strict=True)):
-        listed = held is None or isinstance(held, list | tuple)
-        if not listed or not all(isinstance(each, list | tuple) and len(each) == 2 for each in held or ()):
-            problems.add(f"question {row}: answers must be a list of (start, text). Received: {held!r:.60}")
+    for row, (context, row_answers) in enumerate(zip(contexts, answers, strict=True)):
+        is_list = row_answers is None or isinstance(row_answers, list | tuple)
+        if not is_list or not all(isinstance(item, list | tuple) and len(item) == 2 for item in row_answers or ()):
+            problems.add(f"question {row}: answers must be a list of (start, text). Received: {row_answers!r:.60}")
             continue
-        given = [{"text": text, "answer_start": start} for start, text in held or ()]
-        targets[row], reason = _answers(context, {"question": questions[row], "answers": given})
+        squad_answers = [{"text": text, "answer_start": start} for start, text in row_answers or ()]
+        targets[row], reason = _answer_spans(context, {"question": questions[row], "answers": squad_answers})
         if reason:
             problems.add(f"question {row}: {reason}")
     problems.raise_if_any()
     return Source("text", "arrays", pairs, targets, ANSWERS)
 
 
-def _questions(found: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    for article in found["data"]:
+def _questions(content: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (context, question) for all questions of a SQuAD file."""
+    for article in content["data"]:
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:
                 if not isinstance(question, dict):
@@ -115,36 +117,38 @@ def _questions(found: Any) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield paragraph["context"], question
 
 
-def _answers(context: Any, question: dict[str, Any]) -> tuple[tuple[Span, ...], str]:
-    """Return the places of a question's answers, or why it cannot be used."""
+def _answer_spans(context: Any, question: dict[str, Any]) -> tuple[tuple[Span, ...], str]:
+    """Return the spans of a question's answers, and the reason if the question is invalid, else ""."""
     text = question.get("question")
     if not isinstance(context, str) or not context.strip():
         return (), "empty context"
     if not isinstance(text, str) or not text.strip():
         return (), "empty question"
-    given = question.get("answers") or []
-    if question.get("is_impossible") or not given:
+    answers = question.get("answers") or []
+    if question.get("is_impossible") or not answers:
         return (), ""
-    if not isinstance(given, list) or not all(isinstance(answer, dict) for answer in given):
+    if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
         return (), 'answers must be a list of {"text", "answer_start"}'
-    spans: dict[Span, None] = {}
-    wrong = ""
-    for answer in given:
-        start, held = answer.get("answer_start"), answer.get("text")
-        span = _place(context, start, held)
+    spans: dict[Span, None] = {}  # in order, without duplicates
+    reason = ""
+    for answer in answers:
+        start, answer_text = answer.get("answer_start"), answer.get("text")
+        span = _answer_span(context, start, answer_text)
         if span is None:
-            wrong = f"the answer {held!r:.40} is not in its context at {start!r:.20}"
+            reason = f"the answer {answer_text!r:.40} is not in its context at {start!r:.20}"
         else:
             spans[span] = None
-    return tuple(spans), "" if spans else wrong
+    return tuple(spans), "" if spans else reason
 
 
-def _place(context: str, start: Any, held: Any) -> Span | None:
-    """Find an answer, without the spaces around it; None if it is not there."""
-    if not isinstance(start, Integral) or not isinstance(held, str) or start < 0 or not context.startswith(held, start):
+def _answer_span(context: str, start: Any, answer: Any) -> Span | None:
+    """Return the span of an answer without surrounding spaces; None if the context does not have it at `start`."""
+    if not isinstance(start, Integral) or not isinstance(answer, str) or start < 0:
         return None
-    first = int(start) + len(held) - len(held.lstrip())
-    return Span(first, first + len(held.strip())) if held.strip() else None
+    if not answer.strip() or not context.startswith(answer, int(start)):
+        return None
+    first = int(start) + len(answer) - len(answer.lstrip())
+    return Span(first, first + len(answer.strip()))
 
 
 register_format("squad", from_squad, suffixes=(".json",))

@@ -1,4 +1,4 @@
-"""Sources from TensorFlow Datasets builders, read as a stream of still encoded pictures."""
+"""Sources from TensorFlow Datasets builders, read as a stream of encoded images."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 
 from tltk.data.source import Source
+from tltk.data.targets import regression
 from tltk.foundation import checks as check
 from tltk.specs import LabelSpec
 
-_READ_AT_ONCE = 64  # examples
+_READ_AT_ONCE = 64  # examples per read
 
 
 @dataclass(frozen=True, eq=False)
 class StoredExamples:
-    """Examples of one split of a builder, by number; memory does not grow with their size.
+    """Some examples of a split of a builder, by index; they stay on disk.
 
     Args:
-        builder: a prepared `tfds.core.DatasetBuilder`.
-        split: as TFDS writes it, such as "train" or "train[:80%]".
-        input: name of the picture's feature.
-        indices: int64 [n], the examples' numbers in the split.
+        builder: Prepared `tfds.core.DatasetBuilder`.
+        split: Split in the notation of TFDS, such as "train" or "train[:80%]".
+        input: Name of the image feature.
+        indices: Indices of the examples in the split, int64 [n].
     """
 
     builder: Any
@@ -39,20 +40,20 @@ class StoredExamples:
         return replace(self, indices=self.indices[indices])
 
     def read(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Read once through the split, in the order in which it is stored.
+        """Read the whole split once, in its stored order.
 
         Yields:
-            positions in this object (int64 [k]) and the encoded pictures (object array [k] of bytes).
+            Positions in `indices`, int64 [k], and the encoded images, object array [k] of bytes.
         """
-        position = {int(number): place for place, number in enumerate(self.indices)}
-        number = 0
-        for batch in _stored(self.builder, self.split, self.input).batch(_READ_AT_ONCE).as_numpy_iterator():
-            held = [(position[n], data) for n, data in enumerate(batch, number) if n in position]
-            number += len(batch)
-            if held:
-                pictures = np.empty(len(held), object)
-                pictures[:] = [data for _, data in held]
-                yield np.array([place for place, _ in held]), pictures
+        positions = {int(index): position for position, index in enumerate(self.indices)}
+        start = 0
+        for batch in _feature_dataset(self.builder, self.split, self.input).batch(_READ_AT_ONCE).as_numpy_iterator():
+            selected = [(positions[index], data) for index, data in enumerate(batch, start) if index in positions]
+            start += len(batch)
+            if selected:
+                images = np.empty(len(selected), object)
+                images[:] = [data for _, data in selected]
+                yield np.array([position for position, _ in selected]), images
 
 
 def from_tfds(
@@ -64,25 +65,25 @@ def from_tfds(
     data_dir: str | Path | None = None,
     download: bool = False,
 ) -> Source:
-    """Take the examples of a TensorFlow Datasets builder.
+    """Create a source from a TensorFlow Datasets builder.
 
-    Pictures stay encoded and on disk: the split is streamed in its stored order each epoch, and shuffled through a
-    buffer. The labels are read once, here.
+    Images stay encoded and on disk: every epoch streams the split in its stored order and shuffles it through a buffer.
+    Labels and texts are read at once.
 
     Args:
-        name_or_builder: a registered name such as "cats_vs_dogs", the folder of a prepared dataset, or a builder.
-        split: in TFDS notation, such as "train", "train[:80%]" or "train+test".
-        input: the feature to learn from; None means the builder's supervised key, or its only picture or text.
-        label: the feature to predict: a ClassLabel, a sequence of them, or a number; None means the supervised key.
-        data_dir: where TFDS keeps prepared datasets; None means its own default.
-        download: download and prepare the dataset if it is not there.
+        name_or_builder: Registered name such as "cats_vs_dogs", folder of a prepared dataset, or a builder.
+        split: Split in the notation of TFDS, such as "train", "train[:80%]" or "train+test".
+        input: Input feature; None means the builder's supervised key, or its only Image or Text feature.
+        label: Target feature: a ClassLabel, a sequence of ClassLabel, or a number; None means the supervised key.
+        data_dir: Folder of prepared datasets; None means the default of TFDS.
+        download: Whether to download and prepare the dataset if necessary.
 
     Returns:
-        A source of images that are read as a stream, or of texts in memory.
+        A source of streamed images, or of texts in memory.
 
     Raises:
-        ValueError: for unknown features or splits, or a dataset that is not prepared.
-        TypeError: for features of another kind.
+        ValueError: If a name, feature or split is unknown, or the dataset is not prepared.
+        TypeError: If the type of a feature is not supported.
     """
     builder = _builder(name_or_builder, data_dir)
     if download:
@@ -95,44 +96,48 @@ def from_tfds(
     _check_features(builder, input, label)
     targets, labels = _labels(builder, split, label) if label else (None, None)
     prefix = f"{builder.info.name}/{split}"
-    if _feature_kind(builder.info.features[input]) == "Text":
-        texts = [text.decode() for text in _stored(builder, split, input).as_numpy_iterator()]
-        return Source("text", "arrays", np.array(texts, object), targets, labels, ids=_names(prefix, len(texts)))
+    if _feature_type(builder.info.features[input]) == "Text":
+        texts = [text.decode() for text in _feature_dataset(builder, split, input).as_numpy_iterator()]
+        return Source("text", "arrays", np.array(texts, object), targets, labels, ids=_example_ids(prefix, len(texts)))
     count = builder.info.splits[split].num_examples
-    items = StoredExamples(builder, split, input, np.arange(count, dtype=np.int64))
-    return Source("image", "stream", items, targets, labels, ids=_names(prefix, count))
+    examples = StoredExamples(builder, split, input, np.arange(count, dtype=np.int64))
+    return Source("image", "stream", examples, targets, labels, ids=_example_ids(prefix, count))
 
 
-def _builder(given: Any, data_dir: str | Path | None) -> Any:
+def _builder(name_or_builder: Any, data_dir: str | Path | None) -> Any:
     import tensorflow_datasets as tfds
 
-    if isinstance(given, tfds.core.DatasetBuilder):
-        return given
-    check.kind_of("name_or_builder", given, (str, Path), hint="Pass a name, a folder, or a TFDS builder.")
-    if Path(given).is_dir():
-        return tfds.builder_from_directory(str(given))
+    if isinstance(name_or_builder, tfds.core.DatasetBuilder):
+        return name_or_builder
+    check.kind_of("name_or_builder", name_or_builder, (str, Path), hint="Pass a name, a folder, or a TFDS builder.")
+    if Path(name_or_builder).is_dir():
+        return tfds.builder_from_directory(str(name_or_builder))
     try:
-        return tfds.builder(str(given), data_dir=data_dir, try_gcs=False)
+        return tfds.builder(str(name_or_builder), data_dir=data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError as error:
-        near = check.did_you_mean(given, tfds.list_builders(with_community_datasets=False))
+        hint = check.did_you_mean(name_or_builder, tfds.list_builders(with_community_datasets=False))
         raise ValueError(
-            f"`name_or_builder` is no folder and no registered dataset. Received: {given!r}.{near}"
+            f"`name_or_builder` must be a folder or a registered dataset. Received: {name_or_builder!r}.{hint}"
         ) from error
 
 
-def _names(prefix: str, count: int) -> np.ndarray:
+def _example_ids(prefix: str, count: int) -> np.ndarray:
     return np.array([f"{prefix}, example {number}" for number in range(count)], object)
 
 
-def _feature_kind(feature: Any) -> str:
+def _feature_type(feature: Any) -> str:
     return type(feature).__name__
 
 
 def _only_input(builder: Any) -> str:
-    found = [name for name, feature in builder.info.features.items() if _feature_kind(feature) in ("Image", "Text")]
-    if len(found) != 1:
-        raise ValueError(f"`input` must name a feature of {builder.info.name}: {check.listing(builder.info.features)}.")
-    return found[0]
+    features = builder.info.features
+    candidates = [name for name, feature in features.items() if _feature_type(feature) in ("Image", "Text")]
+    if len(candidates) != 1:
+        raise ValueError(
+            f"`input` must name an Image or Text feature of {builder.info.name}. Its features: "
+            f"{check.listing(features)}. Received: None"
+        )
+    return candidates[0]
 
 
 def _check_features(builder: Any, input_name: str, label: str | None) -> None:
@@ -140,24 +145,24 @@ def _check_features(builder: Any, input_name: str, label: str | None) -> None:
     problems = check.Problems()
     for role, name in (("input", input_name), ("label", label)):
         if name is not None and name not in features:
-            known = check.listing(features)
+            names = check.listing(features)
             problems.add(
-                f"`{role}` must be a feature: {known}. Received: {name!r}.{check.did_you_mean(name, features)}"
+                f"`{role}` must be a feature: {names}. Received: {name!r}.{check.did_you_mean(name, features)}"
             )
     problems.raise_if_any()
-    kind = _feature_kind(features[input_name])
-    if kind not in ("Image", "Text"):
+    feature_type = _feature_type(features[input_name])
+    if feature_type not in ("Image", "Text"):
         raise TypeError(
-            f"`input` must be an Image or Text feature. Received: {input_name!r}, a feature of type {kind}."
+            f"`input` must be an Image or Text feature. Received: {input_name!r}, a feature of type {feature_type}."
         )
 
 
-def _stored(builder: Any, split: str, feature: str) -> Any:
-    """Read one feature in the stored order, pictures still encoded."""
+def _feature_dataset(builder: Any, split: str, feature: str) -> Any:
+    """Return a `tf.data.Dataset` of one feature in the stored order, with images still encoded."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
-    is_image = _feature_kind(features[feature]) == "Image"
+    is_image = _feature_type(features[feature]) == "Image"
     decoders = {feature: tfds.decode.SkipDecoding()} if is_image else {}
     partial = tfds.decode.PartialDecoding({feature: features[feature]}, decoders=decoders)
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, skip_prefetch=True)
@@ -169,19 +174,19 @@ def _stored(builder: Any, split: str, feature: str) -> Any:
 
 def _labels(builder: Any, split: str, label: str) -> tuple[np.ndarray, LabelSpec]:
     feature = builder.info.features[label]
-    kind = _feature_kind(feature)
-    values = list(_stored(builder, split, label).as_numpy_iterator())
-    if kind == "ClassLabel":
+    feature_type = _feature_type(feature)
+    values = list(_feature_dataset(builder, split, label).as_numpy_iterator())
+    if feature_type == "ClassLabel":
         return np.array(values, np.int32), LabelSpec(tuple(feature.names), "categorical")
-    if kind == "Sequence" and _feature_kind(feature.feature) == "ClassLabel":
+    if feature_type == "Sequence" and _feature_type(feature.feature) == "ClassLabel":
         targets = np.zeros((len(values), feature.feature.num_classes), np.float32)
-        for row, held in enumerate(values):
-            targets[row, np.asarray(held, int)] = 1.0
+        for row, class_indices in enumerate(values):
+            targets[row, np.asarray(class_indices, int)] = 1.0
         return targets, LabelSpec(tuple(feature.feature.names), "multilabel")
-    if kind in ("Scalar", "Tensor") and len(feature.shape) <= 1:
-        from tltk.data import targets as raw
-
+    if feature_type in ("Scalar", "Tensor") and len(feature.shape) <= 1:
         columns = np.reshape(np.array(values, np.float64), [len(values), -1])
         names = [label] if columns.shape[1] == 1 else [f"{label} {number}" for number in range(columns.shape[1])]
-        return raw.numbers(columns.tolist(), names=names, place=lambda row: f"{builder.info.name}, example {row}")
-    raise TypeError(f"`label` must be a ClassLabel, a sequence of them or a number. Received: {label!r}, a {kind}.")
+        return regression(columns.tolist(), names=names, row_id=lambda row: f"{builder.info.name}, example {row}")
+    raise TypeError(
+        f"`label` must be a ClassLabel, a sequence of ClassLabel or a number. Received: {label!r}, a {feature_type}."
+    )
