@@ -10,7 +10,7 @@ def batch(*rest):
                  (tf.constant([[1], [2]], tf.uint8),), rest)  # fmt: skip
 
 
-def test_inputs_are_cast_and_targets_encoded_and_weights_passed_on():
+def test_inputs_are_cast_targets_encoded_and_weights_kept():
     inputs, rest = Finish("float32", lambda targets: tf.one_hot(targets, 3))(
         batch(tf.constant([0, 2]), tf.constant([1.0, 0.5]))
     )
@@ -18,7 +18,7 @@ def test_inputs_are_cast_and_targets_encoded_and_weights_passed_on():
     assert rest[1].numpy().tolist() == [1.0, 0.5]
 
 
-def test_a_change_sees_epoch_number_and_rows():
+def test_an_augmentation_receives_epoch_batch_number_and_rows():
     def change(inputs, targets, epoch, number, rows):
         return inputs + tf.cast(rows[:, None], tf.float32), targets + int(epoch) * 10 + int(number)
 
@@ -26,6 +26,6 @@ def test_a_change_sees_epoch_number_and_rows():
     assert inputs.numpy().ravel().tolist() == [5.0, 7.0] and rest[0].numpy().tolist() == [27, 28]
 
 
-def test_without_targets_inputs_alone_are_changed():
+def test_without_targets_only_inputs_are_augmented():
     inputs, rest = Finish("float32", change=lambda x, y, *_: (2 * x, y))(batch())
     assert rest == () and np.asarray(inputs).ravel().tolist() == [2.0, 4.0]

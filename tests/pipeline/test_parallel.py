@@ -6,7 +6,7 @@ import time
 from tltk.pipeline.parallel import cores, in_order
 
 
-def test_results_come_in_the_order_of_the_parts():
+def test_results_have_the_order_of_the_items():
     def slow_first(number):
         time.sleep(0.05 if number == 0 else 0)
         return number
@@ -14,7 +14,7 @@ def test_results_come_in_the_order_of_the_parts():
     assert list(in_order(slow_first, iter(range(20)))) == list(range(20))
 
 
-def test_parts_are_taken_only_as_fast_as_results_are():
+def test_items_are_taken_only_as_fast_as_results_are():
     taken = []
 
     def parts():

@@ -8,16 +8,16 @@ READER = ArrayReader(np.arange(10, dtype="float32").reshape(5, 2))
 
 
 def test_an_array_is_read_in_batches():
-    read = list(whole_batches(READER.pieces(Order(2))))
-    assert [(number, rows.tolist()) for number, rows, _ in read] == [(0, [0, 1]), (1, [2, 3]), (2, [4])]
-    np.testing.assert_array_equal(np.concatenate([values[0] for *_, values in read]), READER.values)
+    batches = list(whole_batches(READER.pieces(Order(2))))
+    assert [(number, rows.tolist()) for number, rows, _ in batches] == [(0, [0, 1]), (1, [2, 3]), (2, [4])]
+    np.testing.assert_array_equal(np.concatenate([values[0] for *_, values in batches]), READER.values)
     assert READER.subset(np.array([3, 1])).values.tolist() == [[6, 7], [2, 3]]
 
 
 def test_a_fingerprint_changes_with_any_value():
-    other = READER.values.copy()
-    other[3, 1] = -1
-    assert ArrayReader(other).fingerprint() != READER.fingerprint() == ArrayReader(READER.values.copy()).fingerprint()
+    changed = READER.values.copy()
+    changed[3, 1] = -1
+    assert ArrayReader(changed).fingerprint() != READER.fingerprint() == ArrayReader(READER.values.copy()).fingerprint()
 
 
 def test_pieces_are_joined_and_batches_without_a_readable_element_skipped():

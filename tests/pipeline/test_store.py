@@ -1,4 +1,4 @@
-"""Records: what is written is read back, a killed fill goes on, two processes share, nothing half-written is read."""
+"""Stores: round trips, resuming after a kill, sharing between processes, truncated files."""
 
 import errno
 import json
@@ -32,55 +32,55 @@ def filler(log, *, batch=4, invalid=(), stop_after=None):
                 raise KeyboardInterrupt
             rows = missing[start : start + batch]
             log.extend(rows.tolist())
-            good = np.array([row for row in rows if row not in invalid], np.int64)
-            write(good, values(good), {int(row): "torn" for row in rows if row in invalid})
+            valid = np.array([row for row in rows if row not in invalid], np.int64)
+            write(valid, values(valid), {int(row): "truncated" for row in rows if row in invalid})
 
     return fill
 
 
-def made(where, count, fill, folder):
+def open_store(where, count, fill, folder):
     if where == "memory":
         return store.in_memory(LAYOUT, count, fill, what="rows")
     return store.on_disk(folder / "s", LAYOUT, count, fill, what="rows")
 
 
 @pytest.mark.parametrize("where", ["memory", "disk"])
-def test_records_come_back_in_any_order(where, tmp_path):
-    found = made(where, 11, filler([], invalid=(3,)), tmp_path)
-    assert found.invalid == {3: "torn"}
+def test_records_are_read_in_any_order(where, tmp_path):
+    records = open_store(where, 11, filler([], invalid=(3,)), tmp_path)
+    assert records.invalid == {3: "truncated"}
     rows = np.array([10, 0, 7, 7])
-    for read, wanted in zip(found.read(rows), values(rows), strict=True):
-        assert read.dtype == wanted.dtype
-        np.testing.assert_array_equal(read, wanted)
+    for tensor, expected in zip(records.read(rows), values(rows), strict=True):
+        assert tensor.dtype == expected.dtype
+        np.testing.assert_array_equal(tensor, expected)
 
 
-def test_a_layout_counts_its_bytes_and_says_what_it_holds():
+def test_a_layout_has_a_size_and_a_description():
     assert LAYOUT.record_bytes == 12 + 8 + 1
     assert LAYOUT.describe() == "3 float32 + 2×2 bfloat16 + 1 uint8"
 
 
 def test_a_finished_store_is_not_filled_again(tmp_path):
-    made("disk", 8, filler([]), tmp_path)
+    open_store("disk", 8, filler([]), tmp_path)
     log = []
-    found = made("disk", 8, filler(log), tmp_path)
+    records = open_store("disk", 8, filler(log), tmp_path)
     assert log == []
-    np.testing.assert_array_equal(found.read(np.array([5]))[0], values([5])[0])
+    np.testing.assert_array_equal(records.read(np.array([5]))[0], values([5])[0])
 
 
-def test_an_interrupted_fill_goes_on_where_it_was(tmp_path):
+def test_an_interrupted_fill_is_resumed(tmp_path):
     first = []
     with pytest.raises(KeyboardInterrupt):
-        made("disk", 20, filler(first, invalid=(2,), stop_after=12), tmp_path)
+        open_store("disk", 20, filler(first, invalid=(2,), stop_after=12), tmp_path)
     second = []
-    found = made("disk", 20, filler(second), tmp_path)
+    records = open_store("disk", 20, filler(second), tmp_path)
     assert first == list(range(12))
     assert second == list(range(12, 20))
-    assert found.invalid == {2: "torn"}
+    assert records.invalid == {2: "truncated"}
     rows = np.array([0, 11, 12, 19])
-    np.testing.assert_array_equal(found.read(rows)[0], values(rows)[0])
+    np.testing.assert_array_equal(records.read(rows)[0], values(rows)[0])
 
 
-def test_what_a_killed_process_had_not_flushed_is_written_again(tmp_path):
+def test_records_that_a_killed_process_did_not_flush_are_written_again(tmp_path):
     code = f"""
 import os, sys
 sys.path[:0] = [{str(ROOT)!r}]
@@ -95,19 +95,19 @@ store.on_disk(Path({str(tmp_path / "s")!r}), LAYOUT, 20, fill, what="rows")
 """
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 9
     log = []
-    found = made("disk", 20, filler(log), tmp_path)
+    records = open_store("disk", 20, filler(log), tmp_path)
     assert log == list(range(9, 20))
-    np.testing.assert_array_equal(found.read(np.arange(20))[0], values(np.arange(20))[0])
+    np.testing.assert_array_equal(records.read(np.arange(20))[0], values(np.arange(20))[0])
 
 
-def test_a_cut_file_is_filled_anew(tmp_path):
-    found = made("disk", 8, filler([]), tmp_path)
-    with found.place.open("r+b") as file:
+def test_a_truncated_file_is_filled_again(tmp_path):
+    records = open_store("disk", 8, filler([]), tmp_path)
+    with records.data.open("r+b") as file:
         file.truncate(30)
     log = []
-    again = made("disk", 8, filler(log), tmp_path)
+    refilled = open_store("disk", 8, filler(log), tmp_path)
     assert log == list(range(8))
-    np.testing.assert_array_equal(again.read(np.arange(8))[0], values(np.arange(8))[0])
+    np.testing.assert_array_equal(refilled.read(np.arange(8))[0], values(np.arange(8))[0])
 
 
 def test_two_processes_share_one_store(tmp_path):
@@ -130,64 +130,64 @@ store.on_disk(Path({str(tmp_path / "s")!r}), LAYOUT, 8, fill, what="rows")
             assert time.monotonic() < deadline
             time.sleep(0.05)
         log = []
-        found = made("disk", 8, filler(log), tmp_path)
+        records = open_store("disk", 8, filler(log), tmp_path)
     finally:
         other.wait(timeout=120)
     assert other.returncode == 0
     assert log == []
-    np.testing.assert_array_equal(found.read(np.arange(8))[0], values(np.arange(8))[0])
+    np.testing.assert_array_equal(records.read(np.arange(8))[0], values(np.arange(8))[0])
 
 
-def test_who_waits_for_one_whose_disk_is_full_fills_the_store_himself(tmp_path):
+def test_a_waiting_process_fills_the_store_if_the_first_one_fails(tmp_path):
     begun = threading.Event()
 
     def full(missing, write):
         begun.set()
-        time.sleep(0.5)  # the other one waits for the lock by now
+        time.sleep(0.5)  # the main thread waits for the lock by now
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with ThreadPoolExecutor(1) as other:
-        failed = other.submit(made, "disk", 8, full, tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        failed = pool.submit(open_store, "disk", 8, full, tmp_path)
         assert begun.wait(timeout=60)
-        found = made("disk", 8, filler([]), tmp_path)
-        with pytest.raises(OSError, match="cannot keep rows: No space left"):
+        records = open_store("disk", 8, filler([]), tmp_path)
+        with pytest.raises(OSError, match="cannot store rows: No space left"):
             failed.result()
-    np.testing.assert_array_equal(found.read(np.arange(8))[0], values(np.arange(8))[0])
+    np.testing.assert_array_equal(records.read(np.arange(8))[0], values(np.arange(8))[0])
 
 
-def test_a_finished_store_keeps_no_marks_and_its_index_is_plain(tmp_path):
-    made("disk", 8, filler([], invalid=(1,)), tmp_path)
+def test_a_finished_store_has_an_index_and_no_progress_file(tmp_path):
+    open_store("disk", 8, filler([], invalid=(1,)), tmp_path)
     assert {path.name for path in (tmp_path / "s").iterdir()} <= {"records.bin", "index.json", "lock"}
     index = json.loads((tmp_path / "s" / "index.json").read_text())
     assert index["count"] == 8
-    assert index["invalid"] == {"1": "torn"}
+    assert index["invalid"] == {"1": "truncated"}
     assert os.path.getsize(tmp_path / "s" / "records.bin") == 8 * LAYOUT.record_bytes  # noqa: PTH202
 
 
-def test_a_cut_file_whose_refill_is_killed_is_not_taken_for_whole(tmp_path):
-    found = made("disk", 12, filler([]), tmp_path)
-    with found.place.open("r+b") as file:
+def test_a_truncated_file_is_not_complete_after_an_interrupted_refill(tmp_path):
+    records = open_store("disk", 12, filler([]), tmp_path)
+    with records.data.open("r+b") as file:
         file.truncate(30)
     with pytest.raises(KeyboardInterrupt):
-        made("disk", 12, filler([], stop_after=4), tmp_path)
+        open_store("disk", 12, filler([], stop_after=4), tmp_path)
     log = []
-    again = made("disk", 12, filler(log), tmp_path)
+    refilled = open_store("disk", 12, filler(log), tmp_path)
     assert log == list(range(4, 12))
-    np.testing.assert_array_equal(again.read(np.arange(12))[0], values(np.arange(12))[0])
+    np.testing.assert_array_equal(refilled.read(np.arange(12))[0], values(np.arange(12))[0])
 
 
 @pytest.mark.parametrize("where", ["memory", "disk"])
-def test_a_last_batch_that_is_all_bad_is_noted(where, tmp_path):
-    found = made(where, 9, filler([], invalid=(8,)), tmp_path)
-    assert found.invalid == {8: "torn"}
+def test_a_final_batch_of_invalid_records_is_recorded(where, tmp_path):
+    records = open_store(where, 9, filler([], invalid=(8,)), tmp_path)
+    assert records.invalid == {8: "truncated"}
 
 
-def test_a_half_filled_file_that_was_cut_is_not_trusted(tmp_path):
+def test_a_truncated_unfinished_file_is_filled_from_the_start(tmp_path):
     first, second = [], []
     with pytest.raises(KeyboardInterrupt):
-        made("disk", 20, filler(first, stop_after=12), tmp_path)
+        open_store("disk", 20, filler(first, stop_after=12), tmp_path)
     with (tmp_path / "s" / "records.bin").open("r+b") as file:
         file.truncate(64)
-    found = made("disk", 20, filler(second), tmp_path)
-    assert second == list(range(20)), "what is left would be zeros"
-    np.testing.assert_array_equal(found.read(np.arange(20))[0], values(np.arange(20))[0])
+    records = open_store("disk", 20, filler(second), tmp_path)
+    assert second == list(range(20)), "its remaining records would be zeros"
+    np.testing.assert_array_equal(records.read(np.arange(20))[0], values(np.arange(20))[0])

@@ -1,4 +1,4 @@
-"""The cache of decoded pictures: the same batches as without it, and no stale or half-written entry."""
+"""The cache of decoded images: the same batches as without it, and no stale or unfinished entries."""
 
 import errno
 import re
@@ -20,69 +20,71 @@ from tltk.specs import ImageSpec
 SPEC = ImageSpec(12, 12)
 
 
-def epochs(source, cache, count=2, spec=SPEC, **options):
-    feed = batches(source, spec, batch_size=4, shuffle=True, seed=1, cache=cache, **options)
-    read = [[tuple(part.numpy() for part in element) for element in feed.dataset(n)] for n in range(count)]
-    return read, list(feed.invalid)
+def read_epochs(source, cache, count=2, spec=SPEC, **options):
+    """Return the elements of each epoch, and the invalid examples."""
+    loader = batches(source, spec, batch_size=4, shuffle=True, seed=1, cache=cache, **options)
+    read = [[tuple(part.numpy() for part in element) for element in loader.dataset(n)] for n in range(count)]
+    return read, list(loader.invalid)
 
 
 def assert_same(first, second):
-    for one, other in zip(first, second, strict=True):
-        for a, b in zip(one, other, strict=True):
-            for x, y in zip(a, b, strict=True):
-                np.testing.assert_array_equal(x, y)
+    for first_epoch, second_epoch in zip(first, second, strict=True):
+        for first_batch, second_batch in zip(first_epoch, second_epoch, strict=True):
+            for first_part, second_part in zip(first_batch, second_batch, strict=True):
+                np.testing.assert_array_equal(first_part, second_part)
 
 
 @pytest.mark.parametrize("where", ["memory", "folder"])
-def test_cached_batches_are_those_without_a_cache(tmp_path, where):
+def test_cached_batches_equal_those_without_a_cache(tmp_path, where):
     class_folder(tmp_path / "set", count=6)
     damaged_png(tmp_path / "set" / "dog" / "0002.png")
     source = from_folder(tmp_path / "set")
-    plain, invalid = epochs(source, "off")
-    for _ in range(2):  # the second time from what is there
-        cached, also = epochs(source, "memory" if where == "memory" else tmp_path / "cache")
-        assert_same(plain, cached)
-        assert {each.example_id for each in also} == {each.example_id for each in invalid} == {"dog/0002.png"}
+    uncached, invalid = read_epochs(source, "off")
+    for _ in range(2):  # a folder is read from the second time on
+        cached, cached_invalid = read_epochs(source, "memory" if where == "memory" else tmp_path / "cache")
+        assert_same(uncached, cached)
+        assert {example.example_id for example in cached_invalid} == {"dog/0002.png"}
+        assert {example.example_id for example in invalid} == {"dog/0002.png"}
 
 
-def test_what_is_cached_is_not_decoded_again(tmp_path, monkeypatch):
+def test_cached_images_are_not_decoded_again(tmp_path, monkeypatch):
     source = from_folder(class_folder(tmp_path / "set", count=3))
-    first, _ = epochs(source, tmp_path / "cache")
-    monkeypatch.setattr(readers.FileReader, "pieces", None)  # would fail if it were called
-    again, invalid = epochs(source, tmp_path / "cache")
-    assert_same(first, again)
+    first, _ = read_epochs(source, tmp_path / "cache")
+    monkeypatch.setattr(readers.FileReader, "pieces", None)  # calling it would fail
+    second, invalid = read_epochs(source, tmp_path / "cache")
+    assert_same(first, second)
     assert invalid == []
 
 
-def test_a_changed_file_or_option_is_decoded_anew(tmp_path):
+def test_a_changed_file_or_option_is_decoded_again(tmp_path):
     source = from_folder(class_folder(tmp_path / "set", count=3))
     folder = tmp_path / "cache"
-    epochs(source, folder)
+    read_epochs(source, folder)
     flat(tmp_path / "set" / "cat" / "0001.png", (250, 250, 250), size=(15, 15))
-    read, _ = epochs(source, folder)
+    read, _ = read_epochs(source, folder)
     assert 250 in {int(value) for images, _ in read[0] for value in images[:, 0, 0, 0]}
     assert len(list(folder.iterdir())) == 2
-    epochs(source, folder, spec=ImageSpec(10, 10))
-    epochs(source, folder, spec=ImageSpec(12, 12, resize="pad"))
-    epochs(source.subset([0, 5]), folder)
+    read_epochs(source, folder, spec=ImageSpec(10, 10))
+    read_epochs(source, folder, spec=ImageSpec(12, 12, resize="pad"))
+    read_epochs(source.subset([0, 5]), folder)
     assert len(list(folder.iterdir())) == 5
 
 
-def test_the_order_of_a_source_is_part_of_the_key(tmp_path):
+def test_the_order_of_a_source_is_part_of_the_cache_key(tmp_path):
     source = from_folder(class_folder(tmp_path / "set", count=3))
-    epochs(source, tmp_path / "cache")
-    turned = source.subset([5, 4, 3, 2, 1, 0])
-    assert_same(epochs(turned, tmp_path / "cache")[0], epochs(turned, "off")[0])
+    read_epochs(source, tmp_path / "cache")
+    reordered = source.subset([5, 4, 3, 2, 1, 0])
+    assert_same(read_epochs(reordered, tmp_path / "cache")[0], read_epochs(reordered, "off")[0])
 
 
-def test_too_little_memory_is_said_with_both_sizes(tmp_path, monkeypatch):
+def test_too_little_memory_raises_with_both_sizes(tmp_path, monkeypatch):
     source = from_folder(class_folder(tmp_path / "set", count=3))
     monkeypatch.setattr(store, "free_memory", lambda: 1000)
     with pytest.raises(MemoryError, match=r'cache="memory" needs .* GB for 6 decoded examples.*GB are free'):
         batches(source, SPEC, cache="memory")
 
 
-def test_too_little_disk_is_said_before_anything_is_decoded(tmp_path, monkeypatch):
+def test_too_little_disk_space_raises_before_anything_is_decoded(tmp_path, monkeypatch):
     source = from_folder(class_folder(tmp_path / "set", count=3))
     usage = shutil.disk_usage(tmp_path)._replace(free=10)
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage)
@@ -90,7 +92,7 @@ def test_too_little_disk_is_said_before_anything_is_decoded(tmp_path, monkeypatc
         batches(source, SPEC, cache=tmp_path / "cache")
 
 
-def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_leaves_no_records(tmp_path, monkeypatch):
     source = from_folder(class_folder(tmp_path / "set", count=3))
 
     def full(descriptor):
@@ -98,10 +100,10 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(store.os, "fsync", full)
-        with pytest.raises(OSError, match="cannot keep decoded examples: No space left"):
+        with pytest.raises(OSError, match="cannot store decoded examples: No space left"):
             batches(source, SPEC, cache=tmp_path / "cache")
     assert not any((tmp_path / "cache").rglob("*.bin"))
-    assert_same(epochs(source, tmp_path / "cache")[0], epochs(source, "off")[0])
+    assert_same(read_epochs(source, tmp_path / "cache")[0], read_epochs(source, "off")[0])
 
 
 def test_a_file_cannot_be_the_cache_folder(tmp_path):
@@ -113,20 +115,20 @@ def test_a_file_cannot_be_the_cache_folder(tmp_path):
 
 def test_arrays_of_the_right_size_need_no_cache(tmp_path):
     source = from_arrays(np.zeros((4, 12, 12, 3), "uint8"), [0, 1, 0, 1])
-    assert_same(epochs(source, tmp_path / "cache")[0], epochs(source, "off")[0])
+    assert_same(read_epochs(source, tmp_path / "cache")[0], read_epochs(source, "off")[0])
     assert not (tmp_path / "cache").exists()
 
 
 def test_arrays_of_another_size_are_cached_too(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (4, 20, 30, 3)).astype("uint8")
     source = from_arrays(pixels, [0, 1, 0, 1])
-    plain = epochs(source, "off")[0]
+    uncached = read_epochs(source, "off")[0]
     for cache in ("memory", tmp_path / "cache"):
-        assert_same(epochs(source, cache)[0], plain)
+        assert_same(read_epochs(source, cache)[0], uncached)
 
 
-def test_a_cache_holds_what_a_person_sees(tmp_path):
+def test_a_cache_contains_the_visible_pixels(tmp_path):
     Image.fromarray(np.full((12, 12, 3), 77, "uint8")).save(flat(tmp_path / "set" / "a" / "x.png", (0, 0, 0)))
     flat(tmp_path / "set" / "b" / "y.png", (3, 3, 3))
-    read, _ = epochs(from_folder(tmp_path / "set"), "memory", count=1)
+    read, _ = read_epochs(from_folder(tmp_path / "set"), "memory", count=1)
     assert sorted(int(value) for value in read[0][0][0][:, 0, 0, 0]) == [3, 77]

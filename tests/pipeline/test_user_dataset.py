@@ -4,7 +4,7 @@ import tensorflow as tf
 from tltk.pipeline.user_dataset import count, flat, parts_of
 
 
-def test_elements_are_counted_where_a_dataset_does_not_know():
+def test_elements_of_datasets_of_unknown_length_are_counted():
     data = tf.data.Dataset.range(10)
     assert count(data) == 10 and count(data.filter(lambda value: value > 6)) == 3
     with pytest.raises(ValueError, match="never ends"):

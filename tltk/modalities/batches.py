@@ -12,7 +12,7 @@ from tltk.data.targets import Targets
 from tltk.foundation import checks as check
 from tltk.modalities.image.augment import Augmentation, Copies, build_copies, chain
 from tltk.modalities.modality import modality_of
-from tltk.pipeline.batching import Budget, Size, size_of
+from tltk.pipeline.batching import Budget, Size, parse_batch_size
 from tltk.pipeline.finish import Change, Encode, Finish
 from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.pipeline.readers import BatchReader, element_targets
@@ -183,7 +183,7 @@ def _check_options(batch_size: Any, seed: int, cache: str | Path, augment: Any) 
     problems = check.Problems()
     size: Size = 1
     try:
-        size = size_of(batch_size)
+        size = parse_batch_size(batch_size)
     except ValueError as error:
         problems.add(str(error))
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:

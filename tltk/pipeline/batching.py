@@ -1,4 +1,4 @@
-"""Which examples make a batch, in which order: a pure function of size, seed, epoch and shard."""
+"""Batches and their order: a pure function of batch size, seed, epoch and shard."""
 
 import re
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-_POOL = 50  # batches whose examples are sorted by length together: more would mean less padding, and less randomness
+_POOL = 50  # batches whose examples are sorted by length together; more means less padding, but less randomness
 _BUDGET = re.compile(r"([1-9]\d*) tokens")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Most tokens of a batch, padding included: number of examples times the longest of them."""
+    """Maximum number of tokens of a batch, padding included: number of examples times the longest length."""
 
     tokens: int
 
@@ -21,20 +21,20 @@ class Budget:
 Size: TypeAlias = int | Budget
 
 
-def size_of(batch_size: object) -> Size:
-    """Read what a user gave as `batch_size`.
+def parse_batch_size(batch_size: object) -> Size:
+    """Convert a `batch_size` argument to a number of examples or a budget of tokens.
 
     Args:
-        batch_size: a number of examples, or a string such as "2048 tokens".
+        batch_size: Number of examples, a string such as "2048 tokens", or a `Budget`.
 
     Returns:
         The number, or a budget.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: If it is none of these.
 
     Example:
-        >>> size_of(32), size_of("2048 tokens")
+        >>> parse_batch_size(32), parse_batch_size("2048 tokens")
         (32, Budget(tokens=2048))
     """
     if isinstance(batch_size, Budget) or (type(batch_size) is int and batch_size > 0):
@@ -48,18 +48,23 @@ def size_of(batch_size: object) -> Size:
     return Budget(int(match[1]))
 
 
-def examples_a_step(size: Size, length: int) -> int:
-    """Return how many examples of one length make a batch."""
+def examples_per_batch(size: Size, length: int) -> int:
+    """Return the number of examples of a batch.
+
+    Args:
+        size: Number of examples, or a budget of tokens.
+        length: Length of every example, in tokens; used with a budget.
+    """
     return size if isinstance(size, int) else max(1, size.tokens // length)
 
 
 class Place(NamedTuple):
-    """A part of a batch.
+    """A part of a batch to be read.
 
     Args:
-        batch: number of the batch in its epoch.
-        rows: int64 [k], numbers of the examples.
-        ends: whether the batch ends here.
+        batch: Number of the batch in its epoch.
+        rows: Indices of the examples, int64 [k].
+        ends: Whether this is the last part of the batch.
     """
 
     batch: int
@@ -69,15 +74,15 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Order:
-    """The order in which a reader is asked for its examples.
+    """The order in which a reader yields its examples.
 
     Args:
-        batch_size: examples a batch, or a budget of tokens.
-        seed: shuffles, each epoch anew; None keeps the order of the reader.
-        epoch: number of the epoch, from 0.
-        first: number of the first batch that is wanted; those before it are not read.
-        shard: (index, count): of each batch, the rows index, index + count, …; the shards of a batch together are that
-            batch.
+        batch_size: Examples per batch, or a budget of tokens.
+        seed: Seed for a new order in each epoch; None keeps the order of the reader.
+        epoch: Number of the epoch, from 0.
+        first: Number of the first batch to read; earlier ones are skipped.
+        shard: (index, count). The shard has the rows index, index + count, … of each batch, so that all shards together
+            have the whole batch.
     """
 
     batch_size: Size = 32
@@ -87,15 +92,16 @@ class Order:
     shard: tuple[int, int] = (0, 1)
 
     def generator(self) -> np.random.Generator | None:
-        """Return the random generator of this epoch; None if nothing is shuffled."""
+        """Return the random generator of this epoch; None without shuffling."""
         return None if self.seed is None else np.random.default_rng([self.seed, self.epoch])
 
     def batches(self, count: int, lengths: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the number and the rows of each batch.
 
         Args:
-            count: number of examples.
-            lengths: int64 [count], padded length of each; with it, a shuffled batch holds neighbours in length.
+            count: Number of examples.
+            lengths: Padded length of each example, int64 [count]; if given, shuffled batches contain examples of
+                similar length.
         """
         index, shards = self.shard
         for number, rows in enumerate(_batches(count, self.generator(), self.batch_size, lengths)):
@@ -103,7 +109,7 @@ class Order:
                 yield number, rows[index::shards]
 
     def places(self, count: int, *, at_once: int | None, lengths: np.ndarray | None = None) -> Iterator[Place]:
-        """Yield batches in parts of at most `at_once` examples; None makes each batch one part."""
+        """Yield batches in parts of at most `at_once` examples; None yields each batch as one part."""
         for number, rows in self.batches(count, lengths):
             step = at_once or len(rows)
             for start in range(0, len(rows), step):
@@ -111,7 +117,7 @@ class Order:
 
 
 def count_batches(count: int, order: Order, lengths: np.ndarray | None = None) -> int:
-    """Count the batches of an epoch; by a budget, those of the first one, from which others differ by a few."""
+    """Count the batches of an epoch; with a budget, those of the first epoch, as other epochs differ slightly."""
     if isinstance(order.batch_size, int):
         return -(-count // order.batch_size)
     generator = None if order.seed is None else np.random.default_rng([order.seed, 0])
@@ -124,17 +130,19 @@ def _batches(
     if generator is None:
         yield from _cut(np.arange(count), batch_size, lengths)
         return
-    numbers = generator.permutation(count)
+    rows = generator.permutation(count)
     if lengths is None:
-        yield from _avoid_singleton_batch(_cut(numbers, batch_size, lengths), batch_size, lengths)
+        yield from _avoid_singleton_batch(_cut(rows, batch_size, lengths), batch_size, lengths)
         return
     batches: list[np.ndarray] = []
-    usual = batch_size if isinstance(batch_size, int) else max(1, int(batch_size.tokens / max(lengths.mean(), 1)))
-    for start in range(0, count, usual * _POOL):
-        pool = numbers[start : start + usual * _POOL]
+    typical_size = (
+        batch_size if isinstance(batch_size, int) else max(1, int(batch_size.tokens / max(lengths.mean(), 1)))
+    )
+    for start in range(0, count, typical_size * _POOL):
+        pool = rows[start : start + typical_size * _POOL]
         pool = pool[np.argsort(lengths[pool], kind="stable")]
         batches += _avoid_singleton_batch(_cut(pool, batch_size, lengths), batch_size, lengths)
-    yield from (batches[number] for number in generator.permutation(len(batches)))
+    yield from (batches[index] for index in generator.permutation(len(batches)))
 
 
 def _avoid_singleton_batch(batches: list[np.ndarray], batch_size: Size, lengths: np.ndarray | None) -> list[np.ndarray]:
@@ -147,16 +155,19 @@ def _avoid_singleton_batch(batches: list[np.ndarray], batch_size: Size, lengths:
     return [*batches[:-2], batches[-2][:-1], pair]
 
 
-def _cut(numbers: np.ndarray, batch_size: Size, lengths: np.ndarray | None) -> list[np.ndarray]:
-    """Cut numbers into batches; an example that is longer than a budget is a batch of its own."""
+def _cut(rows: np.ndarray, batch_size: Size, lengths: np.ndarray | None) -> list[np.ndarray]:
+    """Cut rows into batches; an example longer than the budget is a batch by itself."""
     if isinstance(batch_size, int):
-        return [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
+        return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     if lengths is None:
-        raise ValueError("a budget of tokens needs examples that have a length; `batch_size` of images is a number.")
-    edges, longest = [0], 0
-    for place, length in enumerate(lengths[numbers].tolist()):
+        raise ValueError(
+            "`batch_size` must be a number of examples: a budget of tokens needs examples that differ in length. "
+            f"Received: '{batch_size.tokens} tokens'"
+        )
+    starts, longest = [0], 0
+    for position, length in enumerate(lengths[rows].tolist()):
         longest = max(longest, length)
-        if (place + 1 - edges[-1]) * longest > batch_size.tokens and place > edges[-1]:
-            edges.append(place)
+        if (position + 1 - starts[-1]) * longest > batch_size.tokens and position > starts[-1]:
+            starts.append(position)
             longest = length
-    return [numbers[start:stop] for start, stop in zip(edges, [*edges[1:], len(numbers)], strict=True) if stop > start]
+    return [rows[start:end] for start, end in zip(starts, [*starts[1:], len(rows)], strict=True) if end > start]

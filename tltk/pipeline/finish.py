@@ -1,4 +1,4 @@
-"""The last steps of a batch, in the graph: dtype of the inputs, encoded targets, augmentation."""
+"""The last steps of a batch in the TensorFlow graph: cast inputs, encode targets, augment."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,18 +8,19 @@ import tensorflow as tf
 
 from tltk.pipeline.loader import Batch
 
-Encode = Callable[[Any], Any]
+Encode = Callable[[Any], Any]  # raw targets of a batch → targets for the loss
 Change = Callable[[Any, Any, Any, Any, Any], tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
 class Finish:
-    """Casts inputs, encodes targets, and augments both together.
+    """Casts inputs, encodes targets, then augments both together.
 
     Args:
-        dtype: of the inputs.
-        encode: raw targets of a batch → what the loss takes; None leaves them as they are.
-        change: (inputs, targets, epoch, number of the batch, rows) → (inputs, targets); None changes nothing.
+        dtype: Dtype of the inputs.
+        encode: Raw targets of a batch → targets for the loss; None leaves them unchanged.
+        change: Augmentation: (inputs, targets, epoch, number of the batch, rows) → (inputs, targets); None for no
+            augmentation.
     """
 
     dtype: str
@@ -32,6 +33,6 @@ class Finish:
             rest = (self.encode(rest[0]), *rest[1:])
         if self.change is not None:
             targets = rest[0] if rest else tf.zeros([tf.shape(inputs)[0]])
-            changed, targets = self.change(inputs, targets, batch.epoch, batch.number, batch.rows)
-            inputs, rest = tf.ensure_shape(changed, inputs.shape), (targets, *rest[1:]) if rest else ()
+            augmented, targets = self.change(inputs, targets, batch.epoch, batch.number, batch.rows)
+            inputs, rest = tf.ensure_shape(augmented, inputs.shape), (targets, *rest[1:]) if rest else ()
         return inputs, rest

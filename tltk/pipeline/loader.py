@@ -1,4 +1,4 @@
-"""The loader: batches as a pure function of source, options, seed, epoch and number."""
+"""Loaders: batches as a pure function of source, options, seed, epoch and batch number."""
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -12,25 +12,25 @@ import tensorflow as tf
 from tltk.data.invalid import Invalid
 from tltk.data.targets import Targets
 from tltk.pipeline.batching import Order, Size, count_batches
-from tltk.pipeline.readers import BatchReader, whole_batches
+from tltk.pipeline.readers import BatchReader, Piece, whole_batches
 
-_AHEAD = 2  # batches kept ready
-_WORKERS = 2  # batches augmented at once
+_PREFETCHED = 2  # batches
+_WORKERS = 2  # batches augmented in parallel
 
-# No function here has Python control flow on tensors. AutoGraph, asked to rewrite them, reads their source code, and
-# where it cannot (lambdas over several lines, a file changed since) it warns.
+# The functions passed to tf.data have no Python control flow on tensors, so AutoGraph need not rewrite them. It would
+# read their source code, and warn if it cannot (lambdas over several lines, files changed since the import).
 as_written = tf.autograph.experimental.do_not_convert
 
 
 class Batch(NamedTuple):
-    """One batch, decoded, before it is augmented and encoded.
+    """A decoded batch, before augmentation and encoding of targets.
 
     Args:
-        epoch: number of the epoch.
-        number: of the batch in its epoch.
-        rows: int64 [b], numbers of the elements; empty for a user's own `tf.data.Dataset`, which has none.
-        values: what was read of them, [b, …] each.
-        rest: targets, or targets and sample weights; () where there are none.
+        epoch: Number of the epoch.
+        number: Number of the batch in its epoch.
+        rows: Indices of the elements, int64 [b]; empty for a user's `tf.data.Dataset`, whose elements have no indices.
+        values: Values of the elements, [b, …] each.
+        rest: (targets,) or (targets, sample weights); () if unlabelled.
     """
 
     epoch: Any
@@ -40,23 +40,20 @@ class Batch(NamedTuple):
     rest: tuple
 
 
-Finish = Callable[[Batch], tuple[Any, tuple]]
+Finish = Callable[[Batch], tuple[Any, tuple]]  # batch → (inputs, (targets, …)), in the graph
 
 
 class Batches(Protocol):
-    """What a model is fed with.
-
-    A loader of a source and one of a user's own `tf.data.Dataset` both are.
-    """
+    """Batches that a model is trained or evaluated on; implemented by `Loader` and `DatasetLoader`."""
 
     steps: int
     examples: int
 
     def dataset(self, epoch: "int | tf.Variable" = 0) -> tf.data.Dataset:
-        """Return one epoch as a dataset of (inputs, targets …), or of inputs alone.
+        """Return one epoch as a dataset of (inputs, targets …), or of inputs if unlabelled.
 
         Args:
-            epoch: its number; a variable is read whenever an iterator starts.
+            epoch: Number of the epoch; a variable is read whenever an iteration starts.
         """
 
 
@@ -64,17 +61,17 @@ class Batches(Protocol):
 class Loader:
     """Batches of the elements of a source.
 
-    Two iterators never disturb each other: what a batch holds depends on the arguments alone.
+    The contents of a batch depend only on the arguments, so simultaneous iterators do not affect each other.
 
     Args:
-        reader: reads and decodes.
-        name_of: number of an element → id of its example, for reports.
-        targets: of the elements; None where there are none.
-        batch_size: elements a batch, or a budget of tokens.
-        seed: of a new order each epoch; None keeps the order of the reader.
-        finish: the last steps, in the graph: cast, encode, augment. Takes a `Batch`, returns (inputs, rest).
+        reader: Reads and decodes the elements.
+        name_of: Index of an element → id of its example, for reports.
+        targets: Targets of the elements; None if unlabelled.
+        batch_size: Elements per batch, or a budget of tokens.
+        seed: Seed for a new order in each epoch; None keeps the order of the reader.
+        finish: Last steps in the graph (cast, encode, augment): `Batch` → (inputs, rest).
         shard: (index, count), see `Order`.
-        invalid: where elements that cannot be decoded are noted, each once.
+        invalid: Collects the elements that cannot be decoded, each once.
     """
 
     reader: BatchReader
@@ -88,41 +85,50 @@ class Loader:
 
     @property
     def steps(self) -> int:
-        """Batches an epoch; fewer come if none of the elements of a batch can be read."""
+        """Number of batches per epoch; batches without a readable element are skipped, so there may be fewer."""
         return count_batches(self.reader.count, self._order(0, 0), self.reader.lengths)
 
     @property
     def examples(self) -> int:
-        """Elements an epoch, before any is found invalid."""
+        """Number of elements per epoch, including invalid ones."""
         return self.reader.count
 
     def batches(self, epoch: int = 0, *, first: int = 0) -> Iterator[Batch]:
         """Read the batches of an epoch.
 
         Args:
-            epoch: number of the epoch.
-            first: number of the first batch; those before it are not read.
+            epoch: Number of the epoch.
+            first: Number of the first batch to read; earlier ones are skipped.
 
         Yields:
             NumPy batches in the order of their numbers; batches without a readable element are skipped.
 
         Raises:
-            ValueError: at the end, if no element of the source could be read.
+            ValueError: At the end, if no element could be read.
         """
-        some = False
+        is_empty = True
         pieces = self.reader.pieces(self._order(epoch, first))
-        for number, rows, values in whole_batches(self._noted(pieces)):
-            some = True
+        for number, rows, values in whole_batches(self._collect_invalid(pieces)):
+            is_empty = False
             rest = () if self.targets is None else (self.targets.batch(rows),)
             yield Batch(epoch, number, rows, values, rest)
-        if not some and not first:
-            raise ValueError(self.why_empty() or "there is nothing to read.")
+        if is_empty and not first:
+            index, shards = self.shard
+            raise ValueError(
+                self.why_empty()
+                or f"shard {index} of {shards} has no readable example: the source has {self.examples} examples, of "
+                f"which {len(self.invalid)} are invalid. Use fewer shards or more examples."
+            )
 
     def batch(self, epoch: int, number: int) -> Any:
-        """Return one finished batch by its number: (inputs, targets …), or the inputs alone.
+        """Return one batch by its number: (inputs, targets …), or inputs if unlabelled.
+
+        Args:
+            epoch: Number of the epoch.
+            number: Number of the batch in the epoch.
 
         Raises:
-            IndexError: if the epoch has no such batch, or nothing of it can be read.
+            IndexError: If the epoch has no such batch, or none of its elements can be read.
         """
         for batch in self.batches(epoch, first=number):
             if batch.number == number:
@@ -130,34 +136,35 @@ class Loader:
                 parts = tf.nest.map_structure(tf.convert_to_tensor, tuple(batch[2:]))
                 return _element(*self.finish(Batch(*numbers, *parts)))
             break
-        raise IndexError(f"epoch {epoch} has no batch {number} that can be read; it has {self.steps}.")
+        raise IndexError(f"epoch {epoch} has no readable batch {number}; it has {self.steps} batches.")
 
     def dataset(self, epoch: "int | tf.Variable" = 0) -> tf.data.Dataset:
-        """See `Batches`: read in Python threads, finished in the graph, two batches ahead."""
+        """See `Batches`; elements are read in Python threads, and the last steps run in the graph."""
         targets = () if self.targets is None else (self.targets.element_spec,)
         scalar = tf.TensorSpec([], tf.int64)
         signature = Batch(scalar, scalar, tf.TensorSpec([None], tf.int64), self.reader.element_spec, targets)
-        # Weak: TensorFlow keeps the function, and all that it closes over, for the life of the process
+        # A weak reference, because TensorFlow never frees the function and the objects it refers to
         # (`test_plain_tensorflow_keeps_generators_forever`).
-        this = weakref.ref(self)
+        weak_self = weakref.ref(self)
 
-        def generate(number: np.ndarray) -> Iterator[tuple]:
-            loader = this()
-            yield from () if loader is None else (tuple(batch) for batch in loader.batches(int(number)))
+        def generate(epoch_number: np.ndarray) -> Iterator[tuple]:
+            loader = weak_self()
+            yield from () if loader is None else (tuple(batch) for batch in loader.batches(int(epoch_number)))
 
-        def one_epoch(number: tf.Tensor) -> tf.data.Dataset:
-            return tf.data.Dataset.from_generator(generate, args=(number,), output_signature=tuple(signature))
+        def one_epoch(epoch_number: tf.Tensor) -> tf.data.Dataset:
+            return tf.data.Dataset.from_generator(generate, args=(epoch_number,), output_signature=tuple(signature))
 
         finish = self.finish
 
-        def work(*parts: Any) -> Any:
+        def finish_batch(*parts: Any) -> Any:
             return _element(*finish(Batch(*parts)))
 
-        batches = _epoch_number(epoch).flat_map(as_written(one_epoch))
-        return _ready(batches.map(as_written(work), num_parallel_calls=_WORKERS, deterministic=True), keeps=self)
+        batches = _epoch_dataset(epoch).flat_map(as_written(one_epoch))
+        finished = batches.map(as_written(finish_batch), num_parallel_calls=_WORKERS, deterministic=True)
+        return _prefetched(finished, loader=self)
 
     def why_empty(self) -> str:
-        """Say so if no element could be read; an empty string as long as one could."""
+        """Return an error message if all elements are invalid, else ""."""
         if not self.examples or len(self.invalid) < self.examples:
             return ""
         return f"none of the {self.examples} examples could be decoded: {self.invalid.listing(limit=5)}"
@@ -165,7 +172,7 @@ class Loader:
     def _order(self, epoch: int, first: int) -> Order:
         return Order(self.batch_size, self.seed, epoch, first, self.shard)
 
-    def _noted(self, pieces: Iterator[Any]) -> Iterator[Any]:
+    def _collect_invalid(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
         for piece in pieces:
             for row, reason in sorted(piece.invalid.items()):
                 self.invalid.add(self.name_of(row), reason)
@@ -174,17 +181,17 @@ class Loader:
 
 @dataclass(frozen=True, eq=False)
 class DatasetLoader:
-    """Batches of a user's own `tf.data.Dataset`, which keeps its order, its batches and its cache.
+    """Batches of a user's `tf.data.Dataset`, in its own order.
 
     Args:
-        batches: yields (inputs, targets …) in batches of the right shape.
-        steps: batches an epoch.
-        examples: an epoch's examples.
-        finish: see `Loader`.
-        invalid: stays empty: a dataset numbers no examples.
+        user_dataset: Batches of (inputs, targets …) with the shapes of the model's inputs.
+        steps: Number of batches per epoch.
+        examples: Number of examples per epoch.
+        finish: See `Loader`.
+        invalid: Always empty, since the examples of a dataset have no ids.
     """
 
-    own: tf.data.Dataset
+    user_dataset: tf.data.Dataset
     steps: int
     examples: int
     finish: Finish
@@ -193,54 +200,62 @@ class DatasetLoader:
     def dataset(self, epoch: "int | tf.Variable" = 0) -> tf.data.Dataset:
         """See `Batches`."""
 
-        def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-            def numbered(number: tf.Tensor, batch: tuple) -> tuple:
-                return epoch, number, batch
+        def one_epoch(epoch_number: tf.Tensor) -> tf.data.Dataset:
+            def add_epoch(number: tf.Tensor, batch: tuple) -> tuple:
+                return epoch_number, number, batch
 
-            return self.own.enumerate().map(as_written(numbered))
+            return self.user_dataset.enumerate().map(as_written(add_epoch))
 
         finish = self.finish
 
-        def work(epoch: tf.Tensor, number: tf.Tensor, batch: tuple) -> Any:
-            return _element(*finish(Batch(epoch, number, tf.zeros([0], tf.int64), batch[:1], batch[1:])))
+        def finish_batch(epoch_number: tf.Tensor, number: tf.Tensor, batch: tuple) -> Any:
+            return _element(*finish(Batch(epoch_number, number, tf.zeros([0], tf.int64), batch[:1], batch[1:])))
 
-        batches = _epoch_number(epoch).flat_map(as_written(one_epoch))
-        return _ready(batches.map(as_written(work), num_parallel_calls=_WORKERS, deterministic=True), keeps=self)
+        batches = _epoch_dataset(epoch).flat_map(as_written(one_epoch))
+        finished = batches.map(as_written(finish_batch), num_parallel_calls=_WORKERS, deterministic=True)
+        return _prefetched(finished, loader=self)
 
     def why_empty(self) -> str:
-        """Say nothing: a dataset that yields nothing was refused before."""
+        """Return "": empty datasets are rejected before a loader is created."""
         return ""
 
 
 @contextmanager
-def explained(*loaders: Loader | DatasetLoader | None) -> Iterator[None]:
-    """Turn TensorFlow's error about a stream without any readable element into one that names the examples."""
+def explain_empty_data(*loaders: Loader | DatasetLoader | None) -> Iterator[None]:
+    """Replace TensorFlow's error about a dataset without readable elements by one that names the examples.
+
+    Args:
+        *loaders: Loaders that are read within the context.
+
+    Raises:
+        ValueError: If TensorFlow raises an error and all elements of a loader are invalid.
+    """
     try:
         yield
     except tf.errors.OpError as error:
-        reasons = [why for loader in loaders if loader is not None and (why := loader.why_empty())]
-        if not reasons:
+        messages = [message for loader in loaders if loader is not None and (message := loader.why_empty())]
+        if not messages:
             raise
-        raise ValueError(reasons[0]) from error
+        raise ValueError(messages[0]) from error
 
 
 def _element(inputs: Any, rest: Sequence[Any]) -> Any:
     return (inputs, *rest) if rest else inputs
 
 
-def _epoch_number(epoch: "int | tf.Variable") -> tf.data.Dataset:
-    """Return a dataset of the one number, int64; a variable is read when an iterator starts."""
+def _epoch_dataset(epoch: "int | tf.Variable") -> tf.data.Dataset:
+    """Return a dataset of the epoch number alone, int64; a variable is read when an iteration starts."""
     start = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64))
     return start.map(as_written(lambda _: tf.cast(tf.convert_to_tensor(epoch), tf.int64)))
 
 
-def _ready(batches: tf.data.Dataset, *, keeps: Any) -> tf.data.Dataset:
-    """Keep some batches ready; the dataset keeps its loader alive."""
+def _prefetched(batches: tf.data.Dataset, *, loader: Any) -> tf.data.Dataset:
+    """Prefetch some batches; the dataset keeps a reference to its loader, so that it is not freed."""
     options = tf.data.Options()
-    # Tuning gains nothing on light steps, and letting go of a tuned iterator waits for its tuning thread, which sleeps
-    # for up to a minute: measured as epochs of twice the length.
+    # Autotuning does not speed up these light steps. Freeing a tuned iterator waits for its tuning thread, which sleeps
+    # for up to a minute; epochs were measured to take twice as long.
     options.autotune.enabled = False
     options.deterministic = True
-    ready = batches.prefetch(_AHEAD).with_options(options)
-    ready.loader = keeps
-    return ready
+    prefetched = batches.prefetch(_PREFETCHED).with_options(options)
+    prefetched.loader = loader
+    return prefetched

@@ -1,4 +1,4 @@
-"""Work on all cores, with the results in order."""
+"""Parallel work on all cores, with results in order."""
 
 import os
 from collections import deque
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -19,23 +19,25 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def in_order(work: Callable[[Any], Any], parts: Iterator[Any]) -> Iterator[Any]:
-    """Apply `work` to parts on all cores, a little ahead, and yield the results in the order of the parts.
+    """Apply a function to items in parallel threads and yield the results in the order of the items.
+
+    Only a few items are processed ahead of the consumer, so memory does not grow.
 
     Args:
-        work: runs in other threads.
-        parts: taken only as fast as results are, so that memory does not grow.
+        work: Function of one item; called in other threads.
+        parts: Items.
 
     Yields:
-        `work(part)` for each part.
+        `work(part)` for each item.
     """
-    waiting: deque[Future] = deque()
+    futures: deque[Future] = deque()
     try:
         for part in parts:
-            waiting.append(_pool().submit(work, part))
-            if len(waiting) > cores() + 1:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            futures.append(_pool().submit(work, part))
+            if len(futures) > cores() + 1:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()
     finally:
-        for future in waiting:
+        for future in futures:
             future.cancel()

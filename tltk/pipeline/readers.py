@@ -1,4 +1,4 @@
-"""The protocol of a reader: decoded elements of one source by number, in any order, and what could not be read."""
+"""The protocol of readers, which yield the decoded elements of a source in any order, and the reader of arrays."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from tltk.pipeline.batching import Order
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a batch, read.
+    """A part of a batch that has been read.
 
     Args:
-        batch: number of the batch in its epoch.
-        rows: int64 [k], numbers of the elements.
-        values: arrays [k, …], such as the pixels of images, or the stored features of each element.
-        invalid: number of an element → why it could not be read; these are in neither of the above.
-        ends: whether the batch ends with this piece.
+        batch: Number of the batch in its epoch.
+        rows: Indices of the elements, int64 [k].
+        values: Arrays [k, …], such as the pixels of images or stored features.
+        invalid: Index of an element → why it could not be read; these elements are not in `rows` and `values`.
+        ends: Whether this is the last piece of the batch.
     """
 
     batch: int
@@ -32,9 +32,9 @@ class Piece:
 
 
 class BatchReader(Protocol):
-    """Reads the elements of a source, as a loader needs it: what a model takes as one row of a batch.
+    """Reads the elements of a source in the batches that a loader asks for.
 
-    An element is an example, or a part of one, such as a window of a long text.
+    An element is one row of a batch: an example, or a part of one, such as a window of a long text.
     """
 
     @property
@@ -43,43 +43,43 @@ class BatchReader(Protocol):
 
     @property
     def example_ids(self) -> np.ndarray | None:
-        """Number of the example of each element, int64 [count]; None where element i is example i."""
+        """Index of the example of each element, int64 [count]; None if element i is example i."""
 
     @property
     def lengths(self) -> np.ndarray | None:
-        """Length that each element is padded to, int64 [count]; None where all elements have one shape."""
+        """Length that each element is padded to, int64 [count]; None if all elements have the same shape."""
 
     @property
     def element_spec(self) -> tuple[tf.TensorSpec, ...]:
-        """What the values of a batch are: shapes [None, …] and dtypes."""
+        """Shapes [None, …] and dtypes of the values of a batch."""
 
     def pieces(self, order: Order) -> Iterator[Piece]:
-        """Yield every element once, in pieces of batches."""
+        """Yield every element once, in pieces of the batches of `order`."""
 
 
 class Reader(BatchReader, Protocol):
-    """Reads and decodes the elements of a source; what `Modality.reader` returns."""
+    """Reads and decodes the elements of a source; returned by `Modality.reader`."""
 
     @property
     def is_decoded(self) -> bool:
-        """Whether the values are in memory as they are read, so that keeping them again would gain nothing."""
+        """Whether the values are already decoded in memory, so that caching them would be useless."""
 
     def subset(self, rows: np.ndarray) -> "Reader":
-        """Return a reader of some of the elements, in the order of `rows`, int64 [k]."""
+        """Return a reader of the elements at `rows`, int64 [k], in that order."""
 
     def padded(self, length: int) -> "Reader":
-        """Return a reader whose elements are all padded to one length; itself where all have one shape."""
+        """Return a reader that pads all elements to one length; the reader itself if all have the same shape."""
 
     def fingerprint(self) -> str:
-        """Return a string that differs whenever a value that is read may differ."""
+        """Return a string that changes if any value may have changed; used as a cache key."""
 
 
 @dataclass(frozen=True, eq=False)
 class ArrayReader:
-    """Reads elements that are in memory as one array.
+    """Reads elements from one array in memory.
 
     Args:
-        values: [n, …], of the shape and dtype that a model takes.
+        values: Elements [n, …], with the shape and dtype of the model's input.
     """
 
     values: np.ndarray
@@ -104,31 +104,31 @@ class ArrayReader:
             yield Piece(place.batch, place.rows, (self.values[place.rows],), {}, place.ends)
 
     def subset(self, rows: np.ndarray) -> "ArrayReader":
-        """Return a reader of some elements."""
+        """Return a reader of the elements at `rows`, int64 [k]."""
         return ArrayReader(self.values[rows])
 
     def padded(self, length: int) -> "ArrayReader":
-        """Return the reader itself: the elements have one shape."""
+        """Return the reader itself, since all elements have the same shape."""
         return self
 
     def fingerprint(self) -> str:
-        """Hash the values."""
+        """Return the SHA-256 of dtype, shape and values."""
         header = repr((self.values.dtype, self.values.shape)).encode()
         return hashlib.sha256(header + np.ascontiguousarray(self.values).tobytes()).hexdigest()
 
 
 def whole_batches(pieces: Iterator[Piece]) -> Iterator[tuple[int, np.ndarray, tuple[np.ndarray, ...]]]:
     """Join pieces into batches of (number, rows, values); batches without a readable element are skipped."""
-    parts: list[Piece] = []
+    batch_pieces: list[Piece] = []
     for piece in pieces:
-        parts += [piece] if len(piece.rows) else []
+        batch_pieces += [piece] if len(piece.rows) else []
         if piece.ends:
-            if parts:
-                yield piece.batch, *_joined(parts)
-            parts = []
+            if batch_pieces:
+                yield piece.batch, *_join(batch_pieces)
+            batch_pieces = []
 
 
-def _joined(pieces: list[Piece]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+def _join(pieces: list[Piece]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     if len(pieces) == 1:
         return pieces[0].rows, pieces[0].values
     columns = zip(*(piece.values for piece in pieces), strict=True)
@@ -136,5 +136,5 @@ def _joined(pieces: list[Piece]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
 
 
 def element_targets(targets: Targets | None, reader: BatchReader) -> Targets | None:
-    """Return the targets of a reader's elements: those of their examples."""
+    """Return the target of each element of a reader: that of its example."""
     return targets if targets is None or reader.example_ids is None else targets.take(reader.example_ids)

@@ -1,4 +1,4 @@
-"""Records of equal size, in memory or in one file: filled once, resumed after a crash, shared between processes."""
+"""Stores of fixed-size records in memory or in a file, which can be resumed after a crash and shared by processes."""
 
 import errno
 import json
@@ -20,8 +20,8 @@ from tltk.foundation.hardware import free_memory
 
 log = logging.getLogger("tltk")
 
-_MEMORY_SHARE = 0.8  # of what is free: the model needs some too
-_FLUSH_SECONDS = 5.0  # the work that a killed fill loses at most
+_MEMORY_FRACTION = 0.8  # of the free memory; the rest is left to the model
+_FLUSH_SECONDS = 5.0  # a killed process loses at most this much work
 
 Values = tuple[np.ndarray, ...]
 Write = Callable[[np.ndarray, Values, dict[int, str]], None]
@@ -30,11 +30,11 @@ Fill = Callable[[np.ndarray, Write], None]
 
 @dataclass(frozen=True)
 class Layout:
-    """What one record holds: tensors of fixed shapes, one after the other.
+    """Contents of a record: tensors with fixed shapes, one after the other.
 
     Args:
-        shapes: of each tensor, without the batch.
-        dtypes: of each tensor, a NumPy name or "bfloat16".
+        shapes: Shape of each tensor, without the batch axis.
+        dtypes: Dtype of each tensor, a NumPy name or "bfloat16".
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -42,22 +42,22 @@ class Layout:
 
     @property
     def numpy_dtypes(self) -> tuple[np.dtype, ...]:
-        """The dtypes as NumPy knows them; ml_dtypes brings bfloat16."""
+        """NumPy dtypes of the tensors; bfloat16 comes from ml_dtypes."""
         return tuple(_dtype(name) for name in self.dtypes)
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Bytes of each tensor."""
+        """Size of each tensor in bytes."""
         pairs = zip(self.shapes, self.numpy_dtypes, strict=True)
         return tuple(int(np.prod(shape)) * dtype.itemsize for shape, dtype in pairs)
 
     @property
     def record_bytes(self) -> int:
-        """Bytes of one record."""
+        """Size of a record in bytes."""
         return sum(self.sizes)
 
     def describe(self) -> str:
-        """Say what a record is in a few words, such as "1280 float32"."""
+        """Return the contents of a record in a few words, such as "1280 float32"."""
         pairs = zip(self.shapes, self.dtypes, strict=True)
         return " + ".join(f"{'×'.join(map(str, shape)) or '1'} {dtype}" for shape, dtype in pairs)
 
@@ -67,155 +67,157 @@ class Records:
     """A filled store.
 
     Args:
-        layout: what one record holds.
-        count: records in all, the invalid ones counted in.
-        invalid: record number → why there is nothing at its place.
-        place: the tensors, each [count, ...], or the path of the file.
+        layout: Contents of a record.
+        count: Number of records, including invalid ones.
+        invalid: Index of a record → why it is missing.
+        data: Tensors [count, …], or the path of the file.
     """
 
     layout: Layout
     count: int
     invalid: dict[int, str]
-    place: Values | Path
+    data: Values | Path
 
     def read(self, rows: np.ndarray) -> Values:
         """Read records, in any order, from any thread.
 
         Args:
-            rows: int64 [k], none of them invalid.
+            rows: Indices of records, int64 [k]; none may be invalid.
 
         Returns:
-            One array [k, ...] for each tensor.
+            One array [k, …] per tensor.
         """
-        if isinstance(self.place, tuple):
-            return tuple(tensor[rows] for tensor in self.place)
+        if isinstance(self.data, tuple):
+            return tuple(tensor[rows] for tensor in self.data)
         size = self.layout.record_bytes
         raw = np.empty((len(rows), size), np.uint8)
-        with open(self.place, "rb", buffering=0) as store:  # noqa: PTH123
-            # Read, not mapped: mapped pages count as this process's memory, and grow with the data.
+        with open(self.data, "rb", buffering=0) as file:  # noqa: PTH123
+            # The file is not memory-mapped: mapped pages would count as memory of this process.
             for index, row in enumerate(rows):
-                store.seek(int(row) * size)
-                store.readinto(memoryview(raw[index]))
-        return _split(raw, self.layout)
+                file.seek(int(row) * size)
+                file.readinto(memoryview(raw[index]))
+        return _from_bytes(raw, self.layout)
 
 
 def in_memory(layout: Layout, count: int, fill: Fill, *, what: str) -> Records:
     """Fill a store in memory.
 
     Args:
-        layout: what one record holds.
-        count: how many.
-        fill: takes the numbers that are missing and `write(rows, values, invalid)`; calls it until all are there.
-        what: noun for messages, such as "decoded pictures".
+        layout: Contents of a record.
+        count: Number of records.
+        fill: Function of the missing indices, int64 [k], and of `write(rows, values, invalid)`, which it calls until
+            every index is in `rows` or `invalid`.
+        what: Plural noun for messages, such as "decoded examples".
 
     Returns:
         The records.
 
     Raises:
-        MemoryError: if they do not fit into the memory that is free; both sizes are named.
+        MemoryError: If they exceed the free memory; the message has both sizes.
     """
     needed, free = count * layout.record_bytes, free_memory()
-    if needed > free * _MEMORY_SHARE:
+    if needed > free * _MEMORY_FRACTION:
         raise MemoryError(
             f'cache="memory" needs {needed / 1e9:.2f} GB for {count:,} {what} ({layout.describe()}); '
-            f'{free / 1e9:.2f} GB are free. Pass cache="disk", a folder, or smaller pictures.'
+            f'{free / 1e9:.2f} GB are free. Pass cache="disk", a folder, or smaller images.'
         )
     pairs = zip(layout.shapes, layout.numpy_dtypes, strict=True)
     tensors = tuple(np.empty((count, *shape), dtype) for shape, dtype in pairs)
-    known: dict[int, str] = {}
+    all_invalid: dict[int, str] = {}
 
     def write(rows: np.ndarray, values: Values, invalid: dict[int, str]) -> None:
         if len(rows):
             for tensor, value in zip(tensors, values, strict=True):
                 tensor[rows] = value
-        known.update(invalid)
+        all_invalid.update(invalid)
 
     fill(np.arange(count), write)
-    return Records(layout, count, known, tensors)
+    return Records(layout, count, all_invalid, tensors)
 
 
 def on_disk(store: Path, layout: Layout, count: int, fill: Fill, *, what: str) -> Records:
-    """Fill a store on disk, or go on where a killed process stopped, or take what is there.
+    """Open a finished store on disk, or fill it; a fill that was killed is resumed.
 
-    A second process that wants the same store waits for the first one, and then reads what it wrote.
+    A second process that needs the same store waits until the first one has filled it.
 
     Args:
-        store: folder of this store alone; its name says all that its content depends on.
-        layout: what one record holds.
-        count: how many.
-        fill: see `in_memory`.
-        what: noun for messages.
+        store: Folder of this store only; its name must identify everything the contents depend on.
+        layout: Contents of a record.
+        count: Number of records.
+        fill: See `in_memory`.
+        what: Plural noun for messages.
 
     Returns:
         The records.
 
     Raises:
-        OSError: if the disk has no room (both sizes are named), fills up, or cannot be written.
+        OSError: If the disk has too little free space (the message has both sizes), fills up, or is not writable.
     """
-    found = _complete(store, layout, count)
-    if found is not None:
-        return found
+    records = _open_finished(store, layout, count)
+    if records is not None:
+        return records
     files.make_folder(store)
     with _locked(store, what):
-        found = _complete(store, layout, count)
-        if found is None:
-            found = _filled(store, layout, count, fill, what)
-    return found
+        records = _open_finished(store, layout, count)  # another process may have filled it in the meantime
+        if records is None:
+            records = _fill_store(store, layout, count, fill, what)
+    return records
 
 
 class _Progress:
-    """The file of a store that is being filled, and which records are in it."""
+    """The file of a store that is being filled, and the records that are already written."""
 
     def __init__(self, store: Path, layout: Layout, count: int) -> None:
         self.data, self.marks = store / "records.bin", store / "done.json"
         self.layout = layout
         self.done = np.zeros(count, bool)
         self.invalid: dict[int, str] = {}
-        whole = self.data.exists() and self.data.stat().st_size == count * layout.record_bytes
-        if whole and self.marks.exists():  # a file that was cut would be read as zeros
+        is_complete = self.data.exists() and self.data.stat().st_size == count * layout.record_bytes
+        if is_complete and self.marks.exists():  # the records of a truncated file would be read as zeros
             marks = json.loads(self.marks.read_text())
             packed = np.frombuffer(bytes.fromhex(marks["done"]), np.uint8)
             self.done = np.unpackbits(packed, count=count).astype(bool)
             self.invalid = {int(row): reason for row, reason in marks["invalid"].items()}
         self.file = self.data.open("r+b" if self.data.exists() else "w+b")
         self.file.truncate(count * layout.record_bytes)
-        self.flushed = time.monotonic()
+        self.flushed_at = time.monotonic()
 
     def write(self, rows: np.ndarray, values: Values, invalid: dict[int, str]) -> None:
         if len(rows):
-            raw = _joined(values, self.layout)
-            for start, stop in _runs(rows):
+            raw = _to_bytes(values, self.layout)
+            for start, end in _consecutive_runs(rows):
                 self.file.seek(int(rows[start]) * self.layout.record_bytes)
-                self.file.write(raw[start:stop].data)
+                self.file.write(raw[start:end].data)
         self.done[rows] = True
         self.done[list(invalid)] = True
         self.invalid.update(invalid)
-        if time.monotonic() - self.flushed > _FLUSH_SECONDS:
+        if time.monotonic() - self.flushed_at > _FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Bring the records to disk first, then the note that they are there."""
+        """Flush the records to disk, and only then mark them as written."""
         self.file.flush()
         os.fsync(self.file.fileno())
         files.write_json(self.marks, {"done": np.packbits(self.done).tobytes().hex(), "invalid": self.invalid})
-        self.flushed = time.monotonic()
+        self.flushed_at = time.monotonic()
 
 
-def _filled(store: Path, layout: Layout, count: int, fill: Fill, what: str) -> Records:
-    (store / "index.json").unlink(missing_ok=True)  # of a file that was cut: until all is there, nothing is
+def _fill_store(store: Path, layout: Layout, count: int, fill: Fill, what: str) -> Records:
+    (store / "index.json").unlink(missing_ok=True)  # left from a truncated file; written again when all records are
     progress = _Progress(store, layout, count)
     with progress.file:
         missing = np.flatnonzero(~progress.done)
         files.make_folder(store, needs=len(missing) * layout.record_bytes)
         if 0 < len(missing) < count:
-            log.info("%s: going on with the %d of %d that are missing", what, len(missing), count)
-        _fill(store, progress, missing, fill, what)
+            log.info("%s: resuming; %d of %d are missing", what, len(missing), count)
+        _write_missing(store, progress, missing, fill, what)
     files.write_json(store / "index.json", {**asdict(layout), "count": count, "invalid": progress.invalid})
     progress.marks.unlink()
     return Records(layout, count, progress.invalid, progress.data)
 
 
-def _fill(store: Path, progress: _Progress, missing: np.ndarray, fill: Fill, what: str) -> None:
+def _write_missing(store: Path, progress: _Progress, missing: np.ndarray, fill: Fill, what: str) -> None:
+    """Call `fill`; on a full disk, delete what was written, since nobody can use a part of a store."""
     try:
         try:
             fill(missing, progress.write)
@@ -224,13 +226,13 @@ def _fill(store: Path, progress: _Progress, missing: np.ndarray, fill: Fill, wha
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        for part in (progress.data, progress.marks):  # half a store on a full disk helps nobody
-            part.unlink(missing_ok=True)  # the lock stays: somebody may wait for it
-        raise OSError(error.errno, f"cannot keep {what}: {error.strerror}", str(store)) from error
+        for path in (progress.data, progress.marks):
+            path.unlink(missing_ok=True)  # not the lock file: another process may be waiting for it
+        raise OSError(error.errno, f"cannot store {what}: {error.strerror}", str(store)) from error
 
 
-def _complete(store: Path, layout: Layout, count: int) -> Records | None:
-    """Return the records of a finished store; None if it is not there, not finished, or its file was cut."""
+def _open_finished(store: Path, layout: Layout, count: int) -> Records | None:
+    """Return the records of a finished store; None if it is missing, unfinished or truncated."""
     index, data = store / "index.json", store / "records.bin"
     if not index.exists() or not data.exists() or data.stat().st_size != count * layout.record_bytes:
         return None
@@ -243,18 +245,18 @@ def _locked(store: Path, what: str) -> AbstractContextManager:
     try:
         return lock.acquire(timeout=0.1)
     except Timeout:
-        log.info("%s: another process is writing them; waiting for it", what)
+        log.info("%s: waiting for another process that is writing them", what)
         return lock.acquire()
 
 
-def _runs(rows: np.ndarray) -> list[tuple[int, int]]:
-    """Cut row numbers into runs of consecutive ones: (first, one past the last) places."""
-    cuts = np.flatnonzero(np.diff(rows) != 1) + 1
-    edges = [0, *cuts.tolist(), len(rows)]
-    return list(pairwise(edges))
+def _consecutive_runs(rows: np.ndarray) -> list[tuple[int, int]]:
+    """Return (start, end) positions of the runs of consecutive numbers in `rows`."""
+    starts = np.flatnonzero(np.diff(rows) != 1) + 1
+    return list(pairwise([0, *starts.tolist(), len(rows)]))
 
 
-def _joined(values: Values, layout: Layout) -> np.ndarray:
+def _to_bytes(values: Values, layout: Layout) -> np.ndarray:
+    """Return the records as bytes, uint8 [k, record_bytes]."""
     parts = [
         np.ascontiguousarray(value, dtype).reshape(len(value), -1).view(np.uint8)
         for value, dtype in zip(values, layout.numpy_dtypes, strict=True)
@@ -262,13 +264,14 @@ def _joined(values: Values, layout: Layout) -> np.ndarray:
     return np.ascontiguousarray(np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0])
 
 
-def _split(raw: np.ndarray, layout: Layout) -> Values:
-    found, start = [], 0
+def _from_bytes(raw: np.ndarray, layout: Layout) -> Values:
+    """Return the tensors of records, [k, …] each, from bytes, uint8 [k, record_bytes]."""
+    tensors, start = [], 0
     for shape, dtype, size in zip(layout.shapes, layout.numpy_dtypes, layout.sizes, strict=True):
         part = np.ascontiguousarray(raw[:, start : start + size])
-        found.append(part.view(dtype).reshape(len(raw), *shape))
+        tensors.append(part.view(dtype).reshape(len(raw), *shape))
         start += size
-    return tuple(found)
+    return tuple(tensors)
 
 
 def _dtype(name: str) -> Any:

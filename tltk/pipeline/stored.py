@@ -1,4 +1,4 @@
-"""Stored elements: what was read or computed once, read again in the batches of the first reader."""
+"""A reader of stored elements, and the cache of decoded elements."""
 
 import hashlib
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ _AT_ONCE = 32  # records a thread reads in one call
 
 @dataclass(frozen=True, eq=False)
 class StoredReader:
-    """Reads what was stored of each element of a reader, in the batches that the reader would have made.
+    """Reads stored elements in the same batches as the reader they were computed from.
 
     Args:
-        records: of the elements, in their order; of several copies of each, copy after copy: epoch e reads copy
-            e modulo their number.
-        count: elements, the invalid ones included.
-        example_ids: see `Reader`.
-        lengths: see `Reader`.
+        records: Records of the elements, in their order. With several copies per element (copy 0 of all elements, then
+            copy 1 …), epoch e reads copy e modulo the number of copies.
+        count: Number of elements, including invalid ones.
+        example_ids: See `Reader`.
+        lengths: See `Reader`.
     """
 
     records: store.Records
@@ -35,39 +35,40 @@ class StoredReader:
 
     @property
     def element_spec(self) -> tuple[tf.TensorSpec, ...]:
-        """The tensors of a record, [batch, …] each."""
+        """Shapes [None, …] and dtypes of the tensors of a record."""
         pairs = zip(self.records.layout.shapes, self.records.layout.dtypes, strict=True)
         return tuple(tf.TensorSpec([None, *shape], tf.as_dtype(dtype)) for shape, dtype in pairs)
 
     def pieces(self, order: Order) -> Iterator[Piece]:
-        """See `Reader`; what could not be read is reported at its place again."""
-        first = order.epoch % max(self.records.count // max(self.count, 1), 1) * self.count
+        """See `Reader`; elements that were invalid when they were stored are reported again."""
+        copies = max(self.records.count // max(self.count, 1), 1)
+        offset = order.epoch % copies * self.count  # first record of the copy that this epoch reads
 
-        def piece(place: Place) -> Piece:
-            lost = {
-                int(row): self.records.invalid[int(row) + first]
+        def read(place: Place) -> Piece:
+            invalid = {
+                int(row): self.records.invalid[int(row) + offset]
                 for row in place.rows
-                if row + first in self.records.invalid
+                if row + offset in self.records.invalid
             }
-            rows = place.rows[[int(row) not in lost for row in place.rows]] if lost else place.rows
-            return Piece(place.batch, rows, self.records.read(rows + first), lost, place.ends)
+            rows = place.rows[[int(row) not in invalid for row in place.rows]] if invalid else place.rows
+            return Piece(place.batch, rows, self.records.read(rows + offset), invalid, place.ends)
 
-        return in_order(piece, order.places(self.count, at_once=_AT_ONCE, lengths=self.lengths))
+        return in_order(read, order.places(self.count, at_once=_AT_ONCE, lengths=self.lengths))
 
 
 def decoded(reader: Reader, *, where: str | Path) -> BatchReader:
-    """Decode everything once and return a reader of the result.
+    """Decode all elements once, store them, and return a reader of the store.
 
     Args:
-        reader: of elements that all have one shape.
+        reader: Reader whose elements all have the same shape.
         where: "off", "memory", or a folder for files of decoded elements.
 
     Returns:
-        The reader itself with "off", or where its elements are decoded already.
+        A reader of the store; `reader` itself with "off", or if its elements are already decoded.
 
     Raises:
-        MemoryError: if the decoded elements do not fit into the memory that is free; both sizes are named.
-        OSError: if they do not fit onto the disk, or the folder cannot be written.
+        MemoryError: If the decoded elements exceed the free memory; the message has both sizes.
+        OSError: If they exceed the free disk space, or the folder is not writable.
     """
     if where == "off" or reader.is_decoded:
         return reader
@@ -76,7 +77,7 @@ def decoded(reader: Reader, *, where: str | Path) -> BatchReader:
 
     def fill(missing: np.ndarray, write: store.Write) -> None:
         for piece in reader.subset(missing).pieces(Order(_AT_ONCE)):
-            invalid = {int(missing[number]): reason for number, reason in piece.invalid.items()}
+            invalid = {int(missing[row]): reason for row, reason in piece.invalid.items()}
             write(missing[piece.rows], piece.values, invalid)
 
     if where == "memory":
@@ -88,5 +89,5 @@ def decoded(reader: Reader, *, where: str | Path) -> BatchReader:
 
 
 def digest(*parts: object) -> str:
-    """Return 32 hexadecimal digits that differ when any part does."""
+    """Return a hash of parts, 32 hexadecimal digits; used as the name of a store."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]

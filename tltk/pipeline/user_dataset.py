@@ -1,4 +1,4 @@
-"""A `tf.data.Dataset` that a user brings: its length, and the shape of its elements."""
+"""Length and element structure of a user's `tf.data.Dataset`."""
 
 from typing import Any
 
@@ -8,26 +8,29 @@ from tltk.pipeline.loader import as_written
 
 
 def count(data: tf.data.Dataset) -> int:
-    """Count the elements of a dataset; one that does not know is read once.
+    """Count the elements of a dataset; if it does not know its length, it is read once.
 
     Raises:
-        ValueError: if it never ends, or holds nothing.
+        ValueError: If the dataset is infinite or empty.
     """
-    found = int(data.cardinality())
-    if found == tf.data.INFINITE_CARDINALITY:
-        raise ValueError("`data` never ends: an epoch has no length. Did you mean data.take(n), or to drop .repeat()?")
-    if found == tf.data.UNKNOWN_CARDINALITY:
-        found = int(data.reduce(tf.constant(0, tf.int64), as_written(lambda total, *_: total + 1)))
-    if found == 0:
+    length = int(data.cardinality())
+    if length == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("`data` never ends, so an epoch has no length. Remove .repeat() or pass data.take(n).")
+    if length == tf.data.UNKNOWN_CARDINALITY:
+        length = int(data.reduce(tf.constant(0, tf.int64), as_written(lambda total, *_: total + 1)))
+    if length == 0:
         raise ValueError("`data` holds no examples.")
-    return found
+    return length
 
 
 def flat(element: tuple) -> tuple:
-    """Undo what `map` does to datasets of single tensors and of one-tuples: always return a tuple of tensors."""
+    """Return the arguments of a function passed to `Dataset.map` as a tuple of tensors.
+
+    `map` unpacks an element that is a tuple, but passes a tuple inside a one-tuple as a single argument.
+    """
     return element[0] if len(element) == 1 and isinstance(element[0], tuple) else element
 
 
 def parts_of(element: Any) -> tuple:
-    """Return an element spec as a tuple of one to three parts: inputs, targets, sample weights."""
+    """Return an element or its spec as a tuple of its parts: inputs, targets, sample weights."""
     return element if isinstance(element, tuple) else (element,)

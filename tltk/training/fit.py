@@ -18,7 +18,7 @@ from tltk.foundation import files
 from tltk.modalities.modality import Modality, drop_invalid, modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.optimizers.state import OptimizerState, require_unique_paths
-from tltk.pipeline.batching import Budget, Size, size_of
+from tltk.pipeline.batching import Budget, Size, parse_batch_size
 from tltk.recipes import fine_tune
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.tasks.registry import require_task
@@ -129,7 +129,7 @@ def _default(recipe: Recipe | None, modality: Modality) -> Recipe:
 
 def _check_numbers(model: TransferModel, recipe: Recipe, *, batch_size: int | str, seed: int) -> Size:
     """List what is wrong with any phase before the first one is trained."""
-    size = size_of(batch_size)
+    size = parse_batch_size(batch_size)
     problems = check.Problems()
     if isinstance(size, Budget) and not modality_of(model.input).has_lengths:
         problems.add(

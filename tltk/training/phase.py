@@ -18,7 +18,7 @@ from tltk.optimizers import spec as optimizers
 from tltk.optimizers.ema import AveragedWeights
 from tltk.optimizers.schedules import schedule
 from tltk.optimizers.state import OptimizerState, optimizer_state, unwrapped
-from tltk.pipeline.loader import explained
+from tltk.pipeline.loader import explain_empty_data
 from tltk.recipes.recipe import Phase
 from tltk.trainability.apply import Applied, applied
 from tltk.trainability.audit.gradients import decays, got_gradient
@@ -218,7 +218,7 @@ def _fit(data: PhaseData, phase: Phase, *, keep: KeepBest | None, write: Callabl
     with (
         progress.bar(phase.name, data.train.steps * phase.epochs) as advance,
         ignore_unknown_length_warning(),
-        explained(data.train, data.val),
+        explain_empty_data(data.train, data.val),
     ):
         callbacks: list[keras.callbacks.Callback] = [
             SetEpoch(epoch),

@@ -24,7 +24,7 @@ from tltk.modalities.image.augment import Copies, copies
 from tltk.modalities.modality import modality_of
 from tltk.models.frozen_split import View
 from tltk.models.transfer_model import TransferModel
-from tltk.pipeline.batching import Budget, Size, examples_a_step
+from tltk.pipeline.batching import Budget, Size, examples_per_batch
 from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.pipeline.readers import Reader
 from tltk.pipeline.stored import decoded
@@ -218,7 +218,7 @@ class Feed:
             input_dtype=self.model.input.dtype,
             folder=self._folder(place),
             keyed=place != "disk" or self.cache.where == "disk",
-            batch_size=examples_a_step(self.batch_size, length or 1),
+            batch_size=examples_per_batch(self.batch_size, length or 1),
             augment=fixed,
             seed=seed or 0,
             dtype=self.cache.dtype,

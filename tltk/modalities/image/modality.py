@@ -19,7 +19,7 @@ from tltk.modalities.image.requests import read_requests
 from tltk.modalities.image.validate import invalid_files
 from tltk.modalities.modality import Modality, UserDataset, register_modality
 from tltk.modalities.requests import Request
-from tltk.pipeline.batching import Size, examples_a_step
+from tltk.pipeline.batching import Size, examples_per_batch
 from tltk.pipeline.readers import Reader
 from tltk.specs import ImageSpec, InvalidExample
 
@@ -47,7 +47,7 @@ class ImageModality(Modality):
 
     def from_dataset(self, dataset_: tf.data.Dataset, spec: ImageSpec, *, batch_size: Size) -> UserDataset:
         """See `Modality`: images [h, w, c] or batches of them, resized to what the model takes."""
-        return dataset.adopt(dataset_, spec, batch_size=examples_a_step(batch_size, 1))
+        return dataset.adopt(dataset_, spec, batch_size=examples_per_batch(batch_size, 1))
 
     def source(self, inputs: Any, spec: ImageSpec) -> Source:
         """Take paths, folders, or pixels [n, height, width, 3]."""

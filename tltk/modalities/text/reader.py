@@ -12,7 +12,7 @@ from tltk.foundation import hardware
 from tltk.modalities.modality import UserDataset
 from tltk.modalities.text.encoding import EncodedTexts, windows_of
 from tltk.modalities.text.tokenizers.tokenizer import tokenizer
-from tltk.pipeline.batching import Order, Size, examples_a_step
+from tltk.pipeline.batching import Order, Size, examples_per_batch
 from tltk.pipeline.loader import as_written
 from tltk.pipeline.readers import Piece
 from tltk.pipeline.user_dataset import count, parts_of
@@ -118,7 +118,7 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> 
         strings = texts if isinstance(texts, tuple) else (texts,)
         return (padded(windows_of(truncating, tokenize, *strings).ids, spec), *rest)
 
-    size = examples_a_step(batch_size, spec.sequence_length)
+    size = examples_per_batch(batch_size, spec.sequence_length)
     steps = elements if batched else math.ceil(elements / size)
     batches = (data if batched else data.batch(size)).map(as_written(ready))
     return UserDataset(batches, steps, elements * (size if batched else 1))
