@@ -88,8 +88,8 @@ def test_evaluating_predicting_and_exporting_a_run(trained, photos, tmp_path):
     ("arguments", "said"),
     [
         (["train", "no/such/folder"], "no/such/folder"),
-        (["evaluate", "no/run", "photos"], "no/run is no run"),
-        (["export", "no/run", "serving"], "no/run is no run"),
+        (["evaluate", "no/run", "photos"], "no/run is not the folder of a run"),
+        (["export", "no/run", "serving"], "no/run is not the folder of a run"),
         (["train", ".", "--recipe", "fine-tune"], "Did you mean 'fine_tune'?"),
         (["train", ".", "--recipe", "full", "--unfreeze", "conv5"], "`--unfreeze` goes with --recipe fine_tune"),
         (["weights", "get", "efficientnet"], "efficientnet_lite0"),

@@ -11,12 +11,12 @@ from tltk.trainability.apply import applied
 
 def test_stored_features_come_in_the_order_of_the_source_with_their_targets():
     model, source = squares_model(), squares(10)
-    with applied(tltk.freeze(), model) as now:
-        view = split(model.keras, now.decisions)
+    with applied(tltk.freeze(), model) as plan:
+        prefix = split(model.keras, plan.decisions).prefix
     reader = modality_of(model.input).reader(source, model.input)
-    records = compute(view.prefix, reader, source, input_dtype="float32", batch_size=4)
+    records = compute(prefix, reader, source, input_dtype="float32", batch_size=4)
     loader = feature_batches(
-        records, reader, source, view.prefix, targets=source.targets, batch_size=4, encode=None, seed=None
+        records, reader, source, prefix, targets=source.targets, batch_size=4, encode=None, seed=None
     )
     rows = np.concatenate([batch.rows for batch in loader.batches()])
     targets = np.concatenate([batch.rest[0] for batch in loader.batches()])

@@ -1,4 +1,4 @@
-"""Everything that Keras' guides do with a model works on what tltk assembled, before and after training."""
+"""What the guides of Keras do with a model works with models of tltk, before and after training."""
 
 import copy
 
@@ -27,7 +27,7 @@ def _adopted():
     return tltk.adopt(model, tltk.classification(COLOURS), stages=stages), squares(8), "conv2_relu"
 
 
-def _own_backbone():
+def _custom_backbone():
     return squares_model(dropout=0.3), squares(8), "conv2_relu"
 
 
@@ -39,13 +39,13 @@ BUILDERS = {
     "image": _image,
     "text": _text,
     "adopted": _adopted,
-    "own backbone": _own_backbone,
+    "custom backbone": _custom_backbone,
 }
 
 
 @pytest.fixture(scope="module", params=[(kind, trained) for kind in BUILDERS for trained in (False, True)], ids=str)
 def assembled(request, tmp_path_factory):
-    """A model, a batch of its input, and the name of a layer in its middle; untouched or after two phases."""
+    """A model, a batch of its input, and the name of a layer in its middle; untrained or after two phases."""
     kind, trained = request.param
     build = BUILDERS[kind]
     model, source, middle = build(tmp_path_factory.mktemp("preset")) if kind == "text" else build()
@@ -53,7 +53,7 @@ def assembled(request, tmp_path_factory):
         recipe = tltk.linear_probe(epochs=1) if kind == "image" else tltk.fine_tune(epochs=2)
         tltk.fit(model, source, source, recipe=recipe, batch_size=4)
     calls = {layer.name: len(layer._inbound_nodes) for layer in model.keras.layers}
-    assert set(calls.values()) == {1}, "every layer knows the one call that the model makes"
+    assert set(calls.values()) == {1}, "every layer has one call, that of the model"
     if kind == "text":
         return model.keras, np.array([[2, 5, 11, 3, 0], [2, 8, 12, 19, 3]], "int32"), middle
     height, width, _ = model.input.shape
@@ -61,10 +61,10 @@ def assembled(request, tmp_path_factory):
     return model.keras, pixels, middle
 
 
-def _part_of_it(model, x, middle, folder):
+def _submodel(model, x, middle, folder):
     part = keras.Model(model.input, model.get_layer(middle).output)
     assert keras.ops.convert_to_numpy(part(x)).shape[0] == len(x)
-    if x.dtype == "float32":  # in a text model the mask goes past every layer
+    if x.dtype == "float32":  # in a text model every layer also gets the mask
         upper = keras.Model(model.get_layer(middle).output, model.output)
         np.testing.assert_allclose(upper(part(x)), model(x), rtol=1e-5, atol=1e-6)
 
@@ -73,8 +73,8 @@ def _tensors_of_each_layer(model, x, middle, folder):
     tensors = {id(tensor) for node in _nodes(model) for tensor in node.outputs}
     for layer in model.layers:
         assert all(id(tensor) in tensors for tensor in keras.tree.flatten([layer.input, layer.output])), layer.name
-    every = keras.Model(model.input, [layer.output for layer in model.layers])
-    np.testing.assert_array_equal(every(x)[-1], model(x))
+    all_layers = keras.Model(model.input, [layer.output for layer in model.layers])
+    np.testing.assert_array_equal(all_layers(x)[-1], model(x))
 
 
 def _nodes(model):
@@ -136,9 +136,9 @@ def _nest(model, x, middle, folder):
 
 
 def _deepcopy(model, x, middle, folder):
-    other = copy.deepcopy(model)
-    np.testing.assert_array_equal(other(x), model(x))
-    assert not {id(variable) for variable in other.variables} & {id(variable) for variable in model.variables}
+    copied = copy.deepcopy(model)
+    np.testing.assert_array_equal(copied(x), model(x))
+    assert not {id(variable) for variable in copied.variables} & {id(variable) for variable in model.variables}
 
 
 def _train(model, x, middle, folder):
@@ -149,17 +149,17 @@ def _train(model, x, middle, folder):
 
 
 IDIOMS = {function.__name__.strip("_"): function for function in (
-    _part_of_it, _tensors_of_each_layer, _clone, _summary, _plot, _save, _save_weights, _export, _quantize, _nest,
+    _submodel, _tensors_of_each_layer, _clone, _summary, _plot, _save, _save_weights, _export, _quantize, _nest,
     _deepcopy, _train,
 )}  # fmt: skip
 
 
 @pytest.mark.parametrize("idiom", IDIOMS)
-def test_a_keras_idiom_works(assembled, idiom, tmp_path):
+def test_models_support_the_keras_idiom(assembled, idiom, tmp_path):
     IDIOMS[idiom](*assembled, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["image", "own backbone"])
+@pytest.mark.parametrize("kind", ["image", "custom backbone"])
 def test_the_assembled_model_itself_can_be_compiled_and_fitted(kind):
     model, source, _ = BUILDERS[kind]()
     model.keras.compile("adam", "categorical_crossentropy")

@@ -15,9 +15,9 @@ def test_one_line_describes_a_model():
         assert part in line
 
 
-def test_only_texts_have_a_mask(tmp_path):
+def test_text_models_have_a_mask_and_image_models_have_none(tmp_path):
     assert squares_model().mask() is None
     model = texts.text_model(texts.tiny_preset(tmp_path))
     mask = keras.Function(model.keras.inputs, model.mask())
-    found = np.asarray(mask([np.array([[2, 5, 3, 0]], "int32")]))
-    np.testing.assert_array_equal(np.squeeze(found), [True, True, True, False])
+    values = np.asarray(mask([np.array([[2, 5, 3, 0]], "int32")]))
+    np.testing.assert_array_equal(np.squeeze(values), [True, True, True, False])

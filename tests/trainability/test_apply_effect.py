@@ -49,15 +49,15 @@ def fit(model, plan, precision="float32"):
     before = contents(model.keras)
     x, y = batch(model.keras)
     with applied(plan, model) as now:
-        view = split(model.keras, now.decisions)
+        frozen_split = split(model.keras, now.decisions)
         optimizer = keras.optimizers.Adam(1e-2)
         if precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=1024.0)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        view.train.compile(optimizer, loss, run_eagerly=True, auto_scale_loss=False)
-        learning = {variable.path for variable in view.train.trainable_variables}
+        frozen_split.model.compile(optimizer, loss, run_eagerly=True, auto_scale_loss=False)
+        learning = {variable.path for variable in frozen_split.model.trainable_variables}
         assert learning == set(now.lr_multipliers) == {variable.path for variable in model.keras.trainable_variables}
-        view.train.fit(x, y, batch_size=4, epochs=1, verbose=0)
+        frozen_split.model.fit(x, y, batch_size=4, epochs=1, verbose=0)
         momentums = (
             {variable.path for variable in optimizer.inner_optimizer._momentums}
             if precision == "mixed_float16"

@@ -1,4 +1,4 @@
-"""What watches a phase: scores, the best epoch, the right count of steps, and the number of the epoch."""
+"""Callbacks of a phase: scores, the best epoch, step counts, epoch numbers and history rows."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from tests.conftest import squares
 from tltk.modalities.batches import batches
 from tltk.optimizers.spec import adamw, build, sgd
 from tltk.specs import ImageSpec
-from tltk.training.callbacks import CountSteps, KeepBest, SetEpoch, StopOnNan, Watch, score
+from tltk.training.callbacks import CountSteps, KeepBest, ReportProgress, SetEpoch, StopOnNan, score
 from tltk.training.phase_data import ignore_unknown_length_warning
 
 
@@ -19,62 +19,63 @@ def test_a_score_is_larger_when_better():
     assert score({"val_accuracy": float("nan"), "val_loss": 1.0}, ("accuracy", "max"))[0] == -np.inf
 
 
-def small():
+def one_weight_model():
     x = keras.Input((1,))
     return keras.Model(x, keras.layers.Dense(1, use_bias=False)(x))
 
 
-def feed(keep, model, values):
-    keep.set_model(model)
+def run_epochs(callback, model, metrics):
+    """Call `on_epoch_end` with each (accuracy, loss); the weight of the model is the epoch."""
+    callback.set_model(model)
     model.stop_training = False
-    for epoch, (accuracy, loss) in enumerate(values):
+    for epoch, (accuracy, loss) in enumerate(metrics):
         model.set_weights([np.full((1, 1), epoch, "float32")])
-        keep.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_loss": loss})
+        callback.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_loss": loss})
         if model.stop_training:
             break
 
 
-def test_the_best_epoch_comes_back_and_ties_go_to_the_loss():
-    model = small()
+def test_keep_best_restores_the_best_epoch_and_breaks_ties_by_the_loss():
+    model = one_weight_model()
     keep = KeepBest(model, ("accuracy", "max"), None)
-    feed(keep, model, [(0.5, 1.0), (0.9, 0.5), (0.9, 0.4), (0.8, 0.1)])
+    run_epochs(keep, model, [(0.5, 1.0), (0.9, 0.5), (0.9, 0.4), (0.8, 0.1)])
     keep.restore()
     assert model.get_weights()[0] == 2
     assert (keep.best_epoch, keep.best) == (3, (0.9, -0.4))
 
 
-def test_patience_stops_after_that_many_worse_epochs():
-    model = small()
+def test_training_stops_after_patience_epochs_without_improvement():
+    model = one_weight_model()
     keep = KeepBest(model, ("accuracy", "max"), 2)
-    feed(keep, model, [(0.9, 1.0), (0.8, 1.0), (0.7, 1.0), (1.0, 1.0)])
+    run_epochs(keep, model, [(0.9, 1.0), (0.8, 1.0), (0.7, 1.0), (1.0, 1.0)])
     assert keep.best_epoch == 1
     assert model.stop_training
 
 
-def test_a_loss_that_is_no_number_stops_training_with_advice():
+def test_a_loss_that_is_nan_raises_an_error_with_advice():
     with pytest.raises(FloatingPointError, match=r"became nan in epoch 3.*learning rate ten times lower"):
         StopOnNan().on_epoch_end(2, {"loss": float("nan")})
 
 
-def test_watching_keeps_a_row_an_epoch():
+def test_progress_is_reported_with_one_row_per_epoch():
     rows, steps = [], []
-    watch = Watch("probe", 2, lambda count=1, note="": steps.append(count), rows.append)
-    watch.on_epoch_begin(0)
-    watch.on_train_batch_end(0)
-    watch.on_epoch_end(0, {"loss": np.float32(0.5)})
+    progress = ReportProgress("probe", 2, lambda count=1, note="": steps.append(count), rows.append)
+    progress.on_epoch_begin(0)
+    progress.on_train_batch_end(0)
+    progress.on_epoch_end(0, {"loss": np.float32(0.5)})
     assert rows[0].items() >= {"phase": "probe", "epoch": 1, "loss": 0.5}.items()
     assert steps == [1, 0]
 
 
-def counted(callbacks, *, optimizer=None):
+def optimizer_after_training(callbacks, *, optimizer=None):
     """Train 4 epochs of 3 batches from a dataset of unknown length, and return the optimizer."""
 
-    def three():
+    def three_batches():
         for _ in range(3):
             yield np.ones((2, 4), "float32"), np.ones((2, 1), "float32")
 
     signature = (tf.TensorSpec([None, 4]), tf.TensorSpec([None, 1]))
-    data = tf.data.Dataset.from_generator(three, output_signature=signature)
+    data = tf.data.Dataset.from_generator(three_batches, output_signature=signature)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile(optimizer or keras.optimizers.Adam(1e-3), "mse", jit_compile=False, auto_scale_loss=False)
     with ignore_unknown_length_warning():
@@ -82,60 +83,63 @@ def counted(callbacks, *, optimizer=None):
     return model.optimizer
 
 
-def test_keras_reads_each_epoch_under_its_own_number():
+def test_set_epoch_makes_keras_read_each_epoch_in_its_own_order():
     loader = batches(squares(12), ImageSpec(16, 16), batch_size=4, shuffle=True, seed=3)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     rows = []
 
-    class Seen(keras.layers.Layer):
+    class RecordBatches(keras.layers.Layer):
         def call(self, values):
-            tf.py_function(lambda each: rows.append(each.numpy().tolist()), [values[:, 0, 0, 0]], [])
+            tf.py_function(lambda first_pixels: rows.append(first_pixels.numpy().tolist()), [values[:, 0, 0, 0]], [])
             return keras.ops.mean(values, (1, 2, 3))[:, None]
 
     pixels = keras.Input((16, 16, 3))
-    model = keras.Model(pixels, keras.layers.Dense(1)(Seen()(pixels)))
+    model = keras.Model(pixels, keras.layers.Dense(1)(RecordBatches()(pixels)))
     model.compile("sgd", "mse", jit_compile=False)
     with ignore_unknown_length_warning():
         model.fit(loader.dataset(epoch), epochs=3, callbacks=[SetEpoch(epoch)], shuffle=False, verbose=0)
-    wanted = [[held[0][:, 0, 0, 0].numpy().tolist() for held in loader.dataset(number)] for number in range(3)]
-    assert wanted[0] != wanted[1] != wanted[2]
-    assert rows == [batch for each in wanted for batch in each]
+    expected = [[batch[0][:, 0, 0, 0].numpy().tolist() for batch in loader.dataset(number)] for number in range(3)]
+    assert expected[0] != expected[1] != expected[2]
+    assert rows == [batch for batches_of_epoch in expected for batch in batches_of_epoch]
 
 
-def test_plain_keras_counts_a_batch_more_an_epoch():
-    assert int(counted([]).iterations) == 16
+def test_plain_keras_counts_one_extra_batch_per_epoch():
+    assert int(optimizer_after_training([]).iterations) == 16
 
 
-def test_the_optimizer_counts_the_batches_that_were_trained():
-    assert int(counted([CountSteps()]).iterations) == 12
+def test_count_steps_corrects_the_count_to_the_trained_batches():
+    assert int(optimizer_after_training([CountSteps()]).iterations) == 12
     accumulating = keras.optimizers.Adam(1e-3, gradient_accumulation_steps=2)
-    assert int(counted([CountSteps()], optimizer=accumulating).iterations) == 6
+    assert int(optimizer_after_training([CountSteps()], optimizer=accumulating).iterations) == 6
     scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3))
-    assert int(counted([CountSteps()], optimizer=scaled).inner_optimizer.iterations) == 12
+    assert int(optimizer_after_training([CountSteps()], optimizer=scaled).inner_optimizer.iterations) == 12
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
-@pytest.mark.parametrize("make", [adamw, sgd])
+@pytest.mark.parametrize("make_spec", [adamw, sgd])
 @pytest.mark.parametrize(
     "options", [{}, {"ema_momentum": 0.9}, {"weight_decay": 0.1, "clip_norm": 1.0}, {"l2_sp": 0.1}]
 )
-def test_an_epoch_of_unknown_length_trains_as_one_whose_length_is_known(steps, make, options):
+def test_epochs_of_unknown_length_train_to_the_same_weights_as_epochs_of_known_length(steps, make_spec, options):
     x = np.random.default_rng(0).random((12, 4)).astype("float32")
     y = x.sum(1, keepdims=True) * 3
-    spec = make(1e-2, gradient_accumulation_steps=steps, **options)
+    spec = make_spec(1e-2, gradient_accumulation_steps=steps, **options)
     anchors = {"sequential/dense/kernel": np.zeros((4, 1), "float32")} if "l2_sp" in options else None
 
-    def trained(data):
+    def weights_after(data):
         layer = keras.layers.Dense(1, kernel_initializer="ones", name="dense")
         model = keras.Sequential([keras.Input((4,)), layer], name="sequential")
         optimizer = build(spec, spec.learning_rate, model.trainable_variables, anchors=anchors)
         model.compile(optimizer, "mse", jit_compile=False)
         with ignore_unknown_length_warning():
             model.fit(data, epochs=6, callbacks=[CountSteps()], shuffle=False, verbose=0)
-        return [*model.get_weights(), *(each.numpy() for each in getattr(optimizer, "_accumulated_gradients", ()))]
+        return [
+            *model.get_weights(),
+            *(gradient.numpy() for gradient in getattr(optimizer, "_accumulated_gradients", ())),
+        ]
 
     known = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
     unknown = known.filter(lambda *_: True)
     assert unknown.cardinality() == tf.data.UNKNOWN_CARDINALITY
-    for one, other in zip(trained(known), trained(unknown), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for expected, weight in zip(weights_after(known), weights_after(unknown), strict=True):
+        np.testing.assert_array_equal(weight, expected)

@@ -13,7 +13,7 @@ from tests.conftest import coloured_squares, listening, squares, squares_model
 from tltk.specs import LabelSpec
 
 
-def quick(epochs=1):
+def probe(epochs=1):
     return tltk.linear_probe(epochs=epochs)
 
 
@@ -24,9 +24,9 @@ def rows_of(file):
 def photo_folder(folder, count=6, size=20):
     x, y = coloured_squares(count * 3, size=size)
     for index, (pixels, label) in enumerate(zip(x, y, strict=True)):
-        place = folder / ("red", "green", "blue")[label]
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(place / f"{index}.png")
+        class_folder = folder / ("red", "green", "blue")[label]
+        class_folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(class_folder / f"{index}.png")
     return folder
 
 
@@ -43,12 +43,13 @@ def test_a_fit_learns_and_reports_every_epoch():
 
 
 def test_equal_seeds_give_equal_weights():
-    first, again, other = (squares_model() for _ in range(3))
-    for model in (again, other):
+    first, same_seed, other_seed = (squares_model() for _ in range(3))
+    for model in (same_seed, other_seed):
         model.keras.set_weights(first.keras.get_weights())
-    for model, seed in ((first, 1), (again, 1), (other, 2)):
+    for model, seed in ((first, 1), (same_seed, 1), (other_seed, 2)):
         tltk.fit(model, squares(), recipe=tltk.fine_tune(epochs=1, probe_epochs=1), batch_size=8, seed=seed)
-    weights = [np.concatenate([w.ravel() for w in model.keras.get_weights()]) for model in (first, again, other)]
+    models = (first, same_seed, other_seed)
+    weights = [np.concatenate([w.ravel() for w in model.keras.get_weights()]) for model in models]
     np.testing.assert_array_equal(weights[0], weights[1])
     assert np.any(weights[0] != weights[2])
 
@@ -60,60 +61,66 @@ def test_unreadable_images_are_left_out_and_listed(tmp_path):
     model = tltk.assemble(
         tltk.backbone("mobilenet_v2", weights="random", image_size=32), tltk.classification(source.labels)
     )
-    run = tltk.fit(model, source, recipe=quick(), out=tmp_path / "run", batch_size=8)
+    run = tltk.fit(model, source, recipe=probe(), out=tmp_path / "run", batch_size=8)
     assert len(run.invalid) == 1
     rows = rows_of(tmp_path / "run" / "invalid.csv")
     assert "broken.jpg" in rows[0]["example_id"]
     with pytest.raises(ValueError, match=r"broken.jpg"):
-        tltk.fit(model, source, recipe=quick(), max_invalid_fraction=0.0)
+        tltk.fit(model, source, recipe=probe(), max_invalid_fraction=0.0)
 
 
-def test_a_plain_dataset_is_data_too():
+def test_a_tf_dataset_can_be_trained_and_validated_on():
     x, y = coloured_squares(24)
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
-    run = tltk.fit(squares_model(), dataset, dataset, recipe=quick(2))
+    run = tltk.fit(squares_model(), dataset, dataset, recipe=probe(2))
     assert run.phases[0].score is not None
 
 
-def test_regression_and_several_labels_train_by_the_same_call():
+def test_regression_and_multilabel_models_train_by_the_same_call():
     x, y = coloured_squares(24)
-    body = squares_model().keras
-    numbers = tltk.from_arrays(x, y.astype("float32") * 10, label_type="regression")
+    regression = tltk.from_arrays(x, y.astype("float32") * 10, label_type="regression")
     backbone = tltk.backbone("mobilenet_v2", weights="random", image_size=32)
     run = tltk.fit(
-        tltk.assemble(backbone, tltk.regression(numbers.labels)), numbers, numbers, recipe=quick(), batch_size=8
+        tltk.assemble(backbone, tltk.regression(regression.labels)),
+        regression,
+        regression,
+        recipe=probe(),
+        batch_size=8,
     )
     assert {"mae", "rmse", "val_mae"} <= set(run.history[0])
-    several = tltk.from_arrays(
+    multilabel = tltk.from_arrays(
         x, np.eye(3, dtype="float32")[y], labels=("red", "green", "blue"), label_type="multilabel"
     )
     run = tltk.fit(
-        tltk.assemble(backbone, tltk.classification(several.labels)), several, several, recipe=quick(), batch_size=8
+        tltk.assemble(backbone, tltk.classification(multilabel.labels)),
+        multilabel,
+        multilabel,
+        recipe=probe(),
+        batch_size=8,
     )
     assert {"macro_f1", "val_macro_f1"} <= set(run.history[0])
-    assert body is not None
 
 
 def test_ctrl_c_saves_the_best_weights_so_far(tmp_path, monkeypatch):
     from tltk.training import callbacks
 
-    original = callbacks.Watch.on_epoch_end
+    original = callbacks.ReportProgress.on_epoch_end
 
     def interrupt(self, epoch, logs=None):
         original(self, epoch, logs)
         if epoch == 1:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(callbacks.Watch, "on_epoch_end", interrupt)
+    monkeypatch.setattr(callbacks.ReportProgress, "on_epoch_end", interrupt)
     with listening(), pytest.raises(KeyboardInterrupt):
-        tltk.fit(squares_model(), squares(), squares(12), recipe=quick(5), out=tmp_path / "run", batch_size=8)
+        tltk.fit(squares_model(), squares(), squares(12), recipe=probe(5), out=tmp_path / "run", batch_size=8)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["interrupted"] is True
     assert len(rows_of(tmp_path / "run" / "history.csv")) == 2
     assert tltk.load_run(tmp_path / "run").model.keras.output_shape == (None, 3)
 
 
-def test_wrong_arguments_are_told_before_anything_is_trained(tmp_path):
+def test_wrong_arguments_are_rejected_before_training(tmp_path):
     model = squares_model()
     with pytest.raises(TypeError, match=r"`model` must be TransferModel. Received: Functional"):
         tltk.fit(model.keras, squares())
@@ -121,9 +128,9 @@ def test_wrong_arguments_are_told_before_anything_is_trained(tmp_path):
         tltk.fit(model, "photos")
     with pytest.raises(TypeError, match=r"`recipe` must be Recipe. Received: str"):
         tltk.fit(model, squares(), recipe="fine_tune")
-    other = tltk.from_arrays(*coloured_squares(6), labels=("red", "green", "pink"))
+    other_labels = tltk.from_arrays(*coloured_squares(6), labels=("red", "green", "pink"))
     with pytest.raises(ValueError, match=r"(?s)`val`.*does not know: pink.*lacks labels that the model knows: blue"):
-        tltk.fit(model, squares(), other)
+        tltk.fit(model, squares(), other_labels)
     with pytest.raises(ValueError, match=r"`train` has no labels"):
         tltk.fit(model, tltk.from_arrays(coloured_squares(6)[0]))
     (tmp_path / "file").write_text("")
@@ -142,29 +149,29 @@ def test_a_full_disk_is_noticed_before_training(tmp_path, monkeypatch):
         tltk.fit(squares_model(), squares(), out=tmp_path / "run")
 
 
-def test_the_first_class_names_are_kept():
+def test_class_names_keep_the_order_in_which_they_are_passed():
     assert squares().labels == LabelSpec(("red", "green", "blue"))
 
 
-def test_a_fit_that_fails_before_its_first_epoch_leaves_the_run_that_was_there_alone(tmp_path):
-    tltk.fit(squares_model(), squares(), recipe=quick(), out=tmp_path / "run", batch_size=8)
+def test_a_fit_that_fails_before_its_first_epoch_does_not_change_an_older_run(tmp_path):
+    tltk.fit(squares_model(), squares(), recipe=probe(), out=tmp_path / "run", batch_size=8)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     with pytest.raises(ValueError, match=r"phase 'fine_tune': `conv9..` matches no layer"):
         tltk.fit(squares_model(), squares(), recipe=tltk.fine_tune(unfreeze="conv9"), out=tmp_path / "run")
     for wrong in (0, 2.5, "x"):
         with pytest.raises(ValueError, match=r"`batch_size` must be a whole number above 0, or for texts a budget"):
-            tltk.fit(squares_model(), squares(), recipe=quick(), out=tmp_path / "run", batch_size=wrong)
+            tltk.fit(squares_model(), squares(), recipe=probe(), out=tmp_path / "run", batch_size=wrong)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
-def test_a_date_is_a_seed_and_a_text_is_not():
+def test_seeds_are_whole_numbers_below_2_to_the_31():
     tltk.fit(squares_model(), squares(), recipe=tltk.fine_tune(epochs=1, probe_epochs=1), batch_size=8, seed=20240501)
     for wrong in (-1, "a", 2**31):
         with pytest.raises(ValueError, match=r"`seed` must be a whole number in \[0, 2\*\*31\). Received"):
-            tltk.fit(squares_model(), squares(), recipe=quick(), seed=wrong)
+            tltk.fit(squares_model(), squares(), recipe=probe(), seed=wrong)
 
 
-def test_ctrl_c_in_a_later_phase_that_is_worse_keeps_the_phase_before(tmp_path, monkeypatch):
+def test_ctrl_c_in_a_worse_later_phase_keeps_the_weights_of_the_phase_before(tmp_path, monkeypatch):
     from dataclasses import replace
 
     from tltk.optimizers.spec import adamw, sgd
@@ -173,30 +180,31 @@ def test_ctrl_c_in_a_later_phase_that_is_worse_keeps_the_phase_before(tmp_path, 
 
     good = Phase("good", tltk.freeze("backbone"), epochs=6, optimizer=adamw(3e-2))
     worse = Phase("worse", tltk.train_all(), 3, sgd(5.0, momentum=0.0), schedule="constant", warmup=0.0)
-    original = callbacks.Watch.on_train_batch_end
-    kept = {}
+    original = callbacks.ReportProgress.on_train_batch_end
+    saved_weights = []
 
     def interrupt(self, batch, logs=None):
         original(self, batch, logs)
         if self.phase == "worse" and batch == 1:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(callbacks.Watch, "on_train_batch_end", interrupt)
+    monkeypatch.setattr(callbacks.ReportProgress, "on_train_batch_end", interrupt)
     start = squares_model().keras.get_weights()
     for phases in ((good,), (good, worse), (good, replace(worse, wise_ft=True))):
         model = squares_model()
         model.keras.set_weights(start)
         data = squares(48), squares(12, seed=1)
-        broken_off = pytest.raises(KeyboardInterrupt) if len(phases) == 2 else contextlib.nullcontext()
-        with listening(), broken_off:
+        interrupted = pytest.raises(KeyboardInterrupt) if len(phases) == 2 else contextlib.nullcontext()
+        with listening(), interrupted:
             tltk.fit(model, *data, recipe=Recipe("r", phases), batch_size=8, out=tmp_path / "run")
-        kept[len(kept)] = tltk.load_run(tmp_path / "run").model.keras.get_weights()
-    for others in (kept[1], kept[2]):
-        for one, other in zip(kept[0], others, strict=True):
-            np.testing.assert_array_equal(one, other)
+        saved_weights.append(tltk.load_run(tmp_path / "run").model.keras.get_weights())
+    good_weights, *weights_after_worse = saved_weights
+    for weights in weights_after_worse:
+        for expected, weight in zip(good_weights, weights, strict=True):
+            np.testing.assert_array_equal(weight, expected)
 
 
-def test_no_readable_image_is_told_by_name(tmp_path):
+def test_data_without_a_readable_image_is_rejected_with_the_file_names(tmp_path):
     from tests.pictures import damaged_png
 
     for number in range(4):
@@ -207,19 +215,19 @@ def test_no_readable_image_is_told_by_name(tmp_path):
     )
     for cache in ("off", "memory"):
         with pytest.raises(ValueError, match=r"none of the 4 examples could be decoded: cat/0.png"):
-            tltk.fit(model, source, recipe=quick(2), cache=cache)
-    found, invalid = tltk.predict(model, source)
-    assert found == []
+            tltk.fit(model, source, recipe=probe(2), cache=cache)
+    predictions, invalid = tltk.predict(model, source)
+    assert predictions == []
     assert len(invalid) == 4
 
 
-def test_the_head_has_no_weights_that_it_is_pulled_towards():
-    from tltk.training.fit import _anchors
+def test_l2_sp_has_pretrained_weights_for_the_backbone_only():
+    from tltk.training.fit import _pretrained_weights
 
     model = squares_model()
     head = {
         weight.path for layer in model.keras.layers if model.stages[layer.name] == "head" for weight in layer.weights
     }
-    found = set(_anchors(model))
-    assert head and found
-    assert found == {weight.path for weight in model.keras.weights} - head
+    backbone = set(_pretrained_weights(model))
+    assert head and backbone
+    assert backbone == {weight.path for weight in model.keras.weights} - head

@@ -16,19 +16,19 @@ def saved(tmp_path):
     return run, tmp_path / "run"
 
 
-def test_a_run_comes_back_as_it_was(saved):
+def test_a_loaded_run_equals_the_saved_run(saved):
     run, folder = saved
-    again = tltk.load_run(folder)
+    loaded = tltk.load_run(folder)
     x = squares().examples[:4].astype("float32")
-    np.testing.assert_array_equal(again.model.keras.predict(x, verbose=0), run.model.keras.predict(x, verbose=0))
-    assert again.model.task == run.model.task
-    assert again.model.stages == run.model.stages
-    assert again.model.input == run.model.input
-    assert again.model.origin == run.model.origin
-    assert again.phases == run.phases
+    np.testing.assert_array_equal(loaded.model.keras.predict(x, verbose=0), run.model.keras.predict(x, verbose=0))
+    assert loaded.model.task == run.model.task
+    assert loaded.model.stages == run.model.stages
+    assert loaded.model.input == run.model.input
+    assert loaded.model.origin == run.model.origin
+    assert loaded.phases == run.phases
 
 
-def test_a_run_records_what_is_needed_to_make_it_again(saved):
+def test_a_run_records_recipe_versions_seed_and_origin(saved):
     _, folder = saved
     config = json.loads((folder / "config.json").read_text())
     assert config["recipe"]["phases"][0]["name"] == "probe"
@@ -44,30 +44,30 @@ def test_a_run_records_what_is_needed_to_make_it_again(saved):
     }
 
 
-def test_a_loaded_run_trains_on(saved):
+def test_a_loaded_run_can_be_trained_further(saved):
     _, folder = saved
     model = tltk.load_run(folder).model
     run = tltk.fit(model, squares(), squares(12), recipe=tltk.linear_probe(epochs=1), batch_size=8)
     assert run.history
 
 
-def test_damage_is_named(saved):
+def test_damaged_and_missing_files_are_named(saved):
     _, folder = saved
     (folder / "model.keras").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(ValueError, match=r"model.keras cannot be read as a Keras model"):
         tltk.load_run(folder)
     (folder / "config.json").write_text('{"format": 99}')
-    with pytest.raises(ValueError, match=r"is of format 99; this version reads 2"):
+    with pytest.raises(ValueError, match=r"has format 99; this version of tltk reads format 2"):
         tltk.load_run(folder)
     (folder / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config.json is damaged"):
         tltk.load_run(folder)
     (folder / "config.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"is no run: it has no config.json"):
+    with pytest.raises(FileNotFoundError, match=r"is not the folder of a run. Missing files: config.json"):
         tltk.load_run(folder)
 
 
-def test_history_and_invalid_examples_come_back_and_survive_a_second_save(tmp_path):
+def test_history_is_loaded_and_unchanged_by_a_second_save(tmp_path):
     run = tltk.fit(squares_model(), squares(), squares(12), recipe=tltk.linear_probe(epochs=2), out=tmp_path / "run")
     loaded = tltk.load_run(tmp_path / "run")
     assert [row["epoch"] for row in loaded.history] == [1, 2]
@@ -78,7 +78,7 @@ def test_history_and_invalid_examples_come_back_and_survive_a_second_save(tmp_pa
 
 
 @pytest.mark.parametrize("text", ["[1]", '{"format": 2}', '{"format": 2, "task": 3}', "{"])
-def test_a_damaged_record_is_said_to_be_damaged(text, tmp_path):
+def test_a_damaged_config_raises_an_error(text, tmp_path):
     tltk.fit(squares_model(), squares(), recipe=tltk.linear_probe(epochs=1), out=tmp_path / "run")
     (tmp_path / "run" / "config.json").write_text(text)
     with pytest.raises(ValueError, match="damaged"):

@@ -1,4 +1,4 @@
-"""Batches of stored features, in the very order in which the elements themselves would come."""
+"""Batches of stored features, with the same elements and order as batches of the examples."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -29,45 +29,46 @@ def feature_batches(
     encode: Encode | None = None,
     seed: int | None = None,
 ) -> Loader:
-    """Make batches of what was computed.
+    """Make batches of stored features.
 
     Args:
-        records: from `compute`; of several copies, epoch e reads copy e modulo their number.
-        reader: of the elements as they were, whose lengths decide which stand together.
-        source: names the examples.
-        prefix: what computed the records; says which dtypes the suffix takes.
-        targets: of the elements.
-        batch_size: elements a batch, or a budget of tokens.
-        encode: raw targets of a batch → what the loss takes.
-        seed: of a new order each epoch; None keeps the order of the reader.
+        records: From `compute`. With several copies of each element, epoch e reads copy e modulo their number.
+        reader: Reader of the elements; their lengths determine which are batched together.
+        source: Source of the examples, which gives their names.
+        prefix: The model that computed the features; its output dtypes are the input dtypes of the suffix.
+        targets: Targets of the elements.
+        batch_size: Elements per batch, or a budget of tokens.
+        encode: Raw targets of a batch → targets of the loss.
+        seed: Seed of a new order in every epoch; None keeps the order of the reader.
 
     Returns:
-        The batches; the boundary's tensor, or a tuple of its tensors, takes the place of the inputs.
+        A loader whose inputs are the outputs of the prefix: a tensor, or a tuple if it has several.
     """
     stored = StoredReader(records, reader.count, reader.example_ids, reader.lengths)
     dtypes = tuple(tensor.dtype for tensor in prefix.outputs)
-    varies = tuple(len(tensor.shape) > 1 and tensor.shape[1] is None for tensor in prefix.outputs)
-    finish = _Finish(dtypes, varies, reader.lengths, encode)
+    has_length = tuple(len(tensor.shape) > 1 and tensor.shape[1] is None for tensor in prefix.outputs)
+    finish = _Finish(dtypes, has_length, reader.lengths, encode)
     return Loader(stored, example_names(source, reader), targets, batch_size, seed, finish)
 
 
 @dataclass(frozen=True, eq=False)
 class _Finish:
-    """The last steps for stored features: padding cut off, dtypes of the suffix, encoded targets."""
+    """The last step of the pipeline: remove padding, cast features to the dtypes of the suffix, encode targets."""
 
     dtypes: tuple[str, ...]
-    varies: tuple[bool, ...]
+    has_length: tuple[bool, ...]  # whether axis 1 of a tensor is the length of the element
     lengths: np.ndarray | None
     encode: Encode | None
 
     def __call__(self, batch: Batch) -> tuple[Any, tuple]:
-        stored, rest = batch.values, batch.rest
+        features, rest = batch.values, batch.rest
         if self.lengths is not None:
             longest = tf.reduce_max(tf.gather(self.lengths, batch.rows))
-            stored = tuple(
-                value[:, :longest] if varies else value for value, varies in zip(stored, self.varies, strict=True)
+            features = tuple(
+                feature[:, :longest] if has_length else feature
+                for feature, has_length in zip(features, self.has_length, strict=True)
             )
         if rest and self.encode is not None:
             rest = (self.encode(rest[0]), *rest[1:])
-        features = tuple(tf.cast(value, dtype) for value, dtype in zip(stored, self.dtypes, strict=True))
+        features = tuple(tf.cast(feature, dtype) for feature, dtype in zip(features, self.dtypes, strict=True))
         return features if len(features) > 1 else features[0], rest

@@ -1,4 +1,4 @@
-"""The feature cache: what a frozen prefix makes of each element, computed once instead of once an epoch."""
+"""Computes the features of a frozen prefix, once for each element instead of once per epoch."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -27,19 +27,19 @@ log = logging.getLogger("tltk")
 def layout_of(
     prefix: keras.Model, reader: Reader | None = None, *, length: int | None = None, dtype: str | None = None
 ) -> store.Layout:
-    """Return what one element is once it has crossed the boundary.
+    """Return the layout of a record: the shapes and dtypes of the features of one element.
 
     Args:
-        prefix: inputs → boundary.
-        reader: of the elements, whose shape says how large the boundary of a model of any size is.
-        length: that elements are padded to, for an axis whose size is unknown.
-        dtype: of floats in the store; None keeps each tensor's own.
+        prefix: Inputs → features.
+        reader: Reader of the elements, whose shape determines axes that the prefix leaves open.
+        length: Length to which elements are padded, for axes of unknown size.
+        dtype: dtype of stored floats; None keeps that of each tensor.
 
     Returns:
-        The layout of its record.
+        The layout.
 
     Raises:
-        ValueError: if the size of an axis is unknown.
+        ValueError: If the size of an axis is unknown.
     """
     outputs = prefix.outputs
     if reader is not None:
@@ -49,9 +49,9 @@ def layout_of(
     sizes = (tensor.shape[1:] for tensor in outputs)
     shapes: Any = tuple(tuple(length if size is None else size for size in shape) for shape in sizes)
     if any(None in shape for shape in shapes):
-        raise ValueError(f"what crosses the boundary has no fixed shape: {shapes}")
-    own = (str(tensor.dtype) for tensor in prefix.outputs)
-    return store.Layout(shapes, tuple(dtype if dtype and "float" in name else name for name in own))
+        raise ValueError(f"features can only be stored with fixed shapes. Received: outputs of shape {shapes}")
+    dtypes = (str(tensor.dtype) for tensor in prefix.outputs)
+    return store.Layout(shapes, tuple(dtype if dtype and "float" in name else name for name in dtypes))
 
 
 def compute(
@@ -61,58 +61,59 @@ def compute(
     *,
     input_dtype: str,
     folder: Path | None = None,
-    keyed: bool = True,
+    reusable: bool = True,
     batch_size: int = 32,
     augment: Copies | None = None,
     seed: int = 0,
     dtype: str | None = None,
 ) -> store.Records:
-    """Run every element of a source through a prefix, once.
+    """Compute the features of every element of a source.
 
     Args:
-        prefix: inputs [batch, …] → boundary tensors; run in inference mode.
-        reader: of elements that all have one shape.
-        source: names the examples.
-        input_dtype: of the prefix's input.
-        folder: keeps the result on disk; None keeps it in memory.
-        keyed: whether its name there says all that it depends on; a folder that nobody reads again needs no such name.
-        batch_size: elements a step. Every step has this many, so that no result depends on its neighbours.
-        augment: fixed copies of each element; None takes each as it is.
-        seed: of the copies.
-        dtype: of floats in the store, see `tltk.Cache`.
+        prefix: Inputs [batch, …] → features; run in inference mode.
+        reader: Reader of the elements, all of one shape.
+        source: Source of the examples, which gives their names.
+        input_dtype: dtype of the input of the prefix.
+        folder: Folder to store features in; None stores them in memory.
+        reusable: Whether later calls may read the stored features: they are then named by a hash of everything that
+            they depend on. False saves computing the hash for a temporary folder.
+        batch_size: Elements per step. Smaller batches are padded, so that features do not depend on the batch.
+        augment: Fixed augmented copies of each element; None uses the elements themselves.
+        seed: Seed of the copies.
+        dtype: dtype of stored floats, see `tltk.Cache`.
 
     Returns:
-        A record for each element, or copy after copy for each; those that cannot be decoded are listed as invalid.
+        One record per element; with copies, all records of copy 0, then of copy 1 and so on. Elements that cannot be
+        decoded are listed as invalid.
 
     Raises:
-        MemoryError: if they do not fit into memory.
-        OSError: if they do not fit onto the disk, or it cannot be written.
-        ValueError: if nothing can be decoded, an option is out of range, or a layer has no `get_config`.
+        MemoryError: If the features do not fit into memory.
+        OSError: If they do not fit on the disk, or it cannot be written.
+        ValueError: If nothing can be decoded, an option is out of range, or a layer has no `get_config`.
     """
     check.counts(batch_size=batch_size)
     length = None if reader.lengths is None else int(reader.lengths.max(initial=1))
     layout = layout_of(prefix, reader, length=length, dtype=dtype)
     count = reader.count * (augment.count if augment else 1)
-    steps = _Steps(prefix, reader, input_dtype, batch_size, augment, seed, layout)
-    what = f"outputs of {check.listing(tensor.name for tensor in prefix.outputs)}"
-    size = count * layout.record_bytes / 1e6
-    log.info("%s: %d × %s, %.1f MB in %s", what, count, layout.describe(), size, folder or "memory")
+    computation = _Computation(prefix, reader, input_dtype, batch_size, augment, seed, layout)
+    noun = f"outputs of {check.listing(tensor.name for tensor in prefix.outputs)}"
+    megabytes = count * layout.record_bytes / 1e6
+    log.info("%s: %d × %s, %.1f MB in %s", noun, count, layout.describe(), megabytes, folder or "memory")
     if folder is None:
-        records = store.in_memory(layout, count, steps.fill, what=what)
+        records = store.in_memory(layout, count, computation.fill, what=noun)
     else:
-        records = store.on_disk(folder / (steps.key() if keyed else "once"), layout, count, steps.fill, what=what)
+        name = computation.key() if reusable else "once"
+        records = store.on_disk(folder / name, layout, count, computation.fill, what=noun)
     if len(records.invalid) == count:
         name_of = example_names(source, reader)
-        shown = check.listing(
-            (f"{name_of(row % reader.count)} ({why})" for row, why in records.invalid.items()), limit=5
-        )
-        raise ValueError(f"none of the {reader.count} examples could be decoded: {shown}")
+        reasons = (f"{name_of(row % reader.count)} ({reason})" for row, reason in records.invalid.items())
+        raise ValueError(f"none of the {reader.count} examples could be decoded: {check.listing(reasons, limit=5)}")
     return records
 
 
 @dataclass(frozen=True)
-class _Steps:
-    """The computation of `compute`, batch by batch."""
+class _Computation:
+    """Computes records batch by batch for `compute`."""
 
     prefix: keras.Model
     reader: Reader
@@ -123,76 +124,84 @@ class _Steps:
     layout: store.Layout
 
     def key(self) -> str:
-        """Name the result by all that it depends on."""
+        """Return a hash of everything that the records depend on."""
         augment = (asdict(self.augment), self.seed) if self.augment else None
         parts = (self.reader.fingerprint(), augment, astuple(self.layout), self.batch_size)
         return digest("prefix", keras_graph.fingerprint(self.prefix), *parts)
 
     def fill(self, missing: np.ndarray, write: store.Write) -> None:
-        """Compute the records that are missing."""
-        run = self._compiled()
-        total = self.reader.count
-        with progress.bar("computing the frozen part once", -(-len(missing) // self.batch_size)) as advance:
-            for copy in np.unique(missing // total):
-                numbers = missing[missing // total == copy] % total
-                for rows, inputs, invalid in self._batches(numbers):
-                    first = int(copy * total)
+        """Compute and write the missing records.
+
+        Args:
+            missing: int64 [n], rows of the missing records.
+            write: Receives rows, features and reasons for invalid rows of each batch.
+        """
+        features_of = self._traced()
+        elements_per_copy = self.reader.count
+        with progress.bar("computing features of the frozen layers", -(-len(missing) // self.batch_size)) as advance:
+            for copy in np.unique(missing // elements_per_copy):
+                elements = missing[missing // elements_per_copy == copy] % elements_per_copy
+                first_row = int(copy * elements_per_copy)
+                for batch_elements, inputs, invalid in self._batches(elements):
                     features: store.Values = ()
-                    if len(rows):
-                        values = run(_padded(inputs, self.batch_size), _padded(rows, self.batch_size), copy)
-                        features = tuple(value.numpy()[: len(rows)] for value in values)
+                    if len(batch_elements):
+                        outputs = features_of(
+                            _padded(inputs, self.batch_size), _padded(batch_elements, self.batch_size), copy
+                        )
+                        features = tuple(output.numpy()[: len(batch_elements)] for output in outputs)
                         _check_range(features)
-                    write(rows + first, features, {row + first: reason for row, reason in invalid.items()})
+                    invalid_rows = {element + first_row: reason for element, reason in invalid.items()}
+                    write(batch_elements + first_row, features, invalid_rows)
                     advance()
 
-    def _batches(self, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
-        """Yield (numbers of elements, inputs, what was found invalid since the last batch)."""
+    def _batches(self, elements: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
+        """Yield (elements, their inputs, reasons for the elements found invalid since the last batch)."""
         invalid: dict[int, str] = {}
 
-        def noted(pieces: Iterator[Piece]) -> Iterator[Piece]:
+        def collect_invalid(pieces: Iterator[Piece]) -> Iterator[Piece]:
             for piece in pieces:
-                invalid.update({int(numbers[row]): reason for row, reason in piece.invalid.items()})
+                invalid.update({int(elements[row]): reason for row, reason in piece.invalid.items()})
                 yield piece
 
-        pieces = noted(self.reader.subset(numbers).pieces(Order(self.batch_size)))
+        pieces = collect_invalid(self.reader.subset(elements).pieces(Order(self.batch_size)))
         for _, rows, values in whole_batches(pieces):
-            yield numbers[rows], values[0], dict(invalid)
+            yield elements[rows], values[0], dict(invalid)
             invalid.clear()
         if invalid:
-            yield numbers[:0], numbers[:0], dict(invalid)
+            yield elements[:0], elements[:0], dict(invalid)
 
-    def _compiled(self) -> Callable[..., tuple[tf.Tensor, ...]]:
-        change = build_copies(self.augment, self.seed) if self.augment else None
+    def _traced(self) -> Callable[..., tuple[tf.Tensor, ...]]:
+        """Trace the prefix: (inputs [batch_size, …], elements [batch_size], copy) → features in the stored dtypes."""
+        augment = build_copies(self.augment, self.seed) if self.augment else None
 
         @as_written
-        def run(inputs: tf.Tensor, rows: tf.Tensor, copy: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        def run(inputs: tf.Tensor, elements: tf.Tensor, copy: tf.Tensor) -> tuple[tf.Tensor, ...]:
             inputs = tf.cast(inputs, self.input_dtype)
-            inputs = change(inputs, {}, rows, copy)[0] if change else inputs
+            inputs = augment(inputs, {}, elements, copy)[0] if augment else inputs
             outputs = keras.tree.flatten(self.prefix(inputs, training=False))
-            return tuple(tf.cast(value, name) for value, name in zip(outputs, self.layout.dtypes, strict=True))
+            return tuple(tf.cast(output, dtype) for output, dtype in zip(outputs, self.layout.dtypes, strict=True))
 
         (spec,) = self.reader.element_spec
-        count = self.batch_size
         signature = (
-            tf.TensorSpec([count, *spec.shape[1:]], spec.dtype),
-            tf.TensorSpec([count], tf.int64),
+            tf.TensorSpec([self.batch_size, *spec.shape[1:]], spec.dtype),
+            tf.TensorSpec([self.batch_size], tf.int64),
             tf.TensorSpec([], tf.int64),
         )
         traced = tf.function(run).get_concrete_function(*signature)
 
-        def call(inputs: np.ndarray, rows: np.ndarray, copy: int) -> tuple[tf.Tensor, ...]:
-            return traced(tf.constant(inputs), tf.constant(rows, tf.int64), tf.constant(copy, tf.int64))
+        def features_of(inputs: np.ndarray, elements: np.ndarray, copy: int) -> tuple[tf.Tensor, ...]:
+            return traced(tf.constant(inputs), tf.constant(elements, tf.int64), tf.constant(copy, tf.int64))
 
-        return call
+        return features_of
 
 
-def _check_range(values: store.Values) -> None:
-    for value in values:
-        if value.dtype == np.float16 and not np.isfinite(value).all():
+def _check_range(features: store.Values) -> None:
+    for values in features:
+        if values.dtype == np.float16 and not np.isfinite(values).all():
             raise ValueError("features above 65504 do not fit into dtype='float16'. Use 'bfloat16', or None.")
 
 
 def _padded(values: np.ndarray, count: int) -> Any:
-    """Repeat the last element up to a whole batch."""
-    more = np.repeat(values[-1:], count - len(values), axis=0)
-    return np.concatenate([values, more]) if len(more) else values
+    """Repeat the last element until there are `count`."""
+    padding = np.repeat(values[-1:], count - len(values), axis=0)
+    return np.concatenate([values, padding]) if len(padding) else values

@@ -1,4 +1,4 @@
-"""Where what was computed once is kept: what the user asks for, and what "auto" chooses."""
+"""Where features and decoded examples are stored: the record that the user passes, and the choice of "auto"."""
 
 import logging
 import os
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tltk.foundation import checks as check
-from tltk.foundation import hardware as machine
+from tltk.foundation import hardware
 from tltk.pipeline import store
 
 log = logging.getLogger("tltk")
 
-PLACES = ("auto", "memory", "disk", "off")
+STORAGES = ("auto", "memory", "disk", "off")
 DTYPES = (None, "float16", "bfloat16")
-_IN_MEMORY = 64 * 2**20  # bytes that "auto" keeps in memory: however many pictures there are, it is no more
-_LARGE_RECORD = 2 * 2**20  # bytes of one example above which reading it costs as much as computing it
-_DISK_SHARE = 0.8  # of what is free, that "auto" takes
+_MAX_MEMORY_BYTES = 64 * 2**20  # that "auto" stores in memory, so that memory does not grow with the data
+_MAX_RECORD_BYTES = 2 * 2**20  # reading a larger record takes as long as computing it
+_MAX_DISK_FRACTION = 0.8  # of the free space, that "auto" fills
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Where what was computed once is kept.
+    """Where features and decoded examples are stored, and in which precision.
 
     Args:
-        where: "auto", "memory", "disk" (in tltk's own cache folder, for later runs too), "off", or a folder.
-        dtype: "float16" or "bfloat16" halves the room that float32 takes; None keeps the numbers as they are.
+        where: "auto", "memory", "disk" (the cache folder of tltk, where later runs find them), "off", or a folder.
+        dtype: "float16" or "bfloat16" takes half the space of float32; None keeps the dtype of the features.
     """
 
     where: str | Path = "auto"
@@ -34,40 +34,44 @@ class Cache:
     def __post_init__(self) -> None:
         check.kind_of("cache", self.where, (str, Path), hint='Pass "auto", "memory", "disk", "off" or a folder.')
         if self.dtype not in DTYPES:
-            near = check.did_you_mean(self.dtype, ("float16", "bfloat16"))
-            raise ValueError(f"`dtype` must be None, 'float16' or 'bfloat16'. Received: {self.dtype!r}.{near}")
+            suggestion = check.did_you_mean(self.dtype, ("float16", "bfloat16"))
+            raise ValueError(f"`dtype` must be None, 'float16' or 'bfloat16'. Received: {self.dtype!r}.{suggestion}")
         text = str(self.where)
-        # A string that is neither a place nor looks like a path is a typing error more often than a folder.
-        folder = isinstance(self.where, Path) or "/" in text or os.sep in text or (text and Path(text).is_dir())
-        if text not in PLACES and not folder:
+        # A string that does not look like a path is more likely a misspelt word than a new folder.
+        is_folder = isinstance(self.where, Path) or "/" in text or os.sep in text or (text and Path(text).is_dir())
+        if text not in STORAGES and not is_folder:
             raise ValueError(
-                f"`cache` must be one of {', '.join(map(repr, PLACES))}, or a folder, as a Path or with a slash in it. "
-                f"Received: {text!r}.{check.did_you_mean(text, PLACES)}"
+                f"`cache` must be one of {', '.join(map(repr, STORAGES))}, or a folder (a Path, or text with a slash). "
+                f"Received: {text!r}.{check.did_you_mean(text, STORAGES)}"
             )
 
 
-def choose(cache: Cache, layout: store.Layout, count: int, *, epochs: int, folder: Path) -> str:
-    """Decide where "auto" keeps what crosses; any other choice is returned as it is.
+def choose_storage(cache: Cache, layout: store.Layout, count: int, *, epochs: int, folder: Path) -> str:
+    """Decide where "auto" stores features; any other choice is returned unchanged.
 
     Args:
-        cache: what the user asked for.
-        layout: of one record.
-        count: of records.
-        epochs: passes that will be made over them.
-        folder: on whose disk there is to be room.
+        cache: Choice of the user.
+        layout: Shapes and dtypes of one record.
+        count: Number of records.
+        epochs: How often each record will be read.
+        folder: A folder on the disk whose free space is checked.
 
     Returns:
-        "memory", "disk", "off", or the folder as text.
+        "memory", "disk", "off", or a folder.
     """
     if cache.where != "auto":
         return str(cache.where)
-    total = count * layout.record_bytes
-    if epochs < 2 or layout.record_bytes > _LARGE_RECORD:
+    total_bytes = count * layout.record_bytes
+    if epochs < 2 or layout.record_bytes > _MAX_RECORD_BYTES:
         return "off"
-    if total <= min(_IN_MEMORY, machine.free_memory() // 2):
+    if total_bytes <= min(_MAX_MEMORY_BYTES, hardware.free_memory() // 2):
         return "memory"
-    free = shutil.disk_usage(folder).free
-    if total <= free * _DISK_SHARE:
+    free_bytes = shutil.disk_usage(folder).free
+    if total_bytes <= free_bytes * _MAX_DISK_FRACTION:
         return "disk"
-    log.info("no prefix cache: it would take %.1f GB, and %.1f GB are free", total / 1e9, free / 1e9)
+    log.info(
+        "features are not cached: they need %.1f GB of disk space, and %.1f GB are free",
+        total_bytes / 1e9,
+        free_bytes / 1e9,
+    )
     return "off"

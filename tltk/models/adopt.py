@@ -1,4 +1,4 @@
-"""Adopting: somebody's own Keras model as if tltk had assembled it."""
+"""`tltk.adopt`: use an existing Keras model with tltk."""
 
 import keras
 
@@ -13,21 +13,21 @@ from tltk.tasks.registry import require_task
 def adopt(
     model: keras.Model, task: Task, *, spec: ImageSpec | None = None, stages: dict[str, str] | None = None
 ) -> TransferModel:
-    """Use your own Keras model with tltk: train, evaluate, predict and export it as if tltk had assembled it.
+    """Use your own Keras model with tltk: train, evaluate, predict with and export it like an assembled model.
 
     Args:
-        model: Functional; pixels [batch, height, width, 3] in [0, 255] → [batch, outputs] with the task's activation
-            already applied (softmax for classes).
-        task: What its outputs mean.
-        spec: How images are resized for it; the default stretches them to the model's own input shape.
+        model: A functional model: pixels [batch, height, width, 3] in [0, 255] → [batch, outputs], with the activation
+            of the task already applied (softmax for classes).
+        task: Meaning of the outputs, such as `tltk.classification(labels)`.
+        spec: Input format; the default stretches images to the input shape of the model.
         stages: Layer name → stage, for plans that name stages; "head" for the layers of the head.
 
     Returns:
-        The record; the model is shared, not copied.
+        The model as a TransferModel; the Keras model is shared, not copied.
 
     Raises:
         TypeError: If `model` is not a Keras model.
-        ValueError: If it is not functional, its outputs do not fit the task, or a stage names an unknown layer.
+        ValueError: If it is not functional, its outputs do not fit the task, or `stages` names an unknown layer.
 
     Example:
         >>> import tltk
@@ -42,13 +42,13 @@ def adopt(
         raise ValueError("`model` must be a functional or built sequential keras.Model with one input and one output.")
     units, expected = model.outputs[0].shape[-1], sum(map(len, task.describe_outputs().values()))
     if units != expected:
-        problems.add(f"the task has {expected} outputs, the model {units}")
+        problems.add(f"the task needs {expected} outputs. Received: a model with {units}")
     unknown = set(stages or {}) - {layer.name for layer in model.layers}
     if unknown:
         problems.add(f"`stages` names layers that are not in the model: {check.listing(sorted(unknown))}")
     shape = tuple(model.inputs[0].shape[1:])
     if spec is None and (len(shape) != 3 or None in shape):
-        problems.add(f"the model's input shape is {shape}; pass `spec=ImageSpec(height, width)`")
+        problems.add(f"the input shape of the model is {shape}: pass `spec=ImageSpec(height, width)`")
     problems.raise_if_any("`model` cannot be adopted:")
     return TransferModel(
         model,

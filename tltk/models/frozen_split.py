@@ -1,4 +1,4 @@
-"""Phase views: a model split at its frozen boundary, sharing its layers, so that training it trains the model."""
+"""The frozen split: a model divided at the end of its frozen prefix; both parts share its layers."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,55 +12,56 @@ from tltk.trainability.layers import is_normalization_with_statistics, sublayers
 
 
 @dataclass(frozen=True)
-class View:
-    """What one phase trains.
+class FrozenSplit:
+    """A model divided at the end of its frozen prefix.
 
     Args:
-        train: the model to compile and fit; inputs and outputs are those of the whole model.
-        prefix: inputs → boundary, all frozen and run in inference mode; None if every layer learns.
-        suffix: boundary → outputs; None if every layer learns.
+        model: Inputs → outputs of the whole model; this is compiled and fitted. It shares the layers of the model.
+        prefix: Inputs → tensors at the boundary; frozen, runs in inference mode. None if the first layers are trained.
+        suffix: Tensors at the boundary → outputs; None if `prefix` is None.
     """
 
-    train: keras.Model
+    model: keras.Model
     prefix: keras.Model | None
     suffix: keras.Model | None
 
 
-def split(model: keras.Model, decided: dict[str, Decision]) -> View:
-    """Split a functional model at its frozen boundary.
+def split(model: keras.Model, decisions: dict[str, Decision]) -> FrozenSplit:
+    """Split a functional model at the end of its frozen prefix.
 
-    The prefix is every layer that is frozen and above which (towards the input) all is frozen too, together with
-    the weightless deterministic layers that follow, such as the head's pooling. It is called with `training=False`,
-    so that a frozen dropout drops nothing.
+    The prefix consists of all frozen layers that depend on frozen layers only, and of the deterministic layers without
+    weights that follow them, such as the pooling of the head. It is called with `training=False`, so that dropout in
+    it is inactive.
 
     Args:
-        model: functional; it is not changed, and its layers are shared.
-        decided: layer name → what happens to it, from `applied`, inside of which this is called.
+        model: A functional model. It is not changed; its layers are shared.
+        decisions: Layer name → decision, from `applied`; call this function inside its block.
 
     Returns:
-        The view; `prefix` and `suffix` are None if nothing is frozen at the input.
+        The split; `prefix` and `suffix` are None if nothing is frozen at the input.
 
     Raises:
-        ValueError: if everything is frozen, so that there is nothing to train.
+        ValueError: If every layer with weights is frozen.
     """
     if not model.trainable_variables:
         raise ValueError("the plan freezes every layer that has weights: there is nothing to train.")
     nodes = graph.nodes(model)
-    frozen = _frozen_nodes(nodes, decided)
-    boundary = _boundary(model, nodes, frozen)
-    if all(any(tensor is given for given in model.inputs) for tensor in boundary):
-        # Not the model itself: it would stay compiled with the phase's optimizer, and be saved with it.
-        return View(keras.Model(model.inputs, model.output, name=f"{model.name}_view"), None, None)
+    frozen_tensors = _frozen_tensors(nodes, decisions)
+    boundary = _boundary(model, nodes, frozen_tensors)
+    inputs = {id(tensor) for tensor in model.inputs}
+    if all(id(tensor) in inputs for tensor in boundary):
+        # A new model: the original would stay compiled with the optimizer of the phase, and be saved with it.
+        return FrozenSplit(keras.Model(model.inputs, model.output, name=f"{model.name}_split"), None, None)
     prefix = keras.Model(model.input, boundary, name="prefix")
-    suffix = _suffix(model, nodes, boundary, frozen)
-    return View(_Composed(prefix, suffix, name=f"{model.name}_view"), prefix, suffix)
+    suffix = _suffix(model, nodes, boundary, frozen_tensors)
+    return FrozenSplit(_PrefixSuffixModel(prefix, suffix, name=f"{model.name}_split"), prefix, suffix)
 
 
-class _Composed(keras.Model):
-    """Suffix after prefix, the prefix always in inference mode.
+class _PrefixSuffixModel(keras.Model):
+    """Prefix and suffix in sequence, the prefix always in inference mode.
 
-    A functional composition cannot say that: since Keras 3 the `training=False` of `base(x, training=False)` is
-    overridden by the `training=True` with which `fit` calls the outer model.
+    A functional model cannot do this: since Keras 3 the `training=False` of `base(x, training=False)` is overridden by
+    the `training=True` with which `fit` calls the outer model.
     """
 
     def __init__(self, prefix: keras.Model, suffix: keras.Model, name: str) -> None:
@@ -72,62 +73,58 @@ class _Composed(keras.Model):
         return self.suffix(self.prefix(inputs, training=False), training=training)
 
 
-def _suffix(model: keras.Model, nodes: list, boundary: list[keras.KerasTensor], frozen: set[int]) -> keras.Model:
-    """Call every node beyond the boundary again, on fresh inputs.
+def _suffix(
+    model: keras.Model, nodes: list, boundary: list[keras.KerasTensor], frozen_tensors: set[int]
+) -> keras.Model:
+    """Build the suffix by calling every node behind the boundary again, on new inputs.
 
-    `keras.Model(boundary, outputs)` would do, but for a layer that is called on both sides of the boundary:
-    Keras' cloning takes its second call for the input itself, and fails.
+    `keras.Model(boundary, outputs)` fails if a layer is called on both sides of the boundary.
     """
-    inputs = [_fresh_input(tensor) for tensor in boundary]
+    inputs = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name) for tensor in boundary]
     tensors = dict(zip(map(id, boundary), inputs, strict=True))
-    graph.call_nodes([node for node in nodes if not all(id(tensor) in frozen for tensor in node.outputs)], tensors)
+    suffix_nodes = [node for node in nodes if not all(id(tensor) in frozen_tensors for tensor in node.outputs)]
+    graph.call_nodes(suffix_nodes, tensors)
     outputs = keras.tree.map_structure(lambda tensor: tensors[id(tensor)], model.output)
     suffix = keras.Model(inputs, outputs, name="suffix")
-    private.forget_calls(suffix)  # `layer.output` and the saved model are about the calls of the model alone
+    private.forget_calls(suffix)  # so that `layer.output` and saving see the calls of the original model only
     return suffix
 
 
-def _fresh_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
-    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
-
-
-def _frozen_nodes(nodes: list, decided: dict[str, Decision]) -> set[int]:
-    """Return ids of the tensors that come out of the frozen prefix."""
-    ready: set[int] = set()
+def _frozen_tensors(nodes: list, decisions: dict[str, Decision]) -> set[int]:
+    """Return the ids of all tensors computed by the frozen prefix, model inputs included."""
+    frozen: set[int] = set()
     for node in nodes:
-        if node.is_input or (
-            all(id(tensor) in ready for tensor in node.input_tensors) and _belongs(node.operation, decided)
-        ):
-            ready.update(id(tensor) for tensor in node.outputs)
-    return ready
+        depends_on_frozen_only = all(id(tensor) in frozen for tensor in node.input_tensors)
+        if node.is_input or (depends_on_frozen_only and _may_be_in_prefix(node.operation, decisions)):
+            frozen.update(id(tensor) for tensor in node.outputs)
+    return frozen
 
 
-def _belongs(operation: keras.Operation, decided: dict[str, Decision]) -> bool:
-    decision = decided.get(operation.name)
+def _may_be_in_prefix(operation: keras.Operation, decisions: dict[str, Decision]) -> bool:
+    decision = decisions.get(operation.name)
     if decision is None or decision.action == "frozen":
         return True
-    return not getattr(operation, "weights", ()) and not _is_random(operation)
+    return not getattr(operation, "weights", ()) and not _differs_in_training(operation)
 
 
-def _is_random(operation: keras.Operation) -> bool:
-    """Tell whether a layer behaves differently in training: it draws random numbers, keeps statistics or adds a loss.
+def _differs_in_training(operation: keras.Operation) -> bool:
+    """Return whether a layer behaves differently in training: it is random, updates statistics or adds a loss.
 
-    A layer that is not from a known library is assumed to.
+    Layers from unknown libraries are assumed to do so.
     """
     parts = sublayers(operation)
-    unknown = any(not graph.is_library_module(type(part).__module__) for part in parts)
-    seeded = any(private.seed_generators(part) or hasattr(part, "seed_generator") for part in parts)
+    is_unknown = any(not graph.is_library_module(type(part).__module__) for part in parts)
+    is_random = any(private.seed_generators(part) or hasattr(part, "seed_generator") for part in parts)
     adds_loss = any(getattr(part, "activity_regularizer", None) is not None for part in parts)
-    return unknown or seeded or adds_loss or any(is_normalization_with_statistics(part) for part in parts)
+    return is_unknown or is_random or adds_loss or any(is_normalization_with_statistics(part) for part in parts)
 
 
-def _boundary(model: keras.Model, nodes: list, frozen: set[int]) -> list[keras.KerasTensor]:
-    """List the tensors that go from the frozen part into the rest, in graph order, each once."""
-    crossing = {}
+def _boundary(model: keras.Model, nodes: list, frozen_tensors: set[int]) -> list[keras.KerasTensor]:
+    """List the tensors that the prefix passes on to the suffix, in graph order, each once."""
+    boundary = {}
     for node in nodes:
-        inside = not node.is_input and all(id(tensor) in frozen for tensor in node.outputs)
-        if node.is_input or inside:
+        if node.is_input or all(id(tensor) in frozen_tensors for tensor in node.outputs):
             continue
-        crossing.update({id(tensor): tensor for tensor in node.input_tensors if id(tensor) in frozen})
-    crossing.update({id(tensor): tensor for tensor in model.outputs if id(tensor) in frozen})
-    return list(crossing.values())
+        boundary.update({id(tensor): tensor for tensor in node.input_tensors if id(tensor) in frozen_tensors})
+    boundary.update({id(tensor): tensor for tensor in model.outputs if id(tensor) in frozen_tensors})
+    return list(boundary.values())

@@ -1,4 +1,4 @@
-"""The record of an assembled model: a plain Keras model and what tltk knows about it."""
+"""The record of an assembled or adopted model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,17 +12,17 @@ from tltk.tasks.base import Task
 
 @dataclass(frozen=True)
 class TransferModel:
-    """A plain Keras model and what tltk knows about it.
+    """A Keras model with its task, input format, stages and origin.
 
     Args:
         keras: Functional and flat; float32 pixels [batch, height, width, 3] in [0, 255], or int32 token ids
             [batch, tokens] → float32 [batch, outputs], or [batch, tokens, outputs] for a task with outputs per token.
-        task: What its outputs mean.
+        task: Meaning of the outputs.
         input: Input format that the backbone expects.
-        stages: Layer or operation name → stage; "head" for what tltk added behind the backbone.
+        stages: Layer or operation name → stage; "head" for the layers that tltk added behind the backbone.
         backbone: Name of the backbone.
-        origin: Where its pretrained weights came from.
-        precision: Keras dtype policy of its backbone.
+        origin: Origin of the pretrained weights.
+        precision: Keras dtype policy of the backbone.
     """
 
     keras: keras.Model
@@ -39,7 +39,7 @@ class TransferModel:
         return tuple(dict.fromkeys(self.stages[layer.name] for layer in self.keras.layers if layer.name in self.stages))
 
     def mask(self) -> keras.KerasTensor | None:
-        """Return a symbolic mask that is True for real tokens, bool [batch, tokens]; None where nothing is padded."""
+        """Return a symbolic mask that is True for real tokens, bool [batch, tokens]; None if inputs have no padding."""
         return modality_of(self.input).mask(self.keras.inputs[0], self.input)
 
     def describe(self) -> str:

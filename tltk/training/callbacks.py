@@ -1,4 +1,4 @@
-"""What watches a phase: the best weights so far, and the progress that a person sees."""
+"""Keras callbacks of a phase: best weights, divergence check, epoch number, step count, progress and history."""
 
 import logging
 import math
@@ -19,31 +19,37 @@ Score = tuple[float, float]
 
 
 def score(logs: dict[str, float], monitor: tuple[str, str], *, prefix: str = "val_") -> Score:
-    """Turn metrics into something that is larger when better: the task's metric first, the loss to break ties.
+    """Turn metrics into a score that is larger when better: the monitored metric first, the loss to break ties.
 
     Args:
-        logs: metric name → value.
-        monitor: metric name and "max" or "min".
-        prefix: "val_" for the logs of `fit`.
+        logs: Metric name → value.
+        monitor: Metric name and "max" or "min".
+        prefix: Prefix of the names in `logs`: "val_" for validation metrics of `fit`.
 
     Returns:
-        (metric, −loss), each −inf where it is not finite.
+        (metric, −loss), the metric negated for "min". Values that are not finite become −inf.
     """
     name, direction = monitor
     value = float(logs[f"{prefix}{name}"])
     return _finite(value if direction == "max" else -value), _finite(-float(logs[f"{prefix}loss"]))
 
 
-def _finite(number: float) -> float:
-    return number if math.isfinite(number) else -math.inf
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else -math.inf
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Remember the weights of the best epoch on validation, and stop when none has come for `patience` epochs."""
+    """Remember the weights of the best epoch on validation, and stop after `patience` epochs without improvement.
 
-    def __init__(self, whole: keras.Model, monitor: tuple[str, str], patience: int | None) -> None:
+    Args:
+        full_model: The model whose weights are copied; the fitted model may be only its suffix.
+        monitor: Metric name and "max" or "min".
+        patience: Epochs without improvement before training stops; None never stops it.
+    """
+
+    def __init__(self, full_model: keras.Model, monitor: tuple[str, str], patience: int | None) -> None:
         super().__init__()
-        self.whole = whole
+        self.full_model = full_model
         self.monitor = monitor
         self.patience = patience
         self.best: Score | None = None
@@ -51,37 +57,37 @@ class KeepBest(keras.callbacks.Callback):
         self.weights: list[np.ndarray] | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Compare, copy if better, stop if patience is over."""
-        now = score(logs or {}, self.monitor)
-        if self.best is None or now > self.best:
-            self.best, self.best_epoch, self.weights = now, epoch + 1, self.whole.get_weights()
+        """Copy the weights if the epoch is the best so far; stop training if patience has run out."""
+        epoch_score = score(logs or {}, self.monitor)
+        if self.best is None or epoch_score > self.best:
+            self.best, self.best_epoch, self.weights = epoch_score, epoch + 1, self.full_model.get_weights()
         elif self.patience is not None and epoch + 1 - self.best_epoch >= self.patience:
             self.model.stop_training = True
 
     def restore(self) -> None:
-        """Put the best epoch's weights back."""
+        """Set the model to the weights of the best epoch."""
         if self.weights is not None:
-            self.whole.set_weights(self.weights)
+            self.full_model.set_weights(self.weights)
 
 
 class StopOnNan(keras.callbacks.Callback):
-    """Raise when the loss is no number any more, naming the ways out."""
+    """Raise an error with advice if the training loss is NaN or infinite."""
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Look at the training loss."""
+        """Check the training loss."""
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"the training loss became {loss} in epoch {epoch + 1}. "
-                "Ways out: a learning rate ten times lower, clip_norm=1.0, or precision='float32'."
+                "Try a learning rate ten times lower, clip_norm=1.0, or precision='float32'."
             )
 
 
 class SetEpoch(keras.callbacks.Callback):
-    """Tell a dataset which epoch the iterator that is about to start reads.
+    """Tell a dataset the number of the epoch that its next iterator reads.
 
     Args:
-        epoch: int64 scalar that the dataset was made with, see `tltk.pipeline.loader.Loader.dataset`.
+        epoch: int64 scalar from which the dataset was built, see `tltk.pipeline.loader.Loader.dataset`.
     """
 
     def __init__(self, epoch: tf.Variable) -> None:
@@ -89,69 +95,79 @@ class SetEpoch(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Set the number; Keras starts the iterator after this."""
+        """Set the number; Keras starts the iterator afterwards."""
         self.epoch.assign(epoch)
 
 
 class CountSteps(keras.callbacks.Callback):
-    """Keep the optimizer's count of batches right: schedules, bias correction and averages go by it.
+    """Correct the optimizer's step count, on which schedules, bias correction and moving averages depend.
 
-    An epoch of unknown length ends by asking for a batch that is not there. In the graph of that step TensorFlow counts
-    before it fails, so that Keras counts one batch more an epoch (`test_plain_keras_counts_a_batch_more_an_epoch`);
-    where that completes a group of accumulated gradients, it also empties what was gathered.
+    An epoch of unknown length ends by requesting a batch that does not exist. In the graph of that step TensorFlow
+    increments the counter before it fails, so Keras counts one extra batch per epoch
+    (`test_plain_keras_counts_one_extra_batch_per_epoch`). If the extra batch completes a group of accumulated
+    gradients, that step also clears the accumulated gradients.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.batches = 0
-        self.gathered: list[Any] = []
+        self.accumulated: list[np.ndarray] = []
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Count what was really trained; what is gathered of a step would be lost if the next batch is not there."""
+        """Count the batch, and copy the accumulated gradients if an extra batch would clear them."""
         self.batches += 1
         optimizer = unwrapped(self.model.optimizer)
-        group = optimizer.gradient_accumulation_steps or 1
-        full = group > 1 and (self.batches + 1) % group == 0
-        gathered = private.accumulated_gradients(optimizer) if full else []
-        self.gathered = [keras.ops.convert_to_numpy(variable) for variable in gathered]
+        group_size = optimizer.gradient_accumulation_steps or 1
+        next_completes_group = group_size > 1 and (self.batches + 1) % group_size == 0
+        variables = private.accumulated_gradients(optimizer) if next_completes_group else []
+        self.accumulated = [keras.ops.convert_to_numpy(variable) for variable in variables]
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Put the count back, and what was gathered."""
+        """Restore the step count and the accumulated gradients."""
         outer = self.model.optimizer
         for optimizer in (outer, unwrapped(outer)):
             counter = private.batch_counter(optimizer)
-            # Loss scaling leaves out steps whose gradients overflowed: its count may be below, and is right then.
+            # Loss scaling skips steps whose gradients overflowed: a lower count is correct and stays.
             if int(keras.ops.convert_to_numpy(counter)) > self.batches:
                 counter.assign(self.batches)
-        if self.gathered:
-            for variable, value in zip(private.accumulated_gradients(unwrapped(outer)), self.gathered, strict=True):
+        if self.accumulated:
+            for variable, value in zip(private.accumulated_gradients(unwrapped(outer)), self.accumulated, strict=True):
                 variable.assign(value)
 
 
-class Watch(keras.callbacks.Callback):
-    """Feed the progress bar and the log, and keep one row of numbers an epoch."""
+class ReportProgress(keras.callbacks.Callback):
+    """Update the progress bar, log each epoch, and pass on one row of the history per epoch.
 
-    def __init__(self, phase: str, epochs: int, advance: Callable[..., None], write: Callable[[dict], None]) -> None:
+    Args:
+        phase: Name of the phase.
+        epochs: Epochs of the phase at most.
+        advance: Advances the progress bar: `advance(steps=1, note="")`.
+        write: Receives the row: phase, epoch, seconds and metrics.
+    """
+
+    def __init__(
+        self, phase: str, epochs: int, advance: Callable[..., None], write: Callable[[dict[str, Any]], None]
+    ) -> None:
         super().__init__()
         self.phase = phase
         self.epochs = epochs
         self.advance = advance
         self.write = write
-        self.begun = 0.0
+        self.epoch_start = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the clock."""
-        self.begun = time.perf_counter()
+        self.epoch_start = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Move the bar one step."""
+        """Advance the bar by one step."""
         self.advance()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Log the epoch's numbers and hand the row on."""
-        numbers = {name: float(value) for name, value in (logs or {}).items()}
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-        log.info("%s %d/%d  %s", self.phase, epoch + 1, self.epochs, shown)
-        self.advance(0, note=shown)
-        seconds = round(time.perf_counter() - self.begun, 3)
-        self.write({"phase": self.phase, "epoch": epoch + 1, "seconds": seconds, **numbers})
+        """Log the metrics of the epoch and write its row."""
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        metrics_text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        log.info("%s %d/%d  %s", self.phase, epoch + 1, self.epochs, metrics_text)
+        self.advance(0, note=metrics_text)
+        seconds = round(time.perf_counter() - self.epoch_start, 3)
+        self.write({"phase": self.phase, "epoch": epoch + 1, "seconds": seconds, **metrics})

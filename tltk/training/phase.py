@@ -1,18 +1,18 @@
-"""One phase: apply its plan, build a new optimizer, compile, `model.fit`, prove what moved, keep the better weights."""
+"""One phase: apply its plan, compile, fit, check which weights changed, and keep the better weights."""
 
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tltk.foundation import checks as check
-from tltk.foundation import hardware as machine
-from tltk.foundation import progress
-from tltk.models.frozen_split import View, split
+from tltk.foundation import hardware, progress
+from tltk.models.frozen_split import FrozenSplit, split
 from tltk.models.transfer_model import TransferModel
 from tltk.optimizers import spec as optimizers
 from tltk.optimizers.ema import AveragedWeights
@@ -24,7 +24,7 @@ from tltk.trainability.apply import Applied, applied
 from tltk.trainability.audit.gradients import decays, got_gradient
 from tltk.trainability.audit.proof import AuditError, check_phase
 from tltk.trainability.lora.weights import LoraWeights
-from tltk.training.callbacks import CountSteps, KeepBest, Score, SetEpoch, StopOnNan, Watch
+from tltk.training.callbacks import CountSteps, KeepBest, ReportProgress, Score, SetEpoch, StopOnNan
 from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning
 from tltk.training.wise_ft import choose_interpolation
 
@@ -33,16 +33,16 @@ log = logging.getLogger("tltk")
 
 @dataclass(frozen=True)
 class PhaseResult:
-    """What became of one phase.
+    """Record of one phase.
 
     Args:
-        name: the phase's.
-        epochs: passes that were run.
-        best_epoch: the one whose weights were kept, from 1; 0 if the phase was undone.
-        kept: False if the phase did not beat the one before it, and was undone.
-        score: the monitored metric on validation after the phase (larger is better) and minus the loss; None
+        name: Name of the phase.
+        epochs: Epochs that were run.
+        best_epoch: Epoch whose weights were kept, from 1; 0 if the phase was undone.
+        kept: False if the phase was undone because it did not beat the one before it.
+        score: Validation score after the phase, larger is better: the monitored metric and minus the loss. None
             without validation data.
-        seconds: wall time.
+        seconds: Wall time.
         wise_ft_alpha: The weights are (1 − alpha) · start + alpha · end of the phase; 1 without `wise_ft`, 0 if the
             phase was undone.
     """
@@ -57,12 +57,12 @@ class PhaseResult:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a phase hands on.
+class TrainedPhase:
+    """What a phase returns besides the trained weights.
 
     Args:
-        result: for the record.
-        optimizer_state: State of its optimizer, for the next phase's; None if there is none.
+        result: For the record of the run.
+        optimizer_state: State of the optimizer, for the next phase; None if there is none.
         lora_weights: What LoRA has learned, already merged into the model.
     """
 
@@ -74,146 +74,165 @@ class Trained:
 def train_phase(
     model: TransferModel,
     phase: Phase,
-    data_for: Callable[[View], PhaseData],
+    make_data: Callable[[FrozenSplit], PhaseData],
     *,
-    before: Score | None,
-    write: Callable[[dict], None],
+    score_to_beat: Score | None,
+    write: Callable[[dict[str, Any]], None],
     previous_state: OptimizerState | None = None,
     anchors: Mapping[str, np.ndarray] | None = None,
-) -> Trained:
-    """Train one phase and leave the model at its best weights, or where it was if none is better.
+) -> TrainedPhase:
+    """Train one phase. The model ends with its best weights, or with those it had before if none are better.
 
     Args:
-        model: trained in place.
-        phase: what to do.
-        data_for: takes the model split for this phase, returns what to train on what; without validation batches the
-            last epoch's weights are kept.
-        before: the validation score that has to be beaten, None for the first phase.
-        write: takes one row of numbers after each epoch.
+        model: Trained in place.
+        phase: Plan, optimizer and options.
+        make_data: Returns the batches of the phase, and the model to train on them, for the split model. Without
+            validation batches the weights of the last epoch are kept.
+        score_to_beat: Validation score of the phase before; None for the first phase.
+        write: Receives one history row after each epoch.
         previous_state: Optimizer state of the phase before.
         anchors: Variable path → pretrained weights, for an optimizer with L2-SP.
 
     Returns:
-        What became of it, and what the next phase takes over. An undone phase hands on what it was given.
+        The result, and what the next phase takes over. An undone phase passes on `previous_state`.
 
     Raises:
-        FloatingPointError: if the loss is no number any more; the model is back where it was.
-        AuditError: if a frozen weight moved, or one that was to learn did not; the model is back where it was.
-            Whatever else is raised, Ctrl-C included, the model is left at the better of the phase's best and its start.
+        FloatingPointError: If the loss becomes NaN or infinite; the weights before the phase are restored.
+        AuditError: If a frozen weight changed, or a trainable one did not; the weights before the phase are restored.
+            After any other exception, Ctrl-C included, the model has the better of the best epoch's weights and those
+            before the phase.
     """
-    begun = perf_counter()
+    started = perf_counter()
     start = model.keras.get_weights()
-    keep: KeepBest | None = None
+    keep_best: KeepBest | None = None
     try:
-        with applied(phase.plan, model) as now:
-            data = data_for(split(model.keras, now.decisions))
-            keep = KeepBest(model.keras, model.task.monitor, phase.patience) if data.val else None
+        with applied(phase.plan, model) as plan:
+            data = make_data(split(model.keras, plan.decisions))
+            keep_best = KeepBest(model.keras, model.task.monitor, phase.patience) if data.val else None
             try:
-                optimizer = _compile(data, model, phase, now, previous_state=previous_state, anchors=anchors)
-                epochs = _audited(model, now, data, phase, keep=keep, write=write)
+                optimizer = _compile(data, model, phase, plan, previous_state=previous_state, anchors=anchors)
+                epochs = _fit_and_audit(model, plan, data, phase, keep_best=keep_best, write=write)
             finally:
-                if keep:
-                    keep.restore()  # inside: the best epoch's weights include those of LoRA
-        best, wise_ft_alpha = keep.best if keep else None, 1.0
+                if keep_best:
+                    keep_best.restore()  # inside the block: the weights of the best epoch include those of LoRA
+        best, alpha = keep_best.best if keep_best else None, 1.0
         if phase.wise_ft and data.val and best is not None:
-            wise_ft_alpha, best = choose_interpolation(model, data, data.val, start, best)
+            alpha, best = choose_interpolation(model, data, data.val, start, best)
     except BaseException as error:
-        if not _worth_keeping(keep, before, error):
-            model.keras.set_weights(start)  # outside: LoRA is merged, the list of weights is that of the start again
+        if not _is_worth_keeping(keep_best, score_to_beat, error):
+            model.keras.set_weights(start)  # outside the block: without LoRA the model has its former weights again
         raise
-    kept = _judge(model, phase, keep, best, before=before, start=start)
-    best_epoch = (keep.best_epoch if keep else epochs) if kept else 0
-    seconds = round(perf_counter() - begun, 3)
-    result = PhaseResult(phase.name, epochs, best_epoch, kept, best if kept else before, seconds, wise_ft_alpha * kept)
+    kept = keep_best is None or score_to_beat is None or (best is not None and best > score_to_beat)
+    seconds = round(perf_counter() - started, 3)
     if not kept:
-        return Trained(result, previous_state)
-    # In a mixture the weights of LoRA are only a part: they would not lead back to the model's weights.
-    return Trained(result, optimizer_state(optimizer), now.lora_weights if wise_ft_alpha == 1 else {})
+        _undo(model, phase, start, best, score_to_beat)
+        return TrainedPhase(PhaseResult(phase.name, epochs, 0, False, score_to_beat, seconds, 0.0), previous_state)
+    best_epoch = keep_best.best_epoch if keep_best else epochs
+    result = PhaseResult(phase.name, epochs, best_epoch, True, best, seconds, alpha)
+    # After an interpolation the LoRA weights no longer lead from the start to the weights of the model.
+    return TrainedPhase(result, optimizer_state(optimizer), plan.lora_weights if alpha == 1 else {})
 
 
-def _worth_keeping(keep: KeepBest | None, before: Score | None, error: BaseException) -> bool:
-    """Tell whether a phase that was broken off leaves better weights than it started from.
+def _is_worth_keeping(keep_best: KeepBest | None, score_to_beat: Score | None, error: BaseException) -> bool:
+    """Return whether an interrupted phase has better weights than those it started from.
 
-    After Ctrl-C without validation nothing can be compared, and what was learned so far stays.
+    After Ctrl-C without validation data there is nothing to compare, and the weights trained so far are kept.
     """
     if isinstance(error, FloatingPointError | AuditError):
         return False
-    if keep is None:
+    if keep_best is None:
         return isinstance(error, KeyboardInterrupt)
-    return keep.best is not None and (before is None or keep.best > before)
+    return keep_best.best is not None and (score_to_beat is None or keep_best.best > score_to_beat)
+
+
+def _undo(
+    model: TransferModel, phase: Phase, start: list[np.ndarray], best: Score | None, score_to_beat: Score | None
+) -> None:
+    """Restore the weights before a phase that did not improve the validation score."""
+    model.keras.set_weights(start)
+    before, after = (f"{abs(score[0]):.4g}" if score else "unknown" for score in (score_to_beat, best))
+    metric = model.task.monitor[0]
+    log.warning("%s was undone: validation %s was %s after it, %s before.", phase.name, metric, after, before)
 
 
 def _compile(
     data: PhaseData,
     model: TransferModel,
     phase: Phase,
-    now: Applied,
+    plan: Applied,
     *,
     previous_state: OptimizerState | None,
     anchors: Mapping[str, np.ndarray] | None,
 ) -> keras.optimizers.Optimizer:
-    total = max(data.train.steps * phase.epochs, 1)
-    group = phase.optimizer.gradient_accumulation_steps
-    if total < group:
+    total_batches = max(data.train.steps * phase.epochs, 1)
+    group_size = phase.optimizer.gradient_accumulation_steps
+    if total_batches < group_size:
         raise ValueError(
-            f"phase {phase.name!r} has {total} batches, fewer than gradient_accumulation_steps={group}: "
-            "it would not take a single step."
+            f"phase {phase.name!r} has {total_batches} batches, fewer than gradient_accumulation_steps={group_size}: "
+            "the optimizer would not take a single step. Train more epochs, or accumulate fewer batches."
         )
-    rate = schedule(phase.schedule, phase.optimizer.learning_rate, steps=total, warmup=phase.warmup_steps(total))
+    rate = schedule(
+        phase.schedule,
+        phase.optimizer.learning_rate,
+        steps=total_batches,
+        warmup=phase.warmup_steps(total_batches),
+    )
     optimizer = optimizers.build(
         phase.optimizer,
         rate,
         data.model.trainable_variables,
-        lr_multipliers=now.lr_multipliers,
+        lr_multipliers=plan.lr_multipliers,
         anchors=anchors,
         previous_state=previous_state,
         loss_scaling=model.precision == "mixed_float16",
     )
-    # The view is built under Keras' global policy, not the backbone's: loss scaling is asked for above, not guessed.
+    # Keras would infer loss scaling from the global dtype policy instead of the backbone's, so it is set above.
     data.model.compile(
         optimizer=optimizer,
         loss=model.task.loss(),
         metrics=model.task.metrics(),
-        jit_compile=machine.jit_compile(),
+        jit_compile=hardware.jit_compile(),
         auto_scale_loss=False,
     )
     return optimizer
 
 
-def _audited(
+def _fit_and_audit(
     model: TransferModel,
-    now: Applied,
+    plan: Applied,
     data: PhaseData,
     phase: Phase,
     *,
-    keep: KeepBest | None,
-    write: Callable[[dict], None],
+    keep_best: KeepBest | None,
+    write: Callable[[dict[str, Any]], None],
 ) -> int:
-    """Fit, then prove by bytes that what was frozen stayed and what was to learn moved."""
+    """Fit, then check byte by byte that frozen weights stayed and trainable ones changed; return the epochs run."""
     before = model.keras.get_weights()
-    epochs = _fit(data, phase, keep=keep, write=write)
+    epochs = _fit(data, phase, keep_best=keep_best, write=write)
     optimizer = data.model.optimizer
-    steps = int(keras.ops.convert_to_numpy(unwrapped(optimizer).iterations))  # Keras counts steps, not batches
-    gradient, learning = got_gradient(optimizer), data.model.trainable_variables
-    found = check_phase(
+    steps = int(keras.ops.convert_to_numpy(unwrapped(optimizer).iterations))  # optimizer steps, not batches
+    had_gradient, variables = got_gradient(optimizer), data.model.trainable_variables
+    with_gradient = [variable.path for variable in variables if had_gradient.get(id(variable)) is True]
+    without_gradient = [variable.path for variable in variables if had_gradient.get(id(variable)) is False]
+    problems = check.Problems()
+    for problem in check_phase(
         [weight.path for weight in model.keras.weights],
         before,
         model.keras.get_weights(),
-        learning=now.lr_multipliers,
-        updated_statistics=now.updated_statistics,
-        with_gradient=[each.path for each in learning if gradient.get(id(each)) is True],
-        without_gradient=[each.path for each in learning if gradient.get(id(each)) is False and decays(optimizer)],
+        learning=plan.lr_multipliers,
+        updated_statistics=plan.updated_statistics,
+        with_gradient=with_gradient,
+        without_gradient=without_gradient if decays(optimizer) else (),
         steps=steps,
-    )
-    problems = check.Problems()
-    problems.found = list(found)
+    ):
+        problems.add(problem)
     problems.raise_if_any(f"{phase.name} did not do what its plan says:", error=AuditError)
     return epochs
 
 
-def _fit(data: PhaseData, phase: Phase, *, keep: KeepBest | None, write: Callable[[dict], None]) -> int:
-    averaged = [AveragedWeights()] if phase.optimizer.ema_momentum else []
-    with tf.device("CPU:0"):  # where the batches are made
+def _fit(data: PhaseData, phase: Phase, *, keep_best: KeepBest | None, write: Callable[[dict[str, Any]], None]) -> int:
+    averaging = [AveragedWeights()] if phase.optimizer.ema_momentum else []
+    with tf.device("CPU:0"):  # the input pipeline reads it there
         epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     with (
         progress.bar(phase.name, data.train.steps * phase.epochs) as advance,
@@ -224,26 +243,14 @@ def _fit(data: PhaseData, phase: Phase, *, keep: KeepBest | None, write: Callabl
             SetEpoch(epoch),
             CountSteps(),
             StopOnNan(),
-            Watch(phase.name, phase.epochs, advance, write),
+            ReportProgress(phase.name, phase.epochs, advance, write),
         ]
         history = data.model.fit(
             data.train.dataset(epoch),
             validation_data=data.val.dataset() if data.val else None,
             epochs=phase.epochs,
-            shuffle=False,  # the pipeline has shuffled; Keras would warn that it cannot
-            callbacks=[*averaged, *callbacks, *([keep] if keep else [])],
+            shuffle=False,  # the pipeline shuffles; Keras would warn that it cannot
+            callbacks=[*averaging, *callbacks, *([keep_best] if keep_best else [])],
             verbose=0,
         )
     return len(history.epoch)
-
-
-def _judge(
-    model: TransferModel, phase: Phase, keep: KeepBest | None, best: Score | None, *, before: Score | None, start: list
-) -> bool:
-    if keep is None or before is None or (best is not None and best > before):
-        return True
-    model.keras.set_weights(start)
-    name = model.task.monitor[0]
-    found = f"{abs(best[0]):.4g}" if best else "nothing"
-    log.warning("%s was undone: %s %s on validation, %.4g before it.", phase.name, name, found, abs(before[0]))
-    return False

@@ -1,4 +1,4 @@
-"""What a phase is fed with: examples, or what a frozen prefix made of them before."""
+"""Batches of a phase: examples, or cached features of the frozen prefix."""
 
 import tempfile
 import warnings
@@ -14,15 +14,15 @@ import tensorflow as tf
 from tltk.data.invalid import Invalid
 from tltk.data.source import Source
 from tltk.data.targets import Targets
-from tltk.feature_cache import batches as stored
 from tltk.feature_cache import compute
-from tltk.feature_cache.policy import Cache, choose
+from tltk.feature_cache.batches import feature_batches
+from tltk.feature_cache.policy import Cache, choose_storage
 from tltk.foundation import files
 from tltk.foundation.paths import cache_folder
 from tltk.modalities.batches import dataset_batches, source_batches
 from tltk.modalities.image.augment import Copies, copies
 from tltk.modalities.modality import modality_of
-from tltk.models.frozen_split import View
+from tltk.models.frozen_split import FrozenSplit
 from tltk.models.transfer_model import TransferModel
 from tltk.pipeline.batching import Budget, Size, examples_per_batch
 from tltk.pipeline.loader import DatasetLoader, Loader
@@ -31,17 +31,17 @@ from tltk.pipeline.stored import decoded
 from tltk.recipes.recipe import Phase
 
 Data: TypeAlias = Source | tf.data.Dataset
-_TEMPORARY = ".tltk-cache-"
+_TEMPORARY_PREFIX = ".tltk-cache-"
 
 
 @dataclass(frozen=True)
 class PhaseData:
-    """What one phase trains, and on what.
+    """The batches of a phase, and the Keras model that is fitted on them.
 
     Args:
-        model: the whole split model on examples, or its suffix on what crosses the boundary.
-        train: shuffled and augmented batches.
-        val: plain batches, or None.
+        model: The split model for batches of examples; its suffix for batches of cached features.
+        train: Training batches, shuffled and augmented.
+        val: Validation batches, or None.
     """
 
     model: keras.Model
@@ -51,10 +51,10 @@ class PhaseData:
 
 @contextmanager
 def ignore_unknown_length_warning() -> Iterator[None]:
-    """Hold back a warning of Keras: it calls the end of an epoch of unknown length "ran out of data".
+    """Ignore the warning of Keras that calls the end of an epoch of unknown length "ran out of data".
 
-    The number of batches of an epoch is not promised in advance, since invalid examples may make them fewer. Ctrl-C in
-    the moment in which TensorFlow reports that end comes out as a RuntimeError; it is Ctrl-C again here.
+    The number of batches in an epoch is unknown because invalid examples may be dropped. If Ctrl-C arrives while
+    TensorFlow reports the end of the data, TensorFlow raises a RuntimeError, which is turned into KeyboardInterrupt.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
@@ -67,8 +67,8 @@ def ignore_unknown_length_warning() -> Iterator[None]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
-    """A source, read: its elements and their targets."""
+class _SourceData:
+    """A source with the reader of its elements and their targets."""
 
     source: Source
     reader: Reader
@@ -76,16 +76,16 @@ class _Part:
 
 
 class Feed:
-    """The data of one fit, phase by phase; close it when the last phase is over.
+    """Provides the batches of all phases of one fit. A context manager: leaving it removes temporary files.
 
     Args:
-        model: what is trained.
-        train: examples to learn from.
-        val: examples to judge by, or None.
-        batch_size: examples a step, or a budget of tokens.
-        seed: of orders and augmentations.
-        cache: where what is computed once is kept.
-        folder: on whose disk "auto" may put what does not fit into memory, until the feed is closed.
+        model: The model that is trained.
+        train: Training examples.
+        val: Validation examples, or None.
+        batch_size: Examples per batch, or a budget of tokens.
+        seed: Seed of shuffling and augmentation.
+        cache: Where features and decoded examples are stored.
+        folder: Folder on whose disk "auto" may store temporary files; None uses the system's temporary folder.
     """
 
     def __init__(
@@ -100,10 +100,10 @@ class Feed:
         folder: Path | None,
     ) -> None:
         self.model, self.batch_size, self.seed, self.cache = model, batch_size, seed, cache
-        self.train, self.val = self._read(train), self._read(val)
+        self.train, self.val = self._with_reader(train), self._with_reader(val)
         self.folder = folder or Path(tempfile.gettempdir())
-        files.clear_abandoned(self.folder, _TEMPORARY)
-        self.closing = ExitStack()
+        files.clear_abandoned(self.folder, _TEMPORARY_PREFIX)
+        self.exit_stack = ExitStack()
         self.loaders: list[Loader | DatasetLoader] = []
         self.undecodable = Invalid()
 
@@ -111,147 +111,154 @@ class Feed:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.closing.close()
+        self.exit_stack.close()
 
     def check_batches(self) -> None:
-        """Raise if an example would stand alone in its batch where the head has a batch norm: it would output zeros.
+        """Check that no batch has only one example if the head has a batch norm, which would output zeros for it.
 
         Raises:
-            ValueError: with the ways out.
+            ValueError: If a batch may have only one example.
         """
         if not self.model.task.normalizes_batches:
             return
-        way = 'tltk.head(normalization="layer") normalizes each example by itself.'
+        alternative = 'tltk.head(normalization="layer"), which normalizes each example by itself.'
         if self.batch_size == 1:
             raise ValueError(
-                f"`batch_size` must be at least 2: the batch norm of the head outputs zeros for one example. {way}"
+                "`batch_size` must be at least 2: the batch norm of the head outputs zeros for a single example. "
+                f"Received: 1. Pass a larger batch_size, or use {alternative}"
             )
-        if isinstance(self.batch_size, Budget) and isinstance(self.train, _Part):
-            longest = _longest([self.train]) or 1
+        if isinstance(self.batch_size, Budget) and isinstance(self.train, _SourceData):
+            longest = _max_length([self.train]) or 1
             if 2 * longest > self.batch_size.tokens:
                 raise ValueError(
-                    f"`batch_size` leaves examples of more than {self.batch_size.tokens // 2} tokens alone in their "
-                    "batches, and the batch norm of the head outputs zeros for them. "
-                    f"Pass at least '{2 * longest} tokens'; or {way}"
+                    f"`batch_size` must be at least '{2 * longest} tokens', so that two of the longest examples fit "
+                    "into one batch: the batch norm of the head outputs zeros for a single example. "
+                    f"Received: '{self.batch_size.tokens} tokens'. Or use {alternative}"
                 )
 
-    def of_phase(self, phase: Phase, number: int, view: View) -> PhaseData:
-        """Make the batches of a phase, and choose what they are batches of.
+    def phase_data(self, phase: Phase, index: int, frozen_split: FrozenSplit) -> PhaseData:
+        """Return the batches of a phase: cached features of the frozen prefix if possible, otherwise examples.
 
-        What is kept is the last thing before anything learns or is drawn afresh: what crosses the frozen boundary; with
-        fresh augmentation every epoch, or nothing frozen, the decoded examples.
+        Features cannot be cached without a frozen prefix, with new augmentations every epoch, or for a
+        `tf.data.Dataset`.
 
         Args:
-            phase: says epochs, augmentation and copies.
-            number: of the phase in its recipe.
-            view: the model split for this phase.
+            phase: Gives epochs and augmentation.
+            index: Position of the phase in its recipe.
+            frozen_split: The model split for this phase.
 
         Returns:
-            What to train on what.
+            The batches, and the model to fit on them.
         """
-        self.closing.close()  # what "auto" put on disk for the phase before
+        self.exit_stack.close()  # temporary files of the phase before
         self.invalid()
-        self.loaders.clear()  # and what it kept in memory
-        seed = (self.seed * 1000 + number) % 2**31
-        drawn = phase.augment or ()
-        count = min(phase.augmentations_per_example, phase.epochs)  # a copy that no epoch comes to is not made
-        augment = copies(drawn, count) if count else drawn
-        fresh = bool(augment) and not phase.augmentations_per_example
-        train, val = self.train, self.val
-        # A prefix without weights is preprocessing: decoded examples take a quarter of the room of its floats.
-        if view.prefix is None or not view.prefix.weights or fresh or not isinstance(train, _Part):
-            return self._of_examples(view, augment, seed)
-        if val is not None and not isinstance(val, _Part):
-            return self._of_examples(view, augment, seed)
-        parts = [train] if val is None else [train, val]
-        length = _longest(parts)
-        layout = compute.layout_of(view.prefix, train.reader, length=length, dtype=self.cache.dtype)
+        self.loaders.clear()  # features of the phase before, in memory
+        seed = (self.seed * 1000 + index) % 2**31
+        augmentations = phase.augment or ()
+        count = min(phase.augmentations_per_example, phase.epochs)  # no epoch would use further copies
+        augment = copies(augmentations, count) if count else augmentations
+        new_every_epoch = bool(augmentations) and not count
+        prefix, train, val = frozen_split.prefix, self.train, self.val
+        # A prefix without weights is only preprocessing; decoded uint8 examples are smaller than its float32 outputs.
+        if prefix is None or not prefix.weights or new_every_epoch or not isinstance(train, _SourceData):
+            return self._example_batches(frozen_split, augment, seed)
+        if val is not None and not isinstance(val, _SourceData):
+            return self._example_batches(frozen_split, augment, seed)
+        length = _max_length([train] if val is None else [train, val])
+        layout = compute.layout_of(prefix, train.reader, length=length, dtype=self.cache.dtype)
         records = train.reader.count * max(count, 1) + (val.reader.count if val is not None else 0)
-        place = choose(self.cache, layout, records, epochs=phase.epochs, folder=self.folder)
-        if place == "off":
-            return self._of_examples(view, augment, seed)
-        fixed = augment if isinstance(augment, Copies) else None
-        features = [
-            self._features(part, view, place, length, fixed if part is train else None, seed if part is train else None)
-            for part in parts
-        ]
-        return PhaseData(view.suffix, features[0], features[1] if val is not None else None)
+        storage = choose_storage(self.cache, layout, records, epochs=phase.epochs, folder=self.folder)
+        if storage == "off":
+            return self._example_batches(frozen_split, augment, seed)
+        fixed_copies = augment if isinstance(augment, Copies) else None
+        train_features = self._feature_batches(train, prefix, storage, length, fixed_copies, seed)
+        val_features = None if val is None else self._feature_batches(val, prefix, storage, length, None, None)
+        return PhaseData(frozen_split.suffix, train_features, val_features)
 
     def invalid(self) -> Invalid:
-        """Return the examples found undecodable so far."""
+        """Return the examples that could not be decoded so far."""
         for loader in self.loaders:
             self.undecodable.extend(loader.invalid)
         return self.undecodable
 
-    def _read(self, data: Data | None) -> "_Part | tf.data.Dataset | None":
-        """Make the reader of a source, once for all phases."""
+    def _with_reader(self, data: Data | None) -> "_SourceData | tf.data.Dataset | None":
+        """Create the reader of a source, once for all phases."""
         if not isinstance(data, Source):
             return data
         reader = modality_of(self.model.input).reader(data, self.model.input)
-        return _Part(data, reader, self.model.task.element_targets(data.targets, reader))
+        return _SourceData(data, reader, self.model.task.element_targets(data.targets, reader))
 
-    def _of_examples(self, view: View, augment: Any, seed: int) -> PhaseData:
+    def _example_batches(self, frozen_split: FrozenSplit, augment: Any, seed: int) -> PhaseData:
         train = self._batches(self.train, augment=augment, seed=seed, shuffle=True)
-        return PhaseData(view.train, train, None if self.val is None else self._batches(self.val))
+        return PhaseData(frozen_split.model, train, None if self.val is None else self._batches(self.val))
 
     def _batches(
-        self, data: "_Part | tf.data.Dataset", *, augment: Any = (), seed: int = 0, shuffle: bool = False
+        self, data: "_SourceData | tf.data.Dataset", *, augment: Any = (), seed: int = 0, shuffle: bool = False
     ) -> Loader | DatasetLoader:
         options: dict[str, Any] = {"batch_size": self.batch_size, "encode": self.model.task.encode}
         options |= {"augment": augment, "seed": seed}
-        if not isinstance(data, _Part):
-            return self._note(dataset_batches(data, self.model.input, **options))
-        where: Any = {"auto": "off", "disk": cache_folder() / "decoded"}.get(str(self.cache.where), self.cache.where)
-        reader: Any = decoded(data.reader, where=where)
-        return self._note(
+        if not isinstance(data, _SourceData):
+            return self._registered(dataset_batches(data, self.model.input, **options))
+        storages: dict[str, Any] = {"auto": "off", "disk": cache_folder() / "decoded"}
+        storage = storages.get(str(self.cache.where), self.cache.where)
+        reader: Any = decoded(data.reader, where=storage)
+        return self._registered(
             source_batches(reader, data.source, data.targets, self.model.input, shuffle=shuffle, **options)
         )
 
-    def _features(
-        self, part: _Part, view: View, place: str, length: int | None, fixed: Copies | None, seed: int | None
-    ) -> Loader:
-        reader = part.reader if length is None else part.reader.padded(length)
+    def _feature_batches(
+        self,
+        data: _SourceData,
+        prefix: keras.Model,
+        storage: str,
+        length: int | None,
+        fixed_copies: Copies | None,
+        seed: int | None,
+    ) -> Loader | DatasetLoader:
+        reader = data.reader if length is None else data.reader.padded(length)
         records = compute.compute(
-            view.prefix,
+            prefix,
             reader,
-            part.source,
+            data.source,
             input_dtype=self.model.input.dtype,
-            folder=self._folder(place),
-            keyed=place != "disk" or self.cache.where == "disk",
+            folder=self._storage_folder(storage),
+            reusable=storage != "disk" or self.cache.where == "disk",
             batch_size=examples_per_batch(self.batch_size, length or 1),
-            augment=fixed,
+            augment=fixed_copies,
             seed=seed or 0,
             dtype=self.cache.dtype,
         )
-        batches = stored.feature_batches(
-            records,
-            part.reader,
-            part.source,
-            view.prefix,
-            targets=part.targets,
-            batch_size=self.batch_size,
-            encode=self.model.task.encode,
-            seed=seed,
+        return self._registered(
+            feature_batches(
+                records,
+                data.reader,
+                data.source,
+                prefix,
+                targets=data.targets,
+                batch_size=self.batch_size,
+                encode=self.model.task.encode,
+                seed=seed,
+            )
         )
-        self._note(batches)
-        return batches
 
-    def _note(self, loader: Loader | DatasetLoader) -> Loader | DatasetLoader:
+    def _registered(self, loader: Loader | DatasetLoader) -> Loader | DatasetLoader:
+        """Remember a loader, whose invalid examples are collected later."""
         self.loaders.append(loader)
         return loader
 
-    def _folder(self, place: str) -> Path | None:
-        if place == "memory":
+    def _storage_folder(self, storage: str) -> Path | None:
+        """Return the folder of a storage; None for memory."""
+        if storage == "memory":
             return None
-        if place != "disk":
-            return Path(place)
+        if storage != "disk":
+            return Path(storage)
         if self.cache.where == "disk":
             return cache_folder() / "prefix"
-        # "auto" leaves nothing behind.
-        return self.closing.enter_context(files.temporary_folder(self.folder, _TEMPORARY))
+        # Chosen by "auto", which leaves no files behind.
+        return self.exit_stack.enter_context(files.temporary_folder(self.folder, _TEMPORARY_PREFIX))
 
 
-def _longest(parts: list[_Part]) -> int | None:
-    """Return the length that every element of some sources fits into; None where elements have one shape."""
-    lengths = [part.reader.lengths for part in parts]
-    return max((int(each.max(initial=1)) for each in lengths if each is not None), default=None)
+def _max_length(parts: list[_SourceData]) -> int | None:
+    """Return the length of the longest element of all sources; None if all elements have one shape."""
+    lengths_by_source = [part.reader.lengths for part in parts]
+    return max((int(lengths.max(initial=1)) for lengths in lengths_by_source if lengths is not None), default=None)

@@ -1,4 +1,4 @@
-"""What a fit leaves behind: a folder with the model, its history, and everything needed to make it again."""
+"""The result of `tltk.fit`, and the folder in which it is saved."""
 
 import csv
 import json
@@ -27,12 +27,12 @@ class Run:
     """A trained model and the record of its training.
 
     Args:
-        model: at its best weights.
-        phases: what became of each phase.
-        history: one row an epoch: phase, epoch, seconds, and every metric.
-        invalid: examples that could not be read.
-        config: recipe, seeds, versions, where the weights came from; plain JSON values.
-        folder: where it was saved, or None.
+        model: The model, at its best weights.
+        phases: Result of each phase.
+        history: One row per epoch: phase, epoch, seconds, and every metric.
+        invalid: Examples that could not be read.
+        config: Recipe, seed, batch size, versions and origin of the weights, as JSON values.
+        folder: Folder it was saved in, or None.
     """
 
     model: TransferModel
@@ -44,20 +44,20 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Wall time of all phases."""
+        """Wall time of all phases, in seconds."""
         return sum(phase.seconds for phase in self.phases)
 
     def save(self, folder: str | Path) -> "Run":
-        """Write the run: config.json, model.keras, history.csv, metrics.json, invalid.csv; of text, its pieces.
+        """Write config.json, model.keras, history.csv, metrics.json and invalid.csv; for texts also the vocabulary.
 
         Args:
-            folder: made if it does not exist; files of an older run there are replaced one by one, atomically.
+            folder: Created if it does not exist; files of an older run are replaced one by one, atomically.
 
         Returns:
             The same run with its folder.
 
         Raises:
-            OSError: if the folder cannot be written or the disk is full.
+            OSError: If the folder cannot be written or the disk is full.
         """
         folder = files.make_folder(Path(folder), needs=model_bytes(self.model))
         files.write_atomically(folder / "model.keras", self.model.keras.save)
@@ -69,52 +69,57 @@ class Run:
 
 
 def load_run(folder: str | Path) -> Run:
-    """Bring a saved run back.
+    """Load a saved run.
 
     Args:
-        folder: what `fit(out=)` or `Run.save` wrote.
+        folder: Folder written by `fit(out=)` or `Run.save`.
 
     Returns:
-        The run, its model ready to predict, evaluate, export or train further.
+        The run; its model can predict, be evaluated, exported or trained further.
 
     Raises:
-        FileNotFoundError: if the folder or one of its files is missing.
-        ValueError: if a file is damaged or of a newer format.
+        FileNotFoundError: If the folder, config.json or model.keras is missing.
+        ValueError: If a file is damaged, or has the format of another version of tltk.
 
     Example:
         >>> load_run("runs/nowhere")
         Traceback (most recent call last):
         ...
-        FileNotFoundError: runs/nowhere is no run: it has no config.json, model.keras
+        FileNotFoundError: runs/nowhere is not the folder of a run. Missing files: config.json, model.keras.
     """
     folder = Path(folder)
     missing = [name for name in ("config.json", "model.keras") if not (folder / name).is_file()]
     if missing:
-        raise FileNotFoundError(f"{folder} is no run: it has no {', '.join(missing)}")
+        raise FileNotFoundError(f"{folder} is not the folder of a run. Missing files: {', '.join(missing)}.")
     config = _read_json(folder / "config.json")
     if not isinstance(config, dict) or not isinstance(config.get("task", {}), dict):
-        raise ValueError(f"{folder / 'config.json'} is damaged: it holds no record of a run")
+        raise ValueError(f"{folder / 'config.json'} is damaged: it does not hold the configuration of a run.")
     if config.get("format") != FORMAT:
         raise ValueError(
-            f"{folder / 'config.json'} is of format {config.get('format')!r}; this version reads {FORMAT}."
+            f"{folder / 'config.json'} has format {config.get('format')!r}; this version of tltk reads format {FORMAT}."
         )
     try:
         model = _load_model(folder / "model.keras", config)
         metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {"phases": []}
-        phases = tuple(PhaseResult(**{**phase, "score": _tuple(phase["score"])}) for phase in metrics["phases"])
+        phases = tuple(PhaseResult(**{**phase, "score": _as_tuple(phase["score"])}) for phase in metrics["phases"])
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is damaged: its records lack or misstate {error}") from error
-    history = tuple({name: _number(text) for name, text in row.items()} for row in _read_csv(folder / "history.csv"))
+        raise ValueError(
+            f"{folder} is damaged: config.json or metrics.json has missing or wrong entries ({error})."
+        ) from error
+    history = tuple({name: _parsed(text) for name, text in row.items()} for row in _read_csv(folder / "history.csv"))
     invalid = tuple(InvalidExample(row["example_id"], row["reason"]) for row in _read_csv(folder / "invalid.csv"))
     return Run(model, phases, history, invalid, config, folder)
 
 
 def describe_model(model: TransferModel, folder: Path) -> dict[str, Any]:
-    """Return everything about a model that is not in its .keras file, as plain JSON values.
+    """Return everything that the .keras file of a model lacks, as JSON values.
 
     Args:
-        model: to describe.
-        folder: of the run; gets what is too large for JSON, such as a vocabulary.
+        model: The model to describe.
+        folder: Folder of the run. Files that do not fit into JSON, such as a vocabulary, are written there.
+
+    Returns:
+        Entries of config.json.
     """
     modality = modality_of(model.input)
     return {
@@ -130,19 +135,20 @@ def describe_model(model: TransferModel, folder: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that the result depends on."""
+    """Return the versions of the packages that the result depends on: package → version."""
     return {name: metadata.version(name) for name in _PACKAGES}
 
 
 def model_bytes(model: TransferModel) -> int:
-    """Estimate the size of a saved model: its weights in their own formats, and 10 MB for the graph."""
+    """Estimate the size of a saved model in bytes: its weights, and 10 MB for the graph."""
     return sum(weight.numpy().nbytes for weight in model.keras.weights) + 10_000_000
 
 
 def _load_model(path: Path, config: dict[str, Any]) -> TransferModel:
     stored = dict(config["input"])
     spec = named_modality(stored.pop("modality")).from_config(stored, path.parent)
-    task = tasks.from_config(config["task"])  # first: that a task is unknown explains why its layers are
+    # Before the layers: an unknown task is the better explanation if its layers are unknown as well.
+    task = tasks.from_config(config["task"])
     try:
         register_layers_of(path)
         loaded = keras.models.load_model(path, compile=False)
@@ -174,15 +180,15 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _number(text: str) -> Any:
-    """Turn what a history file holds into a number, if it is one."""
-    for kind in (int, float):
+def _parsed(text: str) -> Any:
+    """Parse a cell of history.csv as an int or float if possible; otherwise return the text."""
+    for number_type in (int, float):
         try:
-            return kind(text)
+            return number_type(text)
         except ValueError:
             continue
     return text
 
 
-def _tuple(value: list | None) -> tuple | None:
+def _as_tuple(value: list | None) -> tuple | None:
     return None if value is None else tuple(value)
