@@ -7,7 +7,7 @@ from sklearn import metrics as sk
 
 import tltk
 from tests.conftest import coloured_squares, squares, squares_model
-from tltk.evaluation.evaluate import measured
+from tltk.evaluation.evaluate import evaluate_network
 
 
 def seeded_model():
@@ -18,20 +18,22 @@ def test_a_report_agrees_with_scikit_learn():
     model, source = seeded_model(), squares(60)
     report = tltk.evaluate(model, source, batch_size=7)
     outputs = model.keras.predict(source.examples.astype("float32"), verbose=0)
-    guess = outputs.argmax(-1)
-    assert report.metrics["accuracy"] == pytest.approx(sk.accuracy_score(source.targets, guess))
+    predicted = outputs.argmax(-1)
+    assert report.metrics["accuracy"] == pytest.approx(sk.accuracy_score(source.targets, predicted))
     assert report.metrics["log_loss"] == pytest.approx(sk.log_loss(source.targets, outputs), rel=1e-4)
-    np.testing.assert_array_equal(report.confusion, sk.confusion_matrix(source.targets, guess, labels=range(3)))
-    expected = sk.classification_report(source.targets, guess, output_dict=True, zero_division=0)
+    np.testing.assert_array_equal(report.confusion, sk.confusion_matrix(source.targets, predicted, labels=range(3)))
+    expected = sk.classification_report(source.targets, predicted, output_dict=True, zero_division=0)
     for index, row in enumerate(report.classes):
         assert row["f1"] == pytest.approx(expected[str(index)]["f1-score"])
         assert row["examples"] == 20
     assert report.examples == 60
 
 
-def test_another_network_can_be_measured_in_place_of_the_model():
+def test_another_network_can_be_evaluated_instead_of_the_model():
     source = squares(30)
-    report = measured(squares_model(), source, network=lambda inputs: np.eye(3, dtype="float32")[[1] * len(inputs)])
+    report = evaluate_network(
+        squares_model(), source, network=lambda inputs: np.eye(3, dtype="float32")[[1] * len(inputs)]
+    )
     assert report.metrics["accuracy"] == np.mean(np.asarray(source.targets) == 1)
 
 
@@ -42,7 +44,7 @@ def test_the_most_confident_mistakes_come_first():
     assert all(row["true"] != row["predicted"] for row in report.mistakes)
 
 
-def test_several_labels_are_measured_one_by_one():
+def test_multilabel_metrics_are_reported_for_each_label():
     x, y = coloured_squares(30)
     source = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("a", "b", "c"), label_type="multilabel")
     backbone = tltk.backbone("mobilenet_v2", weights="random", image_size=32)
@@ -53,7 +55,7 @@ def test_several_labels_are_measured_one_by_one():
     assert report.confusion is None
 
 
-def test_numbers_are_measured_in_their_units():
+def test_regression_metrics_have_the_units_of_the_targets():
     x, y = coloured_squares(12)
     source = tltk.from_arrays(
         x, np.stack([y * 100.0, y * 1.0], 1).astype("float32"), labels=("a", "b"), label_type="regression"
@@ -67,7 +69,7 @@ def test_numbers_are_measured_in_their_units():
     assert report.classes[1]["mae"] == pytest.approx(2 / 3, rel=1e-3)
 
 
-def test_a_dataset_can_be_judged_but_not_without_targets():
+def test_a_tf_dataset_can_be_evaluated_only_with_targets():
     x, y = coloured_squares(6)
     report = tltk.evaluate(seeded_model(), tf.data.Dataset.from_tensor_slices((x, y)).batch(4))
     assert report.examples == 6
@@ -75,16 +77,16 @@ def test_a_dataset_can_be_judged_but_not_without_targets():
         tltk.evaluate(seeded_model(), tf.data.Dataset.from_tensor_slices(x).batch(4))
 
 
-def test_a_report_is_saved_for_people_and_for_machines(tmp_path):
+def test_a_report_is_saved_as_html_or_json(tmp_path):
     report = tltk.evaluate(seeded_model(), squares(12))
     saved = json.loads(report.save(tmp_path / "new" / "report.json").read_text())
     assert saved["metrics"]["accuracy"] == report.metrics["accuracy"]
     assert "<svg" in report.save(tmp_path / "report.html").read_text()
-    with pytest.raises(ValueError, match=r"`path's ending` must be one of '.html', '.json'. Received: '.pdf'"):
+    with pytest.raises(ValueError, match=r"`path` must end in .html or .json. Received: '.*report.pdf'"):
         report.save(tmp_path / "report.pdf")
 
 
-def test_unlabelled_or_foreign_examples_are_refused():
+def test_examples_without_labels_or_with_other_labels_are_rejected():
     with pytest.raises(ValueError, match=r"`data` has no labels"):
         tltk.evaluate(seeded_model(), tltk.from_arrays(coloured_squares(3)[0]))
     with pytest.raises(ValueError, match=r"does not know: pink"):

@@ -16,7 +16,7 @@ REPORT = {
 }
 
 
-def test_a_page_shows_everything_and_loads_nothing(tmp_path):
+def test_a_page_shows_the_whole_report_and_loads_no_other_file(tmp_path):
     write_page(REPORT, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert text.count("<svg") == 2
@@ -28,14 +28,14 @@ def test_a_page_shows_everything_and_loads_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("task", ["multilabel_classification", "regression"])
-def test_a_page_without_a_confusion_has_no_chart(tmp_path, task):
-    bare = {**REPORT, "task": task, "confusion": None, "calibration": [], "mistakes": [], "invalid": []}
-    write_page(bare, tmp_path / "page.html")
+def test_a_page_without_confusion_and_calibration_has_no_chart(tmp_path, task):
+    without_charts = {**REPORT, "task": task, "confusion": None, "calibration": [], "mistakes": [], "invalid": []}
+    write_page(without_charts, tmp_path / "page.html")
     assert "<svg" not in (tmp_path / "page.html").read_text()
 
 
-def test_many_classes_are_drawn_without_names(tmp_path):
-    many = [{"name": f"class {index}", "f1": 0.5, "examples": 1} for index in range(80)]
+def test_the_page_of_many_classes_stays_small(tmp_path):
+    classes = [{"name": f"class {index}", "f1": 0.5, "examples": 1} for index in range(80)]
     matrix = [[int(row == column) for column in range(80)] for row in range(80)]
-    write_page({**REPORT, "classes": many, "confusion": matrix}, tmp_path / "page.html")
+    write_page({**REPORT, "classes": classes, "confusion": matrix}, tmp_path / "page.html")
     assert (tmp_path / "page.html").stat().st_size < 1_000_000

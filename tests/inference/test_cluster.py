@@ -6,7 +6,7 @@ import tltk
 from tltk.inference import cluster as clustering
 from tltk.inference.cluster import cluster
 
-SAID = {
+TEXTS = {
     "cooking": ("Simmer the onions in butter.", "Whisk eggs with sugar and flour.", "Bake the bread until golden.",
                 "Season the soup with salt and pepper."),
     "space": ("The telescope saw a distant galaxy.", "A comet orbits the sun.", "Stars are born in nebulae.",
@@ -24,79 +24,79 @@ def blobs(*sizes, spread=0.05):
 
 
 @pytest.mark.parametrize("options", [{}, {"k": 3}, {"k": (2, 3, 4)}, {"method": "hdbscan"}])
-def test_what_lies_apart_is_told_apart_the_largest_first(options):
+def test_separate_groups_are_found_and_numbered_by_size(options):
     points, truth = blobs(20, 40, 10)
-    found = cluster(points, **options)
-    assert adjusted_rand_score(truth, found.labels) == 1
-    assert [len(found.members(number)) for number in range(3)] == [40, 20, 10]
+    clusters = cluster(points, **options)
+    assert adjusted_rand_score(truth, clusters.labels) == 1
+    assert [len(clusters.members(number)) for number in range(3)] == [40, 20, 10]
     unit = points / np.linalg.norm(points, axis=1, keepdims=True)
-    assert found.silhouette == pytest.approx(silhouette_score(unit.astype("float32"), found.labels), abs=1e-6)
+    assert clusters.silhouette == pytest.approx(silhouette_score(unit.astype("float32"), clusters.labels), abs=1e-6)
     for number in range(3):
-        np.testing.assert_allclose(found.centers[number], unit[found.labels == number].mean(0), atol=1e-6)
+        np.testing.assert_allclose(clusters.centers[number], unit[clusters.labels == number].mean(0), atol=1e-6)
 
 
 def test_the_number_of_clusters_is_the_one_with_the_best_silhouette():
     points, _ = blobs(15, 15, 15, 15)
-    found = cluster(points)
-    assert set(found.tried) == set(range(2, 21))
-    assert max(found.tried, key=found.tried.get) == 4 == len(found.centers)
+    clusters = cluster(points)
+    assert set(clusters.tried) == set(range(2, 21))
+    assert max(clusters.tried, key=clusters.tried.get) == 4 == len(clusters.centers)
     assert cluster(points, k=4).tried == {}
 
 
-def test_what_is_between_belongs_to_none():
+def test_hdbscan_assigns_no_cluster_to_points_between_clusters():
     points, _ = blobs(30, 30)
-    found = cluster(np.concatenate([points, np.random.default_rng(1).normal(size=(6, 8))]), method="hdbscan")
-    assert (found.labels[60:] == -1).sum() >= 3
-    assert found.describe().splitlines()[-1].endswith("examples belong to none")
-    assert sorted(found.members(-1)) == np.flatnonzero(found.labels == -1).tolist()
+    clusters = cluster(np.concatenate([points, np.random.default_rng(1).normal(size=(6, 8))]), method="hdbscan")
+    assert (clusters.labels[60:] == -1).sum() >= 3
+    assert clusters.describe().splitlines()[-1].endswith("examples belong to no cluster")
+    assert sorted(clusters.members(-1)) == np.flatnonzero(clusters.labels == -1).tolist()
 
 
-def test_texts_of_three_subjects_are_three_clusters():
-    said = [text for texts in SAID.values() for text in texts]
-    features = tltk.embed(tltk.backbone("all_minilm_l6_v2_en"), said)
-    found = tltk.cluster(features, k=3)
-    assert adjusted_rand_score(np.repeat(np.arange(3), 4), found.labels) == 1
-    assert found.example_ids == features.example_ids
-    assert len(found.describe().splitlines()) == 3
-    assert found.describe().startswith("0: 4 examples, such as example ")
+def test_sentence_features_of_three_subjects_are_three_clusters():
+    texts = [text for texts_of_subject in TEXTS.values() for text in texts_of_subject]
+    features = tltk.embed(tltk.backbone("all_minilm_l6_v2_en"), texts)
+    clusters = tltk.cluster(features, k=3)
+    assert adjusted_rand_score(np.repeat(np.arange(3), 4), clusters.labels) == 1
+    assert clusters.example_ids == features.example_ids
+    assert len(clusters.describe().splitlines()) == 3
+    assert clusters.describe().startswith("0: 4 examples, such as example ")
 
 
-def test_the_most_typical_stand_first():
+def test_members_are_sorted_by_distance_from_the_center():
     points, _ = blobs(12, 12, spread=0.2)
-    found = cluster(points, k=2)
+    clusters = cluster(points, k=2)
     unit = points / np.linalg.norm(points, axis=1, keepdims=True)
-    away = np.linalg.norm(unit[found.members(0)] - found.centers[0], axis=1)
-    assert (np.diff(away) >= -1e-6).all()
+    distances = np.linalg.norm(unit[clusters.members(0)] - clusters.centers[0], axis=1)
+    assert (np.diff(distances) >= -1e-6).all()
 
 
-def test_a_sample_of_many_is_judged(monkeypatch):
+def test_the_silhouette_of_many_examples_is_computed_on_a_sample(monkeypatch):
     points, _ = blobs(40, 40)
     whole = cluster(points, k=2).silhouette
-    monkeypatch.setattr(clustering, "_SAMPLE", 20)
+    monkeypatch.setattr(clustering, "_SILHOUETTE_EXAMPLES", 20)
     sampled = cluster(points, k=2).silhouette
     assert sampled != whole
     assert sampled == pytest.approx(whole, abs=0.1)
 
 
-def test_examples_that_are_all_alike_are_one_cluster():
-    found = cluster(np.ones((6, 3)), k=4)
-    assert found.labels.tolist() == [0] * 6
-    assert found.silhouette is None
+def test_equal_examples_are_one_cluster():
+    clusters = cluster(np.ones((6, 3)), k=4)
+    assert clusters.labels.tolist() == [0] * 6
+    assert clusters.silhouette is None
     assert cluster(np.zeros((6, 3))).labels.tolist() == [0] * 6
 
 
-def test_where_nothing_is_dense_there_is_no_cluster():
-    found = cluster(np.eye(8), method="hdbscan", min_size=5)
-    assert found.labels.tolist() == [-1] * 8
-    assert found.centers.shape == (0, 8)
-    assert found.describe() == "8 examples belong to none"
+def test_hdbscan_finds_no_cluster_where_no_region_is_dense():
+    clusters = cluster(np.eye(8), method="hdbscan", min_size=5)
+    assert clusters.labels.tolist() == [-1] * 8
+    assert clusters.centers.shape == (0, 8)
+    assert clusters.describe() == "8 examples belong to no cluster"
 
 
-def test_what_is_wrong_is_told():
+def test_wrong_options_are_rejected():
     points, _ = blobs(5, 5)
     with pytest.raises(TypeError, match="`features` must be Features or ndarray"):
         cluster([[1.0]])
-    with pytest.raises(ValueError, match=r"pooled. Received: shape \(2, 3, 4\)"):
+    with pytest.raises(ValueError, match=r"pooling is needed. Received: \(2, 3, 4\)"):
         cluster(np.zeros((2, 3, 4)))
     with pytest.raises(ValueError, match="Did you mean 'kmeans'"):
         cluster(points, method="k-means")
@@ -107,11 +107,11 @@ def test_what_is_wrong_is_told():
     for wrong in (2.5, "3", True):
         with pytest.raises(ValueError, match=rf"`k` must be whole numbers from 1 to 10\. Received: {wrong!r}"):
             cluster(points, k=wrong)
-    for fine in (np.int64(2), np.arange(2, 4)):
-        assert len(cluster(points, k=fine).centers) == 2
-    with pytest.raises(ValueError, match="`k` is of k-means"):
+    for valid in (np.int64(2), np.arange(2, 4)):
+        assert len(cluster(points, k=valid).centers) == 2
+    with pytest.raises(ValueError, match='`k` requires method="kmeans"'):
         cluster(points, method="hdbscan", k=3)
-    with pytest.raises(ValueError, match="`min_size` is of HDBSCAN"):
+    with pytest.raises(ValueError, match='`min_size` requires method="hdbscan"'):
         cluster(points, min_size=3)
     with pytest.raises(ValueError, match="`min_size` must be a whole number from 2 to 10"):
         cluster(points, method="hdbscan", min_size=1)

@@ -8,32 +8,32 @@ from tests.conftest import STAGES, conv_net, squares, squares_model
 from tests.pictures import class_folder, damaged_png
 
 
-def test_features_are_the_backbone_s_own_pooled():
+def test_features_are_the_pooled_outputs_of_the_backbone():
     net = conv_net()
     source = squares(7)
-    found = tltk.embed(tltk.backbone(net, stages=STAGES), source, batch_size=4)
-    wanted = keras.ops.convert_to_numpy(net(source.examples.astype("float32"), training=False))
-    np.testing.assert_allclose(found.values, wanted.mean((1, 2)), rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(found.targets, source.targets)
-    assert found.example_ids == tuple(source.id_of(number) for number in range(7))
+    features = tltk.embed(tltk.backbone(net, stages=STAGES), source, batch_size=4)
+    expected = keras.ops.convert_to_numpy(net(source.examples.astype("float32"), training=False))
+    np.testing.assert_allclose(features.values, expected.mean((1, 2)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(features.targets, source.targets)
+    assert features.example_ids == tuple(source.id_of(number) for number in range(7))
 
 
 @pytest.mark.parametrize(("pooling", "shape"), [("max", (5, 8)), ("concat", (5, 16)), (None, (5, 4, 4, 8))])
-def test_pooling_is_chosen(pooling, shape):
-    found = tltk.embed(tltk.backbone(conv_net(), stages=STAGES), squares(5).examples, pooling=pooling)
-    assert found.values.shape == shape
-    assert found.targets is None
+def test_pooling_determines_the_shape(pooling, shape):
+    features = tltk.embed(tltk.backbone(conv_net(), stages=STAGES), squares(5).examples, pooling=pooling)
+    assert features.values.shape == shape
+    assert features.targets is None
 
 
-def test_a_trained_model_gives_what_its_head_sees():
+def test_features_of_a_model_are_the_inputs_of_its_head():
     model, source = squares_model(), squares(6)
-    found = tltk.embed(model, source)
+    features = tltk.embed(model, source)
     pooled = keras.Model(model.keras.input, model.keras.get_layer("head_pool").output)
-    wanted = pooled(source.examples.astype("float32"), training=False)
-    np.testing.assert_allclose(found.values, wanted, rtol=1e-5, atol=1e-5)
+    expected = pooled(source.examples.astype("float32"), training=False)
+    np.testing.assert_allclose(features.values, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_an_adopted_model_gives_what_enters_its_last_layer():
+def test_features_of_an_adopted_model_are_the_inputs_of_its_last_layer():
     pixels = keras.Input((16, 16, 3))
     hidden = keras.layers.Dense(4, name="hidden")(keras.layers.Flatten()(pixels))
     plain = keras.Model(pixels, keras.layers.Dense(3, activation="softmax", name="out")(hidden))
@@ -41,27 +41,27 @@ def test_an_adopted_model_gives_what_enters_its_last_layer():
     assert tltk.embed(adopted, squares(5)).values.shape == (5, 4)
 
 
-def test_a_bad_picture_has_no_row_and_is_named(tmp_path):
+def test_an_unreadable_image_has_no_row_and_is_listed_as_invalid(tmp_path):
     class_folder(tmp_path / "set", count=3)
     damaged_png(tmp_path / "set" / "dog" / "0001.png")
     source = tltk.from_folder(tmp_path / "set")
-    found = tltk.embed(tltk.backbone("mobilenet_v2", weights="random", image_size=32), source, batch_size=2)
-    assert len(found.values) == len(found.example_ids) == len(found.targets) == 5
-    assert [example.example_id for example in found.invalid] == ["dog/0001.png"]
-    assert "dog/0001.png" not in found.example_ids
+    features = tltk.embed(tltk.backbone("mobilenet_v2", weights="random", image_size=32), source, batch_size=2)
+    assert len(features.values) == len(features.example_ids) == len(features.targets) == 5
+    assert [example.example_id for example in features.invalid] == ["dog/0001.png"]
+    assert "dog/0001.png" not in features.example_ids
 
 
-def test_a_folder_keeps_the_features_for_the_next_call(tmp_path, monkeypatch):
-    from tltk.feature_cache import compute as prefix_cache
+def test_features_stored_in_a_folder_are_read_by_the_next_call(tmp_path, monkeypatch):
+    from tltk.feature_cache import compute as compute_module
 
     backbone = tltk.backbone(conv_net(), stages=STAGES)
-    first = tltk.embed(backbone, squares(6), cache=tmp_path / "kept")
-    monkeypatch.setattr(prefix_cache._Steps, "fill", None)  # would fail if it were called
-    again = tltk.embed(backbone, squares(6), cache=tmp_path / "kept")
-    np.testing.assert_array_equal(first.values, again.values)
+    first = tltk.embed(backbone, squares(6), cache=tmp_path / "cache")
+    monkeypatch.setattr(compute_module._Computation, "fill", None)  # would fail if it were called
+    second = tltk.embed(backbone, squares(6), cache=tmp_path / "cache")
+    np.testing.assert_array_equal(first.values, second.values)
 
 
-def test_wrong_arguments_are_named():
+def test_wrong_arguments_are_rejected():
     backbone = tltk.backbone(conv_net(), stages=STAGES)
     with pytest.raises(TypeError, match=r"`model` must be TransferModel or Backbone. Received: Functional"):
         tltk.embed(conv_net(), squares(5))
@@ -72,7 +72,7 @@ def test_wrong_arguments_are_named():
 
 
 @pytest.mark.parametrize("cache", ["auto", "off", "memory"])
-def test_words_for_places_are_no_folders(cache, tmp_path, monkeypatch):
+def test_names_of_storages_are_not_used_as_folders(cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tltk.embed(tltk.backbone(conv_net(), stages=STAGES), squares(5), cache=cache)
     assert list(tmp_path.iterdir()) == []

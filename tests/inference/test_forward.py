@@ -19,12 +19,11 @@ def seeded_model():
     return squares_model(head=tltk.head(zero_init=False))
 
 
-def test_a_model_is_traced_once_however_often_it_predicts(monkeypatch):
+def test_a_model_is_traced_once_for_many_predictions(monkeypatch):
     traces = []
-    original = forward._trace_network
-    monkeypatch.setattr(forward, "_trace_network", lambda model: traces.append("network") or original(model))
-    decoding = forward._trace_decoder
-    monkeypatch.setattr(forward, "_trace_decoder", lambda *parts: traces.append("decoder") or decoding(*parts))
+    trace_network, trace_decoder = forward._trace_network, forward._trace_decoder
+    monkeypatch.setattr(forward, "_trace_network", lambda model: traces.append("network") or trace_network(model))
+    monkeypatch.setattr(forward, "_trace_decoder", lambda *args: traces.append("decoder") or trace_decoder(*args))
     model = seeded_model()
     for count in (3, 1, 5, 8):
         tltk.predict(model, coloured_squares(count)[0])
@@ -32,7 +31,7 @@ def test_a_model_is_traced_once_however_often_it_predicts(monkeypatch):
     assert sorted(traces) == ["decoder", "network"]
 
 
-def test_weights_that_change_are_read_anew():
+def test_the_graph_reads_changed_weights():
     model = seeded_model()
     pixels = coloured_squares(2)[0].astype("float32")
     before = np.asarray(network_of(model)(pixels))
@@ -42,37 +41,37 @@ def test_weights_that_change_are_read_anew():
     np.testing.assert_allclose(after, model.keras.predict(pixels, verbose=0), rtol=1e-5)
 
 
-def test_a_layer_with_lora_is_traced_anew():
+def test_a_model_is_traced_again_when_a_layer_gets_lora():
     model = seeded_model()
     pixels = coloured_squares(2)[0].astype("float32")
     network_of(model)(pixels)
     layer = model.keras.get_layer("head_output")
     layer.enable_lora(1)
     layer.lora_kernel_b.assign(keras.ops.ones_like(layer.lora_kernel_b) * [0.0, 1.0, 2.0])
-    found = np.asarray(network_of(model)(pixels))
-    np.testing.assert_allclose(found, np.asarray(model.keras(pixels, training=False)), rtol=1e-5)
+    outputs = np.asarray(network_of(model)(pixels))
+    np.testing.assert_allclose(outputs, np.asarray(model.keras(pixels, training=False)), rtol=1e-5)
 
 
-def test_graphs_go_with_their_model():
+def test_graphs_are_freed_with_their_model():
     model = seeded_model()
     tltk.predict(model, coloured_squares(2)[0])
     network = weakref.ref(model.keras)
-    assert model.keras in forward._traced
+    assert model.keras in forward._graphs
     del model
     gc.collect()
     assert network() is None
 
 
-def test_another_task_on_the_same_network_has_its_own_decoder():
+def test_a_decoder_is_rebuilt_when_the_task_of_a_network_changes():
     model = seeded_model()
-    other = replace(model, task=tltk.classification(["x", "y", "z"]))
+    relabelled = replace(model, task=tltk.classification(["x", "y", "z"]))
     pixels = coloured_squares(3)[0]
-    assert {each.label for each in tltk.predict(model, pixels)[0]} <= {"red", "green", "blue"}
-    assert {each.label for each in tltk.predict(other, pixels)[0]} <= {"x", "y", "z"}
-    assert decoder_of(other) is decoder_of(other)
+    assert {prediction.label for prediction in tltk.predict(model, pixels)[0]} <= {"red", "green", "blue"}
+    assert {prediction.label for prediction in tltk.predict(relabelled, pixels)[0]} <= {"x", "y", "z"}
+    assert decoder_of(relabelled) is decoder_of(relabelled)
 
 
-def test_columns_that_never_change_are_not_computed_and_strings_are_str():
+def test_decoders_leave_out_constant_columns_and_return_str():
     task = tltk.classification(["cat", "dög"])
     columns = Decoder(task)(np.eye(2, dtype="float32"), Context(tf.constant(2, tf.int64)))
     assert set(columns) == {"label", "probability", "probabilities"}
@@ -82,7 +81,7 @@ def test_columns_that_never_change_are_not_computed_and_strings_are_str():
 
 
 class Shapes(Task):
-    """Decodes what it sees of the shapes of its outputs."""
+    """Decodes outputs to their ranks."""
 
     name = "shapes"
 
@@ -90,14 +89,14 @@ class Shapes(Task):
         """Never built."""
 
     def loss(self):
-        """Never asked."""
+        """Never called."""
 
     def decode(self, outputs, context):
         return {name: tf.zeros([context.count, len(value.shape)]) for name, value in outputs.items()}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_outputs_may_be_a_dict_of_any_rank_and_precision(dtype):
+def test_outputs_may_be_a_dict_of_any_ranks_and_dtypes(dtype):
     outputs = {"one": tf.zeros([2, 3], dtype), "many": tf.zeros([2, 4, 5, 3], dtype)}
     columns = Decoder(Shapes())(outputs, Context(tf.constant(2, tf.int64)))
     assert columns["one"].shape == (2, 2) and columns["many"].shape == (2, 4)

@@ -1,4 +1,4 @@
-"""Asking again and again keeps nothing: TensorFlow holds on to functions, and Keras to graphs."""
+"""Repeated predictions do not use more and more memory, although TensorFlow and Keras keep functions and graphs."""
 
 import gc
 import weakref
@@ -10,27 +10,27 @@ import tltk
 from tests.conftest import squares_model
 
 
-def test_200_predictions_take_no_more_memory_than_20():
+def test_200_predictions_use_no_more_memory_than_20():
     model = squares_model()
     images = np.zeros((64, 64, 64, 3), "uint8")
     process = psutil.Process()
 
-    def ask(times):
+    def megabytes_after(times):
         for _ in range(times):
             tltk.predict(model, images)
         gc.collect()
         return process.memory_info().rss / 1e6
 
-    ask(20)
-    before = ask(20)
-    assert ask(200) < before + 30, "200 sources of 0.8 MB each would be 157 MB"
+    megabytes_after(20)
+    before = megabytes_after(20)
+    assert megabytes_after(200) < before + 30, "200 sources of 0.8 MB each would be 157 MB"
 
 
-def test_what_was_asked_is_freed_with_its_last_name():
+def test_a_source_is_freed_after_its_last_reference():
     model = squares_model()
     source = tltk.from_arrays(np.zeros((4, 16, 16, 3), "uint8"))
-    held = weakref.ref(source)
+    reference = weakref.ref(source)
     tltk.predict(model, source)
     del source
     gc.collect()
-    assert held() is None
+    assert reference() is None

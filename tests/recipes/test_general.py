@@ -19,24 +19,24 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_passes_its_check(name):
+def test_every_recipe_passes_check_recipe(name):
     check_recipe(RECIPES[name])
 
 
-def test_partial_and_full_follow_the_probe_at_falling_rates():
-    _, partial, whole = RECIPES["fine_tune, partial, full"].phases
-    assert [phase.name for phase in (partial, whole)] == ["fine_tune_1", "fine_tune_2"]
+def test_several_stages_give_one_phase_each_at_falling_rates():
+    _, partial, full = RECIPES["fine_tune, partial, full"].phases
+    assert [phase.name for phase in (partial, full)] == ["fine_tune_1", "fine_tune_2"]
     assert partial.plan.rules[0].pattern == "conv3.."
-    assert whole.plan == train_all()
-    assert whole.optimizer.learning_rate == pytest.approx(partial.optimizer.learning_rate / 3)
+    assert full.plan == train_all()
+    assert full.optimizer.learning_rate == pytest.approx(partial.optimizer.learning_rate / 3)
 
 
-def test_gradual_unfreezing_takes_one_stage_more_each_phase():
+def test_gradual_unfreeze_trains_one_more_stage_in_each_phase():
     patterns = [phase.plan.rules[0].pattern for phase in recipes.gradual_unfreeze(stages=3).phases]
     assert patterns == ["backbone", "top:1 stage", "top:2 stages", "top:3 stages"]
 
 
-def test_refining_leaves_the_probe_and_checks_its_numbers():
+def test_refine_does_not_change_the_probe_and_checks_its_options():
     probe, tuned = RECIPES["refined"].phases
     assert probe == recipes.fine_tune().phases[0]
     assert (tuned.schedule, tuned.wise_ft, tuned.optimizer.ema_momentum, tuned.optimizer.l2_sp) == (
@@ -49,23 +49,23 @@ def test_refining_leaves_the_probe_and_checks_its_numbers():
         recipes.refine(recipes.fine_tune(), ema_momentum=1.0, l2_sp=-1)
 
 
-def test_copies_need_something_to_copy():
+def test_augmentations_per_example_needs_augmentations():
     with pytest.raises(ValueError, match=r"`augmentations_per_example` needs `augment`"):
         recipes.linear_probe(augmentations_per_example=3)
     with pytest.raises(ValueError, match=r"must be a whole number of at least 0. Received: -1"):
         recipes.linear_probe(augmentations_per_example=-1)
 
 
-def test_fine_tuning_probes_first_and_then_goes_gently():
+def test_fine_tune_is_a_probe_and_then_a_phase_at_a_lower_rate():
     probe, tuned = recipes.fine_tune(epochs=3, probe_epochs=2, unfreeze="conv3").phases
     assert (probe.epochs, tuned.epochs) == (2, 3)
     assert tuned.optimizer.learning_rate < probe.optimizer.learning_rate
     assert tuned.plan.rules[0].pattern == "conv3.."
     assert not probe.augment
-    assert tuned.augment is None, "left open, until it is known what is augmented"
+    assert tuned.augment is None, "filled in by `fit`, which knows the modality"
 
 
-def test_a_recipe_is_plain_values():
+def test_the_config_of_a_recipe_is_json():
     config = recipes.fine_tune().with_augmentation(tltk.augment.standard()).to_config()
     assert recipes.fine_tune().with_augmentation(()).to_config()["phases"][1]["augment"] == []
     assert json.loads(json.dumps(files.as_json_values(config)))["phases"][1]["augment"][0]["name"] == "flip"

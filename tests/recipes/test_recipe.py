@@ -6,7 +6,7 @@ from tltk.recipes.recipe import Phase, Recipe
 from tltk.trainability.plan import freeze
 
 
-def test_wrong_phases_are_refused():
+def test_wrong_options_of_phases_and_recipes_are_rejected():
     with pytest.raises(ValueError, match=r"(?s)`epochs` must be a whole number above 0. Received: 0.*`patience`"):
         Phase("a", freeze(), epochs=0, optimizer=sgd(), patience=0)
     with pytest.raises(ValueError, match=r"`schedule` must be one of .*Did you mean 'cosine'"):
@@ -23,10 +23,10 @@ def test_wrong_phases_are_refused():
         Phase("a", freeze(), epochs=1, optimizer="adam")
     with pytest.raises(TypeError, match=r"`phases` must be Phase. Received: str"):
         Recipe("a", ("x",))
-    one = Phase("a", freeze(), epochs=1, optimizer=sgd())
-    with pytest.raises(ValueError, match=r"names of their own. Received: a, a"):
-        Recipe("twice", (one, one))
+    phase = Phase("a", freeze(), epochs=1, optimizer=sgd())
+    with pytest.raises(ValueError, match=r"must be unique. Received: a, a"):
+        Recipe("twice", (phase, phase))
 
 
-def test_a_recipe_counts_its_epochs():
+def test_the_epochs_of_a_recipe_are_the_sum_of_its_phases():
     assert recipes.fine_tune(epochs=3, probe_epochs=4).epochs == 7

@@ -3,7 +3,7 @@ import pytest
 from tltk import recipes
 
 
-def test_bert_is_the_recipe_of_its_authors():
+def test_bert_has_the_options_of_the_paper():
     (phase,) = recipes.bert(warmup=500).phases
     assert (phase.optimizer.name, phase.optimizer.learning_rate, phase.optimizer.weight_decay) == ("adamw", 2e-5, 0.01)
     assert (phase.optimizer.clip_norm, phase.schedule, phase.epochs) == (1.0, "linear", 3)
@@ -11,7 +11,7 @@ def test_bert_is_the_recipe_of_its_authors():
     assert recipes.bert().phases[0].warmup_steps(10_000) == 1_000
     assert [rule.pattern for rule in recipes.bert(blocks=2).phases[0].plan.rules] == ["top:2 stages", "*"]
     assert recipes.bert(decay=0.9).phases[0].plan.layer_decay == 0.9
-    with pytest.raises(ValueError, match=r"two plans: give one\. Received: decay=0.9, blocks=2"):
+    with pytest.raises(ValueError, match=r"either `decay` or `blocks`, not both\. Received: decay=0.9, blocks=2"):
         recipes.bert(decay=0.9, blocks=2)
 
 

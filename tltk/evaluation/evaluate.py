@@ -1,4 +1,4 @@
-"""Evaluate: how good a model is on examples it has not seen."""
+"""`tltk.evaluate`: metrics of a model on labelled examples."""
 
 from dataclasses import fields
 
@@ -7,7 +7,7 @@ import tensorflow as tf
 from tltk.data.source import Source
 from tltk.evaluation.report import Report
 from tltk.foundation import checks as check
-from tltk.inference.answers import answers
+from tltk.inference.decoded_batches import decoded_batches
 from tltk.inference.forward import Network
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
@@ -19,30 +19,32 @@ from tltk.tasks.sources import require_labels
 def evaluate(
     model: TransferModel, data: Source | tf.data.Dataset, *, batch_size: int = 32, max_invalid_fraction: float = 0.1
 ) -> Report:
-    """Measure a model on labelled examples.
+    """Compute metrics of a model on labelled examples.
 
     Args:
-        model: from `assemble`, `adopt` or a run.
-        data: a labelled source, or a `tf.data.Dataset` of (inputs, targets).
-        batch_size: examples a step.
-        max_invalid_fraction: fraction of unreadable examples above which the data is refused.
+        model: From `assemble`, `adopt` or a run.
+        data: A labelled source, or a `tf.data.Dataset` of (inputs, targets).
+        batch_size: Examples per batch.
+        max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
 
     Returns:
-        The report. Classes: accuracy, top-k, precision, recall and F1 as scikit-learn computes them, confusion,
-        expected calibration error (Guo et al. 2017, 15 bins). Numbers: MAE, RMSE, R². Entities: precision, recall and
-        F1 of those with the exact borders and type. Answers: exact match and F1 as SQuAD's own script counts them.
+        The report. Classification: accuracy, top-k accuracy, precision, recall and F1 as in scikit-learn, confusion
+        matrix, expected calibration error (Guo et al. 2017, 15 bins). Regression: MAE, RMSE, R². Token classification:
+        precision, recall and F1 of entities, which count if boundaries and type are exact. Question answering: exact
+        match and F1 as in the SQuAD evaluation script.
 
     Raises:
-        TypeError: if `model` is not a TransferModel.
-        ValueError: if the data has no labels, or other ones than the model, or the task is not registered.
+        TypeError: If `model` is not a TransferModel.
+        ValueError: If the data has no labels or labels that differ from the model's, too many examples are unreadable,
+            or the task is not registered.
     """
     check.kind_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
-    return measured(model, data, batch_size=batch_size, max_invalid_fraction=max_invalid_fraction)
+    return evaluate_network(model, data, batch_size=batch_size, max_invalid_fraction=max_invalid_fraction)
 
 
-def measured(
+def evaluate_network(
     model: TransferModel,
     data: Source | tf.data.Dataset,
     *,
@@ -50,20 +52,20 @@ def measured(
     max_invalid_fraction: float = 0.1,
     network: Network | None = None,
 ) -> Report:
-    """Measure a model, or a network that computes the same outputs, such as an exported one.
+    """Compute metrics of a model, or of another network with the same inputs and outputs, such as an export.
 
     Args:
-        model: reads the data and decodes the outputs.
-        data: see `evaluate`.
-        batch_size: examples a step.
-        max_invalid_fraction: see `evaluate`.
-        network: inputs → outputs, in place of the model's own.
+        model: Its input format and task are used to read the data and decode the outputs.
+        data: See `evaluate`.
+        batch_size: Examples per batch.
+        max_invalid_fraction: See `evaluate`.
+        network: Inputs → outputs, instead of the model's own network.
 
     Returns:
         The report.
 
     Raises:
-        ValueError: see `evaluate`.
+        ValueError: See `evaluate`.
     """
     task = model.task
     require_task(task)
@@ -72,7 +74,7 @@ def measured(
         require_labels(task, data, "data")
     evaluator, count = task.evaluator(), 0
     invalid: list[InvalidExample] = []
-    for part in answers(
+    for batch in decoded_batches(
         model,
         data,
         batch_size=batch_size,
@@ -81,12 +83,15 @@ def measured(
         title="evaluating",
         network=network,
     ):
-        if part.targets is None:
+        if batch.targets is None:
             break
-        evaluator.update(task.references(part.targets, part.examples), part.decoded, part.ids)
-        count += len(part.ids)
+        evaluator.update(task.references(batch.targets, batch.examples), batch.decoded, batch.ids)
+        count += len(batch.ids)
     if not count:
-        raise ValueError("`data` has no labelled example that can be read; evaluate needs (inputs, targets).")
+        raise ValueError(
+            "`data` has no labelled example that can be read. Pass a labelled source, or a tf.data.Dataset of "
+            "(inputs, targets)."
+        )
     parts = evaluator.result()
-    found = {field.name: getattr(parts, field.name) for field in fields(parts)}
-    return Report(task.name, count, invalid=tuple(invalid), **found)
+    results = {field.name: getattr(parts, field.name) for field in fields(parts)}
+    return Report(task.name, count, invalid=tuple(invalid), **results)

@@ -1,4 +1,4 @@
-"""The report as one HTML page: no script, no outside file, charts as embedded SVG."""
+"""Writes a report as one self-contained HTML page, with charts as embedded SVG and without scripts."""
 
 import io
 from pathlib import Path
@@ -9,20 +9,21 @@ import numpy as np
 
 from tltk.foundation import files
 
-_LABELLED_CELLS = 20
+_MAX_CELL_LABELS = 20  # classes up to which the cells of the confusion matrix show their counts
+_MAX_CLASS_LABELS = 60  # classes up to which its axes show class names
 _INK, _ACCENT, _MUTED = "#1d2733", "#2563a8", "#8a94a0"
 
 
 def write_page(report: dict[str, Any], path: Path, *, title: str = "Evaluation") -> None:
-    """Write a report as a page that opens anywhere.
+    """Write a report as an HTML page.
 
     Args:
-        report: `Report.to_dict()`.
-        path: of the .html file.
-        title: of the page.
+        report: Result of `Report.to_dict()`.
+        path: Path of the .html file.
+        title: Title of the page.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: If the file cannot be written.
     """
     loader = jinja2.PackageLoader("tltk", "evaluation")
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -32,29 +33,32 @@ def write_page(report: dict[str, Any], path: Path, *, title: str = "Evaluation")
 
 
 def confusion_chart(report: dict[str, Any]) -> dict[str, str] | None:
-    """Draw the confusion matrix as shares of each true class; None without one."""
+    """Draw the confusion matrix, coloured by the fraction of each true class; return None if there is none."""
     if not report.get("confusion"):
         return None
     counts = np.asarray(report["confusion"], float)
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    fractions = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     names = [row["name"] for row in report["classes"]]
     side = min(max(3.5, 0.42 * len(names) + 1.5), 14)
     figure, axes = _figure(side, side)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true")
-    if len(names) <= 60:
+    if len(names) <= _MAX_CLASS_LABELS:
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
         axes.set_yticks(range(len(names)), names, fontsize=8)
-    if len(names) <= _LABELLED_CELLS:
+    if len(names) <= _MAX_CELL_LABELS:
         for (row, column), count in np.ndenumerate(counts):
             if count:
-                colour = "white" if shares[row, column] > 0.5 else _INK
+                colour = "white" if fractions[row, column] > 0.5 else _INK
                 axes.text(column, row, f"{count:.0f}", ha="center", va="center", fontsize=7, color=colour)
-    return {"title": "Confusion: rows are the true classes, numbers are examples", "svg": _svg(figure)}
+    return {
+        "title": "Confusion matrix: rows are true classes, numbers are examples",
+        "svg": _svg(figure),
+    }
 
 
 def calibration_chart(report: dict[str, Any]) -> dict[str, str] | None:
-    """Draw accuracy against confidence; None without calibration bins."""
+    """Draw accuracy against confidence; return None if there are no calibration bins."""
     if not report.get("calibration"):
         return None
     confidence, accuracy, count = (np.asarray(column, float) for column in zip(*report["calibration"], strict=True))
@@ -63,11 +67,11 @@ def calibration_chart(report: dict[str, Any]) -> dict[str, str] | None:
     axes.plot(confidence, accuracy, color=_ACCENT, linewidth=1)
     axes.scatter(confidence, accuracy, s=12 + 120 * count / count.max(), color=_ACCENT, alpha=0.7, linewidths=0)
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
-    return {"title": "Calibration: on the dashed line, a stated 80 % is right 8 times in 10", "svg": _svg(figure)}
+    return {"title": "Calibration: on the dashed line, accuracy equals confidence", "svg": _svg(figure)}
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
-    # The figure is made without pyplot, which would choose a global backend for the whole process.
+    # Without pyplot, which would set a backend for the whole process.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")

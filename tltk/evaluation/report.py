@@ -1,4 +1,4 @@
-"""The report of an evaluation: one frozen record, saved as a page or as JSON."""
+"""The record `Report`: results of an evaluation, which can be saved as HTML or JSON."""
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -7,26 +7,26 @@ from typing import Any
 import numpy as np
 
 from tltk.evaluation.html import write_page
-from tltk.foundation import checks as check
 from tltk.foundation import files
 from tltk.specs import InvalidExample
 
 
 @dataclass(frozen=True)
 class Report:
-    """How good a model is on some examples.
+    """Results of an evaluation.
 
     Args:
-        task: name of the task, such as "classification".
-        examples: number of examples that were judged.
-        metrics: name → number; docs/evaluate.md describes each.
-        classes: one row a class, type of entities or column: its name and its own numbers.
-        classes_title: what the rows of `classes` are, as a heading.
-        confusion: for one class an example, counts int64 [true class, predicted class]; else None.
-        calibration: for one class an example, rows of (mean confidence, accuracy, number of examples), one a bin.
-        mistakes: the most confident wrong answers; for one class an example "example_id", "true", "predicted" and
-            "probability".
-        invalid: examples that could not be read.
+        task: Name of the task, such as "classification".
+        examples: Number of examples that were evaluated.
+        metrics: Metric name → value; docs/evaluate.md describes each.
+        classes: One row per class, entity type or regression target: its name and metrics.
+        classes_title: Heading for the rows of `classes`.
+        confusion: Confusion matrix int64 [true class, predicted class]; None unless examples have one class each.
+        calibration: Rows of (mean confidence, accuracy, number of examples), one per bin; empty unless examples have
+            one class each.
+        mistakes: The most confident wrong predictions; if examples have one class each: "example_id", "true",
+            "predicted" and "probability".
+        invalid: Examples that could not be read.
     """
 
     task: str
@@ -40,25 +40,26 @@ class Report:
     invalid: tuple[InvalidExample, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
+        """Return the report as JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return files.as_json_values({**values, "invalid": [asdict(example) for example in self.invalid]})
 
     def save(self, path: str | Path) -> Path:
-        """Write the report: a page for people (.html) or JSON for programs (.json).
+        """Write the report as an HTML page or as JSON.
 
         Args:
-            path: ends in .html or .json; its folder is created if needed.
+            path: Path that ends in .html or .json; its folder is created if needed.
 
         Returns:
             The path.
 
         Raises:
-            ValueError: for another ending.
-            OSError: if it cannot be written.
+            ValueError: If the path has another extension.
+            OSError: If the file cannot be written.
         """
         path = Path(path)
-        check.one_of("path's ending", path.suffix, (".html", ".json"))
+        if path.suffix not in (".html", ".json"):
+            raise ValueError(f"`path` must end in .html or .json. Received: {str(path)!r}")
         files.make_folder(path.parent)
         if path.suffix == ".json":
             files.write_json(path, self.to_dict())

@@ -1,4 +1,4 @@
-"""Clusters: which of the embedded examples belong together, by scikit-learn."""
+"""`tltk.cluster`: groups of similar examples by their features, computed by scikit-learn."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,23 +10,24 @@ from tltk.foundation import checks as check
 from tltk.inference.embed import Features
 
 METHODS = ("kmeans", "hdbscan")
-_MOST = 20  # clusters that are tried where `k` is left open
-_SAMPLE = 2000  # examples that a silhouette is computed on: it compares each with each
-_STARTS = 10  # of k-means, the best of which is kept
+_MAX_K = 20  # largest number of clusters tried if `k` is None
+_SILHOUETTE_EXAMPLES = 2000  # sample size: a silhouette compares all pairs
+_INITIALIZATIONS = 10  # of k-means; the best result is kept
 
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """What `cluster` found.
+    """Result of `cluster`.
 
     Args:
-        labels: int64 [n], the cluster of each example, from 0, the largest first; -1 for what belongs to none.
-        centers: float32 [clusters, channels], the mean of each.
-        silhouette: in [-1, 1], how much nearer examples are to their own cluster than to the next one (Rousseeuw 1987);
-            None where there are fewer than two clusters.
-        tried: number of clusters → its silhouette, where `k` was left open.
-        example_ids: the name of each example.
-        order: int64 [n], the examples by their distance from the center of their cluster, the nearest first.
+        labels: int64 [n], cluster of each example, numbered from 0 in order of size, the largest first; -1 for examples
+            that belong to no cluster.
+        centers: float32 [clusters, channels], mean of the unit-length vectors of each cluster.
+        silhouette: Mean silhouette in [-1, 1]: how much nearer examples are to their own cluster than to the next one
+            (Rousseeuw 1987). None for fewer than two clusters.
+        tried: Number of clusters → silhouette, if several numbers were tried.
+        example_ids: Name of each example.
+        order: int64 [n], rows of the examples sorted by distance from the center of their cluster, the nearest first.
     """
 
     labels: np.ndarray
@@ -37,19 +38,19 @@ class Clusters:
     order: np.ndarray
 
     def members(self, number: int) -> np.ndarray:
-        """Return the examples of a cluster, int64, the most typical first."""
+        """Return the rows of the examples in a cluster, int64, those nearest to its center first."""
         return self.order[self.labels[self.order] == number]
 
     def describe(self, shown: int = 3) -> str:
-        """Say in a line each how large the clusters are, and name their most typical examples."""
+        """Describe each cluster in one line: its size and the `shown` examples nearest to its center."""
         sizes = [len(self.members(number)) for number in range(len(self.centers))]
         lines = [
             f"{number}: {size} examples, such as "
             + check.listing((self.example_ids[row] for row in self.members(number)[:shown]), limit=shown)
             for number, size in enumerate(sizes)
         ]
-        alone = int((self.labels < 0).sum())
-        return "\n".join([*lines, f"{alone} examples belong to none"] if alone else lines)
+        unassigned = int((self.labels < 0).sum())
+        return "\n".join([*lines, f"{unassigned} examples belong to no cluster"] if unassigned else lines)
 
 
 def cluster(
@@ -62,22 +63,24 @@ def cluster(
 ) -> Clusters:
     """Find groups among embedded examples, without labels.
 
-    Vectors are brought to length 1 first, so that nearness is their cosine, as sentence encoders are trained for.
+    Vectors are scaled to unit length first, so that their distance depends on the cosine similarity, for which
+    sentence encoders are trained.
 
     Args:
-        features: from `tltk.embed`, or float [n, channels].
-        method: "kmeans" puts every example into one of `k` clusters; "hdbscan" (Campello et al. 2013) finds their
-            number by density, and leaves out what is between them.
-        k: clusters of k-means; several numbers, or None for 2 to 20, choose the one with the best silhouette.
-        min_size: smallest cluster of HDBSCAN; the default is a fiftieth of the examples, at least 5.
-        seed: of k-means' starts.
+        features: From `tltk.embed`, or float [n, channels].
+        method: "kmeans" assigns every example to one of `k` clusters. "hdbscan" (Campello et al. 2013) finds the number
+            of clusters by density, and assigns no cluster to examples between them.
+        k: Number of clusters for k-means. Of several numbers the one with the best silhouette is chosen; None tries 2
+            to 20.
+        min_size: Size of the smallest cluster for HDBSCAN; the default is a fiftieth of the examples, at least 5.
+        seed: Seed of the initializations of k-means.
 
     Returns:
         The clusters.
 
     Raises:
-        TypeError: if `features` are neither.
-        ValueError: if there are too few examples, a vector is not finite, or an option is out of range.
+        TypeError: If `features` is neither `Features` nor an array.
+        ValueError: If there are too few examples, a vector is not finite, or an option is out of range.
 
     Example:
         >>> points = np.repeat(np.eye(3), 4, axis=0)
@@ -87,87 +90,113 @@ def cluster(
     check.kind_of("features", features, (Features, np.ndarray), hint="Pass what tltk.embed returned.")
     vectors = np.asarray(features.values if isinstance(features, Features) else features, np.float32)
     check.one_of("method", method, METHODS)
-    sizes = _checked(vectors, method, k, min_size)
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    cluster_counts = _check_options(vectors, method, k, min_size)
+    unit_vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     tried: dict[int, float] = {}
     if method == "hdbscan":
-        labels = _by_density(unit, min_size)
-    elif len(sizes) == 1:
-        labels = _by_means(unit, sizes[0], seed)
+        labels = _hdbscan(unit_vectors, min_size)
+    elif len(cluster_counts) == 1:
+        labels = _kmeans(unit_vectors, cluster_counts[0], seed)
     else:
-        found = {size: _by_means(unit, size, seed) for size in sizes}
-        tried = {size: value for size, each in found.items() if (value := _silhouette(unit, each, seed)) is not None}
-        labels = found[max(tried, key=lambda size: (tried[size], -size))] if tried else found[sizes[0]]
-    names = (
-        features.example_ids if isinstance(features, Features) else tuple(f"example {row}" for row in range(len(unit)))
+        labels, tried = _best_kmeans(unit_vectors, cluster_counts, seed)
+    labels = _numbered_by_size(labels)
+    centers, distances = _centers(unit_vectors, labels)
+    names = features.example_ids if isinstance(features, Features) else None
+    return Clusters(
+        labels,
+        centers,
+        _silhouette(unit_vectors, labels, seed),
+        tried,
+        names or tuple(f"example {row}" for row in range(len(vectors))),
+        np.argsort(distances, kind="stable"),
     )
-    labels = _largest_first(labels)
-    centers = np.stack([unit[labels == number].mean(0) for number in range(labels.max(initial=-1) + 1)] or [[]])
-    away = np.linalg.norm(unit - centers[np.maximum(labels, 0)], axis=1) if centers.size else np.zeros(len(unit))
-    centers = centers if centers.size else np.zeros((0, unit.shape[1]), np.float32)
-    return Clusters(labels, centers, _silhouette(unit, labels, seed), tried, names, np.argsort(away, kind="stable"))
 
 
-def _checked(vectors: np.ndarray, method: str, k: int | Iterable[int] | None, min_size: int | None) -> list[int]:
-    """Return the numbers of clusters to try."""
+def _check_options(vectors: np.ndarray, method: str, k: int | Iterable[int] | None, min_size: int | None) -> list[int]:
+    """Return the numbers of clusters to try; raise one error that lists all problems."""
     problems = check.Problems()
     if vectors.ndim != 2:
-        raise ValueError(f"`features` must be [n, channels], pooled. Received: shape {vectors.shape}")
+        raise ValueError(f"`features` must have shape [n, channels], so pooling is needed. Received: {vectors.shape}")
     count = len(vectors)
     if count < 3:
         problems.add(f"at least 3 examples are needed. Received: {count}")
     if not np.isfinite(vectors).all():
-        problems.add("`features` must be finite numbers")
+        problems.add("`features` must be finite numbers. Received: NaN or infinity")
     if method == "hdbscan" and k is not None:
-        problems.add("`k` is of k-means; HDBSCAN finds the number of clusters")
+        problems.add(f'`k` requires method="kmeans"; HDBSCAN finds the number of clusters. Received: k={k!r}')
     if method == "kmeans" and min_size is not None:
-        problems.add("`min_size` is of HDBSCAN")
+        problems.add(f'`min_size` requires method="hdbscan". Received: min_size={min_size!r}')
     if min_size is not None and (type(min_size) is not int or not 2 <= min_size <= count):
         problems.add(f"`min_size` must be a whole number from 2 to {count}. Received: {min_size!r}")
-    several = isinstance(k, Iterable) and not isinstance(k, str)
-    given: Any = range(2, min(_MOST, count - 1) + 1) if k is None else k
-    chosen = list(given) if several or k is None else [given]
-    wrong = [each for each in chosen if not _is_whole(each) or not 1 <= each <= count]
-    if wrong or not chosen:
-        shown = check.listing(map(repr, wrong)) or "none"
-        problems.add(f"`k` must be whole numbers from 1 to {count}. Received: {shown}")
+    if k is None:
+        cluster_counts: list[Any] = list(range(2, min(_MAX_K, count - 1) + 1))
+    else:
+        cluster_counts = list(k) if isinstance(k, Iterable) and not isinstance(k, str) else [k]
+    wrong = [number for number in cluster_counts if not _is_whole(number) or not 1 <= number <= count]
+    if wrong or not cluster_counts:
+        received = check.listing(map(repr, wrong)) or "none"
+        problems.add(f"`k` must be whole numbers from 1 to {count}. Received: {received}")
     problems.raise_if_any()
-    return [int(each) for each in chosen]
+    return [int(number) for number in cluster_counts]
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _by_means(unit: np.ndarray, size: int, seed: int) -> np.ndarray:
+def _best_kmeans(unit_vectors: np.ndarray, cluster_counts: list[int], seed: int) -> tuple[np.ndarray, dict[int, float]]:
+    """Return the labels with the best silhouette, fewer clusters first if equal, and the silhouettes."""
+    labels_by_count = {number: _kmeans(unit_vectors, number, seed) for number in cluster_counts}
+    silhouettes = {}
+    for number, labels in labels_by_count.items():
+        silhouette = _silhouette(unit_vectors, labels, seed)
+        if silhouette is not None:
+            silhouettes[number] = silhouette
+    best = max(silhouettes, key=lambda number: (silhouettes[number], -number)) if silhouettes else cluster_counts[0]
+    return labels_by_count[best], silhouettes
+
+
+def _kmeans(unit_vectors: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     from sklearn.cluster import KMeans
 
-    distinct = len(np.unique(unit, axis=0))
-    size = min(size, distinct)  # scikit-learn would warn, and return fewer as well
-    return KMeans(size, n_init=_STARTS, random_state=seed).fit(unit).labels_.astype(np.int64)
+    distinct = len(np.unique(unit_vectors, axis=0))
+    clusters = min(clusters, distinct)  # scikit-learn would find no more either, and warn
+    return KMeans(clusters, n_init=_INITIALIZATIONS, random_state=seed).fit(unit_vectors).labels_.astype(np.int64)
 
 
-def _by_density(unit: np.ndarray, min_size: int | None) -> np.ndarray:
+def _hdbscan(unit_vectors: np.ndarray, min_size: int | None) -> np.ndarray:
     from sklearn.cluster import HDBSCAN
 
-    size = min_size or max(5, len(unit) // 50)
-    return HDBSCAN(min_cluster_size=min(size, len(unit)), copy=True).fit(unit).labels_.astype(np.int64)
+    size = min(min_size or max(5, len(unit_vectors) // 50), len(unit_vectors))
+    return HDBSCAN(min_cluster_size=size, copy=True).fit(unit_vectors).labels_.astype(np.int64)
 
 
-def _silhouette(unit: np.ndarray, labels: np.ndarray, seed: int) -> float | None:
-    """Compute the mean silhouette of what belongs to a cluster, on a sample of many."""
+def _centers(unit_vectors: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of each cluster, and the distance of each example from the mean of its cluster."""
+    count = labels.max(initial=-1) + 1
+    if not count:
+        return np.zeros((0, unit_vectors.shape[1]), np.float32), np.zeros(len(unit_vectors))
+    centers = np.stack([unit_vectors[labels == number].mean(0) for number in range(count)])
+    # Examples without a cluster get the distance from the first center, which is not used.
+    return centers, np.linalg.norm(unit_vectors - centers[np.maximum(labels, 0)], axis=1)
+
+
+def _silhouette(unit_vectors: np.ndarray, labels: np.ndarray, seed: int) -> float | None:
+    """Compute the mean silhouette of the examples that belong to a cluster, on a sample if there are many."""
     from sklearn.metrics import silhouette_score
 
-    inside = np.flatnonzero(labels >= 0)
-    if len(inside) > _SAMPLE:
-        inside = np.random.default_rng(seed).choice(inside, _SAMPLE, replace=False)
-    kinds = len(np.unique(labels[inside]))
-    return float(silhouette_score(unit[inside], labels[inside])) if 2 <= kinds < len(inside) else None
+    assigned = np.flatnonzero(labels >= 0)
+    if len(assigned) > _SILHOUETTE_EXAMPLES:
+        assigned = np.random.default_rng(seed).choice(assigned, _SILHOUETTE_EXAMPLES, replace=False)
+    clusters = len(np.unique(labels[assigned]))
+    if not 2 <= clusters < len(assigned):
+        return None
+    return float(silhouette_score(unit_vectors[assigned], labels[assigned]))
 
 
-def _largest_first(labels: np.ndarray) -> np.ndarray:
-    """Number clusters by their sizes; of equal ones, that of the first example comes first."""
-    known, first, counts = np.unique(labels[labels >= 0], return_index=True, return_counts=True)
-    rank = np.full(labels.max(initial=-1) + 2, -1, np.int64)  # its last place is that of -1
-    rank[known[np.lexsort((first, -counts))]] = np.arange(len(known))
-    return rank[labels]
+def _numbered_by_size(labels: np.ndarray) -> np.ndarray:
+    """Renumber clusters by size, the largest first; of equal ones the one with the earliest example comes first."""
+    clusters, first_rows, counts = np.unique(labels[labels >= 0], return_index=True, return_counts=True)
+    new_number = np.full(labels.max(initial=-1) + 2, -1, np.int64)  # the last entry is that of label -1
+    new_number[clusters[np.lexsort((first_rows, -counts))]] = np.arange(len(clusters))
+    return new_number[labels]

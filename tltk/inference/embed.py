@@ -1,4 +1,4 @@
-"""Embed: what a backbone makes of examples, as plain arrays for retrieval, clustering or scikit-learn."""
+"""`tltk.embed`: features of examples as arrays, for retrieval, clustering or scikit-learn."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +19,18 @@ from tltk.models.features import backbone_extractor, extractor
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
 
+_POOLINGS = ("avg", "max", "concat", "first", "last")
+
 
 @dataclass(frozen=True)
 class Features:
-    """What `embed` found, one row an example that could be read.
+    """Features of examples, one row per readable example.
 
     Args:
         values: float32 [n, channels]; without pooling, [n, height, width, channels] or [n, tokens, channels].
-        targets: the source's targets of these examples, or None where it has no labels.
-        example_ids: a name for each example.
-        invalid: examples that could not be read; they have no row.
+        targets: Targets of these examples; None if the source has no labels.
+        example_ids: Name of each example.
+        invalid: Examples that could not be read; they have no row.
     """
 
     values: np.ndarray
@@ -47,44 +49,42 @@ def embed(
     cache: str | Path | Cache = "memory",
     max_invalid_fraction: float = 0.1,
 ) -> Features:
-    """Compute the features that a head would see, each example once.
+    """Compute the features of examples, which are the inputs of a head.
 
     Args:
-        model: a backbone, whose weights are read now, or a trained model, without its head.
-        inputs: a source; of pictures, a path, a folder, a list of paths, or pixels [n, height, width, 3] in [0, 255]; a
-            list of texts.
-        pooling: "avg" or "max" over positions, "concat" of both, "first" or "last" token (of texts), or None for the
-            whole map; of texts, as wide as the longest, padding included.
-        batch_size: examples a step.
-        precision: of a backbone, see `assemble`; a model has its own.
-        cache: "memory" (or "auto", "off") keeps nothing afterwards; "disk" or a folder keeps the features for the next
-            call; a `tltk.Cache` also says in which dtype.
-        max_invalid_fraction: share of unreadable examples above which it is refused.
+        model: A backbone, whose weights are read now, or a TransferModel, whose head is not used.
+        inputs: A source. For images also a path, a folder, a list of paths, or pixels [n, height, width, 3] in
+            [0, 255]; for texts also a text or a list of texts.
+        pooling: "avg" or "max" over positions, "concat" for both, "first" or "last" for that token of a text, or None
+            for all positions; texts are then padded to the longest.
+        batch_size: Examples per batch.
+        precision: Precision of a backbone, see `assemble`; ignored for a TransferModel.
+        cache: "memory", "auto" and "off" store nothing permanently; "disk" or a folder stores the features for later
+            calls. A `tltk.Cache` also chooses the dtype.
+        max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
 
     Returns:
         The features, with the targets and names of their rows.
 
     Raises:
-        TypeError: if `model` is neither a backbone nor a TransferModel, or `inputs` is a `tf.data.Dataset`.
-        ValueError: if an option is out of range, or more than `max_invalid_fraction` of the examples are unreadable.
-        FileNotFoundError: if the weights are out of reach, or a path does not exist.
+        TypeError: If `model` is neither a backbone nor a TransferModel, or `inputs` is a `tf.data.Dataset`.
+        ValueError: If an option is out of range, or more than `max_invalid_fraction` of the examples are unreadable.
+        FileNotFoundError: If no pretrained weights are found, or a path does not exist.
 
     Example:
         >>> import tltk
-        >>> pictures = np.zeros((3, 32, 32, 3), "uint8")
-        >>> tltk.embed(tltk.backbone("mobilenet_v2", weights="random", image_size=32), pictures).values.shape
+        >>> images = np.zeros((3, 32, 32, 3), "uint8")
+        >>> tltk.embed(tltk.backbone("mobilenet_v2", weights="random", image_size=32), images).values.shape
         (3, 1280)
     """
     check.kind_of(
         "model", model, (TransferModel, Backbone), hint="Pass tltk.backbone(…) or what tltk.assemble returned."
     )
-    allowed = ("avg", "max", "concat", "first", "last", None)
-    if pooling not in allowed:
-        near = check.did_you_mean(pooling, [each for each in allowed if each])
-        raise ValueError(
-            f"`pooling` must be one of 'avg', 'max', 'concat', 'first', 'last', None. Received: {pooling!r}.{near}"
-        )
-    if isinstance(inputs, tf.data.Dataset):  # whose examples have no ids
+    if pooling not in (*_POOLINGS, None):
+        suggestion = check.did_you_mean(pooling, _POOLINGS)
+        allowed = ", ".join(map(repr, _POOLINGS))
+        raise ValueError(f"`pooling` must be one of {allowed}, None. Received: {pooling!r}.{suggestion}")
+    if isinstance(inputs, tf.data.Dataset):  # its examples have no ids
         check.kind_of("inputs", inputs, Source, hint="Pass a Source, paths, texts or pixels.")
     modality = modality_of(model.input)
     source = inputs if isinstance(inputs, Source) else modality.source(inputs, model.input)
@@ -94,16 +94,16 @@ def embed(
     reader = modality.reader(source, spec)
     if reader.lengths is not None:
         reader = reader.padded(int(reader.lengths.max(initial=1)))
-    kept = cache if isinstance(cache, Cache) else Cache(cache)
-    folder = cache_folder() / "prefix" if kept.where == "disk" else Path(kept.where)
+    cache = cache if isinstance(cache, Cache) else Cache(cache)
+    folder = cache_folder() / "prefix" if cache.where == "disk" else Path(cache.where)
     records = compute(
         network,
         reader,
         source,
         input_dtype=spec.dtype,
-        folder=None if kept.where in ("auto", "memory", "off") else folder,
+        folder=None if cache.where in ("auto", "memory", "off") else folder,
         batch_size=batch_size,
-        dtype=kept.dtype,
+        dtype=cache.dtype,
     )
     rows = np.array([row for row in range(len(source)) if row not in records.invalid], np.int64)
     undecodable = tuple(InvalidExample(source.id_of(row), reason) for row, reason in sorted(records.invalid.items()))

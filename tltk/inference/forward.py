@@ -1,4 +1,4 @@
-"""Networks and decoders as graphs, traced once for each model however often it is asked."""
+"""Networks and decoders of models as TensorFlow graphs, traced once per model."""
 
 import weakref
 from collections.abc import Callable, Mapping
@@ -13,11 +13,11 @@ from tltk.models.transfer_model import TransferModel
 from tltk.tasks.base import Task
 
 Network = Callable[[Any], Any]
-# Graphs hold no reference to their model: they live exactly as long as it does.
-_traced: "weakref.WeakKeyDictionary[keras.Model, _Traced]" = weakref.WeakKeyDictionary()
+# Graphs do not refer to their model, so that they are freed with it.
+_graphs: "weakref.WeakKeyDictionary[keras.Model, _Graphs]" = weakref.WeakKeyDictionary()
 
 
-class _Traced:
+class _Graphs:
     """The graphs of one model, and the ids of the weights that they read."""
 
     def __init__(self, model: TransferModel) -> None:
@@ -30,10 +30,10 @@ def network_of(model: TransferModel) -> Network:
     """Return a model in inference mode as a graph.
 
     Args:
-        model: its weights may change afterwards; the graph reads them anew in each call.
+        model: Its weights may change later: the graph reads them in every call.
 
     Returns:
-        Inputs [batch, …] → outputs as the Keras model returns them.
+        Inputs [batch, …] → outputs of the Keras model.
     """
     return _graphs_of(model).network
 
@@ -47,38 +47,38 @@ def decoder_of(model: TransferModel) -> "Decoder":
 
 
 class Decoder:
-    """Runs `task.decode` in a graph, traced once for each kind of context.
+    """Runs `task.decode` in a graph, traced once for each combination of dtypes and ranks.
 
     Args:
-        task: whose decoder it is.
+        task: Task whose outputs are decoded.
     """
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self._graphs: dict[Any, Callable[..., dict[str, tf.Tensor]]] = {}
+        self._traced: dict[Any, Callable[..., dict[str, tf.Tensor]]] = {}
 
     def __call__(self, outputs: Any, context: Context) -> dict[str, np.ndarray]:
-        """Decode the outputs for some whole examples.
+        """Decode the outputs for all elements of some examples.
 
         Args:
             outputs: float [elements, …], a tensor or array, or a dict of them.
-            context: of these elements.
+            context: Context of these elements.
 
         Returns:
-            Column → [examples, …] without the task's constant columns; strings as `str`.
+            Column → [examples, …], without the constant columns of the task; strings as `str`.
         """
         values = tf.nest.map_structure(lambda value: tf.cast(value, tf.float32), outputs)
         tensors = tf.nest.flatten((values, context), expand_composites=True)
         specs = tf.nest.map_structure(_open_spec, (values, context))
         key = tuple(tf.nest.flatten(specs))
-        if key not in self._graphs:
-            self._graphs[key] = _trace_decoder(self.task, specs)
-        columns = self._graphs[key](*(tensor for tensor in tensors if tensor is not None))
+        if key not in self._traced:
+            self._traced[key] = _trace_decoder(self.task, specs)
+        columns = self._traced[key](*(tensor for tensor in tensors if tensor is not None))
         return {name: as_array(column) for name, column in columns.items()}
 
 
 def as_array(column: tf.Tensor) -> np.ndarray:
-    """Return a tensor as an array; strings, UTF-8, as an object array of `str`."""
+    """Return a tensor as an array; UTF-8 strings as an object array of `str`."""
     values = np.asarray(column)
     if values.dtype != object:
         return values
@@ -87,11 +87,11 @@ def as_array(column: tf.Tensor) -> np.ndarray:
     return texts.reshape(values.shape)
 
 
-def _graphs_of(model: TransferModel) -> _Traced:
-    graphs = _traced.get(model.keras)
-    # A layer that got LoRA, or was quantized, has other weights than those that the graph reads.
+def _graphs_of(model: TransferModel) -> _Graphs:
+    graphs = _graphs.get(model.keras)
+    # LoRA and quantization replace weights of a layer, so that the graph would read the former ones.
     if graphs is None or graphs.weights != _weight_ids(model.keras):
-        graphs = _traced[model.keras] = _Traced(model)
+        graphs = _graphs[model.keras] = _Graphs(model)
     return graphs
 
 
@@ -100,10 +100,10 @@ def _weight_ids(model: keras.Model) -> tuple[int, ...]:
 
 
 def _trace_network(model: TransferModel) -> Network:
-    this = weakref.ref(model.keras)
+    reference = weakref.ref(model.keras)
 
     def run(inputs: tf.Tensor) -> Any:
-        network: Any = this()
+        network: Any = reference()
         return network(inputs, training=False)
 
     signature = [tf.TensorSpec([None, *model.input.shape], model.input.dtype)]
@@ -111,15 +111,16 @@ def _trace_network(model: TransferModel) -> Network:
 
 
 def _trace_decoder(task: Task, specs: Any) -> Callable[..., dict[str, tf.Tensor]]:
-    flat = tf.nest.flatten(specs)
+    flat_specs = tf.nest.flatten(specs)
 
     def run(*tensors: Any) -> dict[str, tf.Tensor]:
-        given = iter(tensors)
-        outputs, context = tf.nest.pack_sequence_as(specs, [None if spec is None else next(given) for spec in flat])
+        remaining = iter(tensors)
+        flat_values = [None if spec is None else next(remaining) for spec in flat_specs]
+        outputs, context = tf.nest.pack_sequence_as(specs, flat_values)
         columns: Mapping[str, tf.Tensor] = task.decode(outputs, context)
         return {name: column for name, column in columns.items() if name not in task.constant_columns}
 
-    signature = [spec for spec in flat if spec is not None]
+    signature = [spec for spec in flat_specs if spec is not None]
     graph = tf.function(run, input_signature=signature, autograph=False).get_concrete_function()
 
     def call(*components: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -129,7 +130,7 @@ def _trace_decoder(task: Task, specs: Any) -> Callable[..., dict[str, tf.Tensor]
 
 
 def _open_spec(value: Any) -> Any:
-    """Return the spec of a tensor with open sizes, but for the last axis of outputs, which the network fixes."""
+    """Return the spec of a tensor in which all sizes are open except the last one, which the network fixes."""
     if value is None:
         return None
     if isinstance(value, tf.RaggedTensor):

@@ -1,6 +1,7 @@
-"""Recipes for every backbone: train the head, then the layers below it."""
+"""Recipes for every backbone: linear probe, fine-tuning, gradual unfreezing and full training."""
 
 from dataclasses import replace
+from typing import Any
 
 from tltk.foundation import checks as check
 from tltk.modalities.image.augment import Augmentation
@@ -19,18 +20,19 @@ def linear_probe(
 ) -> Recipe:
     """Train the head alone on a frozen backbone.
 
-    The cheapest method and a hard one to beat with few labels; it also tells how good the features are.
-    It stays behind fine-tuning where the pictures look unlike what the backbone was trained on.
+    The cheapest method, and hard to beat with few labels. It also shows how good the features are. Fine-tuning is
+    better if the images differ from those that the backbone was trained on.
 
     Args:
-        epochs: passes over the training examples; the default is 120 steps for 90 pictures in batches of 32, after
-            which more steps change little.
-        learning_rate: highest rate of AdamW under a cosine. From a zero head, a short way keeps the weights small:
-            three times this rate lost 1.4 points on stored features of Fashion-MNIST with ten labels a class.
-        augment: None by default, so that the features of an image are always the same.
-        augmentations_per_example: Fixed augmented copies of each image, see `Phase`; 10 bring most of what new
-            augmentation in every epoch does.
-        patience: epochs without a better validation result before it stops.
+        epochs: Passes over the training examples; the default is 120 steps for 90 images in batches of 32, after which
+            more steps change little.
+        learning_rate: Peak learning rate of AdamW with a cosine schedule. A low rate keeps the weights of the head,
+            which start at zero, small: three times this rate lost 1.4 points of accuracy on cached features of
+            Fashion-MNIST with ten labels per class.
+        augment: Augmentations; none by default, so that the features of an image do not change and can be cached.
+        augmentations_per_example: Number of fixed augmented copies of each image, see `Phase`; 10 give most of the
+            benefit of new augmentations in every epoch.
+        patience: Epochs without improvement on validation before training stops; None runs all epochs.
 
     Returns:
         A recipe of one phase.
@@ -61,24 +63,25 @@ def fine_tune(
     augment: tuple[Augmentation, ...] | None = None,
     patience: int | None = None,
 ) -> Recipe:
-    """Train the head first, then the backbone with it, gently.
+    """Train the head first, then the head and the backbone at a low learning rate.
 
-    A random head sends noise into pretrained layers; a trained one sends what is left to learn (Kumar et al.
-    2022, linear probing then fine-tuning). The second phase counts only if it beats the first on validation.
+    The gradients of an untrained head would damage pretrained layers, so the head is trained first (Kumar et al. 2022,
+    linear probing then fine-tuning). The second phase is undone unless it beats the first on validation.
 
     Args:
-        epochs: of the second phase.
-        probe_epochs: of the first, as `linear_probe` has them.
-        learning_rate: highest rate of the second phase; a tenth of the one at which EfficientNet-Lite0 forgot what it
-            knew (3e-3 from conv4 up, ten labels a class). Transformers want less: 2e-5 to
-            5e-5 (Devlin et al. 2019, A.3).
-        unfreeze: lowest backbone stage that learns in the second phase; None or "all" trains all of them. Several make
-            a phase each, at a third of the rate of the one before: ("conv5", "all") is probe, partial, full.
-        augment: of the phases after the probe; None means `tltk.augment.standard()` for pictures.
-        patience: likewise, see `Phase`.
+        epochs: Epochs of the second phase.
+        probe_epochs: Epochs of the first phase, see `linear_probe`.
+        learning_rate: Peak learning rate of the second phase. The default is a tenth of the rate that destroyed the
+            pretrained features of EfficientNet-Lite0 (3e-3 from conv4 up, ten labels per class). Transformers need
+            less: 2e-5 to 5e-5 (Devlin et al. 2019, A.3).
+        unfreeze: Lowest backbone stage that is trained in the second phase; None or "all" trains all stages. A tuple
+            gives one phase per stage, each at a third of the rate of the phase before: ("conv5", "all") is probe,
+            partial, full.
+        augment: Augmentations of the phases after the probe; None means `tltk.augment.standard()` for images.
+        patience: Patience of the phases after the probe, see `Phase`.
 
     Returns:
-        A recipe of "probe" and "fine_tune" (or "fine_tune_1", "fine_tune_2" …); `refine` adds averages and the like.
+        A recipe of "probe" and "fine_tune" (or "fine_tune_1", "fine_tune_2" …). `refine` changes its options.
 
     Example:
         >>> [phase.name for phase in fine_tune(epochs=3).phases]
@@ -86,8 +89,8 @@ def fine_tune(
     """
     stages = (unfreeze or "all",) if isinstance(unfreeze, str | None) else tuple(unfreeze)
     plans = [train_all() if stage == "all" else unfreeze_from(stage) for stage in stages]
-    tuned = _one_by_one("fine_tune", plans, epochs, learning_rate, augment=augment, patience=patience)
-    return Recipe("fine_tune", (*linear_probe(epochs=probe_epochs).phases, *tuned))
+    phases = _phases_at_falling_rates("fine_tune", plans, epochs, learning_rate, augment=augment, patience=patience)
+    return Recipe("fine_tune", (*linear_probe(epochs=probe_epochs).phases, *phases))
 
 
 def gradual_unfreeze(
@@ -99,20 +102,21 @@ def gradual_unfreeze(
     augment: tuple[Augmentation, ...] | None = None,
     patience: int | None = None,
 ) -> Recipe:
-    """Train the head, then one backbone stage more each phase, top down (Howard and Ruder 2018, ULMFiT, section 3.3).
+    """Train the head, then one more backbone stage in each phase, from the top down.
 
-    It takes longer than `fine_tune` and is steadier where there are few labels.
+    The method of ULMFiT (Howard and Ruder 2018, section 3.3). It takes longer than `fine_tune` and is more stable with
+    few labels.
 
     Args:
-        stages: how many of the backbone's stages learn in the end.
-        epochs: of each phase after the probe.
-        probe_epochs: of the first phase.
-        learning_rate: highest rate of the first stage's phase; each one after has a third of the rate before it.
-        augment: of the phases after the probe; None means `tltk.augment.standard()` for pictures.
-        patience: likewise, see `Phase`.
+        stages: Number of backbone stages that are trained in the last phase.
+        epochs: Epochs of each phase after the probe.
+        probe_epochs: Epochs of the first phase.
+        learning_rate: Peak learning rate of the phase after the probe; each later phase has a third of the rate before.
+        augment: Augmentations of the phases after the probe; None means `tltk.augment.standard()` for images.
+        patience: Patience of the phases after the probe, see `Phase`.
 
     Returns:
-        A recipe of "probe" and one phase a stage.
+        A recipe of "probe" and one phase per stage.
 
     Example:
         >>> [phase.name for phase in gradual_unfreeze(stages=2).phases]
@@ -120,8 +124,8 @@ def gradual_unfreeze(
     """
     check.positive(stages=stages)
     plans = [train_top(stages=count) for count in range(1, stages + 1)]
-    tuned = _one_by_one("unfreeze", plans, epochs, learning_rate, augment=augment, patience=patience)
-    return Recipe("gradual_unfreeze", (*linear_probe(epochs=probe_epochs).phases, *tuned))
+    phases = _phases_at_falling_rates("unfreeze", plans, epochs, learning_rate, augment=augment, patience=patience)
+    return Recipe("gradual_unfreeze", (*linear_probe(epochs=probe_epochs).phases, *phases))
 
 
 def refine(
@@ -132,14 +136,14 @@ def refine(
     l2_sp: float | None = None,
     wise_ft: bool | None = None,
 ) -> Recipe:
-    """Change how the phases of a recipe in which the backbone learns go about it; None leaves a thing as it is.
+    """Change options of all phases of a recipe that train the backbone. None leaves an option unchanged.
 
     Args:
-        recipe: any; its probe stays as it is.
+        recipe: Any recipe; phases that train only the head are not changed.
         schedule: "constant", "cosine", "linear" or "one_cycle".
-        ema_momentum: momentum of a moving average of the weights, such as 0.99, see `adamw`.
-        l2_sp: strength of L2-SP, such as 0.01: weights are pulled to the pretrained ones instead of to zero.
-        wise_ft: keep the mixture with the phase's start that is best on validation (WiSE-FT), see `Phase`.
+        ema_momentum: Momentum of a moving average of the weights, such as 0.99, see `adamw`.
+        l2_sp: Strength of L2-SP, such as 0.01: weights decay towards the pretrained weights instead of zero.
+        wise_ft: Whether to interpolate between the weights at the start and end of each phase (WiSE-FT), see `Phase`.
 
     Returns:
         A new recipe.
@@ -148,22 +152,23 @@ def refine(
         >>> refine(fine_tune(), ema_momentum=0.99, wise_ft=True).phases[1].wise_ft
         True
     """
-    changes = {"schedule": schedule, "wise_ft": wise_ft}
-    numbers = {"ema_momentum": ema_momentum, "l2_sp": l2_sp}
+    phase_options = _without_none({"schedule": schedule, "wise_ft": wise_ft})
+    optimizer_options = _without_none({"ema_momentum": ema_momentum, "l2_sp": l2_sp})
 
-    def changed(phase: Phase) -> Phase:
+    def refined(phase: Phase) -> Phase:
         if phase.plan == freeze("backbone"):
             return phase
-        return replace(phase, optimizer=validated(replace(phase.optimizer, **_given(numbers))), **_given(changes))
+        optimizer = validated(replace(phase.optimizer, **optimizer_options))
+        return replace(phase, optimizer=optimizer, **phase_options)
 
-    return Recipe(recipe.name, tuple(changed(phase) for phase in recipe.phases))
-
-
-def _given(values: dict) -> dict:
-    return {name: value for name, value in values.items() if value is not None}
+    return Recipe(recipe.name, tuple(refined(phase) for phase in recipe.phases))
 
 
-def _one_by_one(
+def _without_none(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _phases_at_falling_rates(
     name: str,
     plans: list[Plan],
     epochs: int,
@@ -172,19 +177,20 @@ def _one_by_one(
     augment: tuple[Augmentation, ...] | None,
     patience: int | None,
 ) -> list[Phase]:
-    """Make a phase a plan, each at a third of the rate of the one before: the deeper, the more there is to lose."""
-    names = [name] if len(plans) == 1 and name == "fine_tune" else [f"{name}_{n}" for n in range(1, len(plans) + 1)]
-    rates = [learning_rate / 3**number for number in range(len(plans))]
+    """Make one phase per plan, each at a third of the rate of the one before: lower layers need smaller changes."""
+    is_single = len(plans) == 1 and name == "fine_tune"
+    names = [name] if is_single else [f"{name}_{number}" for number in range(1, len(plans) + 1)]
+    rates = [learning_rate / 3**index for index in range(len(plans))]
     return [
         Phase(
-            label,
+            phase_name,
             plan,
             epochs,
             adamw(rate, weight_decay=1e-2, clip_norm=1.0),
             augment=None if augment is None else tuple(augment),
             patience=patience,
         )
-        for label, plan, rate in zip(names, plans, rates, strict=True)
+        for phase_name, plan, rate in zip(names, plans, rates, strict=True)
     ]
 
 
@@ -196,17 +202,17 @@ def full(
     augment: tuple[Augmentation, ...] | None = None,
     patience: int | None = None,
 ) -> Recipe:
-    """Train every layer at once with SGD and momentum, batch norm included.
+    """Train all layers at once with SGD and momentum, batch norm included.
 
-    For large data sets, for pictures unlike the pretraining's, and for training from scratch, where there is
-    nothing to lose. With few labels `fine_tune` is the safer choice.
+    For large data sets, for images unlike those of the pretraining, and for training from scratch. With few labels
+    `fine_tune` is the safer choice.
 
     Args:
-        epochs: passes over the training examples.
-        learning_rate: highest rate of SGD with momentum 0.9 under a cosine.
+        epochs: Passes over the training examples.
+        learning_rate: Peak learning rate of SGD with momentum 0.9 and a cosine schedule.
         batch_norm: "train" or "frozen", see `Plan`.
-        augment: None means `tltk.augment.standard()` for pictures.
-        patience: see `Phase`.
+        augment: Augmentations; None means `tltk.augment.standard()` for images.
+        patience: Epochs without improvement on validation before training stops, see `Phase`.
 
     Returns:
         A recipe of one phase.

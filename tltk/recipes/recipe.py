@@ -1,4 +1,4 @@
-"""Phases and recipes as records: a recipe is a list of phases, each one `model.fit` with one plan."""
+"""The records `Phase` and `Recipe`: a recipe is a list of phases, each one `model.fit` with one plan."""
 
 from dataclasses import asdict, dataclass, replace
 
@@ -46,7 +46,7 @@ class Phase:
     contrastive_temperature: float | None = None
 
     def __post_init__(self) -> None:
-        check.kind_of("plan", self.plan, Plan, hint='Pass the likes of tltk.freeze("backbone").')
+        check.kind_of("plan", self.plan, Plan, hint='Pass a plan such as tltk.freeze("backbone").')
         check.kind_of("optimizer", self.optimizer, Optimizer, hint="Pass adamw(…) or sgd(…).")
         check.one_of("schedule", self.schedule, SCHEDULES)
         if not isinstance(self.warmup, int) or isinstance(self.warmup, bool):
@@ -77,8 +77,8 @@ class Recipe:
     """Phases in order. A phase that does not beat the one before it on validation is undone.
 
     Args:
-        name: "linear_probe", "fine_tune", "full" or your own.
-        phases: at least one.
+        name: Such as "linear_probe", or a name of your own.
+        phases: At least one phase; names must differ.
     """
 
     name: str
@@ -91,20 +91,20 @@ class Recipe:
             check.kind_of("phases", phase, Phase)
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
-            raise ValueError(f"phases must have names of their own. Received: {check.listing(names)}")
+            raise ValueError(f"the names of phases must be unique. Received: {check.listing(names)}")
 
     @property
     def epochs(self) -> int:
-        """Passes over the training examples, all phases together."""
+        """Epochs of all phases together."""
         return sum(phase.epochs for phase in self.phases)
 
     def with_augmentation(self, augmentations: tuple[Augmentation, ...]) -> "Recipe":
-        """Return the recipe with these augmentations in the phases that name none."""
+        """Return the recipe with these augmentations in every phase whose `augment` is None."""
         phases = (replace(phase, augment=augmentations) if phase.augment is None else phase for phase in self.phases)
         return replace(self, phases=tuple(phases))
 
     def to_config(self) -> dict:
-        """Return the recipe as plain JSON values, for the run's record."""
+        """Return the recipe as JSON values, for the record of the run."""
         phases = []
         for phase in self.phases:
             config = asdict(phase)

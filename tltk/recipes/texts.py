@@ -1,4 +1,4 @@
-"""Recipes for texts: what BERT's authors do, and contrastive learning from a few labels."""
+"""Recipes for texts: fine-tuning as in the BERT paper, and contrastive training with few labels."""
 
 from tltk.optimizers.spec import adamw
 from tltk.recipes.general import linear_probe
@@ -14,18 +14,18 @@ def few_shot(
     temperature: float = 0.1,
     blocks: int | None = None,
 ) -> Recipe:
-    """Teach a sentence encoder which texts belong together, then train the head alone.
+    """Train a sentence encoder with a contrastive loss, then train the head alone.
 
-    As SetFit does (Tunstall et al. 2022), for 4 to 64 labels a class: of n texts there are n² / 2 pairs to learn from.
-    All pairs of a batch count at once (Khosla et al. 2020), so that no text is encoded again for each of its pairs.
-    Larger batches hold more pairs: `fit(..., batch_size=64)`.
+    For 4 to 64 labels per class, as in SetFit (Tunstall et al. 2022): n texts give n² / 2 training pairs. The loss uses
+    all pairs of a batch (Khosla et al. 2020), so each text is encoded once per epoch. Larger batches have more pairs:
+    `fit(..., batch_size=64)`.
 
     Args:
-        epochs: of the contrastive phase.
-        probe_epochs: of the head's phase.
-        learning_rate: highest rate of the contrastive phase.
-        temperature: the lower, the more the nearest wrong neighbours count.
-        blocks: how many of the uppermost blocks learn; None trains all, embeddings included.
+        epochs: Epochs of the contrastive phase.
+        probe_epochs: Epochs of the phase that trains the head.
+        learning_rate: Peak learning rate of the contrastive phase.
+        temperature: Temperature of the loss; the lower it is, the more the most similar texts of other classes count.
+        blocks: Number of transformer blocks to train, from the top; None trains all, embeddings included.
 
     Returns:
         A recipe of "contrastive" and "probe".
@@ -50,32 +50,33 @@ def bert(
     blocks: int | None = None,
     patience: int | None = None,
 ) -> Recipe:
-    """Train a text model and its head as BERT's authors do (Devlin et al. 2019, A.3).
+    """Train a text model and its head as in the BERT paper (Devlin et al. 2019, A.3).
 
-    AdamW with decay on kernels alone, gradients clipped at 1, a linear warm-up and a linear way down. Batches of 16
-    are usual: `fit(..., batch_size=16)`.
+    AdamW with weight decay on kernels only, gradients clipped at norm 1, linear warm-up and linear decay of the
+    learning rate. Batches of 16 are usual: `fit(..., batch_size=16)`.
 
     Args:
-        epochs: passes over the training examples.
-        learning_rate: highest rate of AdamW; 2e-5 to 5e-5.
-        weight_decay: decoupled, not on biases and norms.
-        warmup: share of all steps, or a number of steps such as 500.
-        decay: factor from each layer to the one below it, such as 0.9 (see `layer_decay`); None trains all at one rate.
-        blocks: how many of the uppermost blocks learn; None trains all, embeddings included.
-        patience: see `Phase`.
+        epochs: Passes over the training examples.
+        learning_rate: Peak learning rate of AdamW; 2e-5 to 5e-5.
+        weight_decay: Decoupled weight decay; not applied to biases and normalization weights.
+        warmup: Steps in which the learning rate rises from 0: a fraction of all steps, or a number such as 500.
+        decay: Learning-rate factor from each layer to the one below it, such as 0.9 (see `layer_decay`); None trains
+            all layers at one rate.
+        blocks: Number of transformer blocks to train, from the top; None trains all, embeddings included.
+        patience: Epochs without improvement on validation before training stops, see `Phase`.
 
     Returns:
         A recipe of one phase.
 
     Raises:
-        ValueError: if both `decay` and `blocks` are given, or a number is out of range.
+        ValueError: If both `decay` and `blocks` are passed, or a number is out of range.
 
     Example:
         >>> bert(warmup=500).phases[0].warmup_steps(10_000)
         500
     """
     if decay is not None and blocks is not None:
-        raise ValueError(f"`decay` and `blocks` are two plans: give one. Received: decay={decay}, blocks={blocks}")
+        raise ValueError(f"pass either `decay` or `blocks`, not both. Received: decay={decay}, blocks={blocks}")
     plan = train_all() if decay is None else layer_decay(decay)
     if blocks is not None:
         plan = train_top(stages=blocks)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tltk.inference.answers import answers as answers_to
+from tltk.inference.decoded_batches import decoded_batches
 from tltk.inference.embed import embed
 from tltk.inference.forward import as_array
 from tltk.modalities.modality import modality_of
@@ -75,7 +75,7 @@ def _predicted(model: TransferModel, requests: Sequence[tuple[bytes, ...]]) -> l
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         source = modality_of(model.input).from_requests(requests, model.input, Path(folder))
-        parts = answers_to(model, source, batch_size=32, max_invalid_fraction=1.0, invalid=[], title="checking")
+        parts = decoded_batches(model, source, batch_size=32, max_invalid_fraction=1.0, invalid=[], title="checking")
         for part in parts:
             for row, example_id in enumerate(part.ids):
                 found[example_id] = {name: column[row] for name, column in part.decoded.items()}

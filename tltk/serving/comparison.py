@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data.source import Source
-from tltk.evaluation.evaluate import measured
+from tltk.evaluation.evaluate import evaluate_network
 from tltk.foundation import checks as check
 from tltk.models.transfer_model import TransferModel
 from tltk.serving.export import export
@@ -77,7 +77,7 @@ def compare(
         check.one_of("formats", name, FORMATS)
     metric = model.task.score_name
     size = sum(weight.numpy().nbytes for weight in model.keras.weights)
-    score = measured(model, data, batch_size=batch_size).metrics[metric]
+    score = evaluate_network(model, data, batch_size=batch_size).metrics[metric]
     tensor = np.concatenate([sample_tensor(model)] * 8)
     predict = _timed(lambda rows: model.keras.predict(rows, batch_size=len(rows), verbose=0), tensor)
     table = [Compared(KERAS, None, size, metric, score, 0.0, predict)]
@@ -86,7 +86,7 @@ def compare(
         exported = export(model, Path(folder) / name, format=name, calibration=ranges)
         run = _run_of(exported.path, model.task)
         # What is measured is what was written.
-        score = measured(model, data, batch_size=batch_size, network=run).metrics[metric]
+        score = evaluate_network(model, data, batch_size=batch_size, network=run).metrics[metric]
         worst = max(exported.largest.values())
         table.append(Compared(name, exported.path, exported.bytes, metric, score, worst, _timed(run, tensor)))
     return tuple(table)

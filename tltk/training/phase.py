@@ -83,6 +83,8 @@ def train_phase(
 ) -> TrainedPhase:
     """Train one phase. The model ends with its best weights, or with those it had before if none are better.
 
+    This also holds after an exception such as Ctrl-C, except for the errors listed below.
+
     Args:
         model: Trained in place.
         phase: Plan, optimizer and options.
@@ -99,8 +101,6 @@ def train_phase(
     Raises:
         FloatingPointError: If the loss becomes NaN or infinite; the weights before the phase are restored.
         AuditError: If a frozen weight changed, or a trainable one did not; the weights before the phase are restored.
-            After any other exception, Ctrl-C included, the model has the better of the best epoch's weights and those
-            before the phase.
     """
     started = perf_counter()
     start = model.keras.get_weights()

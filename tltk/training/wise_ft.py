@@ -16,7 +16,7 @@ def interpolate(start: list[np.ndarray], end: list[np.ndarray], alpha: float) ->
     Args:
         start: As from `model.get_weights()`.
         end: Likewise, of the same shapes.
-        alpha: Share of `end`, in [0, 1]; 0 and 1 return the unchanged weights of either.
+        alpha: Fraction of `end`, in [0, 1]; 0 and 1 return `start` and `end` unchanged.
 
     Returns:
         Weights in the dtypes of `start`; weights that are not floating-point are those of `end`.
@@ -27,8 +27,10 @@ def interpolate(start: list[np.ndarray], end: list[np.ndarray], alpha: float) ->
     """
     if alpha in (0, 1):
         return list(end if alpha else start)
-    pairs = zip(start, end, strict=True)
-    return [one + alpha * (other - one) if np.issubdtype(one.dtype, np.floating) else other for one, other in pairs]
+    return [
+        first + alpha * (last - first) if np.issubdtype(first.dtype, np.floating) else last
+        for first, last in zip(start, end, strict=True)
+    ]
 
 
 def choose_interpolation(

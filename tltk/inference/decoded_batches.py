@@ -1,0 +1,218 @@
+"""Runs a model on data and decodes its outputs, a few examples at a time."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from tltk.data.source import Source
+from tltk.foundation import progress
+from tltk.inference.forward import Network, decoder_of, network_of
+from tltk.modalities.batches import dataset_batches
+from tltk.modalities.context import Context
+from tltk.modalities.modality import drop_invalid, modality_of
+from tltk.models.transfer_model import TransferModel
+from tltk.pipeline.batching import Order
+from tltk.pipeline.readers import Piece, Reader, whole_batches
+from tltk.specs import InvalidExample
+
+Data: TypeAlias = Source | tf.data.Dataset
+
+_SORTED_EXAMPLES = 8192  # examples sorted by length at once: all their outputs are in memory
+_DECODED_ELEMENTS = 256  # elements decoded at once; more only if a single example has more
+
+
+@dataclass(frozen=True)
+class DecodedBatch:
+    """Decoded outputs for some examples.
+
+    Args:
+        decoded: Result of `Task.decode`: column → [n, …]; strings as `str`.
+        ids: Name of each example.
+        targets: Raw targets, as the source or dataset has them; None if there are none.
+        examples: Examples as the source has them; None for a `tf.data.Dataset`.
+    """
+
+    decoded: dict[str, np.ndarray]
+    ids: list[str]
+    targets: Any
+    examples: Any
+
+
+def decoded_batches(
+    model: TransferModel,
+    data: Data,
+    *,
+    batch_size: int,
+    max_invalid_fraction: float,
+    invalid: list[InvalidExample],
+    title: str,
+    network: Network | None = None,
+) -> Iterator[DecodedBatch]:
+    """Decode the outputs for every example once, in the order of the data.
+
+    Args:
+        model: Run in inference mode.
+        data: A source or dataset, with or without targets.
+        batch_size: Elements per batch.
+        max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
+        invalid: Unreadable examples are appended to this list; it is complete after the last batch.
+        title: Title of the progress bar.
+        network: Inputs → outputs, instead of the model's own network.
+
+    Yields:
+        Decoded outputs for a few examples at a time, without the unreadable ones.
+
+    Raises:
+        ValueError: If the data does not fit the model, or too many examples are unreadable.
+    """
+    network = network or network_of(model)
+    if isinstance(data, tf.data.Dataset):
+        yield from _decoded_dataset(model, data, network, batch_size, title)
+        return
+    modality = modality_of(model.input)
+    modality.check(data, model.input, "data")
+    source, dropped = drop_invalid(data, max_invalid_fraction=max_invalid_fraction)
+    invalid += dropped
+    if not len(source):
+        return
+    reader = modality.reader(source, model.input)
+    run_examples = _run_in_order if reader.lengths is None else _run_by_length
+    decoder = decoder_of(model)
+
+    def run_network(values: np.ndarray) -> Any:
+        return network(tf.cast(values, model.input.dtype))
+
+    def add_invalid(row: int, reason: str) -> None:
+        invalid.append(InvalidExample(source.id_of(row), reason))
+
+    with progress.bar(title, reader.count) as advance:
+        for examples, elements, outputs in run_examples(
+            reader, len(source), run_network, batch_size, add_invalid, advance
+        ):
+            decoded = decoder(outputs, modality.context(source, reader, examples, elements))
+            targets = None if source.targets is None else source.targets.take(examples)
+            yield DecodedBatch(
+                decoded, [source.id_of(int(row)) for row in examples], targets, source.examples[examples]
+            )
+
+
+def _decoded_dataset(
+    model: TransferModel, data: tf.data.Dataset, network: Network, batch_size: int, title: str
+) -> Iterator[DecodedBatch]:
+    decoder, loader = decoder_of(model), dataset_batches(data, model.input, batch_size=batch_size)
+    count = 0
+    with progress.bar(title, loader.examples) as advance:
+        for batch in loader.dataset():
+            inputs, *rest = batch if isinstance(batch, tuple) else (batch,)
+            size = len(inputs)
+            ids = [f"example {number}" for number in range(count, count + size)]
+            decoded = decoder(network(inputs), Context(tf.constant(size, tf.int64)))
+            yield DecodedBatch(decoded, ids, np.asarray(rest[0]) if rest else None, None)
+            count += size
+            advance(size)
+
+
+AddInvalid = Callable[[int, str], None]  # row, reason
+ExampleOutputs: TypeAlias = tuple[np.ndarray, np.ndarray, Any]  # rows of examples, rows of their elements, outputs
+
+
+def _run_in_order(
+    reader: Reader,
+    count: int,
+    network: Network,
+    batch_size: int,
+    add_invalid: AddInvalid,
+    advance: Callable[..., None],
+) -> Iterator[ExampleOutputs]:
+    """Run batches in the order of the source; every element is one example."""
+    for rows, outputs in _run(reader, network, batch_size, add_invalid):
+        yield rows, rows, outputs
+        advance(len(rows))
+
+
+def _run_by_length(
+    reader: Reader,
+    count: int,
+    network: Network,
+    batch_size: int,
+    add_invalid: AddInvalid,
+    advance: Callable[..., None],
+) -> Iterator[ExampleOutputs]:
+    """Run elements sorted by length, which needs the least padding, and yield examples in their order."""
+    example_of = np.arange(count) if reader.example_ids is None else reader.example_ids
+    lengths = reader.lengths if reader.lengths is not None else np.zeros(reader.count, np.int64)
+    for start in range(0, count, _SORTED_EXAMPLES):
+        examples = np.arange(start, min(start + _SORTED_EXAMPLES, count))
+        first, last = np.searchsorted(example_of, [examples[0], examples[-1] + 1])
+        order = first + np.argsort(lengths[first:last], kind="stable")
+        outputs_of: dict[int, Any] = {}
+        reasons: dict[int, str] = {}
+        add_reason = _keep_first_reason(example_of[order], reasons)
+        for rows, outputs in _run(reader.subset(order), network, batch_size, add_reason):
+            arrays = tf.nest.map_structure(np.asarray, outputs)
+            for index, element in enumerate(order[rows]):
+                outputs_of[int(element)] = tf.nest.map_structure(lambda values, at=index: values[at], arrays)
+            advance(len(rows))
+        for row, reason in sorted(reasons.items()):
+            add_invalid(row, reason)
+        readable = np.setdiff1d(examples, list(reasons))
+        for batch_examples, elements in _group_by_example(example_of, readable):
+            rows_of_outputs = (outputs_of.pop(int(element)) for element in elements)
+            stacked = tf.nest.map_structure(lambda *values: _stack_padded(values), *rows_of_outputs)
+            yield batch_examples, elements, stacked
+
+
+def _keep_first_reason(example_of: np.ndarray, reasons: dict[int, str]) -> AddInvalid:
+    """Return a function that stores, for each example, the reason of its first element that cannot be read."""
+
+    def add_reason(row: int, reason: str) -> None:
+        reasons.setdefault(int(example_of[row]), reason)
+
+    return add_reason
+
+
+def _run(
+    reader: Reader, network: Network, batch_size: int, add_invalid: AddInvalid
+) -> Iterator[tuple[np.ndarray, Any]]:
+    """Yield rows of elements and the outputs for them, batch by batch."""
+
+    def report_invalid(pieces: Iterator[Piece]) -> Iterator[Piece]:
+        for piece in pieces:
+            for row, reason in sorted(piece.invalid.items()):
+                add_invalid(row, reason)
+            yield piece
+
+    for _, rows, values in whole_batches(report_invalid(reader.pieces(Order(batch_size)))):
+        yield rows, network(values[0])
+
+
+def _group_by_example(example_of: np.ndarray, examples: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield consecutive examples with all their elements, at most `_DECODED_ELEMENTS` unless one example has more.
+
+    Args:
+        example_of: int64 [elements], sorted: the example that each element belongs to.
+        examples: int64 [n], sorted: the examples to yield.
+    """
+    starts, ends = (np.searchsorted(example_of, examples, side=side) for side in ("left", "right"))
+    first = 0
+    for index in range(1, len(examples) + 1):
+        is_complete = index < len(examples) and (
+            ends[index] - starts[first] > _DECODED_ELEMENTS or examples[index] != examples[index - 1] + 1
+        )
+        if is_complete or index == len(examples):
+            yield examples[first:index], np.arange(starts[first], ends[index - 1])
+            first = index
+
+
+def _stack_padded(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Stack outputs; if they differ in length, pad axis 0 with zeros to the longest."""
+    if len({row.shape for row in rows}) == 1:
+        return np.stack(rows)
+    longest = max(len(row) for row in rows)
+    stacked = np.zeros((len(rows), longest, *rows[0].shape[1:]), rows[0].dtype)
+    for index, row in enumerate(rows):
+        stacked[index, : len(row)] = row
+    return stacked
