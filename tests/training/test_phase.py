@@ -289,7 +289,7 @@ def test_two_weights_with_the_same_path_are_rejected_before_training():
     plain = keras.Model(pixels, keras.layers.Softmax()(keras.layers.Dense(3, name="head_output")(x)))
     model = tltk.adopt(plain, tltk.classification(squares().labels))
     before = plain.get_weights()
-    with pytest.raises(ValueError, match=r"several variables are called conv/kernel, conv/bias, and one"):
+    with pytest.raises(ValueError, match=r"several variables have the path conv/kernel, conv/bias, and at least one"):
         tltk.fit(model, squares(), recipe=one_phase(train_all()))
     assert all(np.array_equal(old, new) for old, new in zip(before, plain.get_weights(), strict=True))
     tltk.fit(model, squares(), recipe=one_phase(Plan((Rule("head_output", "train"), Rule("*", "frozen")))))
