@@ -1,4 +1,4 @@
-"""What is served is compared with `tltk.predict`, and what differs is named."""
+"""Exports are compared with `tltk.predict` and `tltk.embed`, and each difference is reported."""
 
 import io
 
@@ -9,10 +9,10 @@ from PIL import Image
 
 import tltk
 from tests.conftest import STAGES, coloured_squares, conv_net, squares_model
-from tests.texts import asked, marked, text_model, tiny_preset
-from tltk.serving.agreement import disagreements, features_apart
+from tests.texts import marked, text_model, tiny_preset
+from tltk.serving.agreement import feature_differences, prediction_differences
 from tltk.serving.saved_model import sample_requests
-from tltk.serving.signatures import served
+from tltk.serving.signatures import build_signatures
 
 
 @pytest.fixture(scope="module")
@@ -20,133 +20,140 @@ def preset(tmp_path_factory):
     return tiny_preset(tmp_path_factory.mktemp("presets") / "tiny")
 
 
-def seeded():
+def nonzero_head():
     return tltk.head(zero_init=False, normalization=None)
 
 
-def several_model():
+def multilabel_model():
     x, y = coloured_squares(6)
     source = tltk.from_arrays(x, np.eye(3, dtype="float32")[y], labels=("a", "b", "c"), label_type="multilabel")
-    return tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.classification(source.labels, head=seeded()))
+    return tltk.assemble(
+        tltk.backbone(conv_net(), stages=STAGES), tltk.classification(source.labels, head=nonzero_head())
+    )
 
 
-def number_model():
+def regression_model():
     x, y = coloured_squares(6)
     source = tltk.from_arrays(x, y.astype("float32"), label_type="regression")
-    return tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.regression(source.labels, head=seeded()))
+    return tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.regression(source.labels, head=nonzero_head()))
 
 
 def models(preset):
+    """Yield a model of each task, and the output columns that are changed to provoke a difference."""
     backbone = tltk.backbone(str(preset))
     yield squares_model(head=tltk.head(zero_init=False)), ("label", "probabilities")
-    yield several_model(), ("probabilities", "chosen")
-    yield number_model(), ("values",)
-    yield text_model(preset, head=seeded()), ("label", "probabilities")
+    yield multilabel_model(), ("probabilities", "chosen")
+    yield regression_model(), ("values",)
+    yield text_model(preset, head=nonzero_head()), ("label", "probabilities")
     yield (
-        tltk.assemble(backbone, tltk.token_classification(marked(2).labels, head=seeded()), precision="float32"),
+        tltk.assemble(backbone, tltk.token_classification(marked(2).labels, head=nonzero_head()), precision="float32"),
         ("starts", "types", "probabilities"),
     )
     yield (
-        tltk.assemble(backbone, tltk.question_answering(no_answer=False, head=seeded()), precision="float32"),
+        tltk.assemble(backbone, tltk.question_answering(no_answer=False, head=nonzero_head()), precision="float32"),
         ("end", "probability", "answer"),
     )
 
 
-def answered(model):
-    held = sample_requests(model)
-    rows = [each if isinstance(each, tuple) else (each,) for each in held]
-    columns = [tf.constant(column) for column in zip(*rows, strict=True)]
-    found = served(model)["serving_default"].run(*columns)
-    return rows, {name: value.numpy() for name, value in found.items()}
+def run_signature(model, name, requests):
+    columns = [tf.constant(column) for column in zip(*requests, strict=True)]
+    outputs = build_signatures(model)[name].run(*columns)
+    return {key: value.numpy() for key, value in outputs.items()}
 
 
-def changed(value):
-    if value.dtype == object:
-        return np.array([b"other" if each else each for each in value.ravel()], object).reshape(value.shape)
-    return ~value if value.dtype == bool else value + np.asarray(value >= 0, value.dtype) * np.asarray(2, value.dtype)
+def run_samples(model):
+    requests = sample_requests(model)
+    return requests, run_signature(model, "serving_default", requests)
 
 
-def test_every_task_says_the_same_and_any_other_answer_is_found_out(preset):
-    assert len(asked(2)) == 2
+def change(values):
+    """Change every value that is not a placeholder of an invalid request ("" or -1)."""
+    if values.dtype == object:
+        return np.array([b"other" if value else value for value in values.ravel()], object).reshape(values.shape)
+    if values.dtype == bool:
+        return ~values
+    return values + np.asarray(values >= 0, values.dtype) * np.asarray(2, values.dtype)
+
+
+def test_every_task_agrees_with_predict_and_any_changed_output_is_reported(preset):
     for model, names in models(preset):
-        rows, answers = answered(model)
-        assert disagreements(model, rows, answers) == []
-        assert not answers["valid"].all() and answers["valid"].sum() >= 24
+        requests, outputs = run_samples(model)
+        assert prediction_differences(model, requests, outputs) == []
+        assert not outputs["valid"].all() and outputs["valid"].sum() >= 24
         for name in names:
             if name == "label":
-                other = np.roll(answers["labels"][0], 1)
-                best = answers["probabilities"].argmax(-1)
-                wrong = {**answers, "label": other[best]}
+                next_label = np.roll(outputs["labels"][0], 1)
+                best = outputs["probabilities"].argmax(-1)
+                wrong = {**outputs, "label": next_label[best]}
             else:
-                wrong = {**answers, name: changed(answers[name])}
-            assert disagreements(model, rows, wrong), (model.task.name, name)
+                wrong = {**outputs, name: change(outputs[name])}
+            assert prediction_differences(model, requests, wrong), (model.task.name, name)
 
 
-def test_features_are_those_of_embed_and_any_others_are_found_out(preset):
-    for model in (squares_model(), text_model(preset), *(chosen for chosen, _ in list(models(preset))[-2:])):
-        rows, _ = answered(model)
-        rows = [rows[-1], *rows]  # what cannot be read is passed over
-        columns = [tf.constant(column) for column in zip(*rows, strict=True)]
-        found = {name: value.numpy() for name, value in served(model)["embed"].run(*columns).items()}
-        assert features_apart(model, rows, found) == []
-        (line,) = features_apart(model, rows, {**found, "features": found["features"] + 1e-3})
-        assert "features are not those of tltk.embed: they differ by 1.0e-03" in line or "e-04" in line
+def test_features_agree_with_embed_and_changed_features_are_reported(preset):
+    for model in (squares_model(), text_model(preset), *(model for model, _ in list(models(preset))[-2:])):
+        requests = sample_requests(model)
+        requests = [requests[-1], *requests]  # the first request is invalid and must be skipped
+        outputs = run_signature(model, "embed", requests)
+        assert feature_differences(model, requests, outputs) == []
+        (line,) = feature_differences(model, requests, {**outputs, "features": outputs["features"] + 1e-3})
+        assert "features differ from tltk.embed by 1.0e-03" in line or "e-04" in line
 
 
-def test_a_request_that_one_alone_can_read_is_named(preset):
-    model = text_model(preset, head=seeded())
-    rows, answers = answered(model)
-    lines = disagreements(model, rows, {**answers, "valid": ~answers["valid"]})
-    assert "request 0 is read by tltk.predict only ()" in lines
-    assert f"request {len(rows) - 1} is read by the export only (no UTF-8)" in lines
+def test_a_request_that_only_one_side_can_read_is_reported(preset):
+    model = text_model(preset, head=nonzero_head())
+    requests, outputs = run_samples(model)
+    lines = prediction_differences(model, requests, {**outputs, "valid": ~outputs["valid"]})
+    assert "request 0 can only be read by tltk.predict ()" in lines
+    assert f"request {len(requests) - 1} can only be read by the export (no UTF-8)" in lines
 
 
-def test_sixteen_bits_are_compared_coarsely():
+def test_half_precision_has_a_larger_tolerance():
     model = squares_model(head=tltk.head(zero_init=False), precision="mixed_bfloat16")
-    rows, answers = answered(model)
-    shifted = {**answers, "probabilities": answers["probabilities"] + 0.02}
-    assert disagreements(model, rows, shifted) == []
-    assert disagreements(model, rows, {**answers, "probabilities": answers["probabilities"] + 0.2})
+    requests, outputs = run_samples(model)
+    shifted = {**outputs, "probabilities": outputs["probabilities"] + 0.02}
+    assert prediction_differences(model, requests, shifted) == []
+    assert prediction_differences(model, requests, {**outputs, "probabilities": outputs["probabilities"] + 0.2})
 
 
-def damaged(data, generator):
-    """Cut a picture off, change a few of its bytes, or put something else in its place."""
-    way = generator.integers(4)
-    if way == 0:
+def damage(data, generator):
+    """Truncate an encoded image, change a few of its bytes, or replace it by random or no bytes."""
+    method = generator.integers(4)
+    if method == 0:
         return data[: int(generator.integers(0, len(data)))]
-    if way == 1:
-        held = bytearray(data)
-        for place in generator.integers(0, len(held), 3):
-            held[place] = int(generator.integers(256))
-        return bytes(held)
-    return (generator.bytes(50), b"")[way - 2]
+    if method == 1:
+        changed = bytearray(data)
+        for index in generator.integers(0, len(changed), 3):
+            changed[index] = int(generator.integers(256))
+        return bytes(changed)
+    return (generator.bytes(50), b"")[method - 2]
 
 
-def pictures(count, seed=0):
-    """Seeded pictures of every format, mode and way to be damaged; a quarter of them are."""
+def encoded_images(count, seed=0):
+    """Seeded images of every format and mode; a quarter of them is damaged."""
     generator = np.random.default_rng(seed)
-    found = []
-    for number in range(count):
+    encoded = []
+    for index in range(count):
         size = tuple(generator.integers(1, 70, 2))
-        picture = Image.fromarray(generator.integers(0, 255, (*size, 3)).astype("uint8"))
-        kind = ("JPEG", "PNG", "GIF", "BMP", "WEBP")[number % 5]
-        mode = {"JPEG": ("RGB", "L"), "PNG": ("RGB", "L", "P", "RGBA", "1"), "BMP": ("RGB",)}.get(kind, ("RGB",))
+        image = Image.fromarray(generator.integers(0, 255, (*size, 3)).astype("uint8"))
+        file_format = ("JPEG", "PNG", "GIF", "BMP", "WEBP")[index % 5]
+        modes = {"JPEG": ("RGB", "L"), "PNG": ("RGB", "L", "P", "RGBA", "1")}.get(file_format, ("RGB",))
         data = io.BytesIO()
-        picture.convert(mode[int(generator.integers(len(mode)))]).save(data, kind)
-        found.append(data.getvalue() if generator.random() < 0.75 else damaged(data.getvalue(), generator))
-    return found
+        image.convert(modes[int(generator.integers(len(modes)))]).save(data, file_format)
+        encoded.append(data.getvalue() if generator.random() < 0.75 else damage(data.getvalue(), generator))
+    return encoded
 
 
 @pytest.mark.slow
-def test_2000_pictures_a_quarter_of_them_damaged_are_answered_the_same(tmp_path):
+def test_2000_images_of_which_a_quarter_is_damaged_get_the_predictions_of_predict(tmp_path):
     model = squares_model(head=tltk.head(zero_init=False))
-    held = pictures(2000)
-    done = tltk.export(model, tmp_path / "squares")
-    serve = tf.saved_model.load(str(done.path)).signatures["serving_default"]
-    parts = [serve(tf.constant(held[start : start + 50])) for start in range(0, 2000, 50)]
-    answers = {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
-    assert 1500 < answers["valid"].sum() < 1900
-    assert disagreements(model, [(each,) for each in held], answers) == []
-    good = np.flatnonzero(answers["valid"])[:64]  # and what stood beside them made no difference
-    alone = serve(tf.constant([held[row] for row in good]))
-    np.testing.assert_allclose(alone["probabilities"], answers["probabilities"][good], atol=1e-5)
+    requests = encoded_images(2000)
+    exported = tltk.export(model, tmp_path / "squares")
+    serve = tf.saved_model.load(str(exported.path)).signatures["serving_default"]
+    batches = [serve(tf.constant(requests[start : start + 50])) for start in range(0, 2000, 50)]
+    outputs = {name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]}
+    assert 1500 < outputs["valid"].sum() < 1900
+    assert prediction_differences(model, [(request,) for request in requests], outputs) == []
+    valid = np.flatnonzero(outputs["valid"])[:64]  # outputs do not depend on damaged images in the same batch
+    valid_only = serve(tf.constant([requests[row] for row in valid]))
+    np.testing.assert_allclose(valid_only["probabilities"], outputs["probabilities"][valid], atol=1e-5)

@@ -1,4 +1,4 @@
-"""A certificate travels with its SavedModel and tells when the answers are not those of training."""
+"""The certificate of an export detects outputs that differ from those of the trained model."""
 
 import json
 import shutil
@@ -20,86 +20,87 @@ from tltk.serving.replay import replay
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     for _ in range(2):
-        tltk.export(squares_model(head=tltk.head(zero_init=False)), folder / "pictures")
+        tltk.export(squares_model(head=tltk.head(zero_init=False)), folder / "images")
     model = text_model(tiny_preset(folder / "preset"), head=tltk.head(zero_init=False, normalization=None))
     tltk.export(model, folder / "texts")
     return folder
 
 
 @pytest.mark.parametrize("c_interface", [False, True])
-@pytest.mark.parametrize("kind", ["pictures", "texts"])
-def test_it_is_replayed_and_timed_in_a_clean_process(exported, kind, c_interface):
-    found = tltk.verify(exported / kind, c_interface=c_interface)
-    assert found.path.name == ("2" if kind == "pictures" else "1")
-    assert set(found.differences) == {"serving_default", "predict_tensor", "embed"}
-    assert max(found.largest.values()) <= certificate.TOLERANCE
-    assert found.bytes == sum(file.stat().st_size for file in found.path.rglob("*") if file.is_file())
-    assert found.load_seconds > 0
-    assert set(found.latency) == {"1", "32"}
-    assert all(0 < each["p50_ms"] <= each["p99_ms"] for each in found.latency.values())
+@pytest.mark.parametrize("modality", ["images", "texts"])
+def test_a_certificate_is_replayed_and_timed_in_a_clean_process(exported, modality, c_interface):
+    verified = tltk.verify(exported / modality, c_interface=c_interface)
+    assert verified.path.name == ("2" if modality == "images" else "1")
+    assert set(verified.differences) == {"serving_default", "predict_tensor", "embed"}
+    assert max(verified.largest.values()) <= certificate.TOLERANCE
+    assert verified.bytes == sum(file.stat().st_size for file in verified.path.rglob("*") if file.is_file())
+    assert verified.load_seconds > 0
+    assert set(verified.latency) == {"1", "32"}
+    assert all(0 < percentiles["p50_ms"] <= percentiles["p99_ms"] for percentiles in verified.latency.values())
 
 
-def test_a_version_that_is_named_is_the_one_and_nothing_need_be_timed(exported):
-    found = tltk.verify(exported / "pictures" / "1", timed=False)
-    assert found.path.name == "1"
-    assert found.latency == {}
-    assert found.first["label"]
+def test_a_version_folder_can_be_verified_without_timing(exported):
+    verified = tltk.verify(exported / "images" / "1", timed=False)
+    assert verified.path.name == "1"
+    assert verified.latency == {}
+    assert verified.first["label"]
 
 
-def test_it_holds_two_dozen_requests_and_little_room(exported):
-    stored = np.load(exported / "pictures" / "1" / certificate.FILE)
+def test_a_certificate_is_small_and_holds_24_valid_and_2_invalid_requests(exported):
+    stored = np.load(exported / "images" / "1" / certificate.FILE)
     assert len(stored["serving_default/ask/image_bytes:ends"]) == 26
     assert stored["serving_default/answer/valid"].tolist() == [True] * 24 + [False] * 2
     assert len(stored["predict_tensor/ask/pixels"]) == 2
-    assert (exported / "pictures" / "1" / certificate.FILE).stat().st_size < 1_000_000
+    assert (exported / "images" / "1" / certificate.FILE).stat().st_size < 1_000_000
 
 
 @pytest.mark.parametrize("c_interface", [False, True])
-def test_a_model_that_answers_otherwise_is_found_out(exported, tmp_path, c_interface):
-    shutil.copytree(exported / "pictures" / "1", tmp_path / "1")
-    place = tmp_path / "1" / certificate.FILE
-    stored = dict(np.load(place))
+def test_outputs_that_differ_from_the_stored_ones_are_reported(exported, tmp_path, c_interface):
+    shutil.copytree(exported / "images" / "1", tmp_path / "1")
+    file = tmp_path / "1" / certificate.FILE
+    stored = dict(np.load(file))
     stored["serving_default/answer/probability"] = stored["serving_default/answer/probability"] + 1e-4
     stored["serving_default/answer/label"][0] ^= 1
     stored["embed/answer/more"] = np.zeros(26)
-    np.savez(place, **stored)
+    np.savez(file, **stored)
     with pytest.raises(RuntimeError) as caught:
         tltk.verify(tmp_path, timed=False, c_interface=c_interface)
-    said = str(caught.value)
-    assert "does not answer as the trained model did" in said
-    assert (
-        "`label` of serving_default differs: 1" in said and "`probability` of serving_default differs: 0.0001" in said
-    )
-    assert "`more` of embed differs: inf" in said
-    assert "`probabilities`" not in said
+    message = str(caught.value)
+    assert "does not reproduce the outputs of the trained model" in message
+    assert "`label` of serving_default differs by 1" in message
+    assert "`probability` of serving_default differs by 0.0001" in message
+    assert "`more` of embed differs by inf" in message
+    assert "`probabilities`" not in message
 
 
-@pytest.mark.parametrize("damage", ["garbage", "cut", "flipped", "of another tool"])
-def test_a_damaged_certificate_is_not_taken_for_a_damaged_model(exported, tmp_path, damage):
-    shutil.copytree(exported / "pictures" / "1", tmp_path / "1")
-    place = tmp_path / "1" / certificate.FILE
-    data = place.read_bytes()
+@pytest.mark.parametrize("damage", ["garbage", "truncated", "flipped", "foreign"])
+def test_a_damaged_certificate_is_not_reported_as_a_damaged_model(exported, tmp_path, damage):
+    shutil.copytree(exported / "images" / "1", tmp_path / "1")
+    file = tmp_path / "1" / certificate.FILE
+    data = file.read_bytes()
     middle = len(data) // 2
-    if damage == "of another tool":
-        np.savez(place, a=np.zeros(1))
+    if damage == "foreign":
+        np.savez(file, a=np.zeros(1))
     else:
         flipped = data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
-        place.write_bytes({"garbage": b"none", "cut": data[:middle], "flipped": flipped}[damage])
-    with pytest.raises(check.ServingError, match=r"certificate\.npz is damaged, or of an older tltk"):
+        file.write_bytes({"garbage": b"garbage", "truncated": data[:middle], "flipped": flipped}[damage])
+    with pytest.raises(
+        check.ServingError, match=r"certificate\.npz is damaged, or was written by an older version of tltk"
+    ):
         tltk.verify(tmp_path, timed=False)
 
 
-def test_a_model_that_cannot_be_loaded_is_told(exported, tmp_path):
+def test_a_model_that_cannot_be_loaded_is_an_error(exported, tmp_path):
     shutil.copytree(exported / "texts" / "1", tmp_path / "1")
-    (tmp_path / "1" / "saved_model.pb").write_bytes(b"none")
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"garbage")
     with pytest.raises(RuntimeError, match=r"could not be loaded or called in a clean process: \w+: [^\n]+$"):
         tltk.verify(tmp_path, timed=False)
     with pytest.raises(RuntimeError, match=r"could not be loaded or called in a clean process: RuntimeError: [^\n]+$"):
         tltk.verify(tmp_path, timed=False, c_interface=True)
 
 
-def test_what_is_missing_is_told(exported, tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no exported model and no versions of one"):
+def test_a_missing_export_or_certificate_is_an_error(exported, tmp_path):
+    with pytest.raises(FileNotFoundError, match="contains no exported model and no version folders"):
         tltk.verify(tmp_path / "nowhere")
     shutil.copytree(exported / "texts" / "1", tmp_path / "1")
     (tmp_path / "1" / certificate.FILE).unlink()
@@ -107,22 +108,22 @@ def test_what_is_missing_is_told(exported, tmp_path):
         tltk.verify(tmp_path)
 
 
-def test_strings_of_any_bytes_and_lengths_come_back_and_take_their_own_room(tmp_path):
-    asked = [b"", b"ends in zeros\x00\x00", "süß".encode(), bytes(300_000)]
+def test_strings_of_any_bytes_and_lengths_are_restored_and_stored_without_padding(tmp_path):
+    strings = [b"", b"ends in zeros\x00\x00", "süß".encode(), bytes(300_000)]
     labels = np.array([[b"a", b"bc"], [b"", b"d\0"]], object)
-    stored = {"ask": {"x": asked}, "answer": {"y": np.array([[1.5], [2.0], [3.0]]), "labels": labels}}
+    stored = {"ask": {"x": strings}, "answer": {"y": np.array([[1.5], [2.0], [3.0]]), "labels": labels}}
     tensor = {"ask": {"t": np.zeros([2, 3])}, "answer": {"y": np.ones(2)}}
-    features = {"ask": {"x": asked}, "answer": {"f": np.ones(4)}}
+    features = {"ask": {"x": strings}, "answer": {"f": np.ones(4)}}
     certificate.write(tmp_path, {"serving_default": stored, "predict_tensor": tensor, "embed": features})
-    held = np.load(tmp_path / certificate.FILE, allow_pickle=False)
-    assert replay._columns(held, "serving_default/ask/")["x"].tolist() == asked
-    assert replay._columns(held, "serving_default/answer/")["labels"].tolist() == labels.tolist()
-    assert replay._columns(held, "embed/ask/") == {}  # the same requests are stored once
-    assert sum(each.nbytes for each in held.values()) < 310_000
-    np.testing.assert_array_equal(held["serving_default/answer/y"], [[1.5], [2.0], [3.0]])
+    arrays = np.load(tmp_path / certificate.FILE, allow_pickle=False)
+    assert replay._columns(arrays, "serving_default/ask/")["x"].tolist() == strings
+    assert replay._columns(arrays, "serving_default/answer/")["labels"].tolist() == labels.tolist()
+    assert replay._columns(arrays, "embed/ask/") == {}  # requests shared by several signatures are stored once
+    assert sum(array.nbytes for array in arrays.values()) < 310_000
+    np.testing.assert_array_equal(arrays["serving_default/answer/y"], [[1.5], [2.0], [3.0]])
 
 
-def test_each_number_is_measured_by_itself():
+def test_the_difference_of_each_float_is_relative_to_its_own_size():
     expected = np.array([[1e12, 30.0], [2e12, 31.0]])
     assert replay._difference(expected + np.array([[0, 3], [0, 0]]), expected) == pytest.approx(0.1)
     assert replay._difference(expected * (1 + 1e-7), expected) == pytest.approx(1e-7, rel=0.1)
@@ -131,53 +132,53 @@ def test_each_number_is_measured_by_itself():
     assert replay._difference(np.array([1.0, 2.0]), np.array([1.0])) == np.inf
 
 
-def test_a_process_that_is_killed_and_a_missing_operation_are_told(exported, tmp_path, monkeypatch):
+def test_a_missing_operation_and_a_killed_process_are_reported(exported, tmp_path, monkeypatch):
     shutil.copytree(exported / "texts" / "1", tmp_path / "1")
-    place = tmp_path / "1" / certificate.FILE
-    stored = dict(np.load(place))
+    file = tmp_path / "1" / certificate.FILE
+    stored = dict(np.load(file))
     tensors = json.loads(str(stored["tensors"]))
     tensors["embed"]["ask"]["texts"] = "nowhere:0"
-    np.savez(place, **{**stored, "tensors": json.dumps(tensors)})
-    with pytest.raises(RuntimeError, match="RuntimeError: no operation 'nowhere' in the graph"):
+    np.savez(file, **{**stored, "tensors": json.dumps(tensors)})
+    with pytest.raises(RuntimeError, match="RuntimeError: the graph has no operation 'nowhere'"):
         tltk.verify(tmp_path, timed=False, c_interface=True)
     script = tmp_path / "killed.py"
     script.write_text("import os; os.kill(os.getpid(), 9)")
     monkeypatch.setattr(certificate, "_REPLAY", script)
-    with pytest.raises(RuntimeError, match="was ended by signal 9"):
+    with pytest.raises(RuntimeError, match="ended with signal 9"):
         tltk.verify(tmp_path, timed=False)
 
 
-def test_a_number_that_is_none_is_no_answer(exported, tmp_path):
+def test_a_nan_is_reported_as_a_difference(exported, tmp_path):
     shutil.copytree(exported / "texts" / "1", tmp_path / "1")
-    place = tmp_path / "1" / certificate.FILE
-    stored = dict(np.load(place))
+    file = tmp_path / "1" / certificate.FILE
+    stored = dict(np.load(file))
     stored["embed/answer/features"][0] = np.nan
-    np.savez(place, **stored)
-    with pytest.raises(RuntimeError, match="`features` of embed differs: nan"):
+    np.savez(file, **stored)
+    with pytest.raises(RuntimeError, match="`features` of embed differs by nan"):
         tltk.verify(tmp_path, timed=False)
 
 
-def test_what_has_no_c_interface_is_told(tmp_path):
-    done = tltk.export(squares_model(), tmp_path / "onnx", format="onnx")
-    with pytest.raises(ValueError, match="`c_interface` is of a SavedModel"):
-        tltk.verify(done.path, c_interface=True)
+def test_the_c_interface_requires_a_saved_model(tmp_path):
+    exported = tltk.export(squares_model(), tmp_path / "onnx", format="onnx")
+    with pytest.raises(ValueError, match="`c_interface=True` requires a SavedModel"):
+        tltk.verify(exported.path, c_interface=True)
 
 
-def test_verify_needs_nothing_but_tensorflow(exported):
+def test_verify_needs_no_package_but_tensorflow(exported):
     code = """
 import sys
-class Refused:
+class Blocker:
     def find_spec(self, name, *_):
         if name.split(".")[0] in {"keras_hub", "sklearn", "typer", "rich", "PIL", "jinja2", "matplotlib", "filelock",
                                   "tensorflow_datasets", "safetensors", "tensorflow_text"}:
             raise ImportError(name)
-sys.meta_path.insert(0, Refused())
+sys.meta_path.insert(0, Blocker())
 import tltk
 for c_interface in (False, True):
     print(max(tltk.verify(sys.argv[1], timed=False, c_interface=c_interface).largest.values()) <= 1e-5)
 print(sorted({"tensorflow", "keras"} & set(sys.modules)))
 """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, str(exported / "texts")], capture_output=True, text=True, check=False
     )
-    assert done.stdout.split("\n")[:3] == ["True", "True", "[]"], done.stderr
+    assert process.stdout.split("\n")[:3] == ["True", "True", "[]"], process.stderr

@@ -1,4 +1,4 @@
-"""The table of formats: what was written is what is measured."""
+"""The comparison of formats measures the written files."""
 
 import numpy as np
 import pytest
@@ -15,11 +15,11 @@ def backbone(tmp_path_factory):
     return tltk.backbone(str(tiny_preset(tmp_path_factory.mktemp("presets") / "tiny")))
 
 
-def seeded():
+def nonzero_head():
     return tltk.head(zero_init=False, normalization=None)
 
 
-def test_every_format_stands_beside_keras(tmp_path):
+def test_every_format_is_measured_beside_keras(tmp_path):
     model = squares_model(head=tltk.head(zero_init=False))
     formats = ("saved_model", "onnx", "litert_int8")
     rows = compare(model, tmp_path, squares(30), calibration=squares(20), formats=formats)
@@ -35,30 +35,32 @@ def test_every_format_stands_beside_keras(tmp_path):
     assert all(set(row.milliseconds) == {"1", "32"} and min(row.milliseconds.values()) > 0 for row in rows)
 
 
-def test_the_score_is_that_of_the_file_and_not_of_the_model(tmp_path, monkeypatch):
+def test_the_score_is_computed_with_the_written_file(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        comparison, "_run_of", lambda path, task: lambda tensor: np.eye(3, dtype="float32")[[0] * len(tensor)]
+        comparison, "_load_network", lambda path, task: lambda tensor: np.eye(3, dtype="float32")[[0] * len(tensor)]
     )
     model, data = squares_model(head=tltk.head(zero_init=False)), squares(30)
     rows = compare(model, tmp_path, data, calibration=data, formats=("onnx",))
     assert rows[1].score == np.mean(data.targets.values == 0)
 
 
-@pytest.mark.parametrize(("kind", "metric"), [("tags", "f1"), ("answers", "exact_match")])
-def test_entities_and_answers_are_counted_as_evaluate_does(backbone, tmp_path, kind, metric):
-    data = marked(12) if kind == "tags" else asked(12)
-    task = (
-        tltk.token_classification(data.labels, head=seeded())
-        if kind == "tags"
-        else tltk.question_answering(head=seeded())
-    )
+@pytest.mark.parametrize(
+    ("task_name", "metric"), [("token_classification", "f1"), ("question_answering", "exact_match")]
+)
+def test_span_tasks_get_the_scores_of_evaluate(backbone, tmp_path, task_name, metric):
+    if task_name == "token_classification":
+        data = marked(12)
+        task = tltk.token_classification(data.labels, head=nonzero_head())
+    else:
+        data = asked(12)
+        task = tltk.question_answering(head=nonzero_head())
     model = tltk.assemble(backbone, task, precision="float32")
     rows = compare(model, tmp_path, data, calibration=data, formats=("saved_model", "onnx"))
     assert {row.metric for row in rows} == {metric}
     assert rows[1].score == pytest.approx(rows[0].score) and rows[2].score == pytest.approx(rows[0].score)
 
 
-def test_an_unknown_format_is_told_before_anything_is_written(tmp_path):
+def test_an_unknown_format_is_an_error_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match=r"`formats` must be one of .*Did you mean 'onnx'"):
         compare(squares_model(), tmp_path / "x", squares(), calibration=squares(), formats=("saved_model", "onx"))
     assert not (tmp_path / "x").exists()

@@ -1,4 +1,4 @@
-"""What a SavedModel is written of: its graphs' tensors by name, and requests that hold good and bad elements."""
+"""A SavedModel is written with its tensor names and with the outputs of valid and invalid requests."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.conftest import squares_model
 from tests.texts import text_model, texts, tiny_preset
 from tltk.foundation import checks as check
 from tltk.serving import saved_model
-from tltk.serving.signatures import served
+from tltk.serving.signatures import build_signatures
 
 
 @pytest.fixture(scope="module")
@@ -23,40 +23,43 @@ def models(tmp_path_factory):
     )
 
 
-def test_two_dozen_requests_are_good_and_two_are_not(models):
+def test_24_generated_requests_are_valid_and_2_are_not(models):
     for model in models:
-        graph = served(model)["serving_default"]
-        rows = saved_model._rows(saved_model.sample_requests(model), graph.names)
-        columns = [tf.constant(column) for column in zip(*rows, strict=True)]
-        valid = graph.run(*columns)["valid"].numpy()
+        signature = build_signatures(model)["serving_default"]
+        requests = saved_model._as_tuples(saved_model.sample_requests(model), signature.input_names)
+        columns = [tf.constant(column) for column in zip(*requests, strict=True)]
+        valid = signature.run(*columns)["valid"].numpy()
         assert valid.tolist() == [True] * 24 + [False] * 2
 
 
-def test_tensors_are_asked_with_the_first_requests_and_features_with_all(models):
+def test_predict_tensor_gets_the_first_requests_and_embed_gets_all(models):
     model = models[0]
-    graphs = served(model)
-    rows = saved_model._rows(saved_model.sample_requests(model), graphs["serving_default"].names)
-    found = saved_model.answered(model, graphs, rows)
-    assert set(found) == {"serving_default", "predict_tensor", "embed"}
-    first = found["serving_default"]["answer"]["probabilities"][:2]
-    np.testing.assert_allclose(found["predict_tensor"]["answer"]["probabilities"], first, atol=1e-6)
-    expected = tltk.embed(model, found["predict_tensor"]["ask"]["pixels"]).values
-    np.testing.assert_allclose(found["embed"]["answer"]["features"][:2], expected, rtol=1e-5, atol=1e-5)
+    signatures = build_signatures(model)
+    names = signatures["serving_default"].input_names
+    requests = saved_model._as_tuples(saved_model.sample_requests(model), names)
+    stored = saved_model.run_requests(model, signatures, requests)
+    assert set(stored) == {"serving_default", "predict_tensor", "embed"}
+    first = stored["serving_default"]["answer"]["probabilities"][:2]
+    np.testing.assert_allclose(stored["predict_tensor"]["answer"]["probabilities"], first, atol=1e-6)
+    expected = tltk.embed(model, stored["predict_tensor"]["ask"]["pixels"]).values
+    np.testing.assert_allclose(stored["embed"]["answer"]["features"][:2], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_the_names_of_tensors_are_those_of_the_graph(models, tmp_path):
-    saved_model.write(models[1], tmp_path / "one", None)
-    names = saved_model._tensors(tmp_path / "one")
+def test_tensor_names_are_those_of_the_graph(models, tmp_path):
+    saved_model.write(models[1], tmp_path / "saved", None)
+    names = saved_model._tensor_names(tmp_path / "saved")
     assert set(names) == {"serving_default", "predict_tensor", "embed"}
     assert names["serving_default"]["ask"] == {"texts": "serving_default_texts:0"}
     assert set(names["embed"]["answer"]) == {"features", "valid", "error"}
 
 
-def test_what_is_not_what_predict_says_is_never_written(models, tmp_path, monkeypatch):
-    monkeypatch.setattr(saved_model, "disagreements", lambda *_: [f"request {number}: differs" for number in range(12)])
+def test_a_model_that_disagrees_with_predict_is_not_written(models, tmp_path, monkeypatch):
+    differences = [f"request {row}: differs" for row in range(12)]
+    monkeypatch.setattr(saved_model, "prediction_differences", lambda *_: differences)
     with pytest.raises(
-        check.ServingError, match=r"is not what tltk says itself \(12\):\nrequest 0: differs\n"
+        check.ServingError,
+        match=r"would not return what tltk\.predict and tltk\.embed return \(12\):\nrequest 0: differs\n",
     ) as caught:
-        saved_model.write(models[0], tmp_path / "one", None)
+        saved_model.write(models[0], tmp_path / "saved", None)
     assert str(caught.value).count("\n") == 10
     assert not list(tmp_path.iterdir())

@@ -1,3 +1,5 @@
+"""Signatures take requests or tensors, handle empty batches, and return the predictions of `tltk.predict`."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -7,8 +9,8 @@ import tensorflow as tf
 import tltk
 from tests.conftest import squares_model
 from tests.texts import fuzzed, marked, texts, tiny_preset
-from tltk.serving.saved_model import _archive
-from tltk.serving.signatures import served
+from tltk.serving.saved_model import _build_archive
+from tltk.serving.signatures import build_signatures
 
 
 @pytest.fixture(scope="module")
@@ -16,17 +18,17 @@ def backbone(tmp_path_factory):
     return tltk.backbone(str(tiny_preset(tmp_path_factory.mktemp("presets") / "tiny")))
 
 
-def model_of(backbone, task):
+def assemble(backbone, task):
     return tltk.assemble(backbone, task, precision="float32")
 
 
-def seeded():
+def nonzero_head():
     return tltk.head(zero_init=False, normalization=None)
 
 
-def test_each_task_names_what_it_takes_and_gives(backbone):
+def test_each_task_names_its_inputs_and_outputs(backbone):
     labels = texts().labels
-    for task, takes, gives in (
+    for task, input_names, output_names in (
         (tltk.classification(labels), ("texts",), {"label", "probability", "probabilities", "labels"}),
         (
             tltk.classification(labels, pairs=True),
@@ -40,82 +42,90 @@ def test_each_task_names_what_it_takes_and_gives(backbone):
         ),
         (tltk.question_answering(), ("questions", "contexts"), {"answer", "start", "end", "probability"}),
     ):
-        graphs = served(model_of(backbone, task))
-        assert set(graphs) == {"serving_default", "predict_tensor", "embed"}
-        request, features = graphs["serving_default"], graphs["embed"]
-        assert request.names == features.names == takes
-        assert graphs["predict_tensor"].names == ("token_ids",)
-        given = [tf.constant(["good film", ""])] * len(takes)
-        assert set(request.run(*given)) == gives | {"valid", "error"}
-        assert set(features.run(*given)) == {"features", "valid", "error"}
+        signatures = build_signatures(assemble(backbone, task))
+        assert set(signatures) == {"serving_default", "predict_tensor", "embed"}
+        default, embed = signatures["serving_default"], signatures["embed"]
+        assert default.input_names == embed.input_names == input_names
+        assert signatures["predict_tensor"].input_names == ("token_ids",)
+        inputs = [tf.constant(["good film", ""])] * len(input_names)
+        assert set(default.run(*inputs)) == output_names | {"valid", "error"}
+        assert set(embed.run(*inputs)) == {"features", "valid", "error"}
 
 
-def test_several_labels_are_chosen_by_the_threshold_of_their_task(backbone):
+def test_multilabel_outputs_use_the_threshold_of_the_task(backbone):
     labels = tltk.specs.LabelSpec(("a", "b", "c"), type="multilabel")
     for threshold in (0.3, 0.7):
-        model = model_of(backbone, tltk.classification(labels, head=seeded(), threshold=threshold))
-        found = served(model)["serving_default"].run(tf.constant(fuzzed(100)))
-        probabilities, chosen = found["probabilities"].numpy(), found["chosen"].numpy()
+        model = assemble(backbone, tltk.classification(labels, head=nonzero_head(), threshold=threshold))
+        outputs = build_signatures(model)["serving_default"].run(tf.constant(fuzzed(100)))
+        probabilities, chosen = outputs["probabilities"].numpy(), outputs["chosen"].numpy()
         np.testing.assert_array_equal(chosen, probabilities > threshold)
         assert ((probabilities > threshold) != (probabilities > 0.5)).any()
 
 
-def test_a_batch_of_no_element_is_answered_by_no_row(backbone, tmp_path):
+def test_an_empty_batch_returns_empty_outputs(backbone, tmp_path):
     tasks = (
         tltk.classification(texts().labels),
         tltk.token_classification(marked(2).labels),
         tltk.question_answering(),
     )
     windows = replace(backbone, input=replace(backbone.input, stride=4))
-    models = [squares_model(), *(model_of(chosen, task) for task in tasks for chosen in (backbone, windows))]
+    models = [squares_model(), *(assemble(variant, task) for task in tasks for variant in (backbone, windows))]
     for model in models:
-        for graph in served(model).values():
-            run = tf.function(graph.run, input_signature=graph.inputs)  # as it is served, not as it runs eagerly
-            none = [tf.zeros([0, *(side or 3 for side in spec.shape[1:])], spec.dtype) for spec in graph.inputs]
-            one = [tf.zeros([1, *(side or 3 for side in spec.shape[1:])], spec.dtype) for spec in graph.inputs]
-            found, expected = run(*none), run(*one)
-            assert {name: value.shape[0] for name, value in found.items()} == dict.fromkeys(expected, 0)
-            assert {value.shape[0] for value in expected.values()} == {1}
+        for signature in build_signatures(model).values():
+            run = tf.function(signature.run, input_signature=signature.inputs)  # traced, as in the SavedModel
+            empty, single = (
+                run(
+                    *(
+                        tf.zeros([size, *(side or 3 for side in spec.shape[1:])], spec.dtype)
+                        for spec in signature.inputs
+                    )
+                )
+                for size in (0, 1)
+            )
+            assert {name: value.shape[0] for name, value in empty.items()} == dict.fromkeys(single, 0)
+            assert {value.shape[0] for value in single.values()} == {1}
 
 
-def test_the_fused_batch_norms_of_tensorflow_fail_on_no_picture():
+def test_fused_batch_norms_of_tensorflow_fail_on_an_empty_batch():
     run = tf.function(squares_model().keras, input_signature=[tf.TensorSpec([None, 16, 16, 3])])
     with pytest.raises(tf.errors.InvalidArgumentError):
         run(tf.zeros([0, 16, 16, 3]))
 
 
-def test_many_exports_raise_no_warning_of_traces(backbone, caplog):
+def test_many_exports_log_no_warning_about_retracing(backbone, caplog):
     for _ in range(7):
-        graphs = _archive(served(model_of(backbone, tltk.classification(texts().labels))))[1]
-        graphs["serving_default"].run(tf.constant(["good film"]))
-        graphs["embed"].run(tf.constant(["good film"]))
+        signatures = _build_archive(build_signatures(assemble(backbone, tltk.classification(texts().labels))))[1]
+        signatures["serving_default"].run(tf.constant(["good film"]))
+        signatures["embed"].run(tf.constant(["good film"]))
     assert "retracing" not in caplog.text
 
 
-def test_2000_fuzzed_texts_are_classified_the_same_by_a_clean_process(backbone, tmp_path):
-    said = fuzzed(2000)
+def test_an_export_returns_the_predictions_of_predict_for_2000_fuzzed_texts(backbone, tmp_path):
+    examples = fuzzed(2000)
     for stride in (None, 4):
-        chosen = replace(backbone, input=replace(backbone.input, stride=stride))
-        model = model_of(chosen, tltk.classification(texts().labels, head=seeded()))
-        exported = tltk.export(model, tmp_path / str(stride), requests=[text.encode() for text in said])
+        variant = replace(backbone, input=replace(backbone.input, stride=stride))
+        model = assemble(variant, tltk.classification(texts().labels, head=nonzero_head()))
+        exported = tltk.export(model, tmp_path / str(stride), requests=[text.encode() for text in examples])
         assert max(exported.largest.values()) <= 1e-5
-        answer = tf.saved_model.load(str(exported.path)).signatures["serving_default"](tf.constant(said))
-        used = [row for row, text in enumerate(said) if text.strip()]
-        found, _ = tltk.predict(model, said)
-        assert [answer["label"][row].numpy().decode() for row in used] == [each.label for each in found]
-        np.testing.assert_allclose(answer["probability"].numpy()[used], [each.probability for each in found], atol=1e-5)
+        outputs = tf.saved_model.load(str(exported.path)).signatures["serving_default"](tf.constant(examples))
+        valid = [row for row, text in enumerate(examples) if text.strip()]
+        predictions, _ = tltk.predict(model, examples)
+        assert [outputs["label"][row].numpy().decode() for row in valid] == [item.label for item in predictions]
+        probabilities = outputs["probability"].numpy()[valid]
+        np.testing.assert_allclose(probabilities, [item.probability for item in predictions], atol=1e-5)
 
 
-def test_2000_fuzzed_pairs_are_classified_the_same_by_a_clean_process(backbone, tmp_path):
-    said = fuzzed(4000)
-    pairs = [(one, other) for one, other in zip(said[::2], said[1::2], strict=True) if one.strip() and other.strip()]
-    model = model_of(backbone, tltk.classification(texts().labels, pairs=True, head=seeded()))
-    requests = [(one.encode(), other.encode()) for one, other in pairs]
+def test_an_export_returns_the_predictions_of_predict_for_2000_fuzzed_pairs(backbone, tmp_path):
+    examples = fuzzed(4000)
+    pairs = zip(examples[::2], examples[1::2], strict=True)
+    pairs = [(first, second) for first, second in pairs if first.strip() and second.strip()]
+    model = assemble(backbone, tltk.classification(texts().labels, pairs=True, head=nonzero_head()))
+    requests = [(first.encode(), second.encode()) for first, second in pairs]
     exported = tltk.export(model, tmp_path, requests=requests)
     assert max(exported.largest.values()) <= 1e-5
-    one, other = map(tf.constant, zip(*pairs, strict=True))
-    answer = tf.saved_model.load(str(exported.path)).signatures["serving_default"](texts=one, second_texts=other)
-    found, _ = tltk.predict(model, pairs)
-    assert [label.decode() for label in answer["label"].numpy()] == [each.label for each in found]
-    with pytest.raises(ValueError, match=r"a request must hold texts and second_texts. Received: \(b'good',\)"):
+    first, second = map(tf.constant, zip(*pairs, strict=True))
+    outputs = tf.saved_model.load(str(exported.path)).signatures["serving_default"](texts=first, second_texts=second)
+    predictions, _ = tltk.predict(model, pairs)
+    assert [label.decode() for label in outputs["label"].numpy()] == [item.label for item in predictions]
+    with pytest.raises(ValueError, match=r"each request must contain texts and second_texts. Received: \(b'good',\)"):
         tltk.export(model, tmp_path, requests=[b"good"])

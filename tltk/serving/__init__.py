@@ -1,4 +1,4 @@
-"""Serving: what leaves Python. The package is not called `export`, which is the name of its one function.
+"""Serving: exports of trained models, and their verification outside of the training process.
 
-It imports nothing: where a model is served, `tltk.verify` runs beside tensorflow alone.
+The package imports nothing: on a serving machine `tltk.verify` must run with TensorFlow as the only other package.
 """

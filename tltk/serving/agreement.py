@@ -1,4 +1,4 @@
-"""Whether what is served agrees with `tltk.predict`, which reads its examples in another way."""
+"""Compares the outputs of an export with `tltk.predict` and `tltk.embed`, which read the same examples differently."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,70 +13,71 @@ from tltk.inference.forward import as_array
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 
-_TOLERANCE = {"float32": 1e-5}
-_COARSE = 0.05  # in 16 bits another batch rounds differently
-_FEATURES = 1e-4  # which are not squashed into probabilities, and come from another batch
+_FLOAT32_TOLERANCE = 1e-5
+_HALF_PRECISION_TOLERANCE = 0.05  # 16-bit results depend on the batch they were computed in
+_FEATURE_TOLERANCE = 1e-4  # features are unbounded, and `tltk.embed` computes them in another batch
 
 
-def disagreements(
-    model: TransferModel, requests: Sequence[tuple[bytes, ...]], answers: Mapping[str, np.ndarray]
+def prediction_differences(
+    model: TransferModel, requests: Sequence[tuple[bytes, ...]], outputs: Mapping[str, np.ndarray]
 ) -> list[str]:
-    """Compare answers of `serving_default` with what `tltk.predict` decodes.
+    """Compare the outputs of `serving_default` with the predictions of `tltk.predict`.
 
     Args:
-        model: the one that is served.
-        requests: images, texts or pairs of texts as bytes, a tuple each.
-        answers: column → [requests, …].
+        model: Model that is exported.
+        requests: A tuple of bytes for each request: an encoded image, a text, or a pair of texts.
+        outputs: Output name → array [requests, …].
 
     Returns:
-        One line a difference: a request that only one of them can read, or what `Task.agrees` finds. In float32
-        numbers may differ by 1e-5, in 16 bits by 0.05.
+        One line for each difference: a request that only one of the two can read, or what `Task.agrees` reports. The
+        tolerance is 1e-5 in float32 and 0.05 in 16-bit precision.
     """
-    expected = _predicted(model, requests)
-    tolerance = _TOLERANCE.get(model.precision, _COARSE)
-    columns = {name: as_array(column) for name, column in answers.items()}
+    predictions = _predict(model, requests)
+    tolerance = _FLOAT32_TOLERANCE if model.precision == "float32" else _HALF_PRECISION_TOLERANCE
+    columns = {name: as_array(column) for name, column in outputs.items()}
     lines = []
-    for row, answer in enumerate(expected):
-        if (answer is not None) != bool(columns["valid"][row]):
-            reader = "tltk.predict" if answer is not None else "the export"
-            lines.append(f"request {row} is read by {reader} only ({columns['error'][row]})")
-        elif answer is not None:
+    for row, prediction in enumerate(predictions):
+        if (prediction is not None) != bool(columns["valid"][row]):
+            reader = "tltk.predict" if prediction is not None else "the export"
+            lines.append(f"request {row} can only be read by {reader} ({columns['error'][row]})")
+        elif prediction is not None:
             served = {name: column[row] for name, column in columns.items()}
-            difference = model.task.agrees(answer, served, tolerance)
+            difference = model.task.agrees(prediction, served, tolerance)
             lines += [f"request {row}: {difference}"] if difference else []
     return lines
 
 
-def features_apart(
-    model: TransferModel, requests: Sequence[tuple[bytes, ...]], answers: Mapping[str, np.ndarray]
+def feature_differences(
+    model: TransferModel, requests: Sequence[tuple[bytes, ...]], outputs: Mapping[str, np.ndarray]
 ) -> list[str]:
-    """Compare answers of `embed` with those of `tltk.embed`, for the first two requests that can be read.
+    """Compare the outputs of `embed` with `tltk.embed`, for the first two valid requests.
 
     Args:
-        model: the one that is served.
-        requests: images, texts or pairs of texts as bytes, a tuple each.
-        answers: column → [requests, …].
+        model: Model that is exported.
+        requests: A tuple of bytes for each request: an encoded image, a text, or a pair of texts.
+        outputs: Output name → array [requests, …].
 
     Returns:
-        What differs: nothing or one line. In 16 bits nothing is compared, since another batch rounds differently.
+        One line if the features differ, else an empty list. Always empty in 16-bit precision, where results depend on
+        the batch.
     """
-    rows = np.flatnonzero(answers["valid"])[:2]
-    if model.precision not in _TOLERANCE or not rows.size:
+    rows = np.flatnonzero(outputs["valid"])[:2]
+    if model.precision != "float32" or not rows.size:
         return []
     with tempfile.TemporaryDirectory() as folder:
         source = modality_of(model.input).from_requests([requests[row] for row in rows], model.input, Path(folder))
         expected = embed(model, source).values
-    apart = float((np.abs(answers["features"][rows] - expected) / np.maximum(1.0, np.abs(expected))).max())
-    return [] if apart <= _FEATURES else [f"features are not those of tltk.embed: they differ by {apart:.1e}"]
+    difference = float((np.abs(outputs["features"][rows] - expected) / np.maximum(1.0, np.abs(expected))).max())
+    return [] if difference <= _FEATURE_TOLERANCE else [f"features differ from tltk.embed by {difference:.1e}"]
 
 
-def _predicted(model: TransferModel, requests: Sequence[tuple[bytes, ...]]) -> list[dict[str, Any] | None]:
-    """Return what `predict` decodes for each request; None for those it cannot read."""
-    found: dict[str, dict[str, Any]] = {}
+def _predict(model: TransferModel, requests: Sequence[tuple[bytes, ...]]) -> list[dict[str, Any] | None]:
+    """Return the decoded prediction of each request; None for requests that cannot be read."""
+    predictions: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         source = modality_of(model.input).from_requests(requests, model.input, Path(folder))
-        parts = decoded_batches(model, source, batch_size=32, max_invalid_fraction=1.0, invalid=[], title="checking")
-        for part in parts:
-            for row, example_id in enumerate(part.ids):
-                found[example_id] = {name: column[row] for name, column in part.decoded.items()}
-    return [found.get(str(number)) for number in range(len(requests))]
+        batches = decoded_batches(model, source, batch_size=32, max_invalid_fraction=1.0, invalid=[], title="checking")
+        for batch in batches:
+            for row, example_id in enumerate(batch.ids):
+                predictions[example_id] = {name: column[row] for name, column in batch.decoded.items()}
+    return [predictions.get(str(index)) for index in range(len(requests))]

@@ -1,4 +1,4 @@
-"""One model in every format: size, what it is worth on a test set, how long a call takes."""
+"""Compares the export formats of one model: file size, score on a test set, latency."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,21 +20,21 @@ from tltk.serving.signatures import TENSOR
 from tltk.tasks.base import Task
 
 KERAS = "model.predict"
-_REPEATS = 30
+_WARMUP_CALLS, _TIMED_CALLS = 3, 30  # the first calls trace graphs and allocate memory
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One row of the table.
+    """Measurements of one format.
 
     Args:
-        format: of `tltk.export`, or "model.predict" for Keras as it comes.
-        path: of the version; None for Keras.
-        bytes: on disk; of Keras, of its weights.
-        metric: name of what `score` is, see `Task.score_name`.
-        score: on the test set.
-        difference: largest difference of an answer from the trained model's; 0 for Keras.
-        milliseconds: batch size ("1", "32") → median of 30 calls on tensors, in this process.
+        format: Format of `tltk.export`, or "model.predict" for the Keras model itself.
+        path: Folder of the exported version; None for Keras.
+        bytes: Size on disk; for Keras, the size of its weights.
+        metric: Name of the metric in `score`, see `Task.score_name`.
+        score: Value of the metric on the test set.
+        difference: Largest difference of an output from the trained model, see `Verified.differences`; 0 for Keras.
+        milliseconds: Batch size ("1", "32") → median of 30 calls with tensors, in this process.
     """
 
     format: str
@@ -55,23 +55,23 @@ def compare(
     formats: Sequence[str] = FORMATS,
     batch_size: int = 32,
 ) -> tuple[Compared, ...]:
-    """Export a model in several formats and measure them beside Keras.
+    """Export a model in several formats and measure each of them, and the Keras model for reference.
 
     Args:
-        model: from `assemble`, `adopt` or a run.
-        folder: gets a parent of versions for each format.
-        data: labelled, not seen in training.
-        calibration: for "litert_int8", such as the training set.
-        formats: of `tltk.export`.
-        batch_size: examples a step of the evaluation.
+        model: Result of `assemble` or `adopt`, or the model of a run.
+        folder: Parent folder; each format gets a sub-folder with its versions.
+        data: Labelled test set.
+        calibration: Examples for "litert_int8", such as the training set.
+        formats: Formats of `tltk.export`.
+        batch_size: Examples per step of the evaluation.
 
     Returns:
-        Keras first, then the formats.
+        The Keras model first, then the formats in the given order.
 
     Raises:
-        MissingExtraError: if a format's packages are not installed.
-        ServingError: if an export does not answer as the model.
-        ValueError: for an unknown format, or data without the model's labels.
+        MissingExtraError: If the packages of a format are not installed.
+        ServingError: If an export does not reproduce the outputs of the model.
+        ValueError: If a format is unknown, or the data does not have the labels of the model.
     """
     for name in formats:
         check.one_of("formats", name, FORMATS)
@@ -79,44 +79,47 @@ def compare(
     size = sum(weight.numpy().nbytes for weight in model.keras.weights)
     score = evaluate_network(model, data, batch_size=batch_size).metrics[metric]
     tensor = np.concatenate([sample_tensor(model)] * 8)
-    predict = _timed(lambda rows: model.keras.predict(rows, batch_size=len(rows), verbose=0), tensor)
-    table = [Compared(KERAS, None, size, metric, score, 0.0, predict)]
+    latency = _latency(lambda batch: model.keras.predict(batch, batch_size=len(batch), verbose=0), tensor)
+    rows = [Compared(KERAS, None, size, metric, score, 0.0, latency)]
     for name in formats:
-        ranges = calibration if name == "litert_int8" else None
-        exported = export(model, Path(folder) / name, format=name, calibration=ranges)
-        run = _run_of(exported.path, model.task)
-        # What is measured is what was written.
-        score = evaluate_network(model, data, batch_size=batch_size, network=run).metrics[metric]
-        worst = max(exported.largest.values())
-        table.append(Compared(name, exported.path, exported.bytes, metric, score, worst, _timed(run, tensor)))
-    return tuple(table)
+        exported = export(
+            model, Path(folder) / name, format=name, calibration=calibration if name == "litert_int8" else None
+        )
+        # Evaluate the written file, not the model in memory.
+        network = _load_network(exported.path, model.task)
+        score = evaluate_network(model, data, batch_size=batch_size, network=network).metrics[metric]
+        difference = max(exported.largest.values())
+        latency = _latency(network, tensor)
+        rows.append(Compared(name, exported.path, exported.bytes, metric, score, difference, latency))
+    return tuple(rows)
 
 
-def _run_of(path: Path, task: Task) -> Callable[[Any], Any]:
-    """Load an export in this process: input of the network → its outputs, as the Keras model returns them."""
+def _load_network(path: Path, task: Task) -> Callable[[Any], Any]:
+    """Load an export in this process as a function: network input → outputs in the structure of the Keras model."""
     file = next((path / name for name in runtimes.FILES if (path / name).is_file()), None)
     if file is not None:
-        runtime = runtimes.load(str(file))
-        return lambda tensor: runtime(np.asarray(tensor))
-    loaded = tf.saved_model.load(str(path))
-    signature = loaded.signatures[TENSOR]
-    (name,) = signature.structured_input_signature[1]
-    outputs = tuple(task.describe_outputs())
+        network = runtimes.load(str(file))
+        return lambda tensor: network(np.asarray(tensor))
+    saved_model = tf.saved_model.load(str(path))
+    signature = saved_model.signatures[TENSOR]
+    (input_name,) = signature.structured_input_signature[1]
+    output_names = tuple(task.describe_outputs())
 
-    def run(tensor: Any, kept: Any = loaded) -> Any:  # a signature lives as long as what was loaded
-        columns = signature(**{name: tf.constant(tensor)})
-        return {name: columns[name] for name in outputs} if len(outputs) > 1 else columns[outputs[0]]
+    def run(tensor: Any, _keep_alive: Any = saved_model) -> Any:  # the signature holds no reference to its variables
+        outputs = signature(**{input_name: tf.constant(tensor)})
+        return {name: outputs[name] for name in output_names} if len(output_names) > 1 else outputs[output_names[0]]
 
     return run
 
 
-def _timed(run: Callable[[np.ndarray], Any], tensor: np.ndarray) -> dict[str, float]:
+def _latency(run: Callable[[np.ndarray], Any], tensor: np.ndarray) -> dict[str, float]:
+    """Return the median milliseconds of a call for each batch size."""
     milliseconds = {}
-    for size in (1, 32):
-        rows, seconds = tensor[:size], []
-        for _ in range(_REPEATS + 3):
-            begun = time.perf_counter()
-            run(rows)
-            seconds.append(time.perf_counter() - begun)
-        milliseconds[str(size)] = 1000 * float(np.median(seconds[3:]))  # the first three trace and warm up
+    for batch_size in (1, 32):
+        batch, seconds = tensor[:batch_size], []
+        for _ in range(_WARMUP_CALLS + _TIMED_CALLS):
+            start = time.perf_counter()
+            run(batch)
+            seconds.append(time.perf_counter() - start)
+        milliseconds[str(batch_size)] = 1000 * float(np.median(seconds[_WARMUP_CALLS:]))
     return milliseconds

@@ -1,4 +1,4 @@
-"""Export: a model leaves Python, and is checked in a clean process before that is called done."""
+"""Exports trained models for serving, and verifies each export in a clean process."""
 
 import errno
 import os
@@ -16,8 +16,8 @@ from tltk.serving.certificate import Verified, verify
 from tltk.serving.saved_model import Requests
 from tltk.tasks.registry import require_task
 
-# What TensorFlow raises when a disk is full or may not be written.
-_OF_DISKS = {
+# TensorFlow's exceptions for failed writes → errno.
+_WRITE_ERRORS = {
     tf.errors.ResourceExhaustedError: errno.ENOSPC,
     tf.errors.PermissionDeniedError: errno.EACCES,
     tf.errors.FailedPreconditionError: errno.EROFS,
@@ -29,50 +29,53 @@ def export(
     model: TransferModel,
     folder: str | Path,
     *,
-    format: str = "saved_model",  # noqa: A002 - the word of Keras' own export
+    format: str = "saved_model",  # noqa: A002 - the name in Keras' own `Model.export`
     version: int | None = None,
     requests: Requests | None = None,
     calibration: Source | None = None,
     warmup: bool = False,
     fold_batch_norm: bool = False,
 ) -> Verified:
-    """Write a versioned model for serving: a SavedModel of image bytes or texts in, labels and probabilities out.
+    """Export a model for serving as a new version, by default a SavedModel that takes image bytes or texts.
 
-    The preprocessing of training is inside it, so that a client sends files or texts as they are. It is written beside
-    its place, replayed in a clean process that imports tensorflow alone, and only then renamed into place. The other
-    formats hold the network, from decoded pixels or token ids to numbers, and are replayed by their own runtime.
+    A SavedModel contains the preprocessing of training and returns labels and probabilities, so that clients send files
+    or plain texts. The other formats contain the network only: from decoded pixels or token ids to probabilities or
+    values. Every export is first written to a temporary folder and replayed in a clean process that imports only
+    TensorFlow or the format's runtime; it is renamed to its version number if all outputs match.
 
     Args:
-        model: from `assemble`, `adopt` or a run.
-        folder: parent of the version folders, as TensorFlow Serving reads it.
+        model: Result of `assemble` or `adopt`, or the model of a run.
+        folder: Parent of the version folders, in the layout of TensorFlow Serving.
         format: "saved_model", "onnx", "openvino", "litert", "litert_float16" or "litert_int8".
-        version: folder name; the default is one above the highest there is.
-        requests: of a SavedModel, encoded pictures, or texts as UTF-8 (of pairs, tuples of two), to check the export
-            with; the default is two dozen generated ones. They stay with it, and `verify` asks them again.
-        calibration: of "litert_int8", examples to measure the range of each layer on, such as the training set; 100 of
-            them are read.
-        warmup: store requests in a SavedModel that TensorFlow Serving replays while it loads (`tltk[serving]`).
+        version: Name of the version folder; the default is one above the highest existing version.
+        requests: Requests that verify a SavedModel: encoded images, texts as UTF-8, or tuples of two texts. They are
+            stored with the export for `tltk.verify`. The default is 24 generated requests.
+        calibration: Examples that "litert_int8" measures the value range of each layer on, such as the training set;
+            100 of them are read.
+        warmup: Whether to store warm-up requests in a SavedModel, which TensorFlow Serving replays while it loads the
+            model (requires `tltk[serving]`).
         fold_batch_norm: Whether to fold batch norms into the convolutions before them (float32 SavedModels only): up to
-            a third less time per call. Equal up to rounding: answers may differ by 1e-4, and the largest difference is
+            a third less time per call. Equal up to rounding: outputs may differ by 1e-4, and the largest difference is
             reported.
 
     Returns:
-        Where it is, and how far its answers were from the model's; no latencies, which `verify` measures.
+        The path, the size and the differences from the model. Latencies are not measured; use `tltk.verify` for them.
 
     Raises:
-        FileExistsError: if the version is there already.
-        MissingExtraError: if the packages of the format, or of warm-up requests, are not installed.
-        OSError: if the disk is full or the folder cannot be written; nothing half-written stays behind.
-        ServingError: a RuntimeError, if what would be served is not what `tltk.predict` says, or the clean process's
-            answers differ from the model's by more than the format may: 1e-5 of a SavedModel, 1e-4 in float32.
-        ValueError: for an unknown format, options that it does not have, or a task that is not registered.
+        FileExistsError: If the version exists already.
+        MissingExtraError: If the packages of the format, or of warm-up requests, are not installed.
+        OSError: If the disk is full or the folder is not writable; no partial export is left behind.
+        ServingError: A RuntimeError, if the SavedModel would not return the predictions of `tltk.predict`, or if the
+            outputs in the clean process differ from the model by more than the tolerance of the format: 1e-5 for a
+            SavedModel, 1e-4 with `fold_batch_norm` and for float32 formats.
+        ValueError: If the format is unknown or does not have a given option, or the task is not registered.
     """
     check.kind_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
     require_task(model.task)
     if version is not None and (type(version) is not int or version < 0):
-        raise ValueError(f"`version` must be a whole number, at least 0. Received: {version!r}")
+        raise ValueError(f"`version` must be an integer, at least 0. Received: {version!r}")
     formats.check_options(format, requests=requests is not None, calibration=calibration, warmup=warmup)
     if fold_batch_norm and (format != "saved_model" or model.precision != "float32"):
         raise ValueError(
@@ -81,44 +84,44 @@ def export(
         )
     folder = files.make_folder(Path(folder), needs=2 * sum(weight.numpy().nbytes for weight in model.keras.weights))
     if version is not None:
-        _check_free(folder / str(version))
+        _check_not_exists(folder / str(version))
     with files.temporary_folder(folder, ".writing-") as scratch:
         written = scratch / "model"
         try:
             if format == "saved_model":
-                warm = folder.name if warmup else None
-                saved_model.write(model, written, requests, fold_batch_norm=fold_batch_norm, warm=warm)
+                warmup_name = folder.name if warmup else None
+                saved_model.write(model, written, requests, fold_batch_norm=fold_batch_norm, warmup_name=warmup_name)
             else:
                 formats.write(model, written, format, calibration)
             files.flush(*written.rglob("*"), written)
-        except (OSError, *_OF_DISKS) as error:
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            number = getattr(error, "errno", None) or _OF_DISKS.get(type(error), errno.EIO)
-            raise OSError(number, f"the export could not be written: {said}", str(folder)) from error
-        checked = verify(written, timed=False)
-        target = _placed(written, folder, version)
+        except (OSError, *_WRITE_ERRORS) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            code = getattr(error, "errno", None) or _WRITE_ERRORS.get(type(error), errno.EIO)
+            raise OSError(code, f"the export could not be written: {reason}", str(folder)) from error
+        verified = verify(written, timed=False)
+        target = _rename_to_version(written, folder, version)
     files.flush(folder)
-    return replace(checked, path=target)
+    return replace(verified, path=target)
 
 
-def _placed(written: Path, folder: Path, version: int | None) -> Path:
-    """Rename into place; of a number that another export has taken meanwhile, the next one."""
+def _rename_to_version(written: Path, folder: Path, version: int | None) -> Path:
+    """Rename to the version number, or to the next free one if a concurrent export took it and `version` is None."""
     while True:
         target = folder / str(_next_version(folder) if version is None else version)
         try:
             return written.rename(target)
-        except OSError:  # what a folder in the way is called differs
+        except OSError:  # the error for an existing target differs between systems
             if not os.path.lexists(target):
                 raise
             if version is not None:
-                _check_free(target)
+                _check_not_exists(target)
 
 
-def _check_free(target: Path) -> None:
-    if os.path.lexists(target):  # a link that leads nowhere is in the way, too
-        raise FileExistsError(f"{target} is there already. Leave out `version`, or choose another.")
+def _check_not_exists(target: Path) -> None:
+    if os.path.lexists(target):  # a dangling link exists, too
+        raise FileExistsError(f"{target} exists already. Leave out `version`, or choose another one.")
 
 
 def _next_version(folder: Path) -> int:
-    present = [int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()]
-    return max(present, default=0) + 1
+    versions = [int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()]
+    return max(versions, default=0) + 1

@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them: in inference they are one affine map after another."""
+"""Folds batch norms into the convolutions before them: at inference, both are affine maps that can be merged."""
 
 from collections import Counter
 from typing import Any
@@ -11,70 +11,74 @@ from tltk.foundation import keras_graph as graph
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
-def folded(model: keras.Model) -> tuple[keras.Model, int]:
-    """Copy a functional model without those batch norms that follow a convolution directly.
+def fold_batch_norms(model: keras.Model) -> tuple[keras.Model, int]:
+    """Copy a functional model without the batch norms that directly follow a convolution.
 
-    y = gamma · (conv(x) + bias - mean) / sqrt(variance + epsilon) + beta is a convolution again, whose kernel is scaled
-    (Jacob et al. 2018, section 3.2). It is exact but for rounding.
+    y = gamma · (conv(x) + bias - mean) / sqrt(variance + epsilon) + beta is again a convolution, with a scaled kernel
+    (Jacob et al. 2018, section 3.2). The result is equal up to rounding.
 
     Args:
-        model: in float32; in 16 bits the scaled kernel is another one.
+        model: Model in float32; in 16-bit precision, rounding the scaled kernels would change the outputs.
 
     Returns:
-        The copy, with weights of its own, and how many batch norms went; the model itself where there is none.
+        The copy, which has its own weights, and the number of folded batch norms. If there is nothing to fold, the
+        model itself and 0.
     """
-    pairs = {} if isinstance(model, keras.Sequential) else _pairs(model)
-    if not pairs:
+    foldable = {} if isinstance(model, keras.Sequential) else _foldable(model)
+    if not foldable:
         return model, 0
-    gone = {norm.name for norm in pairs.values()}
+    removed = {norm.name for norm in foldable.values()}
 
-    def cloned(layer: keras.layers.Layer) -> keras.layers.Layer:
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
-        return type(layer).from_config({**config, "use_bias": True} if layer.name in pairs else config)
+        return type(layer).from_config({**config, "use_bias": True} if layer.name in foldable else config)
 
-    def _called(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
-        return args[0] if layer.name in gone else layer(*args, **kwargs)
+    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        return args[0] if layer.name in removed else layer(*args, **kwargs)
 
-    copy = keras.models.clone_model(model, clone_function=cloned, call_function=_called)
+    copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
     for layer in copy.layers:
         if layer.weights:
-            own = model.get_layer(layer.name)
-            layer.set_weights(_weights(own, pairs[own.name]) if own.name in pairs else own.get_weights())
-    return copy, len(gone)
+            original = model.get_layer(layer.name)
+            norm = foldable.get(layer.name)
+            layer.set_weights(original.get_weights() if norm is None else _folded_weights(original, norm))
+    return copy, len(removed)
 
 
-def _pairs(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
-    """Name each convolution that nothing but a batch norm reads."""
+def _foldable(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
+    """Return the name of each convolution whose only consumer is a batch norm → that batch norm."""
     nodes = graph.nodes(model)
-    readers = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
-    readers.update(id(tensor) for tensor in model.outputs)
-    made_by = {id(tensor): node.operation for node in nodes for tensor in node.outputs}
-    uses = Counter(node.operation.name for node in nodes)
-    found = {}
+    consumers = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
+    consumers.update(id(tensor) for tensor in model.outputs)
+    producers = {id(tensor): node.operation for node in nodes for tensor in node.outputs}
+    calls = Counter(node.operation.name for node in nodes)
+    foldable = {}
     for node in nodes:
         norm = node.operation
         if not isinstance(norm, keras.layers.BatchNormalization) or len(node.input_tensors) != 1:
             continue
         (tensor,) = node.input_tensors
-        before: Any = made_by.get(id(tensor))
+        convolution: Any = producers.get(id(tensor))
         if (
-            type(before) in _CONVOLUTIONS
-            and readers[id(tensor)] == 1
-            and uses[before.name] == uses[norm.name] == 1
-            and before.activation is keras.activations.linear
-            and before.data_format == "channels_last"
+            type(convolution) in _CONVOLUTIONS
+            and consumers[id(tensor)] == 1
+            and calls[convolution.name] == calls[norm.name] == 1
+            and convolution.activation is keras.activations.linear
+            and convolution.data_format == "channels_last"
             and norm.axis in (-1, len(tensor.shape) - 1)
         ):
-            found[before.name] = norm
-    return found
+            foldable[convolution.name] = norm
+    return foldable
 
 
-def _weights(convolution: keras.layers.Layer, norm: keras.layers.BatchNormalization) -> list[np.ndarray]:
+def _folded_weights(convolution: keras.layers.Layer, norm: keras.layers.BatchNormalization) -> list[np.ndarray]:
+    """Return kernel and bias of the merged convolution, computed in float64."""
     kernel, *bias = (weight.astype("float64") for weight in convolution.get_weights())
-    mean, variance = (np.asarray(each, "float64") for each in (norm.moving_mean, norm.moving_variance))
+    mean, variance = (np.asarray(statistic, "float64") for statistic in (norm.moving_mean, norm.moving_variance))
     scale = (np.asarray(norm.gamma, "float64") if norm.scale else 1.0) / np.sqrt(variance + norm.epsilon)
-    shift = np.asarray(norm.beta, "float64") if norm.center else 0.0
-    # A depthwise kernel is [height, width, channels, multiplier]: its last two axes are the output's channels.
-    by_channel = scale.reshape(kernel.shape[-2:]) if isinstance(convolution, keras.layers.DepthwiseConv2D) else scale
-    moved = (bias[0] if bias else 0.0) - mean
-    return [(kernel * by_channel).astype("float32"), (moved * scale + shift).astype("float32")]
+    beta = np.asarray(norm.beta, "float64") if norm.center else 0.0
+    # A depthwise kernel is [height, width, channels, multiplier]: its last two axes are the output channels.
+    is_depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
+    kernel_scale = scale.reshape(kernel.shape[-2:]) if is_depthwise else scale
+    centered_bias = (bias[0] if bias else 0.0) - mean
+    return [(kernel * kernel_scale).astype("float32"), (centered_bias * scale + beta).astype("float32")]

@@ -1,4 +1,4 @@
-"""The SavedModel: its graphs, the requests and answers that are stored with it."""
+"""Writes a SavedModel and the certificate inside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,14 +13,15 @@ from tltk.foundation import checks as check
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.serving import certificate, warmup
-from tltk.serving.agreement import disagreements, features_apart
-from tltk.serving.folding import folded
-from tltk.serving.signatures import FEATURES, REQUEST, TENSOR, Served, request_reader, served
+from tltk.serving.agreement import feature_differences, prediction_differences
+from tltk.serving.folding import fold_batch_norms
+from tltk.serving.signatures import FEATURES, REQUEST, TENSOR, Signature, build_signatures, request_reader
 
 Requests: TypeAlias = Sequence[bytes | tuple[bytes, ...]]
-_STORED = 24  # requests of a certificate, beside damaged ones
-_FOLDED = 1e-4  # by which folded batch norms may round otherwise
-_TENSORS = 2  # of them that are stored as tensors, too
+_SAMPLE_REQUESTS = 24  # valid requests in a certificate; the modality adds a few invalid ones
+_STORED_TENSORS = 2  # requests that are also stored as network inputs
+_FOLDED_TOLERANCE = 1e-4  # folded batch norms round differently
+_LISTED_DIFFERENCES = 10
 
 
 def write(
@@ -29,111 +30,116 @@ def write(
     requests: Requests | None,
     *,
     fold_batch_norm: bool = False,
-    warm: str | None = None,
+    warmup_name: str | None = None,
 ) -> None:
     """Write a SavedModel and its certificate.
 
     Args:
-        model: run in inference mode.
-        folder: that does not exist yet.
-        requests: to store; None makes some.
+        model: Model to serve; runs in inference mode.
+        folder: Folder to create.
+        requests: Requests to store in the certificate; None generates some.
         fold_batch_norm: Whether to fold batch norms into the convolutions before them (float32 models). The stored
-            answers are those of the unfolded model.
-        warm: name under which TensorFlow Serving serves it, for warm-up requests; None stores none.
+            outputs are those of the unfolded model.
+        warmup_name: Name under which TensorFlow Serving serves the model, to store warm-up requests; None stores none.
 
     Raises:
-        ServingError: if what would be served is not what `tltk.predict` and `tltk.embed` say.
+        ServingError: If the SavedModel would not return the results of `tltk.predict` and `tltk.embed`.
     """
-    archive, graphs = _archive(served(model))
-    asked = _rows(requests if requests is not None else sample_requests(model), graphs[REQUEST].names)
-    stored = answered(model, graphs, asked)
-    found = disagreements(model, asked, stored[REQUEST]["answer"])
-    found += features_apart(model, asked, stored[FEATURES]["answer"])
-    if found:
-        lines = [f"what would be served is not what tltk says itself ({len(found)}):", *found[:10]]
-        raise check.ServingError("\n".join(lines))
-    lean = folded(model.keras)[0] if fold_batch_norm else model.keras
+    archive, signatures = _build_archive(build_signatures(model))
+    samples = requests if requests is not None else sample_requests(model)
+    request_tuples = _as_tuples(samples, signatures[REQUEST].input_names)
+    stored = run_requests(model, signatures, request_tuples)
+    differences = prediction_differences(model, request_tuples, stored[REQUEST]["answer"])
+    differences += feature_differences(model, request_tuples, stored[FEATURES]["answer"])
+    if differences:
+        heading = f"the SavedModel would not return what tltk.predict and tltk.embed return ({len(differences)}):"
+        raise check.ServingError("\n".join([heading, *differences[:_LISTED_DIFFERENCES]]))
+    network = fold_batch_norms(model.keras)[0] if fold_batch_norm else model.keras
     tolerance = certificate.TOLERANCE
-    if lean is not model.keras:
-        archive, _ = _archive(served(replace(model, keras=lean)))
-        tolerance = _FOLDED
+    if network is not model.keras:
+        archive, _ = _build_archive(build_signatures(replace(model, keras=network)))
+        tolerance = _FOLDED_TOLERANCE
     archive.write_out(str(folder), verbose=False)
-    certificate.write(folder, stored, tensors=_tensors(folder), tolerance=tolerance)
-    if warm is not None:
-        warmup.write(folder, stored, name=warm)
+    certificate.write(folder, stored, tensors=_tensor_names(folder), tolerance=tolerance)
+    if warmup_name is not None:
+        warmup.write(folder, stored, name=warmup_name)
 
 
-def answered(
-    model: TransferModel, graphs: Mapping[str, Served], asked: Sequence[tuple[bytes, ...]]
+def run_requests(
+    model: TransferModel, signatures: Mapping[str, Signature], requests: Sequence[tuple[bytes, ...]]
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Ask the model itself, as its SavedModel will be asked.
+    """Run requests through every signature, for the certificate.
 
     Args:
-        model: the reference.
-        graphs: from `served(model)`.
-        asked: encoded images, or texts as UTF-8; of pairs, tuples of two.
+        model: Model of the signatures.
+        signatures: Result of `build_signatures(model)`.
+        requests: A tuple of bytes for each request: an encoded image, a text as UTF-8, or a pair of texts.
 
     Returns:
-        For `certificate.write`: signature → "ask" and "answer" → name → rows.
+        Signature → "ask" (inputs) and "answer" (outputs) → name → values [requests, …], as `certificate.write` takes
+        them.
     """
-    strings = [[row[place] for row in asked] for place in range(len(graphs[REQUEST].inputs))]
-    few = (tf.constant(column[:_TENSORS], tf.string) for column in strings)
-    tensor = request_reader(model.input)[0](*few).inputs.numpy()
-    found = {}
-    for name, graph in graphs.items():
-        given = [tensor] if name == TENSOR else strings
-        answers = graph.run(
-            *(tf.constant(column, spec.dtype) for column, spec in zip(given, graph.inputs, strict=True))
+    strings = [[request[index] for request in requests] for index in range(len(signatures[REQUEST].inputs))]
+    first_strings = (tf.constant(column[:_STORED_TENSORS], tf.string) for column in strings)
+    tensor = request_reader(model.input)[0](*first_strings).inputs.numpy()
+    stored = {}
+    for name, signature in signatures.items():
+        inputs = [tensor] if name == TENSOR else strings
+        outputs = signature.run(
+            *(tf.constant(column, spec.dtype) for column, spec in zip(inputs, signature.inputs, strict=True))
         )
-        ask = dict(zip(graph.names, given, strict=True))
-        found[name] = {"ask": ask, "answer": {key: value.numpy() for key, value in answers.items()}}
-    return found
+        stored[name] = {
+            "ask": dict(zip(signature.input_names, inputs, strict=True)),
+            "answer": {key: value.numpy() for key, value in outputs.items()},
+        }
+    return stored
 
 
-def _rows(requests: Requests, names: tuple[str, ...]) -> list[tuple[bytes, ...]]:
-    rows = [request if isinstance(request, tuple) else (request,) for request in requests]
+def _as_tuples(requests: Requests, names: tuple[str, ...]) -> list[tuple[bytes, ...]]:
+    """Check requests and return each of them as a tuple of strings, one for each input name."""
+    tuples = [request if isinstance(request, tuple) else (request,) for request in requests]
     if (
         isinstance(requests, bytes | str)
-        or not rows
-        or not all(isinstance(each, bytes) for row in rows for each in row)
+        or not tuples
+        or not all(isinstance(string, bytes) for request in tuples for string in request)
     ):
         raise TypeError(
-            "`requests` must be a list, not empty, of bytes: encoded images, or texts as UTF-8 (text.encode()). "
+            "`requests` must be a non-empty list of bytes: encoded images, or texts as UTF-8 (text.encode()). "
             f"Received: {requests!r:.60}"
         )
-    wrong = next((row for row in rows if len(row) != len(names)), None)
+    wrong = next((request for request in tuples if len(request) != len(names)), None)
     if wrong is not None:
-        raise ValueError(f"a request must hold {' and '.join(names)}. Received: {wrong!r:.60}")
-    return rows
+        raise ValueError(f"each request must contain {' and '.join(names)}. Received: {wrong!r:.60}")
+    return tuples
 
 
-def _tensors(saved_model: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """Read what the tensors of each signature are called in the graph."""
-    held = saved_model_pb2.SavedModel.FromString((saved_model / "saved_model.pb").read_bytes())
+def _tensor_names(saved_model: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Read the names of the input and output tensors of each signature in the graph."""
+    message = saved_model_pb2.SavedModel.FromString((saved_model / "saved_model.pb").read_bytes())
     return {
         name: {
             side: {key: info.name for key, info in sorted(infos.items())}
             for side, infos in (("ask", signature.inputs), ("answer", signature.outputs))
         }
-        for name, signature in held.meta_graphs[0].signature_def.items()
+        for name, signature in message.meta_graphs[0].signature_def.items()
         if not name.startswith("__")
     }
 
 
-def sample_requests(model: TransferModel, count: int = _STORED) -> list[tuple[bytes, ...]]:
-    """Make a few requests that the model does not expect, and some that cannot be read."""
+def sample_requests(model: TransferModel, count: int = _SAMPLE_REQUESTS) -> list[tuple[bytes, ...]]:
+    """Generate `count` valid requests and a few that cannot be read."""
     return modality_of(model.input).sample_requests(model.input, count=count, seed=0)
 
 
-def _archive(graphs: Mapping[str, Served]) -> tuple[keras.export.ExportArchive, dict[str, Served]]:
-    """Register what is served; what comes back runs the very graphs that will be written, traced once."""
+def _build_archive(signatures: Mapping[str, Signature]) -> tuple[keras.export.ExportArchive, dict[str, Signature]]:
+    """Trace the signatures into an archive; the returned signatures run the graphs that will be written."""
     archive = keras.export.ExportArchive()
-    # The endpoints alone, without `track(model)`: tracking stores every weight a second time (keras#23553).
-    for table in graphs[REQUEST].tables:
+    # Only endpoints and tables: `track(model)` would store every weight a second time (keras#23553).
+    for table in signatures[REQUEST].tables:
         archive.track(table)
-    found = {}
-    for name, graph in graphs.items():
-        endpoint = archive.add_endpoint(name, graph.run, input_signature=list(graph.inputs))
-        endpoint.get_concrete_function()  # traced by its first call instead, TensorFlow would warn of many exports
-        found[name] = replace(graph, run=endpoint)
-    return archive, found
+    traced = {}
+    for name, signature in signatures.items():
+        endpoint = archive.add_endpoint(name, signature.run, input_signature=list(signature.inputs))
+        endpoint.get_concrete_function()  # if traced by its first call, many exports would warn about retracing
+        traced[name] = replace(signature, run=endpoint)
+    return archive, traced

@@ -1,4 +1,4 @@
-"""Warm-up requests: TensorFlow Serving replays them while it loads a version, so that no client has to wait."""
+"""Warm-up requests: TensorFlow Serving replays them while it loads a model, so that the first client need not wait."""
 
 from collections.abc import Mapping
 from importlib import util
@@ -9,41 +9,41 @@ import tensorflow as tf
 
 from tltk.foundation import checks as check
 
-FILE = Path("assets.extra") / "tf_serving_warmup_requests"  # the name that TensorFlow Serving looks for
-_SIZES = (1, 8)  # examples a request
+FILE = Path("assets.extra") / "tf_serving_warmup_requests"  # the path that TensorFlow Serving reads
+_BATCH_SIZES = (1, 8)
 
 
 def check_installed() -> None:
-    """Raise unless the official messages are installed.
+    """Raise unless TensorFlow Serving's message types are installed.
 
     Raises:
-        MissingExtraError: naming the extra that brings them.
+        MissingExtraError: With the extra to install.
     """
     if util.find_spec("tensorflow_serving") is None:
         raise check.MissingExtraError(
-            "warm-up requests are messages of TensorFlow Serving's: pip install tltk[serving]",
+            "`warmup=True` requires the package tensorflow-serving-api: pip install tltk[serving]",
             name="tensorflow_serving",
         )
 
 
 def write(saved_model: Path, stored: Mapping[str, Mapping[str, Mapping[str, Any]]], *, name: str) -> None:
-    """Store requests for TensorFlow Serving inside a SavedModel.
+    """Store warm-up requests inside a SavedModel.
 
     Args:
-        saved_model: its folder.
-        stored: signature → "ask" → name → rows; the first of them are asked, one and eight at a time.
-        name: of the model, as it is served.
+        saved_model: Folder of the SavedModel.
+        stored: Signature → "ask" (inputs) → name → values; the first 1 and the first 8 become a request each.
+        name: Name under which TensorFlow Serving serves the model.
     """
     from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
-    place = saved_model / FILE
-    place.parent.mkdir(exist_ok=True)
-    with tf.io.TFRecordWriter(str(place)) as writer:
+    file = saved_model / FILE
+    file.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(file)) as writer:
         for signature, sides in stored.items():
-            for size in _SIZES:
+            for batch_size in _BATCH_SIZES:
                 request = predict_pb2.PredictRequest(
                     model_spec=model_pb2.ModelSpec(name=name, signature_name=signature),
-                    inputs={key: tf.make_tensor_proto(rows[:size]) for key, rows in sides["ask"].items()},
+                    inputs={key: tf.make_tensor_proto(values[:batch_size]) for key, values in sides["ask"].items()},
                 )
                 log = prediction_log_pb2.PredictLog(request=request)
                 writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())

@@ -1,4 +1,4 @@
-"""Each kind of text model: framed as KerasHub frames it, padded without effect, saved, served."""
+"""Each family of text models: token ids as in KerasHub, padding without effect, saving, export."""
 
 import json
 
@@ -18,9 +18,9 @@ from tltk.modalities.text.context import as_windows
 from tltk.modalities.text.encoding import encoded
 from tltk.modalities.text.words import words_of
 from tltk.models.transfer_model import TransferModel
-from tltk.serving.signatures import served
+from tltk.serving.signatures import build_signatures
 
-SAID = ("good film", "great book , not bad !", "awful", "the unlikely film isn't\n poor", "très bien — 12 films")
+EXAMPLES = ("good film", "great book , not bad !", "awful", "the unlikely film isn't\n poor", "très bien — 12 films")
 PACKERS = {
     "roberta": "RobertaTextClassifierPreprocessor",
     "albert": "AlbertTextClassifierPreprocessor",
@@ -31,12 +31,12 @@ PACKERS = {
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory):
-    made = {}
+    presets = {}
 
     def of(family):
-        if family not in made:
-            made[family] = str(families.preset(family, tmp_path_factory.mktemp("preset") / family))
-        return made[family]
+        if family not in presets:
+            presets[family] = str(families.preset(family, tmp_path_factory.mktemp("preset") / family))
+        return presets[family]
 
     return of
 
@@ -48,45 +48,47 @@ def assembled(folder, **options) -> TransferModel:
 
 @pytest.mark.parametrize("family", PACKERS)
 @pytest.mark.parametrize("pairs", [False, True])
-def test_texts_and_pairs_are_framed_as_kerashub_frames_them(preset, family, pairs):
+def test_texts_and_pairs_get_the_token_ids_of_kerashub(preset, family, pairs):
     folder = preset(family)
     model = assembled(folder, pairs=pairs)
     pack = getattr(keras_hub.models, PACKERS[family])(load_tokenizer(folder), sequence_length=32)
     pack(["built by its first call"])
-    first, second = list(SAID[:3]), ["awful", "bad", "2 films"]
+    first, second = list(EXAMPLES[:3]), ["awful", "bad", "2 films"]
     expected = pack.call((first, second) if pairs else first)  # `pack((first, second))` takes the second for labels
     source = tltk.from_arrays(list(zip(first, second, strict=True)) if pairs else first)
-    found = encoded(source, model.input)
+    encoding = encoded(source, model.input)
     real = np.asarray(expected["padding_mask"]).astype(bool)
     wanted = np.asarray(expected["token_ids"])
     for row in range(3):
-        assert found.ids[found.place(row)].tolist() == wanted[row][real[row]].tolist()
+        assert encoding.ids[encoding.place(row)].tolist() == wanted[row][real[row]].tolist()
 
 
 def test_gpt2_reads_texts_without_special_tokens_and_pairs_as_two_lines(preset):
     folder = preset("gpt2")
     cut = load_tokenizer(folder)
-    said = list(SAID)
-    found = encoded(tltk.from_arrays(said), tltk.backbone(folder).input)
-    assert [found.ids[found.place(row)].tolist() for row in range(len(said))] == [list(ids) for ids in cut(said)]
+    examples = list(EXAMPLES)
+    encoding = encoded(tltk.from_arrays(examples), tltk.backbone(folder).input)
+    assert [encoding.ids[encoding.place(row)].tolist() for row in range(len(examples))] == [
+        list(ids) for ids in cut(examples)
+    ]
     model = assembled(folder, pairs=True)
     both = encoded(tltk.from_arrays([("good film", "bad book")]), model.input)
     assert both.ids.tolist() == list(cut("good film\nbad book"))
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_padding_changes_nothing_and_no_text_gives_no_number_that_is_none(preset, family):
+def test_padding_has_no_effect_and_an_empty_text_gives_finite_outputs(preset, family):
     model = assembled(preset(family))
-    ids = next(iter(batches(tltk.from_arrays(["good film", "", SAID[1]]), model.input).dataset())).numpy()
+    ids = next(iter(batches(tltk.from_arrays(["good film", "", EXAMPLES[1]]), model.input).dataset())).numpy()
     padding = model.input.padding_id
     wide = np.pad(ids, ((0, 0), (0, 32 - ids.shape[1])), constant_values=padding)
-    found = model.keras.predict(ids, verbose=0)
-    assert np.isfinite(found).all()
-    assert np.ptp(found[:, 0]) > 1e-3
-    np.testing.assert_allclose(model.keras.predict(wide, verbose=0), found, atol=1e-5)
+    outputs = model.keras.predict(ids, verbose=0)
+    assert np.isfinite(outputs).all()
+    assert np.ptp(outputs[:, 0]) > 1e-3
+    np.testing.assert_allclose(model.keras.predict(wide, verbose=0), outputs, atol=1e-5)
 
 
-def test_of_gpt2_the_last_token_is_read(preset):
+def test_the_head_of_gpt2_reads_the_last_token(preset):
     folder = preset("gpt2")
     model = assembled(folder)
     assert model.task.head.pooling == "last"
@@ -99,7 +101,7 @@ def test_of_gpt2_the_last_token_is_read(preset):
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_a_run_of_it_trains_its_top_is_saved_and_comes_back(preset, family, tmp_path):
+def test_a_run_trains_the_top_block_and_is_saved_and_loaded(preset, family, tmp_path):
     model = assembled(preset(family))
     blocks = [stage for stage in model.stage_names if stage.startswith("block")]
     assert model.stage_names == ("embeddings", *blocks, "head")
@@ -108,7 +110,7 @@ def test_a_run_of_it_trains_its_top_is_saved_and_comes_back(preset, family, tmp_
     run = tltk.fit(model, texts(), recipe=recipe, batch_size=4, out=tmp_path / "run")
     again = tltk.load_run(tmp_path / "run")
     assert again.model.input == run.model.input
-    ids = next(iter(batches(tltk.from_arrays(list(SAID)), model.input).dataset())).numpy()
+    ids = next(iter(batches(tltk.from_arrays(list(EXAMPLES)), model.input).dataset())).numpy()
     expected = run.model.keras.predict(ids, verbose=0)
     np.testing.assert_allclose(again.model.keras.predict(ids, verbose=0), expected, atol=1e-6)
     again.save(tmp_path / "twice")
@@ -118,16 +120,16 @@ def test_a_run_of_it_trains_its_top_is_saved_and_comes_back(preset, family, tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["roberta", "gpt2", "albert", "deberta_v3", "xlm_roberta"])
-def test_a_clean_process_answers_fuzzed_strings_as_the_model_does(preset, family, tmp_path):
+def test_an_export_reproduces_the_model_for_fuzzed_strings(preset, family, tmp_path):
     model = assembled(preset(family))
     asked = [b"", *(text.encode("utf-8", errors="surrogatepass") for text in fuzzed(500))]
-    found = tltk.export(model, tmp_path / "served", requests=asked)
-    assert max(found.largest.values()) <= 1e-5
+    exported = tltk.export(model, tmp_path / "served", requests=asked)
+    assert max(exported.largest.values()) <= 1e-5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["roberta", "xlm_roberta"])
-def test_a_tagger_of_pieces_with_spaces_finds_the_same_in_a_clean_process(preset, family, tmp_path):
+def test_an_export_reproduces_a_token_classifier_whose_tokens_contain_spaces(preset, family, tmp_path):
     labels = tltk.specs.LabelSpec(("x", "y"), type="entities")
     task = tltk.token_classification(labels, head=tltk.head(zero_init=False, normalization=None))
     model = tltk.assemble(tltk.backbone(preset(family)), task, precision="float32")
@@ -135,19 +137,19 @@ def test_a_tagger_of_pieces_with_spaces_finds_the_same_in_a_clean_process(preset
     head = model.keras.get_layer("head_output")
     head.kernel.assign(3 * keras.random.normal(head.kernel.shape, seed=generator))
     asked = [text.encode("utf-8", errors="surrogatepass") for text in fuzzed(500)]
-    found = tltk.export(model, tmp_path / "served", requests=asked)
-    assert {"starts", "ends", "types", "probabilities"} < set(found.differences["serving_default"])
-    said = ["  good  film ", "a\u3000b\n\nc"]
-    for text, each in zip(said, tltk.predict(model, said)[0], strict=True):
-        assert all(text[span.start : span.end].strip() == text[span.start : span.end] for span in each.spans)
+    exported = tltk.export(model, tmp_path / "served", requests=asked)
+    assert {"starts", "ends", "types", "probabilities"} < set(exported.differences["serving_default"])
+    examples = ["  good  film ", "a\u3000b\n\nc"]
+    for text, prediction in zip(examples, tltk.predict(model, examples)[0], strict=True):
+        assert all(text[span.start : span.end].strip() == text[span.start : span.end] for span in prediction.spans)
 
 
-def test_kinds_that_tltk_has_no_operations_for_are_refused_by_name(tmp_path):
+def test_an_unsupported_tokenizer_is_an_error_that_names_it(tmp_path):
     folder = tmp_path / "other"
     families.preset("roberta", folder)
     cut = keras_hub.models.BartTokenizer(*families._merges("<s>", "<pad>", "</s>", "<unk>", "<mask>"))
     cut.save_to_preset(str(folder))
-    with pytest.raises(ValueError, match=r"has a BartTokenizer; tltk builds text models of these kinds: Bert, .*GPT2"):
+    with pytest.raises(ValueError, match=r"has a BartTokenizer, which tltk does not support. Supported: Bert, .*GPT2"):
         load_tokenizer(str(folder))
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(OSError, match="cannot read the tokenizer of"):
@@ -155,7 +157,7 @@ def test_kinds_that_tltk_has_no_operations_for_are_refused_by_name(tmp_path):
     assert all(hasattr(keras_hub.models, name) for name in FAMILIES)
 
 
-def test_settings_of_hugging_face_count(preset, tmp_path):
+def test_tokenizer_settings_of_hugging_face_are_respected(preset, tmp_path):
     folder = families.preset("roberta", tmp_path / "roberta")
     (folder / "tokenizer_config.json").write_text(json.dumps({"add_prefix_space": True}))
     assert tltk.backbone(str(folder)).input.tokenizer.add_prefix_space
@@ -163,8 +165,8 @@ def test_settings_of_hugging_face_count(preset, tmp_path):
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_words_begin_and_end_at_punctuation_and_ideographs_whatever_cuts_them(preset, family):
-    said = [
+def test_words_end_at_punctuation_and_ideographs_with_every_tokenizer(preset, family):
+    examples = [
         "he saw Rome.",
         "in (five), good",
         "film/book",
@@ -179,38 +181,38 @@ def test_words_begin_and_end_at_punctuation_and_ideographs_whatever_cuts_them(pr
     ]  # fmt: skip
     if family in ("albert", "deberta_v3", "xlm_roberta"):
         expected[4] = ["東京は", "good"]  # unknown to these small models: SentencePiece makes one piece of them all
-    texts = as_windows(encoded(tltk.from_arrays(said), tltk.backbone(preset(family)).input))
-    found = words_of(texts, tf.constant(len(said), tf.int64))
-    words = [[] for _ in said]
-    for row, start, end in zip(*(column.numpy().tolist() for column in found[:3]), strict=True):
-        words[row].append(said[row][start:end])
+    texts = as_windows(encoded(tltk.from_arrays(examples), tltk.backbone(preset(family)).input))
+    columns = words_of(texts, tf.constant(len(examples), tf.int64))
+    words = [[] for _ in examples]
+    for row, start, end in zip(*(column.numpy().tolist() for column in columns[:3]), strict=True):
+        words[row].append(examples[row][start:end])
     assert words == expected
 
 
 @pytest.mark.parametrize("family", ["roberta", "deberta_v3", "xlm_roberta"])
-def test_an_answer_that_touches_punctuation_is_learned_and_read(preset, family):
+def test_an_answer_next_to_punctuation_is_learned_and_predicted(preset, family):
     contexts = ["he lives in Rome.", "he was in Oslo, once"] * 30
     source = from_questions(["good film"] * 60, contexts, [[(12, "Rome")], [(10, "Oslo")]] * 30)
     model = tltk.assemble(tltk.backbone(preset(family)), tltk.question_answering(no_answer=False), precision="float32")
     tltk.fit(model, source, recipe=tltk.bert(epochs=10, learning_rate=3e-3), batch_size=8)
     assert tltk.evaluate(model, source).metrics["exact_match"] >= 0.9
-    found, _ = tltk.predict(model, [("good film", text) for text in contexts[:2]])
-    assert [each.label for each in found] == ["Rome", "Oslo"]
+    predictions, _ = tltk.predict(model, [("good film", text) for text in contexts[:2]])
+    assert [prediction.label for prediction in predictions] == ["Rome", "Oslo"]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "roberta"])
-def test_a_served_reader_answers_as_predict_does(preset, family):
+def test_an_exported_question_answerer_agrees_with_predict(preset, family):
     task = tltk.question_answering(no_answer=False, head=tltk.head(zero_init=False, normalization=None))
     model = tltk.assemble(tltk.backbone(preset(family)), task, precision="float32")
     asked = [("good book", "the film is very  good and not bad"), ("what is here", "a book"), ("a long question", "i")]
     expected, _ = tltk.predict(model, asked)
-    run = served(model)["serving_default"].run(*(tf.constant(column) for column in zip(*asked, strict=True)))
+    run = build_signatures(model)["serving_default"].run(*(tf.constant(column) for column in zip(*asked, strict=True)))
     for row, prediction in enumerate(expected):
         (span,) = prediction.spans
         assert (int(run["start"][row]), int(run["end"][row])) == (span.start, span.end)
         assert run["answer"][row].numpy().decode() == prediction.label == prediction.label.strip()
 
 
-def test_gpt2_cannot_tell_at_its_first_token_that_there_is_no_answer(preset):
+def test_gpt2_cannot_predict_no_answer_at_its_first_token(preset):
     with pytest.raises(ValueError, match="Pass no_answer=False, or take another backbone"):
         tltk.assemble(tltk.backbone(preset("gpt2")), tltk.question_answering())

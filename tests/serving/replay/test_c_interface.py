@@ -1,4 +1,4 @@
-"""TensorFlow's C interface gives what its Python gives, without any of it."""
+"""A SavedModel called through TensorFlow's C interface returns the same outputs, without TensorFlow's Python code."""
 
 import json
 import subprocess
@@ -16,9 +16,9 @@ sys.path.append(sys.argv[1])
 import numpy as np, c_interface
 tensors = json.loads(sys.argv[4])
 call = c_interface.load(sys.argv[2], sys.argv[3], tensors)
-found = call("serve", {"numbers": np.array([[1.5], [2.0]], "float32"), "words": [b"a\\0b", b""]})
-plain = {name: [x.hex() if isinstance(x, bytes) else x for x in value.tolist()] for name, value in found.items()}
-print(json.dumps({name: [str(found[name].dtype), value] for name, value in plain.items()}))
+outputs = call("serve", {"numbers": np.array([[1.5], [2.0]], "float32"), "words": [b"a\\0b", b""]})
+plain = {name: [x.hex() if isinstance(x, bytes) else x for x in value.tolist()] for name, value in outputs.items()}
+print(json.dumps({name: [str(outputs[name].dtype), value] for name, value in plain.items()}))
 try:
     call("serve", {"numbers": np.zeros([2, 3], "float32"), "words": [b"a", b"b"]})
 except RuntimeError as error:
@@ -40,26 +40,28 @@ class Served(tf.Module):
         }  # fmt: skip
 
 
-def test_numbers_strings_and_truths_come_and_go(tmp_path):
+def test_floats_integers_strings_and_booleans_are_passed_and_returned(tmp_path):
     module = Served()
     tf.saved_model.save(module, str(tmp_path / "saved"), signatures={"serve": module.serve})
     signature = tf.saved_model.load(str(tmp_path / "saved")).signatures["serve"]
     names = {key: f"serve_{key}:0" for key in ("numbers", "words")}
     outputs = sorted(signature.structured_outputs)
     tensors = {
-        "serve": {"ask": names, "answer": {key: f"StatefulPartitionedCall:{n}" for n, key in enumerate(outputs)}}
+        "serve": {"ask": names, "answer": {key: f"StatefulPartitionedCall:{i}" for i, key in enumerate(outputs)}}
     }
     folder = str(Path(c_interface.__file__).parent)
-    arguments = [folder, str(certificate._library()), str(tmp_path / "saved"), json.dumps(tensors)]
-    done = subprocess.run([sys.executable, "-I", "-c", SCRIPT, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    *_, found, refused, imported = done.stdout.strip().splitlines()
-    assert json.loads(found) == {
+    arguments = [folder, str(certificate._tensorflow_library()), str(tmp_path / "saved"), json.dumps(tensors)]
+    process = subprocess.run(
+        [sys.executable, "-I", "-c", SCRIPT, *arguments], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    *_, returned, error, imported = process.stdout.strip().splitlines()
+    assert json.loads(returned) == {
         "twice": ["float32", [[3.0], [4.0]]],
         "joined": ["object", [b"a\0b!".hex(), b"!".hex()]],
         "long": ["bool", [True, False]],
         "count": ["int64", [3, 0]],
         "none": ["object", []],
     }
-    assert "assertion failed" in refused or "ncompatible" in refused or "shape" in refused
+    assert "assertion failed" in error or "ncompatible" in error or "shape" in error
     assert imported == "[]"

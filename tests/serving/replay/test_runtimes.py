@@ -1,4 +1,4 @@
-"""Runtimes import nothing of tltk, and none of them needs another."""
+"""The runtimes import neither tltk nor TensorFlow, and report files they cannot load."""
 
 import ast
 import importlib
@@ -9,7 +9,7 @@ import pytest
 from tltk.serving.replay import runtimes
 
 
-def test_nothing_of_tltk_or_tensorflow_is_imported():
+def test_only_numpy_and_the_runtimes_are_imported():
     tree = ast.parse(Path(runtimes.__file__).read_text())
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -20,8 +20,8 @@ def test_nothing_of_tltk_or_tensorflow_is_imported():
 
 
 @pytest.mark.parametrize("file", runtimes.FILES)
-def test_a_file_that_is_none_is_an_error(tmp_path, file):
-    (tmp_path / file).write_bytes(b"none")
-    with pytest.raises(Exception, match=r"(?s).+"):  # of each runtime's own kind
+def test_an_invalid_file_is_an_error(tmp_path, file):
+    (tmp_path / file).write_bytes(b"garbage")
+    with pytest.raises(Exception, match=r"(?s).+"):  # each runtime raises its own exception
         runtimes.load(str(tmp_path / file))
     assert importlib.util.find_spec(runtimes.FILES[file]) is not None

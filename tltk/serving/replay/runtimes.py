@@ -1,6 +1,6 @@
-"""The runtimes of other formats: load a file and call it. NumPy and the runtime itself are all that is imported.
+"""Loads ONNX, LiteRT and OpenVINO files with their runtimes.
 
-Of the replay too, which runs in a process without tltk.
+Only NumPy and the runtime itself are imported, because the replay runs this module in a process without tltk.
 """
 
 from collections.abc import Callable
@@ -13,18 +13,18 @@ FILES = {"model.onnx": "onnxruntime", "model.tflite": "ai_edge_litert", "model.x
 
 
 def load(file: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Load a network: .onnx (ONNX Runtime), .tflite (LiteRT) or .xml (OpenVINO), on the processor.
+    """Load a network on the CPU.
 
     Args:
-        file: its path.
+        file: Path that ends in .onnx (ONNX Runtime), .tflite (LiteRT) or .xml (OpenVINO).
 
     Returns:
-        Tensor [batch, …] → float32 [batch, …].
+        A function: input tensor [batch, …] → float32 [batch, …].
     """
-    return {".onnx": _onnx, ".tflite": _litert, ".xml": _openvino}[Path(file).suffix](file)
+    return {".onnx": _load_onnx, ".tflite": _load_litert, ".xml": _load_openvino}[Path(file).suffix](file)
 
 
-def _onnx(file: str) -> Callable[[np.ndarray], np.ndarray]:
+def _load_onnx(file: str) -> Callable[[np.ndarray], np.ndarray]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
@@ -32,7 +32,7 @@ def _onnx(file: str) -> Callable[[np.ndarray], np.ndarray]:
     return lambda tensor: np.asarray(session.run(None, {name: tensor})[0])
 
 
-def _litert(file: str) -> Callable[[np.ndarray], np.ndarray]:
+def _load_litert(file: str) -> Callable[[np.ndarray], np.ndarray]:
     import os
 
     from ai_edge_litert.interpreter import Interpreter
@@ -42,9 +42,9 @@ def _litert(file: str) -> Callable[[np.ndarray], np.ndarray]:
     return lambda tensor: np.array(next(iter(run(**{name: tensor}).values())))
 
 
-def _openvino(file: str) -> Callable[[np.ndarray], np.ndarray]:
+def _load_openvino(file: str) -> Callable[[np.ndarray], np.ndarray]:
     import openvino
 
-    # As it comes it computes in bfloat16 where the processor does.
+    # By default OpenVINO computes in bfloat16 on processors with bfloat16 instructions.
     compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda tensor: np.array(compiled(tensor)[0])
