@@ -1,3 +1,5 @@
+"""Commands print results on standard output, messages on standard error, and end with an exit code."""
+
 import json
 
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from tltk.cli import console
 
 
-def test_bad_input_becomes_one_line_and_exit_code_2(capsys):
+def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(capsys):
     with pytest.raises(SystemExit) as caught, console.command(as_json=False):
         raise ValueError("`epochs` must be above 0")
     assert caught.value.code == 2
@@ -19,19 +21,19 @@ def test_an_operating_system_error_names_its_file(capsys):
     assert json.loads(streams.out) == {"error": "photos: No such file or directory"}
 
 
-def test_ctrl_c_is_130(capsys):
+def test_ctrl_c_is_exit_code_130(capsys):
     with pytest.raises(SystemExit) as caught, console.command(as_json=False):
         raise KeyboardInterrupt
     assert caught.value.code == 130
 
 
-def test_a_defect_keeps_its_traceback():
+def test_an_unexpected_exception_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError), console.command(as_json=False):
         raise ZeroDivisionError
 
 
-def test_a_table_aligns_numbers_and_cuts_nothing_when_piped(capsys):
-    console.show_table(["name", "count", "share"], [("x" * 150, 1234, 0.5), ("y", None, None)])
+def test_a_piped_table_formats_numbers_and_truncates_nothing(capsys):
+    console.show_table(["name", "count", "fraction"], [("x" * 150, 1234, 0.5), ("y", None, None)])
     text = capsys.readouterr().out
     assert "x" * 150 in text
     assert "1,234" in text

@@ -1,3 +1,5 @@
+"""Command-line options become sources, batch sizes and recipes."""
+
 import json
 
 import pytest
@@ -9,7 +11,7 @@ from tltk.cli import options
 from tltk.tasks import for_source
 
 
-def written(folder):
+def write_reviews(folder):
     rows = [{"review": text, "stars": label} for text, label in zip(TEXTS, LABELS, strict=True)]
     (folder / "reviews.csv").write_text("review,stars\n" + "".join(f'"{r["review"]}",{r["stars"]}\n' for r in rows))
     (folder / "reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -17,41 +19,39 @@ def written(folder):
 
 
 @pytest.mark.parametrize("name", ["reviews.csv", "reviews.jsonl"])
-def test_a_column_of_texts_is_named(name, tmp_path):
-    found = options.source(
-        written(tmp_path) / name, label="stars", input_column="path", label_type="categorical", text="review"
+def test_a_column_of_texts_becomes_a_text_source(name, tmp_path):
+    source = options.source(
+        write_reviews(tmp_path) / name, label="stars", input_column="path", label_type="categorical", text="review"
     )
-    assert (found.modality, found.storage) == ("text", "arrays")
-    assert found.examples.tolist() == list(TEXTS)
-    assert found.labels.names == ("bad", "good")
+    assert (source.modality, source.storage) == ("text", "arrays")
+    assert source.examples.tolist() == list(TEXTS)
+    assert source.labels.names == ("bad", "good")
 
 
-def test_a_column_of_texts_is_of_a_table(tmp_path):
-    with pytest.raises(ValueError, match=r"`--text` names a column of a table\. Received the folder"):
+def test_a_column_of_texts_requires_a_table(tmp_path):
+    with pytest.raises(ValueError, match=r"`--text` names a column of a table\. Received: the folder"):
         options.source(tmp_path, label="label", input_column="path", label_type="categorical", text="review")
     (tmp_path / "news.txt").write_text("in O\n")
-    asked = {"label": "label", "input_column": "path", "label_type": "categorical"}
-    with pytest.raises(
-        ValueError, match=r"news\.txt: no format is registered for the suffix '\.txt'\. Known suffixes: \.csv"
-    ):
-        options.source(tmp_path / "news.txt", **asked, text=None)
+    columns = {"label": "label", "input_column": "path", "label_type": "categorical"}
+    with pytest.raises(ValueError, match=r"news\.txt: no format is registered for the suffix '\.txt'"):
+        options.source(tmp_path / "news.txt", **columns, text=None)
     (tmp_path / "news.conll").write_text("in O\nRome B-city\n")
     with pytest.raises(ValueError, match=r"`--text` names a column of a table.* Received: .*news\.conll"):
-        options.source(tmp_path / "news.conll", **asked, text="review")
-    assert options.source(tmp_path / "news.conll", **asked, text=None).labels.names == ("city",)
+        options.source(tmp_path / "news.conll", **columns, text="review")
+    assert options.source(tmp_path / "news.conll", **columns, text=None).labels.names == ("city",)
 
 
-def test_a_recipe_is_made_of_what_was_given():
-    made = options.recipe("fine_tune", epochs=2, learning_rate=None, unfreeze="conv5")
-    assert made == tltk.fine_tune(epochs=2, unfreeze="conv5")
+def test_a_recipe_is_built_from_the_given_options():
+    recipe = options.recipe("fine_tune", epochs=2, learning_rate=None, unfreeze="conv5")
+    assert recipe == tltk.fine_tune(epochs=2, unfreeze="conv5")
     assert options.recipe("bert", epochs=None, learning_rate=3e-5, unfreeze=None) == tltk.bert(learning_rate=3e-5)
     with pytest.raises(ValueError, match=r"Did you mean 'fine_tune'\?"):
         options.recipe("finetune", epochs=None, learning_rate=None, unfreeze=None)
-    with pytest.raises(ValueError, match=r"`--unfreeze` goes with --recipe fine_tune\. Received: --recipe full"):
+    with pytest.raises(ValueError, match=r"`--unfreeze` requires --recipe fine_tune\. Received: --recipe full"):
         options.recipe("full", epochs=None, learning_rate=None, unfreeze="conv5")
 
 
-def test_the_task_follows_the_labels():
+def test_the_task_is_chosen_by_the_label_type():
     texts = list(TEXTS)
     assert for_source(tltk.from_arrays(texts, list(LABELS))).name == "classification"
     assert for_source(tltk.from_arrays(texts, list(range(6)), label_type="regression")).name == "regression"
@@ -59,37 +59,41 @@ def test_the_task_follows_the_labels():
         for_source(tltk.from_arrays(texts))
 
 
-def test_a_batch_is_a_number_or_a_budget():
+def test_a_batch_size_is_a_number_or_a_token_budget():
     assert options.batch_size("16") == 16
     assert options.batch_size("2048 tokens") == "2048 tokens"
     assert options.batch_size("-1") == "-1"
 
 
-def test_classes_of_a_folder_stand_in_the_model_s_order(tmp_path):
+def test_classes_of_a_folder_are_in_the_order_of_the_model(tmp_path):
     for name in ("a", "b"):
         flat(tmp_path / name / "1.png", (0, 0, 0))
-    asked = {"label": "label", "input_column": "path", "label_type": "categorical", "text": None}
-    assert options.source(tmp_path, **asked, labels=tltk.specs.LabelSpec(("b", "a"))).labels.names == ("b", "a")
-    known = tltk.specs.LabelSpec(("b", "a", "c"))  # a class that is missing is told by evaluate
-    assert options.source(tmp_path, **asked, labels=known).labels.names == ("a", "b")
+    columns = {"label": "label", "input_column": "path", "label_type": "categorical", "text": None}
+    assert options.source(tmp_path, **columns, labels=tltk.specs.LabelSpec(("b", "a"))).labels.names == ("b", "a")
+    more_labels = tltk.specs.LabelSpec(("b", "a", "c"))  # `evaluate` reports the missing class
+    assert options.source(tmp_path, **columns, labels=more_labels).labels.names == ("a", "b")
 
 
-def test_a_model_says_what_the_file_s_columns_are(tmp_path):
-    path = written(tmp_path) / "reviews.csv"
-    asked = {"label": "stars", "input_column": "path", "label_type": "categorical"}
-    with pytest.raises(ValueError, match=r"this run reads texts: name their column of reviews\.csv with --text"):
-        options.source(path, **asked, text=None, takes="text")
-    assert options.source(path, **asked, text="review", takes="text").modality == "text"
+def test_the_modality_of_a_model_decides_how_columns_are_read(tmp_path):
+    path = write_reviews(tmp_path) / "reviews.csv"
+    columns = {"label": "stars", "input_column": "path", "label_type": "categorical"}
+    with pytest.raises(
+        ValueError, match=r"the model reads texts: name the column of the texts in reviews\.csv with --text"
+    ):
+        options.source(path, **columns, text=None, modality="text")
+    assert options.source(path, **columns, text="review", modality="text").modality == "text"
     flat(tmp_path / "a.png", (0, 0, 0))
     (tmp_path / "photos.csv").write_text("photo,stars\na.png,x\na.png,y\n")
-    found = options.source(tmp_path / "photos.csv", **{**asked, "input_column": "photo"}, text=None, takes="image")
-    assert (found.modality, found.storage) == ("image", "files")
+    source = options.source(
+        tmp_path / "photos.csv", **{**columns, "input_column": "photo"}, text=None, modality="image"
+    )
+    assert (source.modality, source.storage) == ("image", "files")
 
 
 def test_the_default_recipe_takes_the_learning_rate_of_the_modality():
-    made = options.recipe(None, epochs=None, learning_rate=None, unfreeze=None, default_rate=5e-5)
-    assert made == tltk.fine_tune(learning_rate=5e-5)
-    given = options.recipe(None, epochs=None, learning_rate=1e-3, unfreeze=None, default_rate=5e-5)
-    assert given == tltk.fine_tune(learning_rate=1e-3)
+    recipe = options.recipe(None, epochs=None, learning_rate=None, unfreeze=None, default_rate=5e-5)
+    assert recipe == tltk.fine_tune(learning_rate=5e-5)
+    with_rate = options.recipe(None, epochs=None, learning_rate=1e-3, unfreeze=None, default_rate=5e-5)
+    assert with_rate == tltk.fine_tune(learning_rate=1e-3)
     named = options.recipe("fine_tune", epochs=None, learning_rate=None, unfreeze=None, default_rate=5e-5)
     assert named == tltk.fine_tune()

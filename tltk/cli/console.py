@@ -1,4 +1,4 @@
-"""What a shell sees: tables and JSON on standard output, everything else on standard error, and an exit code."""
+"""Output of the commands: results on standard output, messages on standard error, errors as exit codes."""
 
 import contextlib
 import json
@@ -17,20 +17,24 @@ if TYPE_CHECKING:
     from tltk.specs import InvalidExample
 
 BAD_INPUT = 2
-_REFUSED = (check.MissingExtraError, check.ServingError)
 INTERRUPTED = 130
+_EXPECTED_ERRORS = (
+    *(ValueError, TypeError, OSError, FloatingPointError, MemoryError),
+    *(check.MissingExtraError, check.ServingError),
+)
+_LISTED = 10  # invalid examples that are named
 
 
 @contextlib.contextmanager
 def command(*, as_json: bool) -> Iterator[None]:
-    """Run a command's body: log to standard error, turn errors into one message and an exit code.
+    """Log to standard error, and turn errors of the body into one message and an exit code.
 
     Args:
-        as_json: also report an error as the one JSON object on standard output.
+        as_json: Whether to also print an error as a JSON object on standard output.
 
     Raises:
-        SystemExit: 2 for bad input and what the machine refuses, 130 for Ctrl-C. Anything else is a defect of
-            tltk and keeps its traceback.
+        SystemExit: With 2 for bad input and errors of the system such as a full disk, 130 for Ctrl-C. Any other
+            exception is a bug in tltk and keeps its traceback.
     """
     _log_to_stderr()
     try:
@@ -39,31 +43,35 @@ def command(*, as_json: bool) -> Iterator[None]:
         say("Interrupted.")
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of the pipe exited, as in `| head`
         raise SystemExit(0) from None
-    except (ValueError, TypeError, OSError, FloatingPointError, MemoryError, *_REFUSED) as error:
-        text = _message(error)
-        say(f"Error: {text}")
+    except _EXPECTED_ERRORS as error:
+        message = _message(error)
+        say(f"Error: {message}")
         if as_json:
-            show_json({"error": text})
+            show_json({"error": message})
         raise SystemExit(BAD_INPUT) from None
 
 
 def run(app: Any) -> None:
-    """Run a Typer app; what was typed wrong is told as JSON too where that was asked for.
+    """Run a Typer app, and print usage errors as JSON too if `--json` was given.
+
+    Args:
+        app: The `typer.Typer` app.
 
     Raises:
-        SystemExit: 2 for what was typed wrong.
+        SystemExit: With 2 for a usage error, such as an unknown option.
     """
     try:
         app(standalone_mode=False)
     except Exception as error:
-        show, words = getattr(error, "show", None), getattr(error, "format_message", None)
-        if show is None or words is None:  # Typer's own errors have no public base class
+        # Usage errors of Typer have no public base class, but these two methods.
+        print_usage, format_message = getattr(error, "show", None), getattr(error, "format_message", None)
+        if print_usage is None or format_message is None:
             raise
-        show()
+        print_usage()
         if "--json" in sys.argv:
-            show_json({"error": words()})
+            show_json({"error": format_message()})
         raise SystemExit(BAD_INPUT) from None
 
 
@@ -80,17 +88,17 @@ def show(text: str) -> None:
 
 
 def show_json(value: Any) -> None:
-    """Write the one JSON object of a command to standard output."""
+    """Write a value as one line of JSON to standard output."""
     show(json.dumps(files.as_json_values(value), ensure_ascii=False))
 
 
 def show_table(columns: list[str], rows: Iterable[Iterable[Any]], *, title: str = "") -> None:
-    """Draw a table on standard output; numbers are right-aligned, nothing is cut when it is piped.
+    """Print a table on standard output, with numbers right-aligned, and without truncation if it is piped.
 
     Args:
-        columns: headings.
-        rows: one cell a column.
-        title: above it.
+        columns: Column headings.
+        rows: Cells of each row, one for each column.
+        title: Line above the table.
     """
     from rich.console import Console
     from rich.table import Table
@@ -98,8 +106,8 @@ def show_table(columns: list[str], rows: Iterable[Iterable[Any]], *, title: str 
     cells = [[_cell(value) for value in row] for row in rows]
     numeric = [all(row[index][1] for row in cells) for index in range(len(columns))]
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name, right in zip(columns, numeric, strict=True):
-        table.add_column(name, justify="right" if right and cells else "left", no_wrap=True)
+    for name, is_numeric in zip(columns, numeric, strict=True):
+        table.add_column(name, justify="right" if is_numeric and cells else "left", no_wrap=True)
     for row in cells:
         table.add_row(*(text for text, _ in row))
     width = None if sys.stdout.isatty() else 400
@@ -107,41 +115,42 @@ def show_table(columns: list[str], rows: Iterable[Iterable[Any]], *, title: str 
 
 
 def show_report(report: "Report") -> None:
-    """Draw what an evaluation found, and say what was left out."""
+    """Print the metrics of a report, and name the invalid examples."""
     show_table(["metric", "value"], report.metrics.items())
     if report.classes:
         show_table(list(report.classes[0]), [row.values() for row in report.classes])
-    say_invalid(report.invalid)
+    report_invalid(report.invalid)
 
 
-def say_invalid(invalid: "tuple[InvalidExample, ...]") -> None:
-    """Name the first examples that were left out, and count the rest."""
-    for example in invalid[:10]:
+def report_invalid(invalid: "tuple[InvalidExample, ...]") -> None:
+    """Name the first examples that were left out on standard error, and count the rest."""
+    for example in invalid[:_LISTED]:
         say(f"left out: {example.example_id}: {example.reason}")
-    if len(invalid) > 10:
-        say(f"left out: {len(invalid) - 10} more")
+    if len(invalid) > _LISTED:
+        say(f"left out: {len(invalid) - _LISTED} more")
 
 
 def quiet_tensorflow() -> None:
-    """Import TensorFlow without the start-up lines of its C++ side, which no environment variable silences."""
+    """Import TensorFlow without the start-up messages of its C++ code, which no environment variable silences."""
     sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as noise:
-        os.dup2(noise.fileno(), 2)
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
         try:
             import tensorflow as tf
 
-            tf.constant(0)  # the first operation is what makes it look for devices
+            tf.constant(0)  # the first operation makes TensorFlow look for devices
         except BaseException:
-            noise.seek(0)
-            os.write(saved, noise.read())
+            messages.seek(0)
+            os.write(stderr, messages.read())
             raise
         finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _cell(value: object) -> tuple[str, bool]:
+    """Return the text of a table cell, and whether it is right-aligned."""
     if value is None:
         return "–", True
     if isinstance(value, float):
@@ -168,10 +177,10 @@ def _log_to_stderr() -> None:
 
 
 def start_tensorflow() -> None:
-    """Make TensorFlow keep to itself what is no error, before it is imported."""
-    # What goes wrong is an exception; the errors that it logs besides are none, such as oneDNN's about int64.
+    """Import TensorFlow with its log messages silenced, after the memory allocator was configured for it."""
+    # Real errors are raised as exceptions; the logged ones are harmless, such as oneDNN's about int64.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from tltk.foundation import hardware as machine
+    from tltk.foundation import hardware
 
-    machine.keep_freed_memory()
+    hardware.keep_freed_memory()
     quiet_tensorflow()

@@ -1,4 +1,4 @@
-"""The part of the command line that leaves Python: `tltk export` and `tltk verify`."""
+"""The commands `tltk export` and `tltk verify`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 def export(
     run: RunFolder,
-    folder: Annotated[Path, typer.Argument(help="Parent of the version folders, as TensorFlow Serving reads it.")],
-    format: Annotated[  # noqa: A002 - the option's name
+    folder: Annotated[Path, typer.Argument(help="Parent of the version folders, in the layout of TensorFlow Serving.")],
+    format: Annotated[  # noqa: A002 - becomes the option --format
         str, typer.Option(help="saved_model, onnx, openvino, litert, litert_float16, litert_int8; or all, with --data.")
     ] = "saved_model",
-    version: Annotated[int | None, typer.Option(help="Default: one above the highest there is.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Test set that --format all measures each format on.")] = None,
-    calibration: Annotated[
-        Path | None, typer.Option(help="Training set that litert_int8 measures the ranges of layers on.")
+    version: Annotated[
+        int | None, typer.Option(help="Version number; default: one above the highest existing version.")
     ] = None,
-    warmup: Annotated[
-        bool, typer.Option("--warmup", help="Store requests that TensorFlow Serving replays while it loads.")
-    ] = False,
+    data: Annotated[Path | None, typer.Option(help="Test set for --format all.")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Examples for litert_int8, such as the training set.")
+    ] = None,
+    warmup: Annotated[bool, typer.Option("--warmup", help="Store warm-up requests for TensorFlow Serving.")] = False,
     fold_batch_norm: Annotated[
         bool, typer.Option("--fold-batch-norm", help="Fold batch norms into convolutions (saved_model).")
     ] = False,
@@ -35,7 +35,7 @@ def export(
     text: TextColumn = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run's model for serving (image bytes or texts in, labels out) and check it in a clean process."""
+    """Export the model of a run for serving, and verify the export in a clean process."""
     with console.command(as_json=as_json):
         console.start_tensorflow()
         import tltk
@@ -44,51 +44,52 @@ def export(
         from tltk.serving.formats import FORMATS
 
         check.one_of("format", format, (*FORMATS, "all"))
-        for_one_format = version is not None or warmup or fold_batch_norm
-        _check_comparison(format, data=data, calibration=calibration, for_one_format=for_one_format)
+        single_format_options = version is not None or warmup or fold_batch_norm
+        _check_comparison(format, data=data, calibration=calibration, single_format_options=single_format_options)
         model = tltk.load_run(run).model
-        held = model.task.labels
+        labels = model.task.labels
         columns: dict[str, Any] = {
             "label": label,
             "input_column": input_column,
             "text": text,
-            "label_type": held.type,
-            "labels": held,
-            "takes": modality_of(model.input).name,
+            "label_type": labels.type,
+            "labels": labels,
+            "modality": modality_of(model.input).name,
         }
-        ranges = options.source(calibration, **columns) if calibration is not None else None
-        if data is not None and ranges is not None:
-            _compare(model, folder, options.source(data, **columns), ranges, as_json=as_json)
+        calibration_source = options.source(calibration, **columns) if calibration is not None else None
+        if data is not None and calibration_source is not None:
+            _compare(model, folder, options.source(data, **columns), calibration_source, as_json=as_json)
             return
-        done = tltk.export(
+        exported = tltk.export(
             model,
             folder,
             format=format,
             version=version,
-            calibration=ranges,
+            calibration=calibration_source,
             warmup=warmup,
             fold_batch_norm=fold_batch_norm,
         )
-        worst = max(done.largest.values())
         if as_json:
-            console.show_json({"saved_model": done.path, "bytes": done.bytes, "differences": done.largest})
+            console.show_json({"saved_model": exported.path, "bytes": exported.bytes, "differences": exported.largest})
         else:
-            console.show(
-                f"{done.path}  {done.bytes / 1e6:.1f} MB, checked in a clean process: largest difference {worst:.1e}"
-            )
+            size, difference = f"{exported.bytes / 1e6:.1f} MB", max(exported.largest.values())
+            console.show(f"{exported.path}  {size}, verified in a clean process: largest difference {difference:.1e}")
 
 
-def _check_comparison(export_format: str, *, data: Path | None, calibration: Path | None, for_one_format: bool) -> None:
+def _check_comparison(
+    export_format: str, *, data: Path | None, calibration: Path | None, single_format_options: bool
+) -> None:
     """Check that `--format all` has the data to measure each format on, and that a single format has none."""
-    if export_format == "all" and (data is None or calibration is None or for_one_format):
+    if export_format == "all" and (data is None or calibration is None or single_format_options):
         raise ValueError(
-            "`--format all` needs --data and --calibration, and takes no --version, --warmup or --fold-batch-norm."
+            "`--format all` requires --data and --calibration, and accepts no --version, --warmup or --fold-batch-norm."
         )
     if export_format != "all" and data is not None:
-        raise ValueError(f"`--data` goes with --format all. Received: --format {export_format}")
+        raise ValueError(f"`--data` requires --format all. Received: --format {export_format}")
 
 
 def _compare(model: "TransferModel", folder: Path, data: "Source", calibration: "Source", *, as_json: bool) -> None:
+    """Export and measure every format, and print the table."""
     from tltk.serving.comparison import compare
 
     rows = compare(model, folder, data, calibration=calibration)
@@ -98,36 +99,38 @@ def _compare(model: "TransferModel", folder: Path, data: "Source", calibration: 
     cells = [
         (row.format, row.bytes / 1e6, row.score, f"{row.difference:.1e}", *row.milliseconds.values()) for row in rows
     ]
-    heads = ["format", "MB", rows[0].metric, "largest difference", "ms a batch of 1", "ms a batch of 32"]
-    console.show_table(heads, cells, title=f"{len(data):,} examples")
+    headings = ["format", "MB", rows[0].metric, "largest difference", "ms per batch of 1", "ms per batch of 32"]
+    console.show_table(headings, cells, title=f"{len(data):,} examples")
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A version that `tltk export` wrote, or the parent of versions.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Version folder written by `tltk export`, or the parent of version folders.")
+    ],
     c_interface: Annotated[
-        bool, typer.Option("--c-interface", help="Through TensorFlow's C interface, as TensorFlow Serving does.")
+        bool, typer.Option("--c-interface", help="Use TensorFlow's C interface, as TensorFlow Serving does.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Replay an export's stored requests in a process with its runtime alone: differences, size, time."""
+    """Replay the stored requests of an export in a clean process: differences, size, latency."""
     with console.command(as_json=as_json):
         console.start_tensorflow()
         from tltk.serving import certificate
 
-        found = certificate.verify(folder, c_interface=c_interface)
+        verified = certificate.verify(folder, c_interface=c_interface)
         if as_json:
             console.show_json(
                 {
-                    "saved_model": found.path,
-                    "differences": found.largest,
-                    "bytes": found.bytes,
-                    "load_seconds": round(found.load_seconds, 3),
-                    "latency_ms": found.latency,
+                    "saved_model": verified.path,
+                    "differences": verified.largest,
+                    "bytes": verified.bytes,
+                    "load_seconds": round(verified.load_seconds, 3),
+                    "latency_ms": verified.latency,
                 }
             )
             return
-        rows = [(name, f"{value:.1e}") for name, value in found.largest.items()]
-        console.show_table(["signature", "largest difference"], rows, title=str(found.path))
-        console.show(f"{found.bytes / 1e6:.1f} MB, loaded in {found.load_seconds:.1f} s")
-        times = [(size, each["p50_ms"], each["p99_ms"]) for size, each in found.latency.items()]
-        console.show_table(["batch", "p50 ms", "p99 ms"], times)
+        rows = [(name, f"{value:.1e}") for name, value in verified.largest.items()]
+        console.show_table(["signature", "largest difference"], rows, title=str(verified.path))
+        console.show(f"{verified.bytes / 1e6:.1f} MB, loaded in {verified.load_seconds:.1f} s")
+        latencies = [(size, row["p50_ms"], row["p99_ms"]) for size, row in verified.latency.items()]
+        console.show_table(["batch", "p50 ms", "p99 ms"], latencies)
