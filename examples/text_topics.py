@@ -1,9 +1,9 @@
-"""Topics of texts from a few labels a class: a sentence encoder learns which texts belong together, then a head.
+"""Topics of texts from a few labels per class: contrastive fine-tuning of a sentence encoder, then a head.
 
     python examples/text_topics.py tickets.csv --text text --label topic
     python examples/text_topics.py --tiny                   # offline, a minute on two cores: topics of docstrings
 
-For 4 to 64 labels a class. It needs no validation part: nothing is chosen by looking.
+For 4 to 64 labels per class. There is no validation part, because nothing is selected by validation scores.
 """
 
 import argparse
@@ -17,9 +17,9 @@ from tltk.demo.docstrings import docstrings
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train on a few texts a class, judge on the others."""
+    """Train on a few texts per class, evaluate on the others."""
     if options.tiny:
-        source, groups = docstrings(most=16)
+        source, groups = docstrings(max_per_topic=16)
         train, _, test = tltk.split(source, val=0, test=0.5, groups=groups)
     else:
         source = tltk.from_csv(options.table, input=options.text, label=options.label, modality="text")

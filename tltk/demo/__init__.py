@@ -1,4 +1,4 @@
-"""The demo: the whole walk, offline, on pictures or texts that installed packages carry."""
+"""The demo: transfer learning from data to an export, offline, on images or texts of installed packages."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,18 @@ if TYPE_CHECKING:
 
 
 def run(task: str, out: Path, *, backbone: str, seed: int, say: Callable[[str], None]) -> "DemoResult | TextDemoResult":
-    """Run the demo on pictures ("image") or on texts ("text", always with MiniLM)."""
+    """Run the demo.
+
+    Args:
+        task: "image", or "text", which always uses MiniLM.
+        out: Folder for the data, the run and the SavedModel.
+        backbone: Backbone of the image demo.
+        seed: Seed of the data, the split and the training.
+        say: Called with each line of progress.
+
+    Returns:
+        The accuracies, times and files.
+    """
     if task == "text":
         from tltk.demo.texts import run_text_demo
 

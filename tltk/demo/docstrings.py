@@ -1,7 +1,7 @@
-"""Texts that every installation carries: what is this docstring about?
+"""A text classification data set for the demo: docstrings of installed packages, labelled with their topic.
 
-The docstrings of the packages that tltk depends on and of the standard library, read from their source files, nothing
-imported. Of each the first two paragraphs, up to its first section ("Parameters", "Args:", a doctest).
+The docstrings come from the source files of the standard library and of the packages that tltk depends on; nothing is
+imported. Each text is the first two paragraphs before the first section ("Parameters", "Args:", a doctest).
 """
 
 import ast
@@ -15,7 +15,7 @@ import numpy as np
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.source import Source
 
-# Topic → packages whose docstrings are about it.
+# Topic → packages that belong to it.
 TOPICS = {
     "arrays": ("numpy",),
     "geometry": ("scipy.spatial",),
@@ -33,37 +33,39 @@ TOPICS = {
     "terminal": ("rich", "typer"),
 }
 _SECTION = re.compile(r"\n\s*(?:[A-Z][A-Za-z ]+\n\s*[-=]{3,}|[A-Z][A-Za-z ]*:\s*\n|>>> |:param |\.\. |```)")
-_LEAST_WORDS = 4
+_MIN_WORDS = 4
 
 
-def docstrings(*, most: int = 150) -> tuple[Source, np.ndarray]:
-    """Collect docstrings with the topic of their package as the label.
+def docstrings(*, max_per_topic: int = 150) -> tuple[Source, np.ndarray]:
+    """Collect docstrings, labelled with the topic of their package.
 
     Args:
-        most: docstrings a topic, taken evenly from its files.
+        max_per_topic: Maximum number of docstrings per topic, spread evenly over its files.
 
     Returns:
-        A source of texts of one class each, and for each text the number of its file: those of one file resemble each
-        other, so `split(…, groups=…)` keeps them on one side.
+        A source of texts, and an integer for each text that identifies its file. Docstrings of one file resemble each
+        other: pass the integers to `split(…, groups=…)` to keep them in one part.
     """
-    found: dict[str, tuple[str, str]] = {}
+    topic_and_file: dict[str, tuple[str, str]] = {}  # equal texts are used once
     for topic, packages in TOPICS.items():
         for package in packages:
             for file, text in _texts(package):
-                found.setdefault(text, (topic, file))
+                topic_and_file.setdefault(text, (topic, file))
     x, y, files = [], [], []
     for topic in TOPICS:
-        held = [(text, file) for text, (each, file) in found.items() if each == topic]
-        for number in np.linspace(0, len(held) - 1, min(most, len(held))).astype(int):
-            x.append(held[number][0])
-            files.append(held[number][1])
+        candidates = [(text, file) for text, (label, file) in topic_and_file.items() if label == topic]
+        count = min(max_per_topic, len(candidates))
+        for index in np.linspace(0, len(candidates) - 1, count).astype(int):
+            text, file = candidates[index]
+            x.append(text)
             y.append(topic)
+            files.append(file)
     _, groups = np.unique(files, return_inverse=True)
     return from_arrays(x, y, labels=tuple(TOPICS)), groups
 
 
 def _texts(package: str) -> Iterator[tuple[str, str]]:
-    """Yield (file, text) of every docstring of a package."""
+    """Yield the file and the text of every docstring of a package."""
     spec = importlib.util.find_spec(package)
     for root in (spec and spec.submodule_search_locations) or ():
         for path in sorted(Path(root).rglob("*.py")):
@@ -71,15 +73,16 @@ def _texts(package: str) -> Iterator[tuple[str, str]]:
                 continue
             try:
                 tree = ast.parse(path.read_text(encoding="utf-8"))
-            except (SyntaxError, UnicodeDecodeError):  # templates and examples of broken code are no texts
+            except (SyntaxError, UnicodeDecodeError):  # some packages contain templates and deliberately broken code
                 continue
             for node in ast.walk(tree):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
                     text = _prose(ast.get_docstring(node) or "")
-                    if len(text.split()) >= _LEAST_WORDS:
+                    if len(text.split()) >= _MIN_WORDS:
                         yield f"{package}/{path.relative_to(root)}", text
 
 
 def _prose(docstring: str) -> str:
+    """Return the first two paragraphs before the first section, on one line."""
     paragraphs = _SECTION.split(f"{docstring}\n", maxsplit=1)[0].split("\n\n")
     return " ".join(" ".join(paragraphs[:2]).split())

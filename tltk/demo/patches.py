@@ -1,4 +1,4 @@
-"""The demo's pictures: small grey patches of 14 photographs, to be told apart by texture alone."""
+"""An image classification data set for the demo: small grey patches of 14 photographs, told apart by texture."""
 
 import shutil
 from importlib import util
@@ -27,86 +27,87 @@ PHOTOS = {
     "text": "text.png",
     "tissue": "ihc.png",
 }
-SIDE = 64
-TRAIN_ROWS = 0.6
+SIDE = 64  # pixels
+TRAIN_ROWS = 0.6  # fraction of the left half's height
 
 
 def make_patches(folder: Path, *, train: int = 25, val: int = 15, test: int = 100, seed: int = 0) -> Path:
-    """Cut patches out of the photographs and write them as train/, val/ and test/ folders with a sub-folder a class.
+    """Cut patches out of the photographs, and write them to train/, val/ and test/ with one sub-folder per class.
 
-    A patch is a square of a quarter to half the photograph's height, grey, with its contrast normalised and its
-    brightness random, 64 px a side. Test patches come from the right half; training and validation patches from
-    either three fifths and two fifths of the left half's height. No pixel is in two parts: patches that overlap
-    those trained on would call every epoch and every phase perfect.
+    A patch is a grey square of a quarter to half the photograph's height, resized to 64 px, with normalised contrast
+    and random brightness. Test patches come from the right half of a photograph, training patches from three fifths
+    and validation patches from two fifths of the left half's height. The parts share no pixel, because overlapping
+    patches would make the validation accuracy useless.
 
     Args:
-        folder: what it holds of an earlier call is replaced.
-        train: patches a class.
-        val: patches a class.
-        test: patches a class.
-        seed: of places, sizes and brightness.
+        folder: Folder to write to; patches of an earlier call are replaced.
+        train: Training patches per class.
+        val: Validation patches per class.
+        test: Test patches per class.
+        seed: Seed of positions, sizes and brightness.
 
     Returns:
         The folder.
 
     Raises:
-        MissingExtraError: if scikit-image is not installed.
-        OSError: if the folder cannot be written.
+        MissingExtraError: If scikit-image is not installed.
+        OSError: If the folder cannot be written.
     """
     generator = np.random.default_rng(seed)
     files.make_folder(folder, needs=14 * (train + val + test) * 8_000)
     for part, count in (("train", train), ("val", val), ("test", test)):
         shutil.rmtree(folder / part, ignore_errors=True)
         for index, label in enumerate(PHOTOS):
-            place = files.make_folder(folder / part / label)
+            class_folder = files.make_folder(folder / part / label)
             photo = read_photo(label)
             region = region_of(photo, part, upside_down=index % 2 == 1)
             for number in range(count):
                 patch = cut_patch(region, generator, height=len(photo))
-                Image.fromarray(patch).save(place / f"{number:03d}.png")
+                Image.fromarray(patch).save(class_folder / f"{number:03d}.png")
     return folder
 
 
 def read_photo(label: str) -> np.ndarray:
-    """Read one of the 14 photographs as grey float64 [rows, columns] in [0, 255]."""
-    found = util.find_spec("skimage")
-    if found is None or not found.submodule_search_locations:
+    """Read one of the 14 photographs in grey: float64 [rows, columns] in [0, 255]."""
+    package = util.find_spec("skimage")
+    if package is None or not package.submodule_search_locations:
         raise check.MissingExtraError(
-            "the demo's photographs are in scikit-image: pip install tltk[demo]", name="skimage"
+            "the demo needs the photographs of scikit-image: pip install tltk[demo]", name="skimage"
         )
-    path = Path(found.submodule_search_locations[0]) / "data" / PHOTOS[label]
+    path = Path(package.submodule_search_locations[0]) / "data" / PHOTOS[label]
     with Image.open(path) as photo:
         return np.asarray(photo.convert("L"), float)
 
 
 def region_of(photo: np.ndarray, part: str, *, upside_down: bool) -> np.ndarray:
-    """Return the region of a photograph that the patches of one part are cut from.
+    """Return the region of a photograph for the patches of one part; the regions of the parts do not overlap.
 
     Args:
-        photo: [rows, columns].
+        photo: Array [rows, columns].
         part: "train", "val" or "test".
-        upside_down: take the training region from below instead of from above, so that neither part is all sky.
+        upside_down: Whether the training region is below the validation region instead of above it. Alternating it
+            between photographs avoids a part that shows only sky.
 
     Returns:
-        A view of the photograph; the regions of the three parts do not overlap.
+        A view of the photograph.
     """
     rows, columns = photo.shape
     if part == "test":
         return photo[:, columns // 2 :]
     left = photo[:, : columns // 2]
-    share = TRAIN_ROWS if part == "train" else 1 - TRAIN_ROWS
-    from_above = (part == "train") != upside_down
-    kept = round(rows * share)
-    return left[:kept] if from_above else left[rows - kept :]
+    fraction = TRAIN_ROWS if part == "train" else 1 - TRAIN_ROWS
+    at_top = (part == "train") != upside_down
+    height = round(rows * fraction)
+    return left[:height] if at_top else left[rows - height :]
 
 
 def cut_patch(region: np.ndarray, generator: np.random.Generator, *, height: int) -> np.ndarray:
-    """Cut one random patch, a quarter to half as high as the whole photograph: uint8 [64, 64]."""
+    """Cut a random square of a quarter to half the photograph's height, and resize it to uint8 [64, 64]."""
     rows, columns = region.shape
     side = int(generator.uniform(height / 4, max(min(height / 2, rows, columns), height / 4 + 1)))
     side = min(side, rows, columns)
     top, left = generator.integers(rows - side + 1), generator.integers(columns - side + 1)
     patch = Image.fromarray(region[top : top + side, left : left + side].astype("float32"))
-    small = np.asarray(patch.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-    even = (small - small.mean()) / (small.std() + 1e-3)
-    return np.clip(even * 48 + 128 + generator.uniform(-40, 40), 0, 255).astype("uint8")
+    resized = np.asarray(patch.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    normalized = (resized - resized.mean()) / (resized.std() + 1e-3)
+    return np.clip(normalized * 48 + 128 + generator.uniform(-40, 40), 0, 255).astype("uint8")

@@ -1,4 +1,4 @@
-"""The demo on texts: which topic is this docstring about? Words alone, a probe, fine-tuning, and a served answer."""
+"""The text demo, topics of docstrings: TF-IDF, linear probe, fine-tuning, export."""
 
 import time
 from collections.abc import Callable
@@ -17,16 +17,16 @@ EPOCHS, PROBE_EPOCHS = 3, 20
 
 @dataclass(frozen=True)
 class TextDemoResult:
-    """What the demo found.
+    """Result of the text demo.
 
     Args:
-        words: test accuracy of scikit-learn's TF-IDF and logistic regression.
-        probe: report of the linear probe on the test texts.
-        tuned: report after fine-tuning.
-        seconds: of each, and of the whole demo as "demo".
-        run: folder of the fine-tuned run.
-        saved_model: folder of the exported version.
-        answer: what a clean process that imports only tensorflow said of the first request.
+        words: Test accuracy of scikit-learn's TF-IDF with logistic regression.
+        probe: Report of the linear probe on the test texts.
+        tuned: Report of the fine-tuned model on the test texts.
+        seconds: Seconds of "words", "probe" and "tuned", and of the whole "demo".
+        run: Folder of the fine-tuned run.
+        saved_model: Folder of the exported version.
+        answer: A "text" and the "label" predicted for it in a clean process that imports only TensorFlow.
     """
 
     words: float
@@ -38,25 +38,25 @@ class TextDemoResult:
     answer: dict[str, Any]
 
     def rows(self) -> list[tuple[str, float, float]]:
-        """The table: what was trained, test accuracy, seconds of training."""
+        """Return the rows of the table: method, test accuracy, seconds of training."""
         return [
-            ("words alone (TF-IDF)", self.words, self.seconds["words"]),
+            ("TF-IDF, no network", self.words, self.seconds["words"]),
             ("linear probe", self.probe.metrics["accuracy"], self.seconds["probe"]),
             ("probe, then fine-tuning", self.tuned.metrics["accuracy"], self.seconds["tuned"]),
         ]
 
     def lines(self) -> list[str]:
-        """What follows the table."""
+        """Return the lines below the table."""
         return [
             f"run:          {self.run}   (report: {self.run / 'report.html'})",
             f"SavedModel:   {self.saved_model}",
-            f"its answer to {self.answer['text']!r:.60}",
+            f"its prediction for {self.answer['text']!r:.60}",
             f"from a process that imports only tensorflow: {self.answer['label']}",
             f"whole demo:   {self.seconds['demo']:.0f} s",
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for scripts."""
+        """Return the result as JSON values."""
         return {
             "test_accuracy": self.tuned.metrics["accuracy"],
             "probe_accuracy": self.probe.metrics["accuracy"],
@@ -69,56 +69,61 @@ class TextDemoResult:
         }
 
 
-def run_text_demo(out: Path, *, seed: int = 0, most: int = 100, say: Callable[[str], None]) -> TextDemoResult:
-    """Do the whole walk on docstrings of the installed packages.
+def run_text_demo(out: Path, *, seed: int = 0, max_per_topic: int = 100, say: Callable[[str], None]) -> TextDemoResult:
+    """Train, evaluate and export a classifier of docstrings of the installed packages.
 
     Args:
-        out: folder for the run and the SavedModel.
-        seed: of the split and the training.
-        most: docstrings a topic.
-        say: takes one line of progress.
+        out: Folder for the run and the SavedModel.
+        seed: Seed of the split and the training.
+        max_per_topic: Maximum number of docstrings per topic.
+        say: Called with each line of progress.
 
     Returns:
-        What was found.
+        The accuracies, times and files.
 
     Raises:
-        FileNotFoundError: if MiniLM is out of reach.
+        FileNotFoundError: If the weights of MiniLM cannot be found or downloaded.
     """
-    begun = time.perf_counter()
-    source, groups = docstrings(most=most)
+    start = time.perf_counter()
+    source, groups = docstrings(max_per_topic=max_per_topic)
     train, val, test = tltk.split(source, val=0.1, test=0.4, seed=seed, groups=groups)
-    say(f"1/4 {len(train)} docstrings on {len(TOPICS)} topics to learn from, {len(test)} of other files to test")
-    words, seconds = _words(train, test)
+    say(f"1/4 {len(train)} training docstrings on {len(TOPICS)} topics, {len(test)} test docstrings from other files")
+    tfidf_accuracy, tfidf_seconds = _tfidf(train, test)
 
-    say("2/4 linear probe: MiniLM frozen, a head on top")
+    say("2/4 linear probe: a new head on frozen MiniLM")
     backbone = tltk.backbone(BACKBONE, sequence_length=LENGTH)
     task = tltk.classification(LabelSpec(tuple(TOPICS)))
     recipe = tltk.linear_probe(epochs=PROBE_EPOCHS)
     probe = tltk.fit(tltk.assemble(backbone, task), train, val, recipe=recipe, seed=seed)
     probe_report = tltk.evaluate(probe.model, test)
 
-    say("3/4 the same, then fine-tuning")
+    say("3/4 fine-tuning after a linear probe")
     recipe = tltk.fine_tune(learning_rate=1e-4, probe_epochs=PROBE_EPOCHS, epochs=EPOCHS)
     model = tltk.assemble(backbone, task)
     run = tltk.fit(model, train, val, recipe=recipe, seed=seed, out=out / "run")
     report = tltk.evaluate(run.model, test)
     report.save(out / "run" / "report.html")
 
-    say("4/4 SavedModel, and a question to it from a clean process")
+    say("4/4 export as a SavedModel, and a prediction in a clean process")
     text = test.examples[0]
     exported = tltk.export(run.model, out / "serving", requests=[text.encode()])
     answer = {"text": text, "label": exported.first["label"][0]}
-    times = {"words": seconds, "probe": probe.seconds, "tuned": run.seconds, "demo": time.perf_counter() - begun}
-    return TextDemoResult(words, probe_report, report, times, run.folder or out, exported.path, answer)
+    seconds = {
+        "words": tfidf_seconds,
+        "probe": probe.seconds,
+        "tuned": run.seconds,
+        "demo": time.perf_counter() - start,
+    }
+    return TextDemoResult(tfidf_accuracy, probe_report, report, seconds, run.folder or out, exported.path, answer)
 
 
-def _words(train: Any, test: Any) -> tuple[float, float]:
-    """Train on words and their frequencies, and return the test accuracy and the seconds."""
+def _tfidf(train: Any, test: Any) -> tuple[float, float]:
+    """Train TF-IDF with logistic regression, and return the test accuracy and the seconds."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    begun = time.perf_counter()
+    start = time.perf_counter()
     model = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10, max_iter=2000))
     model.fit(train.examples, train.targets)
-    return float(model.score(test.examples, test.targets)), time.perf_counter() - begun
+    return float(model.score(test.examples, test.targets)), time.perf_counter() - start
