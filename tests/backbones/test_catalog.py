@@ -1,4 +1,4 @@
-"""The catalog of backbones, and registering one's own."""
+"""The catalog of backbones, and registration of new ones."""
 
 import subprocess
 import sys
@@ -11,13 +11,13 @@ from tltk.backbones import backbone, catalog, names, table
 from tltk.specs import LabelSpec
 
 
-def test_there_is_one_row_a_name():
+def test_the_table_has_one_row_per_name():
     assert tuple(row.name for row in table()) == names()
     assert all(row.parameters and row.top1 and row.size >= 224 for row in table() if row.modality == "image")
     assert all(row.parameters and row.size >= 256 for row in table() if row.modality == "text")
 
 
-def test_it_says_where_weights_are_right_now(monkeypatch, tmp_path):
+def test_the_table_shows_where_weights_are(monkeypatch, tmp_path):
     monkeypatch.setenv("TLTK_CACHE", str(tmp_path / "own"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "hub"))
@@ -34,13 +34,13 @@ def test_it_says_where_weights_are_right_now(monkeypatch, tmp_path):
     assert where["resnet_18_imagenet"] == "kerashub cache"
 
 
-def test_it_is_made_without_keras_and_numpy():
+def test_the_table_needs_neither_keras_nor_numpy():
     loaded = "bool({'keras', 'numpy'} & set(sys.modules))"
     code = f"import sys; from tltk.backbones.catalog import table; table(); sys.exit({loaded})"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
-def test_the_smallest_image_is_that_of_the_family():
+def test_the_minimum_image_size_is_that_of_the_family():
     sizes = {"resnet50": 32, "inception_v3": 75, "efficientnet_lite0": 32, "resnet_18_imagenet": 32}
     assert {name: backbone(name).min_image_size for name in sizes} == sizes
 
@@ -58,9 +58,9 @@ def registered():
     del catalog.CATALOG._values["small"]
 
 
-def test_a_registered_backbone_is_chosen_and_listed_like_the_others(registered):
-    chosen = tltk.backbone("small", weights="random", stages={"low": "stem_relu", "high": "conv3_relu"})
-    assert (chosen.name, [stage.name for stage in chosen.stages]) == ("small", ["low", "high"])
+def test_a_registered_backbone_is_built_and_listed_like_the_others(registered):
+    selected = tltk.backbone("small", weights="random", stages={"low": "stem_relu", "high": "conv3_relu"})
+    assert (selected.name, [stage.name for stage in selected.stages]) == ("small", ["low", "high"])
     assert catalog.table()[-1] == catalog.Row("small", "image", None, None, None, "registered")
     assert names("image")[-1] == "small"
     assert "small" not in names("text")
@@ -68,20 +68,20 @@ def test_a_registered_backbone_is_chosen_and_listed_like_the_others(registered):
     assert model.backbone == "small"
 
 
-def test_a_name_is_registered_once(registered):
+def test_a_name_can_be_registered_only_once(registered):
     tltk.register_backbone("small", registered)
     with pytest.raises(ValueError, match="'resnet50' is registered already"):
         tltk.register_backbone("resnet50", registered)
 
 
-def test_what_cannot_be_registered_is_refused():
+def test_an_invalid_registration_is_an_error():
     with pytest.raises(TypeError, match=r"`constructor` must be a function.*Received: Functional"):
         tltk.register_backbone("net", conv_net())
     with pytest.raises(ValueError, match="the name of a backbone must be a non-empty string"):
         tltk.register_backbone("", conv_net)
 
 
-def test_a_constructor_that_returns_something_else_is_named():
+def test_a_constructor_that_does_not_return_a_backbone_is_an_error():
     tltk.register_backbone("wrong", _a_model)
     try:
         with pytest.raises(TypeError, match=r"constructor of 'wrong'.*must be Backbone. Received: Functional"):

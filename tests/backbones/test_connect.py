@@ -11,11 +11,11 @@ PIXELS = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype("float3
 
 
 def calls(model):
-    """How many calls each layer of a model knows of."""
+    """Return how often each layer of a model was called."""
     return {layer.name: len(layer._inbound_nodes) for layer in model.layers}
 
 
-def test_every_layer_of_a_known_backbone_is_called_once():
+def test_every_layer_of_a_backbone_is_called_once():
     backbone = tltk.backbone("mobilenet", weights="random", image_size=32)
     network = connect(backbone).network
     assert set(calls(network).values()) == {1}
@@ -36,12 +36,12 @@ def test_what_follows_the_last_declared_stage_belongs_to_it():
     assert network.output["high"] is network.get_layer("conv3_relu").output
 
 
-def test_an_unknown_stage_is_named_with_the_known_ones():
+def test_the_error_for_an_unknown_stage_lists_the_stages():
     with pytest.raises(ValueError, match=r"conv_net has no stage 'conv4'; stages: stem, conv2, conv3.*Did you mean"):
         connect(tltk.backbone(conv_net(), stages=STAGES), ("conv4",))
 
 
-def test_a_model_of_one_s_own_is_used_as_it_is():
+def test_a_user_s_model_is_used_as_it_is():
     net = conv_net()
     network = connect(tltk.backbone(net, stages=STAGES)).network
     assert network.input is net.input
@@ -56,11 +56,11 @@ def test_a_model_of_any_size_is_used_as_it_is():
     model = tltk.assemble(backbone, tltk.classification(tltk.specs.LabelSpec(("a", "b"))))
     assert model.keras.input is net.input
     assert set(calls(net).values()) == {1}
-    found = tltk.embed(backbone, np.zeros((3, 20, 20, 3), "uint8"), pooling=None)
-    assert found.values.shape == (3, 15, 15, 4)
+    features = tltk.embed(backbone, np.zeros((3, 20, 20, 3), "uint8"), pooling=None)
+    assert features.values.shape == (3, 15, 15, 4)
 
 
-def test_with_preprocessing_a_model_of_one_s_own_is_copied():
+def test_with_preprocessing_a_user_s_model_is_copied():
     net = conv_net()
     halved = Preprocessing(scale=(0.5,), channel_order="bgr")
     network = connect(tltk.backbone(net, stages=STAGES, preprocessing=halved)).network
@@ -69,7 +69,7 @@ def test_with_preprocessing_a_model_of_one_s_own_is_copied():
     np.testing.assert_allclose(network(PIXELS)["conv3"], net(PIXELS[..., ::-1] / 2), rtol=1e-5, atol=1e-5)
 
 
-def test_a_model_that_cannot_be_copied_is_refused_with_the_way_out():
+def test_a_model_that_cannot_be_copied_is_an_error_with_a_fix():
     class Odd(keras.layers.Layer):
         def __init__(self, function, **options):
             super().__init__(**options)
@@ -84,7 +84,7 @@ def test_a_model_that_cannot_be_copied_is_refused_with_the_way_out():
         connect(tltk.backbone(net, preprocessing=Preprocessing(scale=(0.5,))))
 
 
-def test_layers_called_like_the_input_or_the_preprocessing_keep_their_names():
+def test_layers_named_like_the_input_or_the_preprocessing_keep_their_names():
     x = keras.Input((16, 16, 3), name="mine")
     y = keras.layers.Conv2D(3, 3, name="pixels")(x)
     net = keras.Model(x, keras.layers.Conv2D(2, 3, name="preprocessing_rescaling")(y))

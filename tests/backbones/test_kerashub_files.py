@@ -15,16 +15,16 @@ def hub(tmp_path, monkeypatch):
     """A hub of Hugging Face's whose repositories are folders."""
 
     def download(repo_id, filename, **_):
-        found = tmp_path / repo_id / filename
-        if not found.is_file():
+        file = tmp_path / repo_id / filename
+        if not file.is_file():
             raise huggingface_hub.errors.EntryNotFoundError(f"{repo_id} has no {filename}")
-        return str(found)
+        return str(file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     return tmp_path
 
 
-def test_a_handle_of_a_text_model_is_one(hub):
+def test_a_handle_of_a_text_model_is_recognized(hub):
     families.preset("roberta", hub / "someone" / "tiny")
     handle = "hf://someone/tiny"
     assert hub_files.architecture(handle) == "RobertaBackbone"
@@ -38,7 +38,7 @@ def test_a_handle_of_a_text_model_is_one(hub):
     np.testing.assert_array_equal(body.predict(ids, verbose=0), here.predict(ids, verbose=0))
 
 
-def test_small_files_are_read_where_they_are(hub):
+def test_json_files_are_read_from_folders_and_hubs(hub):
     folder = families.preset("electra", hub / "someone" / "tiny")
     assert hub_files.read(str(folder), "config.json") == hub_files.read("hf://someone/tiny", "config.json")
     assert hub_files.read(str(folder), "no.json") == hub_files.read("hf://someone/tiny", "no.json") == {}
@@ -47,7 +47,7 @@ def test_small_files_are_read_where_they_are(hub):
         hub_files.read(str(folder), "config.json")
 
 
-def test_a_hub_out_of_reach_is_told_with_the_way_out(monkeypatch):
+def test_an_unreachable_hub_is_an_error_with_a_fix(monkeypatch):
     def unreachable(*_, **__):
         raise ConnectionError("no route to host")
 

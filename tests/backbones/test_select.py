@@ -11,18 +11,18 @@ from tests.conftest import conv_net
 from tltk.backbones import Preprocessing, Stage, backbone, names
 
 
-def test_a_backbone_is_a_value_that_reads_nothing():
+def test_selecting_a_backbone_reads_no_files():
     assert backbone("resnet50") == backbone("resnet50")
     assert backbone("resnet50") != backbone("resnet50", image_size=96)
     assert len({backbone(name) for name in names("image")}) == len(names("image"))
 
 
-def test_choosing_one_does_not_import_keras():
+def test_selecting_a_backbone_does_not_import_keras():
     code = "import sys, tltk; tltk.backbone('resnet50').describe(); sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
-def test_every_keras_application_and_the_others_have_a_row():
+def test_every_keras_application_is_in_the_catalog():
     assert len(names("image")) == 40 + 1 + 4
     assert names() == (*names("image"), *names("text"))
     assert names()[0] == "resnet50"
@@ -32,17 +32,17 @@ def test_every_keras_application_and_the_others_have_a_row():
     ("wrong", "right"),
     [("resnet", "resnet"), ("ResNet50", "resnet50"), ("efficientnetb0", "efficientnet_b0"), ("vgg-16", "vgg16")],
 )
-def test_an_unknown_name_gets_the_nearest_right_one(wrong, right):
+def test_the_error_for_an_unknown_name_suggests_the_nearest_one(wrong, right):
     with pytest.raises(ValueError, match=rf"there is no backbone {wrong!r}.*register_backbone.*Did you mean '{right}"):
         backbone(wrong)
 
 
-def test_a_model_file_in_place_of_a_name_says_how_to_load_it():
+def test_the_error_for_a_model_file_says_how_to_load_it():
     with pytest.raises(ValueError, match=r"'model.keras' is a file. Load a whole model with keras.models.load_model"):
         backbone("model.keras")
 
 
-def test_something_else_than_a_name_or_model_is_a_type_error():
+def test_a_value_that_is_neither_name_nor_model_is_a_type_error():
     with pytest.raises(TypeError, match=r"`x` must be str or Model. Received: int. Pass a name from"):
         backbone(50)
 
@@ -53,7 +53,7 @@ def test_the_image_size_is_height_and_width():
 
 
 @pytest.mark.parametrize("size", [0, -1, 64.0, "64", (64,), (64, 0), True])
-def test_an_image_size_that_cannot_be_one_is_refused(size):
+def test_an_invalid_image_size_is_an_error(size):
     with pytest.raises(ValueError, match=r"`image_size` must be a whole number of pixels, or"):
         backbone("vgg16", image_size=size)
 
@@ -62,56 +62,58 @@ def test_an_image_size_that_cannot_be_one_is_refused(size):
     ("name", "low"),
     [("resnet50", 32), ("inception_v3", 75), ("xception", 71), ("efficientnet_lite0", 32), ("resnet_18_imagenet", 32)],
 )
-def test_an_input_below_the_minimum_of_the_family_is_refused(name, low):
+def test_an_image_size_below_the_minimum_of_the_family_is_an_error(name, low):
     with pytest.raises(ValueError, match=f"`image_size` of {name} must be at least {low}. Received: {low - 1}×{low}"):
         backbone(name, image_size=(low - 1, low))
     assert backbone(name, image_size=low).input.height == low
 
 
-def test_weights_must_be_a_known_word_or_a_file(tmp_path):
+def test_weights_must_be_pretrained_random_or_a_file(tmp_path):
     with pytest.raises(
         ValueError, match=r"`weights` must be 'pretrained', 'random' or the path.*Did you mean 'random'"
     ):
         backbone("vgg16", weights="randm")
-    with pytest.raises(FileNotFoundError, match=r"`weights`: there is no file .*none\.weights\.h5"):
+    with pytest.raises(FileNotFoundError, match=r"`weights`: .*none\.weights\.h5 does not exist"):
         backbone("vgg16", weights=tmp_path / "none.weights.h5")
     with pytest.raises(TypeError, match=r"`weights` must be str or Path. Received: NoneType"):
         backbone("vgg16", weights=None)
     (tmp_path / "weights.pth").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"`weights` must end in \.weights\.h5, \.h5, \.keras\. Received"):
+    with pytest.raises(
+        ValueError, match=r"`weights` must be a file that ends in \.weights\.h5, \.h5, \.keras\. Received"
+    ):
         backbone("vgg16", weights=tmp_path / "weights.pth")
 
 
 def test_preprocessing_and_stages_can_be_overridden():
-    other = Preprocessing(scale=(0.5,))
-    chosen = backbone("vgg16", preprocessing=other, stages={"low": "block2_pool", "high": "block5_pool"})
-    assert chosen.preprocessing == other
-    assert chosen.stages == (Stage("low", "block2_pool"), Stage("high", "block5_pool"))
+    preprocessing = Preprocessing(scale=(0.5,))
+    selected = backbone("vgg16", preprocessing=preprocessing, stages={"low": "block2_pool", "high": "block5_pool"})
+    assert selected.preprocessing == preprocessing
+    assert selected.stages == (Stage("low", "block2_pool"), Stage("high", "block5_pool"))
 
 
-def test_a_stage_that_ends_nowhere_is_found_when_building():
-    chosen = backbone("vgg16", weights="random", image_size=32, stages={"low": "block2_pol"})
+def test_a_stage_that_ends_at_an_unknown_layer_is_an_error_when_building():
+    selected = backbone("vgg16", weights="random", image_size=32, stages={"low": "block2_pol"})
     with pytest.raises(ValueError, match=r"stage 'low' ends at 'block2_pol', which is not in the model. Did you mean"):
-        chosen.build()
+        selected.build()
 
 
-def test_stages_must_be_a_filled_dictionary():
+def test_stages_must_be_a_non_empty_dictionary():
     with pytest.raises(TypeError, match=r"`stages` must be dict. Received: list"):
         backbone("vgg16", stages=["block2_pool"])
-    with pytest.raises(ValueError, match=r"`stages` must hold at least one stage"):
+    with pytest.raises(ValueError, match=r"`stages` must contain at least one stage"):
         backbone("vgg16", stages={})
 
 
-def test_weights_make_no_sense_with_a_model_of_ones_own():
-    with pytest.raises(ValueError, match=r"your model has weights. Received: 'random'"):
+def test_weights_do_not_apply_to_a_user_s_model():
+    with pytest.raises(ValueError, match=r"your own model, which has weights. Received: 'random'"):
         backbone(conv_net(), weights="random")
 
 
-def test_ones_own_model_is_what_gets_built():
+def test_a_user_s_model_itself_is_built():
     net = conv_net()
-    chosen = tltk.backbone(net, preprocessing=Preprocessing(scale=(1 / 255,)))
-    body, origin = chosen.build()
+    selected = tltk.backbone(net, preprocessing=Preprocessing(scale=(1 / 255,)))
+    body, origin = selected.build()
     assert body is net
     assert origin == tltk.backbones.Origin("model", None, None)
     pixels = np.full((1, 16, 16, 3), 255, "float32")
-    np.testing.assert_allclose(chosen.preprocess(pixels), np.ones_like(pixels), rtol=1e-6)
+    np.testing.assert_allclose(selected.preprocess(pixels), np.ones_like(pixels), rtol=1e-6)

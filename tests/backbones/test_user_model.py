@@ -12,7 +12,7 @@ def embedder(**options):
     return keras.Model(ids, keras.layers.Dense(4, name="mix")(x), name="bag", **options)
 
 
-def test_a_model_of_texts_is_a_backbone_of_its_spec():
+def test_a_text_model_becomes_a_backbone_with_its_spec():
     spec = TextSpec(TOKENIZER, 16)
     backbone = tltk.backbone(embedder(), spec=spec, stages={"table": "table", "mix": "mix"})
     assert (backbone.modality, backbone.input, backbone.parameters) == ("text", spec, 24 * 8 + 8 * 4 + 4)
@@ -22,7 +22,7 @@ def test_a_model_of_texts_is_a_backbone_of_its_spec():
     assert len(predictions) == 2
 
 
-def test_a_model_that_is_not_what_the_spec_says_is_refused():
+def test_a_model_that_does_not_fit_the_spec_is_an_error():
     with pytest.raises(ValueError, match=r"'bag' cannot be a backbone of images:\n.*\[batch, 8, 8, 3\] as `spec` says"):
         tltk.backbone(embedder(), spec=ImageSpec(8, 8))
     pixels = keras.Input((16,), dtype="float32")

@@ -15,32 +15,32 @@ def place(folder, kind, content=None):
     return Place(kind, path)
 
 
-def test_the_first_place_that_holds_a_file_wins(tmp_path):
+def test_the_first_place_with_a_file_is_used(tmp_path):
     places = (place(tmp_path, "keras cache"), place(tmp_path, "tltk cache", b"here"))
     digest = hashlib.sha256(b"here").hexdigest()
     assert weights.locate("x", places=places) == Origin("tltk cache", str(places[1].path), digest)
 
 
-def test_random_weights_are_looked_for_nowhere(tmp_path):
+def test_random_weights_are_not_searched(tmp_path):
     assert weights.locate("x", weights="random", places=(place(tmp_path, "keras cache", b"here"),)).kind == "random"
 
 
-def test_a_given_path_comes_first(tmp_path):
-    given = tmp_path / "given.h5"
-    given.write_bytes(b"given")
-    assert weights.locate("x", weights=str(given), places=(place(tmp_path, "keras cache", b"here"),)).kind == "path"
-    given.unlink()
-    with pytest.raises(FileNotFoundError, match=r"there is no file .*given\.h5"):
-        weights.locate("x", weights=str(given))
+def test_a_path_takes_precedence_over_the_caches(tmp_path):
+    path = tmp_path / "given.h5"
+    path.write_bytes(b"given")
+    assert weights.locate("x", weights=str(path), places=(place(tmp_path, "keras cache", b"here"),)).kind == "path"
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"given\.h5 does not exist"):
+        weights.locate("x", weights=str(path))
 
 
-def test_the_hub_is_asked_last(tmp_path):
+def test_the_hub_is_tried_last(tmp_path):
     empty = place(tmp_path, "keras cache")
-    found = weights.locate("x", places=(empty,), download=lambda: empty.path.write_bytes(b"new") and None)
-    assert found == Origin("hub", str(empty.path), hashlib.sha256(b"new").hexdigest())
+    origin = weights.locate("x", places=(empty,), download=lambda: empty.path.write_bytes(b"new") and None)
+    assert origin == Origin("hub", str(empty.path), hashlib.sha256(b"new").hexdigest())
 
 
-def test_everything_that_was_tried_is_listed(tmp_path):
+def test_the_error_lists_everything_that_was_tried(tmp_path):
     def offline():
         raise OSError("no network")
 
@@ -50,27 +50,27 @@ def test_everything_that_was_tried_is_listed(tmp_path):
         weights.locate("x", places=(place(tmp_path, "keras cache"),), download=offline)
 
 
-def test_a_file_with_another_hash_is_damaged(tmp_path):
+def test_a_file_with_a_wrong_hash_is_an_error(tmp_path):
     here = place(tmp_path, "tltk cache", b"here")
     with pytest.raises(OSError, match=r"is damaged: its SHA-256 is"):
         weights.locate("x", places=(Place(here.kind, here.path, "0" * 64),))
 
 
-def test_whereabouts_are_told_without_reading(tmp_path):
+def test_whereabouts_do_not_read_files(tmp_path):
     empty, full = place(tmp_path, "keras cache"), place(tmp_path, "tltk cache", b"here")
     assert weights.whereabouts("resnet50", (empty, full)) == "tltk cache"
     assert weights.whereabouts("resnet50", (empty,)) == "hub"
     assert weights.whereabouts("efficientnet_lite0", (empty,)) == "registry"
 
 
-def test_keras_cache_follows_its_environment(monkeypatch, tmp_path):
+def test_the_keras_cache_respects_its_environment_variable(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     assert weights.keras_cache("f.h5").path == tmp_path / "models" / "f.h5"
     monkeypatch.delenv("KERAS_HOME")
     assert weights.keras_cache("f.h5").path.parts[-3:] == (".keras", "models", "f.h5")
 
 
-def test_the_newest_version_of_a_preset_is_taken(monkeypatch, tmp_path):
+def test_the_newest_version_of_a_preset_is_used(monkeypatch, tmp_path):
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
     folder = tmp_path / "models" / "keras" / "resnetv1" / "keras" / "resnet_18_imagenet"
     handle = "kaggle://keras/resnetv1/keras/resnet_18_imagenet"
@@ -81,7 +81,7 @@ def test_the_newest_version_of_a_preset_is_taken(monkeypatch, tmp_path):
     assert weights.kerashub_cache(handle).path.parent.name == "10"
 
 
-def test_the_listing_says_where_each_is(monkeypatch, tmp_path):
+def test_the_listing_shows_where_weights_are(monkeypatch, tmp_path):
     monkeypatch.setenv("TLTK_CACHE", str(tmp_path))
     rows = weights.listing()
     assert rows[0] == {

@@ -1,3 +1,5 @@
+"""Heads pool, normalize and project features in float32, and ignore padding."""
+
 import keras
 import numpy as np
 import pytest
@@ -32,15 +34,15 @@ def test_every_head_gives_float32_outputs_for_every_rank(pooling, normalization,
         ("avg", FEATURES.mean((1, 2))),
         ("max", FEATURES.max((1, 2))),
         ("concat", np.concatenate([FEATURES.mean((1, 2)), FEATURES.max((1, 2))], -1)),
-        ("attention", FEATURES.mean((1, 2))),  # zero scores weigh every position the same
+        ("attention", FEATURES.mean((1, 2))),  # scores of zero give every position the same weight
     ],
 )
-def test_pooling_is_what_its_name_says(pooling, expected):
+def test_pooling_computes_what_its_name_says(pooling, expected):
     x = keras.Input(FEATURES.shape[1:])
     np.testing.assert_allclose(keras.Model(x, heads.pool(x, pooling))(FEATURES), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_attention_follows_its_scores():
+def test_attention_pooling_weights_positions_by_their_scores():
     x = keras.Input(FEATURES.shape[1:])
     model = keras.Model(x, heads.pool(x, "attention"))
     query = np.random.default_rng(1).normal(size=(6, 1)).astype("float32")
@@ -51,7 +53,7 @@ def test_attention_follows_its_scores():
     np.testing.assert_allclose(model(FEATURES), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_zero_head_predicts_evenly_and_a_seeded_one_repeats():
+def test_a_zero_head_outputs_zeros_and_a_random_one_depends_on_its_seed():
     assert not np.any(build(heads.head())(FEATURES))
     kernels = [
         build(heads.head(zero_init=False), seed=seed).get_layer("head_output").get_weights()[0] for seed in (1, 1, 2)
@@ -60,7 +62,7 @@ def test_a_zero_head_predicts_evenly_and_a_seeded_one_repeats():
     assert np.any(kernels[0] != kernels[2])
 
 
-def test_a_feature_that_hardly_varies_is_not_blown_up():
+def test_a_nearly_constant_feature_is_not_scaled_up():
     features = np.stack([np.tile([0.0, 1.0], 8), np.tile([0.0, 1e-3], 8)], 1).astype("float32")
     model = build(heads.head(), features)
     scaled = keras.Model(model.input, model.get_layer("head_norm").output)(features, training=True)
@@ -75,7 +77,7 @@ def test_a_head_stays_in_float32_under_a_half_precision_policy():
     assert {layer.compute_dtype for layer in model.layers if layer.name.startswith("head_")} == {"float32"}
 
 
-def test_every_wrong_argument_is_named_at_once():
+def test_all_invalid_arguments_are_listed_at_once():
     with pytest.raises(ValueError, match=r"(?s)`pooling` must.*'avg'.*`hidden` must.*`dropout` must"):
         heads.head(pooling="mean", hidden=(0,), dropout=1.0)
     with pytest.raises(ValueError, match=r"features of rank 2, 3 or 4"):
@@ -84,30 +86,32 @@ def test_every_wrong_argument_is_named_at_once():
 
 @pytest.mark.parametrize("pooling", heads.POOLINGS)
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_padding_counts_for_nothing(pooling, dtype):
+def test_pooling_ignores_padding(pooling, dtype):
     generator = np.random.default_rng(0)
     tokens, mask = generator.normal(size=(3, 7, 4)) - 5, np.array([[1] * 7, [1] * 4 + [0] * 3, [1] + [0] * 6], bool)
     x, real = keras.Input((None, 4), dtype=dtype), keras.Input((None,), dtype="bool")
     model = keras.Model([x, real], heads.pool(x, pooling, mask=real))
     for layer in model.layers:
         layer.set_weights([generator.normal(size=weight.shape) for weight in layer.get_weights()])
-    found = model.predict([tokens.astype(dtype), mask], verbose=0)
-    assert found.dtype == np.float32
-    for row, held in enumerate(mask.sum(1)):
-        alone = model.predict([tokens[row : row + 1, :held].astype(dtype), mask[row : row + 1, :held]], verbose=0)
-        np.testing.assert_allclose(found[row], alone[0], rtol=1e-5)
-    other = np.where(mask[..., None], tokens, 99.0).astype(dtype)
-    np.testing.assert_allclose(model.predict([other, mask], verbose=0), found, rtol=1e-5)
+    pooled = model.predict([tokens.astype(dtype), mask], verbose=0)
+    assert pooled.dtype == np.float32
+    for row, length in enumerate(mask.sum(1)):
+        unpadded = model.predict(
+            [tokens[row : row + 1, :length].astype(dtype), mask[row : row + 1, :length]], verbose=0
+        )
+        np.testing.assert_allclose(pooled[row], unpadded[0], rtol=1e-5)
+    other_padding = np.where(mask[..., None], tokens, 99.0).astype(dtype)
+    np.testing.assert_allclose(model.predict([other_padding, mask], verbose=0), pooled, rtol=1e-5)
 
 
-def test_a_head_on_tokens_keeps_padding_out_of_its_statistics_and_hands_no_mask_on():
+def test_a_token_head_excludes_padding_from_statistics_and_outputs_no_mask():
     tokens, mask = keras.Input((None, 4)), keras.Input((None,), dtype="bool")
     outputs = heads.attach_tokens(heads.head(zero_init=False), tokens, units=3, mask=mask)
     model = keras.Model([tokens, mask], outputs)
     x = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
     real = np.array([[True] * 3 + [False] * 2, [True] * 5])
-    found = model([x, real], training=True)
-    assert found.shape == (2, 5, 3)
-    assert getattr(found, "_keras_mask", None) is None
+    logits = model([x, real], training=True)
+    assert logits.shape == (2, 5, 3)
+    assert getattr(logits, "_keras_mask", None) is None
     norm = model.get_layer("head_norm")
     np.testing.assert_allclose(norm.moving_mean, 0.1 * x[real].mean(0), rtol=1e-4, atol=1e-6)

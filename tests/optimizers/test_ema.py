@@ -10,7 +10,7 @@ KERNEL = "low/kernel"
 
 
 class Seen(keras.callbacks.Callback):
-    """What the model holds at each moment, and the averages the optimizer holds."""
+    """Record the weights of the model and the averages of the optimizer at each event."""
 
     def __init__(self):
         super().__init__()
@@ -106,7 +106,7 @@ def test_stopping_early_leaves_the_averages_where_keras_own_callback_leaves_the_
     assert np.abs(values(stock)[KERNEL] - average).max() > 1e-3
 
 
-def test_keras_own_callback_has_the_raw_weights_back_when_an_epoch_ends():
+def test_the_callback_of_keras_has_restored_the_raw_weights_at_the_end_of_an_epoch():
     seen = Seen()
     trained([keras.callbacks.SwapEMAWeights(), seen])
     ended = [(weight, average) for moment, weight, average in seen.moments if moment == "epoch end"]
@@ -123,7 +123,7 @@ def test_keras_own_callback_rounds_the_raw_weights_at_each_validation():
     assert not np.array_equal(raw[0], raw[1])
 
 
-def test_a_fit_that_was_broken_off_leaves_nothing_behind_for_the_next():
+def test_an_interrupted_fit_does_not_affect_the_next_one():
     class Break(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             raise KeyboardInterrupt
@@ -137,7 +137,7 @@ def test_a_fit_that_was_broken_off_leaves_nothing_behind_for_the_next():
     np.testing.assert_array_equal(values(model)[KERNEL], values(reference)[KERNEL])
 
 
-def test_an_optimizer_without_averages_is_told():
+def test_an_optimizer_without_averages_is_an_error():
     with pytest.raises(
         ValueError, match=r"the optimizer computes no averages. Build it with adamw\(ema_momentum=0.99\)"
     ):

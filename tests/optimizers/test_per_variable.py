@@ -37,7 +37,7 @@ def batches(steps, seed=0):
 
 
 def gradients(x):
-    """What each variable's gradient is in one batch."""
+    """Return the gradient of each variable in one batch."""
     mean = x.astype("float64").mean(axis=0)
     one = np.ones(1)
     return {"low/kernel": mean[:SIZE, None], "low/bias": one, "high/kernel": mean[SIZE:, None], "high/bias": one}
@@ -61,7 +61,7 @@ def by_hand(spec, weights, steps, *, rates, lr_multipliers=None, anchors=None):
     size = spec.gradient_accumulation_steps
     for taken, index in enumerate(range(0, len(steps) - size + 1, size), 1):
         group, rate = steps[index : index + size], rates[index + size - 1]
-        mean = {path: sum(each[path] for each in group) / len(group) for path in weights}
+        mean = {path: sum(batch[path] for batch in group) / len(group) for path in weights}
         norm = np.sqrt(sum((g**2).sum() for g in mean.values()))
         clip = min(1.0, spec.clip_norm / norm) if spec.clip_norm else 1.0
         for path, start in weights.items():
@@ -84,10 +84,10 @@ def by_hand(spec, weights, steps, *, rates, lr_multipliers=None, anchors=None):
     return weights, averages
 
 
-def assert_same(found, expected, rtol=2e-5):
+def assert_same(weights, expected, rtol=2e-5):
     # Keras' Adam takes 1 − 0.999ⁿ in float32, which is off by a few units in the fifth digit.
     for path, value in expected.items():
-        np.testing.assert_allclose(found[path], value, rtol=rtol, atol=2e-5, err_msg=path)
+        np.testing.assert_allclose(weights[path], value, rtol=rtol, atol=2e-5, err_msg=path)
 
 
 OPTIONS = {
@@ -110,7 +110,7 @@ def test_fit_takes_the_steps_written_out_by_hand(make, options):
     fit(model, build(spec, rate, model.trainable_variables, lr_multipliers=MULTIPLIERS, anchors=anchors), x)
     rates = [float(rate(step)) for step in range(7)]
     expected, _ = by_hand(
-        spec, start, [gradients(each) for each in x], rates=rates, lr_multipliers=MULTIPLIERS, anchors=anchors
+        spec, start, [gradients(batch) for batch in x], rates=rates, lr_multipliers=MULTIPLIERS, anchors=anchors
     )
     assert_same(values(model), expected)
 
@@ -122,7 +122,7 @@ def test_the_average_follows_the_steps_and_not_the_batches(make, accumulate):
     start = values(model)
     optimizer = build(spec, 0.1, model.trainable_variables, lr_multipliers=MULTIPLIERS)
     fit(model, optimizer, x)
-    steps = [gradients(each) for each in x]
+    steps = [gradients(batch) for batch in x]
     _, averages = by_hand(spec, start, steps, rates=[0.1] * 6, lr_multipliers=MULTIPLIERS)
     assert_same(values(model), averages)  # fit leaves the averages in the model
 
@@ -140,7 +140,7 @@ def test_plain_keras_averages_also_on_batches_that_only_accumulate():
 
 
 @pytest.mark.parametrize("make", [adamw, sgd])
-def test_loss_scaling_skips_what_overflows_and_then_takes_the_same_steps(make):
+def test_loss_scaling_skips_overflows_and_then_takes_the_same_steps(make):
     keras.config.set_dtype_policy("mixed_float16")
     model = linear_model()
     x = np.full((5, BATCH, 2 * SIZE), 3.0, "float32")  # 3 × the first scale of 32768 is no float16 any more
@@ -150,7 +150,9 @@ def test_loss_scaling_skips_what_overflows_and_then_takes_the_same_steps(make):
     fit(model, optimizer, x)
     assert int(optimizer.iterations) == 4
     assert float(optimizer.dynamic_scale) == 2.0**14
-    expected, _ = by_hand(spec, start, [gradients(each) for each in x[1:]], rates=[0.1] * 4, lr_multipliers=MULTIPLIERS)
+    expected, _ = by_hand(
+        spec, start, [gradients(batch) for batch in x[1:]], rates=[0.1] * 4, lr_multipliers=MULTIPLIERS
+    )
     assert all(np.isfinite(value).all() for value in values(model).values())
     assert_same(values(model), expected, rtol=1e-3)
 
@@ -178,13 +180,13 @@ def test_any_combination_takes_the_steps_written_out_by_hand(
     anchors, multipliers = {"a": np.ones(2, "float32")}, {"a": factor}
     optimizer = build(spec, rate, variables, lr_multipliers=multipliers, anchors=anchors)
     for step in steps:
-        optimizer.apply([keras.ops.convert_to_tensor(step[each.path].astype("float32")) for each in variables])
-    held = anchors if l2_sp else None
-    expected, _ = by_hand(spec, start, steps, rates=[rate] * 4, lr_multipliers=multipliers, anchors=held)
-    found = {variable.path: variable.numpy() for variable in variables}
+        optimizer.apply([keras.ops.convert_to_tensor(step[variable.path].astype("float32")) for variable in variables])
+    used_anchors = anchors if l2_sp else None
+    expected, _ = by_hand(spec, start, steps, rates=[rate] * 4, lr_multipliers=multipliers, anchors=used_anchors)
+    weights = {variable.path: variable.numpy() for variable in variables}
     # Where a clipped gradient is next to nothing, Adam's step is a quotient of two numbers of few digits.
     for path, value in expected.items():
-        np.testing.assert_allclose(found[path], value, rtol=1e-3, atol=2e-5 + 1e-3 * rate, err_msg=path)
+        np.testing.assert_allclose(weights[path], value, rtol=1e-3, atol=2e-5 + 1e-3 * rate, err_msg=path)
 
 
 def test_l2_sp_without_a_gradient_returns_to_the_anchor_and_spares_the_head():
@@ -206,7 +208,7 @@ def test_a_variable_without_a_gradient_keeps_its_value_when_the_averages_are_put
     np.testing.assert_allclose(variables[0].numpy(), 0.9)
 
 
-def test_averages_go_back_to_their_own_variables_whatever_list_keras_passes():
+def test_averages_are_assigned_to_their_variables_whatever_list_keras_passes():
     variables = [keras.Variable(np.full(2, value, "float32"), name=name) for name, value in (("a", 1.0), ("b", 5.0))]
     optimizer = build(sgd(0.1, ema_momentum=0.5), 0.1, variables)
     optimizer.apply([keras.ops.zeros(2)] * 2)
@@ -214,7 +216,7 @@ def test_averages_go_back_to_their_own_variables_whatever_list_keras_passes():
     assert [variable.numpy()[0] for variable in variables] == [1.0, 5.0]
 
 
-def test_nothing_is_lost_when_keras_rebuilds_the_optimizer_from_its_config(tmp_path):
+def test_rebuilding_an_optimizer_from_its_config_loses_no_settings(tmp_path):
     model, x = linear_model(), batches(6)
     spec = adamw(0.1, weight_decay=0.5, l2_sp=0.5, ema_momentum=0.9, clip_norm=0.4, gradient_accumulation_steps=2)
     anchors = {"low/kernel": np.ones((SIZE, 1), "float32")}
@@ -224,8 +226,8 @@ def test_nothing_is_lost_when_keras_rebuilds_the_optimizer_from_its_config(tmp_p
     assert isinstance(loaded.optimizer, AdamW)
     assert loaded.optimizer.get_config() == model.optimizer.get_config()
     flat = x[4:].reshape(-1, 2 * SIZE)
-    for each in (model, loaded):
-        each.fit(flat, np.zeros((len(flat), 1)), batch_size=BATCH, shuffle=False, verbose=0)
+    for network in (model, loaded):
+        network.fit(flat, np.zeros((len(flat), 1)), batch_size=BATCH, shuffle=False, verbose=0)
     for path, value in values(model).items():
         np.testing.assert_array_equal(values(loaded)[path], value)
 
@@ -245,7 +247,7 @@ def test_the_sparse_gradients_of_an_embedding_are_taken_as_keras_takes_them(spec
     np.testing.assert_allclose(ends[0], ends[1], atol=1e-6)
 
 
-def test_plain_keras_forgets_what_must_not_decay_when_it_rebuilds_an_optimizer():
+def test_plain_keras_forgets_variables_without_decay_when_it_rebuilds_an_optimizer():
     bias = keras.Variable(np.ones(2, "float32"), name="bias")
     first = keras.optimizers.AdamW(0.1, weight_decay=0.5)
     first.exclude_from_weight_decay(var_list=[bias])
@@ -281,11 +283,11 @@ def test_embeddings_and_matrices_of_a_transformer_decay_and_its_biases_and_norms
     bert = BertBackbone(
         vocabulary_size=20, num_layers=1, num_heads=2, hidden_dim=4, intermediate_dim=8, max_sequence_length=6
     )
-    last = {decays(each.path): set() for each in bert.trainable_variables}
-    for each in bert.trainable_variables:
-        last[decays(each.path)].add(each.path.rsplit("/", 1)[-1])
+    last = {decays(variable.path): set() for variable in bert.trainable_variables}
+    for variable in bert.trainable_variables:
+        last[decays(variable.path)].add(variable.path.rsplit("/", 1)[-1])
     assert last == {True: {"kernel", "embeddings"}, False: {"bias", "gamma", "beta"}}
-    assert sum("embeddings" in each.path and decays(each.path) for each in bert.trainable_variables) >= 3
+    assert sum("embeddings" in variable.path and decays(variable.path) for variable in bert.trainable_variables) >= 3
 
 
 MIRRORED = """
@@ -310,7 +312,7 @@ def ours(make):
 def stock(model, x):
     fit(model, keras.optimizers.SGD(0.1, global_clipnorm=0.4), x)
 
-found = {}
+differences = {}
 for name, train in {"adamw": ours(adamw), "sgd": ours(sgd), "keras": stock}.items():
     ends = []
     for scope in (contextlib.nullcontext, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope):
@@ -319,8 +321,8 @@ for name, train in {"adamw": ours(adamw), "sgd": ours(sgd), "keras": stock}.item
             model = linear_model()
             train(model, batches(8))
         ends.append(np.concatenate([value.ravel() for value in values(model).values()]))
-    found[name] = float(np.abs(ends[0] - ends[1]).max())
-print(json.dumps(found))
+    differences[name] = float(np.abs(ends[0] - ends[1]).max())
+print(json.dumps(differences))
 """
 
 
@@ -334,7 +336,7 @@ def test_two_mirrored_devices_take_the_same_steps_as_one():
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["adamw"] < 1e-5
-    assert found["sgd"] < 1e-5
-    assert found["keras"] > 1e-2  # clips each replica's share before they are summed
+    differences = json.loads(done.stdout.splitlines()[-1])
+    assert differences["adamw"] < 1e-5
+    assert differences["sgd"] < 1e-5
+    assert differences["keras"] > 1e-2  # clips the gradients of each replica before they are summed

@@ -10,39 +10,39 @@ def rates(schedule, steps):
 
 
 def test_warmup_cosine_rises_in_a_line_and_falls_in_a_half_cosine():
-    found = rates(schedules.warmup_cosine(2.0, steps=12, warmup=2), 12)
-    np.testing.assert_allclose(found[:3], [0, 1, 2], atol=1e-6)
+    values = rates(schedules.warmup_cosine(2.0, steps=12, warmup=2), 12)
+    np.testing.assert_allclose(values[:3], [0, 1, 2], atol=1e-6)
     expected = 1 + np.cos(np.pi * np.arange(11) / 10)
-    np.testing.assert_allclose(found[2:], expected, atol=1e-6)
+    np.testing.assert_allclose(values[2:], expected, atol=1e-6)
 
 
 def test_warmup_linear_ends_at_its_floor():
-    found = rates(schedules.warmup_linear(1.0, steps=10, warmup=5, floor=0.5), 10)
-    np.testing.assert_allclose(found, [0, 0.2, 0.4, 0.6, 0.8, 1, 0.9, 0.8, 0.7, 0.6, 0.5], atol=1e-6)
+    values = rates(schedules.warmup_linear(1.0, steps=10, warmup=5, floor=0.5), 10)
+    np.testing.assert_allclose(values, [0, 0.2, 0.4, 0.6, 0.8, 1, 0.9, 0.8, 0.7, 0.6, 0.5], atol=1e-6)
 
 
 def test_one_cycle_peaks_at_a_quarter():
-    found = rates(schedules.one_cycle(1.0, steps=100), 100)
-    assert found.argmax() == 25
-    assert found[0] == pytest.approx(0.04)
-    assert found[-1] == pytest.approx(4e-6, abs=1e-6)
+    values = rates(schedules.one_cycle(1.0, steps=100), 100)
+    assert values.argmax() == 25
+    assert values[0] == pytest.approx(0.04)
+    assert values[-1] == pytest.approx(4e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", schedules.SCHEDULES)
 def test_every_schedule_never_exceeds_its_peak_and_survives_a_config_round_trip(name):
     schedule = schedules.schedule(name, 0.5, steps=20, warmup=4)
-    found = rates(schedule, 20)
-    assert found.max() == pytest.approx(0.5)
-    assert found.min() >= 0
+    values = rates(schedule, 20)
+    assert values.max() == pytest.approx(0.5)
+    assert values.min() >= 0
     again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
-    np.testing.assert_array_equal(rates(again, 20), found)
+    np.testing.assert_array_equal(rates(again, 20), values)
 
 
-def test_a_constant_schedule_stays():
+def test_a_constant_schedule_does_not_change():
     np.testing.assert_allclose(rates(schedules.schedule("constant", 0.1, steps=5), 5), 0.1)
 
 
-def test_errors_name_the_number_and_the_way_out():
+def test_errors_name_the_value_and_the_fix():
     with pytest.raises(
         ValueError, match=r"below `steps` \(100\). Received: warmup=500.\nDid you mean a fraction\? warmup=5 "
     ):

@@ -16,8 +16,8 @@ def one_step(spec, value, gradient, name="kernel", rate=0.1, steps=1):
 
 def test_adamw_takes_the_hand_computed_step():
     # m̂ = g, v̂ = g², so the step is rate · g / (|g| + ε), after a decay of rate · decay · value
-    found = one_step(adamw(0.1, weight_decay=0.5), [2.0, -4.0], [3.0, -1.0])
-    np.testing.assert_allclose(found, [2 - 0.1 * 0.5 * 2 - 0.1, -4 + 0.1 * 0.5 * 4 + 0.1], rtol=1e-5)
+    value = one_step(adamw(0.1, weight_decay=0.5), [2.0, -4.0], [3.0, -1.0])
+    np.testing.assert_allclose(value, [2 - 0.1 * 0.5 * 2 - 0.1, -4 + 0.1 * 0.5 * 4 + 0.1], rtol=1e-5)
 
 
 def test_sgd_takes_the_hand_computed_steps_with_momentum():
@@ -43,20 +43,20 @@ def test_loss_scaling_wraps_the_optimizer():
     assert isinstance(built, keras.optimizers.LossScaleOptimizer)
 
 
-def test_a_built_optimizer_has_slots_for_what_learns_and_for_nothing_else():
+def test_an_optimizer_has_state_for_trainable_variables_only():
     model = conv_net()
     for layer in model.layers[:4]:
         layer.trainable = False
     optimizer = build(adamw(ema_momentum=0.9, l2_sp=0.1), 0.1, model.trainable_variables, anchors={})
     names = {variable.path.replace("/", "_") for variable in model.trainable_variables}
-    slotted = [
+    with_state = [
         variable.name for variable in optimizer.variables if len(variable.shape) and variable.name != "steps_before"
     ]
-    assert len(slotted) == 3 * len(names)
-    assert {name.rsplit("_", 1)[0] for name in slotted} == names
+    assert len(with_state) == 3 * len(names)
+    assert {name.rsplit("_", 1)[0] for name in with_state} == names
 
 
-def test_what_does_not_fit_the_variables_is_named_at_once():
+def test_all_arguments_that_do_not_fit_the_variables_are_listed_at_once():
     frozen, free = (keras.Variable(np.ones(2), name=name) for name in ("frozen", "kernel"))
     frozen.trainable = False
     with pytest.raises(
@@ -70,12 +70,12 @@ def test_what_does_not_fit_the_variables_is_named_at_once():
         )  # fmt: skip
 
 
-def test_a_pull_needs_something_to_pull_towards():
+def test_l2_sp_requires_anchors():
     with pytest.raises(ValueError, match=r"`l2_sp` \(0.1\) requires `anchors`"):
         build(sgd(l2_sp=0.1), 0.1, [keras.Variable(np.ones(2), name="kernel")])
 
 
-def test_every_wrong_number_is_named_at_once():
+def test_all_invalid_values_are_listed_at_once():
     with pytest.raises(ValueError, match=r"(?s)`learning_rate`.*Received: 0.*`momentum`.*Received: 1.*`clip_norm`"):
         sgd(0, momentum=1, clip_norm=-1)
     with pytest.raises(

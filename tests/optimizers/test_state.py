@@ -38,7 +38,7 @@ def uninterrupted(stock, learning, steps):
     stock.build(variables)
     for x in batches(9)[steps]:
         computed = gradients(x)
-        stock.apply([keras.ops.convert_to_tensor(computed[each.path].astype("float32")) for each in variables])
+        stock.apply([keras.ops.convert_to_tensor(computed[variable.path].astype("float32")) for variable in variables])
     return {variable.path: variable.numpy() for variable in variables}
 
 
@@ -134,7 +134,7 @@ def test_a_changed_shape_is_reported():
         build(sgd(), 0.1, [keras.Variable(np.zeros(3, "float32"), name="w")], previous_state=state)
 
 
-def test_variables_with_the_same_path_are_refused():
+def test_variables_with_the_same_path_are_an_error():
     twins = [keras.Variable(np.zeros(2, "float32"), name="w") for _ in range(2)]
     optimizer = build(sgd(), 0.1, twins)
     with pytest.raises(ValueError, match=r"have the path w, .*Give their layers unique names"):
@@ -143,7 +143,7 @@ def test_variables_with_the_same_path_are_refused():
         build(sgd(), 0.1, twins, previous_state=OptimizerState("sgd", {}, {}))
 
 
-def test_an_optimizer_that_tltk_did_not_build_is_refused():
+def test_an_optimizer_not_built_by_tltk_is_an_error():
     with pytest.raises(TypeError, match=r"`optimizer` must be built by optimizers.spec.build. Received: Adam"):
         optimizer_state(keras.optimizers.Adam())
 

@@ -17,7 +17,7 @@ def test_a_plan_that_does_not_resolve_changes_nothing():
     assert [layer.trainable for layer in model.keras.layers] == before
 
 
-def test_a_model_that_was_frozen_whole_is_opened_first():
+def test_a_frozen_model_is_made_trainable_first():
     model = Staged()
     model.keras.trainable = False
     with applied(freeze("backbone"), model):
@@ -26,7 +26,7 @@ def test_a_model_that_was_frozen_whole_is_opened_first():
     assert not model.keras.trainable_variables
 
 
-def test_a_nested_model_is_frozen_to_its_last_weight():
+def test_every_weight_of_a_nested_model_is_frozen():
     inner = conv_net()
     x = keras.Input((16, 16, 3))
     model = keras.Model(x, keras.layers.Dense(2, name="top")(keras.layers.Flatten(name="flat")(inner(x))))
@@ -37,7 +37,7 @@ def test_a_nested_model_is_frozen_to_its_last_weight():
         assert not any("_bn" in variable.path for variable in model.trainable_variables)
 
 
-def test_a_layer_with_weights_and_sublayers_of_its_own_is_frozen_whole():
+def test_a_layer_with_weights_and_sublayers_is_frozen_completely():
     class Composite(keras.layers.Layer):
         def build(self, shape):
             self.token = self.add_weight(shape=(shape[-1],), name="token")
@@ -55,7 +55,7 @@ def test_a_layer_with_weights_and_sublayers_of_its_own_is_frozen_whole():
         assert len(model.trainable_variables) == 5
 
 
-def test_flags_come_back_even_after_an_error():
+def test_flags_are_restored_even_after_an_error():
     model = Staged()
     model.keras.get_layer("conv2_conv").trainable = False
     before = [layer.trainable for layer in model.keras.layers]
@@ -97,7 +97,7 @@ def test_lora_is_on_inside_and_merged_without_a_trace_outside(tmp_path):
         np.testing.assert_allclose(model.keras(TOKENS), inside, atol=1e-5)
 
 
-def test_an_error_inside_merges_lora_and_puts_every_flag_back():
+def test_an_error_inside_the_block_merges_lora_and_restores_every_flag():
     model = WithStages(transformer())
     model.keras.get_layer("block1_up").kernel.trainable = False
     model.keras.get_layer("block1_attention").trainable = False
@@ -110,7 +110,7 @@ def test_an_error_inside_merges_lora_and_puts_every_flag_back():
     assert not any("lora" in variable.path for variable in model.keras.weights)
 
 
-def test_lora_that_fails_halfway_is_taken_back(monkeypatch):
+def test_lora_that_fails_halfway_is_removed(monkeypatch):
     model = WithStages(transformer())
     before = [weight.tobytes() for weight in model.keras.get_weights()]
     monkeypatch.setattr(keras.layers.EinsumDense, "enable_lora", lambda self, rank: 1 / 0)
@@ -119,7 +119,7 @@ def test_lora_that_fails_halfway_is_taken_back(monkeypatch):
     assert [weight.tobytes() for weight in model.keras.get_weights()] == before
 
 
-def test_lora_of_somebody_else_is_refused():
+def test_a_layer_that_has_lora_already_is_an_error():
     model = WithStages(transformer())
     model.keras.get_layer("block1_up").enable_lora(2)
     with pytest.raises(ValueError, match="block1_up:block1_up has LoRA already"), applied(lora(2), model):
@@ -133,7 +133,7 @@ def test_a_plan_resolves_and_draws_the_same_inside_as_outside():
         assert plan.resolve(model) == outside
 
 
-def test_a_prediction_traced_before_or_inside_is_right_outside():
+def test_a_prediction_traced_before_or_inside_the_block_is_right_outside():
     model = WithStages(transformer())
     plain = model.keras.predict(TOKENS, verbose=0)
     with applied(lora(2), model):
@@ -162,7 +162,7 @@ def test_without_stages_the_rate_decays_layer_by_layer():
     assert [now.lr_multipliers[name] for name in names] == [1, 0.5, 0.25, 0.125]
 
 
-def test_two_variables_of_one_path_with_two_multipliers_are_refused():
+def test_two_variables_with_one_path_and_two_multipliers_are_an_error():
     x = keras.Input((2,))
     model = keras.Model(x, keras.layers.Dense(1, name="b")(keras.layers.Dense(2, name="a")(x)))
     for layer in model.layers[1:]:

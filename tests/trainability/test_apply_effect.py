@@ -1,4 +1,4 @@
-"""Every ready-made plan × batch-norm policy × precision, judged by what a `fit` does to the bytes of every weight."""
+"""Every ready-made plan, batch-norm policy and precision: `fit` changes exactly the weights that the plan trains."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ from tltk.trainability.plan import (
     unfreeze_from,
 )
 
-# The other two are the same flags under another arithmetic, and take minutes: CI runs them.
+# The other precisions test the same flags with another arithmetic, and take minutes: CI runs them.
 PRECISIONS = ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mixed_bfloat16", "mixed_float16"))]
 POLICIES = ["frozen", "affine", "train"]
 
@@ -112,7 +112,7 @@ def moves(layer, weight, action, policy):
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", CONV_PLANS)
-def test_in_a_convolutional_net_exactly_what_the_plan_says_moves(name, policy, precision):
+def test_in_a_convolutional_network_exactly_the_planned_weights_change(name, policy, precision):
     keras.config.set_dtype_policy(precision)
     make, action = CONV_PLANS[name]
     model = conv_model()
@@ -143,7 +143,7 @@ TRANSFORMER_PLANS = {
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", TRANSFORMER_PLANS)
-def test_in_a_transformer_exactly_what_the_plan_says_moves(name, precision):
+def test_in_a_transformer_exactly_the_planned_weights_change(name, precision):
     keras.config.set_dtype_policy(precision)
     plan, shall_move = TRANSFORMER_PLANS[name]
     model = WithStages(transformer())
@@ -170,7 +170,7 @@ def test_batch_norm_learns_its_affine_part_in_inference_mode():
         assert np.abs(np.array(layer(data, training=True)) - inference).max() > 1
 
 
-def test_plain_keras_switches_off_the_affine_part_with_the_layer():
+def test_plain_keras_freezes_the_affine_part_with_the_layer():
     # The trap: there is no flag for "inference mode, but scale and shift learn"; a layer's flag overwrites its
     # variables', and a variable's set before is lost.
     layer = keras.layers.BatchNormalization()

@@ -7,8 +7,8 @@ from tltk.trainability.layers import LayerRow, layer_rows, parameters
 
 
 def row(name, stage="", model=None):
-    found = next(row for row in layer_rows(model or conv_net()) if row.name == name)
-    return LayerRow(found.name, stage, found.layer, found.parameters)
+    row = next(row for row in layer_rows(model or conv_net()) if row.name == name)
+    return LayerRow(row.name, stage, row.layer, row.parameters)
 
 
 def learned(one, action, batch_norm="frozen"):
@@ -35,7 +35,7 @@ BATCH_NORM = {
 
 
 @pytest.mark.parametrize(("action", "policy"), BATCH_NORM)
-def test_batch_norm_learns_as_the_policy_says(action, policy):
+def test_batch_norm_learns_according_to_the_policy(action, policy):
     one = row("conv2_bn")
     assert (learned(one, action, policy), on(one, action, policy)) == BATCH_NORM[action, policy]
 
@@ -78,12 +78,12 @@ def test_parameters_that_learn_are_counted_before_they_exist():
     assert learning_parameters(attention, Decision("bias"), "frozen") == 3 * 16 + 16
 
 
-def test_what_an_action_could_reach_does_not_depend_on_the_policy():
+def test_could_learn_does_not_depend_on_the_batch_norm_policy():
     assert could_learn(row("conv2_bn"), "norm")
     assert not could_learn(row("conv2_conv"), "norm")
 
 
-def test_the_state_says_what_is_held_and_why():
+def test_the_state_describes_what_is_frozen_and_why():
     attention = row("block1_attention", model=transformer())
     assert state(row("conv2_bn"), Decision("train"), "frozen") == "frozen (batch norm)"
     assert state(row("conv2_bn"), Decision("train"), "affine") == "train (batch norm affine)"

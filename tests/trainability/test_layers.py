@@ -16,10 +16,10 @@ from tltk.trainability.layers import (
 
 def test_rows_follow_the_graph_and_count_every_weight():
     model = conv_net()
-    found = layer_rows(model)
-    assert [row.name for row in found][:3] == ["stem_conv", "stem_bn", "stem_relu"]
-    assert sum(row.parameters for row in found) == model.count_params()
-    assert {row.stage for row in found} == {""}
+    rows = layer_rows(model)
+    assert [row.name for row in rows][:3] == ["stem_conv", "stem_bn", "stem_relu"]
+    assert sum(row.parameters for row in rows) == model.count_params()
+    assert {row.stage for row in rows} == {""}
 
 
 def test_sublayers_come_outermost_first_and_an_operation_has_none():
@@ -38,12 +38,12 @@ def test_only_batch_norm_keeps_statistics():
     assert not is_normalization_with_statistics(keras.layers.LayerNormalization())
 
 
-def test_what_is_no_model_is_told():
+def test_a_value_that_is_not_a_model_is_a_type_error():
     with pytest.raises(TypeError, match=r"`model` must be a keras.Model or returned by tltk.assemble. Received: int"):
         model_and_stages(3)
 
 
-def test_norms_are_told_by_their_kind_or_their_name_and_what_they_hold():
+def test_norms_are_recognized_by_their_type_or_by_their_name_and_weights():
     class T5LayerNorm(keras.layers.Layer):
         def build(self, shape):
             self.scale = self.add_weight(shape=(shape[-1],), name="weight")
@@ -69,7 +69,7 @@ def test_norms_are_told_by_their_kind_or_their_name_and_what_they_hold():
     assert not is_normalization(built(keras.layers.Dense(2)))
 
 
-def test_parts_are_named_by_their_path_and_counted_anew():
+def test_sublayers_are_named_by_their_path_and_numbered():
     class Block(keras.layers.Layer):
         def __init__(self):
             super().__init__(name="block")

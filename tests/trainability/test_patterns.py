@@ -10,7 +10,7 @@ def staged():
     return layer_rows(WithStages(transformer()))
 
 
-def test_top_counts_layers_with_weights_from_the_output_of_the_backbone_and_takes_the_head_along():
+def test_top_counts_layers_with_weights_from_the_output_of_the_backbone_and_includes_the_head():
     assert matching("top:1", staged()) == {"block2_down", "block2_skip2", "head_pool", "head_output"}
     assert matching("top:3", staged()) - matching("top:2", staged()) == {"block2_norm2"}
     # 11 layers of the backbone have weights: 25 % are 2.75
@@ -32,24 +32,24 @@ def test_first_is_the_first_stage_that_has_weights():
 
 
 def test_stages_and_globs_match_as_before():
-    found = staged()
-    assert matching("head", found) == {"head_pool", "head_output"}
-    assert matching("block2..", found) == {row.name for row in found if row.name.startswith("block2")}
-    assert matching("*_up", found) == {"block1_up", "block2_up"}
-    assert stage_names(found) == ["embedding", "block1", "block2", "head"]
+    rows = staged()
+    assert matching("head", rows) == {"head_pool", "head_output"}
+    assert matching("block2..", rows) == {row.name for row in rows if row.name.startswith("block2")}
+    assert matching("*_up", rows) == {"block1_up", "block2_up"}
+    assert stage_names(rows) == ["embedding", "block1", "block2", "head"]
 
 
-def test_too_much_from_the_top_says_how_much_there_is():
+def test_the_error_for_too_many_top_layers_says_how_many_there_are():
     assert "asks for more layers with weights than the 11 there are" in no_match("top:12", staged())
 
 
 @pytest.mark.parametrize("pattern", ["top:", "top:0", "top:-1", "top:x", "top:0%", "top:101%", "top:1.5"])
-def test_a_malformed_top_is_told(pattern):
+def test_a_malformed_top_is_an_error(pattern):
     with pytest.raises(ValueError, match=r"`pattern` must be like 'top:12', 'top:25%' or"):
         check_pattern(pattern)
 
 
-def test_a_pattern_is_text():
+def test_a_pattern_must_be_a_string():
     with pytest.raises(TypeError, match=r"`pattern` must be str. Received: int"):
         check_pattern(3)
 
@@ -64,7 +64,7 @@ def test_steps_count_stages_from_the_head():
     }
 
 
-def test_a_layer_without_a_stage_goes_with_the_one_before_it():
+def test_a_layer_without_a_stage_belongs_to_the_stage_before_it():
     model = WithStages(transformer())
     del model.stages["block1_up"], model.stages["embedding"]
     steps = steps_from_head(layer_rows(model))
@@ -78,7 +78,7 @@ def test_without_stages_a_step_is_a_layer_with_weights():
     assert [steps[name] for name in names] == [0, 0, 1, 2, 2]
 
 
-def test_top_counts_stages_and_says_which_there_are():
+def test_top_counts_stages_and_its_error_lists_them():
     assert matching("top:1 stage", staged()) == matching("block2", staged()) | matching("head", staged())
     assert matching("top:3 stages", staged()) == {row.name for row in staged()}
     assert matching("top:4 stages", staged()) == set()
@@ -87,7 +87,7 @@ def test_top_counts_stages_and_says_which_there_are():
         check_pattern("top:2 stagez")
 
 
-def test_a_pattern_that_speaks_of_the_inside_of_a_nested_model_is_told_so():
+def test_a_pattern_for_a_layer_inside_of_a_nested_model_is_an_error():
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="deep")], name="base")
     x = keras.Input((4,))
     nested = layer_rows(keras.Model(x, keras.layers.Dense(2, name="top")(inner(x))))

@@ -46,7 +46,7 @@ def test_freezing_the_backbone_leaves_the_head():
     assert trained(freeze("backbone"), Staged())
 
 
-def test_unfreezing_from_a_stage_holds_batch_norm_unless_told():
+def test_unfreezing_from_a_stage_freezes_batch_norm_by_default():
     held, learned = (
         trained(unfreeze_from("conv3"), Staged()),
         trained(unfreeze_from("conv3", batch_norm="train"), Staged()),
@@ -63,8 +63,8 @@ def test_train_all_covers_everything():
 
 def test_the_first_rule_that_matches_decides():
     plan = Plan((Rule("conv2_conv", "frozen"), Rule("conv2", "train"), Rule("*", "frozen")))
-    found = {name: decision.action for name, decision in plan.resolve(Staged()).items()}
-    assert (found["conv2_conv"], found["conv2_bn"], found["stem_conv"]) == ("frozen", "train", "frozen")
+    actions = {name: decision.action for name, decision in plan.resolve(Staged()).items()}
+    assert (actions["conv2_conv"], actions["conv2_bn"], actions["stem_conv"]) == ("frozen", "train", "frozen")
 
 
 def test_resolving_changes_nothing():
@@ -82,7 +82,7 @@ def test_a_rule_that_matches_nothing_names_the_stages():
         freeze("backbone").resolve(conv_net())
 
 
-def test_all_that_is_wrong_with_a_plan_is_listed_at_once():
+def test_all_problems_of_a_plan_are_listed_at_once():
     with pytest.raises(
         ValueError,
         match=r"(?s)`conv7..` matches no layer.*`hed` matches no layer. Did you mean 'head'.*no rule covers 9 layers",
@@ -94,7 +94,7 @@ def test_all_that_is_wrong_with_a_plan_is_listed_at_once():
         train_all(batch_norm="off")
 
 
-def test_a_plan_works_on_anybodys_model_by_layer_names():
+def test_a_plan_with_layer_names_works_on_any_model():
     model = conv_net()
     with applied(Plan((Rule("conv3_*", "train"), Rule("*", "frozen"))), model):
         assert [variable.path for variable in model.trainable_variables] == ["conv3_conv/kernel", "conv3_conv/bias"]
@@ -115,25 +115,25 @@ def test_the_table_counts_what_learns():
 
 
 def test_layer_decay_falls_stage_by_stage_towards_the_input():
-    found = layer_decay(0.5).resolve(Staged())
+    decisions = layer_decay(0.5).resolve(Staged())
     names = ("head_output", "conv3_conv", "conv2_conv", "stem_bn")
-    assert [found[name] for name in names] == [Decision("train", rate) for rate in (1, 0.5, 0.25, 0.125)]
+    assert [decisions[name] for name in names] == [Decision("train", rate) for rate in (1, 0.5, 0.25, 0.125)]
 
 
-def test_a_rules_multiplier_and_the_decay_multiply_and_what_is_frozen_has_none():
+def test_the_multiplier_of_a_rule_is_multiplied_by_the_decay_except_for_frozen_layers():
     rules = (Rule("conv3", "train", lr_multiplier=0.1), Rule("head", "train"), Rule("*", "frozen"))
-    found = Plan(rules, layer_decay=0.5).resolve(Staged())
-    assert found["conv3_conv"].lr_multiplier == pytest.approx(0.05)
-    assert found["stem_conv"] == Decision("frozen")
+    decisions = Plan(rules, layer_decay=0.5).resolve(Staged())
+    assert decisions["conv3_conv"].lr_multiplier == pytest.approx(0.05)
+    assert decisions["stem_conv"] == Decision("frozen")
 
 
 @pytest.mark.parametrize("decay", [0, -0.5, 1.5, float("nan"), "0.75", True])
-def test_a_decay_that_is_none_is_refused(decay):
+def test_an_invalid_decay_is_an_error(decay):
     with pytest.raises(ValueError, match="`layer_decay` must be above 0 and at most 1"):
         layer_decay(decay)
 
 
-def test_train_top_takes_exactly_one_of_its_two_numbers():
+def test_train_top_takes_exactly_one_of_its_options():
     assert train_top(layers=12).rules[0] == Rule("top:12", "train")
     assert train_top(fraction=1 / 3).rules[0].pattern == "top:33.3333333333%"
     assert train_top(fraction=1).rules[0].pattern == "top:100%"
@@ -181,7 +181,7 @@ def test_lora_keeps_biases_and_norms_as_they_are():
     }
 
 
-def test_a_rule_that_comes_too_late_is_an_error():
+def test_a_rule_after_rules_that_match_all_its_layers_is_an_error():
     model = squares_model()
     with pytest.raises(ValueError, match=r"rule 'conv2' comes too late: earlier rules decide all its layers"):
         Plan((Rule("*", "train"), Rule("conv2", "frozen"))).resolve(model)

@@ -8,7 +8,7 @@ from tests.conftest import WithStages, conv_net, transformer
 from tltk.trainability.plan import Plan, Rule, bias_only, lora, norm_only
 
 
-def test_every_wrong_field_of_a_rule_is_named_at_once():
+def test_all_invalid_fields_of_a_rule_are_listed_at_once():
     with pytest.raises(
         ValueError, match=r"(?s)`lr_multiplier`.*Received: 0.*`rank`.*Received: 1.5.*`target`.*Received: ''"
     ):
@@ -17,20 +17,20 @@ def test_every_wrong_field_of_a_rule_is_named_at_once():
         Rule("*", "freeze")
 
 
-def test_a_field_that_would_do_nothing_is_refused():
+def test_a_field_without_effect_is_an_error():
     with pytest.raises(ValueError, match=r"`rank` and `target` require action='lora'. Received: action='train'"):
         Rule("*", "train", rank=4)
     with pytest.raises(ValueError, match=r"`lr_multiplier` has no effect with action='frozen'"):
         Rule("*", "frozen", lr_multiplier=0.5)
 
 
-def test_a_plan_is_plain_json_and_comes_back():
+def test_a_plan_is_restored_from_json():
     plan = Plan((Rule("head", "train", lr_multiplier=10.0), Rule("*", "lora", rank=4, target="query")), "affine", 0.75)
     config = json.loads(json.dumps(asdict(plan)))
     assert Plan(tuple(Rule(**rule) for rule in config["rules"]), config["batch_norm"], config["layer_decay"]) == plan
 
 
-def test_lora_that_would_land_on_nothing_names_what_could_take_it():
+def test_the_error_for_lora_without_a_target_lists_the_supported_sublayers():
     with pytest.raises(
         ValueError, match=r"(?s)target 'qery' matches no sublayer. Did you mean 'query'\?.*LoRA is supported by"
     ):
@@ -45,7 +45,7 @@ def test_lora_that_would_land_on_nothing_names_what_could_take_it():
         shadowed.resolve(WithStages(transformer()))
 
 
-def test_biases_or_norms_of_a_network_that_has_none_are_an_error():
+def test_training_biases_or_norms_of_a_network_without_them_is_an_error():
     x = keras.Input((8,))
     body = keras.layers.Dense(4, use_bias=False, name="body_dense")(x)
     model = WithStages(keras.Model(x, keras.layers.Dense(2, name="head_output")(body)))
@@ -55,7 +55,7 @@ def test_biases_or_norms_of_a_network_that_has_none_are_an_error():
         norm_only().resolve(model)
 
 
-def test_two_decisions_on_one_shared_layer_are_refused():
+def test_two_decisions_about_one_shared_layer_are_an_error():
     shared = keras.layers.Dense(4, name="shared")
     x = keras.Input((4,))
     inner = keras.Sequential([keras.Input((4,)), shared], name="inner")
@@ -65,7 +65,7 @@ def test_two_decisions_on_one_shared_layer_are_refused():
         Plan((Rule("inner", "frozen"), Rule("*", "train"))).resolve(model)
 
 
-def test_weights_that_no_layer_holds_are_an_error():
+def test_weights_outside_of_all_layers_are_an_error():
     class Own(keras.Model):
         def __init__(self):
             super().__init__()
@@ -81,7 +81,7 @@ def test_weights_that_no_layer_holds_are_an_error():
         Plan((Rule("*", "train"),)).resolve(model)
 
 
-def test_rules_still_name_everything_wrong_at_once():
+def test_all_problems_of_a_plan_are_listed_at_once():
     plan = Plan((Rule("top:99", "train"), Rule("conv9", "frozen"), Rule("conv2_conv", "norm")))
     with pytest.raises(ValueError, match=r"(?s)top:99.*`conv9` matches no layer.*no rule covers 8.*trains every norm"):
         plan.resolve(conv_net())

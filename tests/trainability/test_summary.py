@@ -8,28 +8,28 @@ def lines(plan, model):
     return {line.split()[0]: line.split() for line in plan.describe(model).splitlines()}
 
 
-def test_the_table_has_a_line_a_layer_with_weights_and_the_totals():
+def test_the_table_has_a_line_per_layer_with_weights_and_totals():
     model = WithStages(transformer())
-    found = lines(layer_decay(0.75), model)
-    assert found["layer"] == ["layer", "stage", "state", "multiplier", "learning", "parameters"]
-    assert found["block2_up"] == ["block2_up", "block2", "train", "0.75", "544", "544"]
-    assert found["embedding"] == ["embedding", "embedding", "train", "0.4219", "480", "480"]
-    assert found["head_output"][3] == "1"
+    table = lines(layer_decay(0.75), model)
+    assert table["layer"] == ["layer", "stage", "state", "multiplier", "learning", "parameters"]
+    assert table["block2_up"] == ["block2_up", "block2", "train", "0.75", "544", "544"]
+    assert table["embedding"] == ["embedding", "embedding", "train", "0.4219", "480", "480"]
+    assert table["head_output"][3] == "1"
     total = f"{model.keras.count_params():,}"
-    assert found["total"] == ["total", total, "of", total, "learn", total, total]
-    assert "head_pool" not in found
+    assert table["total"] == ["total", total, "of", total, "learn", total, total]
+    assert "head_pool" not in table
 
 
-def test_the_table_counts_lora_before_it_is_there():
+def test_the_table_counts_lora_weights_before_they_exist():
     model = WithStages(transformer())
-    found = lines(lora(2, target="query"), model)
-    assert found["block1_attention"][2:] == ["lora,", "rank", "2", "1", "80", "1,088"]
-    assert found["block1_up"][2:] == ["frozen", "(no", "lora)", "-", "0", "544"]
-    assert found["total"][1] == "211"  # two queries and the head's 16 · 3 + 3
+    table = lines(lora(2, target="query"), model)
+    assert table["block1_attention"][2:] == ["lora,", "rank", "2", "1", "80", "1,088"]
+    assert table["block1_up"][2:] == ["frozen", "(no", "lora)", "-", "0", "544"]
+    assert table["total"][1] == "211"  # two queries and the head's 16 · 3 + 3
     assert not any("lora" in variable.path for variable in model.keras.weights)
 
 
-def test_any_model_can_be_described_and_none_is_changed():
+def test_describing_a_plan_does_not_change_the_model():
     class Own(keras.Model):
         def __init__(self):
             super().__init__()

@@ -22,8 +22,8 @@ class Stage:
     """A named part of a backbone.
 
     Args:
-        name: as in the ResNet paper: "stem", "conv2" … "conv5".
-        last: name of the layer (in ConvNeXt, of the addition) whose output ends the stage.
+        name: Name as in the ResNet paper: "stem", "conv2" … "conv5".
+        last: Name of the layer (in ConvNeXt, of the addition) whose output ends the stage.
     """
 
     name: str
@@ -45,13 +45,13 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pixels in [0, 255] become what the weights were trained on: flip the channels, then `x * scale + offset`.
+    """Preprocessing of RGB pixels in [0, 255]: reorder the channels if necessary, then `x * scale + offset`.
 
     Args:
-        scale: one number, or one for each channel in the order that the network wants.
-        offset: likewise.
-        channel_order: "rgb" or "bgr", the order that the network wants; the input is always RGB.
-        source: where it is written down.
+        scale: One factor, or one per channel in the order of `channel_order`.
+        offset: One offset, or one per channel.
+        channel_order: "rgb" or "bgr", the order that the network expects; the input is always RGB.
+        source: Where the preprocessing is documented.
     """
 
     scale: tuple[float, ...] = (1.0,)
@@ -69,7 +69,7 @@ class Preprocessing:
 
     @property
     def rescales(self) -> bool:
-        """Whether there is anything to multiply or add."""
+        """Whether pixels are multiplied or shifted."""
         return any(value != 1 for value in self.scale) or any(value != 0 for value in self.offset)
 
     @property
@@ -84,8 +84,8 @@ class Origin:
 
     Args:
         kind: "path", "keras cache", "kerashub cache", "tltk cache", "hub", "random" or "model".
-        path: the file, or the preset's folder or handle.
-        sha256: of the file; None where no file was read.
+        path: File, or folder or handle of a preset; None for random weights and models.
+        sha256: SHA-256 of the file; None if no file was read.
     """
 
     kind: str
@@ -165,8 +165,8 @@ class Backbone:
             token ids int32 [batch, tokens] → features [batch, tokens, channels]; and where its weights came from.
 
         Raises:
-            FileNotFoundError: if no pretrained weights are found, with what was tried and the ways out.
-            ValueError: if a file does not hold weights, or not of this network.
+            FileNotFoundError: If no pretrained weights are found; lists what was tried, and what to do.
+            ValueError: If a file contains no weights, or those of another network.
         """
         import keras
 
@@ -185,7 +185,7 @@ class Backbone:
             x: Keras tensor (or array) [batch, height, width, 3], RGB in [0, 255].
 
         Returns:
-            What the network was trained on, in the same shape. Nothing is added where the network scales by itself.
+            The input that the network was trained on, in the same shape; `x` itself if the network preprocesses it.
         """
         import keras
 
@@ -195,12 +195,12 @@ class Backbone:
             if node is not None:  # an array has none
                 node.operation.name = "preprocessing_bgr"
         if self.preprocessing.rescales:
-            scale, offset = _plain(self.preprocessing.scale), _plain(self.preprocessing.offset)
+            scale, offset = _scalar_or_list(self.preprocessing.scale), _scalar_or_list(self.preprocessing.offset)
             x = keras.layers.Rescaling(scale, offset=offset, name="preprocessing_rescaling")(x)
         return x
 
     def describe(self) -> str:
-        """Say in a few lines what this is.
+        """Summarize name, size, accuracy, preprocessing and stages in a few lines.
 
         Example:
             >>> import tltk
@@ -253,12 +253,13 @@ def operation_stages(model: "keras.Model", stages: Iterable[Stage]) -> dict[str,
 
 def require_stages(backbone: Backbone, names: Iterable[str]) -> None:
     """Raise unless a backbone has stages of these names."""
-    known = [stage.name for stage in backbone.stages]
+    stage_names = [stage.name for stage in backbone.stages]
     problems = check.Problems()
     for name in names:
-        if name not in known:
-            near = check.did_you_mean(name, known)
-            problems.add(f"{backbone.name} has no stage {name!r}; stages: {check.listing(known, limit=60)}.{near}")
+        if name not in stage_names:
+            near = check.did_you_mean(name, stage_names)
+            stages = check.listing(stage_names, limit=60)
+            problems.add(f"{backbone.name} has no stage {name!r}; stages: {stages}.{near}")
     problems.raise_if_any()
 
 
@@ -267,13 +268,13 @@ def check_stages(model: "keras.Model", stages: Iterable[Stage]) -> None:
     check_stage_ends([operation.name for operation in model.operations], stages)
 
 
-def check_stage_ends(known: Iterable[str], stages: Iterable[Stage]) -> None:
+def check_stage_ends(operations: Iterable[str], stages: Iterable[Stage]) -> None:
     """Raise unless every stage ends at one of the named operations."""
-    known = set(known)
+    operations = set(operations)
     problems = check.Problems()
     for stage in stages:
-        if stage.last not in known:
-            near = check.did_you_mean(stage.last, known)
+        if stage.last not in operations:
+            near = check.did_you_mean(stage.last, operations)
             problems.add(f"stage {stage.name!r} ends at {stage.last!r}, which is not in the model.{near}")
     problems.raise_if_any()
 
@@ -285,7 +286,7 @@ def _endpoint(input_shape: tuple, shape: tuple) -> Endpoint:
     return Endpoint(2 ** round(math.log2(input_shape[0] / shape[1])), shape[-1])
 
 
-def _plain(values: tuple[float, ...]) -> float | list[float]:
+def _scalar_or_list(values: tuple[float, ...]) -> float | list[float]:
     """Return one number or a list: Keras writes both into a .keras file as plain JSON."""
     return values[0] if len(values) == 1 else list(values)
 

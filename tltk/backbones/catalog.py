@@ -1,4 +1,4 @@
-"""Every known backbone by name, open to your own; listed quickly: no weights are read, TensorFlow is not imported."""
+"""The catalog of backbones by name; listing it reads no weights and does not import TensorFlow."""
 
 import inspect
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Entry:
         size: Rows and columns in pixels that the weights were trained at, or the maximum number of tokens of a text;
             None if unknown.
         top1: Published ImageNet top-1 accuracy in [0, 1].
-        places: Returns where the weights may lie, in the order of looking; None where tltk does not look for them.
+        places: Returns possible locations of the weights, in the order of search; None if tltk does not search.
         suffixes: Weight files that `weights=` may name.
     """
 
@@ -68,7 +68,7 @@ CATALOG: Registry[Entry] = Registry("backbone", "tltk.register_backbone(name, co
 
 
 def register_backbone(name: str, constructor: Callable[..., Backbone], *, modality: str = "image") -> None:
-    """Make a backbone of your own known to `tltk.backbone`, the command line and `tltk backbones`.
+    """Register a backbone, for `tltk.backbone`, the command line and `tltk backbones`.
 
     Args:
         name: What `tltk.backbone` will take.
@@ -117,7 +117,7 @@ def names(modality: str | None = None) -> tuple[str, ...]:
 
 
 def table() -> list[Row]:
-    """List every known backbone, and where its weights are right now.
+    """List every known backbone, and where its weights are.
 
     Example:
         >>> table()[0].name, table()[0].parameters, table()[0].top1
@@ -131,13 +131,13 @@ def _row(name: str, entry: Entry) -> Row:
     return Row(name, entry.modality, entry.parameters, entry.size, entry.top1, where)
 
 
-def _register_own() -> None:
+def _register_builtin() -> None:
     """Register the backbones that come with tltk."""
     for row in APPLICATIONS.values():
         constructor, places = partial(applications.backbone, row.name), partial(applications.places, row.name)
         CATALOG.register(row.name, Entry("image", constructor, row.parameters, row.size, row.top1, places))
-    own = Entry("image", lite.backbone, lite.PARAMETERS, lite.SIZE, lite.TOP1, lite.places, lite.SUFFIXES)
-    CATALOG.register(lite.NAME, own)
+    lite_entry = Entry("image", lite.backbone, lite.PARAMETERS, lite.SIZE, lite.TOP1, lite.places, lite.SUFFIXES)
+    CATALOG.register(lite.NAME, lite_entry)
     for name, preset in hub.PRESETS.items():
         constructor, places = partial(hub.backbone, name), partial(hub.places, name)
         CATALOG.register(name, Entry("image", constructor, preset.parameters, hub.SIZE, preset.top1, places))
@@ -146,4 +146,4 @@ def _register_own() -> None:
         CATALOG.register(name, Entry("text", constructor, text.parameters, text.sequence_length, None, places))
 
 
-_register_own()
+_register_builtin()

@@ -1,4 +1,4 @@
-"""Connecting: a backbone in a graph of its own, from the raw input to the features that a head can be put on."""
+"""Builds the graph of a backbone, from the raw input to the features of its stages."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -55,11 +55,11 @@ def connect(backbone: Backbone, endpoints: tuple[str, ...] = ()) -> Connected:
 
     body, origin = backbone.build()
     network = keras.Model(body.inputs[0], _features(body, backbone, endpoints), name=body.name)
-    own = backbone.weights == "model"
-    if not own:
+    is_user_model = backbone.weights == "model"
+    if not is_user_model:
         network = _on_raw_input(backbone, network)
     elif not backbone.preprocessing.is_identity:
-        network = _on_raw_input(backbone, _copied(network))
+        network = _on_raw_input(backbone, _copy(network))
     return Connected(network, modality_of(backbone.input).mask(network.inputs[0], backbone.input), origin)
 
 
@@ -73,7 +73,7 @@ def _features(body: "keras.Model", backbone: Backbone, endpoints: tuple[str, ...
 
 
 def _on_raw_input(backbone: Backbone, network: "keras.Model") -> "keras.Model":
-    """Put the raw input and the preprocessing in front of a network; its layers forget how they were called before."""
+    """Put the raw input and the preprocessing in front of a network, and drop the former calls of its layers."""
     import keras
 
     spec = backbone.input
@@ -86,7 +86,7 @@ def _on_raw_input(backbone: Backbone, network: "keras.Model") -> "keras.Model":
     return keras.Model(inputs, features, name=network.name)
 
 
-def _copied(network: "keras.Model") -> "keras.Model":
+def _copy(network: "keras.Model") -> "keras.Model":
     import keras
 
     try:

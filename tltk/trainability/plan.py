@@ -157,12 +157,12 @@ def train_top(
         >>> train_top(fraction=0.25).rules[0].pattern
         'top:25%'
     """
-    given = {"layers": layers, "fraction": fraction, "stages": stages}
-    if sum(value is not None for value in given.values()) != 1:
-        shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    options = {"layers": layers, "fraction": fraction, "stages": stages}
+    if sum(value is not None for value in options.values()) != 1:
+        shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
         raise ValueError(f"give exactly one of `layers`, `fraction` and `stages`. Received: {shown}")
     for name in ("layers", "stages"):
-        value = given[name]
+        value = options[name]
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise ValueError(f"`{name}` must be a whole number above 0. Received: {value!r}")
     if fraction is not None and (not check.is_number(fraction) or not 0 < fraction <= 1):

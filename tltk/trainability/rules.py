@@ -81,8 +81,8 @@ def check_cover(
         )
     keras_model, _ = model_and_stages(model)
     in_layers = {id(weight) for row in rows for weight in getattr(row.layer, "weights", ())}
-    own = (*own_trainable(keras_model), *own_state(keras_model))
-    outside = [weight.name for weight in own if id(weight) not in in_layers]
+    direct_weights = (*own_trainable(keras_model), *own_state(keras_model))
+    outside = [weight.name for weight in direct_weights if id(weight) not in in_layers]
     if outside:
         problems.add(f"the model has weights that belong to no layer: {check.listing(outside)}; put them into a layer")
 

@@ -24,7 +24,7 @@ def classifier(pth):
     return lite.classifier(pth)
 
 
-def as_published(picture):
+def published_preprocessing(picture):
     """Crop the central 0.875 and resize it to 224 (bicubic); another pixel for the corner moves the palace by 0.07."""
     spec = lite.REFERENCE_INPUT
     image = Image.fromarray(picture)
@@ -35,7 +35,7 @@ def as_published(picture):
 
 
 @pytest.mark.parametrize(
-    ("picture", "index", "share"),
+    ("photo", "index", "probability"),
     [
         (lambda: load_sample_image("china.jpg"), 698, 0.36),  # palace
         (lambda: load_sample_image("flower.jpg"), 985, 0.33),  # daisy
@@ -44,27 +44,27 @@ def as_published(picture):
     ],
     ids=["palace", "daisy", "espresso", "tiger cat"],
 )
-def test_the_reference_answers(classifier, picture, index, share):
-    found = keras.ops.convert_to_numpy(classifier(as_published(picture())[None], training=False))[0]
-    assert found.argmax() == index
-    assert found[index] == pytest.approx(share, abs=0.02)
+def test_the_classifier_reproduces_reference_predictions(classifier, photo, index, probability):
+    probabilities = keras.ops.convert_to_numpy(classifier(published_preprocessing(photo())[None], training=False))[0]
+    assert probabilities.argmax() == index
+    assert probabilities[index] == pytest.approx(probability, abs=0.02)
 
 
 def test_the_structure_is_that_of_keras_own_efficientnet_without_its_extras():
     blocks = copy.deepcopy(DEFAULT_BLOCKS_ARGS)
     for block in blocks:
         block["se_ratio"] = 0
-    other = EfficientNet(
+    reference = EfficientNet(
         1.0, 1.0, 224, activation="relu6", blocks_args=blocks, include_top=False, weights=None, input_shape=(64, 64, 3)
     )
     body, _ = backbone(lite.NAME, weights="random", image_size=64).build()
     for layer in body.layers:
         if layer.weights:
-            other.get_layer(layer.name).set_weights(layer.get_weights())
+            reference.get_layer(layer.name).set_weights(layer.get_weights())
     x = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype("float32")
-    # The other network divides by 255 itself.
-    np.testing.assert_allclose(body(x, training=False), other(x * 255, training=False), atol=1e-4)
-    assert body.count_params() == other.count_params() - 7, "but for its normalization layer"
+    # The reference network divides by 255 itself.
+    np.testing.assert_allclose(body(x, training=False), reference(x * 255, training=False), atol=1e-4)
+    assert body.count_params() == reference.count_params() - 7, "but for its normalization layer"
 
 
 def test_pretrained_weights_come_from_the_cache_of_tltk(pth):
@@ -82,7 +82,7 @@ def test_weights_that_keras_wrote_are_read_as_well(pth, tmp_path):
     assert origin.kind == "path"
 
 
-def test_a_damaged_file_in_the_cache_is_refused(monkeypatch, tmp_path):
+def test_a_damaged_file_in_the_cache_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setenv("TLTK_CACHE", str(tmp_path))
     (tmp_path / lite.NAME).mkdir()
     (tmp_path / lite.NAME / lite.FILE).write_bytes(b"half a file")
@@ -90,15 +90,15 @@ def test_a_damaged_file_in_the_cache_is_refused(monkeypatch, tmp_path):
         backbone(lite.NAME).build()
 
 
-def test_without_weights_the_way_out_is_the_registry(monkeypatch, tmp_path):
+def test_the_error_for_missing_weights_names_the_registry(monkeypatch, tmp_path):
     monkeypatch.setenv("TLTK_CACHE", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"(?s)tltk cache: no .*`tltk weights get efficientnet_lite0`"):
         backbone(lite.NAME).build()
 
 
-def test_a_truncated_pth_is_refused(pth, tmp_path):
+def test_a_truncated_pth_is_an_error(pth, tmp_path):
     (tmp_path / "cut.pth").write_bytes(pth.read_bytes()[:1_000_000])
-    with pytest.raises(ValueError, match=r"cut.pth is no .pth weight file, or is damaged: it is cut short"):
+    with pytest.raises(ValueError, match=r"cut.pth is not a .pth weight file, or is damaged: it is truncated"):
         backbone(lite.NAME, weights=tmp_path / "cut.pth").build()
 
 

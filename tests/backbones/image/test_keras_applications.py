@@ -1,4 +1,4 @@
-"""Keras Applications models: where weights are found, and what is done with them."""
+"""Keras Applications models: where their weights are found, and how they are loaded."""
 
 import sys
 
@@ -28,8 +28,8 @@ def saved(path, *, name=NAME):
 
 
 def assert_same(body, weights):
-    for found, wanted in zip(body.get_weights(), weights, strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for loaded, expected in zip(body.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(loaded, expected)
 
 
 @pytest.mark.parametrize("file", ["some.weights.h5", "some.keras", "some.h5"])
@@ -41,7 +41,7 @@ def test_weights_are_read_from_a_path(tmp_path, file):
     assert len(origin.sha256) == 64
 
 
-def test_keras_own_cache_comes_before_that_of_tltk(tmp_path):
+def test_the_cache_of_keras_is_searched_before_that_of_tltk(tmp_path):
     saved(tmp_path / "own" / NAME / ROW.file)
     assert backbone(NAME, image_size=32).build()[1].kind == "tltk cache"
     weights = saved(tmp_path / "keras" / "models" / ROW.file)
@@ -50,28 +50,28 @@ def test_keras_own_cache_comes_before_that_of_tltk(tmp_path):
     assert origin.kind == "keras cache"
 
 
-def test_weights_of_another_network_are_refused(tmp_path):
+def test_weights_of_another_network_are_an_error(tmp_path):
     saved(tmp_path / "other.weights.h5", name="mobilenet")
-    with pytest.raises(ValueError, match=r"other.weights.h5 does not hold the weights of MobileNetV3Small"):
+    with pytest.raises(ValueError, match=r"other.weights.h5 does not contain the weights of MobileNetV3Small"):
         backbone(NAME, weights=tmp_path / "other.weights.h5", image_size=32).build()
 
 
 @pytest.mark.parametrize("file", ["text.h5", "text.weights.h5", "text.keras"])
-def test_a_file_that_holds_no_weights_is_refused(tmp_path, file):
+def test_a_file_without_weights_is_an_error(tmp_path, file):
     (tmp_path / file).write_text("not weights")
-    with pytest.raises(ValueError, match=f"{file} does not hold the weights of"):
+    with pytest.raises(ValueError, match=f"{file} does not contain the weights of"):
         backbone(NAME, weights=tmp_path / file, image_size=32).build()
 
 
-def test_a_truncated_file_is_refused(tmp_path):
+def test_a_truncated_file_is_an_error(tmp_path):
     path = tmp_path / "cut.weights.h5"
     saved(path)
     path.write_bytes(path.read_bytes()[:100_000])
-    with pytest.raises(ValueError, match=r"cut.weights.h5 does not hold the weights of"):
+    with pytest.raises(ValueError, match=r"cut.weights.h5 does not contain the weights of"):
         backbone(NAME, weights=path, image_size=32).build()
 
 
-def test_with_no_weights_in_reach_the_error_says_what_was_tried_and_the_ways_out(monkeypatch, tmp_path):
+def test_the_error_for_missing_weights_lists_what_was_tried_and_what_to_do(monkeypatch, tmp_path):
     def offline(**_):
         raise Exception("URL fetch failure on …: None -- Name or service not known")
 
@@ -83,10 +83,10 @@ def test_with_no_weights_in_reach_the_error_says_what_was_tried_and_the_ways_out
     assert f"tltk cache: no {tmp_path / 'own' / NAME / ROW.file}" in text
     assert "hub: URL fetch failure" in text
     assert "weights='random'" in text
-    assert "efficientnet_lite0 can be had from a package registry" in text
+    assert "efficientnet_lite0 is available from a package registry" in text
 
 
-def test_a_download_from_the_hub_is_named_as_one(monkeypatch, tmp_path, capsys):
+def test_downloaded_weights_have_the_origin_hub(monkeypatch, tmp_path, capsys):
     def online(*, include_top, weights, input_shape):
         assert (include_top, weights, input_shape) == (False, "imagenet", (224, 224, 3))
         sys.stdout.write("Downloading data from …")
@@ -101,13 +101,13 @@ def test_a_download_from_the_hub_is_named_as_one(monkeypatch, tmp_path, capsys):
     assert "Downloading" not in capsys.readouterr().out, "standard output is for results"
 
 
-def test_a_download_that_lands_elsewhere_is_no_success(monkeypatch):
+def test_a_download_that_leaves_no_file_is_an_error(monkeypatch):
     monkeypatch.setattr(keras.applications, ROW.function, lambda **_: None)
-    with pytest.raises(FileNotFoundError, match=r"hub: the download is in none of the places above"):
+    with pytest.raises(FileNotFoundError, match=r"hub: the downloaded file is in none of the places above"):
         backbone(NAME).build()
 
 
-def test_efficientnet_normalizes_inside_as_it_was_trained(tmp_path):
+def test_efficientnet_contains_the_normalization_of_its_training(tmp_path):
     saved(tmp_path / "b0.weights.h5", name="efficientnet_b0")
     for weights in ("random", tmp_path / "b0.weights.h5"):
         body, _ = backbone("efficientnet_b0", weights=weights, image_size=32).build()
@@ -117,7 +117,7 @@ def test_efficientnet_normalizes_inside_as_it_was_trained(tmp_path):
         np.testing.assert_allclose(inside(pixels), wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_names_are_the_same_whatever_was_built_before():
+def test_layer_names_do_not_depend_on_models_built_before():
     first, _ = backbone("mobilenet_v3_small", weights="random", image_size=32).build()
     second, _ = backbone("mobilenet_v3_small", weights="random", image_size=32).build()
     assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]

@@ -7,7 +7,7 @@ from tests.checks import check_backbone, check_numbers
 from tltk.backbones import names
 from tltk.backbones.image.keras_applications_table import APPLICATIONS, Application, efficient_stages, stages
 
-# The shallowest of each family, by the module that builds it: the others are the same layers, more often and wider.
+# The shallowest model of each family by module; deeper models repeat the same layers.
 SHALLOWEST = {
     "resnet50", "resnet50_v2", "vgg16", "vgg19", "densenet121", "efficientnet_b0", "efficientnet_v2_b0",
     "convnext_tiny", "mobilenet", "mobilenet_v2", "mobilenet_v3_small", "nasnet_mobile",
@@ -21,11 +21,11 @@ def test_row(name):
 
 
 @pytest.mark.parametrize("name", [*sorted(SHALLOWEST), "efficientnet_lite0", "resnet_18_imagenet"])
-def test_the_shallowest_of_a_family_is_one_graph_that_loads_to_the_same_numbers(name, tmp_path):
+def test_the_shallowest_model_of_a_family_is_flat_and_loads_with_the_same_outputs(name, tmp_path):
     check_numbers(name, tmp_path)
 
 
-def test_every_family_has_its_shallowest():
+def test_every_family_is_represented_by_its_shallowest_model():
     modules = [row.module for name, row in APPLICATIONS.items() if name in SHALLOWEST]
     assert sorted(modules) == sorted({row.module for row in APPLICATIONS.values()})
 
@@ -35,7 +35,7 @@ class _AskedError(Exception):
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_the_weight_file_is_the_one_that_keras_asks_for(name, monkeypatch):
+def test_the_weight_file_is_the_one_that_keras_downloads(name, monkeypatch):
     row: Application = APPLICATIONS[name]
 
     def asked(file, *_, **__):

@@ -33,14 +33,14 @@ def preset(tmp_path):
 
 def test_a_local_preset_folder_is_a_backbone(preset):
     folder, original = preset
-    chosen = backbone(folder)
-    assert chosen.input.shape == (96, 64, 3)
-    assert chosen.input.interpolation == "bicubic"
-    assert chosen.preprocessing.scale == (0.1, 0.2, 0.3)
-    assert chosen.preprocessing.offset == (1.0, 2.0, 3.0)
-    assert chosen.parameters == original.count_params()
-    assert [stage.name for stage in chosen.stages] == ["stem", "conv2", "conv3", "conv4"]
-    body, origin = chosen.build()
+    selected = backbone(folder)
+    assert selected.input.shape == (96, 64, 3)
+    assert selected.input.interpolation == "bicubic"
+    assert selected.preprocessing.scale == (0.1, 0.2, 0.3)
+    assert selected.preprocessing.offset == (1.0, 2.0, 3.0)
+    assert selected.parameters == original.count_params()
+    assert [stage.name for stage in selected.stages] == ["stem", "conv2", "conv3", "conv4"]
+    body, origin = selected.build()
     assert (origin.kind, origin.path, len(origin.sha256)) == ("path", folder, 64)
     x = np.random.default_rng(0).normal(size=(1, 96, 64, 3)).astype("float32")
     np.testing.assert_array_equal(body(x, training=False), original(x, training=False))
@@ -53,9 +53,9 @@ def test_a_preset_can_be_built_from_random_or_other_weights(preset, tmp_path):
     assert body.input_shape == (None, 64, 64, 3)
     assert np.abs(body.get_layer("conv1_conv").kernel - original.get_layer("conv1_conv").kernel).max() > 0
     body.save_weights(tmp_path / "other.weights.h5")
-    again, origin = backbone(folder, weights=tmp_path / "other.weights.h5").build()
+    rebuilt, origin = backbone(folder, weights=tmp_path / "other.weights.h5").build()
     assert origin.kind == "path"
-    np.testing.assert_array_equal(again.get_layer("conv1_conv").kernel, body.get_layer("conv1_conv").kernel)
+    np.testing.assert_array_equal(rebuilt.get_layer("conv1_conv").kernel, body.get_layer("conv1_conv").kernel)
 
 
 def test_a_preset_is_built_as_a_plain_model_under_the_global_policy(preset, tmp_path):
@@ -65,12 +65,12 @@ def test_a_preset_is_built_as_a_plain_model_under_the_global_policy(preset, tmp_
     assert body.get_layer("conv1_conv").compute_dtype == "bfloat16"
 
 
-def test_a_folder_that_is_no_preset_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"is no image preset that KerasHub can load"):
+def test_a_folder_without_a_preset_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"is not an image preset that KerasHub can load"):
         backbone(str(tmp_path))
 
 
-def test_a_text_preset_is_refused(tmp_path):
+def test_a_text_preset_is_not_an_image_backbone(tmp_path):
     keras_hub.models.BertBackbone(
         vocabulary_size=10, num_layers=1, num_heads=1, hidden_dim=2, intermediate_dim=4, max_sequence_length=8
     ).save_to_preset(str(tmp_path / "bert"))
@@ -79,14 +79,14 @@ def test_a_text_preset_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("handle", ["hf://someone/resnet", "kaggle://keras/resnetv1/keras/resnet_18_imagenet"])
-def test_a_handle_out_of_reach_says_so(monkeypatch, handle):
+def test_an_unreachable_handle_is_an_error(monkeypatch, handle):
     def offline(*_, **__):
         raise ConnectionError("Name or service not known\nand more")
 
-    said = f"cannot load the preset {handle}: Name or service .*Is the hub within reach"
+    message = f"cannot load the preset {handle}: Name or service .*Is the hub reachable"
     with monkeypatch.context() as patch:
         patch.setattr(preset_utils, "check_file_exists", offline)
-        with pytest.raises(OSError, match=said):
+        with pytest.raises(OSError, match=message):
             backbone(handle)
     monkeypatch.setattr(hub_files, "architecture", lambda place: "ResNetBackbone")
     monkeypatch.setattr(keras_hub.layers.ImageConverter, "from_preset", offline)
@@ -94,22 +94,22 @@ def test_a_handle_out_of_reach_says_so(monkeypatch, handle):
         backbone(handle)
     monkeypatch.setattr(keras_hub.layers.ImageConverter, "from_preset", lambda x: None)
     monkeypatch.setattr(keras_hub.models.Backbone, "from_preset", offline)
-    with pytest.raises(OSError, match=said):
+    with pytest.raises(OSError, match=message):
         backbone(handle)
 
 
-def test_a_handle_in_reach_is_a_backbone(monkeypatch, preset):
+def test_a_reachable_handle_is_a_backbone(monkeypatch, preset):
     folder, _ = preset
     monkeypatch.setattr(hub_files, "architecture", lambda place: "ResNetBackbone")
     load, convert = keras_hub.models.Backbone.from_preset, keras_hub.layers.ImageConverter.from_preset
     monkeypatch.setattr(keras_hub.models.Backbone, "from_preset", lambda x, **options: load(folder, **options))
     monkeypatch.setattr(keras_hub.layers.ImageConverter, "from_preset", lambda x: convert(folder))
-    chosen = backbone("hf://someone/tiny")
-    assert chosen.name == "hf://someone/tiny"
-    assert chosen.build()[1].kind == "hub"
+    selected = backbone("hf://someone/tiny")
+    assert selected.name == "hf://someone/tiny"
+    assert selected.build()[1].kind == "hub"
 
 
-def test_a_row_finds_its_weights_in_the_kerashub_cache(monkeypatch, tmp_path):
+def test_a_preset_finds_its_weights_in_the_kerashub_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
     folder = tmp_path / "models" / "keras" / "resnetv1" / "keras" / "resnet_18_imagenet" / "3"
     original = keras_hub.models.ResNetBackbone(
@@ -127,7 +127,7 @@ def test_a_row_finds_its_weights_in_the_kerashub_cache(monkeypatch, tmp_path):
     np.testing.assert_array_equal(body(x, training=False), original(x, training=False))
 
 
-def test_a_row_without_a_hub_says_what_was_tried(monkeypatch, tmp_path):
+def test_the_error_for_an_unreachable_hub_lists_what_was_tried(monkeypatch, tmp_path):
     def offline(*_, **__):
         raise ConnectionError("Max retries exceeded")
 
@@ -140,8 +140,8 @@ def test_a_row_without_a_hub_says_what_was_tried(monkeypatch, tmp_path):
         backbone("resnet_18_imagenet").build()
 
 
-def test_rows_agree_with_the_presets_of_kerashub():
-    known = keras_hub.models.ResNetBackbone.presets
+def test_the_table_agrees_with_the_presets_of_kerashub():
+    presets = keras_hub.models.ResNetBackbone.presets
     for row in hub.PRESETS.values():
-        assert known[row.name]["metadata"]["params"] == row.parameters
-        assert known[row.name]["kaggle_handle"].startswith(row.handle + "/")
+        assert presets[row.name]["metadata"]["params"] == row.parameters
+        assert presets[row.name]["kaggle_handle"].startswith(row.handle + "/")

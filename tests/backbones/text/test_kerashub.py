@@ -52,26 +52,26 @@ def bert_by_hand(weights, config, ids):
     return x
 
 
-def test_minilm_gives_the_hidden_states_of_its_published_weights():
+def test_minilm_computes_the_hidden_states_of_its_published_weights():
     backbone = tltk.backbone("all_minilm_l6_v2_en")
     body, origin = backbone.build()
     assert origin.kind == "tltk cache"
     assert body.count_params() == backbone.parameters
-    said = ["A café in Zürich, 1999!", "short", "transfer learning keeps what a network has learned elsewhere " * 3]
-    ids = data_ids(said, backbone.input)
+    examples = ["A café in Zürich, 1999!", "short", "transfer learning keeps what a network has learned elsewhere " * 3]
+    ids = data_ids(examples, backbone.input)
     config = json.loads((minilm_folder() / "config.json").read_text())
     expected = bert_by_hand(safetensors(minilm_folder() / "model.safetensors"), config, ids)
-    found = body.predict(ids, verbose=0)
-    np.testing.assert_allclose(found[ids > 0], expected[ids > 0], atol=1e-4)
+    hidden = body.predict(ids, verbose=0)
+    np.testing.assert_allclose(hidden[ids > 0], expected[ids > 0], atol=1e-4)
 
 
-def data_ids(said, spec):
+def data_ids(examples, spec):
     from tltk.modalities.batches import batches
 
-    return next(iter(batches(tltk.from_arrays(said), spec).dataset())).numpy()
+    return next(iter(batches(tltk.from_arrays(examples), spec).dataset())).numpy()
 
 
-def test_kerashub_s_own_loader_has_the_other_gelu_and_keeps_accents():
+def test_the_loader_of_kerashub_uses_another_gelu_and_keeps_accents():
     import keras_hub
 
     body = keras_hub.models.Backbone.from_preset(str(minilm_folder()))
@@ -87,7 +87,7 @@ def test_kerashub_s_own_loader_has_the_other_gelu_and_keeps_accents():
     assert backbone.input.tokenizer.strip_accents
 
 
-def test_minilm_says_what_it_is():
+def test_the_backbone_of_minilm_has_its_sizes():
     backbone = tltk.backbone("all_minilm_l6_v2_en")
     assert [stage.name for stage in backbone.stages] == ["embeddings", *(f"block{n}" for n in range(1, 7))]
     assert backbone.input.sequence_length == 256
@@ -97,13 +97,13 @@ def test_minilm_says_what_it_is():
     assert tltk.backbone("all_minilm_l6_v2_en", sequence_length=64).input.sequence_length == 64
 
 
-def test_minilm_that_is_in_no_cache_is_told_with_the_way_out(monkeypatch, tmp_path):
+def test_the_error_for_missing_minilm_names_the_registry(monkeypatch, tmp_path):
     monkeypatch.setenv("TLTK_CACHE", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"Tried: tltk cache: no .*`tltk weights get all_minilm_l6_v2_en`"):
         tltk.backbone("all_minilm_l6_v2_en")
 
 
-def test_a_preset_folder_of_kerashub_is_read(preset):
+def test_a_preset_folder_of_kerashub_is_a_backbone(preset):
     backbone = tltk.backbone(str(preset))
     assert backbone.input.tokenizer.vocabulary == VOCABULARY
     assert (
@@ -116,8 +116,8 @@ def test_a_preset_folder_of_kerashub_is_read(preset):
     again = backbone.build()[0]
     ids = np.array([[2, 5, 3, 0]], "int32")
     np.testing.assert_array_equal(body.predict(ids, verbose=0), again.predict(ids, verbose=0))
-    other = tltk.backbone(str(preset), weights="random").build()[0]
-    assert np.abs(other.predict(ids, verbose=0) - body.predict(ids, verbose=0)).max() > 0.1
+    random_body = tltk.backbone(str(preset), weights="random").build()[0]
+    assert np.abs(random_body.predict(ids, verbose=0) - body.predict(ids, verbose=0)).max() > 0.1
 
 
 def test_every_stage_of_a_text_model_has_the_same_width(preset):
@@ -126,7 +126,7 @@ def test_every_stage_of_a_text_model_has_the_same_width(preset):
     assert backbone.endpoints() == expected
 
 
-def test_ids_alone_tell_padding_and_the_second_text_of_a_pair(preset):
+def test_padding_and_segments_are_computed_from_token_ids(preset):
     import keras_hub
 
     body = keras_hub.models.Backbone.from_preset(str(preset))
@@ -134,18 +134,18 @@ def test_ids_alone_tell_padding_and_the_second_text_of_a_pair(preset):
     segments = np.array([[0, 0, 0, 0, 1, 1, 1, 0, 0], [0] * 9], "int32")
     inputs = {"token_ids": ids, "segment_ids": segments, "padding_mask": (ids > 0).astype("int32")}
     expected = body.predict(inputs, verbose=0)["sequence_output"]
-    found = tltk.backbone(str(preset)).build()[0].predict(ids, verbose=0)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    hidden = tltk.backbone(str(preset)).build()[0].predict(ids, verbose=0)
+    np.testing.assert_allclose(hidden, expected, atol=1e-5)
 
 
-def test_what_padding_holds_changes_nothing(preset):
+def test_features_do_not_depend_on_padding(preset):
     model = text_model(preset)
     ids = np.array([[2, 5, 6, 3]], "int32")
     wide = np.pad(ids, ((0, 0), (0, 12)))
     np.testing.assert_allclose(model.keras.predict(ids, verbose=0), model.keras.predict(wide, verbose=0), atol=1e-6)
 
 
-def test_every_layer_has_a_stage_and_frozen_blocks_stay(preset):
+def test_every_layer_has_a_stage_and_frozen_blocks_do_not_change(preset):
     model = text_model(preset)
     assert model.stage_names == ("embeddings", "block1", "block2", "head")
     before = weights_as_bytes(model.keras, "")
@@ -155,7 +155,7 @@ def test_every_layer_has_a_stage_and_frozen_blocks_stay(preset):
     assert {model.stages[name] for name in moved} == {"block2", "head"}
 
 
-def test_it_loads_again_from_a_keras_file(preset, tmp_path):
+def test_a_text_model_is_loaded_from_a_keras_file(preset, tmp_path):
     model = text_model(preset, head=tltk.head(zero_init=False))
     model.keras.save(tmp_path / "model.keras")
     hub_text.register_layers_of(tmp_path / "model.keras")
@@ -164,12 +164,12 @@ def test_it_loads_again_from_a_keras_file(preset, tmp_path):
     np.testing.assert_array_equal(loaded.predict(ids, verbose=0), model.keras.predict(ids, verbose=0))
 
 
-def test_wrong_options_are_told(preset, tmp_path):
+def test_invalid_options_are_errors(preset, tmp_path):
     with pytest.raises(ValueError, match=r"`image_size` does not apply to .*text input"):
         tltk.backbone(str(preset), image_size=64)
     with pytest.raises(ValueError, match=r"(?s)`sequence_length` does not apply to resnet50.*`stride` does not apply"):
         tltk.backbone("resnet50", sequence_length=64, stride=4)
-    with pytest.raises(ValueError, match=r"`sequence_length` of .* must be at most 32 tokens\. Received: 64"):
+    with pytest.raises(ValueError, match=r"`sequence_length` of .* must be at most 32\. Received: 64"):
         tltk.backbone(str(preset), sequence_length=64)
     with pytest.raises(ValueError, match=r"Did you mean 'bert_base_en_uncased'\?"):
         tltk.backbone("bert_base_uncased")
@@ -180,7 +180,7 @@ def test_wrong_options_are_told(preset, tmp_path):
         tltk.backbone(str(broken))
 
 
-def test_longer_texts_are_truncated_where_it_is_said_or_read_in_windows(tmp_path):
+def test_overlong_texts_are_truncated_on_the_given_side_or_read_in_windows(tmp_path):
     folder = str(tiny_preset(tmp_path / "preset"))
     assert tltk.backbone(folder, truncation="middle").input.truncation == "middle"
     assert tltk.backbone(folder, stride=4).input.stride == 4

@@ -1,4 +1,4 @@
-"""What is written down of text presets is what KerasHub's own list says."""
+"""The table of text presets agrees with the presets of KerasHub."""
 
 import keras_hub
 
@@ -6,21 +6,21 @@ import tltk
 from tltk.backbones.text.kerashub_presets import MINILM, TEXT_PRESETS
 
 
-def known():
+def kerashub_presets():
     models = keras_hub.models
     kinds = ("Bert", "DistilBert", "Roberta", "XLMRoberta", "Albert", "DebertaV3", "Electra", "GPT2")
     return {name: row for kind in kinds for name, row in getattr(models, f"{kind}Backbone").presets.items()}
 
 
-def test_every_row_is_a_preset_of_kerashub_with_its_size_and_place():
-    theirs = known()
+def test_every_row_is_a_preset_of_kerashub_with_its_parameters_and_handle():
+    presets = kerashub_presets()
     for name, row in TEXT_PRESETS.items():
-        assert theirs[name]["kaggle_handle"].rsplit("/", 1)[0] == row.handle
+        assert presets[name]["kaggle_handle"].rsplit("/", 1)[0] == row.handle
         if name != MINILM:
-            assert theirs[name]["metadata"]["params"] == row.parameters
+            assert presets[name]["metadata"]["params"] == row.parameters
 
 
-def test_what_is_written_of_minilm_is_what_its_files_say():
+def test_the_row_of_minilm_agrees_with_its_files():
     backbone = tltk.backbone(MINILM)
     assert (backbone.parameters, backbone.input.sequence_length) == (TEXT_PRESETS[MINILM].parameters, 256)
     assert TEXT_PRESETS[MINILM].sequence_length == 256

@@ -57,14 +57,14 @@ def compiled(model):
 
 def fit(model):
     """Six steps, in which Keras warns of nothing."""
-    with warnings.catch_warnings(record=True) as heard:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(X, Y, batch_size=8, verbose=0)
-    assert not [each for each in heard if issubclass(each.category, UserWarning)]
+    assert not [warning for warning in caught if issubclass(warning.category, UserWarning)]
 
 
 def moved_by(model, act):
-    """Plain Keras' own account: last two parts of the paths of the weights that are other bytes after `act`."""
+    """Return the last two parts of the paths of the weights whose bytes `act` changes, without the audit."""
     before = [weight.numpy().tobytes() for weight in model.weights]
     act()
     pairs = zip(model.weights, before, strict=True)
@@ -72,9 +72,9 @@ def moved_by(model, act):
 
 
 def problems(model, act=None):
-    with audit(model, strict=False) as found:
+    with audit(model, strict=False) as result:
         (act or (lambda: fit(model)))()
-    return found.problems
+    return result.problems
 
 
 BASE = {"a/kernel", "a/bias", "bn/gamma", "bn/beta", "bn/moving_mean", "bn/moving_variance", "b/kernel", "b/bias"}
@@ -82,24 +82,24 @@ MODELS = pytest.mark.parametrize("make", [functional, sequential, subclassed])
 
 
 @MODELS
-def test_an_honest_fit_is_left_alone_and_told_what_moved(make):
+def test_a_correct_fit_has_no_problems_and_lists_what_moved(make):
     model = make()
     part(model).trainable = False
     compiled(model)
-    with audit(model) as found:
+    with audit(model) as result:
         fit(model)
-    assert {path.split("/")[-2] for path in found.moved} == {"top"}
-    assert {"/".join(path.split("/")[-2:]) for path in found.unmoved} == BASE
-    assert (found.problems, found.created) == ((), ())
+    assert {path.split("/")[-2] for path in result.moved} == {"top"}
+    assert {"/".join(path.split("/")[-2:]) for path in result.unmoved} == BASE
+    assert (result.problems, result.created) == ((), ())
 
 
-def test_everything_may_learn_and_the_seed_of_a_dropout_is_no_weight():
+def test_the_seed_of_a_dropout_does_not_count_as_a_weight():
     model = compiled(functional())
-    with audit(model) as found:
+    with audit(model) as result:
         fit(model)
-    assert len(found.moved) == len(model.weights)
-    assert not found.unmoved
-    assert not any("seed" in path for path in found.moved)
+    assert len(result.moved) == len(model.weights)
+    assert not result.unmoved
+    assert not any("seed" in path for path in result.moved)
 
 
 @MODELS
@@ -108,11 +108,11 @@ def test_frozen_after_fit_without_compiling_again(make):
     fit(model)
     part(model).trainable = False
     assert moved_by(model, lambda: fit(model)) >= BASE  # everything that is flagged frozen moves
-    found = problems(model)
-    assert {problem.split(":")[0] for problem in found} == {"`a`", "`bn`", "`b`"}
-    assert all("`trainable` was changed after compile and fit" in problem for problem in found)
-    assert all("compile again, with a new optimizer" in problem for problem in found)
-    assert any("`bn`: its moving statistics drifted" in problem for problem in found)
+    messages = problems(model)
+    assert {problem.split(":")[0] for problem in messages} == {"`a`", "`bn`", "`b`"}
+    assert all("`trainable` was changed after compile and fit" in problem for problem in messages)
+    assert all("compile again, with a new optimizer" in problem for problem in messages)
+    assert any("`bn`: its moving statistics drifted" in problem for problem in messages)
 
 
 def test_frozen_inside_the_block_without_compiling_again():
@@ -126,7 +126,7 @@ def test_frozen_inside_the_block_without_compiling_again():
     assert [problem.split(":")[0] for problem in problems(model, act)] == ["`b`"]
 
 
-def test_frozen_inside_the_block_and_compiled_again_is_honest():
+def test_frozen_inside_the_block_and_compiled_again_has_no_problems():
     model = compiled(functional())
 
     def act():
@@ -146,9 +146,9 @@ def test_unfrozen_after_fit_without_compiling_again(make):
     fit(model)
     part(model).trainable = True
     assert not moved_by(model, lambda: fit(model)) & BASE  # nothing of what is flagged trainable moves
-    found = problems(model)
-    assert {problem.split(":")[0] for problem in found} == {"`a`", "`bn`", "`b`"}
-    assert all("it did not move although it is flagged trainable" in problem for problem in found)
+    messages = problems(model)
+    assert {problem.split(":")[0] for problem in messages} == {"`a`", "`bn`", "`b`"}
+    assert all("it did not move although it is flagged trainable" in problem for problem in messages)
 
 
 def test_one_variable_frozen_after_fit():
@@ -166,10 +166,10 @@ def test_a_trainable_child_of_a_frozen_parent(make):
     part(model, "b").trainable = True
     compiled(model)
     assert moved_by(model, lambda: fit(model)) & BASE == {"b/kernel", "b/bias"}
-    found = problems(model)
-    assert len(found) == 1
-    assert "`b`: it moved although `base` around it is frozen" in found[0]
-    assert "set `trainable` of `b` to False, after that of `base`" in found[0]
+    messages = problems(model)
+    assert len(messages) == 1
+    assert "`b`: it moved although `base` around it is frozen" in messages[0]
+    assert "set `trainable` of `b` to False, after that of `base`" in messages[0]
 
 
 def test_a_trainable_batch_norm_in_a_frozen_base():
@@ -178,7 +178,9 @@ def test_a_trainable_batch_norm_in_a_frozen_base():
     part(model, "bn").trainable = True
     compiled(model)
     assert {"bn/moving_mean", "bn/moving_variance"} <= moved_by(model, lambda: fit(model))
-    assert any("`bn`: its moving statistics drifted although `base` around it" in each for each in problems(model))
+    assert any(
+        "`bn`: its moving statistics drifted although `base` around it" in problem for problem in problems(model)
+    )
 
 
 def test_a_batch_norm_whose_scale_and_shift_are_frozen():
@@ -186,9 +188,9 @@ def test_a_batch_norm_whose_scale_and_shift_are_frozen():
     part(model, "bn").gamma.trainable = part(model, "bn").beta.trainable = False
     compiled(model)
     assert moved_by(model, lambda: fit(model)) & {"bn/gamma", "bn/moving_mean"} == {"bn/moving_mean"}
-    found = problems(model)
-    assert len(found) == 1
-    assert "`bn`: its moving statistics drifted although its gamma and beta are frozen" in found[0]
+    messages = problems(model)
+    assert len(messages) == 1
+    assert "`bn`: its moving statistics drifted although its gamma and beta are frozen" in messages[0]
 
 
 def test_a_batch_norm_without_scale_and_shift_may_learn_its_statistics():
@@ -210,23 +212,23 @@ def test_a_batch_norm_without_scale_and_shift_that_is_frozen_too_late():
 
     assert {path.split("/")[-1] for path in moved_by(model, too_late)} >= {"moving_mean", "moving_variance"}
     norm.trainable = True
-    with audit(model, strict=False) as found:
+    with audit(model, strict=False) as result:
         too_late()
-    assert len(found.problems) == 1
-    assert "`bare`: its moving statistics drifted although it is flagged frozen" in found.problems[0]
+    assert len(result.problems) == 1
+    assert "`bare`: its moving statistics drifted although it is flagged frozen" in result.problems[0]
 
 
 def test_a_batch_norm_without_scale_and_shift_that_is_frozen_in_time():
     x = keras.Input((4,))
     norm = keras.layers.BatchNormalization(center=False, scale=False, name="bare")
     model = compiled(keras.Model(x, keras.layers.Dense(1)(norm(x))))
-    with audit(model, strict=False) as found:
+    with audit(model, strict=False) as result:
         fit(model)
         norm.trainable = False
         compiled(model)
         fit(model)
-    assert found.problems == ()
-    assert found.moved
+    assert result.problems == ()
+    assert result.moved
 
 
 class Unheard(keras.layers.Layer):
@@ -247,9 +249,9 @@ def deaf_model():
 def test_a_trainable_weight_without_a_gradient():
     model = deaf_model()
     assert "unheard/deaf" not in moved_by(model, lambda: fit(model))
-    found = problems(model)
-    assert len(found) == 1
-    assert "`unheard`: deaf got no gradient in 6 steps, though it is flagged trainable" in found[0]
+    messages = problems(model)
+    assert len(messages) == 1
+    assert "`unheard`: deaf got no gradient in 6 steps, though it is flagged trainable" in messages[0]
 
 
 def test_a_missing_gradient_is_not_judged_in_the_first_steps():
@@ -266,28 +268,28 @@ def test_a_zero_head_and_a_warm_up_move_everything_within_the_minimum():
     rate = keras.optimizers.schedules.PolynomialDecay(0.0, MIN_STEPS, end_learning_rate=0.1)
     model.compile(keras.optimizers.SGD(rate), "mse")
     count = 8 * MIN_STEPS
-    with audit(model) as found:
+    with audit(model) as result:
         model.fit(X[:count], Y[:count], batch_size=8, verbose=0)
-    assert len(found.unmoved) == 1  # the kernel that LoRA froze
+    assert len(result.unmoved) == 1  # the kernel that LoRA froze
 
 
 def test_a_frozen_weight_that_something_else_wrote():
     model = functional()
     part(model).trainable = False
     compiled(model)
-    found = problems(model, lambda: part(model, "a").kernel.assign(np.ones((4, 4))))
-    assert len(found) == 1
-    assert "`a`: it moved although it is flagged frozen, and the optimizer does not train it" in found[0]
+    messages = problems(model, lambda: part(model, "a").kernel.assign(np.ones((4, 4))))
+    assert len(messages) == 1
+    assert "`a`: it moved although it is flagged frozen, and the optimizer does not train it" in messages[0]
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_is_audited_alike(precision):
+def test_mixed_precision_is_audited_in_the_same_way(precision):
     keras.config.set_dtype_policy(precision)
     model = compiled(functional())
-    with audit(model) as found:
+    with audit(model) as result:
         for _ in range(3):  # the first steps of loss scaling overflow, and count as none
             fit(model)
-    assert found.problems == ()
+    assert result.problems == ()
     part(model).trainable = False
     assert {problem.split(":")[0] for problem in problems(model)} == {"`a`", "`bn`", "`b`"}
 
@@ -303,11 +305,11 @@ def test_a_keras_hub_task_is_audited_into_its_backbone():
     x = {"token_ids": ids, "segment_ids": ids * 0, "padding_mask": ids > 0}
     backbone.trainable = False
     backbone.get_layer("transformer_layer_0").trainable = True
-    with audit(task, strict=False) as found:
+    with audit(task, strict=False) as result:
         task.fit(x, np.arange(8) % 2, batch_size=2, shuffle=False, verbose=0)
-    assert found.problems
-    assert all("it moved although `bert_backbone` around it is frozen" in each for each in found.problems)
-    assert any("/logits/" in f"/{path}" for path in found.moved)
+    assert result.problems
+    assert all("it moved although `bert_backbone` around it is frozen" in problem for problem in result.problems)
+    assert any("/logits/" in f"/{path}" for path in result.moved)
 
 
 def test_problems_are_raised_all_at_once():
@@ -318,7 +320,7 @@ def test_problems_are_raised_all_at_once():
         fit(model)
 
 
-def test_an_error_inside_is_not_covered_by_what_the_audit_found():
+def test_an_exception_inside_the_block_is_not_replaced_by_problems_of_the_audit():
     model = compiled(functional())
     fit(model)
     part(model).trainable = False
@@ -327,14 +329,14 @@ def test_an_error_inside_is_not_covered_by_what_the_audit_found():
         raise KeyError
 
 
-def test_weights_made_inside_are_listed_and_not_judged():
+def test_weights_created_inside_the_block_are_listed_and_not_judged():
     model = compiled(functional())
-    with audit(model) as found:
+    with audit(model) as result:
         model.get_layer("top").enable_lora(1)
-    assert [path.rsplit("/", 1)[-1] for path in found.created] == ["lora_kernel_a", "lora_kernel_b"]
+    assert [path.rsplit("/", 1)[-1] for path in result.created] == ["lora_kernel_a", "lora_kernel_b"]
 
 
-def test_what_cannot_be_audited_is_told_on_entering():
+def test_a_value_that_cannot_be_audited_is_an_error_on_entering():
     with (
         pytest.raises(ValueError, match=r"has no weights yet. Call it once on a batch"),
         audit(keras.Sequential([keras.layers.Dense(1)])),
@@ -352,24 +354,24 @@ def test_a_gradient_too_small_to_change_a_weight_is_no_problem():
     model = keras.Model(pixels, keras.layers.Dense(1, name="out")(normed))
     model.compile(keras.optimizers.SGD(1e-7, momentum=0.9), "mse")
     x = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
-    with audit(model, strict=False) as found:
+    with audit(model, strict=False) as result:
         model.fit(x, x[:, :1], batch_size=8, epochs=2, verbose=0)
-    assert any(path.endswith("scale/gamma") for path in found.unmoved)
-    assert found.problems == ()
+    assert any(path.endswith("scale/gamma") for path in result.unmoved)
+    assert result.problems == ()
     assert got_gradient(model.optimizer)[id(model.get_layer("scale").gamma)]
 
 
-def test_what_weight_decay_alone_moves_is_found():
+def test_a_weight_that_only_decays_is_a_problem():
     pixels = keras.Input((4,))
     dead = keras.layers.Dense(4, use_bias=False, name="dead")(pixels)
     x = keras.layers.Dense(4, name="alive")(pixels) + keras.ops.relu(dead - 1e6)
     model = keras.Model(pixels, keras.layers.Dense(1, name="out")(x))
     model.compile(keras.optimizers.AdamW(1e-2, weight_decay=0.1), "mse")
     x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
-    with audit(model, strict=False) as found:
+    with audit(model, strict=False) as result:
         model.fit(x, x[:, :1], batch_size=8, verbose=0)
-    assert len(found.problems) == 1
-    assert "`dead`: kernel moved by weight decay alone, without a gradient in 8 steps" in found.problems[0]
+    assert len(result.problems) == 1
+    assert "`dead`: kernel moved by weight decay alone, without a gradient in 8 steps" in result.problems[0]
 
 
 def test_a_plan_that_lets_the_affine_part_of_a_frozen_batch_norm_learn_is_no_problem():
@@ -381,10 +383,10 @@ def test_a_plan_that_lets_the_affine_part_of_a_frozen_batch_norm_learn_is_no_pro
     with applied(train_all(batch_norm="affine"), model):
         model.keras.compile(keras.optimizers.SGD(1e-2, momentum=0.9), "categorical_crossentropy")
         source = squares()
-        with audit(model) as found:
+        with audit(model) as result:
             model.keras.fit(source.examples, np.eye(3)[np.asarray(source.targets)], batch_size=8, epochs=2, verbose=0)
-    assert any(path.endswith("gamma") for path in found.moved)
-    assert not [path for path in found.moved if "moving" in path and "head" not in path]
+    assert any(path.endswith("gamma") for path in result.moved)
+    assert not [path for path in result.moved if "moving" in path and "head" not in path]
 
 
 class Temperature(keras.layers.Layer):
@@ -397,33 +399,33 @@ class Temperature(keras.layers.Layer):
         return x * self.value
 
 
-def test_a_single_number_that_learns_is_no_problem():
+def test_a_scalar_weight_that_learns_is_no_problem():
     x = keras.Input((4,))
     model = keras.Model(x, Temperature(name="temperature")(keras.layers.Dense(1)(x)))
     model.compile(keras.optimizers.AdamW(1e-3), "mse")
-    with audit(model, strict=False) as found:
+    with audit(model, strict=False) as result:
         fit(model)
-    assert found.problems == ()
-    assert found.moved
+    assert result.problems == ()
+    assert result.moved
 
 
-def test_gathered_gradients_of_plain_sgd_are_no_problem():
+def test_accumulated_gradients_of_plain_sgd_are_no_problem():
     x = keras.Input((4,))
     model = keras.Model(x, keras.layers.Dense(1)(x))
     model.compile(keras.optimizers.SGD(1e-2, gradient_accumulation_steps=2), "mse")
-    with audit(model, strict=False) as found:
+    with audit(model, strict=False) as result:
         model.fit(X, Y, batch_size=4, epochs=3, verbose=0)
-    assert found.problems == ()
-    assert found.moved
+    assert result.problems == ()
+    assert result.moved
 
 
 def test_a_loss_that_has_been_zero_for_long_is_no_problem():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, name="out")])
     model.compile(keras.optimizers.SGD(0.1, momentum=0.5), "hinge")
     labels = np.where(X[:, :1] > 0, 1.0, -1.0)
-    with audit(model, strict=False) as found:
+    with audit(model, strict=False) as result:
         model.fit(X, labels, batch_size=48, epochs=20, verbose=0)
         far = np.tile(X * 1e4, (100, 1))  # 1,200 steps; as many epochs of one step would take a minute
         model.fit(far, np.sign(model.predict(far, verbose=0)), batch_size=48, epochs=12, verbose=0)
-    assert found.problems == ()
-    assert found.moved
+    assert result.problems == ()
+    assert result.moved

@@ -40,14 +40,14 @@ def saved(folder, plan=PLAN, **size):
     return model, fresh, folder / "lora.npz", lora_weights
 
 
-def test_a_file_brings_the_same_outputs_to_the_same_backbone(tmp_path):
+def test_loading_a_file_restores_the_outputs_on_the_same_backbone(tmp_path):
     model, fresh, path, _ = saved(tmp_path)
     assert np.abs(np.array(fresh.keras(TOKENS)) - np.array(model.keras(TOKENS))).max() > 0.01
     assert lora_file.load(path, fresh) == PLAN
     np.testing.assert_allclose(fresh.keras(TOKENS), model.keras(TOKENS), atol=1e-5)
 
 
-def test_what_learned_in_full_beside_lora_is_in_the_file_too(tmp_path):
+def test_layers_trained_in_full_are_saved_too(tmp_path):
     plan = Plan((Rule("head", "train"), Rule("block2", "bias"), Rule("*", "lora", rank=2, target="query")))
     model, fresh, path, _ = saved(tmp_path, plan)
     lora_file.load(path, fresh)
@@ -79,7 +79,7 @@ def test_the_file_is_a_tenth_of_the_model(tmp_path):
     assert path.stat().st_size < (tmp_path / "model.keras").stat().st_size / 10
 
 
-def test_the_file_opens_with_numpy_alone_and_holds_the_plan(tmp_path):
+def test_the_file_is_readable_with_numpy_and_contains_the_plan(tmp_path):
     _, _, path, lora_weights = saved(tmp_path)
     with np.load(path, allow_pickle=False) as stored:
         about = json.loads(stored["about"].tobytes())
@@ -89,7 +89,7 @@ def test_the_file_opens_with_numpy_alone_and_holds_the_plan(tmp_path):
     assert set(about["kernels"]) == set(lora_weights)
 
 
-def test_another_backbone_is_refused_by_name_and_left_as_it_was(tmp_path):
+def test_loading_into_another_backbone_is_an_error_and_changes_nothing(tmp_path):
     _, fresh, path, _ = saved(tmp_path)
     kernel = fresh.keras.get_layer("block2_up").kernel
     kernel.assign(kernel + 1e-3)
@@ -105,24 +105,24 @@ def test_another_backbone_is_refused_by_name_and_left_as_it_was(tmp_path):
         lora_file.load(path, WithStages(transformer(blocks=1)))
 
 
-def test_loading_twice_is_refused(tmp_path):
+def test_loading_twice_is_an_error(tmp_path):
     _, fresh, path, _ = saved(tmp_path)
     lora_file.load(path, fresh)
     with pytest.raises(ValueError, match="has other values than the one LoRA was trained on"):
         lora_file.load(path, fresh)
 
 
-def test_a_head_of_another_size_is_refused(tmp_path):
+def test_a_head_of_another_size_is_an_error(tmp_path):
     model, _, path, _ = saved(tmp_path)
     x = model.keras.get_layer("head_pool").output
-    other = WithStages(keras.Model(model.keras.input, keras.layers.Dense(7, name="head_output")(x)))
+    other_head = WithStages(keras.Model(model.keras.input, keras.layers.Dense(7, name="head_output")(x)))
     with pytest.raises(
         ValueError, match=r"head_output:0 has the shape \(16, 7\) in the model and \(16, 3\) in the file"
     ):
-        lora_file.load(path, other)
+        lora_file.load(path, other_head)
 
 
-def test_saving_what_the_model_is_not_is_refused(tmp_path):
+def test_saving_weights_that_do_not_match_the_model_is_an_error(tmp_path):
     model = WithStages(transformer())
     start = model.keras.get_weights()
     lora_weights = trained(model)
@@ -136,7 +136,7 @@ def test_saving_what_the_model_is_not_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_files_that_are_missing_damaged_or_of_another_time_are_told(tmp_path):
+def test_missing_damaged_and_outdated_files_are_errors(tmp_path):
     _, fresh, path, _ = saved(tmp_path)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         lora_file.load(tmp_path / "no.npz", fresh)
@@ -155,7 +155,7 @@ def test_files_that_are_missing_damaged_or_of_another_time_are_told(tmp_path):
         lora_file.load(path, fresh)
 
 
-def test_names_that_a_counter_made_do_not_matter(tmp_path):
+def test_automatic_layer_names_do_not_matter(tmp_path):
     class Block(keras.layers.Layer):
         def build(self, shape):
             self.one, self.two = keras.layers.Dense(shape[-1]), keras.layers.Dense(shape[-1])

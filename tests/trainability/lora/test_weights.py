@@ -58,7 +58,7 @@ def test_merging_keeps_the_output_and_leaves_no_trace(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_size_is_what_keras_makes_of_it(name):
+def test_the_parameter_count_is_that_of_keras(name):
     _, layer, _ = built(name)
     expected = lora_layers.parameter_count(layer, 3)
     before = layer.count_params()
@@ -66,7 +66,7 @@ def test_the_size_is_what_keras_makes_of_it(name):
     assert layer.count_params() - before == expected
 
 
-def test_merging_what_has_learned_nothing_changes_no_bit():
+def test_merging_untrained_lora_changes_no_bit():
     _, layer, _ = built("dense")
     before = np.array(layer.kernel).tobytes()
     lora_layers.enable(layer, 2)
@@ -101,7 +101,7 @@ def test_no_graph_of_the_layer_keeps_the_lora_weights_alive():
     assert layer._tracker.locked
 
 
-def test_what_can_take_lora_is_named_by_its_path():
+def test_supported_sublayers_are_named_by_their_path():
     row = next(row for row in layer_rows(transformer()) if row.name == "block1_attention")
     assert list(lora_layers.supported_sublayers(row)) == ["query", "key", "value", "attention_output"]
     assert list(lora_layers.targeted_sublayers(row, "query, *_output")) == ["query", "attention_output"]
@@ -110,7 +110,7 @@ def test_what_can_take_lora_is_named_by_its_path():
     assert list(lora_layers.supported_sublayers(dense)) == ["block1_up"]
 
 
-def test_a_nested_layer_is_chosen_by_its_last_name_or_its_path():
+def test_a_target_matches_the_last_name_or_the_path_of_a_sublayer():
     outer = keras.Sequential([keras.Input((4, 16))], name="outer")
     attention = keras.layers.MultiHeadAttention(2, 8, name="attention")
     x = keras.Input((4, 16))
@@ -135,10 +135,10 @@ def test_constrained_quantized_and_unbuilt_layers_are_left_out():
     assert not lora_layers.supported_sublayers(LayerRow("a", "", quantized, 0))
 
 
-def test_what_a_target_misses_is_said_with_what_there_is():
-    found = [row for row in layer_rows(transformer()) if row.name == "block1_attention"]
-    assert lora_layers.target_problem(found, "query,value") == ""
-    assert lora_layers.target_problem(found, "query,valeu") == (
+def test_the_error_for_an_unmatched_target_lists_the_supported_sublayers():
+    rows = [row for row in layer_rows(transformer()) if row.name == "block1_attention"]
+    assert lora_layers.target_problem(rows, "query,value") == ""
+    assert lora_layers.target_problem(rows, "query,valeu") == (
         "target 'valeu' reaches nothing. Did you mean 'value'? LoRA could go on: query, key, value, attention_output"
     )
     assert "none of its layers supports LoRA" in lora_layers.target_problem([], "*")
@@ -150,7 +150,7 @@ def test_the_change_is_rounded_once():
     np.testing.assert_array_equal(one.added_to(np.ones((2, 2), "float32")), np.float32(1 + 2e-6))
 
 
-def test_a_digest_tells_shape_and_type_apart():
+def test_a_digest_depends_on_shape_and_dtype():
     values = np.zeros(4, "float32")
     assert (
         len(

@@ -44,10 +44,10 @@ REFERENCE_INPUT = ImageSpec(SIZE, SIZE, resize="crop", interpolation="bicubic", 
 
 
 def backbone(*, weights: str = "pretrained") -> Backbone:
-    """Make the backbone.
+    """Return the backbone.
 
     Args:
-        weights: "pretrained", "random" or the path of a weight file (.pth, or one that Keras wrote).
+        weights: "pretrained", "random" or the path of a weight file (.pth, or written by Keras).
     """
     return Backbone(
         name=NAME,
@@ -68,15 +68,15 @@ def backbone(*, weights: str = "pretrained") -> Backbone:
 
 
 def places() -> tuple[weight_files.Place, ...]:
-    """List where the weights may lie, in the order of looking."""
+    """List possible locations of the weights, in the order of search."""
     return (weight_files.own_cache(NAME, FILE),)
 
 
 def classifier(path: str | Path) -> "keras.Model":
-    """Build the network with its ImageNet classifier: a reference to check the port by.
+    """Build the network with its ImageNet classifier, to check the ported weights against published results.
 
     Args:
-        path: of the .pth file.
+        path: Path of the .pth file.
 
     Returns:
         Float [batch, 224, 224, 3] in [0, 255] → probabilities [batch, 1000].
@@ -163,7 +163,7 @@ def _names() -> Iterator[tuple[str, str, str]]:
 
 
 def _port(model: "keras.Model", path: str) -> None:
-    """Fill the model from a .pth file, or say everything that does not fit."""
+    """Load the weights of a .pth file, or raise with a list of everything that does not fit."""
     tensors = _tensors(path)
     problems = check.Problems()
     for name, conv, norm in _names():
@@ -175,7 +175,7 @@ def _port(model: "keras.Model", path: str) -> None:
         parts = [f"{norm}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
         layer = model.get_layer(f"{name[:-3]}_bn" if depthwise else f"{name}_bn")
         _assign(layer.weights, parts, (0,), tensors=tensors, problems=problems)
-    problems.raise_if_any(f"{path} does not hold the weights of {NAME}:")
+    problems.raise_if_any(f"{path} does not contain the weights of {NAME}:")
 
 
 def _assign(

@@ -18,14 +18,14 @@ from tltk.specs import ImageSpec
 if TYPE_CHECKING:
     import keras
 
-_PATIENCE = 30.0
+_TIMEOUT = 30.0  # seconds
 
 
 def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
-    """Make the backbone of a row.
+    """Return a Keras Applications model as a backbone.
 
     Args:
-        name: a key of `APPLICATIONS`.
+        name: Key of `APPLICATIONS`.
         weights: "pretrained", "random" or the path of a weight file.
     """
     row = APPLICATIONS[name]
@@ -50,7 +50,7 @@ def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
 
 
 def places(name: str) -> tuple[weight_files.Place, ...]:
-    """List where the weights of a row may lie, in the order of looking."""
+    """List possible locations of the weights, in the order of search."""
     file = APPLICATIONS[name].file
     return (weight_files.keras_cache(file), weight_files.own_cache(name, file))
 
@@ -59,7 +59,7 @@ def _build(row: Application, shape: tuple[int, int, int], origin: Origin) -> "ke
     import keras
 
     function = getattr(keras.applications, row.function)
-    # Without the classifier and without weights, so that the file that is read is the one that `origin` names.
+    # `weights=None`, because the file to read is the one that `origin` names.
     model = function(include_top=False, weights=None, input_shape=shape)
     graph.rename_automatic(model)
     if origin.path is not None:
@@ -76,11 +76,11 @@ def _shapes(row: Application, shape: tuple[int, int, int]) -> Mapping[str, tuple
 
 
 def _normalize_as_imagenet(model: "keras.Model") -> None:
-    """Make EfficientNet's own normalization what it was trained with: (x / 255 - mean) / deviation.
+    """Set EfficientNet's normalization layer to the preprocessing of its training: (x / 255 - mean) / deviation.
 
-    With `weights=None` Keras leaves out the layer that makes up for its weight files' variance, which is the
-    deviation and not its square (keras/src/applications/efficientnet.py, tensorflow#49930). Setting the variance
-    is the same function in one layer less, and right for random weights too.
+    The weight files of Keras store the deviation as the variance; Keras corrects it by another layer, which it omits
+    with `weights=None` (keras/src/applications/efficientnet.py, tensorflow#49930). Setting the right variance computes
+    the same function with one layer less, and works for random weights, too.
     """
     import keras
 
@@ -91,29 +91,29 @@ def _normalize_as_imagenet(model: "keras.Model") -> None:
 
 
 def _download(row: Application) -> None:
-    """Let Keras fetch a weight file into its own cache, which checks its hash.
+    """Let Keras download a weight file into its cache and check its hash.
 
     Raises:
-        OSError: if the hub is out of reach.
+        OSError: If the server cannot be reached.
     """
     import keras
 
     function = getattr(keras.applications, row.function)
     try:
-        with _impatient(), redirect_stdout(sys.stderr):  # Keras prints its progress; standard output is for results
+        with _download_timeout(), redirect_stdout(sys.stderr):  # standard output is reserved for results
             function(include_top=False, weights="imagenet", input_shape=(row.size, row.size, 3))
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise OSError(str(error)) from error
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
-    """Give up on a silent server after a while: Keras' download has no time limit of its own."""
+def _download_timeout() -> Iterator[None]:
+    """Set a timeout for sockets: the download function of Keras has none."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_PATIENCE)
+    socket.setdefaulttimeout(_TIMEOUT)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # of the half-open connection that is given up
+            warnings.simplefilter("ignore", ResourceWarning)  # about the connection that timed out
             yield
     finally:
         socket.setdefaulttimeout(before)

@@ -26,18 +26,18 @@ class Application:
     """One Keras Applications model.
 
     Args:
-        name: in tltk.
-        function: in `keras.applications`.
-        module: in `keras.applications`; it holds the reference `preprocess_input`.
-        size: rows and columns in pixels that the weights were trained at.
-        parameters: weights without the classifier, as Keras 3 counts them.
-        top1: published ImageNet top-1.
-        file: name of the weight file without the classifier in Keras' cache.
-        preprocessing: outside the network.
-        stages: where they end.
-        minimum: smallest rows and columns that Keras accepts.
-        fast_bfloat16: see `Backbone`.
-        source: where `top1` is published.
+        name: Name in tltk.
+        function: Function of `keras.applications` that builds the model.
+        module: Module of `keras.applications` with the reference `preprocess_input`.
+        size: Height and width in pixels that the weights were trained at.
+        parameters: Number of weights without the classifier, as Keras 3 counts them.
+        top1: Published ImageNet top-1 accuracy in [0, 1].
+        file: File name of the weights without the classifier in Keras' cache.
+        preprocessing: Preprocessing outside of the network.
+        stages: Names and last layers of the stages.
+        minimum: Smallest height and width that Keras accepts.
+        fast_bfloat16: See `Backbone`.
+        source: Where `top1` is published.
     """
 
     name: str
@@ -70,8 +70,8 @@ def efficient_stages(repeats: tuple[int, ...], *, single: str = "project_bn") ->
     """EfficientNet: block groups 1, 2, 3, 4 and 5, and the rest, which are the five resolutions.
 
     Args:
-        repeats: blocks in each group.
-        single: how the last layer of a group of one block is called; larger groups end with an addition.
+        repeats: Number of blocks in each group.
+        single: Name of the last layer of a group of one block; larger groups end with an addition.
     """
     ends = [
         f"block{group}{chr(96 + count)}_{'add' if count > 1 else single}"

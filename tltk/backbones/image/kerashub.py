@@ -1,4 +1,4 @@
-"""KerasHub vision presets as backbones; the only importer of keras_hub."""
+"""KerasHub vision presets as backbones."""
 
 import sys
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tltk.backbones import weight_packages as packages
 from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin, Preprocessing
-from tltk.backbones.image import user_model as own
+from tltk.backbones.image import user_model
 from tltk.backbones.image.keras_applications_table import IMAGENET, stages
 from tltk.backbones.kerashub_files import SCHEMES
 from tltk.foundation import keras_graph as graph
@@ -29,15 +29,15 @@ _SOURCE = "https://arxiv.org/abs/2110.00476"
 
 @dataclass(frozen=True)
 class Preset:
-    """A KerasHub preset whose configuration is written down here, because its own lies on a hub.
+    """A KerasHub preset whose configuration is repeated here, because reading it would require access to a hub.
 
     Args:
-        name: in KerasHub.
-        handle: where it lies, without the version.
-        depths: blocks in each stack.
-        block: kind of block.
-        parameters: as keras_hub/src/models/resnet/resnet_presets.py says.
-        top1: published ImageNet top-1.
+        name: Name in KerasHub.
+        handle: Handle without the version.
+        depths: Number of blocks in each stack.
+        block: Block type of KerasHub's ResNetBackbone.
+        parameters: Number of weights, from keras_hub/src/models/resnet/resnet_presets.py.
+        top1: Published ImageNet top-1 accuracy in [0, 1].
     """
 
     name: str
@@ -67,10 +67,10 @@ PRESETS = {
 
 
 def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
-    """Make the backbone of a row.
+    """Return a preset as a backbone.
 
     Args:
-        name: a key of `PRESETS`.
+        name: Key of `PRESETS`.
         weights: "pretrained", "random" or the path of a weight file.
     """
     row = PRESETS[name]
@@ -96,26 +96,26 @@ def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
 
 
 def places(name: str) -> tuple[weight_files.Place, ...]:
-    """List where the weights of a row may lie, in the order of looking."""
+    """List possible locations of the weights, in the order of search."""
     return (weight_files.kerashub_cache(PRESETS[name].handle), weight_files.own_cache(name, "model.weights.h5"))
 
 
 def is_preset(x: str) -> bool:
-    """Tell whether a text is the handle of a preset or a folder that may hold one."""
+    """Return whether a string is the handle of a preset, or a folder that may contain one."""
     return x.startswith(SCHEMES) or Path(x).is_dir()
 
 
 def from_preset(x: str, *, weights: str = "pretrained", size: tuple[int, int] | None = None) -> Backbone:
-    """Make a backbone of any KerasHub vision preset; its configuration is read now, its weights are not.
+    """Return any KerasHub vision preset as a backbone; reads its configuration, but not its weights.
 
     Args:
-        x: a local folder (KerasHub, timm or Hugging Face layout), or an `hf://` or `kaggle://` handle.
+        x: Local folder (KerasHub, timm or Hugging Face layout), or an `hf://` or `kaggle://` handle.
         weights: "pretrained", "random" or the path of a weight file.
-        size: rows and columns in pixels; the default is what the preset says, else 224.
+        size: Height and width in pixels; the default is that of the preset, else 224.
 
     Raises:
-        ValueError: if it is no preset, or not one whose output is a feature map.
-        OSError: if the hub is out of reach.
+        ValueError: If it is not a preset, or its output is not a feature map.
+        OSError: If the hub cannot be reached.
     """
     converter = _converter(x)
     height, width = size or getattr(converter, "image_size", None) or (SIZE, SIZE)
@@ -126,7 +126,7 @@ def from_preset(x: str, *, weights: str = "pretrained", size: tuple[int, int] | 
         modality="image",
         input=ImageSpec(height, width, interpolation=kernel if kernel in INTERPOLATIONS else "bilinear"),
         preprocessing=_preprocessing(converter, x),
-        stages=own.infer_stages(model, size=(height, width)),
+        stages=user_model.infer_stages(model, size=(height, width)),
         weights=weights,
         parameters=model.count_params(),
         top1=None,
@@ -152,7 +152,7 @@ def _build(row: Preset, shape: tuple[int, int, int], origin: Origin) -> "keras.M
     )
     if origin.path is not None:
         weight_files.read_into(body, origin.path)
-    return _plain(body, row.name)
+    return _as_functional(body, row.name)
 
 
 @cache
@@ -162,22 +162,22 @@ def _shapes(row: Preset, shape: tuple[int, int, int]) -> Mapping[str, tuple]:
 
 
 def _known_shapes(shapes: Mapping[str, tuple], shape: tuple[int, int, int]) -> Mapping[str, tuple]:
-    """Return the shapes of a preset, which was built at this very size to read its stages."""
+    """Return the shapes of a preset, which was built at this size to infer its stages."""
     return shapes
 
 
 def _download(name: str) -> None:
-    """Let KerasHub fetch a preset into its own cache.
+    """Let KerasHub download a preset into its cache.
 
     Raises:
-        OSError: if the hub is out of reach.
+        OSError: If the hub cannot be reached.
     """
     import keras_hub
 
     try:
-        with redirect_stdout(sys.stderr):  # standard output is for results
+        with redirect_stdout(sys.stderr):  # standard output is reserved for results
             keras_hub.models.Backbone.from_preset(name)
-    except Exception as error:  # every hub's client has errors of its own
+    except Exception as error:  # each hub client raises its own exceptions
         raise OSError(_first_line(error)) from error
 
 
@@ -202,23 +202,23 @@ def _load(x: str, shape: tuple[int, int, int], *, weights: str) -> "keras.Model"
     import keras
     import keras_hub
 
-    wanted = {"image_shape": shape, "dtype": keras.config.dtype_policy()}
+    options = {"image_shape": shape, "dtype": keras.config.dtype_policy()}
     try:
         with redirect_stdout(sys.stderr):
-            body = keras_hub.models.Backbone.from_preset(x, load_weights=weights == "pretrained", **wanted)
-    except Exception as error:  # every hub's client has errors of its own; each is re-raised as one of two
+            body = keras_hub.models.Backbone.from_preset(x, load_weights=weights == "pretrained", **options)
+    except Exception as error:  # each hub client raises its own exceptions; they become an OSError or ValueError
         message = _first_line(error)
         if x.startswith(SCHEMES):
             raise OSError(
-                f"cannot load the preset {x}: {message} Is the hub within reach, and the handle right? "
+                f"cannot load the preset {x}: {message} Is the hub reachable, and the handle correct? "
                 "A preset folder copied from another machine works as well."
             ) from error
-        raise ValueError(f"{x} is no image preset that KerasHub can load: {message}") from error
-    return _plain(own.feature_model(body), body.name)
+        raise ValueError(f"{x} is not an image preset that KerasHub can load: {message}") from error
+    return _as_functional(user_model.feature_model(body), body.name)
 
 
-def _plain(body: "keras.Model", name: str) -> "keras.Model":
-    """Wrap the layers in a plain functional model, which loads without keras_hub if they are stock layers."""
+def _as_functional(body: "keras.Model", name: str) -> "keras.Model":
+    """Return a plain functional model of the same layers, which loads without keras_hub if they are stock layers."""
     import keras
 
     model = keras.Model(body.inputs[0], body.outputs[0], name=name)
@@ -234,21 +234,21 @@ def _converter(x: str) -> Any:
         return None
     try:
         return keras_hub.layers.ImageConverter.from_preset(x)
-    except Exception as error:  # as above
+    except Exception as error:  # each hub client raises its own exceptions
         raise OSError(f"cannot read the preprocessing of {x}: {_first_line(error)}") from error
 
 
 def _preprocessing(converter: Any, x: str) -> Preprocessing:
     if converter is None:
-        return Preprocessing(source=f"{x} names none")
+        return Preprocessing(source=f"{x} specifies none")
     scale, offset = (
         tuple(float(item) for item in (value if isinstance(value, list | tuple) else [value]))
-        for value in (_or(converter.scale, 1.0), _or(converter.offset, 0.0))
+        for value in (_default(converter.scale, 1.0), _default(converter.offset, 0.0))
     )
     return Preprocessing(scale=scale, offset=offset, source=f"image converter of {x}")
 
 
-def _or(value: Any, default: float) -> Any:
+def _default(value: Any, default: float) -> Any:
     return default if value is None else value
 
 

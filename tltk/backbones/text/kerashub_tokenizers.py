@@ -60,15 +60,15 @@ def load_tokenizer(place: str) -> Any:
     import keras_hub
 
     try:
-        # Standard output is for results; KerasHub leaves SentencePiece files open.
+        # Standard output is reserved for results. KerasHub leaves SentencePiece files open.
         with redirect_stdout(sys.stderr), warnings.catch_warnings(action="ignore", category=ResourceWarning):
             tokenizer = keras_hub.models.Tokenizer.from_preset(place)
-    except Exception as error:  # every hub's client has errors of its own
+    except Exception as error:  # each hub client raises its own exceptions
         raise OSError(f"cannot read the tokenizer of {place}: {error}") from error
-    name = type(tokenizer).__name__
-    if name not in FAMILIES:
-        known = check.listing([each.removesuffix("Tokenizer") for each in FAMILIES], limit=20)
-        raise ValueError(f"{place} has a {name}; tltk builds text models of these kinds: {known}.")
+    tokenizer_class = type(tokenizer).__name__
+    if tokenizer_class not in FAMILIES:
+        supported = check.listing([name.removesuffix("Tokenizer") for name in FAMILIES], limit=20)
+        raise ValueError(f"{place} has a {tokenizer_class}, which tltk does not support. Supported: {supported}.")
     return tokenizer
 
 
@@ -78,7 +78,7 @@ def spec_of(tokenizer: Any, sequence_length: int, settings: dict[str, Any]) -> T
     Args:
         tokenizer: From `load_tokenizer`.
         sequence_length: Maximum number of tokens of a text.
-        settings: Content of Hugging Face's tokenizer_config.json; empty where there is none.
+        settings: Content of Hugging Face's tokenizer_config.json; empty if there is none.
 
     Returns:
         The spec. Uncased BERT strips accents, which KerasHub's loader does not do.

@@ -122,10 +122,10 @@ class _Training:
         A layer with nothing but statistics is not in any optimizer: it counts as trained if the optimizer is the one
         that was in use on entering.
         """
-        own = private.own_trainable_variables(weight.layer) if weight.is_state else [weight.variable]
-        if not own:
+        variables = private.own_trainable_variables(weight.layer) if weight.is_state else [weight.variable]
+        if not variables:
             return self.same and self.steps > 0
-        return any(id(variable) in self.trained for variable in own)
+        return any(id(variable) in self.trained for variable in variables)
 
 
 def _weights(model: keras.Model) -> list[_Weight]:
@@ -138,8 +138,8 @@ def _weights(model: keras.Model) -> list[_Weight]:
         if (id(layer), bool(frozen_parent)) in visited:
             continue
         visited.add((id(layer), bool(frozen_parent)))
-        own = private.own_trainable_variables(layer), private.own_state_variables(layer)
-        for is_state, variables in enumerate(own):
+        layer_variables = private.own_trainable_variables(layer), private.own_state_variables(layer)
+        for is_state, variables in enumerate(layer_variables):
             for variable in variables:
                 if id(variable) not in weights or frozen_parent:
                     flag = bool(variable.trainable)
