@@ -1,11 +1,11 @@
-"""CIFAR-10 with a frozen ResNet50 at 224 px: only the new head of ten classes learns.
+"""CIFAR-10 with a frozen ResNet50 at 224 px: only the new head of ten classes is trained.
 
-    python examples/cifar10.py --download     # 163 MB of pictures, 95 MB of ImageNet weights; wants a GPU
+    python examples/cifar10.py --download     # 163 MB of images, 95 MB of ImageNet weights; needs a GPU
     python examples/cifar10.py --tiny         # offline, under a minute on two cores
 
-SGD at a constant 1e-3 with momentum 0.9, batches of 64, ten epochs. The 32 px pictures are enlarged to the size that
-the weights were trained at: at 32 px a frozen network sees almost nothing of what it knows. Two cores make 20 pictures
-a second of it, 40 minutes an epoch.
+SGD at a constant 1e-3 with momentum 0.9, batches of 64, ten epochs. The 32 px images are enlarged to the size that the
+weights were trained at, because the features of a frozen network are poor at 32 px. Two cores process 20 images per
+second, 40 minutes per epoch.
 """
 
 import argparse
@@ -20,16 +20,16 @@ from tltk.recipes import Phase, Recipe
 
 
 def sources(options: argparse.Namespace) -> tuple:
-    """Return pictures to learn from, to judge epochs by, and to judge the result by."""
+    """Return the training, validation and test images."""
     if options.tiny:
-        return tltk.split(tltk.from_folder(tiny.digit_pictures(options.out / "pictures")), val=0.2, test=0.2)
+        return tltk.split(tltk.from_folder(tiny.digit_images(options.out / "images")), val=0.2, test=0.2)
     load = {"data_dir": options.data_dir, "download": options.download}
     train, val, _ = tltk.split(tltk.from_tfds("cifar10", split="train", **load), val=0.1, test=0)
     return train, val, tltk.from_tfds("cifar10", split="test", **load)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train the head, judge it on the test pictures, keep the run."""
+    """Train the head, evaluate it on the test images, save the run."""
     train, val, test = sources(options)
     backbone = tltk.backbone(options.backbone, image_size=options.image_size, weights=options.weights)
     model = tltk.assemble(backbone, tltk.classification(train.labels))
@@ -44,14 +44,14 @@ def run(options: argparse.Namespace) -> None:
     done = tltk.fit(model, train, val, recipe=Recipe("cifar10", (head,)), batch_size=64, out=options.out)
     report = tltk.evaluate(done.model, test)
     report.save(options.out / "report.html")
-    print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.examples} pictures; run: {done.folder}")
+    print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.examples} images; run: {done.folder}")
 
 
 def main() -> None:
     """Read the command line and run."""
     parser = tiny.parser(__doc__, out="runs/cifar10", backbone="resnet50")
-    parser.add_argument("--data-dir", type=Path, help="where TensorFlow Datasets keeps its data")
-    parser.add_argument("--download", action="store_true", help="fetch CIFAR-10 if it is not there")
+    parser.add_argument("--data-dir", type=Path, help="folder of TensorFlow Datasets")
+    parser.add_argument("--download", action="store_true", help="download CIFAR-10 if necessary")
     options = tiny.parsed(parser)
     with console.command(as_json=False):
         run(options)

@@ -1,10 +1,10 @@
-"""Full fine-tuning of ResNet18: every layer learns from the first step, batch norm included.
+"""Full fine-tuning of ResNet18: every layer is trained from the first step, including batch norm.
 
-    python examples/full_fine_tuning.py photos/        # a sub-folder a class, or train/ val/ test/ with such folders
+    python examples/full_fine_tuning.py photos/        # a sub-folder per class, or train/ val/ test/ with such folders
     python examples/full_fine_tuning.py --tiny         # offline, under a minute on two cores
 
-SGD with momentum 0.9 from 1e-2 down a cosine, with flips, crops and colour. For thousands of pictures, or pictures
-unlike photographs; with a few hundred it ends below a probe, and `tltk.fine_tune` is the safer choice.
+SGD with momentum 0.9 and a cosine schedule from 1e-2, augmented by flips, crops and colours. For thousands of images,
+or images unlike photographs. With a few hundred images it is worse than a linear probe: use `tltk.fine_tune`.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from tltk.cli import console
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train everything, judge it on the test pictures, keep the run."""
-    folder = tiny.digit_pictures(options.out / "pictures", classes=4) if options.tiny else options.photos
+    """Train every layer, evaluate on the test images, save the run."""
+    folder = tiny.digit_images(options.out / "images", classes=4) if options.tiny else options.photos
     photos = tltk.from_folder(folder)
     train, val, test = tltk.split(photos, val=0.2, test=0.2)
     backbone = tltk.backbone(options.backbone, image_size=options.image_size, weights=options.weights)
@@ -28,14 +28,14 @@ def run(options: argparse.Namespace) -> None:
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=32, out=options.out)
     report = tltk.evaluate(done.model, test)
     report.save(options.out / "report.html")
-    print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.examples} pictures; run: {done.folder}")
+    print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.examples} images; run: {done.folder}")
 
 
 def main() -> None:
     """Read the command line and run."""
     parser = tiny.parser(__doc__, out="runs/full_fine_tuning", backbone="resnet_18_imagenet")
-    parser.add_argument("photos", type=Path, nargs="?", help="folder with a sub-folder a class")
-    parser.add_argument("--epochs", type=int, default=30, help="passes over the training pictures")
+    parser.add_argument("photos", type=Path, nargs="?", help="folder with a sub-folder per class")
+    parser.add_argument("--epochs", type=int, default=30, help="passes over the training images")
     parser.add_argument("--learning-rate", type=float, default=1e-2, help="highest rate of the cosine")
     options = tiny.parsed(parser, "photos")
     with console.command(as_json=False):

@@ -1,10 +1,10 @@
-"""Named entities: who, where, which company, as spans of characters.
+"""Named entity recognition: persons, places and companies as spans of characters.
 
-    python examples/text_entities.py news.conll             # a word and its tag a line
+    python examples/text_entities.py news.conll             # one word and its tag per line
     python examples/text_entities.py news.jsonl             # {"text": …, "entities": [[start, end, type], …]}
     python examples/text_entities.py --tiny                 # offline, a minute on two cores
 
-What is judged is strict: an entity counts only with its very borders and type.
+The metric is strict: an entity counts only with its exact borders and type.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from tltk.cli import console
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train, judge, say what is in a sentence."""
+    """Train, evaluate, predict the entities of a sentence."""
     if options.tiny:
         train, val, test = (tiny_texts.entities(count, part=part) for count, part in ((240, 0), (40, 0), (60, 1)))
     elif options.file.suffix == ".jsonl":
@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> None:
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
     report = tltk.evaluate(done.model, test)
     report.save(options.out / "report.html")
-    found, _ = tltk.predict(done.model, "Mokari lives in Talinor and works for Vorest.")
-    print(found[0].label)
+    (prediction,), _ = tltk.predict(done.model, "Mokari lives in Talinor and works for Vorest.")
+    print(prediction.label)
     print(f"test F1 {report.metrics['f1']:.4f} on {report.examples} texts; run: {done.folder}")
 
 

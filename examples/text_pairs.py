@@ -1,10 +1,10 @@
-"""How much two sentences say the same: a number for a pair of texts.
+"""Semantic similarity: regression of a number for a pair of texts.
 
     python examples/text_pairs.py pairs.csv --text first,second --label similarity
     python examples/text_pairs.py --tiny                    # offline, under a minute on two cores
 
-Both texts go through the network together, so that each word of one sees the other; for a search among many texts,
-`tltk.embed` is the way, which computes each text once.
+Both texts go through the network together, so that each token attends to both texts. To search among many texts use
+`tltk.embed`, which processes each text once.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from tltk.cli import console
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train, judge."""
+    """Train, evaluate."""
     if options.tiny:
         x, y = tiny_texts.pairs(180)
         source = tltk.from_arrays(x, y, label_type="regression", labels=("similarity",))
@@ -33,8 +33,8 @@ def run(options: argparse.Namespace) -> None:
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
     report = tltk.evaluate(done.model, test)
     report.save(options.out / "report.html")
-    numbers = f"MAE {report.metrics['mae']:.4f}, R² {report.metrics['r2']:.4f}"
-    print(f"test {numbers} on {report.examples} pairs; run: {done.folder}")
+    metrics = f"MAE {report.metrics['mae']:.4f}, R² {report.metrics['r2']:.4f}"
+    print(f"test {metrics} on {report.examples} pairs; run: {done.folder}")
 
 
 def main() -> None:

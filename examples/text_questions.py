@@ -1,9 +1,9 @@
-"""Questions answered from a text: the words of the text that answer, or that there are none.
+"""Extractive question answering: the span of a text that answers a question, or no answer.
 
     python examples/text_questions.py train-v2.0.json       # SQuAD 1.1 or 2.0
     python examples/text_questions.py --tiny                # offline, a minute on two cores
 
-Contexts longer than the model takes are read in windows that overlap.
+Contexts that exceed the sequence length of the model are read in overlapping windows.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from tltk.cli import console
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train, judge, export."""
+    """Train, evaluate, export."""
     if options.tiny:
         train, val, test = (tiny_texts.questions(count, part=part) for count, part in ((240, 0), (40, 0), (60, 1)))
     else:
@@ -28,14 +28,14 @@ def run(options: argparse.Namespace) -> None:
     report = tltk.evaluate(done.model, test)
     report.save(options.out / "report.html")
     exported = tltk.export(done.model, options.out / "serving")
-    numbers = f"EM {report.metrics['exact_match']:.4f}, F1 {report.metrics['f1']:.4f}"
-    print(f"test {numbers} on {report.examples} questions; SavedModel: {exported.path}")
+    metrics = f"EM {report.metrics['exact_match']:.4f}, F1 {report.metrics['f1']:.4f}"
+    print(f"test {metrics} on {report.examples} questions; SavedModel: {exported.path}")
 
 
 def main() -> None:
     """Read the command line and run."""
     parser = tiny_texts.parser(__doc__, out="runs/text_questions")
-    parser.add_argument("file", type=Path, nargs="?", help="SQuAD's JSON")
+    parser.add_argument("file", type=Path, nargs="?", help="JSON file in the format of SQuAD")
     options = tiny_texts.parsed(parser, "file", backbone="bert_base_en_uncased")
     with console.command(as_json=False):
         run(options)

@@ -1,10 +1,10 @@
-"""Sentiment of reviews with BERT-base, as its authors fine-tune it.
+"""Sentiment of reviews with BERT-base, fine-tuned as in the BERT paper.
 
     python examples/text_sentiment.py reviews.csv --text review --label stars
     python examples/text_sentiment.py --tiny                # offline, under a minute on two cores
 
-Three epochs, batches of 16 to learn and 64 to judge, AdamW at 2e-5 with weight decay 0.01 (not on biases and norms), a
-linear warm-up of 500 steps or a tenth, whichever is less, then a linear way down; the last layer reads the first token.
+Three epochs, batches of 16 (64 for evaluation), AdamW at 2e-5 with weight decay 0.01 (not on biases and norms), a
+linear warm-up of 500 steps or a tenth of all, whichever is less, then linear decay. The head reads the first token.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from tltk.cli import console
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train, judge, export."""
+    """Train, evaluate, export."""
     if options.tiny:
         source = tltk.from_arrays(*tiny_texts.reviews(160))
     else:

@@ -1,7 +1,7 @@
-"""What the examples share: their options, and pictures for `--tiny`, so that every example runs offline.
+"""Shared by the image examples: command-line options, and small images for `--tiny`, which runs offline.
 
-The 8×8 digits inside scikit-learn stand in for the real pictures, and the network starts from random weights at a small
-input size: `--tiny` shows that an example runs, not how good its method is.
+With `--tiny` the images are scikit-learn's 8×8 digits, and the network has random weights and a small input size: it
+shows that an example runs, not how good its method is.
 """
 
 import argparse
@@ -12,38 +12,38 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 SIDE = 32
-NOTE = f"--tiny: digits of scikit-learn at {SIDE} px, random weights; the accuracy says nothing of the method"
+NOTE = f"--tiny: digits of scikit-learn at {SIDE} px, random weights; the accuracy says nothing about the method"
 
 
 def parser(description: str, *, out: str, backbone: str) -> argparse.ArgumentParser:
-    """Make a parser with the options that every example takes.
+    """Build a parser with the options of every example.
 
     Args:
-        description: the example's docstring.
-        out: default folder for the run.
-        backbone: default backbone.
+        description: Docstring of the example.
+        out: Default folder of the run.
+        backbone: Default backbone.
 
     Returns:
-        A parser to which the example adds its own.
+        A parser to which the example adds its own options.
     """
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--backbone", default=backbone, help="a name from `tltk backbones`")
-    made.add_argument("--weights", default="pretrained", help="path of a weight file, where no hub is in reach")
-    made.add_argument("--out", type=Path, default=Path(out), help="folder for the run and its report")
-    made.add_argument("--tiny", action="store_true", help=NOTE)
-    return made
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default=backbone, help="a name from `tltk backbones`")
+    parser.add_argument("--weights", default="pretrained", help="path of a weight file, if no hub is reachable")
+    parser.add_argument("--out", type=Path, default=Path(out), help="folder for the run and its report")
+    parser.add_argument("--tiny", action="store_true", help=NOTE)
+    return parser
 
 
-def parsed(made: argparse.ArgumentParser, data: str | None = None) -> argparse.Namespace:
-    """Read the command line; with `--tiny`, say so and set `weights` and `image_size` accordingly.
+def parsed(parser: argparse.ArgumentParser, data: str | None = None) -> argparse.Namespace:
+    """Parse the command line; with `--tiny`, print a note and set `weights` and `image_size` accordingly.
 
     Args:
-        made: from `parser`.
-        data: the argument that names the pictures, needed unless `--tiny` is given.
+        parser: Parser of the example.
+        data: Name of the argument for the images, which is required without `--tiny`.
     """
-    options = made.parse_args()
+    options = parser.parse_args()
     if data and not options.tiny and getattr(options, data) is None:
-        made.error(f"name the {data}, or say --tiny")
+        parser.error(f"pass the {data}, or --tiny")
     options.image_size = SIDE if options.tiny else 224
     if options.tiny:
         options.weights = "random"
@@ -51,22 +51,22 @@ def parsed(made: argparse.ArgumentParser, data: str | None = None) -> argparse.N
     return options
 
 
-def digit_pictures(folder: Path, *, classes: int = 10, each: int = 12) -> Path:
-    """Write digits as PNGs of 32 px, one sub-folder a class.
+def digit_images(folder: Path, *, classes: int = 10, per_class: int = 12) -> Path:
+    """Write digits as PNGs of 32 px, with one sub-folder per class.
 
     Args:
-        folder: made if it does not exist.
-        classes: how many of the ten digits.
-        each: pictures a class, at most 174.
+        folder: Folder to write to; it is created if necessary.
+        classes: Number of digits, at most 10.
+        per_class: Images per class, at most 174.
 
     Returns:
         The folder.
     """
     digits = load_digits()
     for label in range(classes):
-        place = folder / f"digit_{label}"
-        place.mkdir(parents=True, exist_ok=True)
-        for number, pixels in enumerate(digits.images[digits.target == label][:each]):
-            picture = Image.fromarray((pixels / 16 * 255).astype(np.uint8))
-            picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(place / f"{number:03d}.png")
+        class_folder = folder / f"digit_{label}"
+        class_folder.mkdir(parents=True, exist_ok=True)
+        for number, pixels in enumerate(digits.images[digits.target == label][:per_class]):
+            image = Image.fromarray((pixels / 16 * 255).astype(np.uint8))
+            image.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(class_folder / f"{number:03d}.png")
     return folder

@@ -87,7 +87,7 @@ def test_an_example_runs_tiny_and_leaves_a_run(name, finished):
     assert done.returncode == 0, done.stderr
     assert "random weights" in done.stdout.splitlines()[0]
     found = re.fullmatch(
-        r"test accuracy (\d\.\d{4}) on (\d+) pictures; (run|report): run\S*", done.stdout.splitlines()[-1]
+        r"test accuracy (\d\.\d{4}) on (\d+) images; (run|report): run\S*", done.stdout.splitlines()[-1]
     )
     assert found, done.stdout
     assert "Warning" not in done.stderr, done.stderr
@@ -122,14 +122,14 @@ def test_medical_names_the_columns_that_there_are(tmp_path):
 
 
 def test_medical_takes_patients_from_a_table_alone(tmp_path):
-    folder = tiny.digit_pictures(tmp_path / "pictures", classes=2)
+    folder = tiny.digit_images(tmp_path / "images", classes=2)
     assert says(launch("medical.py", folder, "--patient", "patient", cwd=tmp_path), r"names a column of a \.csv file")
 
 
 def test_two_classes_refuses_three(tmp_path):
-    folder = tiny.digit_pictures(tmp_path / "pictures", classes=3)
+    folder = tiny.digit_images(tmp_path / "images", classes=3)
     done = launch("two_classes.py", folder, cwd=tmp_path)
-    assert says(done, r"must hold two classes\. Received 3: digit_0, digit_1, digit_2")
+    assert says(done, r"must contain two classes\. Received 3: digit_0, digit_1, digit_2")
 
 
 @pytest.mark.parametrize("name", ["medical", "full_fine_tuning", "two_classes"])
@@ -139,7 +139,7 @@ def test_a_folder_that_is_not_there_is_named(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["medical", "full_fine_tuning", "two_classes"])
 def test_data_is_asked_for(name, tmp_path):
-    assert says(launch(f"{name}.py", cwd=tmp_path), "or say --tiny")
+    assert says(launch(f"{name}.py", cwd=tmp_path), "or --tiny")
 
 
 def test_cifar10_says_how_to_get_the_pictures(tmp_path):
@@ -150,7 +150,7 @@ def test_cifar10_says_how_to_get_the_pictures(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["medical", "full_fine_tuning", "two_classes"])
 def test_weights_out_of_reach_are_an_error_with_ways_out(name, tmp_path):
-    folder = tiny.digit_pictures(tmp_path / "pictures", classes=2)
+    folder = tiny.digit_images(tmp_path / "images", classes=2)
     done = launch(f"{name}.py", folder, cwd=tmp_path, **no_weights(tmp_path / "empty"))
     assert says(done, r"(?s)no pretrained weights found for .*Tried:.*Ways out:"), done.stderr
     assert "test accuracy" not in done.stdout
@@ -215,8 +215,8 @@ def test_frozen_prefix_prints_one_object_with_every_ratio(tmp_path):
 
 def test_few_shot_says_how_to_get_the_pictures(tmp_path):
     done = launch("benchmarks/few_shot.py", "--json", "--data", "emoji", "--emoji", tmp_path, cwd=tmp_path)
-    assert says(done, r"emoji is not there: .*apt-get and npm.*name the folder")
-    assert "emoji is not there" in json.loads(done.stdout)["error"]
+    assert says(done, r"emoji was not found: .*apt-get and npm.*pass the folder")
+    assert "emoji was not found" in json.loads(done.stdout)["error"]
 
 
 def test_emoji_come_in_groups_on_white_without_tones_of_skin(tmp_path):
@@ -274,7 +274,7 @@ def made_pictures(folder: Path) -> Path:
 
 def table(folder: Path) -> Path:
     """Write a table of digits of two kinds and eight patients."""
-    pictures = sorted(tiny.digit_pictures(folder / "pictures", classes=2, each=16).rglob("*.png"))
+    pictures = sorted(tiny.digit_images(folder / "images", classes=2, per_class=16).rglob("*.png"))
     path = folder / "scans.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)

@@ -1,7 +1,7 @@
-"""How good are the recipes as they come, with 10 and 40 labels a class? Four methods, real pictures, real weights.
+"""Accuracy of the default recipes with 10 and 40 labels per class: four methods, real images, real weights.
 
-    python examples/benchmarks/real_pictures.py             # once: fetch Fashion-MNIST and the emoji
-    tltk weights get efficientnet_lite0                     # once: fetch the ImageNet weights
+    python examples/benchmarks/real_pictures.py             # once: download Fashion-MNIST and the emoji
+    tltk weights get efficientnet_lite0                     # once: download the ImageNet weights
     python examples/benchmarks/few_shot.py                  # a table
     python examples/benchmarks/few_shot.py --json           # one JSON object, nothing else on standard output
 
@@ -11,12 +11,12 @@ On EfficientNet-Lite0 at 64 px, which is the emoji's own size and enlarges Fashi
 - linear_probe, fine_tune: `tltk.linear_probe()` and `tltk.fine_tune()` without an argument;
 - keras_guide: the transfer-learning guide of Keras, in Keras alone: dropout 0.2 and one dense layer, flips and
   rotations, 20 epochs frozen with Adam at 1e-3, 10 unfrozen at 1e-5, batches of 32; keras_guide_frozen is the same
-  model before it is unfrozen. The guide's `base(x, training=False)` does not hold in Keras 3.15, see
-  docs/design-notes.md: unfrozen, its batch norm follows the few pictures. That is measured as it is.
+  model before it is unfrozen. The guide's `base(x, training=False)` does not last in Keras 3.15, see
+  docs/design-notes.md: when unfrozen, its batch norm adapts to the few images. It is measured as it is.
 
-Every method gets the same pictures and uses all their labels to learn from: there is no validation part, so nothing
-is chosen by looking. Each seed draws another training set; the test set is the same. Seconds are of training alone,
-computing features and tracing graphs included.
+Every method is trained on the same images with all their labels: there is no validation part, and nothing is selected
+by validation scores. Each seed draws another training set; the test set stays the same. Seconds are those of training
+alone, including the computation of features and the tracing of graphs.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from typing import TypeAlias
 import keras
 import numpy as np
 import real_pictures
-from real_pictures import Pictures
+from real_pictures import ImageSet
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -47,63 +47,65 @@ def main() -> None:
     """Read the command line, measure, show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", default=list(real_pictures.SETS), choices=list(real_pictures.SETS))
-    parser.add_argument("--fashion-mnist", type=Path, help="folder that holds the IDX files at any depth")
-    parser.add_argument("--emoji", type=Path, help="folder that holds emoji.json at any depth")
-    parser.add_argument("--get", action="store_true", help="first fetch both with apt-get and npm")
-    parser.add_argument("--labels", nargs="+", type=int, default=[10, 40], help="pictures a class to learn from")
-    parser.add_argument("--seeds", type=int, default=3, help="training sets drawn")
+    parser.add_argument("--fashion-mnist", type=Path, help="folder with the IDX files, at any depth")
+    parser.add_argument("--emoji", type=Path, help="folder with emoji.json, at any depth")
+    parser.add_argument("--get", action="store_true", help="first download both with apt-get and npm")
+    parser.add_argument("--labels", nargs="+", type=int, default=[10, 40], help="training images per class")
+    parser.add_argument("--seeds", type=int, default=3, help="number of training sets")
     parser.add_argument("--backbone", default="efficientnet_lite0", help="a name from `tltk backbones`")
     parser.add_argument("--weights", default="pretrained", help='path of a weight file, or "random"')
-    parser.add_argument("--tested", type=int, help="pictures of the test set, the first; all by default")
+    parser.add_argument("--tested", type=int, help="number of test images; all by default")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     options = parser.parse_args()
     with console.command(as_json=options.json):
         if options.get:
             real_pictures.fetch()
         sets = {name: real_pictures.load(name, getattr(options, name), side=SIDE) for name in options.data}
-        found = {
+        by_data = {
             name: {str(labels): measure(sets[name], labels, name, options) for labels in options.labels}
             for name in sets
         }
         if options.json:
-            console.show_json({"image_size": SIDE, "backbone": options.backbone, "seeds": options.seeds, "data": found})
+            console.show_json(
+                {"image_size": SIDE, "backbone": options.backbone, "seeds": options.seeds, "data": by_data}
+            )
         else:
-            show(found)
+            show(by_data)
 
 
-def measure(pictures: Pictures, labels: int, name: str, options: argparse.Namespace) -> dict:
+def measure(images: ImageSet, labels: int, name: str, options: argparse.Namespace) -> dict:
     """Run every method on `options.seeds` training sets.
 
     Returns:
-        Method → mean accuracy, standard deviation over seeds and mean seconds; the number of test pictures; and the
+        Method → mean accuracy, standard deviation over seeds and mean seconds; the number of test images; and the
         claims: differences of mean accuracy, and the guide's seconds over those of fine_tune.
     """
-    test_x, test_y = pictures.test_x[: options.tested], pictures.test_y[: options.tested]
-    turns: dict[str, list[tuple[float, float]]] = {}
+    test_x, test_y = images.test_x[: options.tested], images.test_y[: options.tested]
+    results: dict[str, list[tuple[float, float]]] = {}
     for seed in range(options.seeds):
-        x, y = pictures.draw(labels, seed=seed)
+        x, y = images.draw(labels, seed=seed)
         for train in METHODS:
             keras.utils.clear_session()
             keras.utils.set_random_seed(seed)
             backbone = tltk.backbone(options.backbone, weights=options.weights, image_size=SIDE)
-            for method, predict, seconds in train(backbone, pictures.names, x, y, seed):
+            for method, predict, seconds in train(backbone, images.names, x, y, seed):
                 accuracy = float((predict(test_x) == test_y).mean())
-                turns.setdefault(method, []).append((accuracy, seconds))
-                console.say(f"{name}, {labels} a class, seed {seed}: {method} {accuracy:.4f} in {seconds:.0f} s")
+                results.setdefault(method, []).append((accuracy, seconds))
+                console.say(f"{name}, {labels} per class, seed {seed}: {method} {accuracy:.4f} in {seconds:.0f} s")
     methods = {
         method: {
-            "accuracy": float(np.mean([accuracy for accuracy, _ in each])),
-            "std": float(np.std([accuracy for accuracy, _ in each])),
-            "seconds": float(np.mean([seconds for _, seconds in each])),
+            "accuracy": float(np.mean([accuracy for accuracy, _ in runs])),
+            "std": float(np.std([accuracy for accuracy, _ in runs])),
+            "seconds": float(np.mean([seconds for _, seconds in runs])),
         }
-        for method, each in turns.items()
+        for method, runs in results.items()
     }
     return {"methods": methods, "tested": len(test_y), **claims(methods)}
 
 
 def claims(methods: dict[str, dict[str, float]]) -> dict[str, float]:
     """Compare the methods: differences of accuracy, and how many times longer the guide takes."""
-    accuracy = {method: numbers["accuracy"] for method, numbers in methods.items()}
+    accuracy = {method: metrics["accuracy"] for method, metrics in methods.items()}
     return {
         "probe_minus_logistic_regression": accuracy["linear_probe"] - accuracy["logistic_regression"],
         "fine_tune_minus_probe": accuracy["fine_tune"] - accuracy["linear_probe"],
@@ -117,12 +119,12 @@ def logistic_regression(backbone, names, x, y, seed) -> Trained:
     """Standardise the pooled features of the frozen backbone; choose the penalty by cross-validation."""
     assembled = tltk.assemble(backbone, tltk.classification(tltk.specs.LabelSpec(names))).keras
     pooled = keras.Model(assembled.input, assembled.get_layer("head_pool").output)
-    chosen = LogisticRegressionCV(Cs=10, cv=min(FOLDS, len(y) // len(names)), max_iter=1000)
-    begun = time.perf_counter()
+    classifier = LogisticRegressionCV(Cs=10, cv=min(FOLDS, len(y) // len(names)), max_iter=1000)
+    start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # scikit-learn 1.8 announces other defaults; these are 1.5's too
-        fitted = make_pipeline(StandardScaler(), chosen).fit(_predicted(pooled, x), y)
-    seconds = time.perf_counter() - begun
+        fitted = make_pipeline(StandardScaler(), classifier).fit(_predicted(pooled, x), y)
+    seconds = time.perf_counter() - start
     yield "logistic_regression", lambda pixels: fitted.predict(_predicted(pooled, pixels)), seconds
 
 
@@ -132,30 +134,30 @@ def by_recipe(recipe: Recipe) -> Callable:
     def train(backbone, names, x, y, seed) -> Trained:
         source = tltk.from_arrays(x, y, labels=names)
         model = tltk.assemble(backbone, tltk.classification(source.labels), seed=seed)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         tltk.fit(model, source, recipe=recipe, seed=seed)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
         yield recipe.name, lambda pixels: _predicted(model.keras, pixels).argmax(-1), seconds
 
     return train
 
 
 def keras_guide(backbone, names, x, y, seed) -> Trained:
-    """Train as keras.io/guides/transfer_learning does, with softmax in the place of its single logit."""
+    """Train as in keras.io/guides/transfer_learning, with softmax instead of a single logit."""
     base, _ = backbone.build()
     base.trainable = False
     pixels = keras.Input(backbone.input.shape)
-    varied = keras.layers.RandomRotation(0.1)(keras.layers.RandomFlip("horizontal")(pixels))
-    pooled = keras.layers.GlobalAveragePooling2D()(base(backbone.preprocess(varied), training=False))
+    augmented = keras.layers.RandomRotation(0.1)(keras.layers.RandomFlip("horizontal")(pixels))
+    pooled = keras.layers.GlobalAveragePooling2D()(base(backbone.preprocess(augmented), training=False))
     model = keras.Model(pixels, keras.layers.Dense(len(names))(keras.layers.Dropout(0.2)(pooled)))
     floats, seconds = x.astype("float32"), 0.0
-    for method, learning, rate, epochs in (("keras_guide_frozen", False, 1e-3, 20), ("keras_guide", True, 1e-5, 10)):
-        begun = time.perf_counter()
-        base.trainable = learning
+    for method, trainable, rate, epochs in (("keras_guide_frozen", False, 1e-3, 20), ("keras_guide", True, 1e-5, 10)):
+        start = time.perf_counter()
+        base.trainable = trainable
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(optimizer=keras.optimizers.Adam(rate), loss=loss, metrics=["accuracy"])
         model.fit(floats, y, epochs=epochs, batch_size=32, verbose=0)
-        seconds += time.perf_counter() - begun
+        seconds += time.perf_counter() - start
         yield method, lambda pixels: _predicted(model, pixels).argmax(-1), seconds
 
 
@@ -166,21 +168,21 @@ def _predicted(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
     return model.predict(pixels.astype("float32"), batch_size=64, verbose=0)
 
 
-def show(found: dict[str, dict]) -> None:
-    """Draw the table, and the claims below it."""
+def show(by_data: dict[str, dict]) -> None:
+    """Print the table, and the claims below it."""
     rows, gaps = [], []
-    for name, by_labels in found.items():
+    for name, by_labels in by_data.items():
         for labels, result in by_labels.items():
             rows += [
-                [name, labels, method, numbers["accuracy"], numbers["std"], f"{numbers['seconds']:.1f}"]
-                for method, numbers in result["methods"].items()
+                [name, labels, method, metrics["accuracy"], metrics["std"], f"{metrics['seconds']:.1f}"]
+                for method, metrics in result["methods"].items()
             ]
             gaps.append([name, labels, result["tested"], *claims(result["methods"]).values()])
-    console.show_table(["data", "labels a class", "method", "accuracy", "± over seeds", "seconds"], rows)
+    console.show_table(["data", "labels per class", "method", "accuracy", "± over seeds", "seconds"], rows)
     console.show_table(
         [
             "data",
-            "labels a class",
+            "labels per class",
             "tested",
             "probe − LR",
             "tuned − probe",

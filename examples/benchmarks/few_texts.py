@@ -1,17 +1,17 @@
-"""How good are the recipes for texts as they come? Summaries of Debian's packages, with 8, 20 and 100 labels a class.
+"""Accuracy of the default text recipes: summaries of Debian packages with 8, 20 and 100 labels per class.
 
-    apt-get update                                          # once, where apt's lists are empty
+    apt-get update                                          # once, if the lists of apt are empty
     tltk weights get all_minilm_l6_v2_en                    # once
     python examples/benchmarks/few_texts.py                 # a table
     python examples/benchmarks/few_texts.py --json          # one JSON object, nothing else on standard output
 
-One line each, 27 sections to tell apart, 2,700 summaries to test. Three training sets are drawn, and all of their
-labels are learned from: there is no validation part, so nothing is chosen by looking.
+The summaries are single lines from 27 sections; 2,700 of them are the test set. Three training sets are drawn. There is
+no validation part: all labels are used for training, and nothing is selected by validation scores.
 
 - tfidf: scikit-learn's TfidfVectorizer (sublinear) and LogisticRegression (C=10) on words;
-- minilm_probe: scikit-learn's LogisticRegression (C=10) on frozen MiniLM's mean-pooled vectors of length 1;
-- default: `tltk.fit(model, train)` without a recipe, from 20 labels a class on;
-- few_shot: `tltk.few_shot()`, in batches of 64, below.
+- minilm_probe: scikit-learn's LogisticRegression (C=10) on frozen MiniLM's mean-pooled vectors, scaled to length 1;
+- default: `tltk.fit(model, train)` without a recipe, for 20 labels per class and more;
+- few_shot: `tltk.few_shot()` in batches of 64, for fewer labels.
 """
 
 import argparse
@@ -36,13 +36,13 @@ Drawn = tuple[list[str], np.ndarray]
 
 
 def by_tfidf(data: Texts, drawn: Drawn) -> float:
-    """Judge words and their frequencies."""
+    """Return the accuracy of TF-IDF."""
     model = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10, max_iter=2000))
     return float(model.fit(*drawn).score(data.test_x, data.test_y))
 
 
 def by_probe(data: Texts, drawn: Drawn) -> float:
-    """Judge frozen MiniLM."""
+    """Return the accuracy of a probe of frozen MiniLM."""
     backbone = tltk.backbone(MINILM, sequence_length=64)
 
     def vectors(texts: list[str]) -> np.ndarray:
@@ -54,7 +54,7 @@ def by_probe(data: Texts, drawn: Drawn) -> float:
 
 
 def by_tltk(data: Texts, drawn: Drawn, recipe: Recipe | None, batch_size: int) -> float:
-    """Judge a recipe."""
+    """Return the accuracy of a recipe."""
     source = tltk.from_arrays(*drawn, labels=data.names)
     test = tltk.from_arrays(data.test_x.tolist(), data.test_y, labels=data.names)
     model = tltk.assemble(tltk.backbone(MINILM, sequence_length=64), tltk.classification(source.labels))
@@ -63,53 +63,53 @@ def by_tltk(data: Texts, drawn: Drawn, recipe: Recipe | None, batch_size: int) -
 
 
 def measure(labels: list[int], seeds: int, say: Callable[[str], None]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return labels a class → method → mean accuracy, its deviation over draws, and mean seconds."""
+    """Return labels per class → method → mean accuracy, standard deviation over training sets, mean seconds."""
     data = real_texts.package_summaries()
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    results: dict[str, dict[str, dict[str, float]]] = {}
     for count in labels:
-        ours = ("few_shot", tltk.few_shot(), 64) if count < FEW else ("default", None, 32)
+        recipe = ("few_shot", tltk.few_shot(), 64) if count < FEW else ("default", None, 32)
         methods: dict[str, Callable[[Drawn], float]] = {
             "tfidf": lambda drawn: by_tfidf(data, drawn),
             "minilm_probe": lambda drawn: by_probe(data, drawn),
-            ours[0]: lambda drawn, ours=ours: by_tltk(data, drawn, ours[1], ours[2]),
+            recipe[0]: lambda drawn, recipe=recipe: by_tltk(data, drawn, recipe[1], recipe[2]),
         }
         rows: dict[str, list[tuple[float, float]]] = {name: [] for name in methods}
         for seed in range(seeds):
             drawn = data.draw(count, seed=seed)
-            for name, judge in methods.items():
+            for name, accuracy_of in methods.items():
                 keras.utils.clear_session()
-                begun = time.perf_counter()
-                accuracy = judge(drawn)
-                rows[name].append((accuracy, time.perf_counter() - begun))
-                say(f"{count} a class, seed {seed}: {name} {accuracy:.4f} in {rows[name][-1][1]:.0f} s")
-        found[str(count)] = {
+                start = time.perf_counter()
+                accuracy = accuracy_of(drawn)
+                rows[name].append((accuracy, time.perf_counter() - start))
+                say(f"{count} per class, seed {seed}: {name} {accuracy:.4f} in {rows[name][-1][1]:.0f} s")
+        results[str(count)] = {
             name: {
-                "accuracy": float(np.mean([accuracy for accuracy, _ in held])),
-                "std": float(np.std([accuracy for accuracy, _ in held])),
-                "seconds": float(np.mean([seconds for _, seconds in held])),
+                "accuracy": float(np.mean([accuracy for accuracy, _ in runs])),
+                "std": float(np.std([accuracy for accuracy, _ in runs])),
+                "seconds": float(np.mean([seconds for _, seconds in runs])),
             }
-            for name, held in rows.items()
+            for name, runs in rows.items()
         }
-    return found
+    return results
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
-    parser.add_argument("--labels", nargs="+", type=int, default=[8, 20, 100], help="texts a class to learn from")
-    parser.add_argument("--seeds", type=int, default=3, help="training sets drawn")
+    parser.add_argument("--labels", nargs="+", type=int, default=[8, 20, 100], help="training texts per class")
+    parser.add_argument("--seeds", type=int, default=3, help="number of training sets")
     options = parser.parse_args()
     if min(options.labels) < 2 or options.seeds < 1:
         parser.error("--labels must be at least 2, --seeds at least 1")
-    found = measure(options.labels, options.seeds, lambda text: print(text, file=sys.stderr, flush=True))
+    results = measure(options.labels, options.seeds, lambda text: print(text, file=sys.stderr, flush=True))
     if options.json:
-        print(json.dumps({"seeds": options.seeds, "labels": found}))
+        print(json.dumps({"seeds": options.seeds, "labels": results}))
         return
-    for count, methods in found.items():
-        print(f"{count} labels a class")
-        for name, held in methods.items():
-            print(f"  {name:14}{held['accuracy']:.3f} ± {held['deviation']:.3f}{held['seconds']:8.0f} s")
+    for count, methods in results.items():
+        print(f"{count} labels per class")
+        for name, row in methods.items():
+            print(f"  {name:14}{row['accuracy']:.3f} ± {row['std']:.3f}{row['seconds']:8.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""What it saves to compute the frozen part once: ten epochs of ResNet50, in plain Keras and in tltk.
+"""Time saved by computing the features of frozen layers once: ten epochs of ResNet50 in plain Keras and in tltk.
 
     python examples/benchmarks/frozen_prefix.py            # a table
     python examples/benchmarks/frozen_prefix.py --json     # one JSON object and nothing else on standard output
 
-Plain Keras is its guide's way: `base.trainable = False`, a head on `base(x, training=False)`, `fit` on a
-`tf.data` pipeline of decoded pictures; for conv5, the layers below it frozen. tltk is `tltk.fit` as it comes. Same
-generated pictures (224 px), batch size, optimizer, steps; weights are random, which costs the same as pretrained ones.
-The time is the whole wall time of each: tracing, filling the cache, every epoch. A warm-up of both comes first, in
-float32. bfloat16 is measured where the processor multiplies it, against plain Keras in float32.
+Plain Keras follows its guide: `base.trainable = False`, a head on `base(x, training=False)`, `fit` on a `tf.data`
+pipeline of decoded images; for conv5, the layers below it are frozen. tltk is `tltk.fit` with its defaults. Both use
+the same generated images (224 px), batch size, optimizer and steps; random weights cost the same as pretrained ones.
+The time is the wall time of everything: tracing, filling the cache, every epoch. A warm-up of both in float32 comes
+first. bfloat16 is measured on processors with bfloat16 instructions, against plain Keras in float32.
 """
 
 import argparse
@@ -35,14 +35,14 @@ SIZE, BATCH, CLASSES = 224, 32, 10
 PLANS = {"head": tltk.freeze("backbone"), "conv5": tltk.unfreeze_from("conv5")}
 
 
-def pictures(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Generate pictures, uint8 [count, size, size, 3], and labels."""
+def images(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Generate images, uint8 [count, size, size, 3], and labels."""
     generator = np.random.default_rng(0)
     return generator.integers(0, 255, (count, size, size, 3), "uint8"), (np.arange(count) % CLASSES).astype("int32")
 
 
 def by_keras(x: np.ndarray, y: np.ndarray, part: str, epochs: int) -> float:
-    """Train as the guide does, and return the seconds."""
+    """Train as in the guide, and return the seconds."""
     base = keras.applications.ResNet50(include_top=False, weights=None, input_shape=x.shape[1:])
     base.trainable = part != "head"
     for layer in base.layers if part != "head" else ():
@@ -52,12 +52,12 @@ def by_keras(x: np.ndarray, y: np.ndarray, part: str, epochs: int) -> float:
     outputs = keras.layers.Dense(CLASSES)(keras.layers.GlobalAveragePooling2D()(features))
     model = keras.Model(pixels, outputs)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # XLA on a processor is slower than the plain graph: plain Keras gets the faster way.
+    # On a CPU, XLA is slower than the plain graph: plain Keras gets the faster setting.
     model.compile(keras.optimizers.SGD(1e-3, momentum=0.9), loss, metrics=["accuracy"], jit_compile=False)
     data = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=0).batch(BATCH).prefetch(2)
-    begun = time.perf_counter()
+    start_time = time.perf_counter()
     model.fit(data, epochs=epochs, verbose=0)
-    return time.perf_counter() - begun
+    return time.perf_counter() - start_time
 
 
 def by_tltk(x: np.ndarray, y: np.ndarray, part: str, epochs: int, precision: str = "float32") -> float:
@@ -66,54 +66,54 @@ def by_tltk(x: np.ndarray, y: np.ndarray, part: str, epochs: int, precision: str
     backbone = tltk.backbone("resnet50", weights="random", image_size=x.shape[1])
     model = tltk.assemble(backbone, tltk.classification(source.labels), precision=precision)
     phase = Phase(part, PLANS[part], epochs, sgd(1e-3, momentum=0.9), schedule="constant", warmup=0.0)
-    begun = time.perf_counter()
+    start_time = time.perf_counter()
     tltk.fit(model, source, recipe=Recipe(part, (phase,)), batch_size=BATCH)
-    return time.perf_counter() - begun
+    return time.perf_counter() - start_time
 
 
 def fill_over_loop(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the seconds of filling the head's cache over those of a bare `tf.function` loop, both with tracing."""
+    """Return the seconds of filling the head's cache, relative to a bare `tf.function` loop, both with tracing."""
     source, filled, looped = tltk.from_arrays(x, y), [], []
     backbone = tltk.backbone("resnet50", weights="random", image_size=x.shape[1])
     model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
     prefix = split(model.keras, PLANS["head"].resolve(model)).prefix
     for _ in range(3):
-        begun = time.perf_counter()
+        start_time = time.perf_counter()
         run = tf.function(lambda batch: prefix(tf.cast(batch, tf.float32), training=False))
         for start in range(0, len(x), BATCH):
             run(tf.constant(x[start : start + BATCH])).numpy()
-        looped.append(time.perf_counter() - begun)
-        begun = time.perf_counter()
+        looped.append(time.perf_counter() - start_time)
+        start_time = time.perf_counter()
         reader = modality_of(model.input).reader(source, model.input)
         compute(prefix, reader, source, input_dtype=model.input.dtype, batch_size=BATCH)
-        filled.append(time.perf_counter() - begun)
+        filled.append(time.perf_counter() - start_time)
     return float(np.median(filled) / np.median(looped))
 
 
 def measure(count: int, epochs: int, runs: int, size: int, say: Callable[[str], None]) -> dict[str, float | None]:
-    """Time plain Keras and tltk in turn, and return plain Keras' seconds over tltk's."""
-    x, y = pictures(count, size)
+    """Time plain Keras and tltk in alternation, and return the seconds of plain Keras relative to those of tltk."""
+    x, y = images(count, size)
     fast = machine.has_bfloat16_instructions()
     by_keras(x[:BATCH], y[:BATCH], "head", 1), by_tltk(x[:BATCH], y[:BATCH], "head", 2)
-    ways: dict[str, Callable[[str, int], float]] = {
+    methods: dict[str, Callable[[str, int], float]] = {
         "keras": lambda part, passes: by_keras(x, y, part, passes),
         "float32": lambda part, passes: by_tltk(x, y, part, passes),
     }
     if fast:
-        ways["bfloat16"] = lambda part, passes: by_tltk(x, y, part, passes, "mixed_bfloat16")
-    found: dict[str, float | None] = {"head_bfloat16": None, "conv5_bfloat16": None}
+        methods["bfloat16"] = lambda part, passes: by_tltk(x, y, part, passes, "mixed_bfloat16")
+    ratios: dict[str, float | None] = {"head_bfloat16": None, "conv5_bfloat16": None}
     for name, part, passes in (("head", "head", epochs), ("conv5", "conv5", epochs), ("head_1_epoch", "head", 1)):
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
+        seconds: dict[str, list[float]] = {method: [] for method in methods}
         for _ in range(runs):
-            for way, train in ways.items():
+            for method, train in methods.items():
                 keras.utils.clear_session()
-                seconds[way].append(train(part, passes))
-                say(f"{name}, {passes} epochs, {way}: {seconds[way][-1]:.1f} s")
-        middle = {way: float(np.median(times)) for way, times in seconds.items()}
-        found |= {f"{name}_{way}": middle["keras"] / middle[way] for way in ways if way != "keras"}
-        found[f"{name}_keras_seconds"] = middle["keras"]
-    found["fill_over_bare_loop"] = fill_over_loop(x[: min(count, 8 * BATCH)], y[: min(count, 8 * BATCH)])
-    return found
+                seconds[method].append(train(part, passes))
+                say(f"{name}, {passes} epochs, {method}: {seconds[method][-1]:.1f} s")
+        medians = {method: float(np.median(times)) for method, times in seconds.items()}
+        ratios |= {f"{name}_{method}": medians["keras"] / medians[method] for method in methods if method != "keras"}
+        ratios[f"{name}_keras_seconds"] = medians["keras"]
+    ratios["fill_over_bare_loop"] = fill_over_loop(x[: min(count, 8 * BATCH)], y[: min(count, 8 * BATCH)])
+    return ratios
 
 
 def main() -> None:
@@ -121,22 +121,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument("--pictures", type=int, default=512)
-    parser.add_argument("--image-size", type=int, default=SIZE, help="rows and columns in pixels")
+    parser.add_argument("--image-size", type=int, default=SIZE, help="height and width in pixels")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--runs", type=int, default=1, help="of each; the median counts")
+    parser.add_argument("--runs", type=int, default=1, help="runs of each; the median is reported")
     options = parser.parse_args()
     if options.pictures < CLASSES:
-        parser.error(f"--pictures must be at least {CLASSES}, one a class")
+        parser.error(f"--pictures must be at least {CLASSES}, one per class")
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    found = measure(options.pictures, options.epochs, options.runs, options.image_size, say)
-    rounded = {key: value if value is None else round(value, 3) for key, value in found.items()}
+    ratios = measure(options.pictures, options.epochs, options.runs, options.image_size, say)
+    rounded = {key: value if value is None else round(value, 3) for key, value in ratios.items()}
     if options.json:
         print(json.dumps({**rounded, "pictures": options.pictures, "epochs": options.epochs}))
         return
-    print(f"ResNet50, {options.pictures} pictures of {options.image_size} px: plain Keras' seconds over tltk's")
+    print(f"ResNet50, {options.pictures} images of {options.image_size} px: seconds of plain Keras relative to tltk")
     for key, value in rounded.items():
         print(f"{key:28}{'no such instructions' if value is None else value:>10}")
 

@@ -1,9 +1,9 @@
-"""Real texts that a Debian or Ubuntu machine carries: one-line summaries of packages, and their section as the label.
+"""Real texts of a Debian or Ubuntu machine: one-line summaries of packages, labelled with their section.
 
-    python examples/benchmarks/real_texts.py                # says what there is
+    python examples/benchmarks/real_texts.py                # prints the size of the data and some examples
 
 `apt-cache dumpavail` prints them after `apt-get update`: about 60,000 summaries such as "GNU C compiler" in 57 sections
-such as "devel". The sections with at least 500 summaries are used, 27 of them; equal summaries count once.
+such as "devel". The 27 sections with at least 500 summaries are used; duplicates are dropped.
 """
 
 import argparse
@@ -14,19 +14,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEAST = 500  # summaries a section
+MIN_SUMMARIES = 500  # per section
 
 
 @dataclass(frozen=True)
 class Texts:
-    """A pool to draw training sets from, and a test set that stays the same.
+    """A pool to draw training sets from, and a fixed test set.
 
     Args:
-        names: of the classes.
-        x: object [n], the pool.
-        y: int [n], its classes.
-        test_x: object [m].
-        test_y: int [m].
+        names: Names of the classes.
+        x: Texts of the pool, object [n].
+        y: Classes of the pool, int [n].
+        test_x: Test texts, object [m].
+        test_y: Test classes, int [m].
     """
 
     names: tuple[str, ...]
@@ -36,45 +36,47 @@ class Texts:
     test_y: np.ndarray
 
     def draw(self, labels: int, *, seed: int) -> tuple[list[str], np.ndarray]:
-        """Draw a training set of `labels` texts a class; equal seeds give equal ones."""
-        order = np.random.default_rng(seed)
-        each = [
-            order.choice(np.flatnonzero(self.y == label), labels, replace=False) for label in range(len(self.names))
-        ]
-        chosen = np.concatenate(each)
-        return self.x[chosen].tolist(), self.y[chosen]
+        """Draw a training set with `labels` texts per class; equal seeds draw equal sets."""
+        generator = np.random.default_rng(seed)
+        rows = np.concatenate(
+            [
+                generator.choice(np.flatnonzero(self.y == label), labels, replace=False)
+                for label in range(len(self.names))
+            ]
+        )
+        return self.x[rows].tolist(), self.y[rows]
 
 
 def summaries() -> list[tuple[str, str]]:
-    """Ask apt for (summary, section) of every package, each summary once.
+    """Return the summary and section of every package that apt knows, each summary once.
 
     Raises:
-        SystemExit: if there is no apt-cache, or its lists are empty.
+        SystemExit: If apt-cache is missing, or its lists are empty.
     """
     try:
-        said = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True).stdout
+        output = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise SystemExit(f"apt-cache gives no list of packages ({error}): this needs Debian or Ubuntu.") from error
-    found: dict[str, str] = {}
-    for package in said.split("\n\n"):
+        raise SystemExit(f"apt-cache failed ({error}): this benchmark needs Debian or Ubuntu.") from error
+    section_of: dict[str, str] = {}
+    for package in output.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in package.split("\n") if ": " in line and line[0] != " ")
         text = fields.get("Description", fields.get("Description-en", "")).strip()
         section = fields.get("Section", "").rsplit("/", 1)[-1]
         if text and section:
-            found.setdefault(text, section)
-    if not found:
+            section_of.setdefault(text, section)
+    if not section_of:
         raise SystemExit("apt knows no packages: run `apt-get update` first.")
-    return list(found.items())
+    return list(section_of.items())
 
 
 def package_summaries(*, tested: int = 100, seed: int = 0) -> Texts:
-    """Split the summaries of the large sections into a pool and a test set of `tested` a class."""
+    """Split the summaries of the large sections into a pool and a test set of `tested` per class."""
     rows = sorted(summaries())
     counts = Counter(section for _, section in rows)
-    names = tuple(sorted(name for name, count in counts.items() if count >= LEAST))
-    kept = [(text, names.index(section)) for text, section in rows if section in names]
-    x = np.array([text for text, _ in kept], object)
-    y = np.array([label for _, label in kept])
+    names = tuple(sorted(name for name, count in counts.items() if count >= MIN_SUMMARIES))
+    examples = [(text, names.index(section)) for text, section in rows if section in names]
+    x = np.array([text for text, _ in examples], object)
+    y = np.array([label for _, label in examples])
     order = np.random.default_rng(seed).permutation(len(x))
     test = np.concatenate([order[y[order] == label][:tested] for label in range(len(names))])
     pool = np.setdiff1d(order, test)
@@ -82,12 +84,12 @@ def package_summaries(*, tested: int = 100, seed: int = 0) -> Texts:
 
 
 def main() -> None:
-    """Say what there is."""
+    """Print the size of the data and some examples."""
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    found = package_summaries()
-    print(json.dumps({"classes": len(found.names), "pool": len(found.x), "test": len(found.test_x)}))
-    for text, label in list(zip(found.test_x, found.test_y, strict=True))[:: len(found.test_x) // 10]:
-        print(f"{found.names[label]:15} {text}")
+    data = package_summaries()
+    print(json.dumps({"classes": len(data.names), "pool": len(data.x), "test": len(data.test_x)}))
+    for text, label in list(zip(data.test_x, data.test_y, strict=True))[:: len(data.test_x) // 10]:
+        print(f"{data.names[label]:15} {text}")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
-"""What it saves to pad each batch to its own length: MiniLM fine-tuned on docstrings, by KerasHub and by tltk.
+"""Time saved by padding each batch to its own length: MiniLM fine-tuned on docstrings by KerasHub and by tltk.
 
     tltk weights get all_minilm_l6_v2_en                    # once
     python examples/benchmarks/text_length.py               # a table
     python examples/benchmarks/text_length.py --json        # one JSON object and nothing else on standard output
 
-The texts are docstrings of the installed packages (half of them below 13 words, one in twenty above 90), their topic
-the label. Four contenders, the same network, training texts, batch size, epochs, AdamW at 1e-4:
+The texts are docstrings of the installed packages (half of them below 13 words, one in twenty above 90), labelled with
+their topic. All methods use the same network, training texts and epochs, and AdamW at 1e-4:
 
-- keras_hub_default: `keras_hub.models.BertTextClassifier` as it comes, which pads every text to the length
-  that the preset names: 256 tokens for MiniLM (KerasHub's own default is 512);
-- keras_hub_128: the same, its preprocessor told to pad to 128;
-- tltk_float32, tltk_bfloat16: `tltk.fit`, batches of near-equal length padded to their own, filled to 640 tokens, which
-  makes as many steps an epoch as batches of 16 do: many short texts, few long ones; bfloat16 only where the processor
-  multiplies it, null elsewhere.
+- keras_hub_default: `keras_hub.models.BertTextClassifier` with its defaults, which pads every text to the length
+  of the preset: 256 tokens for MiniLM (KerasHub's own default is 512);
+- keras_hub_128: the same, padded to 128 tokens;
+- tltk_float32, tltk_bfloat16: `tltk.fit` with batches of similar lengths, padded to the longest text of the batch, with
+  a budget of 640 tokens, which results in as many steps per epoch as batches of 16; bfloat16 only on processors with
+  bfloat16 instructions, else null.
 
-Examples per second are those of the last epoch, when nothing is traced any more; whole seconds stand beside them.
+Examples per second are those of the last epoch, when tracing is finished; the total seconds are printed, too.
 """
 
 import argparse
@@ -45,12 +45,12 @@ MINILM, BATCH, BUDGET, RATE = "all_minilm_l6_v2_en", 16, "640 tokens", 1e-4
 
 @dataclass(frozen=True)
 class Result:
-    """What one contender did.
+    """Measurements of one method.
 
     Args:
-        rate: training examples a second in the last epoch.
-        seconds: of the whole fit, tracing and tokenizing included.
-        accuracy: on the test texts.
+        rate: Training examples per second in the last epoch.
+        seconds: Seconds of the whole fit, including tracing and tokenizing.
+        accuracy: Accuracy on the test texts.
     """
 
     rate: float
@@ -59,37 +59,37 @@ class Result:
 
 
 class _Clock(keras.callbacks.Callback):
-    """Seconds of each epoch."""
+    """Measures the seconds of each epoch."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds: list[float] = []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.begun = time.perf_counter()
+        self.start = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.seconds.append(time.perf_counter() - self.begun)
+        self.seconds.append(time.perf_counter() - self.start)
 
 
 def by_keras_hub(train: Source, test: Source, epochs: int, length: int | None) -> Result:
-    """Fine-tune KerasHub's classifier, with its own padding or to `length` tokens."""
+    """Fine-tune KerasHub's classifier, padded to `length` tokens; None uses the length of the preset."""
     folder = str(paths.cache_folder() / MINILM)
     model = keras_hub.models.BertTextClassifier.from_preset(folder, num_classes=len(train.labels))
     if length is not None:
         model.preprocessor.sequence_length = length
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.AdamW(RATE, weight_decay=0.01), loss, metrics=["accuracy"])
-    clock, begun = _Clock(), time.perf_counter()
+    clock, start = _Clock(), time.perf_counter()
     x, y = np.array(train.examples.tolist()), train.targets.values
     model.fit(x, y, batch_size=BATCH, epochs=epochs, callbacks=[clock], verbose=0)
-    seconds = time.perf_counter() - begun
-    guess = model.predict(np.array(test.examples.tolist()), batch_size=BATCH, verbose=0).argmax(-1)
-    return Result(len(train) / clock.seconds[-1], seconds, float((guess == test.targets.values).mean()))
+    seconds = time.perf_counter() - start
+    predictions = model.predict(np.array(test.examples.tolist()), batch_size=BATCH, verbose=0).argmax(-1)
+    return Result(len(train) / clock.seconds[-1], seconds, float((predictions == test.targets.values).mean()))
 
 
 def by_tltk(train: Source, test: Source, epochs: int, precision: str) -> Result:
-    """Fine-tune the same with tltk."""
+    """Fine-tune the same network with tltk."""
     task = tltk.classification(train.labels, head=tltk.head(pooling="first", normalization=None, zero_init=False))
     model = tltk.assemble(tltk.backbone(MINILM, sequence_length=512), task, precision=precision)
     optimizer = adamw(RATE, weight_decay=0.01)
@@ -100,7 +100,7 @@ def by_tltk(train: Source, test: Source, epochs: int, precision: str) -> Result:
 
 
 def measure(count: int, tested: int, epochs: int, say: Callable[[str], None]) -> dict[str, Result | None]:
-    """Train each contender once, the fast ones last."""
+    """Train with each method once, the fast ones last."""
     source, groups = docstrings()
     train, _, test = tltk.split(source, val=0, test=0.3, groups=groups)
     order = np.random.default_rng(0)
@@ -108,25 +108,25 @@ def measure(count: int, tested: int, epochs: int, say: Callable[[str], None]) ->
     words = [len(text.split()) for text in train.examples]
     say(f"{len(train)} texts of {np.mean(words):.0f} words on average (median {np.median(words):.0f}), {epochs} epochs")
     fast = machine.has_bfloat16_instructions()
-    ways: dict[str, Callable[[], Result] | None] = {
+    methods: dict[str, Callable[[], Result] | None] = {
         "keras_hub_default": lambda: by_keras_hub(train, test, epochs, None),
         "keras_hub_128": lambda: by_keras_hub(train, test, epochs, 128),
         "tltk_float32": lambda: by_tltk(train, test, epochs, "float32"),
         "tltk_bfloat16": (lambda: by_tltk(train, test, epochs, "mixed_bfloat16")) if fast else None,
     }
-    found: dict[str, Result | None] = {}
-    for name, train_it in ways.items():
+    results: dict[str, Result | None] = {}
+    for name, train_and_test in methods.items():
         keras.utils.clear_session()
         keras.utils.set_random_seed(0)
-        found[name] = held = train_it() if train_it else None
-        if held:
-            say(f"{name}: {held.rate:.1f} examples/s, {held.seconds:.0f} s in all, accuracy {held.accuracy:.3f}")
-    return found
+        results[name] = result = train_and_test() if train_and_test else None
+        if result:
+            say(f"{name}: {result.rate:.1f} examples/s, {result.seconds:.0f} s in all, accuracy {result.accuracy:.3f}")
+    return results
 
 
-def ratio(found: dict[str, Result | None], one: str, other: str) -> float | None:
-    """Return one contender's examples a second over another's; None where one was not run."""
-    first, second = found[one], found[other]
+def ratio(results: dict[str, Result | None], method: str, reference: str) -> float | None:
+    """Return the examples per second of a method relative to a reference; None if one was not run."""
+    first, second = results[method], results[reference]
     return round(first.rate / second.rate, 2) if first and second else None
 
 
@@ -134,29 +134,31 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    parser.add_argument("--texts", type=int, default=320, help="to learn from")
-    parser.add_argument("--tested", type=int, default=300, help="texts of the test set")
+    parser.add_argument("--texts", type=int, default=320, help="number of training texts")
+    parser.add_argument("--tested", type=int, default=300, help="number of test texts")
     parser.add_argument("--epochs", type=int, default=2)
     options = parser.parse_args()
     if options.epochs < 1 or options.texts < 2 * BATCH or options.tested < 1:
         parser.error(f"--epochs and --tested must be above 0, --texts at least {2 * BATCH}")
-    found = measure(
+    results = measure(
         options.texts, options.tested, options.epochs, lambda text: print(text, file=sys.stderr, flush=True)
     )
     if options.json:
-        answer: dict[str, Any] = {
-            "vs_keras_hub_default": ratio(found, "tltk_float32", "keras_hub_default"),
-            "vs_keras_hub_128_float32": ratio(found, "tltk_float32", "keras_hub_128"),
-            "vs_keras_hub_128_bfloat16": ratio(found, "tltk_bfloat16", "keras_hub_128"),
+        summary: dict[str, Any] = {
+            "vs_keras_hub_default": ratio(results, "tltk_float32", "keras_hub_default"),
+            "vs_keras_hub_128_float32": ratio(results, "tltk_float32", "keras_hub_128"),
+            "vs_keras_hub_128_bfloat16": ratio(results, "tltk_bfloat16", "keras_hub_128"),
         }
-        for name, held in found.items():
-            answer[f"accuracy_{name}"] = round(held.accuracy, 4) if held else None
-            answer[f"examples_per_second_{name}"] = round(held.rate, 2) if held else None
-        print(json.dumps({**answer, "texts": options.texts, "epochs": options.epochs}))
+        for name, result in results.items():
+            summary[f"accuracy_{name}"] = round(result.accuracy, 4) if result else None
+            summary[f"examples_per_second_{name}"] = round(result.rate, 2) if result else None
+        print(json.dumps({**summary, "texts": options.texts, "epochs": options.epochs}))
         return
     print(f"{'MiniLM':20}{'examples/s':>12}{'seconds':>9}{'accuracy':>10}")
-    for name, held in found.items():
-        row = f"{held.rate:12.1f}{held.seconds:9.0f}{held.accuracy:10.3f}" if held else "   no such instructions"
+    for name, result in results.items():
+        row = (
+            f"{result.rate:12.1f}{result.seconds:9.0f}{result.accuracy:10.3f}" if result else "   no such instructions"
+        )
         print(f"{name:20}{row}")
 
 
