@@ -68,6 +68,16 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
             exec(compile(here, page.name, "exec"), names)
 
 
+def test_the_tests_that_the_design_notes_name_exist():
+    path = None
+    for name, test in re.findall(
+        r"`((?:\w+/)*test_\w+\.py|…)(?:::(?:\w+::)?(\w+))?`", (ROOT / "docs" / "design-notes.md").read_text()
+    ):
+        path = path if name == "…" else ROOT / "tests" / name.removeprefix("tests/")
+        assert path.is_file(), name
+        assert not test or f"def {test}(" in path.read_text(), f"{name}::{test}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_links_of_a_page_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
