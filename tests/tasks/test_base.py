@@ -18,7 +18,7 @@ TASK = tltk.classification(["cat", "dog"])
 
 @dataclass(frozen=True)
 class Counting(Task):
-    """The shortest task: what is not written is a default."""
+    """The shortest task: everything else is a default."""
 
     name: ClassVar[str] = "counting"
     labels: LabelSpec
@@ -26,7 +26,7 @@ class Counting(Task):
     steps: tuple[int, ...] = ()
 
     def outputs(self, features, *, mask=None, seed=0):
-        """One number a label."""
+        """One number per label."""
         pooled = keras.layers.GlobalAveragePooling2D()(list(features.values())[-1])
         return keras.layers.Dense(len(self.labels), name="head_output")(pooled)
 
@@ -38,7 +38,7 @@ class Counting(Task):
 COUNTING = Counting(LabelSpec(("apples", "pears"), "regression"), steps=(1, 2))
 
 
-def test_a_task_needs_outputs_and_a_loss_only():
+def test_a_task_needs_only_outputs_and_a_loss():
     with pytest.raises(TypeError, match="abstract"):
         Task()
     assert COUNTING.monitor == Monitor("loss", "min")
@@ -49,13 +49,13 @@ def test_a_task_needs_outputs_and_a_loss_only():
     assert COUNTING.endpoints(tltk.backbone(conv_net(), stages=STAGES)) == ("conv3",)
 
 
-def test_outputs_are_answers_by_default_averaged_over_windows():
+def test_by_default_outputs_are_decoded_as_averages_over_windows():
     outputs = tf.constant([[1.0, 2.0], [3.0, 4.0], [7.0, 8.0]])
     context = Context(tf.constant(2, tf.int64), tf.constant([0, 0, 1], tf.int64))
     assert COUNTING.decode(outputs, context)["outputs"].numpy().tolist() == [[2.0, 3.0], [7.0, 8.0]]
     assert COUNTING.decode_elements(outputs)["outputs"].shape == (3, 2)
-    both = {"one": outputs, "other": outputs[:, 0]}
-    assert set(COUNTING.decode(both, Context(tf.constant(3, tf.int64)))) == {"one", "other"}
+    named = {"matrix": outputs, "vector": outputs[:, 0]}
+    assert set(COUNTING.decode(named, Context(tf.constant(3, tf.int64)))) == {"matrix", "vector"}
 
 
 def test_scores_of_a_prediction_are_the_described_outputs_by_name():
@@ -64,16 +64,16 @@ def test_scores_of_a_prediction_are_the_described_outputs_by_name():
     assert COUNTING.predictions(decoded, ["a.jpg"]) == [expected]
 
 
-def test_the_mean_loss_is_what_is_evaluated_by_default():
+def test_the_default_evaluator_reports_the_mean_loss():
     evaluator = COUNTING.evaluator()
     evaluator.update(np.array([[1.0, 1.0]]), {"outputs": np.array([[2.0, 2.0]])}, ["a"])
     evaluator.update(np.zeros((3, 2)), {"outputs": np.zeros((3, 2))}, ["b", "c", "d"])
     assert evaluator.result().metrics == {"loss": pytest.approx(1 / 4)}
-    with pytest.raises(ValueError, match=r"decodes no column 'outputs'.*write Counting\.evaluator\(\)"):
+    with pytest.raises(ValueError, match=r"decodes no column 'outputs'.*define Counting\.evaluator\(\)"):
         COUNTING.evaluator().update(np.zeros((1, 2)), {"label": np.array(["x"])}, ["a"])
 
 
-def test_fields_are_the_config_and_come_back_as_tuples():
+def test_the_config_holds_the_fields_and_lists_are_restored_as_tuples():
     config = COUNTING.to_config()
     assert config["name"] == "counting" and config["steps"] == (1, 2)
     assert Counting.from_config({**config, "steps": [1, 2]}) == COUNTING
@@ -83,7 +83,7 @@ def test_fields_are_the_config_and_come_back_as_tuples():
         Counting.from_config({**config, "colour": "red"})
 
 
-def test_answers_agree_within_the_tolerance_column_by_column():
+def test_decoded_columns_agree_within_the_tolerance():
     answer = {"label": "cat", "score": np.float32(0.5), "rows": np.array([1, 2])}
     assert COUNTING.agrees(answer, {**answer, "score": np.float32(0.500001), "further": 1}, 1e-5) == ""
     assert "`score` differs by 1.0e-01" in COUNTING.agrees(answer, {**answer, "score": np.float32(0.6)}, 1e-5)
@@ -92,12 +92,12 @@ def test_answers_agree_within_the_tolerance_column_by_column():
     assert COUNTING.agrees(answer, {"label": "cat"}, 1e-5) == "`score` is missing"
 
 
-def test_numbers_above_one_may_differ_by_a_fraction_of_them():
+def test_the_tolerance_is_relative_above_one_and_nan_never_agrees():
     assert difference("value", 1000.0, 1000.005, 1e-5) == ""
     assert difference("value", np.nan, 1.0, 1e-5) == "`value` differs by nan"
 
 
-def test_equal_labels_pass_and_every_difference_is_named():
+def test_equal_labels_pass_and_every_differing_label_is_listed():
     TASK.check_labels(LabelSpec(("cat", "dog")), "train")
     with pytest.raises(ValueError, match=r"(?s)`val`.*does not know: owl.*lacks labels that the model knows: dog"):
         TASK.check_labels(LabelSpec(("cat", "owl")), "val")
@@ -107,10 +107,10 @@ def test_equal_labels_pass_and_every_difference_is_named():
         TASK.check_labels(LabelSpec(("cat", "dog"), "multilabel"), "val")
 
 
-def test_a_list_of_names_is_a_label_spec():
+def test_a_list_of_names_becomes_a_label_spec():
     assert label_spec(["a", "b"], "multilabel") == LabelSpec(("a", "b"), "multilabel")
     spec = LabelSpec(("a",), "entities")
     assert label_spec(spec, "categorical") is spec
-    for wrong in (None, "cat", [1, 2]):
+    for labels in (None, "cat", [1, 2]):
         with pytest.raises(TypeError, match=r"`labels` must be LabelSpec.*`source.labels` or a list of names"):
-            label_spec(wrong, "categorical")
+            label_spec(labels, "categorical")

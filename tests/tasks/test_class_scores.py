@@ -1,4 +1,4 @@
-"""Evaluators of classes: scikit-learn's numbers, whatever the batches."""
+"""Evaluators of classification report the same values as scikit-learn, whatever the batches."""
 
 import numpy as np
 import pytest
@@ -30,31 +30,31 @@ def classes(count=300):
     return true.astype("int32"), probabilities  # no example of the last class
 
 
-def test_one_class_is_measured_as_scikit_learn_does():
+def test_single_label_metrics_equal_those_of_scikit_learn():
     true, probabilities = classes()
     parts = measured(ClassEvaluator(NAMES), true, probabilities, 32)
-    predicted, every = probabilities.argmax(-1), range(len(NAMES))
-    precision, recall, f1, support = sk.precision_recall_fscore_support(true, predicted, labels=every, zero_division=0)
+    predicted, labels = probabilities.argmax(-1), range(len(NAMES))
+    precision, recall, f1, support = sk.precision_recall_fscore_support(true, predicted, labels=labels, zero_division=0)
     expected = {
         "accuracy": sk.accuracy_score(true, predicted),
         "balanced_accuracy": recall[support > 0].mean(),
         "macro_f1": f1[support > 0].mean(),
-        "top3_accuracy": sk.top_k_accuracy_score(true, probabilities, k=3, labels=every),
-        "top5_accuracy": sk.top_k_accuracy_score(true, probabilities, k=5, labels=every),
+        "top3_accuracy": sk.top_k_accuracy_score(true, probabilities, k=3, labels=labels),
+        "top5_accuracy": sk.top_k_accuracy_score(true, probabilities, k=5, labels=labels),
     }
     assert {name: parts.metrics[name] for name in expected} == pytest.approx(expected, abs=1e-12)
-    assert parts.metrics["log_loss"] == pytest.approx(sk.log_loss(true, probabilities, labels=every), rel=1e-4)
-    np.testing.assert_array_equal(parts.confusion, sk.confusion_matrix(true, predicted, labels=every))
-    for row, *numbers in zip(parts.classes, precision, recall, f1, support, strict=True):
-        assert list(row.values())[1:] == pytest.approx(numbers, abs=1e-12)
+    assert parts.metrics["log_loss"] == pytest.approx(sk.log_loss(true, probabilities, labels=labels), rel=1e-4)
+    np.testing.assert_array_equal(parts.confusion, sk.confusion_matrix(true, predicted, labels=labels))
+    for row, *expected_row in zip(parts.classes, precision, recall, f1, support, strict=True):
+        assert list(row.values())[1:] == pytest.approx(expected_row, abs=1e-12)
 
 
-def test_numbers_do_not_depend_on_the_batches():
+def test_metrics_do_not_depend_on_the_batches():
     true, probabilities = classes()
-    one, other = (measured(ClassEvaluator(NAMES), true, probabilities, size) for size in (300, 7))
-    assert one.metrics == other.metrics
-    assert one.mistakes == other.mistakes
-    assert one.calibration == other.calibration
+    single_batch, small_batches = (measured(ClassEvaluator(NAMES), true, probabilities, size) for size in (300, 7))
+    assert single_batch.metrics == small_batches.metrics
+    assert single_batch.mistakes == small_batches.mistakes
+    assert single_batch.calibration == small_batches.calibration
 
 
 def test_the_most_confident_mistakes_come_first():
@@ -66,47 +66,47 @@ def test_the_most_confident_mistakes_come_first():
     assert mistakes[0]["true"] == NAMES[true[expected[0]]]
 
 
-def test_calibration_error_is_the_hand_computed_one():
-    # bin of 0.9: 3 examples, 2 right; bin of 0.55: 1 example, wrong
+def test_the_calibration_error_equals_a_value_computed_by_hand():
+    # bin of 0.9: 3 examples, 2 correct; bin of 0.55: 1 example, wrong
     bins = calibration_bins(np.array([0.9, 0.9, 0.9, 0.55]), np.array([True, True, False, False]))
     assert calibration_error(bins) == pytest.approx((3 * abs(2 / 3 - 0.9) + 1 * abs(0 - 0.55)) / 4)
     assert calibration_error(calibration_bins(np.array([1.0]), np.array([True]))) == 0
 
 
-def test_several_labels_are_measured_as_scikit_learn_does():
+def test_multilabel_metrics_equal_those_of_scikit_learn():
     generator = np.random.default_rng(1)
     scores = generator.random((200, 5)).astype("float32")
     true = (generator.random((200, 5)) < [0.5, 0.1, 0.3, 0.0, 1.0]).astype("float32")
     parts = measured(MultilabelEvaluator(NAMES[:5], 0.4), true, scores, 64)
-    wanted, predicted = true > 0.5, scores > 0.4
-    precision, recall, f1, support = sk.precision_recall_fscore_support(wanted, predicted, zero_division=0)
+    actual, predicted = true > 0.5, scores > 0.4
+    precision, recall, f1, support = sk.precision_recall_fscore_support(actual, predicted, zero_division=0)
     expected = {
-        "exact_match": sk.accuracy_score(wanted, predicted),
-        "binary_accuracy": (wanted == predicted).mean(),
+        "exact_match": sk.accuracy_score(actual, predicted),
+        "binary_accuracy": (actual == predicted).mean(),
         "macro_f1": f1[support > 0].mean(),
-        "micro_f1": sk.f1_score(wanted, predicted, average="micro"),
+        "micro_f1": sk.f1_score(actual, predicted, average="micro"),
         "mean_average_precision": np.mean(
-            [sk.average_precision_score(wanted[:, label], scores[:, label]) for label in (0, 1, 2, 4)]
+            [sk.average_precision_score(actual[:, label], scores[:, label]) for label in (0, 1, 2, 4)]
         ),
-        "macro_auc": sk.roc_auc_score(wanted[:, :3], scores[:, :3], average="macro"),
+        "macro_auc": sk.roc_auc_score(actual[:, :3], scores[:, :3], average="macro"),
     }
     assert parts.metrics == pytest.approx(expected, abs=1e-12)
-    for row, *numbers in zip(parts.classes, precision, recall, f1, support, strict=True):
-        assert list(row.values())[1:] == pytest.approx(numbers, abs=1e-12)
+    for row, *expected_row in zip(parts.classes, precision, recall, f1, support, strict=True):
+        assert list(row.values())[1:] == pytest.approx(expected_row, abs=1e-12)
 
 
-def test_labels_that_never_occur_score_nothing():
+def test_labels_that_never_occur_score_zero():
     parts = measured(MultilabelEvaluator(("a", "b"), 0.5), np.zeros((3, 2)), np.zeros((3, 2), "float32"), 3)
     assert parts.metrics["macro_f1"] == parts.metrics["mean_average_precision"] == 0
     assert "macro_auc" not in parts.metrics
 
 
-def test_classes_come_as_numbers_columns_or_one_hot():
+def test_targets_may_be_indices_a_column_of_indices_or_one_hot():
     for targets in ([1, 0], [[1], [0]], [[0.2, 0.8], [1.0, 0.0]]):
         assert class_indices(targets, 2).tolist() == [1, 0]
     with pytest.raises(ValueError, match=r"targets must be classes from 0 to 1\. Received: 7"):
         class_indices([0, 7], 2)
 
 
-def test_rates_of_nothing_are_zero():
+def test_rates_without_any_count_are_zero():
     assert [float(rate) for rate in rates(0, 0, 0)] == [0.0, 0.0, 0.0]

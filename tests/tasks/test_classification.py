@@ -14,8 +14,8 @@ FEATURES = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
 
 
 def outputs(task):
-    x = keras.Input((5,))
-    return np.asarray(keras.Model(x, task.outputs({"last": x}))(FEATURES))
+    features = keras.Input((5,))
+    return np.asarray(keras.Model(features, task.outputs({"last": features}))(FEATURES))
 
 
 def decoded(task, rows):
@@ -31,15 +31,15 @@ def predictions(task, rows):
     return task.predictions(columns, [f"{row}.jpg" for row in range(len(rows))])
 
 
-def test_single_labels_sum_to_one_and_several_do_not():
+def test_single_label_probabilities_sum_to_one_and_multilabel_ones_do_not():
     seeded = heads.head(zero_init=False)
     np.testing.assert_allclose(outputs(tltk.classification(PETS, head=seeded)).sum(-1), 1, rtol=1e-6)
-    several = outputs(tltk.classification(TAGS, head=seeded))
-    assert several.shape == (4, 2)
-    assert np.ptp(several.sum(-1)) > 0.01
+    multilabel = outputs(tltk.classification(TAGS, head=seeded))
+    assert multilabel.shape == (4, 2)
+    assert np.ptp(multilabel.sum(-1)) > 0.01
 
 
-def test_encoding_makes_one_hot_targets_and_leaves_blended_ones():
+def test_class_indices_become_one_hot_and_blended_targets_stay():
     task = tltk.classification(PETS)
     np.testing.assert_array_equal(task.encode(np.array([2, 0])), [[0, 0, 1], [1, 0, 0]])
     blended = np.array([[0.5, 0.5, 0.0]])
@@ -47,16 +47,16 @@ def test_encoding_makes_one_hot_targets_and_leaves_blended_ones():
     np.testing.assert_array_equal(tltk.classification(TAGS).encode(np.array([[1, 0]])), [[1.0, 0.0]])
 
 
-def test_the_loss_is_cross_entropy_with_smoothing():
-    guess = np.array([[0.7, 0.2, 0.1]], "float32")
+def test_the_loss_is_cross_entropy_with_label_smoothing():
+    predicted = np.array([[0.7, 0.2, 0.1]], "float32")
     true = np.array([[1.0, 0, 0]], "float32")
-    plain = float(tltk.classification(PETS).loss()(true, guess))
-    assert plain == pytest.approx(-np.log(0.7), rel=1e-5)
-    smooth = float(tltk.classification(PETS, label_smoothing=0.3).loss()(true, guess))
-    assert smooth == pytest.approx(-(0.8 * np.log(0.7) + 0.1 * np.log(0.2) + 0.1 * np.log(0.1)), rel=1e-5)
+    unsmoothed = float(tltk.classification(PETS).loss()(true, predicted))
+    assert unsmoothed == pytest.approx(-np.log(0.7), rel=1e-5)
+    smoothed = float(tltk.classification(PETS, label_smoothing=0.3).loss()(true, predicted))
+    assert smoothed == pytest.approx(-(0.8 * np.log(0.7) + 0.1 * np.log(0.2) + 0.1 * np.log(0.1)), rel=1e-5)
 
 
-def test_decoding_names_the_most_likely_class():
+def test_the_decoded_label_is_the_most_likely_class():
     columns = decoded(tltk.classification(PETS), [[0.1, 0.7, 0.2], [0.5, 0.5, 0.0]])
     assert columns["label"].tolist() == [b"dog", b"cat"]
     np.testing.assert_array_equal(columns["probability"], np.array([0.7, 0.5], "float32"))
@@ -64,18 +64,18 @@ def test_decoding_names_the_most_likely_class():
 
 
 def test_predictions_sort_labels_by_probability():
-    (found,) = predictions(tltk.classification(PETS), [[0.1, 0.7, 0.2]])
-    assert (found.example_id, found.label, found.probability) == ("0.jpg", "dog", pytest.approx(0.7))
-    assert list(found.scores) == ["dog", "owl", "cat"]
+    (prediction,) = predictions(tltk.classification(PETS), [[0.1, 0.7, 0.2]])
+    assert (prediction.example_id, prediction.label, prediction.probability) == ("0.jpg", "dog", pytest.approx(0.7))
+    assert list(prediction.scores) == ["dog", "owl", "cat"]
 
 
-def test_several_labels_are_those_above_the_threshold():
+def test_multilabel_predictions_are_the_labels_above_the_threshold():
     task = tltk.classification(TAGS, threshold=0.3)
     assert decoded(task, [[0.4, 0.9], [0.1, 0.2]])["chosen"].tolist() == [[True, True], [False, False]]
     assert [item.label for item in predictions(task, [[0.4, 0.9], [0.1, 0.2]])] == ["round, red", ""]
 
 
-def test_a_label_agrees_with_one_that_is_as_likely():
+def test_different_labels_agree_if_they_are_equally_likely():
     task = tltk.classification(PETS)
     answer = {"label": "cat", "probability": 0.4, "probabilities": np.array([0.4, 0.399999, 0.2])}
     assert task.agrees(answer, {**answer, "label": "dog"}, 1e-5) == ""
@@ -83,18 +83,18 @@ def test_a_label_agrees_with_one_that_is_as_likely():
     assert "`probabilities` differs" in task.agrees(answer, {**answer, "probabilities": np.zeros(3)}, 1e-5)
 
 
-def test_chosen_labels_agree_but_for_ties_with_the_threshold():
+def test_chosen_labels_must_agree_except_at_the_threshold():
     task = tltk.classification(TAGS)
     answer = {"probabilities": np.array([0.500001, 0.9]), "chosen": np.array([True, True])}
     assert task.agrees(answer, {**answer, "chosen": np.array([False, True])}, 1e-5) == ""
     assert task.agrees(answer, {**answer, "chosen": np.array([True, False])}, 1e-5) == "`chosen` differs for ['round']"
 
 
-def test_a_list_of_names_makes_a_classifier():
+def test_a_list_of_names_means_single_label_classification():
     assert tltk.classification(["cat", "dog", "owl"]) == tltk.classification(PETS)
 
 
-def test_wrong_labels_say_what_to_use():
+def test_errors_for_other_labels_name_the_function_to_use():
     with pytest.raises(TypeError, match=r"`labels` must be LabelSpec. Received: NoneType. Pass `source.labels`"):
         tltk.classification(None)
     with pytest.raises(ValueError, match=r"`labels` are numbers \(age\), not classes. Use tltk.regression"):

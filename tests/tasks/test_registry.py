@@ -16,15 +16,15 @@ from tltk.tasks import registry
 
 
 @pytest.fixture
-def empty_registry(monkeypatch):
-    """A registry that this test alone adds to."""
-    fresh = Registry("task", "tltk.register_task(MyTask)")
+def copied_registry(monkeypatch):
+    """Register in a copy of the registry, for one test only."""
+    copy = Registry("task", "tltk.register_task(MyTask)")
     for name in registry.TASKS:
-        fresh.register(name, registry.TASKS.get(name))
-    monkeypatch.setattr(registry, "TASKS", fresh)
+        copy.register(name, registry.TASKS.get(name))
+    monkeypatch.setattr(registry, "TASKS", copy)
 
 
-def test_a_task_that_is_not_registered_is_refused_everywhere(tmp_path):
+def test_an_unregistered_task_is_refused_everywhere(tmp_path):
     from dataclasses import replace
 
     data, match = squares(6), r"task 'counting' is not registered: register it with tltk.register_task\(Counting\)"
@@ -45,7 +45,7 @@ def test_a_task_that_is_not_registered_is_refused_everywhere(tmp_path):
         tasks.from_config(COUNTING.to_config())
 
 
-def test_what_is_not_a_task_is_refused():
+def test_objects_that_are_no_tasks_are_refused():
     backbone = tltk.backbone(conv_net(), stages=STAGES)
     with pytest.raises(TypeError, match=r"such as tltk.classification\(labels\).*Received: LabelSpec"):
         tltk.assemble(backbone, LabelSpec(("a", "b")))
@@ -53,22 +53,22 @@ def test_what_is_not_a_task_is_refused():
         tltk.register_task(object)
 
 
-@pytest.mark.usefixtures("empty_registry")
+@pytest.mark.usefixtures("copied_registry")
 def test_a_registered_task_is_built_from_its_config():
     assert tltk.register_task(Counting) is Counting
     assert tasks.from_config(COUNTING.to_config()) == COUNTING
-    assert tltk.register_task(Counting) is Counting, "twice the same is the same"
+    assert tltk.register_task(Counting) is Counting, "registering a class twice has no effect"
     model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), COUNTING)
     assert model.keras.output_shape == (None, 2)
-    found, _ = tltk.predict(model, np.zeros((2, 16, 16, 3), "uint8"))
-    assert list(found[0].scores) == ["apples", "pears"]
+    predictions, _ = tltk.predict(model, np.zeros((2, 16, 16, 3), "uint8"))
+    assert list(predictions[0].scores) == ["apples", "pears"]
 
 
-@pytest.mark.usefixtures("empty_registry")
-def test_a_class_that_cannot_be_stored_is_refused():
+@pytest.mark.usefixtures("copied_registry")
+def test_classes_that_cannot_be_stored_are_refused():
     @dataclass
-    class Thawed(Counting.__base__):
-        name: ClassVar[str] = "thawed"
+    class Mutable(tasks.Task):
+        name: ClassVar[str] = "mutable"
 
         def outputs(self, features, *, mask=None, seed=0):
             return features
@@ -76,23 +76,23 @@ def test_a_class_that_cannot_be_stored_is_refused():
         def loss(self):
             return keras.losses.MeanSquaredError()
 
-    class Half(tasks.Task):
-        name = "half"
+    class Incomplete(tasks.Task):
+        name = "incomplete"
 
-    with pytest.raises(TypeError, match="Thawed must be a frozen dataclass"):
-        tltk.register_task(Thawed)
-    with pytest.raises(TypeError, match="Half must define loss, outputs"):
-        tltk.register_task(Half)
+    with pytest.raises(TypeError, match="Mutable must be a frozen dataclass"):
+        tltk.register_task(Mutable)
+    with pytest.raises(TypeError, match="Incomplete must define loss, outputs"):
+        tltk.register_task(Incomplete)
 
     @dataclass(frozen=True)
-    class Again(tasks.Classification):
+    class SameName(tasks.Classification):
         pass
 
     with pytest.raises(ValueError, match="task 'classification' is registered already"):
-        tltk.register_task(Again)
+        tltk.register_task(SameName)
 
 
-def test_every_task_of_tltk_comes_back_from_json():
+def test_every_task_of_tltk_is_restored_from_json():
     import json
 
     for task in (
@@ -126,7 +126,7 @@ def test_the_default_task_follows_the_labels():
         tasks.for_source(tltk.from_arrays(texts))
 
 
-def test_labels_of_a_type_without_a_default_task_name_the_way():
+def test_an_error_names_how_to_register_a_default_task():
     from types import SimpleNamespace
 
     with pytest.raises(ValueError, match=r"labels of type 'ranks'.*tltk.tasks.register_default"):

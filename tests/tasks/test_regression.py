@@ -20,46 +20,46 @@ def measured(targets, values, size):
 
 
 def test_an_untrained_regressor_predicts_the_mean():
-    x = keras.Input((3,))
-    model = keras.Model(x, tltk.regression(AGES).outputs({"last": x}))
+    features = keras.Input((3,))
+    model = keras.Model(features, tltk.regression(AGES).outputs({"last": features}))
     np.testing.assert_allclose(model(np.ones((2, 3), "float32")), [[40, 1000]] * 2)
 
 
-def test_the_loss_weighs_columns_by_their_deviation():
+def test_the_loss_divides_errors_by_the_standard_deviation_of_the_column():
     loss = tltk.regression(AGES).loss()
     assert float(loss(np.array([[50.0, 1500.0]]), np.array([[40.0, 1000.0]]))) == pytest.approx(1.0)
-    again = keras.losses.deserialize(keras.losses.serialize(loss))
-    assert isinstance(again, StandardizedSquaredError)
-    assert again.std == (10.0, 500.0)
+    restored = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert isinstance(restored, StandardizedSquaredError)
+    assert restored.std == (10.0, 500.0)
 
 
-def test_numbers_are_decoded_and_named_by_their_columns():
+def test_decoded_values_are_named_by_their_columns():
     task = tltk.regression(AGES)
     columns = task.decode(tf.constant([[41.5, 900.0]]), Context(tf.constant(1, tf.int64)))
     assert columns["labels"].numpy().tolist() == [[b"age", b"price"]]
-    (found,) = task.predictions({"values": columns["values"].numpy()}, ["a"])
-    assert found.scores == {"age": 41.5, "price": 900.0}
-    assert found.label == "41.5, 900"
+    (prediction,) = task.predictions({"values": columns["values"].numpy()}, ["a"])
+    assert prediction.scores == {"age": 41.5, "price": 900.0}
+    assert prediction.label == "41.5, 900"
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
-def test_numbers_are_measured_as_scikit_learn_does(size):
+def test_regression_metrics_equal_those_of_scikit_learn(size):
     generator = np.random.default_rng(0)
     targets = (generator.normal(size=(100, 3)) * [1, 1e4, 0] + [0, 1e5, 0.1]).astype("float32")
     values = (targets + generator.normal(size=(100, 3))).astype("float32")
     parts = measured(targets, values, size)
     for column, row in enumerate(parts.classes):
-        true, guess = targets[:, column].astype("float64"), values[:, column].astype("float64")
-        assert row["mae"] == pytest.approx(sk.mean_absolute_error(true, guess), rel=1e-12)
-        assert row["rmse"] == pytest.approx(sk.root_mean_squared_error(true, guess), rel=1e-12)
+        true, predicted = targets[:, column].astype("float64"), values[:, column].astype("float64")
+        assert row["mae"] == pytest.approx(sk.mean_absolute_error(true, predicted), rel=1e-12)
+        assert row["rmse"] == pytest.approx(sk.root_mean_squared_error(true, predicted), rel=1e-12)
         if column < 2:
-            assert row["r2"] == pytest.approx(sk.r2_score(true, guess), rel=1e-12)
+            assert row["r2"] == pytest.approx(sk.r2_score(true, predicted), rel=1e-12)
     assert np.isnan(parts.classes[2]["r2"]), "equal targets have no variance to explain"
     assert set(parts.metrics) == {"mae", "rmse"}
     assert parts.classes_title == "Columns"
 
 
-def test_a_list_of_names_makes_a_regressor_and_classes_are_refused():
+def test_a_list_of_column_names_is_accepted_and_classes_are_refused():
     assert tltk.regression(["age"]).std == (1.0,)
     with pytest.raises(ValueError, match=r"`labels` are classes \(cat, dog\), not numbers. Use tltk.classification"):
         tltk.regression(LabelSpec(("cat", "dog")))

@@ -5,7 +5,7 @@ from tests.texts import texts
 from tltk.tasks.sources import require_labels
 
 
-def test_labels_are_needed_and_must_be_those_of_the_task():
+def test_a_source_needs_labels_equal_to_those_of_the_task():
     task = tltk.classification(["bad", "good"])
     require_labels(task, texts(), "train")
     with pytest.raises(ValueError, match="`train` has no labels: 1 texts"):

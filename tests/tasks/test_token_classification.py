@@ -23,14 +23,14 @@ def backbone(tmp_path_factory):
 
 
 def targets_of(task, source, spec):
-    """The targets of all tokens, one after the other."""
+    """Return the targets of all tokens, concatenated."""
     tokens = encoded(source, spec)
     targets = task.element_targets(source.targets, modality_of(spec).reader(source, spec))
     return targets[np.arange(targets.shape[1]) < tokens.lengths[:, None]]
 
 
-def found_by_a_perfect_model(task, source, spec):
-    """The spans that a model finds which is right about every word and gives "O" to all other tokens."""
+def spans_of_perfect_model(task, source, spec):
+    """Return the predictions of a model that is right about every word and predicts "O" for all other tokens."""
     outputs = np.eye(len(task.tags), dtype="float32")[np.maximum(targets_of(task, source, spec), 0)]
     return predicted_spans(task, outputs, source, spec)
 
@@ -38,17 +38,15 @@ def found_by_a_perfect_model(task, source, spec):
 def test_the_loss_is_the_mean_over_labelled_tokens_of_the_whole_batch():
     generator = np.random.default_rng(0)
     predicted = generator.dirichlet(np.ones(3), (2, 4)).astype("float32")
-    true = np.array([[0, 2, -1, -1, 1], [1, -1, -1, -1, -1]])  # wider than the batch: cut to it
-    for targets in (true, true[:, :5], true[:, :2]):  # wider than the batch, or narrower: a batch is padded further
-        known = np.where(np.arange(5) < targets.shape[1], true, -1)
-        count = (known[:, :4] >= 0).sum()
-        expected = (
-            -sum(np.log(predicted[row, at, known[row, at]]) for row, at in np.argwhere(known[:, :4] >= 0)) / count
-        )
+    true = np.array([[0, 2, -1, -1, 1], [1, -1, -1, -1, -1]])
+    for targets in (true, true[:, :4], true[:, :2]):  # longer than the batch, as long, and shorter
+        visible = np.where(np.arange(5) < targets.shape[1], true, -1)[:, :4]
+        labelled = np.argwhere(visible >= 0)
+        expected = -np.mean([np.log(predicted[row, token, visible[row, token]]) for row, token in labelled])
         np.testing.assert_allclose(TokenCrossEntropy()(targets, predicted), expected, rtol=1e-6)
 
 
-def test_the_metric_is_scikit_learns_micro_f1_without_outside():
+def test_the_metric_equals_scikit_learns_micro_f1_without_the_outside_tag():
     from sklearn.metrics import f1_score
 
     generator = np.random.default_rng(1)
@@ -57,21 +55,21 @@ def test_the_metric_is_scikit_learns_micro_f1_without_outside():
     metric = TokenF1()
     metric.update_state(true[:4], predicted[:4])
     metric.update_state(true[4:], predicted[4:])
-    known = true >= 0
-    expected = f1_score(true[known], predicted.argmax(-1)[known], labels=[1, 2, 3, 4], average="micro")
+    labelled = true >= 0
+    expected = f1_score(true[labelled], predicted.argmax(-1)[labelled], labels=[1, 2, 3, 4], average="micro")
     np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("scheme", ["bio", "bilou"])
 @pytest.mark.parametrize("stride", [0, 4, 8])
-def test_tags_of_words_lead_back_to_the_very_spans_in_one_frame_or_in_windows(backbone, scheme, stride):
+def test_targets_decode_to_the_true_spans_with_any_stride(backbone, scheme, stride):
     source, task = marked(40, longest=60), tltk.token_classification(TYPES, scheme=scheme)
     spec = replace(backbone.input, stride=stride)
-    assert len(encoded(source, spec)) > len(source), "some are in windows"
-    assert found_by_a_perfect_model(task, source, spec) == list(source.targets)
+    assert len(encoded(source, spec)) > len(source), "some texts need several windows"
+    assert spans_of_perfect_model(task, source, spec) == list(source.targets)
 
 
-def test_adjacent_entities_of_one_type_stay_two():
+def test_adjacent_entities_of_one_type_stay_separate():
     source = from_words([["good", "film", "book", "book"]], [["B-x", "B-x", "B-y", "I-y"]])
     for scheme, expected in (("bio", [1, 1, 3, 4]), ("bilou", [4, 4, 5, 7])):
         task = tltk.token_classification(TYPES, scheme=scheme)
@@ -87,7 +85,7 @@ def test_only_the_first_token_of_a_word_has_a_tag(backbone):
     assert targets_of(task, source, backbone.input).tolist() == [-1, 1, -1, -1, 0, -1]  # un ##like ##ly film
 
 
-def test_an_entity_that_begins_inside_of_a_word_takes_the_whole_word_and_is_reported(backbone, caplog):
+def test_an_entity_that_begins_inside_a_word_is_extended_to_the_word_and_reported(backbone, caplog):
     text = "the unlikely film"
     source = tltk.data.source.Source("text", "arrays", np.array([text], object), _object([(Span(6, 12, "x"),)]), TYPES)
     task = tltk.token_classification(TYPES)
@@ -101,7 +99,7 @@ def _object(values):
     return array
 
 
-def test_a_tagger_learns_saves_and_finds_whole_words(backbone, tmp_path):
+def test_a_model_learns_to_find_entities_of_whole_words_and_survives_saving(backbone, tmp_path):
     source = marked(60)
     model = tltk.assemble(backbone, tltk.token_classification(source.labels), precision="float32")
     assert model.keras.output_shape == (None, None, 5)
@@ -112,30 +110,30 @@ def test_a_tagger_learns_saves_and_finds_whole_words(backbone, tmp_path):
     report = tltk.evaluate(run.model, test)
     assert report.metrics["f1"] > 0.95
     assert [row["name"] for row in report.classes] == ["x", "y"]
-    again = tltk.load_run(tmp_path / "run").model
-    assert again.task == model.task
-    assert tltk.evaluate(again, test).metrics == report.metrics
-    (found,), _ = tltk.predict(again, ["very  good film."])
-    assert [(span.start, span.end, span.label) for span in found.spans] == [(6, 15, "x")]
-    assert found.label == "good film (x)"
-    assert 0.5 < found.spans[0].probability <= 1
-    (same,), _ = tltk.predict(again, [["very", "good", "film"]])
-    assert [(span.start, span.end) for span in same.spans] == [(5, 14)]
+    loaded = tltk.load_run(tmp_path / "run").model
+    assert loaded.task == model.task
+    assert tltk.evaluate(loaded, test).metrics == report.metrics
+    (prediction,), _ = tltk.predict(loaded, ["very  good film."])
+    assert [(span.start, span.end, span.label) for span in prediction.spans] == [(6, 15, "x")]
+    assert prediction.label == "good film (x)"
+    assert 0.5 < prediction.spans[0].probability <= 1
+    (of_words,), _ = tltk.predict(loaded, [["very", "good", "film"]])
+    assert [(span.start, span.end) for span in of_words.spans] == [(5, 14)]
 
 
-def test_what_is_cached_of_a_frozen_part_trains_the_same(backbone):
+def test_training_on_cached_features_of_frozen_layers_gives_the_same_weights(backbone):
     source = marked(24)
-    found = []
+    weights = []
     for cache in ("memory", "off"):
         keras.utils.set_random_seed(0)
         model = tltk.assemble(backbone, tltk.token_classification(source.labels), precision="float32")
         tltk.fit(model, source, recipe=tltk.bert(epochs=2, blocks=1, learning_rate=1e-3), batch_size=8, cache=cache)
-        found.append(model.keras.get_weights())
-    for one, other in zip(*found, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+        weights.append(model.keras.get_weights())
+    for cached, uncached in zip(*weights, strict=True):
+        np.testing.assert_allclose(cached, uncached, atol=1e-5)
 
 
-def test_its_config_brings_it_back_and_other_labels_are_refused():
+def test_the_config_restores_the_task_and_unsuitable_labels_are_refused():
     task = tltk.token_classification(TYPES, scheme="bilou", head=tltk.head(hidden=(4,)))
     assert from_config(task.to_config()) == task
     with pytest.raises(ValueError, match="`labels` are of type 'categorical', not types of entities"):
@@ -150,11 +148,11 @@ def test_its_config_brings_it_back_and_other_labels_are_refused():
         tltk.assemble(tltk.backbone("mobilenet_v2", weights="random", image_size=32), tltk.token_classification(TYPES))
 
 
-def test_texts_shorter_than_the_narrowest_batch_are_learned_too(backbone):
+def test_texts_shorter_than_the_shortest_padded_length_are_trained_on(backbone):
     source = from_words([["good", "film"], ["the", "book"]], [["B-x", "I-x"], ["O", "B-y"]])
     model = tltk.assemble(backbone, tltk.token_classification(source.labels), precision="float32")
     run = tltk.fit(model, source, source, recipe=tltk.bert(epochs=1), batch_size=2)
-    # A head that starts at zero finds every tag as likely: the first loss is the logarithm of their number.
+    # A head that starts at zero predicts equal probabilities: the first loss is the logarithm of the number of tags.
     assert run.history[0]["loss"] == pytest.approx(np.log(len(model.task.tags)), rel=1e-3)
 
 
@@ -165,31 +163,32 @@ WORDS_AND_TAGS = (
 
 
 @pytest.mark.parametrize("scheme", ["bio", "bilou"])
-def test_a_given_word_with_punctuation_has_tags_for_all_of_its_parts(backbone, scheme):
+def test_each_part_of_a_word_with_punctuation_has_a_tag(backbone, scheme):
     source, task = from_words(*WORDS_AND_TAGS), tltk.token_classification(TYPES, scheme=scheme)
-    flat = targets_of(task, source, backbone.input)
-    assert (flat >= 0).sum() == 14  # the good - film is bad . | book , U . S . film
-    assert found_by_a_perfect_model(task, source, backbone.input) == [tuple(spans) for spans in source.targets]
+    targets = targets_of(task, source, backbone.input)
+    assert (targets >= 0).sum() == 14  # the good - film is bad . | book , U . S . film
+    assert spans_of_perfect_model(task, source, backbone.input) == [tuple(spans) for spans in source.targets]
 
 
-def test_words_are_tagged_as_the_text_that_they_make_is(backbone):
+def test_words_get_the_same_entities_as_the_joined_text(backbone):
     labels = from_words(*WORDS_AND_TAGS).labels
     task = tltk.token_classification(labels, head=tltk.head(zero_init=False, normalization=None))
     model = tltk.assemble(backbone, task, precision="float32")
     head = model.keras.get_layer("head_output")
     head.kernel.assign(5 * keras.random.normal(head.kernel.shape, seed=1))
-    words = WORDS_AND_TAGS[0]
-    found, plain = tltk.predict(model, words)[0], tltk.predict(model, [" ".join(each) for each in words])[0]
-    assert any(each.spans for each in found)
-    assert [each.spans for each in found] == [each.spans for each in plain]
+    words_of_texts = WORDS_AND_TAGS[0]
+    of_words, _ = tltk.predict(model, words_of_texts)
+    of_texts, _ = tltk.predict(model, [" ".join(words) for words in words_of_texts])
+    assert any(prediction.spans for prediction in of_words)
+    assert [prediction.spans for prediction in of_words] == [prediction.spans for prediction in of_texts]
 
 
-def test_an_entity_does_not_run_on_to_the_punctuation_that_it_touches(backbone):
+def test_an_entity_does_not_include_adjacent_punctuation(backbone):
     texts = ["the film(book).", "good!film"]
     spans = [[Span(4, 8, "x"), Span(9, 13, "y")], [Span(0, 4, "x"), Span(5, 9, "y")]]
     source = replace(tltk.from_arrays(texts), targets=_object(spans), labels=TYPES)
     task = tltk.token_classification(TYPES)
-    assert [list(each) for each in found_by_a_perfect_model(task, source, backbone.input)] == spans
+    assert [list(predicted) for predicted in spans_of_perfect_model(task, source, backbone.input)] == spans
 
 
 def test_a_dataset_has_no_windows_to_read_entities_from(backbone):
@@ -200,21 +199,21 @@ def test_a_dataset_has_no_windows_to_read_entities_from(backbone):
         tltk.predict(model, tf.data.Dataset.from_tensor_slices(["good film"]).batch(1))
 
 
-def test_entities_agree_whatever_their_padding_and_not_in_sixteen_bits():
+def test_entities_are_compared_without_padding_and_not_in_16_bits():
     task = tltk.token_classification(TYPES)
     answer = {
         "starts": np.array([0, 5]), "ends": np.array([4, 9]), "types": np.array(["x", "y"], object),
         "entities": np.array(["good", "book"], object), "probabilities": np.array([0.5, 0.6]),
     }  # fmt: skip
-    empty = {"starts": -1, "ends": -1, "types": "", "entities": "", "probabilities": 0.0}
-    padded = {name: np.concatenate([column, np.array([empty[name]], column.dtype)]) for name, column in answer.items()}
+    padding = {"starts": -1, "ends": -1, "types": "", "entities": "", "probabilities": 0.0}
+    padded = {name: np.append(column, np.array([padding[name]], column.dtype)) for name, column in answer.items()}
     assert task.agrees(answer, padded, 1e-5) == ""
     other = {**answer, "ends": np.array([4, 8])}
     assert "`ends`" in task.agrees(answer, other, 1e-5)
     assert task.agrees(answer, other, 0.05) == ""
 
 
-def test_a_file_need_not_have_every_type():
+def test_a_source_may_lack_some_types_but_not_add_any():
     task = tltk.token_classification(["x", "y"])
     task.check_labels(LabelSpec(("y",), "entities"), "data")
     with pytest.raises(ValueError, match="does not know: z"):

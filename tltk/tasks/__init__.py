@@ -1,6 +1,7 @@
-"""Tasks: all that depends on what is asked of a model. Each module has one: head, loss, metrics, decoder, evaluator.
+"""Tasks: the head, loss, metrics, decoder and evaluator of classification, regression, tagging and question answering.
 
-The functions that build the tasks are public as `tltk.classification` …; here they would hide the modules they are in.
+The functions that build tasks are public as `tltk.classification` …; exported here, they would shadow the modules of
+the same names.
 """
 
 from tltk.modalities.context import Context

@@ -17,15 +17,15 @@ from tltk.modalities.context import Context
 from tltk.pipeline.readers import Reader, element_targets
 from tltk.specs import LabelSpec, Span
 
-EXACT = 1e-3  # tolerances above this are those of 16 bits
+EXACT = 1e-3  # larger tolerances are those of 16-bit exports
 Outputs: TypeAlias = keras.KerasTensor | dict[str, keras.KerasTensor]
 
 
 class Monitor(NamedTuple):
-    """The metric that decides between two epochs.
+    """The metric that decides which epoch is best.
 
     Args:
-        metric: name of one of the task's metrics, or "loss".
+        metric: Name of one of the task's metrics, or "loss".
         mode: "max" if larger is better, "min" if smaller is.
     """
 
@@ -35,15 +35,15 @@ class Monitor(NamedTuple):
 
 @dataclass(frozen=True)
 class Prediction:
-    """A model's answer to one example.
+    """The prediction of a model for one example.
 
     Args:
-        example_id: path or row of the example.
-        label: the most likely class; for several labels, those above the threshold joined by ", "; for numbers, the
-            numbers; for texts, the entities or the answer.
-        probability: of `label` where there is one, else None.
-        scores: label or column name → probability or value, most likely class first; for answers, text → probability.
-        spans: the entities of a text in its order, or the answer; each with its probability.
+        example_id: Path or row of the example.
+        label: The most likely class; for several labels, those above the threshold joined by ", "; for regression, the
+            values; for texts, the entities or the answer.
+        probability: Probability of `label`; None if the task has no single probability.
+        scores: Label or column name → probability or value, most likely class first; for answers, text → probability.
+        spans: The entities in the order of the text, or the answer, each with its probability.
     """
 
     example_id: str
@@ -55,15 +55,15 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ReportParts:
-    """What an evaluator found; `tltk.evaluate` makes a `Report` of it.
+    """The result of an evaluator; `tltk.evaluate` builds a `Report` from it.
 
     Args:
-        metrics: name → number.
-        classes: one row a class or column: "name" and its own numbers.
-        classes_title: what the rows of `classes` are, as a heading.
+        metrics: Metric name → value.
+        classes: One row per class or column: "name" and its metrics.
+        classes_title: Heading of the table of `classes`.
         confusion: int64 [true class, predicted class], or None.
-        calibration: rows of (mean confidence, accuracy, number of examples), one a bin that is not empty.
-        mistakes: the most confident wrong answers, a row each.
+        calibration: (mean confidence, accuracy, number of examples) of each bin that is not empty.
+        mistakes: The most confident wrong predictions, one row each.
     """
 
     metrics: dict[str, float]
@@ -75,15 +75,15 @@ class ReportParts:
 
 
 class Evaluator(Protocol):
-    """Measures answers a few at a time, so that a test set need not fit in memory."""
+    """Computes metrics from predictions, batch by batch, so that a test set need not fit in memory."""
 
     def update(self, targets: Any, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
-        """Count some examples.
+        """Add a batch of examples.
 
         Args:
-            targets: raw targets [n, …] as the source has them, after `Task.references`.
-            decoded: what `Task.decode` returned for them: column → [n, …], strings as `str`.
-            ids: name of each example.
+            targets: Raw targets [n, …] of the source, after `Task.references`.
+            decoded: Result of `Task.decode` for these examples: column → [n, …], strings as `str`.
+            ids: Id of each example.
         """
 
     def result(self) -> ReportParts:
@@ -91,22 +91,22 @@ class Evaluator(Protocol):
 
 
 class Task(ABC):
-    """All that depends on what is asked of a model: targets, head, loss, metrics, decoding, report.
+    """Base class of tasks: targets, head, loss, metrics, decoding and report.
 
-    Derive a frozen dataclass from it, whose fields are what `to_config` stores, and register it with
-    `tltk.register_task`. Only `outputs` and `loss` must be written; what else is written replaces a default.
+    Subclass it as a frozen dataclass, whose fields are what `to_config` stores, and register it with
+    `tltk.register_task`. Only `outputs` and `loss` are required; every other method has a default.
 
     Args:
-        name: class attribute, unique among all tasks, used in the files of a run.
-        labels: what the targets mean.
-        head: what stands between features and outputs, for tasks that use `tltk.head`; else None.
-        monitor: class attribute, the metric that decides between two epochs; default: the loss.
-        score_name: class attribute, the one metric of a report that comparisons show.
-        constant_columns: class attribute, decoded columns that are the same for every example, such as class names: an
-            export returns them, `tltk.predict` does not compute them.
-        class_targets: class attribute, whether `encode` gives 0/1 classes [batch, classes], so that a phase may be
-            trained with a contrastive loss.
-        pools: class attribute, whether the head reduces each element to one vector; a batch norm in it then needs
+        name: Class attribute: unique name, used in the files of a run.
+        labels: Type and names of the labels.
+        head: Layers between features and outputs, for tasks that use `tltk.head`; else None.
+        monitor: Class attribute: the metric that decides which epoch is best; default: the loss.
+        score_name: Class attribute: the one metric of a report that comparisons show.
+        constant_columns: Class attribute: decoded columns that are the same for every example, such as class names. An
+            export returns them; `tltk.predict` does not compute them.
+        class_targets: Class attribute: whether `encode` returns 0/1 targets [batch, classes], as a contrastive loss
+            needs.
+        pools: Class attribute: whether the head reduces each element to one vector; a batch norm in the head then needs
             batches of at least two, see `normalizes_batches`.
     """
 
@@ -121,15 +121,15 @@ class Task(ABC):
 
     @property
     def normalizes_batches(self) -> bool:
-        """Whether an element alone in its batch would come out as zeros, since the head has a batch norm."""
+        """Whether the head has a batch norm over elements, which outputs zeros for a batch of one element."""
         return self.pools and self.head is not None and self.head.normalization == "batch"
 
     def input_spec(self, spec: Any) -> Any:
-        """Return the input format this task needs from a backbone: pairs of texts, windows; default: as it is."""
+        """Adapt the input format of a backbone to this task, such as to pairs of texts or windows; default: as is."""
         return spec
 
     def endpoints(self, backbone: Backbone) -> tuple[str, ...]:
-        """Return the names of the stages whose features the head takes; default: the last one."""
+        """Return the names of the stages whose features the head uses; default: the last one."""
         return (backbone.stages[-1].name,)
 
     @abstractmethod
@@ -139,78 +139,78 @@ class Task(ABC):
         """Build the head.
 
         Args:
-            features: stage → float [batch, height, width, channels] or [batch, tokens, channels], in the order of
+            features: Stage → float [batch, height, width, channels] or [batch, tokens, channels], in the order of
                 `endpoints`.
-            mask: bool [batch, tokens], False for padding; None where nothing is padded.
-            seed: of initial weights and dropout.
+            mask: bool [batch, tokens], False for padding; None if inputs are never padded.
+            seed: Seed of initial weights and dropout.
 
         Returns:
-            One output or a dict of named outputs, batch first, activation included.
+            One output or a dict of named outputs, batch axis first, activation included.
         """
 
     def element_targets(self, targets: Targets | None, reader: Reader) -> Targets | None:
-        """Return the targets of each element, once for a source.
+        """Return the targets of each element, computed once for a source.
 
         Args:
-            targets: of the examples, as the source has them; None if it is unlabelled.
-            reader: of the elements; that of texts holds their tokens.
+            targets: Targets of the examples of a source; None if it is unlabelled.
+            reader: Reader of the elements; a reader of texts holds their tokens.
 
         Returns:
-            One target for each element; default: the one of its example.
+            One target for each element; default: the target of its example.
         """
         return element_targets(targets, reader)
 
     def encode(self, targets: Any) -> Any:
-        """Turn a batch of targets into what the loss takes, in the graph; default: unchanged."""
+        """Encode a batch of targets for the loss, in the graph; default: unchanged."""
         return targets
 
     @abstractmethod
     def loss(self) -> keras.losses.Loss | dict[str, keras.losses.Loss]:
-        """Return the loss, or one for each named output."""
+        """Return the loss, or a dict with one for each named output."""
 
     def metrics(self) -> Any:
-        """Return the Keras metrics of training, a list or, for named outputs, a dict; default: none."""
+        """Return the Keras metrics of training: a list or, for named outputs, a dict; default: no metrics."""
         return []
 
     def decode(self, outputs: Any, context: Context) -> dict[str, tf.Tensor]:
-        """Turn outputs of the network into answers, in the graph: `tltk.predict` and exports both run this.
+        """Turn outputs of the network into predictions, in the graph: `tltk.predict` and exports both run this.
 
         Args:
-            outputs: what `outputs` built, one row an element; a dict if it is one.
-            context: which example each element belongs to, and what the modality knows about it.
+            outputs: Outputs built by `outputs`, one row per element; a dict if they are named.
+            context: Which example each element belongs to, and what the modality knows about it.
 
         Returns:
-            Column → [count, …], one row an example. Default: the outputs, averaged over the windows of a text.
+            Column → [count, …], one row per example. Default: the outputs, averaged over the windows of a text.
         """
         return {name: context.average(values) for name, values in self.named_outputs(outputs).items()}
 
     def decode_elements(self, outputs: Any) -> dict[str, tf.Tensor]:
-        """Decode outputs without a context, every element as one example: for exports that take tensors."""
+        """Decode outputs without a context, each element as one example: for exports that take tensors."""
         first = next(iter(self.named_outputs(outputs).values()))
         return self.decode(outputs, Context(tf.shape(first, tf.int64)[0]))
 
     def named_outputs(self, outputs: Any) -> dict[str, tf.Tensor]:
-        """Return outputs under the names of `describe_outputs`."""
+        """Return outputs as a dict, under the names in `describe_outputs`."""
         return dict(outputs) if isinstance(outputs, dict) else {next(iter(self.describe_outputs())): outputs}
 
     def describe_outputs(self) -> dict[str, tuple[str, ...]]:
-        """Return the name of each output of the network → the names along its last axis; default: the labels."""
+        """Map the name of each output of the network to the names along its last axis; default: the labels."""
         return {"outputs": self.labels.names}
 
     def request_names(self, default: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the names of the strings an export takes; default: those of the modality, such as ("texts",)."""
+        """Return the names of an export's string inputs; default: those of the modality, such as ("texts",)."""
         return default
 
     def predictions(self, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> list[Prediction]:
-        """Turn decoded columns into one record an example.
+        """Turn decoded columns into one record per example.
 
         Args:
-            decoded: column → [n, …]; strings as `str`.
-            ids: name of each example.
+            decoded: Column → [n, …]; strings as `str`.
+            ids: Id of each example.
 
         Returns:
             Predictions in the same order. Default: `label` and `probability` from the columns of these names, `scores`
-            from the columns of `describe_outputs`.
+            from the columns in `describe_outputs`.
         """
         named = [(column, names) for column, names in self.describe_outputs().items() if column in decoded]
         scores = [
@@ -226,42 +226,43 @@ class Task(ABC):
         ]
 
     def references(self, targets: Any, examples: Any) -> Any:
-        """Return what the evaluator compares answers with; default: the targets.
+        """Return what the evaluator compares predictions with; default: the targets.
 
         Args:
-            targets: raw targets of some examples.
-            examples: the same examples as the source has them: texts, pairs of texts, paths; None for a
+            targets: Raw targets of some examples.
+            examples: The same examples in the form of the source: texts, pairs of texts, paths; None for a
                 `tf.data.Dataset`.
         """
         return targets
 
     def evaluator(self) -> Evaluator:
-        """Return a new evaluator; default: one that reports the mean loss of the outputs."""
+        """Return a new evaluator; default: one that reports the mean loss."""
         return MeanLoss(self)
 
     def agrees(self, answer: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> str:
-        """Compare two decoded answers to one example, column by column.
+        """Compare two decoded predictions for one example, column by column.
 
         Args:
-            answer: column → value or array.
-            other: likewise; further columns are ignored.
-            tolerance: largest difference of numbers, for numbers above 1 as a fraction of them.
+            answer: Column → value or array.
+            other: The same columns from another model or export; additional columns are ignored.
+            tolerance: Largest difference between floats; relative for values above 1.
 
         Returns:
-            What differs; "" if nothing does. Default: numbers within the tolerance, anything else equal.
+            The first difference, "" if there is none. Default: floats must agree within the tolerance, anything else
+            must be equal.
         """
         differences = (difference(name, answer[name], other.get(name), tolerance) for name in answer)
-        return next((found for found in differences if found), "")
+        return next((message for message in differences if message), "")
 
     def check_labels(self, labels: LabelSpec, name: str) -> None:
-        """Raise unless labels mean what the outputs of this task mean.
+        """Raise unless labels have the type, names and order of the labels of this task.
 
         Args:
-            labels: of a source.
-            name: argument the source came in, for the error.
+            labels: Labels of a source.
+            name: Argument that holds the source, for the error message.
 
         Raises:
-            ValueError: for another type, or other names, listing those that differ.
+            ValueError: If the type or the names differ; every differing name is listed.
         """
         if labels.type != self.labels.type:
             raise ValueError(f"`{name}` has labels of type {labels.type!r}, the model's task has {self.labels.type!r}.")
@@ -279,16 +280,16 @@ class Task(ABC):
         problems.raise_if_any(f"`{name}` and the model have different labels:")
 
     def to_config(self) -> dict[str, Any]:
-        """Return the name and the fields as JSON values, which `tltk.tasks.from_config` takes back."""
+        """Return the name and the fields as JSON values, from which `tltk.tasks.from_config` rebuilds the task."""
         record: Any = self
         return {"name": self.name, **asdict(record)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Build the task from what `to_config` returned; lists become tuples.
+        """Rebuild the task from the result of `to_config`; lists become tuples.
 
         Raises:
-            TypeError: for a field the task does not have.
+            TypeError: If `config` has a key that is not a field of the task.
         """
         fields = {name: _as_tuples(value) for name, value in config.items() if name != "name"}
         if "labels" in fields:
@@ -299,28 +300,28 @@ class Task(ABC):
 
 
 class MeanLoss:
-    """Evaluator of a task without one of its own: the mean of its loss over examples."""
+    """Default evaluator of a task: the mean loss over examples."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.total, self.count = 0.0, 0
 
     def update(self, targets: Any, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
-        """Add the loss of some examples.
+        """Add the loss of a batch of examples.
 
         Raises:
-            ValueError: if `decode` does not return the outputs, so that the task needs an evaluator of its own.
+            ValueError: If `decode` does not return the outputs: then the task must define `evaluator`.
         """
         names = tuple(self.task.describe_outputs())
         missing = [name for name in names if name not in decoded]
         if missing:
             raise ValueError(
-                f"task {self.task.name!r} decodes no column {missing[0]!r}, from which its loss could be computed: "
-                f"write {type(self.task).__name__}.evaluator()."
+                f"task {self.task.name!r} decodes no column {missing[0]!r}, which the default evaluator needs to "
+                f"compute the loss: define {type(self.task).__name__}.evaluator()."
             )
         losses, encoded = self.task.loss(), self.task.encode(targets)
         if isinstance(losses, dict):
-            loss = sum(float(each(encoded[name], decoded[name])) for name, each in losses.items())
+            loss = sum(float(function(encoded[name], decoded[name])) for name, function in losses.items())
         else:
             loss = float(losses(encoded, decoded[names[0]]))
         self.total, self.count = self.total + loss * len(ids), self.count + len(ids)
@@ -331,7 +332,7 @@ class MeanLoss:
 
 
 def difference(name: str, value: Any, other: Any, tolerance: float) -> str:
-    """Say how two values of a column differ, "" if they agree.
+    """Describe how two values of a column differ; "" if they agree.
 
     Example:
         >>> difference("probability", 0.5, 0.25, 1e-5)
@@ -339,25 +340,25 @@ def difference(name: str, value: Any, other: Any, tolerance: float) -> str:
     """
     if other is None:
         return f"`{name}` is missing"
-    one, two = np.asarray(value), np.asarray(other)
-    if one.shape != two.shape:
-        return f"`{name}` has shape {one.shape} and {two.shape}"
-    if one.dtype.kind != "f":
-        return "" if np.array_equal(one, two) else f"`{name}`: {value!r} is not {other!r}"
-    apart = float((np.abs(one - two) / np.maximum(1.0, np.abs(two))).max(initial=0.0))
-    return "" if apart <= tolerance else f"`{name}` differs by {apart:.1e}"
+    actual, expected = np.asarray(value), np.asarray(other)
+    if actual.shape != expected.shape:
+        return f"`{name}` has shape {actual.shape} and {expected.shape}"
+    if actual.dtype.kind != "f":
+        return "" if np.array_equal(actual, expected) else f"`{name}`: {value!r} is not {other!r}"
+    largest = float((np.abs(actual - expected) / np.maximum(1.0, np.abs(expected))).max(initial=0.0))
+    return "" if largest <= tolerance else f"`{name}` differs by {largest:.1e}"
 
 
 def last_features(features: dict[str, keras.KerasTensor]) -> keras.KerasTensor:
-    """Return the features of the last endpoint: all that a head without a decoder takes."""
+    """Return the features of the last endpoint, the only ones that a head without a decoder uses."""
     return list(features.values())[-1]
 
 
 def repeated(names: Sequence[str], rows: tf.Tensor) -> tf.Tensor:
-    """Repeat names for every row of a tensor: TensorFlow Serving takes a batch apart.
+    """Repeat names for every row of a tensor: TensorFlow Serving splits every output of a batch into rows.
 
     Args:
-        names: k strings.
+        names: The k names.
         rows: [n, …].
 
     Returns:
@@ -367,10 +368,10 @@ def repeated(names: Sequence[str], rows: tf.Tensor) -> tf.Tensor:
 
 
 def label_spec(labels: LabelSpec | Sequence[str], label_type: str) -> LabelSpec:
-    """Return a LabelSpec as it is, and make one of a list of names.
+    """Return a LabelSpec unchanged; build one from a list of names.
 
     Raises:
-        TypeError: if it is neither.
+        TypeError: If `labels` is neither.
     """
     if isinstance(labels, LabelSpec):
         return labels

@@ -1,4 +1,4 @@
-"""Evaluators of classes: one class an example (accuracy, F1, calibration), or any number of labels."""
+"""Evaluators of classification: one class per example (accuracy, F1, calibration), or any number of labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,18 +9,18 @@ from sklearn import metrics as sklearn_metrics
 from tltk.tasks.base import ReportParts
 
 CALIBRATION_BINS = 15
-_MISTAKES = 12  # most confident wrong answers in a report
+_MISTAKES = 12  # wrong predictions listed in a report
 _TOP_K = (3, 5)
 
 
 class ClassEvaluator:
-    """Measures one class an example.
+    """Computes the metrics of single-label classification.
 
-    It keeps the confusion matrix, the most confident mistakes and, for means that do not depend on how examples were
-    split into batches, nine bytes an example: its loss and confidence (float32) and whether it was right.
+    It keeps the confusion matrix, the most confident mistakes and nine bytes per example: loss and confidence (float32)
+    and whether the prediction is correct. So the means do not depend on the batches.
 
     Args:
-        names: of the classes.
+        names: Class names.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -33,18 +33,18 @@ class ClassEvaluator:
         self.correct: list[np.ndarray] = []
 
     def update(self, targets: Any, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
-        """Count some examples.
+        """Add a batch of examples.
 
         Args:
             targets: int [n] or [n, 1], or one-hot [n, classes].
             decoded: "probabilities", float32 [n, classes].
-            ids: name of each example.
+            ids: Id of each example.
         """
         probabilities = decoded["probabilities"]
         true, predicted = class_indices(targets, len(self.names)), probabilities.argmax(-1)
         np.add.at(self.confusion, (true, predicted), 1)
-        own = probabilities[np.arange(len(true)), true]
-        self.losses.append(-np.log(np.clip(own, np.finfo("float32").eps, 1)))
+        true_probabilities = probabilities[np.arange(len(true)), true]
+        self.losses.append(-np.log(np.clip(true_probabilities, np.finfo("float32").eps, 1)))
         self.confidences.append(probabilities.max(-1))
         self.correct.append(true == predicted)
         if self.top_hits:
@@ -62,81 +62,81 @@ class ClassEvaluator:
 
     def result(self) -> ReportParts:
         """Return accuracy, balanced accuracy, F1, log loss, calibration error and top-k accuracy."""
-        hits, found, there = np.diag(self.confusion), self.confusion.sum(0), self.confusion.sum(1)
-        precision, recall, f1 = rates(hits, found, there)
-        count = int(there.sum())
+        hits, predicted, actual = np.diag(self.confusion), self.confusion.sum(0), self.confusion.sum(1)
+        precision, recall, f1 = rates(hits, predicted, actual)
+        count = int(actual.sum())
         bins = calibration_bins(np.concatenate(self.confidences), np.concatenate(self.correct))
         metrics = {
             "accuracy": hits.sum() / count,
-            "balanced_accuracy": recall[there > 0].mean(),
-            "macro_f1": f1[there > 0].mean(),
+            "balanced_accuracy": recall[actual > 0].mean(),
+            "macro_f1": f1[actual > 0].mean(),
             "log_loss": np.concatenate(self.losses).mean(),
             "calibration_error": calibration_error(bins),
             **{f"top{k}_accuracy": total / count for k, total in self.top_hits.items()},
         }
-        rows = tuple(class_rows(self.names, precision, recall, f1, there))
+        rows = tuple(class_rows(self.names, precision, recall, f1, actual))
         return ReportParts(
             as_floats(metrics), rows, confusion=self.confusion, calibration=bins, mistakes=tuple(self.mistakes)
         )
 
 
 class MultilabelEvaluator:
-    """Measures any number of labels an example.
+    """Computes the metrics of multilabel classification.
 
-    Areas under curves need every score: float32 [n, labels] and bool [n, labels] are kept.
+    It keeps every score (float32 [n, labels]) and target (bool [n, labels]): areas under curves need them all.
 
     Args:
-        names: of the labels.
-        threshold: probability above which a label counts.
+        names: Label names.
+        threshold: Probability above which a label counts.
     """
 
     def __init__(self, names: Sequence[str], threshold: float) -> None:
         self.names, self.threshold = tuple(names), threshold
-        self.hits, self.found, self.there = np.zeros((3, len(names)), np.int64)
-        self.count = self.exact = self.right = 0
+        self.hits, self.predicted, self.actual = np.zeros((3, len(names)), np.int64)
+        self.count = self.exact = self.correct = 0
         self.true: list[np.ndarray] = []
         self.scores: list[np.ndarray] = []
 
     def update(self, targets: Any, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
-        """Count some examples.
+        """Add a batch of examples.
 
         Args:
-            targets: [n, labels] of 0 and 1.
+            targets: 0/1 [n, labels].
             decoded: "probabilities", float32 [n, labels].
-            ids: name of each example.
+            ids: Id of each example.
         """
         scores = decoded["probabilities"]
         true = np.asarray(targets).reshape(scores.shape) > 0.5
         predicted = scores > self.threshold
         self.hits += (true & predicted).sum(0)
-        self.found += predicted.sum(0)
-        self.there += true.sum(0)
+        self.predicted += predicted.sum(0)
+        self.actual += true.sum(0)
         self.count += len(true)
         self.exact += int((true == predicted).all(-1).sum())
-        self.right += int((true == predicted).sum())
+        self.correct += int((true == predicted).sum())
         self.true.append(true)
         self.scores.append(scores)
 
     def result(self) -> ReportParts:
-        """Return exact match, accuracy of single labels, F1, mean average precision and area under the ROC curve."""
+        """Return exact match, binary accuracy, F1, mean average precision and area under the ROC curve."""
         true, scores = np.concatenate(self.true), np.concatenate(self.scores)
-        precision, recall, f1 = rates(self.hits, self.found, self.there)
-        occurring = self.there > 0
+        precision, recall, f1 = rates(self.hits, self.predicted, self.actual)
+        occurring = self.actual > 0
         averages = [
             sklearn_metrics.average_precision_score(true[:, label], scores[:, label])
             for label in np.flatnonzero(occurring)
         ]
         metrics = {
             "exact_match": self.exact / self.count,
-            "binary_accuracy": self.right / true.size,
+            "binary_accuracy": self.correct / true.size,
             "macro_f1": f1[occurring].mean() if occurring.any() else 0.0,
-            "micro_f1": rates(self.hits.sum(), self.found.sum(), self.there.sum())[2],
+            "micro_f1": rates(self.hits.sum(), self.predicted.sum(), self.actual.sum())[2],
             "mean_average_precision": np.mean(averages) if averages else 0.0,
         }
-        mixed = occurring & (self.there < self.count)
+        mixed = occurring & (self.actual < self.count)  # the area is undefined for a label with only one value
         if mixed.any():
             metrics["macro_auc"] = sklearn_metrics.roc_auc_score(true[:, mixed], scores[:, mixed], average="macro")
-        return ReportParts(as_floats(metrics), tuple(class_rows(self.names, precision, recall, f1, self.there)))
+        return ReportParts(as_floats(metrics), tuple(class_rows(self.names, precision, recall, f1, self.actual)))
 
 
 def class_indices(targets: Any, classes: int) -> np.ndarray:
@@ -144,13 +144,13 @@ def class_indices(targets: Any, classes: int) -> np.ndarray:
 
     Args:
         targets: int [n] or [n, 1], or one-hot or blended [n, classes].
-        classes: number of classes.
+        classes: Number of classes.
 
     Returns:
         int64 [n].
 
     Raises:
-        ValueError: for a number that is not a class.
+        ValueError: If a target is not in [0, classes).
 
     Example:
         >>> class_indices([[0.0, 1.0], [1.0, 0.0]], 2).tolist()
@@ -160,29 +160,29 @@ def class_indices(targets: Any, classes: int) -> np.ndarray:
     if values.ndim == 2 and values.shape[-1] == classes and classes > 1:
         return values.argmax(-1)
     indices = values.reshape(-1).astype(np.int64)
-    wrong = indices[(indices < 0) | (indices >= classes)]
-    if wrong.size:
-        raise ValueError(f"targets must be classes from 0 to {classes - 1}. Received: {wrong[0]}")
+    invalid = indices[(indices < 0) | (indices >= classes)]
+    if invalid.size:
+        raise ValueError(f"targets must be classes from 0 to {classes - 1}. Received: {invalid[0]}")
     return indices
 
 
-def rates(hits: Any, found: Any, there: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return precision, recall and F1 from counts, 0 where nothing was counted.
+def rates(hits: Any, predicted: Any, actual: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute precision, recall and F1 from counts; 0 instead of dividing by 0.
 
     Args:
-        hits: number of right answers, of each class or in all.
-        found: number of answers.
-        there: number of true ones.
+        hits: Number of true positives, per class or in total.
+        predicted: Number of predicted positives.
+        actual: Number of positives among the targets.
 
     Example:
         >>> [float(rate) for rate in rates(1, 2, 1)]
         [0.5, 1.0, 0.6666666666666666]
     """
-    hits, found, there = (np.asarray(counts, np.float64) for counts in (hits, found, there))
+    hits, predicted, actual = (np.asarray(counts, np.float64) for counts in (hits, predicted, actual))
     return (
-        hits / np.maximum(found, 1),
-        hits / np.maximum(there, 1),
-        2 * hits / np.maximum(found + there, 1),
+        hits / np.maximum(predicted, 1),
+        hits / np.maximum(actual, 1),
+        2 * hits / np.maximum(predicted + actual, 1),
     )
 
 
@@ -191,12 +191,12 @@ def class_rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield the row of each class in a report."""
     for row, name in enumerate(names):
-        numbers = {"precision": precision[row], "recall": recall[row], "f1": f1[row]}
-        yield {"name": name, **as_floats(numbers), "examples": int(examples[row])}
+        metrics = {"precision": precision[row], "recall": recall[row], "f1": f1[row]}
+        yield {"name": name, **as_floats(metrics), "examples": int(examples[row])}
 
 
 def calibration_bins(confidence: np.ndarray, correct: np.ndarray) -> tuple[tuple[float, float, int], ...]:
-    """Sort predictions into 15 equal bins of confidence.
+    """Group predictions into 15 bins of equal width by confidence.
 
     Args:
         confidence: float [n], the highest probability of each example.
@@ -213,11 +213,11 @@ def calibration_bins(confidence: np.ndarray, correct: np.ndarray) -> tuple[tuple
 
 
 def calibration_error(bins: tuple[tuple[float, float, int], ...]) -> float:
-    """Return the mean of |accuracy - confidence| over examples (Guo et al. 2017, equation 3)."""
+    """Compute the expected calibration error, the mean of |accuracy - confidence| (Guo et al. 2017, equation 3)."""
     total = sum(count for _, _, count in bins)
     return sum(abs(accuracy - confidence) * count for confidence, accuracy, count in bins) / max(total, 1)
 
 
-def as_floats(numbers: Mapping[str, Any]) -> dict[str, float]:
-    """Return NumPy numbers as Python floats."""
-    return {name: float(value) for name, value in numbers.items()}
+def as_floats(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Convert NumPy scalars to Python floats."""
+    return {name: float(value) for name, value in metrics.items()}

@@ -1,4 +1,4 @@
-"""Classification: one class an example, or any number of labels an example."""
+"""Classification: one class per example, or any number of labels per example."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from tltk.tasks.class_scores import ClassEvaluator, MultilabelEvaluator
 from tltk.tasks.encodings import as_float, one_hot
 from tltk.tasks.registry import register_default, register_task
 
+# Label type → what the labels are, and the task to use instead.
 _OTHER_TASKS = {
     "regression": ("numbers", "regression(labels)"),
     "entities": ("types of entities", "token_classification(labels)"),
@@ -27,7 +28,7 @@ _OTHER_TASKS = {
 
 
 class _ClassTask(Task):
-    """What both kinds of classification share: outputs are probabilities, one a class."""
+    """Base class of both classification tasks: the outputs are one probability per class."""
 
     constant_columns: ClassVar[tuple[str, ...]] = ("labels",)
     class_targets: ClassVar[bool] = True
@@ -36,22 +37,22 @@ class _ClassTask(Task):
     pairs: bool
 
     def input_spec(self, spec: Any) -> Any:
-        """One text an example or, with `pairs`, two."""
+        """Expect one input per example or, with `pairs`, two texts."""
         return modality_of(spec).paired(spec) if self.pairs else spec
 
     def outputs(
         self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0
     ) -> keras.KerasTensor:
-        """Build the head: probabilities, float32 [batch, classes]."""
+        """Build the head, which outputs probabilities, float32 [batch, classes]."""
         logits = heads.attach(self.head, last_features(features), units=len(self.labels), mask=mask, seed=seed)
         return keras.layers.Activation(self.activation, dtype="float32", name="head_probabilities")(logits)
 
     def describe_outputs(self) -> dict[str, tuple[str, ...]]:
-        """One probability a class."""
+        """Name the probabilities after the classes."""
         return {"probabilities": self.labels.names}
 
     def scores(self, probabilities: np.ndarray) -> list[dict[str, float]]:
-        """Return each example's probabilities by class, the most likely first."""
+        """Map class names to probabilities for each example, the most likely class first."""
         names = self.labels.names
         orders = np.argsort(-probabilities, axis=-1, kind="stable")
         return [
@@ -63,13 +64,13 @@ class _ClassTask(Task):
 @register_task
 @dataclass(frozen=True)
 class Classification(_ClassTask):
-    """Exactly one class an example: softmax and cross-entropy.
+    """Single-label classification: softmax and cross-entropy.
 
     Args:
-        labels: of type "categorical".
-        head: from `tltk.head`.
-        label_smoothing: fraction of each target spread over all classes, in [0, 1).
-        pairs: whether an example is two texts.
+        labels: Class names, type "categorical".
+        head: Head from `tltk.head`.
+        label_smoothing: Fraction of each target spread over all classes, in [0, 1).
+        pairs: Whether an example is a pair of texts.
     """
 
     name: ClassVar[str] = "classification"
@@ -83,15 +84,15 @@ class Classification(_ClassTask):
     pairs: bool = False
 
     def encode(self, targets: Any) -> Any:
-        """Class indices to float32 [batch, classes]."""
+        """Encode class indices as one-hot vectors, float32 [batch, classes]."""
         return one_hot(len(self.labels))(targets)
 
     def loss(self) -> keras.losses.Loss:
-        """Cross-entropy of one-hot or blended targets."""
+        """Return the cross-entropy with one-hot or blended targets."""
         return keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
 
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Accuracy, and top-5 accuracy from 10 classes on."""
+        """Return accuracy and, for 10 classes or more, top-5 accuracy."""
         top5 = [keras.metrics.TopKCategoricalAccuracy(5, name="top5_accuracy")] if len(self.labels) >= 10 else []
         return [keras.metrics.CategoricalAccuracy(name="accuracy"), *top5]
 
@@ -107,35 +108,37 @@ class Classification(_ClassTask):
         }
 
     def predictions(self, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> list[Prediction]:
-        """Most likely class, and the probability of every class, sorted."""
+        """Return the most likely class of each example, and the probabilities of all classes, sorted."""
         rows = zip(ids, decoded["label"], decoded["probability"], self.scores(decoded["probabilities"]), strict=True)
-        return [Prediction(example_id, label, float(best), scores) for example_id, label, best, scores in rows]
+        return [
+            Prediction(example_id, label, float(probability), scores) for example_id, label, probability, scores in rows
+        ]
 
     def evaluator(self) -> ClassEvaluator:
-        """Accuracy, F1, log loss, calibration, confusion and the most confident mistakes."""
+        """Return the evaluator: accuracy, F1, log loss, calibration, confusion and the most confident mistakes."""
         return ClassEvaluator(self.labels.names)
 
     def agrees(self, answer: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> str:
-        """Compare probabilities; another label counts as equal if it is as likely within the tolerance."""
+        """Compare probabilities; labels may differ if they are equally likely within the tolerance."""
         probabilities = np.asarray(answer["probabilities"])
-        differs = difference("probabilities", probabilities, other["probabilities"], tolerance)
+        message = difference("probabilities", probabilities, other["probabilities"], tolerance)
         index = self.labels.names.index(str(other["label"]))
-        if differs or probabilities[index] >= probabilities.max() - tolerance:
-            return differs
+        if message or probabilities[index] >= probabilities.max() - tolerance:
+            return message
         return f"{other['label']!r} is not {answer['label']!r}"
 
 
 @register_task
 @dataclass(frozen=True)
 class MultilabelClassification(_ClassTask):
-    """Any number of labels an example, none included: a sigmoid and binary cross-entropy for each.
+    """Multilabel classification, with zero or more labels per example: sigmoid and binary cross-entropy.
 
     Args:
-        labels: of type "multilabel".
-        head: from `tltk.head`.
-        label_smoothing: fraction by which targets move towards 0.5, in [0, 1).
-        threshold: probability above which a label counts.
-        pairs: whether an example is two texts.
+        labels: Label names, type "multilabel".
+        head: Head from `tltk.head`.
+        label_smoothing: Fraction by which targets move towards 0.5, in [0, 1).
+        threshold: Probability above which a label is predicted.
+        pairs: Whether an example is a pair of texts.
     """
 
     name: ClassVar[str] = "multilabel_classification"
@@ -150,15 +153,15 @@ class MultilabelClassification(_ClassTask):
     pairs: bool = False
 
     def encode(self, targets: Any) -> Any:
-        """0/1 vectors to float32 [batch, labels]."""
+        """Encode 0/1 vectors as float32 [batch, labels]."""
         return as_float(len(self.labels))(targets)
 
     def loss(self) -> keras.losses.Loss:
-        """Binary cross-entropy, averaged over labels."""
+        """Return the binary cross-entropy, averaged over labels."""
         return keras.losses.BinaryCrossentropy(label_smoothing=self.label_smoothing)
 
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Macro F1 at the threshold, and accuracy of single labels."""
+        """Return macro F1 and binary accuracy at the threshold."""
         return [
             keras.metrics.F1Score(average="macro", threshold=self.threshold, name="macro_f1"),
             keras.metrics.BinaryAccuracy(threshold=self.threshold, name="binary_accuracy"),
@@ -171,7 +174,7 @@ class MultilabelClassification(_ClassTask):
         return {"probabilities": probabilities, "labels": labels, "chosen": probabilities > self.threshold}
 
     def predictions(self, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> list[Prediction]:
-        """Labels above the threshold, and the probability of every label, sorted."""
+        """Return the labels above the threshold, and the probabilities of all labels, sorted."""
         return [
             Prediction(
                 example_id, ", ".join(label for label, score in scores.items() if score > self.threshold), None, scores
@@ -180,15 +183,15 @@ class MultilabelClassification(_ClassTask):
         ]
 
     def evaluator(self) -> MultilabelEvaluator:
-        """Exact match, F1, and areas under curves."""
+        """Return the evaluator: exact match, F1, mean average precision and area under the ROC curve."""
         return MultilabelEvaluator(self.labels.names, self.threshold)
 
     def agrees(self, answer: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> str:
-        """Compare probabilities, and which labels are chosen where that is not a tie within the tolerance."""
+        """Compare probabilities, and the chosen labels except where the probability is at the threshold."""
         probabilities = np.asarray(answer["probabilities"])
         clear = np.abs(probabilities - self.threshold) > tolerance
-        wrong = clear & (np.asarray(answer["chosen"]) != np.asarray(other["chosen"]))
-        names = [name for name, differs in zip(self.labels.names, wrong, strict=True) if differs]
+        differs = clear & (np.asarray(answer["chosen"]) != np.asarray(other["chosen"]))
+        names = [name for name, label_differs in zip(self.labels.names, differs, strict=True) if label_differs]
         return difference("probabilities", probabilities, other["probabilities"], tolerance) or (
             f"`chosen` differs for {names}" if names else ""
         )
@@ -205,19 +208,19 @@ def classification(
     """Build a classification task.
 
     Args:
-        labels: `source.labels`, or a list of class names. Type "categorical" gives one class an example, "multilabel"
-            any number.
-        head: from `tltk.head`; the default is that of a linear probe.
-        label_smoothing: fraction of each target spread over all classes, in [0, 1).
-        threshold: probability above which a label counts (multilabel only).
-        pairs: whether an example is two texts, such as a premise and a hypothesis.
+        labels: `source.labels`, or a list of class names. Labels of type "categorical" mean one class per example,
+            "multilabel" any number.
+        head: Head from `tltk.head`; default: `tltk.head()`.
+        label_smoothing: Fraction of each target spread over all classes, in [0, 1).
+        threshold: Probability above which a label is predicted (multilabel only).
+        pairs: Whether an example is a pair of texts, such as a premise and a hypothesis.
 
     Returns:
         A task for `assemble`.
 
     Raises:
-        TypeError: if `labels` is not a LabelSpec or a list of names, as when the source has none.
-        ValueError: if the labels are not classes, or a number is out of range.
+        TypeError: If `labels` is not a LabelSpec or a list of names, as for a source without labels.
+        ValueError: If the labels are not classes, or a value is out of range.
 
     Example:
         >>> classification(["cat", "dog"]).labels.names
@@ -229,7 +232,7 @@ def classification(
         meaning, call = _OTHER_TASKS[labels.type]
         problems.add(f"`labels` are {meaning} ({check.listing(labels.names)}), not classes. Use tltk.{call}.")
     if labels.type == "categorical" and len(labels) < 2:
-        problems.add(f"a classifier needs at least 2 classes. Received: {check.listing(labels.names)}")
+        problems.add(f"classification needs at least 2 classes. Received: {check.listing(labels.names)}")
     for name, value in (("label_smoothing", label_smoothing), ("threshold", threshold)):
         if not check.is_number(value) or not 0 <= value < 1:
             problems.add(f"`{name}` must be at least 0 and below 1. Received: {value!r}")

@@ -1,4 +1,4 @@
-"""Target encodings: batches of raw targets to what a loss takes, as graph operations for the pipeline."""
+"""Target encodings: graph functions that turn a batch of raw targets into the input of a loss."""
 
 from collections.abc import Callable
 
@@ -8,13 +8,13 @@ Encoding = Callable[[tf.Tensor], tf.Tensor]
 
 
 def one_hot(classes: int) -> Encoding:
-    """Build an encoding of class indices.
+    """Build the one-hot encoding of class indices.
 
     Args:
-        classes: number of classes.
+        classes: Number of classes.
 
     Returns:
-        int [batch] or [batch, 1] of indices, or float [batch, classes] already encoded → float32 [batch, classes].
+        Indices int [batch] or [batch, 1], or encoded targets float [batch, classes] → float32 [batch, classes].
 
     Example:
         >>> one_hot(3)(tf.constant([2])).numpy().tolist()
@@ -30,18 +30,18 @@ def one_hot(classes: int) -> Encoding:
 
 
 def as_tokens(targets: tf.Tensor) -> tf.Tensor:
-    """Leave targets of tokens as they are, but for their type: whole numbers → int32."""
+    """Cast integer targets of tokens to int32."""
     return tf.cast(targets, tf.int32)
 
 
 def as_float(columns: int) -> Encoding:
-    """Build an encoding of numbers or 0/1 vectors.
+    """Build the encoding of regression targets or 0/1 vectors.
 
     Args:
-        columns: numbers an example.
+        columns: Values per example.
 
     Returns:
-        [batch] or [batch, columns] of any number type → float32 [batch, columns].
+        [batch] or [batch, columns] of any numeric dtype → float32 [batch, columns].
 
     Example:
         >>> as_float(1)(tf.constant([2, 3])).shape

@@ -1,4 +1,4 @@
-"""Question answering: the part of a text that answers a question, or that there is none."""
+"""Extractive question answering: find the span of a context that answers a question, or that there is none."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,18 +27,26 @@ from tltk.tasks.span_decoders import decode_answers, require_windows
 from tltk.tasks.span_scores import AnswerEvaluator
 
 _FAR = 1e4  # below every logit, and small enough for float16
-_AT_ONCE = 4096  # windows whose tokens are looked at together
+_WINDOWS_PER_CALL = 4096  # bounds the memory of padded token masks
 
 
 @keras.saving.register_keras_serializable(package="tltk")
 class SpanCrossEntropy(keras.losses.Loss):
-    """Cross-entropy of the tokens at which an answer begins and ends, averaged over both (Devlin et al. 2019, 4.2)."""
+    """Cross-entropy of the first and the last token of an answer, averaged over both (Devlin et al. 2019, 4.2)."""
 
     def __init__(self, name: str = "span_cross_entropy") -> None:
         super().__init__(name=name)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Compare int32 [batch, 2] with logits [batch, tokens, 2]: float32 [batch]."""
+        """Compute the loss of each window.
+
+        Args:
+            y_true: int32 [batch, 2], first and last token.
+            y_pred: float [batch, tokens, 2], logits.
+
+        Returns:
+            float32 [batch].
+        """
         logits = keras.ops.transpose(y_pred, (0, 2, 1))
         losses = keras.losses.sparse_categorical_crossentropy(y_true, logits, from_logits=True)
         return keras.ops.mean(losses, axis=-1)
@@ -46,16 +54,16 @@ class SpanCrossEntropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="tltk")
 class SpanAccuracy(keras.metrics.Mean):
-    """Share of windows of which both ends are found; of those without the answer, that there is none."""
+    """Fraction of windows with both tokens correct; token 0 twice stands for a window without the answer."""
 
     def __init__(self, name: str = "span_accuracy") -> None:
         super().__init__(name=name)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Count a batch; shapes as in `SpanCrossEntropy`."""
-        guess = keras.ops.cast(keras.ops.argmax(y_pred, axis=1), "int32")
-        right = keras.ops.all(guess == keras.ops.cast(y_true, "int32"), axis=-1)
-        super().update_state(keras.ops.cast(right, "float32"))
+        """Add a batch; shapes as in `SpanCrossEntropy`."""
+        predicted = keras.ops.cast(keras.ops.argmax(y_pred, axis=1), "int32")
+        correct = keras.ops.all(predicted == keras.ops.cast(y_true, "int32"), axis=-1)
+        super().update_state(keras.ops.cast(correct, "float32"))
 
     def get_config(self) -> dict:
         return {"name": self.name}
@@ -64,14 +72,14 @@ class SpanAccuracy(keras.metrics.Mean):
 @register_task
 @dataclass(frozen=True)
 class QuestionAnswering(Task):
-    """Where an answer begins and ends: two logits a token; the first token stands for no answer.
+    """Extractive question answering: a start and an end logit per token; the first token stands for no answer.
 
     Args:
-        head: from `tltk.head`; its pooling has no effect.
-        no_answer: whether a question may have no answer.
-        threshold: by how much the score of no answer must be above that of the best part.
-        longest: tokens of an answer at most.
-        labels: always `ANSWERS`.
+        head: Head from `tltk.head`; its pooling has no effect.
+        no_answer: Whether a question may have no answer.
+        threshold: Margin by which the score of no answer must exceed that of the best span.
+        longest: Maximum number of tokens of an answer.
+        labels: Always `ANSWERS`.
     """
 
     name: ClassVar[str] = "question_answering"
@@ -86,39 +94,43 @@ class QuestionAnswering(Task):
     labels: LabelSpec = ANSWERS
 
     def input_spec(self, spec: Any) -> Any:
-        """A question and its context, in windows."""
+        """Expect a question and a context, overlong ones in windows.
+
+        Raises:
+            ValueError: If `no_answer` is set and the backbone is causal.
+        """
         if self.no_answer and getattr(spec, "causal", False):
             raise ValueError(
-                "`no_answer=True` reads from the first token that there is no answer, and a model in which each token "
-                "sees only those before it, such as GPT-2, knows nothing there. Pass no_answer=False, or take another "
-                "backbone."
+                "`no_answer=True` needs a bidirectional backbone: the first token stands for no answer, and "
+                "in a causal model such as GPT-2 it does not see the rest of the text. Pass no_answer=False, or use "
+                "another backbone."
             )
         return modality_of(spec).windowed(modality_of(spec).paired(spec), self.name)
 
     def outputs(
         self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0
     ) -> keras.KerasTensor:
-        """Build the head: logits of beginning and end, float32 [batch, tokens, 2]; padding is far below all."""
+        """Build the head, which outputs start and end logits, float32 [batch, tokens, 2]; very low for padding."""
         logits = heads.attach_tokens(self.head, last_features(features), units=2, mask=mask, seed=seed)
         if mask is None:
             return logits
-        lowest = (1.0 - keras.ops.cast(keras.ops.expand_dims(mask, -1), "float32")) * _FAR
-        return heads.named(logits - lowest, "head_logits")
+        penalty = (1.0 - keras.ops.cast(keras.ops.expand_dims(mask, -1), "float32")) * _FAR
+        return heads.named(logits - penalty, "head_logits")
 
     def element_targets(self, targets: Targets | None, reader: Reader) -> Targets | None:
-        """Give each window the tokens at which the first answer begins and ends.
+        """Return the first and last token of the first answer in each window.
 
         Args:
-            targets: tuples of `Span` of the context, one tuple a question.
-            reader: of pairs of texts.
+            targets: Tuples of `Span` of the context, one tuple per question.
+            reader: Reader of pairs of texts.
 
         Returns:
-            int32 [windows, 2]; 0 and 0 for a window that does not show the whole answer.
+            int32 [windows, 2]; 0 and 0 for a window that does not hold the whole answer.
         """
         if targets is None:
             return None
         elements = cast(TextReader, reader).texts
-        rows = np.zeros((len(elements), 2), np.int32)
+        answer_tokens = np.zeros((len(elements), 2), np.int32)
         windows_with_answer: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {}
         for row, (text, in_context) in enumerate(zip(elements.text_ids, _in_context(elements), strict=True)):
             spans = targets[text]
@@ -128,35 +140,35 @@ class QuestionAnswering(Task):
                 tokens = np.flatnonzero(overlap & in_context[: len(overlap)])
                 windows_with_answer.setdefault(int(text), []).append((row, tokens, elements.positions[place][tokens]))
         for windows in windows_with_answer.values():
-            # An answer is whole where its first and last token are; its first and last character may have none.
-            positions = np.concatenate([positions for *_, positions in windows])
-            for row, tokens, own in windows:
-                if len(tokens) and (own[0], own[-1]) == (positions.min(), positions.max()):
-                    rows[row] = tokens[0], tokens[-1]
-        return Targets(rows)
+            # Compare tokens, not characters: the first or last character of an answer may belong to no token.
+            all_positions = np.concatenate([positions for *_, positions in windows])
+            for row, tokens, positions in windows:
+                if len(tokens) and (positions[0], positions[-1]) == (all_positions.min(), all_positions.max()):
+                    answer_tokens[row] = tokens[0], tokens[-1]
+        return Targets(answer_tokens)
 
     def encode(self, targets: Any) -> Any:
-        """Numbers of tokens to int32 [batch, 2]."""
+        """Cast token indices to int32 [batch, 2]."""
         return as_tokens(targets)
 
     def loss(self) -> keras.losses.Loss:
-        """Cross-entropy of both ends."""
+        """Return the cross-entropy of the first and last token."""
         return SpanCrossEntropy()
 
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Accuracy of both ends together; `evaluate` gives exact match and F1."""
+        """Return the accuracy of both tokens together; `evaluate` reports exact match and F1."""
         return [SpanAccuracy()]
 
     def describe_outputs(self) -> dict[str, tuple[str, ...]]:
-        """A logit of beginning and one of end."""
+        """Name the two logits."""
         return {"logits": ("start", "end")}
 
     def request_names(self, default: tuple[str, ...]) -> tuple[str, ...]:
-        """What the two texts of a pair are."""
+        """Name the two texts of a pair."""
         return ("questions", "contexts")
 
     def decode(self, outputs: tf.Tensor, context: Context) -> dict[str, tf.Tensor]:
-        """Return "answer", "start", "end" and "probability", see `decode_answers`."""
+        """Return "answer", "start", "end" and "probability"; see `decode_answers`."""
         return decode_answers(
             outputs,
             require_windows(context, self.name),
@@ -167,35 +179,35 @@ class QuestionAnswering(Task):
         )
 
     def decode_elements(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return "logits" [batch, tokens, 2]: without the texts there are no answers."""
+        """Return "logits" [batch, tokens, 2]: answers cannot be read without the texts."""
         return {"logits": outputs}
 
     def predictions(self, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> list[Prediction]:
-        """Each question's answer; an empty text where there is none."""
+        """Return the answer of each question; an empty string if there is none."""
         columns = (decoded[name] for name in ("answer", "start", "end", "probability"))
         predictions = []
         for example_id, answer, start, end, probability in zip(ids, *columns, strict=True):
             if start < 0:
                 predictions.append(Prediction(example_id, "", None, {}))
                 continue
-            score = float(probability)
+            score, text = float(probability), str(answer)
             span = Span(int(start), int(end), "", score)
-            predictions.append(Prediction(example_id, str(answer), score, {str(answer): score}, (span,)))
+            predictions.append(Prediction(example_id, text, score, {text: score}, (span,)))
         return predictions
 
     def references(self, targets: Any, examples: Any) -> list[list[str]]:
-        """Return the text of every right answer."""
+        """Return the texts of all reference answers."""
         contexts = [joined(context) for _, context in examples]
         return [
             [context[span.start : span.end] for span in spans] for spans, context in zip(targets, contexts, strict=True)
         ]
 
     def evaluator(self) -> AnswerEvaluator:
-        """Exact match and F1 as SQuAD counts them."""
+        """Return the evaluator: exact match and F1 as in SQuAD."""
         return AnswerEvaluator()
 
     def agrees(self, answer: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> str:
-        """Compare answers and their probabilities; in 16 bits nothing, since answers change with the batch."""
+        """Compare answers and their probabilities; not in 16 bits, where answers change with the batch."""
         if tolerance > EXACT:
             return ""
         names = ("answer", "start", "end", *(("probability",) if answer["start"] >= 0 else ()))
@@ -204,9 +216,9 @@ class QuestionAnswering(Task):
 
 def _in_context(elements: EncodedTexts) -> Iterator[np.ndarray]:
     """Yield which tokens of each window belong to the context, bool [tokens or more]."""
-    for start in range(0, len(elements), _AT_ONCE):
-        part = elements[np.arange(start, min(start + _AT_ONCE, len(elements)))]
-        yield from in_second_text(as_windows(part)).numpy()
+    for start in range(0, len(elements), _WINDOWS_PER_CALL):
+        windows = elements[np.arange(start, min(start + _WINDOWS_PER_CALL, len(elements)))]
+        yield from in_second_text(as_windows(windows)).numpy()
 
 
 def question_answering(
@@ -215,16 +227,17 @@ def question_answering(
     """Build a task that finds the answer to a question in a text.
 
     Args:
-        head: from `tltk.head`; the default is that of a linear probe. Its pooling has no effect.
-        no_answer: whether a question may have no answer, as in SQuAD 2.0; False always gives the best part.
-        threshold: by how much the score of no answer must be above that of the best part; tune it on validation.
-        longest: tokens of an answer at most.
+        head: Head from `tltk.head`; default: `tltk.head()`. Its pooling has no effect.
+        no_answer: Whether a question may have no answer, as in SQuAD 2.0; False always predicts the best span.
+        threshold: Margin by which the score of no answer must exceed that of the best span; tune it on validation data.
+        longest: Maximum number of tokens of an answer.
 
     Returns:
         A task for `assemble`.
 
     Raises:
-        ValueError: if a number is out of range.
+        TypeError: If `no_answer` is not a bool.
+        ValueError: If `threshold` or `longest` is out of range.
 
     Example:
         >>> question_answering(no_answer=False).describe_outputs()

@@ -1,4 +1,4 @@
-"""Tasks by name, and the task that fits a type of labels by default."""
+"""The registry of tasks by name, and the default task for each type of labels."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
@@ -17,17 +17,17 @@ DEFAULTS: Registry[Callable[[Source], Task]] = Registry(
 
 
 def register_task(task_class: TaskClass) -> TaskClass:
-    """Make a task known by its name, so that runs which store it can be loaded.
+    """Register a task under its name, so that runs which store it can be loaded.
 
     Args:
-        task_class: a frozen dataclass that derives from `tltk.tasks.Task` and has a `name`.
+        task_class: A frozen dataclass that derives from `tltk.tasks.Task` and has a `name`.
 
     Returns:
-        The class: the function also serves as a decorator.
+        The class, so that the function can be used as a decorator.
 
     Raises:
-        TypeError: if it does not derive from `Task`, is not a frozen dataclass or lacks a method.
-        ValueError: if it has no name, or another task has it.
+        TypeError: If the class does not derive from `Task`, is not a frozen dataclass or lacks a method.
+        ValueError: If the name is missing or taken.
 
     Example:
         >>> register_task(type("Nameless", (), {}))
@@ -47,15 +47,15 @@ def register_task(task_class: TaskClass) -> TaskClass:
 
 
 def require_task(task: object) -> None:
-    """Raise unless an object is a task that is registered.
+    """Raise unless an object is a task whose class is registered.
 
     Raises:
-        TypeError: if it is not a task.
-        ValueError: if its class is not registered, with the call that registers it.
+        TypeError: If it is not a task.
+        ValueError: If its class is not registered.
     """
     if not isinstance(task, Task):
         raise TypeError(
-            "`task` must be a task, such as tltk.classification(labels), or one of your own that derives from "
+            "`task` must be a task, such as tltk.classification(labels), or a task of your own that derives from "
             f"tltk.tasks.Task. Received: {type(task).__name__}"
         )
     if type(task) not in TASKS.values():
@@ -64,39 +64,39 @@ def require_task(task: object) -> None:
 
 
 def from_config(config: Mapping[str, Any]) -> Task:
-    """Rebuild a task from what its `to_config` returned.
+    """Rebuild a task from the result of its `to_config`.
 
     Args:
-        config: JSON values, "name" among them.
+        config: JSON values: "name" and the fields of the task.
 
     Returns:
-        An equal task.
+        A task equal to the original.
 
     Raises:
-        ValueError: for the name of a task that is not registered, with the way to register it.
-        TypeError: for fields that the task does not have.
+        ValueError: If no task is registered under the name.
+        TypeError: If `config` has a key that is not a field of the task.
     """
     return TASKS.get(config["name"]).from_config(config)
 
 
 def register_default(label_type: str, constructor: Callable[[Source], Task]) -> None:
-    """Say which task fits the labels of a type where none is named, as in `tltk train`.
+    """Register the default task for a type of labels, as used by `tltk train`.
 
     Args:
         label_type: `LabelSpec.type`.
-        constructor: labelled source → task.
+        constructor: Labelled source → task.
 
     Raises:
-        ValueError: if the type has another default.
+        ValueError: If the type has another default task.
     """
     DEFAULTS.register(label_type, constructor)
 
 
 def for_source(source: Source) -> Task:
-    """Return the task that fits the labels of a source.
+    """Build the default task for the labels of a source.
 
     Raises:
-        ValueError: if it has no labels, or labels of a type without a default task.
+        ValueError: If the source has no labels, or labels of a type without a default task.
 
     Example:
         >>> from tltk.data.formats.arrays import from_arrays
@@ -104,5 +104,5 @@ def for_source(source: Source) -> Task:
         'classification'
     """
     if source.labels is None:
-        raise ValueError("training needs labels, and the source has none: name their column with `label`.")
+        raise ValueError("training needs labels, and the source has none: pass the name of their column as `label`.")
     return DEFAULTS.get(source.labels.type)(source)

@@ -1,4 +1,4 @@
-"""Regression: one or several numbers an example."""
+"""Regression: one or several numbers per example."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,14 +21,14 @@ from tltk.tasks.registry import register_default, register_task
 
 @keras.saving.register_keras_serializable(package="tltk")
 class StandardizedSquaredError(keras.losses.Loss):
-    """Squared error in units of each column's standard deviation, so that prices and ages weigh the same."""
+    """Squared error in units of each column's standard deviation, so that prices and ages have equal weight."""
 
     def __init__(self, std: tuple[float, ...], name: str = "standardized_squared_error") -> None:
         super().__init__(name=name)
         self.std = tuple(float(value) for value in std)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Mean over columns of ((y_true - y_pred) / deviation)², float32 [batch]."""
+        """Return the mean over columns of ((y_true - y_pred) / std)², float32 [batch]."""
         scale = keras.ops.convert_to_tensor(self.std, dtype="float32")
         difference = (keras.ops.cast(y_true, "float32") - keras.ops.cast(y_pred, "float32")) / scale
         return keras.ops.mean(keras.ops.square(difference), axis=-1)
@@ -40,12 +40,12 @@ class StandardizedSquaredError(keras.losses.Loss):
 @register_task
 @dataclass(frozen=True)
 class Regression(Task):
-    """Numbers in their own units; the network learns them in standard deviations from the mean.
+    """Regression in the units of the targets; internally, the network learns standardized values.
 
     Args:
-        labels: of type "regression", with the mean and standard deviation of each column.
-        head: from `tltk.head`.
-        pairs: whether an example is two texts.
+        labels: Column names, type "regression", with the mean and standard deviation of each column.
+        head: Head from `tltk.head`.
+        pairs: Whether an example is a pair of texts.
     """
 
     name: ClassVar[str] = "regression"
@@ -59,35 +59,35 @@ class Regression(Task):
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Standard deviation of each column; 1 where the labels have none."""
+        """Standard deviation of each column; 1 if the labels do not include it."""
         return self.labels.std or (1.0,) * len(self.labels)
 
     def input_spec(self, spec: Any) -> Any:
-        """One text an example or, with `pairs`, two."""
+        """Expect one input per example or, with `pairs`, two texts."""
         return modality_of(spec).paired(spec) if self.pairs else spec
 
     def outputs(
         self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0
     ) -> keras.KerasTensor:
-        """Build the head: numbers in the units of the targets, float32 [batch, columns]."""
-        x = heads.attach(self.head, last_features(features), units=len(self.labels), mask=mask, seed=seed)
+        """Build the head, which outputs values in the units of the targets, float32 [batch, columns]."""
+        standardized = heads.attach(self.head, last_features(features), units=len(self.labels), mask=mask, seed=seed)
         mean = self.labels.mean or (0.0,) * len(self.labels)
-        return keras.layers.Rescaling(list(self.std), list(mean), dtype="float32", name="head_units")(x)
+        return keras.layers.Rescaling(list(self.std), list(mean), dtype="float32", name="head_units")(standardized)
 
     def encode(self, targets: Any) -> Any:
-        """Numbers to float32 [batch, columns]."""
+        """Cast targets to float32 [batch, columns]."""
         return as_float(len(self.labels))(targets)
 
     def loss(self) -> keras.losses.Loss:
-        """Squared error in units of standard deviations."""
+        """Return the squared error in units of standard deviations."""
         return StandardizedSquaredError(self.std)
 
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Mean absolute and root mean squared error, in the units of the targets."""
+        """Return the mean absolute and the root mean squared error, in the units of the targets."""
         return [keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.RootMeanSquaredError(name="rmse")]
 
     def describe_outputs(self) -> dict[str, tuple[str, ...]]:
-        """One number a column."""
+        """Name the values after the columns."""
         return {"values": self.labels.names}
 
     def decode(self, outputs: tf.Tensor, context: Context) -> dict[str, tf.Tensor]:
@@ -96,7 +96,7 @@ class Regression(Task):
         return {"values": values, "labels": repeated(self.labels.names, values)}
 
     def predictions(self, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> list[Prediction]:
-        """Each column's number."""
+        """Return the value of each column."""
         predictions = []
         for example_id, row in zip(ids, decoded["values"], strict=True):
             scores = {column: float(value) for column, value in zip(self.labels.names, row, strict=True)}
@@ -105,15 +105,15 @@ class Regression(Task):
         return predictions
 
     def evaluator(self) -> "RegressionEvaluator":
-        """Mean absolute error, root mean squared error and R²."""
+        """Return the evaluator: mean absolute error, root mean squared error and R²."""
         return RegressionEvaluator(self.labels.names)
 
 
 class RegressionEvaluator:
-    """Measures numbers, from sums in float64.
+    """Computes regression metrics from sums in float64.
 
     Args:
-        names: of the columns.
+        names: Column names.
 
     Example:
         >>> evaluator = RegressionEvaluator(["age"])
@@ -125,31 +125,31 @@ class RegressionEvaluator:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.count = 0
-        # Of each column: sums of errors and of their squares; mean of the targets and their squared distances from it.
+        # Per column: sums of absolute and squared errors; mean of the targets and sum of squared distances from it.
         self.absolute, self.squared, self.mean, self.spread = np.zeros((4, len(names)))
         self.lowest, self.highest = np.full(len(names), np.inf), np.full(len(names), -np.inf)
 
     def update(self, targets: Any, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
-        """Count some examples.
+        """Add a batch of examples.
 
         Args:
             targets: [n, columns] or, for one column, [n].
             decoded: "values", [n, columns].
-            ids: name of each example.
+            ids: Id of each example.
         """
         values = decoded["values"].astype("float64")
         true = np.asarray(targets, "float32").astype("float64").reshape(values.shape)
         self.absolute += np.abs(values - true).sum(0)
         self.squared += np.square(values - true).sum(0)
         self.lowest, self.highest = np.minimum(self.lowest, true.min(0)), np.maximum(self.highest, true.max(0))
-        # Means and squared distances of two parts are joined as in Chan, Golub and LeVeque 1983.
+        # Numerically stable update of mean and squared distances (Chan, Golub and LeVeque 1983).
         mean, total = true.mean(0), self.count + len(true)
         self.spread += np.square(true - mean).sum(0) + np.square(mean - self.mean) * self.count * len(true) / total
         self.mean += (mean - self.mean) * len(true) / total
         self.count = total
 
     def result(self) -> ReportParts:
-        """Return the mean over columns of each metric, and a row a column; R² only where the targets vary."""
+        """Return each metric averaged over columns, and one row per column; R² only if the targets vary."""
         varies = self.highest > self.lowest
         r2 = np.where(varies, 1 - self.squared / np.where(varies, self.spread, 1), np.nan)
         columns = {"mae": self.absolute / self.count, "rmse": np.sqrt(self.squared / self.count), "r2": r2}
@@ -158,7 +158,7 @@ class RegressionEvaluator:
             for column, name in enumerate(self.names)
         )
         means = {metric: float(values.mean()) for metric, values in columns.items()}
-        return ReportParts({metric: value for metric, value in means.items() if value == value}, rows, "Columns")
+        return ReportParts({metric: value for metric, value in means.items() if not np.isnan(value)}, rows, "Columns")
 
 
 def regression(labels: LabelSpec | Sequence[str], *, head: heads.Head | None = None, pairs: bool = False) -> Regression:
@@ -166,16 +166,16 @@ def regression(labels: LabelSpec | Sequence[str], *, head: heads.Head | None = N
 
     Args:
         labels: `source.labels` of type "regression", with the mean and standard deviation of each column; or a list of
-            the names of columns, whose numbers are then learned as they are.
-        head: from `tltk.head`; the default is one linear layer.
-        pairs: whether an example is two texts, such as two sentences whose similarity is asked.
+            column names, in which case the targets are not standardized.
+        head: Head from `tltk.head`; default: `tltk.head()`.
+        pairs: Whether an example is a pair of texts, such as two sentences with a similarity score.
 
     Returns:
         A task for `assemble`.
 
     Raises:
-        TypeError: if `labels` is not a LabelSpec or a list of names.
-        ValueError: if the labels are classes.
+        TypeError: If `labels` is not a LabelSpec or a list of names.
+        ValueError: If the labels are classes.
 
     Example:
         >>> regression(LabelSpec(("age",), "regression", (40.0,), (12.0,))).std

@@ -1,19 +1,19 @@
-"""Whether the labels of a source and a task fit together."""
+"""Check that the labels of a source match those of a task."""
 
 from tltk.data.source import Source
 from tltk.tasks.base import Task
 
 
 def require_labels(task: Task, source: Source, name: str) -> None:
-    """Raise unless a source has targets that mean what the outputs of a task mean.
+    """Raise unless a source has targets, with the labels of a task.
 
     Args:
-        task: of the model.
-        source: with or without targets.
-        name: argument it came in, for the error.
+        task: Task of the model.
+        source: Source to check.
+        name: Argument that holds the source, for the error message.
 
     Raises:
-        ValueError: if it has no targets, or other labels, listing those that differ.
+        ValueError: If the source has no targets, or its labels differ; every differing name is listed.
     """
     if source.targets is None or source.labels is None:
         raise ValueError(f"`{name}` has no labels: {source.describe().splitlines()[0]}")

@@ -1,4 +1,4 @@
-"""Evaluators of spans: whole entities as CoNLL-2003 counts them, and answers as SQuAD's own script does."""
+"""Evaluators of spans: entities as in CoNLL-2003's script, answers as in SQuAD's script."""
 
 import re
 import string
@@ -10,21 +10,22 @@ import numpy as np
 
 from tltk.specs import Span
 from tltk.tasks.base import ReportParts
+from tltk.tasks.class_scores import rates
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 class EntityEvaluator:
-    """Counts entities found with the exact borders and type, as CoNLL-2003's script does.
+    """Computes precision, recall and F1 of entities with exact boundaries and type, as CoNLL-2003's script does.
 
     Args:
-        names: types of entities.
+        names: Types of entities.
 
     Example:
         >>> evaluator = EntityEvaluator(["city"])
-        >>> found = {"starts": [[0]], "ends": [[2]], "types": [["city"]]}
-        >>> evaluator.update([[Span(0, 2, "city"), Span(5, 6, "city")]], found, ["example 0"])
+        >>> decoded = {"starts": [[0]], "ends": [[2]], "types": [["city"]]}
+        >>> evaluator.update([[Span(0, 2, "city"), Span(5, 6, "city")]], decoded, ["example 0"])
         >>> evaluator.result().metrics
         {'precision': 1.0, 'recall': 0.5, 'f1': 0.6666666666666666, 'macro_f1': 0.6666666666666666}
     """
@@ -32,38 +33,44 @@ class EntityEvaluator:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.hits: Counter[str] = Counter()
-        self.found: Counter[str] = Counter()
-        self.there: Counter[str] = Counter()
+        self.predicted: Counter[str] = Counter()
+        self.actual: Counter[str] = Counter()
 
     def update(self, targets: Iterable[Sequence[Span]], decoded: Mapping[str, Any], ids: Sequence[str]) -> None:
-        """Count the entities of some texts.
+        """Add a batch of texts.
 
         Args:
-            targets: true spans of each text.
+            targets: True spans of each text.
             decoded: "starts", "ends" and "types" [n, most entities]; a start of -1 is padding.
-            ids: name of each text.
+            ids: Id of each text.
         """
         columns = (decoded[name] for name in ("starts", "ends", "types"))
         for spans, *row in zip(targets, *columns, strict=True):
-            found = [(start, end, label) for start, end, label in zip(*row, strict=True) if start >= 0]
-            true = {(span.start, span.end, span.label) for span in spans}
-            self.there.update(span.label for span in spans)
-            self.found.update(label for *_, label in found)
-            self.hits.update(label for *_, label in true & set(found))
+            predicted = [(start, end, label) for start, end, label in zip(*row, strict=True) if start >= 0]
+            actual = {(span.start, span.end, span.label) for span in spans}
+            self.actual.update(span.label for span in spans)
+            self.predicted.update(label for *_, label in predicted)
+            self.hits.update(label for *_, label in actual & set(predicted))
 
     def result(self) -> ReportParts:
-        """Return precision, recall and F1 over all entities, the mean F1 of types that occur, and a row a type."""
+        """Return precision, recall and F1 of all entities, the mean F1 of types that occur, and one row per type."""
         rows: tuple[dict[str, Any], ...] = tuple(
-            {"name": name, **_rates(self.hits[name], self.found[name], self.there[name]), "support": self.there[name]}
+            {
+                "name": name,
+                **_named_rates(self.hits[name], self.predicted[name], self.actual[name]),
+                "support": self.actual[name],
+            }
             for name in self.names
         )
         occurring = [row["f1"] for row in rows if row["support"]]
-        overall = _rates(self.hits.total(), self.found.total(), self.there.total())
+        overall = _named_rates(self.hits.total(), self.predicted.total(), self.actual.total())
         return ReportParts({**overall, "macro_f1": sum(occurring) / max(len(occurring), 1)}, rows, "Types")
 
 
 class AnswerEvaluator:
-    """Compares answers with all that were given, as the script of SQuAD 2.0 does (Rajpurkar et al. 2018).
+    """Computes exact match and F1 of answers, as the script of SQuAD 2.0 does (Rajpurkar et al. 2018).
+
+    A question with several reference answers counts with the best match.
 
     Example:
         >>> evaluator = AnswerEvaluator()
@@ -73,27 +80,29 @@ class AnswerEvaluator:
     """
 
     def __init__(self) -> None:
-        # Number of questions, and the sums of exact matches and F1: of those with an answer, and of those without.
+        # [number of questions, sum of exact matches, sum of F1], for questions with and without an answer.
         self.answered, self.unanswered = np.zeros(3), np.zeros(3)
 
     def update(self, targets: Iterable[Sequence[str]], decoded: Mapping[str, Any], ids: Sequence[str]) -> None:
-        """Count the answers to some questions.
+        """Add a batch of questions.
 
         Args:
-            targets: the right answers to each question; none where it has none.
+            targets: Reference answers of each question; empty for a question without an answer.
             decoded: "answer" [n], "" for no answer.
-            ids: name of each question.
+            ids: Id of each question.
         """
-        for answers, answer in zip(targets, decoded["answer"], strict=True):
-            right = [each for each in answers if _normal(each)] or [""]  # the script drops answers such as "the"
-            exact = max(float(_normal(answer) == _normal(each)) for each in right)
+        for answers, prediction in zip(targets, decoded["answer"], strict=True):
+            # SQuAD's script drops answers that are empty once normalized, such as "the".
+            references = [answer for answer in answers if _normalized(answer)] or [""]
+            exact = max(float(_normalized(prediction) == _normalized(reference)) for reference in references)
             sums = self.answered if len(answers) else self.unanswered
-            sums += [1, exact, max(_overlap(answer, each) for each in right)]
+            sums += [1, exact, max(_word_f1(prediction, reference) for reference in references)]
 
     def result(self) -> ReportParts:
         """Return exact match and F1 in [0, 1].
 
-        Where questions without an answer occur, both also for those with one, and the accuracy for those without.
+        If some questions have no answer, also both metrics for questions with an answer, and the accuracy for questions
+        without.
         """
         metrics = dict(zip(("exact_match", "f1"), _means(self.answered + self.unanswered), strict=True))
         if self.unanswered[0]:
@@ -108,20 +117,20 @@ def _means(sums: np.ndarray) -> tuple[float, float]:
     return exact / max(count, 1), f1 / max(count, 1)
 
 
-def _rates(hits: int, found: int, there: int) -> dict[str, float]:
-    precision, recall = hits / max(found, 1), hits / max(there, 1)
-    return {"precision": precision, "recall": recall, "f1": 2 * hits / max(found + there, 1)}
+def _named_rates(hits: int, predicted: int, actual: int) -> dict[str, float]:
+    names = ("precision", "recall", "f1")
+    return {name: float(rate) for name, rate in zip(names, rates(hits, predicted, actual), strict=True)}
 
 
-def _normal(answer: str) -> str:
-    """Lower case, without punctuation, articles and double spaces."""
+def _normalized(answer: str) -> str:
+    """Lowercase an answer; remove punctuation, articles and extra spaces."""
     return " ".join(_ARTICLES.sub(" ", answer.lower().translate(_PUNCTUATION)).split())
 
 
-def _overlap(answer: str, right: str) -> float:
-    """F1 of words."""
-    one, other = _normal(answer).split(), _normal(right).split()
-    if not one or not other:
-        return float(one == other)
-    common = (Counter(one) & Counter(other)).total()
-    return 2 * common / (len(one) + len(other))
+def _word_f1(prediction: str, reference: str) -> float:
+    """Compute the F1 of the words that two answers share."""
+    predicted, actual = _normalized(prediction).split(), _normalized(reference).split()
+    if not predicted or not actual:
+        return float(predicted == actual)
+    common = (Counter(predicted) & Counter(actual)).total()
+    return 2 * common / (len(predicted) + len(actual))

@@ -1,4 +1,4 @@
-"""Token classification: entities in texts, whole words, as BIO or BILOU tags of tokens."""
+"""Token classification: find entities in texts, by BIO or BILOU tags of words."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -27,62 +27,74 @@ from tltk.tasks.span_decoders import decode_entities, require_windows
 from tltk.tasks.span_scores import EntityEvaluator
 
 SCHEMES = ("bio", "bilou")
-UNLABELLED = -1
+UNLABELLED = -1  # target of tokens that do not start a word
 _MARKS = {"bio": "BI", "bilou": "BILU"}
 log = logging.getLogger("tltk")
 
 
 @keras.saving.register_keras_serializable(package="tltk")
 class TokenCrossEntropy(keras.losses.Loss):
-    """Cross-entropy of the tokens that have a label, each counting the same whatever the length of its text."""
+    """Cross-entropy averaged over the labelled tokens of a batch: each token has the same weight, in any text."""
 
     def __init__(self, name: str = "token_cross_entropy") -> None:
         super().__init__(name=name)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Compare int32 [batch, longest] (-1: no label) with probabilities [batch, tokens, tags]: float32 [batch]."""
+        """Compute the loss of each text.
+
+        Args:
+            y_true: int32 [batch, longest], tag of each token; -1 for tokens without a label.
+            y_pred: float [batch, tokens, tags], probabilities.
+
+        Returns:
+            float32 [batch].
+        """
         ops = keras.ops
-        true, known = _known(y_true, y_pred)
-        losses = keras.losses.sparse_categorical_crossentropy(ops.maximum(true, 0), y_pred) * known
-        count = ops.maximum(ops.sum(known), 1.0)
-        # The mean over the batch that Keras takes of this is the mean over its labelled tokens.
+        true, weights = _aligned_targets(y_true, y_pred)
+        losses = keras.losses.sparse_categorical_crossentropy(ops.maximum(true, 0), y_pred) * weights
+        count = ops.maximum(ops.sum(weights), 1.0)
+        # Keras averages over the batch: scale so that the result is the mean over labelled tokens.
         return ops.sum(losses, axis=1) * ops.cast(ops.shape(y_pred)[0], "float32") / count
 
 
 @keras.saving.register_keras_serializable(package="tltk")
 class TokenF1(keras.metrics.Metric):
-    """Micro F1 over tokens that begin a word, "O" counting as nothing found."""
+    """Micro F1 over the first tokens of words; "O" is the negative class."""
 
     def __init__(self, name: str = "token_f1") -> None:
         super().__init__(name=name)
-        self.right = self.add_weight(name="right", initializer="zeros")
-        self.found = self.add_weight(name="found", initializer="zeros")
-        self.there = self.add_weight(name="there", initializer="zeros")
+        self.hits = self.add_weight(name="hits", initializer="zeros")
+        self.predicted = self.add_weight(name="predicted", initializer="zeros")
+        self.actual = self.add_weight(name="actual", initializer="zeros")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Count a batch; shapes as in `TokenCrossEntropy`."""
+        """Add a batch; shapes as in `TokenCrossEntropy`."""
         ops = keras.ops
-        true, known = _known(y_true, y_pred)
-        guess = ops.cast(ops.argmax(y_pred, axis=-1), "int32")
-        for weight, chosen in (
-            (self.right, ops.logical_and(guess == true, true > 0)),
-            (self.found, guess > 0),
-            (self.there, true > 0),
+        true, weights = _aligned_targets(y_true, y_pred)
+        predicted = ops.cast(ops.argmax(y_pred, axis=-1), "int32")
+        for count, mask in (
+            (self.hits, ops.logical_and(predicted == true, true > 0)),
+            (self.predicted, predicted > 0),
+            (self.actual, true > 0),
         ):
-            weight.assign_add(ops.sum(ops.cast(chosen, "float32") * known))
+            count.assign_add(ops.sum(ops.cast(mask, "float32") * weights))
 
     def result(self) -> Any:
-        """2 · right / (found + there)."""
-        return 2 * self.right / keras.ops.maximum(self.found + self.there, 1.0)
+        """Return 2 · hits / (predicted + actual)."""
+        return 2 * self.hits / keras.ops.maximum(self.predicted + self.actual, 1.0)
 
 
-def _known(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-    """Bring targets to the width of the batch, which may be above or below it; and tell which tokens have one."""
+def _aligned_targets(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Pad or cut targets to the padded length of the batch, which depends on the batch.
+
+    Returns:
+        Targets int32 [batch, tokens], and float32 [batch, tokens]: 1 for labelled tokens, else 0.
+    """
     ops = keras.ops
-    width = ops.shape(y_pred)[1]
+    length = ops.shape(y_pred)[1]
     true = ops.cast(y_true, "int32")
-    nothing = ops.zeros((ops.shape(true)[0], width), "int32") + UNLABELLED
-    true = ops.concatenate([true, nothing], axis=1)[:, :width]
+    padding = ops.zeros((ops.shape(true)[0], length), "int32") + UNLABELLED
+    true = ops.concatenate([true, padding], axis=1)[:, :length]
     return true, ops.cast(true != UNLABELLED, "float32")
 
 
@@ -92,8 +104,8 @@ class TokenClassification(Task):
     """A tag for the first token of each word: softmax and cross-entropy.
 
     Args:
-        labels: of type "entities", the types of entities.
-        head: from `tltk.head`; its pooling has no effect.
+        labels: Types of entities, type "entities".
+        head: Head from `tltk.head`; its pooling has no effect.
         scheme: "bio" or "bilou".
     """
 
@@ -108,26 +120,26 @@ class TokenClassification(Task):
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Names of the outputs: "O", then each type's beginning, inside …"""
+        """Names of the outputs: "O", then the tags of each type, such as "B-city", "I-city"."""
         return ("O", *(f"{mark}-{name}" for name in self.labels.names for mark in _MARKS[self.scheme]))
 
     def input_spec(self, spec: Any) -> Any:
-        """One text an example; longer ones in windows, so that every word gets a tag."""
+        """Expect one text per example; overlong ones in windows, so that every word gets a tag."""
         return modality_of(spec).windowed(spec, self.name)
 
     def outputs(
         self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0
     ) -> keras.KerasTensor:
-        """Build the head: probabilities, float32 [batch, tokens, tags]."""
+        """Build the head, which outputs probabilities, float32 [batch, tokens, tags]."""
         logits = heads.attach_tokens(self.head, last_features(features), units=len(self.tags), mask=mask, seed=seed)
         return keras.layers.Activation("softmax", dtype="float32", name="head_probabilities")(logits)
 
     def element_targets(self, targets: Targets | None, reader: Reader) -> Targets | None:
-        """Give the first token of each word the tag of that word.
+        """Return the tag of each word at its first token.
 
         Args:
-            targets: tuples of `Span`, one tuple a text.
-            reader: of texts.
+            targets: Tuples of `Span`, one tuple per text.
+            reader: Reader of texts.
 
         Returns:
             int32 [windows, longest], -1 for all other tokens.
@@ -139,50 +151,50 @@ class TokenClassification(Task):
         words, word_of_token = words_and_first_tokens(as_windows(elements), count)
         text_ids, starts, ends = (column.numpy() for column in (words.text_ids, words.starts, words.ends))
         tags = np.zeros(len(starts), np.int32)
-        inside_words = 0
+        unaligned = 0
         for text, spans in enumerate(targets):
             first, last = np.searchsorted(text_ids, [text, text + 1])
             for span in spans:
                 covered = first + np.flatnonzero((starts[first:last] < span.end) & (ends[first:last] > span.start))
                 if len(covered):
                     tags[covered] = self._tag_ids(span.label, len(covered))
-                    inside_words += starts[covered[0]] != span.start or ends[covered[-1]] != span.end
-        if inside_words:
-            log.warning("%d entities begin or end inside a word; they are taken to include it.", inside_words)
+                    unaligned += starts[covered[0]] != span.start or ends[covered[-1]] != span.end
+        if unaligned:
+            log.warning("%d entities begin or end inside a word: each is extended to whole words.", unaligned)
         word = word_of_token.numpy()
-        of_tokens = np.where(word >= 0, tags[word] if len(tags) else 0, UNLABELLED)
+        token_tags = np.where(word >= 0, tags[word] if len(tags) else 0, UNLABELLED)
         rows = np.full((len(elements), int(elements.lengths.max(initial=1))), UNLABELLED, np.int32)
-        rows[np.arange(rows.shape[1]) < elements.lengths[:, None]] = of_tokens
+        rows[np.arange(rows.shape[1]) < elements.lengths[:, None]] = token_tags
         return Targets(rows)
 
     def _tag_ids(self, label: str, words: int) -> list[int]:
-        """Return the tags of an entity of so many words."""
+        """Return the tag of each word of an entity."""
         marks = _MARKS[self.scheme]
-        base = 1 + self.labels.names.index(label) * len(marks)
+        first_tag = 1 + self.labels.names.index(label) * len(marks)
         if words == 1 and "U" in marks:
-            return [base + marks.index("U")]
+            return [first_tag + marks.index("U")]
         last = "L" if "L" in marks else "I"
-        chosen = "B" + "I" * (words - 2) + last if words > 1 else "B"
-        return [base + marks.index(mark) for mark in chosen]
+        entity_marks = "B" + "I" * (words - 2) + last if words > 1 else "B"
+        return [first_tag + marks.index(mark) for mark in entity_marks]
 
     def encode(self, targets: Any) -> Any:
-        """Numbers of tags to int32 [batch, longest]."""
+        """Cast tags to int32 [batch, longest]."""
         return as_tokens(targets)
 
     def loss(self) -> keras.losses.Loss:
-        """Cross-entropy of the tokens that begin a word."""
+        """Return the cross-entropy of the first tokens of words."""
         return TokenCrossEntropy()
 
     def metrics(self) -> list[keras.metrics.Metric]:
-        """F1 of tokens; `evaluate` counts whole entities."""
+        """Return the F1 of tokens; `evaluate` measures whole entities."""
         return [TokenF1()]
 
     def describe_outputs(self) -> dict[str, tuple[str, ...]]:
-        """One probability a tag."""
+        """Name the probabilities after the tags."""
         return {"probabilities": self.tags}
 
     def decode(self, outputs: tf.Tensor, context: Context) -> dict[str, tf.Tensor]:
-        """Return "starts", "ends", "types", "entities" and "probabilities", see `decode_entities`."""
+        """Return "starts", "ends", "types", "entities" and "probabilities"; see `decode_entities`."""
         windows = require_windows(context, self.name)
         return decode_entities(outputs, windows, context, tags=self.tags, types=self.labels.names)
 
@@ -191,7 +203,7 @@ class TokenClassification(Task):
         return {"probabilities": outputs, "labels": repeated(self.tags, outputs)}
 
     def predictions(self, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> list[Prediction]:
-        """Each text's entities, in its order."""
+        """Return the entities of each text, in their order."""
         columns = [decoded[name] for name in ("starts", "ends", "types", "probabilities", "entities")]
         predictions = []
         for example_id, *row in zip(ids, *columns, strict=True):
@@ -199,30 +211,30 @@ class TokenClassification(Task):
             spans = tuple(
                 Span(int(start), int(end), str(label), float(probability)) for start, end, label, probability, _ in rows
             )
-            shown = ", ".join(f"{text} ({label})" for *_, label, _, text in rows)
-            predictions.append(Prediction(example_id, shown, None, {}, spans))
+            summary = ", ".join(f"{text} ({label})" for *_, label, _, text in rows)
+            predictions.append(Prediction(example_id, summary, None, {}, spans))
         return predictions
 
     def evaluator(self) -> EntityEvaluator:
-        """Precision, recall and F1 of whole entities."""
+        """Return the evaluator: precision, recall and F1 of whole entities."""
         return EntityEvaluator(self.labels.names)
 
     def agrees(self, answer: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> str:
-        """Compare entities and their probabilities; in 16 bits nothing, since tags change with the batch."""
+        """Compare entities and their probabilities; not in 16 bits, where tags change with the batch."""
         if tolerance > EXACT:
             return ""
         return super().agrees(_without_padding(answer), _without_padding(other), tolerance)
 
     def check_labels(self, labels: LabelSpec, name: str) -> None:
-        """Raise unless labels are types of entities that the model knows; a file need not have every type."""
+        """Raise unless the model knows every type of entity in `labels`; some of its types may be absent there."""
         if labels.type != self.labels.type or not set(labels.names) <= set(self.labels.names):
             super().check_labels(labels, name)
 
 
 def _without_padding(answer: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    there = np.asarray(answer["starts"]) >= 0
+    is_entity = np.asarray(answer["starts"]) >= 0
     names = ("starts", "ends", "types", "entities", "probabilities")
-    return {name: np.asarray(answer[name])[there] for name in names}
+    return {name: np.asarray(answer[name])[is_entity] for name in names}
 
 
 def token_classification(
@@ -230,19 +242,19 @@ def token_classification(
 ) -> TokenClassification:
     """Build a task that finds entities in texts.
 
-    A tag is learned and read for the first token of each word, so that no entity ever cuts a word in two.
+    Only the first token of each word is tagged, so that an entity always consists of whole words.
 
     Args:
         labels: `source.labels` of type "entities", or a list of the types of entities.
-        head: from `tltk.head`; the default is that of a linear probe with dropout 0.1. Its pooling has no effect.
-        scheme: "bio", or "bilou", which also learns where an entity ends.
+        head: Head from `tltk.head`; default: `tltk.head(dropout=0.1)`. Its pooling has no effect.
+        scheme: "bio", or "bilou", which has tags for the last word of an entity too.
 
     Returns:
         A task for `assemble`.
 
     Raises:
-        TypeError: if `labels` is not a LabelSpec or a list of names.
-        ValueError: if the labels are not types of entities.
+        TypeError: If `labels` is not a LabelSpec or a list of names.
+        ValueError: If the labels are not types of entities, or `scheme` is unknown.
 
     Example:
         >>> token_classification(["city"]).tags
