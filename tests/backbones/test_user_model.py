@@ -30,5 +30,5 @@ def test_a_model_that_does_not_fit_the_spec_is_an_error():
         tltk.backbone(keras.Model(pixels, keras.layers.Dense(2)(pixels)), spec=TextSpec(TOKENIZER, 16))
     with pytest.raises(TypeError, match="functional keras"):
         tltk.backbone("resnet50", spec=ImageSpec(8, 8))
-    with pytest.raises(ValueError, match="no modality takes a str"):
+    with pytest.raises(ValueError, match="no modality has specs of type str"):
         tltk.backbone(embedder(), spec="texts")

@@ -10,6 +10,6 @@ def test_outputs_are_averaged_over_the_elements_of_each_example():
     assert context.average(tf.constant(outputs)).numpy().tolist() == [[1.5, 2.0], [0.0, 0.0], [5.0, 5.0]]
 
 
-def test_where_every_element_is_an_example_nothing_changes():
+def test_outputs_are_returned_unchanged_if_every_element_is_one_example():
     outputs = tf.constant([[1.0], [2.0]], tf.float16)
     assert Context(tf.constant(2, tf.int64)).average(outputs) is outputs

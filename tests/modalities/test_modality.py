@@ -1,4 +1,4 @@
-"""What every modality answers, and what it refuses."""
+"""Methods that every modality has, and the inputs that each refuses."""
 
 import pytest
 
@@ -12,17 +12,17 @@ SPEC = TextSpec(TOKENIZER, 8)
 IMAGES, TEXTS = named_modality("image"), named_modality("text")
 
 
-def test_a_spec_has_one_modality_and_an_unknown_one_is_named():
+def test_the_modality_of_a_spec_is_found_by_its_type_and_unknown_types_are_refused():
     assert modality_of(ImageSpec(8, 8)) is IMAGES and modality_of(SPEC) is TEXTS
     with pytest.raises(
-        ValueError, match=r"no modality takes a str; known specs: .*ImageSpec, TextSpec.*register_modality"
+        ValueError, match=r"no modality has specs of type str; known types: .*ImageSpec, TextSpec.*register_modality"
     ):
         modality_of("spec")
     with pytest.raises(ValueError, match="register_modality"):
         named_modality("smell")
 
 
-def test_pairs_and_windows_need_a_backbone_of_texts():
+def test_pairs_and_windows_need_a_backbone_that_takes_texts():
     assert TEXTS.paired(SPEC).pairs
     assert TEXTS.windowed(SPEC, "tagging").stride == 1
     with pytest.raises(ValueError, match="`pairs=True` needs a backbone that takes texts; this one takes images"):
@@ -31,16 +31,16 @@ def test_pairs_and_windows_need_a_backbone_of_texts():
         IMAGES.windowed(ImageSpec(8, 8), "tagging")
 
 
-def test_input_that_the_model_does_not_take_is_named():
+def test_sources_of_another_modality_and_single_texts_for_pairs_are_refused():
     IMAGES.check(squares(2), ImageSpec(16, 16), "data")
     TEXTS.check(texts(), SPEC, "data")
-    with pytest.raises(ValueError, match="`data` holds images, and the model takes texts"):
+    with pytest.raises(ValueError, match="`data` holds images, but the model takes texts"):
         TEXTS.check(squares(2), SPEC, "data")
-    with pytest.raises(ValueError, match="`data` holds single texts, and the model reads pairs of them"):
+    with pytest.raises(ValueError, match="`data` holds single texts, but the model expects pairs of texts"):
         TEXTS.check(texts(), TEXTS.paired(SPEC), "data")
 
 
-def test_every_window_has_the_target_of_its_text_or_targets_of_its_own():
+def test_token_classification_has_targets_per_window_and_classification_one_per_text():
     source = marked(5, longest=40)
     reader = TEXTS.reader(source, TEXTS.windowed(SPEC, "task"))
     assert reader.count > len(source)

@@ -1,4 +1,4 @@
-"""Batches of a source, or of a user's own dataset, as a model is fed with them."""
+"""Batches of a source, or of a user's own dataset, in the input format of a model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,31 +33,34 @@ def batches(
     cache: str | Path = "off",
     shard: tuple[int, int] = (0, 1),
 ) -> Loader | DatasetLoader:
-    """Make the batches that a model is trained on or asked about.
+    """Build the batches for training or prediction.
 
-    What a batch holds is a function of (data, options, seed, epoch, number), whatever the number of threads. A file
-    that cannot be decoded is left out of its batch and noted in `invalid`.
+    The content of a batch depends on (data, options, seed, epoch, batch number) only, not on the number of threads. A
+    file that cannot be decoded is left out of its batch and listed in `invalid`.
 
     Args:
-        data: a source, or a `tf.data.Dataset` of (x), (x, y) or (x, y, weights), batched or not, which keeps its own
+        data: A source, or a `tf.data.Dataset` of (x), (x, y) or (x, y, weights), batched or not, which keeps its own
             order, batches and cache.
-        spec: what the backbone takes.
-        batch_size: examples a batch; the last one of an epoch may be smaller. For texts also a budget such as
-            "2048 tokens", padding included: many short texts, few long ones.
-        encode: raw targets of a batch → what the loss takes; before mixup and cutmix.
-        shuffle: a new order each epoch; a TFDS builder is shuffled through a buffer of 64 MB of encoded images.
-        augment: of images, from `tltk.augment`, applied to each batch in this order; or `tltk.augment.copies(…)`.
-        seed: of the order and of the augmentation.
-        cache: "off" decodes each epoch and keeps nothing, "memory" keeps decoded examples, a folder keeps them there.
-        shard: (index, count): of each batch, every `count`-th row from `index` on.
+        spec: Input format of the backbone.
+        batch_size: Examples per batch; the last batch of an epoch may be smaller. For texts also a budget such as
+            "2048 tokens", padding included: many short texts or few long ones.
+        encode: Function from a batch of raw targets to the input of the loss; applied before mixup and cutmix.
+        shuffle: Whether each epoch has a new order; a TFDS builder is shuffled through a buffer of 64 MB of encoded
+            images.
+        augment: Augmentations of images from `tltk.augment`, applied to each batch in order, or
+            `tltk.augment.copies(…)`.
+        seed: Seed of the order and of the augmentations.
+        cache: "off" decodes every example in each epoch; "memory" keeps decoded examples in memory, a path in a folder.
+        shard: (index, count): keep every `count`-th row of each batch, starting at `index`.
 
     Returns:
-        The batches: `.dataset(epoch)` for `model.fit`, and of a source `.batches(epoch)` as NumPy arrays.
+        The batches: `.dataset(epoch)` for `model.fit` and, for a source, `.batches(epoch)` as NumPy arrays.
 
     Raises:
-        TypeError: if `data` is neither a source nor a dataset.
-        ValueError: if there is nothing to read, it is not what the backbone takes, or an option is out of range.
-        MemoryError: if cache="memory" would not fit; an OSError if a cache folder would not.
+        TypeError: If `data` is neither a source nor a dataset.
+        ValueError: If `data` is empty or not in the input format of the backbone, or an option is out of range.
+        MemoryError: If the examples do not fit into memory with cache="memory".
+        OSError: If the examples do not fit on the disk of the cache folder.
 
     Example:
         >>> from tltk import from_arrays
@@ -68,10 +71,12 @@ def batches(
     """
     check.kind_of("data", data, (Source, tf.data.Dataset), hint="Pass tltk.from_folder(...) or a tf.data.Dataset.")
     modality = modality_of(spec)
-    chosen = (augment,) if isinstance(augment, Augmentation) else augment
-    size = _check_options(batch_size, seed, cache, chosen)
+    augmentations = (augment,) if isinstance(augment, Augmentation) else augment
+    size = _check_options(batch_size, seed, cache, augmentations)
     if isinstance(data, tf.data.Dataset):
-        return dataset_batches(data, spec, batch_size=size, encode=encode, augment=chosen, seed=seed, cache=cache)
+        return dataset_batches(
+            data, spec, batch_size=size, encode=encode, augment=augmentations, seed=seed, cache=cache
+        )
     modality.check(data, spec, "data")
     if not len(data):
         raise ValueError("`data` holds no examples.")
@@ -83,7 +88,7 @@ def batches(
         spec,
         batch_size=size,
         encode=encode,
-        augment=chosen,
+        augment=augmentations,
         seed=seed,
         shuffle=shuffle,
         shard=shard,
@@ -103,24 +108,27 @@ def source_batches(
     seed: int = 0,
     shard: tuple[int, int] = (0, 1),
 ) -> Loader:
-    """Make batches of what a reader gives; see `batches`.
+    """Build batches of the elements of a reader; see `batches`.
 
     Args:
-        reader: of the elements of `source`.
-        source: names the examples.
-        targets: of the elements, see `element_targets`.
-        spec: what the backbone takes.
-        batch_size: elements a batch, or a budget.
-        encode: see `batches`.
-        shuffle: see `batches`.
-        augment: see `batches`.
-        seed: see `batches`.
-        shard: see `batches`.
+        reader: Reader of the elements of `source`.
+        source: Source of the examples, for their ids.
+        targets: Targets of the elements, see `element_targets`.
+        spec: Input format of the backbone.
+        batch_size: Elements per batch, or a budget.
+        encode: See `batches`.
+        shuffle: See `batches`.
+        augment: See `batches`.
+        seed: See `batches`.
+        shard: See `batches`.
+
+    Raises:
+        ValueError: If an augmentation cannot be applied, or `batch_size` is a budget and elements have no length.
     """
     modality_of(spec).check_augmentation(augment.augmentations if isinstance(augment, Copies) else augment)
     if isinstance(batch_size, Budget) and reader.lengths is None:
         raise ValueError(
-            f"a budget of tokens needs examples that have a length; `batch_size` of {source.modality}s is a number. "
+            f"a budget of tokens needs examples with a length: `batch_size` for {source.modality}s must be a number. "
             f"Received: '{batch_size.tokens} tokens'"
         )
     return Loader(
@@ -144,42 +152,50 @@ def dataset_batches(
     seed: int = 0,
     cache: str | Path = "off",
 ) -> DatasetLoader:
-    """Make batches of a user's own dataset; see `batches`."""
+    """Build batches of a user's own dataset; see `batches`.
+
+    Raises:
+        ValueError: If the dataset does not yield the input format of the backbone, or an option needs a source.
+    """
     if isinstance(augment, Copies):
         raise ValueError("fixed copies need a Source: a tf.data.Dataset has no example ids.")
     if cache != "off":
-        raise ValueError("`cache` needs a Source; a tf.data.Dataset caches by itself: data.cache().")
+        raise ValueError("`cache` needs a Source. For a tf.data.Dataset, use its own cache: data.cache().")
     modality = modality_of(spec)
     modality.check_augmentation(augment)
-    own = modality.from_dataset(data, spec, batch_size=batch_size)
-    return DatasetLoader(own.dataset, own.steps, own.examples, Finish(spec.dtype, encode, augmenting(augment, seed)))
+    user = modality.from_dataset(data, spec, batch_size=batch_size)
+    return DatasetLoader(user.dataset, user.steps, user.examples, Finish(spec.dtype, encode, augmenting(augment, seed)))
 
 
 def example_names(source: Source, reader: BatchReader) -> Any:
-    """Return a function of the number of an element that names its example."""
-    owners = reader.example_ids
-    return source.id_of if owners is None else lambda row: source.id_of(int(owners[row]))
+    """Return a function from the index of an element to the id of its example."""
+    example_rows = reader.example_ids
+    return source.id_of if example_rows is None else lambda element: source.id_of(int(example_rows[element]))
 
 
 def augmenting(augment: Sequence[Augmentation] | Copies, seed: int) -> Change | None:
-    """Build (inputs, targets, epoch, number of the batch, rows) → (inputs, targets); None without augmentation."""
+    """Build the graph function (images, targets, epoch, batch number, rows) → (images, targets).
+
+    Returns:
+        The function; None if there is no augmentation.
+    """
     if isinstance(augment, Copies):
         copy, count = build_copies(augment, seed), augment.count
         return lambda images, targets, epoch, number, rows: copy(images, targets, rows, epoch % count)
     if not augment:
         return None
-    change = chain(tuple(augment))
+    transform = chain(tuple(augment))
 
-    def fresh(images: Any, targets: Any, epoch: Any, number: Any, rows: Any) -> tuple[Any, Any]:
-        folded = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), epoch)
-        return change(images, targets, tf.random.experimental.stateless_fold_in(folded, number))
+    def augment_batch(images: Any, targets: Any, epoch: Any, number: Any, rows: Any) -> tuple[Any, Any]:
+        epoch_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), epoch)
+        return transform(images, targets, tf.random.experimental.stateless_fold_in(epoch_seed, number))
 
-    return fresh
+    return augment_batch
 
 
 def _check_options(batch_size: Any, seed: int, cache: str | Path, augment: Any) -> Size:
     for augmentation in augment.augmentations if isinstance(augment, Copies) else augment:
-        check.kind_of("augment", augmentation, Augmentation, hint="Pass the likes of tltk.augment.flip().")
+        check.kind_of("augment", augmentation, Augmentation, hint="Pass augmentations such as tltk.augment.flip().")
     problems = check.Problems()
     size: Size = 1
     try:
@@ -189,6 +205,6 @@ def _check_options(batch_size: Any, seed: int, cache: str | Path, augment: Any) 
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
         problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
     if isinstance(cache, str) and cache not in ("off", "memory") and not cache.strip():
-        problems.add('`cache` must be "off", "memory" or a folder. Received an empty string')
+        problems.add(f'`cache` must be "off", "memory" or a folder. Received: {cache!r}')
     problems.raise_if_any()
     return size

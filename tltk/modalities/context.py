@@ -1,4 +1,4 @@
-"""What a modality tells a task about a batch."""
+"""The context of a batch: what a modality passes to the decoder of a task, beside the outputs."""
 
 from typing import Any, NamedTuple
 
@@ -6,17 +6,17 @@ import tensorflow as tf
 
 
 class Context(NamedTuple):
-    """What a decoder knows about a batch besides the outputs of the network.
+    """Information about a batch that a decoder needs in addition to the outputs of the network.
 
-    A network sees elements: an image, a text, or one window of a long text. Answers are about examples.
+    A network sees elements: an image, a text, or one window of a long text. Predictions are made for examples.
 
     Args:
         count: int64 [], number of examples in the batch.
-        example_ids: int64 [elements], never falling: the example (0 … count - 1) that each element belongs to; None if
-            every element is one example.
-        windows: what the modality knows about the elements; for texts a `Windows` record of their tokens, for images
-            None.
-        texts: the raw strings [count] of texts, two of them for pairs of texts; () for images.
+        example_ids: int64 [elements], nondecreasing: index (0 … count - 1) of the example that each element belongs
+            to; None if every element is one example.
+        windows: Information about the elements that depends on the modality: for texts a `Windows` record of their
+            tokens, for images None.
+        texts: The raw texts, string [count]; two tensors for pairs of texts, none for images.
     """
 
     count: tf.Tensor

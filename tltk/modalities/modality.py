@@ -1,4 +1,7 @@
-"""What is particular to one kind of input, in one object: nothing else in tltk asks whether something is text."""
+"""The base class of modalities (kinds of input, such as images and texts) and their registry.
+
+All code that depends on the kind of input is in a modality: no other module asks whether something is text.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -19,12 +22,12 @@ from tltk.specs import InvalidExample
 
 
 class UserDataset(NamedTuple):
-    """A user's own `tf.data.Dataset`, checked and brought to batches of what a model takes.
+    """A user's own `tf.data.Dataset`, checked and converted to batches in the input format of a model.
 
     Args:
-        dataset: yields (inputs, targets …) in batches.
-        steps: batches an epoch.
-        examples: examples an epoch or, if it came batched, an upper bound.
+        dataset: Dataset of batches (inputs, targets …).
+        steps: Batches per epoch.
+        examples: Examples per epoch; an upper bound if the user's dataset is batched.
     """
 
     dataset: tf.data.Dataset
@@ -33,17 +36,17 @@ class UserDataset(NamedTuple):
 
 
 class Modality(ABC):
-    """One kind of input: how it is validated, read, augmented, requested and written down.
+    """Base class of kinds of input: how examples are validated, read, augmented, requested and stored.
 
-    Subclass it and pass an instance to `tltk.register_modality`; docs/extend.md has a complete one.
+    Subclass it and pass an instance to `tltk.register_modality`; docs/extend.md has a complete example.
 
     Attributes:
         name: `Source.modality`, such as "image".
-        spec_type: the class of the frozen records that say what a model takes. A spec has `name`, `dtype` and `shape`
-            of the network's input (None for axes that vary), and `describe()`.
-        has_lengths: whether examples differ in length, so that a batch can be a budget of tokens.
-        learning_rate: of the default recipe's second phase.
-        default_backbone: name of the backbone that the command line takes.
+        spec_type: Class of the frozen records that describe the input format of a model. A spec has `name`, `dtype` and
+            `shape` of the network's input (None for axes that vary), and `describe()`.
+        has_lengths: Whether examples differ in length, so that the batch size can be a budget of tokens.
+        learning_rate: Learning rate of the second phase of the default recipe.
+        default_backbone: Name of the default backbone of the command line.
     """
 
     name: ClassVar[str]
@@ -53,122 +56,122 @@ class Modality(ABC):
     default_backbone: ClassVar[str] = ""
 
     def check(self, source: Source, spec: Any, argument: str) -> None:
-        """Raise unless a source holds what a model takes.
+        """Raise unless a source holds inputs that a model accepts.
 
         Args:
-            source: that a user passed.
-            spec: of the model.
-            argument: name of the argument it came in, for the error.
+            source: Source to check.
+            spec: Input format of the model.
+            argument: Argument that holds the source, for the error message.
 
         Raises:
-            ValueError: with the way out.
+            ValueError: If the modality differs.
         """
         if source.modality != self.name:
-            raise ValueError(f"`{argument}` holds {source.modality}s, and the model takes {self.name}s.")
+            raise ValueError(f"`{argument}` holds {source.modality}s, but the model takes {self.name}s.")
 
     @abstractmethod
     def validate(self, source: Source) -> tuple[Source, tuple[InvalidExample, ...]]:
-        """Look at examples without decoding them.
+        """Find the examples that cannot be used, without decoding them.
 
         Args:
-            source: of this modality.
+            source: Source of this modality.
 
         Returns:
-            The source without the examples that cannot be used, and those, with reasons.
+            The source without its invalid examples, and the invalid examples with reasons.
         """
 
     @abstractmethod
     def reader(self, source: Source, spec: Any) -> Reader:
-        """Return what reads and decodes the examples of a source, in any order."""
+        """Return a reader, which reads and decodes the examples of a source in any order."""
 
     def from_dataset(self, dataset: tf.data.Dataset, spec: Any, *, batch_size: Any) -> UserDataset:
-        """Check a user's own dataset and bring it to batches of what a model takes.
+        """Check a user's own dataset and convert it to batches in the input format of a model.
 
         Raises:
-            ValueError: saying what it yields and what was expected.
+            ValueError: If the dataset yields something else; the message says what was expected.
         """
-        raise ValueError(f"{self.name}s cannot come as a tf.data.Dataset: pass a Source.")
+        raise ValueError(f"{self.name}s cannot be read from a tf.data.Dataset: pass a Source.")
 
     def source(self, inputs: Any, spec: Any) -> Source:
-        """Turn what a user passes to `predict` into an unlabelled source.
+        """Convert the inputs of `tltk.predict` to an unlabelled source.
 
         Args:
-            inputs: paths, arrays, strings … of this modality.
-            spec: of the model.
+            inputs: Paths, arrays, strings … of this modality.
+            spec: Input format of the model.
 
         Raises:
-            TypeError: for anything else.
+            TypeError: If `inputs` has an unsupported type.
         """
         check.kind_of("inputs", inputs, Source, hint="Pass a Source.")
         return inputs
 
     def context(self, source: Source, reader: Reader, examples: np.ndarray, elements: np.ndarray) -> Context:
-        """Describe some whole examples to the decoder of a task.
+        """Build the context that the decoder of a task needs for some examples.
 
         Args:
-            source: that holds them.
-            reader: of the source.
-            examples: int64 [n], consecutive numbers of examples.
-            elements: int64 [m], numbers of all of their elements.
+            source: Source of the examples.
+            reader: Reader of the source.
+            examples: int64 [n], consecutive indices of examples.
+            elements: int64 [m], indices of all of their elements.
 
         Returns:
-            The context, examples numbered from 0.
+            The context, with examples counted from 0.
         """
         return Context(tf.constant(len(examples), tf.int64))
 
     def default_augmentation(self) -> tuple[Any, ...]:
-        """Return the augmentations of a phase that names none."""
+        """Return the default augmentations of a training phase."""
         return ()
 
     def check_augmentation(self, augmentations: Sequence[Any]) -> None:
         """Raise unless the augmentations can be applied to this kind of input.
 
         Raises:
-            ValueError: naming those that cannot.
+            ValueError: If any cannot; they are listed.
         """
         if augmentations:
-            names = check.listing(getattr(each, "name", each) for each in augmentations)
+            names = check.listing(getattr(augmentation, "name", augmentation) for augmentation in augmentations)
             raise ValueError(f"`augment`: {names} cannot be applied to {self.name}s.")
 
     def whole_examples(self, spec: Any, source: Source | None = None) -> Any:
-        """Return the spec under which every example is one element, for features of whole examples.
+        """Adapt a spec so that every example is one element, for one feature vector per example.
 
         Args:
-            spec: of a backbone or model.
-            source: of the examples, if the spec is that of a backbone that no task has changed yet.
+            spec: Input format of a backbone or model.
+            source: Source of the examples, if `spec` has not been adapted to a task yet.
         """
         return spec
 
     def pairs(self, source: Source) -> bool:
-        """Tell whether each example of a source is two inputs, such as a question and a text."""
+        """Return whether each example of a source is a pair of inputs, such as a question and a context."""
         return False
 
     def paired(self, spec: Any) -> Any:
-        """Return the spec of a model that reads two inputs an example.
+        """Adapt a spec to pairs of inputs.
 
         Raises:
-            ValueError: if this kind of input has no pairs.
+            ValueError: If this kind of input has no pairs.
         """
         raise ValueError(f"`pairs=True` needs a backbone that takes texts; this one takes {self.name}s.")
 
     def windowed(self, spec: Any, task: str) -> Any:
-        """Return the spec of a model that reads long examples in windows, for a task with an output a position.
+        """Adapt a spec to reading overlong examples in windows, for a task with one output per position.
 
         Raises:
-            ValueError: if this kind of input has no windows.
+            ValueError: If this kind of input has no windows.
         """
         raise ValueError(f"{task} needs a backbone that takes texts; this one takes {self.name}s.")
 
     def default_pooling(self, spec: Any) -> str:
-        """Return how a head pools the features of a backbone if it is not told: "avg", or another of `tltk.head`."""
+        """Return the pooling that pooling="auto" of `tltk.head` means for a backbone, such as "avg"."""
         return "avg"
 
     def mask(self, inputs: Any, spec: Any) -> Any:
-        """Tell real positions from padding, in a Keras graph: bool [batch, positions]; None where nothing is padded."""
+        """Build the padding mask in a Keras graph: bool [batch, positions], False for padding; None without padding."""
         return None
 
     def notes(self, source: Source, spec: Any) -> str:
-        """Say what a user should know about a source before training, such as texts that are too long; or nothing."""
+        """Return a note about a source to show before training, such as the number of overlong texts; "" for none."""
         return ""
 
     @abstractmethod
@@ -177,41 +180,41 @@ class Modality(ABC):
 
     @abstractmethod
     def request_reader(self, spec: Any) -> tuple[Callable[..., Any], list[Any]]:
-        """Return what reads requests in a graph, and the lookup tables that a SavedModel has to keep track of.
+        """Return a function that reads requests in a graph, and the lookup tables that a SavedModel must track.
 
         Returns:
             A function of string tensors [batch], one for each of `request_names`, that returns a
-            `tltk.modalities.requests.Request`: inputs of the network, which requests are valid, an error for each
-            other one, and the decoder's context. A request that cannot be read must not spoil the others.
+            `tltk.modalities.requests.Request`: inputs of the network, which requests are valid, an error message for
+            each invalid one, and the decoder's context. An invalid request must not affect the others.
         """
 
     @abstractmethod
     def sample_requests(self, spec: Any, *, count: int, seed: int) -> list[tuple[bytes, ...]]:
-        """Make requests to check an export with: `count` good ones, and some that cannot be read."""
+        """Generate requests to check an export with: `count` valid ones, and some that cannot be read."""
 
     @abstractmethod
     def from_requests(self, requests: Sequence[tuple[bytes, ...]], spec: Any, folder: Path) -> Source:
-        """Turn requests into a source, so that `tltk.predict` can answer what an export was asked.
+        """Convert requests to a source, so that predictions of an export can be compared with those of `tltk.predict`.
 
         Args:
-            requests: strings of each, as many as `request_names`.
-            spec: of the model.
-            folder: for files; it lives as long as the source.
+            requests: Strings of each request, one for each of `request_names`.
+            spec: Input format of the model.
+            folder: Folder for files; it exists as long as the source is used.
 
         Returns:
-            A source whose `ids` are the numbers of the requests, as strings; without those that no source can hold.
+            A source whose `ids` are the indices of the requests, as strings; invalid requests may be missing.
         """
 
     @abstractmethod
     def to_config(self, spec: Any, folder: Path) -> dict[str, Any]:
-        """Return a spec as plain JSON values; what is too large for them goes into files of `folder`."""
+        """Return a spec as JSON values; write large values, such as a vocabulary, to files in `folder`."""
 
     @abstractmethod
     def from_config(self, config: dict[str, Any], folder: Path) -> Any:
-        """Bring a spec back from what `to_config` gave."""
+        """Rebuild a spec from the result of `to_config` and the files in `folder`."""
 
     def about(self, spec: Any) -> dict[str, Any]:
-        """Describe the network's input as plain JSON values, for the file beside an exported network."""
+        """Describe the network's input as JSON values, for the file beside an exported network."""
         return {"name": spec.name, "shape": [None, *spec.shape], "dtype": spec.dtype}
 
 
@@ -223,40 +226,40 @@ MODALITIES: Registry[Modality] = Registry(
 
 
 def register_modality(modality: Modality) -> None:
-    """Add a kind of input.
+    """Register a kind of input.
 
     Args:
-        modality: an instance of a subclass of `tltk.Modality`.
+        modality: Instance of a subclass of `tltk.Modality`.
 
     Raises:
-        TypeError: if it is not an instance of `Modality`.
-        ValueError: if its name is taken.
+        TypeError: If `modality` is not an instance of `Modality`.
+        ValueError: If its name is taken.
     """
     check.kind_of("modality", modality, Modality, hint="Pass an instance, such as MyModality().")
     MODALITIES.register(modality.name, modality)
 
 
 def modality_of(spec: Any) -> Modality:
-    """Return the modality whose specs are of this type.
+    """Return the modality of a spec, by its type.
 
     Raises:
-        ValueError: if there is none, with the way to register one.
+        ValueError: If no modality has specs of this type.
     """
     for modality in MODALITIES.values():
         if isinstance(spec, modality.spec_type):
             return modality
-    known = check.listing(modality.spec_type.__name__ for modality in MODALITIES.values())
+    spec_types = check.listing(modality.spec_type.__name__ for modality in MODALITIES.values())
     raise ValueError(
-        f"no modality takes a {type(spec).__name__}; known specs: {known}. Register yours with "
-        "tltk.register_modality(MyModality())."
+        f"no modality has specs of type {type(spec).__name__}; known types: {spec_types}. Register your own modality "
+        "with tltk.register_modality(MyModality())."
     )
 
 
 def named_modality(name: str) -> Modality:
-    """Return the modality with a name, as `Source.modality` holds it.
+    """Return the modality registered under a name, such as `Source.modality`.
 
     Raises:
-        ValueError: for an unknown name, with the way to register one.
+        ValueError: If no modality has this name.
     """
     return MODALITIES.get(name)
 
@@ -264,25 +267,26 @@ def named_modality(name: str) -> Modality:
 def drop_invalid(
     source: Source, *, max_invalid_fraction: float, known: Sequence[InvalidExample] = ()
 ) -> tuple[Source, tuple[InvalidExample, ...]]:
-    """Leave out the examples of a source that cannot be used.
+    """Remove the examples of a source that cannot be used.
 
     Args:
-        source: of any modality.
-        max_invalid_fraction: fraction of invalid examples above which the source is refused: something larger is wrong
-            then.
-        known: invalid examples that are known already.
+        source: Source of any modality.
+        max_invalid_fraction: Largest accepted fraction of invalid examples, in [0, 1]; more of them suggest a mistake,
+            such as a wrong folder.
+        known: Invalid examples found before.
 
     Returns:
-        The source, with nothing invalid left to report, and its invalid examples: those its file's reader left out, and
-        those that validation finds.
+        The source without invalid examples, and all invalid examples: `known`, those left out when the source was
+        read, and those found here. `invalid` of the returned source is empty, so that a second call does not report
+        the same examples twice.
 
     Raises:
-        ValueError: listing the first invalid examples, if their fraction is above `max_invalid_fraction`.
+        ValueError: If the fraction of invalid examples exceeds `max_invalid_fraction`; the first ones are listed.
     """
     check.kind_of("source", source, Source)
     check.within("max_invalid_fraction", max_invalid_fraction, low=0, high=1)
-    valid, found = named_modality(source.modality).validate(source)
-    invalid = (*known, *source.invalid, *found)
+    valid, newly_invalid = named_modality(source.modality).validate(source)
+    invalid = (*known, *source.invalid, *newly_invalid)
     total = len(source) + len(source.invalid)
     if len(invalid) > max_invalid_fraction * total:
         raise ValueError(

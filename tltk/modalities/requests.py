@@ -1,4 +1,4 @@
-"""Requests of clients as tensors: what every modality's reader of requests returns."""
+"""The record that the request reader of every modality returns."""
 
 from typing import NamedTuple
 
@@ -8,13 +8,13 @@ from tltk.modalities.context import Context
 
 
 class Request(NamedTuple):
-    """A batch of requests, read in a graph.
+    """A batch of requests to an export, read in a graph.
 
     Args:
-        inputs: what the network takes, [elements, …].
+        inputs: Inputs of the network, [elements, …].
         valid: bool [batch], which requests could be read.
-        error: string [batch], what is wrong with the others.
-        context: what the decoder of a task may need beside the outputs.
+        error: string [batch], why a request could not be read; "" for valid ones.
+        context: Context for the decoder of the task.
     """
 
     inputs: tf.Tensor

@@ -11,17 +11,17 @@ from tltk.modalities.text.encoding import encoded
 from tltk.specs import TextSpec
 
 
-def test_a_part_of_the_texts_is_numbered_from_zero():
+def test_text_ids_of_a_context_start_at_zero():
     source = tltk.from_arrays(["good film", "very very very very good film", "bad"])
-    found = encoded(source, TextSpec(TOKENIZER, 6, stride=1))
-    elements = np.flatnonzero(found.text_ids >= 1)
-    context = context_of(found[elements], ([b"very very very very good film", b"bad"],), first=1)
+    texts = encoded(source, TextSpec(TOKENIZER, 6, stride=1))
+    elements = np.flatnonzero(texts.text_ids >= 1)
+    context = context_of(texts[elements], ([b"very very very very good film", b"bad"],), first=1)
     assert int(context.count) == 2
     assert context.example_ids.numpy().tolist() == [0] * (len(elements) - 1) + [1]
-    assert context.windows.token_counts.numpy().tolist() == found.token_counts[1:].tolist()
+    assert context.windows.token_counts.numpy().tolist() == texts.token_counts[1:].tolist()
 
 
-def test_tokens_of_the_second_text_stand_after_the_separator():
+def test_tokens_of_the_second_text_follow_the_separator():
     pairs = tltk.from_arrays([("good", "bad film"), ("not good", "poor")])
     windows = as_windows(encoded(pairs, TextSpec(TOKENIZER, 16, pairs=True)))
     ids, second = windows.ids.to_tensor(-1).numpy(), in_second_text(windows).numpy()
@@ -30,20 +30,20 @@ def test_tokens_of_the_second_text_stand_after_the_separator():
 
 
 @pytest.mark.parametrize(
-    "marks",
+    "special_tokens",
     [{}, {"separator": ("[SEP]", "[SEP]")}, {"begin": "", "end": "", "separator": (".",)}, {"end": ""}],
     ids=["bert", "roberta", "gpt2", "no end"],
 )
-def test_the_second_text_is_that_of_the_reference_whatever_the_special_tokens(marks):
-    spec = TextSpec(replace(TOKENIZER, **marks), 16, pairs=True, stride=4)
+def test_tokens_of_the_second_text_equal_the_reference_with_any_special_tokens(special_tokens):
+    spec = TextSpec(replace(TOKENIZER, **special_tokens), 16, pairs=True, stride=4)
     pairs = [("good film!", "the book"), ("very", "not the film but the book " * 4), ("!", "good")]
     texts = encoded(tltk.from_arrays(pairs), spec)
-    found = in_second_text(as_windows(texts)).numpy()
+    second = in_second_text(as_windows(texts)).numpy()
     assert len(texts) > len(pairs)
     for row in range(len(texts)):
-        first, last = context_of_row(texts, row)
-        assert last > first
-        np.testing.assert_array_equal(np.flatnonzero(found[row]), np.arange(first, last))
+        begin, end = context_of_row(texts, row)
+        assert end > begin
+        np.testing.assert_array_equal(np.flatnonzero(second[row]), np.arange(begin, end))
 
 
 def test_an_empty_second_text_has_no_tokens():

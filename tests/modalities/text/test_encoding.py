@@ -1,4 +1,4 @@
-"""Texts as tokens: made once, told apart by all that a model sees, characters counted as TensorFlow counts them."""
+"""Texts are encoded once per source and spec, and offsets count characters as TensorFlow does."""
 
 import gc
 import random
@@ -25,109 +25,110 @@ SPEC = TextSpec(TOKENIZER, 12)
 WINDOWS = replace(SPEC, stride=3)
 
 
-def many(count=700):
+def fuzzed_texts(count=700):
     return fuzzed(count, [word.strip("#") for word in WORDS])
 
 
-def same(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(one.columns, other.columns, strict=True)) and all(
-        np.array_equal(getattr(one, name), getattr(other, name)) for name in ("row_splits", "text_ids")
+def equal(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first.columns, second.columns, strict=True)) and all(
+        np.array_equal(getattr(first, name), getattr(second, name)) for name in ("row_splits", "text_ids")
     )
 
 
 @pytest.mark.parametrize("spec", [SPEC, WINDOWS, replace(WINDOWS, pairs=True)])
-def test_many_texts_are_tokenized_as_one_batch_would_be(spec):
-    held = many()
-    items = list(zip(held, reversed(held), strict=True)) if spec.pairs else held
-    made = encoded(from_arrays(items), spec)
-    columns = zip(*items, strict=True) if spec.pairs else [held]
-    found = windows_of(spec, tokenizer(spec.tokenizer), *(tf.constant(list(column)) for column in columns))
-    lengths = found.ids.row_lengths().numpy()
-    flat = [column.flat_values.numpy() for column in found[:5]]
-    splits = np.concatenate([[0], np.cumsum(lengths)])
-    assert same(made, EncodedTexts(*flat, splits, found.text_ids.numpy(), found.token_counts.numpy()))
-    assert made.token_counts.tolist() == found.token_counts.numpy().tolist()
-    assert [column.dtype for column in made.columns] == [np.int32, np.int32, np.int32, np.bool_, np.int32]
-    assert made.row_splits.dtype == made.text_ids.dtype == made.token_counts.dtype == np.int64
-    assert made.lengths.max() == 12 and set(made.text_ids.tolist()) == set(range(700))
+def test_a_source_is_tokenized_in_batches_with_the_result_of_one_batch(spec):
+    single_texts = fuzzed_texts()
+    examples = list(zip(single_texts, reversed(single_texts), strict=True)) if spec.pairs else single_texts
+    encoded_texts = encoded(from_arrays(examples), spec)
+    columns = zip(*examples, strict=True) if spec.pairs else [single_texts]
+    windows = windows_of(spec, tokenizer(spec.tokenizer), *(tf.constant(list(column)) for column in columns))
+    row_splits = np.concatenate([[0], np.cumsum(windows.ids.row_lengths().numpy())])
+    token_columns = [column.flat_values.numpy() for column in windows[:5]]
+    expected = EncodedTexts(*token_columns, row_splits, windows.text_ids.numpy(), windows.token_counts.numpy())
+    assert equal(encoded_texts, expected)
+    assert encoded_texts.token_counts.tolist() == expected.token_counts.tolist()
+    assert [column.dtype for column in encoded_texts.columns] == [np.int32, np.int32, np.int32, np.bool_, np.int32]
+    assert encoded_texts.row_splits.dtype == encoded_texts.text_ids.dtype == np.int64
+    assert encoded_texts.token_counts.dtype == np.int64
+    assert encoded_texts.lengths.max() == 12 and set(encoded_texts.text_ids.tolist()) == set(range(700))
 
 
-def test_the_windows_of_a_text_stand_together_in_the_order_of_the_source():
-    made = encoded(from_arrays(["good " * 30, "", "bad"]), WINDOWS)
-    assert made.text_ids.tolist() == [0, 0, 0, 0, 1, 2]
-    assert made.token_counts.tolist() == [32, 2, 3]
-    assert len(made) == 6 and made.lengths.tolist() == [12, 12, 12, 11, 2, 3]
+def test_the_windows_of_a_text_are_adjacent_and_in_the_order_of_the_source():
+    encoded_texts = encoded(from_arrays(["good " * 30, "", "bad"]), WINDOWS)
+    assert encoded_texts.text_ids.tolist() == [0, 0, 0, 0, 1, 2]
+    assert encoded_texts.token_counts.tolist() == [32, 2, 3]
+    assert len(encoded_texts) == 6 and encoded_texts.lengths.tolist() == [12, 12, 12, 11, 2, 3]
 
 
-def test_a_source_is_tokenized_only_once_for_each_way():
+def test_a_source_is_tokenized_once_for_each_tokenizer_and_sequence_length():
     source = texts()
-    made = encoded(source, SPEC)
-    assert encoded(source, replace(SPEC, pad_to=12)) is made, "the width is no matter of tokens"
-    assert encoded(source, TextSpec(TokenizerSpec("wordpiece", (*VOCABULARY,)), 12)) is made
-    assert encoded(source, WINDOWS) is not made
-    assert encoded(source, replace(SPEC, tokenizer=replace(TOKENIZER, lowercase=False))) is not made
-    assert encoded(source, SPEC) is made
+    encoded_texts = encoded(source, SPEC)
+    assert encoded(source, replace(SPEC, pad_to=12)) is encoded_texts, "padding does not change the tokens"
+    assert encoded(source, TextSpec(TokenizerSpec("wordpiece", (*VOCABULARY,)), 12)) is encoded_texts
+    assert encoded(source, WINDOWS) is not encoded_texts
+    assert encoded(source, replace(SPEC, tokenizer=replace(TOKENIZER, lowercase=False))) is not encoded_texts
+    assert encoded(source, SPEC) is encoded_texts
 
 
-def test_the_tokens_of_a_source_go_with_it():
+def test_encoded_texts_are_freed_with_their_source():
     source = texts()
-    made = weakref.ref(encoded(source, SPEC))
-    assert made() is not None
+    reference = weakref.ref(encoded(source, SPEC))
+    assert reference() is not None
     del source
     gc.collect()
-    assert made() is None
+    assert reference() is None
 
 
-def test_chosen_examples_keep_their_tokens_in_any_order():
-    made = encoded(from_arrays(many(40)), WINDOWS)
+def test_rows_can_be_selected_in_any_order():
+    encoded_texts = encoded(from_arrays(fuzzed_texts(40)), WINDOWS)
     generator = np.random.default_rng(0)
-    everything = np.arange(len(made))
+    all_rows = np.arange(len(encoded_texts))
     for rows in (
-        everything,
-        generator.permutation(len(made)),
-        generator.integers(0, len(made), 300),
+        all_rows,
+        generator.permutation(len(encoded_texts)),
+        generator.integers(0, len(encoded_texts), 300),
         np.array([], int),
     ):
-        part = made[rows]
-        assert len(part) == len(rows) and part.lengths.tolist() == made.lengths[rows].tolist()
-        assert part.text_ids.tolist() == made.text_ids[rows].tolist()
-        for place, row in enumerate(rows):
-            for one, other in zip(part.columns, made.columns, strict=True):
-                assert np.array_equal(one[part.place(place)], other[made.place(row)])
-    odd = everything % 2 == 1
-    assert same(made[odd], made[np.flatnonzero(odd)]) and same(made[made.text_ids == 99], made[np.array([], int)])
-    twice = made[everything[::-1]][everything[::-1]]
-    assert same(twice, made)
-    assert np.array_equal(made[odd].token_counts, made.token_counts), "of all texts of the source"
+        selected = encoded_texts[rows]
+        assert len(selected) == len(rows) and selected.lengths.tolist() == encoded_texts.lengths[rows].tolist()
+        assert selected.text_ids.tolist() == encoded_texts.text_ids[rows].tolist()
+        for index, row in enumerate(rows):
+            for actual, expected in zip(selected.columns, encoded_texts.columns, strict=True):
+                assert np.array_equal(actual[selected.place(index)], expected[encoded_texts.place(row)])
+    odd = all_rows % 2 == 1
+    assert equal(encoded_texts[odd], encoded_texts[np.flatnonzero(odd)])
+    assert equal(encoded_texts[encoded_texts.text_ids == 99], encoded_texts[np.array([], int)])
+    assert equal(encoded_texts[all_rows[::-1]][all_rows[::-1]], encoded_texts)
+    assert np.array_equal(encoded_texts[odd].token_counts, encoded_texts.token_counts), "counts are those of the source"
 
 
-def test_ids_are_padded_at_their_ends():
-    made = encoded(from_arrays(["good", "", "very good film"]), SPEC)
+def test_ids_are_padded_at_the_end():
+    encoded_texts = encoded(from_arrays(["good", "", "very good film"]), SPEC)
     good, film, very = (VOCABULARY.index(word) for word in ("good", "film", "very"))
-    found = made.padded(np.array([2, 1, 0]), 6, 0)
-    assert found.dtype == np.int32
-    assert found.tolist() == [[2, very, good, film, 3, 0], [2, 3, 0, 0, 0, 0], [2, good, 3, 0, 0, 0]]
-    assert made.padded(np.array([1]), 2, 0).tolist() == [[2, 3]]
-    assert made.padded(np.array([], int), 4, 0).shape == (0, 4)
+    padded = encoded_texts.padded(np.array([2, 1, 0]), 6, 0)
+    assert padded.dtype == np.int32
+    assert padded.tolist() == [[2, very, good, film, 3, 0], [2, 3, 0, 0, 0, 0], [2, good, 3, 0, 0, 0]]
+    assert encoded_texts.padded(np.array([1]), 2, 0).tolist() == [[2, 3]]
+    assert encoded_texts.padded(np.array([], int), 4, 0).shape == (0, 4)
 
 
 def test_an_empty_source_has_no_tokens():
     empty = texts().subset([])
     for spec in (SPEC, WINDOWS):
-        made = encoded(empty, spec)
-        assert len(made) == 0 and made.lengths.tolist() == [] and made.ids.dtype == np.int32
-        assert made.is_word_start.dtype == np.bool_ and made.row_splits.tolist() == [0]
+        encoded_texts = encoded(empty, spec)
+        assert len(encoded_texts) == 0 and encoded_texts.lengths.tolist() == [] and encoded_texts.ids.dtype == np.int32
+        assert encoded_texts.is_word_start.dtype == np.bool_ and encoded_texts.row_splits.tolist() == [0]
     assert notes(empty, SPEC) == ""
 
 
-def test_tokens_are_named_by_ids_and_borders():
-    made = encoded(from_arrays(["good film", "bad"]), SPEC)
-    assert made.digest() == encoded(from_arrays(["Good  film", "bad"]), SPEC).digest()
-    assert made.digest() != encoded(from_arrays(["good film", "film"]), SPEC).digest()
-    assert made.digest() != replace(made, row_splits=np.array([0, 3, 7])).digest()
+def test_the_digest_depends_on_ids_and_row_splits():
+    encoded_texts = encoded(from_arrays(["good film", "bad"]), SPEC)
+    assert encoded_texts.digest() == encoded(from_arrays(["Good  film", "bad"]), SPEC).digest()
+    assert encoded_texts.digest() != encoded(from_arrays(["good film", "film"]), SPEC).digest()
+    assert encoded_texts.digest() != replace(encoded_texts, row_splits=np.array([0, 3, 7])).digest()
 
 
-def test_texts_come_as_utf8_words_joined_by_spaces():
+def test_texts_are_encoded_as_utf8_and_words_joined_by_spaces():
     assert as_strings(np.array(["é", b"\xc3\xa9"], object), pairs=False) == ([b"\xc3\xa9"] * 2,)
     assert as_strings(from_words([["in", "New York"], []]).examples, pairs=False) == ([b"in New York", b""],)
     assert as_strings(from_arrays([("a", "b"), ("c", "")]).examples, pairs=True) == ([b"a", b"c"], [b"b", b""])
@@ -135,17 +136,18 @@ def test_texts_come_as_utf8_words_joined_by_spaces():
     assert joined(("in", "New", "York")) == "in New York" and joined(b"a\xff") == "a\ufffd"
 
 
-def test_characters_are_counted_as_the_tokenizer_counts_them_in_any_bytes():
+def test_any_bytes_are_decoded_to_the_characters_that_the_tokenizer_counts():
     generator = random.Random(0)
     parts = (b"a", b" ", b"\xc3", b"\xa9", b"\xe4\xb8\xad", b"\xe4\xb8", b"\xf0\x9f\x98\x80", b"\xf0\x9f", b"\xff",
              b"\xc0\x80", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xf4\x90\x80\x80", b"\x00", b"\r\n")  # fmt: skip
-    held = [b"".join(generator.choices(parts, k=generator.randint(0, 6))) for _ in range(3000)]
-    points = tf.strings.unicode_decode(as_strings(np.array(held, object), pairs=False)[0], "UTF-8", errors="replace")
-    assert points.to_list() == [list(map(ord, joined(item))) for item in held]
+    examples = [b"".join(generator.choices(parts, k=generator.randint(0, 6))) for _ in range(3000)]
+    strings = as_strings(np.array(examples, object), pairs=False)[0]
+    points = tf.strings.unicode_decode(strings, "UTF-8", errors="replace")
+    assert points.to_list() == [list(map(ord, joined(example))) for example in examples]
 
 
-def test_the_characters_of_a_token_are_those_of_its_text():
-    held = [
+def test_offsets_of_tokens_count_the_characters_of_the_text():
+    examples = [
         "\ufeffVery good",
         "cafe\u0301 UNLIKELY\r\n",
         "👩‍👩‍👧 film 👍🏽",
@@ -153,12 +155,13 @@ def test_the_characters_of_a_token_are_those_of_its_text():
         "a\x00b\tfine",
         "\ud800 book",
     ]
-    made = encoded(from_arrays(held), TextSpec(TOKENIZER, 32))
-    places = [
-        list(zip(made.char_starts[made.place(n)], made.char_ends[made.place(n)], strict=True)) for n in range(len(held))
-    ]
-    shown = [[text[start:end] for start, end in pairs] for text, pairs in zip(held, places, strict=True)]
-    assert [[piece for piece in row if piece] for row in shown] == [
+    encoded_texts = encoded(from_arrays(examples), TextSpec(TOKENIZER, 32))
+    tokens = []
+    for row, text in enumerate(examples):
+        place = encoded_texts.place(row)
+        offsets = zip(encoded_texts.char_starts[place], encoded_texts.char_ends[place], strict=True)
+        tokens.append([text[start:end] for start, end in offsets if text[start:end]])
+    assert tokens == [
         ["Very", "good"],
         ["cafe\u0301", "UN", "LIKE", "LY"],
         ["👩‍👩‍👧", "film", "👍🏽"],
@@ -177,7 +180,7 @@ def test_the_characters_of_a_token_are_those_of_its_text():
         ({"stride": 2}, "read in windows"),
     ],
 )
-def test_texts_longer_than_the_model_reads_are_reported(options, treatment):
+def test_overlong_texts_are_reported(options, treatment):
     spec = replace(SPEC, **options)
     source = from_arrays(["good " * 10, *["good " * 11] * 5, "bad " * 20])
     assert notes(source, spec) == (
@@ -190,7 +193,7 @@ def test_texts_longer_than_the_model_reads_are_reported(options, treatment):
     assert notes(source.subset([0]), spec) == ""
 
 
-def test_pairs_are_reported_by_both_their_texts_together():
+def test_the_length_of_a_pair_is_that_of_both_texts_together():
     spec = replace(SPEC, pairs=True)
     source = from_arrays([("good " * 4, "bad " * 5), ("good " * 5, "bad " * 5), ("good " * 12, "")])
     report = notes(source, spec)
@@ -199,16 +202,17 @@ def test_pairs_are_reported_by_both_their_texts_together():
 
 def test_a_text_of_60_000_words_and_many_empty_ones_are_tokenized_together():
     source = from_arrays(["", *["good film " * 30_000], *[""] * 600])
-    made = encoded(source, replace(WINDOWS, sequence_length=512, stride=64))
-    assert made.lengths[made.text_ids == 1].sum() > 60_000
-    assert (made.lengths[made.text_ids != 1] == 2).all() and len(np.unique(made.text_ids)) == 602
+    encoded_texts = encoded(source, replace(WINDOWS, sequence_length=512, stride=64))
+    is_long = encoded_texts.text_ids == 1
+    assert encoded_texts.lengths[is_long].sum() > 60_000
+    assert (encoded_texts.lengths[~is_long] == 2).all() and len(np.unique(encoded_texts.text_ids)) == 602
 
 
-def test_texts_are_not_traced_anew_for_each_source(monkeypatch):
+def test_the_tokenizer_is_traced_once_for_all_sources(monkeypatch):
     encoding._traced.cache_clear()
     calls = []
     original = encoding.windows_of
-    monkeypatch.setattr(encoding, "windows_of", lambda *each: calls.append(1) or original(*each))
+    monkeypatch.setattr(encoding, "windows_of", lambda *arguments: calls.append(1) or original(*arguments))
     for _ in range(3):
         encoded(texts(), SPEC)
     assert calls == [1]
@@ -223,15 +227,15 @@ from tltk.modalities.text.encoding import encoded
 spec = spec_of(families.tokenizer(sys.argv[1]), 32, {})
 encoded(tltk.from_arrays(["warm", "up"]), spec)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-made = encoded(tltk.from_arrays(["word " * 200_000] + ["short text"] * 511), spec)
-assert len(made) == 512
+texts = encoded(tltk.from_arrays(["word " * 200_000] + ["short text"] * 511), spec)
+assert len(texts) == 512
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["electra", "roberta", "albert"])
-def test_a_text_of_a_megabyte_among_short_ones_takes_no_gigabytes(family):
+def test_a_text_of_one_megabyte_among_short_ones_needs_less_than_700_megabytes(family):
     command = [sys.executable, "-c", MEGABYTE, family]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=ROOT)
-    assert int(done.stdout.split()[-1]) < 700
+    process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=ROOT)
+    assert int(process.stdout.split()[-1]) < 700

@@ -8,30 +8,30 @@ from tltk.specs import TextSpec
 TEXTS, SPEC = named_modality("text"), TextSpec(TOKENIZER, 8)
 
 
-def test_a_spec_comes_back_from_its_config_and_files(tmp_path):
+def test_a_spec_is_restored_from_its_config_and_files(tmp_path):
     config = TEXTS.to_config(SPEC, tmp_path)
     assert "vocabulary" not in str(config)
     assert TEXTS.from_config(config, tmp_path) == SPEC
     assert TEXTS.about(SPEC)["vocabulary_size"] == len(TOKENIZER.vocabulary)
 
 
-def test_padding_is_masked_but_an_empty_text_has_a_token():
+def test_padding_is_masked_but_one_position_of_an_empty_text_is_kept():
     ids = np.array([[2, 5, 0, 0], [0, 0, 0, 0]], "int32")
     assert np.asarray(TEXTS.mask(ids, SPEC)).tolist() == [[True, True, False, False], [False] * 4]
-    bare = TextSpec(TOKENIZER.__class__("wordpiece", TOKENIZER.vocabulary, begin="", end=""), 8)
-    assert np.asarray(TEXTS.mask(ids, bare))[:, 0].tolist() == [True, True]
+    without_special_tokens = TextSpec(TOKENIZER.__class__("wordpiece", TOKENIZER.vocabulary, begin="", end=""), 8)
+    assert np.asarray(TEXTS.mask(ids, without_special_tokens))[:, 0].tolist() == [True, True]
 
 
-def test_blank_texts_are_dropped_and_named():
+def test_blank_texts_are_removed_and_listed():
     valid, invalid = drop_invalid(tltk.from_arrays(["good", " ", "bad"]), max_invalid_fraction=0.5)
     assert valid.examples.tolist() == ["good", "bad"]
     assert [(example.example_id, example.reason) for example in invalid] == [("example 1", "empty text")]
 
 
-def test_requests_become_texts_without_those_that_are_no_utf8(tmp_path):
+def test_requests_of_invalid_utf8_are_left_out_of_the_source(tmp_path):
     source = TEXTS.from_requests([(b"good",), (b"\xff",), (b" ",)], SPEC, tmp_path)
     assert source.ids.tolist() == ["0", "2"] and source.examples.tolist() == ["good", " "]
     pairs = TEXTS.from_requests([(b"a", b"b"), (b"\xff", b"b")], TEXTS.paired(SPEC), tmp_path)
     assert pairs.examples.tolist() == [["a", "b"]] and TEXTS.pairs(pairs)
-    nothing = TEXTS.from_requests([(b"\xff", b"b")], TEXTS.paired(SPEC), tmp_path)
-    assert TEXTS.pairs(nothing) and len(nothing) == 0
+    empty = TEXTS.from_requests([(b"\xff", b"b")], TEXTS.paired(SPEC), tmp_path)
+    assert TEXTS.pairs(empty) and len(empty) == 0

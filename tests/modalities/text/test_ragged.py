@@ -4,15 +4,15 @@ import tensorflow as tf
 from tltk.modalities.text.ragged import grouped, rows_of
 
 
-def test_each_value_knows_its_row_if_some_rows_are_empty():
+def test_the_row_of_each_value_is_returned_if_some_rows_are_empty():
     table = tf.ragged.constant([[], [1, 2], [], [], [3], []], dtype=tf.int32)
     assert rows_of(table).numpy().tolist() == [1, 1, 4] == table.value_rowids().numpy().tolist()
     assert rows_of(tf.ragged.constant([], ragged_rank=1, dtype=tf.int32)).numpy().tolist() == []
 
 
-def test_one_long_row_among_many_takes_no_more_memory_than_its_values():
+def test_one_long_row_among_many_needs_no_mask_of_rows_times_longest_row():
     lengths = np.ones(100_000, np.int64)
-    lengths[7] = 1_000_000  # a mask of rows × longest row would have 10^11 places
+    lengths[7] = 1_000_000  # such a mask would have 10^11 values
     table = tf.RaggedTensor.from_row_lengths(tf.zeros(lengths.sum(), tf.int32), lengths)
     assert np.array_equal(rows_of(table), np.repeat(np.arange(100_000), lengths))
 

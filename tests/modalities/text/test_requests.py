@@ -1,12 +1,12 @@
-"""Texts of requests that cannot be read are told from the others."""
+"""Requests are valid if they are UTF-8 and not blank."""
 
 import tensorflow as tf
 
-from tltk.modalities.text.requests import readable
+from tltk.modalities.text.requests import validate_requests
 
 
 def test_texts_must_be_utf8_and_not_blank():
-    held = [
+    texts = [
         "good",
         "",
         " \u3000\t\x85\u2028 ",
@@ -17,24 +17,24 @@ def test_texts_must_be_utf8_and_not_blank():
         b"\xed\xa0\x80",
         "\ufffd",
     ]
-    valid, error = (each.numpy() for each in readable(tf.constant(held)))
-    expected = [isinstance(each, str) and bool(each.strip()) for each in held]
+    valid, errors = (column.numpy() for column in validate_requests(tf.constant(texts)))
+    expected = [isinstance(text, str) and bool(text.strip()) for text in texts]
     assert valid.tolist() == expected
-    assert [each.decode() for each in error] == [
-        "" if good else "no UTF-8" if isinstance(each, bytes) else "empty text"
-        for each, good in zip(held, expected, strict=True)
+    assert [error.decode() for error in errors] == [
+        "" if is_valid else "no UTF-8" if isinstance(text, bytes) else "empty text"
+        for text, is_valid in zip(texts, expected, strict=True)
     ]
 
 
-def test_blank_is_what_python_calls_blank():
+def test_blank_characters_are_those_of_python():
     letters = [chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000]
     spaces = [letter for letter in letters if letter.isspace()]
     others = [letter for letter in letters if not letter.isspace()]
-    assert not readable(tf.constant(spaces))[0].numpy().any()
-    assert readable(tf.constant(others))[0].numpy().all()
+    assert not validate_requests(tf.constant(spaces))[0].numpy().any()
+    assert validate_requests(tf.constant(others))[0].numpy().all()
 
 
-def test_of_pairs_both_must_be_good():
-    valid, error = readable(tf.constant(["a", " ", "a", b"\xff"]), tf.constant(["b", "b", b"\xff", ""]))
+def test_both_texts_of_a_pair_must_be_valid():
+    valid, errors = validate_requests(tf.constant(["a", " ", "a", b"\xff"]), tf.constant(["b", "b", b"\xff", ""]))
     assert valid.numpy().tolist() == [True, False, False, False]
-    assert error.numpy().tolist() == [b"", b"empty text", b"no UTF-8", b"no UTF-8"]
+    assert errors.numpy().tolist() == [b"", b"empty text", b"no UTF-8", b"no UTF-8"]

@@ -1,4 +1,4 @@
-"""Texts are looked at before they are tokenized: what is empty or no text is left out and named."""
+"""Examples that are blank or not strings are removed and listed before texts are tokenized."""
 
 import numpy as np
 import pytest
@@ -10,10 +10,10 @@ from tltk.modalities.text.validate import invalid_texts
 from tltk.specs import InvalidExample
 
 
-def test_empty_texts_and_what_is_no_text_are_left_out_and_named():
+def test_blank_texts_and_other_types_are_removed_and_listed():
     source = tltk.from_arrays([None, "good", " \n", "bad", 7.0], ["a", "b", "a", "b", "a"])
-    found, invalid = drop_invalid(source, max_invalid_fraction=0.6)
-    assert found.examples.tolist() == ["good", "bad"] and found.targets.tolist() == [1, 1]
+    valid, invalid = drop_invalid(source, max_invalid_fraction=0.6)
+    assert valid.examples.tolist() == ["good", "bad"] and valid.targets.tolist() == [1, 1]
     assert invalid == (
         InvalidExample("example 0", "no text but NoneType"),
         InvalidExample("example 2", "empty text"),
@@ -23,12 +23,12 @@ def test_empty_texts_and_what_is_no_text_are_left_out_and_named():
         drop_invalid(source, max_invalid_fraction=0.1)
 
 
-def test_a_pair_is_as_good_as_the_worse_of_its_texts():
+def test_a_pair_is_invalid_if_either_text_is():
     pairs = np.array([("a", "b"), ("", "b"), ("a", " \t"), ("a", None)], object)
     assert invalid_texts(pairs) == ["", "empty text", "empty text", "no text but NoneType"]
 
 
-def test_texts_in_words_need_a_word():
+def test_texts_split_into_words_need_at_least_one_word():
     assert invalid_texts(from_words([["a", "b"], [], ["c"]]).examples) == ["", "empty text", ""]
 
 

@@ -1,4 +1,4 @@
-"""Special tokens, cuts and windows: as Hugging Face's `tokenizers` makes them, where it makes them at all."""
+"""Special tokens, truncation and windows, compared with Hugging Face's `tokenizers` where it supports them."""
 
 import json
 import random
@@ -24,7 +24,7 @@ vocabulary = cache(test_wordpiece.vocabulary)
 
 
 @cache
-def cutter(words=None):
+def word_piece(words=None):
     words = vocabulary() if words is None else words
     return tf.function(
         WordPiece(TokenizerSpec("wordpiece", words)).__call__, input_signature=[tf.TensorSpec([None], tf.string)]
@@ -33,46 +33,61 @@ def cutter(words=None):
 
 @cache
 def texts():
-    """Texts in many scripts, most of 0 to 60 tokens, a few of 200."""
-    made = fuzzed(100, [piece.strip("#") for piece in vocabulary() if piece.isalpha()])
-    return (*made[:60], *(" ".join(made[start : start + 8]) for start in range(60, 100, 8)))
+    """Return texts in many scripts, most of 0 to 60 tokens, a few of 200."""
+    short = fuzzed(100, [piece.strip("#") for piece in vocabulary() if piece.isalpha()])
+    return (*short[:60], *(" ".join(short[start : start + 8]) for start in range(60, 100, 8)))
 
 
 @cache
 def pairs():
     generator = random.Random(0)
-    held = [text.split(" ") for text in texts()[:60]]
-    return tuple((" ".join(one[: generator.randint(0, 8)]), " ".join(two)) for one in held for two in held[::30])
+    words_of_texts = [text.split(" ") for text in texts()[:60]]
+    return tuple(
+        (" ".join(first[: generator.randint(0, 8)]), " ".join(second))
+        for first in words_of_texts
+        for second in words_of_texts[::30]
+    )
 
 
 def reference(**truncation):
     settings = json.loads((minilm_folder() / "tokenizer.json").read_text(encoding="utf-8"))
     settings["padding"] = settings["truncation"] = None
-    made = Tokenizer.from_str(json.dumps(settings))
-    made.enable_truncation(**truncation)
-    return made
+    tokenizer = Tokenizer.from_str(json.dumps(settings))
+    tokenizer.enable_truncation(**truncation)
+    return tokenizer
 
 
-def windows(spec, body, lead=None, words=None):
-    pieces = [None if each is None else cutter(words)(tf.constant(list(each), tf.string)) for each in (body, lead)]
+def windows_of(spec, texts, first_texts=None, words=None):
+    pieces = [
+        None if column is None else word_piece(words)(tf.constant(list(column), tf.string))
+        for column in (texts, first_texts)
+    ]
     return make_windows(spec, *pieces)
 
 
-def columns(found):
-    return [column.to_list() for column in (found.ids, found.char_starts, found.char_ends)]
+def columns(windows):
+    return [column.to_list() for column in (windows.ids, windows.char_starts, windows.char_ends)]
 
 
-def as_hugging_face(encodings):
-    """Ids, beginnings and ends, with -1 for special tokens."""
-    places = [
-        [(-1, -1) if special else place for place, special in zip(each.offsets, each.special_tokens_mask, strict=True)]
-        for each in encodings
+def hugging_face_columns(encodings):
+    """Return ids, start and end offsets, with -1 for special tokens."""
+    offsets = [
+        [
+            (-1, -1) if special else offset
+            for offset, special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+        ]
+        for encoding in encodings
     ]
     return [
-        [each.ids for each in encodings],
-        [[begin for begin, _ in held] for held in places],
-        [[end for _, end in held] for held in places],
+        [encoding.ids for encoding in encodings],
+        [[start for start, _ in row] for row in offsets],
+        [[end for _, end in row] for row in offsets],
     ]
+
+
+def with_overflow(encodings):
+    """Return all windows of texts: each encoding, followed by its overflowing ones."""
+    return [window for encoding in encodings for window in (encoding, *encoding.overflowing)]
 
 
 def spec_of(length, **options):
@@ -84,141 +99,148 @@ def small(length, separator=("[SEP]",), **options):
 
 
 @pytest.mark.parametrize(("truncation", "direction"), [("end", "right"), ("start", "left")])
-def test_single_texts_are_cut_as_hugging_face_does(truncation, direction):
+def test_single_texts_are_truncated_as_by_hugging_face(truncation, direction):
     for length in (3, 16, 64):
-        found = windows(spec_of(length, truncation=truncation), texts())
+        windows = windows_of(spec_of(length, truncation=truncation), texts())
         expected = reference(max_length=length, direction=direction).encode_batch(texts())
-        assert columns(found) == as_hugging_face(expected)
-        assert found.ids.row_lengths().numpy().max() == length
+        assert columns(windows) == hugging_face_columns(expected)
+        assert windows.ids.row_lengths().numpy().max() == length
 
 
 @pytest.mark.parametrize(("truncation", "direction"), [("end", "right"), ("start", "left")])
-def test_pairs_are_cut_the_longer_text_first_as_hugging_face_does(truncation, direction):
+def test_pairs_are_truncated_longest_first_as_by_hugging_face(truncation, direction):
     first, second = zip(*pairs(), strict=True)
     for length in (6, 7, 12, 33):
-        found = windows(spec_of(length, truncation=truncation, pairs=True), second, first)
+        windows = windows_of(spec_of(length, truncation=truncation, pairs=True), second, first)
         expected = reference(max_length=length, direction=direction, strategy="longest_first").encode_batch(pairs())
-        assert columns(found) == as_hugging_face(expected)
+        assert columns(windows) == hugging_face_columns(expected)
 
 
-def test_windows_of_single_texts_are_those_of_hugging_face():
+def test_windows_of_single_texts_equal_those_of_hugging_face():
     for length, stride in ((3, 0), (4, 1), (16, 0), (16, 4), (20, 5), (64, 7), (512, 64)):
-        found = windows(spec_of(length, stride=stride), texts())
+        windows = windows_of(spec_of(length, stride=stride), texts())
         expected = reference(max_length=length, stride=stride).encode_batch(texts())
-        assert columns(found) == as_hugging_face([each for one in expected for each in (one, *one.overflowing)])
-        text_ids = [row for row, each in enumerate(expected) for _ in range(1 + len(each.overflowing))]
-        assert found.text_ids.numpy().tolist() == text_ids
+        assert columns(windows) == hugging_face_columns(with_overflow(expected))
+        text_ids = [row for row, encoding in enumerate(expected) for _ in range(1 + len(encoding.overflowing))]
+        assert windows.text_ids.numpy().tolist() == text_ids
 
 
-def test_windows_of_a_context_are_those_of_hugging_face_beside_a_short_question():
-    asked = [(" ".join(one.split(" ")[:2])[:12], two) for one, two in pairs()]
-    first, second = zip(*asked, strict=True)
+def test_windows_with_a_short_question_equal_those_of_hugging_face():
+    questions_and_contexts = [(" ".join(first.split(" ")[:2])[:12], second) for first, second in pairs()]
+    questions, contexts = zip(*questions_and_contexts, strict=True)
     for length, stride in ((20, 0), (30, 7), (40, 10), (64, 16)):
-        found = windows(spec_of(length, pairs=True, stride=stride), second, first)
-        expected = reference(max_length=length, stride=stride, strategy="only_second").encode_batch(asked)
-        assert columns(found) == as_hugging_face([each for one in expected for each in (one, *one.overflowing)])
+        windows = windows_of(spec_of(length, pairs=True, stride=stride), contexts, questions)
+        tokenizer = reference(max_length=length, stride=stride, strategy="only_second")
+        expected = tokenizer.encode_batch(questions_and_contexts)
+        assert columns(windows) == hugging_face_columns(with_overflow(expected))
 
 
-def test_what_goes_of_the_middle_stands_between_a_head_and_a_tail_of_equal_size():
-    whole = windows(spec_of(5000), texts())
+def test_truncation_in_the_middle_keeps_a_head_and_a_tail_of_equal_size():
+    untruncated = windows_of(spec_of(5000), texts())
     for length in (3, 8, 9, 31):
-        found = windows(spec_of(length, truncation="middle"), texts())
+        windows = windows_of(spec_of(length, truncation="middle"), texts())
         for name in ("ids", "char_starts", "char_ends", "is_word_start", "positions"):
-            for cut, uncut in zip(getattr(found, name).to_list(), getattr(whole, name).to_list(), strict=True):
-                body, room = uncut[1:-1], length - 2
+            rows, all_rows = getattr(windows, name).to_list(), getattr(untruncated, name).to_list()
+            for row, all_values in zip(rows, all_rows, strict=True):
+                body, room = all_values[1:-1], length - 2
                 tail = room // 2
                 kept = body if len(body) <= room else body[: room - tail] + body[len(body) - tail :]
-                assert cut == [uncut[0], *kept, uncut[-1]]
+                assert row == [all_values[0], *kept, all_values[-1]]
 
 
 @pytest.mark.parametrize(
     ("options", "pair"),
     [({}, True), ({"truncation": "start"}, True), ({"truncation": "middle"}, False), ({"stride": 3}, True)],
 )
-def test_pieces_are_numbered_in_their_own_text_and_carry_what_is_known_of_them(options, pair):
+def test_positions_count_within_each_text_and_other_values_are_those_of_the_tokenizer(options, pair):
     spec = spec_of(16, pairs=pair, **options)
     first, second = zip(*pairs()[::9], strict=True)
-    found = windows(spec, second, first if pair else None)
-    bodies = [cutter()(tf.constant(list(each))) for each in ((first, second) if pair else (second,))]
-    rows = [column.to_list() for column in found[:5]]
-    bodies = [[column.to_list() for column in body] for body in bodies]
-    for row, text in enumerate(found.text_ids.numpy()):
-        held = list(zip(*(column[row] for column in rows), strict=True))
-        assert held[0] == (spec.tokenizer.id_of("[CLS]"), -1, -1, False, -1)
-        assert held[-1] == (spec.tokenizer.id_of("[SEP]"), -1, -1, False, -1)
-        borders = [place for place, each in enumerate(held) if each[4] == -1]
-        assert len(borders) == 2 + pair
-        for pieces, (before, behind) in zip(bodies, pairwise(borders), strict=True):
-            every = list(zip(*(column[text] for column in pieces), strict=True))
-            assert all(each[:4] == every[each[4]] for each in held[before + 1 : behind])
+    windows = windows_of(spec, second, first if pair else None)
+    pieces_of_texts = [word_piece()(tf.constant(list(column))) for column in ((first, second) if pair else (second,))]
+    pieces_of_texts = [[column.to_list() for column in pieces] for pieces in pieces_of_texts]
+    rows = [column.to_list() for column in windows[:5]]
+    for row, text in enumerate(windows.text_ids.numpy()):
+        tokens = list(zip(*(column[row] for column in rows), strict=True))
+        assert tokens[0] == (spec.tokenizer.id_of("[CLS]"), -1, -1, False, -1)
+        assert tokens[-1] == (spec.tokenizer.id_of("[SEP]"), -1, -1, False, -1)
+        special = [index for index, (*_, position) in enumerate(tokens) if position == -1]
+        assert len(special) == 2 + pair
+        for pieces, (before, after) in zip(pieces_of_texts, pairwise(special), strict=True):
+            expected = list(zip(*(column[text] for column in pieces), strict=True))
+            assert all(tuple(values) == expected[position] for *values, position in tokens[before + 1 : after])
 
 
 @pytest.mark.parametrize("pair", [False, True])
-def test_the_tokens_that_a_text_has_uncut_are_counted(pair):
+def test_token_counts_are_those_before_truncation(pair):
     first, second = zip(*pairs()[::9], strict=True)
-    whole = windows(spec_of(5000, pairs=pair), second, first if pair else None)
+    untruncated = windows_of(spec_of(5000, pairs=pair), second, first if pair else None)
     for stride in (None, 2):
-        found = windows(spec_of(12, pairs=pair, stride=stride), second, first if pair else None)
-        assert found.token_counts.numpy().tolist() == whole.ids.row_lengths().numpy().tolist()
+        windows = windows_of(spec_of(12, pairs=pair, stride=stride), second, first if pair else None)
+        assert windows.token_counts.numpy().tolist() == untruncated.ids.row_lengths().numpy().tolist()
 
 
 @pytest.mark.parametrize(("length", "words", "kept"), [(200, 30, 30), (200, 500, 64), (43, 30, 20), (44, 30, 20)])
-def test_a_question_keeps_64_tokens_or_half_of_the_room_beside_windows(length, words, kept):
-    found = windows(small(length, pairs=True, stride=5), ["bad " * 400], ["good " * words], VOCABULARY)
-    rows = found.ids.to_list()
+def test_a_question_keeps_64_tokens_or_half_of_the_sequence_in_windows(length, words, kept):
+    windows = windows_of(small(length, pairs=True, stride=5), ["bad " * 400], ["good " * words], VOCABULARY)
+    rows = windows.ids.to_list()
     assert len(rows) > 2
     assert all(row[: kept + 2] == [CLS, *[GOOD] * kept, SEP] and row[-1] == SEP for row in rows)
     assert all(set(row[kept + 2 : -1]) == {BAD} for row in rows)
     assert all(len(row) == length for row in rows[:-1]) and len(rows[-1]) <= length
-    positions = [row[kept + 2 : -1] for row in found.positions.to_list()]
+    positions = [row[kept + 2 : -1] for row in windows.positions.to_list()]
     assert sorted({position for row in positions for position in row}) == list(range(400))
-    assert all(row[-5:] == other[:5] for row, other in pairwise(positions))
+    assert all(row[-5:] == next_row[:5] for row, next_row in pairwise(positions))
 
 
-def test_a_question_that_is_cut_beside_windows_is_cut_where_a_text_would_be():
+def test_a_long_question_is_truncated_on_the_side_of_the_spec():
     words = "good bad film very not fine great awful"
     pieces = [VOCABULARY.index(word) for word in words.split()]
     for truncation, kept in (("end", pieces[:4]), ("start", pieces[-4:]), ("middle", pieces[:2] + pieces[-2:])):
-        found = windows(small(11, pairs=True, stride=0, truncation=truncation), ["the"], [words], VOCABULARY)
-        assert found.ids.to_list() == [[CLS, *kept, SEP, VOCABULARY.index("the"), SEP]]
+        spec = small(11, pairs=True, stride=0, truncation=truncation)
+        windows = windows_of(spec, ["the"], [words], VOCABULARY)
+        assert windows.ids.to_list() == [[CLS, *kept, SEP, VOCABULARY.index("the"), SEP]]
 
 
 @pytest.mark.parametrize("separator", [("[SEP]",), ("[SEP]", "[SEP]")])
-def test_windows_get_on_at_the_shortest_lengths_that_a_spec_takes(separator):
+def test_windows_cover_the_text_at_the_shortest_sequence_lengths(separator):
     for length in (*range(6, 14), 16, 20):
         spec = small(length, pairs=True, stride=length // 4, separator=separator)
-        found = windows(spec, ["bad film " * 10], ["good " * 70], VOCABULARY)
-        assert found.ids.row_lengths().numpy().max() <= length
-        positions = found.positions.to_list()
-        behind = [max(place for place, position in enumerate(row[:-1]) if position < 0) for row in positions]
-        assert {n for row, at in zip(positions, behind, strict=True) for n in row[at + 1 : -1]} == set(range(20))
+        windows = windows_of(spec, ["bad film " * 10], ["good " * 70], VOCABULARY)
+        assert windows.ids.row_lengths().numpy().max() <= length
+        covered = set()
+        for row in windows.positions.to_list():
+            separator_index = max(index for index, position in enumerate(row[:-1]) if position < 0)
+            covered.update(row[separator_index + 1 : -1])
+        assert covered == set(range(20))
 
 
 @pytest.mark.parametrize("stride", [None, 2])
 def test_empty_texts_have_one_window_of_special_tokens(stride):
-    for body, lead in (("", ""), ("good", ""), ("", "good"), ("\x00\u200b", "\n \t")):
-        expected = [CLS, *[GOOD] * (body == "good"), SEP]
-        assert windows(small(12, stride=stride), [body], None, VOCABULARY).ids.to_list() == [expected]
-        expected = [CLS, *[GOOD] * (lead == "good"), SEP, *[GOOD] * (body == "good"), SEP]
-        assert windows(small(12, stride=stride, pairs=True), [body], [lead], VOCABULARY).ids.to_list() == [expected]
+    for text, first in (("", ""), ("good", ""), ("", "good"), ("\x00\u200b", "\n \t")):
+        expected = [CLS, *[GOOD] * (text == "good"), SEP]
+        assert windows_of(small(12, stride=stride), [text], None, VOCABULARY).ids.to_list() == [expected]
+        expected = [CLS, *[GOOD] * (first == "good"), SEP, *[GOOD] * (text == "good"), SEP]
+        windows = windows_of(small(12, stride=stride, pairs=True), [text], [first], VOCABULARY)
+        assert windows.ids.to_list() == [expected]
 
 
 @pytest.mark.parametrize("stride", [None, 2])
-def test_a_batch_of_no_texts_has_no_windows(stride):
-    for lead in (None, []):
-        found = windows(small(12, stride=stride, pairs=lead is not None), [], lead, VOCABULARY)
-        assert found.ids.to_list() == [] and found.text_ids.shape == found.token_counts.shape == (0,)
+def test_an_empty_batch_has_no_windows(stride):
+    for first_texts in (None, []):
+        spec = small(12, stride=stride, pairs=first_texts is not None)
+        windows = windows_of(spec, [], first_texts, VOCABULARY)
+        assert windows.ids.to_list() == [] and windows.text_ids.shape == windows.token_counts.shape == (0,)
 
 
-def test_types_are_those_that_the_record_names():
-    found = windows(small(12, pairs=True, stride=1), ["good film"], ["bad"], VOCABULARY)
-    wanted = (tf.int32, tf.int32, tf.int32, tf.bool, tf.int32, tf.int64, tf.int64)
-    assert tuple(column.dtype for column in found) == wanted
+def test_dtypes_are_those_in_the_documentation_of_windows():
+    windows = windows_of(small(12, pairs=True, stride=1), ["good film"], ["bad"], VOCABULARY)
+    expected = (tf.int32, tf.int32, tf.int32, tf.bool, tf.int32, tf.int64, tf.int64)
+    assert tuple(column.dtype for column in windows) == expected
 
 
-def test_windows_of_a_text_of_200_000_words_hold_each_of_them():
-    found = windows(small(512, stride=64), ["good film " * 100_000], None, VOCABULARY)
-    positions = found.positions.flat_values.numpy()
+def test_windows_cover_a_text_of_200_000_words():
+    windows = windows_of(small(512, stride=64), ["good film " * 100_000], None, VOCABULARY)
+    positions = windows.positions.flat_values.numpy()
     assert np.array_equal(np.unique(positions[positions >= 0]), np.arange(200_000))
-    assert found.text_ids.shape == (-(-(200_000 - 510) // (510 - 64)) + 1,)
-    assert set(found.ids.flat_values.numpy().tolist()) == {CLS, SEP, GOOD, FILM}
+    assert windows.text_ids.shape == (-(-(200_000 - 510) // (510 - 64)) + 1,)
+    assert set(windows.ids.flat_values.numpy().tolist()) == {CLS, SEP, GOOD, FILM}

@@ -1,4 +1,4 @@
-"""Words are runs of characters between spaces, punctuation and ideographs apart, whatever cuts them into pieces."""
+"""Word boundaries do not depend on the tokenizer: spaces separate words; punctuation and ideographs stand alone."""
 
 import unicodedata
 
@@ -17,10 +17,10 @@ from tltk.modalities.text.tokenizers.tokenizer import tokenizer
 from tltk.modalities.text.word_boundaries import WordAligned
 from tltk.modalities.text.words import words_of
 
-CONTROLS = {chr(point) for each in unicode_bert.CONTROLS for point in each}
+CONTROLS = {chr(point) for points in unicode_bert.CONTROLS for point in points}
 FAMILIES = [family for family in families.FAMILIES if family != "bert"]  # electra has BERT's tokenizer
-ALONE = {chr(point) for each in (*unicode_bert.PUNCTUATION, *unicode_bert.CHINESE) for point in each}
-ODD = [
+SINGLE = {chr(point) for points in (*unicode_bert.PUNCTUATION, *unicode_bert.CHINESE) for point in points}
+UNUSUAL_WORDS = [
     "Zoe\u0308",
     "Rene\u0301!",
     "1990s",
@@ -35,21 +35,21 @@ ODD = [
 ]
 
 
-def runs(text):
-    """Where each word of a text begins and stops, by Python alone."""
-    found, at = [], None
-    letters = [(place, letter) for place, letter in enumerate(text + " ") if letter.isspace() or letter not in CONTROLS]
-    last = 0
-    for place, letter in letters:
-        if at is not None and (letter.isspace() or letter in ALONE):
-            found.append((at, last + 1))
-            at = None
-        last = place
-        if letter in ALONE:
-            found.append((place, place + 1))
-        elif not letter.isspace() and at is None:
-            at = place
-    return found
+def expected_words(text):
+    """Return start and end of each word of a text, in plain Python."""
+    words, start, previous = [], None, 0
+    for index, letter in enumerate(text + " "):
+        if letter in CONTROLS and not letter.isspace():
+            continue
+        if start is not None and (letter.isspace() or letter in SINGLE):
+            words.append((start, previous + 1))
+            start = None
+        previous = index
+        if letter in SINGLE:
+            words.append((index, index + 1))
+        elif not letter.isspace() and start is None:
+            start = index
+    return words
 
 
 def spec(family):
@@ -57,54 +57,52 @@ def spec(family):
 
 
 def words(texts, family):
-    """Text, start and end of each word."""
+    """Return text, start and end of each word."""
     windows = as_windows(encoded(from_arrays(texts), spec(family)))
-    found = words_of(windows, tf.constant(len(texts), tf.int64))
-    return list(zip(*(column.numpy().tolist() for column in found[:3]), strict=True))
+    columns = words_of(windows, tf.constant(len(texts), tf.int64))[:3]
+    return list(zip(*(column.numpy().tolist() for column in columns), strict=True))
 
 
-def said():
-    texts = [*ODD, " ".join(ODD), *test_wordpiece.fuzzed(300, list(WORDS))]
+def not_blank_texts():
+    texts = [*UNUSUAL_WORDS, " ".join(UNUSUAL_WORDS), *test_wordpiece.fuzzed(300, list(WORDS))]
     return [text for text in texts if text.strip()]
 
 
-def test_runs_by_hand():
-    assert [" Is it U.S. 東京?"[slice(*each)] for each in runs(" Is it U.S. 東京?")] == [
+def test_the_reference_splits_at_spaces_punctuation_and_ideographs():
+    text = " Is it U.S. 東京?"
+    assert [text[start:end] for start, end in expected_words(text)] == [
         *("Is", "it", "U", ".", "S", ".", "東", "京", "?"),
     ]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_words_begin_and_stop_where_runs_do(family):
-    texts = said()
-    held = {}
-    for row, begin, stop in words(texts, family):
-        held.setdefault(row, []).append((begin, stop))
-    seen = 0
+def test_words_start_and_end_where_those_of_the_reference_do(family):
+    texts = not_blank_texts()
+    words_of_texts = {row: [] for row in range(len(texts))}
+    for row, start, end in words(texts, family):
+        words_of_texts[row].append((start, end))
     for row, text in enumerate(texts):
-        known = runs(text)
-        begins, stops = {begin for begin, _ in known}, {stop for _, stop in known}
-        before = -1
-        for begin, stop in held.get(row, []):
-            seen += 1
-            inside = [each for each in known if begin <= each[0] < stop]
-            # A piece may hold several words, and then ends inside of the last one at worst, where another goes on.
-            assert begin in begins or begin == before, (text, begin, stop)
-            assert stop in stops or len(inside) > 1, (text, begin, stop)
-            before = stop
-        assert all(one[1] <= other[0] for one, other in zip(held.get(row, []), held.get(row, [])[1:], strict=False))
-    assert seen > 1000
+        expected = expected_words(text)
+        starts, ends = {start for start, _ in expected}, {end for _, end in expected}
+        previous_end = -1
+        for start, end in words_of_texts[row]:
+            covered = [word for word in expected if start <= word[0] < end]
+            # A token may cover several words; it may end inside the last one, which the next token continues.
+            assert start in starts or start == previous_end, (text, start, end)
+            assert end in ends or len(covered) > 1, (text, start, end)
+            assert start >= previous_end
+            previous_end = end
+    assert sum(map(len, words_of_texts.values())) > 1000
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_pieces_are_those_of_the_tokenizer(family):
-    cut = tokenizer(spec(family).tokenizer)
-    assert isinstance(cut, WordAligned)
-    texts = tf.constant(["", " ", *said()])
-    found, plain = cut(texts), cut.tokenizer(texts)
-    tf.debugging.assert_equal(found.ids.flat_values, plain.ids.flat_values)
+def test_token_ids_are_those_of_the_wrapped_tokenizer(family):
+    aligned = tokenizer(spec(family).tokenizer)
+    assert isinstance(aligned, WordAligned)
+    texts = tf.constant(["", " ", *not_blank_texts()])
+    tf.debugging.assert_equal(aligned(texts).ids.flat_values, aligned.tokenizer(texts).ids.flat_values)
 
 
-def test_what_the_tokenizer_drops_at_the_end_of_a_word_is_part_of_it():
+def test_characters_that_the_tokenizer_drops_at_the_end_of_a_word_belong_to_the_word():
     for word in ("Zoe\u0308", "ไทยแลนด์", unicodedata.normalize("NFD", "René")):
         assert words([f"good {word} film"], "electra")[1] == (0, 5, 5 + len(word))

@@ -1,4 +1,4 @@
-"""Words of tokenized texts: Hugging Face's, whatever the windows, and never more than the text holds."""
+"""Words of tokenized texts equal those of Hugging Face, with any sequence length and stride."""
 
 import json
 import random
@@ -24,8 +24,8 @@ from tltk.modalities.text.words import words_and_first_tokens, words_of
 from tltk.specs import TextSpec, TokenizerSpec
 
 vocabulary = cache(test_wordpiece.vocabulary)
-ROOM = 2048  # tokens, more than any of these texts has
-LAYOUTS = ((9, 0), (12, 3), (40, 10), (67, 5), (256, 64))  # lengths and strides
+LONG = 2048  # sequence length, more tokens than any of these texts has
+LAYOUTS = ((9, 0), (12, 3), (40, 10), (67, 5), (256, 64))  # sequence lengths and strides
 SPECIAL = TextSpec(TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]")), 9)
 
 
@@ -38,14 +38,15 @@ def reference():
 
 @cache
 def texts():
-    known = [piece.strip("#") for piece in vocabulary() if piece.isalpha()]
-    return ("", "\x00", " \u200b ", *test_wordpiece.fuzzed(100, known), "unlikely " * 150)
+    known_words = [piece.strip("#") for piece in vocabulary() if piece.isalpha()]
+    return ("", "\x00", " \u200b ", *test_wordpiece.fuzzed(100, known_words), "unlikely " * 150)
 
 
 @cache
-def in_words():
+def split_texts():
+    """Return the texts as tuples of words, with unusual words between."""
     generator = random.Random(0)
-    odd = (
+    unusual_words = (
         "\x00",
         "\u200b",
         "\u0301",
@@ -59,129 +60,130 @@ def in_words():
         "\ufeff",
         "\u00a0-",
     )
-    held = [[word for word in text.split(" ") if word.strip()] for text in texts()]
+    words_of_texts = [[word for word in text.split(" ") if word.strip()] for text in texts()]
     return tuple(
-        tuple(x for word in one for x in (word, generator.choice(odd))[: generator.randint(1, 2)]) for one in held
+        tuple(part for word in words for part in (word, generator.choice(unusual_words))[: generator.randint(1, 2)])
+        for words in words_of_texts
     )
 
 
-def rows(found):
-    return list(zip(found.text_ids.tolist(), found.starts.tolist(), found.ends.tolist(), strict=True))
+def rows(words):
+    return list(zip(words.text_ids.tolist(), words.starts.tolist(), words.ends.tolist(), strict=True))
 
 
-def find(texts):
-    """The words of texts, and the word that each token begins; both functions of the module must agree."""
+def find_words(texts):
+    """Return the words of texts, and the word that begins with each token; assert that both functions agree."""
     windows, count = as_windows(texts), tf.constant(len(texts.token_counts), tf.int64)
-    found, of_token = words_and_first_tokens(windows, count)
-    for one, other in zip(words_of(windows, count), found, strict=True):
-        np.testing.assert_array_equal(one, other)
-    return reference_words.Words(*(column.numpy() for column in found), of_token.numpy())
+    words, of_token = words_and_first_tokens(windows, count)
+    for actual, expected in zip(words_of(windows, count), words, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    return reference_words.Words(*(column.numpy() for column in words), of_token.numpy())
 
 
-def windows_of(pieces, length, stride, **options):
-    found = make_windows(replace(SPECIAL, sequence_length=length, stride=stride, **options), pieces)
-    flat = (found.ids, found.char_starts, found.char_ends, found.is_word_start, found.positions)
-    splits = np.concatenate([[0], np.cumsum(found.ids.row_lengths())])
-    columns = (column.flat_values.numpy() for column in flat)
-    return EncodedTexts(*columns, splits, found.text_ids.numpy(), found.token_counts.numpy())
-
-
-@cache
-def in_pieces(held):
-    return WordPiece(TokenizerSpec("wordpiece", vocabulary()))(tf.constant(held))
+def encoded_windows(pieces, length, stride, **options):
+    windows = make_windows(replace(SPECIAL, sequence_length=length, stride=stride, **options), pieces)
+    row_splits = np.concatenate([[0], np.cumsum(windows.ids.row_lengths())])
+    columns = (column.flat_values.numpy() for column in windows[:5])
+    return EncodedTexts(*columns, row_splits, windows.text_ids.numpy(), windows.token_counts.numpy())
 
 
 @cache
-def in_bytes(held):
-    return BytePair(*test_bytepair.trained())(tf.constant(held))
+def word_pieces(strings):
+    return WordPiece(TokenizerSpec("wordpiece", vocabulary()))(tf.constant(strings))
 
 
-def words(source, length, stride=None, cutter=in_pieces):
-    made = windows_of(cutter(tuple(map(joined, source.examples))), length, stride)
-    return made, find(made)
+@cache
+def byte_pairs(strings):
+    return BytePair(*test_bytepair.trained())(tf.constant(strings))
+
+
+def texts_and_words(source, length, stride=None, tokenize=word_pieces):
+    texts = encoded_windows(tokenize(tuple(map(joined, source.examples))), length, stride)
+    return texts, find_words(texts)
 
 
 @pytest.fixture(scope="module")
 def sources():
-    return from_arrays(list(texts())), from_words(in_words())
+    return from_arrays(list(texts())), from_words(split_texts())
 
 
-def test_the_words_of_texts_are_hugging_faces(sources):
+def test_words_equal_those_of_hugging_face(sources):
     expected = []
-    for row, each in enumerate(reference().encode_batch(texts(), add_special_tokens=False)):
-        held = list(zip(each.word_ids, each.offsets, strict=True))
-        for word in dict.fromkeys(each.word_ids):
-            places = [place for number, place in held if number == word]
-            expected.append((row, places[0][0], max(end for _, end in places)))
+    for row, encoding in enumerate(reference().encode_batch(texts(), add_special_tokens=False)):
+        offsets_of_words = {}
+        for word, offsets in zip(encoding.word_ids, encoding.offsets, strict=True):
+            offsets_of_words.setdefault(word, []).append(offsets)
+        expected += [(row, offsets[0][0], max(end for _, end in offsets)) for offsets in offsets_of_words.values()]
     assert len(expected) > 2500
-    assert rows(words(sources[0], ROOM)[1]) == expected
+    assert rows(texts_and_words(sources[0], LONG)[1]) == expected
 
 
-def test_words_that_were_given_are_read_as_the_text_that_they_make(sources):
-    given = sources[1]
-    joint = from_arrays([joined(item) for item in given.examples])
-    spec = TextSpec(TokenizerSpec("wordpiece", vocabulary()), ROOM)
-    one, other = (find(encoded(source, spec)) for source in (given, joint))
+def test_split_texts_have_the_words_of_the_joined_texts(sources):
+    split_source = sources[1]
+    joined_source = from_arrays([joined(example) for example in split_source.examples])
+    spec = TextSpec(TokenizerSpec("wordpiece", vocabulary()), LONG)
+    of_split, of_joined = (find_words(encoded(source, spec)) for source in (split_source, joined_source))
     for column in ("text_ids", "starts", "ends", "tokens", "of_token"):
-        np.testing.assert_array_equal(getattr(one, column), getattr(other, column))
-    found = rows(find(encoded(from_words([["U.S."]]), spec)))
-    assert [(begin, stop) for _, begin, stop in found] == [(0, 1), (1, 2), (2, 3), (3, 4)]
+        np.testing.assert_array_equal(getattr(of_split, column), getattr(of_joined, column))
+    words = rows(find_words(encoded(from_words([["U.S."]]), spec)))
+    assert [(start, end) for _, start, end in words] == [(0, 1), (1, 2), (2, 3), (3, 4)]
 
 
-def test_windows_have_the_words_of_one_window(sources):
+def test_texts_have_the_same_words_in_one_window_and_in_several(sources):
     for source in sources:
-        made, whole = words(source, ROOM)
+        untruncated, expected = texts_and_words(source, LONG)
         for length, stride in LAYOUTS:
-            windows, found = words(source, length, stride)
-            assert len(windows) > len(source) or length == 256
-            assert rows(found) == rows(whole)
-            for one, other in zip(windows.columns, made.columns, strict=True):
-                np.testing.assert_array_equal(one[found.tokens], other[whole.tokens])
+            texts, words = texts_and_words(source, length, stride)
+            assert len(texts) > len(source) or length == 256
+            assert rows(words) == rows(expected)
+            for actual_column, expected_column in zip(texts.columns, untruncated.columns, strict=True):
+                np.testing.assert_array_equal(actual_column[words.tokens], expected_column[expected.tokens])
 
 
 @pytest.mark.parametrize("truncation", ["end", "start", "middle"])
-def test_words_are_those_of_the_reference_in_windows_and_truncated(sources, truncation):
+def test_words_in_windows_and_truncated_texts_equal_the_reference(sources, truncation):
     for source in sources:
-        pieces = in_pieces(tuple(map(joined, source.examples)))
+        pieces = word_pieces(tuple(map(joined, source.examples)))
         for length, stride in ((9, None), (40, None), (9, 0), (12, 3), (67, 5)):
-            made = windows_of(pieces, length, stride, truncation=truncation)
-            found, expected = find(made), reference_words.words_of(made)
+            texts = encoded_windows(pieces, length, stride, truncation=truncation)
+            words, expected = find_words(texts), reference_words.words_of(texts)
             for column in ("text_ids", "starts", "ends", "tokens", "of_token"):
-                np.testing.assert_array_equal(getattr(found, column), getattr(expected, column))
-            assert len(found.text_ids) > 100
+                np.testing.assert_array_equal(getattr(words, column), getattr(expected, column))
+            assert len(words.text_ids) > 100
 
 
-def test_the_first_token_of_a_word_is_marked_in_every_window_and_taken_from_the_one_that_shows_most_around_it(sources):
+def test_first_tokens_are_marked_in_all_windows_and_read_from_the_one_with_most_context(sources):
     for source in sources:
-        whole, alone = words(source, ROOM)
-        owner = np.repeat(whole.text_ids, whole.lengths)
-        first = {
-            (int(owner[place]), int(whole.positions[place])): word for word, place in enumerate(alone.tokens.tolist())
+        untruncated, expected = texts_and_words(source, LONG)
+        text_ids = np.repeat(untruncated.text_ids, untruncated.lengths)
+        word_at = {
+            (int(text_ids[token]), int(untruncated.positions[token])): word
+            for word, token in enumerate(expected.tokens.tolist())
         }
         for length, stride in LAYOUTS[:3]:
-            made, found = words(source, length, stride)
-            best = {}
-            for row, text in enumerate(made.text_ids.tolist()):
-                place = made.place(row)
+            texts, words = texts_and_words(source, length, stride)
+            copies_of_word = {}
+            for row, text in enumerate(texts.text_ids.tolist()):
+                place = texts.place(row)
                 size = place.stop - place.start
-                for inside, position in enumerate(made.positions[place].tolist()):
-                    word = first.get((text, position), -1)
-                    assert found.of_token[place.start + inside] == word
+                for column, position in enumerate(texts.positions[place].tolist()):
+                    token, margin = place.start + column, min(column, size - 1 - column)
+                    word = word_at.get((text, position), -1)
+                    assert words.of_token[token] == word
                     if word >= 0:
-                        best.setdefault(word, []).append((-min(inside, size - 1 - inside), row, place.start + inside))
-            assert found.tokens.tolist() == [min(best[word])[2] for word in range(len(best))]
+                        copies_of_word.setdefault(word, []).append((-margin, row, token))
+            assert words.tokens.tolist() == [min(copies_of_word[word])[2] for word in range(len(copies_of_word))]
 
 
-def test_words_of_control_characters_alone_are_none_and_their_neighbours_keep_their_places():
-    given = (("good", "\x00", "un\u200blikely", "\u200b\x07", "film"), ("\x01",), ())
-    source = from_words(given)
-    made = encoded(source, TextSpec(TOKENIZER, 32))
-    found = find(made)
-    assert rows(found) == [(0, 0, 4), (0, 7, 16), (0, 20, 24)]
-    assert [VOCABULARY[number] for number in made.ids[found.tokens]] == ["good", "un", "film"]
+def test_control_characters_alone_are_no_words_and_offsets_of_other_words_count_them():
+    source = from_words((("good", "\x00", "un\u200blikely", "\u200b\x07", "film"), ("\x01",), ()))
+    texts = encoded(source, TextSpec(TOKENIZER, 32))
+    words = find_words(texts)
+    assert rows(words) == [(0, 0, 4), (0, 7, 16), (0, 20, 24)]
+    assert [VOCABULARY[token_id] for token_id in texts.ids[words.tokens]] == ["good", "un", "film"]
 
 
-def test_no_texts_and_texts_without_tokens_have_no_words():
+def test_empty_sources_and_texts_without_tokens_have_no_words():
     for source in (
         from_arrays(["", "\x00"]),
         from_arrays(["a"]).subset([]),
@@ -189,13 +191,13 @@ def test_no_texts_and_texts_without_tokens_have_no_words():
         from_words([[], ["\x01"]]),
     ):
         for stride in (None, 2):
-            made = encoded(source, TextSpec(TOKENIZER, 8, stride=stride))
-            found = find(made)
-            assert rows(found) == [] and found.tokens.tolist() == []
-            assert found.of_token.tolist() == [-1] * len(made.ids)
+            texts = encoded(source, TextSpec(TOKENIZER, 8, stride=stride))
+            words = find_words(texts)
+            assert rows(words) == [] and words.tokens.tolist() == []
+            assert words.of_token.tolist() == [-1] * len(texts.ids)
 
 
-def test_of_cut_texts_there_are_the_words_that_are_left_and_none_reaches_over_the_gap():
+def test_truncated_texts_have_the_remaining_words_and_none_spans_the_gap():
     text = "unlike good film very book unlikely great fine"
     pieces = WordPiece(TOKENIZER)(tf.constant([text]))
     for length, truncation, expected in (
@@ -203,40 +205,39 @@ def test_of_cut_texts_there_are_the_words_that_are_left_and_none_reaches_over_th
         (7, "start", ["unlikely", "great", "fine"]),
         (8, "middle", ["unlike", "good", "ly", "great", "fine"]),
     ):
-        made = windows_of(pieces, length, None, truncation=truncation)
-        assert [text[begin:stop] for _, begin, stop in rows(find(made))] == expected
+        truncated = encoded_windows(pieces, length, None, truncation=truncation)
+        assert [text[start:end] for _, start, end in rows(find_words(truncated))] == expected
 
 
-def test_spaces_that_are_pieces_of_their_own_belong_to_no_word():
-    held = ["in  Paris ", "  in   Paris", " ", "   ", "in\n\n Paris  .  "]
-    source = from_arrays(held)
-    for length, stride in ((ROOM, None), (12, 3)):
-        found = words(source, length, stride, in_bytes)[1]
-        shown = [[held[row][begin:stop] for owner, begin, stop in rows(found) if owner == row] for row in range(5)]
-        assert shown == [["in", "Paris"], ["in", "Paris"], [], [], ["in", "Paris", "."]]
-        assert all(stop > begin for _, begin, stop in rows(found))
-        assert sorted(set(found.of_token.tolist()) - {-1}) == list(range(len(found.text_ids)))
+def test_tokens_for_spaces_belong_to_no_word():
+    texts = ["in  Paris ", "  in   Paris", " ", "   ", "in\n\n Paris  .  "]
+    for length, stride in ((LONG, None), (12, 3)):
+        _, words = texts_and_words(from_arrays(texts), length, stride, byte_pairs)
+        strings = [[texts[row][start:end] for text, start, end in rows(words) if text == row] for row in range(5)]
+        assert strings == [["in", "Paris"], ["in", "Paris"], [], [], ["in", "Paris", "."]]
+        assert all(end > start for _, start, end in rows(words))
+        assert sorted(set(words.of_token.tolist()) - {-1}) == list(range(len(words.text_ids)))
 
 
-def test_windows_of_byte_pieces_have_the_words_of_one_window():
+def test_byte_pair_texts_have_the_same_words_in_one_window_and_in_several():
     pieces = [piece.strip("Ġ") for piece in test_bytepair.trained()[0][300:]]
-    held = [text for text in test_bytepair.fuzzed(60, pieces) if text]
-    source = from_arrays(held)
-    whole = rows(words(source, 4096, None, in_bytes)[1])
-    for owner, begin, stop in whole:
-        assert begin < stop and held[owner][begin:stop].strip(" ") == held[owner][begin:stop]
+    texts = [text for text in test_bytepair.fuzzed(60, pieces) if text]
+    source = from_arrays(texts)
+    expected = rows(texts_and_words(source, 4096, None, byte_pairs)[1])
+    for text, start, end in expected:
+        assert start < end and texts[text][start:end].strip(" ") == texts[text][start:end]
     for length, stride in LAYOUTS:
-        assert rows(words(source, length, stride, in_bytes)[1]) == whole
+        assert rows(texts_and_words(source, length, stride, byte_pairs)[1]) == expected
 
 
-def test_a_word_that_begins_with_a_piece_that_covers_nothing_begins_at_its_first_character():
+def test_a_word_whose_first_token_covers_nothing_starts_at_its_first_character():
     # SentencePiece without a piece "▁foo": "bar foo" → "▁bar", "▁" of no width, "foo".
     columns = ([2, 5, 1, 6, 3], [-1, 0, 4, 4, -1], [-1, 3, 4, 7, -1])
     positions = np.array([-1, 0, 1, 2, -1], np.int32)
-    made = EncodedTexts(
-        *(np.array(each, np.int32) for each in columns),
+    texts = EncodedTexts(
+        *(np.array(column, np.int32) for column in columns),
         np.array([False, True, True, False, False]), positions, np.array([0, 5]), np.array([0]), np.array([5]),
     )  # fmt: skip
-    found = find(made)
-    assert rows(found) == [(0, 0, 3), (0, 4, 7)]
-    assert found.tokens.tolist() == [1, 2] and found.of_token.tolist() == [-1, 0, 1, -1, -1]
+    words = find_words(texts)
+    assert rows(words) == [(0, 0, 3), (0, 4, 7)]
+    assert words.tokens.tolist() == [1, 2] and words.of_token.tolist() == [-1, 0, 1, -1, -1]

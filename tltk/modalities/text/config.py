@@ -1,4 +1,4 @@
-"""Input formats of text models as JSON and as files, to be stored in the folder of a run."""
+"""Store the input format of a text model as JSON and files in the folder of a run, and restore it."""
 
 import json
 from dataclasses import fields
@@ -27,7 +27,7 @@ def to_config(spec: TextSpec) -> dict[str, Any]:
 
 
 def to_files(spec: TextSpec) -> dict[str, bytes]:
-    """Return the vocabulary and what else the type of tokenizer needs: file name → content."""
+    """Return the files of a tokenizer, such as its vocabulary: file name → content."""
     tokenizer = spec.tokenizer
     # JSON, because a token may hold a line break.
     contents = {_VOCABULARY: json.dumps(tokenizer.vocabulary, indent=2).encode()}

@@ -1,4 +1,4 @@
-"""What a decoder needs of tokenized texts: their windows, and the text each belongs to."""
+"""The context of tokenized texts for a decoder: their windows, and the text that each window belongs to."""
 
 import tensorflow as tf
 
@@ -14,8 +14,8 @@ def context_of(
 
     Args:
         texts: All windows of these texts, text by text.
-        strings: The texts as UTF-8; of pairs, two lists.
-        first: Index in `texts` of the first of these texts.
+        strings: The texts as UTF-8; two lists for pairs.
+        first: Index in the source of the first of these texts.
         in_windows: Whether the model reads overlong texts in windows, so that a text may have several.
 
     Returns:
@@ -35,7 +35,7 @@ def context_of(
 
 
 def as_windows(texts: EncodedTexts) -> Windows:
-    """Return encoded texts as the tensors that a graph works on."""
+    """Convert encoded texts to ragged tensors."""
     ids, char_starts, char_ends, is_word_start, positions = (
         tf.RaggedTensor.from_row_splits(column, texts.row_splits, validate=False) for column in texts.columns
     )
@@ -46,7 +46,7 @@ def as_windows(texts: EncodedTexts) -> Windows:
 def in_second_text(windows: Windows) -> tf.Tensor:
     """Return which tokens belong to the second text of a pair, in a graph.
 
-    They come after the special tokens between the texts, and before those at the end, if there are any.
+    These are the tokens after the special tokens between the texts and before the special tokens at the end, if any.
 
     Args:
         windows: Windows of pairs.
@@ -54,9 +54,9 @@ def in_second_text(windows: Windows) -> tf.Tensor:
     Returns:
         bool [windows, longest window].
     """
-    real = tf.sequence_mask(windows.ids.row_lengths())
-    special = (windows.positions.to_tensor(0) < 0) & real
-    is_last = real & ~tf.pad(real[:, 1:], [[0, 0], [0, 1]])
-    at_end = tf.reduce_any(special & is_last, axis=1, keepdims=True)
+    is_token = tf.sequence_mask(windows.ids.row_lengths())
+    special = (windows.positions.to_tensor(0) < 0) & is_token
+    is_last = is_token & ~tf.pad(is_token[:, 1:], [[0, 0], [0, 1]])
+    ends_with_special = tf.reduce_any(special & is_last, axis=1, keepdims=True)
     special_from_here = tf.cumsum(tf.cast(special, tf.int32), axis=1, reverse=True)
-    return real & ~special & (special_from_here == tf.cast(at_end, tf.int32))
+    return is_token & ~special & (special_from_here == tf.cast(ends_with_special, tf.int32))

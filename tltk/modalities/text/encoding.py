@@ -1,4 +1,4 @@
-"""Texts as token ids: tokenized once per source, special tokens added, overlong texts truncated or in windows."""
+"""Encode the texts of a source as token ids: special tokens added, overlong texts truncated or split into windows."""
 
 import hashlib
 import weakref
@@ -55,8 +55,8 @@ class EncodedTexts:
     def __getitem__(self, indices: np.ndarray) -> "EncodedTexts":
         lengths = self.lengths[indices]
         row_splits = np.concatenate([[0], np.cumsum(lengths)])
-        places = np.repeat(self.row_splits[:-1][indices] - row_splits[:-1], lengths) + np.arange(row_splits[-1])
-        ids, char_starts, char_ends, is_word_start, positions = (column[places] for column in self.columns)
+        tokens = np.repeat(self.row_splits[:-1][indices] - row_splits[:-1], lengths) + np.arange(row_splits[-1])
+        ids, char_starts, char_ends, is_word_start, positions = (column[tokens] for column in self.columns)
         text_ids = self.text_ids[indices]
         return EncodedTexts(
             ids, char_starts, char_ends, is_word_start, positions, row_splits, text_ids, self.token_counts
@@ -85,7 +85,7 @@ class EncodedTexts:
         return batch
 
     def digest(self) -> str:
-        """Return a SHA-256 of all that a model reads: ids and row limits."""
+        """Return a SHA-256 of the inputs of a model: ids and row splits."""
         return hashlib.sha256(self.ids.tobytes() + self.row_splits.tobytes()).hexdigest()
 
 
@@ -94,7 +94,7 @@ def encoded(source: Source, spec: TextSpec) -> EncodedTexts:
 
     Args:
         source: Texts, pairs of texts, or texts given as words.
-        spec: Tokenizer, sequence length, truncation or stride.
+        spec: Tokenizer, sequence length, and truncation or stride; `pad_to` has no effect.
 
     Returns:
         One row per text or, with `spec.stride`, per window.
@@ -122,8 +122,7 @@ def _encoded(examples: Any, spec: TextSpec) -> EncodedTexts:
             for arrays, column in zip(chunks, columns, strict=True):
                 arrays.append(column.numpy())
             advance(len(texts[0]))
-    joint = map(np.concatenate, chunks)
-    ids, char_starts, char_ends, is_word_start, positions, lengths, text_ids, token_counts = joint
+    ids, char_starts, char_ends, is_word_start, positions, lengths, text_ids, token_counts = map(np.concatenate, chunks)
     row_splits = np.concatenate([[0], np.cumsum(lengths)])
     return EncodedTexts(ids, char_starts, char_ends, is_word_start, positions, row_splits, text_ids, token_counts)
 
@@ -134,11 +133,11 @@ def windows_of(spec: TextSpec, tokenize: Tokenizer, texts: tf.Tensor, second_tex
     Args:
         spec: Input format of the model.
         tokenize: From `tokenizer(spec.tokenizer)`.
-        texts: string [batch], UTF-8; of pairs, the first texts.
+        texts: string [batch], UTF-8; for pairs, the first texts.
         second_texts: string [batch], the second texts of pairs.
 
     Returns:
-        The windows.
+        Windows, text by text.
     """
     if second_texts is None:
         return make_windows(spec, tokenize(texts))
@@ -146,14 +145,14 @@ def windows_of(spec: TextSpec, tokenize: Tokenizer, texts: tf.Tensor, second_tex
 
 
 def as_strings(examples: Any, *, pairs: bool) -> tuple[list[bytes], ...]:
-    """Return texts as UTF-8: one list, or two for pairs; a tuple of words is joined by spaces."""
+    """Encode texts as UTF-8: one list, or two lists for pairs; the words of a tuple are joined by spaces."""
     if pairs:
         return [_bytes(first) for first, _ in examples], [_bytes(second) for _, second in examples]
     return ([_bytes(example) for example in examples],)
 
 
 def joined(example: Any) -> str:
-    """Return the text whose characters offsets count: UTF-8 decoded, a tuple of words joined by spaces."""
+    """Return an example as the string that offsets refer to: bytes decoded, the words of a tuple joined by spaces."""
     if isinstance(example, bytes):
         return example.decode("utf-8", errors="replace")
     return " ".join(example) if isinstance(example, tuple) else str(example)
@@ -171,7 +170,7 @@ def _traced(spec: TextSpec) -> Callable[..., Windows]:
 
 
 def notes(source: Source, spec: TextSpec) -> str:
-    """Say how many texts are longer than the model reads, how long, and what happens to them; "" if none is.
+    """Report how many texts are longer than the sequence length of a model, and how they are read; "" for none.
 
     Example:
         >>> from tltk.data.formats.arrays import from_arrays
@@ -186,9 +185,9 @@ def notes(source: Source, spec: TextSpec) -> str:
         return ""
     examples = check.listing((source.id_of(int(row)) for row in overlong), limit=3)
     percent = 100 * len(overlong) / len(source)
-    treatment = {"end": "truncated at the end", "start": "truncated at the start", "middle": "truncated in the middle"}
-    how = treatment[spec.truncation] if spec.stride is None else "read in windows"
+    truncated = {"end": "truncated at the end", "start": "truncated at the start", "middle": "truncated in the middle"}
+    treatment = truncated[spec.truncation] if spec.stride is None else "read in windows"
     return (
         f"{len(overlong)} of {len(source)} texts ({percent:.0f} %) {'is' if len(overlong) == 1 else 'are'} longer than "
-        f"the model reads ({spec.sequence_length} tokens; longest: {token_counts.max()}), {how}: {examples}"
+        f"the model reads ({spec.sequence_length} tokens; longest: {token_counts.max()}), {treatment}: {examples}"
     )

@@ -20,7 +20,7 @@ from tltk.modalities.text import config
 from tltk.modalities.text.context import context_of
 from tltk.modalities.text.encoding import as_strings, encoded, notes, windows_of
 from tltk.modalities.text.reader import TextReader, from_dataset, padded
-from tltk.modalities.text.requests import readable
+from tltk.modalities.text.requests import validate_requests
 from tltk.modalities.text.tokenizers.tokenizer import tokenizer
 from tltk.modalities.text.validate import invalid_texts
 from tltk.pipeline.batching import Size
@@ -29,7 +29,7 @@ from tltk.specs import InvalidExample, TextSpec
 
 
 class TextModality(Modality):
-    """Texts, pairs of texts, and texts that come in words."""
+    """Modality of texts, pairs of texts, and texts split into words."""
 
     name: ClassVar[str] = "text"
     spec_type: ClassVar[type] = TextSpec
@@ -38,89 +38,89 @@ class TextModality(Modality):
     default_backbone: ClassVar[str] = "all_minilm_l6_v2_en"
 
     def check(self, source: Source, spec: TextSpec, argument: str) -> None:
-        """Also ask for pairs where the model reads pairs."""
+        """Raise unless a source holds texts, or pairs of texts for a model of pairs."""
         super().check(source, spec, argument)
         pairs = self.pairs(source)
         if pairs != spec.pairs:
-            holds, takes = ("pairs of texts", "single texts") if pairs else ("single texts", "pairs of them")
-            way = "Make its task with `pairs=True`." if pairs else "Pass tuples of two texts."
-            raise ValueError(f"`{argument}` holds {holds}, and the model reads {takes}. {way}")
+            received, expected = ("pairs of texts", "single texts") if pairs else ("single texts", "pairs of texts")
+            fix = "Build its task with `pairs=True`." if pairs else "Pass tuples of two texts."
+            raise ValueError(f"`{argument}` holds {received}, but the model expects {expected}. {fix}")
 
     def validate(self, source: Source) -> tuple[Source, tuple[InvalidExample, ...]]:
-        """Leave out what is empty or no text."""
+        """Remove examples that are blank or not strings."""
         reasons = invalid_texts(source.examples)
         invalid = tuple(InvalidExample(source.id_of(row), reason) for row, reason in enumerate(reasons) if reason)
         return (source.subset(np.array([not reason for reason in reasons])) if invalid else source), invalid
 
     def reader(self, source: Source, spec: TextSpec) -> Reader:
-        """Tokenize every text once."""
+        """Tokenize the texts of a source, once for all calls."""
         return TextReader(encoded(source, spec), spec)
 
     def from_dataset(self, dataset: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> UserDataset:
-        """See `Modality`: strings, tokenized in the graph."""
+        """Tokenize a user's dataset of strings in the graph."""
         return from_dataset(dataset, spec, batch_size=batch_size)
 
     def source(self, inputs: Any, spec: TextSpec) -> Source:
-        """Take a text or a list of texts; of a model that reads pairs, a tuple of two or a list of such."""
+        """Convert a text or a list of texts; for a model of pairs, a tuple of two texts or a list of tuples."""
         check.kind_of("inputs", inputs, (str, list, tuple, np.ndarray), hint="Pass a text, or a list of texts.")
         if isinstance(inputs, str) or (spec.pairs and isinstance(inputs, tuple)):
             return from_arrays([inputs])
         texts = list(cast(list, inputs))
         if not texts:
             raise ValueError("`inputs` holds no text.")
-        in_words = isinstance(texts[0], list | tuple) and not spec.pairs
-        return from_words(texts) if in_words else from_arrays(texts)
+        split_into_words = isinstance(texts[0], list | tuple) and not spec.pairs
+        return from_words(texts) if split_into_words else from_arrays(texts)
 
     def context(self, source: Source, reader: Reader, examples: np.ndarray, elements: np.ndarray) -> Context:
-        """Add the windows, and the raw texts."""
-        texts = cast(TextReader, reader)
-        strings = as_strings(source.examples[examples], pairs=texts.spec.pairs)
-        in_windows = texts.spec.stride is not None
-        return context_of(texts.texts[elements], strings, first=int(examples[0]), in_windows=in_windows)
+        """Build the context with the windows and the raw texts."""
+        text_reader = cast(TextReader, reader)
+        strings = as_strings(source.examples[examples], pairs=text_reader.spec.pairs)
+        in_windows = text_reader.spec.stride is not None
+        return context_of(text_reader.texts[elements], strings, first=int(examples[0]), in_windows=in_windows)
 
     def whole_examples(self, spec: TextSpec, source: Source | None = None) -> TextSpec:
         """Truncate long texts instead of reading them in windows."""
         return replace(spec, pairs=spec.pairs if source is None else self.pairs(source), stride=None)
 
     def pairs(self, source: Source) -> bool:
-        """Pairs come as [n, 2]."""
+        """Return whether the examples have the shape of pairs, [n, 2]."""
         return getattr(source.examples, "ndim", 1) == 2
 
     def paired(self, spec: TextSpec) -> TextSpec:
-        """Read two texts an example."""
+        """Adapt a spec to pairs of texts."""
         return replace(spec, pairs=True)
 
     def windowed(self, spec: TextSpec, task: str) -> TextSpec:
-        """Read longer texts in windows that share an eighth of their tokens, unless the spec has a stride."""
+        """Set a stride of an eighth of the sequence length, unless the spec has a stride."""
         return spec if spec.stride is not None else replace(spec, stride=spec.sequence_length // 8)
 
     def default_pooling(self, spec: TextSpec) -> str:
-        """Take the last token of a model that reads forward only: it alone has seen the whole text."""
+        """Return "last" for a causal model, in which only the last token sees the whole text; otherwise "avg"."""
         return "last" if spec.causal else "avg"
 
     def mask(self, inputs: Any, spec: TextSpec) -> Any:
-        """Tell tokens from padding; without a special token in front, the first place counts in any case."""
-        real = keras.ops.not_equal(inputs, spec.padding_id)
+        """Build the padding mask; without a begin token, the first position is kept so that no row is all padding."""
+        is_token = keras.ops.not_equal(inputs, spec.padding_id)
         if spec.tokenizer.begin:
-            return real
-        first = keras.ops.equal(keras.ops.cumsum(keras.ops.ones_like(inputs), axis=1), 1)
-        return keras.ops.logical_or(real, first)
+            return is_token
+        is_first = keras.ops.equal(keras.ops.cumsum(keras.ops.ones_like(inputs), axis=1), 1)
+        return keras.ops.logical_or(is_token, is_first)
 
     def notes(self, source: Source, spec: TextSpec) -> str:
-        """Say which texts are longer than the model reads."""
+        """Return how many texts are longer than the sequence length of the model; "" for none."""
         return notes(source, spec)
 
     def request_names(self, spec: TextSpec) -> tuple[str, ...]:
-        """One text, or two."""
+        """Return the name of the input or, for pairs, of both inputs."""
         return ("texts", "second_texts")[: 1 + spec.pairs]
 
     def request_reader(self, spec: TextSpec) -> tuple[Callable[..., Request], list[Any]]:
-        """Tokenize with the tokenizer of training."""
+        """Return a function that tokenizes requests exactly as in training, and the tables of the tokenizer."""
         tokenize = tokenizer(spec.tokenizer)
 
         def read(*strings: tf.Tensor) -> Request:
             windows = windows_of(spec, tokenize, *strings)
-            valid, error = readable(*strings)
+            valid, error = validate_requests(*strings)
             count = tf.size(strings[0], tf.int64)
             text_ids = windows.text_ids if spec.stride is not None else None
             context = Context(count, text_ids, windows, tuple(strings))
@@ -129,39 +129,39 @@ class TextModality(Modality):
         return read, tokenize.tables
 
     def sample_requests(self, spec: TextSpec, *, count: int, seed: int) -> list[tuple[bytes, ...]]:
-        """Make texts of words of the vocabulary, an empty one, and one that is not UTF-8."""
+        """Generate texts of words from the vocabulary, a blank text, and invalid UTF-8."""
         generator = np.random.default_rng(seed)
         words = [token for token in spec.tokenizer.vocabulary if token.isalpha()] or ["text"]
-        drawn = [" ".join(generator.choice(words, generator.integers(1, 40))).encode() for _ in range(2 * count)]
+        texts = [" ".join(generator.choice(words, generator.integers(1, 40))).encode() for _ in range(2 * count)]
         if spec.pairs:
-            return [*zip(drawn[:count], drawn[count:], strict=True), (drawn[0], b" \n"), (b"\xff", drawn[0])]
-        return [(text,) for text in (*drawn[:count], b" \n", b"no \xff UTF-8")]
+            return [*zip(texts[:count], texts[count:], strict=True), (texts[0], b" \n"), (b"\xff", texts[0])]
+        return [(text,) for text in (*texts[:count], b" \n", b"no \xff UTF-8")]
 
     def from_requests(self, requests: Sequence[tuple[bytes, ...]], spec: TextSpec, folder: Path) -> Source:
-        """Decode what is UTF-8."""
+        """Decode the requests that are UTF-8."""
         decoded = {str(number): texts for number, request in enumerate(requests) if (texts := _decoded(request))}
         columns = np.array(list(decoded.values()), object).reshape(-1, 1 + spec.pairs)
         examples = columns if spec.pairs else columns[:, 0]
         return Source(self.name, "arrays", examples, ids=np.array(list(decoded), object))
 
     def to_config(self, spec: TextSpec, folder: Path) -> dict[str, Any]:
-        """Write the vocabulary, and what else is large, beside the other values."""
+        """Return a spec as JSON values; write the vocabulary and other large values to files in `folder`."""
         for name, content in config.to_files(spec).items():
             (folder / name).write_bytes(content)
         return config.to_config(spec)
 
     def from_config(self, config_: dict[str, Any], folder: Path) -> TextSpec:
-        """Bring the spec back."""
+        """Rebuild a spec from the result of `to_config` and the files in `folder`."""
         return config.from_config(config_, folder)
 
     def about(self, spec: TextSpec) -> dict[str, Any]:
-        """Add how texts become token ids, without the vocabulary itself."""
-        own = config.to_config(spec)
-        return {**super().about(spec), **own, "vocabulary_size": len(spec.tokenizer.vocabulary)}
+        """Describe the input and the tokenizer, without the vocabulary itself."""
+        settings = config.to_config(spec)
+        return {**super().about(spec), **settings, "vocabulary_size": len(spec.tokenizer.vocabulary)}
 
 
 def _decoded(request: tuple[bytes, ...]) -> tuple[str, ...]:
-    """Return texts of a request; () if they are no UTF-8."""
+    """Return the texts of a request; () if any is invalid UTF-8."""
     try:
         return tuple(text.decode() for text in request)
     except UnicodeDecodeError:

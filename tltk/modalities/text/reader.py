@@ -1,4 +1,4 @@
-"""The reader of texts: batches of token ids of similar length, padded to one of a few lengths."""
+"""The reader of texts: batches of token ids, padded to one of a few lengths."""
 
 import hashlib
 import math
@@ -80,7 +80,7 @@ class TextReader:
 
 
 def padded_lengths(limit: int) -> tuple[int, ...]:
-    """List the lengths batches are padded to, for a model that reads `limit` tokens; few where XLA compiles."""
+    """Return the lengths that batches are padded to, up to the sequence length `limit`; fewer if XLA compiles."""
     lengths = _FEW_LENGTHS if hardware.jit_compile() else _LENGTHS
     return (*(length for length in lengths if length < limit), limit)
 
@@ -89,43 +89,43 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> 
     """Tokenize a user's dataset of texts, in its own order; overlong texts are truncated, not read in windows.
 
     Args:
-        data: Yields texts (of pairs, tuples of two), or batches of them, alone or with targets and weights; its length
-            must be finite.
+        data: Finite dataset of texts (tuples of two texts for pairs), or of batches of them, alone or with targets and
+            weights.
         spec: Input format of the backbone.
-        batch_size: Batch size, if the dataset is not batched; for a budget of tokens, as many of the longest as fit.
+        batch_size: Batch size, if the dataset is not batched; a budget of tokens counts every text as overlong.
 
     Returns:
         Batches of (ids, *rest).
 
     Raises:
-        ValueError: If it does not yield texts as expected.
+        ValueError: If the dataset does not yield texts, or pairs of texts if the backbone expects pairs.
     """
     parts = parts_of(data.element_spec)
     texts = parts[0] if isinstance(parts[0], tuple) else (parts[0],)
-    strings = all(isinstance(part, tf.TensorSpec) and part.dtype == tf.string for part in texts)
-    if not 1 <= len(parts) <= 3 or not strings or len(texts) != 1 + spec.pairs:
-        expected = "((first, second), targets)" if spec.pairs else "(texts), (texts, targets)"
+    are_strings = all(isinstance(part, tf.TensorSpec) and part.dtype == tf.string for part in texts)
+    if not 1 <= len(parts) <= 3 or not are_strings or len(texts) != 1 + spec.pairs:
+        inputs = "(first, second)" if spec.pairs else "texts"
         raise ValueError(
-            f"`data` must yield {expected} or, with weights as well, three parts; texts as strings. "
-            f"It yields: {data.element_spec}"
+            f"`data` must yield {inputs}, ({inputs}, targets) or ({inputs}, targets, weights), with texts as strings. "
+            f"Received: {data.element_spec}"
         )
     elements = count(data)
     batched = texts[0].shape.rank == 1
     truncating = replace(spec, stride=None)
     tokenize = tokenizer(truncating.tokenizer)
 
-    def ready(texts: tf.Tensor, *rest: tf.Tensor) -> tuple:
+    def tokenized(texts: tf.Tensor, *rest: tf.Tensor) -> tuple:
         strings = texts if isinstance(texts, tuple) else (texts,)
         return (padded(windows_of(truncating, tokenize, *strings).ids, spec), *rest)
 
     size = examples_per_batch(batch_size, spec.sequence_length)
     steps = elements if batched else math.ceil(elements / size)
-    batches = (data if batched else data.batch(size)).map(as_written(ready))
+    batches = (data if batched else data.batch(size)).map(as_written(tokenized))
     return UserDataset(batches, steps, elements * (size if batched else 1))
 
 
 def padded(ids: tf.RaggedTensor, spec: TextSpec) -> tf.Tensor:
-    """Pad ids to `spec.pad_to` or, without it, to the longest row: int32 [batch, 1 or more], in a graph."""
+    """Pad ids to `spec.pad_to` or to the longest row, in a graph: int32 [batch, tokens], at least one token long."""
     dense = ids.to_tensor(spec.padding_id, shape=[None, spec.pad_to])
     if spec.pad_to is not None or spec.tokenizer.begin or spec.tokenizer.end:
         return dense

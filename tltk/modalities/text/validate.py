@@ -1,4 +1,4 @@
-"""Look at texts without tokenizing them."""
+"""Validation of texts, without tokenizing them."""
 
 from collections.abc import Iterable
 
@@ -6,13 +6,13 @@ import numpy as np
 
 
 def invalid_texts(examples: Iterable[object]) -> list[str]:
-    """Say what is wrong with each text.
+    """Return why each text cannot be used.
 
     Args:
         examples: Texts, pairs of texts (arrays of two), or tuples of words.
 
     Returns:
-        For each, why it cannot be used; "" for valid ones.
+        One reason per example; "" for valid ones.
 
     Example:
         >>> invalid_texts(["a text", " ", 3])

@@ -1,6 +1,6 @@
-"""Inputs of a text model: special tokens around the tokens of texts, overlong texts truncated or split into windows.
+"""Build the input of a text model: add special tokens, truncate overlong texts or split them into windows.
 
-The same graph runs in tf.data, ahead of training and in a SavedModel.
+The same graph runs in tf.data, before training and in a SavedModel.
 """
 
 from typing import NamedTuple, TypeAlias
@@ -16,9 +16,9 @@ Columns: TypeAlias = tuple[tf.RaggedTensor, ...]  # the first five fields of `Wi
 
 
 class Windows(NamedTuple):
-    """Token sequences a model reads: one window per text, or several overlapping ones.
+    """Token sequences that a model reads: one window per text, or several overlapping windows.
 
-    Offsets count characters (Unicode code points) of the text a token belongs to; of pairs, the first or second text.
+    Offsets count characters (Unicode code points) of the text a token belongs to; in pairs, the first or second text.
 
     Args:
         ids: int32 [windows, (tokens)], special tokens included.
@@ -40,15 +40,15 @@ class Windows(NamedTuple):
 
 
 def make_windows(spec: TextSpec, pieces: Pieces, first: Pieces | None = None) -> Windows:
-    """Add special tokens to texts or pairs of texts, none longer than the model reads.
+    """Add special tokens to texts or pairs of texts; truncate or split what exceeds the sequence length.
 
     In a pair that is too long, the longer text loses tokens until both are equally long (Hugging Face's
-    "longest_first"). With windows, the first text (up to 64 tokens, or half of the room) is repeated in each window of
-    the second.
+    "longest_first"). With windows, the first text (up to 64 tokens, or half of the sequence) is repeated in each window
+    of the second.
 
     Args:
         spec: Sequence length, special tokens, truncation, stride.
-        pieces: Tokens of the texts; of pairs, of the second texts.
+        pieces: Tokens of the texts; for pairs, of the second texts.
         first: Tokens of the first texts of pairs.
 
     Returns:
@@ -59,26 +59,26 @@ def make_windows(spec: TextSpec, pieces: Pieces, first: Pieces | None = None) ->
     sizes = pieces.ids.row_lengths()
     room = tf.fill(tf.shape(sizes), tf.constant(total, tf.int64))
     token_counts = sizes + (spec.sequence_length - total)
-    lead = None
+    first_columns = None
     if first is not None:
         first_sizes = first.ids.row_lengths()
         half = tf.constant(total // 2, tf.int64)
-        larger = tf.where(first_sizes > sizes, total - half, half)  # the longer text gets the odd token
-        limit = tf.maximum(total - sizes, larger) if spec.stride is None else tf.minimum(half, _MAX_FIRST)
+        fair = tf.where(first_sizes > sizes, total - half, half)  # the longer text gets the odd token
+        limit = tf.maximum(total - sizes, fair) if spec.stride is None else tf.minimum(half, _MAX_FIRST)
         kept = tf.minimum(first_sizes, limit)
-        lead = _truncated(_with_positions(first), kept, spec.truncation)
+        first_columns = _truncated(_with_positions(first), kept, spec.truncation)
         room, token_counts = total - kept, token_counts + first_sizes
     if spec.stride is None:
         text_ids = tf.range(tf.size(sizes, tf.int64))
-        body = _truncated(_with_positions(pieces), tf.minimum(sizes, room), spec.truncation)
+        columns = _truncated(_with_positions(pieces), tf.minimum(sizes, room), spec.truncation)
     else:
-        text_ids, body = _split(_with_positions(pieces), room, spec.stride)
-        lead = None if lead is None else tuple(tf.gather(column, text_ids) for column in lead)
+        text_ids, columns = _split(_with_positions(pieces), room, spec.stride)
+        first_columns = None if first_columns is None else tuple(tf.gather(part, text_ids) for part in first_columns)
     rows = tf.size(text_ids)
-    texts = [body] if lead is None else [lead, _special(rows, separator), body]
+    texts = [columns] if first_columns is None else [first_columns, _special(rows, separator), columns]
     sequence = [_special(rows, begin), *texts, _special(rows, end)]
-    columns = (tf.concat(column, axis=1) for column in zip(*sequence, strict=True))
-    ids, char_starts, char_ends, is_word_start, positions = columns
+    joined = (tf.concat(parts, axis=1) for parts in zip(*sequence, strict=True))
+    ids, char_starts, char_ends, is_word_start, positions = joined
     return Windows(ids, char_starts, char_ends, is_word_start, positions, text_ids, token_counts)
 
 
@@ -91,9 +91,9 @@ def _special(rows: tf.Tensor, special_ids: list[int]) -> Columns:
     """Repeat special tokens for each of `rows` windows."""
     repeated = tf.broadcast_to(tf.constant(special_ids, tf.int32), [rows, len(special_ids)])
     ids = tf.RaggedTensor.from_tensor(repeated)
-    nowhere = ids.with_flat_values(tf.fill(tf.shape(ids.flat_values), -1))
-    no = ids.with_flat_values(tf.zeros_like(ids.flat_values, tf.bool))
-    return (ids, nowhere, nowhere, no, nowhere)
+    no_offset = ids.with_flat_values(tf.fill(tf.shape(ids.flat_values), -1))
+    false = ids.with_flat_values(tf.zeros_like(ids.flat_values, tf.bool))
+    return (ids, no_offset, no_offset, false, no_offset)
 
 
 def _truncated(columns: Columns, kept: tf.Tensor, side: str) -> Columns:
@@ -106,13 +106,13 @@ def _truncated(columns: Columns, kept: tf.Tensor, side: str) -> Columns:
 
 
 def _split(columns: Columns, room: tf.Tensor, stride: int) -> tuple[tf.Tensor, Columns]:
-    """Split texts into windows of at most `room` tokens, each starting with the last `stride` ones of the one before.
+    """Split texts into windows of at most `room` tokens, which share `stride` tokens with the window before.
 
     Returns:
-        Text of each window, int64 [windows], and the tokens of the windows.
+        Index of the text of each window, int64 [windows], and the tokens of the windows.
     """
     starts, sizes = columns[0].row_starts(), columns[0].row_lengths()
-    step = tf.maximum(room - stride, 1)  # in a very short sequence, special tokens may leave no more than the stride
+    step = tf.maximum(room - stride, 1)  # `room` may not exceed the stride in very short sequences
     count = 1 + tf.maximum(sizes - room + step - 1, 0) // step
     text_ids = tf.repeat(tf.range(tf.size(sizes, tf.int64)), count)
     first = tf.ragged.range(count).flat_values * tf.gather(step, text_ids)

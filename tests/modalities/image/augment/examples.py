@@ -1,4 +1,4 @@
-"""What the tests of augmentations share: one of each kind, and batches whose boxes and masks tell where pixels went."""
+"""Shared by the tests of augmentations: one record of each kind, and images with boxes and masks."""
 
 import numpy as np
 import tensorflow as tf
@@ -34,16 +34,16 @@ def seed_of(*numbers: int) -> tf.Tensor:
 
 
 def smooth_batch(count: int = 8, size: int = 24) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth colored images, no two alike, and one-hot targets."""
-    places = np.linspace(0, 255, size)
+    """Return smooth colored images, all different, and one-hot targets."""
+    gradient = np.linspace(0, 255, size)
     images = np.zeros((count, size, size, 3), "float32")
-    images[..., 0], images[..., 1] = places, places[:, None]
+    images[..., 0], images[..., 1] = gradient, gradient[:, None]
     images[..., 2] = 30 * np.arange(count)[:, None, None]
     return images, np.eye(count, dtype="float32")
 
 
 def rectangles(count: int = 12) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """Dark images with one bright rectangle each: its box, its mask, and a row that holds no object."""
+    """Return dark images with one bright rectangle each, and its box, its mask, and a row without an object."""
     images = np.full((count, SIZE, SIZE, 3), 20, "float32")
     masks = np.full((count, SIZE, SIZE), NONE, "uint8")
     boxes, labels = np.zeros((count, 2, 4), "float32"), np.full((count, 2), -1, "int32")
@@ -51,24 +51,24 @@ def rectangles(count: int = 12) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     for index in range(count):
         top, left = rng.integers(14, 20, 2)
         height, width = rng.integers(8, 16, 2)
-        place = index, slice(top, top + height), slice(left, left + width)
-        images[place], masks[place] = 220, OBJECT
+        pixels = index, slice(top, top + height), slice(left, left + width)
+        images[pixels], masks[pixels] = 220, OBJECT
         boxes[index, 0], labels[index, 0] = (top, left, top + height, left + width), OBJECT
     targets = {"boxes": boxes, "labels": labels, "masks": masks}
     return tf.constant(images), {key: tf.constant(value) for key, value in targets.items()}
 
 
-def boxes_around(marked: np.ndarray) -> np.ndarray:
-    """Compute the boxes around the marked pixels of masks bool [b, h, w]: float [b, 4]."""
-    found = []
-    for mask in marked:
+def boxes_around(masks: np.ndarray) -> np.ndarray:
+    """Compute the boxes around the true pixels of masks bool [b, h, w]: float [b, 4]."""
+    boxes = []
+    for mask in masks:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        found.append([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
-    return np.array(found, "float32")
+        boxes.append([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
+    return np.array(boxes, "float32")
 
 
 def assert_targets_follow(images: np.ndarray, targets: dict, *, tolerance: float = 1.5) -> None:
-    """Compare boxes and masks of `rectangles` with where the bright pixels went."""
+    """Assert that boxes and masks of `rectangles` match the bright pixels."""
     images, masks = np.asarray(images)[..., 0], np.asarray(targets["masks"])
     boxes, labels = np.asarray(targets["boxes"]), np.asarray(targets["labels"])
     assert set(np.unique(masks)) <= {NONE, OBJECT, IGNORE}

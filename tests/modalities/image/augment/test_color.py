@@ -1,4 +1,4 @@
-"""Color functions, against Pillow and the standard library."""
+"""Color functions, compared with Pillow and the standard library."""
 
 import colorsys
 
@@ -12,7 +12,7 @@ from tltk import augment as a
 from tltk.modalities.image.augment import color
 
 RNG = np.random.default_rng(2)
-# Noise, a dark picture of few values, one of a single color, and a gradient.
+# Noise, a dark image of few values, an image of a single color, and a gradient.
 PIXELS = np.stack(
     [
         RNG.integers(0, 256, (20, 26, 3)),
@@ -28,7 +28,7 @@ def by_pillow(change):
     return np.stack([np.asarray(change(Image.fromarray(pixels)), "float32") for pixels in PIXELS])
 
 
-def filled(value):
+def repeated(value):
     return tf.fill([len(PIXELS)], float(value))
 
 
@@ -43,36 +43,37 @@ def filled(value):
     ],
     ids=["brightness", "contrast", "saturation", "sharpness"],
 )
-def test_enhancements_are_those_of_pillow(adjust, enhancer, factor):
+def test_enhancements_equal_those_of_pillow(adjust, enhancer, factor):
     expected = by_pillow(lambda image: enhancer(image).enhance(factor))
-    # Pillow rounds the gray or smooth image to whole numbers, and cuts the result off.
-    np.testing.assert_allclose(adjust(IMAGES, filled(factor)), expected, atol=1.6)
+    # Pillow rounds the gray or smooth image, and truncates the result to whole numbers.
+    np.testing.assert_allclose(adjust(IMAGES, repeated(factor)), expected, atol=1.6)
 
 
 @pytest.mark.parametrize("threshold", [0, 100, 255.5])
-def test_solarize_is_that_of_pillow(threshold):
+def test_solarize_equals_that_of_pillow(threshold):
     expected = by_pillow(lambda image: ImageOps.solarize(image, threshold))
-    np.testing.assert_array_equal(color.solarize(IMAGES, filled(threshold)), expected)
+    np.testing.assert_array_equal(color.solarize(IMAGES, repeated(threshold)), expected)
 
 
 @pytest.mark.parametrize("bits", [1, 4, 7, 8])
-def test_posterize_is_that_of_pillow(bits):
+def test_posterize_equals_that_of_pillow(bits):
     np.testing.assert_array_equal(
         color.posterize(IMAGES, bits), by_pillow(lambda image: ImageOps.posterize(image, bits))
     )
 
 
-def test_auto_contrast_is_that_of_pillow():
-    np.testing.assert_allclose(color.auto_contrast(IMAGES), by_pillow(ImageOps.autocontrast), atol=1)  # Pillow cuts off
+def test_auto_contrast_equals_that_of_pillow():
+    # Pillow truncates to whole numbers.
+    np.testing.assert_allclose(color.auto_contrast(IMAGES), by_pillow(ImageOps.autocontrast), atol=1)
 
 
-def test_equalize_is_that_of_pillow():
+def test_equalize_equals_that_of_pillow():
     np.testing.assert_array_equal(color.equalize(IMAGES), by_pillow(ImageOps.equalize))
 
 
 @pytest.mark.parametrize("turn", [-0.5, -0.1, 0.25, 0.5])
-def test_hue_is_that_of_the_standard_library(turn):
-    changed = color.adjust_hue(IMAGES, filled(turn)).numpy()
+def test_hue_equals_that_of_the_standard_library(turn):
+    changed = color.adjust_hue(IMAGES, repeated(turn)).numpy()
     for before, after in zip(PIXELS[:2, 0].reshape(-1, 3) / 255, changed[:2, 0].reshape(-1, 3), strict=True):
         hue, saturation, value = colorsys.rgb_to_hsv(*before)
         expected = colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value)
@@ -84,15 +85,15 @@ def test_each_image_has_its_own_factor():
     assert changed[:, 0, 0, 0].numpy().tolist() == [0, 50, 200]
 
 
-def test_sharpness_takes_images_of_one_pixel():
-    one = tf.fill([1, 1, 1, 3], 7.0)
-    np.testing.assert_array_equal(color.adjust_sharpness(one, tf.constant([0.3])), one)
+def test_sharpness_accepts_images_of_one_pixel():
+    pixel = tf.fill([1, 1, 1, 3], 7.0)
+    np.testing.assert_array_equal(color.adjust_sharpness(pixel, tf.constant([0.3])), pixel)
 
 
-def test_saturation_keeps_its_numbers():
+def test_the_random_values_of_saturation_do_not_change_between_versions():
     seed = seed_of(3, 4)
-    own = tf.random.experimental.stateless_fold_in(seed, 103)
-    factors = tf.random.stateless_uniform([len(PIXELS), 1, 1, 1], own, 1 - 0.7, 1 + 0.7)
+    saturation_seed = tf.random.experimental.stateless_fold_in(seed, 103)
+    factors = tf.random.stateless_uniform([len(PIXELS), 1, 1, 1], saturation_seed, 1 - 0.7, 1 + 0.7)
     gray = tf.image.rgb_to_grayscale(IMAGES)
     expected = tf.clip_by_value(gray + (IMAGES - gray) * factors, 0.0, 255.0)
     changed, _ = a.color_jitter(saturation=0.7).build()(IMAGES, tf.zeros([4, 1]), seed)
@@ -101,14 +102,14 @@ def test_saturation_keeps_its_numbers():
 
 def test_colors_change_within_their_range_and_boxes_and_masks_stay():
     images, targets = rectangles()
-    changed, same = a.color_jitter(brightness=0.2).build()(images, targets, seed_of(1, 2))
+    changed, returned_targets = a.color_jitter(brightness=0.2).build()(images, targets, seed_of(1, 2))
     factors = (changed / images).numpy()
     assert np.ptp(factors, axis=(1, 2, 3)) == pytest.approx(0, abs=1e-5)
     assert 0.8 <= factors.min() < 0.95 and 1.05 < factors.max() <= 1.2
-    assert same is targets
+    assert returned_targets is targets
 
 
-def test_gray_images_have_neither_saturation_nor_hue():
+def test_saturation_and_hue_do_not_change_gray_images():
     gray = tf.fill([8, 8, 8, 3], 100.0)
     for augmentation in (a.color_jitter(saturation=0.9), a.color_jitter(hue=0.4)):
         np.testing.assert_allclose(augmentation.build()(gray, {}, seed_of(0, 1))[0], gray, atol=0.01)

@@ -12,23 +12,23 @@ CHANGES = (flip(), crop_resize(), color_jitter(brightness=0.2))
 SPEC = ImageSpec(16, 16)
 
 
-def pass_over(loader, epoch=0):
-    parts = [[part.numpy() for part in element] for element in loader.dataset(epoch)]
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+def epoch_arrays(loader, epoch=0):
+    loaded = [[part.numpy() for part in batch] for batch in loader.dataset(epoch)]
+    return [np.concatenate(column) for column in zip(*loaded, strict=True)]
 
 
 IDS = tf.range(6, dtype=tf.int64)
 
 
-def test_a_copy_does_not_depend_on_the_batch_it_is_in():
+def test_a_copy_does_not_depend_on_the_rest_of_the_batch():
     images = tf.constant(np.random.default_rng(0).uniform(0, 255, (6, 8, 8, 3)), tf.float32)
     make = tf.function(build_copies(copies(CHANGES, 3), seed=4))
     copy, targets = tf.constant(2, tf.int64), tf.eye(6)
-    whole, same = make(images, targets, IDS, copy)
-    alone, _ = make(images[4:5], targets[4:5], IDS[4:5], copy)
-    np.testing.assert_array_equal(whole[4:5], alone)
-    assert np.abs(whole - images).max() > 1
-    np.testing.assert_array_equal(same, targets)
+    of_batch, returned_targets = make(images, targets, IDS, copy)
+    of_one_image, _ = make(images[4:5], targets[4:5], IDS[4:5], copy)
+    np.testing.assert_array_equal(of_batch[4:5], of_one_image)
+    assert np.abs(of_batch - images).max() > 1
+    np.testing.assert_array_equal(returned_targets, targets)
 
 
 @pytest.mark.parametrize("change", [CHANGES, (rotate(30), rand_augment(operations=1))], ids=["crop", "rotate"])
@@ -45,37 +45,43 @@ def test_boxes_and_masks_follow_and_do_not_depend_on_the_pixels(change):
     assert np.any(moved["boxes"] != targets["boxes"])
 
 
-def test_copies_without_targets():
+def test_copies_can_be_made_without_targets():
     images = tf.ones([6, 8, 8, 3])
-    changed, nothing = tf.function(build_copies(copies(CHANGES, 2), seed=1))(images, {}, IDS, tf.constant(0, tf.int64))
-    assert changed.shape == images.shape and nothing == {}
+    changed, targets = tf.function(build_copies(copies(CHANGES, 2), seed=1))(images, {}, IDS, tf.constant(0, tf.int64))
+    assert changed.shape == images.shape and targets == {}
 
 
-def test_copies_return_after_their_number_and_differ_before():
+def test_epochs_cycle_through_the_copies():
     source = squares(12)
     loader = batches(source, SPEC, batch_size=5, augment=copies(CHANGES, 2), seed=1)
-    first, second, third = (pass_over(loader, epoch)[0] for epoch in range(3))
+    first, second, third = (epoch_arrays(loader, epoch)[0] for epoch in range(3))
     np.testing.assert_array_equal(first, third)
     assert (first != second).any(axis=(1, 2, 3)).all()
 
 
 def test_shuffling_changes_the_order_and_not_the_copies():
     source = squares(12)
-    plain = pass_over(batches(source, SPEC, batch_size=4, augment=copies(CHANGES, 2), seed=1))[0]
-    mixed = pass_over(batches(source, SPEC, batch_size=4, augment=copies(CHANGES, 2), seed=1, shuffle=True))[0]
-    key = [picture.tobytes() for picture in plain]
-    assert sorted(key) == sorted(picture.tobytes() for picture in mixed)
-    assert key != [picture.tobytes() for picture in mixed]
+    in_order, shuffled = (
+        [
+            image.tobytes()
+            for image in epoch_arrays(
+                batches(source, SPEC, batch_size=4, augment=copies(CHANGES, 2), seed=1, shuffle=shuffle)
+            )[0]
+        ]
+        for shuffle in (False, True)
+    )
+    assert sorted(in_order) == sorted(shuffled)
+    assert in_order != shuffled
 
 
-def test_copies_need_augmentations_that_do_not_mix_and_a_count():
+def test_copies_need_a_count_and_augmentations_that_do_not_blend():
     with pytest.raises(ValueError, match=r"(?s)at least one.*`count` must be a whole number above 0. Received: 0"):
         copies((), 0)
-    with pytest.raises(ValueError, match="mixup: blends different examples"):
+    with pytest.raises(ValueError, match=r"must not blend different examples.*Received: mixup"):
         copies((flip(), mixup()), 2)
 
 
-def test_a_dataset_without_numbers_has_no_copies():
+def test_copies_of_a_tf_data_dataset_are_refused():
     dataset = tf.data.Dataset.from_tensor_slices((squares(6).examples, squares(6).targets.values))
     with pytest.raises(ValueError, match=r"fixed copies need a Source: a tf.data.Dataset has no example ids"):
         batches(dataset, SPEC, augment=copies(flip(), 2))

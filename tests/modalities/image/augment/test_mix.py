@@ -9,7 +9,7 @@ from tests.modalities.image.augment.examples import rectangles, seed_of, smooth_
 from tltk import augment as a
 from tltk.modalities.image.augment.mix import beta
 
-both = pytest.mark.parametrize("augmentation", [a.mixup(1.0), a.cutmix()], ids=lambda record: record.name)
+each_augmentation = pytest.mark.parametrize("augmentation", [a.mixup(1.0), a.cutmix()], ids=lambda record: record.name)
 
 
 def mixed(augmentation, seed=(2, 3)):
@@ -17,22 +17,22 @@ def mixed(augmentation, seed=(2, 3)):
     return [part.numpy() for part in augmentation.build()(tf.constant(images), tf.constant(targets), seed_of(*seed))]
 
 
-@both
-def test_targets_sum_to_one_and_follow_the_images(augmentation):
+@each_augmentation
+def test_targets_are_blended_in_the_proportions_of_the_images(augmentation):
     changed, targets = mixed(augmentation)
     assert targets.sum(1) == pytest.approx(np.ones(8), abs=1e-5)
     assert (targets >= 0).all() and ((targets > 0.01).sum(1) <= 2).all() and (targets.max(1) < 0.999).any()
-    # The third channel is 30 × the example's number, so that its mean tells how much of each image is there.
+    # The third channel is 30 × the index of the example: its mean shows the proportion of each image.
     assert changed[..., 2].mean((1, 2)) == pytest.approx(targets @ (30.0 * np.arange(8)), abs=0.01)
 
 
-@both
+@each_augmentation
 def test_each_image_draws_its_own_weight(augmentation):
     _, targets = mixed(augmentation)
     assert len(np.unique(np.diag(targets).round(4))) > 4
 
 
-def test_mixup_blends_every_pixel_alike():
+def test_mixup_blends_all_pixels_with_the_weights_of_the_targets():
     images, _ = smooth_batch()
     changed, targets = mixed(a.mixup(1.0))
     np.testing.assert_allclose(changed, np.einsum("bk,khwc->bhwc", targets, images), atol=0.01)
@@ -61,12 +61,12 @@ def test_weights_have_a_beta_distribution(alpha):
         assert stats.kstest(drawn, stats.beta(alpha, alpha).cdf).pvalue > 0.001
 
 
-def test_plain_gamma_variables_are_cut_off():
+def test_gamma_variables_themselves_would_underflow():
     first, second = (tf.random.stateless_gamma([4000], seed_of(1, number), 0.01).numpy() for number in (2, 3))
     assert np.mean(first / (first + second) == 0.5) > 0.1
 
 
-@both
+@each_augmentation
 def test_targets_that_cannot_be_blended_are_refused(augmentation):
     images, targets = rectangles()
     apply = augmentation.build()
@@ -76,7 +76,7 @@ def test_targets_that_cannot_be_blended_are_refused(augmentation):
         tf.function(apply).get_concrete_function(images, tf.range(12), seed_of(0, 1))
 
 
-@both
+@each_augmentation
 def test_half_precision_targets_keep_their_dtype(augmentation):
     images, targets = smooth_batch()
     assert augmentation.build()(tf.constant(images), tf.cast(targets, tf.float16), seed_of(0, 1))[1].dtype == tf.float16

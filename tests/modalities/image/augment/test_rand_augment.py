@@ -1,4 +1,4 @@
-"""RandAugment: every image draws its own operations, and its targets follow."""
+"""RandAugment draws operations for each image, and moves its targets."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from scipy import ndimage
 from tests.modalities.image.augment.examples import assert_targets_follow, rectangles, seed_of
 from tltk import augment as a
 from tltk.modalities.image.augment.geometric import warp
-from tltk.modalities.image.augment.rand_augment import GEOMETRIC, PHOTOMETRIC, chosen_matrices, photometric
+from tltk.modalities.image.augment.rand_augment import GEOMETRIC, PHOTOMETRIC, geometric_matrices, photometric
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (1, 12, 16, 3)).astype("uint8")
 IMAGES = tf.constant(PIXELS, tf.float32)
@@ -17,7 +17,7 @@ ZEROS = tf.zeros([1])
 
 
 def matrix_of(name, *level):
-    return chosen_matrices(tf.constant([GEOMETRIC.index(name)]), tf.constant([level]), IMAGES).numpy()[0]
+    return geometric_matrices(tf.constant([GEOMETRIC.index(name)]), tf.constant([level]), IMAGES).numpy()[0]
 
 
 def test_magnitudes_are_those_of_the_paper():
@@ -28,15 +28,15 @@ def test_magnitudes_are_those_of_the_paper():
     assert np.degrees(np.arcsin(matrix_of("rotate", 1.0, 0.0)[1, 0])) == pytest.approx(30)
 
 
-def test_photometric_operations_have_no_map():
+def test_photometric_operations_move_no_pixels():
     choices = tf.range(len(GEOMETRIC), len(GEOMETRIC + PHOTOMETRIC))
     images = tf.zeros([len(PHOTOMETRIC), 12, 16, 3])
-    matrices = chosen_matrices(choices, tf.ones([len(PHOTOMETRIC), 2]), images)
+    matrices = geometric_matrices(choices, tf.ones([len(PHOTOMETRIC), 2]), images)
     np.testing.assert_array_equal(matrices, np.tile([[1, 0, 0], [0, 1, 0]], (len(PHOTOMETRIC), 1, 1)))
 
 
 @pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "sharpness"])
-def test_a_level_of_zero_enhances_nothing(name):
+def test_a_level_of_zero_changes_nothing(name):
     np.testing.assert_allclose(photometric(name, 1.0)(IMAGES, ZEROS), IMAGES, atol=1e-3)
     assert np.abs(photometric(name, 1.0)(IMAGES, ZEROS + 1) - IMAGES).max() > 10
 
@@ -50,13 +50,13 @@ def test_a_level_of_zero_enhances_nothing(name):
         ("equalize", 0.0, ImageOps.equalize),
     ],
 )
-def test_the_other_operations_are_those_of_pillow(name, level, by_pillow):
+def test_other_photometric_operations_equal_those_of_pillow(name, level, by_pillow):
     expected = np.asarray(by_pillow(Image.fromarray(PIXELS[0])), "float32")
     np.testing.assert_allclose(photometric(name, 0.5)(IMAGES, ZEROS + level)[0], expected, atol=1)
 
 
 @pytest.mark.parametrize("name", GEOMETRIC)
-def test_geometric_operations_are_those_of_scipy(name):
+def test_geometric_operations_equal_those_of_scipy(name):
     matrix = matrix_of(name, 0.7, -0.4)
     warped, _ = warp(IMAGES, {}, tf.constant([matrix]), fill_mode="nearest")
     for channel in range(3):
@@ -66,15 +66,15 @@ def test_geometric_operations_are_those_of_scipy(name):
         np.testing.assert_allclose(warped[0, ..., channel], expected, atol=0.05)
 
 
-def test_every_operation_comes_and_each_image_draws_its_own():
+def test_operations_are_drawn_evenly_and_separately_for_each_image():
     images = tf.repeat(IMAGES, 200, 0)
     changed, _ = tf.function(a.rand_augment(operations=1, magnitude=1.0).build())(images, {}, seed_of(1, 2))
-    # Three operations give one result each, since they draw no strength: they are met again and again.
-    alike = [
+    # Three operations have no random strength, so that their results can be recognized.
+    fractions = [
         np.isclose(changed, photometric(name, 1.0)(IMAGES, ZEROS), atol=1e-3).all((1, 2, 3)).mean()
         for name in PHOTOMETRIC[-3:]
     ]
-    assert all(0.03 < share < 0.17 for share in alike), "each is one of eleven"
+    assert all(0.03 < fraction < 0.17 for fraction in fractions), "there are eleven operations"
     assert len(np.unique(np.asarray(changed).round(2).reshape(200, -1), axis=0)) > 120
 
 
@@ -84,7 +84,7 @@ def test_boxes_and_masks_follow_two_operations():
     _, moved = apply(images, targets, seed_of(5, 6))
     kept = np.asarray(moved["labels"][:, 0]) >= 0
     assert kept.mean() > 0.9
-    # A box turned or sheared twice is the hull of a hull, and some operations invert or flatten the colors.
+    # Compare with masks, as some operations invert or flatten the colors. Boxes moved twice are larger than the object.
     boxes, masks = np.asarray(moved["boxes"][:, 0]), np.asarray(moved["masks"])
     for box, mask in zip(boxes[kept], masks[kept], strict=True):
         rows, columns = np.nonzero(mask == 3)

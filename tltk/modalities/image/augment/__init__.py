@@ -1,4 +1,4 @@
-"""Augmentations of images and their targets as data, also known as `tltk.augment`."""
+"""Augmentations of images and their targets, as records that can be stored; public as `tltk.augment`."""
 
 from tltk.modalities.image.augment.base import Augmentation, chain, from_config, mixes, register_augmentation
 from tltk.modalities.image.augment.color import color_jitter

@@ -39,7 +39,7 @@ class Augmentation:
     """One augmentation and its values; use a function such as `flip()` to create it.
 
     Args:
-        name: The name it is registered under, such as "flip".
+        name: Name of the registered augmentation, such as "flip".
         values: (parameter, value) pairs that JSON can hold; tuples are stored as lists.
     """
 
@@ -69,7 +69,7 @@ def register_augmentation(
     `tf.random.stateless_*` with the given seed. `docs/augment.md` says what images and targets look like.
 
     Args:
-        name: The name in configurations, such as "blur".
+        name: Name in configurations, such as "blur".
         constructor: Function of keyword arguments that checks them and returns `Augmentation(name, values)`.
         build: Function of the same keyword arguments that returns the graph function
             (images float32 [b, h, w, c] in 0..255, targets, seed int64 [2]) → (images, targets).
@@ -121,14 +121,14 @@ def from_config(config: dict[str, Any]) -> Augmentation:
 
 
 def chain(augmentations: Augmentation | Sequence[Augmentation]) -> Transform:
-    """Build one graph function that applies augmentations in order, each with its own seed.
+    """Build one graph function that applies augmentations in order, each with a seed of its own.
 
     Args:
         augmentations: One or several records.
 
     Returns:
         (images float32 [b, h, w, c] in 0..255, targets, seed int64 [2]) → (images, targets). A pure function: equal
-        arguments give equal results, whatever ran before, in eager mode and in a graph.
+        arguments give equal results, in eager mode and in a graph.
 
     Example:
         >>> from tltk.augment import flip
@@ -149,13 +149,10 @@ def chain(augmentations: Augmentation | Sequence[Augmentation]) -> Transform:
 
 
 def mixes(augmentations: Augmentation | Sequence[Augmentation]) -> bool:
-    """Tell whether any of the augmentations blends different examples of a batch.
+    """Return whether any of the augmentations blends different examples of a batch, as mixup and cutmix do.
 
     Args:
         augmentations: One or several records.
-
-    Returns:
-        True for the likes of mixup and cutmix.
 
     Example:
         >>> from tltk.augment import flip, mixup

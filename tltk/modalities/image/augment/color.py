@@ -1,4 +1,4 @@
-"""Augmentations that change colors and leave every pixel in its place: color_jitter and the functions it is made of.
+"""Augmentations that change colors but move no pixels: color_jitter and its building blocks.
 
 The functions take images float32 [b, h, w, 3] in 0..255, and factors float32 [b], one for each image. Their formulas
 are those of Pillow's ImageEnhance and ImageOps, which torchvision follows too.
@@ -22,7 +22,7 @@ def color_jitter(
 ) -> Augmentation:
     """Change brightness, contrast, saturation and hue of each image at random, as torchvision's ColorJitter does.
 
-    The first three are multiplied by a factor drawn from [1 - value, 1 + value]. Always applied in this order.
+    The first three are multiplied by a factor drawn from [1 - value, 1 + value]. The changes are applied in this order.
 
     Args:
         brightness: In [0, 1]; factor 0 would be a black image.
@@ -43,9 +43,9 @@ def color_jitter(
     values = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue}
     problems = check.Problems()
     for name, value in values.items():
-        top = 0.5 if name == "hue" else 1
-        if not check.is_number(value) or not 0 <= value <= top:
-            problems.add(f"`{name}` must be at least 0 and at most {top}. Received: {value!r}")
+        maximum = 0.5 if name == "hue" else 1
+        if not check.is_number(value) or not 0 <= value <= maximum:
+            problems.add(f"`{name}` must be at least 0 and at most {maximum}. Received: {value!r}")
     if not any(values.values()):
         problems.add("color_jitter() needs one of brightness, contrast, saturation, hue above 0")
     problems.raise_if_any()
@@ -53,17 +53,16 @@ def color_jitter(
 
 
 def _color_jitter(brightness: float, contrast: float, saturation: float, hue: float) -> Transform:
-    factors = (  # the numbers distinguish the draws
+    adjustments = (  # function, number of the random draw, largest change
         (adjust_brightness, 1, brightness),
         (adjust_contrast, 2, contrast),
         (adjust_saturation, 3, saturation),
     )
 
     def transform(images: tf.Tensor, targets: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
-        for adjust, draw, value in factors:
+        for adjust, draw, value in adjustments:
             if value:
-                drawn = uniform_per_image(images, seed, draw=draw, low=1 - value, high=1 + value)
-                images = adjust(images, drawn)
+                images = adjust(images, uniform_per_image(images, seed, draw=draw, low=1 - value, high=1 + value))
         if hue:
             images = adjust_hue(images, uniform_per_image(images, seed, draw=4, low=-hue, high=hue))
         return images, targets
@@ -73,7 +72,7 @@ def _color_jitter(brightness: float, contrast: float, saturation: float, hue: fl
 
 def adjust_brightness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Multiply pixel values by a factor: 0 gives black, 1 the original."""
-    return clip_to_pixels(images * _spread(factors))
+    return clip_to_pixels(images * _broadcastable(factors))
 
 
 def adjust_contrast(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
@@ -109,18 +108,18 @@ def adjust_sharpness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 
 
 def solarize(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
-    """Invert pixel values from a threshold on."""
-    return tf.where(images >= _spread(thresholds), 255 - images, images)
+    """Invert the pixel values at or above a threshold."""
+    return tf.where(images >= _broadcastable(thresholds), 255 - images, images)
 
 
 def posterize(images: tf.Tensor, bits: int) -> tf.Tensor:
-    """Keep the highest bits of each pixel value, of 8."""
+    """Keep the `bits` most significant of the 8 bits of each pixel value."""
     step = float(2 ** (8 - bits))
     return tf.floor(images / step) * step
 
 
 def auto_contrast(images: tf.Tensor) -> tf.Tensor:
-    """Stretch each channel of each image to 0..255; a channel of one value stays as it is."""
+    """Stretch each channel of each image to 0..255; a constant channel stays as it is."""
     low, high = (reduce(images, [1, 2], keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
     return tf.where(high > low, tf.math.divide_no_nan((images - low) * 255, high - low), images)
 
@@ -128,7 +127,7 @@ def auto_contrast(images: tf.Tensor) -> tf.Tensor:
 def equalize(images: tf.Tensor) -> tf.Tensor:
     """Spread the values of each channel of each image evenly over 0..255; values are rounded to whole numbers first."""
     shape = tf.shape(images)
-    channels = tf.range(shape[0] * shape[3])  # numbered through the batch
+    channels = tf.range(shape[0] * shape[3])  # index of each channel of each image
     values = tf.cast(tf.round(images), tf.int32) + 256 * tf.reshape(channels, [shape[0], 1, 1, shape[3]])
     counts = tf.math.unsorted_segment_sum(tf.ones_like(values), values, 256 * tf.size(channels))
     table = _equalizing_table(tf.reshape(counts, [-1, 256]))
@@ -139,26 +138,26 @@ def _equalizing_table(counts: tf.Tensor) -> tf.Tensor:
     """Return the new value of each of 256 values, int32 [n, 256], from how often each occurs, as Pillow computes it."""
     values = tf.range(256)
     highest = tf.reduce_max(tf.where(counts > 0, values, 0), 1, keepdims=True)
-    of_highest = tf.reduce_sum(tf.where(values == highest, counts, 0), 1, keepdims=True)
-    step = (tf.reduce_sum(counts, 1, keepdims=True) - of_highest) // 255
+    highest_count = tf.reduce_sum(tf.where(values == highest, counts, 0), 1, keepdims=True)
+    step = (tf.reduce_sum(counts, 1, keepdims=True) - highest_count) // 255
     below = tf.cumsum(counts, 1, exclusive=True)
     table = tf.clip_by_value((below + step // 2) // tf.maximum(step, 1), 0, 255)
     return tf.where(step > 0, table, values)
 
 
 def _blend(degenerate: tf.Tensor, images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    return clip_to_pixels(degenerate + (images - degenerate) * _spread(factors))
+    return clip_to_pixels(degenerate + (images - degenerate) * _broadcastable(factors))
 
 
-def _spread(factors: tf.Tensor) -> tf.Tensor:
-    """Return [b] as [b, 1, 1, 1]."""
+def _broadcastable(factors: tf.Tensor) -> tf.Tensor:
+    """Reshape [b] to [b, 1, 1, 1]."""
     return factors[:, None, None, None]
 
 
 def _is_inside(size: tf.Tensor) -> tf.Tensor:
-    """Tell of each row or column whether it has neighbours on both sides: bool [size]."""
-    places = tf.range(size)
-    return (places > 0) & (places < size - 1)
+    """Return which rows or columns have neighbors on both sides: bool [size]."""
+    indices = tf.range(size)
+    return (indices > 0) & (indices < size - 1)
 
 
 register_augmentation("color_jitter", color_jitter, build=_color_jitter)

@@ -1,4 +1,4 @@
-"""Fixed augmented copies: each example changed in the same few ways every time, so that results can be cached."""
+"""Fixed augmented copies: a fixed number of augmented versions of each example, so that features can be cached."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ CopyTransform: TypeAlias = Callable[[tf.Tensor, Targets, tf.Tensor, tf.Tensor], 
 
 @dataclass(frozen=True)
 class Copies:
-    """Augmentations drawn once for each example and copy, not in every epoch; `copies` creates it.
+    """Augmentations whose random values depend on the example and the copy, not on the epoch; created by `copies`.
 
     Args:
         augmentations: Applied in order.
-        count: Copies of each example; epoch e sees copy e modulo `count`.
+        count: Copies of each example; epoch e uses copy e modulo `count`.
     """
 
     augmentations: tuple[Augmentation, ...]
@@ -29,18 +29,18 @@ class Copies:
 def copies(augmentations: Augmentation | Sequence[Augmentation], count: int) -> Copies:
     """Describe a fixed number of augmented copies of each example.
 
-    Ten copies give a linear probe most of what fresh augmentation gives it, and a frozen backbone's features of them
-    are computed once.
+    Use it to train a head on cached features of a frozen backbone: the features of the copies are computed only once,
+    and ten copies improve a linear probe almost as much as new augmentations in each epoch.
 
     Args:
-        augmentations: From `tltk.augment`; none that mixes examples.
+        augmentations: Augmentations from `tltk.augment`, except those that blend examples, such as mixup.
         count: Copies of each example, at least 1.
 
     Returns:
         A record to use in place of augmentations.
 
     Raises:
-        ValueError: If there is no augmentation, one mixes examples, or `count` is below 1.
+        ValueError: If there is no augmentation, one blends examples, or `count` is below 1.
 
     Example:
         >>> from tltk.augment import flip
@@ -51,10 +51,11 @@ def copies(augmentations: Augmentation | Sequence[Augmentation], count: int) -> 
     problems = check.Problems()
     mixing = [augmentation.name for augmentation in records if augmentation.mixes]
     if not records:
-        problems.add("`augmentations` must hold at least one: equal copies are of no use. Received: ()")
+        problems.add("`augmentations` must hold at least one augmentation. Received: ()")
     if mixing:
         problems.add(
-            f"{check.listing(mixing)}: blends different examples, so that one example has no copies of its own"
+            f"`augmentations` must not blend different examples, as an example has no copies of its own then. "
+            f"Received: {check.listing(mixing)}"
         )
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         problems.add(f"`count` must be a whole number above 0. Received: {count!r}")
@@ -63,32 +64,32 @@ def copies(augmentations: Augmentation | Sequence[Augmentation], count: int) -> 
 
 
 def build_copies(spec: Copies, seed: int) -> CopyTransform:
-    """Build the graph function that makes copies.
+    """Build the graph function that computes copies.
 
     Args:
-        spec: The record from `copies`.
+        spec: Record from `copies`.
         seed: Equal seeds give equal copies.
 
     Returns:
         (images float32 [b, h, w, c] in 0..255, targets, example_ids int64 [b], copy int64 scalar) → (images, targets).
-        Pass {} where there are no targets. The result for an example does not depend on the batch it is in; what
-        happens to its boxes and masks does not depend on its pixels.
+        Pass {} if there are no targets. The result for an example does not depend on the other examples of the batch,
+        and the random values do not depend on its pixels.
     """
     transform = chain(spec.augmentations)
 
     def apply(
         images: tf.Tensor, targets: Targets, example_ids: tf.Tensor, copy: tf.Tensor
     ) -> tuple[tf.Tensor, Targets]:
-        seed_of_copy = fold_in(tf.constant([seed, 1], tf.int64), copy)
+        copy_seed = fold_in(tf.constant([seed, 1], tf.int64), copy)
 
-        def one(example: tuple[tuple[tf.Tensor, Targets], tf.Tensor]) -> tuple[tf.Tensor, Targets]:
-            values, example_id = example
-            image, target = tf.nest.map_structure(lambda value: value[None], values)
-            changed = transform(image, target, fold_in(seed_of_copy, example_id))
-            return tf.nest.map_structure(lambda value, given: tf.ensure_shape(value[0], given.shape), changed, values)
+        def copy_example(example: tuple[tuple[tf.Tensor, Targets], tf.Tensor]) -> tuple[tf.Tensor, Targets]:
+            original, example_id = example
+            image, target = tf.nest.map_structure(lambda value: value[None], original)
+            changed = transform(image, target, fold_in(copy_seed, example_id))
+            return tf.nest.map_structure(lambda value, like: tf.ensure_shape(value[0], like.shape), changed, original)
 
         batch = (images, targets)
         signature = tf.nest.map_structure(lambda value: tf.TensorSpec(value.shape[1:], value.dtype), batch)
-        return tf.map_fn(one, (batch, example_ids), fn_output_signature=signature)
+        return tf.map_fn(copy_example, (batch, example_ids), fn_output_signature=signature)
 
     return apply

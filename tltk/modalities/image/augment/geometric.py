@@ -20,11 +20,11 @@ FILL_MODES = ("reflect", "nearest", "wrap", "constant")
 def flip(*, horizontal: bool = True, vertical: bool = False) -> Augmentation:
     """Mirror each image with probability 1/2.
 
-    Not for text, digits, or anything where left and right mean something.
+    Do not use it if left and right have a meaning, as in images of text or digits.
 
     Args:
         horizontal: Swap left and right.
-        vertical: Swap top and bottom; for images without an up, such as textures or tissue.
+        vertical: Swap top and bottom; for images without an orientation, such as textures or tissue.
 
     Returns:
         The augmentation.
@@ -52,16 +52,19 @@ def crop_resize(*, scale: tuple[float, float] = (0.5, 1.0), ratio: tuple[float, 
         The augmentation.
 
     Raises:
-        ValueError: If a range is not two rising numbers above 0, or `scale` exceeds 1.
+        ValueError: If a range is not (low, high) with 0 < low <= high, or `scale` exceeds 1.
 
     Example:
         >>> crop_resize(scale=(0.8, 1.0)).name
         'crop_resize'
     """
     problems = check.Problems()
-    for name, value, top in (("scale", scale, 1.0), ("ratio", ratio, math.inf)):
-        if len(value) != 2 or not all(map(check.is_number, value)) or not 0 < value[0] <= value[1] <= top:
-            problems.add(f"`{name}` must be two rising numbers above 0 and at most {top}. Received: {value!r}")
+    for name, value, maximum, limits in (
+        ("scale", scale, 1.0, "0 < low <= high <= 1"),
+        ("ratio", ratio, math.inf, "0 < low <= high"),
+    ):
+        if len(value) != 2 or not all(map(check.is_number, value)) or not 0 < value[0] <= value[1] <= maximum:
+            problems.add(f"`{name}` must be (low, high) with {limits}. Received: {value!r}")
     problems.raise_if_any()
     return Augmentation("crop_resize", (("scale", tuple(scale)), ("ratio", tuple(ratio))))
 
@@ -90,22 +93,22 @@ def rotate(degrees: float = 15.0) -> Augmentation:
 def warp(
     images: tf.Tensor, targets: Targets, matrices: tf.Tensor, *, fill_mode: str = "reflect"
 ) -> tuple[tf.Tensor, Targets]:
-    """Move images by one affine map each, and their boxes and masks with them.
+    """Apply an affine map to each image, and to its boxes and masks.
 
-    The building block for geometric augmentations of your own. Pixels are interpolated bilinearly.
+    Use it as the building block of your own geometric augmentations. Pixels are interpolated bilinearly.
 
     Args:
         images: float32 [b, h, w, c].
         targets: See `move_targets`.
         matrices: float32 [b, 2, 3]: pixel (x, y, 1) of the result → pixel (x, y) of the original, where (0, 0) is the
             centre of the top left pixel.
-        fill_mode: Pixels from outside of the image: "reflect", "nearest", "wrap" or "constant" (black).
+        fill_mode: How pixels outside the original image are filled: "reflect", "nearest", "wrap" or "constant" (black).
 
     Returns:
         (images, targets) with the same shapes and dtypes.
 
     Raises:
-        ValueError: If `fill_mode` or an entry of `targets` is not one of those listed.
+        ValueError: If `fill_mode` is unknown, or an entry of `targets` has an unexpected shape or dtype.
 
     Example:
         >>> images = tf.reshape(tf.range(3.0), [1, 1, 3, 1])
@@ -194,9 +197,9 @@ def _flip(horizontal: bool, vertical: bool) -> Transform:
 
 
 def _mirror_half(images: tf.Tensor, seed: tf.Tensor, *, axis: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Mirror half of the images; return them with sign and shift [b] of the map of their pixels.
+    """Mirror each image with probability 1/2; return the images, and sign and shift [b] of their affine maps.
 
-    keras.layers.RandomFlip takes four times as long: it goes through a cast and a cond for each axis.
+    `keras.layers.RandomFlip` takes four times as long, with a cast and a cond for each axis.
     """
     mirrored = uniform_per_image(images, seed, draw=axis, low=0.0, high=1.0) < 0.5
     last = tf.cast(tf.shape(images)[axis], tf.float32) - 1
@@ -205,16 +208,16 @@ def _mirror_half(images: tf.Tensor, seed: tf.Tensor, *, axis: int) -> tuple[tf.T
 
 
 def _crop_resize(scale: tuple[float, float], ratio: tuple[float, float]) -> Transform:
-    # Keras' RandomCrop takes one window for the whole batch and does not resize; this operation takes one for each
-    # image. It maps the first and last pixel of the window to the first and last pixel of the result.
+    # Keras' RandomCrop uses one window for the whole batch and does not resize. `crop_and_resize` uses a window per
+    # image and maps the first and last pixel of the window to the first and last pixel of the result.
     def transform(images: tf.Tensor, targets: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
         shape = tf.shape(images)
         seeds = [fold_in(seed, number) for number in range(3)]
         area = tf.random.stateless_uniform([shape[0]], seeds[0], scale[0], scale[1])
         aspect = tf.exp(tf.random.stateless_uniform([shape[0]], seeds[1], tf.math.log(ratio[0]), tf.math.log(ratio[1])))
         height, width = tf.minimum(tf.sqrt(area / aspect), 1.0), tf.minimum(tf.sqrt(area * aspect), 1.0)
-        place = tf.random.stateless_uniform([2, shape[0]], seeds[2])
-        top, left = place[0] * (1 - height), place[1] * (1 - width)
+        offsets = tf.random.stateless_uniform([2, shape[0]], seeds[2])
+        top, left = offsets[0] * (1 - height), offsets[1] * (1 - width)
         windows = tf.stack([top, left, top + height, left + width], 1)
         cropped = tf.image.crop_and_resize(images, windows, tf.range(shape[0]), shape[1:3])
         rows, columns = image_size(images)

@@ -15,10 +15,10 @@ from tltk.modalities.image.augment.targets import Targets
 
 
 def mixup(alpha: float = 0.2) -> Augmentation:
-    """Blend each image and its target with another one of the batch (Zhang et al. 2018).
+    """Blend each image and its target with another example of the batch (Zhang et al. 2018).
 
     Args:
-        alpha: Weights are drawn from Beta(alpha, alpha), one for each image; above 0.
+        alpha: Parameter of Beta(alpha, alpha), from which a weight is drawn for each image; above 0.
 
     Returns:
         The augmentation. It needs targets encoded as float vectors [b, k].
@@ -35,10 +35,10 @@ def mixup(alpha: float = 0.2) -> Augmentation:
 
 
 def cutmix(alpha: float = 1.0) -> Augmentation:
-    """Paste a rectangle of another image of the batch into each, and blend the targets by area (Yun et al. 2019).
+    """Paste a rectangle of another image of the batch into each image; blend targets by area (Yun et al. 2019).
 
     Args:
-        alpha: The area that an image keeps is drawn from Beta(alpha, alpha), one for each image; above 0.
+        alpha: Parameter of Beta(alpha, alpha), from which the fraction of area that each image keeps is drawn; above 0.
 
     Returns:
         The augmentation. It needs targets encoded as float vectors [b, k].
@@ -69,11 +69,11 @@ def _cutmix(alpha: float) -> Transform:
     def transform(images: tf.Tensor, targets: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
         _check_targets("cutmix", targets)
         partners, weights = _partners(images, seed), beta(images, seed, alpha)
-        side = tf.sqrt(1 - weights)  # of the rectangle, relative to the image
+        side = tf.sqrt(1 - weights)  # side length of the rectangle, relative to the image
         rows, columns = (_interval(images, seed, side, axis=axis) for axis in (1, 2))
         pasted = rows[:, :, None] & columns[:, None, :]  # bool [b, h, w]
         mixed = tf.where(pasted[..., None], tf.gather(images, partners), images)
-        kept = 1 - tf.reduce_mean(tf.cast(pasted, tf.float32), [1, 2])  # a rectangle may be cut off at the edge
+        kept = 1 - tf.reduce_mean(tf.cast(pasted, tf.float32), [1, 2])  # measured, as the edge may cut the rectangle
         return mixed, _blend_targets(targets, partners, kept)
 
     return transform
@@ -82,8 +82,8 @@ def _cutmix(alpha: float) -> Transform:
 def beta(images: tf.Tensor, seed: tf.Tensor, alpha: float) -> tf.Tensor:
     """Draw one number from Beta(alpha, alpha) for each image.
 
-    It is G1 / (G1 + G2) for two Gamma(alpha) variables, computed from their logarithms: for a small alpha both are
-    below the smallest float32. The logarithm of Gamma(alpha) is distributed like that of Gamma(alpha + 1) plus
+    The number is G1 / (G1 + G2) for two Gamma(alpha) variables, computed from their logarithms: for a small alpha, both
+    variables underflow in float32. The logarithm of Gamma(alpha) is distributed like that of Gamma(alpha + 1) plus
     log(U) / alpha, U uniform (Marsaglia and Tsang 2000).
 
     Args:
@@ -110,15 +110,15 @@ def _partners(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _interval(images: tf.Tensor, seed: tf.Tensor, side: tf.Tensor, *, axis: int) -> tf.Tensor:
-    """Tell which rows or columns the rectangle covers, its centre drawn uniformly: bool [b, size]."""
+    """Return which rows or columns the rectangle covers, with a uniformly drawn centre: bool [b, size]."""
     size = tf.shape(images)[axis]
     length = tf.cast(side * tf.cast(size, tf.float32), tf.int32)[:, None]
     centre = tf.cast(
         uniform_per_image(images, seed, draw=2 + axis, low=0.0, high=1.0) * tf.cast(size, tf.float32), tf.int32
     )
     start = centre[:, None] - length // 2
-    places = tf.range(size)
-    return (places >= start) & (places < start + length)
+    indices = tf.range(size)
+    return (indices >= start) & (indices < start + length)
 
 
 def _blend_targets(targets: tf.Tensor, partners: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -134,7 +134,7 @@ def _check_targets(name: str, targets: Targets) -> None:
     else:
         received = f"{targets.dtype.name} of rank {targets.shape.rank}"
     raise ValueError(
-        f"{name} blends targets, which must be encoded as float vectors [b, k]: boxes, masks and class numbers "
+        f"{name} blends targets, which must be encoded as float vectors [b, k]: boxes, masks and class indices "
         f"cannot be blended. Received: {received}. Use another augmentation, or pass `encode`."
     )
 

@@ -1,4 +1,4 @@
-"""RandAugment: a few operations drawn at random for each image."""
+"""RandAugment: a few random operations for each image."""
 
 import math
 from collections.abc import Callable
@@ -23,7 +23,7 @@ PHOTOMETRIC = (
     "auto_contrast",
     "equalize",
 )
-# What magnitude 1 means (Cubuk et al. 2019, table 6; torchvision's RandAugment has the same).
+# Strengths at magnitude 1 (Cubuk et al. 2019, table 6; torchvision's RandAugment uses the same).
 MAX_SHEAR, MAX_TRANSLATION, MAX_DEGREES, MAX_ENHANCEMENT, MAX_BITS_LOST = 0.3, 150 / 331, 30, 0.9, 4
 
 Change = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (images [b, h, w, c], levels [b]) → images
@@ -32,11 +32,11 @@ Change = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (images [b, h, w, c], le
 def rand_augment(*, operations: int = 2, magnitude: float = 0.3) -> Augmentation:
     """Apply a few operations drawn at random for each image (Cubuk et al. 2020).
 
-    They are: shear, translate, rotate, brightness, contrast, saturation, sharpness, solarize, posterize, auto-contrast
-    and equalize. Each is applied with a strength drawn up to `magnitude`.
+    The operations are: shear, translate, rotate, brightness, contrast, saturation, sharpness, solarize, posterize,
+    auto-contrast and equalize. Each is applied with a random strength up to `magnitude`.
 
     Args:
-        operations: How many are drawn for each image, with replacement.
+        operations: Number of operations per image, drawn with replacement.
         magnitude: Largest strength, in [0, 1]; 1 is the paper's 10: shear by 0.3, translate by 0.45 of the image,
             rotate by 30 degrees, factors 1 ± 0.9.
 
@@ -58,24 +58,26 @@ def rand_augment(*, operations: int = 2, magnitude: float = 0.3) -> Augmentation
 def _rand_augment(operations: int, magnitude: float) -> Transform:
     def transform(images: tf.Tensor, targets: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
         for number in range(operations):
-            images, targets = _apply_one(images, targets, fold_in(seed, number), magnitude)
+            images, targets = _apply_random_operation(images, targets, fold_in(seed, number), magnitude)
         return images, targets
 
     return transform
 
 
-def _apply_one(images: tf.Tensor, targets: Targets, seed: tf.Tensor, magnitude: float) -> tuple[tf.Tensor, Targets]:
-    """Apply one operation to each image, its own.
+def _apply_random_operation(
+    images: tf.Tensor, targets: Targets, seed: tf.Tensor, magnitude: float
+) -> tuple[tf.Tensor, Targets]:
+    """Apply one operation to each image, drawn for each image separately.
 
-    A `switch_case` for each image computes nothing that is not used: `keras.layers.RandAugment` computes all its
-    operations for every image, and draws them once for the whole batch.
+    A `switch_case` per image computes only the operation that is drawn. (`keras.layers.RandAugment` computes all
+    operations for every image, and draws one for the whole batch.)
     """
     count = tf.shape(images)[0]
     choices = tf.random.stateless_uniform(
         [count], fold_in(seed, 0), maxval=len(GEOMETRIC + PHOTOMETRIC), dtype=tf.int32
     )
     levels = tf.random.stateless_uniform([count, 2], fold_in(seed, 1), -magnitude, magnitude)
-    matrices = chosen_matrices(choices, levels, images)
+    matrices = geometric_matrices(choices, levels, images)
     moves = [partial(_move, fill_mode="reflect" if name == "rotate" else "nearest") for name in GEOMETRIC]
     changes = [partial(_recolor, change=photometric(name, magnitude)) for name in PHOTOMETRIC]
 
@@ -89,8 +91,8 @@ def _apply_one(images: tf.Tensor, targets: Targets, seed: tf.Tensor, magnitude: 
     return changed, move_targets(targets, matrices, images)
 
 
-def chosen_matrices(choices: tf.Tensor, levels: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """Return the map of each image under the operation chosen for it.
+def geometric_matrices(choices: tf.Tensor, levels: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """Return the affine map of the operation drawn for each image.
 
     Args:
         choices: int32 [b]: indices into `GEOMETRIC + PHOTOMETRIC`.
@@ -119,7 +121,7 @@ def photometric(name: str, magnitude: float) -> Change:
 
     Args:
         name: One of `PHOTOMETRIC`.
-        magnitude: Decides how many bits "posterize" takes away.
+        magnitude: Sets how many bits "posterize" removes.
 
     Returns:
         (images float32 [b, h, w, c] in 0..255, levels float32 [b] in [-magnitude, magnitude]) → images.

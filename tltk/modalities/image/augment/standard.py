@@ -6,7 +6,7 @@ from tltk.modalities.image.augment.geometric import crop_resize, flip
 
 
 def standard() -> tuple[Augmentation, ...]:
-    """Return the default of fine-tuning: flip, a gentle crop, gentle colors.
+    """Return the default augmentations of fine-tuning: flip, mild crops and mild color changes.
 
     Returns:
         The augmentations, in the order they are applied.

@@ -1,4 +1,4 @@
-"""Boxes and masks, and how they follow an image that is moved by an affine map."""
+"""Apply the affine map of an image to its boxes and masks."""
 
 from typing import TypeAlias
 
@@ -8,23 +8,23 @@ from tltk.foundation import checks as check
 
 Targets: TypeAlias = tf.Tensor | dict[str, tf.Tensor]
 
-NO_OBJECT = -1  # label of a row of boxes that holds no object
+NO_OBJECT = -1  # label of a row of boxes without an object
 IGNORE = 255  # mask value of pixels that the original image does not cover
-# A box is dropped when less of it stays in the image (`overlap_thresh` of the TensorFlow Object Detection API's crops).
+# Fraction of a box that must stay in the image (`overlap_thresh` of crops in the TensorFlow Object Detection API).
 MIN_VISIBLE = 0.3
 
 
 def move_targets(targets: Targets, matrices: tf.Tensor, images: tf.Tensor) -> Targets:
-    """Move boxes and masks in the way their images were moved.
+    """Move boxes and masks with their images.
 
-    A box becomes the axis-aligned hull of its moved corners, clipped to the image. If less than 30 % of the hull's
-    area is left, its row is marked as empty: label -1, box 0, 0, 0, 0. Rows keep their places. A mask is sampled at the
-    nearest pixel, and has the value 255 ("ignore") where the original image does not reach.
+    A box becomes the axis-aligned bounding box of its moved corners, clipped to the image. If less than 30 % of its
+    area is left, its row is marked as empty: label -1, box 0, 0, 0, 0. The order of rows does not change. A mask is
+    sampled at the nearest pixel, and has the value 255 ("ignore") outside the original image.
 
     Args:
-        targets: Anything but a dict is returned as it is. A dict may hold "boxes" float [b, n, 4] (y_min, x_min, y_max,
+        targets: Returned unchanged unless it is a dict. A dict may hold "boxes" float [b, n, 4] (y_min, x_min, y_max,
             x_max in pixels; an image of height h spans 0 to h) with their "labels" int [b, n] (-1: no object), and
-            "masks" int [b, h, w]. Other entries must have at most two axes, and stay as they are.
+            "masks" int [b, h, w]. Other entries must have at most two axes, and are returned unchanged.
         matrices: float32 [b, 2, 3]; see `warp`.
         images: [b, h, w, c]; only their size is used.
 
@@ -46,7 +46,7 @@ def move_targets(targets: Targets, matrices: tf.Tensor, images: tf.Tensor) -> Ta
 
 
 def projective(matrices: tf.Tensor) -> tf.Tensor:
-    """Return [b, 2, 3] matrices in the form float32 [b, 8] that `ImageProjectiveTransformV3` takes."""
+    """Convert matrices [b, 2, 3] to the format of `ImageProjectiveTransformV3`, float32 [b, 8]."""
     return tf.pad(tf.reshape(matrices, [-1, 6]), [[0, 0], [0, 2]])
 
 
@@ -58,18 +58,18 @@ def _move_boxes(
     x_low, x_high = _range(xx, x_min, x_max, xy, y_min, y_max, x_shift)
     y_low, y_high = _range(yx, x_min, x_max, yy, y_min, y_max, y_shift)
     height, width = (tf.cast(tf.shape(images)[axis], tf.float32) for axis in (1, 2))
-    hull = tf.stack([y_low, x_low, y_high, x_high], -1)  # [b, n, 4]
-    clipped = tf.clip_by_value(hull, 0.0, tf.stack([height, width, height, width]))
-    left = _area(clipped)
-    kept = (labels >= 0) & (left > 0) & (left >= MIN_VISIBLE * _area(hull))
+    unclipped = tf.stack([y_low, x_low, y_high, x_high], -1)  # [b, n, 4]
+    clipped = tf.clip_by_value(unclipped, 0.0, tf.stack([height, width, height, width]))
+    visible_area = _area(clipped)
+    kept = (labels >= 0) & (visible_area > 0) & (visible_area >= MIN_VISIBLE * _area(unclipped))
     moved = tf.where(kept[..., None], clipped, 0.0)
     return tf.cast(moved, boxes.dtype), tf.where(kept, labels, tf.cast(NO_OBJECT, labels.dtype))
 
 
 def _inverse(matrices: tf.Tensor) -> list[tf.Tensor]:
-    """Invert the maps, from pixel centres to edges: six coefficients [b, 1] of input edge → output edge.
+    """Invert affine maps of pixel indices to maps of box edges: six coefficients [b, 1] of input edge → output edge.
 
-    Pixel i has its centre at i + 0.5, so that an unmoved image leaves the edges of its boxes as they are, to the bit.
+    Pixel i has its centre at i + 0.5 in the coordinates of boxes; the identity leaves boxes exactly as they are.
     """
     xx, xy, x_shift, yx, yy, y_shift = tf.unstack(tf.reshape(matrices, [-1, 6, 1]), axis=1)
     determinant = xx * yy - xy * yx
@@ -91,7 +91,7 @@ def _range(
     y_max: tf.Tensor,
     shift: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the smallest and largest value of a linear function on the corners of boxes, [b, n] each."""
+    """Return the minimum and maximum of a linear function over the corners of each box, [b, n] each."""
     x_terms, y_terms = (x_factor * x_min, x_factor * x_max), (y_factor * y_min, y_factor * y_max)
     return tf.minimum(*x_terms) + tf.minimum(*y_terms) + shift, tf.maximum(*x_terms) + tf.maximum(*y_terms) + shift
 
@@ -119,7 +119,7 @@ def _check(targets: dict[str, tf.Tensor], images: tf.Tensor) -> None:
             problems.add(f"`targets[{key!r}]` is ragged: pad labels with .to_tensor(-1), and boxes with .to_tensor()")
         elif key not in ("boxes", "labels", "masks") and (value.shape.rank is None or value.shape.rank > 2):
             problems.add(
-                f'`targets[{key!r}]` cannot follow a moved image: only "boxes" and "masks" can. '
+                f'`targets[{key!r}]` cannot be moved with the image: only "boxes" and "masks" can. '
                 f"Received: {_described(value)}"
             )
     problems.raise_if_any()
