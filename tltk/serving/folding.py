@@ -33,10 +33,10 @@ def fold_batch_norms(model: keras.Model) -> tuple[keras.Model, int]:
         config = layer.get_config()
         return type(layer).from_config({**config, "use_bias": True} if layer.name in foldable else config)
 
-    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+    def _call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
         return args[0] if layer.name in removed else layer(*args, **kwargs)
 
-    copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    copy = keras.models.clone_model(model, clone_function=clone, call_function=_call)
     for layer in copy.layers:
         if layer.weights:
             original = model.get_layer(layer.name)
