@@ -78,7 +78,7 @@ def test_an_invalid_registration_is_an_error():
     with pytest.raises(TypeError, match=r"`constructor` must be a function.*Received: Functional"):
         tltk.register_backbone("net", conv_net())
     with pytest.raises(ValueError, match="the name of a backbone must be a non-empty string"):
-        tltk.register_backbone("", conv_net)
+        tltk.register_backbone("", _a_model)
 
 
 def test_a_constructor_that_does_not_return_a_backbone_is_an_error():
