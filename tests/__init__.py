@@ -1,4 +1,4 @@
-"""The tests; folders mirror the package."""
+"""Tests; the folders mirror those of the package."""
 
 from pathlib import Path
 

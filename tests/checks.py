@@ -1,4 +1,4 @@
-"""What every row of a public list must satisfy; parametrised over the list, so that a new row is tested for free."""
+"""Checks of every backbone and recipe; tests call them for each entry of the catalog, new entries included."""
 
 from pathlib import Path
 
@@ -13,79 +13,79 @@ from tltk.foundation import keras_graph as graph
 
 
 def check_backbone(name: str) -> None:
-    """Build one row without any numbers in its weights, and check everything that the row claims."""
-    with keras.StatelessScope(initialize_variables=False):  # drawing the numbers is nine tenths of the time
-        chosen, body, origin, flat = _built(name)
-        again = keras.Model.from_config(flat.get_config())
+    """Build a backbone without values in its weights, and compare it with its entry in the catalog."""
+    with keras.StatelessScope(initialize_variables=False):  # drawing random weights takes nine tenths of the time
+        backbone, body, origin, flat = _built(name)
+        rebuilt = keras.Model.from_config(flat.get_config())
     assert origin == backbones.Origin("random", None, None)
-    assert body.count_params() == chosen.parameters
-    assert 0.5 < chosen.top1 < 1
-    assert chosen.top1_source.startswith("https://")
-    _check_output(chosen, body)
-    _check_stages(chosen, body)
-    _check_endpoints(chosen, body)
-    _check_preprocessing(chosen)
-    found = backbones.layer_stages(flat, chosen.stages)
-    assert set(found) == {layer.name for layer in flat.layers}
-    assert all(stage == "stem" for name, stage in found.items() if name.startswith("preprocessing"))
-    assert again.get_config() == flat.get_config()
+    assert body.count_params() == backbone.parameters
+    assert 0.5 < backbone.top1 < 1
+    assert backbone.top1_source.startswith("https://")
+    _check_output(backbone, body)
+    _check_stages(backbone, body)
+    _check_endpoints(backbone, body)
+    _check_preprocessing(backbone)
+    stage_of = backbones.layer_stages(flat, backbone.stages)
+    assert set(stage_of) == {layer.name for layer in flat.layers}
+    assert all(stage == "stem" for layer, stage in stage_of.items() if layer.startswith("preprocessing"))
+    assert rebuilt.get_config() == flat.get_config()
 
 
 def check_numbers(name: str, folder: Path) -> None:
-    """Build one row with random weights: raw pixels → features in one flat graph, which loads to the same numbers.
+    """Build a backbone with random weights, and check that it computes the same features once saved and loaded.
 
     Args:
-        name: of the row.
-        folder: for a .keras file.
+        name: Name of the backbone.
+        folder: Folder for a .keras file.
     """
-    chosen, _, _, flat = _built(name)
-    picture = np.random.default_rng(1).uniform(0, 255, (1, *chosen.input.shape)).astype("float32")
-    before = keras.ops.convert_to_numpy(flat(picture, training=False))
+    backbone, _, _, flat = _built(name)
+    images = np.random.default_rng(1).uniform(0, 255, (1, *backbone.input.shape)).astype("float32")
+    before = keras.ops.convert_to_numpy(flat(images, training=False))
     flat.save(folder / "flat.keras")
     loaded = keras.models.load_model(folder / "flat.keras", compile=False)
-    after = keras.ops.convert_to_numpy(loaded(picture, training=False))
+    after = keras.ops.convert_to_numpy(loaded(images, training=False))
     assert np.isfinite(before).all()
     np.testing.assert_array_equal(before, after)
 
 
 def _built(name: str):
-    chosen = backbones.backbone(name, weights="random")
-    chosen = backbones.backbone(name, weights="random", image_size=max(64, chosen.min_image_size))
-    body, origin = chosen.build()
-    pixels = keras.Input(chosen.input.shape, name="pixels")
-    return chosen, body, origin, keras.Model(pixels, body.call(chosen.preprocess(pixels)))
+    min_image_size = backbones.backbone(name, weights="random").min_image_size
+    backbone = backbones.backbone(name, weights="random", image_size=max(64, min_image_size))
+    body, origin = backbone.build()
+    pixels = keras.Input(backbone.input.shape, name="pixels")
+    return backbone, body, origin, keras.Model(pixels, body.call(backbone.preprocess(pixels)))
 
 
-def _check_output(chosen, body):
-    assert body.input_shape == (None, *chosen.input.shape)
+def _check_output(backbone, body):
+    assert body.input_shape == (None, *backbone.input.shape)
     assert len(body.output_shape) == 4
     assert None not in body.output_shape[1:]
-    assert body.output_shape[1] < chosen.input.height / 16
+    assert body.output_shape[1] < backbone.input.height / 16
 
 
-def _check_stages(chosen, body):
-    names = [stage.name for stage in chosen.stages]
+def _check_stages(backbone, body):
+    names = [stage.name for stage in backbone.stages]
     assert names == ["stem", "conv2", "conv3", "conv4", "conv5"]
-    found = backbones.layer_stages(body, chosen.stages)
-    assert set(found) == {layer.name for layer in body.layers}, "every layer belongs to a stage"
-    assert {found[layer.name] for layer in body.layers if layer.weights} == set(names), "every stage has weights"
+    stage_of = backbones.layer_stages(body, backbone.stages)
+    assert set(stage_of) == {layer.name for layer in body.layers}, "every layer belongs to a stage"
+    assert {stage_of[layer.name] for layer in body.layers if layer.weights} == set(names), "every stage has weights"
     order = graph.nodes(body)
-    assert chosen.stages[-1].last == order[-1].operation.name, "the last stage ends at the output"
-    before: set[str] = set()
-    for stage in chosen.stages:
-        here = graph.ancestors(order, stage.last)
-        assert before < here, f"{stage.name} comes after the stage before it"
-        before = here
-    rows = [body_output(body, stage.last).shape[1] for stage in chosen.stages]
+    assert backbone.stages[-1].last == order[-1].operation.name, "the last stage ends at the output"
+    previous: set[str] = set()
+    for stage in backbone.stages:
+        leading = graph.ancestors(order, stage.last)
+        assert previous < leading, f"{stage.name} comes after the previous stage"
+        previous = leading
+    rows = [body_output(body, stage.last).shape[1] for stage in backbone.stages]
     assert rows == sorted(rows, reverse=True), "the resolution never rises"
     assert len(set(rows)) >= 4, "and falls between stages"
 
 
-def _check_endpoints(chosen, body):
-    for stage, endpoint in zip(chosen.stages, chosen.endpoints().values(), strict=True):
+def _check_endpoints(backbone, body):
+    for stage, endpoint in zip(backbone.stages, backbone.endpoints().values(), strict=True):
         shape = body_output(body, stage.last).shape
         assert endpoint.channels == shape[-1]
-        assert 2 / 3 < chosen.input.height / shape[1] / endpoint.stride < 3 / 2, f"stride of {stage.name}"
+        assert 2 / 3 < backbone.input.height / shape[1] / endpoint.stride < 3 / 2, f"stride of {stage.name}"
 
 
 def body_output(body: keras.Model, name: str) -> keras.KerasTensor:
@@ -93,14 +93,14 @@ def body_output(body: keras.Model, name: str) -> keras.KerasTensor:
     return next(node.outputs[0] for node in graph.nodes(body) if node.operation.name == name)
 
 
-def _check_preprocessing(chosen):
+def _check_preprocessing(backbone):
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
-    found = keras.ops.convert_to_numpy(chosen.preprocess(pixels))
-    np.testing.assert_allclose(found, reference(chosen.name, pixels), rtol=1e-5, atol=1e-5)
+    preprocessed = keras.ops.convert_to_numpy(backbone.preprocess(pixels))
+    np.testing.assert_allclose(preprocessed, reference(backbone.name, pixels), rtol=1e-5, atol=1e-5)
 
 
 def reference(name: str, pixels: np.ndarray) -> np.ndarray:
-    """Preprocess as the network's authors do."""
+    """Preprocess pixels as the authors of the network do."""
     if name in APPLICATIONS:
         return getattr(keras.applications, APPLICATIONS[name].module).preprocess_input(pixels.copy())
     if name == lite.NAME:
@@ -110,7 +110,7 @@ def reference(name: str, pixels: np.ndarray) -> np.ndarray:
 
 
 def check_recipe(recipe) -> None:
-    """A recipe trains a small model: it is finite, loses nothing, and what its plans freeze stays as it was."""
+    """Train a small model with each phase of a recipe: the loss is finite, and frozen weights do not change."""
     from dataclasses import replace
 
     import tltk
@@ -123,8 +123,8 @@ def check_recipe(recipe) -> None:
         before = weights_as_bytes(model.keras, "stem", "conv", "head")
         run = tltk.fit(model, squares(), recipe=Recipe("one", (phase,)), batch_size=8)
         after = weights_as_bytes(model.keras, "stem", "conv", "head")
-        decided = phase.plan.resolve(model)
-        moved = {name.split("/")[0] for name in before if before[name] != after[name]}
-        assert moved, phase.name
-        assert all(decided[name].action != "frozen" for name in moved)
+        decisions = phase.plan.resolve(model)
+        changed = {name.split("/")[0] for name in before if before[name] != after[name]}
+        assert changed, phase.name
+        assert all(decisions[name].action != "frozen" for name in changed)
         assert np.isfinite(run.history[0]["loss"])

@@ -1,4 +1,4 @@
-"""Small models and pictures that tests share."""
+"""Fixtures of all tests, and small models and images that they share."""
 
 import gc
 import os
@@ -11,37 +11,37 @@ import keras
 import numpy as np
 import pytest
 
-gc.freeze()  # what is imported stays, and is not looked at in each collection
+gc.freeze()  # imported modules are never freed: leave them out of every collection
 
 
 @pytest.fixture(autouse=True)
 def _fresh_keras_state():
-    """Start every test from the same random state and without the graphs of the one before."""
-    keras.utils.clear_session(free_memory=False)  # a collection before every one of thousands of tests takes minutes
+    """Start every test with the same random state and without the graphs of the previous test."""
+    keras.utils.clear_session(free_memory=False)  # a garbage collection before each of thousands of tests takes minutes
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _collected():
-    """Free what the tests of a module have left."""
+def _collect_garbage():
+    """Free the memory of a module's tests when they have run."""
     yield
     gc.collect()
 
 
 @contextmanager
 def listening():
-    """Take Ctrl-C, also where the tests are a shell's background job, which is deaf to it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Handle SIGINT as KeyboardInterrupt, even in a background job of a shell, which ignores it by default."""
+    previous_handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous_handler)
 
 
 def conv_net(*, size: int = 16, dropout: float = 0.0) -> keras.Model:
-    """A functional net of three resolutions with batch norm: stem (16 px), conv2 (8 px), conv3 (4 px)."""
+    """Build a functional model with batch norm and three resolutions: stem (16 px), conv2 (8 px), conv3 (4 px)."""
     x = pixels = keras.Input((size, size, 3), name="pixels")
     for index, (name, filters) in enumerate((("stem", 4), ("conv2", 8), ("conv3", 8))):
         x = keras.layers.Conv2D(filters, 3, strides=1 if index == 0 else 2, padding="same", name=f"{name}_conv")(x)
@@ -56,7 +56,7 @@ STAGES = {"stem": "stem_relu", "conv2": "conv2_relu", "conv3": "conv3_relu"}
 
 
 def coloured_squares(count: int, *, classes: int = 3, size: int = 16, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures whose class is their brightest channel: uint8 [n, size, size, 3] and int32 [n]."""
+    """Return images whose class is the brightest channel: uint8 [n, size, size, 3] and int32 [n]."""
     generator = np.random.default_rng(seed)
     y = np.arange(count) % classes
     x = generator.integers(0, 120, (count, size, size, 3))
@@ -65,7 +65,7 @@ def coloured_squares(count: int, *, classes: int = 3, size: int = 16, seed: int 
 
 
 def squares_model(*, head=None, dropout: float = 0.0, precision: str = "float32", classes: int = 3):
-    """A small assembled classifier of coloured squares, with stages stem, conv2, conv3, head."""
+    """Build a small classifier of coloured squares, with stages stem, conv2, conv3, head."""
     import tltk
     from tltk.specs import LabelSpec
 
@@ -75,7 +75,7 @@ def squares_model(*, head=None, dropout: float = 0.0, precision: str = "float32"
 
 
 def squares(count: int = 24, seed: int = 0):
-    """A source of coloured squares."""
+    """Build a source of coloured squares."""
     import tltk
 
     x, y = coloured_squares(count, seed=seed)
@@ -83,17 +83,17 @@ def squares(count: int = 24, seed: int = 0):
 
 
 def weights_as_bytes(model: keras.Model, *names: str) -> dict[str, bytes]:
-    """The weights of the layers whose names contain one of the given parts, statistics included, as bytes."""
-    found = {}
+    """Return the weights, statistics included, of the layers whose names contain one of `names`, as bytes."""
+    weights = {}
     for layer in model.layers:
         if any(name in layer.name for name in names):
             for index, weight in enumerate(layer.get_weights()):
-                found[f"{layer.name}/{index}"] = weight.tobytes()
-    return found
+                weights[f"{layer.name}/{index}"] = weight.tobytes()
+    return weights
 
 
 def transformer(*, blocks: int = 2, dim: int = 16, heads: int = 2, words: int = 30, length: int = 6) -> keras.Model:
-    """A functional transformer of stock layers: embedding, blocks (attention, feed-forward, layer norms), head."""
+    """Build a functional transformer of Keras layers: embedding, blocks of attention and feed-forward, head."""
     tokens = keras.Input((length,), dtype="int32", name="tokens")
     x = keras.layers.Embedding(words, dim, name="embedding")(tokens)
     for number in range(1, blocks + 1):
@@ -110,7 +110,7 @@ def transformer(*, blocks: int = 2, dim: int = 16, heads: int = 2, words: int = 
 
 
 class WithStages:
-    """A model and its stages, as `assemble` returns one; a layer's stage is its name up to the first "_"."""
+    """A model and its stages, as returned by `assemble`; the stage of a layer is its name up to the first "_"."""
 
     def __init__(self, model: keras.Model):
         self.keras = model

@@ -1,4 +1,4 @@
-"""Tiny presets of the text models that KerasHub has, each with a tokenizer trained here."""
+"""Tiny presets of KerasHub's text models, with tokenizers trained for the tests."""
 
 import json
 from functools import cache
@@ -17,14 +17,14 @@ FAMILIES = ("bert", "electra", "roberta", "gpt2", "albert", "deberta_v3", "xlm_r
 
 @cache
 def _merges(*special):
-    made = ByteLevelBPETokenizer()
-    made.train_from_iterator([*TEXTS, " ".join(WORDS)] * 5, vocab_size=330, special_tokens=list(special))
-    settings = json.loads(made._tokenizer.to_str())["model"]
+    byte_pair = ByteLevelBPETokenizer()
+    byte_pair.train_from_iterator([*TEXTS, " ".join(WORDS)] * 5, vocab_size=330, special_tokens=list(special))
+    settings = json.loads(byte_pair._tokenizer.to_str())["model"]
     return settings["vocab"], [" ".join(pair) for pair in settings["merges"]]
 
 
 def tokenizer(family):
-    """A tokenizer of KerasHub's, with a vocabulary of its own."""
+    """Build the KerasHub tokenizer of a family, with a small vocabulary."""
     models = keras_hub.models
     if family == "electra":
         return models.ElectraTokenizer(list(VOCABULARY), lowercase=True)
@@ -34,8 +34,9 @@ def tokenizer(family):
         return models.GPT2Tokenizer(*_merges("<|endoftext|>"))
     if family == "albert":
         return models.AlbertTokenizer(sentencepieces.serialized("albert_named"))
-    kind = {"deberta_v3": ("DebertaV3", "deberta"), "xlm_roberta": ("XLMRoberta", "xlm_roberta")}[family]
-    return getattr(models, f"{kind[0]}Tokenizer")(sentencepieces.serialized(kind[1]))
+    if family == "deberta_v3":
+        return models.DebertaV3Tokenizer(sentencepieces.serialized("deberta"))
+    return models.XLMRobertaTokenizer(sentencepieces.serialized("xlm_roberta"))
 
 
 def _body(family, size):
@@ -46,19 +47,19 @@ def _body(family, size):
         return models.AlbertBackbone(vocabulary_size=size, embedding_dim=8, **_SIZES)
     if family == "deberta_v3":
         return models.DebertaV3Backbone(vocabulary_size=size, bucket_size=8, **_SIZES)
-    kind = {"roberta": "Roberta", "gpt2": "GPT2", "xlm_roberta": "XLMRoberta"}[family]
-    return getattr(models, f"{kind}Backbone")(vocabulary_size=size, **_SIZES)
+    class_name = {"roberta": "RobertaBackbone", "gpt2": "GPT2Backbone", "xlm_roberta": "XLMRobertaBackbone"}[family]
+    return getattr(models, class_name)(vocabulary_size=size, **_SIZES)
 
 
 def preset(family: str, folder: Path) -> Path:
-    """Write a preset in KerasHub's layout: two blocks, 16 channels, 32 positions, weights that are not all small."""
+    """Write a preset in KerasHub's layout: two blocks, 16 channels, 32 positions, weights of ordinary size."""
     if family == "bert":
         return tiny_preset(folder)
-    cut = tokenizer(family)
-    body = _body(family, cut.vocabulary_size())
+    family_tokenizer = tokenizer(family)
+    body = _body(family, family_tokenizer.vocabulary_size())
     generator = keras.random.SeedGenerator(0)
     for weight in body.trainable_weights:
         weight.assign(weight + 0.3 * keras.random.normal(weight.shape, seed=generator))
     body.save_to_preset(str(folder))
-    cut.save_to_preset(str(folder))
+    family_tokenizer.save_to_preset(str(folder))
     return folder

@@ -1,4 +1,4 @@
-"""The oldest versions that pyproject.toml declares, for `make test-lowest`.
+"""The lowest versions of dependencies that pyproject.toml allows, for `make test-lowest`.
 
 `python -m tests.lowest` prints them as constraints for pip; `--check` compares them with what is installed.
 """
@@ -37,12 +37,12 @@ def bounds(requirement: str) -> tuple[str, str, str]:
 
 
 def constraints() -> dict[str, str]:
-    """Return the lowest version of each dependency by its name."""
+    """Map the name of each dependency to its lowest version."""
     return {name: lowest for name, lowest, _ in map(bounds, dependencies())}
 
 
 def same(installed: str, lowest: str) -> bool:
-    """Tell whether two versions are equal: 3.13 is 3.13.0."""
+    """Return whether two versions are equal; 3.13 equals 3.13.0."""
     numbers = [[int(part) for part in text.split(".") if part.isdigit()] for text in (installed, lowest)]
     longest = max(map(len, numbers))
     first, second = ([*parts, *[0] * (longest - len(parts))] for parts in numbers)
@@ -56,9 +56,9 @@ def main() -> None:
         return
     installed = {name: version(name) for name in constraints()}
     sys.stdout.write("".join(f"{name} {number}\n" for name, number in installed.items()))
-    wrong = [name for name, lowest in constraints().items() if not same(installed[name], lowest)]
-    if wrong:
-        sys.exit(f"not the lowest version: {', '.join(wrong)}")
+    newer = [name for name, lowest in constraints().items() if not same(installed[name], lowest)]
+    if newer:
+        sys.exit(f"not the lowest version: {', '.join(newer)}")
 
 
 if __name__ == "__main__":

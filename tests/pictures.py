@@ -1,4 +1,4 @@
-"""Picture files that the tests of tltk.data read, and the ways to damage them."""
+"""Image files for tests, valid and damaged."""
 
 import io
 import struct
@@ -12,26 +12,26 @@ FORMATS = {"jpg": "JPEG", "png": "PNG", "gif": "GIF", "bmp": "BMP", "webp": "WEB
 
 
 def noise(height: int = 20, width: int = 24, *, seed: int = 0) -> np.ndarray:
-    """Pixels that no format packs well, so that every file has a middle to damage: uint8 [height, width, 3]."""
+    """Return random pixels, which no format compresses to a file too small to damage: uint8 [height, width, 3]."""
     return np.random.default_rng(seed).integers(0, 255, (height, width, 3)).astype("uint8")
 
 
 def encoded(ending: str, *, seed: int = 0, size: tuple[int, int] = (20, 24)) -> bytes:
-    """A whole file of a format."""
-    out = io.BytesIO()
-    Image.fromarray(noise(*size, seed=seed)).save(out, FORMATS[ending])
-    return out.getvalue()
+    """Return the content of an image file of a format."""
+    file = io.BytesIO()
+    Image.fromarray(noise(*size, seed=seed)).save(file, FORMATS[ending])
+    return file.getvalue()
 
 
 def flat(path: Path, colour: tuple[int, int, int], *, size: tuple[int, int] = (16, 16)) -> Path:
-    """Write a PNG of one colour, whose pixels tell which file was read."""
+    """Write a PNG of one colour, by which tests recognize the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size[::-1], colour).save(path)
     return path
 
 
 def class_folder(root: Path, *, classes: tuple[str, ...] = ("cat", "dog"), count: int = 3) -> Path:
-    """A folder with `count` PNGs a class; picture i of all is grey level 2 i, so that it can be told which is which."""
+    """Write `count` PNGs per class; image i of all has the gray level 2 i, by which tests recognize it."""
     for number in range(len(classes) * count):
         name = classes[number // count]
         flat(root / name / f"{number % count:04d}.png", (2 * number,) * 3)
@@ -39,7 +39,7 @@ def class_folder(root: Path, *, classes: tuple[str, ...] = ("cat", "dog"), count
 
 
 def damaged_png(path: Path, *, size: tuple[int, int] = (16, 16)) -> Path:
-    """A PNG whose ends are right and whose middle is not: it passes a look at the ends and fails to decode."""
+    """Write a PNG that is damaged in the middle: it passes checks of header and end but fails to decode."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = bytearray(encoded("png", size=size))
     start = data.index(b"IDAT") + 4
@@ -49,7 +49,7 @@ def damaged_png(path: Path, *, size: tuple[int, int] = (16, 16)) -> Path:
 
 
 def huge_png(path: Path, side: int = 10_000) -> Path:
-    """A file of a hundred bytes whose header announces side × side pixels."""
+    """Write a file of a hundred bytes whose header declares side × side pixels."""
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def chunk(kind: bytes, body: bytes) -> bytes:

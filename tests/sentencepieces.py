@@ -1,4 +1,4 @@
-"""SentencePiece models that tests train: small, of many scripts, each with other settings."""
+"""Small SentencePiece models trained for the tests, with many scripts and different settings."""
 
 import argparse
 import io
@@ -16,7 +16,7 @@ from tltk.modalities.text.tokenizers.sentencepiece_file import SentencePieceMode
 
 BERT_LIKE = {"bos_piece": "[CLS]", "eos_piece": "[SEP]"}
 SETTINGS = {
-    # As ALBERT, XLM-RoBERTa and DeBERTa-v3 have them.
+    # The settings of ALBERT, XLM-RoBERTa and DeBERTa-v3.
     "albert": {
         "normalization_rule_name": "nmt_nfkc_cf", "pad_id": 0, "unk_id": 1, "bos_id": 2, "eos_id": 3, **BERT_LIKE,
         "user_defined_symbols": ["[MASK]", "(", ")", "–", "£", '"', "-"],
@@ -28,7 +28,7 @@ SETTINGS = {
     "xlm_roberta": {"normalization_rule_name": "nmt_nfkc"},
     "deberta": {"normalization_rule_name": "nmt_nfkc", "pad_id": 0, "unk_id": 3, "pad_piece": "[PAD]",
                 "unk_piece": "[UNK]", **BERT_LIKE},
-    # And as others might.
+    # Settings that other models may have.
     "bytes": {"normalization_rule_name": "nmt_nfkc", "byte_fallback": True},
     "symbols": {"user_defined_symbols": ["[MASK]", "selfself", "x▁y", "import os", "▁▁▁", "▁", "é", "A", "▁in"]},
     "untouched": {"normalization_rule_name": "identity", "remove_extra_whitespaces": False},
@@ -48,13 +48,13 @@ def serialized(name: str) -> bytes:
 
 
 def train(vocab_size: int = 2000, **settings) -> bytes:
-    """Train a model on the standard library and on made-up words; one in 200 characters is unknown to it."""
-    written = io.BytesIO()
+    """Train a model on the standard library and on random words; 0.5 % of the characters are unknown to it."""
+    file = io.BytesIO()
     options = {"model_type": "unigram", "character_coverage": 0.995, "num_threads": 1, "minloglevel": 2} | settings
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(_lines()), model_writer=written, vocab_size=vocab_size, **options
+        sentence_iterator=iter(_lines()), model_writer=file, vocab_size=vocab_size, **options
     )
-    return written.getvalue()
+    return file.getvalue()
 
 
 @cache
@@ -65,22 +65,21 @@ def model(name: str) -> SentencePieceModel:
 
 @cache
 def reference(name: str) -> sentencepiece.SentencePieceProcessor:
-    """The reference implementation with a trained model."""
+    """Return the reference implementation with a trained model."""
     return sentencepiece.SentencePieceProcessor(model_proto=serialized(name))
 
 
 @cache
 def texts(name: str, count: int = 2000) -> list[str]:
-    """Fuzzed texts with many of a model's pieces in them."""
-    known = model(name)
-    words = [piece.strip("▁") for piece in known.text_pieces if piece.strip("▁")]
+    """Return fuzzed texts that contain many pieces of a model."""
+    words = [piece.strip("▁") for piece in model(name).text_pieces if piece.strip("▁")]
     return fuzzed(count, words)
 
 
 @cache
 def _lines() -> list[str]:
-    sources = (argparse, json, random, typing)
-    code = [line.strip() for each in sources for line in Path(each.__file__).read_text(encoding="utf-8").splitlines()]
+    paths = [Path(module.__file__) for module in (argparse, json, random, typing)]
+    code = [line.strip() for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
     generator = random.Random(1)
     words = [
         "".join(chr(generator.randint(low, high)) for _ in range(generator.randint(1, 5)))
@@ -88,5 +87,5 @@ def _lines() -> list[str]:
         for _ in range(60)
     ]
     weights = [1 / (1 + index % 60) for index in range(len(words))]
-    made = [" ".join(generator.choices(words, weights, k=generator.randint(3, 9))) for _ in range(1500)]
-    return [line for line in code if line] + made
+    sentences = [" ".join(generator.choices(words, weights, k=generator.randint(3, 9))) for _ in range(1500)]
+    return [line for line in code if line] + sentences

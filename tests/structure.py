@@ -1,7 +1,7 @@
-"""The house rules that a machine can check: layers, cycles, sizes, names, private attributes, dispatch on types.
+"""Measure the structure of the package: layers, import cycles, sizes, private attributes, checks of types.
 
-`python -m tests.structure --json` prints the numbers; `--write` brings the table of layers in docs/design-notes.md
-up to date. `tests/test_structure.py` asserts both.
+`python -m tests.structure --json` prints the measurements; `--write` updates the table of layers in
+docs/design-notes.md. `tests/test_structure.py` asserts both.
 """
 
 import ast
@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "design-notes.md"
 BEGIN, END = "<!-- layers -->", "<!-- /layers -->"
 MAX_MODULE, MAX_FUNCTION = 500, 40
 
-# Layer, package and what it holds. A module imports only from layers below its own, and inside its own package.
+# Layer, package and its content. A module imports only from lower layers and from its own package.
 LAYERS: tuple[tuple[int, str, str], ...] = (
     (0, "foundation", "argument checks, public exceptions, atomic files, paths, progress, hardware, Keras graphs"),
     (1, "specs", "frozen records: image, text and tokenizer specs, labels, spans, invalid examples"),
@@ -43,9 +43,9 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (14, "__main__", "python -m tltk"),
 )
 LAYER_OF = {package: layer for layer, package, _ in LAYERS}
-# Private attributes of Keras and KerasHub may be touched in this module alone.
+# The only module that may use private attributes of Keras and KerasHub.
 PRIVATE_HOME = "foundation/keras_private.py"
-# Records whose type must not be asked for outside the packages that own them.
+# Records whose type only their own packages may check.
 MODALITY_TYPES = {"ImageSpec", "TextSpec", "TokenizerSpec"}
 TASK_TYPES = {
     "Task",
@@ -79,23 +79,23 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def imported(tree: ast.AST) -> set[str]:
-    """Return the dotted names that a module imports, at any depth; of `from a import b`, a.b."""
-    found = set()
+    """Return the dotted names that a module imports, at any depth; a.b for `from a import b`."""
+    names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         if isinstance(node, ast.ImportFrom) and node.module:
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
 
 
 def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """List every function, methods and inner ones included."""
+    """List all functions, including methods and inner functions."""
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def function_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Count the lines of a function's body, its docstring left out."""
+    """Count the lines of a function's body without its docstring."""
     body = (node.end_lineno or 0) - node.body[0].lineno + 1
     doc = ast.get_docstring(node, clean=False)
     return body - (doc.count("\n") + 1 if doc else 0)
@@ -106,19 +106,19 @@ def import_graph() -> dict[str, set[str]]:
     names = {module_name(path) for path in modules()}
     graph: dict[str, set[str]] = {}
     for path in modules():
-        here = graph.setdefault(module_name(path), set())
+        targets = graph.setdefault(module_name(path), set())
         for name in imported(tree_of(path)):
             parts = name.split(".")
-            # The longest prefix that is a module: `from a.b import c` imports a.b.c if there is one, else a.b.
+            # The longest prefix that is a module: `from a.b import c` imports a.b.c if it is a module, else a.b.
             target = next((t for n in range(len(parts), 0, -1) if (t := ".".join(parts[:n])) in names), None)
             if target is not None and target not in ("tltk", module_name(path)):
-                here.add(target)
+                targets.add(target)
     return graph
 
 
 def cycles() -> list[list[str]]:
-    """List the groups of modules that import each other in a circle (Tarjan 1972)."""
-    graph, index, low, stack, found = import_graph(), {}, {}, [], []
+    """List the groups of modules that import each other (strongly connected components, Tarjan 1972)."""
+    graph, index, low, stack, groups = import_graph(), {}, {}, [], []
 
     def visit(name: str) -> None:
         index[name] = low[name] = len(index)
@@ -133,40 +133,37 @@ def cycles() -> list[list[str]]:
             group = stack[stack.index(name) :]
             del stack[stack.index(name) :]
             if len(group) > 1:
-                found.append(sorted(group))
+                groups.append(sorted(group))
 
     for name in graph:
         if name not in index:
             visit(name)
-    return found
+    return groups
 
 
 def isinstance_outside() -> list[str]:
-    """List the places outside of `specs/`, `modalities/` and `tasks/` that ask for the type of a spec or of a task."""
-    found = []
+    """List the places outside of `specs/`, `modalities/` and `tasks/` that check the type of a spec or task."""
+    places = []
+    allowed = {"specs": MODALITY_TYPES, "modalities": MODALITY_TYPES, "tasks": TASK_TYPES}
     for path in modules():
-        own = {"specs": MODALITY_TYPES, "modalities": MODALITY_TYPES, "tasks": TASK_TYPES}.get(package_of(path), set())
-        banned = (MODALITY_TYPES | TASK_TYPES) - own
+        banned = (MODALITY_TYPES | TASK_TYPES) - allowed.get(package_of(path), set())
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
                 names = {inner.id for inner in ast.walk(node.args[1]) if isinstance(inner, ast.Name)}
                 names |= {inner.attr for inner in ast.walk(node.args[1]) if isinstance(inner, ast.Attribute)}
                 if names & banned:
-                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {', '.join(sorted(names & banned))}")
-    return found
+                    places.append(f"{path.relative_to(ROOT)}:{node.lineno}: {', '.join(sorted(names & banned))}")
+    return places
 
 
 def private_outside() -> list[str]:
-    """List the places that touch a private attribute of an object that is not their own, outside of keras_private.
-
-    An attribute that the package itself defines, anywhere, is its own.
-    """
-    own = {name for path in modules() if str(path.relative_to(PACKAGE)) != PRIVATE_HOME for name in _defined(path)}
-    return [where for path in modules() for where in _private_uses(path, own)]
+    """List the places outside of keras_private that use private attributes which the package does not define."""
+    defined = {name for path in modules() if str(path.relative_to(PACKAGE)) != PRIVATE_HOME for name in _defined(path)}
+    return [place for path in modules() for place in _private_uses(path, defined)]
 
 
 def _defined(path: Path) -> Iterator[str]:
-    """Yield the private names that a module defines: functions, classes, variables, attributes of its own objects."""
+    """Yield the names that a module defines: functions, classes, variables and attributes of `self`."""
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             yield node.name
@@ -180,7 +177,7 @@ def _defined(path: Path) -> Iterator[str]:
             yield node.attr
 
 
-def _private_uses(path: Path, own: set[str]) -> Iterator[str]:
+def _private_uses(path: Path, defined: set[str]) -> Iterator[str]:
     if str(path.relative_to(PACKAGE)) == PRIVATE_HOME:
         return
     for node in ast.walk(tree_of(path)):
@@ -190,7 +187,7 @@ def _private_uses(path: Path, own: set[str]) -> Iterator[str]:
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("getattr", "hasattr", "setattr"):
             value = node.args[1]
             name = value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
-        if re.fullmatch(r"_[a-z]\w*", name) and name not in own:
+        if re.fullmatch(r"_[a-z]\w*", name) and name not in defined:
             yield f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
     for name in imported(tree_of(path)):
         if name.startswith(("keras.src", "keras_hub.src")):
@@ -200,18 +197,18 @@ def _private_uses(path: Path, own: set[str]) -> Iterator[str]:
 def layer_table() -> str:
     """Return the table of layers as Markdown."""
     lines = ["| layer | package | holds |", "|---|---|---|"]
-    lines += [f"| {layer} | `{package}` | {holds} |" for layer, package, holds in LAYERS]
+    lines += [f"| {layer} | `{package}` | {content} |" for layer, package, content in LAYERS]
     return "\n".join(lines)
 
 
 def page_with_table(text: str) -> str:
-    """Return the page with its table of layers brought up to date."""
+    """Return the page with an updated table of layers."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{layer_table()}\n{END}{after}"
 
 
-def numbers() -> dict[str, object]:
+def measurements() -> dict[str, object]:
     """Measure the package."""
     import tltk
 
@@ -234,13 +231,13 @@ def numbers() -> dict[str, object]:
 
 
 def main() -> None:
-    """Print the numbers, or write the table."""
+    """Print the measurements, or write the table."""
     if "--write" in sys.argv:
         PAGE.write_text(page_with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
         return
-    found = numbers()
+    measured = measurements()
     lines = isinstance_outside() + private_outside() + [" ↔ ".join(group) for group in cycles()]
-    sys.stdout.write(json.dumps(found) + "\n" if "--json" in sys.argv else "\n".join([*lines, str(found)]) + "\n")
+    sys.stdout.write(json.dumps(measured) + "\n" if "--json" in sys.argv else "\n".join([*lines, str(measured)]) + "\n")
 
 
 if __name__ == "__main__":

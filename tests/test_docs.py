@@ -1,4 +1,4 @@
-"""Every Python block of the README and of docs/ runs, in order; every relative link leads somewhere."""
+"""Every Python block of the README and docs/ runs, in order; every relative link has a target."""
 
 import doctest
 import importlib
@@ -29,28 +29,28 @@ MODULES = [
 def photo_folder(folder, count=8):
     x, y = coloured_squares(count * 2, classes=2, size=24)
     for index, (pixels, label) in enumerate(zip(x, y, strict=True)):
-        place = folder / ("red", "green")[label]
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(place / f"{index}.png")
+        class_folder = folder / ("red", "green")[label]
+        class_folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(class_folder / f"{index}.png")
 
 
 def quick_recipes(monkeypatch):
-    """Keep what the README calls, with one epoch a phase: its walk is run for its words, not for its accuracy."""
+    """Run the recipes in the README with one epoch per phase: the test checks that the code runs, not its accuracy."""
     from tltk import recipes
-    from tltk.training import fit  # noqa: F401  imported first, so that it never binds the quick one
+    from tltk.training import fit  # noqa: F401  imported first, so that it keeps the original recipe
 
     original = recipes.fine_tune
     monkeypatch.setattr(recipes, "fine_tune", lambda epochs=1, **rest: original(epochs=1, probe_epochs=1, **rest))
 
 
 @pytest.fixture
-def own_registries(monkeypatch):
-    """What a page registers is forgotten after it."""
+def restored_registries(monkeypatch):
+    """Restore all registries after the code of a page has run."""
     for registry in (TASKS, DEFAULTS, MODALITIES, AUGMENTATIONS, TARGETS, FORMATS):
         monkeypatch.setattr(registry, "_values", dict(registry._values))
 
 
-@pytest.mark.usefixtures("own_registries")
+@pytest.mark.usefixtures("restored_registries")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
@@ -63,9 +63,9 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     quick_recipes(monkeypatch)
     names = {"__name__": "page"}
     with grpc_server(tmp_path / "serving") as grpc_address, rest_server(tmp_path / "serving") as rest_address:
-        for block in blocks:  # a page is read from above: later blocks use what earlier ones made
-            here = block.replace("localhost:8500", grpc_address).replace("http://localhost:8501", rest_address)
-            exec(compile(here, page.name, "exec"), names)
+        for block in blocks:  # later blocks of a page use variables of earlier ones
+            code = block.replace("localhost:8500", grpc_address).replace("http://localhost:8501", rest_address)
+            exec(compile(code, page.name, "exec"), names)
 
 
 def test_the_tests_that_the_design_notes_name_exist():
@@ -79,7 +79,7 @@ def test_the_tests_that_the_design_notes_name_exist():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_links_of_a_page_lead_somewhere(page):
+def test_the_relative_links_of_a_page_have_targets(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
 
@@ -92,6 +92,6 @@ def test_the_examples_of_a_docstring_run(name, tmp_path, monkeypatch):
     assert not result.failed
 
 
-def test_the_changelog_names_this_version_or_what_is_unreleased():
+def test_the_changelog_has_this_version_or_an_unreleased_section():
     text = (ROOT / "CHANGELOG.md").read_text()
     assert tltk.__version__ in text or "[Unreleased]" in text

@@ -1,4 +1,4 @@
-"""Declared versions: bounded on both sides, and readable for `make test-lowest`."""
+"""Dependencies have a lower and an upper bound, in a form that `make test-lowest` can read."""
 
 import pytest
 
@@ -17,12 +17,12 @@ def test_a_dependency_without_bounds_is_refused(requirement):
         lowest.bounds(requirement)
 
 
-def test_constraints_name_the_lowest_versions():
+def test_constraints_are_the_lowest_versions():
     name, low, _ = lowest.bounds(lowest.dependencies()[0])
     assert lowest.constraints()[name] == low
 
 
-def test_versions_are_compared_by_number():
+def test_versions_are_compared_as_numbers():
     assert lowest.same("3.13.0", "3.13")
     assert not lowest.same("3.13.1", "3.13")
     assert not lowest.same("3.1", "3.10")

@@ -1,4 +1,4 @@
-"""The bodies that docs/serving.md lists, sent to the doubles of TensorFlow Serving."""
+"""The request bodies in docs/serving.md are accepted by the test doubles of TensorFlow Serving."""
 
 import base64
 import json
@@ -21,8 +21,8 @@ def serving(tmp_path_factory):
     preset = tiny_preset(tmp_path_factory.mktemp("presets") / "tiny")
     backbone = tltk.backbone(str(preset))
     pairs = tltk.assemble(backbone, tltk.classification(texts().labels, pairs=True, head=head), precision="float32")
-    reader = tltk.assemble(backbone, tltk.question_answering(no_answer=False, head=head), precision="float32")
-    models = {"texts": text_model(preset, head=head), "pairs": pairs, "questions": reader}
+    questions = tltk.assemble(backbone, tltk.question_answering(no_answer=False, head=head), precision="float32")
+    models = {"texts": text_model(preset, head=head), "pairs": pairs, "questions": questions}
     models["squares"] = squares_model(head=tltk.head(zero_init=False))
     for name, model in models.items():
         tltk.export(model, folder / name)
@@ -35,17 +35,17 @@ def post(address, model, body):
         return json.load(response)["predictions"]
 
 
-def test_texts_pairs_and_questions_are_rows(serving):
+def test_texts_pairs_and_questions_are_sent_as_rows(serving):
     folder, models = serving
     with rest_server(folder) as address:
-        plain = post(address, "texts", {"instances": ["good film!", "bad"]})
-        assert plain == post(address, "texts", {"instances": [{"texts": "good film!"}, {"texts": "bad"}]})
-        expected = tltk.predict(models["texts"], ["good film!", "bad"])[0]
-        assert [row["label"] for row in plain] == [each.label for each in expected]
+        served = post(address, "texts", {"instances": ["good film!", "bad"]})
+        assert served == post(address, "texts", {"instances": [{"texts": "good film!"}, {"texts": "bad"}]})
+        expected, _ = tltk.predict(models["texts"], ["good film!", "bad"])
+        assert [row["label"] for row in served] == [prediction.label for prediction in expected]
         rows = [{"texts": "good", "second_texts": "bad film"}, {"texts": "good", "second_texts": " "}]
-        found = post(address, "pairs", {"instances": rows})
-        assert found[0]["label"] == tltk.predict(models["pairs"], [("good", "bad film")])[0][0].label
-        assert (found[1]["valid"], found[1]["error"], found[1]["label"]) == (False, "empty text", "")
+        valid, invalid = post(address, "pairs", {"instances": rows})
+        assert valid["label"] == tltk.predict(models["pairs"], [("good", "bad film")])[0][0].label
+        assert (invalid["valid"], invalid["error"], invalid["label"]) == (False, "empty text", "")
         (answer,) = post(address, "questions", {"instances": [{"questions": "good?", "contexts": "the film."}]})
         assert answer["answer"] == tltk.predict(models["questions"], [("good?", "the film.")])[0][0].label
         features = post(address, "texts", {"signature_name": "embed", "instances": ["good film!"]})[0]["features"]
@@ -54,18 +54,18 @@ def test_texts_pairs_and_questions_are_rows(serving):
             post(address, "texts", {"instances": [{"text": "a wrong name"}]})
 
 
-def test_pictures_go_as_base64_over_rest_and_as_bytes_over_grpc(serving):
+def test_images_are_sent_as_base64_over_rest_and_as_bytes_over_grpc(serving):
     import grpc
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
     folder, _models = serving
-    held = [tf.io.encode_png(tf.fill([9, 7, 3], tf.constant(value, tf.uint8))).numpy() for value in (10, 200)]
+    images = [tf.io.encode_png(tf.fill([9, 7, 3], tf.constant(value, tf.uint8))).numpy() for value in (10, 200)]
     with rest_server(folder) as address, grpc_server(folder) as target:
-        rows = [{"b64": base64.b64encode(data).decode()} for data in [*held, b"none"]]
+        rows = [{"b64": base64.b64encode(data).decode()} for data in [*images, b"none"]]
         over_rest = post(address, "squares", {"instances": rows})
         request = predict_pb2.PredictRequest()
         request.model_spec.name = "squares"
-        request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([*held, b"none"]))
+        request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([*images, b"none"]))
         with grpc.insecure_channel(target) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             outputs = stub.Predict(request, timeout=60).outputs

@@ -1,4 +1,4 @@
-"""The house rules that a machine can check; `tests/structure.py` measures, this asserts."""
+"""The package follows the rules of structure that `tests/structure.py` measures."""
 
 import ast
 import re
@@ -18,43 +18,43 @@ MAX_PUBLIC = 56
 
 
 def layer_violations() -> list[str]:
-    found = []
+    violations = []
     for path in MODULES:
-        here = package_of(path)
-        if here == "__init__":
+        package = package_of(path)
+        if package == "__init__":
             continue
         for name in sorted(imported(tree_of(path))):
             parts = name.split(".")
-            other = parts[1] if parts[0] == "tltk" and len(parts) > 1 and parts[1] in LAYER_OF else here
-            if other != here and LAYER_OF[other] >= LAYER_OF[here]:
-                found.append(f"{path.relative_to(ROOT)} (layer {LAYER_OF[here]}) imports {name}")
-    return found
+            other = parts[1] if parts[0] == "tltk" and len(parts) > 1 and parts[1] in LAYER_OF else package
+            if other != package and LAYER_OF[other] >= LAYER_OF[package]:
+                violations.append(f"{path.relative_to(ROOT)} (layer {LAYER_OF[package]}) imports {name}")
+    return violations
 
 
 def test_modules_import_only_from_layers_below():
     assert layer_violations() == []
 
 
-def test_no_modules_import_each_other_in_a_circle():
+def test_there_are_no_import_cycles():
     assert structure.cycles() == []
 
 
-def test_nobody_outside_asks_for_the_type_of_a_spec_or_task():
+def test_only_modalities_and_tasks_check_types_of_specs_and_tasks():
     assert structure.isinstance_outside() == []
 
 
-def test_private_attributes_of_keras_are_touched_in_one_module():
+def test_private_attributes_of_keras_are_used_in_one_module():
     assert structure.private_outside() == []
 
 
-def test_the_page_has_the_table_of_layers():
+def test_the_table_of_layers_in_the_docs_is_up_to_date():
     text = structure.PAGE.read_text(encoding="utf-8")
     assert structure.page_with_table(text) == text, "run python -m tests.structure --write"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 class TestEachModule:
-    def test_is_small_and_says_what_it_is(self, path):
+    def test_is_small_and_has_a_docstring(self, path):
         text = path.read_text()
         assert text.count("\n") <= MAX_MODULE
         assert not text.strip() or ast.get_docstring(ast.parse(text))
@@ -79,7 +79,7 @@ class TestEachModule:
                 if not (protocol or inner or private or overrides):
                     assert ast.get_docstring(node), f"{path.name}: {node.name}"
 
-    def test_names_follow_the_house(self, path):
+    def test_has_no_banned_names(self, path):
         assert not BANNED.search(path.stem)
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -92,20 +92,18 @@ class TestEachModule:
                 assert getattr(node.func, "id", "") != "print"
             if isinstance(node, ast.ExceptHandler):
                 assert node.type is not None
-            # `from_file` hands its options on to the reader of the file's format, which names them.
-            hands_on = getattr(node, "name", "") == "from_file"
-            allowed = (
-                hands_on or path.stem == "checks" or str(getattr(node, "name", "")).startswith("_")
-            )  # check.positive(epochs=3)
+            # `from_file` passes its options to the reader of the format; checks take names, as in positive(epochs=3).
+            name = str(getattr(node, "name", ""))
+            allowed = name == "from_file" or name.startswith("_") or path.stem == "checks"
             if isinstance(node, ast.FunctionDef) and node.args.kwarg and not allowed:
                 pytest.fail(f"{node.name} takes **{node.args.kwarg.arg}")
 
 
-def test_the_layer_table_names_every_package():
+def test_the_layer_table_has_every_package():
     assert {package_of(path) for path in MODULES} - {"__init__"} == set(LAYER_OF)
 
 
-def test_only_the_hub_s_modules_import_keras_hub():
+def test_only_the_kerashub_modules_import_keras_hub():
     users = {
         str(path.relative_to(PACKAGE))
         for path in MODULES
@@ -125,24 +123,24 @@ def test_the_public_surface_is_small_and_documented():
     assert len(public) <= MAX_PUBLIC
     text = "\n".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
     for name in public:
-        held = getattr(tltk, name)
-        doc = held.__doc__
+        value = getattr(tltk, name)
+        doc = value.__doc__
         assert doc, name
         assert f"tltk.{name}" in text, f"docs/ does not mention tltk.{name}"
-        returns = not isinstance(held, type) and get_annotations(held, eval_str=False).get("return") is not None
+        returns = not isinstance(value, type) and get_annotations(value, eval_str=False).get("return") is not None
         documented = ("Args:" in doc or "Attributes:" in doc) and ("Returns:" in doc or not returns)
         assert documented, f"{name} documents no arguments or no result"
 
 
-def test_a_misspelt_public_name_is_answered():
+def test_the_error_for_a_misspelt_public_name_suggests_the_right_one():
     with pytest.raises(AttributeError, match=r"tltk has no 'from_foler'. Did you mean 'from_folder'\?"):
         tltk.from_foler  # noqa: B018
 
 
 def test_importing_tltk_imports_no_tensorflow():
     code = "import sys, tltk, tltk.cli.main; print(sorted({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"
 
 
 def test_every_module_has_a_test_file():
@@ -151,12 +149,11 @@ def test_every_module_has_a_test_file():
         if path.name in ("__init__.py", "__main__.py") or path == PACKAGE / "augment.py":
             continue
         folder = path.relative_to(PACKAGE).parent
-        wanted = f"test_{path.stem}"
-        held = [name for name in names if name.startswith(str(folder / wanted))]
-        assert held, f"no {folder / wanted}.py"
+        expected = folder / f"test_{path.stem}"
+        assert any(name.startswith(str(expected)) for name in names), f"no {expected}.py"
 
 
-def test_no_file_is_over_one_megabyte_and_the_top_level_is_tidy():
+def test_tracked_files_are_small_and_the_top_level_has_no_other_files():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
         "\n"
     )

@@ -1,4 +1,4 @@
-"""Text models and texts that tests share."""
+"""Small text models and texts shared by tests."""
 
 import random
 from pathlib import Path
@@ -27,7 +27,7 @@ SCRIPTS = (
 
 
 def minilm_folder() -> Path:
-    """Where `make test` has put MiniLM."""
+    """Return the folder in which `make test` has stored MiniLM."""
     return cache_folder() / "all_minilm_l6_v2_en"
 
 
@@ -51,28 +51,28 @@ def tiny_preset(folder: Path) -> Path:
 
 
 def texts(times: int = 2):
-    """A source of short judgements."""
+    """Build a source of short positive and negative texts."""
     return tltk.from_arrays(list(TEXTS) * times, list(LABELS) * times, labels=("bad", "good"))
 
 
 def text_model(preset: Path, **options):
-    """A small assembled classifier of texts, with stages embeddings, block1, block2, head."""
+    """Build a small classifier of texts, with stages embeddings, block1, block2, head."""
     return tltk.assemble(
         tltk.backbone(str(preset)), tltk.classification(texts().labels, **options), precision="float32"
     )
 
 
 def fuzzed(count, words=WORDS):
-    """Make texts of words and of characters of many scripts, with odd spaces between."""
+    """Return random texts of words and of characters of many scripts, with unusual spaces between."""
     generator = random.Random(0)
 
     def text():
         parts = []
         for _ in range(generator.randint(0, 30)):
             low, high = generator.choice(SCRIPTS)
-            made = "".join(chr(generator.randint(low, high)) for _ in range(generator.randint(1, 6)))
+            letters = "".join(chr(generator.randint(low, high)) for _ in range(generator.randint(1, 6)))
             word = generator.choice(words)
-            parts.append(generator.choice((word, word.title(), made, made)))
+            parts.append(generator.choice((word, word.title(), letters, letters)))
             parts.append(generator.choice((" ", "\t", "\n", "  ", ",", ".", "-", "")))
         return "".join(parts)
 
@@ -80,22 +80,22 @@ def fuzzed(count, words=WORDS):
 
 
 def marked(count, *, seed=0, longest=40):
-    """A source of texts in words, with entities "good film" of type x and "book" of type y."""
+    """Build a source of texts split into words, with entities "good film" of type x and "book" of type y."""
     generator = random.Random(seed)
     words, tags = [], []
     for _ in range(count):
-        held = []
+        tagged_words = []
         for _ in range(generator.randint(2, longest)):
-            held += generator.choice(
-                ([("good", "B-x"), ("film", "I-x")], [("book", "B-y")], *([(w, "O")] for w in FILLERS))
+            tagged_words += generator.choice(
+                ([("good", "B-x"), ("film", "I-x")], [("book", "B-y")], *([(word, "O")] for word in FILLERS))
             )
-        words.append([word for word, _ in held])
-        tags.append([tag for _, tag in held])
+        words.append([word for word, _ in tagged_words])
+        tags.append([tag for _, tag in tagged_words])
     return from_words(words, tags)
 
 
 def asked(count, *, seed=0, longest=50):
-    """A source of questions whose answer is the one noun of the context; every fourth has none."""
+    """Build a source of questions whose answer is the only noun of the context; every fourth has no answer."""
     generator = random.Random(seed)
     questions, contexts, answers = [], [], []
     for number in range(count):

@@ -1,4 +1,4 @@
-"""A task of one's own, made of public names alone: how many things an image shows."""
+"""A custom task that uses only public names: count the objects in an image."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,11 +13,11 @@ import tltk
 @tltk.register_task
 @dataclass(frozen=True)
 class CountThings(tltk.Task):
-    """A Poisson rate for each column, and the count that is most likely.
+    """Predict a Poisson rate for each column, and the most likely count.
 
     Args:
-        labels: names of what is counted.
-        most: largest count that is answered.
+        labels: Names of the objects that are counted.
+        most: Largest predicted count.
     """
 
     name: ClassVar[str] = "count_things"
@@ -33,25 +33,25 @@ class CountThings(tltk.Task):
 
     def outputs(self, features, *, mask=None, seed=0):
         """Build the head: rates, float32 [batch, columns]."""
-        pooled = [keras.layers.GlobalAveragePooling2D()(each) for each in features.values()]
-        x = keras.layers.Concatenate()(pooled)
+        pooled = [keras.layers.GlobalAveragePooling2D()(maps) for maps in features.values()]
+        concatenated = keras.layers.Concatenate()(pooled)
         init = keras.initializers.GlorotUniform(seed)
-        return keras.layers.Dense(len(self.labels), "softplus", kernel_initializer=init, dtype="float32")(x)
+        return keras.layers.Dense(len(self.labels), "softplus", kernel_initializer=init, dtype="float32")(concatenated)
 
     def encode(self, targets):
-        """Counts to float32 [batch, columns]."""
+        """Cast counts to float32 [batch, columns]."""
         return tf.reshape(tf.cast(targets, tf.float32), [-1, len(self.labels)])
 
     def loss(self):
-        """Poisson deviance but for a constant."""
+        """Return the Poisson deviance, up to a constant."""
         return keras.losses.Poisson()
 
     def metrics(self):
-        """Mean absolute error of the rates."""
+        """Return the mean absolute error of the rates."""
         return [keras.metrics.MeanAbsoluteError(name="mae")]
 
     def describe_outputs(self):
-        """One rate a column."""
+        """Name the rates after the columns."""
         return {"rates": self.labels.names}
 
     def decode(self, outputs, context):
@@ -61,7 +61,7 @@ class CountThings(tltk.Task):
         return {"rates": rates, "counts": counts}
 
     def predictions(self, decoded, ids):
-        """Each image's counts."""
+        """Return the counts of each image."""
         rows = zip(ids, decoded["counts"], decoded["rates"], strict=True)
         return [
             tltk.Prediction(
@@ -74,24 +74,24 @@ class CountThings(tltk.Task):
         ]
 
     def evaluator(self):
-        """Mean absolute error of the counts."""
+        """Return the evaluator: mean absolute error of the counts."""
         return CountEvaluator(self.labels.names)
 
 
 class CountEvaluator:
-    """Adds up errors of counts, a column each."""
+    """Computes the mean absolute error of each column."""
 
     def __init__(self, names):
         self.names, self.errors, self.examples = names, np.zeros(len(names)), 0
 
     def update(self, targets, decoded, ids):
-        """Count some examples."""
+        """Add a batch of examples."""
         true = np.asarray(targets).reshape(len(ids), -1)
         self.errors += np.abs(true - decoded["counts"]).sum(0)
         self.examples += len(ids)
 
     def result(self):
-        """Return the mean over columns, and a row a column."""
+        """Return the mean over columns, and one row per column."""
         mae = self.errors / self.examples
         rows = tuple({"name": name, "mae": float(value)} for name, value in zip(self.names, mae, strict=True))
         return tltk.ReportParts({"mae": float(mae.mean())}, rows, "Columns")

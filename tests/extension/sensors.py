@@ -1,4 +1,4 @@
-"""A modality of one's own, made of public names alone: series of sensor readings of a fixed length."""
+"""A custom modality that uses only public names: series of sensor readings of a fixed length."""
 
 from dataclasses import asdict, dataclass
 from typing import ClassVar
@@ -12,11 +12,11 @@ import tltk
 
 @dataclass(frozen=True)
 class SensorSpec:
-    """Series that a model takes: float32 [batch, steps, channels].
+    """Input format of a model of series: float32 [batch, steps, channels].
 
     Args:
-        steps: readings of a series.
-        channels: sensors.
+        steps: Number of readings in a series.
+        channels: Number of sensors.
     """
 
     steps: int
@@ -27,40 +27,40 @@ class SensorSpec:
 
     @property
     def shape(self):
-        """Steps and channels."""
+        """Shape of an example."""
         return (self.steps, self.channels)
 
     def describe(self):
-        """Say how large a series is."""
+        """Describe the size of a series."""
         return f"{self.steps} steps × {self.channels} channels"
 
 
 class SensorModality(tltk.Modality):
-    """Series in memory; a request is the readings as comma-separated numbers, step by step."""
+    """Series in memory; a request holds the readings of all steps as comma-separated numbers."""
 
     name = "sensor"
     spec_type = SensorSpec
 
     def validate(self, source):
-        """Leave out series with missing readings."""
+        """Remove series with missing readings."""
         finite = np.isfinite(source.examples).all(axis=(1, 2))
         invalid = tuple(tltk.InvalidExample(source.id_of(row), "missing readings") for row in np.flatnonzero(~finite))
         return (source.subset(finite) if invalid else source), invalid
 
     def reader(self, source, spec):
-        """Read the array."""
+        """Return a reader of the array."""
         return tltk.ArrayReader(np.asarray(source.examples, spec.dtype))
 
     def source(self, inputs, spec):
-        """Take an array [n, steps, channels]."""
+        """Convert an array [n, steps, channels] to a source."""
         return from_series(inputs)
 
     def request_names(self, spec):
-        """Readings as text."""
+        """Name the input of an export."""
         return ("readings",)
 
     def request_reader(self, spec):
-        """Parse numbers; a request with too few, too many or no numbers is invalid, alone."""
+        """Return a function that parses numbers; a request with another number of them is invalid."""
         count = spec.steps * spec.channels
 
         def read(readings):
@@ -75,13 +75,13 @@ class SensorModality(tltk.Modality):
         return read, []
 
     def sample_requests(self, spec, *, count, seed):
-        """Make series of random readings, and two that cannot be read."""
-        series = np.random.default_rng(seed).normal(0, 1, (count, *spec.shape)).round(3)
-        requests = [",".join(f"{value:.3f}" for value in each.ravel()).encode() for each in series]
+        """Generate series of random readings, and two invalid requests."""
+        batch = np.random.default_rng(seed).normal(0, 1, (count, *spec.shape)).round(3)
+        requests = [",".join(f"{value:.3f}" for value in series.ravel()).encode() for series in batch]
         return [(request,) for request in (*requests, b"1,2", b"no numbers")]
 
     def from_requests(self, requests, spec, folder):
-        """Parse what is numbers; the others are left out."""
+        """Parse the valid requests; the others are left out."""
         rows = {}
         for number, (request,) in enumerate(requests):
             try:
@@ -89,15 +89,15 @@ class SensorModality(tltk.Modality):
             except ValueError:
                 continue
         kept = {number: row for number, row in rows.items() if len(row) == spec.steps * spec.channels}
-        x = np.stack(list(kept.values())).reshape(-1, *spec.shape)
-        return tltk.Source("sensor", "arrays", x, ids=np.array(list(kept), object))
+        series = np.stack(list(kept.values())).reshape(-1, *spec.shape)
+        return tltk.Source("sensor", "arrays", series, ids=np.array(list(kept), object))
 
     def to_config(self, spec, folder):
         """Return the fields of the spec."""
         return asdict(spec)
 
     def from_config(self, config, folder):
-        """Bring the spec back."""
+        """Rebuild the spec."""
         return SensorSpec(**config)
 
 
@@ -105,13 +105,13 @@ tltk.register_modality(SensorModality())
 
 
 def from_series(x, y=None, *, labels=None):
-    """Take series [n, steps, channels] and classes [n]."""
+    """Build a source of series [n, steps, channels] and classes [n]."""
     spec = None if labels is None else tltk.LabelSpec(tuple(labels))
     return tltk.Source("sensor", "arrays", np.asarray(x, "float32"), y, spec)
 
 
 def network(spec):
-    """A small pretrained network: series → features [batch, steps / 2, 8]."""
+    """Build a small network: series → features [batch, steps / 2, 8]."""
     readings = keras.Input(spec.shape, name="readings")
     x = keras.layers.Conv1D(8, 3, padding="same", activation="relu", name="stem_conv")(readings)
     x = keras.layers.MaxPooling1D(name="stem_pool")(x)

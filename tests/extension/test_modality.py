@@ -1,4 +1,4 @@
-"""A modality that tltk does not know goes the whole way: fit with a cached prefix → … → load_run."""
+"""A custom modality works in every function: fit with a cached prefix, evaluate, predict, embed, export, load_run."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ SPEC = SensorSpec(12, 2)
 
 
 def ramps(count, *, seed=0):
-    """Series that fall or rise, with noise."""
+    """Build a source of noisy series that fall or rise."""
     generator = np.random.default_rng(seed)
     y = (np.arange(count) % 2).astype("int32")
     x = np.where(y[:, None, None], 1.0, -1.0) * np.linspace(0, 1, 12)[None, :, None] * np.ones((1, 1, 2))
@@ -27,7 +27,7 @@ def run(tmp_path_factory):
     )
 
 
-def test_a_frozen_prefix_is_trained_on_from_the_cache(run, caplog):
+def test_a_linear_probe_on_cached_features_learns_the_classes(run):
     assert run.history[-1]["val_accuracy"] == 1
     assert {run.model.stages[layer.name] for layer in run.model.keras.layers if layer.weights} == {
         "stem",
@@ -36,18 +36,18 @@ def test_a_frozen_prefix_is_trained_on_from_the_cache(run, caplog):
     }
 
 
-def test_it_is_evaluated_and_predicts_and_embeds(run):
+def test_the_model_can_be_evaluated_and_can_predict_and_embed(run):
     report = tltk.evaluate(run.model, ramps(30, seed=2))
     assert report.metrics["accuracy"] == 1
     x = ramps(4, seed=3).examples
     predictions, invalid = tltk.predict(run.model, x)
-    best = run.model.keras.predict(x, verbose=0).argmax(1)
-    assert [prediction.label for prediction in predictions] == [("falls", "rises")[each] for each in best]
+    classes = run.model.keras.predict(x, verbose=0).argmax(1)
+    assert [prediction.label for prediction in predictions] == [("falls", "rises")[index] for index in classes]
     assert invalid == ()
     assert tltk.embed(run.model, ramps(4, seed=3)).values.shape == (4, 8)
 
 
-def test_what_cannot_be_used_is_left_out_and_named(run):
+def test_invalid_examples_are_left_out_and_listed(run):
     x = np.array(ramps(4).examples)
     x[2, 3] = np.nan
     predictions, invalid = tltk.predict(run.model, from_series(x))
@@ -55,7 +55,7 @@ def test_what_cannot_be_used_is_left_out_and_named(run):
     assert [(example.example_id, example.reason) for example in invalid] == [("example 2", "missing readings")]
 
 
-def test_it_is_exported_verified_and_loaded(run, tmp_path):
+def test_the_model_can_be_exported_verified_and_loaded(run, tmp_path):
     exported = tltk.export(run.model, tmp_path / "serving")
     assert max(exported.largest.values()) < 1e-5
     assert tltk.verify(tmp_path / "serving", timed=False).path == exported.path
@@ -65,8 +65,8 @@ def test_it_is_exported_verified_and_loaded(run, tmp_path):
     assert tltk.predict(loaded.model, x)[0] == tltk.predict(run.model, x)[0]
 
 
-def test_other_inputs_are_refused(run):
-    with pytest.raises(ValueError, match="`data` holds images, and the model takes sensors"):
+def test_inputs_of_other_modalities_are_refused(run):
+    with pytest.raises(ValueError, match="`data` holds images, but the model takes sensors"):
         tltk.evaluate(run.model, tltk.from_arrays(np.zeros((2, 8, 8, 3), "uint8"), [0, 1]))
     with pytest.raises(ValueError, match=r"`pairs=True` needs a backbone that takes texts; this one takes sensors"):
         tltk.assemble(

@@ -1,4 +1,4 @@
-"""A task that tltk does not know goes the whole way: fit with a cached prefix → … → load_run."""
+"""A custom task works in every function: fit with a cached prefix, evaluate, predict, export, load_run."""
 
 import keras
 import numpy as np
@@ -12,12 +12,12 @@ LABELS = tltk.LabelSpec(("dots",), "regression")
 
 
 def dotted(count, *, seed=0):
-    """Black images with 0 to 5 white squares of two pixels."""
+    """Build a source of black images with 0 to 5 white squares of 2 × 2 pixels."""
     generator = np.random.default_rng(seed)
     images, targets = np.zeros((count, 16, 16, 3), "uint8"), generator.integers(0, 6, count)
     for image, dots in zip(images, targets, strict=True):
-        for place in generator.choice(64, dots, replace=False):
-            row, column = 2 * (place // 8), 2 * (place % 8)
+        for cell in generator.choice(64, dots, replace=False):
+            row, column = 2 * (cell // 8), 2 * (cell % 8)
             image[row : row + 2, column : column + 2] = 255
     return tltk.from_arrays(images, targets.astype("float32"), labels=("dots",), label_type="regression")
 
@@ -31,12 +31,12 @@ def run(tmp_path_factory):
     return tltk.fit(model, dotted(96), dotted(24, seed=1), recipe=recipe, out=out, batch_size=16)
 
 
-def test_its_metric_decides_between_epochs(run):
+def test_the_metric_of_the_task_decides_which_epoch_is_best(run):
     best, _ = run.phases[-1].score
     assert best == pytest.approx(-min(row["val_mae"] for row in run.history), abs=1e-6)
 
 
-def test_it_is_evaluated_by_its_own_evaluator_and_predicts(run):
+def test_evaluate_uses_the_evaluator_of_the_task(run):
     source = dotted(30, seed=2)
     report = tltk.evaluate(run.model, source)
     predictions, invalid = tltk.predict(run.model, source.examples)
@@ -46,7 +46,7 @@ def test_it_is_evaluated_by_its_own_evaluator_and_predicts(run):
     assert report.classes[0]["name"] == "dots" and report.task == "count_things"
 
 
-def test_it_is_exported_verified_and_loaded(run, tmp_path):
+def test_the_model_can_be_exported_verified_and_loaded(run, tmp_path):
     exported = tltk.export(run.model, tmp_path / "serving")
     assert max(exported.largest.values()) < 1e-5
     loaded = tltk.load_run(run.folder)

@@ -1,4 +1,4 @@
-"""A task with two outputs and two endpoints goes the whole way, made of public names alone."""
+"""A custom task with two outputs and two endpoints works in every function and uses only public names."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -18,7 +18,7 @@ COLOURS = ("red", "green", "blue")
 @tltk.register_task
 @dataclass(frozen=True)
 class ColourAndLight(tltk.Task):
-    """The colour of a square, and how light it is: targets [n, 2] of both."""
+    """Predict the colour and the lightness of a square; targets [n, 2] hold both."""
 
     name: ClassVar[str] = "colour_and_light"
     monitor: ClassVar[tltk.Monitor] = tltk.Monitor("colour_accuracy", "max")
@@ -60,18 +60,18 @@ class ColourAndLight(tltk.Task):
 
 
 class ColourScore:
-    """Counts right colours and sums up errors of light."""
+    """Computes the accuracy of colours and the mean absolute error of lightness."""
 
     def __init__(self):
-        self.right, self.error, self.count = 0, 0.0, 0
+        self.correct, self.error, self.count = 0, 0.0, 0
 
     def update(self, targets, decoded, ids):
-        self.right += sum(COLOURS[int(row[0])] == label for row, label in zip(targets, decoded["label"], strict=True))
+        self.correct += sum(COLOURS[int(row[0])] == label for row, label in zip(targets, decoded["label"], strict=True))
         self.error += float(np.abs(targets[:, 1:] - decoded["light"]).sum())
         self.count += len(ids)
 
     def result(self):
-        return tltk.ReportParts({"colour_accuracy": self.right / self.count, "light_error": self.error / self.count})
+        return tltk.ReportParts({"colour_accuracy": self.correct / self.count, "light_error": self.error / self.count})
 
 
 def source(count=24, seed=0):
@@ -86,7 +86,7 @@ def model_of(data):
 
 
 @pytest.mark.parametrize("recipe", ["linear_probe", "full"])
-def test_it_learns_is_measured_predicts_and_is_served(tmp_path, recipe):
+def test_a_task_with_two_outputs_is_trained_evaluated_saved_and_exported(tmp_path, recipe):
     data = source()
     model = model_of(data)
     assert set(model.keras.output) == {"colour", "light"}
