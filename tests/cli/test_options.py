@@ -5,7 +5,7 @@ import json
 import pytest
 
 import tltk
-from tests.pictures import flat
+from tests.images import flat
 from tests.texts import LABELS, TEXTS
 from tltk.cli import options
 from tltk.tasks import for_source

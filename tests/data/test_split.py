@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.pictures import class_folder
+from tests.images import class_folder
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.conll import from_words
 from tltk.data.formats.folder import from_folder

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tltk
 from tests import ROOT
 from tests.conftest import squares, squares_model
-from tests.pictures import class_folder, damaged_png, flat
+from tests.images import class_folder, damaged_png, flat
 from tltk.data.formats.folder import from_folder
 from tltk.feature_cache import compute as compute_module
 from tltk.feature_cache.batches import feature_batches
@@ -344,7 +344,7 @@ import json, resource, sys
 sys.path[:0] = [{root!r}]
 import keras, tltk
 from pathlib import Path
-from tests.pictures import class_folder
+from tests.images import class_folder
 from tltk.recipes import Recipe
 from dataclasses import replace
 folder, count = Path(sys.argv[1]), int(sys.argv[2])

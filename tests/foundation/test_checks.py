@@ -29,7 +29,7 @@ def test_a_number_out_of_range_raises():
 
 def test_a_wrong_type_raises_with_the_hint():
     with pytest.raises(TypeError, match=r"`model` must be int or float. Received: str. Pass a number."):
-        check.kind_of("model", "x", (int, float), hint="Pass a number.")
+        check.instance_of("model", "x", (int, float), hint="Pass a number.")
 
 
 def test_unknown_keys_raise_with_the_allowed_ones():

@@ -41,7 +41,7 @@ def test_too_little_free_space_raises_before_anything_is_written(tmp_path, monke
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage(10, 10, 5_000_000))
     with pytest.raises(OSError, match="no space left: 9 MB are needed and 5 MB are free"):
-        files.make_folder(tmp_path / "new", needs=9_000_000)
+        files.make_folder(tmp_path / "new", required_bytes=9_000_000)
 
 
 def test_creating_a_folder_where_a_file_is_raises_with_its_path(tmp_path):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 import tltk
 from tests.conftest import STAGES, conv_net, squares, squares_model
-from tests.pictures import class_folder, damaged_png
+from tests.images import class_folder, damaged_png
 
 
 def test_features_are_the_pooled_outputs_of_the_backbone():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.pictures import class_folder, damaged_png, encoded, flat
+from tests.images import class_folder, damaged_png, encoded, flat
 from tltk.augment import color_jitter, cutmix, flip, mixup
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.folder import from_folder

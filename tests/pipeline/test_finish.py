@@ -19,13 +19,13 @@ def test_inputs_are_cast_targets_encoded_and_weights_kept():
 
 
 def test_an_augmentation_receives_epoch_batch_number_and_rows():
-    def change(inputs, targets, epoch, number, rows):
+    def augment(inputs, targets, epoch, number, rows):
         return inputs + tf.cast(rows[:, None], tf.float32), targets + int(epoch) * 10 + int(number)
 
-    inputs, rest = Finish("float32", change=change)(batch(tf.constant([0, 1])))
+    inputs, rest = Finish("float32", augment=augment)(batch(tf.constant([0, 1])))
     assert inputs.numpy().ravel().tolist() == [5.0, 7.0] and rest[0].numpy().tolist() == [27, 28]
 
 
 def test_without_targets_only_inputs_are_augmented():
-    inputs, rest = Finish("float32", change=lambda x, y, *_: (2 * x, y))(batch())
+    inputs, rest = Finish("float32", augment=lambda x, y, *_: (2 * x, y))(batch())
     assert rest == () and np.asarray(inputs).ravel().tolist() == [2.0, 4.0]

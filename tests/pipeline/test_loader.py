@@ -29,11 +29,11 @@ class IndexReader:
         return (tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.uint8))
 
     def pieces(self, order):
-        for place in order.places(self.count, at_once=2):
-            self.batches_read.append(place.batch)
-            valid = np.array([row for row in place.rows if row not in self.invalid], np.int64)
-            invalid = {int(row): "truncated" for row in place.rows if row in self.invalid}
-            yield Piece(place.batch, valid, (valid.astype("float32"), valid.astype("uint8")), invalid, place.ends)
+        for part in order.parts(self.count, at_once=2):
+            self.batches_read.append(part.batch)
+            valid = np.array([row for row in part.rows if row not in self.invalid], np.int64)
+            invalid = {int(row): "truncated" for row in part.rows if row in self.invalid}
+            yield Piece(part.batch, valid, (valid.astype("float32"), valid.astype("uint8")), invalid, part.ends)
 
 
 def loader(reader=None, **options):

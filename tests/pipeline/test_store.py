@@ -40,8 +40,8 @@ def filler(log, *, batch=4, invalid=(), stop_after=None):
 
 def open_store(where, count, fill, folder):
     if where == "memory":
-        return store.in_memory(LAYOUT, count, fill, what="rows")
-    return store.on_disk(folder / "s", LAYOUT, count, fill, what="rows")
+        return store.in_memory(LAYOUT, count, fill, noun="rows")
+    return store.on_disk(folder / "s", LAYOUT, count, fill, noun="rows")
 
 
 @pytest.mark.parametrize("where", ["memory", "disk"])
@@ -91,7 +91,7 @@ def fill(missing, write):
     for row in missing[:9]:
         write(missing[row:row + 1], values([row]), {{}})
     os._exit(9)
-store.on_disk(Path({str(tmp_path / "s")!r}), LAYOUT, 20, fill, what="rows")
+store.on_disk(Path({str(tmp_path / "s")!r}), LAYOUT, 20, fill, noun="rows")
 """
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 9
     log = []
@@ -121,7 +121,7 @@ def fill(missing, write):
     Path({str(tmp_path / "begun")!r}).touch()
     time.sleep(3)
     write(missing, values(missing), {{}})
-store.on_disk(Path({str(tmp_path / "s")!r}), LAYOUT, 8, fill, what="rows")
+store.on_disk(Path({str(tmp_path / "s")!r}), LAYOUT, 8, fill, noun="rows")
 """
     other = subprocess.Popen([sys.executable, "-c", code])
     try:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pictures import class_folder, damaged_png, flat
+from tests.images import class_folder, damaged_png, flat
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.folder import from_folder
 from tltk.foundation import files

@@ -205,7 +205,7 @@ def test_ctrl_c_in_a_worse_later_phase_keeps_the_weights_of_the_phase_before(tmp
 
 
 def test_data_without_a_readable_image_is_rejected_with_the_file_names(tmp_path):
-    from tests.pictures import damaged_png
+    from tests.images import damaged_png
 
     for number in range(4):
         damaged_png(tmp_path / "set" / ("cat", "dog")[number % 2] / f"{number}.png")

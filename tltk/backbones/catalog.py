@@ -94,7 +94,7 @@ def register_backbone(name: str, constructor: Callable[..., Backbone], *, modali
         >>> tltk.backbone("two_convolutions").endpoints(("conv3",))
         {'conv3': Endpoint(stride=4, channels=16)}
     """
-    check.kind_of("modality", modality, str)
+    check.instance_of("modality", modality, str)
     if not callable(constructor) or "weights" not in inspect.signature(constructor).parameters:
         received = type(constructor).__name__
         raise TypeError(

@@ -73,7 +73,7 @@ def backbone(
     }
     selected = _with_input(selected, options)
     if preprocessing is not None:
-        check.kind_of("preprocessing", preprocessing, Preprocessing)
+        check.instance_of("preprocessing", preprocessing, Preprocessing)
         selected = replace(selected, preprocessing=preprocessing)
     return selected if stages is None else replace(selected, stages=user_image_model.named_stages(stages))
 
@@ -82,7 +82,7 @@ def _named(name: str, weights: Any, size: tuple[int, int] | None) -> Backbone:
     if name in names():
         entry = CATALOG.get(name)
         selected = entry.constructor(weights=weight_files.check_choice(weights, suffixes=entry.suffixes))
-        check.kind_of(f"what the constructor of {name!r} returned", selected, Backbone)
+        check.instance_of(f"what the constructor of {name!r} returned", selected, Backbone)
         return replace(selected, name=name)
     if hub_text.is_text_preset(name):
         return hub_text.backbone(name, weights=weight_files.check_choice(weights))

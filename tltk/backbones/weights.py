@@ -87,7 +87,7 @@ def check_choice(weights: object, *, suffixes: tuple[str, ...] = SUFFIXES) -> st
         ValueError: If it is another word, or a file with another ending.
         FileNotFoundError: If the file does not exist.
     """
-    check.kind_of("weights", weights, (str, Path))
+    check.instance_of("weights", weights, (str, Path))
     text = str(weights)
     if text in ("pretrained", "random"):
         return text

@@ -45,7 +45,7 @@ def split(
         >>> [len(part) for part in split(digits, val=0.2, test=0.2)]
         [12, 4, 4]
     """
-    check.kind_of("source", source, Source, hint="Split a tf.data.Dataset with its own `take` and `skip`.")
+    check.instance_of("source", source, Source, hint="Split a tf.data.Dataset with its own `take` and `skip`.")
     group_ids = None if groups is None else np.asarray(groups)
     if group_ids is not None and group_ids.shape != (len(source),):
         raise ValueError(f"`groups` must have {len(source)} values, one per example. Received: {group_ids.shape}")

@@ -338,4 +338,4 @@ def _check_names(values: Iterable[tuple[int, str]], class_names: tuple[str, ...]
         if value not in allowed:
             hint = check.did_you_mean(value, class_names)
             problems.add(f"{row_id(row)}: {value!r} is not one of the {len(class_names)} classes.{hint}")
-    problems.raise_if_any(f"classes: {check.listing(class_names)}" if problems.found else "")
+    problems.raise_if_any(f"classes: {check.listing(class_names)}" if problems.messages else "")

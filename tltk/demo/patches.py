@@ -54,7 +54,7 @@ def make_patches(folder: Path, *, train: int = 25, val: int = 15, test: int = 10
         OSError: If the folder cannot be written.
     """
     generator = np.random.default_rng(seed)
-    files.make_folder(folder, needs=14 * (train + val + test) * 8_000)
+    files.make_folder(folder, required_bytes=14 * (train + val + test) * 8_000)
     for part, count in (("train", train), ("val", val), ("test", test)):
         shutil.rmtree(folder / part, ignore_errors=True)
         for index, label in enumerate(PHOTOS):

@@ -38,7 +38,7 @@ def evaluate(
         ValueError: If the data has no labels or labels that differ from the model's, too many examples are unreadable,
             or the task is not registered.
     """
-    check.kind_of(
+    check.instance_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
     return evaluate_network(model, data, batch_size=batch_size, max_invalid_fraction=max_invalid_fraction)

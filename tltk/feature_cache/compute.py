@@ -17,7 +17,7 @@ from tltk.modalities.batches import example_names
 from tltk.modalities.image.augment import Copies, build_copies
 from tltk.pipeline import store
 from tltk.pipeline.batching import Order
-from tltk.pipeline.loader import as_written
+from tltk.pipeline.loader import without_autograph
 from tltk.pipeline.readers import Piece, Reader, whole_batches
 from tltk.pipeline.stored import digest
 
@@ -100,10 +100,10 @@ def compute(
     megabytes = count * layout.record_bytes / 1e6
     log.info("%s: %d × %s, %.1f MB in %s", noun, count, layout.describe(), megabytes, folder or "memory")
     if folder is None:
-        records = store.in_memory(layout, count, computation.fill, what=noun)
+        records = store.in_memory(layout, count, computation.fill, noun=noun)
     else:
         name = computation.key() if reusable else "once"
-        records = store.on_disk(folder / name, layout, count, computation.fill, what=noun)
+        records = store.on_disk(folder / name, layout, count, computation.fill, noun=noun)
     if len(records.invalid) == count:
         name_of = example_names(source, reader)
         reasons = (f"{name_of(row % reader.count)} ({reason})" for row, reason in records.invalid.items())
@@ -174,7 +174,7 @@ class _Computation:
         """Trace the prefix: (inputs [batch_size, …], elements [batch_size], copy) → features in the stored dtypes."""
         augment = build_copies(self.augment, self.seed) if self.augment else None
 
-        @as_written
+        @without_autograph
         def run(inputs: tf.Tensor, elements: tf.Tensor, copy: tf.Tensor) -> tuple[tf.Tensor, ...]:
             inputs = tf.cast(inputs, self.input_dtype)
             inputs = augment(inputs, {}, elements, copy)[0] if augment else inputs

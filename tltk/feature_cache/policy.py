@@ -32,7 +32,7 @@ class Cache:
     dtype: str | None = None
 
     def __post_init__(self) -> None:
-        check.kind_of("cache", self.where, (str, Path), hint='Pass "auto", "memory", "disk", "off" or a folder.')
+        check.instance_of("cache", self.where, (str, Path), hint='Pass "auto", "memory", "disk", "off" or a folder.')
         if self.dtype not in DTYPES:
             suggestion = check.did_you_mean(self.dtype, ("float16", "bfloat16"))
             raise ValueError(f"`dtype` must be None, 'float16' or 'bfloat16'. Received: {self.dtype!r}.{suggestion}")

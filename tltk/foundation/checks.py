@@ -78,7 +78,7 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
-def kind_of(name: str, value: object, expected: type | tuple[type, ...], *, hint: str = "") -> None:
+def instance_of(name: str, value: object, expected: type | tuple[type, ...], *, hint: str = "") -> None:
     """Check that a value is an instance of `expected`.
 
     Raises:
@@ -127,11 +127,11 @@ class Problems:
     """
 
     def __init__(self) -> None:
-        self.found: list[str] = []
+        self.messages: list[str] = []
 
     def add(self, problem: str) -> None:
         """Add one problem, as a complete sentence."""
-        self.found.append(problem)
+        self.messages.append(problem)
 
     def raise_if_any(self, heading: str = "", *, error: type[Exception] = ValueError) -> None:
         """Raise one error that lists all problems; do nothing if there are none.
@@ -140,11 +140,11 @@ class Problems:
             heading: First line of the message; empty for the number of problems.
             error: Exception class to raise.
         """
-        if not self.found:
+        if not self.messages:
             return
-        if len(self.found) == 1 and not heading:
-            raise error(self.found[0])
-        shown = self.found[:_LISTED]
-        more = [f"  … and {len(self.found) - _LISTED} more"] if len(self.found) > _LISTED else []
-        title = heading or f"{len(self.found)} problems:"
+        if len(self.messages) == 1 and not heading:
+            raise error(self.messages[0])
+        shown = self.messages[:_LISTED]
+        more = [f"  … and {len(self.messages) - _LISTED} more"] if len(self.messages) > _LISTED else []
+        title = heading or f"{len(self.messages)} problems:"
         raise error("\n".join([title, *(f"  - {line}" for line in shown), *more]))

@@ -79,28 +79,28 @@ def as_json_values(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def make_folder(folder: Path, *, needs: int = 0) -> Path:
+def make_folder(folder: Path, *, required_bytes: int = 0) -> Path:
     """Create a folder and check that its disk has enough free space.
 
     Args:
         folder: Created with its parents if it does not exist.
-        needs: Number of bytes that will be written there.
+        required_bytes: Number of bytes that will be written there.
 
     Returns:
         The folder.
 
     Raises:
-        OSError: If it cannot be created, is a file, or its disk has less free space than `needs`.
+        OSError: If it cannot be created, is a file, or its disk has less free space than `required_bytes`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _with_path(error, folder) from error
     free = shutil.disk_usage(folder).free
-    if free < needs:
+    if free < required_bytes:
         raise OSError(
             errno.ENOSPC,
-            f"no space left: {needs / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free",
+            f"no space left: {required_bytes / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free",
             str(folder),
         )
     return folder

@@ -87,7 +87,7 @@ def cluster(
         >>> cluster(points).labels.tolist()
         [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
     """
-    check.kind_of("features", features, (Features, np.ndarray), hint="Pass what tltk.embed returned.")
+    check.instance_of("features", features, (Features, np.ndarray), hint="Pass what tltk.embed returned.")
     vectors = np.asarray(features.values if isinstance(features, Features) else features, np.float32)
     check.one_of("method", method, METHODS)
     cluster_counts = _check_options(vectors, method, k, min_size)

@@ -77,7 +77,7 @@ def embed(
         >>> tltk.embed(tltk.backbone("mobilenet_v2", weights="random", image_size=32), images).values.shape
         (3, 1280)
     """
-    check.kind_of(
+    check.instance_of(
         "model", model, (TransferModel, Backbone), hint="Pass tltk.backbone(…) or what tltk.assemble returned."
     )
     if pooling not in (*_POOLINGS, None):
@@ -85,7 +85,7 @@ def embed(
         allowed = ", ".join(map(repr, _POOLINGS))
         raise ValueError(f"`pooling` must be one of {allowed}, None. Received: {pooling!r}.{suggestion}")
     if isinstance(inputs, tf.data.Dataset):  # its examples have no ids
-        check.kind_of("inputs", inputs, Source, hint="Pass a Source, paths, texts or pixels.")
+        check.instance_of("inputs", inputs, Source, hint="Pass a Source, paths, texts or pixels.")
     modality = modality_of(model.input)
     source = inputs if isinstance(inputs, Source) else modality.source(inputs, model.input)
     source, invalid = drop_invalid(source, max_invalid_fraction=max_invalid_fraction)

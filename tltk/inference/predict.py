@@ -39,7 +39,7 @@ def predict(
         TypeError: If `model` is not a TransferModel.
         ValueError: If more than `max_invalid_fraction` of the examples are unreadable, or the task is not registered.
     """
-    check.kind_of(
+    check.instance_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
     require_task(model.task)

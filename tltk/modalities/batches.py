@@ -13,7 +13,7 @@ from tltk.foundation import checks as check
 from tltk.modalities.image.augment import Augmentation, Copies, build_copies, chain
 from tltk.modalities.modality import modality_of
 from tltk.pipeline.batching import Budget, Size, parse_batch_size
-from tltk.pipeline.finish import Change, Encode, Finish
+from tltk.pipeline.finish import AugmentBatch, Encode, Finish
 from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.pipeline.readers import BatchReader, element_targets
 from tltk.pipeline.stored import decoded
@@ -69,7 +69,7 @@ def batches(
         >>> [images.shape for images, targets in batches(gray, ImageSpec(4, 4), batch_size=3).dataset()]
         [TensorShape([3, 4, 4, 3]), TensorShape([2, 4, 4, 3])]
     """
-    check.kind_of("data", data, (Source, tf.data.Dataset), hint="Pass tltk.from_folder(...) or a tf.data.Dataset.")
+    check.instance_of("data", data, (Source, tf.data.Dataset), hint="Pass tltk.from_folder(...) or a tf.data.Dataset.")
     modality = modality_of(spec)
     augmentations = (augment,) if isinstance(augment, Augmentation) else augment
     size = _check_options(batch_size, seed, cache, augmentations)
@@ -173,7 +173,7 @@ def example_names(source: Source, reader: BatchReader) -> Any:
     return source.id_of if example_rows is None else lambda element: source.id_of(int(example_rows[element]))
 
 
-def augmenting(augment: Sequence[Augmentation] | Copies, seed: int) -> Change | None:
+def augmenting(augment: Sequence[Augmentation] | Copies, seed: int) -> AugmentBatch | None:
     """Build the graph function (images, targets, epoch, batch number, rows) → (images, targets).
 
     Returns:
@@ -195,7 +195,7 @@ def augmenting(augment: Sequence[Augmentation] | Copies, seed: int) -> Change | 
 
 def _check_options(batch_size: Any, seed: int, cache: str | Path, augment: Any) -> Size:
     for augmentation in augment.augmentations if isinstance(augment, Copies) else augment:
-        check.kind_of("augment", augmentation, Augmentation, hint="Pass augmentations such as tltk.augment.flip().")
+        check.instance_of("augment", augmentation, Augmentation, hint="Pass augmentations such as tltk.augment.flip().")
     problems = check.Problems()
     size: Size = 1
     try:

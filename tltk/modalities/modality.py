@@ -102,7 +102,7 @@ class Modality(ABC):
         Raises:
             TypeError: If `inputs` has an unsupported type.
         """
-        check.kind_of("inputs", inputs, Source, hint="Pass a Source.")
+        check.instance_of("inputs", inputs, Source, hint="Pass a Source.")
         return inputs
 
     def context(self, source: Source, reader: Reader, examples: np.ndarray, elements: np.ndarray) -> Context:
@@ -235,7 +235,7 @@ def register_modality(modality: Modality) -> None:
         TypeError: If `modality` is not an instance of `Modality`.
         ValueError: If its name is taken.
     """
-    check.kind_of("modality", modality, Modality, hint="Pass an instance, such as MyModality().")
+    check.instance_of("modality", modality, Modality, hint="Pass an instance, such as MyModality().")
     MODALITIES.register(modality.name, modality)
 
 
@@ -283,7 +283,7 @@ def drop_invalid(
     Raises:
         ValueError: If the fraction of invalid examples exceeds `max_invalid_fraction`; the first ones are listed.
     """
-    check.kind_of("source", source, Source)
+    check.instance_of("source", source, Source)
     check.within("max_invalid_fraction", max_invalid_fraction, low=0, high=1)
     valid, newly_invalid = named_modality(source.modality).validate(source)
     invalid = (*known, *source.invalid, *newly_invalid)

@@ -35,7 +35,7 @@ def adopt(
         >>> adopt(model, tltk.classification(tltk.specs.LabelSpec(("cat", "dog")))).input.shape
         (8, 8, 3)
     """
-    check.kind_of("model", model, keras.Model)
+    check.instance_of("model", model, keras.Model)
     require_task(task)
     problems = check.Problems()
     if not getattr(model, "inputs", None) or len(model.inputs) != 1 or len(model.outputs) != 1:

@@ -46,7 +46,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
         >>> model.keras.output_shape
         (None, 2)
     """
-    check.kind_of("backbone", backbone, Backbone, hint="Pass tltk.backbone('resnet50').")
+    check.instance_of("backbone", backbone, Backbone, hint="Pass tltk.backbone('resnet50').")
     require_task(task)
     task, spec = _with_pooling(task, backbone.input), task.input_spec(backbone.input)
     policy = hardware.precision(precision, fast_bfloat16=backbone.fast_bfloat16)

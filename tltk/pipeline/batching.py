@@ -58,7 +58,7 @@ def examples_per_batch(size: Size, length: int) -> int:
     return size if isinstance(size, int) else max(1, size.tokens // length)
 
 
-class Place(NamedTuple):
+class BatchPart(NamedTuple):
     """A part of a batch to be read.
 
     Args:
@@ -108,12 +108,12 @@ class Order:
             if number >= self.first and len(rows) > index:
                 yield number, rows[index::shards]
 
-    def places(self, count: int, *, at_once: int | None, lengths: np.ndarray | None = None) -> Iterator[Place]:
+    def parts(self, count: int, *, at_once: int | None, lengths: np.ndarray | None = None) -> Iterator[BatchPart]:
         """Yield batches in parts of at most `at_once` examples; None yields each batch as one part."""
         for number, rows in self.batches(count, lengths):
             step = at_once or len(rows)
             for start in range(0, len(rows), step):
-                yield Place(number, rows[start : start + step], start + step >= len(rows))
+                yield BatchPart(number, rows[start : start + step], start + step >= len(rows))
 
 
 def count_batches(count: int, order: Order, lengths: np.ndarray | None = None) -> int:

@@ -19,7 +19,7 @@ _WORKERS = 2  # batches augmented in parallel
 
 # The functions passed to tf.data have no Python control flow on tensors, so AutoGraph need not rewrite them. It would
 # read their source code, and warn if it cannot (lambdas over several lines, files changed since the import).
-as_written = tf.autograph.experimental.do_not_convert
+without_autograph = tf.autograph.experimental.do_not_convert
 
 
 class Batch(NamedTuple):
@@ -159,8 +159,8 @@ class Loader:
         def finish_batch(*parts: Any) -> Any:
             return _element(*finish(Batch(*parts)))
 
-        batches = _epoch_dataset(epoch).flat_map(as_written(one_epoch))
-        finished = batches.map(as_written(finish_batch), num_parallel_calls=_WORKERS, deterministic=True)
+        batches = _epoch_dataset(epoch).flat_map(without_autograph(one_epoch))
+        finished = batches.map(without_autograph(finish_batch), num_parallel_calls=_WORKERS, deterministic=True)
         return _prefetched(finished, loader=self)
 
     def why_empty(self) -> str:
@@ -204,15 +204,15 @@ class DatasetLoader:
             def add_epoch(number: tf.Tensor, batch: tuple) -> tuple:
                 return epoch_number, number, batch
 
-            return self.user_dataset.enumerate().map(as_written(add_epoch))
+            return self.user_dataset.enumerate().map(without_autograph(add_epoch))
 
         finish = self.finish
 
         def finish_batch(epoch_number: tf.Tensor, number: tf.Tensor, batch: tuple) -> Any:
             return _element(*finish(Batch(epoch_number, number, tf.zeros([0], tf.int64), batch[:1], batch[1:])))
 
-        batches = _epoch_dataset(epoch).flat_map(as_written(one_epoch))
-        finished = batches.map(as_written(finish_batch), num_parallel_calls=_WORKERS, deterministic=True)
+        batches = _epoch_dataset(epoch).flat_map(without_autograph(one_epoch))
+        finished = batches.map(without_autograph(finish_batch), num_parallel_calls=_WORKERS, deterministic=True)
         return _prefetched(finished, loader=self)
 
     def why_empty(self) -> str:
@@ -246,7 +246,7 @@ def _element(inputs: Any, rest: Sequence[Any]) -> Any:
 def _epoch_dataset(epoch: "int | tf.Variable") -> tf.data.Dataset:
     """Return a dataset of the epoch number alone, int64; a variable is read when an iteration starts."""
     start = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64))
-    return start.map(as_written(lambda _: tf.cast(tf.convert_to_tensor(epoch), tf.int64)))
+    return start.map(without_autograph(lambda _: tf.cast(tf.convert_to_tensor(epoch), tf.int64)))
 
 
 def _prefetched(batches: tf.data.Dataset, *, loader: Any) -> tf.data.Dataset:

@@ -100,8 +100,8 @@ class ArrayReader:
 
     def pieces(self, order: Order) -> Iterator[Piece]:
         """See `Reader`."""
-        for place in order.places(self.count, at_once=None):
-            yield Piece(place.batch, place.rows, (self.values[place.rows],), {}, place.ends)
+        for part in order.parts(self.count, at_once=None):
+            yield Piece(part.batch, part.rows, (self.values[part.rows],), {}, part.ends)
 
     def subset(self, rows: np.ndarray) -> "ArrayReader":
         """Return a reader of the elements at `rows`, int64 [k]."""

@@ -99,7 +99,7 @@ class Records:
         return _from_bytes(raw, self.layout)
 
 
-def in_memory(layout: Layout, count: int, fill: Fill, *, what: str) -> Records:
+def in_memory(layout: Layout, count: int, fill: Fill, *, noun: str) -> Records:
     """Fill a store in memory.
 
     Args:
@@ -107,7 +107,7 @@ def in_memory(layout: Layout, count: int, fill: Fill, *, what: str) -> Records:
         count: Number of records.
         fill: Function of the missing indices, int64 [k], and of `write(rows, values, invalid)`, which it calls until
             every index is in `rows` or `invalid`.
-        what: Plural noun for messages, such as "decoded examples".
+        noun: Plural noun for messages, such as "decoded examples".
 
     Returns:
         The records.
@@ -118,7 +118,7 @@ def in_memory(layout: Layout, count: int, fill: Fill, *, what: str) -> Records:
     needed, free = count * layout.record_bytes, free_memory()
     if needed > free * _MEMORY_FRACTION:
         raise MemoryError(
-            f'cache="memory" needs {needed / 1e9:.2f} GB for {count:,} {what} ({layout.describe()}); '
+            f'cache="memory" needs {needed / 1e9:.2f} GB for {count:,} {noun} ({layout.describe()}); '
             f'{free / 1e9:.2f} GB are free. Pass cache="disk", a folder, or smaller images.'
         )
     pairs = zip(layout.shapes, layout.numpy_dtypes, strict=True)
@@ -135,7 +135,7 @@ def in_memory(layout: Layout, count: int, fill: Fill, *, what: str) -> Records:
     return Records(layout, count, all_invalid, tensors)
 
 
-def on_disk(store: Path, layout: Layout, count: int, fill: Fill, *, what: str) -> Records:
+def on_disk(store: Path, layout: Layout, count: int, fill: Fill, *, noun: str) -> Records:
     """Open a finished store on disk, or fill it; a fill that was killed is resumed.
 
     A second process that needs the same store waits until the first one has filled it.
@@ -145,7 +145,7 @@ def on_disk(store: Path, layout: Layout, count: int, fill: Fill, *, what: str) -
         layout: Contents of a record.
         count: Number of records.
         fill: See `in_memory`.
-        what: Plural noun for messages.
+        noun: Plural noun for messages.
 
     Returns:
         The records.
@@ -157,10 +157,10 @@ def on_disk(store: Path, layout: Layout, count: int, fill: Fill, *, what: str) -
     if records is not None:
         return records
     files.make_folder(store)
-    with _locked(store, what):
+    with _locked(store, noun):
         records = _open_finished(store, layout, count)  # another process may have filled it in the meantime
         if records is None:
-            records = _fill_store(store, layout, count, fill, what)
+            records = _fill_store(store, layout, count, fill, noun)
     return records
 
 
@@ -202,21 +202,21 @@ class _Progress:
         self.flushed_at = time.monotonic()
 
 
-def _fill_store(store: Path, layout: Layout, count: int, fill: Fill, what: str) -> Records:
+def _fill_store(store: Path, layout: Layout, count: int, fill: Fill, noun: str) -> Records:
     (store / "index.json").unlink(missing_ok=True)  # left from a truncated file; written again when all records are
     progress = _Progress(store, layout, count)
     with progress.file:
         missing = np.flatnonzero(~progress.done)
-        files.make_folder(store, needs=len(missing) * layout.record_bytes)
+        files.make_folder(store, required_bytes=len(missing) * layout.record_bytes)
         if 0 < len(missing) < count:
-            log.info("%s: resuming; %d of %d are missing", what, len(missing), count)
-        _write_missing(store, progress, missing, fill, what)
+            log.info("%s: resuming; %d of %d are missing", noun, len(missing), count)
+        _write_missing(store, progress, missing, fill, noun)
     files.write_json(store / "index.json", {**asdict(layout), "count": count, "invalid": progress.invalid})
     progress.marks.unlink()
     return Records(layout, count, progress.invalid, progress.data)
 
 
-def _write_missing(store: Path, progress: _Progress, missing: np.ndarray, fill: Fill, what: str) -> None:
+def _write_missing(store: Path, progress: _Progress, missing: np.ndarray, fill: Fill, noun: str) -> None:
     """Call `fill`; on a full disk, delete what was written, since nobody can use a part of a store."""
     try:
         try:
@@ -228,7 +228,7 @@ def _write_missing(store: Path, progress: _Progress, missing: np.ndarray, fill: 
             raise
         for path in (progress.data, progress.marks):
             path.unlink(missing_ok=True)  # not the lock file: another process may be waiting for it
-        raise OSError(error.errno, f"cannot store {what}: {error.strerror}", str(store)) from error
+        raise OSError(error.errno, f"cannot store {noun}: {error.strerror}", str(store)) from error
 
 
 def _open_finished(store: Path, layout: Layout, count: int) -> Records | None:
@@ -240,12 +240,12 @@ def _open_finished(store: Path, layout: Layout, count: int) -> Records | None:
     return Records(layout, count, {int(row): reason for row, reason in invalid.items()}, data)
 
 
-def _locked(store: Path, what: str) -> AbstractContextManager:
+def _locked(store: Path, noun: str) -> AbstractContextManager:
     lock = FileLock(store / "lock")
     try:
         return lock.acquire(timeout=0.1)
     except Timeout:
-        log.info("%s: waiting for another process that is writing them", what)
+        log.info("%s: waiting for another process that is writing them", noun)
         return lock.acquire()
 
 

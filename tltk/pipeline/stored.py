@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.pipeline import store
-from tltk.pipeline.batching import Order, Place
+from tltk.pipeline.batching import BatchPart, Order
 from tltk.pipeline.parallel import in_order
 from tltk.pipeline.readers import BatchReader, Piece, Reader
 
@@ -44,16 +44,16 @@ class StoredReader:
         copies = max(self.records.count // max(self.count, 1), 1)
         offset = order.epoch % copies * self.count  # first record of the copy that this epoch reads
 
-        def read(place: Place) -> Piece:
+        def read(part: BatchPart) -> Piece:
             invalid = {
                 int(row): self.records.invalid[int(row) + offset]
-                for row in place.rows
+                for row in part.rows
                 if row + offset in self.records.invalid
             }
-            rows = place.rows[[int(row) not in invalid for row in place.rows]] if invalid else place.rows
-            return Piece(place.batch, rows, self.records.read(rows + offset), invalid, place.ends)
+            rows = part.rows[[int(row) not in invalid for row in part.rows]] if invalid else part.rows
+            return Piece(part.batch, rows, self.records.read(rows + offset), invalid, part.ends)
 
-        return in_order(read, order.places(self.count, at_once=_AT_ONCE, lengths=self.lengths))
+        return in_order(read, order.parts(self.count, at_once=_AT_ONCE, lengths=self.lengths))
 
 
 def decoded(reader: Reader, *, where: str | Path) -> BatchReader:
@@ -81,10 +81,10 @@ def decoded(reader: Reader, *, where: str | Path) -> BatchReader:
             write(missing[piece.rows], piece.values, invalid)
 
     if where == "memory":
-        records = store.in_memory(layout, reader.count, fill, what="decoded examples")
+        records = store.in_memory(layout, reader.count, fill, noun="decoded examples")
     else:
         folder = Path(where) / digest("decoded", reader.fingerprint())
-        records = store.on_disk(folder, layout, reader.count, fill, what="decoded examples")
+        records = store.on_disk(folder, layout, reader.count, fill, noun="decoded examples")
     return StoredReader(records, reader.count, reader.example_ids, reader.lengths)
 
 

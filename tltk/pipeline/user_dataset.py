@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tltk.pipeline.loader import as_written
+from tltk.pipeline.loader import without_autograph
 
 
 def count(data: tf.data.Dataset) -> int:
@@ -17,7 +17,7 @@ def count(data: tf.data.Dataset) -> int:
     if length == tf.data.INFINITE_CARDINALITY:
         raise ValueError("`data` never ends, so an epoch has no length. Remove .repeat() or pass data.take(n).")
     if length == tf.data.UNKNOWN_CARDINALITY:
-        length = int(data.reduce(tf.constant(0, tf.int64), as_written(lambda total, *_: total + 1)))
+        length = int(data.reduce(tf.constant(0, tf.int64), without_autograph(lambda total, *_: total + 1)))
     if length == 0:
         raise ValueError("`data` holds no examples.")
     return length

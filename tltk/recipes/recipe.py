@@ -46,8 +46,8 @@ class Phase:
     contrastive_temperature: float | None = None
 
     def __post_init__(self) -> None:
-        check.kind_of("plan", self.plan, Plan, hint='Pass a plan such as tltk.freeze("backbone").')
-        check.kind_of("optimizer", self.optimizer, Optimizer, hint="Pass adamw(…) or sgd(…).")
+        check.instance_of("plan", self.plan, Plan, hint='Pass a plan such as tltk.freeze("backbone").')
+        check.instance_of("optimizer", self.optimizer, Optimizer, hint="Pass adamw(…) or sgd(…).")
         check.one_of("schedule", self.schedule, SCHEDULES)
         if not isinstance(self.warmup, int) or isinstance(self.warmup, bool):
             check.within("warmup", self.warmup, low=0, high=1, open_high=True)
@@ -88,7 +88,7 @@ class Recipe:
         if not self.phases:
             raise ValueError("`phases` must hold at least one Phase. Received: ()")
         for phase in self.phases:
-            check.kind_of("phases", phase, Phase)
+            check.instance_of("phases", phase, Phase)
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"the names of phases must be unique. Received: {check.listing(names)}")

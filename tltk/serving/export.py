@@ -70,7 +70,7 @@ def export(
             SavedModel, 1e-4 with `fold_batch_norm` and for float32 formats.
         ValueError: If the format is unknown or does not have a given option, or the task is not registered.
     """
-    check.kind_of(
+    check.instance_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
     require_task(model.task)
@@ -82,7 +82,9 @@ def export(
             '`fold_batch_norm=True` requires format="saved_model" and float32 precision. '
             f"Received: format={format!r}, precision {model.precision!r}"
         )
-    folder = files.make_folder(Path(folder), needs=2 * sum(weight.numpy().nbytes for weight in model.keras.weights))
+    folder = files.make_folder(
+        Path(folder), required_bytes=2 * sum(weight.numpy().nbytes for weight in model.keras.weights)
+    )
     if version is not None:
         _check_not_exists(folder / str(version))
     with files.temporary_folder(folder, ".writing-") as scratch:

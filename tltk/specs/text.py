@@ -150,7 +150,7 @@ class TextSpec:
     dtype: ClassVar[str] = "int32"
 
     def __post_init__(self) -> None:
-        check.kind_of("tokenizer", self.tokenizer, TokenizerSpec)
+        check.instance_of("tokenizer", self.tokenizer, TokenizerSpec)
         check.positive(sequence_length=self.sequence_length)
         problems = check.Problems()
         if self.truncation not in TRUNCATIONS:

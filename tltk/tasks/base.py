@@ -275,7 +275,7 @@ class Task(ABC):
             problems.add(f"`{name}` has labels that the model does not know: {check.listing(unknown)}")
         if missing:
             problems.add(f"`{name}` lacks labels that the model knows: {check.listing(missing)}")
-        if not problems.found:
+        if not problems.messages:
             problems.add(f"`{name}` has the model's labels in another order: {check.listing(labels.names)}")
         problems.raise_if_any(f"`{name}` and the model have different labels:")
 
@@ -377,7 +377,7 @@ def label_spec(labels: LabelSpec | Sequence[str], label_type: str) -> LabelSpec:
         return labels
     if isinstance(labels, list | tuple) and all(isinstance(name, str) for name in labels):
         return LabelSpec(tuple(labels), label_type)
-    check.kind_of("labels", labels, LabelSpec, hint="Pass `source.labels` or a list of names.")
+    check.instance_of("labels", labels, LabelSpec, hint="Pass `source.labels` or a list of names.")
     return labels  # type: ignore[return-value]
 
 

@@ -244,7 +244,7 @@ def question_answering(
         {'logits': ('start', 'end')}
     """
     check.counts(longest=longest)
-    check.kind_of("no_answer", no_answer, bool)
+    check.instance_of("no_answer", no_answer, bool)
     if not check.is_number(threshold):
         raise ValueError(f"`threshold` must be a number. Received: {threshold!r}")
     return QuestionAnswering(heads.head() if head is None else head, no_answer, float(threshold), longest)

@@ -19,7 +19,7 @@ def check_pattern(pattern: str) -> None:
         TypeError: If it is not a string.
         ValueError: If it starts with "top:" and is not like "top:12", "top:25%" or "top:2 stages".
     """
-    check.kind_of("pattern", pattern, str, hint="A stage, 'backbone', 'head', '*', or a glob over layer names.")
+    check.instance_of("pattern", pattern, str, hint="A stage, 'backbone', 'head', '*', or a glob over layer names.")
     if pattern.startswith("top:"):
         match = _TOP.fullmatch(pattern)
         if not match or (match["percent"] and not 0 < float(match["percent"]) <= 100):

@@ -72,11 +72,11 @@ def fit(
         OSError: If `out` cannot be written, or its disk has no room for the model.
         FloatingPointError: If the training loss becomes NaN or infinite.
     """
-    check.kind_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
+    check.instance_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
     require_task(model.task)
     modality = modality_of(model.input)
     recipe = _complete_recipe(recipe, modality)
-    folder = None if out is None else files.make_folder(Path(out), needs=model_bytes(model))
+    folder = None if out is None else files.make_folder(Path(out), required_bytes=model_bytes(model))
     size = _check_options(model, recipe, batch_size=batch_size, seed=seed)
     invalid = Invalid()
     train = _valid_data(train, model, "train", max_invalid_fraction, invalid)
@@ -113,7 +113,7 @@ def _warn_without_validation(recipe: Recipe, val: Data | None) -> None:
 def _complete_recipe(recipe: Recipe | None, modality: Modality) -> Recipe:
     """Return the recipe, or the default one, with the default augmentation in phases that leave it open."""
     recipe = fine_tune(learning_rate=modality.learning_rate) if recipe is None else recipe
-    check.kind_of(
+    check.instance_of(
         "recipe", recipe, Recipe, hint="Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe."
     )
     return recipe.with_augmentation(modality.default_augmentation())
@@ -194,7 +194,7 @@ def _valid_data(data: Data, model: TransferModel, name: str, max_invalid_fractio
     """Check that the data fits the model, and drop invalid examples, which are added to `invalid`."""
     if isinstance(data, tf.data.Dataset):
         return data
-    check.kind_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
+    check.instance_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
     modality = modality_of(model.input)
     modality.check(data, model.input, name)
     require_labels(model.task, data, name)

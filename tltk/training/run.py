@@ -59,7 +59,7 @@ class Run:
         Raises:
             OSError: If the folder cannot be written or the disk is full.
         """
-        folder = files.make_folder(Path(folder), needs=model_bytes(self.model))
+        folder = files.make_folder(Path(folder), required_bytes=model_bytes(self.model))
         files.write_atomically(folder / "model.keras", self.model.keras.save)
         files.write_csv(folder / "history.csv", self.history)
         files.write_csv(folder / "invalid.csv", [asdict(example) for example in self.invalid])

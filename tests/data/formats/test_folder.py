@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.pictures import FORMATS, class_folder, encoded, flat
+from tests.images import FORMATS, class_folder, encoded, flat
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.folder import from_files, from_folder
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.pictures import flat
+from tests.images import flat
 from tltk.data.formats.tables import from_csv, from_jsonl
 from tltk.specs import LabelSpec, Span
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.pictures import damaged_png, encoded, flat
+from tests.images import damaged_png, encoded, flat
 from tltk.modalities.image.chunks import decode_chunk, resize_chunk
 from tltk.specs import ImageSpec
 

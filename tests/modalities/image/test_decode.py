@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_images
 
-from tests.pictures import FORMATS, encoded, huge_png
+from tests.images import FORMATS, encoded, huge_png
 from tltk.modalities.image.decode import decode_image, resize
 from tltk.specs import ImageSpec
 

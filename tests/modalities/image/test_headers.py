@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from tests.pictures import FORMATS, encoded
+from tests.images import FORMATS, encoded
 from tltk.modalities.image import headers
 
 

@@ -3,7 +3,7 @@ import pytest
 
 import tltk
 from tests.conftest import squares
-from tests.pictures import class_folder
+from tests.images import class_folder
 from tltk.modalities.modality import drop_invalid, named_modality
 from tltk.specs import ImageSpec
 

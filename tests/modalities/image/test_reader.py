@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import tltk
-from tests.pictures import class_folder
+from tests.images import class_folder
 from tltk.modalities.image.reader import READERS
 from tltk.pipeline.batching import Order
 from tltk.specs import ImageSpec

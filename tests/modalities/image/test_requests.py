@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from tests.pictures import encoded
+from tests.images import encoded
 from tltk.modalities.image import headers
 from tltk.modalities.image.decode import decode_image, why_undecodable
 from tltk.modalities.image.requests import read_requests

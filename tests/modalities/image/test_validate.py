@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from tests.pictures import FORMATS, class_folder, damaged_png, encoded, huge_png
+from tests.images import FORMATS, class_folder, damaged_png, encoded, huge_png
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.conll import from_words
 from tltk.data.formats.folder import from_files, from_folder

@@ -33,7 +33,7 @@ def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> 
     """
     import keras
 
-    check.kind_of(
+    check.instance_of(
         "x", model, (str, keras.Model), hint="Pass a name from `tltk backbones`, or a functional keras.Model."
     )
     flat = feature_model(model)
@@ -82,7 +82,7 @@ def infer_stages(model: "keras.Model", *, size: tuple[int, int]) -> tuple[Stage,
 
 def named_stages(ends: dict[str, str]) -> tuple[Stage, ...]:
     """Turn {stage name: name of its last layer}, in order, into stages."""
-    check.kind_of("stages", ends, dict, hint="Pass {stage name: name of its last layer}, in order.")
+    check.instance_of("stages", ends, dict, hint="Pass {stage name: name of its last layer}, in order.")
     if not ends:
         raise ValueError("`stages` must contain at least one stage. Received: {}")
     return tuple(Stage(name, last) for name, last in ends.items())
@@ -137,7 +137,7 @@ def feature_model(model: "keras.Model") -> "keras.Model":
         elif len(tensors[0].shape) != 4:
             hint = _where_to_cut(flat) if side == "output" else ""
             problems.add(f"its {side} must be [batch, height, width, channels], and is {tensors[0].shape}{hint}")
-    if not problems.found and flat.inputs[0].shape[-1] != 3:
+    if not problems.messages and flat.inputs[0].shape[-1] != 3:
         problems.add(f"its input must have 3 channels, and has {flat.inputs[0].shape[-1]}")
     problems.raise_if_any(f"{model.name!r} cannot be an image backbone:")
     return flat

@@ -149,7 +149,7 @@ def _check_equal_classes(root: Path, class_folders: dict[Path, dict[str, Path]])
             if missing:
                 hint = check.did_you_mean(missing[0], class_folders[right])
                 problems.add(f"{right.name}/ lacks classes of {left.name}/: {check.listing(missing)}.{hint}")
-    problems.raise_if_any(f"the parts of {root} must have the same classes:" if problems.found else "")
+    problems.raise_if_any(f"the parts of {root} must have the same classes:" if problems.messages else "")
 
 
 def _object_array(values: Sequence[str]) -> np.ndarray:

@@ -109,7 +109,7 @@ def _builder(name_or_builder: Any, data_dir: str | Path | None) -> Any:
 
     if isinstance(name_or_builder, tfds.core.DatasetBuilder):
         return name_or_builder
-    check.kind_of("name_or_builder", name_or_builder, (str, Path), hint="Pass a name, a folder, or a TFDS builder.")
+    check.instance_of("name_or_builder", name_or_builder, (str, Path), hint="Pass a name, a folder, or a TFDS builder.")
     if Path(name_or_builder).is_dir():
         return tfds.builder_from_directory(str(name_or_builder))
     try:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tltk.modalities.image.decode import resize
 from tltk.modalities.modality import UserDataset
-from tltk.pipeline.loader import as_written
+from tltk.pipeline.loader import without_autograph
 from tltk.pipeline.user_dataset import count, flat, parts_of
 from tltk.specs import ImageSpec
 
@@ -32,16 +32,16 @@ def adopt(data: tf.data.Dataset, spec: ImageSpec, *, batch_size: int) -> UserDat
     parts = _parts(data.element_spec)
     images = parts[0]
     batched = images.shape.rank == 4
-    plain = data.map(as_written(lambda *element: flat(element)))
+    plain = data.map(without_autograph(lambda *element: flat(element)))
     examples = count(data)
     if not batched:
         plain = plain.map(
-            as_written(lambda image, *rest: (_fit(image, spec), *rest)), num_parallel_calls=2, deterministic=True
+            without_autograph(lambda image, *rest: (_fit(image, spec), *rest)), num_parallel_calls=2, deterministic=True
         )
         return UserDataset(plain.batch(batch_size), math.ceil(examples / batch_size), examples)
     first = next(iter(plain.take(1)), None)
     size = 0 if first is None else int(tf.shape(first[0])[0])
-    fitted = plain.map(as_written(lambda images, *rest: (_fit_batch(images, spec), *rest)))
+    fitted = plain.map(without_autograph(lambda images, *rest: (_fit_batch(images, spec), *rest)))
     return UserDataset(fitted, examples, examples * size)
 
 

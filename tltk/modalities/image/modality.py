@@ -60,7 +60,7 @@ class ImageModality(Modality):
     def check_augmentation(self, augmentations: Sequence[Any]) -> None:
         """Accept every `Augmentation`."""
         for augmentation in augmentations:
-            check.kind_of("augment", augmentation, Augmentation, hint="Pass the likes of tltk.augment.flip().")
+            check.instance_of("augment", augmentation, Augmentation, hint="Pass the likes of tltk.augment.flip().")
 
     def request_names(self, spec: ImageSpec) -> tuple[str, ...]:
         """Encoded images."""

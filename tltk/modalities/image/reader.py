@@ -14,7 +14,7 @@ import tensorflow as tf
 from tltk.data.formats.tfds import StoredExamples
 from tltk.modalities.image.chunks import CHUNK, decode_chunk, resize_chunk
 from tltk.modalities.image.decode import DECODER_VERSION
-from tltk.pipeline.batching import Order, Place
+from tltk.pipeline.batching import BatchPart, Order
 from tltk.pipeline.parallel import in_order
 from tltk.pipeline.readers import Piece, Reader
 from tltk.specs import ImageSpec
@@ -77,7 +77,7 @@ class FileReader(_ImageReader):
 
     def pieces(self, order: Order) -> Iterator[Piece]:
         """See `Reader`."""
-        return in_order(self._piece, order.places(self.count, at_once=CHUNK))
+        return in_order(self._piece, order.parts(self.count, at_once=CHUNK))
 
     def fingerprint(self) -> str:
         """Hash paths, sizes and times of the files."""
@@ -87,10 +87,8 @@ class FileReader(_ImageReader):
             digest.update(repr((str(path), state and (state.st_size, state.st_mtime_ns, state.st_ctime_ns))).encode())
         return digest.hexdigest()
 
-    def _piece(self, place: Place) -> Piece:
-        return _piece(
-            place.batch, place.rows, *decode_chunk(self.examples[place.rows], self.spec, files=True), place.ends
-        )
+    def _piece(self, part: BatchPart) -> Piece:
+        return _piece(part.batch, part.rows, *decode_chunk(self.examples[part.rows], self.spec, files=True), part.ends)
 
 
 class ArrayReader(_ImageReader):
@@ -109,7 +107,7 @@ class ArrayReader(_ImageReader):
 
     def pieces(self, order: Order) -> Iterator[Piece]:
         """See `Reader`."""
-        return in_order(self._piece, order.places(self.count, at_once=4 * CHUNK))
+        return in_order(self._piece, order.parts(self.count, at_once=4 * CHUNK))
 
     def fingerprint(self) -> str:
         """Hash the pixels."""
@@ -118,9 +116,9 @@ class ArrayReader(_ImageReader):
         digest.update(np.ascontiguousarray(self.examples).tobytes())
         return digest.hexdigest()
 
-    def _piece(self, place: Place) -> Piece:
-        pixels = resize_chunk(self.examples[place.rows], self.spec)
-        return Piece(place.batch, place.rows, (pixels,), {}, place.ends)
+    def _piece(self, part: BatchPart) -> Piece:
+        pixels = resize_chunk(self.examples[part.rows], self.spec)
+        return Piece(part.batch, part.rows, (pixels,), {}, part.ends)
 
 
 class StreamReader(_ImageReader):

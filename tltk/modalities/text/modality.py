@@ -62,7 +62,7 @@ class TextModality(Modality):
 
     def source(self, inputs: Any, spec: TextSpec) -> Source:
         """Convert a text or a list of texts; for a model of pairs, a tuple of two texts or a list of tuples."""
-        check.kind_of("inputs", inputs, (str, list, tuple, np.ndarray), hint="Pass a text, or a list of texts.")
+        check.instance_of("inputs", inputs, (str, list, tuple, np.ndarray), hint="Pass a text, or a list of texts.")
         if isinstance(inputs, str) or (spec.pairs and isinstance(inputs, tuple)):
             return from_arrays([inputs])
         texts = list(cast(list, inputs))

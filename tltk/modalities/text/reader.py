@@ -13,7 +13,7 @@ from tltk.modalities.modality import UserDataset
 from tltk.modalities.text.encoding import EncodedTexts, windows_of
 from tltk.modalities.text.tokenizers.tokenizer import tokenizer
 from tltk.pipeline.batching import Order, Size, examples_per_batch
-from tltk.pipeline.loader import as_written
+from tltk.pipeline.loader import without_autograph
 from tltk.pipeline.readers import Piece
 from tltk.pipeline.user_dataset import count, parts_of
 from tltk.specs import TextSpec
@@ -61,7 +61,7 @@ class TextReader:
     def pieces(self, order: Order) -> Iterator[Piece]:
         """Yield every element once, a batch at a time; shuffled, texts of similar length stay together."""
         lengths = self.lengths
-        for batch, rows, ends in order.places(self.count, at_once=None, lengths=lengths):
+        for batch, rows, ends in order.parts(self.count, at_once=None, lengths=lengths):
             length = self.spec.pad_to or int(lengths[rows].max())
             yield Piece(batch, rows, (self.texts.padded(rows, length, self.spec.padding_id),), {}, ends)
 
@@ -120,7 +120,7 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> 
 
     size = examples_per_batch(batch_size, spec.sequence_length)
     steps = elements if batched else math.ceil(elements / size)
-    batches = (data if batched else data.batch(size)).map(as_written(tokenized))
+    batches = (data if batched else data.batch(size)).map(without_autograph(tokenized))
     return UserDataset(batches, steps, elements * (size if batched else 1))
 
 

@@ -77,7 +77,7 @@ def audit(model: keras.Model | HasStages, *, strict: bool = True) -> Iterator[Au
     training = _Training(getattr(keras_model, "optimizer", None), first_step if same else 0, same=same)
     _compare(result, before, after, training)
     problems = check.Problems()
-    problems.found = list(result.problems)
+    problems.messages = list(result.problems)
     if strict:
         title = f"the audit of {keras_model.name!r} found {len(result.problems)} problems:"
         problems.raise_if_any(title, error=AuditError)

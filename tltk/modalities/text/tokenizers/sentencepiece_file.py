@@ -126,7 +126,7 @@ def parse(data: bytes) -> SentencePieceModel:
     Raises:
         ValueError: If the bytes are not a SentencePiece model, or are damaged, or the model is not a unigram model.
     """
-    check.kind_of("data", data, bytes)
+    check.instance_of("data", data, bytes)
     model = _message_class()()
     try:
         model.ParseFromString(data)
