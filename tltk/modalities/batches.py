@@ -12,7 +12,7 @@ from tltk.data.targets import Targets
 from tltk.foundation import checks as check
 from tltk.modalities.image.augment import Augmentation, Copies, build_copies, chain
 from tltk.modalities.modality import modality_of
-from tltk.pipeline.batching import Budget, Size, parse_batch_size
+from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size
 from tltk.pipeline.finish import AugmentBatch, Encode, Finish
 from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.pipeline.readers import BatchReader, element_targets
@@ -127,10 +127,7 @@ def source_batches(
     """
     modality_of(spec).check_augmentation(augment.augmentations if isinstance(augment, Copies) else augment)
     if isinstance(batch_size, Budget) and reader.lengths is None:
-        raise ValueError(
-            f"a budget of tokens needs examples with a length: `batch_size` for {source.modality}s must be a number. "
-            f"Received: '{batch_size.tokens} tokens'"
-        )
+        raise ValueError(budget_without_lengths(batch_size))
     return Loader(
         reader,
         example_names(source, reader),

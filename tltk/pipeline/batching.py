@@ -48,6 +48,14 @@ def parse_batch_size(batch_size: object) -> Size:
     return Budget(int(match[1]))
 
 
+def budget_without_lengths(budget: Budget) -> str:
+    """Return the error message for a budget of tokens where all examples have one shape, as images do."""
+    return (
+        "`batch_size` must be a number of examples here: a budget of tokens needs examples that differ in length, such "
+        f"as texts. Received: '{budget.tokens} tokens'"
+    )
+
+
 def examples_per_batch(size: Size, length: int) -> int:
     """Return the number of examples of a batch.
 
@@ -160,10 +168,7 @@ def _cut(rows: np.ndarray, batch_size: Size, lengths: np.ndarray | None) -> list
     if isinstance(batch_size, int):
         return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     if lengths is None:
-        raise ValueError(
-            "`batch_size` must be a number of examples: a budget of tokens needs examples that differ in length. "
-            f"Received: '{batch_size.tokens} tokens'"
-        )
+        raise ValueError(budget_without_lengths(batch_size))
     starts, longest = [0], 0
     for position, length in enumerate(lengths[rows].tolist()):
         longest = max(longest, length)

@@ -18,7 +18,7 @@ from tltk.foundation import files
 from tltk.modalities.modality import Modality, drop_invalid, modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.optimizers.state import OptimizerState, require_unique_paths
-from tltk.pipeline.batching import Budget, Size, parse_batch_size
+from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size
 from tltk.recipes import fine_tune
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.tasks.registry import require_task
@@ -124,10 +124,7 @@ def _check_options(model: TransferModel, recipe: Recipe, *, batch_size: int | st
     size = parse_batch_size(batch_size)
     problems = check.Problems()
     if isinstance(size, Budget) and not modality_of(model.input).has_lengths:
-        problems.add(
-            "`batch_size` must be a number for a model whose inputs all have one shape; a budget of tokens is for "
-            f"texts. Received: {batch_size!r}"
-        )
+        problems.add(budget_without_lengths(size))
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
     for phase in recipe.phases:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tltk.data.formats.tfds import StoredExamples
 from tltk.modalities.image.chunks import CHUNK, decode_chunk, resize_chunk
 from tltk.modalities.image.decode import DECODER_VERSION
-from tltk.pipeline.batching import BatchPart, Order
+from tltk.pipeline.batching import BatchPart, Order, budget_without_lengths
 from tltk.pipeline.parallel import in_order
 from tltk.pipeline.readers import Piece, Reader
 from tltk.specs import ImageSpec
@@ -129,9 +129,7 @@ class StreamReader(_ImageReader):
     def pieces(self, order: Order) -> Iterator[Piece]:
         """See `Reader`; batches before `order.first` are read, and not decoded."""
         if not isinstance(order.batch_size, int):
-            raise ValueError(
-                "a budget of tokens needs examples that have a length; `batch_size` of images is a number."
-            )
+            raise ValueError(budget_without_lengths(order.batch_size))
         stream = _each(self.examples)
         generator = order.generator()
         stream = stream if generator is None else _shuffled(stream, generator)
@@ -145,11 +143,11 @@ class StreamReader(_ImageReader):
         digest.update(stored.indices.tobytes())
         return digest.hexdigest()
 
-    def _piece(self, place: tuple[int, list[tuple[int, bytes]], bool]) -> Piece:
-        batch, chosen, ends = place
-        images = np.empty(len(chosen), object)
-        images[:] = [data for _, data in chosen]
-        rows = np.array([row for row, _ in chosen], np.int64)
+    def _piece(self, part: tuple[int, list[tuple[int, bytes]], bool]) -> Piece:
+        batch, numbered_images, ends = part
+        images = np.empty(len(numbered_images), object)
+        images[:] = [data for _, data in numbered_images]
+        rows = np.array([row for row, _ in numbered_images], np.int64)
         return _piece(batch, rows, *decode_chunk(images, self.spec, files=False), ends)
 
 
