@@ -214,5 +214,5 @@ def test_an_exported_question_answerer_agrees_with_predict(preset, family):
 
 
 def test_gpt2_cannot_predict_no_answer_at_its_first_token(preset):
-    with pytest.raises(ValueError, match="Pass no_answer=False, or take another backbone"):
+    with pytest.raises(ValueError, match="Pass no_answer=False, or use another backbone"):
         tltk.assemble(tltk.backbone(preset("gpt2")), tltk.question_answering())
