@@ -82,7 +82,7 @@ def test_the_loader_of_kerashub_uses_another_gelu_and_keeps_accents():
         "sequence_output"
     ]
     ours = backbone.build()[0].predict(ids, verbose=0)
-    assert 1e-4 < np.abs(theirs - ours)[ids > 0].max() < 0.1, "the trap is gone: see hub_text._mend_activation"
+    assert 1e-4 < np.abs(theirs - ours)[ids > 0].max() < 0.1, "the trap is gone: see hub_text._use_exact_gelu"
     assert not keras_hub.models.BertTokenizer.from_preset(str(minilm_folder())).strip_accents
     assert backbone.input.tokenizer.strip_accents
 
