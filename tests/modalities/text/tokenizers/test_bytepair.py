@@ -340,11 +340,11 @@ def test_the_version_line_of_a_merges_file_is_passed_over():
     assert tokenize(["ab"], ("a", "b", "ab"), ("#version: 0.2", "a b"))[0] == [[2]]
 
 
-def test_what_the_vocabulary_lacks_is_named_at_once():
+def test_everything_that_the_vocabulary_lacks_is_listed_in_one_error():
     lines = (
-        r"`unknown` is '\[UNK\]', which the vocabulary of 2 pieces has not",
-        r"`merges` has 'a b', and the vocabulary of 2 pieces has not 'ab'",
-        r"`merges` has 'c a', and the vocabulary of 2 pieces has not 'c', 'ca'",
+        r"`unknown` is '\[UNK\]', which is not in the vocabulary of 2 tokens",
+        r"`merges` contains 'a b', but the vocabulary of 2 tokens lacks 'ab'",
+        r"`merges` contains 'c a', but the vocabulary of 2 tokens lacks 'c', 'ca'",
     )
     with pytest.raises(ValueError, match="(?s)" + ".*".join(lines)):
         BytePair(("a", "b"), ("a b", "c a"), unknown="[UNK]")

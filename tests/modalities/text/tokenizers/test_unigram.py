@@ -83,22 +83,23 @@ def test_it_agrees_on_long_texts_but_for_ties(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_piece_covers_what_the_reference_says_without_spaces(name):
+def test_a_piece_covers_the_same_characters_as_in_the_reference_apart_from_spaces(name):
     items, normal = texts(name), lambda text: reference(name).normalize(text).replace("▁", "")
-    found = cut(name)(tf.constant(items))
-    compared = 0
+    tokens = cut(name)(tf.constant(items))
+    columns = (tokens.ids.to_list(), tokens.char_starts.to_list(), tokens.char_ends.to_list())
     mapped = reference(name).encode(items, out_type="offset_mapping")
-    for text, begins, stops, wanted in zip(
-        items, found.char_starts.to_list(), found.char_ends.to_list(), mapped, strict=True
-    ):
-        for begin, stop, (first, last), piece in zip(begins, stops, wanted["offsets"], wanted["pieces"], strict=True):
-            inside = first <= begin <= stop <= last
+    compared = 0
+    for text, row, starts, ends, expected in zip(items, *columns, mapped, strict=True):
+        if row != expected["ids"]:  # another tokenization with the same score, see `count_ties`
+            continue
+        for start, end, (first, last), piece in zip(starts, ends, expected["offsets"], expected["pieces"], strict=True):
+            inside = first <= start <= end <= last
             compared += inside
             # What the reference has besides is spaces and characters that become nothing.
-            assert not inside or normal(text[first:begin]) == normal(text[stop:last]) == ""
+            assert not inside or normal(text[first:start]) == normal(text[end:last]) == ""
             # Where it has less, one character or symbol became several letters, or bytes.
-            assert inside or len(normal(text[begin:stop])) > stop - begin or " " in text[begin:stop] or name == "bytes"
-            assert piece.replace("▁", "") in normal(text[begin:stop]) or name == "bytes"
+            assert inside or len(normal(text[start:end])) > end - start or " " in text[start:end] or name == "bytes"
+            assert piece.replace("▁", "") in normal(text[start:end]) or name == "bytes"
     assert compared > 50_000
 
 
@@ -133,13 +134,21 @@ def test_unknown_characters_in_a_row_are_one_piece_or_their_bytes():
     assert (spelled.char_starts.to_list(), spelled.char_ends.to_list()) == ([[0, 0, 0, 0]], [[0, 1, 1, 1]])
 
 
-def test_unused_pieces_are_never_taken():
-    held = sentencepiece_model_pb2.ModelProto.FromString(serialized("xlm_roberta"))
-    for piece in held.pieces[3::3]:
+def test_unused_pieces_never_occur():
+    proto = sentencepiece_model_pb2.ModelProto.FromString(serialized("xlm_roberta"))
+    for piece in proto.pieces[3::3]:
         piece.type = 5
-    data = held.SerializeToString()
-    expected = sentencepiece.SentencePieceProcessor(model_proto=data).encode(texts("xlm_roberta"))
-    assert compiled(parse(data))(tf.constant(texts("xlm_roberta"))).ids.to_list() == expected
+    data = proto.SerializeToString()
+    processor = sentencepiece.SentencePieceProcessor(model_proto=data)
+    rows, expected = (
+        compiled(parse(data))(tf.constant(texts("xlm_roberta"))).ids.to_list(),
+        processor.encode(texts("xlm_roberta")),
+    )
+    ties = [row for row, (ids, other) in enumerate(zip(rows, expected, strict=True)) if ids != other]
+    assert len(ties) <= 10  # 8: fewer pieces leave more ties
+    totals = (scores_of("xlm_roberta", [some[row] for row in ties]) for some in (rows, expected))
+    np.testing.assert_allclose(*totals, atol=1e-3, rtol=0)
+    assert not {index for row in rows for index in row} & set(range(3, len(proto.pieces), 3))
 
 
 def test_a_longer_way_is_taken_if_its_scores_add_up_to_more():
