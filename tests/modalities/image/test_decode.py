@@ -1,3 +1,5 @@
+"""The image decoder, compared with Pillow."""
+
 import io
 
 import numpy as np
@@ -20,36 +22,35 @@ MODES = {
 }
 
 
-def file_of(picture, ending, **options):
-    out = io.BytesIO()
-    picture.save(out, FORMATS[ending], **options)
-    return out.getvalue()
+def saved(image, ending, **options):
+    file = io.BytesIO()
+    image.save(file, FORMATS[ending], **options)
+    return file.getvalue()
 
 
-def in_mode(mode):
+def photo_in_mode(mode):
     if mode in ("RGBA", "LA"):
-        picture = PHOTO.convert(mode)
-        picture.putalpha(Image.linear_gradient("L").resize(PHOTO.size))
-        return picture
+        image = PHOTO.convert(mode)
+        image.putalpha(Image.linear_gradient("L").resize(PHOTO.size))
+        return image
     if mode == "I;16":
         return Image.fromarray(np.asarray(PHOTO.convert("L")).astype("uint16") * 257)
     return PHOTO.convert(mode)
 
 
-def as_a_person_sees(data, size, kernel=Image.Resampling.BILINEAR):
-    """What Pillow shows: upright, on white, RGB, antialiased."""
-    picture = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-    if picture.mode.startswith("I"):
-        picture = Image.fromarray((np.asarray(picture) // 256).astype("uint8"))
-    if picture.mode in ("RGBA", "LA") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        paper = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(paper, picture)
-    return np.asarray(picture.convert("RGB").resize(size[::-1], kernel), float)
+def decoded_by_pillow(data, size):
+    """Return the pixels that Pillow decodes: upright, on white, RGB, resized with antialiasing."""
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) // 256).astype("uint8"))
+    if image.mode in ("RGBA", "LA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR), float)
 
 
-def psnr(a, b):
-    return 10 * np.log10(255**2 / max(np.mean((np.asarray(a, float) - b) ** 2), 1e-9))
+def psnr(pixels, expected):
+    return 10 * np.log10(255**2 / max(np.mean((np.asarray(pixels, float) - expected) ** 2), 1e-9))
 
 
 CASES = [(ending, mode) for ending, modes in MODES.items() for mode in modes]
@@ -57,76 +58,76 @@ CASES = [(ending, mode) for ending, modes in MODES.items() for mode in modes]
 
 @pytest.mark.parametrize(("ending", "mode"), CASES)
 @pytest.mark.parametrize("graph", [False, True])
-def test_every_format_and_mode_comes_out_as_pillow_shows_it(ending, mode, graph):
-    data = file_of(in_mode(mode), ending, **({"quality": 95} if ending in ("jpg", "webp") else {}))
+def test_every_format_and_mode_is_decoded_like_pillow(ending, mode, graph):
+    data = saved(photo_in_mode(mode), ending, **({"quality": 95} if ending in ("jpg", "webp") else {}))
     spec = ImageSpec(60, 80)
     decode = tf.function(lambda data: decode_image(data, spec)) if graph else (lambda data: decode_image(data, spec))
-    found = decode(tf.constant(data)).numpy()
-    assert found.dtype == np.float32
-    assert found.min() >= 0
-    assert found.max() <= 255
-    assert psnr(found, as_a_person_sees(data, (60, 80))) > (30 if mode != "CMYK" else 25)
+    pixels = decode(tf.constant(data)).numpy()
+    assert pixels.dtype == np.float32
+    assert pixels.min() >= 0
+    assert pixels.max() <= 255
+    assert psnr(pixels, decoded_by_pillow(data, (60, 80))) > (30 if mode != "CMYK" else 25)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
-def test_a_turned_picture_is_turned_back(orientation, ending):
+def test_the_exif_orientation_is_undone(orientation, ending):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = file_of(PHOTO, ending, exif=exif)
-    assert psnr(decode_image(tf.constant(data), ImageSpec(64, 64)), as_a_person_sees(data, (64, 64))) > 30
+    data = saved(PHOTO, ending, exif=exif)
+    assert psnr(decode_image(tf.constant(data), ImageSpec(64, 64)), decoded_by_pillow(data, (64, 64))) > 30
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
-def test_a_reduced_scale_is_as_good_as_the_full_one(factor):
-    data = file_of(PHOTO.resize((80 * factor, 60 * factor), Image.Resampling.LANCZOS), "jpg", quality=95)
-    assert psnr(decode_image(tf.constant(data), ImageSpec(60, 80)), as_a_person_sees(data, (60, 80))) > 30
+def test_a_jpeg_decoded_at_a_reduced_scale_is_close_to_the_resized_full_image(factor):
+    data = saved(PHOTO.resize((80 * factor, 60 * factor), Image.Resampling.LANCZOS), "jpg", quality=95)
+    assert psnr(decode_image(tf.constant(data), ImageSpec(60, 80)), decoded_by_pillow(data, (60, 80))) > 30
 
 
-def test_resize_modes_show_what_they_say():
-    data = file_of(PHOTO, "png")
-    whole = np.asarray(PHOTO, float)
+def test_crop_and_pad_keep_the_documented_part_of_the_image():
+    data = saved(PHOTO, "png")
+    full = np.asarray(PHOTO, float)
     crop = decode_image(tf.constant(data), ImageSpec(240, 240, resize="crop"))
-    np.testing.assert_array_equal(crop, whole[:, 40:280])
+    np.testing.assert_array_equal(crop, full[:, 40:280])
     padded = decode_image(tf.constant(data), ImageSpec(320, 320, resize="pad")).numpy()
-    np.testing.assert_array_equal(padded[40:280], whole)
+    np.testing.assert_array_equal(padded[40:280], full)
     assert padded[:40].max() == padded[280:].max() == 0
-    central = decode_image(tf.constant(data), ImageSpec(120, 120, resize="crop", crop_fraction=0.5))
-    np.testing.assert_array_equal(central, whole[60:180, 100:220])
+    center = decode_image(tf.constant(data), ImageSpec(120, 120, resize="crop", crop_fraction=0.5))
+    np.testing.assert_array_equal(center, full[60:180, 100:220])
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "area", "nearest"])
-def test_every_interpolation_keeps_a_flat_picture_flat(interpolation):
-    flat = tf.fill([50, 70, 3], tf.constant(77, tf.uint8))
-    found = resize(flat, ImageSpec(20, 30, interpolation=interpolation))
-    np.testing.assert_allclose(found, np.full((20, 30, 3), 77, "float32"), atol=1e-3)
+def test_every_interpolation_keeps_a_constant_image_constant(interpolation):
+    image = tf.fill([50, 70, 3], tf.constant(77, tf.uint8))
+    resized = resize(image, ImageSpec(20, 30, interpolation=interpolation))
+    np.testing.assert_allclose(resized, np.full((20, 30, 3), 77, "float32"), atol=1e-3)
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_damaged_files_are_errors_and_never_anything_worse(ending):
+def test_damaged_files_raise_an_error_or_decode_to_finite_pixels(ending):
     data = encoded(ending)
     generator = np.random.default_rng(0)
     spec = ImageSpec(16, 16)
     decode = tf.function(lambda data: decode_image(data, spec), input_signature=[tf.TensorSpec([], tf.string)])
-    refused = 0
+    rejected = 0
     for trial in range(60):
-        broken = bytearray(data)
+        damaged = bytearray(data)
         if trial % 3 == 0:
-            broken = broken[: generator.integers(0, len(broken))]
+            damaged = damaged[: generator.integers(0, len(damaged))]
         else:
-            for place in generator.integers(0, len(broken), 1 + trial % 8):
-                broken[place] = generator.integers(0, 256)
+            for position in generator.integers(0, len(damaged), 1 + trial % 8):
+                damaged[position] = generator.integers(0, 256)
         try:
-            found = decode(tf.constant(bytes(broken))).numpy()
+            pixels = decode(tf.constant(bytes(damaged))).numpy()
         except tf.errors.OpError:
-            refused += 1
+            rejected += 1
             continue
-        assert found.shape == (16, 16, 3)
-        assert np.isfinite(found).all()
-    assert refused
+        assert pixels.shape == (16, 16, 3)
+        assert np.isfinite(pixels).all()
+    assert rejected
 
 
-def test_what_is_no_picture_or_too_large_is_refused(tmp_path):
+def test_other_files_and_huge_images_are_rejected(tmp_path):
     for data in (b"", b"hello", b"\xff\xd8\xff"):
         with pytest.raises(tf.errors.InvalidArgumentError):
             decode_image(tf.constant(data), ImageSpec(8, 8))

@@ -1,4 +1,4 @@
-"""What the first bytes of an image say, in the graph."""
+"""Formats and sizes read from the headers of image files, in a graph."""
 
 import pytest
 import tensorflow as tf
@@ -7,14 +7,16 @@ from tests.images import FORMATS, encoded
 from tltk.modalities.image import headers
 
 
-def test_a_format_is_told_by_its_first_bytes():
+def test_a_format_is_recognized_by_the_first_bytes():
     files = [encoded(ending) for ending in FORMATS]
-    assert [headers.NAMES[number].upper() for number in headers.format_of(tf.constant(files))] == list(FORMATS.values())
+    assert [headers.NAMES[image_format].upper() for image_format in headers.format_of(tf.constant(files))] == list(
+        FORMATS.values()
+    )
     assert [int(headers.format_of(tf.constant(data))) for data in files] == list(range(5))
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x00\x01", b"GIF88a", b"RIFF\0\0\0\0WEBPVP9 "])
-def test_anything_else_is_unknown(data):
+def test_other_first_bytes_are_an_unknown_format(data):
     assert int(headers.format_of(tf.constant(data))) == headers.UNKNOWN
 
 
@@ -24,7 +26,7 @@ def test_sizes_are_read_from_headers(ending):
     assert [abs(int(side)) for side in size] == [20, 24]
 
 
-def test_bytes_are_combined_in_both_orders():
+def test_bytes_are_combined_in_both_byte_orders():
     values = tf.constant([1, 2])
-    assert int(headers.little(values)) == 513
-    assert int(headers.big(values)) == 258
+    assert int(headers.little_endian(values)) == 513
+    assert int(headers.big_endian(values)) == 258

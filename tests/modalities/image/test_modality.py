@@ -1,3 +1,5 @@
+"""The methods of the image modality."""
+
 import numpy as np
 import pytest
 
@@ -10,31 +12,31 @@ from tltk.specs import ImageSpec
 IMAGES, SPEC = named_modality("image"), ImageSpec(16, 12)
 
 
-def test_a_spec_comes_back_from_its_config(tmp_path):
+def test_a_spec_is_rebuilt_from_its_config(tmp_path):
     assert IMAGES.from_config(IMAGES.to_config(SPEC, tmp_path), tmp_path) == SPEC
     assert IMAGES.about(SPEC)["shape"] == [None, 16, 12, 3]
 
 
-def test_files_that_are_no_images_are_dropped_and_too_many_are_refused(tmp_path):
+def test_files_that_are_not_images_are_dropped_and_too_many_raise_an_error(tmp_path):
     class_folder(tmp_path / "set", count=4)
-    bad = sorted((tmp_path / "set").rglob("*.*"))[0]
-    bad.write_bytes(b"no image")
+    damaged = sorted((tmp_path / "set").rglob("*.*"))[0]
+    damaged.write_bytes(b"not an image")
     source = tltk.from_folder(tmp_path / "set")
     valid, invalid = drop_invalid(source, max_invalid_fraction=0.5)
-    assert len(valid) == len(source) - 1 and invalid[0].example_id.endswith(bad.name)
+    assert len(valid) == len(source) - 1 and invalid[0].example_id.endswith(damaged.name)
     assert drop_invalid(valid, max_invalid_fraction=0.0)[1] == ()
-    with pytest.raises(ValueError, match=rf"1 of {len(source)} examples cannot be used.*{bad.name}"):
+    with pytest.raises(ValueError, match=rf"1 of {len(source)} examples cannot be used.*{damaged.name}"):
         drop_invalid(source, max_invalid_fraction=0.01)
 
 
-def test_requests_become_files_that_predict_reads(tmp_path):
+def test_sample_requests_are_written_to_files_that_validation_accepts(tmp_path):
     requests = IMAGES.sample_requests(SPEC, count=3, seed=1)
     source = IMAGES.from_requests(requests, SPEC, tmp_path)
     valid, invalid = drop_invalid(source, max_invalid_fraction=1.0)
     assert valid.ids.tolist() == ["0", "1", "2"] and len(invalid) == 2
 
 
-def test_images_have_no_windows_and_three_channels():
+def test_images_have_no_mask_and_need_three_channels():
     assert IMAGES.mask(None, SPEC) is None and IMAGES.whole_examples(SPEC) is SPEC
     with pytest.raises(ValueError, match=r"`spec\.channels` must be 3"):
         IMAGES.reader(squares(2), ImageSpec(8, 8, channels=1))

@@ -1,4 +1,4 @@
-"""What a request is answered, and that validation, decoder and requests agree on what an image is."""
+"""Decoding of image requests; validation, decoder and requests reject the same files."""
 
 import io
 
@@ -21,7 +21,8 @@ NOT_AN_IMAGE = "not a JPEG, PNG, GIF, BMP or WebP image"
 def files(count=6):
     generator = np.random.default_rng(0)
     writers = (tf.io.encode_png, tf.io.encode_jpeg)
-    return [writers[n % 2](generator.integers(0, 255, (20 + n, 30, 3)).astype("uint8")).numpy() for n in range(count)]
+    images = [generator.integers(0, 255, (20 + index, 30, 3)).astype("uint8") for index in range(count)]
+    return [writers[index % 2](image).numpy() for index, image in enumerate(images)]
 
 
 def read(requests):
@@ -30,10 +31,12 @@ def read(requests):
     return pixels.numpy(), valid.numpy(), [message.decode() for message in error.numpy()]
 
 
-def test_valid_requests_are_decoded_as_in_training_and_the_others_are_zeros():
-    good = files()
-    short = b"RIFF\0\0\0\0WEBPVP8 "
-    requests = [good[0], b"", good[1], b"text", good[2][:-30], good[3], good[4][:60], b"GIF89a", short]
+def test_valid_requests_are_decoded_as_in_training_and_invalid_ones_are_zeros():
+    valid_files = files()
+    header_only = b"RIFF\0\0\0\0WEBPVP8 "
+    truncated = valid_files[2][:-30], valid_files[4][:60]
+    requests = [valid_files[0], b"", valid_files[1], b"text", truncated[0], valid_files[3], truncated[1]]
+    requests += [b"GIF89a", header_only]
     pixels, valid, error = read(requests)
     assert valid.tolist() == [True, False, True, False, False, True, False, False, False]
     for row in np.flatnonzero(valid):
@@ -46,14 +49,14 @@ def test_valid_requests_are_decoded_as_in_training_and_the_others_are_zeros():
 
 
 @pytest.mark.parametrize("requests", [[b"bad"], [b"", b""], []])
-def test_a_batch_without_a_valid_request_is_answered(requests):
+def test_a_batch_without_a_valid_request_has_a_result_for_each_request(requests):
     pixels, valid, error = read(requests)
     assert pixels.shape == (len(requests), *SPEC.shape)
     assert not valid.any() and len(error) == len(requests)
 
 
 def variants():
-    """A file for each row of `headers.MARKS`."""
+    """Return a file for each row of `headers.SIGNATURES`."""
     image = Image.open(io.BytesIO(encoded("png")))
     animation, lossless = io.BytesIO(), io.BytesIO()
     image.save(animation, "WEBP", save_all=True, append_images=[image.rotate(90)])
@@ -64,13 +67,13 @@ def variants():
     return [jpg, png, *gifs, bmp, webp, lossless.getvalue(), animation.getvalue()]
 
 
-def test_a_wrong_byte_in_a_mark_is_no_image_for_pillow_nor_training_nor_requests(tmp_path):
+def test_pillow_training_and_requests_reject_a_wrong_byte_in_a_signature(tmp_path):
     wrong = []
-    for (format_, marks), data in zip(headers.MARKS, variants(), strict=True):
-        assert int(headers.format_of(tf.constant(data))) == format_
-        assert all(data[start : start + len(mark)] == mark for start, mark in marks), "the marks of this very row"
-        places = [place for start, mark in marks for place in range(start, start + len(mark))]
-        wrong += [data[:place] + bytes([data[place] ^ 32]) + data[place + 1 :] for place in places]
+    for (image_format, parts), data in zip(headers.SIGNATURES, variants(), strict=True):
+        assert int(headers.format_of(tf.constant(data))) == image_format
+        assert all(data[start : start + len(part)] == part for start, part in parts), "the signature of this row"
+        positions = [position for start, part in parts for position in range(start, start + len(part))]
+        wrong += [data[:position] + bytes([data[position] ^ 32]) + data[position + 1 :] for position in positions]
     assert len(wrong) == 3 + 8 + 6 + 6 + 2 + 3 * 12
     paths = [tmp_path / str(number) for number in range(len(wrong))]
     for path, data in zip(paths, wrong, strict=True):
@@ -84,30 +87,30 @@ def test_a_wrong_byte_in_a_mark_is_no_image_for_pillow_nor_training_nor_requests
     assert set(error[len(variants()) :]) == {NOT_AN_IMAGE}
 
 
-def damaged(data, *, count, seed=0):
+def damaged_copies(data, *, count, seed=0):
     generator = np.random.default_rng(seed)
     for trial in range(count):
-        broken = bytearray(data)
+        damaged = bytearray(data)
         if trial % 3 == 0:
-            broken = broken[: generator.integers(0, len(broken))]
-        else:  # every other time in the header
-            for place in generator.integers(0, len(broken) if trial % 2 else 64, 1 + trial % 8):
-                broken[place] = generator.integers(0, 256)
-        yield bytes(broken)
+            damaged = damaged[: generator.integers(0, len(damaged))]
+        else:  # in the header in half of the trials
+            for position in generator.integers(0, len(damaged) if trial % 2 else 64, 1 + trial % 8):
+                damaged[position] = generator.integers(0, 256)
+        yield bytes(damaged)
 
 
 def test_validation_rejects_only_what_training_and_requests_reject(tmp_path):
-    contents = [broken for data in variants() for broken in damaged(data, count=45)]
+    contents = [damaged for data in variants() for damaged in damaged_copies(data, count=45)]
     paths = [tmp_path / str(number) for number in range(len(contents))]
     for path, data in zip(paths, contents, strict=True):
         path.write_bytes(data)
     reasons = invalid_files(paths)
-    decoding = [why_undecodable(data) for data in contents]
+    decoder_reasons = [why_undecodable(data) for data in contents]
     _, valid, error = read(contents)
-    assert valid.tolist() == [not reason for reason in decoding]
-    for reason, other, message in zip(reasons, decoding, error, strict=True):
-        assert not reason or other, "what validation rejects cannot be decoded"
-        assert (reason == NOT_AN_IMAGE) == (other == NOT_AN_IMAGE) == (message == NOT_AN_IMAGE)
-        assert (reason == "0 bytes") == (other == "0 bytes") == (message == "0 bytes")
-    assert sum(map(bool, reasons)) > 0.6 * sum(map(bool, decoding)), "most of what is wrong shows before training"
-    assert len(set(decoding)) > 6
+    assert valid.tolist() == [not reason for reason in decoder_reasons]
+    for reason, decoder_reason, message in zip(reasons, decoder_reasons, error, strict=True):
+        assert not reason or decoder_reason, "what validation rejects cannot be decoded"
+        assert (reason == NOT_AN_IMAGE) == (decoder_reason == NOT_AN_IMAGE) == (message == NOT_AN_IMAGE)
+        assert (reason == "0 bytes") == (decoder_reason == "0 bytes") == (message == "0 bytes")
+    assert sum(map(bool, reasons)) > 0.6 * sum(map(bool, decoder_reasons)), "validation finds most of the damage"
+    assert len(set(decoder_reasons)) > 6

@@ -1,4 +1,4 @@
-"""The look at files before training: what their headers and ends tell, and what is left to the decoder."""
+"""Validation of image files by header and end, and `drop_invalid`, which removes invalid examples of any source."""
 
 import io
 import struct
@@ -24,69 +24,69 @@ from tltk.specs import InvalidExample
 NOT_AN_IMAGE = "not a JPEG, PNG, GIF, BMP or WebP image"
 
 
-def why(path):
+def reason_for(path):
     return invalid_files([path])[0]
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_whole_files_of_every_format_pass(tmp_path, ending):
+def test_complete_files_of_every_format_are_valid(tmp_path, ending):
     path = tmp_path / f"x.{ending}"
     path.write_bytes(encoded(ending))
-    assert why(path) == ""
+    assert reason_for(path) == ""
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-def test_truncated_files_of_every_format_are_found(tmp_path, ending, share):
+@pytest.mark.parametrize("fraction", [0.3, 0.6, 0.95])
+def test_truncated_files_of_every_format_are_invalid(tmp_path, ending, fraction):
     data = encoded(ending, size=(64, 64))
     path = tmp_path / f"x.{ending}"
-    path.write_bytes(data[: int(len(data) * share)])
-    assert "truncated" in why(path)
+    path.write_bytes(data[: int(len(data) * fraction)])
+    assert "truncated" in reason_for(path)
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "gif"])
-@pytest.mark.parametrize("extra", [b"\0", b"\xff" * 20, b"a camera's own data" * 500])
-def test_bytes_after_the_end_mark_are_no_fault(tmp_path, ending, extra):
+@pytest.mark.parametrize("extra", [b"\0", b"\xff" * 20, b"data of a camera" * 500])
+def test_bytes_after_the_end_marker_are_accepted(tmp_path, ending, extra):
     path = tmp_path / f"x.{ending}"
     path.write_bytes(encoded(ending) + extra)
-    assert why(path) == ""
+    assert reason_for(path) == ""
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_jpegs_of_other_colours_pass(tmp_path, mode):
+def test_jpegs_of_every_color_mode_are_valid(tmp_path, mode):
     path = tmp_path / "x.jpg"
     Image.new(mode, (20, 20)).save(path)
-    assert why(path) == ""
+    assert reason_for(path) == ""
     Image.new("RGB", (20, 20)).save(path, progressive=True, exif=b"Exif\0\0" + b"x" * 5000)
-    assert why(path) == ""
+    assert reason_for(path) == ""
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0"}])
-def test_every_kind_of_webp_passes(tmp_path, options):
+def test_every_variant_of_webp_is_valid(tmp_path, options):
     path = tmp_path / "x.webp"
     Image.new("RGBA", (30, 20), (1, 2, 3, 4)).save(path, **options)
-    assert why(path) == ""
+    assert reason_for(path) == ""
 
 
-def test_the_name_of_a_file_does_not_matter(tmp_path):
+def test_the_format_is_recognized_by_content_and_not_by_file_name(tmp_path):
     path = tmp_path / "x.jpg"
     path.write_bytes(encoded("png"))
-    assert why(path) == ""
+    assert reason_for(path) == ""
 
 
-def test_empty_missing_folder_and_text_are_told_apart(tmp_path):
+def test_empty_missing_folder_and_text_have_different_reasons(tmp_path):
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "text.jpg").write_text("<html>not found</html>")
     (tmp_path / "folder.jpg").mkdir()
-    reasons = invalid_files([tmp_path / f"{name}.jpg" for name in ("empty", "none", "text", "folder")])
+    reasons = invalid_files([tmp_path / f"{name}.jpg" for name in ("empty", "missing", "text", "folder")])
     assert reasons == ["0 bytes", "missing", NOT_AN_IMAGE, "a folder"]
 
 
-def test_a_hundred_megapixels_are_refused_by_the_header_alone(tmp_path):
-    assert why(huge_png(tmp_path / "x.png")) == "100.0 megapixels (limit 89.5)"
+def test_a_hundred_megapixels_are_rejected_by_the_header_alone(tmp_path):
+    assert reason_for(huge_png(tmp_path / "x.png")) == "100.0 megapixels (limit 89.5)"
 
 
-def test_no_size_is_too_large_for_a_reason_and_none_warns(tmp_path):
+def test_sizes_around_the_limits_of_pillow_raise_no_warning(tmp_path):
     sizes = {9_459: "", 10_000: "100.0 megapixels (limit 89.5)", 20_000: "no pixels, or over 89.5 megapixels"}
     paths = [huge_png(tmp_path / f"{side}.png", side) for side in sizes]
     with warnings.catch_warnings():
@@ -94,14 +94,14 @@ def test_no_size_is_too_large_for_a_reason_and_none_warns(tmp_path):
         assert invalid_files(paths) == list(sizes.values())
 
 
-def test_a_limit_that_the_user_gave_pillow_is_not_ours(tmp_path, monkeypatch):
+def test_the_pixel_limit_of_pillow_is_ignored(tmp_path, monkeypatch):
     path = tmp_path / "x.png"
     path.write_bytes(encoded("png"))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    assert why(path) == ""
+    assert reason_for(path) == ""
 
 
-def test_random_bytes_behind_a_right_start_never_raise(tmp_path):
+def test_random_bytes_after_a_valid_signature_never_raise(tmp_path):
     generator = np.random.default_rng(0)
     paths = []
     for ending in FORMATS:
@@ -122,7 +122,7 @@ def png_chunk(name, body, checksum=None):
         png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b" " * 2**21)),
         png_chunk(b"tEXt", b"Comment\0text", checksum=1),
     ],
-    ids=["long text", "wrong checksum of a text"],
+    ids=["long text chunk", "text chunk with a wrong checksum"],
 )
 def test_headers_that_pillow_alone_refuses_are_left_to_the_decoder(tmp_path, chunk):
     data = encoded("png")
@@ -130,7 +130,7 @@ def test_headers_that_pillow_alone_refuses_are_left_to_the_decoder(tmp_path, chu
     path.write_bytes(data[:33] + chunk + data[33:])
     with pytest.raises((ValueError, OSError)):
         Image.open(path)
-    assert why(path) == ""
+    assert reason_for(path) == ""
 
 
 def test_a_jpeg_of_two_images_passes(tmp_path):
@@ -138,38 +138,38 @@ def test_a_jpeg_of_two_images_passes(tmp_path):
     first.save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=[second])
     with Image.open(tmp_path / "x.jpg") as image:
         assert image.format == "MPO"
-    assert why(tmp_path / "x.jpg") == ""
+    assert reason_for(tmp_path / "x.jpg") == ""
     data = (tmp_path / "x.jpg").read_bytes()
     (tmp_path / "x.jpg").write_bytes(data[:500])
-    assert why(tmp_path / "x.jpg") == "truncated or damaged JPEG"
+    assert reason_for(tmp_path / "x.jpg") == "truncated or damaged JPEG"
 
 
 @pytest.mark.parametrize("mode", ["RGB", "P", "1"])
-def test_a_bmp_must_have_all_of_its_rows(tmp_path, mode):
-    path, out = tmp_path / "x.bmp", io.BytesIO()
-    Image.new(mode, (21, 20)).save(out, "BMP")
-    path.write_bytes(out.getvalue() + b"more")
-    assert why(path) == ""
-    path.write_bytes(out.getvalue()[:-1])
-    assert why(path) == "truncated or damaged BMP"
+def test_a_bmp_must_have_all_rows(tmp_path, mode):
+    path, file = tmp_path / "x.bmp", io.BytesIO()
+    Image.new(mode, (21, 20)).save(file, "BMP")
+    path.write_bytes(file.getvalue() + b"more")
+    assert reason_for(path) == ""
+    path.write_bytes(file.getvalue()[:-1])
+    assert reason_for(path) == "truncated or damaged BMP"
 
 
-def test_a_compressed_bmp_is_named_so(tmp_path):
-    out = io.BytesIO()
-    Image.new("P", (21, 20)).save(out, "BMP")
-    data = bytearray(out.getvalue())
+def test_a_compressed_bmp_has_its_own_reason(tmp_path):
+    file = io.BytesIO()
+    Image.new("P", (21, 20)).save(file, "BMP")
+    data = bytearray(file.getvalue())
     data[30] = 1  # BI_RLE8
     (tmp_path / "x.bmp").write_bytes(data)
-    assert why(tmp_path / "x.bmp") == "a compressed BMP"
+    assert reason_for(tmp_path / "x.bmp") == "a compressed BMP"
 
 
-def test_a_large_file_of_something_else_is_not_read(tmp_path):
+def test_a_huge_file_of_another_format_is_not_read(tmp_path):
     with (tmp_path / "film.jpg").open("wb") as file:
         file.truncate(2**42)
-    assert why(tmp_path / "film.jpg") == NOT_AN_IMAGE
+    assert reason_for(tmp_path / "film.jpg") == NOT_AN_IMAGE
 
 
-def test_an_error_of_the_disk_is_named(tmp_path, monkeypatch):
+def test_a_disk_error_is_the_reason(tmp_path, monkeypatch):
     path = tmp_path / "x.png"
     path.write_bytes(encoded("png"))
 
@@ -177,46 +177,46 @@ def test_an_error_of_the_disk_is_named(tmp_path, monkeypatch):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "_open", fail)
-    assert why(path) == "Input/output error"
+    assert reason_for(path) == "Input/output error"
 
 
-def test_no_file_stays_open(tmp_path):
+def test_all_files_are_closed(tmp_path):
     endings = [*FORMATS] * 3
     for number, ending in enumerate(endings):
         (tmp_path / f"{number}.jpg").write_bytes(encoded(ending)[: -10 if number % 2 else None])
-    opened = len(list(Path("/proc/self/fd").iterdir()))
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
         assert len(invalid_files([tmp_path / f"{number}.jpg" for number in range(len(endings))])) == 15
-    assert len(list(Path("/proc/self/fd").iterdir())) == opened
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 
-def broken_folder(tmp_path):
-    """Twenty images of two classes and three invalid files beside them."""
+def partly_invalid_folder(tmp_path):
+    """Return a source of twenty valid images of two classes and three invalid files."""
     class_folder(tmp_path, count=10)
     (tmp_path / "cat" / "empty.jpg").write_bytes(b"")
-    (tmp_path / "cat" / "short.jpg").write_bytes(encoded("jpg")[:300])
+    (tmp_path / "cat" / "truncated.jpg").write_bytes(encoded("jpg")[:300])
     huge_png(tmp_path / "dog" / "huge.png")
     return from_folder(tmp_path)
 
 
 def test_invalid_files_are_left_out_and_listed_with_reasons(tmp_path):
-    good, invalid = drop_invalid(broken_folder(tmp_path), max_invalid_fraction=0.2)
-    assert len(good) == 20
-    assert good.counts() == {"cat": 10, "dog": 10}
+    valid, invalid = drop_invalid(partly_invalid_folder(tmp_path), max_invalid_fraction=0.2)
+    assert len(valid) == 20
+    assert valid.counts() == {"cat": 10, "dog": 10}
     assert {example.example_id: example.reason for example in invalid} == {
         "cat/empty.jpg": "0 bytes",
-        "cat/short.jpg": "truncated or damaged JPEG",
+        "cat/truncated.jpg": "truncated or damaged JPEG",
         "dog/huge.png": "100.0 megapixels (limit 89.5)",
     }
 
 
-def test_more_invalid_files_than_allowed_are_refused_with_names(tmp_path):
+def test_more_invalid_files_than_allowed_raise_an_error_with_their_names(tmp_path):
     with pytest.raises(
         ValueError,
         match=r"3 of 23 examples cannot be used, more than `max_invalid_fraction` \(0\.1\) allows: .*\(0 bytes\)",
     ):
-        drop_invalid(broken_folder(tmp_path), max_invalid_fraction=0.1)
+        drop_invalid(partly_invalid_folder(tmp_path), max_invalid_fraction=0.1)
     with pytest.raises(ValueError, match=r"1 of 1 examples.*missing"):
         source = from_files(tmp_path / "cat" / "0000.png")
         (tmp_path / "cat" / "0000.png").unlink()
@@ -224,34 +224,35 @@ def test_more_invalid_files_than_allowed_are_refused_with_names(tmp_path):
 
 
 def test_damage_in_the_middle_is_left_to_the_decoder(tmp_path):
-    assert why(damaged_png(tmp_path / "x.png")) == ""
+    assert reason_for(damaged_png(tmp_path / "x.png")) == ""
 
 
-def test_good_folders_and_other_sources_come_back_as_they_are(tmp_path):
+def test_sources_without_invalid_images_are_unchanged(tmp_path):
     source = from_folder(class_folder(tmp_path))
-    found, invalid = drop_invalid(source, max_invalid_fraction=0)
-    assert found.examples is source.examples and found.targets is source.targets and invalid == ()
+    valid, invalid = drop_invalid(source, max_invalid_fraction=0)
+    assert valid.examples is source.examples and valid.targets is source.targets and invalid == ()
     arrays = from_arrays(np.zeros((2, 4, 4, 3), "uint8"))
-    found, invalid = drop_invalid(arrays, max_invalid_fraction=0)
-    assert found.examples is arrays.examples and invalid == ()
+    valid, invalid = drop_invalid(arrays, max_invalid_fraction=0)
+    assert valid.examples is arrays.examples and invalid == ()
 
 
-def test_many_files_are_looked_at_in_their_order(tmp_path):
+def test_reasons_are_in_the_order_of_the_files(tmp_path):
     paths = [str(path) for path in sorted(class_folder(tmp_path).rglob("*.png"))] * 100
-    paths[450], paths[7] = str(tmp_path / "none"), str(tmp_path)
-    assert {number: why for number, why in enumerate(invalid_files(paths)) if why} == {7: "a folder", 450: "missing"}
+    paths[450], paths[7] = str(tmp_path / "missing"), str(tmp_path)
+    reasons = {index: reason for index, reason in enumerate(invalid_files(paths)) if reason}
+    assert reasons == {7: "a folder", 450: "missing"}
     assert invalid_files([]) == []
 
 
-def test_what_is_known_already_counts_and_comes_first():
+def test_known_invalid_examples_are_counted_and_listed_first():
     texts = from_arrays(["good"] * 10)
-    found, invalid = drop_invalid(texts, max_invalid_fraction=0.1, known=(ROW,))
-    assert len(found) == 10 and invalid == (ROW,)
+    valid, invalid = drop_invalid(texts, max_invalid_fraction=0.1, known=(ROW,))
+    assert len(valid) == 10 and invalid == (ROW,)
     with pytest.raises(ValueError, match="1 of 10 examples"):
         drop_invalid(texts, max_invalid_fraction=0.05, known=(ROW,))
 
 
-def test_options_out_of_range_are_refused():
+def test_invalid_arguments_of_drop_invalid_are_rejected():
     with pytest.raises(ValueError, match="`max_invalid_fraction` must be at least 0 and at most 1"):
         drop_invalid(from_arrays(np.zeros((2, 4, 4, 3), "uint8")), max_invalid_fraction=2)
     with pytest.raises(TypeError, match="`source` must be Source"):
@@ -265,14 +266,14 @@ def with_invalid(source, count=1):
     return replace(source, invalid=tuple(InvalidExample(f"t.csv, row {number}", "empty") for number in range(count)))
 
 
-def test_rows_that_a_reader_left_out_are_listed_before_what_the_scan_finds():
+def test_rows_left_out_by_a_reader_are_listed_before_those_found_by_validation():
     source = replace(from_arrays(["good", " \n", "bad"], ["a", "b", "b"]), invalid=(ROW,))
-    found, invalid = drop_invalid(source, max_invalid_fraction=0.5)
-    assert found.examples.tolist() == ["good", "bad"] and found.targets.tolist() == [0, 1]
+    valid, invalid = drop_invalid(source, max_invalid_fraction=0.5)
+    assert valid.examples.tolist() == ["good", "bad"] and valid.targets.tolist() == [0, 1]
     assert invalid == (ROW, InvalidExample("example 1", "empty text"))
 
 
-def test_rows_that_a_reader_left_out_count_in_the_fraction():
+def test_rows_left_out_by_a_reader_count_in_the_fraction():
     texts = from_arrays(["good"] * 9)
     assert drop_invalid(with_invalid(texts, 1), max_invalid_fraction=0.1)[1] == with_invalid(texts, 1).invalid
     with pytest.raises(
@@ -287,45 +288,46 @@ def test_rows_that_a_reader_left_out_count_in_the_fraction():
 
 
 @pytest.mark.parametrize("texts", [["good", "bad"], ["good", "", "bad"]])
-def test_what_was_reported_once_is_not_reported_again(texts):
-    found, invalid = drop_invalid(with_invalid(from_arrays(texts)), max_invalid_fraction=1.0)
+def test_invalid_examples_are_reported_only_once(texts):
+    valid, invalid = drop_invalid(with_invalid(from_arrays(texts)), max_invalid_fraction=1.0)
     assert len(invalid) == 1 + texts.count("")
-    assert found.invalid == ()
-    again, invalid = drop_invalid(found, max_invalid_fraction=0)
-    assert again.examples is found.examples and invalid == ()
+    assert valid.invalid == ()
+    validated_again, invalid = drop_invalid(valid, max_invalid_fraction=0)
+    assert validated_again.examples is valid.examples and invalid == ()
 
 
-def test_a_file_that_is_good_enough_as_a_whole_is_so_in_parts_once_it_was_read():
-    whole = with_invalid(from_arrays(["good", "bad"] * 46, ["a", "b"] * 46), 8)
-    found, invalid = drop_invalid(whole, max_invalid_fraction=0.1)
+def test_parts_of_a_validated_source_do_not_count_its_invalid_examples_again():
+    source = with_invalid(from_arrays(["good", "bad"] * 46, ["a", "b"] * 46), 8)
+    valid, invalid = drop_invalid(source, max_invalid_fraction=0.1)
     assert len(invalid) == 8
-    for part in split(found, val=0.2, test=0.2):
+    for part in split(valid, val=0.2, test=0.2):
         assert drop_invalid(part, max_invalid_fraction=0.1)[1] == ()
 
 
 def test_pairs_are_invalid_if_either_text_is():
     pairs = [("a", "b"), ("", "b"), ("a", " "), (None, "b"), ("a", None), ("", None), ("a", "\x00")]
-    found, invalid = drop_invalid(from_arrays(pairs), max_invalid_fraction=1.0)
-    assert found.examples.tolist() == [["a", "b"], ["a", "\x00"]]
-    assert [(each.example_id, each.reason) for each in invalid] == [
+    valid, invalid = drop_invalid(from_arrays(pairs), max_invalid_fraction=1.0)
+    assert valid.examples.tolist() == [["a", "b"], ["a", "\x00"]]
+    assert [(example.example_id, example.reason) for example in invalid] == [
         ("example 1", "empty text"),
         ("example 2", "empty text"),
         ("example 3", "no text but NoneType"),
         ("example 4", "no text but NoneType"),
         ("example 5", "empty text"),
     ]
-    asked = from_questions(["Who?", ""], ["Ann met Bob.", "x"])
-    assert [each.reason for each in drop_invalid(asked, max_invalid_fraction=1.0)[1]] == ["empty text"]
+    questions = from_questions(["Who?", ""], ["Ann met Bob.", "x"])
+    _, invalid = drop_invalid(questions, max_invalid_fraction=1.0)
+    assert [example.reason for example in invalid] == ["empty text"]
 
 
 def test_texts_without_words_are_invalid():
     source = from_words([["in", "Paris"], [], ["\x00"]], [["O", "B-city"], [], ["O"]])
-    found, invalid = drop_invalid(source, max_invalid_fraction=0.5)
-    assert found.examples.tolist() == [("in", "Paris"), ("\x00",)] and len(found.targets) == 2
-    assert [(each.example_id, each.reason) for each in invalid] == [("example 1", "empty text")]
+    valid, invalid = drop_invalid(source, max_invalid_fraction=0.5)
+    assert valid.examples.tolist() == [("in", "Paris"), ("\x00",)] and len(valid.targets) == 2
+    assert [(example.example_id, example.reason) for example in invalid] == [("example 1", "empty text")]
 
 
-def test_nothing_but_invalid_texts_leaves_an_empty_source():
-    found, invalid = drop_invalid(from_arrays(["", " "]), max_invalid_fraction=1.0)
-    assert len(found) == 0 and len(invalid) == 2
-    assert len(drop_invalid(found, max_invalid_fraction=0)[0]) == 0
+def test_a_source_of_only_invalid_texts_becomes_empty():
+    valid, invalid = drop_invalid(from_arrays(["", " "]), max_invalid_fraction=1.0)
+    assert len(valid) == 0 and len(invalid) == 2
+    assert len(drop_invalid(valid, max_invalid_fraction=0)[0]) == 0

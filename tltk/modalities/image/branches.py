@@ -1,4 +1,4 @@
-"""Run one of several branches of a graph without the cost of the others."""
+"""Conditional execution in a graph that costs only the branch that runs."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,16 +6,16 @@ import tensorflow as tf
 
 
 def choose(index: tf.Tensor, branches: Sequence[Callable[..., tf.Tensor]], *inputs: tf.Tensor) -> tf.Tensor:
-    """Call the branch with the number `index`, as a function that is not inlined into the caller's graph.
+    """Call `branches[index]` without adding the operations of all branches to the caller's graph.
 
     `tf.switch_case` copies every branch into the graph that calls it, and TensorFlow then visits every node of the
-    branches not taken: with five image formats that took longer than decoding the image. The `Case` operation runs
+    branches not taken: with five image formats that took longer than decoding the image. The `Case` operation calls
     one function and never visits the others.
 
     Args:
-        index: int32 scalar in [0, number of branches); any other number calls the last branch.
+        index: int32 scalar in [0, number of branches); any other value calls the last branch.
         branches: Functions of `inputs` alone (they capture no tensors), each with one output of the same dtype.
-        inputs: Tensors that the branch is called with.
+        inputs: Arguments of the branch.
 
     Returns:
         The output of the branch.
@@ -26,8 +26,8 @@ def choose(index: tf.Tensor, branches: Sequence[Callable[..., tf.Tensor]], *inpu
         4.0
     """
     if tf.executing_eagerly():
-        number = int(index)
-        return branches[number if 0 <= number < len(branches) else -1](*inputs)
+        position = int(index)
+        return branches[position if 0 <= position < len(branches) else -1](*inputs)
     signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs]
     functions = [tf.function(branch, signature, autograph=False).get_concrete_function() for branch in branches]
     output = functions[0].structured_outputs

@@ -1,4 +1,4 @@
-"""Decode and resize images in chunks; an image that cannot be decoded does not affect the others."""
+"""Decode and resize several images per call, so that an image that cannot be decoded does not affect the others."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,37 +10,37 @@ import tensorflow as tf
 from tltk.modalities.image.decode import DECODING_ERRORS, decode_unrounded, resize, why_undecodable
 from tltk.specs import ImageSpec
 
-CHUNK = 16  # images that a thread decodes in one call: enough to amortise the call, few enough to share out
+CHUNK_SIZE = 16  # images per call: enough to amortise the cost of a call, few enough to keep all threads busy
 
 
-def decode_chunk(images: np.ndarray, spec: ImageSpec, *, files: bool) -> tuple[np.ndarray, dict[int, str]]:
-    """Decode images to the same size.
+def decode_chunk(images: np.ndarray, spec: ImageSpec, *, are_paths: bool) -> tuple[np.ndarray, dict[int, str]]:
+    """Decode images and resize them to one size.
 
     Args:
-        images: Object array [k] of paths (with `files`) or of encoded bytes.
-        spec: Size, resize and interpolation.
-        files: Whether `images` are paths.
+        images: Object array [k] of paths or of encoded bytes.
+        spec: Size, resize mode and interpolation.
+        are_paths: Whether `images` are paths.
 
     Returns:
-        uint8 [valid, height, width, 3] of the images that can be decoded, in order; and of the others, index in
-        `images` → the reason.
+        Pixels of the images that can be decoded, uint8 [valid, height, width, 3], in order (shape [0] if there are
+        none); and a dictionary of the other images: index in `images` → reason.
     """
-    decode = _decoder(spec, files)
+    decode = _decoder(spec, are_paths)
     try:
         return _as_array(decode(tf.constant(list(images)))), {}
-    except DECODING_ERRORS:  # the call does not say of which image
-        return _decode_each(images, decode, files=files)
+    except DECODING_ERRORS:  # the error does not tell which image failed
+        return _decode_one_by_one(images, decode, are_paths=are_paths)
 
 
 def resize_chunk(images: np.ndarray, spec: ImageSpec) -> np.ndarray:
-    """Resize images of one size.
+    """Resize images that all have the same size.
 
     Args:
-        images: uint8 or float32 [k, h, w, 1 or 3] in [0, 255]; one channel is repeated.
-        spec: Size, resize and interpolation.
+        images: uint8 or float32 [k, h, w, 1 or 3] in [0, 255]; a single channel is repeated.
+        spec: Size, resize mode and interpolation.
 
     Returns:
-        [k, height, width, 3]: uint8, or of the same dtype if the size is right already.
+        Pixels [k, height, width, 3]: uint8, or the dtype of `images` if they need no resizing.
     """
     rgb = np.broadcast_to(images, (*images.shape[:3], 3)) if images.shape[3] == 1 else images
     if rgb.shape[1:] == spec.shape:
@@ -49,21 +49,21 @@ def resize_chunk(images: np.ndarray, spec: ImageSpec) -> np.ndarray:
     return _as_array(resize_all(tf.constant(rgb)))
 
 
-def _decode_each(
-    images: np.ndarray, decode: Callable[[tf.Tensor], tf.Tensor], *, files: bool
+def _decode_one_by_one(
+    images: np.ndarray, decode: Callable[[tf.Tensor], tf.Tensor], *, are_paths: bool
 ) -> tuple[np.ndarray, dict[int, str]]:
     valid, invalid = [], {}
     for index, image in enumerate(images):
         try:
             valid.append(_as_array(decode(tf.constant([image]))))
         except DECODING_ERRORS as error:
-            reason = _why_unreadable(image) if files else why_undecodable(image)
+            reason = _why_unreadable(image) if are_paths else why_undecodable(image)
             invalid[index] = reason or str(error).splitlines()[0]
     return (np.concatenate(valid) if valid else np.zeros((0,), np.uint8)), invalid
 
 
 def _why_unreadable(path: str) -> str:
-    """Say what is wrong with a file that could not be decoded; it may have changed since it was validated."""
+    """Return why a file could not be decoded; it may have been changed or deleted since it was validated."""
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
@@ -78,22 +78,22 @@ def _as_array(tensor: tf.Tensor) -> np.ndarray:
 
 
 @lru_cache(maxsize=32)
-def _decoder(spec: ImageSpec, files: bool) -> Callable[[tf.Tensor], tf.Tensor]:
+def _decoder(spec: ImageSpec, are_paths: bool) -> Callable[[tf.Tensor], tf.Tensor]:
     def decode(image: tf.Tensor) -> tf.Tensor:
-        return decode_unrounded(tf.io.read_file(image) if files else image, spec)
+        return decode_unrounded(tf.io.read_file(image) if are_paths else image, spec)
 
-    return _mapped(decode, tf.TensorSpec([None], tf.string), spec)
+    return _trace_over_batch(decode, tf.TensorSpec([None], tf.string), spec)
 
 
 @lru_cache(maxsize=32)
 def _resizer(spec: ImageSpec, shape: tuple[int, ...], dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
-    return _mapped(lambda image: resize(image, spec), tf.TensorSpec([None, *shape], dtype), spec)
+    return _trace_over_batch(lambda image: resize(image, spec), tf.TensorSpec([None, *shape], dtype), spec)
 
 
-def _mapped(
+def _trace_over_batch(
     function: Callable[[tf.Tensor], tf.Tensor], signature: tf.TensorSpec, spec: ImageSpec
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Trace one call that applies `function` to each image, rounded to uint8; on the CPU, where the images are."""
+    """Trace a graph that applies `function` to each image and rounds to uint8, on the CPU, where the images are."""
 
     def apply(images: tf.Tensor) -> tf.Tensor:
         with tf.device("CPU:0"):

@@ -12,23 +12,23 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data.formats.tfds import StoredExamples
-from tltk.modalities.image.chunks import CHUNK, decode_chunk, resize_chunk
+from tltk.modalities.image.chunks import CHUNK_SIZE, decode_chunk, resize_chunk
 from tltk.modalities.image.decode import DECODER_VERSION
 from tltk.pipeline.batching import BatchPart, Order, budget_without_lengths
 from tltk.pipeline.parallel import in_order
 from tltk.pipeline.readers import Piece, Reader
 from tltk.specs import ImageSpec
 
-_SHUFFLE_BYTES = 64 * 2**20  # of encoded images: 30,000 of CIFAR's size, 500 of a megapixel
+_SHUFFLE_BYTES = 64 * 2**20  # size of the buffer: 30,000 encoded images of CIFAR's size, 500 of a megapixel
 
 
 @dataclass(frozen=True, eq=False)
 class _ImageReader(ABC):
-    """What the readers of images share: one element an example, all of one shape.
+    """Base class of image readers: one element per example, all of the same shape.
 
     Args:
-        examples: what is read, see the subclasses.
-        spec: size that images are brought to.
+        examples: Images to read; the subclasses document the type.
+        spec: Size, resize mode and interpolation.
     """
 
     examples: Any
@@ -39,7 +39,7 @@ class _ImageReader(ABC):
 
     @property
     def is_decoded(self) -> bool:
-        """Files are not."""
+        """Return False: images are encoded, unless a subclass says otherwise."""
         return False
 
     @property
@@ -49,15 +49,15 @@ class _ImageReader(ABC):
 
     @property
     def element_spec(self) -> tuple[tf.TensorSpec, ...]:
-        """uint8 [batch, height, width, 3] in 0 … 255."""
+        """Shape and dtype of a batch: uint8 [batch, height, width, 3] in [0, 255]."""
         return (tf.TensorSpec([None, *self.spec.shape], tf.uint8),)
 
     def subset(self, rows: np.ndarray) -> "_ImageReader":
-        """Return a reader of some images."""
+        """Return a reader of the images at `rows`, int64 [k]."""
         return replace(self, examples=self.examples[rows])
 
     def padded(self, length: int) -> "_ImageReader":
-        """Return the reader itself: images have one shape."""
+        """Return the reader itself, since all images have the same shape."""
         return self
 
     @abstractmethod
@@ -68,55 +68,57 @@ class _ImageReader(ABC):
     def fingerprint(self) -> str:
         """See `Reader`."""
 
-    def _hash(self) -> Any:
+    def _base_digest(self) -> Any:
+        """Return a SHA-256 object that depends on all that readers have in common."""
         return hashlib.sha256(repr((type(self).__name__, DECODER_VERSION, self.spec, self.count)).encode())
 
 
 class FileReader(_ImageReader):
-    """Reads image files; `examples` are paths."""
+    """Reads image files; `examples` is an object array [n] of paths."""
 
     def pieces(self, order: Order) -> Iterator[Piece]:
         """See `Reader`."""
-        return in_order(self._piece, order.parts(self.count, at_once=CHUNK))
+        return in_order(self._read_part, order.parts(self.count, at_once=CHUNK_SIZE))
 
     def fingerprint(self) -> str:
-        """Hash paths, sizes and times of the files."""
-        digest = self._hash()
+        """Return the SHA-256 of the spec and of the paths, sizes and times of the files."""
+        digest = self._base_digest()
         for path in self.examples:
-            state = os.stat(path) if os.path.exists(path) else None  # noqa: PTH110, PTH116
-            digest.update(repr((str(path), state and (state.st_size, state.st_mtime_ns, state.st_ctime_ns))).encode())
+            stat = os.stat(path) if os.path.exists(path) else None  # noqa: PTH110, PTH116
+            digest.update(repr((str(path), stat and (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))).encode())
         return digest.hexdigest()
 
-    def _piece(self, part: BatchPart) -> Piece:
-        return _piece(part.batch, part.rows, *decode_chunk(self.examples[part.rows], self.spec, files=True), part.ends)
+    def _read_part(self, part: BatchPart) -> Piece:
+        pixels, invalid = decode_chunk(self.examples[part.rows], self.spec, are_paths=True)
+        return _decoded_piece(part.batch, part.rows, pixels, invalid, part.ends)
 
 
 class ArrayReader(_ImageReader):
-    """Reads pixels in memory; `examples` are uint8 or float32 [n, height, width, 1 or 3]."""
+    """Reads pixels in memory; `examples` is a uint8 or float32 array [n, h, w, 1 or 3]."""
 
     @property
     def is_decoded(self) -> bool:
-        """Whether the pixels have the right size already."""
+        """Return whether the pixels already have the size of the spec."""
         return self.examples.shape[1:3] == self.spec.shape[:2]
 
     @property
     def element_spec(self) -> tuple[tf.TensorSpec, ...]:
-        """[batch, height, width, 3] in 0 … 255, of the dtype of pixels that need no resizing, else uint8."""
+        """Shape and dtype of a batch: as in memory if no resizing is needed; else uint8."""
         dtype = self.examples.dtype if self.is_decoded else "uint8"
         return (tf.TensorSpec([None, *self.spec.shape], tf.as_dtype(dtype)),)
 
     def pieces(self, order: Order) -> Iterator[Piece]:
         """See `Reader`."""
-        return in_order(self._piece, order.parts(self.count, at_once=4 * CHUNK))
+        return in_order(self._read_part, order.parts(self.count, at_once=4 * CHUNK_SIZE))
 
     def fingerprint(self) -> str:
-        """Hash the pixels."""
-        digest = self._hash()
+        """Return the SHA-256 of the spec and the pixels."""
+        digest = self._base_digest()
         digest.update(repr((self.examples.dtype, self.examples.shape)).encode())
         digest.update(np.ascontiguousarray(self.examples).tobytes())
         return digest.hexdigest()
 
-    def _piece(self, part: BatchPart) -> Piece:
+    def _read_part(self, part: BatchPart) -> Piece:
         pixels = resize_chunk(self.examples[part.rows], self.spec)
         return Piece(part.batch, part.rows, (pixels,), {}, part.ends)
 
@@ -127,66 +129,72 @@ class StreamReader(_ImageReader):
     examples: StoredExamples
 
     def pieces(self, order: Order) -> Iterator[Piece]:
-        """See `Reader`; batches before `order.first` are read, and not decoded."""
+        """See `Reader`; batches before `order.first` are read but not decoded."""
         if not isinstance(order.batch_size, int):
             raise ValueError(budget_without_lengths(order.batch_size))
-        stream = _each(self.examples)
+        stream = _numbered_images(self.examples)
         generator = order.generator()
         stream = stream if generator is None else _shuffled(stream, generator)
-        return in_order(self._piece, _places(stream, order, order.batch_size))
+        return in_order(self._read_part, _stream_parts(stream, order, order.batch_size))
 
     def fingerprint(self) -> str:
-        """Hash where the builder's data lie and which examples are read."""
-        digest = self._hash()
-        stored = self.examples
-        digest.update(repr((str(stored.builder.data_path), stored.split, stored.input)).encode())
-        digest.update(stored.indices.tobytes())
+        """Return the SHA-256 of the spec, the folder of the builder's data, and the split and indices that are read."""
+        digest = self._base_digest()
+        examples = self.examples
+        digest.update(repr((str(examples.builder.data_path), examples.split, examples.input)).encode())
+        digest.update(examples.indices.tobytes())
         return digest.hexdigest()
 
-    def _piece(self, part: tuple[int, list[tuple[int, bytes]], bool]) -> Piece:
+    def _read_part(self, part: tuple[int, list[tuple[int, bytes]], bool]) -> Piece:
         batch, numbered_images, ends = part
         images = np.empty(len(numbered_images), object)
         images[:] = [data for _, data in numbered_images]
         rows = np.array([row for row, _ in numbered_images], np.int64)
-        return _piece(batch, rows, *decode_chunk(images, self.spec, files=False), ends)
+        pixels, invalid = decode_chunk(images, self.spec, are_paths=False)
+        return _decoded_piece(batch, rows, pixels, invalid, ends)
 
 
 READERS: dict[str, Callable[..., Reader]] = {"files": FileReader, "arrays": ArrayReader, "stream": StreamReader}
 
 
-def _piece(batch: int, rows: np.ndarray, pixels: np.ndarray, invalid: dict[int, str], ends: bool) -> Piece:
-    named = {int(rows[number]): reason for number, reason in invalid.items()}
-    return Piece(batch, np.delete(rows, list(invalid)) if invalid else rows, (pixels,), named, ends)
+def _decoded_piece(batch: int, rows: np.ndarray, pixels: np.ndarray, invalid: dict[int, str], ends: bool) -> Piece:
+    """Build a piece from the result of `decode_chunk`, whose indices count from the start of the piece."""
+    invalid_rows = {int(rows[index]): reason for index, reason in invalid.items()}
+    valid_rows = np.delete(rows, list(invalid)) if invalid else rows
+    return Piece(batch, valid_rows, (pixels,), invalid_rows, ends)
 
 
-def _each(examples: StoredExamples) -> Iterator[tuple[int, bytes]]:
-    for numbers, images in examples.read():
-        yield from zip(numbers.tolist(), images, strict=True)
+def _numbered_images(examples: StoredExamples) -> Iterator[tuple[int, bytes]]:
+    """Yield (row, encoded image) in the stored order."""
+    for rows, images in examples.read():
+        yield from zip(rows.tolist(), images, strict=True)
 
 
 def _shuffled(stream: Iterator[tuple[int, bytes]], generator: np.random.Generator) -> Iterator[tuple[int, bytes]]:
+    """Yield the numbered images of a stream in a random order, through a buffer of _SHUFFLE_BYTES."""
     buffer: list[tuple[int, bytes]] = []
     size = 0
-    for example in stream:
-        buffer.append(example)
-        size += len(example[1])
+    for numbered_image in stream:
+        buffer.append(numbered_image)
+        size += len(numbered_image[1])
         while size > _SHUFFLE_BYTES:
-            chosen = int(generator.integers(len(buffer)))
-            buffer[chosen], buffer[-1] = buffer[-1], buffer[chosen]
+            position = int(generator.integers(len(buffer)))
+            buffer[position], buffer[-1] = buffer[-1], buffer[position]
             size -= len(buffer[-1][1])
             yield buffer.pop()
-    for chosen in generator.permutation(len(buffer)):
-        yield buffer[chosen]
+    for position in generator.permutation(len(buffer)):
+        yield buffer[position]
 
 
-def _places(
+def _stream_parts(
     stream: Iterator[tuple[int, bytes]], order: Order, batch_size: int
 ) -> Iterator[tuple[int, list[tuple[int, bytes]], bool]]:
-    index, shards = order.shard
+    """Yield the parts of batches: number of the batch, numbered images, and whether the part is the last one."""
+    shard, shard_count = order.shard
     number = 0
     while batch := list(islice(stream, batch_size)):
-        chosen = batch[index::shards]
-        if number >= order.first and chosen:
-            for start in range(0, len(chosen), CHUNK):
-                yield number, chosen[start : start + CHUNK], start + CHUNK >= len(chosen)
+        images = batch[shard::shard_count]
+        if number >= order.first:
+            for start in range(0, len(images), CHUNK_SIZE):
+                yield number, images[start : start + CHUNK_SIZE], start + CHUNK_SIZE >= len(images)
         number += 1
