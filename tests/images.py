@@ -23,7 +23,7 @@ def encoded(ending: str, *, seed: int = 0, size: tuple[int, int] = (20, 24)) -> 
     return file.getvalue()
 
 
-def flat(path: Path, colour: tuple[int, int, int], *, size: tuple[int, int] = (16, 16)) -> Path:
+def solid_png(path: Path, colour: tuple[int, int, int], *, size: tuple[int, int] = (16, 16)) -> Path:
     """Write a PNG of one colour, which identifies the image in tests; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size[::-1], colour).save(path)
@@ -34,7 +34,7 @@ def class_folder(root: Path, *, classes: tuple[str, ...] = ("cat", "dog"), count
     """Write `count` PNGs per class; image i of all has the gray level 2 i, which identifies it in tests."""
     for index in range(len(classes) * count):
         label = classes[index // count]
-        flat(root / label / f"{index % count:04d}.png", (2 * index,) * 3)
+        solid_png(root / label / f"{index % count:04d}.png", (2 * index,) * 3)
     return root
 
 

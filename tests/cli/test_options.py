@@ -5,7 +5,7 @@ import json
 import pytest
 
 import tltk
-from tests.images import flat
+from tests.images import solid_png
 from tests.texts import LABELS, TEXTS
 from tltk.cli import options
 from tltk.tasks import for_source
@@ -67,7 +67,7 @@ def test_a_batch_size_is_a_number_or_a_token_budget():
 
 def test_classes_of_a_folder_are_in_the_order_of_the_model(tmp_path):
     for name in ("a", "b"):
-        flat(tmp_path / name / "1.png", (0, 0, 0))
+        solid_png(tmp_path / name / "1.png", (0, 0, 0))
     columns = {"label": "label", "input_column": "path", "label_type": "categorical", "text": None}
     assert options.source(tmp_path, **columns, labels=tltk.specs.LabelSpec(("b", "a"))).labels.names == ("b", "a")
     more_labels = tltk.specs.LabelSpec(("b", "a", "c"))  # `evaluate` reports the missing class
@@ -82,7 +82,7 @@ def test_the_modality_of_a_model_decides_how_columns_are_read(tmp_path):
     ):
         options.source(path, **columns, text=None, modality="text")
     assert options.source(path, **columns, text="review", modality="text").modality == "text"
-    flat(tmp_path / "a.png", (0, 0, 0))
+    solid_png(tmp_path / "a.png", (0, 0, 0))
     (tmp_path / "photos.csv").write_text("photo,stars\na.png,x\na.png,y\n")
     source = options.source(
         tmp_path / "photos.csv", **{**columns, "input_column": "photo"}, text=None, modality="image"

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tltk
 from tests import ROOT
 from tests.conftest import squares, squares_model
-from tests.images import class_folder, damaged_png, flat
+from tests.images import class_folder, damaged_png, solid_png
 from tltk.data.formats.folder import from_folder
 from tltk.feature_cache import compute as compute_module
 from tltk.feature_cache.batches import feature_batches
@@ -168,7 +168,7 @@ def test_the_key_depends_on_everything_that_the_features_depend_on(tmp_path):
     assert new_entries(augment=copies(flip(), 2), seed=1) == 1
     assert new_entries(augment=copies(flip(vertical=True), 2)) == 1
     assert new_entries(prefix=prefix_of(model, tltk.unfreeze_from("conv5"))) == 1
-    flat(tmp_path / "set" / "cat" / "0001.png", (250, 250, 250), size=(15, 15))
+    solid_png(tmp_path / "set" / "cat" / "0001.png", (250, 250, 250), size=(15, 15))
     assert new_entries() == 1, "an image changed"
     kernel = next(layer for layer in model.keras.layers if layer.weights and "bn" not in layer.name).weights[0]
     kernel.assign(kernel + 1e-3)
@@ -219,8 +219,8 @@ def test_features_of_unknown_shape_are_rejected():
 
 def test_data_without_a_readable_image_is_an_error(tmp_path):
     for number in range(3):
-        damaged_png(flat(tmp_path / "set" / "a" / f"{number}.png", (0, 0, 0)))
-    flat(tmp_path / "set" / "b" / "x.png", (0, 0, 0))
+        damaged_png(solid_png(tmp_path / "set" / "a" / f"{number}.png", (0, 0, 0)))
+    solid_png(tmp_path / "set" / "b" / "x.png", (0, 0, 0))
     source = from_folder(tmp_path / "set").subset([0, 1, 2])
     with pytest.raises(ValueError, match=r"none of the 3 examples could be decoded: a/0.png"):
         compute(prefix_of(squares_model()), source, ImageSpec(16, 16))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.images import class_folder, damaged_png, encoded, flat
+from tests.images import class_folder, damaged_png, encoded, solid_png
 from tltk.augment import color_jitter, cutmix, flip, mixup
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.folder import from_folder
@@ -110,7 +110,7 @@ def test_invalid_files_of_every_kind_do_not_affect_the_others(tmp_path):
     (tmp_path / "set" / "cat" / "b.jpg").write_bytes(encoded("jpg", size=(64, 64))[:900])
     (tmp_path / "set" / "dog" / "c.webp").write_bytes(encoded("webp")[:100])
     (tmp_path / "set" / "dog" / "d.gif").write_text("not an image")
-    flat(tmp_path / "set" / "dog" / "gone.png", (0, 0, 0))
+    solid_png(tmp_path / "set" / "dog" / "gone.png", (0, 0, 0))
     source = from_folder(tmp_path / "set")
     (tmp_path / "set" / "dog" / "gone.png").unlink()
     loader = batches(source, SPEC, batch_size=8, shuffle=True)

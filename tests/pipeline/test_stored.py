@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.images import class_folder, damaged_png, flat
+from tests.images import class_folder, damaged_png, solid_png
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.folder import from_folder
 from tltk.foundation import files
@@ -60,7 +60,7 @@ def test_a_changed_file_or_option_is_decoded_again(tmp_path):
     source = from_folder(class_folder(tmp_path / "set", count=3))
     folder = tmp_path / "cache"
     read_epochs(source, folder)
-    flat(tmp_path / "set" / "cat" / "0001.png", (250, 250, 250), size=(15, 15))
+    solid_png(tmp_path / "set" / "cat" / "0001.png", (250, 250, 250), size=(15, 15))
     read, _ = read_epochs(source, folder)
     assert 250 in {int(value) for images, _ in read[0] for value in images[:, 0, 0, 0]}
     assert len(list(folder.iterdir())) == 2
@@ -108,7 +108,7 @@ def test_a_disk_that_fills_up_leaves_no_records(tmp_path, monkeypatch):
 
 def test_a_file_cannot_be_the_cache_folder(tmp_path):
     source = from_folder(class_folder(tmp_path / "set", count=3))
-    path = flat(tmp_path / "a.png", (0, 0, 0))
+    path = solid_png(tmp_path / "a.png", (0, 0, 0))
     with pytest.raises(OSError, match=re.escape(str(path))):
         batches(source, SPEC, cache=path)
 
@@ -128,7 +128,7 @@ def test_arrays_of_another_size_are_cached_too(tmp_path):
 
 
 def test_a_cache_contains_the_visible_pixels(tmp_path):
-    Image.fromarray(np.full((12, 12, 3), 77, "uint8")).save(flat(tmp_path / "set" / "a" / "x.png", (0, 0, 0)))
-    flat(tmp_path / "set" / "b" / "y.png", (3, 3, 3))
+    Image.fromarray(np.full((12, 12, 3), 77, "uint8")).save(solid_png(tmp_path / "set" / "a" / "x.png", (0, 0, 0)))
+    solid_png(tmp_path / "set" / "b" / "y.png", (3, 3, 3))
     read, _ = read_epochs(from_folder(tmp_path / "set"), "memory", count=1)
     assert sorted(int(value) for value in read[0][0][0][:, 0, 0, 0]) == [3, 77]

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.images import FORMATS, class_folder, encoded, flat
+from tests.images import FORMATS, class_folder, encoded, solid_png
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.folder import from_files, from_folder
 
@@ -27,8 +27,8 @@ def test_images_of_all_formats_at_any_depth_are_found_and_other_files_ignored(tm
             (folder / f"x.{ending.upper()}").write_bytes(encoded(ending))
         (tmp_path / name / "notes.txt").write_text("not an image")
         (tmp_path / name / ".hidden.png").write_bytes(encoded("png"))
-        flat(tmp_path / name / ".cache" / "x.png", (0, 0, 0))
-    flat(tmp_path / ".git" / "x.png", (0, 0, 0))
+        solid_png(tmp_path / name / ".cache" / "x.png", (0, 0, 0))
+    solid_png(tmp_path / ".git" / "x.png", (0, 0, 0))
     source = from_folder(tmp_path)
     assert len(source) == 2 * len(FORMATS)
     assert source.labels.names == ("a", "b")
@@ -68,7 +68,7 @@ def test_a_missing_folder_raises_with_a_similar_name(tmp_path):
 
 
 def test_a_file_instead_of_a_folder_raises(tmp_path):
-    path = flat(tmp_path / "a.png", (0, 0, 0))
+    path = solid_png(tmp_path / "a.png", (0, 0, 0))
     with pytest.raises(NotADirectoryError, match=r"a\.png is a file"):
         from_folder(path)
 
@@ -81,7 +81,7 @@ def test_an_empty_folder_raises(tmp_path):
 
 
 def test_images_without_sub_folders_raise_with_the_option_unlabelled(tmp_path):
-    flat(tmp_path / "a.png", (0, 0, 0))
+    solid_png(tmp_path / "a.png", (0, 0, 0))
     with pytest.raises(ValueError, match="unlabelled=True"):
         from_folder(tmp_path)
     source = from_folder(tmp_path, unlabelled=True)
@@ -112,7 +112,7 @@ def test_classes_can_be_selected_in_any_order_and_unknown_ones_raise(tmp_path):
 
 def test_files_keep_the_order_of_the_list(tmp_path):
     class_folder(tmp_path / "more", count=1)
-    last = flat(tmp_path / "a.png", (0, 0, 0))
+    last = solid_png(tmp_path / "a.png", (0, 0, 0))
     source = from_files([tmp_path / "more", last])
     assert [str(path).rsplit("/", 1)[-1] for path in source.examples] == ["0000.png", "0000.png", "a.png"]
     assert source.labels is None

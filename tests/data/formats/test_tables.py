@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.images import flat
+from tests.images import solid_png
 from tltk.data.formats.tables import from_csv, from_jsonl
 from tltk.specs import LabelSpec, Span
 
@@ -14,7 +14,7 @@ from tltk.specs import LabelSpec, Span
 @pytest.fixture
 def folder(tmp_path):
     for name in ("a", "b", "c"):
-        flat(tmp_path / "images" / f"{name}.png", (0, 0, 0))
+        solid_png(tmp_path / "images" / f"{name}.png", (0, 0, 0))
     return tmp_path
 
 

@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 
-from tests.images import damaged_png, encoded, flat
+from tests.images import damaged_png, encoded, solid_png
 from tltk.modalities.image.chunks import decode_chunk, resize_chunk
 from tltk.specs import ImageSpec
 
 
 def test_a_damaged_file_does_not_affect_the_others(tmp_path):
-    paths = [flat(tmp_path / "a.png", (9, 9, 9)), damaged_png(tmp_path / "b.png"), flat(tmp_path / "c.png", (7, 7, 7))]
+    paths = [
+        solid_png(tmp_path / "a.png", (9, 9, 9)),
+        damaged_png(tmp_path / "b.png"),
+        solid_png(tmp_path / "c.png", (7, 7, 7)),
+    ]
     pixels, invalid = decode_chunk(np.array([*map(str, paths)], object), ImageSpec(8, 8), are_paths=True)
     assert invalid == {1: "truncated or damaged PNG"}
     assert [int(image.mean()) for image in pixels] == [9, 7]
