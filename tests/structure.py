@@ -159,6 +159,7 @@ def isinstance_outside() -> list[str]:
 def private_outside() -> list[str]:
     """List the places outside of keras_private that use private attributes which the package does not define."""
     defined = {name for path in modules() if str(path.relative_to(PACKAGE)) != PRIVATE_HOME for name in _defined(path)}
+    defined |= {"_asdict", "_fields", "_replace"}  # public methods of named tuples
     return [place for path in modules() for place in _private_uses(path, defined)]
 
 
