@@ -47,6 +47,7 @@ def quick_recipes(monkeypatch):
 def restored_registries(monkeypatch):
     """Restore all registries after the code of a page has run."""
     for registry in (TASKS, DEFAULTS, MODALITIES, AUGMENTATIONS, TARGETS, FORMATS):
+        list(registry)  # load the built-in values first: they are registered only once
         monkeypatch.setattr(registry, "_values", dict(registry._values))
 
 
