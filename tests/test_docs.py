@@ -12,6 +12,7 @@ from tests import ROOT
 from tests.conftest import coloured_squares
 from tests.servers import grpc_server, rest_server
 from tltk.backbones import weights
+from tltk.backbones.catalog import CATALOG
 from tltk.data.formats.registry import FORMATS
 from tltk.data.targets import TARGETS
 from tltk.modalities.image.augment.base import AUGMENTATIONS
@@ -46,7 +47,7 @@ def quick_recipes(monkeypatch):
 @pytest.fixture
 def restored_registries(monkeypatch):
     """Restore all registries after the code of a page has run."""
-    for registry in (TASKS, DEFAULTS, MODALITIES, AUGMENTATIONS, TARGETS, FORMATS):
+    for registry in (CATALOG, TASKS, DEFAULTS, MODALITIES, AUGMENTATIONS, TARGETS, FORMATS):
         list(registry)  # load the built-in values first: they are registered only once
         monkeypatch.setattr(registry, "_values", dict(registry._values))
 

@@ -130,7 +130,7 @@ def test_medical_refuses_patients_without_a_table(tmp_path):
 def test_two_classes_refuses_three(tmp_path):
     folder = tiny.digit_images(tmp_path / "images", classes=3)
     process = launch("two_classes.py", folder, cwd=tmp_path)
-    assert says(process, r"must hold two classes\. Received 3: digit_0, digit_1, digit_2")
+    assert says(process, r"must contain two classes\. Received 3: digit_0, digit_1, digit_2")
 
 
 @pytest.mark.parametrize("name", ["medical", "full_fine_tuning", "two_classes"])
@@ -140,7 +140,7 @@ def test_the_error_for_a_missing_folder_names_it(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["medical", "full_fine_tuning", "two_classes"])
 def test_the_error_without_data_suggests_tiny(name, tmp_path):
-    assert says(launch(f"{name}.py", cwd=tmp_path), "or say --tiny")
+    assert says(launch(f"{name}.py", cwd=tmp_path), "or --tiny")
 
 
 def test_cifar10_says_how_to_get_the_images(tmp_path):
@@ -215,7 +215,7 @@ def test_frozen_prefix_prints_one_json_object_with_all_ratios(tmp_path):
 
 def test_few_shot_says_how_to_get_the_images(tmp_path):
     process = launch("benchmarks/few_shot.py", "--json", "--data", "emoji", "--emoji", tmp_path, cwd=tmp_path)
-    assert says(process, r"emoji is not there: .*apt-get and npm.*name the folder")
+    assert says(process, r"emoji was not found: .*apt-get and npm.*pass the folder")
     assert "emoji is not there" in json.loads(process.stdout)["error"]
 
 

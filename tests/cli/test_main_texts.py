@@ -83,7 +83,7 @@ def test_training_on_a_conll_file_gives_a_model_that_predicts_spans(preset, tmp_
     (tmp_path / "news.conll").write_text("\n".join([*lines, "broken"]))
     process = tltk("train", tmp_path / "news.conll", *short_training(preset, tmp_path / "run"))
     assert process.returncode == 0, process.stderr
-    assert "'broken' has 1 of at least 2 columns" in process.stderr
+    assert "too few columns in 'broken': 1, at least 2 needed" in process.stderr
     predictions = json.loads(tltk("predict", tmp_path / "run", "very good film .", "--json").stdout)["predictions"]
     assert all(set(span) == {"start", "end", "label", "probability"} for span in predictions[0]["spans"])
 

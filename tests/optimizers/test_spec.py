@@ -62,7 +62,7 @@ def test_all_arguments_that_do_not_fit_the_variables_are_listed_at_once():
     with pytest.raises(
         ValueError,
         match=r"(?s)`frozen` is frozen.*names 'kernal', which is not among.*Did you mean 'kernel'.*above 0. "
-        r"Received: 0 for 'kernel'.*`kernel` is \(2,\), its anchor is \(3,\)",
+        r"Received: 0 for 'kernel'.*`kernel` has the shape \(2,\), its anchor has \(3,\)",
     ):
         build(
             sgd(l2_sp=0.1), 0.1, [frozen, free],

@@ -16,7 +16,7 @@ def learned(one, action, batch_norm="frozen"):
 
 
 def on(one, action, batch_norm="frozen"):
-    return effects(one, Decision(action), batch_norm)[0].on
+    return effects(one, Decision(action), batch_norm)[0].trainable
 
 
 BATCH_NORM = {

@@ -40,7 +40,7 @@ def test_stages_and_globs_match_as_before():
 
 
 def test_the_error_for_too_many_top_layers_says_how_many_there_are():
-    assert "asks for more layers with weights than the 11 there are" in no_match("top:12", staged())
+    assert "asks for more layers than the 11 of the backbone that have weights" in no_match("top:12", staged())
 
 
 @pytest.mark.parametrize("pattern", ["top:", "top:0", "top:-1", "top:x", "top:0%", "top:101%", "top:1.5"])
@@ -82,7 +82,7 @@ def test_top_counts_stages_and_its_error_lists_them():
     assert matching("top:1 stage", staged()) == matching("block2", staged()) | matching("head", staged())
     assert matching("top:3 stages", staged()) == {row.name for row in staged()}
     assert matching("top:4 stages", staged()) == set()
-    assert no_match("top:4 stages", staged()).endswith("more stages than there are: embedding, block1, block2")
+    assert no_match("top:4 stages", staged()).endswith("more stages than the backbone has: embedding, block1, block2")
     with pytest.raises(ValueError, match=r"'top:2 stages'. Received: 'top:2 stagez'"):
         check_pattern("top:2 stagez")
 
@@ -92,7 +92,7 @@ def test_a_pattern_for_a_layer_inside_of_a_nested_model_is_an_error():
     x = keras.Input((4,))
     nested = layer_rows(keras.Model(x, keras.layers.Dense(2, name="top")(inner(x))))
     assert no_match("deep", nested).endswith(
-        "'base' is a model inside this one, and one layer to a plan: build with `.call(x)` of it"
+        "'base' is a nested model, which is a single layer to a plan: build with `.call(x)` instead"
     )
     flat = layer_rows(keras.Model(x, keras.layers.Dense(2, name="top")(inner.call(x))))
     assert matching("deep", flat) == {"deep"}

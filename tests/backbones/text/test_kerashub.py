@@ -169,7 +169,7 @@ def test_invalid_options_are_errors(preset, tmp_path):
         tltk.backbone(str(preset), image_size=64)
     with pytest.raises(ValueError, match=r"(?s)`sequence_length` does not apply to resnet50.*`stride` does not apply"):
         tltk.backbone("resnet50", sequence_length=64, stride=4)
-    with pytest.raises(ValueError, match=r"`sequence_length` of .* must be at most 32\. Received: 64"):
+    with pytest.raises(ValueError, match=r"`sequence_length` of .* must be at most 32 tokens\. Received: 64"):
         tltk.backbone(str(preset), sequence_length=64)
     with pytest.raises(ValueError, match=r"Did you mean 'bert_base_en_uncased'\?"):
         tltk.backbone("bert_base_uncased")

@@ -139,7 +139,8 @@ def test_the_error_for_an_unmatched_target_lists_the_supported_sublayers():
     rows = [row for row in layer_rows(transformer()) if row.name == "block1_attention"]
     assert lora_layers.target_problem(rows, "query,value") == ""
     assert lora_layers.target_problem(rows, "query,valeu") == (
-        "target 'valeu' reaches nothing. Did you mean 'value'? LoRA could go on: query, key, value, attention_output"
+        "target 'valeu' matches no sublayer. Did you mean 'value'? "
+        "LoRA is supported by: query, key, value, attention_output"
     )
     assert "none of its layers supports LoRA" in lora_layers.target_problem([], "*")
 
