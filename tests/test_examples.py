@@ -216,7 +216,7 @@ def test_frozen_prefix_prints_one_json_object_with_all_ratios(tmp_path):
 def test_few_shot_says_how_to_get_the_images(tmp_path):
     process = launch("benchmarks/few_shot.py", "--json", "--data", "emoji", "--emoji", tmp_path, cwd=tmp_path)
     assert says(process, r"emoji was not found: .*apt-get and npm.*pass the folder")
-    assert "emoji is not there" in json.loads(process.stdout)["error"]
+    assert "emoji was not found" in json.loads(process.stdout)["error"]
 
 
 def test_emoji_are_grouped_on_white_without_skin_tones(tmp_path):
