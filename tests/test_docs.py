@@ -46,7 +46,7 @@ def quick_recipes(monkeypatch):
 
 @pytest.fixture
 def restored_registries(monkeypatch):
-    """Restore all registries after the code of a page has run."""
+    """Restore all registries after the code of a page or docstring has run."""
     for registry in (CATALOG, TASKS, DEFAULTS, MODALITIES, AUGMENTATIONS, TARGETS, FORMATS):
         list(registry)  # load the built-in values first: they are registered only once
         monkeypatch.setattr(registry, "_values", dict(registry._values))
@@ -86,6 +86,7 @@ def test_the_relative_links_of_a_page_have_targets(page):
         assert (page.parent / target).exists(), target
 
 
+@pytest.mark.usefixtures("restored_registries")
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_of_a_docstring_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
