@@ -46,7 +46,7 @@ _PUBLIC = {
     "evaluate": "tltk.evaluation.evaluate",
     "predict": "tltk.inference.predict",
     "embed": "tltk.inference.embed",
-    "Cache": "tltk.feature_cache.policy",
+    "Cache": "tltk.feature_cache.storage",
     "cluster": "tltk.inference.cluster",
     "export": "tltk.serving.export",
     "verify": "tltk.serving.certificate",
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from tltk.data.source import Source
     from tltk.data.split import split
     from tltk.evaluation.evaluate import evaluate
-    from tltk.feature_cache.policy import Cache
+    from tltk.feature_cache.storage import Cache
     from tltk.heads.builder import head
     from tltk.inference.cluster import cluster
     from tltk.inference.embed import embed

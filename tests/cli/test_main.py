@@ -3,12 +3,9 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
-from PIL import Image
 
-from tests.conftest import coloured_squares, listening
 from tltk.backbones import catalog
 from tltk.cli import console
 from tltk.cli import main as cli
@@ -30,17 +27,6 @@ def test_the_memory_allocator_is_configured_before_tensorflow_is_imported(monkey
     monkeypatch.setattr("tltk.cli.console.quiet_tensorflow", lambda: called.append("tensorflow"))
     console.start_tensorflow()
     assert called == ["glibc", "tensorflow"]
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
-    x, y = coloured_squares(36, size=24)
-    for index, (pixels, label) in enumerate(zip(x, y, strict=True)):
-        class_folder = folder / ("red", "green", "blue")[label]
-        class_folder.mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(class_folder / f"{index}.png")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -141,34 +127,6 @@ def test_the_version_is_printed():
 def test_the_commands_are_registered():
     names = {command.callback.__name__ for command in cli.app.registered_commands}
     assert names >= {"train", "evaluate", "predict", "export", "backbones", "demo"}
-
-
-def test_ctrl_c_ends_training_with_exit_code_130_and_leaves_a_run(photos, tmp_path):
-    options = ["--backbone", "mobilenet_v2", "--weights", "random", "--image-size", "32", "--recipe", "linear_probe"]
-    command = [
-        sys.executable,
-        "-m",
-        "tltk",
-        "train",
-        str(photos),
-        *options,
-        "--epochs",
-        "500",
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    # Background jobs of a shell ignore Ctrl-C, and their children inherit that.
-    with listening():
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    history = tmp_path / "run" / "history.csv"
-    deadline = time.monotonic() + 120
-    while not history.is_file() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.2)
-    process.send_signal(2)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
-    assert "Interrupted" in stderr
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["interrupted"] is True
 
 
 def test_a_usage_error_is_one_json_object_too(tmp_path):

@@ -8,7 +8,7 @@ from filelock import FileLock
 
 import tltk
 from tests.conftest import squares, squares_model
-from tltk.feature_cache.policy import Cache
+from tltk.feature_cache.storage import Cache
 from tltk.modalities.image.augment import standard
 from tltk.models.frozen_split import split
 from tltk.training.phase_data import Feed, ignore_unknown_length_warning
@@ -57,7 +57,7 @@ def test_a_tf_dataset_is_not_cached():
 def test_auto_leaves_nothing_behind_on_disk(tmp_path, monkeypatch):
     from tltk.feature_cache import compute as compute_module
 
-    monkeypatch.setattr("tltk.feature_cache.policy._MAX_MEMORY_BYTES", 0)
+    monkeypatch.setattr("tltk.feature_cache.storage._MAX_MEMORY_BYTES", 0)
     folders = []
     original = compute_module.compute
 

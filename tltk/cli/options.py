@@ -21,6 +21,15 @@ TextColumn = Annotated[
     str | None,
     typer.Option("--text", help="Column of the texts (.csv, .jsonl); for pairs two columns: a,b."),
 ]
+DataPath = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder with a sub-folder per class (or train/ val/ test/), or a .csv, .jsonl, .conll or SQuAD .json file."
+    ),
+]
+LabelType = Annotated[
+    str, typer.Option(help="Type of the labels (.csv, .jsonl): categorical, multilabel (a;b), regression or entities.")
+]
 
 
 def source(

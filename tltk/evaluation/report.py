@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tltk.evaluation.html import write_page
+from tltk.evaluation.html_report import write_page
 from tltk.foundation import files
 from tltk.specs import InvalidExample
 

@@ -12,10 +12,10 @@ from tltk.data.targets import Targets
 from tltk.modalities.batches import example_names
 from tltk.pipeline import store
 from tltk.pipeline.batching import Size
+from tltk.pipeline.decoded_store import StoredReader
 from tltk.pipeline.finish import Encode
 from tltk.pipeline.loader import Batch, Loader
 from tltk.pipeline.readers import Reader
-from tltk.pipeline.stored import StoredReader
 
 
 def feature_batches(

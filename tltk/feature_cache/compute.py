@@ -17,9 +17,9 @@ from tltk.modalities.batches import example_names
 from tltk.modalities.image.augment import Copies, build_copies
 from tltk.pipeline import store
 from tltk.pipeline.batching import Order
+from tltk.pipeline.decoded_store import digest
 from tltk.pipeline.loader import without_autograph
 from tltk.pipeline.readers import Piece, Reader, whole_batches
-from tltk.pipeline.stored import digest
 
 log = logging.getLogger("tltk")
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tltk.backbones.base import Backbone
 from tltk.data.source import Source
 from tltk.feature_cache.compute import compute
-from tltk.feature_cache.policy import Cache
+from tltk.feature_cache.storage import Cache
 from tltk.foundation import checks as check
 from tltk.foundation.paths import cache_folder
 from tltk.inference.predict import Inputs

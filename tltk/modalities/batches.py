@@ -13,10 +13,10 @@ from tltk.foundation import checks as check
 from tltk.modalities.image.augment import Augmentation, Copies, build_copies, chain
 from tltk.modalities.modality import modality_of
 from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size
+from tltk.pipeline.decoded_store import decoded
 from tltk.pipeline.finish import AugmentBatch, Encode, Finish
 from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.pipeline.readers import BatchReader, element_targets
-from tltk.pipeline.stored import decoded
 
 Augment = Augmentation | Sequence[Augmentation] | Copies
 

@@ -1,4 +1,4 @@
-"""Keras callbacks of a phase: best weights, divergence check, epoch number, step count, progress and history."""
+"""Keras callbacks of a phase: divergence check, epoch number, step count, progress and history."""
 
 import logging
 import math
@@ -14,60 +14,6 @@ from tltk.foundation import keras_private as private
 from tltk.optimizers.state import unwrapped
 
 log = logging.getLogger("tltk")
-
-Score = tuple[float, float]
-
-
-def score(logs: dict[str, float], monitor: tuple[str, str], *, prefix: str = "val_") -> Score:
-    """Turn metrics into a score that is larger when better: the monitored metric first, the loss to break ties.
-
-    Args:
-        logs: Metric name → value.
-        monitor: Metric name and "max" or "min".
-        prefix: Prefix of the names in `logs`: "val_" for validation metrics of `fit`.
-
-    Returns:
-        (metric, −loss), the metric negated for "min". Values that are not finite become −inf.
-    """
-    name, direction = monitor
-    value = float(logs[f"{prefix}{name}"])
-    return _finite(value if direction == "max" else -value), _finite(-float(logs[f"{prefix}loss"]))
-
-
-def _finite(value: float) -> float:
-    return value if math.isfinite(value) else -math.inf
-
-
-class KeepBest(keras.callbacks.Callback):
-    """Remember the weights of the best epoch on validation, and stop after `patience` epochs without improvement.
-
-    Args:
-        full_model: The model whose weights are copied; the fitted model may be only its suffix.
-        monitor: Metric name and "max" or "min".
-        patience: Epochs without improvement before training stops; None never stops it.
-    """
-
-    def __init__(self, full_model: keras.Model, monitor: tuple[str, str], patience: int | None) -> None:
-        super().__init__()
-        self.full_model = full_model
-        self.monitor = monitor
-        self.patience = patience
-        self.best: Score | None = None
-        self.best_epoch = 0
-        self.weights: list[np.ndarray] | None = None
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Copy the weights if the epoch is the best so far; stop training if patience has run out."""
-        epoch_score = score(logs or {}, self.monitor)
-        if self.best is None or epoch_score > self.best:
-            self.best, self.best_epoch, self.weights = epoch_score, epoch + 1, self.full_model.get_weights()
-        elif self.patience is not None and epoch + 1 - self.best_epoch >= self.patience:
-            self.model.stop_training = True
-
-    def restore(self) -> None:
-        """Set the model to the weights of the best epoch."""
-        if self.weights is not None:
-            self.full_model.set_weights(self.weights)
 
 
 class StopOnNan(keras.callbacks.Callback):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tltk.data.invalid import Invalid
 from tltk.data.source import Source
-from tltk.feature_cache.policy import Cache
+from tltk.feature_cache.storage import Cache
 from tltk.foundation import checks as check
 from tltk.foundation import files
 from tltk.modalities.modality import Modality, drop_invalid, modality_of
@@ -26,7 +26,7 @@ from tltk.tasks.sources import require_labels
 from tltk.trainability.apply import changing
 from tltk.trainability.layers import HEAD
 from tltk.trainability.lora import file as lora_file
-from tltk.training.callbacks import Score
+from tltk.training.best_epoch import Score
 from tltk.training.contrastive import phase_model
 from tltk.training.phase import PhaseResult, TrainedPhase, train_phase
 from tltk.training.phase_data import Data, Feed

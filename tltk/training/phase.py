@@ -21,10 +21,11 @@ from tltk.optimizers.state import OptimizerState, optimizer_state, unwrapped
 from tltk.pipeline.loader import explain_empty_data
 from tltk.recipes.recipe import Phase
 from tltk.trainability.apply import Applied, applied
+from tltk.trainability.audit.byte_check import AuditError, check_phase
 from tltk.trainability.audit.gradients import decays, got_gradient
-from tltk.trainability.audit.proof import AuditError, check_phase
 from tltk.trainability.lora.weights import LoraWeights
-from tltk.training.callbacks import CountSteps, KeepBest, ReportProgress, Score, SetEpoch, StopOnNan
+from tltk.training.best_epoch import KeepBest, Score
+from tltk.training.callbacks import CountSteps, ReportProgress, SetEpoch, StopOnNan
 from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning
 from tltk.training.wise_ft import choose_interpolation
 

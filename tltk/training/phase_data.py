@@ -16,7 +16,7 @@ from tltk.data.source import Source
 from tltk.data.targets import Targets
 from tltk.feature_cache import compute
 from tltk.feature_cache.batches import feature_batches
-from tltk.feature_cache.policy import Cache, choose_storage
+from tltk.feature_cache.storage import Cache, choose_storage
 from tltk.foundation import files
 from tltk.foundation.paths import cache_folder
 from tltk.modalities.batches import dataset_batches, source_batches
@@ -25,9 +25,9 @@ from tltk.modalities.modality import modality_of
 from tltk.models.frozen_split import FrozenSplit
 from tltk.models.transfer_model import TransferModel
 from tltk.pipeline.batching import Budget, Size, examples_per_batch
+from tltk.pipeline.decoded_store import decoded
 from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.pipeline.readers import Reader
-from tltk.pipeline.stored import decoded
 from tltk.recipes.recipe import Phase
 
 Data: TypeAlias = Source | tf.data.Dataset

@@ -4,7 +4,7 @@ import numpy as np
 
 from tltk.models.transfer_model import TransferModel
 from tltk.pipeline.loader import DatasetLoader, Loader
-from tltk.training.callbacks import Score, score
+from tltk.training.best_epoch import Score, score
 from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning
 
 ALPHAS = tuple(round(0.1 * number, 1) for number in range(1, 10))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tltk.trainability.audit.audit import audit
+from tltk.trainability.audit.byte_check import MIN_STEPS, AuditError
 from tltk.trainability.audit.gradients import got_gradient
-from tltk.trainability.audit.proof import MIN_STEPS, AuditError
 
 X = np.random.default_rng(0).normal(size=(48, 4)).astype("float32")
 Y = X[:, :1] * 2 - 1

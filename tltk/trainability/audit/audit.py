@@ -11,8 +11,8 @@ import keras
 from tltk.foundation import checks as check
 from tltk.foundation import keras_private as private
 from tltk.optimizers.state import unwrapped
+from tltk.trainability.audit.byte_check import MIN_STEPS, AuditError, as_bytes
 from tltk.trainability.audit.gradients import decays, got_gradient
-from tltk.trainability.audit.proof import MIN_STEPS, AuditError, as_bytes
 from tltk.trainability.layers import HasStages, is_normalization_with_statistics, model_and_stages
 
 

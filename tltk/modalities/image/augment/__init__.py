@@ -1,13 +1,13 @@
 """Augmentations of images and their targets, as records that can be stored; public as `tltk.augment`."""
 
 from tltk.modalities.image.augment.base import Augmentation, chain, from_config, mixes, register_augmentation
+from tltk.modalities.image.augment.boxes_and_masks import move_targets
 from tltk.modalities.image.augment.color import color_jitter
 from tltk.modalities.image.augment.fixed_copies import Copies, build_copies, copies
 from tltk.modalities.image.augment.geometric import crop_resize, flip, rotate, warp
 from tltk.modalities.image.augment.mix import cutmix, mixup
 from tltk.modalities.image.augment.rand_augment import rand_augment
 from tltk.modalities.image.augment.standard import standard
-from tltk.modalities.image.augment.targets import move_targets
 
 __all__ = [
     "Augmentation",

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tltk.foundation import checks as check
 from tltk.foundation.registry import Registry
-from tltk.modalities.image.augment.targets import Targets
+from tltk.modalities.image.augment.boxes_and_masks import Targets
 
 Transform: TypeAlias = Callable[[tf.Tensor, Targets, tf.Tensor], tuple[tf.Tensor, Targets]]
 

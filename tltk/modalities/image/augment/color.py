@@ -14,7 +14,7 @@ from tltk.modalities.image.augment.base import (
     register_augmentation,
     uniform_per_image,
 )
-from tltk.modalities.image.augment.targets import Targets
+from tltk.modalities.image.augment.boxes_and_masks import Targets
 
 
 def color_jitter(

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tltk.foundation import checks as check
 from tltk.modalities.image.augment.base import Augmentation, chain, fold_in
-from tltk.modalities.image.augment.targets import Targets
+from tltk.modalities.image.augment.boxes_and_masks import Targets
 
 CopyTransform: TypeAlias = Callable[[tf.Tensor, Targets, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Targets]]
 

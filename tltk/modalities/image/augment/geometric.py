@@ -12,7 +12,7 @@ from tltk.modalities.image.augment.base import (
     register_augmentation,
     uniform_per_image,
 )
-from tltk.modalities.image.augment.targets import Targets, move_targets, projective
+from tltk.modalities.image.augment.boxes_and_masks import Targets, move_targets, projective
 
 FILL_MODES = ("reflect", "nearest", "wrap", "constant")
 

@@ -9,8 +9,8 @@ import tensorflow as tf
 from tltk.foundation import checks as check
 from tltk.modalities.image.augment import color
 from tltk.modalities.image.augment.base import Augmentation, Transform, clip_to_pixels, fold_in, register_augmentation
+from tltk.modalities.image.augment.boxes_and_masks import Targets, move_targets
 from tltk.modalities.image.augment.geometric import image_size, rotation, shear, translation, warp
-from tltk.modalities.image.augment.targets import Targets, move_targets
 
 GEOMETRIC = ("shear", "translate", "rotate")
 PHOTOMETRIC = (

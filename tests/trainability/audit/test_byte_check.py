@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tltk.trainability.audit.proof import MIN_STEPS, check_phase
+from tltk.trainability.audit.byte_check import MIN_STEPS, check_phase
 
 PATHS = ["base/kernel", "bn/moving_mean", "head/kernel"]
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from tltk.evaluation.html import write_page
+from tltk.evaluation.html_report import write_page
 
 REPORT = {
     "task": "classification",

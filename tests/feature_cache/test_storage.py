@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tltk.feature_cache import policy
-from tltk.feature_cache.policy import Cache
+from tltk.feature_cache import storage as cache_storage
+from tltk.feature_cache.storage import Cache
 from tltk.foundation import hardware
 from tltk.pipeline import store
 
@@ -13,15 +13,15 @@ def test_auto_chooses_memory_for_little_data_disk_for_much_and_off_where_caching
     layout = store.Layout(((256,),), ("float32",))
 
     def storage(count, epochs=3, layout=layout, cache="auto"):
-        return policy.choose_storage(Cache(cache), layout, count, epochs=epochs, folder=tmp_path)
+        return cache_storage.choose_storage(Cache(cache), layout, count, epochs=epochs, folder=tmp_path)
 
     assert storage(1000) == "memory"
     assert storage(1000, epochs=1) == "off"
     assert storage(1_000_000) == "disk"
     assert storage(10, layout=store.Layout(((1024, 1024),), ("float32",))) == "off"
     assert storage(10, epochs=1, cache="memory") == "memory"
-    usage = policy.shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(policy.shutil, "disk_usage", lambda folder: usage)
+    usage = cache_storage.shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(cache_storage.shutil, "disk_usage", lambda folder: usage)
     assert storage(1_000_000) == "off"
     monkeypatch.setattr(hardware, "free_memory", lambda: 1000)
     assert storage(1000) == "off"

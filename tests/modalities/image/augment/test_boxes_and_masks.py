@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltk.modalities.image.augment.targets import move_targets
+from tltk.modalities.image.augment.boxes_and_masks import move_targets
 
 IMAGES = tf.zeros([1, 8, 10, 3])  # height 8, width 10
 UNMOVED = [[1, 0, 0], [0, 1, 0]]
