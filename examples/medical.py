@@ -17,13 +17,14 @@ import tiny
 
 import tltk
 from tltk.cli import console
+from tltk.errors import InvalidInput
 
 
 def source(path: Path, patient: str | None) -> tuple:
     """Return the images, and the patient of each image, or None."""
     if path.suffix.lower() != ".csv":
         if patient:
-            raise ValueError(f"`--patient` names a column of a .csv file. Received: {path}")
+            raise InvalidInput(f"`--patient` names a column of a .csv file. Received: {path}")
         return tltk.from_folder(path), None
     images = tltk.from_csv(path)
     if patient is None:
@@ -31,7 +32,7 @@ def source(path: Path, patient: str | None) -> tuple:
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     if patient not in rows[0]:
-        raise ValueError(f"{path} has no column {patient!r}. Columns: {', '.join(rows[0])}")
+        raise InvalidInput(f"{path} has no column {patient!r}. Columns: {', '.join(rows[0])}")
     return images, [row[patient] for row in rows]
 
 

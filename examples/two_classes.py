@@ -14,6 +14,7 @@ import tiny
 
 import tltk
 from tltk.cli import console
+from tltk.errors import InvalidInput
 
 
 def run(options: argparse.Namespace) -> None:
@@ -21,7 +22,7 @@ def run(options: argparse.Namespace) -> None:
     folder = tiny.digit_images(options.out / "images", classes=2) if options.tiny else options.photos
     photos = tltk.from_folder(folder)
     if len(photos.labels) != 2:
-        raise ValueError(
+        raise InvalidInput(
             f"{folder} must contain two classes. Received {len(photos.labels)}: {', '.join(photos.labels.names)}"
         )
     train, val, test = tltk.split(photos, val=0.2, test=0.2)

@@ -21,6 +21,7 @@ MAX_MODULE, MAX_FUNCTION = 500, 40
 # Layer, package and its content. A module imports only from lower layers and from its own package.
 LAYERS: tuple[tuple[int, str, str], ...] = (
     (0, "foundation", "argument checks, public exceptions, atomic files, paths, progress, hardware, Keras graphs"),
+    (1, "errors", "the public exceptions: `tltk.errors`"),
     (1, "specs", "frozen records: image, text and tokenizer specs, labels, spans, invalid examples"),
     (2, "data", "sources, splits, targets; `formats/` reads folders, arrays, tables, TFDS, CoNLL, SQuAD"),
     (2, "optimizers", "optimizer specs, per-variable terms, optimizer state, averages, schedules"),

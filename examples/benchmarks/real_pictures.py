@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from tltk.cli import console
+from tltk.errors import FileError, NotFound
 
 DEBIAN, NPM = "dataset-fashion-mnist", "emoji-datasource-twitter@16.0.0"
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")  # folder of Debian's package after `apt-get install`
@@ -90,7 +91,7 @@ def load(name: str, folder: Path | None, *, side: int) -> ImageSet:
         side: Height and width in pixels to which every image is stretched.
 
     Raises:
-        FileNotFoundError: If it is not found; says how to download it.
+        NotFound: If it is not found; says how to download it.
     """
     file_name, read = SETS[name]
     folders = [folder] if folder else [INSTALLED, cache_folder()]
@@ -99,7 +100,7 @@ def load(name: str, folder: Path | None, *, side: int) -> ImageSet:
         if file:
             return read(file.parent, side)
     searched = " and ".join(map(str, folders))
-    raise FileNotFoundError(
+    raise NotFound(
         f"{name} was not found: no {file_name} below {searched}. `python examples/benchmarks/real_pictures.py` "
         f"downloads it with apt-get and npm; or unpack Debian's {DEBIAN}, or npm's {NPM}, and pass the folder."
     )
@@ -164,13 +165,11 @@ def _resize(images, side: int) -> np.ndarray:
 
 def _run(command: Sequence[str], folder: Path) -> None:
     if shutil.which(command[0]) is None:
-        raise FileNotFoundError(
-            f"{command[0]} is not installed, and is needed to download the images from Debian or npm."
-        )
+        raise NotFound(f"{command[0]} is not installed, and is needed to download the images from Debian or npm.")
     console.say(" ".join(command))
     process = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False)
     if process.returncode:
-        raise OSError(f"`{' '.join(command)}` ended with exit code {process.returncode}.")
+        raise FileError(f"`{' '.join(command)}` ended with exit code {process.returncode}.")
 
 
 def main() -> None:

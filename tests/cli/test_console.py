@@ -5,11 +5,12 @@ import json
 import pytest
 
 from tltk.cli import console
+from tltk.errors import InvalidInput
 
 
 def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(capsys):
     with pytest.raises(SystemExit) as caught, console.command(as_json=False):
-        raise ValueError("`epochs` must be above 0")
+        raise InvalidInput("`epochs` must be above 0")
     assert caught.value.code == 2
     assert capsys.readouterr().err == "Error: `epochs` must be above 0\n"
 

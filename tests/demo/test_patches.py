@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tltk.demo import patches
-from tltk.foundation import checks as check
+from tltk.errors import MissingExtra
 
 
 def test_the_regions_of_the_three_parts_do_not_overlap():
@@ -31,5 +31,5 @@ def test_patches_are_small_grey_seeded_and_exist_for_every_class(tmp_path):
 
 def test_without_scikit_image_the_error_names_the_extra(monkeypatch):
     monkeypatch.setattr(patches.util, "find_spec", lambda name: None)
-    with pytest.raises(check.MissingExtraError, match=r"pip install tltk\[demo\]"):
+    with pytest.raises(MissingExtra, match=r"pip install tltk\[demo\]"):
         patches.read_photo("cat")

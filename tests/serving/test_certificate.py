@@ -11,7 +11,7 @@ import pytest
 import tltk
 from tests.conftest import squares_model
 from tests.texts import text_model, tiny_preset
-from tltk.foundation import checks as check
+from tltk.errors import ServingError
 from tltk.serving import certificate
 from tltk.serving.replay import replay
 
@@ -84,9 +84,7 @@ def test_a_damaged_certificate_is_not_reported_as_a_damaged_model(exported, tmp_
     else:
         flipped = data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
         file.write_bytes({"garbage": b"garbage", "truncated": data[:middle], "flipped": flipped}[damage])
-    with pytest.raises(
-        check.ServingError, match=r"certificate\.npz is damaged, or was written by an older version of tltk"
-    ):
+    with pytest.raises(ServingError, match=r"certificate\.npz is damaged, or was written by an older version of tltk"):
         tltk.verify(tmp_path, timed=False)
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tltk
 from tests.conftest import squares_model
 from tests.texts import text_model, texts, tiny_preset
-from tltk.foundation import checks as check
+from tltk.errors import ServingError
 from tltk.serving import saved_model
 from tltk.serving.signatures import build_signatures
 
@@ -57,7 +57,7 @@ def test_a_model_that_disagrees_with_predict_is_not_written(models, tmp_path, mo
     differences = [f"request {row}: differs" for row in range(12)]
     monkeypatch.setattr(saved_model, "prediction_differences", lambda *_: differences)
     with pytest.raises(
-        check.ServingError,
+        ServingError,
         match=r"would not return what tltk\.predict and tltk\.embed return \(12\):\nrequest 0: differs\n",
     ) as caught:
         saved_model.write(models[0], tmp_path / "saved", None)

@@ -7,9 +7,9 @@ import pytest
 
 import tltk
 from tests.conftest import squares, squares_model, weights_as_bytes
+from tltk.foundation.errors import AuditError
 from tltk.optimizers.spec import adamw, sgd
 from tltk.recipes import Phase, Recipe
-from tltk.trainability.audit.byte_check import AuditError
 from tltk.trainability.effects import Decision
 from tltk.trainability.plan import Plan, bias_only, freeze, lora, train_all, unfreeze_from
 from tltk.trainability.rules import Rule

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
     import keras
@@ -141,7 +142,7 @@ class Backbone:
             Stage → endpoint, in the order asked for.
 
         Raises:
-            ValueError: If there is no such stage, or a stage ends at an unknown layer.
+            InvalidInput: If there is no such stage, or a stage ends at an unknown layer.
 
         Example:
             >>> import tltk
@@ -165,13 +166,13 @@ class Backbone:
             token ids int32 [batch, tokens] → features [batch, tokens, channels]; and where its weights came from.
 
         Raises:
-            FileNotFoundError: If no pretrained weights are found; lists what was tried, and what to do.
-            ValueError: If a file contains no weights, or those of another network.
+            NotFound: If no pretrained weights are found; lists what was tried, and what to do.
+            InvalidInput: If a file contains no weights, or those of another network.
         """
         import keras
 
         if keras.config.image_data_format() != "channels_last":
-            raise ValueError("backbones need keras.config.set_image_data_format('channels_last').")
+            raise InvalidInput("backbones need keras.config.set_image_data_format('channels_last').")
         origin = self.locator()
         model = self.builder(self.input.shape, origin)
         check_stages(model, self.stages)
@@ -233,7 +234,7 @@ def layer_stages(model: "keras.Model", stages: Iterable[Stage]) -> dict[str, str
         Layer name → the first stage whose last layer it is or leads to; layers after the last stage are left out.
 
     Raises:
-        ValueError: If a stage ends at a layer that is not in the model.
+        InvalidInput: If a stage ends at a layer that is not in the model.
     """
     stage_of = operation_stages(model, stages)
     return {layer.name: stage_of[layer.name] for layer in model.layers if layer.name in stage_of}

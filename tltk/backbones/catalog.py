@@ -14,6 +14,7 @@ from tltk.backbones.image.keras_applications_table import APPLICATIONS
 from tltk.backbones.text import kerashub as hub_text
 from tltk.backbones.text.kerashub_presets import TEXT_PRESETS
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidType
 from tltk.foundation.registry import Registry
 
 
@@ -80,8 +81,8 @@ def register_backbone(name: str, constructor: Callable[..., Backbone], *, modali
         Nothing.
 
     Raises:
-        TypeError: If `constructor` is not a function of `weights`.
-        ValueError: If the name is empty, or taken by another backbone.
+        InvalidType: If `constructor` is not a function of `weights`.
+        InvalidInput: If the name is empty, or taken by another backbone.
 
     Example:
         >>> import keras, tltk
@@ -97,7 +98,7 @@ def register_backbone(name: str, constructor: Callable[..., Backbone], *, modali
     check.instance_of("modality", modality, str)
     if not callable(constructor) or "weights" not in inspect.signature(constructor).parameters:
         received = type(constructor).__name__
-        raise TypeError(
+        raise InvalidType(
             f"`constructor` must be a function with an argument `weights` that returns a backbone. Received: {received}"
         )
     CATALOG.register(name, Entry(modality, constructor))

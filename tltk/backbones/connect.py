@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from tltk.backbones.base import Backbone, Origin, require_stages
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.modality import modality_of
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def connect(backbone: Backbone, endpoints: tuple[str, ...] = ()) -> Connected:
         The graph.
 
     Raises:
-        FileNotFoundError: If no pretrained weights are found.
-        ValueError: If there is no such stage, or a model that needs preprocessing cannot be copied.
+        NotFound: If no pretrained weights are found.
+        InvalidInput: If there is no such stage, or a model that needs preprocessing cannot be copied.
 
     Example:
         >>> import tltk
@@ -93,7 +94,7 @@ def _copy(network: "keras.Model") -> "keras.Model":
         copy = keras.models.clone_model(network)
     except (NotImplementedError, TypeError, ValueError) as error:
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(
+        raise InvalidInput(
             f"{network.name!r} cannot be copied, which `preprocessing` needs: {message} Give its layers a "
             "`get_config`, or build the preprocessing into your model as its first layers."
         ) from error

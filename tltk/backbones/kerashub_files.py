@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import FileError, InvalidInput
 
 SCHEMES = ("hf://", "kaggle://")
 
@@ -19,8 +20,8 @@ def read(place: str, name: str) -> dict[str, Any]:
         The content; empty if the preset has no such file.
 
     Raises:
-        OSError: If the hub cannot be reached.
-        ValueError: If the file is damaged.
+        FileError: If the hub cannot be reached.
+        InvalidInput: If the file is damaged.
     """
     if Path(place).is_dir() and not (Path(place) / name).is_file():
         return {}
@@ -28,9 +29,9 @@ def read(place: str, name: str) -> dict[str, Any]:
     try:
         return dict(load_json(place, name)) if check_file_exists(place, name) else {}
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{name} of {place} is damaged: {error}") from error
+        raise InvalidInput(f"{name} of {place} is damaged: {error}") from error
     except Exception as error:  # each hub client raises its own exceptions
-        raise OSError(f"cannot read {name} of {place}: {_first_line(error)}") from error
+        raise FileError(f"cannot read {name} of {place}: {_first_line(error)}") from error
 
 
 def architecture(place: str) -> str:
@@ -40,13 +41,13 @@ def architecture(place: str) -> str:
         place: Folder, handle or KerasHub name of the preset.
 
     Raises:
-        OSError: If the hub cannot be reached or does not have the preset.
+        FileError: If the hub cannot be reached or does not have the preset.
     """
     get_preset_loader = private.preset_function("get_preset_loader")
     try:
         return str(get_preset_loader(place).check_backbone_class().__name__)
     except Exception as error:  # each hub client raises its own exceptions
-        raise OSError(
+        raise FileError(
             f"cannot load the preset {place}: {_first_line(error)} Is the hub reachable, and the handle correct? "
             "A preset folder copied from another machine works as well."
         ) from error

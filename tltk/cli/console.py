@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from tltk.foundation import checks as check
 from tltk.foundation import files
+from tltk.foundation.errors import TltkError
 
 if TYPE_CHECKING:
     from tltk.evaluation.report import Report
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 INTERRUPTED = 130
-_EXPECTED_ERRORS = (
-    *(ValueError, TypeError, OSError, FloatingPointError, MemoryError),
-    *(check.MissingExtraError, check.ServingError),
-)
+_EXPECTED_ERRORS = (TltkError, OSError, MemoryError)
 _LISTED = 10  # invalid examples that are named
 
 

@@ -9,6 +9,7 @@ from tltk import __version__
 from tltk.cli import console, options, serving, train
 from tltk.cli.options import DataPath, InputColumn, Json, LabelColumn, RunFolder, TextColumn
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
     from tltk.backbones.catalog import Row
@@ -107,7 +108,7 @@ def predict(
             console.show_table(["example", "prediction"], cells)
         console.report_invalid(invalid)
         if invalid and not predictions:
-            raise ValueError("none of the examples could be read")
+            raise InvalidInput("none of the examples could be read")
 
 
 app.command()(serving.export)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tltk.foundation.errors import InvalidInput
+
 if TYPE_CHECKING:
     from tltk.data.source import Source
     from tltk.models.transfer_model import TransferModel
@@ -57,15 +59,15 @@ def source(
         The source.
 
     Raises:
-        ValueError: If `text` is given without a table, is missing for a text model, or names no column.
-        OSError: If the path does not exist.
+        InvalidInput: If `text` is given without a table, is missing for a text model, or names no column.
+        FileError: If the path does not exist.
     """
     import tltk
     from tltk.data.formats.registry import format_of
 
     if path.is_dir():
         if text is not None:
-            raise ValueError(f"`--text` names a column of a table. Received: the folder {path}")
+            raise InvalidInput(f"`--text` names a column of a table. Received: the folder {path}")
         images = tltk.from_folder(path)
         if labels is not None and images.labels is not None and set(images.labels.names) == set(labels.names):
             return tltk.from_folder(path, classes=labels.names)  # classes in the order of the model's outputs
@@ -73,10 +75,10 @@ def source(
     file_format = format_of(path)
     if file_format is None or not file_format.has_columns:
         if text is not None:
-            raise ValueError(f"`--text` names a column of a table, such as a .csv or .jsonl file. Received: {path}")
+            raise InvalidInput(f"`--text` names a column of a table, such as a .csv or .jsonl file. Received: {path}")
         return tltk.from_file(path)
     if text is None and modality == "text":
-        raise ValueError(f"the model reads texts: name the column of the texts in {path.name} with --text.")
+        raise InvalidInput(f"the model reads texts: name the column of the texts in {path.name} with --text.")
     column = input_column if text is None else tuple(part.strip() for part in text.split(","))
     modality = modality or ("image" if text is None else "text")
     return tltk.from_file(path, input=column, label=label, label_type=label_type, modality=modality, labels=labels)
@@ -94,7 +96,7 @@ def examples(inputs: list[str], model: "TransferModel", text: str | None) -> "li
         The inputs themselves, pairs of them, or a source for a file.
 
     Raises:
-        ValueError: If the second text of a pair is missing, or a text is the name of a file.
+        InvalidInput: If the second text of a pair is missing, or a text is the name of a file.
     """
     from tltk.data.formats.registry import format_of
     from tltk.modalities.modality import modality_of
@@ -104,16 +106,16 @@ def examples(inputs: list[str], model: "TransferModel", text: str | None) -> "li
     file = next((Path(item) for item in inputs if os.path.isfile(item) and Path(item).suffix), None)  # noqa: PTH113
     if text is not None or (file and format_of(file)):
         if len(inputs) != 1:
-            raise ValueError(f"a file of examples must be the only input. Received: {len(inputs)} inputs")
+            raise InvalidInput(f"a file of examples must be the only input. Received: {len(inputs)} inputs")
         return source(
             Path(inputs[0]), label=None, input_column="path", label_type="categorical", text=text, modality=modality
         )
     if file and modality == "text":
-        raise ValueError(f"the model reads texts, or files of a known format such as .csv. Received: the file {file}")
+        raise InvalidInput(f"the model reads texts, or files of a known format such as .csv. Received: the file {file}")
     if not getattr(model.input, "pairs", False):
         return inputs
     if len(inputs) % 2:
-        raise ValueError(f"the model reads pairs of texts: pass an even number. Received: {len(inputs)} texts")
+        raise InvalidInput(f"the model reads pairs of texts: pass an even number. Received: {len(inputs)} texts")
     return list(zip(inputs[::2], inputs[1::2], strict=True))
 
 
@@ -133,14 +135,14 @@ def check_recipe(name: str | None, *, unfreeze: str | None) -> None:
         unfreeze: Value of `--unfreeze`.
 
     Raises:
-        ValueError: If the name is unknown, or the recipe does not have the option.
+        InvalidInput: If the name is unknown, or the recipe does not have the option.
     """
     from tltk.foundation import checks as check
 
     if name is not None:
         check.one_of("recipe", name, RECIPES)
     if unfreeze and name not in (None, "fine_tune"):
-        raise ValueError(f"`--unfreeze` requires --recipe fine_tune. Received: --recipe {name}")
+        raise InvalidInput(f"`--unfreeze` requires --recipe fine_tune. Received: --recipe {name}")
 
 
 def recipe(
@@ -164,7 +166,7 @@ def recipe(
         The recipe.
 
     Raises:
-        ValueError: If the name is unknown, or the recipe does not have an option.
+        InvalidInput: If the name is unknown, or the recipe does not have an option.
     """
     from tltk import recipes
 

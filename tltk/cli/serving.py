@@ -7,6 +7,7 @@ import typer
 
 from tltk.cli import console, options
 from tltk.cli.options import InputColumn, Json, LabelColumn, RunFolder, TextColumn
+from tltk.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
     from tltk.data.source import Source
@@ -81,11 +82,11 @@ def _check_comparison(
 ) -> None:
     """Check that `--format all` has the data to measure each format on, and that a single format has none."""
     if export_format == "all" and (data is None or calibration is None or single_format_options):
-        raise ValueError(
+        raise InvalidInput(
             "`--format all` requires --data and --calibration, and accepts no --version, --warmup or --fold-batch-norm."
         )
     if export_format != "all" and data is not None:
-        raise ValueError(f"`--data` requires --format all. Received: --format {export_format}")
+        raise InvalidInput(f"`--data` requires --format all. Received: --format {export_format}")
 
 
 def _compare(model: "TransferModel", folder: Path, data: "Source", calibration: "Source", *, as_json: bool) -> None:

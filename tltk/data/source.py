@@ -36,7 +36,7 @@ class Source:
         invalid: Rows of the file that could not be used; they are not among `examples`.
 
     Raises:
-        ValueError: If lengths differ, or only one of targets and labels is given; all problems are listed.
+        InvalidInput: If lengths differ, or only one of targets and labels is given; all problems are listed.
     """
 
     modality: str

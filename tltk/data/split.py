@@ -7,6 +7,7 @@ import numpy as np
 
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 
 
 def split(
@@ -37,7 +38,7 @@ def split(
         Sources for training, validation and test, each in the order of `source`.
 
     Raises:
-        ValueError: If no training examples are left, a class has too few examples, or `groups` has the wrong length.
+        InvalidInput: If no training examples are left, a class has too few examples, or `groups` has the wrong length.
 
     Example:
         >>> from tltk import from_arrays
@@ -48,7 +49,7 @@ def split(
     check.instance_of("source", source, Source, hint="Split a tf.data.Dataset with its own `take` and `skip`.")
     group_ids = None if groups is None else np.asarray(groups)
     if group_ids is not None and group_ids.shape != (len(source),):
-        raise ValueError(f"`groups` must have {len(source)} values, one per example. Received: {group_ids.shape}")
+        raise InvalidInput(f"`groups` must have {len(source)} values, one per example. Received: {group_ids.shape}")
     indices = np.arange(len(source))
     parts = source.parts if source.parts is not None else np.full(len(source), "train")
     train = indices[parts == "train"]
@@ -73,7 +74,7 @@ def _check_sizes(count: int, val: float, test: float) -> None:
             problems.add(f"`{name}` must be a fraction in [0, 1) or a whole number of examples. Received: {size!r}")
     problems.raise_if_any()
     if _count(val, count) + _count(test, count) >= count:
-        raise ValueError(f"`val` ({val}) and `test` ({test}) leave no training examples out of {count}. Reduce them.")
+        raise InvalidInput(f"`val` ({val}) and `test` ({test}) leave no training examples out of {count}. Reduce them.")
 
 
 def _count(size: float, total: int) -> int:
@@ -103,7 +104,7 @@ def _split_off_groups(
 
     group_count = len(np.unique(groups))
     if group_count < 2:
-        raise ValueError("`groups` must have at least two different values for each part that is split off.")
+        raise InvalidInput("`groups` must have at least two different values for each part that is split off.")
     folds = round(len(indices) / size)
     if classes is not None and 2 <= folds <= group_count:
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.foundation.registry import Registry
 from tltk.specs import LabelSpec
 
@@ -218,7 +219,7 @@ def register_targets(label_type: str, targets: type[Targets]) -> None:
         targets: Subclass of `Targets`.
 
     Raises:
-        ValueError: If another class is registered for this type.
+        InvalidInput: If another class is registered for this type.
     """
     TARGETS.register(label_type, targets)
 
@@ -237,7 +238,7 @@ def as_targets(values: Any, labels: LabelSpec) -> Targets:
     """Wrap an array in the `Targets` class of its label type; a `Targets` object is returned unchanged.
 
     Raises:
-        ValueError: If the label type is not registered.
+        InvalidInput: If the label type is not registered.
     """
     return values if isinstance(values, Targets) else TARGETS.get(labels.type)(values)
 
@@ -256,12 +257,12 @@ def categorical(
         Class indices, int32 [n], and the labels.
 
     Raises:
-        ValueError: If there is only one class, or values are not in `names`; all of them are listed.
+        InvalidInput: If there is only one class, or values are not in `names`; all of them are listed.
     """
     class_names = tuple(names) if names is not None else tuple(sorted(set(values)))
     _check_names(enumerate(values), class_names, row_id)
     if len(class_names) < 2:
-        raise ValueError(f"at least two classes are needed. Received: {check.listing(class_names)}")
+        raise InvalidInput(f"at least two classes are needed. Received: {check.listing(class_names)}")
     index = {name: number for number, name in enumerate(class_names)}
     return np.array([index[value] for value in values], np.int32), LabelSpec(class_names, "categorical")
 
@@ -280,12 +281,12 @@ def multilabel(
         0 or 1, float32 [n, classes], and the labels.
 
     Raises:
-        ValueError: If there are no class names, or values are not in `names`; all of them are listed.
+        InvalidInput: If there are no class names, or values are not in `names`; all of them are listed.
     """
     occurring = {name for row_names in values for name in row_names}
     class_names = tuple(names) if names is not None else tuple(sorted(occurring))
     if not class_names:
-        raise ValueError("no example has a label.")
+        raise InvalidInput("no example has a label.")
     _check_names(((row, name) for row, row_names in enumerate(values) for name in row_names), class_names, row_id)
     index = {name: number for number, name in enumerate(class_names)}
     targets = np.zeros((len(values), len(class_names)), np.float32)
@@ -308,7 +309,7 @@ def regression(
         Values, float32 [n, columns], and the labels, which include mean and standard deviation of each column.
 
     Raises:
-        ValueError: If values are not finite numbers; all of them are listed.
+        InvalidInput: If values are not finite numbers; all of them are listed.
     """
     problems = check.Problems()
     targets = np.zeros((len(values), len(names)), np.float64)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tltk.foundation import checks as check
 from tltk.foundation import files
+from tltk.foundation.errors import MissingExtra
 
 # Label → file in scikit-image's `skimage/data` (all but the last two are in its wheel since 0.18).
 PHOTOS = {
@@ -50,8 +50,8 @@ def make_patches(folder: Path, *, train: int = 25, val: int = 15, test: int = 10
         The folder.
 
     Raises:
-        MissingExtraError: If scikit-image is not installed.
-        OSError: If the folder cannot be written.
+        MissingExtra: If scikit-image is not installed.
+        FileError: If the folder cannot be written.
     """
     generator = np.random.default_rng(seed)
     files.make_folder(folder, required_bytes=14 * (train + val + test) * 8_000)
@@ -71,9 +71,7 @@ def read_photo(label: str) -> np.ndarray:
     """Read one of the 14 photographs in grey: float64 [rows, columns] in [0, 255]."""
     package = util.find_spec("skimage")
     if package is None or not package.submodule_search_locations:
-        raise check.MissingExtraError(
-            "the demo needs the photographs of scikit-image: pip install tltk[demo]", name="skimage"
-        )
+        raise MissingExtra("the demo needs the photographs of scikit-image: pip install tltk[demo]", name="skimage")
     path = Path(package.submodule_search_locations[0]) / "data" / PHOTOS[label]
     with Image.open(path) as photo:
         return np.asarray(photo.convert("L"), float)

@@ -82,7 +82,7 @@ def run_text_demo(out: Path, *, seed: int = 0, max_per_topic: int = 100, say: Ca
         The accuracies, times and files.
 
     Raises:
-        FileNotFoundError: If the weights of MiniLM cannot be found or downloaded.
+        NotFound: If the weights of MiniLM cannot be found or downloaded.
     """
     start = time.perf_counter()
     source, groups = docstrings(max_per_topic=max_per_topic)

@@ -14,6 +14,7 @@ from typing import Any
 import tltk
 from tltk.demo.patches import make_patches
 from tltk.evaluation.report import Report
+from tltk.foundation.errors import ServingError
 from tltk.modalities.image.augment import color_jitter, crop_resize, flip
 from tltk.models.transfer_model import TransferModel
 from tltk.training.run import Run
@@ -107,8 +108,8 @@ def run_demo(
         The accuracies, times and files.
 
     Raises:
-        FileNotFoundError: If the pretrained weights cannot be found or downloaded.
-        MissingExtraError: If scikit-image is not installed.
+        NotFound: If the pretrained weights cannot be found or downloaded.
+        MissingExtra: If scikit-image is not installed.
     """
     start = time.perf_counter()
     say("1/5 patches of 14 photographs, per class 25 for training, 15 for validation, 100 for the test")
@@ -164,5 +165,5 @@ def _predict_in_clean_process(saved_model: Path, image: Path) -> dict[str, Any]:
     command = [sys.executable, "-I", "-c", _CLIENT, str(saved_model), str(image)]
     process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if process.returncode:
-        raise RuntimeError(f"the SavedModel failed in a clean process:\n{process.stderr[-2000:]}")
+        raise ServingError(f"the SavedModel failed in a clean process:\n{process.stderr[-2000:]}")
     return {**json.loads(process.stdout.splitlines()[-1]), "picture": str(image.relative_to(image.parents[2]))}

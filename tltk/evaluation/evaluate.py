@@ -7,6 +7,7 @@ import tensorflow as tf
 from tltk.data.source import Source
 from tltk.evaluation.report import Report
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.inference.decoded_batches import decoded_batches
 from tltk.inference.forward import Network
 from tltk.modalities.modality import modality_of
@@ -34,9 +35,9 @@ def evaluate(
         match and F1 as in the SQuAD evaluation script.
 
     Raises:
-        TypeError: If `model` is not a TransferModel.
-        ValueError: If the data has no labels or labels that differ from the model's, too many examples are unreadable,
-            or the task is not registered.
+        InvalidType: If `model` is not a TransferModel.
+        InvalidInput: If the data has no labels or labels that differ from the model's, too many examples are
+            unreadable, or the task is not registered.
     """
     check.instance_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
@@ -65,7 +66,7 @@ def evaluate_network(
         The report.
 
     Raises:
-        ValueError: See `evaluate`.
+        InvalidInput: See `evaluate`.
     """
     task = model.task
     require_task(task)
@@ -88,7 +89,7 @@ def evaluate_network(
         evaluator.update(task.references(batch.targets, batch.examples), batch.decoded, batch.ids)
         count += len(batch.ids)
     if not count:
-        raise ValueError(
+        raise InvalidInput(
             "`data` has no labelled example that can be read. Pass a labelled source, or a tf.data.Dataset of "
             "(inputs, targets)."
         )

@@ -23,7 +23,7 @@ def write_page(report: dict[str, Any], path: Path, *, title: str = "Evaluation")
         title: Title of the page.
 
     Raises:
-        OSError: If the file cannot be written.
+        FileError: If the file cannot be written.
     """
     loader = jinja2.PackageLoader("tltk", "evaluation")
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)

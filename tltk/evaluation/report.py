@@ -8,6 +8,7 @@ import numpy as np
 
 from tltk.evaluation.html_report import write_page
 from tltk.foundation import files
+from tltk.foundation.errors import InvalidInput
 from tltk.specs import InvalidExample
 
 
@@ -54,12 +55,12 @@ class Report:
             The path.
 
         Raises:
-            ValueError: If the path has another extension.
-            OSError: If the file cannot be written.
+            InvalidInput: If the path has another extension.
+            FileError: If the file cannot be written.
         """
         path = Path(path)
         if path.suffix not in (".html", ".json"):
-            raise ValueError(f"`path` must end in .html or .json. Received: {str(path)!r}")
+            raise InvalidInput(f"`path` must end in .html or .json. Received: {str(path)!r}")
         files.make_folder(path.parent)
         if path.suffix == ".json":
             files.write_json(path, self.to_dict())

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph, progress
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.batches import example_names
 from tltk.modalities.image.augment import Copies, build_copies
 from tltk.pipeline import store
@@ -39,7 +40,7 @@ def layout_of(
         The layout.
 
     Raises:
-        ValueError: If the size of an axis is unknown.
+        InvalidInput: If the size of an axis is unknown.
     """
     outputs = prefix.outputs
     if reader is not None:
@@ -49,7 +50,7 @@ def layout_of(
     sizes = (tensor.shape[1:] for tensor in outputs)
     shapes: Any = tuple(tuple(length if size is None else size for size in shape) for shape in sizes)
     if any(None in shape for shape in shapes):
-        raise ValueError(f"features can only be stored with fixed shapes. Received: outputs of shape {shapes}")
+        raise InvalidInput(f"features can only be stored with fixed shapes. Received: outputs of shape {shapes}")
     dtypes = (str(tensor.dtype) for tensor in prefix.outputs)
     return store.Layout(shapes, tuple(dtype if dtype and "float" in name else name for name in dtypes))
 
@@ -87,9 +88,9 @@ def compute(
         decoded are listed as invalid.
 
     Raises:
-        MemoryError: If the features do not fit into memory.
-        OSError: If they do not fit on the disk, or it cannot be written.
-        ValueError: If nothing can be decoded, an option is out of range, or a layer has no `get_config`.
+        OutOfMemory: If the features do not fit into memory.
+        FileError: If they do not fit on the disk, or it cannot be written.
+        InvalidInput: If nothing can be decoded, an option is out of range, or a layer has no `get_config`.
     """
     check.counts(batch_size=batch_size)
     length = None if reader.lengths is None else int(reader.lengths.max(initial=1))
@@ -107,7 +108,7 @@ def compute(
     if len(records.invalid) == count:
         name_of = example_names(source, reader)
         reasons = (f"{name_of(row % reader.count)} ({reason})" for row, reason in records.invalid.items())
-        raise ValueError(f"none of the {reader.count} examples could be decoded: {check.listing(reasons, limit=5)}")
+        raise InvalidInput(f"none of the {reader.count} examples could be decoded: {check.listing(reasons, limit=5)}")
     return records
 
 
@@ -198,7 +199,7 @@ class _Computation:
 def _check_range(features: store.Values) -> None:
     for values in features:
         if values.dtype == np.float16 and not np.isfinite(values).all():
-            raise ValueError("features above 65504 do not fit into dtype='float16'. Use 'bfloat16', or None.")
+            raise InvalidInput("features above 65504 do not fit into dtype='float16'. Use 'bfloat16', or None.")
 
 
 def _padded(values: np.ndarray, count: int) -> Any:

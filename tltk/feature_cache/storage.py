@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tltk.foundation import checks as check
 from tltk.foundation import hardware
+from tltk.foundation.errors import InvalidInput
 from tltk.pipeline import store
 
 log = logging.getLogger("tltk")
@@ -35,12 +36,12 @@ class Cache:
         check.instance_of("cache", self.where, (str, Path), hint='Pass "auto", "memory", "disk", "off" or a folder.')
         if self.dtype not in DTYPES:
             suggestion = check.did_you_mean(self.dtype, ("float16", "bfloat16"))
-            raise ValueError(f"`dtype` must be None, 'float16' or 'bfloat16'. Received: {self.dtype!r}.{suggestion}")
+            raise InvalidInput(f"`dtype` must be None, 'float16' or 'bfloat16'. Received: {self.dtype!r}.{suggestion}")
         text = str(self.where)
         # A string that does not look like a path is more likely a misspelt word than a new folder.
         is_folder = isinstance(self.where, Path) or "/" in text or os.sep in text or (text and Path(text).is_dir())
         if text not in STORAGES and not is_folder:
-            raise ValueError(
+            raise InvalidInput(
                 f"`cache` must be one of {', '.join(map(repr, STORAGES))}, or a folder (a Path, or text with a slash). "
                 f"Received: {text!r}.{check.did_you_mean(text, STORAGES)}"
             )

@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tltk.foundation.errors import InvalidInput, InvalidType
+
 _LISTED = 12
 
 
@@ -26,20 +28,20 @@ def one_of(name: str, value: object, allowed: Iterable[str]) -> None:
     """Check that a value is one of the allowed strings.
 
     Raises:
-        ValueError: If it is not, with the nearest allowed value.
+        InvalidInput: If it is not, with the nearest allowed value.
     """
     allowed = tuple(allowed)
     if value in allowed:
         return
     choices = listing((repr(item) for item in allowed), limit=60)
-    raise ValueError(f"`{name}` must be one of {choices}. Received: {value!r}.{did_you_mean(value, allowed)}")
+    raise InvalidInput(f"`{name}` must be one of {choices}. Received: {value!r}.{did_you_mean(value, allowed)}")
 
 
 def positive(**named: float) -> None:
     """Check that every named number is above zero.
 
     Raises:
-        ValueError: If any is not; all of them are listed.
+        InvalidInput: If any is not; all of them are listed.
     """
     problems = Problems()
     for name, value in named.items():
@@ -52,7 +54,7 @@ def counts(**named: int) -> None:
     """Check that every named value is a whole number above zero.
 
     Raises:
-        ValueError: If any is not; all of them are listed.
+        InvalidInput: If any is not; all of them are listed.
     """
     problems = Problems()
     for name, value in named.items():
@@ -65,12 +67,12 @@ def within(name: str, value: float, *, low: float, high: float, open_high: bool 
     """Check that low <= value <= high, or value < high with `open_high`.
 
     Raises:
-        ValueError: If the value is out of range or not a number.
+        InvalidInput: If the value is out of range or not a number.
     """
     if is_number(value) and low <= value <= high and not (open_high and value == high):
         return
     upper = f"below {high}" if open_high else f"at most {high}"
-    raise ValueError(f"`{name}` must be at least {low} and {upper}. Received: {value!r}")
+    raise InvalidInput(f"`{name}` must be at least {low} and {upper}. Received: {value!r}")
 
 
 def is_number(value: object) -> bool:
@@ -82,21 +84,21 @@ def instance_of(name: str, value: object, expected: type | tuple[type, ...], *, 
     """Check that a value is an instance of `expected`.
 
     Raises:
-        TypeError: If it is not; `hint` is appended to the message.
+        InvalidType: If it is not; `hint` is appended to the message.
     """
     if isinstance(value, expected):
         return
     types = expected if isinstance(expected, tuple) else (expected,)
     names = " or ".join(item.__name__ for item in types)
     suffix = f" {hint}" if hint else ""
-    raise TypeError(f"`{name}` must be {names}. Received: {type(value).__name__}.{suffix}")
+    raise InvalidType(f"`{name}` must be {names}. Received: {type(value).__name__}.{suffix}")
 
 
 def known_keys(name: str, mapping: Mapping[str, Any], allowed: Iterable[str]) -> None:
     """Check that a mapping has no unknown keys.
 
     Raises:
-        ValueError: If it has; each unknown key is listed with the nearest allowed one.
+        InvalidInput: If it has; each unknown key is listed with the nearest allowed one.
     """
     allowed = tuple(allowed)
     problems = Problems()
@@ -104,14 +106,6 @@ def known_keys(name: str, mapping: Mapping[str, Any], allowed: Iterable[str]) ->
         if key not in allowed:
             problems.add(f"`{name}` has no key {key!r}.{did_you_mean(key, allowed)}")
     problems.raise_if_any(f"known keys: {listing(allowed)}")
-
-
-class ServingError(RuntimeError):
-    """A served model cannot be called, or is not the model that was trained."""
-
-
-class MissingExtraError(ModuleNotFoundError):
-    """An optional dependency is not installed; the message names the extra that installs it."""
 
 
 class Problems:
@@ -123,7 +117,7 @@ class Problems:
         >>> problems.raise_if_any()
         Traceback (most recent call last):
         ...
-        ValueError: `epochs` must be above 0. Received: 0
+        InvalidInput: `epochs` must be above 0. Received: 0
     """
 
     def __init__(self) -> None:
@@ -133,7 +127,7 @@ class Problems:
         """Add one problem, as a complete sentence."""
         self.messages.append(problem)
 
-    def raise_if_any(self, heading: str = "", *, error: type[Exception] = ValueError) -> None:
+    def raise_if_any(self, heading: str = "", *, error: type[Exception] = InvalidInput) -> None:
         """Raise one error that lists all problems; do nothing if there are none.
 
         Args:

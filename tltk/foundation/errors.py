@@ -1,9 +1,53 @@
-"""Public exceptions. Every exception that tltk raises on purpose is a `TltkError`; any other one is a bug."""
+"""Public exceptions, as `tltk.errors`. Every exception that tltk raises on purpose is a `TltkError`.
+
+Each also is the built-in exception that a Python user expects, so that `except ValueError` works as well. Any other
+exception is a bug in tltk.
+"""
 
 
 class TltkError(Exception):
     """Base class of the exceptions that tltk raises on purpose."""
 
 
+class InvalidInput(TltkError, ValueError):
+    """An argument, a file or a column has an invalid value; the message names it and says what is expected."""
+
+
+class InvalidType(TltkError, TypeError):
+    """An argument has the wrong type."""
+
+
+class FileError(TltkError, OSError):
+    """A file cannot be read or written, or weights cannot be downloaded."""
+
+
+class NotFound(FileError, FileNotFoundError):
+    """A file or folder does not exist, or pretrained weights are found nowhere."""
+
+
+class OutOfMemory(TltkError, MemoryError):
+    """What is to be stored does not fit into memory."""
+
+
+class TrainingDiverged(TltkError, FloatingPointError):
+    """The training loss became NaN or infinite."""
+
+
+class AuditError(TltkError, RuntimeError):
+    """Weights moved that were frozen, or did not move although they are trainable."""
+
+
+class ServingError(TltkError, RuntimeError):
+    """A served model cannot be called, or is not the model that was trained."""
+
+
+class MissingExtra(TltkError, ModuleNotFoundError):
+    """An optional dependency is not installed; the message names the extra that installs it."""
+
+
 class IncompatibleKeras(TltkError, RuntimeError):
     """The installed Keras or KerasHub lacks a private attribute that tltk relies on; the message names it."""
+
+
+class ExtensionError(TltkError, RuntimeError):
+    """An installed package that adds to tltk could not be loaded; the message names the package."""

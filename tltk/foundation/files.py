@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tltk.foundation.errors import FileError
+
 _LOCK = "in-use"  # file in a temporary folder, locked as long as the process that made the folder is running
 
 
@@ -24,7 +26,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         write: Function that writes to the temporary path, which has the suffix of `path`.
 
     Raises:
-        OSError: If the disk is full or not writable; the old file is unchanged.
+        FileError: If the disk is full or not writable; the old file is unchanged.
     """
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
@@ -90,7 +92,7 @@ def make_folder(folder: Path, *, required_bytes: int = 0) -> Path:
         The folder.
 
     Raises:
-        OSError: If it cannot be created, is a file, or its disk has less free space than `required_bytes`.
+        FileError: If it cannot be created, is a file, or its disk has less free space than `required_bytes`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +100,7 @@ def make_folder(folder: Path, *, required_bytes: int = 0) -> Path:
         raise _with_path(error, folder) from error
     free = shutil.disk_usage(folder).free
     if free < required_bytes:
-        raise OSError(
+        raise FileError(
             errno.ENOSPC,
             f"no space left: {required_bytes / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free",
             str(folder),

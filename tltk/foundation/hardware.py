@@ -29,7 +29,7 @@ def precision(wanted: str = "auto", *, fast_bfloat16: bool = False) -> str:
         "float32", "mixed_bfloat16" or "mixed_float16".
 
     Raises:
-        ValueError: If `wanted` is not one of `PRECISIONS`.
+        InvalidInput: If `wanted` is not one of `PRECISIONS`.
     """
     check.one_of("precision", wanted, PRECISIONS)
     if wanted != "auto":

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
     import keras
@@ -256,7 +257,7 @@ def fingerprint(model: "keras.Model") -> str:
         64 hexadecimal digits.
 
     Raises:
-        ValueError: If the configuration of a layer is unknown: `get_config` is missing or fails.
+        InvalidInput: If the configuration of a layer is unknown: `get_config` is missing or fails.
 
     Example:
         >>> import keras
@@ -327,7 +328,7 @@ def _config(operation: Any) -> dict:
         return operation.get_config() if hasattr(operation, "get_config") else {}
     except (NotImplementedError, TypeError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [""])[0]
-        raise ValueError(
+        raise InvalidInput(
             f"the output of layer {operation.name!r} cannot be cached, because its `get_config` failed: {reason} "
             'Give the layer a `get_config`, or pass cache="memory" or "off".'
         ) from error

@@ -6,6 +6,7 @@ from importlib import import_module, metadata
 from typing import Generic, TypeVar
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 
 Value = TypeVar("Value")
 ENTRY_POINTS = "tltk"
@@ -37,12 +38,12 @@ class Registry(Generic[Value]):
         """Add a value.
 
         Raises:
-            ValueError: If the name is not a string, is empty, or belongs to another value.
+            InvalidInput: If the name is not a string, is empty, or belongs to another value.
         """
         if not isinstance(name, str) or not name:
-            raise ValueError(f"the name of a {self.noun} must be a non-empty string. Received: {name!r}")
+            raise InvalidInput(f"the name of a {self.noun} must be a non-empty string. Received: {name!r}")
         if self._values.get(name, value) != value:
-            raise ValueError(
+            raise InvalidInput(
                 f"{self.noun} {name!r} is registered already: {self._values[name]!r}. Choose another name."
             )
         self._values[name] = value
@@ -51,14 +52,14 @@ class Registry(Generic[Value]):
         """Return the value registered under a name.
 
         Raises:
-            ValueError: If the name is unknown; the message lists the known ones.
+            InvalidInput: If the name is unknown; the message lists the known ones.
         """
         if name not in self._values:
             self._load()
         if name not in self._values:
             hint = check.did_you_mean(name, self._values)
             names = check.listing(map(repr, self._values), limit=20) or "none"
-            raise ValueError(
+            raise InvalidInput(
                 f"there is no {self.noun} {name!r}.{hint} Known: {names}. Register your own with "
                 f"{self.how_to_register}, in the same process, before it is used."
             )

@@ -6,6 +6,7 @@ import keras
 
 from tltk.foundation import checks as check
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import InvalidInput
 
 POOLINGS = ("auto", "avg", "max", "concat", "attention", "first", "last")
 NORMALIZATIONS = ("batch", "layer")
@@ -57,7 +58,7 @@ def head(
         A frozen record, to be passed to a task such as `classification` as `head=`.
 
     Raises:
-        ValueError: If arguments are out of range; lists all of them.
+        InvalidInput: If arguments are out of range; lists all of them.
 
     Example:
         >>> head(pooling="concat", hidden=(256,), dropout=0.2).hidden
@@ -139,12 +140,12 @@ def pool(features: keras.KerasTensor, pooling: str, *, mask: keras.KerasTensor |
     if rank == 2:
         return features
     if rank not in (3, 4):
-        raise ValueError(f"a head takes features of rank 2, 3 or 4. Received: shape {tuple(features.shape)}")
+        raise InvalidInput(f"a head takes features of rank 2, 3 or 4. Received: shape {tuple(features.shape)}")
     if pooling == "attention":
         return _attention_pool(features, mask)
     if pooling in ("first", "last"):
         if rank != 3:
-            raise ValueError(f'pooling="{pooling}" is for texts: images have no {pooling} position. Use "avg".')
+            raise InvalidInput(f'pooling="{pooling}" is for texts: images have no {pooling} position. Use "avg".')
         return named(keras.ops.cast(_token(features, pooling, mask), "float32"), "head_pool")
     average = {"auto": "head_pool", "avg": "head_pool", "concat": "head_pool_avg"}.get(pooling)
     maximum = {"max": "head_pool", "concat": "head_pool_max"}.get(pooling)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.inference.embed import Features
 
 METHODS = ("kmeans", "hdbscan")
@@ -79,8 +80,8 @@ def cluster(
         The clusters.
 
     Raises:
-        TypeError: If `features` is neither `Features` nor an array.
-        ValueError: If there are too few examples, a vector is not finite, or an option is out of range.
+        InvalidType: If `features` is neither `Features` nor an array.
+        InvalidInput: If there are too few examples, a vector is not finite, or an option is out of range.
 
     Example:
         >>> points = np.repeat(np.eye(3), 4, axis=0)
@@ -116,7 +117,7 @@ def _check_options(vectors: np.ndarray, method: str, k: int | Iterable[int] | No
     """Return the numbers of clusters to try; raise one error that lists all problems."""
     problems = check.Problems()
     if vectors.ndim != 2:
-        raise ValueError(f"`features` must have shape [n, channels], so pooling is needed. Received: {vectors.shape}")
+        raise InvalidInput(f"`features` must have shape [n, channels], so pooling is needed. Received: {vectors.shape}")
     count = len(vectors)
     if count < 3:
         problems.add(f"at least 3 examples are needed. Received: {count}")

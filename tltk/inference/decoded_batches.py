@@ -66,7 +66,7 @@ def decoded_batches(
         Decoded outputs for a few examples at a time, without the unreadable ones.
 
     Raises:
-        ValueError: If the data does not fit the model, or too many examples are unreadable.
+        InvalidInput: If the data does not fit the model, or too many examples are unreadable.
     """
     network = network or network_of(model)
     if isinstance(data, tf.data.Dataset):

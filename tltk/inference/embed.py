@@ -12,6 +12,7 @@ from tltk.data.source import Source
 from tltk.feature_cache.compute import compute
 from tltk.feature_cache.storage import Cache
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.foundation.paths import cache_folder
 from tltk.inference.predict import Inputs
 from tltk.modalities.modality import drop_invalid, modality_of
@@ -67,9 +68,9 @@ def embed(
         The features, with the targets and names of their rows.
 
     Raises:
-        TypeError: If `model` is neither a backbone nor a TransferModel, or `inputs` is a `tf.data.Dataset`.
-        ValueError: If an option is out of range, or more than `max_invalid_fraction` of the examples are unreadable.
-        FileNotFoundError: If no pretrained weights are found, or a path does not exist.
+        InvalidType: If `model` is neither a backbone nor a TransferModel, or `inputs` is a `tf.data.Dataset`.
+        InvalidInput: If an option is out of range, or more than `max_invalid_fraction` of the examples are unreadable.
+        NotFound: If no pretrained weights are found, or a path does not exist.
 
     Example:
         >>> import tltk
@@ -83,7 +84,7 @@ def embed(
     if pooling not in (*_POOLINGS, None):
         suggestion = check.did_you_mean(pooling, _POOLINGS)
         allowed = ", ".join(map(repr, _POOLINGS))
-        raise ValueError(f"`pooling` must be one of {allowed}, None. Received: {pooling!r}.{suggestion}")
+        raise InvalidInput(f"`pooling` must be one of {allowed}, None. Received: {pooling!r}.{suggestion}")
     if isinstance(inputs, tf.data.Dataset):  # its examples have no ids
         check.instance_of("inputs", inputs, Source, hint="Pass a Source, paths, texts or pixels.")
     modality = modality_of(model.input)

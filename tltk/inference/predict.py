@@ -35,9 +35,9 @@ def predict(
         Predictions in the order of the inputs, and the unreadable examples, which have no prediction.
 
     Raises:
-        FileNotFoundError: If a path does not exist.
-        TypeError: If `model` is not a TransferModel.
-        ValueError: If more than `max_invalid_fraction` of the examples are unreadable, or the task is not registered.
+        NotFound: If a path does not exist.
+        InvalidType: If `model` is not a TransferModel.
+        InvalidInput: If more than `max_invalid_fraction` of the examples are unreadable, or the task is not registered.
     """
     check.instance_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."

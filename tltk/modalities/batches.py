@@ -10,6 +10,7 @@ import tensorflow as tf
 from tltk.data.source import Source
 from tltk.data.targets import Targets
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment import Augmentation, Copies, build_copies, chain
 from tltk.modalities.modality import modality_of
 from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size
@@ -57,10 +58,10 @@ def batches(
         The batches: `.dataset(epoch)` for `model.fit` and, for a source, `.batches(epoch)` as NumPy arrays.
 
     Raises:
-        TypeError: If `data` is neither a source nor a dataset.
-        ValueError: If `data` is empty or not in the input format of the backbone, or an option is out of range.
-        MemoryError: If the examples do not fit into memory with cache="memory".
-        OSError: If the examples do not fit on the disk of the cache folder.
+        InvalidType: If `data` is neither a source nor a dataset.
+        InvalidInput: If `data` is empty or not in the input format of the backbone, or an option is out of range.
+        OutOfMemory: If the examples do not fit into memory with cache="memory".
+        FileError: If the examples do not fit on the disk of the cache folder.
 
     Example:
         >>> from tltk import from_arrays
@@ -79,7 +80,7 @@ def batches(
         )
     modality.check(data, spec, "data")
     if not len(data):
-        raise ValueError("`data` holds no examples.")
+        raise InvalidInput("`data` holds no examples.")
     reader = decoded(modality.reader(data, spec), where=cache)
     return source_batches(
         reader,
@@ -123,11 +124,11 @@ def source_batches(
         shard: See `batches`.
 
     Raises:
-        ValueError: If an augmentation cannot be applied, or `batch_size` is a budget and elements have no length.
+        InvalidInput: If an augmentation cannot be applied, or `batch_size` is a budget and elements have no length.
     """
     modality_of(spec).check_augmentation(augment.augmentations if isinstance(augment, Copies) else augment)
     if isinstance(batch_size, Budget) and reader.lengths is None:
-        raise ValueError(budget_without_lengths(batch_size))
+        raise InvalidInput(budget_without_lengths(batch_size))
     return Loader(
         reader,
         example_names(source, reader),
@@ -152,12 +153,12 @@ def dataset_batches(
     """Build batches of a user's own dataset; see `batches`.
 
     Raises:
-        ValueError: If the dataset does not yield the input format of the backbone, or an option needs a source.
+        InvalidInput: If the dataset does not yield the input format of the backbone, or an option needs a source.
     """
     if isinstance(augment, Copies):
-        raise ValueError("fixed copies need a Source: a tf.data.Dataset has no example ids.")
+        raise InvalidInput("fixed copies need a Source: a tf.data.Dataset has no example ids.")
     if cache != "off":
-        raise ValueError("`cache` needs a Source. For a tf.data.Dataset, use its own cache: data.cache().")
+        raise InvalidInput("`cache` needs a Source. For a tf.data.Dataset, use its own cache: data.cache().")
     modality = modality_of(spec)
     modality.check_augmentation(augment)
     user = modality.from_dataset(data, spec, batch_size=batch_size)

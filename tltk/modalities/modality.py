@@ -15,6 +15,7 @@ import tensorflow as tf
 from tltk.data.invalid import listing
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.foundation.registry import Registry
 from tltk.modalities.context import Context
 from tltk.pipeline.readers import Reader
@@ -64,10 +65,10 @@ class Modality(ABC):
             argument: Argument that holds the source, for the error message.
 
         Raises:
-            ValueError: If the modality differs.
+            InvalidInput: If the modality differs.
         """
         if source.modality != self.name:
-            raise ValueError(f"`{argument}` holds {source.modality}s, but the model takes {self.name}s.")
+            raise InvalidInput(f"`{argument}` holds {source.modality}s, but the model takes {self.name}s.")
 
     @abstractmethod
     def validate(self, source: Source) -> tuple[Source, tuple[InvalidExample, ...]]:
@@ -88,9 +89,9 @@ class Modality(ABC):
         """Check a user's own dataset and convert it to batches in the input format of a model.
 
         Raises:
-            ValueError: If the dataset yields something else; the message says what was expected.
+            InvalidInput: If the dataset yields something else; the message says what was expected.
         """
-        raise ValueError(f"{self.name}s cannot be read from a tf.data.Dataset: pass a Source.")
+        raise InvalidInput(f"{self.name}s cannot be read from a tf.data.Dataset: pass a Source.")
 
     def source(self, inputs: Any, spec: Any) -> Source:
         """Convert the inputs of `tltk.predict` to an unlabelled source.
@@ -100,7 +101,7 @@ class Modality(ABC):
             spec: Input format of the model.
 
         Raises:
-            TypeError: If `inputs` has an unsupported type.
+            InvalidType: If `inputs` has an unsupported type.
         """
         check.instance_of("inputs", inputs, Source, hint="Pass a Source.")
         return inputs
@@ -127,11 +128,11 @@ class Modality(ABC):
         """Raise unless the augmentations can be applied to this kind of input.
 
         Raises:
-            ValueError: If any cannot; they are listed.
+            InvalidInput: If any cannot; they are listed.
         """
         if augmentations:
             names = check.listing(getattr(augmentation, "name", augmentation) for augmentation in augmentations)
-            raise ValueError(f"`augment`: {names} cannot be applied to {self.name}s.")
+            raise InvalidInput(f"`augment`: {names} cannot be applied to {self.name}s.")
 
     def whole_examples(self, spec: Any, source: Source | None = None) -> Any:
         """Adapt a spec so that every example is one element, for one feature vector per example.
@@ -150,17 +151,17 @@ class Modality(ABC):
         """Adapt a spec to pairs of inputs.
 
         Raises:
-            ValueError: If this kind of input has no pairs.
+            InvalidInput: If this kind of input has no pairs.
         """
-        raise ValueError(f"`pairs=True` needs a backbone that takes texts; this one takes {self.name}s.")
+        raise InvalidInput(f"`pairs=True` needs a backbone that takes texts; this one takes {self.name}s.")
 
     def windowed(self, spec: Any, task: str) -> Any:
         """Adapt a spec to reading overlong examples in windows, for a task with one output per position.
 
         Raises:
-            ValueError: If this kind of input has no windows.
+            InvalidInput: If this kind of input has no windows.
         """
-        raise ValueError(f"{task} needs a backbone that takes texts; this one takes {self.name}s.")
+        raise InvalidInput(f"{task} needs a backbone that takes texts; this one takes {self.name}s.")
 
     def default_pooling(self, spec: Any) -> str:
         """Return the pooling that pooling="auto" of `tltk.head` means for a backbone, such as "avg"."""
@@ -232,8 +233,8 @@ def register_modality(modality: Modality) -> None:
         modality: Instance of a subclass of `tltk.Modality`.
 
     Raises:
-        TypeError: If `modality` is not an instance of `Modality`.
-        ValueError: If its name is taken.
+        InvalidType: If `modality` is not an instance of `Modality`.
+        InvalidInput: If its name is taken.
     """
     check.instance_of("modality", modality, Modality, hint="Pass an instance, such as MyModality().")
     MODALITIES.register(modality.name, modality)
@@ -243,13 +244,13 @@ def modality_of(spec: Any) -> Modality:
     """Return the modality of a spec, by its type.
 
     Raises:
-        ValueError: If no modality has specs of this type.
+        InvalidInput: If no modality has specs of this type.
     """
     for modality in MODALITIES.values():
         if isinstance(spec, modality.spec_type):
             return modality
     spec_types = check.listing(modality.spec_type.__name__ for modality in MODALITIES.values())
-    raise ValueError(
+    raise InvalidInput(
         f"no modality has specs of type {type(spec).__name__}; known types: {spec_types}. Register your own modality "
         "with tltk.register_modality(MyModality())."
     )
@@ -259,7 +260,7 @@ def named_modality(name: str) -> Modality:
     """Return the modality registered under a name, such as `Source.modality`.
 
     Raises:
-        ValueError: If no modality has this name.
+        InvalidInput: If no modality has this name.
     """
     return MODALITIES.get(name)
 
@@ -281,7 +282,7 @@ def drop_invalid(
         the same examples twice.
 
     Raises:
-        ValueError: If the fraction of invalid examples exceeds `max_invalid_fraction`; the first ones are listed.
+        InvalidInput: If the fraction of invalid examples exceeds `max_invalid_fraction`; the first ones are listed.
     """
     check.instance_of("source", source, Source)
     check.within("max_invalid_fraction", max_invalid_fraction, low=0, high=1)
@@ -289,7 +290,7 @@ def drop_invalid(
     invalid = (*known, *source.invalid, *newly_invalid)
     total = len(source) + len(source.invalid)
     if len(invalid) > max_invalid_fraction * total:
-        raise ValueError(
+        raise InvalidInput(
             f"{len(invalid)} of {total} examples cannot be used, more than `max_invalid_fraction` "
             f"({max_invalid_fraction:g}) allows: {listing(invalid)}"
         )

@@ -4,6 +4,7 @@ import keras
 
 from tltk.backbones.base import Origin
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import ImageSpec
 from tltk.tasks.base import Task
@@ -26,8 +27,8 @@ def adopt(
         The model as a TransferModel; the Keras model is shared, not copied.
 
     Raises:
-        TypeError: If `model` is not a Keras model.
-        ValueError: If it is not functional, its outputs do not fit the task, or `stages` names an unknown layer.
+        InvalidType: If `model` is not a Keras model.
+        InvalidInput: If it is not functional, its outputs do not fit the task, or `stages` names an unknown layer.
 
     Example:
         >>> import tltk
@@ -39,7 +40,9 @@ def adopt(
     require_task(task)
     problems = check.Problems()
     if not getattr(model, "inputs", None) or len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError("`model` must be a functional or built sequential keras.Model with one input and one output.")
+        raise InvalidInput(
+            "`model` must be a functional or built sequential keras.Model with one input and one output."
+        )
     units, expected = model.outputs[0].shape[-1], sum(map(len, task.describe_outputs().values()))
     if units != expected:
         problems.add(f"the task needs {expected} outputs. Received: a model with {units}")

@@ -35,9 +35,9 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
         "head". A new layer whose name is taken in the backbone gets a numbered name.
 
     Raises:
-        TypeError: If the arguments are swapped, or not a backbone and a task.
-        ValueError: If the task is not registered, or needs another input.
-        FileNotFoundError: If no pretrained weights are found; the message lists where to get them.
+        InvalidType: If the arguments are swapped, or not a backbone and a task.
+        InvalidInput: If the task is not registered, or needs another input.
+        NotFound: If no pretrained weights are found; the message lists where to get them.
 
     Example:
         >>> import tltk

@@ -63,7 +63,7 @@ def backbone_extractor(backbone: Backbone, pooling: str | None, *, precision: st
         A functional model.
 
     Raises:
-        FileNotFoundError: If no pretrained weights are found.
+        NotFound: If no pretrained weights are found.
     """
     with hardware.dtype_policy(hardware.precision(precision, fast_bfloat16=backbone.fast_bfloat16)):
         connected = connect(backbone)

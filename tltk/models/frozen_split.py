@@ -7,6 +7,7 @@ import keras
 
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import InvalidInput
 from tltk.trainability.effects import Decision
 from tltk.trainability.layers import is_normalization_with_statistics, sublayers
 
@@ -41,10 +42,10 @@ def split(model: keras.Model, decisions: dict[str, Decision]) -> FrozenSplit:
         The split; `prefix` and `suffix` are None if nothing is frozen at the input.
 
     Raises:
-        ValueError: If every layer with weights is frozen.
+        InvalidInput: If every layer with weights is frozen.
     """
     if not model.trainable_variables:
-        raise ValueError("the plan freezes every layer that has weights: there is nothing to train.")
+        raise InvalidInput("the plan freezes every layer that has weights: there is nothing to train.")
     nodes = graph.nodes(model)
     frozen_tensors = _frozen_tensors(nodes, decisions)
     boundary = _boundary(model, nodes, frozen_tensors)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import InvalidInput
 from tltk.optimizers.state import unwrapped
 
 
@@ -18,7 +19,7 @@ class AveragedWeights(keras.callbacks.Callback):
     (docs/design-notes.md). The moving statistics of batch norm have no average; they are those of the raw weights.
 
     Raises:
-        ValueError: From `fit`, if the optimizer computes no averages.
+        InvalidInput: From `fit`, if the optimizer computes no averages.
 
     Example:
         >>> from tltk.optimizers.spec import adamw, build
@@ -35,7 +36,7 @@ class AveragedWeights(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Check that there are averages, and drop what an interrupted `fit` has left."""
         if not unwrapped(self.model.optimizer).use_ema:
-            raise ValueError(
+            raise InvalidInput(
                 "the optimizer computes no averages. Build it with adamw(ema_momentum=0.99) or sgd(ema_momentum=0.99)."
             )
         self._raw = None

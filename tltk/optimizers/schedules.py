@@ -5,6 +5,7 @@ import math
 import keras
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 
 SCHEDULES = ("constant", "cosine", "linear", "one_cycle")
 
@@ -22,7 +23,7 @@ def schedule(name: str, peak: float, *, steps: int, warmup: int = 0) -> keras.op
         A Keras schedule: step (int) → learning rate (float32 scalar).
 
     Raises:
-        ValueError: For an unknown name or numbers out of range.
+        InvalidInput: For an unknown name or numbers out of range.
     """
     check.one_of("schedule", name, SCHEDULES)
     if name == "constant":
@@ -52,7 +53,7 @@ def warmup_cosine(
         A Keras schedule: step (int) → learning rate (float32 scalar).
 
     Raises:
-        ValueError: If `warmup` is not in [0, steps) or `peak` is not positive.
+        InvalidInput: If `warmup` is not in [0, steps) or `peak` is not positive.
 
     Example:
         >>> round(float(warmup_cosine(1.0, steps=10, warmup=2)(2)), 6)
@@ -81,7 +82,7 @@ def warmup_linear(
         A Keras schedule: step (int) → learning rate (float32 scalar).
 
     Raises:
-        ValueError: If `warmup` is not in [0, steps) or `peak` is not positive.
+        InvalidInput: If `warmup` is not in [0, steps) or `peak` is not positive.
 
     Example:
         >>> float(warmup_linear(1.0, steps=10)(5))
@@ -107,7 +108,7 @@ def one_cycle(
         A Keras schedule: step (int) → learning rate (float32 scalar).
 
     Raises:
-        ValueError: If a number is out of range.
+        InvalidInput: If a number is out of range.
 
     Example:
         >>> round(float(one_cycle(1.0, steps=100)(25)), 6)
@@ -122,7 +123,9 @@ def _check_steps(peak: float, steps: int, warmup: int) -> None:
     check.positive(peak=peak, steps=steps)
     if not check.is_number(warmup) or not 0 <= warmup < steps:
         hint = f"\nDid you mean a fraction? warmup={max(steps // 20, 0)} is 5 % of the steps."
-        raise ValueError(f"`warmup` must be at least 0 and below `steps` ({steps}). Received: warmup={warmup!r}.{hint}")
+        raise InvalidInput(
+            f"`warmup` must be at least 0 and below `steps` ({steps}). Received: warmup={warmup!r}.{hint}"
+        )
 
 
 @keras.saving.register_keras_serializable(package="tltk")

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.optimizers.per_variable import SGD, AdamW, VariableSettings
 from tltk.optimizers.state import OptimizerState, require_unique_paths, restore
 
@@ -62,7 +63,7 @@ def adamw(
         A frozen record for `Phase(optimizer=)`.
 
     Raises:
-        ValueError: Naming every number that is out of range.
+        InvalidInput: Naming every number that is out of range.
 
     Example:
         >>> adamw(2e-5, weight_decay=0.01).name
@@ -106,7 +107,7 @@ def sgd(
         A frozen record for `Phase(optimizer=)`.
 
     Raises:
-        ValueError: Naming every number that is out of range.
+        InvalidInput: Naming every number that is out of range.
 
     Example:
         >>> sgd(1e-3).momentum
@@ -157,7 +158,7 @@ def build(
         A built optimizer. Weight decay leaves out biases and norms, see `per_variable.decays`.
 
     Raises:
-        ValueError: Naming every multiplier, anchor, state and variable that does not fit.
+        InvalidInput: Naming every multiplier, anchor, state and variable that does not fit.
 
     Example:
         >>> variable = keras.Variable([1.0, 2.0], name="kernel")
@@ -199,7 +200,7 @@ def _used_anchors(
     if not spec.l2_sp:
         return {}
     if anchors is None:
-        raise ValueError(f"`l2_sp` ({spec.l2_sp}) requires `anchors`: the weights to pull towards, by variable path.")
+        raise InvalidInput(f"`l2_sp` ({spec.l2_sp}) requires `anchors`: the weights to pull towards, by variable path.")
     return {variable.path: anchors[variable.path] for variable in variables if variable.path in anchors}
 
 
@@ -235,7 +236,7 @@ def validated(spec: Optimizer) -> Optimizer:
         The same settings.
 
     Raises:
-        ValueError: Naming every number that is out of range.
+        InvalidInput: Naming every number that is out of range.
     """
     problems = check.Problems()
     if not check.is_number(spec.learning_rate) or spec.learning_rate <= 0:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tltk.foundation import checks as check
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.optimizers.per_variable import SGD, AdamW
 
 
@@ -42,8 +43,8 @@ def optimizer_state(optimizer: keras.optimizers.Optimizer) -> OptimizerState:
         A copy in host memory: twice the size of the trained weights for AdamW, once for SGD.
 
     Raises:
-        TypeError: If the optimizer was not built by `build`.
-        ValueError: If two of its variables have the same path.
+        InvalidType: If the optimizer was not built by `build`.
+        InvalidInput: If two of its variables have the same path.
 
     Example:
         >>> import keras
@@ -54,7 +55,7 @@ def optimizer_state(optimizer: keras.optimizers.Optimizer) -> OptimizerState:
     """
     inner = unwrapped(optimizer)
     if not isinstance(inner, AdamW | SGD):
-        raise TypeError(f"`optimizer` must be built by optimizers.spec.build. Received: {type(inner).__name__}")
+        raise InvalidType(f"`optimizer` must be built by optimizers.spec.build. Received: {type(inner).__name__}")
     variables = private.optimizer_variables(inner)
     require_unique_paths(variables)
     values = {}
@@ -76,7 +77,7 @@ def restore(optimizer: AdamW | SGD, state: OptimizerState) -> None:
         state: From `optimizer_state`.
 
     Raises:
-        ValueError: Naming every variable whose shape has changed.
+        InvalidInput: Naming every variable whose shape has changed.
     """
     if state.algorithm != optimizer.algorithm:
         return
@@ -108,13 +109,13 @@ def require_unique_paths(variables: list[keras.Variable], among: list[keras.Vari
         among: Further variables, which may share paths with each other; None for none.
 
     Raises:
-        ValueError: Naming the paths that are not unique.
+        InvalidInput: Naming the paths that are not unique.
     """
     distinct = {id(variable): variable for variable in (*variables, *(among or ()))}
     counts = Counter(variable.path for variable in distinct.values())
     repeated = [path for path in dict.fromkeys(variable.path for variable in variables) if counts[path] > 1]
     if repeated:
-        raise ValueError(
+        raise InvalidInput(
             f"several variables have the path {check.listing(repeated, limit=6)}, and at least one of each is "
             "trainable. Give their layers unique names when you create them, or freeze all of them."
         )

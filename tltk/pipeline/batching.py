@@ -7,6 +7,8 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from tltk.foundation.errors import InvalidInput
+
 _POOL = 50  # batches whose examples are sorted by length together; more means less padding, but less randomness
 _BUDGET = re.compile(r"([1-9]\d*) tokens")
 
@@ -31,7 +33,7 @@ def parse_batch_size(batch_size: object) -> Size:
         The number, or a budget.
 
     Raises:
-        ValueError: If it is none of these.
+        InvalidInput: If it is none of these.
 
     Example:
         >>> parse_batch_size(32), parse_batch_size("2048 tokens")
@@ -41,7 +43,7 @@ def parse_batch_size(batch_size: object) -> Size:
         return batch_size
     match = _BUDGET.fullmatch(batch_size) if isinstance(batch_size, str) else None
     if match is None:
-        raise ValueError(
+        raise InvalidInput(
             "`batch_size` must be a whole number above 0, or for texts a budget such as '2048 tokens'. "
             f"Received: {batch_size!r}"
         )
@@ -168,7 +170,7 @@ def _cut(rows: np.ndarray, batch_size: Size, lengths: np.ndarray | None) -> list
     if isinstance(batch_size, int):
         return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     if lengths is None:
-        raise ValueError(budget_without_lengths(batch_size))
+        raise InvalidInput(budget_without_lengths(batch_size))
     starts, longest = [0], 0
     for position, length in enumerate(lengths[rows].tolist()):
         longest = max(longest, length)

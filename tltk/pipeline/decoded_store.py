@@ -67,8 +67,8 @@ def decoded(reader: Reader, *, where: str | Path) -> BatchReader:
         A reader of the store; `reader` itself with "off", or if its elements are already decoded.
 
     Raises:
-        MemoryError: If the decoded elements exceed the free memory; the message has both sizes.
-        OSError: If they exceed the free disk space, or the folder is not writable.
+        OutOfMemory: If the decoded elements exceed the free memory; the message has both sizes.
+        FileError: If they exceed the free disk space, or the folder is not writable.
     """
     if where == "off" or reader.is_decoded:
         return reader

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tltk.data.invalid import Invalid
 from tltk.data.targets import Targets
+from tltk.foundation.errors import InvalidInput
 from tltk.pipeline.batching import Order, Size, count_batches
 from tltk.pipeline.readers import BatchReader, Piece, whole_batches
 
@@ -104,7 +105,7 @@ class Loader:
             NumPy batches in the order of their numbers; batches without a readable element are skipped.
 
         Raises:
-            ValueError: At the end, if no element could be read.
+            InvalidInput: At the end, if no element could be read.
         """
         is_empty = True
         pieces = self.reader.pieces(self._order(epoch, first))
@@ -114,7 +115,7 @@ class Loader:
             yield Batch(epoch, number, rows, values, rest)
         if is_empty and not first:
             index, shards = self.shard
-            raise ValueError(
+            raise InvalidInput(
                 self.why_empty()
                 or f"shard {index} of {shards} has no readable example: the source has {self.examples} examples, of "
                 f"which {len(self.invalid)} are invalid. Use fewer shards or more examples."
@@ -228,7 +229,7 @@ def explain_empty_data(*loaders: Loader | DatasetLoader | None) -> Iterator[None
         *loaders: Loaders that are read within the context.
 
     Raises:
-        ValueError: If TensorFlow raises an error and all elements of a loader are invalid.
+        InvalidInput: If TensorFlow raises an error and all elements of a loader are invalid.
     """
     try:
         yield
@@ -236,7 +237,7 @@ def explain_empty_data(*loaders: Loader | DatasetLoader | None) -> Iterator[None
         messages = [message for loader in loaders if loader is not None and (message := loader.why_empty())]
         if not messages:
             raise
-        raise ValueError(messages[0]) from error
+        raise InvalidInput(messages[0]) from error
 
 
 def _element(inputs: Any, rest: Sequence[Any]) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from tltk.foundation import files
+from tltk.foundation.errors import FileError, OutOfMemory
 from tltk.foundation.hardware import free_memory
 
 log = logging.getLogger("tltk")
@@ -113,11 +114,11 @@ def in_memory(layout: Layout, count: int, fill: Fill, *, noun: str) -> Records:
         The records.
 
     Raises:
-        MemoryError: If they exceed the free memory; the message has both sizes.
+        OutOfMemory: If they exceed the free memory; the message has both sizes.
     """
     needed, free = count * layout.record_bytes, free_memory()
     if needed > free * _MEMORY_FRACTION:
-        raise MemoryError(
+        raise OutOfMemory(
             f'cache="memory" needs {needed / 1e9:.2f} GB for {count:,} {noun} ({layout.describe()}); '
             f'{free / 1e9:.2f} GB are free. Pass cache="disk", a folder, or smaller images.'
         )
@@ -151,7 +152,7 @@ def on_disk(store: Path, layout: Layout, count: int, fill: Fill, *, noun: str) -
         The records.
 
     Raises:
-        OSError: If the disk has too little free space (the message has both sizes), fills up, or is not writable.
+        FileError: If the disk has too little free space (the message has both sizes), fills up, or is not writable.
     """
     records = _open_finished(store, layout, count)
     if records is not None:
@@ -228,7 +229,7 @@ def _write_missing(store: Path, progress: _Progress, missing: np.ndarray, fill: 
             raise
         for path in (progress.data, progress.marks):
             path.unlink(missing_ok=True)  # not the lock file: another process may be waiting for it
-        raise OSError(error.errno, f"cannot store {noun}: {error.strerror}", str(store)) from error
+        raise FileError(error.errno, f"cannot store {noun}: {error.strerror}", str(store)) from error
 
 
 def _open_finished(store: Path, layout: Layout, count: int) -> Records | None:

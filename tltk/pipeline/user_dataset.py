@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tltk.foundation.errors import InvalidInput
 from tltk.pipeline.loader import without_autograph
 
 
@@ -11,15 +12,15 @@ def count(data: tf.data.Dataset) -> int:
     """Count the elements of a dataset; if it does not know its length, it is read once.
 
     Raises:
-        ValueError: If the dataset is infinite or empty.
+        InvalidInput: If the dataset is infinite or empty.
     """
     length = int(data.cardinality())
     if length == tf.data.INFINITE_CARDINALITY:
-        raise ValueError("`data` never ends, so an epoch has no length. Remove .repeat() or pass data.take(n).")
+        raise InvalidInput("`data` never ends, so an epoch has no length. Remove .repeat() or pass data.take(n).")
     if length == tf.data.UNKNOWN_CARDINALITY:
         length = int(data.reduce(tf.constant(0, tf.int64), without_autograph(lambda total, *_: total + 1)))
     if length == 0:
-        raise ValueError("`data` holds no examples.")
+        raise InvalidInput("`data` holds no examples.")
     return length
 
 

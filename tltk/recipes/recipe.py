@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment import Augmentation
 from tltk.optimizers.schedules import SCHEDULES
 from tltk.optimizers.spec import Optimizer
@@ -86,12 +87,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not self.phases:
-            raise ValueError("`phases` must hold at least one Phase. Received: ()")
+            raise InvalidInput("`phases` must hold at least one Phase. Received: ()")
         for phase in self.phases:
             check.instance_of("phases", phase, Phase)
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
-            raise ValueError(f"the names of phases must be unique. Received: {check.listing(names)}")
+            raise InvalidInput(f"the names of phases must be unique. Received: {check.listing(names)}")
 
     @property
     def epochs(self) -> int:

@@ -1,5 +1,6 @@
 """Recipes for texts: fine-tuning as in the BERT paper, and contrastive training with few labels."""
 
+from tltk.foundation.errors import InvalidInput
 from tltk.optimizers.spec import adamw
 from tltk.recipes.general import linear_probe
 from tltk.recipes.recipe import Phase, Recipe
@@ -69,14 +70,14 @@ def bert(
         A recipe of one phase.
 
     Raises:
-        ValueError: If both `decay` and `blocks` are passed, or a number is out of range.
+        InvalidInput: If both `decay` and `blocks` are passed, or a number is out of range.
 
     Example:
         >>> bert(warmup=500).phases[0].warmup_steps(10_000)
         500
     """
     if decay is not None and blocks is not None:
-        raise ValueError(f"pass either `decay` or `blocks`, not both. Received: decay={decay}, blocks={blocks}")
+        raise InvalidInput(f"pass either `decay` or `blocks`, not both. Received: decay={decay}, blocks={blocks}")
     plan = train_all() if decay is None else layer_decay(decay)
     if blocks is not None:
         plan = train_top(stages=blocks)

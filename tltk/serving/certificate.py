@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput, NotFound, ServingError
 from tltk.serving.replay.runtimes import FILES
 
 TOLERANCE = 1e-5
@@ -101,15 +102,15 @@ def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False)
         The differences from the trained model, the size, and the measured times.
 
     Raises:
-        FileNotFoundError: If there is no export, it has no certificate, or TensorFlow's library is not found.
+        NotFound: If there is no export, it has no certificate, or TensorFlow's library is not found.
         ServingError: A RuntimeError, if the export cannot be loaded, its certificate is damaged, or an output differs:
             floats by more than the tolerance of the export (1e-5 for a SavedModel), other dtypes at all.
-        ValueError: If `c_interface` is set and the export is not a SavedModel.
+        InvalidInput: If `c_interface` is set and the export is not a SavedModel.
     """
     path = _version_folder(Path(folder))
     _check_certificate(path)
     if c_interface and not (path / "saved_model.pb").is_file():
-        raise ValueError(f"`c_interface=True` requires a SavedModel. Received: {path}, which has no saved_model.pb")
+        raise InvalidInput(f"`c_interface=True` requires a SavedModel. Received: {path}, which has no saved_model.pb")
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-I", str(_REPLAY), str(path), str(path / FILE), str(_REPEATS if timed else 0)]
     command += [str(_tensorflow_library())] if c_interface else []
@@ -117,10 +118,10 @@ def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False)
     if process.returncode:  # the replay prints its own errors as JSON and exits with 0
         code = process.returncode
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
-        raise check.ServingError(f"{path}: the clean process ended with {reason}.\n{process.stderr[-500:]}")
+        raise ServingError(f"{path}: the clean process ended with {reason}.\n{process.stderr[-500:]}")
     result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     if "error" in result:
-        raise check.ServingError(f"{path} could not be loaded or called in a clean process: {result['error']}")
+        raise ServingError(f"{path} could not be loaded or called in a clean process: {result['error']}")
     problems = check.Problems()
     for signature, outputs in result["signatures"].items():
         for name, difference in outputs.items():
@@ -128,7 +129,7 @@ def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False)
                 problems.add(f"`{name}` of {signature} differs by {difference:g}")
     if result["imported"]:
         problems.add(f"it imports {check.listing(result['imported'])}, which a serving machine may not have")
-    problems.raise_if_any(f"{path} does not reproduce the outputs of the trained model:", error=check.ServingError)
+    problems.raise_if_any(f"{path} does not reproduce the outputs of the trained model:", error=ServingError)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     first = result["first"].get("serving_default") or result["first"]["predict_tensor"]
     return Verified(path, result["signatures"], size, result["load_seconds"], result["latency"], first)
@@ -138,7 +139,7 @@ def _check_certificate(path: Path) -> None:
     """Raise if the certificate is missing or damaged, so that a damaged file is not reported as a damaged model."""
     file = path / FILE
     if not file.is_file():
-        raise FileNotFoundError(
+        raise NotFound(
             f"{path} has no certificate ({FILE}): it was written by another tool or an older version of tltk. "
             "Export the model again."
         )
@@ -148,9 +149,7 @@ def _check_certificate(path: Path) -> None:
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error):
         intact = False
     if not intact:
-        raise check.ServingError(
-            f"{file} is damaged, or was written by an older version of tltk. Export the model again."
-        )
+        raise ServingError(f"{file} is damaged, or was written by an older version of tltk. Export the model again.")
 
 
 def _tensorflow_library() -> Path:
@@ -159,9 +158,7 @@ def _tensorflow_library() -> Path:
     folders = spec.submodule_search_locations if spec and spec.submodule_search_locations else []
     libraries = [library for folder in folders for library in sorted(Path(folder).glob("*tensorflow_cc*"))]
     if not libraries:
-        raise FileNotFoundError(
-            "TensorFlow's C library (libtensorflow_cc) was not found in the installed tensorflow package."
-        )
+        raise NotFound("TensorFlow's C library (libtensorflow_cc) was not found in the installed tensorflow package.")
     return libraries[0]
 
 
@@ -172,7 +169,7 @@ def _version_folder(folder: Path) -> Path:
     numbered = [entry for entry in folder.iterdir() if entry.name.isdecimal()] if folder.is_dir() else []
     versions = [entry for entry in numbered if _is_export(entry)]
     if not versions:
-        raise FileNotFoundError(f"{folder} contains no exported model and no version folders.")
+        raise NotFound(f"{folder} contains no exported model and no version folders.")
     return max(versions, key=lambda entry: int(entry.name))
 
 

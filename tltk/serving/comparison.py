@@ -69,9 +69,9 @@ def compare(
         The Keras model first, then the formats in the given order.
 
     Raises:
-        MissingExtraError: If the packages of a format are not installed.
+        MissingExtra: If the packages of a format are not installed.
         ServingError: If an export does not reproduce the outputs of the model.
-        ValueError: If a format is unknown, or the data does not have the labels of the model.
+        InvalidInput: If a format is unknown, or the data does not have the labels of the model.
     """
     for name in formats:
         check.one_of("formats", name, FORMATS)

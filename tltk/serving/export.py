@@ -10,6 +10,7 @@ import tensorflow as tf
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import files
+from tltk.foundation.errors import FileError, InvalidInput
 from tltk.models.transfer_model import TransferModel
 from tltk.serving import formats, saved_model
 from tltk.serving.certificate import Verified, verify
@@ -62,23 +63,23 @@ def export(
         The path, the size and the differences from the model. Latencies are not measured; use `tltk.verify` for them.
 
     Raises:
-        FileExistsError: If the version exists already.
-        MissingExtraError: If the packages of the format, or of warm-up requests, are not installed.
-        OSError: If the disk is full or the folder is not writable; no partial export is left behind.
+        FileError: If the version exists already.
+        MissingExtra: If the packages of the format, or of warm-up requests, are not installed.
+        FileError: If the disk is full or the folder is not writable; no partial export is left behind.
         ServingError: A RuntimeError, if the SavedModel would not return the predictions of `tltk.predict`, or if the
             outputs in the clean process differ from the model by more than the tolerance of the format: 1e-5 for a
             SavedModel, 1e-4 with `fold_batch_norm` and for float32 formats.
-        ValueError: If the format is unknown or does not have a given option, or the task is not registered.
+        InvalidInput: If the format is unknown or does not have a given option, or the task is not registered.
     """
     check.instance_of(
         "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
     )
     require_task(model.task)
     if version is not None and (type(version) is not int or version < 0):
-        raise ValueError(f"`version` must be an integer, at least 0. Received: {version!r}")
+        raise InvalidInput(f"`version` must be an integer, at least 0. Received: {version!r}")
     formats.check_options(format, requests=requests is not None, calibration=calibration, warmup=warmup)
     if fold_batch_norm and (format != "saved_model" or model.precision != "float32"):
-        raise ValueError(
+        raise InvalidInput(
             '`fold_batch_norm=True` requires format="saved_model" and float32 precision. '
             f"Received: format={format!r}, precision {model.precision!r}"
         )
@@ -99,7 +100,7 @@ def export(
         except (OSError, *_WRITE_ERRORS) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             code = getattr(error, "errno", None) or _WRITE_ERRORS.get(type(error), errno.EIO)
-            raise OSError(code, f"the export could not be written: {reason}", str(folder)) from error
+            raise FileError(code, f"the export could not be written: {reason}", str(folder)) from error
         verified = verify(written, timed=False)
         target = _rename_to_version(written, folder, version)
     files.flush(folder)
@@ -121,7 +122,7 @@ def _rename_to_version(written: Path, folder: Path, version: int | None) -> Path
 
 def _check_not_exists(target: Path) -> None:
     if os.path.lexists(target):  # a dangling link exists, too
-        raise FileExistsError(f"{target} exists already. Leave out `version`, or choose another one.")
+        raise FileError(f"{target} exists already. Leave out `version`, or choose another one.")
 
 
 def _next_version(folder: Path) -> int:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput, MissingExtra, ServingError
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.pipeline.batching import Order
@@ -43,14 +44,14 @@ def check_options(file_format: str, *, requests: bool, calibration: Source | Non
         warmup: Whether warm-up requests were asked for.
 
     Raises:
-        MissingExtraError: If packages are missing, with the extra to install.
-        ValueError: If the format is unknown, or an option does not belong to it.
+        MissingExtra: If packages are missing, with the extra to install.
+        InvalidInput: If the format is unknown, or an option does not belong to it.
     """
     check.one_of("format", file_format, FORMATS)
     extra = file_format.split("_", maxsplit=1)[0]
     missing = [name for name in _PACKAGES.get(extra, ()) if util.find_spec(name) is None]
     if missing:
-        raise check.MissingExtraError(
+        raise MissingExtra(
             f"format={file_format!r} needs {check.listing(missing)}: pip install tltk[{extra}]", name=missing[0]
         )
     problems = check.Problems()
@@ -79,11 +80,11 @@ def write(model: TransferModel, folder: Path, file_format: str, calibration: Sou
 
     Raises:
         ServingError: If the 8-bit network differs too much from the model to be useful.
-        ValueError: If the network has several outputs.
+        InvalidInput: If the network has several outputs.
     """
     output_names = model.task.describe_outputs()
     if len(output_names) > 1:
-        raise ValueError(
+        raise InvalidInput(
             f'format={file_format!r} supports only networks with one output. Use format="saved_model". '
             f"Received: outputs {check.listing(output_names)}"
         )
@@ -99,7 +100,7 @@ def write(model: TransferModel, folder: Path, file_format: str, calibration: Sou
     if tolerance is None:
         differences = np.abs(runtimes.load(str(file))(tensor) - expected) / np.maximum(1.0, np.abs(expected))
         if not differences.max() <= _INT8_MAX_DIFFERENCE:  # also true for NaN
-            raise check.ServingError(
+            raise ServingError(
                 f"the 8-bit network differs from the model by up to {differences.max():.2g} on generated examples, too "
                 'much to be useful. Pass `calibration` examples like those of production, or use "litert_float16".'
             )

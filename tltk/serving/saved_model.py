@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput, InvalidType, ServingError
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.serving import certificate, warmup
@@ -53,7 +53,7 @@ def write(
     differences += feature_differences(model, request_tuples, stored[FEATURES]["answer"])
     if differences:
         heading = f"the SavedModel would not return what tltk.predict and tltk.embed return ({len(differences)}):"
-        raise check.ServingError("\n".join([heading, *differences[:_LISTED_DIFFERENCES]]))
+        raise ServingError("\n".join([heading, *differences[:_LISTED_DIFFERENCES]]))
     network = fold_batch_norms(model.keras)[0] if fold_batch_norm else model.keras
     tolerance = certificate.TOLERANCE
     if network is not model.keras:
@@ -103,13 +103,13 @@ def _as_tuples(requests: Requests, names: tuple[str, ...]) -> list[tuple[bytes, 
         or not tuples
         or not all(isinstance(string, bytes) for request in tuples for string in request)
     ):
-        raise TypeError(
+        raise InvalidType(
             "`requests` must be a non-empty list of bytes: encoded images, or texts as UTF-8 (text.encode()). "
             f"Received: {requests!r:.60}"
         )
     wrong = next((request for request in tuples if len(request) != len(names)), None)
     if wrong is not None:
-        raise ValueError(f"each request must contain {' and '.join(names)}. Received: {wrong!r:.60}")
+        raise InvalidInput(f"each request must contain {' and '.join(names)}. Received: {wrong!r:.60}")
     return tuples
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tltk.foundation import checks as check
+from tltk.foundation.errors import MissingExtra
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"  # the path that TensorFlow Serving reads
 _BATCH_SIZES = (1, 8)
@@ -17,10 +17,10 @@ def check_installed() -> None:
     """Raise unless TensorFlow Serving's message types are installed.
 
     Raises:
-        MissingExtraError: With the extra to install.
+        MissingExtra: With the extra to install.
     """
     if util.find_spec("tensorflow_serving") is None:
-        raise check.MissingExtraError(
+        raise MissingExtra(
             "`warmup=True` requires the package tensorflow-serving-api: pip install tltk[serving]",
             name="tensorflow_serving",
         )

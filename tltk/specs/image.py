@@ -24,7 +24,7 @@ class ImageSpec:
             ImageNet models.
 
     Raises:
-        ValueError: If a number is out of range, or `resize` or `interpolation` is unknown.
+        InvalidInput: If a number is out of range, or `resize` or `interpolation` is unknown.
 
     Example:
         >>> ImageSpec(224, 224).shape

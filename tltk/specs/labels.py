@@ -19,7 +19,7 @@ class LabelSpec:
         std: For regression, the standard deviation of each column; never 0.
 
     Raises:
-        ValueError: If there are no names, a name is repeated, or `type` is not a non-empty string.
+        InvalidInput: If there are no names, a name is repeated, or `type` is not a non-empty string.
 
     Example:
         >>> len(LabelSpec(("cat", "dog")))

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 
 TOKENIZER_TYPES = ("wordpiece", "bytepair", "unigram")
 TRUNCATIONS = ("end", "start", "middle")
@@ -35,7 +36,7 @@ class TokenizerSpec:
         separator: Special tokens between the two texts of a pair.
 
     Raises:
-        ValueError: If the type is unknown, or a special token is missing from the vocabulary.
+        InvalidInput: If the type is unknown, or a special token is missing from the vocabulary.
 
     Example:
         >>> tokenizer = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "##s"))
@@ -94,12 +95,12 @@ class TokenizerSpec:
         """Return the id of a token of the vocabulary.
 
         Raises:
-            ValueError: If the token is not in the vocabulary.
+            InvalidInput: If the token is not in the vocabulary.
         """
         try:
             return self.vocabulary.index(token)
         except ValueError:
-            raise ValueError(f"{token!r} is not in the vocabulary of {len(self.vocabulary)} tokens") from None
+            raise InvalidInput(f"{token!r} is not in the vocabulary of {len(self.vocabulary)} tokens") from None
 
     def special_ids(self, *, pair: bool) -> tuple[list[int], list[int], list[int]]:
         """Return the ids of the special tokens before, between and after the texts of an example.
@@ -129,7 +130,7 @@ class TextSpec:
         causal: Whether each token attends only to those before it, so that the last token summarizes the text.
 
     Raises:
-        ValueError: If a number is out of range, or `truncation` is unknown.
+        InvalidInput: If a number is out of range, or `truncation` is unknown.
 
     Example:
         >>> tokenizer = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "##s"))

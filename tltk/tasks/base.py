@@ -12,6 +12,7 @@ import tensorflow as tf
 from tltk.backbones.base import Backbone
 from tltk.data.targets import Targets
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.heads.builder import Head
 from tltk.modalities.context import Context
 from tltk.pipeline.readers import Reader, element_targets
@@ -262,10 +263,12 @@ class Task(ABC):
             name: Argument that holds the source, for the error message.
 
         Raises:
-            ValueError: If the type or the names differ; every differing name is listed.
+            InvalidInput: If the type or the names differ; every differing name is listed.
         """
         if labels.type != self.labels.type:
-            raise ValueError(f"`{name}` has labels of type {labels.type!r}, the model's task has {self.labels.type!r}.")
+            raise InvalidInput(
+                f"`{name}` has labels of type {labels.type!r}, the model's task has {self.labels.type!r}."
+            )
         if labels.names == self.labels.names:
             return
         unknown = [label for label in labels.names if label not in self.labels.names]
@@ -289,7 +292,7 @@ class Task(ABC):
         """Rebuild the task from the result of `to_config`; lists become tuples.
 
         Raises:
-            TypeError: If `config` has a key that is not a field of the task.
+            InvalidType: If `config` has a key that is not a field of the task.
         """
         fields = {name: _as_tuples(value) for name, value in config.items() if name != "name"}
         if "labels" in fields:
@@ -310,12 +313,12 @@ class MeanLoss:
         """Add the loss of a batch of examples.
 
         Raises:
-            ValueError: If `decode` does not return the outputs: then the task must define `evaluator`.
+            InvalidInput: If `decode` does not return the outputs: then the task must define `evaluator`.
         """
         names = tuple(self.task.describe_outputs())
         missing = [name for name in names if name not in decoded]
         if missing:
-            raise ValueError(
+            raise InvalidInput(
                 f"task {self.task.name!r} decodes no column {missing[0]!r}, which the default evaluator needs to "
                 f"compute the loss: define {type(self.task).__name__}.evaluator()."
             )
@@ -371,7 +374,7 @@ def label_spec(labels: LabelSpec | Sequence[str], label_type: str) -> LabelSpec:
     """Return a LabelSpec unchanged; build one from a list of names.
 
     Raises:
-        TypeError: If `labels` is neither.
+        InvalidType: If `labels` is neither.
     """
     if isinstance(labels, LabelSpec):
         return labels

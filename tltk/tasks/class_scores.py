@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
+from tltk.foundation.errors import InvalidInput
 from tltk.tasks.base import ReportParts
 
 CALIBRATION_BINS = 15
@@ -150,7 +151,7 @@ def class_indices(targets: Any, classes: int) -> np.ndarray:
         int64 [n].
 
     Raises:
-        ValueError: If a target is not in [0, classes).
+        InvalidInput: If a target is not in [0, classes).
 
     Example:
         >>> class_indices([[0.0, 1.0], [1.0, 0.0]], 2).tolist()
@@ -162,7 +163,7 @@ def class_indices(targets: Any, classes: int) -> np.ndarray:
     indices = values.reshape(-1).astype(np.int64)
     invalid = indices[(indices < 0) | (indices >= classes)]
     if invalid.size:
-        raise ValueError(f"targets must be classes from 0 to {classes - 1}. Received: {invalid[0]}")
+        raise InvalidInput(f"targets must be classes from 0 to {classes - 1}. Received: {invalid[0]}")
     return indices
 
 

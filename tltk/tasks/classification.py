@@ -219,8 +219,8 @@ def classification(
         A task for `assemble`.
 
     Raises:
-        TypeError: If `labels` is not a LabelSpec or a list of names, as for a source without labels.
-        ValueError: If the labels are not classes, or a value is out of range.
+        InvalidType: If `labels` is not a LabelSpec or a list of names, as for a source without labels.
+        InvalidInput: If the labels are not classes, or a value is out of range.
 
     Example:
         >>> classification(["cat", "dog"]).labels.names

@@ -12,6 +12,7 @@ from tltk.data.formats.squad import ANSWERS
 from tltk.data.source import Source
 from tltk.data.targets import Targets
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.heads import builder as heads
 from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of
@@ -97,10 +98,10 @@ class QuestionAnswering(Task):
         """Expect a question and a context, overlong ones in windows.
 
         Raises:
-            ValueError: If `no_answer` is set and the backbone is causal.
+            InvalidInput: If `no_answer` is set and the backbone is causal.
         """
         if self.no_answer and getattr(spec, "causal", False):
-            raise ValueError(
+            raise InvalidInput(
                 "`no_answer=True` needs a bidirectional backbone: the first token stands for no answer, and "
                 "in a causal model such as GPT-2 it does not see the rest of the text. Pass no_answer=False, or use "
                 "another backbone."
@@ -236,8 +237,8 @@ def question_answering(
         A task for `assemble`.
 
     Raises:
-        TypeError: If `no_answer` is not a bool.
-        ValueError: If `threshold` or `longest` is out of range.
+        InvalidType: If `no_answer` is not a bool.
+        InvalidInput: If `threshold` or `longest` is out of range.
 
     Example:
         >>> question_answering(no_answer=False).describe_outputs()
@@ -246,7 +247,7 @@ def question_answering(
     check.counts(longest=longest)
     check.instance_of("no_answer", no_answer, bool)
     if not check.is_number(threshold):
-        raise ValueError(f"`threshold` must be a number. Received: {threshold!r}")
+        raise InvalidInput(f"`threshold` must be a number. Received: {threshold!r}")
     return QuestionAnswering(heads.head() if head is None else head, no_answer, float(threshold), longest)
 
 

@@ -5,6 +5,7 @@ from dataclasses import is_dataclass
 from typing import Any, TypeVar
 
 from tltk.data.source import Source
+from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.foundation.registry import Registry
 from tltk.tasks.base import Task
 
@@ -26,22 +27,22 @@ def register_task(task_class: TaskClass) -> TaskClass:
         The class, so that the function can be used as a decorator.
 
     Raises:
-        TypeError: If the class does not derive from `Task`, is not a frozen dataclass or lacks a method.
-        ValueError: If the name is missing or taken.
+        InvalidType: If the class does not derive from `Task`, is not a frozen dataclass or lacks a method.
+        InvalidInput: If the name is missing or taken.
 
     Example:
         >>> register_task(type("Nameless", (), {}))
         Traceback (most recent call last):
         ...
-        TypeError: `task_class` must be a class that derives from tltk.tasks.Task. Received: <class '...Nameless'>
+        InvalidType: `task_class` must be a class that derives from tltk.tasks.Task. Received: <class '...Nameless'>
     """
     if not isinstance(task_class, type) or not issubclass(task_class, Task):
-        raise TypeError(f"`task_class` must be a class that derives from tltk.tasks.Task. Received: {task_class!r}")
+        raise InvalidType(f"`task_class` must be a class that derives from tltk.tasks.Task. Received: {task_class!r}")
     missing = sorted(getattr(task_class, "__abstractmethods__", ()))
     if missing:
-        raise TypeError(f"{task_class.__name__} must define {', '.join(missing)}.")
+        raise InvalidType(f"{task_class.__name__} must define {', '.join(missing)}.")
     if not is_dataclass(task_class) or not task_class.__dataclass_params__.frozen:
-        raise TypeError(f"{task_class.__name__} must be a frozen dataclass: its fields are what a run stores.")
+        raise InvalidType(f"{task_class.__name__} must be a frozen dataclass: its fields are what a run stores.")
     TASKS.register(getattr(task_class, "name", ""), task_class)
     return task_class
 
@@ -50,17 +51,17 @@ def require_task(task: object) -> None:
     """Raise unless an object is a task whose class is registered.
 
     Raises:
-        TypeError: If it is not a task.
-        ValueError: If its class is not registered.
+        InvalidType: If it is not a task.
+        InvalidInput: If its class is not registered.
     """
     if not isinstance(task, Task):
-        raise TypeError(
+        raise InvalidType(
             "`task` must be a task, such as tltk.classification(labels), or a task of your own that derives from "
             f"tltk.tasks.Task. Received: {type(task).__name__}"
         )
     if type(task) not in TASKS.values():
         name = type(task).__name__
-        raise ValueError(f"task {task.name!r} is not registered: register it with tltk.register_task({name}).")
+        raise InvalidInput(f"task {task.name!r} is not registered: register it with tltk.register_task({name}).")
 
 
 def from_config(config: Mapping[str, Any]) -> Task:
@@ -73,8 +74,8 @@ def from_config(config: Mapping[str, Any]) -> Task:
         A task equal to the original.
 
     Raises:
-        ValueError: If no task is registered under the name.
-        TypeError: If `config` has a key that is not a field of the task.
+        InvalidInput: If no task is registered under the name.
+        InvalidType: If `config` has a key that is not a field of the task.
     """
     return TASKS.get(config["name"]).from_config(config)
 
@@ -87,7 +88,7 @@ def register_default(label_type: str, constructor: Callable[[Source], Task]) -> 
         constructor: Labelled source → task.
 
     Raises:
-        ValueError: If the type has another default task.
+        InvalidInput: If the type has another default task.
     """
     DEFAULTS.register(label_type, constructor)
 
@@ -96,7 +97,7 @@ def for_source(source: Source) -> Task:
     """Build the default task for the labels of a source.
 
     Raises:
-        ValueError: If the source has no labels, or labels of a type without a default task.
+        InvalidInput: If the source has no labels, or labels of a type without a default task.
 
     Example:
         >>> from tltk.data.formats.arrays import from_arrays
@@ -104,5 +105,5 @@ def for_source(source: Source) -> Task:
         'classification'
     """
     if source.labels is None:
-        raise ValueError("training needs labels, and the source has none: pass the name of their column as `label`.")
+        raise InvalidInput("training needs labels, and the source has none: pass the name of their column as `label`.")
     return DEFAULTS.get(source.labels.type)(source)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.heads import builder as heads
 from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of, named_modality
@@ -174,8 +175,8 @@ def regression(labels: LabelSpec | Sequence[str], *, head: heads.Head | None = N
         A task for `assemble`.
 
     Raises:
-        TypeError: If `labels` is not a LabelSpec or a list of names.
-        ValueError: If the labels are classes.
+        InvalidType: If `labels` is not a LabelSpec or a list of names.
+        InvalidInput: If the labels are classes.
 
     Example:
         >>> regression(LabelSpec(("age",), "regression", (40.0,), (12.0,))).std
@@ -183,7 +184,7 @@ def regression(labels: LabelSpec | Sequence[str], *, head: heads.Head | None = N
     """
     labels = label_spec(labels, "regression")
     if labels.type != "regression":
-        raise ValueError(
+        raise InvalidInput(
             f"`labels` are classes ({check.listing(labels.names, limit=6)}), not numbers. "
             "Use tltk.classification(labels), or read the column with label_type='regression'."
         )

@@ -1,6 +1,7 @@
 """Check that the labels of a source match those of a task."""
 
 from tltk.data.source import Source
+from tltk.foundation.errors import InvalidInput
 from tltk.tasks.base import Task
 
 
@@ -13,8 +14,8 @@ def require_labels(task: Task, source: Source, name: str) -> None:
         name: Argument that holds the source, for the error message.
 
     Raises:
-        ValueError: If the source has no targets, or its labels differ; every differing name is listed.
+        InvalidInput: If the source has no targets, or its labels differ; every differing name is listed.
     """
     if source.targets is None or source.labels is None:
-        raise ValueError(f"`{name}` has no labels: {source.describe().splitlines()[0]}")
+        raise InvalidInput(f"`{name}` has no labels: {source.describe().splitlines()[0]}")
     task.check_labels(source.labels, name)

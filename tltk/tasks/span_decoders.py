@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.context import Context
 from tltk.modalities.text.context import in_second_text
 from tltk.modalities.text.ragged import grouped
@@ -21,10 +22,10 @@ def require_windows(context: Context, name: str) -> Windows:
         name: Name of the task, for the error message.
 
     Raises:
-        ValueError: If the context has no windows, as for a `tf.data.Dataset`.
+        InvalidInput: If the context has no windows, as for a `tf.data.Dataset`.
     """
     if context.windows is None:
-        raise ValueError(f"{name} needs a source of texts: a tf.data.Dataset has no example ids.")
+        raise InvalidInput(f"{name} needs a source of texts: a tf.data.Dataset has no example ids.")
     return context.windows
 
 

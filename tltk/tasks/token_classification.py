@@ -12,6 +12,7 @@ import tensorflow as tf
 from tltk.data.source import Source
 from tltk.data.targets import Targets
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.heads import builder as heads
 from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of
@@ -253,8 +254,8 @@ def token_classification(
         A task for `assemble`.
 
     Raises:
-        TypeError: If `labels` is not a LabelSpec or a list of names.
-        ValueError: If the labels are not types of entities, or `scheme` is unknown.
+        InvalidType: If `labels` is not a LabelSpec or a list of names.
+        InvalidInput: If the labels are not types of entities, or `scheme` is unknown.
 
     Example:
         >>> token_classification(["city"]).tags
@@ -262,7 +263,7 @@ def token_classification(
     """
     labels = label_spec(labels, "entities")
     if labels.type != "entities":
-        raise ValueError(
+        raise InvalidInput(
             f"`labels` are of type {labels.type!r}, not types of entities. Read them with tltk.from_conll(…), or with "
             "from_jsonl(…, text=True, label_type='entities')."
         )

@@ -57,7 +57,7 @@ def applied(plan: Plan, model: keras.Model | HasStages) -> Iterator[Applied]:
         The decisions; `lora_weights` is filled on leaving.
 
     Raises:
-        ValueError: As `plan.resolve`, or if a layer has LoRA already; the model is unchanged then.
+        InvalidInput: As `plan.resolve`, or if a layer has LoRA already; the model is unchanged then.
 
     Example:
         >>> from tltk.trainability.plan import Rule
@@ -123,7 +123,7 @@ def changing(plan: Plan, model: keras.Model | HasStages) -> list[keras.Variable]
     """List the variables that may change under a plan, moving statistics included.
 
     Raises:
-        ValueError: As `plan.resolve`.
+        InvalidInput: As `plan.resolve`.
     """
     decisions = plan.resolve(model)
     per_layer = (effects(row, decisions[row.name], plan.batch_norm) for row in layer_rows(model))

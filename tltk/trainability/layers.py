@@ -9,6 +9,7 @@ import keras
 
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import InvalidType
 
 HEAD = "head"
 _NORMALIZATIONS = (
@@ -58,13 +59,13 @@ def model_and_stages(model: keras.Model | HasStages) -> tuple[keras.Model, dict[
     """Return the Keras model, and its stages by layer name: none for a model that tltk did not assemble.
 
     Raises:
-        TypeError: If `model` is neither a Keras model nor a TransferModel.
+        InvalidType: If `model` is neither a Keras model nor a TransferModel.
     """
     if isinstance(model, keras.Model):
         return model, {}
     if isinstance(getattr(model, "keras", None), keras.Model):
         return model.keras, dict(model.stages)
-    raise TypeError(f"`model` must be a keras.Model or returned by tltk.assemble. Received: {type(model).__name__}")
+    raise InvalidType(f"`model` must be a keras.Model or returned by tltk.assemble. Received: {type(model).__name__}")
 
 
 def sublayers(layer: keras.Operation) -> list[keras.Layer]:

@@ -7,6 +7,7 @@ import re
 import keras
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.trainability.layers import HEAD, LayerRow
 
 _TOP = re.compile(r"top:(?:(?P<count>[1-9]\d*)|(?P<percent>\d+(?:\.\d+)?)%|(?P<stages>[1-9]\d*) stages?)")
@@ -16,14 +17,14 @@ def check_pattern(pattern: str) -> None:
     """Raise unless a pattern is well-formed.
 
     Raises:
-        TypeError: If it is not a string.
-        ValueError: If it starts with "top:" and is not like "top:12", "top:25%" or "top:2 stages".
+        InvalidType: If it is not a string.
+        InvalidInput: If it starts with "top:" and is not like "top:12", "top:25%" or "top:2 stages".
     """
     check.instance_of("pattern", pattern, str, hint="A stage, 'backbone', 'head', '*', or a glob over layer names.")
     if pattern.startswith("top:"):
         match = _TOP.fullmatch(pattern)
         if not match or (match["percent"] and not 0 < float(match["percent"]) <= 100):
-            raise ValueError(f"`pattern` must be like 'top:12', 'top:25%' or 'top:2 stages'. Received: {pattern!r}")
+            raise InvalidInput(f"`pattern` must be like 'top:12', 'top:25%' or 'top:2 stages'. Received: {pattern!r}")
 
 
 def matching(pattern: str, rows: list[LayerRow]) -> set[str]:

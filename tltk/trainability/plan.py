@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.trainability.effects import Decision
 from tltk.trainability.layers import HasStages, layer_rows
 from tltk.trainability.patterns import matching, steps_from_head
@@ -39,7 +40,7 @@ class Plan:
     def __post_init__(self) -> None:
         check.one_of("batch_norm", self.batch_norm, BATCH_NORMS)
         if not check.is_number(self.layer_decay) or not 0 < self.layer_decay <= 1:
-            raise ValueError(f"`layer_decay` must be above 0 and at most 1. Received: {self.layer_decay!r}")
+            raise InvalidInput(f"`layer_decay` must be above 0 and at most 1. Received: {self.layer_decay!r}")
 
     def resolve(self, model: keras.Model | HasStages) -> dict[str, Decision]:
         """Decide about every layer of a model, without changing it.
@@ -51,7 +52,7 @@ class Plan:
             Layer name → decision, in graph order.
 
         Raises:
-            ValueError: Naming every rule that matches no layer or has no effect, and every layer that no rule covers.
+            InvalidInput: Naming every rule that matches no layer or has no effect, and every layer that no rule covers.
 
         Example:
             >>> import keras
@@ -151,7 +152,7 @@ def train_top(
         The plan; the number is resolved against the model.
 
     Raises:
-        ValueError: Unless exactly one of the three is given, and in its range.
+        InvalidInput: Unless exactly one of the three is given, and in its range.
 
     Example:
         >>> train_top(fraction=0.25).rules[0].pattern
@@ -160,13 +161,13 @@ def train_top(
     options = {"layers": layers, "fraction": fraction, "stages": stages}
     if sum(value is not None for value in options.values()) != 1:
         shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
-        raise ValueError(f"give exactly one of `layers`, `fraction` and `stages`. Received: {shown}")
+        raise InvalidInput(f"give exactly one of `layers`, `fraction` and `stages`. Received: {shown}")
     for name in ("layers", "stages"):
         value = options[name]
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise ValueError(f"`{name}` must be a whole number above 0. Received: {value!r}")
+            raise InvalidInput(f"`{name}` must be a whole number above 0. Received: {value!r}")
     if fraction is not None and (not check.is_number(fraction) or not 0 < fraction <= 1):
-        raise ValueError(f"`fraction` must be above 0 and at most 1. Received: {fraction!r}")
+        raise InvalidInput(f"`fraction` must be above 0 and at most 1. Received: {fraction!r}")
     amount = f"{layers}" if fraction is None else f"{100 * fraction:.10f}".rstrip("0").rstrip(".") + "%"
     amount = amount if stages is None else f"{stages} stage{'s' * (stages > 1)}"
     return Plan((Rule(f"top:{amount}", "train"), Rule("*", "frozen")), batch_norm)

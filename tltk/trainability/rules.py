@@ -116,7 +116,7 @@ def check_sharing(rows: list[LayerRow], decisions: dict[str, Decision], batch_no
     """Raise if there are two different decisions about one variable, as of a layer inside and outside a nested model.
 
     Raises:
-        ValueError: Naming the layers and the variable.
+        InvalidInput: Naming the layers and the variable.
     """
     problems = check.Problems()
     first: dict[int, tuple[str, float]] = {}

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import TrainingDiverged
 from tltk.optimizers.state import unwrapped
 
 log = logging.getLogger("tltk")
@@ -23,7 +24,7 @@ class StopOnNan(keras.callbacks.Callback):
         """Check the training loss."""
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
-            raise FloatingPointError(
+            raise TrainingDiverged(
                 f"the training loss became {loss} in epoch {epoch + 1}. "
                 "Try a learning rate ten times lower, clip_norm=1.0, or precision='float32'."
             )

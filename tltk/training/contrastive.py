@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import keras
 
 from tltk.foundation import keras_graph as graph
+from tltk.foundation.errors import InvalidInput
 from tltk.heads import builder as heads
 from tltk.models.features import endpoints
 from tltk.models.transfer_model import TransferModel
@@ -94,14 +95,14 @@ def phase_model(model: TransferModel, phase: Phase) -> TransferModel:
         The same model; or one whose outputs are features of unit length, float32 [batch, channels].
 
     Raises:
-        ValueError: If the phase is contrastive and the targets of the task are not classes.
+        InvalidInput: If the phase is contrastive and the targets of the task are not classes.
     """
     temperature = phase.contrastive_temperature
     if temperature is None:
         return model
     task = model.task
     if not task.class_targets:
-        raise ValueError(f"a contrastive phase requires class labels. Received: labels of type {task.labels.type!r}.")
+        raise InvalidInput(f"a contrastive phase requires class labels. Received: labels of type {task.labels.type!r}.")
     contrastive_task = ContrastiveTask(task, temperature)
     outputs = contrastive_task.outputs(endpoints(model), mask=model.mask())
     graph.name_added(model.keras, outputs)

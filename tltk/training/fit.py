@@ -15,6 +15,7 @@ from tltk.data.source import Source
 from tltk.feature_cache.storage import Cache
 from tltk.foundation import checks as check
 from tltk.foundation import files
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.modality import Modality, drop_invalid, modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.optimizers.state import OptimizerState, require_unique_paths
@@ -67,10 +68,10 @@ def fit(
         The run; `run.invalid` lists the examples that could not be read.
 
     Raises:
-        TypeError: If an argument has the wrong type.
-        ValueError: If the data does not fit the model, or too many examples are unreadable.
-        OSError: If `out` cannot be written, or its disk has no room for the model.
-        FloatingPointError: If the training loss becomes NaN or infinite.
+        InvalidType: If an argument has the wrong type.
+        InvalidInput: If the data does not fit the model, or too many examples are unreadable.
+        FileError: If `out` cannot be written, or its disk has no room for the model.
+        TrainingDiverged: If the training loss becomes NaN or infinite.
     """
     check.instance_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
     require_task(model.task)
@@ -198,7 +199,7 @@ def _valid_data(data: Data, model: TransferModel, name: str, max_invalid_fractio
     valid, dropped = drop_invalid(data, max_invalid_fraction=max_invalid_fraction)
     invalid.extend(dropped)
     if not len(valid):
-        raise ValueError(f"`{name}` has no readable example.")
+        raise InvalidInput(f"`{name}` has no readable example.")
     note = modality.notes(valid, model.input)
     if note:
         log.warning("%s", note)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tltk.foundation import checks as check
 from tltk.foundation import hardware, progress
+from tltk.foundation.errors import AuditError, InvalidInput, TrainingDiverged
 from tltk.models.frozen_split import FrozenSplit, split
 from tltk.models.transfer_model import TransferModel
 from tltk.optimizers import spec as optimizers
@@ -21,7 +22,7 @@ from tltk.optimizers.state import OptimizerState, optimizer_state, unwrapped
 from tltk.pipeline.loader import explain_empty_data
 from tltk.recipes.recipe import Phase
 from tltk.trainability.apply import Applied, applied
-from tltk.trainability.audit.byte_check import AuditError, check_phase
+from tltk.trainability.audit.byte_check import check_phase
 from tltk.trainability.audit.gradients import decays, got_gradient
 from tltk.trainability.lora.weights import LoraWeights
 from tltk.training.best_epoch import KeepBest, Score
@@ -100,7 +101,7 @@ def train_phase(
         The result, and what the next phase takes over. An undone phase passes on `previous_state`.
 
     Raises:
-        FloatingPointError: If the loss becomes NaN or infinite; the weights before the phase are restored.
+        TrainingDiverged: If the loss becomes NaN or infinite; the weights before the phase are restored.
         AuditError: If a frozen weight changed, or a trainable one did not; the weights before the phase are restored.
     """
     started = perf_counter()
@@ -139,7 +140,7 @@ def _is_worth_keeping(keep_best: KeepBest | None, score_to_beat: Score | None, e
 
     After Ctrl-C without validation data there is nothing to compare, and the weights trained so far are kept.
     """
-    if isinstance(error, FloatingPointError | AuditError):
+    if isinstance(error, TrainingDiverged | AuditError):
         return False
     if keep_best is None:
         return isinstance(error, KeyboardInterrupt)
@@ -168,7 +169,7 @@ def _compile(
     total_batches = max(data.train.steps * phase.epochs, 1)
     group_size = phase.optimizer.gradient_accumulation_steps
     if total_batches < group_size:
-        raise ValueError(
+        raise InvalidInput(
             f"phase {phase.name!r} has {total_batches} batches, fewer than gradient_accumulation_steps={group_size}: "
             "the optimizer would not take a single step. Train more epochs, or accumulate fewer batches."
         )

@@ -18,6 +18,7 @@ from tltk.feature_cache import compute
 from tltk.feature_cache.batches import feature_batches
 from tltk.feature_cache.storage import Cache, choose_storage
 from tltk.foundation import files
+from tltk.foundation.errors import InvalidInput
 from tltk.foundation.paths import cache_folder
 from tltk.modalities.batches import dataset_batches, source_batches
 from tltk.modalities.image.augment import Copies, copies
@@ -117,20 +118,20 @@ class Feed:
         """Check that no batch has only one example if the head has a batch norm, which would output zeros for it.
 
         Raises:
-            ValueError: If a batch may have only one example.
+            InvalidInput: If a batch may have only one example.
         """
         if not self.model.task.normalizes_batches:
             return
         alternative = 'tltk.head(normalization="layer"), which normalizes each example by itself.'
         if self.batch_size == 1:
-            raise ValueError(
+            raise InvalidInput(
                 "`batch_size` must be at least 2: the batch norm of the head outputs zeros for a single example. "
                 f"Received: 1. Pass a larger batch_size, or use {alternative}"
             )
         if isinstance(self.batch_size, Budget) and isinstance(self.train, _SourceData):
             longest = _max_length([self.train]) or 1
             if 2 * longest > self.batch_size.tokens:
-                raise ValueError(
+                raise InvalidInput(
                     f"`batch_size` must be at least '{2 * longest} tokens', so that two of the longest examples fit "
                     "into one batch: the batch norm of the head outputs zeros for a single example. "
                     f"Received: '{self.batch_size.tokens} tokens'. Or use {alternative}"

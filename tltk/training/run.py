@@ -13,6 +13,7 @@ from tltk import tasks
 from tltk.backbones.base import Origin
 from tltk.backbones.text.kerashub import keep_loadable, register_layers_of
 from tltk.foundation import files
+from tltk.foundation.errors import InvalidInput, NotFound
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
@@ -57,7 +58,7 @@ class Run:
             The same run with its folder.
 
         Raises:
-            OSError: If the folder cannot be written or the disk is full.
+            FileError: If the folder cannot be written or the disk is full.
         """
         folder = files.make_folder(Path(folder), required_bytes=model_bytes(self.model))
         files.write_atomically(folder / "model.keras", self.model.keras.save)
@@ -78,24 +79,24 @@ def load_run(folder: str | Path) -> Run:
         The run; its model can predict, be evaluated, exported or trained further.
 
     Raises:
-        FileNotFoundError: If the folder, config.json or model.keras is missing.
-        ValueError: If a file is damaged, or has the format of another version of tltk.
+        NotFound: If the folder, config.json or model.keras is missing.
+        InvalidInput: If a file is damaged, or has the format of another version of tltk.
 
     Example:
         >>> load_run("runs/nowhere")
         Traceback (most recent call last):
         ...
-        FileNotFoundError: runs/nowhere is not the folder of a run. Missing files: config.json, model.keras.
+        NotFound: runs/nowhere is not the folder of a run. Missing files: config.json, model.keras.
     """
     folder = Path(folder)
     missing = [name for name in ("config.json", "model.keras") if not (folder / name).is_file()]
     if missing:
-        raise FileNotFoundError(f"{folder} is not the folder of a run. Missing files: {', '.join(missing)}.")
+        raise NotFound(f"{folder} is not the folder of a run. Missing files: {', '.join(missing)}.")
     config = _read_json(folder / "config.json")
     if not isinstance(config, dict) or not isinstance(config.get("task", {}), dict):
-        raise ValueError(f"{folder / 'config.json'} is damaged: it does not hold the configuration of a run.")
+        raise InvalidInput(f"{folder / 'config.json'} is damaged: it does not hold the configuration of a run.")
     if config.get("format") != FORMAT:
-        raise ValueError(
+        raise InvalidInput(
             f"{folder / 'config.json'} has format {config.get('format')!r}; this version of tltk reads format {FORMAT}."
         )
     try:
@@ -103,7 +104,7 @@ def load_run(folder: str | Path) -> Run:
         metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {"phases": []}
         phases = tuple(PhaseResult(**{**phase, "score": _as_tuple(phase["score"])}) for phase in metrics["phases"])
     except (KeyError, TypeError) as error:
-        raise ValueError(
+        raise InvalidInput(
             f"{folder} is damaged: config.json or metrics.json has missing or wrong entries ({error})."
         ) from error
     history = tuple({name: _parsed(text) for name, text in row.items()} for row in _read_csv(folder / "history.csv"))
@@ -153,7 +154,7 @@ def _load_model(path: Path, config: dict[str, Any]) -> TransferModel:
         register_layers_of(path)
         loaded = keras.models.load_model(path, compile=False)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} cannot be read as a Keras model: {error}") from error
+        raise InvalidInput(f"{path} cannot be read as a Keras model: {error}") from error
     keep_loadable(loaded)
     return TransferModel(
         keras=loaded,
@@ -170,7 +171,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise InvalidInput(f"{path} is damaged: {error}") from error
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:

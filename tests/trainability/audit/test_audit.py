@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from tltk.foundation.errors import AuditError
 from tltk.trainability.audit.audit import audit
-from tltk.trainability.audit.byte_check import MIN_STEPS, AuditError
+from tltk.trainability.audit.byte_check import MIN_STEPS
 from tltk.trainability.audit.gradients import got_gradient
 
 X = np.random.default_rng(0).normal(size=(48, 4)).astype("float32")

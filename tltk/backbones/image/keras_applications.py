@@ -13,6 +13,7 @@ from tltk.backbones.base import Backbone, Origin
 from tltk.backbones.image.keras_applications_table import APPLICATIONS, IMAGENET_DEVIATION, IMAGENET_MEAN, Application
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import FileError
 from tltk.specs import ImageSpec
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _download(row: Application) -> None:
     """Let Keras download a weight file into its cache and check its hash.
 
     Raises:
-        OSError: If the server cannot be reached.
+        FileError: If the server cannot be reached.
     """
     import keras
 
@@ -103,7 +104,7 @@ def _download(row: Application) -> None:
         with _download_timeout(), redirect_stdout(sys.stderr):  # standard output is reserved for results
             function(include_top=False, weights="imagenet", input_shape=(row.size, row.size, 3))
     except Exception as error:  # Keras raises a bare Exception when a download fails
-        raise OSError(str(error)) from error
+        raise FileError(str(error)) from error
 
 
 @contextmanager

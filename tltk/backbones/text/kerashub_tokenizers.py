@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import FileError, InvalidInput
 from tltk.specs import TextSpec, TokenizerSpec
 
 
@@ -54,8 +55,8 @@ def load_tokenizer(place: str) -> Any:
     """Load a preset's tokenizer.
 
     Raises:
-        OSError: If its files cannot be read.
-        ValueError: If its type is not supported.
+        FileError: If its files cannot be read.
+        InvalidInput: If its type is not supported.
     """
     import keras_hub
 
@@ -64,11 +65,11 @@ def load_tokenizer(place: str) -> Any:
         with redirect_stdout(sys.stderr), warnings.catch_warnings(action="ignore", category=ResourceWarning):
             tokenizer = keras_hub.models.Tokenizer.from_preset(place)
     except Exception as error:  # each hub client raises its own exceptions
-        raise OSError(f"cannot read the tokenizer of {place}: {error}") from error
+        raise FileError(f"cannot read the tokenizer of {place}: {error}") from error
     tokenizer_class = type(tokenizer).__name__
     if tokenizer_class not in FAMILIES:
         supported = check.listing([name.removesuffix("Tokenizer") for name in FAMILIES], limit=20)
-        raise ValueError(f"{place} has a {tokenizer_class}, which tltk does not support. Supported: {supported}.")
+        raise InvalidInput(f"{place} has a {tokenizer_class}, which tltk does not support. Supported: {supported}.")
     return tokenizer
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from tltk.data import targets as convert
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.specs import LabelSpec
 
 _LABEL_TYPES = ("categorical", "multilabel", "regression")
@@ -31,8 +32,8 @@ def from_arrays(
         A source of images or texts in memory. Pixels in uint8 are not copied.
 
     Raises:
-        TypeError: If `x` is not a numeric array of images, a list of texts or a list of pairs of texts.
-        ValueError: If a shape, range or length is wrong.
+        InvalidType: If `x` is not a numeric array of images, a list of texts or a list of pairs of texts.
+        InvalidInput: If a shape, range or length is wrong.
 
     Example:
         >>> from_arrays(np.zeros((4, 8, 8, 3), "uint8"), ["cat", "dog", "cat", "dog"]).labels.names
@@ -57,14 +58,14 @@ def as_pairs(x: Any) -> np.ndarray | None:
     """Convert tuples of two texts to an object array [n, 2]; return None if `x` is not a list of tuples.
 
     Raises:
-        TypeError: If an item is not a tuple of two texts; the message names the first one.
+        InvalidType: If an item is not a tuple of two texts; the message names the first one.
     """
     items = x if isinstance(x, list | tuple) else ()
     if not isinstance(next((item for item in items if item is not None), None), tuple):
         return None
     for row, item in enumerate(items):
         if not isinstance(item, tuple) or len(item) != 2 or not all(isinstance(text, str | None) for text in item):
-            raise TypeError(f"`x`[{row}] must be a tuple of two texts, like the other items. Received: {item!r:.60}")
+            raise InvalidType(f"`x`[{row}] must be a tuple of two texts, like the other items. Received: {item!r:.60}")
     return np.array(items, object).reshape(-1, 2)
 
 
@@ -72,21 +73,21 @@ def check_pixels(x: Any) -> np.ndarray:
     """Convert images to pixels [n, height, width, channels], uint8 or float32 in [0, 255].
 
     Raises:
-        TypeError: If `x` is not numeric.
-        ValueError: If rank, number of channels or range is wrong, or there are NaN or infinite values.
+        InvalidType: If `x` is not numeric.
+        InvalidInput: If rank, number of channels or range is wrong, or there are NaN or infinite values.
     """
     try:
         pixels = np.asarray(x)
     except ValueError as error:  # images of different sizes
-        raise ValueError(
+        raise InvalidInput(
             "`x` must be one array [n, height, width, channels]; its images differ in size. Resize them first."
         ) from error
     if pixels.dtype.kind not in "uif":
-        raise TypeError(f"`x` must be numeric or a list of texts. Received: dtype {pixels.dtype}")
+        raise InvalidType(f"`x` must be numeric or a list of texts. Received: dtype {pixels.dtype}")
     pixels = pixels[..., None] if pixels.ndim == 3 else pixels
     if pixels.ndim != 4 or pixels.shape[-1] not in (1, 3) or 0 in pixels.shape:
         hint = " Did you mean to put the channels last?" if pixels.ndim == 4 and pixels.shape[1] in (1, 3) else ""
-        raise ValueError(
+        raise InvalidInput(
             "`x` must be [n, height, width] or [n, height, width, 1 or 3], and not empty. "
             f"Received: {np.shape(x)}.{hint}"
         )
@@ -94,11 +95,11 @@ def check_pixels(x: Any) -> np.ndarray:
         return pixels
     low, high = float(pixels.min()), float(pixels.max())
     if not np.isfinite((low, high)).all():
-        raise ValueError("`x` must be finite. Received: NaN or infinite pixels")
+        raise InvalidInput("`x` must be finite. Received: NaN or infinite pixels")
     if low < 0 or high > 255:
-        raise ValueError(f"`x` must lie in [0, 255]. Received: {low:g} to {high:g}")
+        raise InvalidInput(f"`x` must lie in [0, 255]. Received: {low:g} to {high:g}")
     if pixels.dtype.kind == "f" and 0 < high <= 1:
-        raise ValueError(f"`x` must lie in [0, 255]. Received: {low:g} to {high:g}. Did you mean x * 255?")
+        raise InvalidInput(f"`x` must lie in [0, 255]. Received: {low:g} to {high:g}. Did you mean x * 255?")
     return pixels.astype(np.float32 if pixels.dtype.kind == "f" else np.uint8)
 
 
@@ -111,14 +112,14 @@ def check_targets(
         Targets [n, …] and their labels; a `LabelSpec` that was passed is returned as it is.
 
     Raises:
-        ValueError: If a length, rank, range or name is wrong.
+        InvalidInput: If a length, rank, range or name is wrong.
     """
     spec = labels if isinstance(labels, LabelSpec) else None
     label_type = spec.type if spec else label_type
     check.one_of("label_type", label_type, _LABEL_TYPES)
     values = _as_array(y)
     if len(values) != count if values.ndim else True:
-        raise ValueError(f"`y` must have {count} values, one per example of `x`. Received: shape {np.shape(y)}")
+        raise InvalidInput(f"`y` must have {count} values, one per example of `x`. Received: shape {np.shape(y)}")
     names = labels.names if isinstance(labels, LabelSpec) else tuple(labels) if labels is not None else None
     converters = {"categorical": _categorical, "multilabel": _multilabel, "regression": _regression}
     targets, new_spec = converters[label_type](values, names)
@@ -147,22 +148,22 @@ def _categorical(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1 or any(map(_is_row, values)):
-        raise ValueError(
+        raise InvalidInput(
             f'`y` must be [n] for label_type="categorical". Received: {values.shape}. '
             'Did you mean label_type="multilabel"?'
         )
     if values.dtype.kind in "USO":
         return convert.categorical([str(value) for value in values], names=names, row_id=_row_id)
     if values.dtype.kind == "f" and not np.array_equal(values, np.floor(values)):
-        raise ValueError(
+        raise InvalidInput(
             '`y` must be whole numbers for label_type="categorical". Did you mean label_type="regression"?'
         )
     values = values.astype(np.int64)
     count = len(names) if names is not None else int(values.max()) + 1
     if values.min() < 0 or values.max() >= count:
-        raise ValueError(f"`y` must be class indices in [0, {count}). Received: {values.min()} to {values.max()}")
+        raise InvalidInput(f"`y` must be class indices in [0, {count}). Received: {values.min()} to {values.max()}")
     if count < 2:
-        raise ValueError("at least two classes are needed. Received: class 0 alone")
+        raise InvalidInput("at least two classes are needed. Received: class 0 alone")
     return values.astype(np.int32), LabelSpec(names or tuple(str(index) for index in range(count)), "categorical")
 
 
@@ -171,7 +172,7 @@ def _multilabel(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.n
     if rows is not None:
         return convert.multilabel(rows, names=names, row_id=_row_id)
     if values.ndim != 2 or values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
-        raise ValueError(
+        raise InvalidInput(
             '`y` must be lists of class names, or [n, classes] of 0 and 1, for label_type="multilabel". '
             f"Received: {values.shape}"
         )
@@ -190,7 +191,7 @@ def _class_names(values: np.ndarray) -> list[list[str]] | None:
 def _regression(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, LabelSpec]:
     columns = values[:, None] if values.ndim == 1 else values
     if columns.ndim != 2:
-        raise ValueError(f'`y` must be [n] or [n, columns] for label_type="regression". Received: {values.shape}')
+        raise InvalidInput(f'`y` must be [n] or [n, columns] for label_type="regression". Received: {values.shape}')
     names = names or (("value",) if columns.shape[1] == 1 else tuple(f"value {i}" for i in range(columns.shape[1])))
     _check_name_count(names, columns.shape[1])
     return convert.regression(columns, names=names, row_id=_row_id)
@@ -198,4 +199,4 @@ def _regression(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.n
 
 def _check_name_count(names: tuple[str, ...], columns: int) -> None:
     if len(names) != columns:
-        raise ValueError(f"`labels` must name the {columns} columns of `y`. Received: {len(names)} names")
+        raise InvalidInput(f"`labels` must name the {columns} columns of `y`. Received: {len(names)} names")

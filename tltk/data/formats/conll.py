@@ -12,6 +12,7 @@ from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import existing_file, read_text
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.specs import InvalidExample, LabelSpec, Span
 
 _TAG = re.compile(r"O|([BILUESM])-(.+)")
@@ -38,8 +39,8 @@ def from_conll(file: str | Path, *, word: int = 0, tag: int = -1) -> Source:
         single spaces. Sentences with missing columns or invalid tags are in `invalid`.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If the file is not UTF-8, or has no valid sentence or no entity.
+        NotFound: If the file does not exist.
+        InvalidInput: If the file is not UTF-8, or has no valid sentence or no entity.
     """
     path = existing_file(file)
     words, tags, ids, invalid = [], [], [], []
@@ -54,7 +55,7 @@ def from_conll(file: str | Path, *, word: int = 0, tag: int = -1) -> Source:
         ids.append(example_id)
     if not words:
         reasons = check.listing((f"{example.example_id}: {example.reason}" for example in invalid), limit=3)
-        raise ValueError(f"{path} has no valid sentence. {reasons or 'It is empty.'}")
+        raise InvalidInput(f"{path} has no valid sentence. {reasons or 'It is empty.'}")
     spans = [spans_of(*pair) for pair in zip(words, tags, strict=True)]
     return _labelled_source(words, spans, ids=ids, invalid=tuple(invalid))
 
@@ -77,8 +78,8 @@ def from_words(
         single spaces.
 
     Raises:
-        TypeError: If a text is not a list of words.
-        ValueError: If texts have another number of tags than words, or tags are invalid; all are listed.
+        InvalidType: If a text is not a list of words.
+        InvalidInput: If texts have another number of tags than words, or tags are invalid; all are listed.
 
     Example:
         >>> source = from_words([["in", "New", "York"]], [["O", "B-city", "I-city"]])
@@ -89,7 +90,7 @@ def from_words(
     for row, text in enumerate(words):
         is_list = isinstance(text, list | tuple | np.ndarray)
         if not is_list or not all(isinstance(word, str) and word.strip() for word in text):
-            raise TypeError(f"`words`[{row}] must be a list of non-empty words. Received: {text!r:.60}")
+            raise InvalidType(f"`words`[{row}] must be a list of non-empty words. Received: {text!r:.60}")
         if tags is not None and row < len(tags):
             reason = _why_tags_invalid(text, tags[row])
             if reason:
@@ -142,7 +143,7 @@ def read_spans(value: Any, text: str) -> tuple[Span, ...]:
         Spans without surrounding spaces, in the order of the text.
 
     Raises:
-        ValueError: If a span is malformed, empty, outside of the text, or overlaps another one.
+        InvalidInput: If a span is malformed, empty, outside of the text, or overlaps another one.
 
     Example:
         >>> read_spans([[3, 8, "city"]], "in Paris")
@@ -151,11 +152,11 @@ def read_spans(value: Any, text: str) -> tuple[Span, ...]:
     if value is None:
         return ()
     if not isinstance(value, list | tuple):
-        raise ValueError(f"spans must be a list. Received: {value!r:.60}")
+        raise InvalidInput(f"spans must be a list. Received: {value!r:.60}")
     spans = sorted((_read_span(item, text) for item in value), key=lambda span: (span.start, span.end))
     for previous, span in pairwise(spans):
         if span.start < previous.end:
-            raise ValueError(f"{_quoted(span, text)} overlaps {_quoted(previous, text)}")
+            raise InvalidInput(f"{_quoted(span, text)} overlaps {_quoted(previous, text)}")
     return tuple(spans)
 
 
@@ -172,16 +173,16 @@ def labels_of(
         Tuples of spans, object [n], and the labels.
 
     Raises:
-        ValueError: If there are no entities, or `labels` lacks a type that occurs.
+        InvalidInput: If there are no entities, or `labels` lacks a type that occurs.
     """
     occurring = sorted({span.label for text_spans in spans for span in text_spans})
     names = tuple(labels.names if isinstance(labels, LabelSpec) else labels if labels is not None else occurring)
     unknown = [name for name in occurring if name not in names]
     if unknown:
         hint = check.did_you_mean(unknown[0], names)
-        raise ValueError(f"`labels` does not have the entity types {check.listing(unknown)}.{hint}")
+        raise InvalidInput(f"`labels` does not have the entity types {check.listing(unknown)}.{hint}")
     if not names:
-        raise ValueError("no text has an entity. Pass `labels` or mark at least one entity.")
+        raise InvalidInput("no text has an entity. Pass `labels` or mark at least one entity.")
     return _object_array([tuple(text_spans) for text_spans in spans]), LabelSpec(names, "entities")
 
 
@@ -189,19 +190,19 @@ def _read_span(value: Any, text: str) -> Span:
     if isinstance(value, dict):
         value = [next((value[key] for key in keys if key in value), None) for keys in _SPAN_KEYS.values()]
     if not isinstance(value, list | tuple) or len(value) != 3:
-        raise ValueError(f"a span must be [start, end, type]. Received: {value!r:.60}")
+        raise InvalidInput(f"a span must be [start, end, type]. Received: {value!r:.60}")
     start, end, label = value
     if any(not isinstance(offset, int) or isinstance(offset, bool) for offset in (start, end)):
-        raise ValueError(f"start and end of a span must be whole numbers. Received: {start!r} to {end!r}")
+        raise InvalidInput(f"start and end of a span must be whole numbers. Received: {start!r} to {end!r}")
     if not isinstance(label, str) or not label.strip():
-        raise ValueError(f"a span must have a type. Received: {label!r}")
+        raise InvalidInput(f"a span must have a type. Received: {label!r}")
     if start > end:
-        raise ValueError(f"{start} to {end} ({label}) ends before it starts")
+        raise InvalidInput(f"{start} to {end} ({label}) ends before it starts")
     if not 0 <= start <= end <= len(text):
-        raise ValueError(f"{start} to {end} ({label}) is outside of the text, which has {len(text)} characters")
+        raise InvalidInput(f"{start} to {end} ({label}) is outside of the text, which has {len(text)} characters")
     part = text[start:end]
     if not part.strip():
-        raise ValueError(f"{label} marks only spaces" if part else f"{start} to {end} ({label}) is empty")
+        raise InvalidInput(f"{label} marks only spaces" if part else f"{start} to {end} ({label}) is empty")
     return Span(start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip()), label.strip())
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from tltk.data import targets as convert
 from tltk.data.source import PARTS, Source
 from tltk.foundation import checks as check
+from tltk.foundation.errors import FileError, InvalidInput, NotFound
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
 _PART_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -29,15 +30,15 @@ def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequen
         A source of image files, in sorted order.
 
     Raises:
-        FileNotFoundError: If the folder does not exist.
-        NotADirectoryError: If it is a file.
-        ValueError: If there are no images, only one class, classes without images, or parts with different classes.
+        NotFound: If the folder does not exist.
+        FileError: If it is a file.
+        InvalidInput: If there are no images, only one class, classes without images, or parts with different classes.
     """
     root = _existing_folder(folder)
     if unlabelled:
         paths = _image_paths(root)
         if not paths:
-            raise ValueError(f"{root} contains no images ({', '.join(SUFFIXES)}).")
+            raise InvalidInput(f"{root} contains no images ({', '.join(SUFFIXES)}).")
         return Source("image", "files", _object_array(paths), ids=_relative_paths(paths, root))
     parts = _part_folders(root)
     tops = {folder: part for part, folder in parts.items()} if parts else {root: None}
@@ -67,15 +68,15 @@ def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
         An unlabelled source of image files, in the order of `paths`.
 
     Raises:
-        FileNotFoundError: If paths do not exist; all of them are listed.
-        ValueError: If there are no paths, or a folder contains no images.
+        NotFound: If paths do not exist; all of them are listed.
+        InvalidInput: If there are no paths, or a folder contains no images.
     """
     path_list = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     problems = check.Problems()
     for path in path_list:
         if not path.exists():
             problems.add(f"{path} does not exist.")
-    problems.raise_if_any(error=FileNotFoundError)
+    problems.raise_if_any(error=NotFound)
     images: list[str] = []
     for path in path_list:
         path_images = _image_paths(path) if path.is_dir() else [str(path)]
@@ -84,7 +85,7 @@ def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
         images += path_images
     problems.raise_if_any()
     if not images:
-        raise ValueError("`paths` must name at least one image. Received: []")
+        raise InvalidInput("`paths` must name at least one image. Received: []")
     return Source("image", "files", _object_array(images), ids=_object_array(images))
 
 
@@ -92,9 +93,9 @@ def _existing_folder(folder: str | Path) -> Path:
     root = Path(folder)
     if not root.exists():
         siblings = [entry.name for entry in root.parent.iterdir()] if root.parent.is_dir() else []
-        raise FileNotFoundError(f"{root} does not exist.{check.did_you_mean(root.name, siblings)}")
+        raise NotFound(f"{root} does not exist.{check.did_you_mean(root.name, siblings)}")
     if not root.is_dir():
-        raise NotADirectoryError(f"{root} is a file. Pass a folder with one sub-folder per class.")
+        raise FileError(f"{root} is a file. Pass a folder with one sub-folder per class.")
     return root
 
 
@@ -127,7 +128,7 @@ def _class_folders(top: Path, classes: Sequence[str] | None) -> dict[str, Path]:
     if not folders:
         image_count = len(_image_paths(top))
         hint = f" It contains {image_count} images: pass unlabelled=True to predict on them." if image_count else ""
-        raise ValueError(f"{top} has no sub-folders; one per class is needed.{hint}")
+        raise InvalidInput(f"{top} has no sub-folders; one per class is needed.{hint}")
     problems = check.Problems()
     for name in classes or ():
         if name not in folders:

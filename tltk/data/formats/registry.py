@@ -8,6 +8,7 @@ from typing import Any
 from tltk.data.formats.text_files import existing_file
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.foundation.registry import Registry
 
 
@@ -47,7 +48,7 @@ def register_format(
         has_columns: Whether `read` takes `input`, `label`, `labels`, `label_type` and `modality`, as `from_csv` does.
 
     Raises:
-        ValueError: If a suffix has no dot or belongs to another format, or the name is taken.
+        InvalidInput: If a suffix has no dot or belongs to another format, or the name is taken.
     """
     problems = check.Problems()
     others = [file_format for file_format in FORMATS.values() if file_format.name != name]
@@ -78,15 +79,15 @@ def from_file(path: str | Path, **options: Any) -> Source:
         The source.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If no format is registered for the suffix; the message lists the known ones.
-        TypeError: If the reader does not take an option.
+        NotFound: If the file does not exist.
+        InvalidInput: If no format is registered for the suffix; the message lists the known ones.
+        InvalidType: If the reader does not take an option.
     """
     path = existing_file(path)
     file_format = format_of(path)
     if file_format is None:
         suffixes = check.listing((suffix for known in FORMATS.values() for suffix in known.suffixes), limit=40)
-        raise ValueError(
+        raise InvalidInput(
             f"{path}: no format is registered for the suffix {path.suffix!r}. Known suffixes: {suffixes}. Register "
             f"your own format with {FORMATS.how_to_register}, or use tltk.from_folder for a folder of images."
         )

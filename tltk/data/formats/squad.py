@@ -12,6 +12,7 @@ from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import existing_file, read_text
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.specs import InvalidExample, LabelSpec, Span
 
 ANSWERS = LabelSpec(("answer",), "answers")
@@ -29,19 +30,19 @@ def from_squad(file: str | Path) -> Source:
         "answer_start" are in `invalid`.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If the file is not UTF-8, not JSON or not in the format of SQuAD, or has no usable question.
+        NotFound: If the file does not exist.
+        InvalidInput: If the file is not UTF-8, not JSON or not in the format of SQuAD, or has no usable question.
     """
     path = existing_file(file)
     text = read_text(path)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
+        raise InvalidInput(f"{path} is not valid JSON: {error}") from error
     try:
         rows = list(_questions(content))
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise InvalidInput(
             f'{path} is not in the format of SQuAD, {{"data": [{{"paragraphs": [{{"context", "qas"}}]}}]}}: '
             f"{type(error).__name__} {error}"
         ) from error
@@ -57,7 +58,7 @@ def from_squad(file: str | Path) -> Source:
         ids.append(example_id)
     if not pairs:
         reasons = check.listing((f"{example.example_id}: {example.reason}" for example in invalid), limit=3)
-        raise ValueError(f"{path} has no usable question. {reasons or 'It is empty.'}")
+        raise InvalidInput(f"{path} has no usable question. {reasons or 'It is empty.'}")
     examples = np.array(pairs, object).reshape(-1, 2)
     targets = np.empty(len(answers), object)
     targets[:] = answers
@@ -77,7 +78,7 @@ def from_questions(questions: list[str], contexts: list[str], answers: list | No
         A source of texts in memory; examples are pairs (question, context), object [n, 2].
 
     Raises:
-        ValueError: If the lists differ in length, or answers are not in their context; all are listed.
+        InvalidInput: If the lists differ in length, or answers are not in their context; all are listed.
 
     Example:
         >>> from_questions(["Who?"], ["It was Ann."], [[(7, "Ann")]]).targets[0]
@@ -85,7 +86,7 @@ def from_questions(questions: list[str], contexts: list[str], answers: list | No
     """
     problems = check.Problems()
     if len(contexts) != len(questions) or (answers is not None and len(answers) != len(questions)):
-        raise ValueError(
+        raise InvalidInput(
             f"`questions`, `contexts` and `answers` must have equal lengths. Received: {len(questions)}, "
             f"{len(contexts)}, {None if answers is None else len(answers)}"
         )
@@ -113,7 +114,7 @@ def _questions(content: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:
                 if not isinstance(question, dict):
-                    raise TypeError(f"a question must be an object. Received: {question!r:.40}")
+                    raise InvalidType(f"a question must be an object. Received: {question!r:.40}")
                 yield paragraph["context"], question
 
 

@@ -16,6 +16,7 @@ from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import existing_file, read_text
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput, NotFound
 from tltk.specs import InvalidExample, LabelSpec, Span
 
 _INLINE = ("text",)  # modalities whose examples are in the table itself; for others it has paths
@@ -71,8 +72,8 @@ def from_csv(
         cells, invalid numbers or invalid spans are left out and listed in `invalid`; row 1 is the header.
 
     Raises:
-        FileNotFoundError: If the file or images do not exist; all are listed with their rows.
-        ValueError: If columns are missing, cells are empty, labels are invalid or the file is not UTF-8; all problems
+        NotFound: If the file or images do not exist; all are listed with their rows.
+        InvalidInput: If columns are missing, cells are empty, labels are invalid or the file is not UTF-8; all problems
             are listed with their rows.
     """
     path = existing_file(file)
@@ -116,9 +117,9 @@ def from_jsonl(
         empty values, invalid numbers or invalid spans are left out and listed in `invalid`.
 
     Raises:
-        FileNotFoundError: If the file or images do not exist; all are listed with their rows.
-        ValueError: If lines are not objects, keys are missing, values are empty, labels are invalid or the file is not
-            UTF-8; all problems are listed with their rows.
+        NotFound: If the file or images do not exist; all are listed with their rows.
+        InvalidInput: If lines are not objects, keys are missing, values are empty, labels are invalid or the file is
+            not UTF-8; all problems are listed with their rows.
     """
     path = existing_file(file)
     rows = [_parse_object(line) if line.strip() else None for line in read_text(path).split("\n")]
@@ -156,7 +157,7 @@ def _table(path: Path) -> list[list[str]]:
     try:
         return list(reader)
     except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}.") from error
+        raise InvalidInput(f"{path}, line {reader.line_num}: {error}.") from error
     finally:
         csv.field_size_limit(previous_limit)
 
@@ -205,7 +206,7 @@ def _source(path: Path, rows: list[dict[str, Any] | str | None], columns: _Colum
     """
     numbered = [(f"{path.name}, row {number}", row) for number, row in enumerate(rows, first) if row is not None]
     if not numbered:
-        raise ValueError(f"{path} has no rows.")
+        raise InvalidInput(f"{path} has no rows.")
     ids: list[str] = []
     valid_rows: list[dict[str, Any]] = []
     invalid: list[InvalidExample] = []
@@ -273,7 +274,7 @@ def _examples(rows: list[dict[str, Any]], columns: _Columns, row_id: convert.Row
         if not Path(path).is_file():
             reason = "is a folder" if Path(path).is_dir() else "does not exist"
             problems.add(f"{row_id(row)}: {path} {reason}")
-    problems.raise_if_any(error=FileNotFoundError)
+    problems.raise_if_any(error=NotFound)
     return np.array(paths, object), "files"
 
 
@@ -305,7 +306,7 @@ def _spans(row: dict[str, Any], columns: _Columns) -> tuple[Span, ...]:
         try:
             value = json.loads(value) if value.strip() else None
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"spans must be a JSON list of [start, end, type]: {error}") from error
+            raise InvalidInput(f"spans must be a JSON list of [start, end, type]: {error}") from error
     return read_spans(value, str(row[columns.inputs[0]]))
 
 

@@ -3,21 +3,22 @@
 from pathlib import Path
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import FileError, InvalidInput, NotFound
 
 
 def existing_file(file: str | Path) -> Path:
     """Return the path of an existing file.
 
     Raises:
-        FileNotFoundError: If it does not exist; the message suggests a similar name in the same folder.
-        IsADirectoryError: If it is a folder.
+        NotFound: If it does not exist; the message suggests a similar name in the same folder.
+        FileError: If it is a folder.
     """
     path = Path(file)
     if not path.exists():
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise FileNotFoundError(f"{path} does not exist.{check.did_you_mean(path.name, siblings)}")
+        raise NotFound(f"{path} does not exist.{check.did_you_mean(path.name, siblings)}")
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, not a file. Use tltk.from_folder for images in folders.")
+        raise FileError(f"{path} is a folder, not a file. Use tltk.from_folder for images in folders.")
     return path
 
 
@@ -25,7 +26,7 @@ def read_text(path: Path) -> str:
     """Read a UTF-8 file, with or without a byte order mark.
 
     Raises:
-        ValueError: If the file is not UTF-8; the message names the line.
+        InvalidInput: If the file is not UTF-8; the message names the line.
     """
     data = path.read_bytes()
     try:
@@ -33,6 +34,6 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         content = error.object  # without the byte order mark, like the offset `error.start`
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(
+        raise InvalidInput(
             f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8. Save the file as UTF-8."
         ) from error

@@ -12,6 +12,7 @@ import numpy as np
 from tltk.data.source import Source
 from tltk.data.targets import regression
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.specs import LabelSpec
 
 _READ_AT_ONCE = 64  # examples per read
@@ -82,14 +83,14 @@ def from_tfds(
         A source of streamed images, or of texts in memory.
 
     Raises:
-        ValueError: If a name, feature or split is unknown, or the dataset is not prepared.
-        TypeError: If the type of a feature is not supported.
+        InvalidInput: If a name, feature or split is unknown, or the dataset is not prepared.
+        InvalidType: If the type of a feature is not supported.
     """
     builder = _builder(name_or_builder, data_dir)
     if download:
         builder.download_and_prepare()
     if not builder.info.splits:
-        raise ValueError(f"{builder.info.full_name} is not prepared. Pass download=True, or prepare it with TFDS.")
+        raise InvalidInput(f"{builder.info.full_name} is not prepared. Pass download=True, or prepare it with TFDS.")
     keys = builder.info.supervised_keys or (None, None)
     input = input or keys[0] or _only_input(builder)  # noqa: A001
     label = label or keys[1]
@@ -116,7 +117,7 @@ def _builder(name_or_builder: Any, data_dir: str | Path | None) -> Any:
         return tfds.builder(str(name_or_builder), data_dir=data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError as error:
         hint = check.did_you_mean(name_or_builder, tfds.list_builders(with_community_datasets=False))
-        raise ValueError(
+        raise InvalidInput(
             f"`name_or_builder` must be a folder or a registered dataset. Received: {name_or_builder!r}.{hint}"
         ) from error
 
@@ -133,7 +134,7 @@ def _only_input(builder: Any) -> str:
     features = builder.info.features
     candidates = [name for name, feature in features.items() if _feature_type(feature) in ("Image", "Text")]
     if len(candidates) != 1:
-        raise ValueError(
+        raise InvalidInput(
             f"`input` must name an Image or Text feature of {builder.info.name}. Its features: "
             f"{check.listing(features)}. Received: None"
         )
@@ -152,7 +153,7 @@ def _check_features(builder: Any, input_name: str, label: str | None) -> None:
     problems.raise_if_any()
     feature_type = _feature_type(features[input_name])
     if feature_type not in ("Image", "Text"):
-        raise TypeError(
+        raise InvalidType(
             f"`input` must be an Image or Text feature. Received: {input_name!r}, a feature of type {feature_type}."
         )
 
@@ -187,6 +188,6 @@ def _labels(builder: Any, split: str, label: str) -> tuple[np.ndarray, LabelSpec
         columns = np.reshape(np.array(values, np.float64), [len(values), -1])
         names = [label] if columns.shape[1] == 1 else [f"{label} {number}" for number in range(columns.shape[1])]
         return regression(columns.tolist(), names=names, row_id=lambda row: f"{builder.info.name}, example {row}")
-    raise TypeError(
+    raise InvalidType(
         f"`label` must be a ClassLabel, a sequence of ClassLabel or a number. Received: {label!r}, a {feature_type}."
     )

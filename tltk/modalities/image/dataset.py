@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.decode import resize
 from tltk.modalities.modality import UserDataset
 from tltk.pipeline.loader import without_autograph
@@ -25,7 +26,7 @@ def from_dataset(dataset: tf.data.Dataset, spec: ImageSpec, *, batch_size: int) 
         are estimated as batches × size of the first batch. A dataset of unknown length is read once to count it.
 
     Raises:
-        ValueError: If the dataset yields something else, is infinite or is empty.
+        InvalidInput: If the dataset yields something else, is infinite or is empty.
     """
     images = _check_element(dataset.element_spec)[0]
     elements = dataset.map(without_autograph(lambda *element: flat(element)))
@@ -47,7 +48,7 @@ def _check_element(element_spec: Any) -> tuple:
     """Return the parts of an element: images, targets, weights; raise ValueError unless tltk can train on them."""
     parts = parts_of(element_spec)
     if not 1 <= len(parts) <= 3 or not all(isinstance(part, tf.TensorSpec) for part in parts):
-        raise ValueError(
+        raise InvalidInput(
             "`data` must yield (images), (images, targets) or (images, targets, weights), each a dense tensor. "
             f"Received: {element_spec}"
         )
@@ -65,7 +66,7 @@ def _check_element(element_spec: Any) -> tuple:
     elif len(parts) > 1 and (parts[1].shape.rank is None or (batched and parts[1].shape.rank == 0)):
         problem = "targets must have a known rank and, in batches, one value or row for each image"
     if problem:
-        raise ValueError(f"`data`: {problem}. Received: {element_spec}")
+        raise InvalidInput(f"`data`: {problem}. Received: {element_spec}")
     return parts
 
 

@@ -12,6 +12,7 @@ from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.folder import from_files
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment import Augmentation, standard
 from tltk.modalities.image.dataset import from_dataset
 from tltk.modalities.image.reader import READERS
@@ -42,7 +43,7 @@ class ImageModality(Modality):
     def reader(self, source: Source, spec: ImageSpec) -> Reader:
         """Return the reader of files, arrays or streams, by the storage of the source."""
         if spec.channels != 3:
-            raise ValueError(f"`spec.channels` must be 3 (RGB). Received: {spec.channels}")
+            raise InvalidInput(f"`spec.channels` must be 3 (RGB). Received: {spec.channels}")
         return READERS[source.storage](source.examples, spec)
 
     def from_dataset(self, dataset: tf.data.Dataset, spec: ImageSpec, *, batch_size: Size) -> UserDataset:

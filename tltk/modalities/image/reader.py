@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data.formats.tfds import StoredExamples
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.chunks import CHUNK_SIZE, decode_chunk, resize_chunk
 from tltk.modalities.image.decode import DECODER_VERSION
 from tltk.pipeline.batching import BatchPart, Order, budget_without_lengths
@@ -131,7 +132,7 @@ class StreamReader(_ImageReader):
     def pieces(self, order: Order) -> Iterator[Piece]:
         """See `Reader`; batches before `order.first` are read but not decoded."""
         if not isinstance(order.batch_size, int):
-            raise ValueError(budget_without_lengths(order.batch_size))
+            raise InvalidInput(budget_without_lengths(order.batch_size))
         stream = _numbered_images(self.examples)
         generator = order.generator()
         stream = stream if generator is None else _shuffled(stream, generator)

@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from tltk.foundation.errors import NotFound
 from tltk.specs import TextSpec, TokenizerSpec
 
 _VOCABULARY, _MERGES, _SENTENCEPIECE = "vocabulary.json", "merges.txt", "sentencepiece.model"
@@ -49,8 +50,8 @@ def from_config(config: dict[str, Any], folder: Path) -> TextSpec:
         A spec equal to the one that was stored.
 
     Raises:
-        FileNotFoundError: If one of the files is missing.
-        TypeError: If `config` has a key that is not a field.
+        NotFound: If one of the files is missing.
+        InvalidType: If `config` has a key that is not a field.
     """
     settings = dict(config["tokenizer"])
     settings["separator"] = tuple(settings["separator"])
@@ -66,5 +67,5 @@ def from_config(config: dict[str, Any], folder: Path) -> TextSpec:
 def _content(folder: Path, name: str) -> bytes:
     path = folder / name
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} does not hold a text model: {name} is missing")
+        raise NotFound(f"{folder} does not hold a text model: {name} is missing")
     return path.read_bytes()

@@ -13,6 +13,7 @@ from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.conll import from_words
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.context import Context
 from tltk.modalities.modality import Modality, UserDataset, register_modality
 from tltk.modalities.requests import Request
@@ -44,7 +45,7 @@ class TextModality(Modality):
         if pairs != spec.pairs:
             received, expected = ("pairs of texts", "single texts") if pairs else ("single texts", "pairs of texts")
             fix = "Build its task with `pairs=True`." if pairs else "Pass tuples of two texts."
-            raise ValueError(f"`{argument}` holds {received}, but the model expects {expected}. {fix}")
+            raise InvalidInput(f"`{argument}` holds {received}, but the model expects {expected}. {fix}")
 
     def validate(self, source: Source) -> tuple[Source, tuple[InvalidExample, ...]]:
         """Remove examples that are blank or not strings."""
@@ -67,7 +68,7 @@ class TextModality(Modality):
             return from_arrays([inputs])
         texts = list(cast(list, inputs))
         if not texts:
-            raise ValueError("`inputs` holds no text.")
+            raise InvalidInput("`inputs` holds no text.")
         split_into_words = isinstance(texts[0], list | tuple) and not spec.pairs
         return from_words(texts) if split_into_words else from_arrays(texts)
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.foundation import hardware
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.modality import UserDataset
 from tltk.modalities.text.encoding import EncodedTexts, windows_of
 from tltk.modalities.text.tokenizers.tokenizer import tokenizer
@@ -98,14 +99,14 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> 
         Batches of (ids, *rest).
 
     Raises:
-        ValueError: If the dataset does not yield texts, or pairs of texts if the backbone expects pairs.
+        InvalidInput: If the dataset does not yield texts, or pairs of texts if the backbone expects pairs.
     """
     parts = parts_of(data.element_spec)
     texts = parts[0] if isinstance(parts[0], tuple) else (parts[0],)
     are_strings = all(isinstance(part, tf.TensorSpec) and part.dtype == tf.string for part in texts)
     if not 1 <= len(parts) <= 3 or not are_strings or len(texts) != 1 + spec.pairs:
         inputs = "(first, second)" if spec.pairs else "texts"
-        raise ValueError(
+        raise InvalidInput(
             f"`data` must yield {inputs}, ({inputs}, targets) or ({inputs}, targets, weights), with texts as strings. "
             f"Received: {data.element_spec}"
         )

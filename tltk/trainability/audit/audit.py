@@ -10,8 +10,9 @@ import keras
 
 from tltk.foundation import checks as check
 from tltk.foundation import keras_private as private
+from tltk.foundation.errors import AuditError, InvalidInput
 from tltk.optimizers.state import unwrapped
-from tltk.trainability.audit.byte_check import MIN_STEPS, AuditError, as_bytes
+from tltk.trainability.audit.byte_check import MIN_STEPS, as_bytes
 from tltk.trainability.audit.gradients import decays, got_gradient
 from tltk.trainability.layers import HasStages, is_normalization_with_statistics, model_and_stages
 
@@ -52,8 +53,8 @@ def audit(model: keras.Model | HasStages, *, strict: bool = True) -> Iterator[Au
 
     Raises:
         AuditError: On leaving, listing every problem.
-        TypeError: If `model` is not a model.
-        ValueError: On entering, if the model has no weights yet.
+        InvalidType: If `model` is not a model.
+        InvalidInput: On entering, if the model has no weights yet.
 
     Example:
         >>> import numpy as np
@@ -66,7 +67,7 @@ def audit(model: keras.Model | HasStages, *, strict: bool = True) -> Iterator[Au
     """
     keras_model, _ = model_and_stages(model)
     if not keras_model.weights:
-        raise ValueError(f"model {keras_model.name!r} has no weights yet. Call it once on a batch, then audit it.")
+        raise InvalidInput(f"model {keras_model.name!r} has no weights yet. Call it once on a batch, then audit it.")
     optimizer = getattr(keras_model, "optimizer", None)
     before = {id(weight.variable): (_digest(weight.variable), weight) for weight in _weights(keras_model)}
     first_step = _steps(optimizer)

@@ -4,16 +4,14 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from tltk.foundation.errors import InvalidInput
+
 MIN_STEPS = 5
 """Optimizer steps after which a weight that has not moved is a problem.
 
 The first step of a warm-up has a learning rate of 0; a head that starts at zero passes no gradient down in its first
 real step, and the zero matrix of LoRA below such a head none in its second. One step is left over.
 """
-
-
-class AuditError(RuntimeError):
-    """Frozen weights have moved, or weights that were to learn have not; the message lists all of them."""
 
 
 def check_phase(
@@ -45,7 +43,7 @@ def check_phase(
         A sentence for each weight that did not behave as it should; empty if there is none.
 
     Raises:
-        ValueError: If the lists differ in length.
+        InvalidInput: If the lists differ in length.
 
     Example:
         >>> one, two = np.ones(2), np.zeros(2)
@@ -53,7 +51,9 @@ def check_phase(
         ('`a/kernel` is frozen, and moved.', '`b/kernel` is trainable, and did not move in 9 steps.')
     """
     if not len(paths) == len(before) == len(after):
-        raise ValueError(f"one array per path is needed. Received: {len(paths)} paths, {len(before)} and {len(after)}.")
+        raise InvalidInput(
+            f"one array per path is needed. Received: {len(paths)} paths, {len(before)} and {len(after)}."
+        )
     unknown = set(learning) - set(paths)
     problems = [f"`{path}` is trainable, and not a weight of the model." for path in sorted(unknown)]
     changed = [as_bytes(old) != as_bytes(new) for old, new in zip(before, after, strict=True)]

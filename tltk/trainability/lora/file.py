@@ -11,6 +11,7 @@ import numpy as np
 
 from tltk.foundation import checks as check
 from tltk.foundation import files
+from tltk.foundation.errors import InvalidInput, NotFound
 from tltk.trainability.effects import effects
 from tltk.trainability.layers import HasStages, LayerRow, layer_rows
 from tltk.trainability.lora import weights as lora
@@ -34,8 +35,8 @@ def save(path: str | Path, model: keras.Model | HasStages, plan: Plan, lora_weig
         lora_weights: `Applied.lora_weights`, after the plan was left.
 
     Raises:
-        ValueError: If there are no LoRA weights, or the model's kernels are not the ones that were merged.
-        OSError: If the file cannot be written.
+        InvalidInput: If there are no LoRA weights, or the model's kernels are not the ones that were merged.
+        FileError: If the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -79,15 +80,15 @@ def load(path: str | Path, model: keras.Model | HasStages) -> Plan:
         The plan it was trained with.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged or has another format, or the model differs: every difference is listed, and
-            the model is unchanged.
+        NotFound: If there is no such file.
+        InvalidInput: If the file is damaged or has another format, or the model differs: every difference is listed,
+            and the model is unchanged.
 
     Example:
         >>> load("nowhere.npz", keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
         Traceback (most recent call last):
         ...
-        FileNotFoundError: nowhere.npz does not exist
+        NotFound: nowhere.npz does not exist
     """
     path = _checked_path(path)
     about, arrays = _read(path)
@@ -167,7 +168,7 @@ def _digest(sublayer: keras.Layer) -> str:
 def _checked_path(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".npz":
-        raise ValueError(f"`path` must end with '.npz'. Received: {str(path)!r}")
+        raise InvalidInput(f"`path` must end with '.npz'. Received: {str(path)!r}")
     return path
 
 
@@ -178,14 +179,14 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
+        raise NotFound(f"{path} does not exist")
     try:
         # An open file instead of a path: NumPy leaves the file of a path open if it is damaged.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         about = json.loads(arrays.pop("about").tobytes())
     except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged, or not a file of LoRA weights: {error}") from error
+        raise InvalidInput(f"{path} is damaged, or not a file of LoRA weights: {error}") from error
     if about.get("format") != FORMAT:
-        raise ValueError(f"{path} has format {about.get('format')!r}; this version reads {FORMAT}.")
+        raise InvalidInput(f"{path} has format {about.get('format')!r}; this version reads {FORMAT}.")
     return about, arrays

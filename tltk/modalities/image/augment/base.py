@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.foundation.registry import Registry
 from tltk.modalities.image.augment.boxes_and_masks import Targets
 
@@ -79,8 +80,8 @@ def register_augmentation(
         None.
 
     Raises:
-        ValueError: If another augmentation has this name, or the constructor has a parameter called "name".
-        TypeError: If `constructor` or `build` cannot be called.
+        InvalidInput: If another augmentation has this name, or the constructor has a parameter called "name".
+        InvalidType: If `constructor` or `build` cannot be called.
 
     Example:
         >>> def invert() -> Augmentation:
@@ -91,9 +92,9 @@ def register_augmentation(
     """
     for parameter, function in (("constructor", constructor), ("build", build)):
         if not callable(function):
-            raise TypeError(f"`{parameter}` must be a function. Received: {function!r}")
+            raise InvalidType(f"`{parameter}` must be a function. Received: {function!r}")
     if "name" in inspect.signature(constructor).parameters:
-        raise ValueError(f"the constructor of {name!r} must not have a parameter `name`: configurations use that key")
+        raise InvalidInput(f"the constructor of {name!r} must not have a parameter `name`: configurations use that key")
     AUGMENTATIONS.register(name, AugmentationType(constructor, build, mixes))
 
 
@@ -107,7 +108,7 @@ def from_config(config: dict[str, Any]) -> Augmentation:
         The augmentation.
 
     Raises:
-        ValueError: If the name is not registered, or a parameter is unknown or out of range.
+        InvalidInput: If the name is not registered, or a parameter is unknown or out of range.
 
     Example:
         >>> from_config({"name": "rotate", "degrees": 10})

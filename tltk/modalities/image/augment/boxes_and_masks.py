@@ -32,7 +32,7 @@ def move_targets(targets: Targets, matrices: tf.Tensor, images: tf.Tensor) -> Ta
         Targets with the same structure, shapes and dtypes.
 
     Raises:
-        ValueError: If an entry of the dict has an unexpected shape or dtype.
+        InvalidInput: If an entry of the dict has an unexpected shape or dtype.
     """
     if not isinstance(targets, dict):
         return targets

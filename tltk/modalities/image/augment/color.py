@@ -34,7 +34,7 @@ def color_jitter(
         The augmentation.
 
     Raises:
-        ValueError: If a value is out of range, or all are 0.
+        InvalidInput: If a value is out of range, or all are 0.
 
     Example:
         >>> color_jitter(brightness=0.1).name

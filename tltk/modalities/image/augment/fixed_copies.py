@@ -40,7 +40,7 @@ def copies(augmentations: Augmentation | Sequence[Augmentation], count: int) -> 
         A record to use in place of augmentations.
 
     Raises:
-        ValueError: If there is no augmentation, one blends examples, or `count` is below 1.
+        InvalidInput: If there is no augmentation, one blends examples, or `count` is below 1.
 
     Example:
         >>> from tltk.augment import flip

@@ -5,6 +5,7 @@ import math
 import tensorflow as tf
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment.base import (
     Augmentation,
     Transform,
@@ -30,14 +31,14 @@ def flip(*, horizontal: bool = True, vertical: bool = False) -> Augmentation:
         The augmentation.
 
     Raises:
-        ValueError: If neither direction is chosen.
+        InvalidInput: If neither direction is chosen.
 
     Example:
         >>> flip(vertical=True).to_config()
         {'name': 'flip', 'horizontal': True, 'vertical': True}
     """
     if not horizontal and not vertical:
-        raise ValueError("flip() needs `horizontal` or `vertical`. Received: neither")
+        raise InvalidInput("flip() needs `horizontal` or `vertical`. Received: neither")
     return Augmentation("flip", (("horizontal", horizontal), ("vertical", vertical)))
 
 
@@ -52,7 +53,7 @@ def crop_resize(*, scale: tuple[float, float] = (0.5, 1.0), ratio: tuple[float, 
         The augmentation.
 
     Raises:
-        ValueError: If a range is not (low, high) with 0 < low <= high, or `scale` exceeds 1.
+        InvalidInput: If a range is not (low, high) with 0 < low <= high, or `scale` exceeds 1.
 
     Example:
         >>> crop_resize(scale=(0.8, 1.0)).name
@@ -79,7 +80,7 @@ def rotate(degrees: float = 15.0) -> Augmentation:
         The augmentation.
 
     Raises:
-        ValueError: If `degrees` is out of range.
+        InvalidInput: If `degrees` is out of range.
 
     Example:
         >>> rotate(10).to_config()
@@ -108,7 +109,7 @@ def warp(
         (images, targets) with the same shapes and dtypes.
 
     Raises:
-        ValueError: If `fill_mode` is unknown, or an entry of `targets` has an unexpected shape or dtype.
+        InvalidInput: If `fill_mode` is unknown, or an entry of `targets` has an unexpected shape or dtype.
 
     Example:
         >>> images = tf.reshape(tf.range(3.0), [1, 1, 3, 1])

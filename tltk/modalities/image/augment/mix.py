@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment.base import (
     Augmentation,
     Transform,
@@ -24,7 +25,7 @@ def mixup(alpha: float = 0.2) -> Augmentation:
         The augmentation. It needs targets encoded as float vectors [b, k].
 
     Raises:
-        ValueError: If `alpha` is not above 0.
+        InvalidInput: If `alpha` is not above 0.
 
     Example:
         >>> mixup(0.4).to_config()
@@ -44,7 +45,7 @@ def cutmix(alpha: float = 1.0) -> Augmentation:
         The augmentation. It needs targets encoded as float vectors [b, k].
 
     Raises:
-        ValueError: If `alpha` is not above 0.
+        InvalidInput: If `alpha` is not above 0.
 
     Example:
         >>> cutmix().name
@@ -133,7 +134,7 @@ def _check_targets(name: str, targets: Targets) -> None:
         return
     else:
         received = f"{targets.dtype.name} of rank {targets.shape.rank}"
-    raise ValueError(
+    raise InvalidInput(
         f"{name} blends targets, which must be encoded as float vectors [b, k]: boxes, masks and class indices "
         f"cannot be blended. Received: {received}. Use another augmentation, or pass `encode`."
     )

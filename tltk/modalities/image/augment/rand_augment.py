@@ -44,7 +44,7 @@ def rand_augment(*, operations: int = 2, magnitude: float = 0.3) -> Augmentation
         The augmentation.
 
     Raises:
-        ValueError: If a value is out of range.
+        InvalidInput: If a value is out of range.
 
     Example:
         >>> rand_augment(magnitude=0.5).to_config()

@@ -33,7 +33,7 @@ class BytePair:
         add_prefix_space: Whether a space is put before a text that does not begin with one.
 
     Raises:
-        ValueError: If the vocabulary lacks `unknown`, or a part or the result of a merge.
+        InvalidInput: If the vocabulary lacks `unknown`, or a part or the result of a merge.
 
     Example:
         >>> tokenizer = BytePair(("a", "b", "Ġ", "ab", "Ġab"), ("a b", "Ġ ab"))

@@ -16,6 +16,7 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 
 _MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 _PIECE_TYPES = {1: "normal", 2: "unknown", 3: "control", 4: "user_defined", 5: "unused", 6: "byte"}
@@ -61,7 +62,7 @@ class SentencePieceModel:
         byte_fallback: Whether an unknown character becomes the pieces of its UTF-8 bytes.
 
     Raises:
-        ValueError: If the pieces are inconsistent; everything that is wrong is listed.
+        InvalidInput: If the pieces are inconsistent; everything that is wrong is listed.
     """
 
     pieces: tuple[str, ...] = field(repr=False)
@@ -124,20 +125,20 @@ def parse(data: bytes) -> SentencePieceModel:
         The model.
 
     Raises:
-        ValueError: If the bytes are not a SentencePiece model, or are damaged, or the model is not a unigram model.
+        InvalidInput: If the bytes are not a SentencePiece model, or are damaged, or the model is not a unigram model.
     """
     check.instance_of("data", data, bytes)
     model = _message_class()()
     try:
         model.ParseFromString(data)
         if not (model.pieces and model.HasField("trainer_spec") and model.HasField("normalizer_spec")):
-            raise ValueError("pieces or settings are missing")
+            raise InvalidInput("pieces or settings are missing")
         model_type = _MODEL_TYPES.get(model.trainer_spec.model_type, "unknown")
         if model_type == "unigram":
             return _model(model)
     except (ValueError, message.DecodeError) as error:
-        raise ValueError(f"not a SentencePiece model, or damaged: {error}") from error
-    raise ValueError(f"the SentencePiece model is of type '{model_type}'; only 'unigram' models are supported.")
+        raise InvalidInput(f"not a SentencePiece model, or damaged: {error}") from error
+    raise InvalidInput(f"the SentencePiece model is of type '{model_type}'; only 'unigram' models are supported.")
 
 
 def normalization_rules(charsmap: bytes) -> dict[str, str]:
@@ -150,18 +151,18 @@ def normalization_rules(charsmap: bytes) -> dict[str, str]:
         Character sequence → its replacement. Where several match, the longest counts.
 
     Raises:
-        ValueError: If the rules are damaged.
+        InvalidInput: If the rules are damaged.
     """
     if not charsmap:
         return {}
     size = int.from_bytes(charsmap[:4], "little")
     if size % 4 or not 4 <= size < len(charsmap) - 4:
-        raise ValueError(f"the normalization rules are damaged: a trie of {size:,} in {len(charsmap):,} bytes")
+        raise InvalidInput(f"the normalization rules are damaged: a trie of {size:,} in {len(charsmap):,} bytes")
     try:
         units = np.frombuffer(charsmap, "<u4", size // 4, 4).astype(np.int64)
         return dict(_replacements(units, charsmap[4 + size :]))
     except (ValueError, IndexError) as error:
-        raise ValueError(f"the normalization rules are damaged: {error}") from error
+        raise InvalidInput(f"the normalization rules are damaged: {error}") from error
 
 
 def _replacements(units: np.ndarray, texts: bytes) -> Iterator[tuple[str, str]]:
@@ -184,7 +185,7 @@ def _replacements(units: np.ndarray, texts: bytes) -> Iterator[tuple[str, str]]:
         nodes += [(child, key + bytes([label])) for child, label in children.get(base[place], ())]
         if len(key) > _LONGEST_KEY:
             break
-    raise ValueError("the trie contains a cycle")
+    raise InvalidInput("the trie contains a cycle")
 
 
 @cache

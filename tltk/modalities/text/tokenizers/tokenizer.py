@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.text.tokenizers.base import Pieces, Tokenizer
 from tltk.modalities.text.tokenizers.bytepair import BytePair
 from tltk.modalities.text.tokenizers.sentencepiece_file import parse
@@ -22,7 +23,7 @@ def tokenizer(spec: TokenizerSpec) -> Tokenizer:
         The tokenizer.
 
     Raises:
-        ValueError: If `spec.merges` or `spec.sentencepiece_model` do not match the vocabulary.
+        InvalidInput: If `spec.merges` or `spec.sentencepiece_model` do not match the vocabulary.
 
     Example:
         >>> spec = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "##s"))
@@ -45,7 +46,7 @@ class _Renumbered:
         missing = [piece for piece, type_ in zip(model.pieces, model.types, strict=True)
                    if type_ in ("normal", "user_defined", "byte") and piece not in ids]  # fmt: skip
         if missing:
-            raise ValueError(f"the vocabulary lacks {len(missing)} pieces of the SentencePiece model: {missing[:3]}")
+            raise InvalidInput(f"the vocabulary lacks {len(missing)} pieces of the SentencePiece model: {missing[:3]}")
         self.tokenizer = Unigram(model)
         unknown = ids[spec.unknown]
         self.ids = np.array([ids.get(piece, unknown) for piece in model.pieces], np.int32)
