@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-JOBS    ?= auto
+DOCS_STAMP := $(VENV)/.installed-docs
+JOBS   ?= auto
 WEIGHTS := efficientnet_lite0 all_minilm_l6_v2_en
 # The lowest versions that pyproject.toml declares, in an environment of their own, and the tests that rely on private
 # attributes of Keras.
@@ -12,7 +13,7 @@ LOWEST_STAMP := $(LOWEST)/.installed
 LOWEST_TESTS := tests/test_lowest.py tests/foundation/test_keras_private.py tests/foundation/test_keras_graph.py \
 	tests/optimizers tests/trainability/audit tests/trainability/lora tests/trainability/test_apply_effect.py tests/models
 
-.PHONY: help demo test test-fast test-lowest lint types check weights clean
+.PHONY: help demo test test-fast test-lowest lint types check docs weights clean
 
 help:
 	@echo "make demo         install into $(VENV) and run the demo: a pretrained network learns 14 classes, offline"
@@ -20,6 +21,7 @@ help:
 	@echo "make test-fast    the tests without the slow ones"
 	@echo "make test-lowest  what relies on private attributes of Keras, with the lowest versions declared, in $(LOWEST)"
 	@echo "make check        lint, format and types"
+	@echo "make docs         build the documentation site into site/; open site/index.html"
 	@echo "make clean        remove $(VENV) and what the demo wrote"
 
 # pip is recent enough for [dependency-groups] from 25.1 on; it is brought up to date first.
@@ -77,5 +79,15 @@ types: $(STAMP)
 
 check: lint types
 
+$(DOCS_STAMP): pyproject.toml $(STAMP)
+	@echo "== installing what builds the documentation into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --group docs
+	@touch $(DOCS_STAMP)
+
+# A warning, such as a link without target or an argument that a docstring does not name correctly, fails the build.
+docs: $(DOCS_STAMP)
+	@echo "== building the documentation into site/"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:
-	rm -rf $(VENV) $(LOWEST) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) runs site build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -19,12 +19,30 @@ from tltk.modalities.image.augment.base import AUGMENTATIONS
 from tltk.modalities.modality import MODALITIES
 from tltk.tasks.registry import DEFAULTS, TASKS
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+NAMESPACES = ("augment", "backbones", "errors", "recipes", "trainability")  # packages whose __all__ users import from
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in sorted((ROOT / "tltk").rglob("*.py"))
     if path.name != "__main__.py" and path.stem != "replay"
 ]
+
+
+def page_name(page):
+    return str(page.relative_to(ROOT)).removeprefix("docs/")
+
+
+def api_names():
+    """Return the dotted names of the blocks on the pages of the API reference."""
+    text = "\n".join(page.read_text() for page in (DOCS / "api").glob("*.md"))
+    return re.findall(r"^::: (\S+)$", text, flags=re.MULTILINE)
+
+
+def named_value(path):
+    """Return the value of a dotted name: a module and a name in it."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def photo_folder(folder, count=8):
@@ -53,7 +71,7 @@ def restored_registries(monkeypatch):
 
 
 @pytest.mark.usefixtures("restored_registries")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     if not blocks:
@@ -80,7 +98,7 @@ def test_the_tests_that_the_design_notes_name_exist():
         assert not test or f"def {test}(" in path.read_text(), f"{name}::{test}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_the_relative_links_of_a_page_have_targets(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
@@ -93,6 +111,31 @@ def test_the_examples_of_a_docstring_run(name, tmp_path, monkeypatch):
     module = importlib.import_module(name)
     result = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert not result.failed
+
+
+def test_every_public_name_is_once_in_the_api_reference():
+    names = api_names()
+    assert len(names) == len(set(names))
+    assert {f"tltk.{name}" for name in tltk.__all__ if name != "__version__"} <= set(names)
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_every_name_of_a_public_package_is_in_the_api_reference(namespace):
+    module = importlib.import_module(f"tltk.{namespace}")
+    documented = [named_value(name) for name in api_names()]
+    missing = [name for name in module.__all__ if not any(getattr(module, name) is value for value in documented)]
+    assert missing == []
+
+
+def test_the_index_of_the_api_reference_lists_its_names():
+    listed = re.findall(r"\]\[(tltk\S+?)\]", (DOCS / "api" / "index.md").read_text())
+    assert sorted(listed) == sorted(api_names())
+
+
+def test_every_page_is_once_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text().split("\nnav:\n")[1]
+    pages = [str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")]
+    assert sorted(re.findall(r"[\w/-]+\.md", navigation)) == sorted(pages)
 
 
 def test_the_changelog_has_this_version_or_an_unreleased_section():

@@ -144,7 +144,7 @@ class Backbone:
         Raises:
             InvalidInput: If there is no such stage, or a stage ends at an unknown layer.
 
-        Example:
+        Examples:
             >>> import tltk
             >>> tltk.backbone("resnet50").endpoints(("conv3", "conv5"))
             {'conv3': Endpoint(stride=8, channels=512), 'conv5': Endpoint(stride=32, channels=2048)}
@@ -203,7 +203,7 @@ class Backbone:
     def describe(self) -> str:
         """Summarize name, size, accuracy, preprocessing and stages in a few lines.
 
-        Example:
+        Examples:
             >>> import tltk
             >>> for line in tltk.backbone("vgg16", weights="random").describe().splitlines()[:3]:
             ...     print(line)

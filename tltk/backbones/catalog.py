@@ -84,7 +84,7 @@ def register_backbone(name: str, constructor: Callable[..., Backbone], *, modali
         InvalidType: If `constructor` is not a function of `weights`.
         InvalidInput: If the name is empty, or taken by another backbone.
 
-    Example:
+    Examples:
         >>> import keras, tltk
         >>> def two_convolutions(*, weights="pretrained"):
         ...     pixels = keras.Input((32, 32, 3))
@@ -110,7 +110,7 @@ def names(modality: str | None = None) -> tuple[str, ...]:
     Args:
         modality: Such as "image" or "text"; None for all.
 
-    Example:
+    Examples:
         >>> names()[:3]
         ('resnet50', 'resnet50_v2', 'resnet101')
     """
@@ -120,7 +120,7 @@ def names(modality: str | None = None) -> tuple[str, ...]:
 def table() -> list[Row]:
     """List every known backbone, and where its weights are.
 
-    Example:
+    Examples:
         >>> table()[0].name, table()[0].parameters, table()[0].top1
         ('resnet50', 23587712, 0.749)
     """

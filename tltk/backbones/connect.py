@@ -46,7 +46,7 @@ def connect(backbone: Backbone, endpoints: tuple[str, ...] = ()) -> Connected:
         NotFound: If no pretrained weights are found.
         InvalidInput: If there is no such stage, or a model that needs preprocessing cannot be copied.
 
-    Example:
+    Examples:
         >>> import tltk
         >>> mobile = tltk.backbone("mobilenet_v2", weights="random", image_size=64)
         >>> {name: tensor.shape for name, tensor in connect(mobile, ("conv3", "conv5")).network.output.items()}

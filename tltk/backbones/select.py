@@ -56,7 +56,7 @@ def backbone(
         InvalidInput: For an unknown name (with the nearest known one) or an argument that does not fit.
         NotFound: If `weights` is the path of a file that does not exist.
 
-    Example:
+    Examples:
         >>> backbone("resnet50").stages[-1]
         Stage(name='conv5', last='conv5_block3_out')
         >>> backbone("resnet50", image_size=96, weights="random").input.shape

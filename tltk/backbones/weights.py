@@ -191,7 +191,7 @@ def get(name: str, *, progress: Callable[[int, int], None] | None = None) -> Pat
 def listing() -> list[dict[str, Any]]:
     """List the weights available from a package registry, and whether they are in the cache.
 
-    Example:
+    Examples:
         >>> [row["name"] for row in listing()]
         ['efficientnet_lite0', 'all_minilm_l6_v2_en']
     """

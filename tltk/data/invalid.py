@@ -13,7 +13,7 @@ class Invalid:
     Args:
         examples: Examples to start with.
 
-    Example:
+    Examples:
         >>> invalid = Invalid()
         >>> invalid.add("cats/3.jpg", "0 bytes")
         >>> invalid.add("cats/3.jpg", "0 bytes")

@@ -40,7 +40,7 @@ def split(
     Raises:
         InvalidInput: If no training examples are left, a class has too few examples, or `groups` has the wrong length.
 
-    Example:
+    Examples:
         >>> from tltk import from_arrays
         >>> digits = from_arrays(np.zeros((20, 8, 8, 3), "uint8"), [0, 1] * 10)
         >>> [len(part) for part in split(digits, val=0.2, test=0.2)]

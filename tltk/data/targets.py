@@ -22,7 +22,7 @@ class Targets:
     Args:
         values: [n, …], an array, or any object with a length that can be indexed with an array.
 
-    Example:
+    Examples:
         >>> targets = Targets(np.array([[1.0], [2.0], [3.0]], "float32"))
         >>> targets.take([2, 0]).values.tolist(), targets.element_spec.shape.as_list()
         ([[3.0], [1.0]], [None, 1])

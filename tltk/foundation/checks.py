@@ -111,7 +111,7 @@ def known_keys(name: str, mapping: Mapping[str, Any], allowed: Iterable[str]) ->
 class Problems:
     """Collects everything that is wrong with one call and raises it as one error.
 
-    Example:
+    Examples:
         >>> problems = Problems()
         >>> problems.add("`epochs` must be above 0. Received: 0")
         >>> problems.raise_if_any()

@@ -259,7 +259,7 @@ def fingerprint(model: "keras.Model") -> str:
     Raises:
         InvalidInput: If the configuration of a layer is unknown: `get_config` is missing or fails.
 
-    Example:
+    Examples:
         >>> import keras
         >>> x = keras.Input((2,))
         >>> len(fingerprint(keras.Model(x, keras.layers.ReLU()(x))))

@@ -21,7 +21,7 @@ def bar(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     Yields:
         A function `advance(steps=1, note="")` to call after each step.
 
-    Example:
+    Examples:
         >>> with bar("reading", total=2) as advance:
         ...     advance()
         ...     advance(note="nearly")

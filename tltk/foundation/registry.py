@@ -23,7 +23,7 @@ class Registry(Generic[Value]):
         how_to_register: Call that registers a value, for error messages, such as "tltk.register_task(…)".
         builtins: Modules that register tltk's own values on import; they are imported at the first lookup.
 
-    Example:
+    Examples:
         >>> colours = Registry("colour", "register_colour(…)")
         >>> colours.register("red", 1)
         >>> colours.get("red")

@@ -60,7 +60,7 @@ def head(
     Raises:
         InvalidInput: If arguments are out of range; lists all of them.
 
-    Example:
+    Examples:
         >>> head(pooling="concat", hidden=(256,), dropout=0.2).hidden
         (256,)
     """

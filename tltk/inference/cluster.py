@@ -83,7 +83,7 @@ def cluster(
         InvalidType: If `features` is neither `Features` nor an array.
         InvalidInput: If there are too few examples, a vector is not finite, or an option is out of range.
 
-    Example:
+    Examples:
         >>> points = np.repeat(np.eye(3), 4, axis=0)
         >>> cluster(points).labels.tolist()
         [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]

@@ -72,7 +72,7 @@ def embed(
         InvalidInput: If an option is out of range, or more than `max_invalid_fraction` of the examples are unreadable.
         NotFound: If no pretrained weights are found, or a path does not exist.
 
-    Example:
+    Examples:
         >>> import tltk
         >>> images = np.zeros((3, 32, 32, 3), "uint8")
         >>> tltk.embed(tltk.backbone("mobilenet_v2", weights="random", image_size=32), images).values.shape

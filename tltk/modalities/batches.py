@@ -63,7 +63,7 @@ def batches(
         OutOfMemory: If the examples do not fit into memory with cache="memory".
         FileError: If the examples do not fit on the disk of the cache folder.
 
-    Example:
+    Examples:
         >>> from tltk import from_arrays
         >>> from tltk.specs import ImageSpec
         >>> gray = from_arrays(np.zeros((5, 8, 8), "uint8"), [0, 1, 0, 1, 1])

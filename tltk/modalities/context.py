@@ -10,7 +10,7 @@ class Context(NamedTuple):
 
     A network sees elements: an image, a text, or one window of a long text. Predictions are made for examples.
 
-    Args:
+    Attributes:
         count: int64 [], number of examples in the batch.
         example_ids: int64 [elements], nondecreasing: index (0 … count - 1) of the example that each element belongs
             to; None if every element is one example.
@@ -33,7 +33,7 @@ class Context(NamedTuple):
         Returns:
             float [count, …] of the same dtype, summed in float64.
 
-        Example:
+        Examples:
             >>> context = Context(tf.constant(2, tf.int64), tf.constant([0, 0, 1], tf.int64))
             >>> context.average(tf.constant([1.0, 2.0, 5.0])).numpy().tolist()
             [1.5, 5.0]

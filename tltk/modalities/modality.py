@@ -25,7 +25,7 @@ from tltk.specs import InvalidExample
 class UserDataset(NamedTuple):
     """A user's own `tf.data.Dataset`, checked and converted to batches in the input format of a model.
 
-    Args:
+    Attributes:
         dataset: Dataset of batches (inputs, targets …).
         steps: Batches per epoch.
         examples: Examples per epoch; an upper bound if the user's dataset is batched.

@@ -10,7 +10,7 @@ from tltk.modalities.context import Context
 class Request(NamedTuple):
     """A batch of requests to an export, read in a graph.
 
-    Args:
+    Attributes:
         inputs: Inputs of the network, [elements, …].
         valid: bool [batch], which requests could be read.
         error: string [batch], why a request could not be read; "" for valid ones.

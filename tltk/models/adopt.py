@@ -30,7 +30,7 @@ def adopt(
         InvalidType: If `model` is not a Keras model.
         InvalidInput: If it is not functional, its outputs do not fit the task, or `stages` names an unknown layer.
 
-    Example:
+    Examples:
         >>> import tltk
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
         >>> adopt(model, tltk.classification(tltk.specs.LabelSpec(("cat", "dog")))).input.shape

@@ -39,7 +39,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
         InvalidInput: If the task is not registered, or needs another input.
         NotFound: If no pretrained weights are found; the message lists where to get them.
 
-    Example:
+    Examples:
         >>> import tltk
         >>> task = tltk.classification(tltk.specs.LabelSpec(("cat", "dog")))
         >>> model = assemble(tltk.backbone("mobilenet_v2", weights="random", image_size=32), task)

@@ -21,7 +21,7 @@ class AveragedWeights(keras.callbacks.Callback):
     Raises:
         InvalidInput: From `fit`, if the optimizer computes no averages.
 
-    Example:
+    Examples:
         >>> from tltk.optimizers.spec import adamw, build
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> optimizer = build(adamw(ema_momentum=0.9), 0.1, model.trainable_variables)

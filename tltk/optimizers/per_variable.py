@@ -169,7 +169,7 @@ def decays(path: str) -> bool:
     Returns:
         Whether it decays.
 
-    Example:
+    Examples:
         >>> decays("encoder/layer_norm/gamma"), decays("position_embedding/embeddings")
         (False, True)
     """

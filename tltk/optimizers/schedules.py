@@ -55,7 +55,7 @@ def warmup_cosine(
     Raises:
         InvalidInput: If `warmup` is not in [0, steps) or `peak` is not positive.
 
-    Example:
+    Examples:
         >>> round(float(warmup_cosine(1.0, steps=10, warmup=2)(2)), 6)
         1.0
     """
@@ -84,7 +84,7 @@ def warmup_linear(
     Raises:
         InvalidInput: If `warmup` is not in [0, steps) or `peak` is not positive.
 
-    Example:
+    Examples:
         >>> float(warmup_linear(1.0, steps=10)(5))
         0.5
     """
@@ -110,7 +110,7 @@ def one_cycle(
     Raises:
         InvalidInput: If a number is out of range.
 
-    Example:
+    Examples:
         >>> round(float(one_cycle(1.0, steps=100)(25)), 6)
         1.0
     """

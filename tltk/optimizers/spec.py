@@ -65,7 +65,7 @@ def adamw(
     Raises:
         InvalidInput: Naming every number that is out of range.
 
-    Example:
+    Examples:
         >>> adamw(2e-5, weight_decay=0.01).name
         'adamw'
     """
@@ -109,7 +109,7 @@ def sgd(
     Raises:
         InvalidInput: Naming every number that is out of range.
 
-    Example:
+    Examples:
         >>> sgd(1e-3).momentum
         0.9
     """
@@ -160,7 +160,7 @@ def build(
     Raises:
         InvalidInput: Naming every multiplier, anchor, state and variable that does not fit.
 
-    Example:
+    Examples:
         >>> variable = keras.Variable([1.0, 2.0], name="kernel")
         >>> build(sgd(), 0.1, [variable], lr_multipliers={"kernel": 0.5}).lr_multipliers
         (0.5,)

@@ -46,7 +46,7 @@ def optimizer_state(optimizer: keras.optimizers.Optimizer) -> OptimizerState:
         InvalidType: If the optimizer was not built by `build`.
         InvalidInput: If two of its variables have the same path.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from tltk.optimizers.spec import build, sgd
         >>> variable = keras.Variable([1.0, 2.0], name="kernel")

@@ -35,7 +35,7 @@ def parse_batch_size(batch_size: object) -> Size:
     Raises:
         InvalidInput: If it is none of these.
 
-    Example:
+    Examples:
         >>> parse_batch_size(32), parse_batch_size("2048 tokens")
         (32, Budget(tokens=2048))
     """
@@ -71,7 +71,7 @@ def examples_per_batch(size: Size, length: int) -> int:
 class BatchPart(NamedTuple):
     """A part of a batch to be read.
 
-    Args:
+    Attributes:
         batch: Number of the batch in its epoch.
         rows: Indices of the examples, int64 [k].
         ends: Whether this is the last part of the batch.

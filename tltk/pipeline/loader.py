@@ -26,7 +26,7 @@ without_autograph = tf.autograph.experimental.do_not_convert
 class Batch(NamedTuple):
     """A decoded batch, before augmentation and encoding of targets.
 
-    Args:
+    Attributes:
         epoch: Number of the epoch.
         number: Number of the batch in its epoch.
         rows: Indices of the elements, int64 [b]; empty for a user's `tf.data.Dataset`, whose elements have no indices.

@@ -37,7 +37,7 @@ def linear_probe(
     Returns:
         A recipe of one phase.
 
-    Example:
+    Examples:
         >>> linear_probe(epochs=5).epochs
         5
     """
@@ -83,7 +83,7 @@ def fine_tune(
     Returns:
         A recipe of "probe" and "fine_tune" (or "fine_tune_1", "fine_tune_2" …). `refine` changes its options.
 
-    Example:
+    Examples:
         >>> [phase.name for phase in fine_tune(epochs=3).phases]
         ['probe', 'fine_tune']
     """
@@ -118,7 +118,7 @@ def gradual_unfreeze(
     Returns:
         A recipe of "probe" and one phase per stage.
 
-    Example:
+    Examples:
         >>> [phase.name for phase in gradual_unfreeze(stages=2).phases]
         ['probe', 'unfreeze_1', 'unfreeze_2']
     """
@@ -148,7 +148,7 @@ def refine(
     Returns:
         A new recipe.
 
-    Example:
+    Examples:
         >>> refine(fine_tune(), ema_momentum=0.99, wise_ft=True).phases[1].wise_ft
         True
     """
@@ -217,7 +217,7 @@ def full(
     Returns:
         A recipe of one phase.
 
-    Example:
+    Examples:
         >>> full(epochs=2).phases[0].optimizer.name
         'sgd'
     """

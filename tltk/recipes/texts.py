@@ -31,7 +31,7 @@ def few_shot(
     Returns:
         A recipe of "contrastive" and "probe".
 
-    Example:
+    Examples:
         >>> [phase.name for phase in few_shot().phases]
         ['contrastive', 'probe']
     """
@@ -72,7 +72,7 @@ def bert(
     Raises:
         InvalidInput: If both `decay` and `blocks` are passed, or a number is out of range.
 
-    Example:
+    Examples:
         >>> bert(warmup=500).phases[0].warmup_steps(10_000)
         500
     """

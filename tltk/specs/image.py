@@ -26,7 +26,7 @@ class ImageSpec:
     Raises:
         InvalidInput: If a number is out of range, or `resize` or `interpolation` is unknown.
 
-    Example:
+    Examples:
         >>> ImageSpec(224, 224).shape
         (224, 224, 3)
     """

@@ -21,7 +21,7 @@ class LabelSpec:
     Raises:
         InvalidInput: If there are no names, a name is repeated, or `type` is not a non-empty string.
 
-    Example:
+    Examples:
         >>> len(LabelSpec(("cat", "dog")))
         2
     """

@@ -15,7 +15,7 @@ class Span:
         label: Entity type; "" for an answer.
         probability: Probability that the model predicts, in [0, 1]; None in targets. Ignored in comparisons.
 
-    Example:
+    Examples:
         >>> span = Span(3, 8, "city")
         >>> "In Paris"[span.start : span.end]
         'Paris'

@@ -38,7 +38,7 @@ class TokenizerSpec:
     Raises:
         InvalidInput: If the type is unknown, or a special token is missing from the vocabulary.
 
-    Example:
+    Examples:
         >>> tokenizer = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "##s"))
         >>> tokenizer
         TokenizerSpec(wordpiece, 6 tokens)
@@ -132,7 +132,7 @@ class TextSpec:
     Raises:
         InvalidInput: If a number is out of range, or `truncation` is unknown.
 
-    Example:
+    Examples:
         >>> tokenizer = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "##s"))
         >>> TextSpec(tokenizer, 128).shape
         (None,)

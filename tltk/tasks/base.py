@@ -25,7 +25,7 @@ Outputs: TypeAlias = keras.KerasTensor | dict[str, keras.KerasTensor]
 class Monitor(NamedTuple):
     """The metric that decides which epoch is best.
 
-    Args:
+    Attributes:
         metric: Name of one of the task's metrics, or "loss".
         mode: "max" if larger is better, "min" if smaller is.
     """
@@ -97,7 +97,7 @@ class Task(ABC):
     Subclass it as a frozen dataclass, whose fields are what `to_config` stores, and register it with
     `tltk.register_task`. Only `outputs` and `loss` are required; every other method has a default.
 
-    Args:
+    Attributes:
         name: Class attribute: unique name, used in the files of a run.
         labels: Type and names of the labels.
         head: Layers between features and outputs, for tasks that use `tltk.head`; else None.
@@ -337,7 +337,7 @@ class MeanLoss:
 def difference(name: str, value: Any, other: Any, tolerance: float) -> str:
     """Describe how two values of a column differ; "" if they agree.
 
-    Example:
+    Examples:
         >>> difference("probability", 0.5, 0.25, 1e-5)
         '`probability` differs by 2.5e-01'
     """

@@ -153,7 +153,7 @@ def class_indices(targets: Any, classes: int) -> np.ndarray:
     Raises:
         InvalidInput: If a target is not in [0, classes).
 
-    Example:
+    Examples:
         >>> class_indices([[0.0, 1.0], [1.0, 0.0]], 2).tolist()
         [1, 0]
     """
@@ -175,7 +175,7 @@ def rates(hits: Any, predicted: Any, actual: Any) -> tuple[np.ndarray, np.ndarra
         predicted: Number of predicted positives.
         actual: Number of positives among the targets.
 
-    Example:
+    Examples:
         >>> [float(rate) for rate in rates(1, 2, 1)]
         [0.5, 1.0, 0.6666666666666666]
     """

@@ -222,7 +222,7 @@ def classification(
         InvalidType: If `labels` is not a LabelSpec or a list of names, as for a source without labels.
         InvalidInput: If the labels are not classes, or a value is out of range.
 
-    Example:
+    Examples:
         >>> classification(["cat", "dog"]).labels.names
         ('cat', 'dog')
     """

@@ -16,7 +16,7 @@ def one_hot(classes: int) -> Encoding:
     Returns:
         Indices int [batch] or [batch, 1], or encoded targets float [batch, classes] → float32 [batch, classes].
 
-    Example:
+    Examples:
         >>> one_hot(3)(tf.constant([2])).numpy().tolist()
         [[0.0, 0.0, 1.0]]
     """
@@ -43,7 +43,7 @@ def as_float(columns: int) -> Encoding:
     Returns:
         [batch] or [batch, columns] of any numeric dtype → float32 [batch, columns].
 
-    Example:
+    Examples:
         >>> as_float(1)(tf.constant([2, 3])).shape
         TensorShape([2, 1])
     """

@@ -240,7 +240,7 @@ def question_answering(
         InvalidType: If `no_answer` is not a bool.
         InvalidInput: If `threshold` or `longest` is out of range.
 
-    Example:
+    Examples:
         >>> question_answering(no_answer=False).describe_outputs()
         {'logits': ('start', 'end')}
     """

@@ -30,7 +30,7 @@ def register_task(task_class: TaskClass) -> TaskClass:
         InvalidType: If the class does not derive from `Task`, is not a frozen dataclass or lacks a method.
         InvalidInput: If the name is missing or taken.
 
-    Example:
+    Examples:
         >>> register_task(type("Nameless", (), {}))
         Traceback (most recent call last):
         ...
@@ -99,7 +99,7 @@ def for_source(source: Source) -> Task:
     Raises:
         InvalidInput: If the source has no labels, or labels of a type without a default task.
 
-    Example:
+    Examples:
         >>> from tltk.data.formats.arrays import from_arrays
         >>> for_source(from_arrays(["a text", "another"], ["good", "bad"])).name
         'classification'

@@ -116,7 +116,7 @@ class RegressionEvaluator:
     Args:
         names: Column names.
 
-    Example:
+    Examples:
         >>> evaluator = RegressionEvaluator(["age"])
         >>> evaluator.update([[1.0], [3.0]], {"values": np.array([[1.0], [2.0]])}, ["a", "b"])
         >>> evaluator.result().metrics
@@ -178,7 +178,7 @@ def regression(labels: LabelSpec | Sequence[str], *, head: heads.Head | None = N
         InvalidType: If `labels` is not a LabelSpec or a list of names.
         InvalidInput: If the labels are classes.
 
-    Example:
+    Examples:
         >>> regression(LabelSpec(("age",), "regression", (40.0,), (12.0,))).std
         (12.0,)
     """

@@ -110,7 +110,7 @@ def substrings(texts: tf.Tensor, rows: tf.Tensor, starts: tf.Tensor, ends: tf.Te
     Returns:
         string [substrings].
 
-    Example:
+    Examples:
         >>> substrings(tf.constant(["a café"]), [0], tf.constant([2]), tf.constant([6])).numpy()[0].decode()
         'café'
     """

@@ -22,7 +22,7 @@ class EntityEvaluator:
     Args:
         names: Types of entities.
 
-    Example:
+    Examples:
         >>> evaluator = EntityEvaluator(["city"])
         >>> decoded = {"starts": [[0]], "ends": [[2]], "types": [["city"]]}
         >>> evaluator.update([[Span(0, 2, "city"), Span(5, 6, "city")]], decoded, ["example 0"])
@@ -72,7 +72,7 @@ class AnswerEvaluator:
 
     A question with several reference answers counts with the best match.
 
-    Example:
+    Examples:
         >>> evaluator = AnswerEvaluator()
         >>> evaluator.update([["The cat's"]], {"answer": ["cat's"]}, ["example 0"])
         >>> evaluator.result().metrics

@@ -257,7 +257,7 @@ def token_classification(
         InvalidType: If `labels` is not a LabelSpec or a list of names.
         InvalidInput: If the labels are not types of entities, or `scheme` is unknown.
 
-    Example:
+    Examples:
         >>> token_classification(["city"]).tags
         ('O', 'B-city', 'I-city')
     """

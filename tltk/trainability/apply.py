@@ -59,7 +59,7 @@ def applied(plan: Plan, model: keras.Model | HasStages) -> Iterator[Applied]:
     Raises:
         InvalidInput: As `plan.resolve`, or if a layer has LoRA already; the model is unchanged then.
 
-    Example:
+    Examples:
         >>> from tltk.trainability.plan import Rule
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")])
         >>> with applied(Plan((Rule("out", "bias", lr_multiplier=2.0),)), model) as effect:

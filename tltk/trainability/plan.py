@@ -54,7 +54,7 @@ class Plan:
         Raises:
             InvalidInput: Naming every rule that matches no layer or has no effect, and every layer that no rule covers.
 
-        Example:
+        Examples:
             >>> import keras
             >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")])
             >>> Plan((Rule("out", "train", lr_multiplier=0.1),)).resolve(model)["out"].lr_multiplier
@@ -93,7 +93,7 @@ def freeze(pattern: str = "backbone") -> Plan:
     Returns:
         The plan; `freeze("backbone")` is the linear probe.
 
-    Example:
+    Examples:
         >>> [(rule.pattern, rule.action) for rule in freeze("backbone").rules]
         [('backbone', 'frozen'), ('*', 'train')]
     """
@@ -110,7 +110,7 @@ def unfreeze_from(stage: str, *, batch_norm: str = "frozen") -> Plan:
     Returns:
         The plan.
 
-    Example:
+    Examples:
         >>> unfreeze_from("conv5").rules[0].pattern
         'conv5..'
     """
@@ -126,7 +126,7 @@ def train_all(*, batch_norm: str = "frozen") -> Plan:
     Returns:
         The plan.
 
-    Example:
+    Examples:
         >>> train_all(batch_norm="train").batch_norm
         'train'
     """
@@ -154,7 +154,7 @@ def train_top(
     Raises:
         InvalidInput: Unless exactly one of the three is given, and in its range.
 
-    Example:
+    Examples:
         >>> train_top(fraction=0.25).rules[0].pattern
         'top:25%'
     """
@@ -185,7 +185,7 @@ def first_block(*, batch_norm: str = "frozen") -> Plan:
     Returns:
         The plan.
 
-    Example:
+    Examples:
         >>> [rule.pattern for rule in first_block().rules]
         ['first', 'head', '*']
     """
@@ -205,7 +205,7 @@ def lora(rank: int = 8, *, target: str = "*") -> Plan:
     Returns:
         The plan.
 
-    Example:
+    Examples:
         >>> lora(4, target="query,value").rules[1].rank
         4
     """
@@ -221,7 +221,7 @@ def bias_only(*, batch_norm: str = "affine") -> Plan:
     Returns:
         The plan.
 
-    Example:
+    Examples:
         >>> bias_only().rules[1].action
         'bias'
     """
@@ -237,7 +237,7 @@ def norm_only(*, batch_norm: str = "affine") -> Plan:
     Returns:
         The plan.
 
-    Example:
+    Examples:
         >>> norm_only().batch_norm
         'affine'
     """
@@ -254,7 +254,7 @@ def layer_decay(decay: float = 0.75, *, batch_norm: str = "frozen") -> Plan:
     Returns:
         The plan.
 
-    Example:
+    Examples:
         >>> layer_decay(0.75).layer_decay
         0.75
     """

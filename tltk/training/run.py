@@ -82,7 +82,7 @@ def load_run(folder: str | Path) -> Run:
         NotFound: If the folder, config.json or model.keras is missing.
         InvalidInput: If a file is damaged, or has the format of another version of tltk.
 
-    Example:
+    Examples:
         >>> load_run("runs/nowhere")
         Traceback (most recent call last):
         ...

@@ -21,7 +21,7 @@ def interpolate(start: list[np.ndarray], end: list[np.ndarray], alpha: float) ->
     Returns:
         Weights in the dtypes of `start`; weights that are not floating-point are those of `end`.
 
-    Example:
+    Examples:
         >>> interpolate([np.array([0.0])], [np.array([2.0])], 0.25)
         [array([0.5])]
     """

@@ -35,7 +35,7 @@ def from_arrays(
         InvalidType: If `x` is not a numeric array of images, a list of texts or a list of pairs of texts.
         InvalidInput: If a shape, range or length is wrong.
 
-    Example:
+    Examples:
         >>> from_arrays(np.zeros((4, 8, 8, 3), "uint8"), ["cat", "dog", "cat", "dog"]).labels.names
         ('cat', 'dog')
     """

@@ -81,7 +81,7 @@ def from_words(
         InvalidType: If a text is not a list of words.
         InvalidInput: If texts have another number of tags than words, or tags are invalid; all are listed.
 
-    Example:
+    Examples:
         >>> source = from_words([["in", "New", "York"]], [["O", "B-city", "I-city"]])
         >>> source.targets[0]
         (Span(start=3, end=11, label='city', probability=None),)
@@ -110,7 +110,7 @@ def spans_of(words: Sequence[str], tags: Sequence[str]) -> tuple[Span, ...]:
     An entity continues only with a tag of the same type and a continuing prefix ("I", "L", "E", "M"). "I-city" after
     another tag starts an entity, as in CoNLL-2003.
 
-    Example:
+    Examples:
         >>> [(span.start, span.end) for span in spans_of(["a", "b", "c"], ["U-x", "B-x", "L-x"])]
         [(0, 1), (2, 5)]
     """
@@ -145,7 +145,7 @@ def read_spans(value: Any, text: str) -> tuple[Span, ...]:
     Raises:
         InvalidInput: If a span is malformed, empty, outside of the text, or overlaps another one.
 
-    Example:
+    Examples:
         >>> read_spans([[3, 8, "city"]], "in Paris")
         (Span(start=3, end=8, label='city', probability=None),)
     """

@@ -80,7 +80,7 @@ def from_questions(questions: list[str], contexts: list[str], answers: list | No
     Raises:
         InvalidInput: If the lists differ in length, or answers are not in their context; all are listed.
 
-    Example:
+    Examples:
         >>> from_questions(["Who?"], ["It was Ann."], [[(7, "Ann")]]).targets[0]
         (Span(start=7, end=10, label='', probability=None),)
     """

@@ -20,7 +20,7 @@ def choose(index: tf.Tensor, branches: Sequence[Callable[..., tf.Tensor]], *inpu
     Returns:
         The output of the branch.
 
-    Example:
+    Examples:
         >>> double_or_half = [lambda x: x * 2.0, lambda x: x / 2.0]
         >>> float(choose(tf.constant(1), double_or_half, tf.constant(8.0)))
         4.0

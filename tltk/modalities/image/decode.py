@@ -42,7 +42,7 @@ def decode_image(data: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
         tf.errors.InvalidArgumentError: If the bytes are not an image or are damaged, or the image has over 89.5
             megapixels.
 
-    Example:
+    Examples:
         >>> red = tf.io.encode_png(tf.fill([4, 6, 3], tf.constant(200, tf.uint8)))
         >>> decode_image(red, ImageSpec(2, 2)).shape.as_list()
         [2, 2, 3]
@@ -80,7 +80,7 @@ def why_undecodable(data: bytes) -> str:
     Returns:
         The reason, such as "truncated or damaged JPEG"; "" for an image that can be decoded.
 
-    Example:
+    Examples:
         >>> why_undecodable(b"<html>")
         'not a JPEG, PNG, GIF, BMP or WebP image'
     """

@@ -61,7 +61,7 @@ def format_of(data: tf.Tensor) -> tf.Tensor:
     Returns:
         int32 of the same shape: one of JPEG, PNG, GIF, BMP, WEBP and UNKNOWN of this module.
 
-    Example:
+    Examples:
         >>> int(format_of(tf.constant(b"GIF89a"))) == GIF
         True
     """

@@ -38,7 +38,7 @@ def invalid_files(paths: Sequence[str | Path]) -> list[str]:
         The reason for each file, such as "missing", "0 bytes", "truncated or damaged JPEG", "not a JPEG, PNG, GIF, BMP
         or WebP image" or "100.0 megapixels (limit 89.5)"; "" for files that can be used.
 
-    Example:
+    Examples:
         >>> invalid_files(["no such file.jpg"])
         ['missing']
     """

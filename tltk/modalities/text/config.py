@@ -15,7 +15,7 @@ _STORED_AS_FILES = ("vocabulary", "merges", "sentencepiece_model")
 def to_config(spec: TextSpec) -> dict[str, Any]:
     """Return the fields of a spec as JSON values, without those that `to_files` stores.
 
-    Example:
+    Examples:
         >>> tokenizer = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat"))
         >>> config = to_config(TextSpec(tokenizer, 128, stride=16))
         >>> config["stride"], config["tokenizer"]["lowercase"], "vocabulary" in config["tokenizer"]

@@ -172,7 +172,7 @@ def _traced(spec: TextSpec) -> Callable[..., Windows]:
 def notes(source: Source, spec: TextSpec) -> str:
     """Report how many texts are longer than the sequence length of a model, and how they are read; "" for none.
 
-    Example:
+    Examples:
         >>> from tltk.data.formats.arrays import from_arrays
         >>> from tltk.specs import TokenizerSpec
         >>> spec = TextSpec(TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a")), 4)

@@ -16,7 +16,7 @@ def grouped(values: tf.Tensor, rows: tf.Tensor, count: tf.Tensor | None = None) 
     Returns:
         Ragged [rows, (values), …].
 
-    Example:
+    Examples:
         >>> grouped(tf.constant([5, 6, 7]), tf.constant([0, 0, 2])).to_list()
         [[5, 6], [], [7]]
     """
@@ -34,7 +34,7 @@ def rows_of(ragged: tf.RaggedTensor) -> tf.Tensor:
     Returns:
         int64 [values].
 
-    Example:
+    Examples:
         >>> rows_of(tf.ragged.constant([[5, 6], [], [7]])).numpy().tolist()
         [0, 0, 2]
     """

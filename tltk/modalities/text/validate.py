@@ -14,7 +14,7 @@ def invalid_texts(examples: Iterable[object]) -> list[str]:
     Returns:
         One reason per example; "" for valid ones.
 
-    Example:
+    Examples:
         >>> invalid_texts(["a text", " ", 3])
         ['', 'empty text', 'no text but int']
     """

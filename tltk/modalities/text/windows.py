@@ -20,7 +20,7 @@ class Windows(NamedTuple):
 
     Offsets count characters (Unicode code points) of the text a token belongs to; in pairs, the first or second text.
 
-    Args:
+    Attributes:
         ids: int32 [windows, (tokens)], special tokens included.
         char_starts: int32 [windows, (tokens)], start offset of each token; -1 for special tokens.
         char_ends: int32 [windows, (tokens)], end offset (exclusive); -1 for special tokens.

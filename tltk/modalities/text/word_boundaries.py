@@ -76,7 +76,7 @@ def _scattered(
 class _Words(NamedTuple):
     """The words of all texts; offsets count the characters of the concatenated texts.
 
-    Args:
+    Attributes:
         offsets: int64 [batch], the first character of each text.
         solid: int32 [solid], the characters that are neither spaces nor control characters.
         word: int32 [solid], the word of each of these characters.

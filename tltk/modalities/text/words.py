@@ -15,7 +15,7 @@ class Words(NamedTuple):
 
     Words that cover no character, such as tokens for spaces, are left out.
 
-    Args:
+    Attributes:
         text_ids: int64 [words], the text of each word.
         starts: int32 [words], start offset in characters of the text.
         ends: int32 [words], end offset (exclusive).
@@ -31,7 +31,7 @@ class Words(NamedTuple):
 class _Tokens(NamedTuple):
     """Each token of each text once, in the order of texts and positions.
 
-    Args:
+    Attributes:
         places: int64 [kept], index of the kept copy among all tokens.
         text_ids: int64 [kept], the text of each token.
         begins_word: bool [kept], whether the token begins a word.

@@ -56,7 +56,7 @@ def audit(model: keras.Model | HasStages, *, strict: bool = True) -> Iterator[Au
         InvalidType: If `model` is not a model.
         InvalidInput: On entering, if the model has no weights yet.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")], name="small")
         >>> model.compile("sgd", "mse")

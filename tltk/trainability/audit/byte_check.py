@@ -45,7 +45,7 @@ def check_phase(
     Raises:
         InvalidInput: If the lists differ in length.
 
-    Example:
+    Examples:
         >>> one, two = np.ones(2), np.zeros(2)
         >>> check_phase(["a/kernel", "b/kernel"], [one, one], [two, one], learning={"b/kernel"}, steps=9)
         ('`a/kernel` is frozen, and moved.', '`b/kernel` is trainable, and did not move in 9 steps.')

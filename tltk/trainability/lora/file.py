@@ -38,7 +38,7 @@ def save(path: str | Path, model: keras.Model | HasStages, plan: Plan, lora_weig
         InvalidInput: If there are no LoRA weights, or the model's kernels are not the ones that were merged.
         FileError: If the file cannot be written.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from tltk.trainability import Plan, Rule, applied
         >>> model = keras.Sequential([keras.Input((9,)), keras.layers.Dense(9, name="a"), keras.layers.Dense(1)])
@@ -84,7 +84,7 @@ def load(path: str | Path, model: keras.Model | HasStages) -> Plan:
         InvalidInput: If the file is damaged or has another format, or the model differs: every difference is listed,
             and the model is unchanged.
 
-    Example:
+    Examples:
         >>> load("nowhere.npz", keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
         Traceback (most recent call last):
         ...

@@ -76,14 +76,11 @@ def register_augmentation(
             (images float32 [b, h, w, c] in 0..255, targets, seed int64 [2]) → (images, targets).
         mixes: True if it blends different examples of a batch; such augmentations cannot be used for fixed copies.
 
-    Returns:
-        None.
-
     Raises:
         InvalidInput: If another augmentation has this name, or the constructor has a parameter called "name".
         InvalidType: If `constructor` or `build` cannot be called.
 
-    Example:
+    Examples:
         >>> def invert() -> Augmentation:
         ...     return Augmentation("invert")
         >>> register_augmentation("invert", invert, build=lambda: lambda images, targets, seed: (255 - images, targets))
@@ -110,7 +107,7 @@ def from_config(config: dict[str, Any]) -> Augmentation:
     Raises:
         InvalidInput: If the name is not registered, or a parameter is unknown or out of range.
 
-    Example:
+    Examples:
         >>> from_config({"name": "rotate", "degrees": 10})
         Augmentation(name='rotate', values=(('degrees', 10),))
     """
@@ -131,7 +128,7 @@ def chain(augmentations: Augmentation | Sequence[Augmentation]) -> Transform:
         (images float32 [b, h, w, c] in 0..255, targets, seed int64 [2]) → (images, targets). A pure function: equal
         arguments give equal results, in eager mode and in a graph.
 
-    Example:
+    Examples:
         >>> from tltk.augment import flip
         >>> images, targets = tf.zeros([2, 8, 8, 3]), tf.eye(2)
         >>> changed, _ = chain((flip(),))(images, targets, tf.constant([0, 1], tf.int64))
@@ -155,7 +152,7 @@ def mixes(augmentations: Augmentation | Sequence[Augmentation]) -> bool:
     Args:
         augmentations: One or several records.
 
-    Example:
+    Examples:
         >>> from tltk.augment import flip, mixup
         >>> mixes((flip(), mixup()))
         True

@@ -36,7 +36,7 @@ def color_jitter(
     Raises:
         InvalidInput: If a value is out of range, or all are 0.
 
-    Example:
+    Examples:
         >>> color_jitter(brightness=0.1).name
         'color_jitter'
     """

@@ -42,7 +42,7 @@ def copies(augmentations: Augmentation | Sequence[Augmentation], count: int) -> 
     Raises:
         InvalidInput: If there is no augmentation, one blends examples, or `count` is below 1.
 
-    Example:
+    Examples:
         >>> from tltk.augment import flip
         >>> copies(flip(), 10).count
         10

@@ -33,7 +33,7 @@ def flip(*, horizontal: bool = True, vertical: bool = False) -> Augmentation:
     Raises:
         InvalidInput: If neither direction is chosen.
 
-    Example:
+    Examples:
         >>> flip(vertical=True).to_config()
         {'name': 'flip', 'horizontal': True, 'vertical': True}
     """
@@ -55,7 +55,7 @@ def crop_resize(*, scale: tuple[float, float] = (0.5, 1.0), ratio: tuple[float, 
     Raises:
         InvalidInput: If a range is not (low, high) with 0 < low <= high, or `scale` exceeds 1.
 
-    Example:
+    Examples:
         >>> crop_resize(scale=(0.8, 1.0)).name
         'crop_resize'
     """
@@ -82,7 +82,7 @@ def rotate(degrees: float = 15.0) -> Augmentation:
     Raises:
         InvalidInput: If `degrees` is out of range.
 
-    Example:
+    Examples:
         >>> rotate(10).to_config()
         {'name': 'rotate', 'degrees': 10}
     """
@@ -111,7 +111,7 @@ def warp(
     Raises:
         InvalidInput: If `fill_mode` is unknown, or an entry of `targets` has an unexpected shape or dtype.
 
-    Example:
+    Examples:
         >>> images = tf.reshape(tf.range(3.0), [1, 1, 3, 1])
         >>> one_to_the_left = tf.constant([[[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]])
         >>> moved, _ = warp(images, {}, one_to_the_left, fill_mode="constant")

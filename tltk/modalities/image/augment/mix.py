@@ -27,7 +27,7 @@ def mixup(alpha: float = 0.2) -> Augmentation:
     Raises:
         InvalidInput: If `alpha` is not above 0.
 
-    Example:
+    Examples:
         >>> mixup(0.4).to_config()
         {'name': 'mixup', 'alpha': 0.4}
     """
@@ -47,7 +47,7 @@ def cutmix(alpha: float = 1.0) -> Augmentation:
     Raises:
         InvalidInput: If `alpha` is not above 0.
 
-    Example:
+    Examples:
         >>> cutmix().name
         'cutmix'
     """

@@ -46,7 +46,7 @@ def rand_augment(*, operations: int = 2, magnitude: float = 0.3) -> Augmentation
     Raises:
         InvalidInput: If a value is out of range.
 
-    Example:
+    Examples:
         >>> rand_augment(magnitude=0.5).to_config()
         {'name': 'rand_augment', 'operations': 2, 'magnitude': 0.5}
     """

@@ -11,7 +11,7 @@ def standard() -> tuple[Augmentation, ...]:
     Returns:
         The augmentations, in the order they are applied.
 
-    Example:
+    Examples:
         >>> [augmentation.name for augmentation in standard()]
         ['flip', 'crop_resize', 'color_jitter']
     """

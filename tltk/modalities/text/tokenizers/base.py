@@ -10,7 +10,7 @@ class Pieces(NamedTuple):
 
     Offsets count characters (Unicode code points) of the text, from 0.
 
-    Args:
+    Attributes:
         ids: int32 [batch, (tokens)], ids in the vocabulary.
         char_starts: int32 [batch, (tokens)], start offset of each token.
         char_ends: int32 [batch, (tokens)], end offset (exclusive); equal to the start if a token covers nothing.

@@ -35,7 +35,7 @@ class BytePair:
     Raises:
         InvalidInput: If the vocabulary lacks `unknown`, or a part or the result of a merge.
 
-    Example:
+    Examples:
         >>> tokenizer = BytePair(("a", "b", "Ġ", "ab", "Ġab"), ("a b", "Ġ ab"))
         >>> tokenizer(tf.constant(["ab ab aab"])).ids.to_list()
         [[3, 4, 2, 0, 3]]
@@ -174,7 +174,7 @@ class BytePair:
 class _KnownWords(NamedTuple):
     """Tokens of distinct words, concatenated.
 
-    Args:
+    Attributes:
         places: int32 [words, (tokens)], indices in the columns below of the tokens of a word.
         ids: int32 [tokens].
         char_starts: int32 [tokens], start offset in characters of the word.
@@ -192,7 +192,7 @@ class _KnownWords(NamedTuple):
 class _Words(NamedTuple):
     """Words of texts.
 
-    Args:
+    Attributes:
         spelled: string [batch, (words)], one character for each byte of the word, so that any bytes make a key.
         starts: int32 [words], the character of the text at which a word starts.
         solid: bool [words], whether it is more than white space.
@@ -206,7 +206,7 @@ class _Words(NamedTuple):
 def alphabet() -> tuple[str, ...]:
     """Return the letters that stand for the 256 bytes: printable ones of Latin-1 for themselves, others for the rest.
 
-    Example:
+    Examples:
         >>> alphabet()[0x41], alphabet()[0x20]
         ('A', 'Ġ')
     """

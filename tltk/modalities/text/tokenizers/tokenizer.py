@@ -25,7 +25,7 @@ def tokenizer(spec: TokenizerSpec) -> Tokenizer:
     Raises:
         InvalidInput: If `spec.merges` or `spec.sentencepiece_model` do not match the vocabulary.
 
-    Example:
+    Examples:
         >>> spec = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "##s"))
         >>> tokenizer(spec)(tf.constant(["Cats"])).ids.to_list()
         [[4, 5]]

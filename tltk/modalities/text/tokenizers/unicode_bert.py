@@ -8,7 +8,7 @@ give another token. Inclusive ranges of hexadecimal code points.
 def ranges(text: str) -> tuple[range, ...]:
     """Read ranges of code points.
 
-    Example:
+    Examples:
         >>> ranges("21-2f 3a")
         (range(33, 48), range(58, 59))
     """

@@ -25,7 +25,7 @@ _NO_PIECE, _NO_PATH = -3e38, -1e30  # scores; finite, so that their sum is a num
 class _Lattice(NamedTuple):
     """Segments of normalized texts, and the pieces that fit into them.
 
-    Args:
+    Attributes:
         pieces: int32 [characters, longest], id of the piece of 1, 2 … characters that starts at a character.
         starts: int32 [segments], first character of each segment.
         lengths: int32 [segments], in characters.
@@ -46,7 +46,7 @@ class Unigram:
     Args:
         model: Pieces, scores and normalization rules.
 
-    Example:
+    Examples:
         >>> types = ("unknown", "normal", "normal", "normal", "normal")
         >>> model = SentencePieceModel(("<unk>", "▁", "▁the", "▁cat", "s"), (0.0, -5.0, -1.0, -2.0, -3.0), types)
         >>> Unigram(model)(tf.constant(["the cats", "the dog"])).ids.to_list()
