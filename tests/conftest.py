@@ -30,6 +30,21 @@ def _collect_garbage():
     gc.collect()
 
 
+@pytest.fixture
+def restored_registries(monkeypatch):
+    """Restore all registries after the test, so that it can register what it likes."""
+    from tltk.backbones.catalog import CATALOG
+    from tltk.data.formats.registry import FORMATS
+    from tltk.data.targets import TARGETS
+    from tltk.modalities.image.augment.base import AUGMENTATIONS
+    from tltk.modalities.modality import MODALITIES
+    from tltk.tasks.registry import DEFAULTS, TASKS
+
+    for registry in (CATALOG, TASKS, DEFAULTS, MODALITIES, AUGMENTATIONS, TARGETS, FORMATS):
+        list(registry)  # load the built-in values first: they are registered only once
+        monkeypatch.setattr(registry, "_values", dict(registry._values))
+
+
 @contextmanager
 def listening():
     """Handle SIGINT as KeyboardInterrupt, even in a background job of a shell, which ignores it by default."""

@@ -12,12 +12,6 @@ from tests import ROOT
 from tests.conftest import coloured_squares
 from tests.servers import grpc_server, rest_server
 from tltk.backbones import weights
-from tltk.backbones.catalog import CATALOG
-from tltk.data.formats.registry import FORMATS
-from tltk.data.targets import TARGETS
-from tltk.modalities.image.augment.base import AUGMENTATIONS
-from tltk.modalities.modality import MODALITIES
-from tltk.tasks.registry import DEFAULTS, TASKS
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
@@ -60,14 +54,6 @@ def quick_recipes(monkeypatch):
 
     original = recipes.fine_tune
     monkeypatch.setattr(recipes, "fine_tune", lambda epochs=1, **rest: original(epochs=1, probe_epochs=1, **rest))
-
-
-@pytest.fixture
-def restored_registries(monkeypatch):
-    """Restore all registries after the code of a page or docstring has run."""
-    for registry in (CATALOG, TASKS, DEFAULTS, MODALITIES, AUGMENTATIONS, TARGETS, FORMATS):
-        list(registry)  # load the built-in values first: they are registered only once
-        monkeypatch.setattr(registry, "_values", dict(registry._values))
 
 
 @pytest.mark.usefixtures("restored_registries")

@@ -46,7 +46,7 @@ def test_the_minimum_image_size_is_that_of_the_family():
 
 
 @pytest.fixture
-def registered():
+def registered(restored_registries):
     """Register a backbone for one test."""
 
     def small(*, weights="pretrained"):
@@ -54,8 +54,7 @@ def registered():
         return backbone(conv_net(), stages=STAGES)
 
     tltk.register_backbone("small", small, modality="image")
-    yield small
-    del catalog.CATALOG._values["small"]
+    return small
 
 
 def test_a_registered_backbone_is_built_and_listed_like_the_others(registered):
@@ -81,13 +80,11 @@ def test_an_invalid_registration_is_an_error():
         tltk.register_backbone("", _a_model)
 
 
+@pytest.mark.usefixtures("restored_registries")
 def test_a_constructor_that_does_not_return_a_backbone_is_an_error():
     tltk.register_backbone("wrong", _a_model)
-    try:
-        with pytest.raises(TypeError, match=r"constructor of 'wrong'.*must be Backbone. Received: Functional"):
-            tltk.backbone("wrong")
-    finally:
-        del catalog.CATALOG._values["wrong"]
+    with pytest.raises(TypeError, match=r"constructor of 'wrong'.*must be Backbone. Received: Functional"):
+        tltk.backbone("wrong")
 
 
 def _a_model(*, weights):

@@ -99,12 +99,10 @@ def test_backbones_and_weights_are_listed():
     assert "all_minilm_l6_v2_en" in tltk("weights", "list").stdout
 
 
+@pytest.mark.usefixtures("restored_registries")
 def test_a_backbone_of_a_registered_modality_is_listed_without_a_unit(capsys):
     catalog.CATALOG.register("small_wave_net", catalog.Entry("audio", lambda *, weights: None, size=16_000))
-    try:
-        cli.backbones()
-    finally:
-        del catalog.CATALOG._values["small_wave_net"]
+    cli.backbones()
     (row,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("small_wave_net"))
     assert row.split() == ["small_wave_net", "–", "16000", "–", "registered"]
 

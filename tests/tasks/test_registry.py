@@ -10,18 +10,7 @@ from tests.conftest import STAGES, conv_net, squares, squares_model
 from tests.tasks.test_base import COUNTING, Counting
 from tests.texts import LABELS, TEXTS, asked, marked
 from tltk import tasks
-from tltk.foundation.registry import Registry
 from tltk.specs import LabelSpec
-from tltk.tasks import registry
-
-
-@pytest.fixture
-def copied_registry(monkeypatch):
-    """Register in a copy of the registry, for one test only."""
-    copy = Registry("task", "tltk.register_task(MyTask)")
-    for name in registry.TASKS:
-        copy.register(name, registry.TASKS.get(name))
-    monkeypatch.setattr(registry, "TASKS", copy)
 
 
 def test_an_unregistered_task_is_refused_everywhere(tmp_path):
@@ -53,7 +42,7 @@ def test_objects_that_are_no_tasks_are_refused():
         tltk.register_task(object)
 
 
-@pytest.mark.usefixtures("copied_registry")
+@pytest.mark.usefixtures("restored_registries")
 def test_a_registered_task_is_built_from_its_config():
     assert tltk.register_task(Counting) is Counting
     assert tasks.from_config(COUNTING.to_config()) == COUNTING
@@ -64,7 +53,7 @@ def test_a_registered_task_is_built_from_its_config():
     assert list(predictions[0].scores) == ["apples", "pears"]
 
 
-@pytest.mark.usefixtures("copied_registry")
+@pytest.mark.usefixtures("restored_registries")
 def test_classes_that_cannot_be_stored_are_refused():
     @dataclass
     class Mutable(tasks.Task):
@@ -90,6 +79,20 @@ def test_classes_that_cannot_be_stored_are_refused():
 
     with pytest.raises(ValueError, match="task 'classification' is registered already"):
         tltk.register_task(SameName)
+
+
+@pytest.mark.usefixtures("restored_registries")
+def test_a_task_defined_again_replaces_the_earlier_class_whose_instances_must_be_created_again():
+    def run_cell():
+        names = {"__name__": "__main__", "base": Counting}
+        exec("from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Cell(base):\n    name = 'cell'", names)
+        return tltk.register_task(names["Cell"])
+
+    earlier = run_cell()(COUNTING.labels)
+    backbone = tltk.backbone(conv_net(), stages=STAGES)
+    tltk.assemble(backbone, run_cell()(COUNTING.labels))
+    with pytest.raises(ValueError, match="class Cell of task 'cell' has been defined again.*create the task"):
+        tltk.assemble(backbone, earlier)
 
 
 def test_every_task_of_tltk_is_restored_from_json():

@@ -101,7 +101,7 @@ def register_backbone(name: str, constructor: Callable[..., Backbone], *, modali
         raise InvalidType(
             f"`constructor` must be a function with an argument `weights` that returns a backbone. Received: {received}"
         )
-    CATALOG.register(name, Entry(modality, constructor))
+    CATALOG.register(name, Entry(modality, constructor), definition=constructor)
 
 
 def names(modality: str | None = None) -> tuple[str, ...]:

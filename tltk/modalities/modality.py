@@ -237,7 +237,7 @@ def register_modality(modality: Modality) -> None:
         InvalidInput: If its name is taken.
     """
     check.instance_of("modality", modality, Modality, hint="Pass an instance, such as MyModality().")
-    MODALITIES.register(modality.name, modality)
+    MODALITIES.register(modality.name, modality, definition=type(modality))
 
 
 def modality_of(spec: Any) -> Modality:
@@ -246,7 +246,7 @@ def modality_of(spec: Any) -> Modality:
     Raises:
         InvalidInput: If no modality has specs of this type.
     """
-    for modality in MODALITIES.values():
+    for modality in MODALITIES.search():
         if isinstance(spec, modality.spec_type):
             return modality
     spec_types = check.listing(modality.spec_type.__name__ for modality in MODALITIES.values())

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from tltk.data.source import Source
 from tltk.foundation.errors import InvalidInput, InvalidType
-from tltk.foundation.registry import Registry
+from tltk.foundation.registry import Registry, is_redefinition
 from tltk.tasks.base import Task
 
 TaskClass = TypeVar("TaskClass", bound=type[Task])
@@ -59,9 +59,17 @@ def require_task(task: object) -> None:
             "`task` must be a task, such as tltk.classification(labels), or a task of your own that derives from "
             f"tltk.tasks.Task. Received: {type(task).__name__}"
         )
-    if type(task) not in TASKS.values():
-        name = type(task).__name__
-        raise InvalidInput(f"task {task.name!r} is not registered: register it with tltk.register_task({name}).")
+    task_class = type(task)
+    if task_class in TASKS.search():
+        return
+    if task.name in TASKS and is_redefinition(task_class, TASKS.get(task.name)):
+        raise InvalidInput(
+            f"the class {task_class.__name__} of task {task.name!r} has been defined again since this task was created: "
+            "create the task, and the model that has it, again."
+        )
+    raise InvalidInput(
+        f"task {task.name!r} is not registered: register it with tltk.register_task({task_class.__name__})."
+    )
 
 
 def from_config(config: Mapping[str, Any]) -> Task:

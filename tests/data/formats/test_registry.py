@@ -9,9 +9,8 @@ from tltk.data.source import Source
 
 
 @pytest.fixture
-def lines(monkeypatch):
+def lines(restored_registries):
     """A registered format with one text per word."""
-    monkeypatch.setattr(registry.FORMATS, "_values", dict(registry.FORMATS._values))
 
     def read(path, *, upper=False):
         texts = path.read_text().split()

@@ -51,7 +51,7 @@ def register_format(
         InvalidInput: If a suffix has no dot or belongs to another format, or the name is taken.
     """
     problems = check.Problems()
-    others = [file_format for file_format in FORMATS.values() if file_format.name != name]
+    others = [file_format for file_format in FORMATS.registered() if file_format.name != name]
     taken = {suffix: file_format.name for file_format in others for suffix in file_format.suffixes}
     for suffix in suffixes:
         if not suffix.startswith(".") or suffix != suffix.lower():
@@ -59,13 +59,13 @@ def register_format(
         if suffix in taken:
             problems.add(f"{suffix!r} already belongs to the format {taken[suffix]!r}")
     problems.raise_if_any()
-    FORMATS.register(name, Format(name, tuple(suffixes), read, has_columns))
+    FORMATS.register(name, Format(name, tuple(suffixes), read, has_columns), definition=read)
 
 
 def format_of(path: str | Path) -> Format | None:
     """Return the format registered for the suffix of a file; None if there is none."""
     suffix = Path(path).suffix.lower()
-    return next((file_format for file_format in FORMATS.values() if suffix in file_format.suffixes), None)
+    return next((file_format for file_format in FORMATS.search() if suffix in file_format.suffixes), None)
 
 
 def from_file(path: str | Path, **options: Any) -> Source:

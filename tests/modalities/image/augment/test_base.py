@@ -15,12 +15,6 @@ from tltk.modalities.image.augment import base
 each_augmentation = pytest.mark.parametrize("augmentation", ALL, ids=name_of)
 
 
-@pytest.fixture
-def restored_registry(monkeypatch):
-    """Restore the registry after the test."""
-    monkeypatch.setattr(base.AUGMENTATIONS, "_values", dict(base.AUGMENTATIONS._values))
-
-
 def eager(augmentations, *seed, images=None):
     default_images, targets = smooth_batch()
     arguments = tf.constant(default_images if images is None else images), tf.constant(targets), seed_of(*seed)
@@ -115,7 +109,7 @@ def build_negate(strength, ranges):
     return lambda images, targets, seed: (images + strength * (255 - 2 * images), targets)
 
 
-def test_a_registered_augmentation_works_like_those_of_tltk(restored_registry):
+def test_a_registered_augmentation_works_like_those_of_tltk(restored_registries):
     tltk.register_augmentation("negate", negate, build=build_negate)
     record = a.from_config(json.loads(json.dumps(negate(strength=0.5).to_config())))
     assert record == negate(strength=0.5) and not record.mixes
@@ -123,7 +117,7 @@ def test_a_registered_augmentation_works_like_those_of_tltk(restored_registry):
     tltk.register_augmentation("negate", negate, build=build_negate)  # as when a notebook's cell runs again
 
 
-def test_a_registered_augmentation_may_blend_examples(restored_registry):
+def test_a_registered_augmentation_may_blend_examples(restored_registries):
     tltk.register_augmentation("negate", negate, build=build_negate, mixes=True)
     assert a.mixes(negate())
     with pytest.raises(ValueError, match=r"must not blend different examples.*Received: negate"):
@@ -144,7 +138,7 @@ def test_the_error_for_an_unknown_parameter_names_the_nearest():
         a.from_config({"name": "color_jitter", "bright": 0.1})
 
 
-def test_invalid_registrations_are_refused(restored_registry):
+def test_invalid_registrations_are_refused(restored_registries):
     with pytest.raises(ValueError, match="'flip' is registered already"):
         tltk.register_augmentation("flip", negate, build=build_negate)
     with pytest.raises(TypeError, match=r"`build` must be a function\. Received: 3"):

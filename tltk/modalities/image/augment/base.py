@@ -92,7 +92,7 @@ def register_augmentation(
             raise InvalidType(f"`{parameter}` must be a function. Received: {function!r}")
     if "name" in inspect.signature(constructor).parameters:
         raise InvalidInput(f"the constructor of {name!r} must not have a parameter `name`: configurations use that key")
-    AUGMENTATIONS.register(name, AugmentationType(constructor, build, mixes))
+    AUGMENTATIONS.register(name, AugmentationType(constructor, build, mixes), definition=constructor)
 
 
 def from_config(config: dict[str, Any]) -> Augmentation:
