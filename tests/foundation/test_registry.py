@@ -85,14 +85,12 @@ class Packages:
         return [self.entry_point(name) for name in self.functions] if group == "tltk" else []
 
     def entry_point(self, name):
-        class EntryPoint(metadata.EntryPoint):
-            dist = types.SimpleNamespace(name=f"tltk-{name}", version="1.2")
+        def load():
+            self.loads.append(name)
+            return self.functions[name]
 
-            def load(self_):
-                self.loads.append(name)
-                return self.functions[name]
-
-        return EntryPoint(name, f"{name}:register", "tltk")
+        package = types.SimpleNamespace(name=f"tltk-{name}", version="1.2")
+        return types.SimpleNamespace(name=name, value=f"{name}:register", dist=package, load=load)
 
 
 @pytest.fixture
@@ -146,11 +144,9 @@ def test_a_broken_package_is_named_once_and_the_others_are_loaded(tasks, install
     install(broken=broken, colours=lambda: tasks.register("x", 7))
     tasks.register("a", 1)
     assert tasks.get("a") == 1, "a lookup that needs no package works"
-    with pytest.raises(
-        ExtensionError, match=r"tltk-broken 1.2.*broken:register.*ImportError: no module.*uninstall"
-    ) as e:
+    with pytest.raises(ExtensionError, match=r"tltk-broken 1.2.*broken:register.*ImportError.*uninstall") as raised:
         tasks.get("y")
-    assert isinstance(e.value.__cause__, ImportError)
+    assert isinstance(raised.value.__cause__, ImportError)
     assert list(tasks) == ["a", "x"]
     with pytest.raises(ValueError, match="no task 'y'"):
         tasks.get("y")

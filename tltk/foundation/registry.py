@@ -148,7 +148,7 @@ def load_entry_points() -> None:
     for entry_point in entry_points:
         try:
             entry_point.load()()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a package may raise anything
             cause = error
             package = f"{entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else "(unknown)"
             failures.append(

@@ -64,8 +64,8 @@ def require_task(task: object) -> None:
         return
     if task.name in TASKS and is_redefinition(task_class, TASKS.get(task.name)):
         raise InvalidInput(
-            f"the class {task_class.__name__} of task {task.name!r} has been defined again since this task was created: "
-            "create the task, and the model that has it, again."
+            f"the class {task_class.__name__} has been defined again since this task was created: create the task, and "
+            "the model that has it, again."
         )
     raise InvalidInput(
         f"task {task.name!r} is not registered: register it with tltk.register_task({task_class.__name__})."

@@ -10,7 +10,6 @@ import tensorflow as tf
 import tltk
 from tests.modalities.image.augment.examples import ALL, name_of, seed_of, smooth_batch
 from tltk import augment as a
-from tltk.modalities.image.augment import base
 
 each_augmentation = pytest.mark.parametrize("augmentation", ALL, ids=name_of)
 
