@@ -91,7 +91,7 @@ def test_a_task_defined_again_replaces_the_earlier_class_whose_instances_must_be
     earlier = run_cell()(COUNTING.labels)
     backbone = tltk.backbone(conv_net(), stages=STAGES)
     tltk.assemble(backbone, run_cell()(COUNTING.labels))
-    with pytest.raises(ValueError, match=r"class Cell of task 'cell' has been defined again.*create the task"):
+    with pytest.raises(ValueError, match=r"class Cell has been defined again.*create the task"):
         tltk.assemble(backbone, earlier)
 
 
