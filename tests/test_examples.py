@@ -30,7 +30,7 @@ TEXTS = {  # example → pattern of its last line, smallest and largest accepted
     "text_questions": (r"test EM (\d\.\d{4}), F1 \d\.\d{4} on 60 questions", 0.1, 1),
 }
 
-import real_pictures  # noqa: E402
+import real_images  # noqa: E402
 import tiny  # noqa: E402
 
 
@@ -204,7 +204,7 @@ def test_few_shot_prints_one_json_object_with_all_methods_and_differences(tmp_pa
 
 @pytest.mark.slow
 def test_frozen_prefix_prints_one_json_object_with_all_ratios(tmp_path):
-    small = ("--pictures", 12, "--epochs", 2, "--image-size", 32)
+    small = ("--images", 12, "--epochs", 2, "--image-size", 32)
     process = launch("benchmarks/frozen_prefix.py", "--json", *small, cwd=tmp_path, timeout=600)
     assert process.returncode == 0, process.stderr
     ratios = json.loads(process.stdout)
@@ -220,9 +220,9 @@ def test_few_shot_says_how_to_get_the_images(tmp_path):
 
 
 def test_emoji_are_grouped_on_white_without_skin_tones(tmp_path):
-    emoji = real_pictures.load("emoji", synthetic_images(tmp_path), side=32)
+    emoji = real_images.load("emoji", synthetic_images(tmp_path), side=32)
     assert emoji.names == ("Food", "Smileys")
-    assert len(emoji.y) == 2 * real_pictures.POOL["emoji"]
+    assert len(emoji.y) == 2 * real_images.POOL["emoji"]
     assert len(emoji.test_y) == 2 * 70 - len(emoji.y), "the rest, without components and skin tones"
     assert emoji.x.shape[1:] == (32, 32, 3)
     assert (emoji.x[:, 0, 0] == 255).all(), "the corner is transparent"
@@ -230,7 +230,7 @@ def test_emoji_are_grouped_on_white_without_skin_tones(tmp_path):
 
 
 def test_fashion_mnist_is_read_from_its_four_files(tmp_path):
-    fashion = real_pictures.load("fashion_mnist", synthetic_images(tmp_path), side=28)
+    fashion = real_images.load("fashion_mnist", synthetic_images(tmp_path), side=28)
     assert len(fashion.names) == 10
     assert fashion.x.shape == (100, 28, 28, 3)
     assert (fashion.x[:, 3, 4, 1] == fashion.y).all(), "images and labels have the same order"
@@ -238,7 +238,7 @@ def test_fashion_mnist_is_read_from_its_four_files(tmp_path):
 
 
 def test_a_draw_is_balanced_and_depends_on_its_seed(tmp_path):
-    emoji = real_pictures.load("emoji", synthetic_images(tmp_path), side=8)
+    emoji = real_images.load("emoji", synthetic_images(tmp_path), side=8)
     x, y = emoji.draw(5, seed=1)
     assert np.bincount(y).tolist() == [5, 5]
     assert (emoji.draw(5, seed=1)[0] == x).all()

@@ -1,4 +1,4 @@
-"""tltk: transfer learning for Keras, from pictures or texts to a checked SavedModel.
+"""tltk: transfer learning for Keras, from images or texts to a checked SavedModel.
 
 Public names are loaded when first used, so that `import tltk` does not import TensorFlow (PEP 562).
 """

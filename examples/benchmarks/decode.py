@@ -113,7 +113,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    parser.add_argument("--pictures", type=int, default=384)
+    parser.add_argument("--images", type=int, default=384)
     parser.add_argument("--runs", type=int, default=7)
     options = parser.parse_args()
 
@@ -122,19 +122,19 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        say(f"writing {options.pictures} images")
-        kilobytes = make_folder(folder, options.pictures)
+        say(f"writing {options.images} images")
+        kilobytes = make_folder(folder, options.images)
         result = measure(folder, options.runs, say)
-    result |= {"pictures": options.pictures, "kilobytes": kilobytes, "runs": options.runs}
+    result |= {"images": options.images, "kilobytes": kilobytes, "runs": options.runs}
     if options.json:
         print(json.dumps({key: round(value, 3) for key, value in result.items()}))
         return
     print(
-        f"{options.pictures} JPEGs of 1.05 megapixels, {kilobytes:.0f} KB each, to {SIZE} px; median of {options.runs}"
+        f"{options.images} JPEGs of 1.05 megapixels, {kilobytes:.0f} KB each, to {SIZE} px; median of {options.runs}"
     )
     print(f"{'':8}{'images/s':>12}{'PSNR':>10}")
     for reader in ("keras", "tltk"):
-        speed = options.pictures / result[f"seconds_{reader}"]
+        speed = options.images / result[f"seconds_{reader}"]
         print(f"{reader:8}{speed:12.0f}{result[f'psnr_{reader}']:8.1f} dB")
     print(
         f"tltk reads {result['vs_keras']:.2f} times as fast ({result['vs_keras_to_last_batch']:.2f} to the last batch)"

@@ -1,6 +1,6 @@
 """Accuracy of the default recipes with 10 and 40 labels per class: four methods, real images, real weights.
 
-    python examples/benchmarks/real_pictures.py             # once: download Fashion-MNIST and the emoji
+    python examples/benchmarks/real_images.py             # once: download Fashion-MNIST and the emoji
     tltk weights get efficientnet_lite0                     # once: download the ImageNet weights
     python examples/benchmarks/few_shot.py                  # a table
     python examples/benchmarks/few_shot.py --json           # one JSON object, nothing else on standard output
@@ -28,8 +28,8 @@ from typing import TypeAlias
 
 import keras
 import numpy as np
-import real_pictures
-from real_pictures import ImageSet
+import real_images
+from real_images import ImageSet
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -46,7 +46,7 @@ FOLDS = 5
 def main() -> None:
     """Read the command line, measure, show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", default=list(real_pictures.SETS), choices=list(real_pictures.SETS))
+    parser.add_argument("--data", nargs="+", default=list(real_images.SETS), choices=list(real_images.SETS))
     parser.add_argument("--fashion-mnist", type=Path, help="folder with the IDX files, at any depth")
     parser.add_argument("--emoji", type=Path, help="folder with emoji.json, at any depth")
     parser.add_argument("--get", action="store_true", help="first download both with apt-get and npm")
@@ -59,8 +59,8 @@ def main() -> None:
     options = parser.parse_args()
     with console.command(as_json=options.json):
         if options.get:
-            real_pictures.fetch()
-        sets = {name: real_pictures.load(name, getattr(options, name), side=SIDE) for name in options.data}
+            real_images.fetch()
+        sets = {name: real_images.load(name, getattr(options, name), side=SIDE) for name in options.data}
         by_data = {
             name: {str(labels): measure(sets[name], labels, name, options) for labels in options.labels}
             for name in sets

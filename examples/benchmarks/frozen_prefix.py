@@ -25,7 +25,7 @@ import tensorflow as tf
 
 import tltk
 from tltk.feature_cache.compute import compute
-from tltk.foundation import hardware as machine
+from tltk.foundation import hardware
 from tltk.modalities.modality import modality_of
 from tltk.models.frozen_split import split
 from tltk.optimizers.spec import sgd
@@ -93,7 +93,7 @@ def fill_over_loop(x: np.ndarray, y: np.ndarray) -> float:
 def measure(count: int, epochs: int, runs: int, size: int, say: Callable[[str], None]) -> dict[str, float | None]:
     """Time plain Keras and tltk in alternation, and return the seconds of plain Keras relative to those of tltk."""
     x, y = images(count, size)
-    fast = machine.has_bfloat16_instructions()
+    fast = hardware.has_bfloat16_instructions()
     by_keras(x[:BATCH], y[:BATCH], "head", 1), by_tltk(x[:BATCH], y[:BATCH], "head", 2)
     methods: dict[str, Callable[[str, int], float]] = {
         "keras": lambda part, passes: by_keras(x, y, part, passes),
@@ -120,23 +120,23 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    parser.add_argument("--pictures", type=int, default=512)
+    parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--image-size", type=int, default=SIZE, help="height and width in pixels")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--runs", type=int, default=1, help="runs of each; the median is reported")
     options = parser.parse_args()
-    if options.pictures < CLASSES:
-        parser.error(f"--pictures must be at least {CLASSES}, one per class")
+    if options.images < CLASSES:
+        parser.error(f"--images must be at least {CLASSES}, one per class")
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    ratios = measure(options.pictures, options.epochs, options.runs, options.image_size, say)
+    ratios = measure(options.images, options.epochs, options.runs, options.image_size, say)
     rounded = {key: value if value is None else round(value, 3) for key, value in ratios.items()}
     if options.json:
-        print(json.dumps({**rounded, "pictures": options.pictures, "epochs": options.epochs}))
+        print(json.dumps({**rounded, "images": options.images, "epochs": options.epochs}))
         return
-    print(f"ResNet50, {options.pictures} images of {options.image_size} px: seconds of plain Keras relative to tltk")
+    print(f"ResNet50, {options.images} images of {options.image_size} px: seconds of plain Keras relative to tltk")
     for key, value in rounded.items():
         print(f"{key:28}{'no such instructions' if value is None else value:>10}")
 

@@ -50,7 +50,7 @@ class DemoResult:
         run: Folder of the fine-tuned run.
         saved_model: Folder of the exported version.
         answer: Prediction for one test patch in a clean process that imports only TensorFlow: "label", "probability",
-            "picture" (path of the patch) and "also_imported".
+            "image" (path of the patch) and "also_imported".
     """
 
     probe: Report
@@ -75,7 +75,7 @@ class DemoResult:
         return [
             f"run:          {self.run}   (report: {self.run / 'report.html'})",
             f"SavedModel:   {self.saved_model}",
-            f"its prediction for {self.answer['picture']}, in a process that imports only tensorflow: {prediction}",
+            f"its prediction for {self.answer['image']}, in a process that imports only tensorflow: {prediction}",
             f"whole demo:   {self.seconds['demo']:.0f} s",
         ]
 
@@ -166,4 +166,4 @@ def _predict_in_clean_process(saved_model: Path, image: Path) -> dict[str, Any]:
     process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if process.returncode:
         raise ServingError(f"the SavedModel failed in a clean process:\n{process.stderr[-2000:]}")
-    return {**json.loads(process.stdout.splitlines()[-1]), "picture": str(image.relative_to(image.parents[2]))}
+    return {**json.loads(process.stdout.splitlines()[-1]), "image": str(image.relative_to(image.parents[2]))}

@@ -1,7 +1,7 @@
 """Draw docs/demo.png from the output of `tltk demo`.
 
 tltk demo --json --out runs/demo > runs/demo.json
-python examples/demo_picture.py runs/demo runs/demo.json docs/demo.png
+python examples/demo_image.py runs/demo runs/demo.json docs/demo.png
 """
 
 import json

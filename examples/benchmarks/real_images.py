@@ -1,6 +1,6 @@
 """Two sets of real images from ordinary package registries: download and reading.
 
-    python examples/benchmarks/real_pictures.py             # once: download both into the user's cache (93 MB)
+    python examples/benchmarks/real_images.py             # once: download both into the user's cache (93 MB)
 
 Fashion-MNIST is Debian's package dataset-fashion-mnist (70,000 grey images of 28 px, ten types of clothes, MIT
 licence). The emoji are npm's emoji-datasource-twitter (Twemoji, CC BY 4.0): about 1,900 images of 64 px in nine groups
@@ -62,7 +62,7 @@ class ImageSet:
 
 def cache_folder() -> Path:
     """Return the folder of downloaded images."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tltk" / "pictures"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tltk" / "images"
 
 
 def fetch(folder: Path | None = None) -> None:
@@ -101,7 +101,7 @@ def load(name: str, folder: Path | None, *, side: int) -> ImageSet:
             return read(file.parent, side)
     searched = " and ".join(map(str, folders))
     raise NotFound(
-        f"{name} was not found: no {file_name} below {searched}. `python examples/benchmarks/real_pictures.py` "
+        f"{name} was not found: no {file_name} below {searched}. `python examples/benchmarks/real_images.py` "
         f"downloads it with apt-get and npm; or unpack Debian's {DEBIAN}, or npm's {NPM}, and pass the folder."
     )
 
