@@ -57,3 +57,7 @@ def raised_builtins():
 
 def test_tltk_raises_only_its_own_exceptions():
     assert list(raised_builtins()) == []
+
+
+def test_tracebacks_show_the_public_name():
+    assert {getattr(errors, name).__module__ for name in errors.__all__} == {"tltk.errors"}

@@ -117,7 +117,7 @@ class Problems:
         >>> problems.raise_if_any()
         Traceback (most recent call last):
         ...
-        InvalidInput: `epochs` must be above 0. Received: 0
+        tltk.errors.InvalidInput: `epochs` must be above 0. Received: 0
     """
 
     def __init__(self) -> None:

@@ -51,3 +51,7 @@ class IncompatibleKeras(TltkError, RuntimeError):
 
 class ExtensionError(TltkError, RuntimeError):
     """An installed package that adds to tltk could not be loaded; the message names the package."""
+
+
+for _error in (TltkError, *TltkError.__subclasses__(), NotFound):
+    _error.__module__ = "tltk.errors"  # the public name, which tracebacks show

@@ -34,7 +34,7 @@ def register_task(task_class: TaskClass) -> TaskClass:
         >>> register_task(type("Nameless", (), {}))
         Traceback (most recent call last):
         ...
-        InvalidType: `task_class` must be a class that derives from tltk.tasks.Task. Received: <class '...Nameless'>
+        tltk.errors.InvalidType: `task_class` must be a class that derives from tltk.tasks.Task. Received: ...Nameless...
     """
     if not isinstance(task_class, type) or not issubclass(task_class, Task):
         raise InvalidType(f"`task_class` must be a class that derives from tltk.tasks.Task. Received: {task_class!r}")

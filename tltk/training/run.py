@@ -86,7 +86,7 @@ def load_run(folder: str | Path) -> Run:
         >>> load_run("runs/nowhere")
         Traceback (most recent call last):
         ...
-        NotFound: runs/nowhere is not the folder of a run. Missing files: config.json, model.keras.
+        tltk.errors.NotFound: runs/nowhere is not the folder of a run. Missing files: config.json, model.keras.
     """
     folder = Path(folder)
     missing = [name for name in ("config.json", "model.keras") if not (folder / name).is_file()]

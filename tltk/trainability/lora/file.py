@@ -88,7 +88,7 @@ def load(path: str | Path, model: keras.Model | HasStages) -> Plan:
         >>> load("nowhere.npz", keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
         Traceback (most recent call last):
         ...
-        NotFound: nowhere.npz does not exist
+        tltk.errors.NotFound: nowhere.npz does not exist
     """
     path = _checked_path(path)
     about, arrays = _read(path)
