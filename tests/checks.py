@@ -39,7 +39,7 @@ def check_numbers(name: str, folder: Path) -> None:
         folder: Folder for a .keras file.
     """
     backbone, _, _, flat = _built(name)
-    images = np.random.default_rng(1).uniform(0, 255, (1, *backbone.input.shape)).astype("float32")
+    images = np.random.default_rng(1).uniform(0, 255, (1, *backbone.input_spec.shape)).astype("float32")
     before = keras.ops.convert_to_numpy(flat(images, training=False))
     flat.save(folder / "flat.keras")
     loaded = keras.models.load_model(folder / "flat.keras", compile=False)
@@ -52,15 +52,15 @@ def _built(name: str):
     min_image_size = backbones.backbone(name, weights="random").min_image_size
     backbone = backbones.backbone(name, weights="random", image_size=max(64, min_image_size))
     body, origin = backbone.build()
-    pixels = keras.Input(backbone.input.shape, name="pixels")
+    pixels = keras.Input(backbone.input_spec.shape, name="pixels")
     return backbone, body, origin, keras.Model(pixels, body.call(backbone.preprocess(pixels)))
 
 
 def _check_output(backbone, body):
-    assert body.input_shape == (None, *backbone.input.shape)
+    assert body.input_shape == (None, *backbone.input_spec.shape)
     assert len(body.output_shape) == 4
     assert None not in body.output_shape[1:]
-    assert body.output_shape[1] < backbone.input.height / 16
+    assert body.output_shape[1] < backbone.input_spec.height / 16
 
 
 def _check_stages(backbone, body):
@@ -85,7 +85,7 @@ def _check_endpoints(backbone, body):
     for stage, endpoint in zip(backbone.stages, backbone.endpoints().values(), strict=True):
         shape = body_output(body, stage.last).shape
         assert endpoint.channels == shape[-1]
-        assert 2 / 3 < backbone.input.height / shape[1] / endpoint.stride < 3 / 2, f"stride of {stage.name}"
+        assert 2 / 3 < backbone.input_spec.height / shape[1] / endpoint.stride < 3 / 2, f"stride of {stage.name}"
 
 
 def body_output(body: keras.Model, name: str) -> keras.KerasTensor:

@@ -146,7 +146,7 @@ def keras_guide(backbone, names, x, y, seed) -> Trained:
     """Train as in keras.io/guides/transfer_learning, with softmax instead of a single logit."""
     base, _ = backbone.build()
     base.trainable = False
-    pixels = keras.Input(backbone.input.shape)
+    pixels = keras.Input(backbone.input_spec.shape)
     augmented = keras.layers.RandomRotation(0.1)(keras.layers.RandomFlip("horizontal")(pixels))
     pooled = keras.layers.GlobalAveragePooling2D()(base(backbone.preprocess(augmented), training=False))
     model = keras.Model(pixels, keras.layers.Dense(len(names))(keras.layers.Dropout(0.2)(pooled)))

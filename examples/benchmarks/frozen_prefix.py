@@ -84,8 +84,8 @@ def fill_over_loop(x: np.ndarray, y: np.ndarray) -> float:
             run(tf.constant(x[start : start + BATCH])).numpy()
         looped.append(time.perf_counter() - start_time)
         start_time = time.perf_counter()
-        reader = modality_of(model.input).reader(source, model.input)
-        compute(prefix, reader, source, input_dtype=model.input.dtype, batch_size=BATCH)
+        reader = modality_of(model.input_spec).reader(source, model.input_spec)
+        compute(prefix, reader, source, input_dtype=model.input_spec.dtype, batch_size=BATCH)
         filled.append(time.perf_counter() - start_time)
     return float(np.median(filled) / np.median(looped))
 

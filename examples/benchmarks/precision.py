@@ -106,7 +106,7 @@ def build_steps(
     optimizer = optimizers.build(optimizers.sgd(1e-3), 1e-3, network.trainable_variables)
     network.compile(optimizer=optimizer, loss=task.loss(), jit_compile=jit)
     generator = np.random.default_rng(0)
-    pixels = generator.uniform(0, 255, (options.batch_size, *backbone.input.shape)).astype("float32")
+    pixels = generator.uniform(0, 255, (options.batch_size, *backbone.input_spec.shape)).astype("float32")
     targets = np.eye(10, dtype="float32")[np.arange(options.batch_size) % 10]
     return {
         "forward": lambda: network.predict_on_batch(pixels),

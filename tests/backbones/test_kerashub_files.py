@@ -30,7 +30,7 @@ def test_a_handle_of_a_text_model_is_recognized(hub):
     assert hub_files.architecture(handle) == "RobertaBackbone"
     assert hub_text.is_text_preset(handle)
     backbone = tltk.backbone(handle)
-    assert (backbone.modality, backbone.input.tokenizer.type, backbone.name) == ("text", "bytepair", handle)
+    assert (backbone.modality, backbone.input_spec.tokenizer.type, backbone.name) == ("text", "bytepair", handle)
     body, origin = backbone.build()
     assert (origin.kind, origin.path) == ("hub", handle)
     here = tltk.backbone(str(hub / "someone" / "tiny")).build()[0]

@@ -48,8 +48,8 @@ def test_a_value_that_is_neither_name_nor_model_is_a_type_error():
 
 
 def test_the_image_size_is_height_and_width():
-    assert backbone("vgg16", image_size=(64, 96)).input.shape == (64, 96, 3)
-    assert backbone("vgg16", image_size=64).input.shape == (64, 64, 3)
+    assert backbone("vgg16", image_size=(64, 96)).input_spec.shape == (64, 96, 3)
+    assert backbone("vgg16", image_size=64).input_spec.shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize("size", [0, -1, 64.0, "64", (64,), (64, 0), True])
@@ -65,7 +65,7 @@ def test_an_invalid_image_size_is_an_error(size):
 def test_an_image_size_below_the_minimum_of_the_family_is_an_error(name, low):
     with pytest.raises(ValueError, match=f"`image_size` of {name} must be at least {low}. Received: {low - 1}×{low}"):
         backbone(name, image_size=(low - 1, low))
-    assert backbone(name, image_size=low).input.height == low
+    assert backbone(name, image_size=low).input_spec.height == low
 
 
 def test_weights_must_be_pretrained_random_or_a_file(tmp_path):

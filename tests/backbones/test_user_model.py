@@ -15,7 +15,7 @@ def embedder(**options):
 def test_a_text_model_becomes_a_backbone_with_its_spec():
     spec = TextSpec(TOKENIZER, 16)
     backbone = tltk.backbone(embedder(), spec=spec, stages={"table": "table", "mix": "mix"})
-    assert (backbone.modality, backbone.input, backbone.parameters) == ("text", spec, 24 * 8 + 8 * 4 + 4)
+    assert (backbone.modality, backbone.input_spec, backbone.parameters) == ("text", spec, 24 * 8 + 8 * 4 + 4)
     model = tltk.assemble(backbone, tltk.classification(("bad", "good")))
     assert model.stage_names == ("table", "mix", "head")
     predictions, _ = tltk.predict(model, ["good film", "bad"])

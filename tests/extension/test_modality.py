@@ -60,7 +60,7 @@ def test_the_model_can_be_exported_verified_and_loaded(run, tmp_path):
     assert max(exported.largest.values()) < 1e-5
     assert tltk.verify(tmp_path / "serving", timed=False).path == exported.path
     loaded = tltk.load_run(run.folder)
-    assert loaded.model.input == SPEC
+    assert loaded.model.input_spec == SPEC
     x = ramps(6, seed=4).examples
     assert tltk.predict(loaded.model, x)[0] == tltk.predict(run.model, x)[0]
 

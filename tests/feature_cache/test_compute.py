@@ -68,9 +68,9 @@ def computed_counts(monkeypatch):
 def test_stored_batches_equal_the_outputs_of_the_prefix_in_the_same_order(where, tmp_path):
     model, source = squares_model(dropout=0.3), squares(20)
     prefix = prefix_of(model, tltk.unfreeze_from("conv3"))
-    records = compute(prefix, source, model.input, batch_size=8, folder=tmp_path if where == "disk" else None)
-    stored = stored_batches(records, source, model.input, prefix, batch_size=8, encode=model.task.encode, seed=3)
-    computed = batches(source, model.input, batch_size=8, encode=model.task.encode, shuffle=True, seed=3)
+    records = compute(prefix, source, model.input_spec, batch_size=8, folder=tmp_path if where == "disk" else None)
+    stored = stored_batches(records, source, model.input_spec, prefix, batch_size=8, encode=model.task.encode, seed=3)
+    computed = batches(source, model.input_spec, batch_size=8, encode=model.task.encode, shuffle=True, seed=3)
     for epoch in range(2):
         pairs = zip(features(stored, epoch), features(computed, epoch), strict=True)
         for (stored_features, targets), (images, expected_targets) in pairs:
@@ -81,10 +81,10 @@ def test_stored_batches_equal_the_outputs_of_the_prefix_in_the_same_order(where,
 def test_each_epoch_reads_one_of_the_stored_copies():
     model, source = squares_model(), squares(10)
     prefix, fixed = prefix_of(model), copies(standard(), 3)
-    records = compute(prefix, source, model.input, batch_size=4, augment=fixed, seed=7)
+    records = compute(prefix, source, model.input_spec, batch_size=4, augment=fixed, seed=7)
     assert records.count == 30
-    stored = stored_batches(records, source, model.input, prefix, batch_size=4)
-    computed = batches(source, model.input, batch_size=4, augment=fixed, seed=7)
+    stored = stored_batches(records, source, model.input_spec, prefix, batch_size=4)
+    computed = batches(source, model.input_spec, batch_size=4, augment=fixed, seed=7)
     epochs = [[batch[0] for batch in features(stored, epoch)] for epoch in range(4)]
     for epoch, stored_features in enumerate(epochs):
         for values, (images, _) in zip(stored_features, features(computed, epoch), strict=True):
@@ -154,7 +154,7 @@ def test_the_key_depends_on_everything_that_the_features_depend_on(tmp_path):
     )
     prefix = prefix_of(model)
 
-    def new_entries(data=source, spec=model.input, **options):
+    def new_entries(data=source, spec=model.input_spec, **options):
         before = set(folder.iterdir()) if folder.exists() else set()
         compute(options.pop("prefix", prefix), data, spec, folder=folder, batch_size=4, **options)
         return len(set(folder.iterdir()) - before)
@@ -162,7 +162,7 @@ def test_the_key_depends_on_everything_that_the_features_depend_on(tmp_path):
     assert new_entries() == 1
     assert new_entries() == 0, "nothing changed"
     assert new_entries(data=source.subset([5, 4, 3, 2, 1, 0])) == 1
-    assert new_entries(spec=replace(model.input, resize="pad")) == 1
+    assert new_entries(spec=replace(model.input_spec, resize="pad")) == 1
     assert new_entries(dtype="bfloat16") == 1
     assert new_entries(augment=copies(flip(), 2)) == 1
     assert new_entries(augment=copies(flip(), 2), seed=1) == 1
@@ -183,10 +183,10 @@ def test_the_key_depends_on_everything_that_the_features_depend_on(tmp_path):
 def test_bfloat16_features_take_half_the_space():
     model, source = squares_model(), squares(8)
     prefix = prefix_of(model, tltk.unfreeze_from("conv3"))
-    full = compute(prefix, source, model.input, batch_size=4)
-    half = compute(prefix, source, model.input, batch_size=4, dtype="bfloat16")
+    full = compute(prefix, source, model.input_spec, batch_size=4)
+    half = compute(prefix, source, model.input_spec, batch_size=4, dtype="bfloat16")
     assert half.layout.record_bytes * 2 == full.layout.record_bytes
-    features = next(iter(stored_batches(half, source, model.input, prefix, batch_size=4).dataset()))[0]
+    features = next(iter(stored_batches(half, source, model.input_spec, prefix, batch_size=4).dataset()))[0]
     assert features.dtype == "float32"
     np.testing.assert_allclose(features, full.read(np.arange(4))[0], rtol=1e-2, atol=1e-2)
 
@@ -229,9 +229,9 @@ def test_data_without_a_readable_image_is_an_error(tmp_path):
 def test_stored_features_are_bit_identical_if_batches_are_in_order():
     model, source = squares_model(dropout=0.3), squares(20)
     prefix = prefix_of(model)
-    records = compute(prefix, source, model.input, batch_size=5)
+    records = compute(prefix, source, model.input_spec, batch_size=5)
     traced = tf.function(lambda pixels: prefix(pixels, training=False))
-    loader = batches(source, model.input, batch_size=5)
+    loader = batches(source, model.input_spec, batch_size=5)
     for start, (images, _) in zip(range(0, 20, 5), loader.dataset(), strict=True):
         np.testing.assert_array_equal(records.read(np.arange(start, start + 5))[0], traced(images))
 
@@ -306,8 +306,8 @@ def test_the_prefix_of_a_text_model_has_several_outputs(tmp_path):
     prefix = prefix_of(model, tltk.unfreeze_from("block2"))
     with pytest.raises(ValueError, match="only be stored with fixed shapes"):
         compute_module.layout_of(prefix)
-    longest = int(reader_of(source, model.input).lengths.max())
-    spec = replace(model.input, pad_to=longest)
+    longest = int(reader_of(source, model.input_spec).lengths.max())
+    spec = replace(model.input_spec, pad_to=longest)
     records = compute(prefix, source, spec, batch_size=4)
     assert records.layout.shapes == ((longest, 16), (longest,), (longest,))
     stored = next(iter(stored_batches(records, source, spec, prefix, batch_size=4).dataset()))[0]
@@ -325,10 +325,10 @@ def test_batches_of_stored_texts_are_padded_to_their_longest_text(tmp_path):
         [" ".join(rng.choice(VOCABULARY[5:15], size)) for size in rng.integers(1, 28, 40)], ["bad", "good"] * 20
     )
     prefix = prefix_of(model, tltk.unfreeze_from("block2"))
-    records = compute(prefix, source, replace(model.input, pad_to=32), batch_size=8)
+    records = compute(prefix, source, replace(model.input_spec, pad_to=32), batch_size=8)
     for size, seed in ((8, None), (8, 5), (Budget(64), 5)):
-        stored = stored_batches(records, source, model.input, prefix, batch_size=size, seed=seed)
-        computed = batches(source, model.input, batch_size=size, shuffle=seed is not None, seed=seed or 0)
+        stored = stored_batches(records, source, model.input_spec, prefix, batch_size=size, seed=seed)
+        computed = batches(source, model.input_spec, batch_size=size, shuffle=seed is not None, seed=seed or 0)
         lengths = set()
         for (inputs, labels), (ids, expected_labels) in zip(stored.dataset(1), computed.dataset(1), strict=True):
             np.testing.assert_array_equal(labels, expected_labels)
@@ -380,7 +380,7 @@ def test_a_last_batch_of_unreadable_images_is_listed_as_invalid(tmp_path):
     for number in (3, 4):
         damaged_png(tmp_path / "set" / "dog" / f"000{number}.png")
     source, model = from_folder(tmp_path / "set"), squares_model(classes=2)
-    records = compute(prefix_of(model), source, model.input, batch_size=4)
+    records = compute(prefix_of(model), source, model.input_spec, batch_size=4)
     assert set(records.invalid) == {8, 9}
 
 
@@ -418,7 +418,7 @@ def test_an_interrupted_computation_is_resumed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(compute_module._Computation, "fill", killed)
     with pytest.raises(KeyboardInterrupt):
-        compute(prefix, source, model.input, folder=tmp_path, batch_size=4)
+        compute(prefix, source, model.input_spec, folder=tmp_path, batch_size=4)
     counts = []
 
     def fill(self, missing, write):
@@ -426,7 +426,7 @@ def test_an_interrupted_computation_is_resumed(tmp_path, monkeypatch):
         original(self, missing, write)
 
     monkeypatch.setattr(compute_module._Computation, "fill", fill)
-    resumed = compute(prefix, source, model.input, folder=tmp_path, batch_size=4)
+    resumed = compute(prefix, source, model.input_spec, folder=tmp_path, batch_size=4)
     assert counts == [12]
-    uninterrupted = compute(prefix, source, model.input, batch_size=4)
+    uninterrupted = compute(prefix, source, model.input_spec, batch_size=4)
     np.testing.assert_array_equal(resumed.read(np.arange(20))[0], uninterrupted.read(np.arange(20))[0])

@@ -18,7 +18,7 @@ def test_an_adopted_model_is_not_copied():
     model = model_with_head()
     adopted = tltk.adopt(model, tltk.classification(PETS))
     assert adopted.keras is model
-    assert adopted.input == ImageSpec(16, 16, 3)
+    assert adopted.input_spec == ImageSpec(16, 16, 3)
     assert adopted.stage_names == ()
 
 

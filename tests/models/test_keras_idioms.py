@@ -56,7 +56,7 @@ def assembled(request, tmp_path_factory):
     assert set(calls.values()) == {1}, "every layer has one call, that of the model"
     if kind == "text":
         return model.keras, np.array([[2, 5, 11, 3, 0], [2, 8, 12, 19, 3]], "int32"), middle
-    height, width, _ = model.input.shape
+    height, width, _ = model.input_spec.shape
     pixels = np.random.default_rng(0).uniform(0, 255, (2, height, width, 3)).astype("float32")
     return model.keras, pixels, middle
 
@@ -163,7 +163,7 @@ def test_models_support_the_keras_idiom(assembled, idiom, tmp_path):
 def test_the_assembled_model_itself_can_be_compiled_and_fitted(kind):
     model, source, _ = BUILDERS[kind]()
     model.keras.compile("adam", "categorical_crossentropy")
-    size = model.input.shape[:2]
+    size = model.input_spec.shape[:2]
     pixels = keras.ops.image.resize(source.examples.astype("float32"), size)
     model.keras.fit(pixels, np.eye(3)[np.asarray(source.targets)], verbose=0)
     run = tltk.fit(model, source, recipe=tltk.linear_probe(epochs=1), batch_size=4)

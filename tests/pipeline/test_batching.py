@@ -74,7 +74,7 @@ def test_a_text_model_trains_with_a_budget_with_and_without_a_cache(tmp_path):
 
 
 def test_a_budget_includes_padding(tmp_path):
-    spec = tltk.backbone(str(tiny_preset(tmp_path / "preset"))).input
+    spec = tltk.backbone(str(tiny_preset(tmp_path / "preset"))).input_spec
     source = tltk.from_arrays(["good " * 15] * 40)  # 17 tokens, padded to 20
     for shuffle in (False, True):
         loader = batches(source, spec, batch_size="64 tokens", shuffle=shuffle)

@@ -99,7 +99,7 @@ def test_a_json_file_describes_inputs_and_outputs(exported):
     description = json.loads((exports["images", "onnx"].path / formats.DESCRIPTION_FILE).read_text())
     assert description["outputs"] == {"probabilities": list(squares().labels.names)}
     assert description["input"]["name"] == "pixels" and description["input"]["range"] == [0, 255]
-    assert description["input"]["shape"] == [None, *models["images"].input.shape]
+    assert description["input"]["shape"] == [None, *models["images"].input_spec.shape]
     description = json.loads((exports["texts", "onnx"].path / formats.DESCRIPTION_FILE).read_text())
     assert description["input"]["vocabulary_size"] == len(TOKENIZER.vocabulary)
     tokenizer = description["input"]["tokenizer"]
@@ -132,7 +132,7 @@ def test_calibration_examples_are_spread_over_the_source_and_have_no_labels():
     model, source = squares_model(), squares(300)
     batches = list(formats._calibration_batches(model, source))
     assert len(batches) == 100
-    assert all(len(batch) == 1 and batch[0].shape == (1, *model.input.shape) for batch in batches)
+    assert all(len(batch) == 1 and batch[0].shape == (1, *model.input_spec.shape) for batch in batches)
     assert not np.array_equal(batches[0][0], batches[-1][0])
 
 

@@ -20,7 +20,7 @@ def backbone(tmp_path_factory):
 
 
 def pairs(backbone, stride=4):
-    return replace(backbone.input, pairs=True, stride=stride)
+    return replace(backbone.input_spec, pairs=True, stride=stride)
 
 
 def targets_of(task, source, spec):

@@ -64,7 +64,7 @@ def test_the_metric_equals_scikit_learns_micro_f1_without_the_outside_tag():
 @pytest.mark.parametrize("stride", [0, 4, 8])
 def test_targets_decode_to_the_true_spans_with_any_stride(backbone, scheme, stride):
     source, task = marked(40, longest=60), tltk.token_classification(TYPES, scheme=scheme)
-    spec = replace(backbone.input, stride=stride)
+    spec = replace(backbone.input_spec, stride=stride)
     assert len(encoded(source, spec)) > len(source), "some texts need several windows"
     assert spans_of_perfect_model(task, source, spec) == list(source.targets)
 
@@ -82,14 +82,14 @@ def test_adjacent_entities_of_one_type_stay_separate():
 def test_only_the_first_token_of_a_word_has_a_tag(backbone):
     source = from_words([["unlikely", "film"]], [["B-x", "O"]])
     task = tltk.token_classification(TYPES)
-    assert targets_of(task, source, backbone.input).tolist() == [-1, 1, -1, -1, 0, -1]  # un ##like ##ly film
+    assert targets_of(task, source, backbone.input_spec).tolist() == [-1, 1, -1, -1, 0, -1]  # un ##like ##ly film
 
 
 def test_an_entity_that_begins_inside_a_word_is_extended_to_the_word_and_reported(backbone, caplog):
     text = "the unlikely film"
     source = tltk.data.source.Source("text", "arrays", np.array([text], object), _object([(Span(6, 12, "x"),)]), TYPES)
     task = tltk.token_classification(TYPES)
-    assert targets_of(task, source, backbone.input).tolist() == [-1, 0, 1, -1, -1, 0, -1]
+    assert targets_of(task, source, backbone.input_spec).tolist() == [-1, 0, 1, -1, -1, 0, -1]
     assert "1 entities begin or end inside a word" in caplog.text
 
 
@@ -103,7 +103,7 @@ def test_a_model_learns_to_find_entities_of_whole_words_and_survives_saving(back
     source = marked(60)
     model = tltk.assemble(backbone, tltk.token_classification(source.labels), precision="float32")
     assert model.keras.output_shape == (None, None, 5)
-    assert model.input.stride == 4
+    assert model.input_spec.stride == 4
     recipe = tltk.bert(epochs=25, learning_rate=1e-2)
     run = tltk.fit(model, source, marked(20, seed=1), recipe=recipe, batch_size=8, out=tmp_path / "run")
     test = marked(30, seed=2)
@@ -165,9 +165,9 @@ WORDS_AND_TAGS = (
 @pytest.mark.parametrize("scheme", ["bio", "bilou"])
 def test_each_part_of_a_word_with_punctuation_has_a_tag(backbone, scheme):
     source, task = from_words(*WORDS_AND_TAGS), tltk.token_classification(TYPES, scheme=scheme)
-    targets = targets_of(task, source, backbone.input)
+    targets = targets_of(task, source, backbone.input_spec)
     assert (targets >= 0).sum() == 14  # the good - film is bad . | book , U . S . film
-    assert spans_of_perfect_model(task, source, backbone.input) == [tuple(spans) for spans in source.targets]
+    assert spans_of_perfect_model(task, source, backbone.input_spec) == [tuple(spans) for spans in source.targets]
 
 
 def test_words_get_the_same_entities_as_the_joined_text(backbone):
@@ -188,7 +188,7 @@ def test_an_entity_does_not_include_adjacent_punctuation(backbone):
     spans = [[Span(4, 8, "x"), Span(9, 13, "y")], [Span(0, 4, "x"), Span(5, 9, "y")]]
     source = replace(tltk.from_arrays(texts), targets=_object(spans), labels=TYPES)
     task = tltk.token_classification(TYPES)
-    assert [list(predicted) for predicted in spans_of_perfect_model(task, source, backbone.input)] == spans
+    assert [list(predicted) for predicted in spans_of_perfect_model(task, source, backbone.input_spec)] == spans
 
 
 def test_a_dataset_has_no_windows_to_read_entities_from(backbone):

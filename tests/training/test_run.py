@@ -23,7 +23,7 @@ def test_a_loaded_run_equals_the_saved_run(saved):
     np.testing.assert_array_equal(loaded.model.keras.predict(x, verbose=0), run.model.keras.predict(x, verbose=0))
     assert loaded.model.task == run.model.task
     assert loaded.model.stages == run.model.stages
-    assert loaded.model.input == run.model.input
+    assert loaded.model.input_spec == run.model.input_spec
     assert loaded.model.origin == run.model.origin
     assert loaded.phases == run.phases
 

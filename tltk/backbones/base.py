@@ -101,7 +101,7 @@ class Backbone:
     Args:
         name: As in `tltk backbones`.
         modality: "image" or "text".
-        input: Input format that it expects.
+        input_spec: Input format that it expects.
         preprocessing: What is done to pixels first.
         stages: From the input to the output; every layer belongs to the first stage that it leads to.
         weights: "pretrained", "random", "model" or the path of a file.
@@ -118,7 +118,7 @@ class Backbone:
 
     name: str
     modality: str
-    input: Any
+    input_spec: Any
     preprocessing: Preprocessing
     stages: tuple[Stage, ...]
     weights: str
@@ -151,12 +151,12 @@ class Backbone:
         """
         names = tuple(names) or tuple(stage.name for stage in self.stages)
         require_stages(self, names)
-        shapes = self.shapes(self.input.shape)
+        shapes = self.shapes(self.input_spec.shape)
         check_stage_ends(shapes, self.stages)
         # What follows the last declared stage belongs to it.
         ends = {stage.name: shapes[stage.last] for stage in self.stages[:-1]}
         ends[self.stages[-1].name] = list(shapes.values())[-1]
-        return {name: _endpoint(self.input.shape, ends[name]) for name in names}
+        return {name: _endpoint(self.input_spec.shape, ends[name]) for name in names}
 
     def build(self) -> tuple["keras.Model", Origin]:
         """Find the weights and build the network under the global dtype policy.
@@ -174,7 +174,7 @@ class Backbone:
         if keras.config.image_data_format() != "channels_last":
             raise InvalidInput("backbones need keras.config.set_image_data_format('channels_last').")
         origin = self.locator()
-        model = self.builder(self.input.shape, origin)
+        model = self.builder(self.input_spec.shape, origin)
         check_stages(model, self.stages)
         _log.info("%s: weights from %s%s", self.name, origin.kind, f" ({origin.path})" if origin.path else "")
         return model, origin
@@ -212,7 +212,7 @@ class Backbone:
             preprocessing: BGR, x × 1 + (-103.939, -116.779, -123.68)
         """
         image = self.modality == "image"
-        size = "×".join(map(str, self.input.shape)) if image else self.input.describe()
+        size = "×".join(map(str, self.input_spec.shape)) if image else self.input_spec.describe()
         count = f"{self.parameters:,} parameters" if self.parameters is not None else "unknown parameters"
         lines = [f"{self.name}: {count}, {size}, {self.weights} weights"]
         if self.top1 is not None:

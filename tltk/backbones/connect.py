@@ -61,7 +61,7 @@ def connect(backbone: Backbone, endpoints: tuple[str, ...] = ()) -> Connected:
         network = _on_raw_input(backbone, network)
     elif not backbone.preprocessing.is_identity:
         network = _on_raw_input(backbone, _copy(network))
-    return Connected(network, modality_of(backbone.input).mask(network.inputs[0], backbone.input), origin)
+    return Connected(network, modality_of(backbone.input_spec).mask(network.inputs[0], backbone.input_spec), origin)
 
 
 def _features(body: "keras.Model", backbone: Backbone, endpoints: tuple[str, ...]) -> "dict[str, keras.KerasTensor]":
@@ -77,7 +77,7 @@ def _on_raw_input(backbone: Backbone, network: "keras.Model") -> "keras.Model":
     """Put the raw input and the preprocessing in front of a network, and drop the former calls of its layers."""
     import keras
 
-    spec = backbone.input
+    spec = backbone.input_spec
     inputs = keras.Input(spec.shape, dtype=spec.dtype, name=spec.name)
     preprocessed = backbone.preprocess(inputs)
     taken = {operation.name for operation in network.operations if not isinstance(operation, keras.layers.InputLayer)}

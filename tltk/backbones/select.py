@@ -59,7 +59,7 @@ def backbone(
     Examples:
         >>> backbone("resnet50").stages[-1]
         Stage(name='conv5', last='conv5_block3_out')
-        >>> backbone("resnet50", image_size=96, weights="random").input.shape
+        >>> backbone("resnet50", image_size=96, weights="random").input_spec.shape
         (96, 96, 3)
     """
     size = None if image_size is None else _size(image_size)
@@ -105,7 +105,7 @@ def _with_input(selected: Backbone, options: dict[str, dict[str, Any]]) -> Backb
         selected: The backbone.
         options: Argument → {field of the input spec: value}; None leaves a field as it is.
     """
-    spec_fields = {field.name for field in fields(selected.input)}
+    spec_fields = {field.name for field in fields(selected.input_spec)}
     changes: dict[str, Any] = {}
     problems = check.Problems()
     for option, values in options.items():
@@ -117,7 +117,7 @@ def _with_input(selected: Backbone, options: dict[str, dict[str, Any]]) -> Backb
     if not changes:
         return selected
     _check_limits(selected, changes)
-    return replace(selected, input=replace(selected.input, **changes))
+    return replace(selected, input_spec=replace(selected.input_spec, **changes))
 
 
 def _check_limits(selected: Backbone, changes: dict[str, Any]) -> None:

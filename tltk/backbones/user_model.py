@@ -50,7 +50,7 @@ def from_model(model: "keras.Model", spec: Any) -> Backbone:
     return Backbone(
         name=model.name,
         modality=modality.name,
-        input=spec,
+        input_spec=spec,
         preprocessing=Preprocessing(source="none given"),
         stages=(Stage("body", flat.operations[-1].name),),
         weights="model",

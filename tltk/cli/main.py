@@ -52,7 +52,7 @@ def evaluate(
         from tltk.modalities.modality import modality_of
 
         model = tltk.load_run(run).model
-        labels, modality = model.task.labels, modality_of(model.input).name
+        labels, modality = model.task.labels, modality_of(model.input_spec).name
         columns: dict[str, Any] = {"label": label, "input_column": input_column, "text": text}
         source = options.source(data, label_type=labels.type, labels=labels, modality=modality, **columns)
         result = tltk.evaluate(model, source, batch_size=batch_size)

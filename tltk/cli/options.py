@@ -101,7 +101,7 @@ def examples(inputs: list[str], model: "TransferModel", text: str | None) -> "li
     from tltk.data.formats.registry import format_of
     from tltk.modalities.modality import modality_of
 
-    modality = modality_of(model.input).name
+    modality = modality_of(model.input_spec).name
     # `Path.is_file` would raise for texts that are too long for a path.
     file = next((Path(item) for item in inputs if os.path.isfile(item) and Path(item).suffix), None)  # noqa: PTH113
     if text is not None or (file and format_of(file)):
@@ -112,7 +112,7 @@ def examples(inputs: list[str], model: "TransferModel", text: str | None) -> "li
         )
     if file and modality == "text":
         raise InvalidInput(f"the model reads texts, or files of a known format such as .csv. Received: the file {file}")
-    if not getattr(model.input, "pairs", False):
+    if not getattr(model.input_spec, "pairs", False):
         return inputs
     if len(inputs) % 2:
         raise InvalidInput(f"the model reads pairs of texts: pass an even number. Received: {len(inputs)} texts")

@@ -55,7 +55,7 @@ def export(
             "text": text,
             "label_type": labels.type,
             "labels": labels,
-            "modality": modality_of(model.input).name,
+            "modality": modality_of(model.input_spec).name,
         }
         calibration_source = options.source(calibration, **columns) if calibration is not None else None
         if data is not None and calibration_source is not None:

@@ -71,7 +71,7 @@ def evaluate_network(
     task = model.task
     require_task(task)
     if isinstance(data, Source):
-        modality_of(model.input).check(data, model.input, "data")
+        modality_of(model.input_spec).check(data, model.input_spec, "data")
         require_labels(task, data, "data")
     evaluator, count = task.evaluator(), 0
     invalid: list[InvalidExample] = []

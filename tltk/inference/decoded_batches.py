@@ -72,18 +72,18 @@ def decoded_batches(
     if isinstance(data, tf.data.Dataset):
         yield from _decoded_dataset(model, data, network, batch_size, title)
         return
-    modality = modality_of(model.input)
-    modality.check(data, model.input, "data")
+    modality = modality_of(model.input_spec)
+    modality.check(data, model.input_spec, "data")
     source, dropped = drop_invalid(data, max_invalid_fraction=max_invalid_fraction)
     invalid += dropped
     if not len(source):
         return
-    reader = modality.reader(source, model.input)
+    reader = modality.reader(source, model.input_spec)
     run_examples = _run_in_order if reader.lengths is None else _run_by_length
     decoder = decoder_of(model)
 
     def run_network(values: np.ndarray) -> Any:
-        return network(tf.cast(values, model.input.dtype))
+        return network(tf.cast(values, model.input_spec.dtype))
 
     def add_invalid(row: int, reason: str) -> None:
         invalid.append(InvalidExample(source.id_of(row), reason))
@@ -102,7 +102,7 @@ def decoded_batches(
 def _decoded_dataset(
     model: TransferModel, data: tf.data.Dataset, network: Network, batch_size: int, title: str
 ) -> Iterator[DecodedBatch]:
-    decoder, loader = decoder_of(model), dataset_batches(data, model.input, batch_size=batch_size)
+    decoder, loader = decoder_of(model), dataset_batches(data, model.input_spec, batch_size=batch_size)
     count = 0
     with progress.bar(title, loader.examples) as advance:
         for batch in loader.dataset():

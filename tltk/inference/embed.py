@@ -87,11 +87,11 @@ def embed(
         raise InvalidInput(f"`pooling` must be one of {allowed}, None. Received: {pooling!r}.{suggestion}")
     if isinstance(inputs, tf.data.Dataset):  # its examples have no ids
         check.instance_of("inputs", inputs, Source, hint="Pass a Source, paths, texts or pixels.")
-    modality = modality_of(model.input)
-    source = inputs if isinstance(inputs, Source) else modality.source(inputs, model.input)
+    modality = modality_of(model.input_spec)
+    source = inputs if isinstance(inputs, Source) else modality.source(inputs, model.input_spec)
     source, invalid = drop_invalid(source, max_invalid_fraction=max_invalid_fraction)
     network = _network(model, pooling, precision)
-    spec = modality.whole_examples(model.input, source)
+    spec = modality.whole_examples(model.input_spec, source)
     reader = modality.reader(source, spec)
     if reader.lengths is not None:
         reader = reader.padded(int(reader.lengths.max(initial=1)))

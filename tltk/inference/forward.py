@@ -106,7 +106,7 @@ def _trace_network(model: TransferModel) -> Network:
         network: Any = reference()
         return network(inputs, training=False)
 
-    signature = [tf.TensorSpec([None, *model.input.shape], model.input.dtype)]
+    signature = [tf.TensorSpec([None, *model.input_spec.shape], model.input_spec.dtype)]
     return tf.function(run, input_signature=signature, autograph=False).get_concrete_function()
 
 

@@ -44,7 +44,7 @@ def predict(
     )
     require_task(model.task)
     invalid: list[InvalidExample] = []
-    data = inputs if isinstance(inputs, tf.data.Dataset) else as_source(inputs, model.input)
+    data = inputs if isinstance(inputs, tf.data.Dataset) else as_source(inputs, model.input_spec)
     batches = decoded_batches(
         model,
         data,

@@ -33,7 +33,7 @@ def adopt(
     Examples:
         >>> import tltk
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
-        >>> adopt(model, tltk.classification(tltk.specs.LabelSpec(("cat", "dog")))).input.shape
+        >>> adopt(model, tltk.classification(tltk.specs.LabelSpec(("cat", "dog")))).input_spec.shape
         (8, 8, 3)
     """
     check.instance_of("model", model, keras.Model)

@@ -18,7 +18,7 @@ class TransferModel:
         keras: Functional and flat; float32 pixels [batch, height, width, 3] in [0, 255], or int32 token ids
             [batch, tokens] → float32 [batch, outputs], or [batch, tokens, outputs] for a task with outputs per token.
         task: Meaning of the outputs.
-        input: Input format that the backbone expects.
+        input_spec: Input format that the backbone expects.
         stages: Layer or operation name → stage; "head" for the layers that tltk added behind the backbone.
         backbone: Name of the backbone.
         origin: Origin of the pretrained weights.
@@ -27,7 +27,7 @@ class TransferModel:
 
     keras: keras.Model
     task: Task
-    input: Any
+    input_spec: Any
     stages: dict[str, str]
     backbone: str
     origin: Origin
@@ -40,11 +40,11 @@ class TransferModel:
 
     def mask(self) -> keras.KerasTensor | None:
         """Return a symbolic mask that is True for real tokens, bool [batch, tokens]; None if inputs have no padding."""
-        return modality_of(self.input).mask(self.keras.inputs[0], self.input)
+        return modality_of(self.input_spec).mask(self.keras.inputs[0], self.input_spec)
 
     def describe(self) -> str:
         """Describe the model in one line."""
-        size, outputs = self.input.describe(), sum(output.shape[-1] for output in self.keras.outputs)
+        size, outputs = self.input_spec.describe(), sum(output.shape[-1] for output in self.keras.outputs)
         return (
             f"{self.backbone} ({self.keras.count_params():,} parameters, {size}, {self.precision}) → "
             f"{self.task.name} {outputs} outputs; stages: {', '.join(self.stage_names)}"

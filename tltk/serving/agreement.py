@@ -65,7 +65,9 @@ def feature_differences(
     if model.precision != "float32" or not rows.size:
         return []
     with tempfile.TemporaryDirectory() as folder:
-        source = modality_of(model.input).from_requests([requests[row] for row in rows], model.input, Path(folder))
+        source = modality_of(model.input_spec).from_requests(
+            [requests[row] for row in rows], model.input_spec, Path(folder)
+        )
         expected = embed(model, source).values
     difference = float((np.abs(outputs["features"][rows] - expected) / np.maximum(1.0, np.abs(expected))).max())
     return [] if difference <= _FEATURE_TOLERANCE else [f"features differ from tltk.embed by {difference:.1e}"]
@@ -75,7 +77,7 @@ def _predict(model: TransferModel, requests: Sequence[tuple[bytes, ...]]) -> lis
     """Return the decoded prediction of each request; None for requests that cannot be read."""
     predictions: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        source = modality_of(model.input).from_requests(requests, model.input, Path(folder))
+        source = modality_of(model.input_spec).from_requests(requests, model.input_spec, Path(folder))
         batches = decoded_batches(model, source, batch_size=32, max_invalid_fraction=1.0, invalid=[], title="checking")
         for batch in batches:
             for row, example_id in enumerate(batch.ids):

@@ -92,7 +92,7 @@ def write(model: TransferModel, folder: Path, file_format: str, calibration: Sou
     network = in_float32(model.keras) if model.precision != "float32" else model.keras
     tensor = sample_tensor(model)
     expected = np.asarray(network(tensor, training=False), "float32")
-    signature = [tf.TensorSpec([None, *model.input.shape], model.input.dtype, name=model.input.name)]
+    signature = [tf.TensorSpec([None, *model.input_spec.shape], model.input_spec.dtype, name=model.input_spec.name)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras uses a deprecated name of NumPy's (tf2onnx_lib.py)
         file = _convert(network, folder, file_format, signature, lambda: _calibration_batches(model, calibration))
@@ -107,7 +107,7 @@ def write(model: TransferModel, folder: Path, file_format: str, calibration: Sou
         tolerance = float(differences.max()) + _INT8_MACHINE_TOLERANCE
     description = json.dumps(_description(model, file_format), indent=2, ensure_ascii=False)
     (folder / DESCRIPTION_FILE).write_text(description, "utf-8")
-    stored = {"predict_tensor": {"ask": {model.input.name: tensor}, "answer": {"outputs": expected}}}
+    stored = {"predict_tensor": {"ask": {model.input_spec.name: tensor}, "answer": {"outputs": expected}}}
     certificate.write(folder, stored, tolerance=tolerance)
 
 
@@ -171,7 +171,7 @@ def _convert_erfc(cls: Any, ctx: Any, node: Any, **_: Any) -> None:
 def sample_tensor(model: TransferModel) -> np.ndarray:
     """Generate a few examples as input of the network: [4, …]."""
     requests = sample_requests(model)[:_STORED_TENSORS]
-    return request_reader(model.input)[0](*map(tf.constant, zip(*requests, strict=True))).inputs.numpy()
+    return request_reader(model.input_spec)[0](*map(tf.constant, zip(*requests, strict=True))).inputs.numpy()
 
 
 def _calibration_batches(model: TransferModel, source: Source | None) -> Iterator[list[np.ndarray]]:
@@ -179,9 +179,9 @@ def _calibration_batches(model: TransferModel, source: Source | None) -> Iterato
     if source is None:
         return
     rows = np.unique(np.linspace(0, len(source) - 1, _CALIBRATION_EXAMPLES).astype(int))
-    reader = modality_of(model.input).reader(source.subset(rows), model.input)
+    reader = modality_of(model.input_spec).reader(source.subset(rows), model.input_spec)
     for _, _, values in whole_batches(reader.pieces(Order(1))):
-        yield [values[0].astype(model.input.dtype)]
+        yield [values[0].astype(model.input_spec.dtype)]
 
 
 def _description(model: TransferModel, file_format: str) -> dict[str, Any]:
@@ -189,6 +189,6 @@ def _description(model: TransferModel, file_format: str) -> dict[str, Any]:
     return {
         "format": file_format,
         "task": model.task.name,
-        "input": modality_of(model.input).about(model.input),
+        "input": modality_of(model.input_spec).about(model.input_spec),
         "outputs": {name: list(names) for name, names in model.task.describe_outputs().items()},
     }

@@ -81,7 +81,7 @@ def run_requests(
     """
     strings = [[request[index] for request in requests] for index in range(len(signatures[REQUEST].inputs))]
     first_strings = (tf.constant(column[:_STORED_TENSORS], tf.string) for column in strings)
-    tensor = request_reader(model.input)[0](*first_strings).inputs.numpy()
+    tensor = request_reader(model.input_spec)[0](*first_strings).inputs.numpy()
     stored = {}
     for name, signature in signatures.items():
         inputs = [tensor] if name == TENSOR else strings
@@ -128,7 +128,7 @@ def _tensor_names(saved_model: Path) -> dict[str, dict[str, dict[str, str]]]:
 
 def sample_requests(model: TransferModel, count: int = _SAMPLE_REQUESTS) -> list[tuple[bytes, ...]]:
     """Generate `count` valid requests and a few that cannot be read."""
-    return modality_of(model.input).sample_requests(model.input, count=count, seed=0)
+    return modality_of(model.input_spec).sample_requests(model.input_spec, count=count, seed=0)
 
 
 def _build_archive(signatures: Mapping[str, Signature]) -> tuple[keras.export.ExportArchive, dict[str, Signature]]:

@@ -66,7 +66,7 @@ def build_signatures(model: TransferModel) -> dict[str, Signature]:
         "predict_tensor" takes the input of the network, "pixels" [batch, height, width, 3] in [0, 255] or "token_ids"
         [batch, tokens], and returns the outputs of the network and those that the task can decode without the texts.
     """
-    spec, task = model.input, model.task
+    spec, task = model.input_spec, model.task
     modality = modality_of(spec)
     names = task.request_names(modality.request_names(spec))
     request_specs = tuple(tf.TensorSpec([None], tf.string, name=name) for name in names)

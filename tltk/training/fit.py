@@ -75,7 +75,7 @@ def fit(
     """
     check.instance_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
     require_task(model.task)
-    modality = modality_of(model.input)
+    modality = modality_of(model.input_spec)
     recipe = _complete_recipe(recipe, modality)
     folder = None if out is None else files.make_folder(Path(out), required_bytes=model_bytes(model))
     size = _check_options(model, recipe, batch_size=batch_size, seed=seed)
@@ -124,7 +124,7 @@ def _check_options(model: TransferModel, recipe: Recipe, *, batch_size: int | st
     """Return the parsed batch size; raise one error that lists the problems of all phases before any is trained."""
     size = parse_batch_size(batch_size)
     problems = check.Problems()
-    if isinstance(size, Budget) and not modality_of(model.input).has_lengths:
+    if isinstance(size, Budget) and not modality_of(model.input_spec).has_lengths:
         problems.add(budget_without_lengths(size))
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
@@ -193,14 +193,14 @@ def _valid_data(data: Data, model: TransferModel, name: str, max_invalid_fractio
     if isinstance(data, tf.data.Dataset):
         return data
     check.instance_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
-    modality = modality_of(model.input)
-    modality.check(data, model.input, name)
+    modality = modality_of(model.input_spec)
+    modality.check(data, model.input_spec, name)
     require_labels(model.task, data, name)
     valid, dropped = drop_invalid(data, max_invalid_fraction=max_invalid_fraction)
     invalid.extend(dropped)
     if not len(valid):
         raise InvalidInput(f"`{name}` has no readable example.")
-    note = modality.notes(valid, model.input)
+    note = modality.notes(valid, model.input_spec)
     if note:
         log.warning("%s", note)
     return valid

@@ -186,7 +186,7 @@ class Feed:
         """Create the reader of a source, once for all phases."""
         if not isinstance(data, Source):
             return data
-        reader = modality_of(self.model.input).reader(data, self.model.input)
+        reader = modality_of(self.model.input_spec).reader(data, self.model.input_spec)
         return _SourceData(data, reader, self.model.task.element_targets(data.targets, reader))
 
     def _example_batches(self, frozen_split: FrozenSplit, augment: Any, seed: int) -> PhaseData:
@@ -199,12 +199,12 @@ class Feed:
         options: dict[str, Any] = {"batch_size": self.batch_size, "encode": self.model.task.encode}
         options |= {"augment": augment, "seed": seed}
         if not isinstance(data, _SourceData):
-            return self._registered(dataset_batches(data, self.model.input, **options))
+            return self._registered(dataset_batches(data, self.model.input_spec, **options))
         storages: dict[str, Any] = {"auto": "off", "disk": cache_folder() / "decoded"}
         storage = storages.get(str(self.cache.where), self.cache.where)
         reader: Any = decoded(data.reader, where=storage)
         return self._registered(
-            source_batches(reader, data.source, data.targets, self.model.input, shuffle=shuffle, **options)
+            source_batches(reader, data.source, data.targets, self.model.input_spec, shuffle=shuffle, **options)
         )
 
     def _feature_batches(
@@ -221,7 +221,7 @@ class Feed:
             prefix,
             reader,
             data.source,
-            input_dtype=self.model.input.dtype,
+            input_dtype=self.model.input_spec.dtype,
             folder=self._storage_folder(storage),
             reusable=storage != "disk" or self.cache.where == "disk",
             batch_size=examples_per_batch(self.batch_size, length or 1),

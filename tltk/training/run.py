@@ -122,11 +122,11 @@ def describe_model(model: TransferModel, folder: Path) -> dict[str, Any]:
     Returns:
         Entries of config.json.
     """
-    modality = modality_of(model.input)
+    modality = modality_of(model.input_spec)
     return {
         "format": FORMAT,
         "backbone": model.backbone,
-        "input": {"modality": modality.name, **modality.to_config(model.input, folder)},
+        "input": {"modality": modality.name, **modality.to_config(model.input_spec, folder)},
         "task": model.task.to_config(),
         "stages": model.stages,
         "weights": asdict(model.origin),
@@ -159,7 +159,7 @@ def _load_model(path: Path, config: dict[str, Any]) -> TransferModel:
     return TransferModel(
         keras=loaded,
         task=task,
-        input=spec,
+        input_spec=spec,
         stages=config["stages"],
         backbone=config["backbone"],
         origin=Origin(**config["weights"]),

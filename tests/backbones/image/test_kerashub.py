@@ -34,8 +34,8 @@ def preset(tmp_path):
 def test_a_local_preset_folder_is_a_backbone(preset):
     folder, original = preset
     selected = backbone(folder)
-    assert selected.input.shape == (96, 64, 3)
-    assert selected.input.interpolation == "bicubic"
+    assert selected.input_spec.shape == (96, 64, 3)
+    assert selected.input_spec.interpolation == "bicubic"
     assert selected.preprocessing.scale == (0.1, 0.2, 0.3)
     assert selected.preprocessing.offset == (1.0, 2.0, 3.0)
     assert selected.parameters == original.count_params()

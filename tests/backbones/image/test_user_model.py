@@ -15,7 +15,7 @@ def last_layers(backbone):
 def test_stages_end_where_the_resolution_changes():
     selected = backbone(conv_net())
     assert last_layers(selected) == STAGES
-    assert (selected.name, selected.weights, selected.input.shape) == ("conv_net", "model", (16, 16, 3))
+    assert (selected.name, selected.weights, selected.input_spec.shape) == ("conv_net", "model", (16, 16, 3))
     assert selected.parameters == conv_net().count_params()
 
 
@@ -54,7 +54,7 @@ def test_a_model_for_any_size_requires_an_image_size():
     net = keras.Model(pixels, keras.layers.Conv2D(4, 3, 2, name="conv")(pixels), name="free")
     with pytest.raises(ValueError, match=r"'free' takes images of any size: pass `image_size`"):
         backbone(net)
-    assert backbone(net, image_size=32).input.shape == (32, 32, 3)
+    assert backbone(net, image_size=32).input_spec.shape == (32, 32, 3)
 
 
 def test_an_image_size_that_differs_from_the_model_is_an_error():

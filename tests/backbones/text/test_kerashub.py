@@ -58,7 +58,7 @@ def test_minilm_computes_the_hidden_states_of_its_published_weights():
     assert origin.kind == "tltk cache"
     assert body.count_params() == backbone.parameters
     examples = ["A café in Zürich, 1999!", "short", "transfer learning keeps what a network has learned elsewhere " * 3]
-    ids = data_ids(examples, backbone.input)
+    ids = data_ids(examples, backbone.input_spec)
     config = json.loads((minilm_folder() / "config.json").read_text())
     expected = bert_by_hand(safetensors(minilm_folder() / "model.safetensors"), config, ids)
     hidden = body.predict(ids, verbose=0)
@@ -76,7 +76,7 @@ def test_the_loader_of_kerashub_uses_another_gelu_and_keeps_accents():
 
     body = keras_hub.models.Backbone.from_preset(str(minilm_folder()))
     backbone = tltk.backbone("all_minilm_l6_v2_en")
-    ids = data_ids(["transfer learning"], backbone.input)
+    ids = data_ids(["transfer learning"], backbone.input_spec)
     mask = (ids > 0).astype("int32")
     theirs = body.predict({"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": mask}, verbose=0)[
         "sequence_output"
@@ -84,17 +84,17 @@ def test_the_loader_of_kerashub_uses_another_gelu_and_keeps_accents():
     ours = backbone.build()[0].predict(ids, verbose=0)
     assert 1e-4 < np.abs(theirs - ours)[ids > 0].max() < 0.1, "the trap is gone: see hub_text._use_exact_gelu"
     assert not keras_hub.models.BertTokenizer.from_preset(str(minilm_folder())).strip_accents
-    assert backbone.input.tokenizer.strip_accents
+    assert backbone.input_spec.tokenizer.strip_accents
 
 
 def test_the_backbone_of_minilm_has_its_sizes():
     backbone = tltk.backbone("all_minilm_l6_v2_en")
     assert [stage.name for stage in backbone.stages] == ["embeddings", *(f"block{n}" for n in range(1, 7))]
-    assert backbone.input.sequence_length == 256
+    assert backbone.input_spec.sequence_length == 256
     assert backbone.describe().splitlines()[0] == (
         "all_minilm_l6_v2_en: 22,565,376 parameters, 256 tokens, pretrained weights"
     )
-    assert tltk.backbone("all_minilm_l6_v2_en", sequence_length=64).input.sequence_length == 64
+    assert tltk.backbone("all_minilm_l6_v2_en", sequence_length=64).input_spec.sequence_length == 64
 
 
 def test_the_error_for_missing_minilm_names_the_registry(monkeypatch, tmp_path):
@@ -105,11 +105,11 @@ def test_the_error_for_missing_minilm_names_the_registry(monkeypatch, tmp_path):
 
 def test_a_preset_folder_of_kerashub_is_a_backbone(preset):
     backbone = tltk.backbone(str(preset))
-    assert backbone.input.tokenizer.vocabulary == VOCABULARY
+    assert backbone.input_spec.tokenizer.vocabulary == VOCABULARY
     assert (
-        backbone.input.sequence_length,
-        backbone.input.tokenizer.lowercase,
-        backbone.input.tokenizer.strip_accents,
+        backbone.input_spec.sequence_length,
+        backbone.input_spec.tokenizer.lowercase,
+        backbone.input_spec.tokenizer.strip_accents,
     ) == (32, True, True)
     body, origin = backbone.build()
     assert (origin.kind, origin.path) == ("path", str(preset))
@@ -182,8 +182,8 @@ def test_invalid_options_are_errors(preset, tmp_path):
 
 def test_overlong_texts_are_truncated_on_the_given_side_or_read_in_windows(tmp_path):
     folder = str(tiny_preset(tmp_path / "preset"))
-    assert tltk.backbone(folder, truncation="middle").input.truncation == "middle"
-    assert tltk.backbone(folder, stride=4).input.stride == 4
+    assert tltk.backbone(folder, truncation="middle").input_spec.truncation == "middle"
+    assert tltk.backbone(folder, stride=4).input_spec.stride == 4
     with pytest.raises(ValueError, match=r"`truncation` must be one of 'end', 'start', 'middle'\. Received: 'front'"):
         tltk.backbone(folder, truncation="front")
     with pytest.raises(ValueError, match=r"`stride` must be .*\(8\)\. Received: 9"):

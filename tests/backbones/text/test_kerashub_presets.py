@@ -22,5 +22,5 @@ def test_every_row_is_a_preset_of_kerashub_with_its_parameters_and_handle():
 
 def test_the_row_of_minilm_agrees_with_its_files():
     backbone = tltk.backbone(MINILM)
-    assert (backbone.parameters, backbone.input.sequence_length) == (TEXT_PRESETS[MINILM].parameters, 256)
+    assert (backbone.parameters, backbone.input_spec.sequence_length) == (TEXT_PRESETS[MINILM].parameters, 256)
     assert TEXT_PRESETS[MINILM].sequence_length == 256

@@ -56,7 +56,7 @@ def test_texts_and_pairs_get_the_token_ids_of_kerashub(preset, family, pairs):
     first, second = list(EXAMPLES[:3]), ["awful", "bad", "2 films"]
     expected = pack.call((first, second) if pairs else first)  # `pack((first, second))` takes the second for labels
     source = tltk.from_arrays(list(zip(first, second, strict=True)) if pairs else first)
-    encoding = encoded(source, model.input)
+    encoding = encoded(source, model.input_spec)
     real = np.asarray(expected["padding_mask"]).astype(bool)
     wanted = np.asarray(expected["token_ids"])
     for row in range(3):
@@ -67,20 +67,20 @@ def test_gpt2_reads_texts_without_special_tokens_and_pairs_as_two_lines(preset):
     folder = preset("gpt2")
     cut = load_tokenizer(folder)
     examples = list(EXAMPLES)
-    encoding = encoded(tltk.from_arrays(examples), tltk.backbone(folder).input)
+    encoding = encoded(tltk.from_arrays(examples), tltk.backbone(folder).input_spec)
     assert [encoding.ids[encoding.place(row)].tolist() for row in range(len(examples))] == [
         list(ids) for ids in cut(examples)
     ]
     model = assembled(folder, pairs=True)
-    both = encoded(tltk.from_arrays([("good film", "bad book")]), model.input)
+    both = encoded(tltk.from_arrays([("good film", "bad book")]), model.input_spec)
     assert both.ids.tolist() == list(cut("good film\nbad book"))
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_padding_has_no_effect_and_an_empty_text_gives_finite_outputs(preset, family):
     model = assembled(preset(family))
-    ids = next(iter(batches(tltk.from_arrays(["good film", "", EXAMPLES[1]]), model.input).dataset())).numpy()
-    padding = model.input.padding_id
+    ids = next(iter(batches(tltk.from_arrays(["good film", "", EXAMPLES[1]]), model.input_spec).dataset())).numpy()
+    padding = model.input_spec.padding_id
     wide = np.pad(ids, ((0, 0), (0, 32 - ids.shape[1])), constant_values=padding)
     outputs = model.keras.predict(ids, verbose=0)
     assert np.isfinite(outputs).all()
@@ -95,7 +95,7 @@ def test_the_head_of_gpt2_reads_the_last_token(preset):
     assert assembled(preset("bert")).task.head.pooling == "avg"
     states = tltk.embed(tltk.backbone(folder), ["good film !", "awful"], pooling=None, precision="float32").values
     last = tltk.embed(tltk.backbone(folder), ["good film !", "awful"], pooling="last", precision="float32").values
-    count = encoded(tltk.from_arrays(["good film !", "awful"]), model.input).lengths
+    count = encoded(tltk.from_arrays(["good film !", "awful"]), model.input_spec).lengths
     assert count[0] != count[1]
     np.testing.assert_allclose(last, states[np.arange(2), count - 1], atol=1e-6)
 
@@ -109,8 +109,8 @@ def test_a_run_trains_the_top_block_and_is_saved_and_loaded(preset, family, tmp_
     recipe = tltk.bert(epochs=1, blocks=1, learning_rate=1e-3, warmup=0)
     run = tltk.fit(model, texts(), recipe=recipe, batch_size=4, out=tmp_path / "run")
     again = tltk.load_run(tmp_path / "run")
-    assert again.model.input == run.model.input
-    ids = next(iter(batches(tltk.from_arrays(list(EXAMPLES)), model.input).dataset())).numpy()
+    assert again.model.input_spec == run.model.input_spec
+    ids = next(iter(batches(tltk.from_arrays(list(EXAMPLES)), model.input_spec).dataset())).numpy()
     expected = run.model.keras.predict(ids, verbose=0)
     np.testing.assert_allclose(again.model.keras.predict(ids, verbose=0), expected, atol=1e-6)
     again.save(tmp_path / "twice")
@@ -160,8 +160,8 @@ def test_an_unsupported_tokenizer_is_an_error_that_names_it(tmp_path):
 def test_tokenizer_settings_of_hugging_face_are_respected(preset, tmp_path):
     folder = families.preset("roberta", tmp_path / "roberta")
     (folder / "tokenizer_config.json").write_text(json.dumps({"add_prefix_space": True}))
-    assert tltk.backbone(str(folder)).input.tokenizer.add_prefix_space
-    assert not tltk.backbone(preset("roberta")).input.tokenizer.add_prefix_space
+    assert tltk.backbone(str(folder)).input_spec.tokenizer.add_prefix_space
+    assert not tltk.backbone(preset("roberta")).input_spec.tokenizer.add_prefix_space
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
@@ -181,7 +181,7 @@ def test_words_end_at_punctuation_and_ideographs_with_every_tokenizer(preset, fa
     ]  # fmt: skip
     if family in ("albert", "deberta_v3", "xlm_roberta"):
         expected[4] = ["東京は", "good"]  # unknown to these small models: SentencePiece makes one piece of them all
-    texts = as_windows(encoded(tltk.from_arrays(examples), tltk.backbone(preset(family)).input))
+    texts = as_windows(encoded(tltk.from_arrays(examples), tltk.backbone(preset(family)).input_spec))
     columns = words_of(texts, tf.constant(len(examples), tf.int64))
     words = [[] for _ in examples]
     for row, start, end in zip(*(column.numpy().tolist() for column in columns[:3]), strict=True):

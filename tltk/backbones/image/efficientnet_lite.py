@@ -52,7 +52,7 @@ def backbone(*, weights: str = "pretrained") -> Backbone:
     return Backbone(
         name=NAME,
         modality="image",
-        input=ImageSpec(SIZE, SIZE),
+        input_spec=ImageSpec(SIZE, SIZE),
         preprocessing=PREPROCESSING,
         stages=efficient_stages(tuple(group[-1] for group in _GROUPS)),
         weights=weights,

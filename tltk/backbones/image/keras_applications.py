@@ -33,7 +33,7 @@ def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
     return Backbone(
         name=name,
         modality="image",
-        input=ImageSpec(row.size, row.size),
+        input_spec=ImageSpec(row.size, row.size),
         preprocessing=row.preprocessing,
         stages=row.stages,
         weights=weights,

@@ -79,7 +79,7 @@ def backbone(name: str, *, weights: str = "pretrained") -> Backbone:
     return Backbone(
         name=name,
         modality="image",
-        input=ImageSpec(SIZE, SIZE),
+        input_spec=ImageSpec(SIZE, SIZE),
         preprocessing=IMAGENET,
         stages=stages("pool1_pool", *ends),
         weights=weights,
@@ -125,7 +125,7 @@ def from_preset(x: str, *, weights: str = "pretrained", size: tuple[int, int] | 
     return Backbone(
         name=x,
         modality="image",
-        input=ImageSpec(height, width, interpolation=kernel if kernel in INTERPOLATIONS else "bilinear"),
+        input_spec=ImageSpec(height, width, interpolation=kernel if kernel in INTERPOLATIONS else "bilinear"),
         preprocessing=_preprocessing(converter, x),
         stages=user_model.infer_stages(model, size=(height, width)),
         weights=weights,

@@ -42,7 +42,7 @@ def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> 
     return Backbone(
         name=model.name,
         modality="image",
-        input=ImageSpec(height, width),
+        input_spec=ImageSpec(height, width),
         preprocessing=Preprocessing(source="none given"),
         stages=infer_stages(flat, size=(height, width)),
         weights="model",

@@ -66,7 +66,7 @@ def backbone(x: str, *, weights: str = "pretrained") -> Backbone:
     return Backbone(
         name=Path(x).name if Path(x).is_dir() else x,
         modality="text",
-        input=spec,
+        input_spec=spec,
         preprocessing=Preprocessing(source="token ids need none"),
         stages=stages,
         weights=weights,
