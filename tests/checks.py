@@ -16,7 +16,6 @@ def check_backbone(name: str) -> None:
     """Build a backbone without values in its weights, and compare it with its entry in the catalog."""
     with keras.StatelessScope(initialize_variables=False):  # drawing random weights takes nine tenths of the time
         backbone, body, origin, flat = _built(name)
-        rebuilt = keras.Model.from_config(flat.get_config())
     assert origin == backbones.Origin("random", None, None)
     assert body.count_params() == backbone.parameters
     assert 0.5 < backbone.top1 < 1
@@ -28,7 +27,6 @@ def check_backbone(name: str) -> None:
     stage_of = backbones.layer_stages(flat, backbone.stages)
     assert set(stage_of) == {layer.name for layer in flat.layers}
     assert all(stage == "stem" for layer, stage in stage_of.items() if layer.startswith("preprocessing"))
-    assert rebuilt.get_config() == flat.get_config()
 
 
 def check_numbers(name: str, folder: Path) -> None:

@@ -56,13 +56,17 @@ def psnr(pixels, expected):
 CASES = [(ending, mode) for ending, modes in MODES.items() for mode in modes]
 
 
+@tf.function
+def decode_in_graph(data):
+    return decode_image(data, ImageSpec(60, 80))
+
+
 @pytest.mark.parametrize(("ending", "mode"), CASES)
 @pytest.mark.parametrize("graph", [False, True])
 def test_every_format_and_mode_is_decoded_like_pillow(ending, mode, graph):
     data = saved(photo_in_mode(mode), ending, **({"quality": 95} if ending in ("jpg", "webp") else {}))
-    spec = ImageSpec(60, 80)
-    decode = tf.function(lambda data: decode_image(data, spec)) if graph else (lambda data: decode_image(data, spec))
-    pixels = decode(tf.constant(data)).numpy()
+    content = tf.constant(data)
+    pixels = (decode_in_graph(content) if graph else decode_image(content, ImageSpec(60, 80))).numpy()
     assert pixels.dtype == np.float32
     assert pixels.min() >= 0
     assert pixels.max() <= 255

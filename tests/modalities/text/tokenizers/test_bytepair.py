@@ -98,9 +98,15 @@ def in_graph(cut):
     return tf.function(cut.__call__, input_signature=[tf.TensorSpec([None], tf.string)])
 
 
+@cache
+def compiled(vocabulary, merges, **options):
+    """Build the tokenizer under test as a graph, once for all tests: tracing takes seconds."""
+    return in_graph(BytePair(vocabulary, merges, **options))
+
+
 def tokenize(texts, vocabulary, merges, **options):
     """Ids, begins, stops and firsts of the tokenizer under test, in a graph."""
-    found = in_graph(BytePair(vocabulary, merges, **options))(tf.constant(texts, tf.string))
+    found = compiled(tuple(vocabulary), tuple(merges), **options)(tf.constant(texts, tf.string))
     return [column.to_list() for column in found]
 
 
@@ -220,7 +226,7 @@ def test_pairs_are_merged_in_the_order_they_were_learnt_however_many_are_merged_
 
 def test_empty_batches_and_empty_texts_have_no_pieces():
     for prefix_space in (False, True):
-        cut = in_graph(BytePair(*trained(), add_prefix_space=prefix_space))
+        cut = compiled(*trained(), add_prefix_space=prefix_space)
         assert [column.to_list() for column in cut(tf.constant([], tf.string))] == [[], [], [], []]
         assert [column.to_list() for column in cut(tf.constant(["", ""]))] == [[[], []]] * 4
         assert [column.to_list()[1] for column in cut(tf.constant(["a", "", "b"]))] == [[], [], [], []]
