@@ -22,7 +22,7 @@ def main(folder: Path, result_file: Path, figure_file: Path) -> None:
     model = tltk.load_run(folder / "run").model
     classes = model.task.labels.names
     paths = [folder / "photos" / "test" / name / "007.png" for name in classes]
-    predictions, _ = tltk.predict(model, paths)
+    predictions = tltk.predict(model, paths)
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     grid = figure.add_gridspec(2, 11)
     for index, (name, path, prediction) in enumerate(zip(classes, paths, predictions, strict=True)):

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> None:
     recipe = tltk.full(epochs=2 if options.tiny else options.epochs, learning_rate=options.learning_rate)
     print(recipe.phases[0].plan.describe(model).splitlines()[-1])
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=32, out=options.out)
-    report = tltk.evaluate(done.model, test)
+    report = tltk.evaluate(done, test)
     report.save(options.out / "report.html")
     print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.examples} images; run: {done.folder}")
 

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
     model = tltk.assemble(backbone, tltk.classification(images.labels))
     recipe = tltk.fine_tune(probe_epochs=1, epochs=1) if options.tiny else tltk.fine_tune(patience=3)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=32, out=options.out)
-    report = tltk.evaluate(done.model, test)
+    report = tltk.evaluate(done, test)
     for row in report.classes:
         scores = f"recall {row['recall']:.3f}, precision {row['precision']:.3f}"
         print(f"  {row['name']}: {scores} on {row['examples']} images")

@@ -28,9 +28,9 @@ def run(options: argparse.Namespace) -> None:
     model = tltk.assemble(tltk.backbone(options.backbone), tltk.token_classification(train.labels))
     recipe = tltk.fine_tune(learning_rate=2e-4 if options.tiny else 5e-5, probe_epochs=5, epochs=4)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
-    report = tltk.evaluate(done.model, test)
+    report = tltk.evaluate(done, test)
     report.save(options.out / "report.html")
-    (prediction,), _ = tltk.predict(done.model, "Mokari lives in Talinor and works for Vorest.")
+    (prediction,) = tltk.predict(done, "Mokari lives in Talinor and works for Vorest.")
     print(prediction.label)
     print(f"test F1 {report.metrics['f1']:.4f} on {report.examples} texts; run: {done.folder}")
 

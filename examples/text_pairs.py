@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
     model = tltk.assemble(backbone, tltk.regression(source.labels, pairs=True))
     recipe = tltk.fine_tune(learning_rate=1e-4, probe_epochs=5, epochs=4)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
-    report = tltk.evaluate(done.model, test)
+    report = tltk.evaluate(done, test)
     report.save(options.out / "report.html")
     metrics = f"MAE {report.metrics['mae']:.4f}, R² {report.metrics['r2']:.4f}"
     print(f"test {metrics} on {report.examples} pairs; run: {done.folder}")

@@ -25,9 +25,9 @@ def run(options: argparse.Namespace) -> None:
     model = tltk.assemble(backbone, tltk.question_answering())
     recipe = tltk.fine_tune(learning_rate=2e-4 if options.tiny else 3e-5, probe_epochs=2, epochs=2)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
-    report = tltk.evaluate(done.model, test)
+    report = tltk.evaluate(done, test)
     report.save(options.out / "report.html")
-    exported = tltk.export(done.model, options.out / "serving")
+    exported = tltk.export(done, options.out / "serving")
     metrics = f"EM {report.metrics['exact_match']:.4f}, F1 {report.metrics['f1']:.4f}"
     print(f"test {metrics} on {report.examples} questions; SavedModel: {exported.path}")
 

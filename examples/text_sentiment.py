@@ -29,9 +29,9 @@ def run(options: argparse.Namespace) -> None:
     steps = 3 * len(train) // 16
     recipe = tltk.bert(warmup=min(500, steps // 10), learning_rate=1e-4 if options.tiny else 2e-5)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
-    report = tltk.evaluate(done.model, test, batch_size=64)
+    report = tltk.evaluate(done, test, batch_size=64)
     report.save(options.out / "report.html")
-    exported = tltk.export(done.model, options.out / "serving")
+    exported = tltk.export(done, options.out / "serving")
     print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.examples} texts; SavedModel: {exported.path}")
 
 

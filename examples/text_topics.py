@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> None:
     model = tltk.assemble(tltk.backbone(options.backbone, sequence_length=64), tltk.classification(source.labels))
     recipe = tltk.few_shot(epochs=3 if options.tiny else 20)
     done = tltk.fit(model, train, recipe=recipe, batch_size=64, out=options.out)
-    report = tltk.evaluate(done.model, test)
+    report = tltk.evaluate(done, test)
     report.save(options.out / "report.html")
     print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.examples} texts; run: {done.folder}")
 

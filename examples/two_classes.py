@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
     recipe = tltk.linear_probe(epochs=2 if options.tiny else 30)
     print(recipe.phases[0].plan.describe(model).splitlines()[-1])
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=32, cache="memory", out=options.out)
-    report = tltk.evaluate(done.model, test)
+    report = tltk.evaluate(done, test)
     report.save(options.out / "report.html")
     print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.examples} images; run: {done.folder}")
 

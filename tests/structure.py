@@ -35,13 +35,13 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (7, "recipes", "phases and recipes as records, and the named recipes"),
     (8, "feature_cache", "what a frozen prefix makes of each example, computed once"),
     (9, "training", "fit, phases, callbacks, runs"),
-    (9, "inference", "predict, embed, cluster"),
-    (10, "evaluation", "evaluate, the report and its page"),
-    (11, "serving", "export, formats, certificates; `replay/` holds the stand-alone scripts"),
-    (12, "augment", "a short name for the augmentations of images"),
-    (12, "demo", "the whole walk, offline"),
-    (13, "cli", "the command line"),
-    (14, "__main__", "python -m tltk"),
+    (10, "inference", "predict, embed, cluster"),
+    (11, "evaluation", "evaluate, the report and its page"),
+    (12, "serving", "export, formats, certificates; `replay/` holds the stand-alone scripts"),
+    (13, "augment", "a short name for the augmentations of images"),
+    (13, "demo", "the whole walk, offline"),
+    (14, "cli", "the command line"),
+    (15, "__main__", "python -m tltk"),
 )
 LAYER_OF = {package: layer for layer, package, _ in LAYERS}
 # The only module that may use private attributes of Keras and KerasHub.

@@ -40,14 +40,14 @@ def test_texts_pairs_and_questions_are_sent_as_rows(serving):
     with rest_server(folder) as address:
         served = post(address, "texts", {"instances": ["good film!", "bad"]})
         assert served == post(address, "texts", {"instances": [{"texts": "good film!"}, {"texts": "bad"}]})
-        expected, _ = tltk.predict(models["texts"], ["good film!", "bad"])
+        expected = tltk.predict(models["texts"], ["good film!", "bad"])
         assert [row["label"] for row in served] == [prediction.label for prediction in expected]
         rows = [{"texts": "good", "second_texts": "bad film"}, {"texts": "good", "second_texts": " "}]
         valid, invalid = post(address, "pairs", {"instances": rows})
-        assert valid["label"] == tltk.predict(models["pairs"], [("good", "bad film")])[0][0].label
+        assert valid["label"] == tltk.predict(models["pairs"], [("good", "bad film")])[0].label
         assert (invalid["valid"], invalid["error"], invalid["label"]) == (False, "empty text", "")
         (answer,) = post(address, "questions", {"instances": [{"questions": "good?", "contexts": "the film."}]})
-        assert answer["answer"] == tltk.predict(models["questions"], [("good?", "the film.")])[0][0].label
+        assert answer["answer"] == tltk.predict(models["questions"], [("good?", "the film.")])[0].label
         features = post(address, "texts", {"signature_name": "embed", "instances": ["good film!"]})[0]["features"]
         assert len(features) == 16
         with pytest.raises(urllib.error.HTTPError, match="400"):

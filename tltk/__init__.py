@@ -4,6 +4,7 @@ Public names are loaded when first used, so that `import tltk` does not import T
 """
 
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -51,9 +52,17 @@ _PUBLIC = {
     "export": "tltk.serving.export",
     "verify": "tltk.serving.certificate",
     "LabelSpec": "tltk.specs",
+    "ImageSpec": "tltk.specs",
+    "TextSpec": "tltk.specs",
     "Span": "tltk.specs",
     "InvalidExample": "tltk.specs",
     "Source": "tltk.data.source",
+    "Backbone": "tltk.backbones",
+    "TransferModel": "tltk.models.transfer_model",
+    "Run": "tltk.training.run",
+    "Report": "tltk.evaluation.report",
+    "Predictions": "tltk.inference.predictions",
+    "Features": "tltk.inference.embed",
     "ArrayReader": "tltk.pipeline.readers",
     "Modality": "tltk.modalities.modality",
     "Context": "tltk.modalities.context",
@@ -69,7 +78,7 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
-    from tltk.backbones import backbone, register_backbone
+    from tltk.backbones import Backbone, backbone, register_backbone
     from tltk.data.formats.arrays import from_arrays
     from tltk.data.formats.conll import from_conll
     from tltk.data.formats.folder import from_folder
@@ -80,22 +89,25 @@ if TYPE_CHECKING:
     from tltk.data.source import Source
     from tltk.data.split import split
     from tltk.evaluation.evaluate import evaluate
+    from tltk.evaluation.report import Report
     from tltk.feature_cache.storage import Cache
     from tltk.heads.builder import head
     from tltk.inference.cluster import cluster
-    from tltk.inference.embed import embed
+    from tltk.inference.embed import Features, embed
     from tltk.inference.predict import predict
+    from tltk.inference.predictions import Predictions
     from tltk.modalities.context import Context
     from tltk.modalities.image.augment import register_augmentation
     from tltk.modalities.modality import Modality, register_modality
     from tltk.modalities.requests import Request
     from tltk.models.adopt import adopt
     from tltk.models.assemble import assemble
+    from tltk.models.transfer_model import TransferModel
     from tltk.pipeline.readers import ArrayReader
     from tltk.recipes import bert, few_shot, fine_tune, full, linear_probe
     from tltk.serving.certificate import verify
     from tltk.serving.export import export
-    from tltk.specs import InvalidExample, LabelSpec, Span
+    from tltk.specs import ImageSpec, InvalidExample, LabelSpec, Span, TextSpec
     from tltk.tasks.base import Monitor, Prediction, ReportParts, Task
     from tltk.tasks.classification import classification
     from tltk.tasks.question_answering import question_answering
@@ -105,7 +117,7 @@ if TYPE_CHECKING:
     from tltk.trainability.audit.audit import audit
     from tltk.trainability.plan import freeze, layer_decay, lora, train_all, unfreeze_from
     from tltk.training.fit import fit
-    from tltk.training.run import load_run
+    from tltk.training.run import Run, load_run
 
 
 def __getattr__(name: str) -> Any:
@@ -118,8 +130,9 @@ def __getattr__(name: str) -> Any:
             raise
     from tltk.foundation.checks import did_you_mean
 
-    raise AttributeError(f"tltk has no {name!r}.{did_you_mean(name, _PUBLIC)}")
+    raise AttributeError(f"tltk has no {name!r}.{did_you_mean(name, __dir__())}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    submodules = (module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted({*__all__, *submodules})

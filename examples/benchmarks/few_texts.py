@@ -46,7 +46,7 @@ def by_probe(data: Texts, drawn: Drawn) -> float:
     backbone = tltk.backbone(MINILM, sequence_length=64)
 
     def vectors(texts: list[str]) -> np.ndarray:
-        values = tltk.embed(backbone, texts).values
+        values = tltk.embed(backbone, texts).features
         return values / np.linalg.norm(values, axis=1, keepdims=True)
 
     model = LogisticRegression(C=10, max_iter=2000).fit(vectors(drawn[0]), drawn[1])

@@ -57,7 +57,7 @@ def test_a_model_of_any_size_is_used_as_it_is():
     assert model.keras.input is net.input
     assert set(calls(net).values()) == {1}
     features = tltk.embed(backbone, np.zeros((3, 20, 20, 3), "uint8"), pooling=None)
-    assert features.values.shape == (3, 15, 15, 4)
+    assert features.features.shape == (3, 15, 15, 4)
 
 
 def test_with_preprocessing_a_user_s_model_is_copied():

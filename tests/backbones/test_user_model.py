@@ -18,7 +18,7 @@ def test_a_text_model_becomes_a_backbone_with_its_spec():
     assert (backbone.modality, backbone.input_spec, backbone.parameters) == ("text", spec, 24 * 8 + 8 * 4 + 4)
     model = tltk.assemble(backbone, tltk.classification(("bad", "good")))
     assert model.stage_names == ("table", "mix", "head")
-    predictions, _ = tltk.predict(model, ["good film", "bad"])
+    predictions = tltk.predict(model, ["good film", "bad"])
     assert len(predictions) == 2
 
 

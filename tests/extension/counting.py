@@ -73,6 +73,10 @@ class CountThings(tltk.Task):
             for example_id, counts, rates in rows
         ]
 
+    def fields(self, decoded):
+        """Return "rates" and "counts", and the counts as the values of a regression."""
+        return {**super().fields(decoded), "counts": decoded["counts"], "values": decoded["counts"].astype("float32")}
+
     def evaluator(self):
         """Return the evaluator: mean absolute error of the counts."""
         return CountEvaluator(self.labels.names)

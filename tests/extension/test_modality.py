@@ -40,19 +40,21 @@ def test_the_model_can_be_evaluated_and_can_predict_and_embed(run):
     report = tltk.evaluate(run.model, ramps(30, seed=2))
     assert report.metrics["accuracy"] == 1
     x = ramps(4, seed=3).examples
-    predictions, invalid = tltk.predict(run.model, x)
+    predictions = tltk.predict(run, x)
     classes = run.model.keras.predict(x, verbose=0).argmax(1)
     assert [prediction.label for prediction in predictions] == [("falls", "rises")[index] for index in classes]
-    assert invalid == ()
-    assert tltk.embed(run.model, ramps(4, seed=3)).values.shape == (4, 8)
+    assert predictions.invalid == ()
+    assert tltk.embed(run.model, ramps(4, seed=3)).features.shape == (4, 8)
 
 
 def test_invalid_examples_are_left_out_and_listed(run):
     x = np.array(ramps(4).examples)
     x[2, 3] = np.nan
-    predictions, invalid = tltk.predict(run.model, from_series(x))
+    predictions = tltk.predict(run, from_series(x))
     assert len(predictions) == 3
-    assert [(example.example_id, example.reason) for example in invalid] == [("example 2", "missing readings")]
+    assert [(example.example_id, example.reason) for example in predictions.invalid] == [
+        ("example 2", "missing readings")
+    ]
 
 
 def test_the_model_can_be_exported_verified_and_loaded(run, tmp_path):
@@ -62,7 +64,7 @@ def test_the_model_can_be_exported_verified_and_loaded(run, tmp_path):
     loaded = tltk.load_run(run.folder)
     assert loaded.model.input_spec == SPEC
     x = ramps(6, seed=4).examples
-    assert tltk.predict(loaded.model, x)[0] == tltk.predict(run.model, x)[0]
+    assert tltk.predict(loaded, x) == tltk.predict(run, x)
 
 
 def test_inputs_of_other_modalities_are_refused(run):

@@ -39,10 +39,13 @@ def test_the_metric_of_the_task_decides_which_epoch_is_best(run):
 def test_evaluate_uses_the_evaluator_of_the_task(run):
     source = dotted(30, seed=2)
     report = tltk.evaluate(run.model, source)
-    predictions, invalid = tltk.predict(run.model, source.examples)
+    predictions = tltk.predict(run, source.examples)
     counts = np.array([int(prediction.label.split()[0]) for prediction in predictions])
+    np.testing.assert_array_equal(predictions.fields["counts"].ravel(), counts)
+    assert predictions.values.shape == predictions.fields["rates"].shape == (30, 1)
+    assert predictions.probabilities is None and predictions.labels is None and predictions.names == ("dots",)
     true = np.asarray(source.targets).ravel()
-    assert report.metrics["mae"] == pytest.approx(np.abs(counts - true).mean()) and invalid == ()
+    assert report.metrics["mae"] == pytest.approx(np.abs(counts - true).mean()) and predictions.invalid == ()
     assert report.classes[0]["name"] == "dots" and report.task == "count_things"
 
 
@@ -52,7 +55,7 @@ def test_the_model_can_be_exported_verified_and_loaded(run, tmp_path):
     loaded = tltk.load_run(run.folder)
     assert loaded.model.task == CountThings(LABELS)
     images = dotted(6, seed=3).examples
-    assert tltk.predict(loaded.model, images)[0] == tltk.predict(run.model, images)[0]
+    assert tltk.predict(loaded, images) == tltk.predict(run, images)
 
 
 def test_labels_of_another_task_are_refused(run):

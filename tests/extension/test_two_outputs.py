@@ -102,8 +102,9 @@ def test_a_task_with_two_outputs_is_trained_evaluated_saved_and_exported(tmp_pat
     loaded = tltk.load_run(tmp_path / "run").model
     assert loaded.task == model.task
     assert tltk.evaluate(loaded, source(15, seed=2)).metrics == pytest.approx(report.metrics)
-    predictions, _ = tltk.predict(loaded, data.subset([0, 1]))
+    predictions = tltk.predict(loaded, data.subset([0, 1]))
     assert list(predictions[0].scores) == [*COLOURS, "light"] and predictions[0].label in COLOURS
+    assert predictions.fields["colour"].shape == (2, 3) and predictions.labels[0] == predictions[0].label
     exported = tltk.export(loaded, tmp_path / "serving")
     assert set(tltk.verify(exported.path, timed=False).differences["serving_default"]) == {
         "colour", "light", "label", "valid", "error",

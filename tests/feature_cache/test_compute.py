@@ -197,10 +197,10 @@ def test_precisions_and_batch_sizes_have_entries_of_their_own(tmp_path):
     task = tltk.classification(source.labels)
     full, half = (tltk.assemble(backbone, task, precision=name) for name in ("float32", "mixed_bfloat16"))
     half.keras.set_weights(full.keras.get_weights())
-    features = [tltk.embed(model, source, cache=folder).values for model in (full, half)]
+    features = [tltk.embed(model, source, cache=folder).features for model in (full, half)]
     assert len(list(folder.iterdir())) == 2
     assert not np.array_equal(*features)
-    np.testing.assert_array_equal(features[1], tltk.embed(half, source).values)
+    np.testing.assert_array_equal(features[1], tltk.embed(half, source).features)
     tltk.embed(full, source, batch_size=4, cache=folder)
     assert len(list(folder.iterdir())) == 3
 

@@ -56,7 +56,7 @@ def test_sentence_features_of_three_subjects_are_three_clusters():
     features = tltk.embed(tltk.backbone("all_minilm_l6_v2_en"), texts)
     clusters = tltk.cluster(features, k=3)
     assert adjusted_rand_score(np.repeat(np.arange(3), 4), clusters.labels) == 1
-    assert clusters.example_ids == features.example_ids
+    assert clusters.ids == features.ids
     assert len(clusters.describe().splitlines()) == 3
     assert clusters.describe().startswith("0: 4 examples, such as example ")
 

@@ -34,7 +34,7 @@ def test_texts_of_different_lengths_are_decoded_in_the_order_of_the_source(tmp_p
     source = texts(5)
     ids, batches, _ = decode_all(model, source)
     assert ids == [source.id_of(row) for row in range(len(source))]
-    expected = [tltk.predict(model, [text])[0][0].probability for text in source.examples]
+    expected = [tltk.predict(model, [text])[0].probability for text in source.examples]
     probabilities = np.concatenate([batch.decoded["probability"] for batch in batches])
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
 

@@ -13,15 +13,15 @@ def test_features_are_the_pooled_outputs_of_the_backbone():
     source = squares(7)
     features = tltk.embed(tltk.backbone(net, stages=STAGES), source, batch_size=4)
     expected = keras.ops.convert_to_numpy(net(source.examples.astype("float32"), training=False))
-    np.testing.assert_allclose(features.values, expected.mean((1, 2)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(features.features, expected.mean((1, 2)), rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(features.targets, source.targets)
-    assert features.example_ids == tuple(source.id_of(number) for number in range(7))
+    assert features.ids == tuple(source.id_of(number) for number in range(7))
 
 
 @pytest.mark.parametrize(("pooling", "shape"), [("max", (5, 8)), ("concat", (5, 16)), (None, (5, 4, 4, 8))])
 def test_pooling_determines_the_shape(pooling, shape):
     features = tltk.embed(tltk.backbone(conv_net(), stages=STAGES), squares(5).examples, pooling=pooling)
-    assert features.values.shape == shape
+    assert features.features.shape == shape
     assert features.targets is None
 
 
@@ -30,7 +30,7 @@ def test_features_of_a_model_are_the_inputs_of_its_head():
     features = tltk.embed(model, source)
     pooled = keras.Model(model.keras.input, model.keras.get_layer("head_pool").output)
     expected = pooled(source.examples.astype("float32"), training=False)
-    np.testing.assert_allclose(features.values, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(features.features, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_features_of_an_adopted_model_are_the_inputs_of_its_last_layer():
@@ -38,7 +38,7 @@ def test_features_of_an_adopted_model_are_the_inputs_of_its_last_layer():
     hidden = keras.layers.Dense(4, name="hidden")(keras.layers.Flatten()(pixels))
     plain = keras.Model(pixels, keras.layers.Dense(3, activation="softmax", name="out")(hidden))
     adopted = tltk.adopt(plain, tltk.classification(squares().labels))
-    assert tltk.embed(adopted, squares(5)).values.shape == (5, 4)
+    assert tltk.embed(adopted, squares(5)).features.shape == (5, 4)
 
 
 def test_an_unreadable_image_has_no_row_and_is_listed_as_invalid(tmp_path):
@@ -46,9 +46,9 @@ def test_an_unreadable_image_has_no_row_and_is_listed_as_invalid(tmp_path):
     damaged_png(tmp_path / "set" / "dog" / "0001.png")
     source = tltk.from_folder(tmp_path / "set")
     features = tltk.embed(tltk.backbone("mobilenet_v2", weights="random", image_size=32), source, batch_size=2)
-    assert len(features.values) == len(features.example_ids) == len(features.targets) == 5
+    assert len(features.features) == len(features.ids) == len(features.targets) == 5
     assert [example.example_id for example in features.invalid] == ["dog/0001.png"]
-    assert "dog/0001.png" not in features.example_ids
+    assert "dog/0001.png" not in features.ids
 
 
 def test_features_stored_in_a_folder_are_read_by_the_next_call(tmp_path, monkeypatch):
@@ -58,12 +58,12 @@ def test_features_stored_in_a_folder_are_read_by_the_next_call(tmp_path, monkeyp
     first = tltk.embed(backbone, squares(6), cache=tmp_path / "cache")
     monkeypatch.setattr(compute_module._Computation, "fill", None)  # would fail if it were called
     second = tltk.embed(backbone, squares(6), cache=tmp_path / "cache")
-    np.testing.assert_array_equal(first.values, second.values)
+    np.testing.assert_array_equal(first.features, second.features)
 
 
 def test_wrong_arguments_are_rejected():
     backbone = tltk.backbone(conv_net(), stages=STAGES)
-    with pytest.raises(TypeError, match=r"`model` must be TransferModel or Backbone. Received: Functional"):
+    with pytest.raises(TypeError, match=r"`model` is a plain Keras model, .*tltk.adopt"):
         tltk.embed(conv_net(), squares(5))
     with pytest.raises(ValueError, match=r"`pooling` must be one of 'avg'.*Received: 'average'"):
         tltk.embed(backbone, squares(5), pooling="average")

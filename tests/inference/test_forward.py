@@ -66,8 +66,8 @@ def test_a_decoder_is_rebuilt_when_the_task_of_a_network_changes():
     model = seeded_model()
     relabelled = replace(model, task=tltk.classification(["x", "y", "z"]))
     pixels = coloured_squares(3)[0]
-    assert {prediction.label for prediction in tltk.predict(model, pixels)[0]} <= {"red", "green", "blue"}
-    assert {prediction.label for prediction in tltk.predict(relabelled, pixels)[0]} <= {"x", "y", "z"}
+    assert {prediction.label for prediction in tltk.predict(model, pixels)} <= {"red", "green", "blue"}
+    assert {prediction.label for prediction in tltk.predict(relabelled, pixels)} <= {"x", "y", "z"}
     assert decoder_of(relabelled) is decoder_of(relabelled)
 
 

@@ -6,16 +6,18 @@ from PIL import Image
 import tltk
 from tests.conftest import coloured_squares, squares, squares_model
 from tests.texts import text_model, tiny_preset
+from tltk.training.run import Run
 
 
 def test_predictions_are_in_order_and_agree_with_keras():
     model = squares_model(head=tltk.head(zero_init=False))
     x, _ = coloured_squares(10)
-    predictions, invalid = tltk.predict(model, x, batch_size=3)
+    predictions = tltk.predict(model, x, batch_size=3)
     expected = model.keras.predict(x.astype("float32"), verbose=0)
     assert [item.label for item in predictions] == [("red", "green", "blue")[i] for i in expected.argmax(-1)]
     np.testing.assert_allclose([item.probability for item in predictions], expected.max(-1), rtol=1e-5)
-    assert invalid == ()
+    np.testing.assert_allclose(predictions.probabilities, expected, rtol=1e-5)
+    assert predictions.invalid == () and predictions.ids[3] == "example 3"
 
 
 def test_paths_folders_and_lists_are_accepted(tmp_path):
@@ -24,7 +26,7 @@ def test_paths_folders_and_lists_are_accepted(tmp_path):
         Image.fromarray(pixels).save(tmp_path / f"{index}.png")
     model = squares_model()
     for inputs, count in ((tmp_path / "0.png", 1), (str(tmp_path), 3), ([tmp_path / "2.png", tmp_path / "0.png"], 2)):
-        predictions, _ = tltk.predict(model, inputs)
+        predictions = tltk.predict(model, inputs)
         assert len(predictions) == count
     assert predictions[0].example_id.endswith("2.png")
 
@@ -36,28 +38,39 @@ def test_unreadable_images_are_listed_and_the_others_predicted(tmp_path):
     data = (tmp_path / "a.png").read_bytes()
     middle = len(data) // 2
     (tmp_path / "c.png").write_bytes(data[:middle] + bytes(8) + data[middle + 8 :])
-    predictions, invalid = tltk.predict(squares_model(), [tmp_path / name for name in ("c.png", "a.png", "b.png")])
+    predictions = tltk.predict(squares_model(), [tmp_path / name for name in ("c.png", "a.png", "b.png")])
     assert [item.example_id.rsplit("/", 1)[-1] for item in predictions] == ["a.png"]
-    assert {example.example_id.rsplit("/", 1)[-1] for example in invalid} == {"b.png", "c.png"}
+    assert {example.example_id.rsplit("/", 1)[-1] for example in predictions.invalid} == {"b.png", "c.png"}
 
 
 def test_a_tf_dataset_with_or_without_targets_is_accepted():
     x, y = coloured_squares(5)
     model = squares_model()
     for data in (tf.data.Dataset.from_tensor_slices(x).batch(2), tf.data.Dataset.from_tensor_slices((x, y)).batch(2)):
-        predictions, _ = tltk.predict(model, data)
-        assert [item.example_id for item in predictions] == [f"example {index}" for index in range(5)]
+        predictions = tltk.predict(model, data)
+        assert predictions.ids == tuple(f"example {index}" for index in range(5))
 
 
 def test_labels_of_a_source_are_ignored():
-    predictions, _ = tltk.predict(squares_model(), squares(4))
+    predictions = tltk.predict(squares_model(), squares(4))
     assert len(predictions) == 4
 
 
 def test_wrong_inputs_are_rejected(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"a.png"):
         tltk.predict(squares_model(), [tmp_path / "a.png"])
-    with pytest.raises(TypeError, match=r"`model` must be TransferModel"):
+    with pytest.raises(TypeError, match=r"`model` is a plain Keras model.*tltk.adopt"):
         tltk.predict(squares_model().keras, coloured_squares(2)[0])
     with pytest.raises(ValueError, match=r"`inputs` holds no text"):
         tltk.predict(text_model(tiny_preset(tmp_path / "tiny")), [])
+
+
+def test_a_run_and_its_folder_predict_as_their_model(tmp_path):
+    model = squares_model(head=tltk.head(zero_init=False))
+    run = Run(model).save(tmp_path / "run")
+    x = coloured_squares(3)[0]
+    expected = tltk.predict(model, x)
+    assert tltk.predict(run, x) == expected
+    np.testing.assert_allclose(tltk.predict(str(run.folder), x).probabilities, expected.probabilities, rtol=1e-6)
+    with pytest.raises(FileNotFoundError, match=r"runs is not the folder of a run"):
+        tltk.predict(tmp_path / "runs", x)

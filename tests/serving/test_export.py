@@ -50,7 +50,7 @@ def test_an_export_returns_the_predictions_of_predict_for_image_bytes(tmp_path):
     outputs = serve(tf.constant(requests))
     for index, data in enumerate(requests):
         (tmp_path / "image.bin").write_bytes(data)
-        (prediction,), _ = tltk.predict(model, tmp_path / "image.bin")
+        (prediction,) = tltk.predict(model, tmp_path / "image.bin")
         assert outputs["label"][index].numpy().decode() == prediction.label
         np.testing.assert_allclose(outputs["probability"][index], prediction.probability, atol=1e-5)
     assert outputs["labels"][0].numpy().tolist() == [b"red", b"green", b"blue"]
@@ -181,7 +181,7 @@ def test_a_text_model_is_exported_with_strings_as_inputs(tmp_path):
     exported = tltk.export(model, tmp_path / "serving", requests=[text.encode() for text in texts])
     assert max(exported.largest.values()) <= 1e-5
     outputs = tf.saved_model.load(str(exported.path)).signatures["serving_default"](tf.constant(texts))
-    predictions, _ = tltk.predict(model, texts, batch_size=3)
+    predictions = tltk.predict(model, texts, batch_size=3)
     valid = [text for text in texts if text]
     for text, prediction in zip(valid, predictions, strict=True):
         row = texts.index(text)

@@ -41,7 +41,7 @@ def test_predict_tensor_gets_the_first_requests_and_embed_gets_all(models):
     assert set(stored) == {"serving_default", "predict_tensor", "embed"}
     first = stored["serving_default"]["answer"]["probabilities"][:2]
     np.testing.assert_allclose(stored["predict_tensor"]["answer"]["probabilities"], first, atol=1e-6)
-    expected = tltk.embed(model, stored["predict_tensor"]["ask"]["pixels"]).values
+    expected = tltk.embed(model, stored["predict_tensor"]["ask"]["pixels"]).features
     np.testing.assert_allclose(stored["embed"]["answer"]["features"][:2], expected, rtol=1e-5, atol=1e-5)
 
 

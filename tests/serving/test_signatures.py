@@ -109,7 +109,7 @@ def test_an_export_returns_the_predictions_of_predict_for_2000_fuzzed_texts(back
         assert max(exported.largest.values()) <= 1e-5
         outputs = tf.saved_model.load(str(exported.path)).signatures["serving_default"](tf.constant(examples))
         valid = [row for row, text in enumerate(examples) if text.strip()]
-        predictions, _ = tltk.predict(model, examples)
+        predictions = tltk.predict(model, examples)
         assert [outputs["label"][row].numpy().decode() for row in valid] == [item.label for item in predictions]
         probabilities = outputs["probability"].numpy()[valid]
         np.testing.assert_allclose(probabilities, [item.probability for item in predictions], atol=1e-5)
@@ -125,7 +125,7 @@ def test_an_export_returns_the_predictions_of_predict_for_2000_fuzzed_pairs(back
     assert max(exported.largest.values()) <= 1e-5
     first, second = map(tf.constant, zip(*pairs, strict=True))
     outputs = tf.saved_model.load(str(exported.path)).signatures["serving_default"](texts=first, second_texts=second)
-    predictions, _ = tltk.predict(model, pairs)
+    predictions = tltk.predict(model, pairs)
     assert [label.decode() for label in outputs["label"].numpy()] == [item.label for item in predictions]
     with pytest.raises(ValueError, match=r"each request must contain texts and second_texts. Received: \(b'good',\)"):
         tltk.export(model, tmp_path, requests=[b"good"])

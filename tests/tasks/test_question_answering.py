@@ -103,7 +103,7 @@ def test_a_model_learns_to_answer_and_survives_saving(backbone, tmp_path):
     assert report.metrics["no_answer_accuracy"] > 0.8
     loaded = tltk.load_run(tmp_path / "run").model
     assert tltk.evaluate(loaded, test).metrics == report.metrics
-    (first, second), _ = tltk.predict(loaded, [("bad book", "very  fine film."), ("bad book", "not the very")])
+    (first, second) = tltk.predict(loaded, [("bad book", "very  fine film."), ("bad book", "not the very")])
     assert (first.label, first.spans) == ("film", (Span(11, 15),))
     assert (second.label, second.spans, second.probability) == ("", (), None)
 

@@ -49,7 +49,7 @@ def test_a_registered_task_is_built_from_its_config():
     assert tltk.register_task(Counting) is Counting, "registering a class twice has no effect"
     model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), COUNTING)
     assert model.keras.output_shape == (None, 2)
-    predictions, _ = tltk.predict(model, np.zeros((2, 16, 16, 3), "uint8"))
+    predictions = tltk.predict(model, np.zeros((2, 16, 16, 3), "uint8"))
     assert list(predictions[0].scores) == ["apples", "pears"]
 
 

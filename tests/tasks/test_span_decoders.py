@@ -30,7 +30,7 @@ def test_an_export_finds_the_same_entities_in_2000_fuzzed_texts(backbone, tmp_pa
     exported = tltk.export(model, tmp_path, requests=[text.encode() for text in texts])
     assert max(exported.largest.values()) <= 1e-5
     served = tf.saved_model.load(str(exported.path)).signatures["serving_default"](tf.constant(texts))
-    predictions, _ = tltk.predict(model, texts)
+    predictions = tltk.predict(model, texts)
     not_blank = [row for row, text in enumerate(texts) if text.strip()]
     assert sum(len(prediction.spans) for prediction in predictions) > 2000
     for row, prediction in zip(not_blank, predictions, strict=True):
@@ -58,7 +58,7 @@ def test_an_export_gives_the_same_answers_to_2000_fuzzed_questions(backbone, tmp
     served = tf.saved_model.load(str(exported.path)).signatures["serving_default"](
         questions=questions, contexts=contexts
     )
-    predictions, _ = tltk.predict(model, pairs)
+    predictions = tltk.predict(model, pairs)
     for row, prediction in enumerate(predictions):
         assert served["answer"][row].numpy().decode() == prediction.label
         start, end = int(served["start"][row]), int(served["end"][row])

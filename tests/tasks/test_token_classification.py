@@ -113,11 +113,11 @@ def test_a_model_learns_to_find_entities_of_whole_words_and_survives_saving(back
     loaded = tltk.load_run(tmp_path / "run").model
     assert loaded.task == model.task
     assert tltk.evaluate(loaded, test).metrics == report.metrics
-    (prediction,), _ = tltk.predict(loaded, ["very  good film."])
+    (prediction,) = tltk.predict(loaded, ["very  good film."])
     assert [(span.start, span.end, span.label) for span in prediction.spans] == [(6, 15, "x")]
     assert prediction.label == "good film (x)"
     assert 0.5 < prediction.spans[0].probability <= 1
-    (of_words,), _ = tltk.predict(loaded, [["very", "good", "film"]])
+    (of_words,) = tltk.predict(loaded, [["very", "good", "film"]])
     assert [(span.start, span.end) for span in of_words.spans] == [(5, 14)]
 
 
@@ -177,8 +177,8 @@ def test_words_get_the_same_entities_as_the_joined_text(backbone):
     head = model.keras.get_layer("head_output")
     head.kernel.assign(5 * keras.random.normal(head.kernel.shape, seed=1))
     words_of_texts = WORDS_AND_TAGS[0]
-    of_words, _ = tltk.predict(model, words_of_texts)
-    of_texts, _ = tltk.predict(model, [" ".join(words) for words in words_of_texts])
+    of_words = tltk.predict(model, words_of_texts)
+    of_texts = tltk.predict(model, [" ".join(words) for words in words_of_texts])
     assert any(prediction.spans for prediction in of_words)
     assert [prediction.spans for prediction in of_words] == [prediction.spans for prediction in of_texts]
 

@@ -216,9 +216,9 @@ def test_data_without_a_readable_image_is_rejected_with_the_file_names(tmp_path)
     for cache in ("off", "memory"):
         with pytest.raises(ValueError, match=r"none of the 4 examples could be decoded: cat/0.png"):
             tltk.fit(model, source, recipe=probe(2), cache=cache)
-    predictions, invalid = tltk.predict(model, source)
-    assert predictions == []
-    assert len(invalid) == 4
+    predictions = tltk.predict(model, source)
+    assert (len(predictions), len(predictions.invalid)) == (0, 4)
+    assert predictions.probabilities.shape == (0, 2) and predictions.labels == ()
 
 
 def test_l2_sp_has_pretrained_weights_for_the_backbone_only():

@@ -5,7 +5,7 @@ import pytest
 
 import tltk
 from tests.conftest import squares, squares_model
-from tltk.training.run import versions
+from tltk.training.run import Run, model_of, versions
 
 
 @pytest.fixture
@@ -83,3 +83,29 @@ def test_a_damaged_config_raises_an_error(text, tmp_path):
     (tmp_path / "run" / "config.json").write_text(text)
     with pytest.raises(ValueError, match="damaged"):
         tltk.load_run(tmp_path / "run")
+
+
+def test_the_model_of_a_run_a_folder_or_a_model(tmp_path):
+    model = squares_model()
+    run = Run(model).save(tmp_path / "runs" / "squares")
+    assert model_of(model) is model and model_of(run) is model
+    assert model_of(run.folder).task == model_of(str(run.folder)).task == model.task
+
+
+def test_a_wrong_path_or_model_is_refused_with_the_way_out(tmp_path):
+    Run(squares_model()).save(tmp_path / "runs" / "squares")
+    (tmp_path / "other").mkdir()
+    for path, message in (
+        ("runs", r"runs is not the folder of a run: it lacks config.json and model.keras. It contains runs: .*squares"),
+        ("runs/square", r"it does not exist.*Did you mean '.*runs/squares'"),
+        ("other", r"it lacks config.json and model.keras. Pass the folder that was given to tltk.fit\(out=\)"),
+        ("runs/squares/model.keras", r"it is a file.*tltk.adopt\(keras.models.load_model\('.*model.keras'\), task\)"),
+    ):
+        with pytest.raises(FileNotFoundError, match=message):
+            model_of(tmp_path / path)
+    with pytest.raises(TypeError, match=r"plain Keras model, 'conv_net_classification'.*tltk.adopt\(model, task\)"):
+        model_of(squares_model().keras)
+    with pytest.raises(
+        TypeError, match=r"`model` must be TransferModel or Run.* Received: int. Pass a run, its folder"
+    ):
+        model_of(3)

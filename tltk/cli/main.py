@@ -83,7 +83,7 @@ def predict(
         import tltk
 
         model = tltk.load_run(run).model
-        predictions, invalid = tltk.predict(model, options.examples(inputs, model, text), batch_size=batch_size)
+        predictions = tltk.predict(model, options.examples(inputs, model, text), batch_size=batch_size)
         top_scores = [dict(list(prediction.scores.items())[:top]) for prediction in predictions]
         if as_json:
             rows = [
@@ -95,7 +95,7 @@ def predict(
                 }
                 for prediction, scores in zip(predictions, top_scores, strict=True)
             ]
-            console.show_json({"predictions": rows, "invalid": [vars(example) for example in invalid]})
+            console.show_json({"predictions": rows, "invalid": [vars(example) for example in predictions.invalid]})
         else:
             cells = [
                 # entities and answers have no scores, only a label
@@ -106,8 +106,8 @@ def predict(
                 for prediction, scores in zip(predictions, top_scores, strict=True)
             ]
             console.show_table(["example", "prediction"], cells)
-        console.report_invalid(invalid)
-        if invalid and not predictions:
+        console.report_invalid(predictions.invalid)
+        if predictions.invalid and not len(predictions):
             raise InvalidInput("none of the examples could be read")
 
 

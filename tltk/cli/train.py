@@ -74,7 +74,7 @@ def train(
         report = None
         if len(test_part):
             test_batch = step_size if isinstance(step_size, int) else 32
-            report = tltk.evaluate(run.model, test_part, batch_size=test_batch, max_invalid_fraction=1.0)
+            report = tltk.evaluate(run, test_part, batch_size=test_batch, max_invalid_fraction=1.0)
         _show_training(run, report, invalid=len({*invalid, *run.invalid}), as_json=as_json)
 
 

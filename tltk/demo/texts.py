@@ -95,18 +95,18 @@ def run_text_demo(out: Path, *, seed: int = 0, max_per_topic: int = 100, say: Ca
     task = tltk.classification(LabelSpec(tuple(TOPICS)))
     recipe = tltk.linear_probe(epochs=PROBE_EPOCHS)
     probe = tltk.fit(tltk.assemble(backbone, task), train, val, recipe=recipe, seed=seed)
-    probe_report = tltk.evaluate(probe.model, test)
+    probe_report = tltk.evaluate(probe, test)
 
     say("3/4 fine-tuning after a linear probe")
     recipe = tltk.fine_tune(learning_rate=1e-4, probe_epochs=PROBE_EPOCHS, epochs=EPOCHS)
     model = tltk.assemble(backbone, task)
     run = tltk.fit(model, train, val, recipe=recipe, seed=seed, out=out / "run")
-    report = tltk.evaluate(run.model, test)
+    report = tltk.evaluate(run, test)
     report.save(out / "run" / "report.html")
 
     say("4/4 export as a SavedModel, and a prediction in a clean process")
     text = test.examples[0]
-    exported = tltk.export(run.model, out / "serving", requests=[text.encode()])
+    exported = tltk.export(run, out / "serving", requests=[text.encode()])
     answer = {"text": text, "label": exported.first["label"][0]}
     seconds = {
         "words": tfidf_seconds,

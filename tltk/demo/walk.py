@@ -119,20 +119,20 @@ def run_demo(
     say("2/5 linear probe: a new head on the frozen pretrained network")
     fit = partial(tltk.fit, seed=seed, cache=out / "cache")  # fine-tuning reuses the features of the probe
     probe = fit(_model(backbone, photos, seed), train, val, recipe=tltk.linear_probe(epochs=PROBE_EPOCHS))
-    probe_report = tltk.evaluate(probe.model, test)
+    probe_report = tltk.evaluate(probe, test)
 
     say("3/5 fine-tuning with augmentation after a linear probe")
     recipe = tltk.fine_tune(epochs=EPOCHS, probe_epochs=PROBE_EPOCHS, augment=AUGMENT)
     run = fit(_model(backbone, photos, seed), train, val, recipe=recipe, out=out / "run")
-    report = tltk.evaluate(run.model, test)
+    report = tltk.evaluate(run, test)
     report.save(out / "run" / "report.html")
 
     say("4/5 the same network trained from random weights, for the same time")
     scratch = _from_scratch(backbone, photos, train, val, seed=seed, tuned=run)
-    scratch_report = tltk.evaluate(scratch.model, test)
+    scratch_report = tltk.evaluate(scratch, test)
 
     say("5/5 export as a SavedModel, and a prediction in a clean process")
-    exported = tltk.export(run.model, out / "serving")
+    exported = tltk.export(run, out / "serving")
     answer = _predict_in_clean_process(exported.path, out / "photos" / "test" / "cat" / "000.png")
     seconds = {
         "probe": probe.seconds,

@@ -1,12 +1,12 @@
 """`tltk.evaluate`: metrics of a model on labelled examples."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import tensorflow as tf
 
 from tltk.data.source import Source
 from tltk.evaluation.report import Report
-from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.inference.decoded_batches import decoded_batches
 from tltk.inference.forward import Network
@@ -15,15 +15,20 @@ from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
 from tltk.tasks.registry import require_task
 from tltk.tasks.sources import require_labels
+from tltk.training.run import Run, model_of
 
 
 def evaluate(
-    model: TransferModel, data: Source | tf.data.Dataset, *, batch_size: int = 32, max_invalid_fraction: float = 0.1
+    model: TransferModel | Run | str | Path,
+    data: Source | tf.data.Dataset,
+    *,
+    batch_size: int = 32,
+    max_invalid_fraction: float = 0.1,
 ) -> Report:
     """Compute metrics of a model on labelled examples.
 
     Args:
-        model: From `assemble`, `adopt` or a run.
+        model: A run, the folder of a run, or a model from `assemble` or `adopt`.
         data: A labelled source, or a `tf.data.Dataset` of (inputs, targets).
         batch_size: Examples per batch.
         max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
@@ -35,14 +40,12 @@ def evaluate(
         match and F1 as in the SQuAD evaluation script.
 
     Raises:
-        InvalidType: If `model` is not a TransferModel.
+        NotFound: If `model` is a path and not the folder of a run.
+        InvalidType: If `model` is something else, such as a plain Keras model.
         InvalidInput: If the data has no labels or labels that differ from the model's, too many examples are
             unreadable, or the task is not registered.
     """
-    check.instance_of(
-        "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
-    )
-    return evaluate_network(model, data, batch_size=batch_size, max_invalid_fraction=max_invalid_fraction)
+    return evaluate_network(model_of(model), data, batch_size=batch_size, max_invalid_fraction=max_invalid_fraction)
 
 
 def evaluate_network(

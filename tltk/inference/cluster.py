@@ -27,7 +27,7 @@ class Clusters:
         silhouette: Mean silhouette in [-1, 1]: how much nearer examples are to their own cluster than to the next one
             (Rousseeuw 1987). None for fewer than two clusters.
         tried: Number of clusters → silhouette, if several numbers were tried.
-        example_ids: Name of each example.
+        ids: Id of each example.
         order: int64 [n], rows of the examples sorted by distance from the center of their cluster, the nearest first.
     """
 
@@ -35,7 +35,7 @@ class Clusters:
     centers: np.ndarray
     silhouette: float | None
     tried: dict[int, float]
-    example_ids: tuple[str, ...]
+    ids: tuple[str, ...]
     order: np.ndarray
 
     def members(self, number: int) -> np.ndarray:
@@ -47,7 +47,7 @@ class Clusters:
         sizes = [len(self.members(number)) for number in range(len(self.centers))]
         lines = [
             f"{number}: {size} examples, such as "
-            + check.listing((self.example_ids[row] for row in self.members(number)[:shown]), limit=shown)
+            + check.listing((self.ids[row] for row in self.members(number)[:shown]), limit=shown)
             for number, size in enumerate(sizes)
         ]
         unassigned = int((self.labels < 0).sum())
@@ -89,7 +89,7 @@ def cluster(
         [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
     """
     check.instance_of("features", features, (Features, np.ndarray), hint="Pass what tltk.embed returned.")
-    vectors = np.asarray(features.values if isinstance(features, Features) else features, np.float32)
+    vectors = np.asarray(features.features if isinstance(features, Features) else features, np.float32)
     check.one_of("method", method, METHODS)
     cluster_counts = _check_options(vectors, method, k, min_size)
     unit_vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
@@ -102,7 +102,7 @@ def cluster(
         labels, tried = _best_kmeans(unit_vectors, cluster_counts, seed)
     labels = _numbered_by_size(labels)
     centers, distances = _centers(unit_vectors, labels)
-    names = features.example_ids if isinstance(features, Features) else None
+    names = features.ids if isinstance(features, Features) else None
     return Clusters(
         labels,
         centers,

@@ -19,29 +19,32 @@ from tltk.modalities.modality import drop_invalid, modality_of
 from tltk.models.features import backbone_extractor, extractor
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
+from tltk.training.run import Run, model_of
 
 _POOLINGS = ("avg", "max", "concat", "first", "last")
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features of examples, one row per readable example.
+    """Features of the examples that can be read: row i of every field belongs to `ids[i]`.
+
+    Rows are in the order of the inputs. An example that cannot be read has no row and is listed in `invalid` instead.
 
     Args:
-        values: float32 [n, channels]; without pooling, [n, height, width, channels] or [n, tokens, channels].
+        features: float32 [n, channels]; without pooling, [n, height, width, channels] or [n, tokens, channels].
         targets: Targets of these examples; None if the source has no labels.
-        example_ids: Name of each example.
+        ids: Id of each example: a path, or "example 3" for the fourth one.
         invalid: Examples that could not be read; they have no row.
     """
 
-    values: np.ndarray
+    features: np.ndarray
     targets: np.ndarray | None
-    example_ids: tuple[str, ...]
+    ids: tuple[str, ...]
     invalid: tuple[InvalidExample, ...]
 
 
 def embed(
-    model: TransferModel | Backbone,
+    model: TransferModel | Run | Backbone | str | Path,
     inputs: Inputs,
     *,
     pooling: str | None = "avg",
@@ -53,7 +56,8 @@ def embed(
     """Compute the features of examples, which are the inputs of a head.
 
     Args:
-        model: A backbone, whose weights are read now, or a TransferModel, whose head is not used.
+        model: A backbone, whose weights are read now; or a run, the folder of a run or a TransferModel, whose head is
+            not used.
         inputs: A source. For images also a path, a folder, a list of paths, or pixels [n, height, width, 3] in
             [0, 255]; for texts also a text or a list of texts.
         pooling: "avg" or "max" over positions, "concat" for both, "first" or "last" for that token of a text, or None
@@ -68,19 +72,17 @@ def embed(
         The features, with the targets and names of their rows.
 
     Raises:
-        InvalidType: If `model` is neither a backbone nor a TransferModel, or `inputs` is a `tf.data.Dataset`.
+        InvalidType: If `model` is something else, such as a plain Keras model, or `inputs` is a `tf.data.Dataset`.
         InvalidInput: If an option is out of range, or more than `max_invalid_fraction` of the examples are unreadable.
         NotFound: If no pretrained weights are found, or a path does not exist.
 
     Examples:
         >>> import tltk
         >>> images = np.zeros((3, 32, 32, 3), "uint8")
-        >>> tltk.embed(tltk.backbone("mobilenet_v2", weights="random", image_size=32), images).values.shape
+        >>> tltk.embed(tltk.backbone("mobilenet_v2", weights="random", image_size=32), images).features.shape
         (3, 1280)
     """
-    check.instance_of(
-        "model", model, (TransferModel, Backbone), hint="Pass tltk.backbone(…) or what tltk.assemble returned."
-    )
+    model = model if isinstance(model, Backbone) else model_of(model)
     if pooling not in (*_POOLINGS, None):
         suggestion = check.did_you_mean(pooling, _POOLINGS)
         allowed = ", ".join(map(repr, _POOLINGS))

@@ -7,24 +7,28 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data.source import Source
-from tltk.foundation import checks as check
 from tltk.inference.decoded_batches import decoded_batches
+from tltk.inference.predictions import DecodedRows, Predictions, predictions_of
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
-from tltk.tasks.base import Prediction
 from tltk.tasks.registry import require_task
+from tltk.training.run import Run, model_of
 
 Inputs: TypeAlias = Source | tf.data.Dataset | np.ndarray | str | Path | list
 
 
 def predict(
-    model: TransferModel, inputs: Inputs, *, batch_size: int = 32, max_invalid_fraction: float = 1.0
-) -> tuple[list[Prediction], tuple[InvalidExample, ...]]:
+    model: TransferModel | Run | str | Path,
+    inputs: Inputs,
+    *,
+    batch_size: int = 32,
+    max_invalid_fraction: float = 1.0,
+) -> Predictions:
     """Predict the label, values, entities or answer of each example.
 
     Args:
-        model: From `assemble`, `adopt` or a run.
+        model: A run, the folder of a run, or a model from `assemble` or `adopt`.
         inputs: A source, whose labels are ignored, or a `tf.data.Dataset`. For images also the path of an image or
             folder, a list of paths, or pixels [n, height, width, 3] in [0, 255]. For texts also a text or a list of
             texts; for pairs a tuple of two texts or a list of tuples; for token classification also lists of words.
@@ -32,16 +36,23 @@ def predict(
         max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
 
     Returns:
-        Predictions in the order of the inputs, and the unreadable examples, which have no prediction.
+        One row per readable example, in the order of the inputs: `probabilities` [n, classes], `labels`, `values` …,
+        and `ids`; as a sequence, one `Prediction` per row. Unreadable examples have no row and are in `invalid`.
 
     Raises:
         NotFound: If a path does not exist.
-        InvalidType: If `model` is not a TransferModel.
+        InvalidType: If `model` is something else, such as a plain Keras model.
         InvalidInput: If more than `max_invalid_fraction` of the examples are unreadable, or the task is not registered.
+
+    Example:
+        >>> import tltk
+        >>> backbone = tltk.backbone("mobilenet_v2", weights="random", image_size=32)
+        >>> model = tltk.assemble(backbone, tltk.classification(["cat", "dog"]))
+        >>> predictions = tltk.predict(model, np.zeros((3, 32, 32, 3), "uint8"))
+        >>> predictions.probabilities.shape, predictions.names, predictions.ids[0]
+        ((3, 2), ('cat', 'dog'), 'example 0')
     """
-    check.instance_of(
-        "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
-    )
+    model = model_of(model)
     require_task(model.task)
     invalid: list[InvalidExample] = []
     data = inputs if isinstance(inputs, tf.data.Dataset) else as_source(inputs, model.input_spec)
@@ -53,8 +64,8 @@ def predict(
         invalid=invalid,
         title="predicting",
     )
-    predictions = [prediction for batch in batches for prediction in model.task.predictions(batch.decoded, batch.ids)]
-    return predictions, tuple(invalid)
+    decoded = [DecodedRows(tuple(batch.ids), batch.decoded) for batch in batches]
+    return predictions_of(model.task, decoded, invalid)
 
 
 def as_source(inputs: Any, spec: Any) -> Source:

@@ -68,7 +68,7 @@ def feature_differences(
         source = modality_of(model.input_spec).from_requests(
             [requests[row] for row in rows], model.input_spec, Path(folder)
         )
-        expected = embed(model, source).values
+        expected = embed(model, source).features
     difference = float((np.abs(outputs["features"][rows] - expected) / np.maximum(1.0, np.abs(expected))).max())
     return [] if difference <= _FEATURE_TOLERANCE else [f"features differ from tltk.embed by {difference:.1e}"]
 

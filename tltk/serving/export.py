@@ -8,7 +8,6 @@ from pathlib import Path
 import tensorflow as tf
 
 from tltk.data.source import Source
-from tltk.foundation import checks as check
 from tltk.foundation import files
 from tltk.foundation.errors import FileError, InvalidInput
 from tltk.models.transfer_model import TransferModel
@@ -16,6 +15,7 @@ from tltk.serving import formats, saved_model
 from tltk.serving.certificate import Verified, verify
 from tltk.serving.saved_model import Requests
 from tltk.tasks.registry import require_task
+from tltk.training.run import Run, model_of
 
 # TensorFlow's exceptions for failed writes → errno.
 _WRITE_ERRORS = {
@@ -27,7 +27,7 @@ _WRITE_ERRORS = {
 
 
 def export(
-    model: TransferModel,
+    model: TransferModel | Run | str | Path,
     folder: str | Path,
     *,
     format: str = "saved_model",  # noqa: A002 - the name in Keras' own `Model.export`
@@ -45,7 +45,7 @@ def export(
     TensorFlow or the format's runtime; it is renamed to its version number if all outputs match.
 
     Args:
-        model: Result of `assemble` or `adopt`, or the model of a run.
+        model: A run, the folder of a run, or a model from `assemble` or `adopt`.
         folder: Parent of the version folders, in the layout of TensorFlow Serving.
         format: "saved_model", "onnx", "openvino", "litert", "litert_float16" or "litert_int8".
         version: Name of the version folder; the default is one above the highest existing version.
@@ -63,6 +63,7 @@ def export(
         The path, the size and the differences from the model. Latencies are not measured; use `tltk.verify` for them.
 
     Raises:
+        NotFound: If `model` is a path and not the folder of a run.
         FileError: If the version exists already.
         MissingExtra: If the packages of the format, or of warm-up requests, are not installed.
         FileError: If the disk is full or the folder is not writable; no partial export is left behind.
@@ -71,9 +72,7 @@ def export(
             SavedModel, 1e-4 with `fold_batch_norm` and for float32 formats.
         InvalidInput: If the format is unknown or does not have a given option, or the task is not registered.
     """
-    check.instance_of(
-        "model", model, TransferModel, hint="Pass what tltk.assemble, tltk.adopt or tltk.load_run(...).model returned."
-    )
+    model = model_of(model)
     require_task(model.task)
     if version is not None and (type(version) is not int or version < 0):
         raise InvalidInput(f"`version` must be an integer, at least 0. Received: {version!r}")

@@ -226,6 +226,20 @@ class Task(ABC):
             for example_id, label, probability, values in rows
         ]
 
+    def fields(self, decoded: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Return the fields that `tltk.Predictions` has for some examples.
+
+        Args:
+            decoded: Column → [n, …]; strings as `str`.
+
+        Returns:
+            Name → array [n, …] or sequence of n values. "probabilities", "values", "labels" and "spans" are also
+            attributes of `tltk.Predictions`. Default: the columns in `describe_outputs`, and "labels" from the column
+            "label".
+        """
+        arrays = {name: decoded[name] for name in self.describe_outputs() if name in decoded}
+        return {**arrays, "labels": tuple(decoded["label"])} if "label" in decoded else arrays
+
     def references(self, targets: Any, examples: Any) -> Any:
         """Return what the evaluator compares predictions with; default: the targets.
 

@@ -182,6 +182,14 @@ class MultilabelClassification(_ClassTask):
             for example_id, scores in zip(ids, self.scores(decoded["probabilities"]), strict=True)
         ]
 
+    def fields(self, decoded: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Return "probabilities" and "labels": the names above the threshold, in class order."""
+        chosen = [
+            tuple(name for name, is_chosen in zip(self.labels.names, row, strict=True) if is_chosen)
+            for row in decoded["chosen"]
+        ]
+        return {"probabilities": decoded["probabilities"], "labels": tuple(chosen)}
+
     def evaluator(self) -> MultilabelEvaluator:
         """Return the evaluator: exact match, F1, mean average precision and area under the ROC curve."""
         return MultilabelEvaluator(self.labels.names, self.threshold)

@@ -196,6 +196,12 @@ class QuestionAnswering(Task):
             predictions.append(Prediction(example_id, text, score, {text: score}, (span,)))
         return predictions
 
+    def fields(self, decoded: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Return "labels", the answers, and "spans", a tuple with the span of each answer, empty without one."""
+        predictions = self.predictions(decoded, [""] * len(decoded["answer"]))
+        labels, spans = (tuple(getattr(item, name) for item in predictions) for name in ("label", "spans"))
+        return {"labels": labels, "spans": spans}
+
     def references(self, targets: Any, examples: Any) -> list[list[str]]:
         """Return the texts of all reference answers."""
         contexts = [joined(context) for _, context in examples]

@@ -216,6 +216,11 @@ class TokenClassification(Task):
             predictions.append(Prediction(example_id, summary, None, {}, spans))
         return predictions
 
+    def fields(self, decoded: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Return "spans", the entities of each text."""
+        ids = [""] * len(decoded["starts"])
+        return {"spans": tuple(prediction.spans for prediction in self.predictions(decoded, ids))}
+
     def evaluator(self) -> EntityEvaluator:
         """Return the evaluator: precision, recall and F1 of whole entities."""
         return EntityEvaluator(self.labels.names)

@@ -12,14 +12,16 @@ import keras
 from tltk import tasks
 from tltk.backbones.base import Origin
 from tltk.backbones.text.kerashub import keep_loadable, register_layers_of
+from tltk.foundation import checks as check
 from tltk.foundation import files
-from tltk.foundation.errors import InvalidInput, NotFound
+from tltk.foundation.errors import InvalidInput, InvalidType, NotFound
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
 from tltk.training.phase import PhaseResult
 
 FORMAT = 2
+_REQUIRED = ("config.json", "model.keras")
 _PACKAGES = ("tltk", "tensorflow", "keras", "keras-hub", "numpy")
 
 
@@ -69,6 +71,34 @@ class Run:
         return replace(self, folder=folder)
 
 
+def model_of(model: TransferModel | Run | str | Path) -> TransferModel:
+    """Return the model that `tltk.predict`, `evaluate`, `embed` and `export` were given in any form.
+
+    Args:
+        model: A model, a run, or the folder of a run, which is loaded.
+
+    Returns:
+        The model.
+
+    Raises:
+        NotFound: If a path is not the folder of a run.
+        InvalidInput: If the run is damaged.
+        InvalidType: If `model` is anything else; for a plain Keras model, the message names `tltk.adopt`.
+    """
+    if isinstance(model, str | Path):
+        return load_run(model).model
+    if isinstance(model, Run):
+        return model.model
+    if isinstance(model, keras.Model):
+        raise InvalidType(
+            f"`model` is a plain Keras model, {model.name!r}, without labels and input format. Pass "
+            "tltk.adopt(model, task), with a task such as tltk.classification(class_names)."
+        )
+    hint = "Pass a run, its folder, or what tltk.assemble or tltk.adopt returned."
+    check.instance_of("model", model, (TransferModel, Run, str, Path), hint=hint)
+    return model
+
+
 def load_run(folder: str | Path) -> Run:
     """Load a saved run.
 
@@ -86,12 +116,10 @@ def load_run(folder: str | Path) -> Run:
         >>> load_run("runs/nowhere")
         Traceback (most recent call last):
         ...
-        tltk.errors.NotFound: runs/nowhere is not the folder of a run. Missing files: config.json, model.keras.
+        tltk.errors.NotFound: runs/nowhere is not the folder of a run: it does not exist. Pass the folder ...
     """
     folder = Path(folder)
-    missing = [name for name in ("config.json", "model.keras") if not (folder / name).is_file()]
-    if missing:
-        raise NotFound(f"{folder} is not the folder of a run. Missing files: {', '.join(missing)}.")
+    _require_run(folder)
     config = _read_json(folder / "config.json")
     if not isinstance(config, dict) or not isinstance(config.get("task", {}), dict):
         raise InvalidInput(f"{folder / 'config.json'} is damaged: it does not hold the configuration of a run.")
@@ -110,6 +138,30 @@ def load_run(folder: str | Path) -> Run:
     history = tuple({name: _parsed(text) for name, text in row.items()} for row in _read_csv(folder / "history.csv"))
     invalid = tuple(InvalidExample(row["example_id"], row["reason"]) for row in _read_csv(folder / "invalid.csv"))
     return Run(model, phases, history, invalid, config, folder)
+
+
+def _require_run(folder: Path) -> None:
+    """Raise unless a folder has the files of a run; the message says where a run is."""
+    missing = [name for name in _REQUIRED if not (folder / name).is_file()]
+    if not missing:
+        return
+    fix = "Pass the folder that was given to tltk.fit(out=) or Run.save."
+    if folder.is_dir():
+        problem = f"it lacks {' and '.join(missing)}"
+        nearby = [entry for entry in sorted(folder.iterdir()) if _is_run(entry)]
+        fix = f"It contains runs: {check.listing(nearby)}." if nearby else fix
+    elif folder.suffix in (".keras", ".h5"):
+        problem = "it is a file" if folder.is_file() else "it does not exist"
+        fix += f" For a Keras file alone: tltk.adopt(keras.models.load_model({str(folder)!r}), task)."
+    else:
+        problem = "it is a file" if folder.is_file() else "it does not exist"
+        siblings = folder.parent.iterdir() if folder.parent.is_dir() else ()
+        fix += check.did_you_mean(str(folder), [str(entry) for entry in siblings if _is_run(entry)])
+    raise NotFound(f"{folder} is not the folder of a run: {problem}. {fix}")
+
+
+def _is_run(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in _REQUIRED)
 
 
 def describe_model(model: TransferModel, folder: Path) -> dict[str, Any]:

@@ -93,8 +93,8 @@ def test_the_head_of_gpt2_reads_the_last_token(preset):
     model = assembled(folder)
     assert model.task.head.pooling == "last"
     assert assembled(preset("bert")).task.head.pooling == "avg"
-    states = tltk.embed(tltk.backbone(folder), ["good film !", "awful"], pooling=None, precision="float32").values
-    last = tltk.embed(tltk.backbone(folder), ["good film !", "awful"], pooling="last", precision="float32").values
+    states = tltk.embed(tltk.backbone(folder), ["good film !", "awful"], pooling=None, precision="float32").features
+    last = tltk.embed(tltk.backbone(folder), ["good film !", "awful"], pooling="last", precision="float32").features
     count = encoded(tltk.from_arrays(["good film !", "awful"]), model.input_spec).lengths
     assert count[0] != count[1]
     np.testing.assert_allclose(last, states[np.arange(2), count - 1], atol=1e-6)
@@ -140,7 +140,7 @@ def test_an_export_reproduces_a_token_classifier_whose_tokens_contain_spaces(pre
     exported = tltk.export(model, tmp_path / "served", requests=asked)
     assert {"starts", "ends", "types", "probabilities"} < set(exported.differences["serving_default"])
     examples = ["  good  film ", "a\u3000b\n\nc"]
-    for text, prediction in zip(examples, tltk.predict(model, examples)[0], strict=True):
+    for text, prediction in zip(examples, tltk.predict(model, examples), strict=True):
         assert all(text[span.start : span.end].strip() == text[span.start : span.end] for span in prediction.spans)
 
 
@@ -196,7 +196,7 @@ def test_an_answer_next_to_punctuation_is_learned_and_predicted(preset, family):
     model = tltk.assemble(tltk.backbone(preset(family)), tltk.question_answering(no_answer=False), precision="float32")
     tltk.fit(model, source, recipe=tltk.bert(epochs=10, learning_rate=3e-3), batch_size=8)
     assert tltk.evaluate(model, source).metrics["exact_match"] >= 0.9
-    predictions, _ = tltk.predict(model, [("good film", text) for text in contexts[:2]])
+    predictions = tltk.predict(model, [("good film", text) for text in contexts[:2]])
     assert [prediction.label for prediction in predictions] == ["Rome", "Oslo"]
 
 
@@ -205,7 +205,7 @@ def test_an_exported_question_answerer_agrees_with_predict(preset, family):
     task = tltk.question_answering(no_answer=False, head=tltk.head(zero_init=False, normalization=None))
     model = tltk.assemble(tltk.backbone(preset(family)), task, precision="float32")
     asked = [("good book", "the film is very  good and not bad"), ("what is here", "a book"), ("a long question", "i")]
-    expected, _ = tltk.predict(model, asked)
+    expected = tltk.predict(model, asked)
     run = build_signatures(model)["serving_default"].run(*(tf.constant(column) for column in zip(*asked, strict=True)))
     for row, prediction in enumerate(expected):
         (span,) = prediction.spans
