@@ -137,6 +137,14 @@ def test_the_error_for_a_misspelt_public_name_suggests_the_right_one():
         tltk.from_foler  # noqa: B018
 
 
+def test_submodules_are_listed_and_suggested():
+    assert {"errors", "recipes", "augment", "specs", "fit"} <= set(dir(tltk))
+    assert not [name for name in dir(tltk) if name.startswith("__") and name != "__version__"]
+    for wrong, right in (("error", "errors"), ("agument", "augment"), ("ImagSpec", "ImageSpec")):
+        with pytest.raises(AttributeError, match=f"tltk has no '{wrong}'. Did you mean '{right}'"):
+            getattr(tltk, wrong)
+
+
 def test_importing_tltk_imports_no_tensorflow():
     code = "import sys, tltk, tltk.cli.main; print(sorted({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

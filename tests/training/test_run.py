@@ -63,7 +63,7 @@ def test_damaged_and_missing_files_are_named(saved):
     with pytest.raises(ValueError, match=r"config.json is damaged"):
         tltk.load_run(folder)
     (folder / "config.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"is not the folder of a run. Missing files: config.json"):
+    with pytest.raises(FileNotFoundError, match=r"is not the folder of a run: it lacks config.json"):
         tltk.load_run(folder)
 
 
