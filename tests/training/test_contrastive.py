@@ -53,7 +53,7 @@ def test_few_shot_moves_texts_of_one_class_together_and_then_trains_the_head(tmp
     model = text_model(tiny_preset(tmp_path / "preset"))
 
     def separation():
-        features = tltk.embed(model, source).values
+        features = tltk.embed(model, source).features
         features /= np.linalg.norm(features, axis=1, keepdims=True)
         same = source.targets.values[:, None] == source.targets.values
         return (features @ features.T)[same].mean() - (features @ features.T)[~same].mean()
