@@ -129,9 +129,7 @@ def main() -> None:
     if options.json:
         print(json.dumps({key: round(value, 3) for key, value in result.items()}))
         return
-    print(
-        f"{options.images} JPEGs of 1.05 megapixels, {kilobytes:.0f} KB each, to {SIZE} px; median of {options.runs}"
-    )
+    print(f"{options.images} JPEGs of 1.05 megapixels, {kilobytes:.0f} KB each, to {SIZE} px; median of {options.runs}")
     print(f"{'':8}{'images/s':>12}{'PSNR':>10}")
     for reader in ("keras", "tltk"):
         speed = options.images / result[f"seconds_{reader}"]

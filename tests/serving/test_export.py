@@ -15,6 +15,7 @@ from PIL import Image
 
 import tltk
 from tests.conftest import STAGES, coloured_squares, conv_net, squares, squares_model
+from tltk.errors import FileError
 from tltk.serving import export
 from tltk.serving.certificate import Verified
 
@@ -86,7 +87,7 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path, monkeypatch):
     assert [tltk.export(model, tmp_path).path.name for _ in range(2)] == ["1", "2"]
     assert tltk.export(model, tmp_path, version=7).path.name == "7"
     assert tltk.export(model, tmp_path).path.name == "8"
-    with pytest.raises(FileExistsError, match=r"7 exists already"):
+    with pytest.raises(FileError, match=r"7 exists already"):
         tltk.export(model, tmp_path, version=7)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["1", "2", "7", "8"]
 
@@ -101,7 +102,7 @@ def test_concurrent_exports_become_separate_versions(tmp_path, monkeypatch):
         return Verified(written, {"serving_default": {}}, 0, 0.0, {}, {})
 
     monkeypatch.setattr(export, "verify", verify_while_another_export_finishes)
-    with pytest.raises(FileExistsError, match=r"2 exists already"):
+    with pytest.raises(FileError, match=r"2 exists already"):
         tltk.export(model, tmp_path, version=2)
     versions = iter((1, 2, 3))
     monkeypatch.setattr(export, "_next_version", lambda _: next(versions))
@@ -251,5 +252,5 @@ def test_a_full_disk_is_reported_with_its_errno(tmp_path, monkeypatch, error):
 
 def test_a_dangling_link_counts_as_an_existing_version(tmp_path):
     (tmp_path / "3").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(FileExistsError, match=r"3 exists already"):
+    with pytest.raises(FileError, match=r"3 exists already"):
         tltk.export(seeded_model(), tmp_path, version=3)

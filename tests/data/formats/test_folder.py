@@ -8,6 +8,7 @@ import pytest
 from tests.images import FORMATS, class_folder, encoded, solid_png
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.folder import from_files, from_folder
+from tltk.errors import FileError
 
 
 def test_sub_folders_are_classes_in_sorted_order(tmp_path):
@@ -69,7 +70,7 @@ def test_a_missing_folder_raises_with_a_similar_name(tmp_path):
 
 def test_a_file_instead_of_a_folder_raises(tmp_path):
     path = solid_png(tmp_path / "a.png", (0, 0, 0))
-    with pytest.raises(NotADirectoryError, match=r"a\.png is a file"):
+    with pytest.raises(FileError, match=r"a\.png is a file"):
         from_folder(path)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.images import solid_png
 from tltk.data.formats.tables import from_csv, from_jsonl
+from tltk.errors import FileError
 from tltk.specs import LabelSpec, Span
 
 
@@ -175,7 +176,7 @@ def test_a_missing_table_or_a_folder_raises(folder):
     csv(folder, GOOD)
     with pytest.raises(FileNotFoundError, match=r"Did you mean 'data\.csv'"):
         from_csv(folder / "date.csv")
-    with pytest.raises(IsADirectoryError, match="from_folder"):
+    with pytest.raises(FileError, match="from_folder"):
         from_jsonl(folder)
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tltk.data.formats.text_files import existing_file, read_text
+from tltk.errors import FileError
 
 
 def write_file(folder, data, name="texts.txt"):
@@ -30,9 +31,9 @@ def test_a_file_in_a_missing_folder_raises(tmp_path):
 
 
 def test_a_folder_raises(tmp_path):
-    with pytest.raises(IsADirectoryError, match=r"is a folder, not a file\. Use tltk\.from_folder"):
+    with pytest.raises(FileError, match=r"is a folder, not a file\. Use tltk\.from_folder"):
         existing_file(tmp_path)
-    with pytest.raises(IsADirectoryError, match="is a folder"):
+    with pytest.raises(FileError, match="is a folder"):
         existing_file("")
 
 
