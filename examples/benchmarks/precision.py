@@ -32,7 +32,7 @@ from tltk.cli import console
 from tltk.foundation import hardware as machine
 from tltk.optimizers import spec as optimizers
 from tltk.specs import LabelSpec
-from tltk.trainability.apply import applied
+from tltk.trainability.apply import apply_plan
 
 SETTINGS = {
     "float32": ("float32", False),
@@ -101,7 +101,7 @@ def build_steps(
     backbone = tltk.backbone(name, weights="random", image_size=options.image_size)
     task = tltk.classification(LabelSpec(tuple(f"class {number}" for number in range(10))))
     model = tltk.assemble(backbone, task, precision=precision)
-    stack.enter_context(applied(tltk.train_all(), model))
+    stack.enter_context(apply_plan(tltk.train_all(), model))
     network = model.keras
     optimizer = optimizers.build(optimizers.sgd(1e-3), 1e-3, network.trainable_variables)
     network.compile(optimizer=optimizer, loss=task.loss(), jit_compile=jit)

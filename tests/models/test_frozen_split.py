@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import conv_net
 from tltk.models.frozen_split import split
-from tltk.trainability.apply import applied
+from tltk.trainability.apply import apply_plan
 from tltk.trainability.plan import Plan, Rule, train_all
 
 X = np.random.default_rng(0).normal(size=(4, 16, 16, 3)).astype("float32")
@@ -25,7 +25,7 @@ def split_by():
 
         def build(model, *trained, plan=None):
             plan = plan or Plan((*(Rule(pattern, "train") for pattern in trained), Rule("*", "frozen")))
-            return split(model, stack.enter_context(applied(plan, model)).decisions)
+            return split(model, stack.enter_context(apply_plan(plan, model)).decisions)
 
         yield build
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import WithStages, conv_net, transformer
 from tltk.models.frozen_split import split
-from tltk.trainability.apply import applied
+from tltk.trainability.apply import apply_plan
 from tltk.trainability.plan import (
     Plan,
     Rule,
@@ -48,15 +48,15 @@ def fit(model, plan, precision="float32"):
     """Train as a phase does and return the paths of the weights that moved, and the optimizer."""
     before = contents(model.keras)
     x, y = batch(model.keras)
-    with applied(plan, model) as now:
-        frozen_split = split(model.keras, now.decisions)
+    with apply_plan(plan, model) as effect:
+        frozen_split = split(model.keras, effect.decisions)
         optimizer = keras.optimizers.Adam(1e-2)
         if precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=1024.0)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         frozen_split.model.compile(optimizer, loss, run_eagerly=True, auto_scale_loss=False)
         learning = {variable.path for variable in frozen_split.model.trainable_variables}
-        assert learning == set(now.lr_multipliers) == {variable.path for variable in model.keras.trainable_variables}
+        assert learning == set(effect.lr_multipliers) == {variable.path for variable in model.keras.trainable_variables}
         frozen_split.model.fit(x, y, batch_size=4, epochs=1, verbose=0)
         momentums = (
             {variable.path for variable in optimizer.inner_optimizer._momentums}
@@ -162,11 +162,11 @@ def test_batch_norm_learns_its_affine_part_in_inference_mode():
     layer = model.keras.get_layer("conv2_bn")
     data = np.random.default_rng(1).normal(3.0, 2.0, (4, 8, 8, 8)).astype("float32")
     inference = np.array(layer(data, training=False))
-    with applied(train_all(batch_norm="affine"), model):
+    with apply_plan(train_all(batch_norm="affine"), model):
         assert not layer.trainable
         assert [variable.trainable for variable in (layer.gamma, layer.beta)] == [True, True]
         np.testing.assert_array_equal(layer(data, training=True), inference)
-    with applied(train_all(batch_norm="train"), model):
+    with apply_plan(train_all(batch_norm="train"), model):
         assert np.abs(np.array(layer(data, training=True)) - inference).max() > 1
 
 
@@ -190,6 +190,6 @@ def test_plain_keras_does_not_open_again_what_is_open_already():
     model.trainable = True
     model.layers[0].trainable = True
     assert len(model.trainable_variables) == 1
-    with applied(Plan((Rule("out", "train"),)), model):
+    with apply_plan(Plan((Rule("out", "train"),)), model):
         assert len(model.trainable_variables) == 2
     assert len(model.trainable_variables) == 1

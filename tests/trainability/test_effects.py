@@ -2,7 +2,14 @@ import keras
 import pytest
 
 from tests.conftest import conv_net, transformer
-from tltk.trainability.effects import Decision, could_learn, effective_decision, effects, learning_parameters, state
+from tltk.trainability.effects import (
+    Decision,
+    effective_decision,
+    effects,
+    has_variables_for,
+    state,
+    trained_parameters,
+)
 from tltk.trainability.layers import LayerRow, layer_rows, parameters
 
 
@@ -12,7 +19,7 @@ def row(name, stage="", model=None):
 
 
 def learned(one, action, batch_norm="frozen"):
-    return [v.name for effect in effects(one, Decision(action), batch_norm) for v in effect.learning]
+    return [v.name for effect in effects(one, Decision(action), batch_norm) for v in effect.trained_variables]
 
 
 def on(one, action, batch_norm="frozen"):
@@ -73,14 +80,14 @@ def test_a_layer_in_which_nothing_learns_counts_as_frozen():
 
 def test_parameters_that_learn_are_counted_before_they_exist():
     attention = row("block1_attention", model=transformer())  # query kernel [16, 2, 8], output kernel [2, 8, 16]
-    assert learning_parameters(attention, Decision("lora", rank=2, target="query"), "frozen") == 2 * (32 + 8)
-    assert learning_parameters(attention, Decision("lora", rank=3), "frozen") == 3 * 3 * (32 + 8) + 3 * (16 + 16)
-    assert learning_parameters(attention, Decision("bias"), "frozen") == 3 * 16 + 16
+    assert trained_parameters(attention, Decision("lora", rank=2, target="query"), "frozen") == 2 * (32 + 8)
+    assert trained_parameters(attention, Decision("lora", rank=3), "frozen") == 3 * 3 * (32 + 8) + 3 * (16 + 16)
+    assert trained_parameters(attention, Decision("bias"), "frozen") == 3 * 16 + 16
 
 
-def test_could_learn_does_not_depend_on_the_batch_norm_policy():
-    assert could_learn(row("conv2_bn"), "norm")
-    assert not could_learn(row("conv2_conv"), "norm")
+def test_has_variables_for_does_not_depend_on_the_batch_norm_policy():
+    assert has_variables_for(row("conv2_bn"), "norm")
+    assert not has_variables_for(row("conv2_conv"), "norm")
 
 
 def test_the_state_describes_what_is_frozen_and_why():

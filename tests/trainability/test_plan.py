@@ -8,7 +8,7 @@ import pytest
 from tests import ROOT
 from tests.conftest import conv_net, squares_model
 from tltk import trainability
-from tltk.trainability.apply import applied
+from tltk.trainability.apply import apply_plan
 from tltk.trainability.effects import Decision
 from tltk.trainability.plan import (
     Plan,
@@ -37,7 +37,7 @@ class Staged:
 
 
 def trained(plan, model):
-    with applied(plan, model):
+    with apply_plan(plan, model):
         return {variable.path for variable in model.keras.trainable_variables}
 
 
@@ -96,7 +96,7 @@ def test_all_problems_of_a_plan_are_listed_at_once():
 
 def test_a_plan_with_layer_names_works_on_any_model():
     model = conv_net()
-    with applied(Plan((Rule("conv3_*", "train"), Rule("*", "frozen"))), model):
+    with apply_plan(Plan((Rule("conv3_*", "train"), Rule("*", "frozen"))), model):
         assert [variable.path for variable in model.trainable_variables] == ["conv3_conv/kernel", "conv3_conv/bias"]
     with pytest.raises(TypeError, match=r"`model` must be a keras.Model"):
         freeze("backbone").resolve("resnet50")
@@ -105,9 +105,9 @@ def test_a_plan_with_layer_names_works_on_any_model():
 def test_the_table_counts_what_learns():
     model = Staged()
     text = unfreeze_from("conv3").describe(model)
-    with applied(unfreeze_from("conv3"), model):
-        learning = sum(int(np.prod(variable.shape)) for variable in model.keras.trainable_variables)
-    assert f"{learning:,} of {model.keras.count_params():,} learn" in text
+    with apply_plan(unfreeze_from("conv3"), model):
+        trained = sum(int(np.prod(variable.shape)) for variable in model.keras.trainable_variables)
+    assert f"{trained:,} of {model.keras.count_params():,} trained" in text
     rows = {line.split()[0]: line for line in text.splitlines()}
     assert "frozen (batch norm)" in rows["conv3_bn"]
     assert rows["conv3_conv"].split()[1:3] == ["conv3", "train"]

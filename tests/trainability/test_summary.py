@@ -11,12 +11,12 @@ def lines(plan, model):
 def test_the_table_has_a_line_per_layer_with_weights_and_totals():
     model = WithStages(transformer())
     table = lines(layer_decay(0.75), model)
-    assert table["layer"] == ["layer", "stage", "state", "lr", "multiplier", "learning", "parameters"]
+    assert table["layer"] == ["layer", "stage", "state", "lr", "multiplier", "trained", "parameters"]
     assert table["block2_up"] == ["block2_up", "block2", "train", "0.75", "544", "544"]
     assert table["embedding"] == ["embedding", "embedding", "train", "0.4219", "480", "480"]
     assert table["head_output"][3] == "1"
     total = f"{model.keras.count_params():,}"
-    assert table["total"] == ["total", total, "of", total, "learn", total, total]
+    assert table["total"] == ["total", total, "of", total, "trained", total, total]
     assert "head_pool" not in table
 
 

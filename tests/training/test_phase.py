@@ -224,7 +224,7 @@ def test_an_undone_phase_passes_on_the_optimizer_state_of_the_phase_before(monke
 def test_a_frozen_weight_that_changes_is_an_error_and_the_weights_are_restored(monkeypatch):
     from contextlib import contextmanager
 
-    original = phase_module.applied
+    original = phase_module.apply_plan
 
     @contextmanager
     def applied_with_a_leak(plan, model):
@@ -232,7 +232,7 @@ def test_a_frozen_weight_that_changes_is_an_error_and_the_weights_are_restored(m
             model.keras.get_layer("conv3_conv").trainable = True
             yield replace(effect, decisions=dict.fromkeys(effect.decisions, Decision("train")))
 
-    monkeypatch.setattr(phase_module, "applied", applied_with_a_leak)
+    monkeypatch.setattr(phase_module, "apply_plan", applied_with_a_leak)
     monkeypatch.setattr(phase_module.optimizers, "build", partial(ignoring_multipliers, phase_module.optimizers.build))
     model = squares_model()
     model.keras.get_layer("head_output").kernel.assign(np.random.default_rng(0).normal(size=(8, 3)))

@@ -93,7 +93,7 @@ def embed(
     source = inputs if isinstance(inputs, Source) else modality.source(inputs, model.input_spec)
     source, invalid = drop_invalid(source, max_invalid_fraction=max_invalid_fraction)
     network = _network(model, pooling, precision)
-    spec = modality.whole_examples(model.input_spec, source)
+    spec = modality.without_windows(model.input_spec, source)
     reader = modality.reader(source, spec)
     if reader.lengths is not None:
         reader = reader.padded(int(reader.lengths.max(initial=1)))

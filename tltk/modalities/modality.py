@@ -134,7 +134,7 @@ class Modality(ABC):
             names = check.listing(getattr(augmentation, "name", augmentation) for augmentation in augmentations)
             raise InvalidInput(f"`augment`: {names} cannot be applied to {self.name}s.")
 
-    def whole_examples(self, spec: Any, source: Source | None = None) -> Any:
+    def without_windows(self, spec: Any, source: Source | None = None) -> Any:
         """Adapt a spec so that every example is one element, for one feature vector per example.
 
         Args:
@@ -143,11 +143,11 @@ class Modality(ABC):
         """
         return spec
 
-    def pairs(self, source: Source) -> bool:
+    def has_pairs(self, source: Source) -> bool:
         """Return whether each example of a source is a pair of inputs, such as a question and a context."""
         return False
 
-    def paired(self, spec: Any) -> Any:
+    def with_pairs(self, spec: Any) -> Any:
         """Adapt a spec to pairs of inputs.
 
         Raises:
@@ -155,7 +155,7 @@ class Modality(ABC):
         """
         raise InvalidInput(f"`pairs=True` needs a backbone that takes texts; this one takes {self.name}s.")
 
-    def windowed(self, spec: Any, task: str) -> Any:
+    def with_windows(self, spec: Any, task: str) -> Any:
         """Adapt a spec to reading overlong examples in windows, for a task with one output per position.
 
         Raises:
@@ -171,7 +171,7 @@ class Modality(ABC):
         """Build the padding mask in a Keras graph: bool [batch, positions], False for padding; None without padding."""
         return None
 
-    def notes(self, source: Source, spec: Any) -> str:
+    def training_note(self, source: Source, spec: Any) -> str:
         """Return a note about a source to show before training, such as the number of overlong texts; "" for none."""
         return ""
 
@@ -214,7 +214,7 @@ class Modality(ABC):
     def from_config(self, config: dict[str, Any], folder: Path) -> Any:
         """Rebuild a spec from the result of `to_config` and the files in `folder`."""
 
-    def about(self, spec: Any) -> dict[str, Any]:
+    def describe_input(self, spec: Any) -> dict[str, Any]:
         """Describe the network's input as JSON values, for the file beside an exported network."""
         return {"name": spec.name, "shape": [None, *spec.shape], "dtype": spec.dtype}
 

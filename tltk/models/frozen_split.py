@@ -36,7 +36,7 @@ def split(model: keras.Model, decisions: dict[str, Decision]) -> FrozenSplit:
 
     Args:
         model: A functional model. It is not changed; its layers are shared.
-        decisions: Layer name → decision, from `applied`; call this function inside its block.
+        decisions: Layer name → decision, from `apply_plan`; call this function inside its block.
 
     Returns:
         The split; `prefix` and `suffix` are None if nothing is frozen at the input.

@@ -22,7 +22,7 @@ class Phase:
         schedule: "constant", "cosine", "linear" or "one_cycle".
         warmup: Steps in which the learning rate rises from 0: a fraction of the phase's steps, in [0, 1), or a number
             of steps, at least 1.
-        augment: Applied to each training batch, in order; None means the default of the modality:
+        augment: AppliedPlan to each training batch, in order; None means the default of the modality:
             `tltk.augment.standard()` for images, nothing for texts.
         augmentations_per_example: Number of fixed augmented copies of each example, drawn once and used in turn; 0
             draws new ones every epoch. The features of fixed copies can be cached.

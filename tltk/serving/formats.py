@@ -189,6 +189,6 @@ def _description(model: TransferModel, file_format: str) -> dict[str, Any]:
     return {
         "format": file_format,
         "task": model.task.name,
-        "input": modality_of(model.input_spec).about(model.input_spec),
+        "input": modality_of(model.input_spec).describe_input(model.input_spec),
         "outputs": {name: list(names) for name, names in model.task.describe_outputs().items()},
     }

@@ -72,7 +72,7 @@ def build_signatures(model: TransferModel) -> dict[str, Signature]:
     request_specs = tuple(tf.TensorSpec([None], tf.string, name=name) for name in names)
     tensor_specs = (tf.TensorSpec([None, *spec.shape], spec.dtype, name=spec.name),)
     read, tables = request_reader(spec)
-    whole_spec = modality.whole_examples(spec)  # features describe a whole text, not its windows
+    whole_spec = modality.without_windows(spec)  # features describe a whole text, not its windows
     read_whole, more_tables = request_reader(whole_spec) if whole_spec != spec else (read, [])
     network = _graph(partial(model.keras, training=False), tensor_specs)
     features = extractor(model, "avg")

@@ -107,8 +107,8 @@ class Task(ABC):
             export returns them; `tltk.predict` does not compute them.
         class_targets: Class attribute: whether `encode` returns 0/1 targets [batch, classes], as a contrastive loss
             needs.
-        pools: Class attribute: whether the head reduces each element to one vector; a batch norm in the head then needs
-            batches of at least two, see `normalizes_batches`.
+        uses_pooling: Class attribute: whether the head reduces each element to one vector; a batch norm in the head
+            then needs batches of at least two, see `normalizes_batches`.
     """
 
     name: ClassVar[str]
@@ -118,12 +118,12 @@ class Task(ABC):
     score_name: ClassVar[str] = "loss"
     constant_columns: ClassVar[tuple[str, ...]] = ()
     class_targets: ClassVar[bool] = False
-    pools: ClassVar[bool] = True
+    uses_pooling: ClassVar[bool] = True
 
     @property
     def normalizes_batches(self) -> bool:
         """Whether the head has a batch norm over elements, which outputs zeros for a batch of one element."""
-        return self.pools and self.head is not None and self.head.normalization == "batch"
+        return self.uses_pooling and self.head is not None and self.head.normalization == "batch"
 
     def input_spec(self, spec: Any) -> Any:
         """Adapt the input format of a backbone to this task, such as to pairs of texts or windows; default: as is."""

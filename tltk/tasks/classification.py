@@ -38,7 +38,7 @@ class _ClassTask(Task):
 
     def input_spec(self, spec: Any) -> Any:
         """Expect one input per example or, with `pairs`, two texts."""
-        return modality_of(spec).paired(spec) if self.pairs else spec
+        return modality_of(spec).with_pairs(spec) if self.pairs else spec
 
     def outputs(
         self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0
@@ -253,7 +253,7 @@ def classification(
 
 def _for_source(source: Source) -> Task:
     labels: Any = source.labels
-    return classification(labels, pairs=named_modality(source.modality).pairs(source))
+    return classification(labels, pairs=named_modality(source.modality).has_pairs(source))
 
 
 register_default("categorical", _for_source)

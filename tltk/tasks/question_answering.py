@@ -86,7 +86,7 @@ class QuestionAnswering(Task):
     name: ClassVar[str] = "question_answering"
     monitor: ClassVar[Monitor] = Monitor("span_accuracy", "max")
     score_name: ClassVar[str] = "exact_match"
-    pools: ClassVar[bool] = False
+    uses_pooling: ClassVar[bool] = False
 
     head: heads.Head = field(default_factory=heads.head)
     no_answer: bool = True
@@ -106,7 +106,7 @@ class QuestionAnswering(Task):
                 "in a causal model such as GPT-2 it does not see the rest of the text. Pass no_answer=False, or use "
                 "another backbone."
             )
-        return modality_of(spec).windowed(modality_of(spec).paired(spec), self.name)
+        return modality_of(spec).with_windows(modality_of(spec).with_pairs(spec), self.name)
 
     def outputs(
         self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0

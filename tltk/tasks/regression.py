@@ -65,7 +65,7 @@ class Regression(Task):
 
     def input_spec(self, spec: Any) -> Any:
         """Expect one input per example or, with `pairs`, two texts."""
-        return modality_of(spec).paired(spec) if self.pairs else spec
+        return modality_of(spec).with_pairs(spec) if self.pairs else spec
 
     def outputs(
         self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0
@@ -193,7 +193,7 @@ def regression(labels: LabelSpec | Sequence[str], *, head: heads.Head | None = N
 
 def _for_source(source: Source) -> Task:
     labels: Any = source.labels
-    return regression(labels, pairs=named_modality(source.modality).pairs(source))
+    return regression(labels, pairs=named_modality(source.modality).has_pairs(source))
 
 
 register_default("regression", _for_source)

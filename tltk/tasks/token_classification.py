@@ -113,7 +113,7 @@ class TokenClassification(Task):
     name: ClassVar[str] = "token_classification"
     monitor: ClassVar[Monitor] = Monitor("token_f1", "max")
     score_name: ClassVar[str] = "f1"
-    pools: ClassVar[bool] = False
+    uses_pooling: ClassVar[bool] = False
 
     labels: LabelSpec
     head: heads.Head = field(default_factory=lambda: heads.head(dropout=0.1))
@@ -126,7 +126,7 @@ class TokenClassification(Task):
 
     def input_spec(self, spec: Any) -> Any:
         """Expect one text per example; overlong ones in windows, so that every word gets a tag."""
-        return modality_of(spec).windowed(spec, self.name)
+        return modality_of(spec).with_windows(spec, self.name)
 
     def outputs(
         self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0

@@ -19,12 +19,12 @@ _PLANS = (
     "unfreeze_from",
 )
 # No name here is a submodule's, since importing one would overwrite the name: the plan `lora` is `tltk.lora`.
-_PUBLIC = dict.fromkeys(_PLANS, "tltk.trainability.plan") | {"applied": "tltk.trainability.apply"}
+_PUBLIC = dict.fromkeys(_PLANS, "tltk.trainability.plan") | {"apply_plan": "tltk.trainability.apply"}
 
 __all__ = sorted(_PUBLIC)
 
 if TYPE_CHECKING:
-    from tltk.trainability.apply import applied
+    from tltk.trainability.apply import apply_plan
     from tltk.trainability.plan import (
         Plan,
         Rule,

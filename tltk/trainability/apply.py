@@ -23,16 +23,16 @@ from tltk.trainability.plan import Plan
 
 
 @dataclass(frozen=True)
-class Applied:
+class AppliedPlan:
     """Effect of a plan on a model while it is applied.
 
     Args:
         decisions: Layer name → decision, as `plan.resolve` returns it, but "frozen" for every layer in which nothing
-            learns, such as a convolution without bias under "bias".
-        lr_multipliers: Variable path → learning-rate multiplier, for every variable that learns.
+            is trained, such as a convolution without bias under "bias".
+        lr_multipliers: Variable path → learning-rate multiplier, for every trained variable.
         updated_statistics: Paths of the variables that change without a gradient: moving statistics of batch norms in
             training mode.
-        lora_weights: "layer:path of the sublayer" → what LoRA has learned there; empty until the plan is left.
+        lora_weights: "layer:path of the sublayer" → what LoRA was trained to add there; empty until the plan is left.
     """
 
     decisions: dict[str, Decision]
@@ -42,15 +42,15 @@ class Applied:
 
 
 @contextmanager
-def applied(plan: Plan, model: keras.Model | HasStages) -> Iterator[Applied]:
-    """Set what learns according to a plan; on leaving, merge LoRA and restore every flag.
+def apply_plan(plan: Plan, model: keras.Model | HasStages) -> Iterator[AppliedPlan]:
+    """Freeze and unfreeze layers according to a plan; on leaving, merge LoRA and restore every flag.
 
     Build the optimizer, compile, fit and restore weights (of early stopping) inside the block: there the list of
     weights includes those of LoRA. Outside, the model has its former list of weights and its former flags, even if the
     block has raised.
 
     Args:
-        plan: Which layers learn.
+        plan: Which layers are trained.
         model: A `keras.Model`, or the result of `tltk.assemble`.
 
     Yields:
@@ -62,7 +62,7 @@ def applied(plan: Plan, model: keras.Model | HasStages) -> Iterator[Applied]:
     Examples:
         >>> from tltk.trainability.plan import Rule
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")])
-        >>> with applied(Plan((Rule("out", "bias", lr_multiplier=2.0),)), model) as effect:
+        >>> with apply_plan(Plan((Rule("out", "bias", lr_multiplier=2.0),)), model) as effect:
         ...     [(variable.name, effect.lr_multipliers[variable.path]) for variable in model.trainable_variables]
         [('bias', 2.0)]
         >>> len(model.trainable_variables)
@@ -82,7 +82,7 @@ def applied(plan: Plan, model: keras.Model | HasStages) -> Iterator[Applied]:
             keras_model.predict_function = None  # if traced without LoRA, it would keep predicting without it
         effective = {row.name: effective_decision(row, decisions[row.name], plan.batch_norm) for row in rows}
         statistics = _updated_statistics(rows, decisions, plan.batch_norm)
-        yield Applied(effective, lr_multipliers, statistics, lora_weights)
+        yield AppliedPlan(effective, lr_multipliers, statistics, lora_weights)
     finally:
         for path, (sublayer, _) in targets.items():
             if sublayer.lora_enabled:
@@ -95,10 +95,10 @@ def applied(plan: Plan, model: keras.Model | HasStages) -> Iterator[Applied]:
 def _set_flags(
     keras_model: keras.Model, rows: list[LayerRow], decisions: dict[str, Decision], batch_norm: str
 ) -> dict[str, float]:
-    """Set every flag and return the learning-rate multiplier of every variable that learns.
+    """Set every flag and return the learning-rate multiplier of every trained variable.
 
     The model itself is set trainable first: a frozen container hides its children from `trainable_weights`, while a
-    child that is set trainable afterwards still learns.
+    child that is set trainable afterwards is still trained.
     """
     keras_model.trainable = True
     pairs = [(row, effect) for row in rows for effect in effects(row, decisions[row.name], batch_norm)]
@@ -107,11 +107,11 @@ def _set_flags(
     problems = check.Problems()
     for row, effect in pairs:
         # Variables after layers: setting a layer's flag overwrites those of its variables. Batch norm needs them to
-        # differ: with its layer frozen it is in inference mode, and its scale and shift may learn all the same.
-        learning = {id(variable) for variable in effect.learning}
+        # differ: with its layer frozen it is in inference mode, and its scale and shift may be trained all the same.
+        trained_ids = {id(variable) for variable in effect.trained_variables}
         for variable in own_trainable(effect.sublayer):
-            variable.trainable = id(variable) in learning
-        for variable in effect.learning:
+            variable.trainable = id(variable) in trained_ids
+        for variable in effect.trained_variables:
             multiplier = decisions[row.name].lr_multiplier
             if lr_multipliers.setdefault(variable.path, multiplier) != multiplier:
                 problems.add(f"two variables have the path {variable.path!r} and different learning-rate multipliers")
@@ -119,7 +119,7 @@ def _set_flags(
     return lr_multipliers
 
 
-def changing(plan: Plan, model: keras.Model | HasStages) -> list[keras.Variable]:
+def changing_variables(plan: Plan, model: keras.Model | HasStages) -> list[keras.Variable]:
     """List the variables that may change under a plan, moving statistics included.
 
     Raises:
@@ -127,13 +127,16 @@ def changing(plan: Plan, model: keras.Model | HasStages) -> list[keras.Variable]
     """
     decisions = plan.resolve(model)
     per_layer = (effects(row, decisions[row.name], plan.batch_norm) for row in layer_rows(model))
-    return [variable for layer_effects in per_layer for effect in layer_effects for variable in effect.changing]
+    return [
+        variable for layer_effects in per_layer for effect in layer_effects for variable in effect.changing_variables
+    ]
 
 
 def _updated_statistics(rows: list[LayerRow], decisions: dict[str, Decision], batch_norm: str) -> frozenset[str]:
     all_effects = [effect for row in rows for effect in effects(row, decisions[row.name], batch_norm)]
-    learning = {variable.path for effect in all_effects for variable in effect.learning}
-    return frozenset({variable.path for effect in all_effects for variable in effect.changing} - learning)
+    trained_paths = {variable.path for effect in all_effects for variable in effect.trained_variables}
+    changing_paths = {variable.path for effect in all_effects for variable in effect.changing_variables}
+    return frozenset(changing_paths - trained_paths)
 
 
 def _lora_targets(rows: list[LayerRow], decisions: dict[str, Decision]) -> dict[str, tuple[keras.Layer, int]]:

@@ -1,4 +1,4 @@
-"""Effect of a decision inside one layer: which variables learn, and which sublayers are flagged trainable."""
+"""Effect of a decision inside one layer: which variables are trained, and which sublayers are flagged trainable."""
 
 import math
 from dataclasses import dataclass
@@ -41,17 +41,18 @@ class Effect:
     Args:
         sublayer: The Keras layer.
         trainable: Its `trainable` flag; for batch norm also whether it updates its statistics.
-        learning: Those of its own variables that get a gradient. The weights of LoRA are among them once they exist.
+        trained_variables: Those of its own variables that get a gradient, including the weights of LoRA once they
+            exist.
     """
 
     sublayer: keras.Layer
     trainable: bool
-    learning: tuple[keras.Variable, ...]
+    trained_variables: tuple[keras.Variable, ...]
 
     @property
-    def changing(self) -> list[keras.Variable]:
-        """Own variables that a phase may change: those that learn, and state such as moving statistics."""
-        return [*self.learning, *(own_state(self.sublayer) if self.trainable else ())]
+    def changing_variables(self) -> list[keras.Variable]:
+        """Own variables that a phase may change: the trained ones, and state such as moving statistics."""
+        return [*self.trained_variables, *(own_state(self.sublayer) if self.trainable else ())]
 
 
 def effects(row: LayerRow, decision: Decision, batch_norm: str) -> list[Effect]:
@@ -60,26 +61,25 @@ def effects(row: LayerRow, decision: Decision, batch_norm: str) -> list[Effect]:
     Args:
         row: A top-level layer.
         decision: The plan's decision about it.
-        batch_norm: The plan's policy; batch norm of the head always learns where the head does.
+        batch_norm: The plan's policy; batch norm of the head is always trained where the head is.
 
     Returns:
         One effect per sublayer, outermost first.
     """
     policy = "train" if row.stage == HEAD else batch_norm
     targets = _lora_targets(row, decision)
-    learning = {
-        id(sublayer): _learning(sublayer, decision.action, policy, targets) for sublayer in sublayers(row.layer)
-    }
+    inner = sublayers(row.layer)
+    trained = {id(sublayer): _trained(sublayer, decision.action, policy, targets) for sublayer in inner}
     return [
-        Effect(sublayer, _flag(sublayer, decision.action, policy, targets, learning), learning[id(sublayer)])
-        for sublayer in sublayers(row.layer)
+        Effect(sublayer, _flag(sublayer, decision.action, policy, targets, trained), trained[id(sublayer)])
+        for sublayer in inner
     ]
 
 
 def effective_decision(row: LayerRow, decision: Decision, batch_norm: str) -> Decision:
-    """Replace a decision by "frozen" if nothing learns under it, as a convolution without bias under "bias".
+    """Replace a decision by "frozen" if it trains nothing, as a convolution without bias under "bias".
 
-    Layers without weights keep their decision: dropout between layers that learn is active.
+    Layers without weights keep their decision: dropout between trained layers is active.
     """
     all_effects = effects(row, decision, batch_norm)
     learnable = [
@@ -90,22 +90,24 @@ def effective_decision(row: LayerRow, decision: Decision, batch_norm: str) -> De
     if decision.action == "frozen" or not row.parameters or (decision.action == "train" and not learnable):
         return decision
     has_lora = decision.action == "lora" and bool(_lora_targets(row, decision))
-    return decision if has_lora or any(effect.changing for effect in learnable) else Decision("frozen")
+    return decision if has_lora or any(effect.changing_variables for effect in learnable) else Decision("frozen")
 
 
-def learning_parameters(row: LayerRow, decision: Decision, batch_norm: str) -> int:
+def trained_parameters(row: LayerRow, decision: Decision, batch_norm: str) -> int:
     """Count the parameters of a layer that get a gradient under a decision, those that LoRA adds included."""
     if decision.action == "lora":
         targets = lora.targeted_sublayers(row, decision.target).values()
         return sum(lora.parameter_count(sublayer, decision.rank) for sublayer in targets)
     return sum(
-        math.prod(variable.shape) for effect in effects(row, decision, batch_norm) for variable in effect.learning
+        math.prod(variable.shape)
+        for effect in effects(row, decision, batch_norm)
+        for variable in effect.trained_variables
     )
 
 
-def could_learn(row: LayerRow, action: str) -> bool:
+def has_variables_for(row: LayerRow, action: str) -> bool:
     """Tell whether a layer has any variables that "bias" or "norm" trains, under any policy for batch norm."""
-    return any(_learning(sublayer, action, "train", set()) for sublayer in sublayers(row.layer))
+    return any(_trained(sublayer, action, "train", set()) for sublayer in sublayers(row.layer))
 
 
 def state(row: LayerRow, decision: Decision, batch_norm: str) -> str:
@@ -124,7 +126,7 @@ def _lora_targets(row: LayerRow, decision: Decision) -> set[int]:
     return {id(sublayer) for sublayer in lora.targeted_sublayers(row, decision.target).values()}
 
 
-def _learning(sublayer: keras.Layer, action: str, policy: str, targets: set[int]) -> tuple[keras.Variable, ...]:
+def _trained(sublayer: keras.Layer, action: str, policy: str, targets: set[int]) -> tuple[keras.Variable, ...]:
     variables = own_trainable(sublayer)
     if action == "lora":
         return tuple(v for v in variables if id(sublayer) in targets and v.name.startswith(lora.PREFIX))
@@ -137,7 +139,7 @@ def _learning(sublayer: keras.Layer, action: str, policy: str, targets: set[int]
     return tuple(variables)
 
 
-def _flag(sublayer: keras.Layer, action: str, policy: str, targets: set[int], learning: dict[int, tuple]) -> bool:
+def _flag(sublayer: keras.Layer, action: str, policy: str, targets: set[int], trained: dict[int, tuple]) -> bool:
     """Return the `trainable` flag of a sublayer."""
     if action == "frozen":
         return False
@@ -147,4 +149,4 @@ def _flag(sublayer: keras.Layer, action: str, policy: str, targets: set[int], le
         return True
     inner = sublayers(sublayer)
     updates = action != "lora" and policy == "train" and any(map(is_normalization_with_statistics, inner))
-    return updates or any(learning[id(layer)] or id(layer) in targets for layer in inner)
+    return updates or any(trained[id(layer)] or id(layer) in targets for layer in inner)

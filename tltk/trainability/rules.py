@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from tltk.foundation import checks as check
-from tltk.trainability.effects import Decision, could_learn, effects
+from tltk.trainability.effects import Decision, effects, has_variables_for
 from tltk.trainability.layers import HasStages, LayerRow, model_and_stages, own_state, own_trainable
 from tltk.trainability.lora import weights as lora
 from tltk.trainability.patterns import check_pattern, no_match
@@ -23,8 +23,8 @@ class Rule:
             ("conv4.."), "first" (the first stage with weights), "backbone" (every stage but the head), "head", "top:12"
             or "top:25%" (that many of the backbone's layers with weights, counted from its output, and all above them,
             the head included), "top:2 stages", "*" (everything), or a glob over layer names ("conv5_block3_*").
-        action: "frozen"; "train"; "lora" (a low-rank change of the kernels learns, Hu et al. 2022); "bias" (biases, and
-            the shifts of norms, Ben Zaken et al. 2022); "norm" (scales and shifts of norms).
+        action: "frozen"; "train"; "lora" (a low-rank change of the kernels is trained, Hu et al. 2022); "bias" (biases,
+            and the shifts of norms, Ben Zaken et al. 2022); "norm" (scales and shifts of norms).
         lr_multiplier: Factor of the phase's learning rate.
         rank: Rank of LoRA.
         target: Sublayers that LoRA is applied to: comma-separated globs over the path of a sublayer or its last name
@@ -42,7 +42,7 @@ class Rule:
         check.one_of("action", self.action, ACTIONS)
         problems = check.Problems()
         if not check.is_number(self.lr_multiplier) or not 0 < self.lr_multiplier < float("inf"):
-            hint = "use the action 'frozen' for no learning"
+            hint = "use the action 'frozen' to train nothing"
             problems.add(f"`lr_multiplier` must be a number above 0. Received: {self.lr_multiplier!r}; {hint}")
         if not isinstance(self.rank, int) or isinstance(self.rank, bool) or self.rank < 1:
             problems.add(f"`rank` must be a whole number above 0. Received: {self.rank!r}")
@@ -108,7 +108,11 @@ def check_effect(
             problem = lora.target_problem(decided, rule.target) if decided else "earlier rules decide all its layers"
             if problem:
                 problems.add(f"`lora` of rule {rule.pattern!r}: {problem}")
-        if decided and rule.action in ("bias", "norm") and not any(could_learn(row, rule.action) for row in decided):
+        if (
+            decided
+            and rule.action in ("bias", "norm")
+            and not any(has_variables_for(row, rule.action) for row in decided)
+        ):
             problems.add(f"rule {rule.pattern!r} trains every {rule.action}, and none of its layers has one")
 
 
@@ -123,9 +127,9 @@ def check_sharing(rows: list[LayerRow], decisions: dict[str, Decision], batch_no
     for row in rows:
         decision = decisions[row.name]
         for effect in effects(row, decision, batch_norm):
-            learning = {id(variable) for variable in effect.learning}
+            trained_ids = {id(variable) for variable in effect.trained_variables}
             for variable in own_trainable(effect.sublayer):
-                rate = decision.lr_multiplier if id(variable) in learning else 0.0
+                rate = decision.lr_multiplier if id(variable) in trained_ids else 0.0
                 name, first_rate = first.setdefault(id(variable), (row.name, rate))
                 if first_rate != rate:
                     problems.add(f"{name!r} and {row.name!r} share {variable.path!r}; decide the same for both")

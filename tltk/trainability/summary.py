@@ -1,9 +1,9 @@
-"""The table of a plan: what learns in each layer, how fast, and how many parameters."""
+"""The table of a plan: what is trained in each layer, how fast, and how many parameters."""
 
-from tltk.trainability.effects import Decision, learning_parameters, state
+from tltk.trainability.effects import Decision, state, trained_parameters
 from tltk.trainability.layers import LayerRow
 
-_TITLES = ("layer", "stage", "state", "lr multiplier", "learning", "parameters")
+_TITLES = ("layer", "stage", "state", "lr multiplier", "trained", "parameters")
 _NUMBERS = 3  # columns from the right that are numbers
 
 
@@ -16,20 +16,20 @@ def draw(rows: list[LayerRow], decisions: dict[str, Decision], batch_norm: str) 
         batch_norm: The plan's policy.
 
     Returns:
-        Text; "lr multiplier" is a factor of the phase's learning rate, "learning" counts the parameters that get a
+        Text; "lr multiplier" is a factor of the phase's learning rate, "trained" counts the parameters that get a
         gradient.
     """
     weighted = [row for row in rows if row.parameters]
-    learning = [learning_parameters(row, decisions[row.name], batch_norm) for row in weighted]
-    lines = [_line(row, decisions[row.name], batch_norm, count) for row, count in zip(weighted, learning, strict=True)]
-    total, learn = sum(row.parameters for row in weighted), sum(learning)
-    totals = ("total", "", f"{learn:,} of {total:,} learn", "", f"{learn:,}", f"{total:,}")
+    counts = [trained_parameters(row, decisions[row.name], batch_norm) for row in weighted]
+    lines = [_line(row, decisions[row.name], batch_norm, count) for row, count in zip(weighted, counts, strict=True)]
+    total, trained = sum(row.parameters for row in weighted), sum(counts)
+    totals = ("total", "", f"{trained:,} of {total:,} trained", "", f"{trained:,}", f"{total:,}")
     return _aligned([_TITLES, *lines, totals])
 
 
-def _line(row: LayerRow, decision: Decision, batch_norm: str, learning: int) -> tuple[str, ...]:
-    multiplier = f"{decision.lr_multiplier:.4g}" if learning else "-"
-    return row.name, row.stage, state(row, decision, batch_norm), multiplier, f"{learning:,}", f"{row.parameters:,}"
+def _line(row: LayerRow, decision: Decision, batch_norm: str, trained: int) -> tuple[str, ...]:
+    multiplier = f"{decision.lr_multiplier:.4g}" if trained else "-"
+    return row.name, row.stage, state(row, decision, batch_norm), multiplier, f"{trained:,}", f"{row.parameters:,}"
 
 
 def _aligned(lines: list[tuple[str, ...]]) -> str:

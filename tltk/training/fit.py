@@ -24,7 +24,7 @@ from tltk.recipes import fine_tune
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.tasks.registry import require_task
 from tltk.tasks.sources import require_labels
-from tltk.trainability.apply import changing
+from tltk.trainability.apply import changing_variables
 from tltk.trainability.layers import HEAD
 from tltk.trainability.lora import file as lora_file
 from tltk.training.best_epoch import Score
@@ -131,7 +131,7 @@ def _check_options(model: TransferModel, recipe: Recipe, *, batch_size: int | st
     for phase in recipe.phases:
         try:
             trained_model = phase_model(model, phase)
-            require_unique_paths(changing(phase.plan, trained_model), among=trained_model.keras.weights)
+            require_unique_paths(changing_variables(phase.plan, trained_model), among=trained_model.keras.weights)
         except ValueError as error:
             problems.add(f"phase {phase.name!r}: {error}")
     problems.raise_if_any()
@@ -200,7 +200,7 @@ def _valid_data(data: Data, model: TransferModel, name: str, max_invalid_fractio
     invalid.extend(dropped)
     if not len(valid):
         raise InvalidInput(f"`{name}` has no readable example.")
-    note = modality.notes(valid, model.input_spec)
+    note = modality.training_note(valid, model.input_spec)
     if note:
         log.warning("%s", note)
     return valid

@@ -21,7 +21,7 @@ from tltk.optimizers.schedules import schedule
 from tltk.optimizers.state import OptimizerState, optimizer_state, unwrapped
 from tltk.pipeline.loader import explain_empty_data
 from tltk.recipes.recipe import Phase
-from tltk.trainability.apply import Applied, applied
+from tltk.trainability.apply import AppliedPlan, apply_plan
 from tltk.trainability.audit.byte_check import check_phase
 from tltk.trainability.audit.gradients import decays, got_gradient
 from tltk.trainability.lora.weights import LoraWeights
@@ -108,12 +108,12 @@ def train_phase(
     start = model.keras.get_weights()
     keep_best: KeepBest | None = None
     try:
-        with applied(phase.plan, model) as plan:
-            data = make_data(split(model.keras, plan.decisions))
+        with apply_plan(phase.plan, model) as applied_plan:
+            data = make_data(split(model.keras, applied_plan.decisions))
             keep_best = KeepBest(model.keras, model.task.monitor, phase.patience) if data.val else None
             try:
-                optimizer = _compile(data, model, phase, plan, previous_state=previous_state, anchors=anchors)
-                epochs = _fit_and_audit(model, plan, data, phase, keep_best=keep_best, write=write)
+                optimizer = _compile(data, model, phase, applied_plan, previous_state=previous_state, anchors=anchors)
+                epochs = _fit_and_audit(model, applied_plan, data, phase, keep_best=keep_best, write=write)
             finally:
                 if keep_best:
                     keep_best.restore()  # inside the block: the weights of the best epoch include those of LoRA
@@ -132,7 +132,7 @@ def train_phase(
     best_epoch = keep_best.best_epoch if keep_best else epochs
     result = PhaseResult(phase.name, epochs, best_epoch, True, best, seconds, alpha)
     # After an interpolation the LoRA weights no longer lead from the start to the weights of the model.
-    return TrainedPhase(result, optimizer_state(optimizer), plan.lora_weights if alpha == 1 else {})
+    return TrainedPhase(result, optimizer_state(optimizer), applied_plan.lora_weights if alpha == 1 else {})
 
 
 def _is_worth_keeping(keep_best: KeepBest | None, score_to_beat: Score | None, error: BaseException) -> bool:
@@ -161,7 +161,7 @@ def _compile(
     data: PhaseData,
     model: TransferModel,
     phase: Phase,
-    plan: Applied,
+    applied_plan: AppliedPlan,
     *,
     previous_state: OptimizerState | None,
     anchors: Mapping[str, np.ndarray] | None,
@@ -183,7 +183,7 @@ def _compile(
         phase.optimizer,
         rate,
         data.model.trainable_variables,
-        lr_multipliers=plan.lr_multipliers,
+        lr_multipliers=applied_plan.lr_multipliers,
         anchors=anchors,
         previous_state=previous_state,
         loss_scaling=model.precision == "mixed_float16",
@@ -201,7 +201,7 @@ def _compile(
 
 def _fit_and_audit(
     model: TransferModel,
-    plan: Applied,
+    applied_plan: AppliedPlan,
     data: PhaseData,
     phase: Phase,
     *,
@@ -221,8 +221,8 @@ def _fit_and_audit(
         [weight.path for weight in model.keras.weights],
         before,
         model.keras.get_weights(),
-        learning=plan.lr_multipliers,
-        updated_statistics=plan.updated_statistics,
+        trained=applied_plan.lr_multipliers,
+        updated_statistics=applied_plan.updated_statistics,
         with_gradient=with_gradient,
         without_gradient=without_gradient if decays(optimizer) else (),
         steps=steps,

@@ -14,7 +14,7 @@ IMAGES, SPEC = named_modality("image"), ImageSpec(16, 12)
 
 def test_a_spec_is_rebuilt_from_its_config(tmp_path):
     assert IMAGES.from_config(IMAGES.to_config(SPEC, tmp_path), tmp_path) == SPEC
-    assert IMAGES.about(SPEC)["shape"] == [None, 16, 12, 3]
+    assert IMAGES.describe_input(SPEC)["shape"] == [None, 16, 12, 3]
 
 
 def test_files_that_are_not_images_are_dropped_and_too_many_raise_an_error(tmp_path):
@@ -37,7 +37,7 @@ def test_sample_requests_are_written_to_files_that_validation_accepts(tmp_path):
 
 
 def test_images_have_no_mask_and_need_three_channels():
-    assert IMAGES.mask(None, SPEC) is None and IMAGES.whole_examples(SPEC) is SPEC
+    assert IMAGES.mask(None, SPEC) is None and IMAGES.without_windows(SPEC) is SPEC
     with pytest.raises(ValueError, match=r"`spec\.channels` must be 3"):
         IMAGES.reader(squares(2), ImageSpec(8, 8, channels=1))
     with pytest.raises(TypeError, match="augment"):

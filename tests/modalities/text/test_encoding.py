@@ -17,7 +17,7 @@ from tests.texts import TOKENIZER, VOCABULARY, WORDS, texts
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.conll import from_words
 from tltk.modalities.text import encoding
-from tltk.modalities.text.encoding import EncodedTexts, as_strings, encoded, joined, notes, windows_of
+from tltk.modalities.text.encoding import EncodedTexts, as_strings, encoded, joined, overlong_note, windows_of
 from tltk.modalities.text.tokenizers.tokenizer import tokenizer
 from tltk.specs import TextSpec, TokenizerSpec
 
@@ -118,7 +118,7 @@ def test_an_empty_source_has_no_tokens():
         encoded_texts = encoded(empty, spec)
         assert len(encoded_texts) == 0 and encoded_texts.lengths.tolist() == [] and encoded_texts.ids.dtype == np.int32
         assert encoded_texts.is_word_start.dtype == np.bool_ and encoded_texts.row_splits.tolist() == [0]
-    assert notes(empty, SPEC) == ""
+    assert overlong_note(empty, SPEC) == ""
 
 
 def test_the_digest_depends_on_ids_and_row_splits():
@@ -183,20 +183,20 @@ def test_offsets_of_tokens_count_the_characters_of_the_text():
 def test_overlong_texts_are_reported(options, treatment):
     spec = replace(SPEC, **options)
     source = from_arrays(["good " * 10, *["good " * 11] * 5, "bad " * 20])
-    assert notes(source, spec) == (
+    assert overlong_note(source, spec) == (
         f"6 of 7 texts (86 %) are longer than the model reads (12 tokens; longest: 22), {treatment}: "
         "example 1, example 2, example 3 … and 3 more"
     )
-    assert notes(source.subset([0, 6]), spec) == (
+    assert overlong_note(source.subset([0, 6]), spec) == (
         f"1 of 2 texts (50 %) is longer than the model reads (12 tokens; longest: 22), {treatment}: example 6"
     )
-    assert notes(source.subset([0]), spec) == ""
+    assert overlong_note(source.subset([0]), spec) == ""
 
 
 def test_the_length_of_a_pair_is_that_of_both_texts_together():
     spec = replace(SPEC, pairs=True)
     source = from_arrays([("good " * 4, "bad " * 5), ("good " * 5, "bad " * 5), ("good " * 12, "")])
-    report = notes(source, spec)
+    report = overlong_note(source, spec)
     assert "2 of 3 texts (67 %) are longer than the model reads (12 tokens; longest: 15)" in report
 
 

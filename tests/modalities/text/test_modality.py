@@ -12,7 +12,7 @@ def test_a_spec_is_restored_from_its_config_and_files(tmp_path):
     config = TEXTS.to_config(SPEC, tmp_path)
     assert "vocabulary" not in str(config)
     assert TEXTS.from_config(config, tmp_path) == SPEC
-    assert TEXTS.about(SPEC)["vocabulary_size"] == len(TOKENIZER.vocabulary)
+    assert TEXTS.describe_input(SPEC)["vocabulary_size"] == len(TOKENIZER.vocabulary)
 
 
 def test_padding_is_masked_but_one_position_of_an_empty_text_is_kept():
@@ -31,7 +31,7 @@ def test_blank_texts_are_removed_and_listed():
 def test_requests_of_invalid_utf8_are_left_out_of_the_source(tmp_path):
     source = TEXTS.from_requests([(b"good",), (b"\xff",), (b" ",)], SPEC, tmp_path)
     assert source.ids.tolist() == ["0", "2"] and source.examples.tolist() == ["good", " "]
-    pairs = TEXTS.from_requests([(b"a", b"b"), (b"\xff", b"b")], TEXTS.paired(SPEC), tmp_path)
-    assert pairs.examples.tolist() == [["a", "b"]] and TEXTS.pairs(pairs)
-    empty = TEXTS.from_requests([(b"\xff", b"b")], TEXTS.paired(SPEC), tmp_path)
-    assert TEXTS.pairs(empty) and len(empty) == 0
+    pairs = TEXTS.from_requests([(b"a", b"b"), (b"\xff", b"b")], TEXTS.with_pairs(SPEC), tmp_path)
+    assert pairs.examples.tolist() == [["a", "b"]] and TEXTS.has_pairs(pairs)
+    empty = TEXTS.from_requests([(b"\xff", b"b")], TEXTS.with_pairs(SPEC), tmp_path)
+    assert TEXTS.has_pairs(empty) and len(empty) == 0

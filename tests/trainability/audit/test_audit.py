@@ -377,11 +377,11 @@ def test_a_weight_that_only_decays_is_a_problem():
 
 def test_a_plan_that_lets_the_affine_part_of_a_frozen_batch_norm_learn_is_no_problem():
     from tests.conftest import squares, squares_model
-    from tltk.trainability.apply import applied
+    from tltk.trainability.apply import apply_plan
     from tltk.trainability.plan import train_all
 
     model = squares_model()
-    with applied(train_all(batch_norm="affine"), model):
+    with apply_plan(train_all(batch_norm="affine"), model):
         model.keras.compile(keras.optimizers.SGD(1e-2, momentum=0.9), "categorical_crossentropy")
         source = squares()
         with audit(model) as result:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import WithStages, transformer
-from tltk.trainability.apply import applied
+from tltk.trainability.apply import apply_plan
 from tltk.trainability.lora import file as lora_file
 from tltk.trainability.plan import Plan, Rule, lora
 
@@ -24,10 +24,10 @@ def backbone_like(model, seed=1):
 
 
 def trained(model, plan=PLAN):
-    with applied(plan, model) as now:
+    with apply_plan(plan, model) as effect:
         model.keras.compile(keras.optimizers.Adam(0.03), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         model.keras.fit(TOKENS, np.arange(5) % 3, epochs=2, verbose=0)
-    return now.lora_weights
+    return effect.lora_weights
 
 
 def saved(folder, plan=PLAN, **size):
@@ -62,10 +62,10 @@ def test_the_statistics_of_the_heads_batch_norm_are_in_the_file(tmp_path):
 
     model, fresh = network(), network()
     fresh.keras.set_weights(model.keras.get_weights())
-    with applied(lora(1), model) as now:
+    with apply_plan(lora(1), model) as effect:
         model.keras.compile("sgd", "mse")
         model.keras.fit(np.ones((4, 8)), np.zeros((4, 8)), verbose=0)
-    lora_file.save(tmp_path / "a.npz", model, lora(1), now.lora_weights)
+    lora_file.save(tmp_path / "a.npz", model, lora(1), effect.lora_weights)
     lora_file.load(tmp_path / "a.npz", fresh)
     for a, b in zip(fresh.keras.get_weights(), model.keras.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
@@ -173,9 +173,9 @@ def test_automatic_layer_names_do_not_matter(tmp_path):
     model, fresh = network(), network()
     assert model.get_layer("block").one.name != fresh.get_layer("block").one.name
     fresh.set_weights(model.get_weights())
-    with applied(plan, model) as now:
+    with apply_plan(plan, model) as effect:
         model.compile(keras.optimizers.SGD(0.1), "mse")
         model.fit(np.ones((4, 8)), np.ones((4, 2)), epochs=2, verbose=0)
-    lora_file.save(tmp_path / "a.npz", model, plan, now.lora_weights)
+    lora_file.save(tmp_path / "a.npz", model, plan, effect.lora_weights)
     lora_file.load(tmp_path / "a.npz", fresh)
     np.testing.assert_allclose(fresh(np.ones((1, 8))), model(np.ones((1, 8))), atol=1e-5)

@@ -100,9 +100,9 @@ class ImageModality(Modality):
         """Rebuild a spec from its fields."""
         return ImageSpec(**config)
 
-    def about(self, spec: ImageSpec) -> dict[str, Any]:
+    def describe_input(self, spec: ImageSpec) -> dict[str, Any]:
         """Describe the network's input, including how images are resized to it."""
-        return {**super().about(spec), **asdict(spec), "range": [0, 255], "channels": "RGB, last"}
+        return {**super().describe_input(spec), **asdict(spec), "range": [0, 255], "channels": "RGB, last"}
 
 
 register_modality(ImageModality())

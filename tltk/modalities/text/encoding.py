@@ -169,14 +169,14 @@ def _traced(spec: TextSpec) -> Callable[..., Windows]:
     return tf.function(lambda *texts: windows_of(spec, tokenize, *texts), input_signature=signature, autograph=False)
 
 
-def notes(source: Source, spec: TextSpec) -> str:
+def overlong_note(source: Source, spec: TextSpec) -> str:
     """Report how many texts are longer than the sequence length of a model, and how they are read; "" for none.
 
     Examples:
         >>> from tltk.data.formats.arrays import from_arrays
         >>> from tltk.specs import TokenizerSpec
         >>> spec = TextSpec(TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a")), 4)
-        >>> notes(from_arrays(["a a", "a a a a"]), spec)
+        >>> overlong_note(from_arrays(["a a", "a a a a"]), spec)
         '1 of 2 texts (50 %) is longer than the model reads (4 tokens; longest: 6), truncated at the end: example 1'
     """
     token_counts = encoded(source, spec).token_counts

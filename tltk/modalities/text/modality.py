@@ -19,7 +19,7 @@ from tltk.modalities.modality import Modality, UserDataset, register_modality
 from tltk.modalities.requests import Request
 from tltk.modalities.text import config
 from tltk.modalities.text.context import context_of
-from tltk.modalities.text.encoding import as_strings, encoded, notes, windows_of
+from tltk.modalities.text.encoding import as_strings, encoded, overlong_note, windows_of
 from tltk.modalities.text.reader import TextReader, from_dataset, padded
 from tltk.modalities.text.requests import validate_requests
 from tltk.modalities.text.tokenizers.tokenizer import tokenizer
@@ -41,7 +41,7 @@ class TextModality(Modality):
     def check(self, source: Source, spec: TextSpec, argument: str) -> None:
         """Raise unless a source holds texts, or pairs of texts for a model of pairs."""
         super().check(source, spec, argument)
-        pairs = self.pairs(source)
+        pairs = self.has_pairs(source)
         if pairs != spec.pairs:
             received, expected = ("pairs of texts", "single texts") if pairs else ("single texts", "pairs of texts")
             fix = "Build its task with `pairs=True`." if pairs else "Pass tuples of two texts."
@@ -79,19 +79,19 @@ class TextModality(Modality):
         in_windows = text_reader.spec.stride is not None
         return context_of(text_reader.texts[elements], strings, first=int(examples[0]), in_windows=in_windows)
 
-    def whole_examples(self, spec: TextSpec, source: Source | None = None) -> TextSpec:
+    def without_windows(self, spec: TextSpec, source: Source | None = None) -> TextSpec:
         """Truncate long texts instead of reading them in windows."""
-        return replace(spec, pairs=spec.pairs if source is None else self.pairs(source), stride=None)
+        return replace(spec, pairs=spec.pairs if source is None else self.has_pairs(source), stride=None)
 
-    def pairs(self, source: Source) -> bool:
+    def has_pairs(self, source: Source) -> bool:
         """Return whether the examples have the shape of pairs, [n, 2]."""
         return getattr(source.examples, "ndim", 1) == 2
 
-    def paired(self, spec: TextSpec) -> TextSpec:
+    def with_pairs(self, spec: TextSpec) -> TextSpec:
         """Adapt a spec to pairs of texts."""
         return replace(spec, pairs=True)
 
-    def windowed(self, spec: TextSpec, task: str) -> TextSpec:
+    def with_windows(self, spec: TextSpec, task: str) -> TextSpec:
         """Set a stride of an eighth of the sequence length, unless the spec has a stride."""
         return spec if spec.stride is not None else replace(spec, stride=spec.sequence_length // 8)
 
@@ -107,9 +107,9 @@ class TextModality(Modality):
         is_first = keras.ops.equal(keras.ops.cumsum(keras.ops.ones_like(inputs), axis=1), 1)
         return keras.ops.logical_or(is_token, is_first)
 
-    def notes(self, source: Source, spec: TextSpec) -> str:
+    def training_note(self, source: Source, spec: TextSpec) -> str:
         """Return how many texts are longer than the sequence length of the model; "" for none."""
-        return notes(source, spec)
+        return overlong_note(source, spec)
 
     def request_names(self, spec: TextSpec) -> tuple[str, ...]:
         """Return the name of the input or, for pairs, of both inputs."""
@@ -155,10 +155,10 @@ class TextModality(Modality):
         """Rebuild a spec from the result of `to_config` and the files in `folder`."""
         return config.from_config(config_, folder)
 
-    def about(self, spec: TextSpec) -> dict[str, Any]:
+    def describe_input(self, spec: TextSpec) -> dict[str, Any]:
         """Describe the input and the tokenizer, without the vocabulary itself."""
         settings = config.to_config(spec)
-        return {**super().about(spec), **settings, "vocabulary_size": len(spec.tokenizer.vocabulary)}
+        return {**super().describe_input(spec), **settings, "vocabulary_size": len(spec.tokenizer.vocabulary)}
 
 
 def _decoded(request: tuple[bytes, ...]) -> tuple[str, ...]:

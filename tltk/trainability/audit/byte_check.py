@@ -1,4 +1,4 @@
-"""Proof by bytes that a phase has moved the weights that were to learn, and no others."""
+"""Proof by bytes that a phase has changed the trained weights, and no others."""
 
 from collections.abc import Collection, Sequence
 
@@ -19,20 +19,20 @@ def check_phase(
     before: Sequence[np.ndarray],
     after: Sequence[np.ndarray],
     *,
-    learning: Collection[str],
+    trained: Collection[str],
     updated_statistics: Collection[str] = (),
     with_gradient: Collection[str] = (),
     without_gradient: Collection[str] = (),
     steps: int,
 ) -> tuple[str, ...]:
-    """Prove that a phase has moved the weights that were to learn, and no others by a single byte.
+    """Prove that a phase has changed the trained weights, and no others by a single byte.
 
     Args:
         paths: Paths of the weights: `[weight.path for weight in model.weights]`.
         before: `model.get_weights()` just before the phase, after its plan was applied.
         after: `model.get_weights()` just after its last step, before anything is restored, undone or merged.
-        learning: Paths of the weights that were to learn.
-        updated_statistics: Paths of the moving statistics that may change: those of batch norms that learn.
+        trained: Paths of the weights that the plan trains.
+        updated_statistics: Paths of the moving statistics that may change: those of batch norms that are trained.
         with_gradient: Paths of the weights that had a gradient. They may stay unchanged: the gradient of a scale in
             front of a norm may be too small to change it.
         without_gradient: Paths of the weights that had none, though weight decay may have moved them. For weights in
@@ -47,21 +47,21 @@ def check_phase(
 
     Examples:
         >>> one, two = np.ones(2), np.zeros(2)
-        >>> check_phase(["a/kernel", "b/kernel"], [one, one], [two, one], learning={"b/kernel"}, steps=9)
+        >>> check_phase(["a/kernel", "b/kernel"], [one, one], [two, one], trained={"b/kernel"}, steps=9)
         ('`a/kernel` is frozen, and moved.', '`b/kernel` is trainable, and did not move in 9 steps.')
     """
     if not len(paths) == len(before) == len(after):
         raise InvalidInput(
             f"one array per path is needed. Received: {len(paths)} paths, {len(before)} and {len(after)}."
         )
-    unknown = set(learning) - set(paths)
+    unknown = set(trained) - set(paths)
     problems = [f"`{path}` is trainable, and not a weight of the model." for path in sorted(unknown)]
     changed = [as_bytes(old) != as_bytes(new) for old, new in zip(before, after, strict=True)]
     changed_layers = {_layer(path) for path, moved in zip(paths, changed, strict=True) if moved}
     for path, moved in zip(paths, changed, strict=True):
-        if moved and path not in learning and path not in updated_statistics:
+        if moved and path not in trained and path not in updated_statistics:
             problems.append(f"`{path}` is frozen, and moved.")
-        if path not in learning or path in with_gradient or steps < MIN_STEPS:
+        if path not in trained or path in with_gradient or steps < MIN_STEPS:
             continue
         if path in without_gradient or (not moved and _layer(path) not in changed_layers):
             problem = "got no gradient" if moved else "did not move"

@@ -32,7 +32,7 @@ def save(path: str | Path, model: keras.Model | HasStages, plan: Plan, lora_weig
         path: File name that ends with ".npz"; NumPy's format, readable without tltk.
         model: The model as the phase left it.
         plan: Plan of the phase.
-        lora_weights: `Applied.lora_weights`, after the plan was left.
+        lora_weights: `AppliedPlan.lora_weights`, after the plan was left.
 
     Raises:
         InvalidInput: If there are no LoRA weights, or the model's kernels are not the ones that were merged.
@@ -40,10 +40,10 @@ def save(path: str | Path, model: keras.Model | HasStages, plan: Plan, lora_weig
 
     Examples:
         >>> import tempfile
-        >>> from tltk.trainability import Plan, Rule, applied
+        >>> from tltk.trainability import Plan, Rule, apply_plan
         >>> model = keras.Sequential([keras.Input((9,)), keras.layers.Dense(9, name="a"), keras.layers.Dense(1)])
         >>> plan = Plan((Rule("a", "lora", rank=1), Rule("*", "train")))
-        >>> with applied(plan, model) as effect:
+        >>> with apply_plan(plan, model) as effect:
         ...     pass  # compile and fit here
         >>> save(Path(tempfile.mkdtemp()) / "small.npz", model, plan, effect.lora_weights)
     """
@@ -52,7 +52,7 @@ def save(path: str | Path, model: keras.Model | HasStages, plan: Plan, lora_weig
     sublayers = _sublayers(rows)
     problems = check.Problems()
     if not lora_weights:
-        problems.add("`lora_weights` is empty: leave `applied` first, and use a plan with LoRA")
+        problems.add("`lora_weights` is empty: leave `apply_plan` first, and use a plan with LoRA")
     for name, learned in lora_weights.items():
         if name not in sublayers:
             problems.add(f"the model has no {name}")
@@ -152,13 +152,13 @@ def _trained_in_full(
 ) -> list[tuple[str, keras.Variable]]:
     """List the weights that the plan lets change directly, and not by LoRA."""
     decisions = plan.resolve(model)
-    changing = {
+    changing_ids = {
         id(variable)
         for row in rows
         for effect in effects(row, decisions[row.name], plan.batch_norm)
-        for variable in effect.changing
+        for variable in effect.changing_variables
     }
-    return [(name, variable) for name, variable in _variables(rows).items() if id(variable) in changing]
+    return [(name, variable) for name, variable in _variables(rows).items() if id(variable) in changing_ids]
 
 
 def _digest(sublayer: keras.Layer) -> str:

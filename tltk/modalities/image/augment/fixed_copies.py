@@ -18,7 +18,7 @@ class Copies:
     """Augmentations whose random values depend on the example and the copy, not on the epoch; created by `copies`.
 
     Args:
-        augmentations: Applied in order.
+        augmentations: AppliedPlan in order.
         count: Copies of each example; epoch e uses copy e modulo `count`.
     """
 
