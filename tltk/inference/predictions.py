@@ -73,7 +73,7 @@ class Predictions(Sequence[Prediction]):
     def fields(self) -> dict[str, Any]:
         """Fields of the task by name: arrays [n, …], or tuples of n values."""
         if not self.batches:  # no input can be read: arrays without rows
-            outputs = self.task.describe_outputs() if self.task.pools else {}
+            outputs = self.task.describe_outputs() if self.task.uses_pooling else {}
             return {name: np.zeros((0, len(names)), np.float32) for name, names in outputs.items()}
         parts = [self.task.fields(batch.decoded) for batch in self.batches]
         return {name: _joined([part[name] for part in parts]) for name in parts[0]}
