@@ -41,7 +41,7 @@ def variables_after(optimizer, *, steps=1):
     (private.accumulated_gradients, "_accumulated_gradients"),
     (private.moving_averages, "_model_variables_moving_average"),
     (private.assign_moving_averages, "_overwrite_model_variables_with_average_value"),
-    (private.adam_moments, "_momentums"),
+    (private.learning_rate_of, "_learning_rate"),
     (private.feedforward_layer, "_feedforward_intermediate_dense"),
 ])  # fmt: skip
 def test_a_missing_attribute_raises_with_its_name(function, attribute):
@@ -253,9 +253,37 @@ def test_per_variable_state_has_the_order_of_the_optimizer_variables():
     assert [id(variable) for variable in private.optimizer_variables(optimizer)] == list(map(id, variables))
     assert [private.variable_index(optimizer, variable) for variable in variables] == [0, 1]
     assert [private.variable_index(optimizer, variable.value) for variable in variables] == [0, 1]
-    moments = private.adam_moments(optimizer)
-    np.testing.assert_allclose(moments["momentum"][1].numpy(), 0.1, rtol=1e-5)
-    np.testing.assert_allclose(moments["velocity"][1].numpy(), 0.001, rtol=1e-4)
+    moments = private.update_state(optimizer)
+    np.testing.assert_allclose(moments["momentums"][1].numpy(), 0.1, rtol=1e-5)
+    np.testing.assert_allclose(moments["velocities"][1].numpy(), 0.001, rtol=1e-4)
+
+
+def test_muon_decays_the_variables_that_it_updates_as_adamw_does_by_their_own_weight_decay():
+    matrix, bias = (keras.Variable(np.ones(shape, "float32"), name="w") for shape in ((2, 2), (2,)))
+    muon = keras.optimizers.Muon(0.1, weight_decay=0.5, adam_weight_decay=0.25)
+    assert [private.weight_decay_of(muon, variable) for variable in (matrix, bias)] == [0.5, 0.25]
+    assert private.weight_decay_of(keras.optimizers.Adam(0.1), matrix) == 0.0
+
+
+def test_variables_excluded_from_weight_decay_are_recognized():
+    optimizer = keras.optimizers.AdamW(0.1)
+    assert not private.excludes_from_weight_decay(optimizer)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    assert private.excludes_from_weight_decay(optimizer)
+
+
+def test_the_learning_rate_is_the_schedule_and_not_its_current_value():
+    rate = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    assert private.learning_rate_of(keras.optimizers.Adam(rate)) is rate
+    assert float(private.learning_rate_of(keras.optimizers.Adam(0.5)).numpy()) == 0.5
+
+
+def test_nadam_multiplies_a_scalar_with_every_step():
+    optimizer = keras.optimizers.Nadam(0.1)
+    variables_after(optimizer, steps=2)
+    (product,) = private.step_products(optimizer)
+    assert float(product.numpy()) == pytest.approx(0.9 * (1 - 0.5 * 0.96) * 0.9 * (1 - 0.5 * 0.96**2))
+    assert private.step_products(keras.optimizers.Adam(0.1)) == []
 
 
 def test_an_unbuilt_optimizer_has_no_variables():

@@ -1,9 +1,12 @@
+import json
+
 import keras
 import numpy as np
 import pytest
 
 from tests.conftest import conv_net
-from tltk.optimizers.spec import adamw, build, sgd
+from tltk.optimizers.per_variable import KERAS_OPTIMIZERS
+from tltk.optimizers.spec import Optimizer, adamw, build, sgd
 
 
 def one_step(spec, value, gradient, name="kernel", rate=0.1, steps=1):
@@ -85,3 +88,37 @@ def test_all_invalid_values_are_listed_at_once():
         adamw(ema_momentum=1, l2_sp=-1, gradient_accumulation_steps=0)
     with pytest.raises(ValueError, match=r"`weight_decay` must be at least 0"):
         adamw(weight_decay=-1)
+
+
+def test_every_optimizer_of_keras_can_be_named_and_an_unknown_name_is_an_error():
+    assert Optimizer("lion", 1e-4).optimizer_class is keras.optimizers.Lion
+    with pytest.raises(ValueError, match=r"`optimizer` must be one of .*Received: 'adamx'. Did you mean 'adamax'"):
+        Optimizer("adamx", 1e-4)
+    with pytest.raises(ValueError, match=r"(?s)Lion has no option 'beta_3'. Did.*no option 'momentum'"):
+        Optimizer("lion", 1e-4, momentum=0.9, options=(("beta_3", 0.5),))
+
+
+def test_an_optimizer_may_have_a_schedule_of_keras_and_is_stored_as_json():
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, decay_steps=10)
+    spec = adamw(schedule)
+    assert spec.has_schedule
+    assert json.loads(json.dumps(spec.to_config()))["learning_rate"]["class_name"] == "CosineDecay"
+    with pytest.raises(ValueError, match="`learning_rate` must be a number above 0, or a schedule"):
+        adamw("fast")
+
+
+@pytest.mark.parametrize("name", sorted(set(KERAS_OPTIMIZERS) - {"ftrl"}))
+def test_multipliers_scale_the_first_step(name):
+    variables = [keras.Variable(np.ones((2, 2), "float32"), name=name) for name in ("low", "high")]
+    optimizer = build(Optimizer(name, 1e-3), 1e-3, variables, lr_multipliers={"low": 0.5})
+    optimizer.apply([keras.ops.convert_to_tensor(np.array([[1.0, -2.0], [3.0, 0.5]], "float32"))] * 2)
+    low, high = (variable.numpy() - 1 for variable in variables)
+    assert np.abs(high).min() > 0
+    np.testing.assert_allclose(low, high / 2, rtol=2e-3)
+
+
+def test_ftrl_refuses_multipliers():
+    variable = keras.Variable(np.ones(2, "float32"), name="low")
+    with pytest.raises(ValueError, match=r"Ftrl.*cannot have learning rates of their own. Use another"):
+        build(Optimizer("ftrl", 1e-3), 1e-3, [variable], lr_multipliers={"low": 0.5})
+    build(Optimizer("ftrl", 1e-3), 1e-3, [variable], lr_multipliers={"low": 1.0})

@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 
 from tests.optimizers.test_per_variable import BATCH, SIZE, batches, fit, gradients, linear_model, mean_output, values
+from tltk.optimizers.from_keras import from_keras
+from tltk.optimizers.per_variable import KERAS_OPTIMIZERS
 from tltk.optimizers.schedules import warmup_linear
-from tltk.optimizers.spec import adamw, build, sgd
+from tltk.optimizers.spec import Optimizer, adamw, build, sgd
 from tltk.optimizers.state import OptimizerState, optimizer_state, require_unique_paths
 
 HIGH = ("high/kernel", "high/bias")
@@ -57,7 +59,7 @@ def test_a_variable_with_previous_state_continues_without_interruption_and_a_new
 
 def test_the_first_step_with_previous_state_is_the_one_computed_by_hand():
     old, new = (keras.Variable(np.zeros(1, "float32"), name=name) for name in ("old", "new"))
-    before = {"momentum": np.array([0.5], "float32"), "velocity": np.array([0.02], "float32")}
+    before = {"momentums": np.array([0.5], "float32"), "velocities": np.array([0.02], "float32")}
     optimizer = build(adamw(0.1), 0.1, [old, new], previous_state=OptimizerState("adamw", {"old": before}, {"old": 10}))
     optimizer.apply([keras.ops.ones(1), keras.ops.ones(1)])
     m, v = 0.9 * 0.5 + 0.1, 0.999 * 0.02 + 0.001
@@ -98,7 +100,7 @@ def test_momentum_is_restored_without_the_multiplier_of_the_phase_before():
     first = build(sgd(0.1), 0.1, [variable], lr_multipliers={"w": 0.5})
     first.apply([keras.ops.ones(1)])
     state = optimizer_state(first)
-    np.testing.assert_allclose(state.values["w"]["momentum"], [-0.1])
+    np.testing.assert_allclose(state.values["w"]["momentums"], [-0.1])
     second = build(sgd(0.1), 0.1, [variable], lr_multipliers={"w": 0.25}, previous_state=state)
     second.apply([keras.ops.zeros(1)])
     np.testing.assert_allclose(variable.numpy(), [-0.05 - 0.25 * 0.9 * 0.1], rtol=1e-6)
@@ -109,7 +111,7 @@ def test_the_state_of_another_algorithm_is_ignored():
     first = build(sgd(0.1), 0.1, [variable])
     first.apply([keras.ops.ones(1)])
     second = optimizer_state(build(adamw(0.1), 0.1, [variable], previous_state=optimizer_state(first)))
-    assert not second.values["w"]["momentum"].any()
+    assert not second.values["w"]["momentums"].any()
     assert second.steps == {"w": 0}
 
 
@@ -130,7 +132,7 @@ def test_earlier_steps_survive_saving(tmp_path):
 
 def test_a_changed_shape_is_reported():
     state = optimizer_state(build(sgd(), 0.1, [keras.Variable(np.zeros(2, "float32"), name="w")]))
-    with pytest.raises(ValueError, match=r"`w` has the shape \(3,\), its previous momentum has"):
+    with pytest.raises(ValueError, match=r"`w` needs momentums of the shape \(3,\), the previous one has \(2,\)"):
         build(sgd(), 0.1, [keras.Variable(np.zeros(3, "float32"), name="w")], previous_state=state)
 
 
@@ -154,3 +156,38 @@ def test_frozen_variables_may_share_a_path():
     require_unique_paths([alone], among=[*twins, alone])
     with pytest.raises(ValueError, match="several variables have the path w"):
         require_unique_paths([twins[0]], among=[*twins, alone])
+
+
+KEEPING = {"adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "lamb", "lion", "muon", "rmsprop", "sgd"}
+
+
+@pytest.mark.parametrize("name", sorted(KERAS_OPTIMIZERS))
+def test_two_builds_with_the_state_in_between_are_one_uninterrupted_optimizer(name):
+    options = {"rmsprop": (("momentum", 0.5), ("centered", True)), "adam": (("amsgrad", True),)}.get(name, ())
+    spec = Optimizer(name, 0.1, options=options)
+    steps = [np.random.default_rng(step).normal(size=(3, 2)).astype("float32") for step in range(6)]
+    ends = []
+    for stops in ((6,), (4, 6)):
+        variable, state, start = keras.Variable(np.ones((3, 2), "float32"), name="kernel"), None, 0
+        for stop in stops:
+            optimizer = build(spec, 0.1, [variable], lr_multipliers={"kernel": 0.5}, previous_state=state)
+            for step in steps[start:stop]:
+                optimizer.apply([keras.ops.convert_to_tensor(step)])
+            state, start = optimizer_state(optimizer), stop
+        ends.append(variable.numpy())
+    continues = np.allclose(ends[0], ends[1], atol=1e-5)
+    assert continues == (name in KEEPING)
+    assert state.steps == {"kernel": 6 if name in KEEPING else 2}
+
+
+def test_an_optimizer_class_of_the_user_starts_every_phase_anew():
+    class SGD(keras.optimizers.SGD):
+        pass
+
+    variable = keras.Variable(np.zeros(1, "float32"), name="w")
+    first = build(from_keras(SGD(0.1, momentum=0.9)), 0.1, [variable])
+    first.apply([keras.ops.ones(1)])
+    state = optimizer_state(first)
+    assert state.algorithm.endswith(".SGD")
+    second = build(from_keras(SGD(0.1, momentum=0.9)), 0.1, [variable], previous_state=state)
+    assert optimizer_state(second).steps == {"w": 0}

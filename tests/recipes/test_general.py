@@ -1,5 +1,6 @@
 import json
 
+import keras
 import pytest
 
 import tltk
@@ -70,3 +71,15 @@ def test_the_config_of_a_recipe_is_json():
     assert recipes.fine_tune().with_augmentation(()).to_config()["phases"][1]["augment"] == []
     assert json.loads(json.dumps(files.as_json_values(config)))["phases"][1]["augment"][0]["name"] == "flip"
     assert recipes.fine_tune(epochs=3, probe_epochs=4).epochs == 7
+
+
+def test_refine_changes_the_optimizer_and_on_request_the_probe():
+    probe, tuned = recipes.refine(recipes.fine_tune(), optimizer="lion").phases
+    assert (probe.optimizer.name, tuned.optimizer.name) == ("adamw", "lion")
+    assert (tuned.optimizer.learning_rate, tuned.optimizer.clip_norm) == (3e-4, 1.0)
+    for phase in recipes.refine(
+        recipes.fine_tune(), optimizer=keras.optimizers.SGD(0.5), schedule="constant", warmup=0, include_head=True
+    ).phases:
+        assert (phase.optimizer.name, phase.optimizer.learning_rate) == ("sgd", 0.5)
+        assert phase.has_constant_rate
+    assert recipes.refine(recipes.full(), optimizer="adam").phases[0].optimizer.momentum == 0.0

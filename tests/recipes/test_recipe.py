@@ -1,3 +1,7 @@
+import json
+from dataclasses import replace
+
+import keras
 import pytest
 
 from tltk import recipes
@@ -19,8 +23,10 @@ def test_wrong_options_of_phases_and_recipes_are_rejected():
         Recipe("none", ())
     with pytest.raises(TypeError, match=r"`plan` must be Plan. Received: str"):
         Phase("a", "backbone", epochs=1, optimizer=sgd())
-    with pytest.raises(TypeError, match=r"`optimizer` must be Optimizer. Received: str"):
-        Phase("a", freeze(), epochs=1, optimizer="adam")
+    with pytest.raises(TypeError, match=r"`optimizer` must be Optimizer. Received: float"):
+        Phase("a", freeze(), epochs=1, optimizer=0.1)
+    with pytest.raises(ValueError, match=r"`optimizer` must be one of .*Received: 'adom'. Did you mean 'adam'"):
+        Phase("a", freeze(), epochs=1, optimizer="adom")
     with pytest.raises(TypeError, match=r"`phases` must be Phase. Received: str"):
         Recipe("a", ("x",))
     phase = Phase("a", freeze(), epochs=1, optimizer=sgd())
@@ -30,3 +36,22 @@ def test_wrong_options_of_phases_and_recipes_are_rejected():
 
 def test_the_epochs_of_a_recipe_are_the_sum_of_its_phases():
     assert recipes.fine_tune(epochs=3, probe_epochs=4).epochs == 7
+
+
+def test_a_phase_takes_an_optimizer_of_keras_or_its_name():
+    assert Phase("a", freeze(), epochs=1, optimizer="lion").optimizer.name == "lion"
+    phase = Phase("a", freeze(), epochs=1, optimizer=keras.optimizers.SGD(0.5, nesterov=True))
+    assert (phase.optimizer.learning_rate, dict(phase.optimizer.options)["nesterov"]) == (0.5, True)
+    stored = json.loads(json.dumps(Recipe("a", (phase,)).to_config()))["phases"][0]["optimizer"]
+    assert (stored["name"], stored["options"]["nesterov"]) == ("sgd", True)
+
+
+def test_only_a_phase_without_schedule_and_warmup_has_a_constant_rate():
+    phase = Phase("a", freeze(), epochs=1, optimizer="adam", schedule="constant", warmup=0)
+    assert phase.has_constant_rate
+    for other in (
+        replace(phase, schedule="cosine"),
+        replace(phase, warmup=0.1),
+        replace(phase, optimizer=sgd(keras.optimizers.schedules.CosineDecay(0.1, 10))),
+    ):
+        assert not other.has_constant_rate

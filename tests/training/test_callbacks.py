@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from tests.conftest import squares
 from tltk.modalities.batches import batches
-from tltk.optimizers.spec import adamw, build, sgd
+from tltk.optimizers.per_variable import KERAS_OPTIMIZERS
+from tltk.optimizers.spec import Optimizer, adamw, build, sgd
 from tltk.specs import ImageSpec
 from tltk.training.callbacks import CountSteps, ReportProgress, SetEpoch, StopOnNan
 from tltk.training.phase_data import ignore_unknown_length_warning
@@ -82,10 +83,18 @@ def test_count_steps_corrects_the_count_to_the_trained_batches():
     "options", [{}, {"ema_momentum": 0.9}, {"weight_decay": 0.1, "clip_norm": 1.0}, {"l2_sp": 0.1}]
 )
 def test_epochs_of_unknown_length_train_to_the_same_weights_as_epochs_of_known_length(steps, make_spec, options):
+    assert_the_length_of_an_epoch_does_not_matter(make_spec(1e-2, gradient_accumulation_steps=steps, **options))
+
+
+@pytest.mark.parametrize("name", sorted(set(KERAS_OPTIMIZERS) - {"adamw", "sgd"}))
+def test_epochs_of_unknown_length_train_every_optimizer_to_the_same_weights(name):
+    assert_the_length_of_an_epoch_does_not_matter(Optimizer(name, 1e-2, weight_decay=0.1))
+
+
+def assert_the_length_of_an_epoch_does_not_matter(spec):
     x = np.random.default_rng(0).random((12, 4)).astype("float32")
     y = x.sum(1, keepdims=True) * 3
-    spec = make_spec(1e-2, gradient_accumulation_steps=steps, **options)
-    anchors = {"sequential/dense/kernel": np.zeros((4, 1), "float32")} if "l2_sp" in options else None
+    anchors = {"sequential/dense/kernel": np.zeros((4, 1), "float32")} if spec.l2_sp else None
 
     def weights_after(data):
         layer = keras.layers.Dense(1, kernel_initializer="ones", name="dense")

@@ -7,6 +7,7 @@ import pytest
 
 import tltk
 from tests.conftest import squares, squares_model, weights_as_bytes
+from tltk.foundation import keras_private as private
 from tltk.foundation.errors import AuditError
 from tltk.optimizers.spec import adamw, sgd
 from tltk.recipes import Phase, Recipe
@@ -195,7 +196,7 @@ def test_the_optimizer_state_is_passed_on_to_the_next_phase(monkeypatch):
     assert first_state is None
     head = next(path for path in momentums if path.startswith("head_output/kernel"))
     assert np.abs(momentums[head]).max() > 0
-    np.testing.assert_array_equal(momentums[head], second_state.values[head]["momentum"])
+    np.testing.assert_array_equal(momentums[head], second_state.values[head]["momentums"])
     assert all(not np.abs(value).any() for path, value in momentums.items() if not path.startswith("head"))
 
 
@@ -219,6 +220,29 @@ def test_an_undone_phase_passes_on_the_optimizer_state_of_the_phase_before(monke
     )
     assert not run.phases[1].kept
     assert states[1] is states[2] is not None
+
+
+@pytest.mark.parametrize("optimizer", ["lion", "rmsprop", "muon", keras.optimizers.Nadam(1e-3, weight_decay=0.1)])
+def test_any_optimizer_of_keras_trains_two_phases(optimizer):
+    before = optimizer if isinstance(optimizer, str) else optimizer.get_config()
+    first = Phase("head", freeze("backbone"), epochs=2, optimizer=optimizer)
+    slow = Plan((Rule("stem", "train", lr_multiplier=0.1), Rule("*", "train")))
+    run = tltk.fit(
+        squares_model(),
+        squares(),
+        recipe=Recipe("two", (first, replace(first, name="all", plan=slow, epochs=3))),
+        batch_size=8,
+    )
+    assert [row["epoch"] for row in run.history] == [1, 2, 1, 2, 3]
+    assert before == (optimizer if isinstance(optimizer, str) else optimizer.get_config())
+
+
+def test_a_schedule_of_keras_is_used_instead_of_that_of_the_phase(monkeypatch):
+    optimizers = record_optimizers(monkeypatch)
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([2], [1e-2, 1e-3])
+    tltk.fit(squares_model(), squares(), recipe=Recipe("r", (Phase("p", freeze(), 2, adamw(rate)),)), batch_size=8)
+    assert private.learning_rate_of(optimizers[0]) is rate
+    assert float(optimizers[0].learning_rate) == pytest.approx(1e-3)
 
 
 def test_a_frozen_weight_that_changes_is_an_error_and_the_weights_are_restored(monkeypatch):

@@ -281,12 +281,42 @@ def assign_moving_averages(optimizer: "keras.optimizers.Optimizer") -> None:
     _attribute(optimizer, "_overwrite_model_variables_with_average_value")(optimizer_variables(optimizer))
 
 
-def adam_moments(optimizer: "keras.optimizers.Adam") -> dict[str, list["keras.Variable"]]:
-    """Return Adam's first and second moments as "momentum" and "velocity", each one variable per trained variable.
+def weight_decay_of(optimizer: "keras.optimizers.Optimizer", variable: "keras.Variable") -> float:
+    """Return the weight decay of a variable as a fraction of the learning rate; 0.0 for none.
 
-    Relies on `Adam._momentums` and `Adam._velocities`, which a built optimizer has.
+    Relies on `Muon._should_use_adamw`: Muon updates some variables as AdamW does, with a weight decay of their own.
     """
-    return {"momentum": _attribute(optimizer, "_momentums"), "velocity": _attribute(optimizer, "_velocities")}
+    import keras
+
+    if isinstance(optimizer, keras.optimizers.Muon) and _attribute(optimizer, "_should_use_adamw")(variable):
+        return float(optimizer.adam_weight_decay or 0.0)
+    return float(optimizer.weight_decay or 0.0)
+
+
+def excludes_from_weight_decay(optimizer: "keras.optimizers.Optimizer") -> bool:
+    """Tell whether `exclude_from_weight_decay` was called.
+
+    Relies on `Optimizer._exclude_from_weight_decay`, a set that only this call creates.
+    """
+    return hasattr(optimizer, "_exclude_from_weight_decay")
+
+
+def learning_rate_of(optimizer: "keras.optimizers.Optimizer") -> Any:
+    """Return the learning rate that an optimizer was created with: a schedule, a function, or a variable.
+
+    Relies on `Optimizer._learning_rate`; the public `learning_rate` is the current value of a schedule.
+    """
+    return _attribute(optimizer, "_learning_rate")
+
+
+def step_products(optimizer: "keras.optimizers.Optimizer") -> list["keras.Variable"]:
+    """List the scalars of an update rule that change with every step, whatever the gradients are.
+
+    Relies on `Nadam._u_product`, which a built Nadam has; no other optimizer of Keras has such a scalar.
+    """
+    import keras
+
+    return [_attribute(optimizer, "_u_product")] if isinstance(optimizer, keras.optimizers.Nadam) else []
 
 
 def update_state(optimizer: "keras.optimizers.Optimizer") -> dict[str, list[Any]]:

@@ -1,4 +1,4 @@
-"""Keras' AdamW and SGD with settings for each variable: learning-rate multiplier, weight decay, L2-SP, average."""
+"""Keras' optimizers with settings for each variable: learning-rate multiplier, weight decay, L2-SP, average."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,16 +25,18 @@ class VariableSettings:
     anchored: tuple[str, ...] = ()
 
 
-class _PerVariable(private.PerVariableHooks, keras.optimizers.Optimizer):
-    """What the two optimizers share; comes before a Keras optimizer among the bases.
+class PerVariable(private.PerVariableHooks, keras.optimizers.Optimizer):
+    """Settings for each variable, added to a Keras optimizer by `per_variable`.
 
     Everything happens in `update_step`, which Keras calls for one variable at a time: after unscaling, accumulating and
     clipping the gradients, on each replica's own copy, and only when a step is really taken.
+
+    `steps_before` holds the number of steps that each variable has taken in earlier phases: bias corrections continue
+    from there, while the schedule of the new phase starts at step 0.
     """
 
-    algorithm = ""
-    rate_in_momentum = False
     settings = VariableSettings()
+    _updated: int | None = None  # position of the variable in `update_step`
 
     def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
@@ -42,9 +44,12 @@ class _PerVariable(private.PerVariableHooks, keras.optimizers.Optimizer):
         super().build(variables)
         settings, paths = self.settings, [variable.path for variable in variables]
         self.lr_multipliers = tuple(settings.lr_multipliers.get(path, 1.0) for path in paths)
-        self._decays = tuple(bool(self.weight_decay) and decays(path) for path in paths)
+        self._decay_rates = tuple(
+            private.weight_decay_of(self, variable) if decays(variable.path) else 0.0 for variable in variables
+        )
         anchored = set(settings.anchored) if settings.l2_sp else set()
         self.anchors = [self._copy(variable, "anchor") if variable.path in anchored else None for variable in variables]
+        self.steps_before = self.add_variable((len(variables),), dtype="int", name="steps_before")
         for variable, average in zip(variables, private.moving_averages(self) if self.use_ema else (), strict=False):
             # Keras starts averages at zero, and `fit` would overwrite a variable that never got a gradient by that.
             average.assign(variable)
@@ -53,6 +58,12 @@ class _PerVariable(private.PerVariableHooks, keras.optimizers.Optimizer):
         copy = self.add_variable_from_reference(variable, name=name)
         copy.assign(variable)
         return copy
+
+    @property
+    def iterations(self) -> Any:
+        """Steps of this phase; in the update of a variable also its steps in earlier phases."""
+        steps = super().iterations
+        return steps if self._updated is None else steps + self.steps_before[self._updated]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable: weight decay or L2-SP, then Keras' own step, then the average.
@@ -65,7 +76,11 @@ class _PerVariable(private.PerVariableHooks, keras.optimizers.Optimizer):
         ops, index = keras.ops, private.variable_index(self, variable)
         rate = ops.multiply(ops.cast(learning_rate, variable.dtype), self.lr_multipliers[index])
         decay = self._decay(variable, rate, index)
-        super().update_step(gradient, variable, self._corrected(rate, index))
+        self._updated = index
+        try:
+            super().update_step(gradient, variable, rate)
+        finally:
+            self._updated = None
         if decay is not None:
             # Computed from the weights before the step, but subtracted after it: at the end of an epoch of unknown
             # length Keras runs the graph once more without a batch, and only what waits for the gradient is skipped.
@@ -75,20 +90,21 @@ class _PerVariable(private.PerVariableHooks, keras.optimizers.Optimizer):
 
     def _decay(self, variable: Any, rate: Any, index: int) -> Any:
         """Return what weight decay or L2-SP subtracts from a variable; None for nothing."""
-        ops = keras.ops
+        ops, decay_rate = keras.ops, self._decay_rates[index]
         if self.anchors[index] is not None:
             distance = ops.subtract(variable, self.anchors[index])
             return ops.multiply(distance, ops.multiply(rate, self.settings.l2_sp))
-        return ops.multiply(variable, ops.multiply(rate, self.weight_decay)) if self._decays[index] else None
-
-    def _corrected(self, rate: Any, index: int) -> Any:
-        return rate
+        return ops.multiply(variable, ops.multiply(rate, decay_rate)) if decay_rate else None
 
     def _update_average(self, variable: Any, average: keras.Variable) -> None:
         ops = keras.ops
         not_first = ops.cast(ops.not_equal(self.iterations, 0), variable.dtype)  # the first step restarts the average
         momentum = ops.multiply(not_first, self.ema_momentum)
         self.assign(average, ops.add(ops.multiply(momentum, average), ops.multiply(1 - momentum, variable)))
+
+    def state_lists(self) -> dict[str, list[keras.Variable | None]]:
+        """Return the state of the update rule: name, such as "momentums" → one variable per trained variable."""
+        return {name: values for name, values in private.update_state(self).items() if name != "anchors"}
 
     def get_config(self) -> dict:
         settings = self.settings
@@ -111,49 +127,39 @@ class _PerVariable(private.PerVariableHooks, keras.optimizers.Optimizer):
         return optimizer
 
 
-@keras.saving.register_keras_serializable(package="tltk")
-class AdamW(_PerVariable, keras.optimizers.AdamW):
-    """Keras' AdamW with settings for each variable.
+_SUBCLASSES: dict[Any, type[PerVariable]] = {}
 
-    `steps_before` holds the number of steps that each variable has taken in earlier phases: its bias correction goes on
-    from there, while the schedule of the new phase starts at step 0.
+
+def per_variable(keras_class: Any) -> type[PerVariable]:
+    """Return a subclass of a Keras optimizer with settings for each variable.
+
+    Args:
+        keras_class: Class of Keras, or one that derives from `keras.optimizers.Optimizer` and updates one variable at
+            a time in `update_step`.
+
+    Returns:
+        A class of the same name and arguments; the same class for every call.
+
+    Examples:
+        >>> per_variable(keras.optimizers.Lion).__name__
+        'Lion'
     """
-
-    algorithm = "adamw"
-
-    def build(self, variables: list[keras.Variable]) -> None:
-        if self.built:
-            return
-        super().build(variables)
-        self.steps_before = self.add_variable((len(variables),), dtype="int", name="steps_before")
-
-    def state_lists(self) -> dict[str, list[keras.Variable]]:
-        """Return the first and second moments, in the order of the variables."""
-        return private.adam_moments(self)
-
-    def _corrected(self, rate: Any, index: int) -> Any:
-        # Keras corrects for the steps of this phase only: divide that out, by the very same operations, so that nothing
-        # but rounding is left of it.
-        step = self.iterations + 1
-        wanted = self._correction(step + self.steps_before[index], rate.dtype)
-        return keras.ops.multiply(rate, keras.ops.divide(wanted, self._correction(step, rate.dtype)))
-
-    def _correction(self, step: Any, dtype: Any) -> Any:
-        ops, step = keras.ops, keras.ops.cast(step, dtype)
-        first, second = (ops.power(ops.cast(beta, dtype), step) for beta in (self.beta_1, self.beta_2))
-        return ops.sqrt(1 - second) / (1 - first)
+    if keras_class not in _SUBCLASSES:
+        attributes = {"__doc__": f"{keras_class.__name__} with settings for each variable.", "__module__": __name__}
+        _SUBCLASSES[keras_class] = type(keras_class.__name__, (PerVariable, keras_class), attributes)
+    return _SUBCLASSES[keras_class]
 
 
-@keras.saving.register_keras_serializable(package="tltk")
-class SGD(_PerVariable, keras.optimizers.SGD):
-    """Keras' SGD with settings for each variable."""
-
-    algorithm = "sgd"
-    rate_in_momentum = True
-
-    def state_lists(self) -> dict[str, list[keras.Variable]]:
-        """Return the momentum, in the order of the variables; an empty list without momentum."""
-        return {"momentum": self.momentums}
+# Optimizers of Keras by their names in lower case, without those that wrap other optimizers.
+KERAS_OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
+    name.lower(): value
+    for name, value in vars(keras.optimizers).items()
+    if isinstance(value, type)
+    and issubclass(value, keras.optimizers.Optimizer)
+    and name not in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
+}
+for _keras_class in KERAS_OPTIMIZERS.values():
+    keras.saving.register_keras_serializable(package="tltk")(per_variable(_keras_class))
 
 
 def decays(path: str) -> bool:

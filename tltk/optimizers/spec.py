@@ -1,45 +1,95 @@
 """Optimizers as data: the settings of a phase's optimizer, which is built anew for each phase."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from inspect import signature
+from typing import Any
 
 import keras
 import numpy as np
+from keras.optimizers.schedules import LearningRateSchedule
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
-from tltk.optimizers.per_variable import SGD, AdamW, VariableSettings
+from tltk.optimizers.per_variable import KERAS_OPTIMIZERS, PerVariable, VariableSettings, per_variable
 from tltk.optimizers.state import OptimizerState, require_unique_paths, restore
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Settings of an optimizer; created by `adamw` or `sgd`.
+    """Settings of an optimizer; created by `adamw` or `sgd`, or directly for another optimizer of Keras.
 
     Args:
-        name: "adamw" or "sgd".
-        learning_rate: Peak learning rate of the phase; the schedule scales it.
+        name: Name of a Keras optimizer in lower case, such as "adamw", "sgd" or "lion".
+        learning_rate: Peak learning rate of the phase, which its schedule scales; or a schedule of Keras, which is used
+            instead of that of the phase.
         weight_decay: Decoupled weight decay per step, as a fraction of the learning rate; not on biases and norms.
-        momentum: Momentum of SGD.
+        momentum: Momentum of SGD and RMSprop; 0 means the default of Keras.
         clip_norm: Upper bound of the global gradient norm, or None.
         ema_momentum: Momentum of the moving average of the weights, or None for no average.
         l2_sp: Decoupled L2-SP per step: pulls weights to where the phase's pretrained weights were, as a fraction of
             the learning rate.
         gradient_accumulation_steps: Batches whose mean gradient makes one step.
+        options: Further arguments of the Keras class, as (name, value) pairs, such as (("beta_1", 0.95),).
+        keras_class: Optimizer class of your own, of which `name` is then the name; None for one of Keras.
+
+    Raises:
+        InvalidInput: If the name is unknown, or naming every value that is out of range.
+
+    Examples:
+        >>> Optimizer("lion", 1e-4, options=(("beta_2", 0.98),)).name
+        'lion'
     """
 
     name: str
-    learning_rate: float
+    learning_rate: float | LearningRateSchedule
     weight_decay: float = 0.0
     momentum: float = 0.0
     clip_norm: float | None = None
     ema_momentum: float | None = None
     l2_sp: float = 0.0
     gradient_accumulation_steps: int = 1
+    options: tuple[tuple[str, Any], ...] = ()
+    keras_class: type[keras.optimizers.Optimizer] | None = None
+
+    def __post_init__(self) -> None:
+        if self.keras_class is None:
+            check.one_of("optimizer", self.name, KERAS_OPTIMIZERS)
+        problems = check.Problems()
+        for problem in _out_of_range(self):
+            problems.add(problem)
+        if self.keras_class is None:
+            known = signature(self.optimizer_class).parameters
+            unknown = [name for name, _ in self.options if name not in known]
+            unknown += ["momentum"] if self.momentum and "momentum" not in known else []
+            for name in unknown:
+                problems.add(
+                    f"{self.optimizer_class.__name__} has no option {name!r}.{check.did_you_mean(name, known)}"
+                )
+        problems.raise_if_any()
+
+    @property
+    def optimizer_class(self) -> type[keras.optimizers.Optimizer]:
+        """Class of the Keras optimizer."""
+        return self.keras_class or KERAS_OPTIMIZERS[self.name]
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether the learning rate is a schedule of Keras, so that the schedule of the phase is not used."""
+        return isinstance(self.learning_rate, LearningRateSchedule)
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        rate = self.learning_rate
+        return {
+            **{name: value for name, value in vars(self).items() if name != "keras_class"},
+            "learning_rate": keras.saving.serialize_keras_object(rate) if self.has_schedule else rate,
+            "options": {name: keras.saving.serialize_keras_object(value) for name, value in self.options},
+        }
 
 
 def adamw(
-    learning_rate: float = 1e-3,
+    learning_rate: float | LearningRateSchedule = 1e-3,
     *,
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
@@ -50,7 +100,7 @@ def adamw(
     """Describe AdamW (Loshchilov and Hutter 2019).
 
     Args:
-        learning_rate: Peak learning rate of the phase.
+        learning_rate: Peak learning rate of the phase, or a schedule of Keras.
         weight_decay: Decoupled weight decay; 0 is plain Adam.
         clip_norm: Upper bound of the global gradient norm, or None.
         ema_momentum: Momentum of an exponential moving average of the weights (Polyak and Juditsky 1992), such as 0.99;
@@ -69,21 +119,19 @@ def adamw(
         >>> adamw(2e-5, weight_decay=0.01).name
         'adamw'
     """
-    return validated(
-        Optimizer(
-            name="adamw",
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            ema_momentum=ema_momentum,
-            l2_sp=l2_sp,
-            gradient_accumulation_steps=gradient_accumulation_steps,
-        )
+    return Optimizer(
+        name="adamw",
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        clip_norm=clip_norm,
+        ema_momentum=ema_momentum,
+        l2_sp=l2_sp,
+        gradient_accumulation_steps=gradient_accumulation_steps,
     )
 
 
 def sgd(
-    learning_rate: float = 1e-2,
+    learning_rate: float | LearningRateSchedule = 1e-2,
     *,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
@@ -95,7 +143,7 @@ def sgd(
     """Describe stochastic gradient descent with momentum.
 
     Args:
-        learning_rate: Peak learning rate of the phase.
+        learning_rate: Peak learning rate of the phase, or a schedule of Keras.
         momentum: Momentum, in [0, 1).
         weight_decay: Decoupled weight decay (Loshchilov and Hutter 2019, SGDW).
         clip_norm: Upper bound of the global gradient norm, or None.
@@ -113,23 +161,21 @@ def sgd(
         >>> sgd(1e-3).momentum
         0.9
     """
-    return validated(
-        Optimizer(
-            name="sgd",
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            clip_norm=clip_norm,
-            ema_momentum=ema_momentum,
-            l2_sp=l2_sp,
-            gradient_accumulation_steps=gradient_accumulation_steps,
-        )
+    return Optimizer(
+        name="sgd",
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        momentum=momentum,
+        clip_norm=clip_norm,
+        ema_momentum=ema_momentum,
+        l2_sp=l2_sp,
+        gradient_accumulation_steps=gradient_accumulation_steps,
     )
 
 
 def build(
     spec: Optimizer,
-    rate: float | keras.optimizers.schedules.LearningRateSchedule,
+    rate: float | LearningRateSchedule,
     variables: list[keras.Variable],
     *,
     lr_multipliers: Mapping[str, float] | None = None,
@@ -167,7 +213,12 @@ def build(
     """
     lr_multipliers, anchors = dict(lr_multipliers or {}), _used_anchors(spec, anchors, variables)
     _check_variables(variables, lr_multipliers, anchors)
-    schedule = rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else float(rate)
+    if spec.optimizer_class is KERAS_OPTIMIZERS["ftrl"] and set(lr_multipliers.values()) - {1.0}:
+        raise InvalidInput(
+            "Ftrl computes the weights from sums of gradients, so that single layers cannot have learning rates of "
+            "their own. Use another optimizer, such as 'adagrad', or a plan without learning-rate multipliers."
+        )
+    schedule = rate if isinstance(rate, LearningRateSchedule) else float(rate)
     optimizer = _unbuilt(spec, schedule)
     optimizer.settings = VariableSettings(lr_multipliers, spec.l2_sp, tuple(anchors))
     outer = keras.optimizers.LossScaleOptimizer(optimizer) if loss_scaling else optimizer
@@ -181,17 +232,21 @@ def build(
     return outer
 
 
-def _unbuilt(spec: Optimizer, rate: float | keras.optimizers.schedules.LearningRateSchedule) -> AdamW | SGD:
-    steps = spec.gradient_accumulation_steps
-    common = {
-        "learning_rate": rate,
+def _unbuilt(spec: Optimizer, rate: float | LearningRateSchedule) -> PerVariable:
+    """Create the optimizer; arguments at their default are left out, as a user's class may not have them."""
+    steps, options = spec.gradient_accumulation_steps, dict(spec.options)
+    if spec.name == "muon" and spec.keras_class is None:  # it updates some variables as AdamW does
+        options.setdefault("adam_weight_decay", float(spec.weight_decay))
+    arguments = {
         "weight_decay": float(spec.weight_decay),
         "global_clipnorm": spec.clip_norm,
         "use_ema": spec.ema_momentum is not None,
         "ema_momentum": 0.99 if spec.ema_momentum is None else spec.ema_momentum,
         "gradient_accumulation_steps": steps if steps > 1 else None,
     }
-    return SGD(momentum=float(spec.momentum), **common) if spec.name == "sgd" else AdamW(**common)
+    if spec.momentum:
+        arguments["momentum"] = float(spec.momentum)
+    return per_variable(spec.optimizer_class).from_config({"learning_rate": rate, **options, **arguments})
 
 
 def _used_anchors(
@@ -226,33 +281,20 @@ def _check_variables(
         require_unique_paths(variables)
 
 
-def validated(spec: Optimizer) -> Optimizer:
-    """Return the settings of an optimizer if they are in range.
-
-    Args:
-        spec: Settings, such as a copy with changes.
-
-    Returns:
-        The same settings.
-
-    Raises:
-        InvalidInput: Naming every number that is out of range.
-    """
-    problems = check.Problems()
-    if not check.is_number(spec.learning_rate) or spec.learning_rate <= 0:
-        problems.add(f"`learning_rate` must be a number above 0. Received: {spec.learning_rate!r}")
+def _out_of_range(spec: Optimizer) -> Iterator[str]:
+    """Yield a problem for every setting that is out of range."""
+    if not spec.has_schedule and (not check.is_number(spec.learning_rate) or spec.learning_rate <= 0):
+        yield f"`learning_rate` must be a number above 0, or a schedule of Keras. Received: {spec.learning_rate!r}"
     if not check.is_number(spec.weight_decay) or spec.weight_decay < 0:
-        problems.add(f"`weight_decay` must be at least 0. Received: {spec.weight_decay!r}")
+        yield f"`weight_decay` must be at least 0. Received: {spec.weight_decay!r}"
     if not check.is_number(spec.momentum) or not 0 <= spec.momentum < 1:
-        problems.add(f"`momentum` must be at least 0 and below 1. Received: {spec.momentum!r}")
+        yield f"`momentum` must be at least 0 and below 1. Received: {spec.momentum!r}"
     if spec.clip_norm is not None and (not check.is_number(spec.clip_norm) or spec.clip_norm <= 0):
-        problems.add(f"`clip_norm` must be above 0, or None. Received: {spec.clip_norm!r}")
+        yield f"`clip_norm` must be above 0, or None. Received: {spec.clip_norm!r}"
     if spec.ema_momentum is not None and (not check.is_number(spec.ema_momentum) or not 0 < spec.ema_momentum < 1):
-        problems.add(f"`ema_momentum` must be above 0 and below 1, or None. Received: {spec.ema_momentum!r}")
+        yield f"`ema_momentum` must be above 0 and below 1, or None. Received: {spec.ema_momentum!r}"
     if not check.is_number(spec.l2_sp) or spec.l2_sp < 0:
-        problems.add(f"`l2_sp` must be at least 0. Received: {spec.l2_sp!r}")
+        yield f"`l2_sp` must be at least 0. Received: {spec.l2_sp!r}"
     steps = spec.gradient_accumulation_steps
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        problems.add(f"`gradient_accumulation_steps` must be a whole number above 0. Received: {steps!r}")
-    problems.raise_if_any()
-    return spec
+        yield f"`gradient_accumulation_steps` must be a whole number above 0. Received: {steps!r}"

@@ -5,7 +5,8 @@ from typing import Any
 
 from tltk.foundation import checks as check
 from tltk.modalities.image.augment import Augmentation
-from tltk.optimizers.spec import adamw, sgd, validated
+from tltk.optimizers.from_keras import as_optimizer
+from tltk.optimizers.spec import adamw, sgd
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.trainability.plan import Plan, freeze, train_all, train_top, unfreeze_from
 
@@ -131,35 +132,52 @@ def gradual_unfreeze(
 def refine(
     recipe: Recipe,
     *,
+    optimizer: Any = None,
     schedule: str | None = None,
+    warmup: float | None = None,
     ema_momentum: float | None = None,
     l2_sp: float | None = None,
     wise_ft: bool | None = None,
+    include_head: bool = False,
 ) -> Recipe:
     """Change options of all phases of a recipe that train the backbone. None leaves an option unchanged.
 
     Args:
-        recipe: Any recipe; phases that train only the head are not changed.
+        recipe: Any recipe.
+        optimizer: Name of a Keras optimizer, such as "lion", for which learning rate, weight decay and the other
+            settings stay as they are; or an optimizer with settings of its own, see `Phase`.
         schedule: "constant", "cosine", "linear" or "one_cycle".
+        warmup: Steps in which the learning rate rises from 0, see `Phase`.
         ema_momentum: Momentum of a moving average of the weights, such as 0.99, see `adamw`.
         l2_sp: Strength of L2-SP, such as 0.01: weights decay towards the pretrained weights instead of zero.
         wise_ft: Whether to interpolate between the weights at the start and end of each phase (WiSE-FT), see `Phase`.
+        include_head: Whether phases that train only the head are changed as well.
 
     Returns:
         A new recipe.
 
+    Raises:
+        InvalidInput: If an option is out of range, or no optimizer has this name.
+
     Examples:
         >>> refine(fine_tune(), ema_momentum=0.99, wise_ft=True).phases[1].wise_ft
         True
+        >>> refine(fine_tune(), optimizer="lion", include_head=True).phases[0].optimizer.name
+        'lion'
     """
-    phase_options = _without_none({"schedule": schedule, "wise_ft": wise_ft})
+    phase_options = _without_none({"schedule": schedule, "warmup": warmup, "wise_ft": wise_ft})
     optimizer_options = _without_none({"ema_momentum": ema_momentum, "l2_sp": l2_sp})
 
     def refined(phase: Phase) -> Phase:
-        if phase.plan == freeze("backbone"):
+        if phase.plan == freeze("backbone") and not include_head:
             return phase
-        optimizer = validated(replace(phase.optimizer, **optimizer_options))
-        return replace(phase, optimizer=optimizer, **phase_options)
+        settings = phase.optimizer
+        if isinstance(optimizer, str):
+            renamed = as_optimizer(optimizer).name
+            settings = replace(settings, name=renamed, momentum=0.0, options=(), keras_class=None)
+        elif optimizer is not None:
+            settings = as_optimizer(optimizer)
+        return replace(phase, optimizer=replace(settings, **optimizer_options), **phase_options)
 
     return Recipe(recipe.name, tuple(refined(phase) for phase in recipe.phases))
 

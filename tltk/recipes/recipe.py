@@ -1,12 +1,13 @@
 """The records `Phase` and `Recipe`: a recipe is a list of phases, each one `model.fit` with one plan."""
 
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment import Augmentation
+from tltk.optimizers.from_keras import as_optimizer
 from tltk.optimizers.schedules import SCHEDULES
-from tltk.optimizers.spec import Optimizer
 from tltk.trainability.plan import Plan
 
 
@@ -18,8 +19,10 @@ class Phase:
         name: Shown in tables and logs.
         plan: Which layers are trained.
         epochs: Passes over the training examples.
-        optimizer: Built anew for this phase, for the trainable weights.
-        schedule: "constant", "cosine", "linear" or "one_cycle".
+        optimizer: `tltk.adamw(…)`, `tltk.sgd(…)`, the name of a Keras optimizer, such as "lion", or a Keras optimizer,
+            whose settings are copied. It is built anew for this phase, for the trainable weights.
+        schedule: "constant", "cosine", "linear" or "one_cycle"; not used if the learning rate of the optimizer is
+            itself a schedule of Keras.
         warmup: Steps in which the learning rate rises from 0: a fraction of the phase's steps, in [0, 1), or a number
             of steps, at least 1.
         augment: AppliedPlan to each training batch, in order; None means the default of the modality:
@@ -37,7 +40,7 @@ class Phase:
     name: str
     plan: Plan
     epochs: int
-    optimizer: Optimizer
+    optimizer: Any  # a tltk.optimizers.spec.Optimizer, once the phase is created
     schedule: str = "cosine"
     warmup: float = 0.1
     augment: tuple[Augmentation, ...] | None = ()
@@ -48,7 +51,7 @@ class Phase:
 
     def __post_init__(self) -> None:
         check.instance_of("plan", self.plan, Plan, hint='Pass a plan such as tltk.freeze("backbone").')
-        check.instance_of("optimizer", self.optimizer, Optimizer, hint="Pass adamw(…) or sgd(…).")
+        object.__setattr__(self, "optimizer", as_optimizer(self.optimizer))
         check.one_of("schedule", self.schedule, SCHEDULES)
         if not isinstance(self.warmup, int) or isinstance(self.warmup, bool):
             check.within("warmup", self.warmup, low=0, high=1, open_high=True)
@@ -67,6 +70,11 @@ class Phase:
         if isinstance(self.warmup, int) and self.warmup < 0:
             problems.add(f"`warmup` must be at least 0. Received: {self.warmup!r}")
         problems.raise_if_any()
+
+    @property
+    def has_constant_rate(self) -> bool:
+        """Whether the learning rate stays the same, so that callbacks can change it."""
+        return self.schedule == "constant" and not self.warmup and not self.optimizer.has_schedule
 
     def warmup_steps(self, total: int) -> int:
         """Return the steps of the warm-up in a phase of `total` steps."""
@@ -108,8 +116,7 @@ class Recipe:
         """Return the recipe as JSON values, for the record of the run."""
         phases = []
         for phase in self.phases:
-            config = asdict(phase)
-            if phase.augment is not None:
-                config["augment"] = [augmentation.to_config() for augmentation in phase.augment]
-            phases.append(config)
+            augment = None if phase.augment is None else [augmentation.to_config() for augmentation in phase.augment]
+            values = {"plan": asdict(phase.plan), "optimizer": phase.optimizer.to_config(), "augment": augment}
+            phases.append({**vars(phase), **values})
         return {"name": self.name, "phases": phases}

@@ -51,14 +51,15 @@ class CountSteps(keras.callbacks.Callback):
 
     An epoch of unknown length ends by requesting a batch that does not exist. In the graph of that step TensorFlow
     increments the counter before it fails, so Keras counts one extra batch per epoch
-    (`test_plain_keras_counts_one_extra_batch_per_epoch`). If the extra batch completes a group of accumulated
-    gradients, that step also clears the accumulated gradients.
+    (`test_plain_keras_counts_one_extra_batch_per_epoch`), and changes scalars that depend on the step alone. If the
+    extra batch completes a group of accumulated gradients, that step also clears the accumulated gradients.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.batches = 0
         self.accumulated: list[np.ndarray] = []
+        self.products: list[np.ndarray] = []
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Count the batch, and copy the accumulated gradients if an extra batch would clear them."""
@@ -67,19 +68,27 @@ class CountSteps(keras.callbacks.Callback):
         group_size = optimizer.gradient_accumulation_steps or 1
         next_completes_group = group_size > 1 and (self.batches + 1) % group_size == 0
         variables = private.accumulated_gradients(optimizer) if next_completes_group else []
-        self.accumulated = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        self.accumulated = [_copy(variable) for variable in variables]
+        self.products = [_copy(variable) for variable in private.step_products(optimizer)]
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Restore the step count and the accumulated gradients."""
+        """Restore the step count, the accumulated gradients and the scalars that depend on the step."""
         outer = self.model.optimizer
         for optimizer in (outer, unwrapped(outer)):
             counter = private.batch_counter(optimizer)
             # Loss scaling skips steps whose gradients overflowed: a lower count is correct and stays.
             if int(keras.ops.convert_to_numpy(counter)) > self.batches:
                 counter.assign(self.batches)
+        inner = unwrapped(outer)
+        for variable, value in zip(private.step_products(inner), self.products, strict=False):
+            variable.assign(value)
         if self.accumulated:
-            for variable, value in zip(private.accumulated_gradients(unwrapped(outer)), self.accumulated, strict=True):
+            for variable, value in zip(private.accumulated_gradients(inner), self.accumulated, strict=True):
                 variable.assign(value)
+
+
+def _copy(variable: keras.Variable) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(variable))
 
 
 class ReportProgress(keras.callbacks.Callback):

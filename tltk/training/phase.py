@@ -173,15 +173,9 @@ def _compile(
             f"phase {phase.name!r} has {total_batches} batches, fewer than gradient_accumulation_steps={group_size}: "
             "the optimizer would not take a single step. Train more epochs, or accumulate fewer batches."
         )
-    rate = schedule(
-        phase.schedule,
-        phase.optimizer.learning_rate,
-        steps=total_batches,
-        warmup=phase.warmup_steps(total_batches),
-    )
     optimizer = optimizers.build(
         phase.optimizer,
-        rate,
+        _learning_rate(phase, total_batches),
         data.model.trainable_variables,
         lr_multipliers=applied_plan.lr_multipliers,
         anchors=anchors,
@@ -197,6 +191,14 @@ def _compile(
         auto_scale_loss=False,
     )
     return optimizer
+
+
+def _learning_rate(phase: Phase, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Return the schedule of the optimizer or of the phase; a constant rate is a number, which callbacks can change."""
+    rate = phase.optimizer.learning_rate
+    if phase.optimizer.has_schedule or phase.has_constant_rate:
+        return rate
+    return schedule(phase.schedule, rate, steps=steps, warmup=phase.warmup_steps(steps))
 
 
 def _fit_and_audit(
