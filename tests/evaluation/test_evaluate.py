@@ -71,10 +71,16 @@ def test_regression_metrics_have_the_units_of_the_targets():
 
 def test_a_tf_dataset_can_be_evaluated_only_with_targets():
     x, y = coloured_squares(6)
-    report = tltk.evaluate(seeded_model(), tf.data.Dataset.from_tensor_slices((x, y)).batch(4))
+    model = seeded_model()
+    report = tltk.evaluate(model, tf.data.Dataset.from_tensor_slices((x, y)).batch(4))
     assert report.examples == 6
-    with pytest.raises(ValueError, match="no labelled example"):
+    names = np.array(["red", "green", "blue"])[y]
+    named = tltk.evaluate(model, tf.data.Dataset.from_tensor_slices((x, names)).batch(4))
+    assert named.metrics == report.metrics
+    with pytest.raises(ValueError, match="`data` has no targets"):
         tltk.evaluate(seeded_model(), tf.data.Dataset.from_tensor_slices(x).batch(4))
+    with pytest.raises(ValueError, match=r"`data`, batch 1: row 1 has the target 4"):
+        tltk.evaluate(seeded_model(), tf.data.Dataset.from_tensor_slices((x, [0, 0, 0, 0, 0, 4])).batch(4))
 
 
 def test_a_report_is_saved_as_html_or_json(tmp_path):

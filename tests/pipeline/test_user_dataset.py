@@ -1,7 +1,29 @@
+import gc
+import weakref
+
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltk.pipeline.user_dataset import count, flat, parts_of
+from tltk.pipeline.user_dataset import BatchCheck, UserDataset, checked, count, flat, parts_of
+
+
+class Even:
+    """Targets must be even, and are halved."""
+
+    def target_problem(self, targets):
+        odd = targets[targets % 2 == 1]
+        return f"{odd[0]} is odd" if len(odd) else ""
+
+    def read_targets(self, targets):
+        return targets // 2
+
+
+def user(*targets, low=0.0, **options):
+    inputs = np.arange(len(targets), dtype="float32") + low
+    data = tf.data.Dataset.from_tensor_slices((inputs, np.array(targets), np.ones(len(targets)))).batch(2)
+    batch_check = BatchCheck("train", lambda low, high, is_first: f"{low:g}" if not low >= 0 else "", **options)
+    return checked(UserDataset(data, len(data), len(targets)), batch_check)
 
 
 def test_elements_of_datasets_of_unknown_length_are_counted():
@@ -16,3 +38,39 @@ def test_elements_of_datasets_of_unknown_length_are_counted():
 def test_elements_are_tuples_of_one_to_three_parts():
     assert flat((("a", "b"),)) == ("a", "b") and flat(("a",)) == ("a",)
     assert parts_of("spec") == ("spec",) and parts_of(("a", "b")) == ("a", "b")
+
+
+def test_right_batches_pass_with_converted_targets_and_weights():
+    batches = list(user(2, 4, 6, targets=Even()).dataset)
+    assert [targets.numpy().tolist() for _, targets, _ in batches] == [[1, 2], [3]]
+    assert batches[1][2].numpy().tolist() == [1.0]
+
+
+def test_a_wrong_target_is_named_with_its_batch_whenever_it_is_read():
+    data = user(2, 4, 6, 8, 2, 3, targets=Even())
+    data.read_first()
+    with pytest.raises(ValueError, match="`train`, batch 2: 3 is odd"), data.explained():
+        list(data.dataset)
+    assert data.problem() == "`train`, batch 2: 3 is odd"
+    assert len(list(user(2, 3).dataset)) == 1, "targets that nobody uses are not checked"
+
+
+@pytest.mark.parametrize("low", [-5.0, np.nan, np.inf])
+def test_inputs_are_checked_by_their_range(low):
+    with pytest.raises(ValueError, match="batch 0: (-5|nan)"):
+        user(2, 4, low=low).read_first()
+
+
+def test_another_error_is_not_replaced():
+    data = tf.data.Dataset.range(3).map(lambda value: tf.debugging.check_numerics(1 / (value - 1), "division"))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="division"):
+        checked(UserDataset(data, 3, 3), BatchCheck("train", lambda low, high, is_first: "")).read_first()
+
+
+def test_the_check_is_freed_with_the_dataset():
+    data = user(2, 4, targets=Even())
+    reference = weakref.ref(data.batch_check)
+    list(data.dataset)
+    del data
+    gc.collect()
+    assert reference() is None

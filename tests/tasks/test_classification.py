@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 import tltk
+from tests.images import class_folder
 from tltk.heads import builder as heads
 from tltk.specs import LabelSpec
 from tltk.tasks import Context
@@ -101,3 +102,20 @@ def test_errors_for_other_labels_name_the_function_to_use():
         tltk.classification(LabelSpec(("age",), "regression"))
     with pytest.raises(ValueError, match=r"(?s)at least 2 classes. Received: cat.*`label_smoothing` must"):
         tltk.classification(["cat"], label_smoothing=1.0)
+
+
+def test_the_classes_of_a_keras_dataset_are_those_of_its_folders(tmp_path):
+    class_folder(tmp_path, count=1)
+    dataset = keras.utils.image_dataset_from_directory(tmp_path, image_size=(8, 8), verbose=False)
+    assert tltk.classification(dataset).labels == LabelSpec(("cat", "dog"))
+    with pytest.raises(TypeError, match=r"without `class_names`.*map, batch and take"):
+        tltk.classification(dataset.take(1))
+
+
+def test_targets_of_a_dataset_are_checked_and_names_become_indices():
+    task = tltk.classification(PETS)
+    assert task.target_problem(np.array([0, 1])) == "" and "row 0" in task.target_problem(np.array([3]))
+    assert task.read_targets(tf.constant(["owl", "cat"])).numpy().tolist() == [2, 0]
+    assert task.read_targets(tf.constant([2, 0])).numpy().tolist() == [2, 0]
+    tags = tltk.classification(TAGS)
+    assert tags.target_problem(np.array([[0, 1]])) == "" and "[0, 2]" in tags.target_problem(np.array([[0, 2]]))

@@ -63,3 +63,8 @@ def test_a_list_of_column_names_is_accepted_and_classes_are_refused():
     assert tltk.regression(["age"]).std == (1.0,)
     with pytest.raises(ValueError, match=r"`labels` are classes \(cat, dog\), not numbers. Use tltk.classification"):
         tltk.regression(LabelSpec(("cat", "dog")))
+
+
+def test_targets_of_a_dataset_must_be_finite():
+    task = tltk.regression(["age"])
+    assert task.target_problem(np.array([1.5])) == "" and "nan" in task.target_problem(np.array([np.nan]))

@@ -76,6 +76,56 @@ def test_a_tf_dataset_can_be_trained_and_validated_on():
     assert run.phases[0].score is not None
 
 
+def dataset_of(targets, *, batch=4, scale=1.0):
+    x, _ = coloured_squares(len(targets))
+    return tf.data.Dataset.from_tensor_slices((x * np.float32(scale), targets)).batch(batch)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "match"),
+    [
+        (dataset_of([0, 1, 2, -1]), r"`train`, batch 0: row 3 has the target -1\. .*class numbers from 0 to 2"),
+        (dataset_of([0.0] * 4 + [0.7]), r"`train`, batch 1: row 0 has the target 0\.7.*tltk\.regression"),
+        (dataset_of(["red", "gren"]), r"'gren'.*Did you mean 'green'"),
+        (dataset_of([[1.0, 0.0]]), r"shape \(1, 2\)"),
+        (dataset_of([0, 1], scale=1 / 255), r"pixels lie between 0 and 0\.\d+, but the model expects \[0, 255\]"),
+        (
+            dataset_of([0, 1]).map(lambda image, label: image),
+            r"`train` has no targets: it must yield \(inputs, targets",
+        ),
+    ],
+)
+def test_a_dataset_that_does_not_fit_the_model_is_rejected_before_training(dataset, match):
+    with pytest.raises(ValueError, match=match):
+        tltk.fit(squares_model(), dataset, recipe=probe())
+
+
+def test_a_wrong_target_is_named_when_training_reaches_it():
+    with pytest.raises(ValueError, match=r"`train`, batch 3: row 1 has the target 5"):
+        tltk.fit(squares_model(), dataset_of([0, 1, 2, 0] * 3 + [1, 5]), recipe=probe())
+    with pytest.raises(ValueError, match=r"`val`, batch 2: row 0 has the target nan"):
+        tltk.fit(squares_model(), dataset_of([0, 1]), dataset_of([0.0] * 8 + [np.nan]), recipe=probe())
+
+
+def test_class_names_of_a_keras_dataset_must_have_the_order_of_the_task():
+    dataset = dataset_of([0, 1])
+    dataset.class_names = ["blue", "green", "red"]
+    with pytest.raises(ValueError, match=r"(?s)another order: blue, green, red.*of the model: red, green, blue"):
+        tltk.fit(squares_model(), dataset, recipe=probe())
+
+
+def test_class_names_as_targets_and_sample_weights_train():
+    x, y = coloured_squares(8)
+    names = np.array(["red", "green", "blue"])[y]
+    dataset = tf.data.Dataset.from_tensor_slices((x, names, np.ones(8, "float32"))).batch(4)
+    model, same_model = squares_model(), squares_model()
+    same_model.keras.set_weights(model.keras.get_weights())
+    tltk.fit(model, dataset, dataset, recipe=probe())
+    tltk.fit(same_model, tf.data.Dataset.from_tensor_slices((x, y)).batch(4), recipe=probe())
+    for weight, same in zip(model.keras.get_weights(), same_model.keras.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, same)
+
+
 def test_regression_and_multilabel_models_train_by_the_same_call():
     x, y = coloured_squares(24)
     regression = tltk.from_arrays(x, y.astype("float32") * 10, label_type="regression")

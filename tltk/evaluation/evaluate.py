@@ -75,7 +75,7 @@ def evaluate_network(
     require_task(task)
     if isinstance(data, Source):
         modality_of(model.input_spec).check(data, model.input_spec, "data")
-        require_labels(task, data, "data")
+    require_labels(task, data, "data")
     evaluator, count = task.evaluator(), 0
     invalid: list[InvalidExample] = []
     for batch in decoded_batches(
@@ -85,6 +85,7 @@ def evaluate_network(
         max_invalid_fraction=max_invalid_fraction,
         invalid=invalid,
         title="evaluating",
+        check_targets=True,
         network=network,
     ):
         if batch.targets is None:

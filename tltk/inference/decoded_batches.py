@@ -10,7 +10,7 @@ import tensorflow as tf
 from tltk.data.source import Source
 from tltk.foundation import progress
 from tltk.inference.forward import Network, decoder_of, network_of
-from tltk.modalities.batches import dataset_batches
+from tltk.modalities.batches import dataset_batches, read_dataset
 from tltk.modalities.context import Context
 from tltk.modalities.modality import drop_invalid, modality_of
 from tltk.models.transfer_model import TransferModel
@@ -49,6 +49,7 @@ def decoded_batches(
     max_invalid_fraction: float,
     invalid: list[InvalidExample],
     title: str,
+    check_targets: bool = False,
     network: Network | None = None,
 ) -> Iterator[DecodedBatch]:
     """Decode the outputs for every example once, in the order of the data.
@@ -60,6 +61,8 @@ def decoded_batches(
         max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
         invalid: Unreadable examples are appended to this list; it is complete after the last batch.
         title: Title of the progress bar.
+        check_targets: Whether the targets of a `tf.data.Dataset` must fit the task; otherwise they are returned as they
+            are.
         network: Inputs → outputs, instead of the model's own network.
 
     Yields:
@@ -70,7 +73,7 @@ def decoded_batches(
     """
     network = network or network_of(model)
     if isinstance(data, tf.data.Dataset):
-        yield from _decoded_dataset(model, data, network, batch_size, title)
+        yield from _decoded_dataset(model, data, network, batch_size, title, check_targets)
         return
     modality = modality_of(model.input_spec)
     modality.check(data, model.input_spec, "data")
@@ -100,17 +103,19 @@ def decoded_batches(
 
 
 def _decoded_dataset(
-    model: TransferModel, data: tf.data.Dataset, network: Network, batch_size: int, title: str
+    model: TransferModel, data: tf.data.Dataset, network: Network, batch_size: int, title: str, check_targets: bool
 ) -> Iterator[DecodedBatch]:
-    decoder, loader = decoder_of(model), dataset_batches(data, model.input_spec, batch_size=batch_size)
+    user = read_dataset(data, model.input_spec, batch_size=batch_size, targets=model.task if check_targets else None)
+    decoder, loader = decoder_of(model), dataset_batches(user, model.input_spec)
     count = 0
-    with progress.bar(title, loader.examples) as advance:
+    with progress.bar(title, loader.examples) as advance, user.explained():
         for batch in loader.dataset():
             inputs, *rest = batch if isinstance(batch, tuple) else (batch,)
             size = len(inputs)
             ids = [f"example {number}" for number in range(count, count + size)]
             decoded = decoder(network(inputs), Context(tf.constant(size, tf.int64)))
-            yield DecodedBatch(decoded, ids, np.asarray(rest[0]) if rest else None, None)
+            targets = tf.nest.map_structure(np.asarray, rest[0]) if rest else None
+            yield DecodedBatch(decoded, ids, targets, None)
             count += size
             advance(size)
 

@@ -18,6 +18,7 @@ from tltk.pipeline.decoded_store import decoded
 from tltk.pipeline.finish import AugmentBatch, Encode, Finish
 from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.pipeline.readers import BatchReader, element_targets
+from tltk.pipeline.user_dataset import BatchCheck, TargetReader, UserDataset, checked
 
 Augment = Augmentation | Sequence[Augmentation] | Copies
 
@@ -75,9 +76,10 @@ def batches(
     augmentations = (augment,) if isinstance(augment, Augmentation) else augment
     size = _check_options(batch_size, seed, cache, augmentations)
     if isinstance(data, tf.data.Dataset):
-        return dataset_batches(
-            data, spec, batch_size=size, encode=encode, augment=augmentations, seed=seed, cache=cache
-        )
+        if cache != "off":
+            raise InvalidInput("`cache` needs a Source. For a tf.data.Dataset, use its own cache: data.cache().")
+        user = read_dataset(data, spec, batch_size=size)
+        return dataset_batches(user, spec, encode=encode, augment=augmentations, seed=seed)
     modality.check(data, spec, "data")
     if not len(data):
         raise InvalidInput("`data` holds no examples.")
@@ -140,29 +142,60 @@ def source_batches(
     )
 
 
-def dataset_batches(
+def read_dataset(
     data: tf.data.Dataset,
     spec: Any,
     *,
     batch_size: Size,
+    targets: TargetReader | None = None,
+    argument: str = "data",
+) -> UserDataset:
+    """Convert a user's own dataset to batches in the input format of a model, which are checked while they are read.
+
+    Args:
+        data: See `batches`.
+        spec: Input format of the backbone.
+        batch_size: Examples per batch, if the dataset is not batched.
+        targets: Checks and converts the targets, such as a task; None leaves them unchecked.
+        argument: Argument that holds the dataset, for error messages.
+
+    Raises:
+        InvalidInput: If the dataset does not yield the input format of the backbone, or is infinite or empty.
+    """
+    modality = modality_of(spec)
+
+    def input_problem(low: float, high: float, is_first: bool) -> str:
+        return modality.input_problem(spec, low, high, is_first=is_first)
+
+    user = modality.from_dataset(data, spec, batch_size=batch_size)
+    return checked(user, BatchCheck(argument, input_problem, targets))
+
+
+def dataset_batches(
+    user: UserDataset,
+    spec: Any,
+    *,
     encode: Encode | None = None,
     augment: Sequence[Augmentation] | Copies = (),
     seed: int = 0,
-    cache: str | Path = "off",
 ) -> DatasetLoader:
-    """Build batches of a user's own dataset; see `batches`.
+    """Build batches of a user's own dataset; see `batches` for the options.
+
+    Args:
+        user: From `read_dataset`.
+        spec: Input format of the backbone.
+        encode: See `batches`.
+        augment: See `batches`.
+        seed: See `batches`.
 
     Raises:
-        InvalidInput: If the dataset does not yield the input format of the backbone, or an option needs a source.
+        InvalidInput: If an option needs a source.
     """
     if isinstance(augment, Copies):
         raise InvalidInput("fixed copies need a Source: a tf.data.Dataset has no example ids.")
-    if cache != "off":
-        raise InvalidInput("`cache` needs a Source. For a tf.data.Dataset, use its own cache: data.cache().")
-    modality = modality_of(spec)
-    modality.check_augmentation(augment)
-    user = modality.from_dataset(data, spec, batch_size=batch_size)
-    return DatasetLoader(user.dataset, user.steps, user.examples, Finish(spec.dtype, encode, augmenting(augment, seed)))
+    modality_of(spec).check_augmentation(augment)
+    finish = Finish(spec.dtype, encode, augmenting(augment, seed))
+    return DatasetLoader(user.dataset, user.steps, user.examples, finish, user.problem)
 
 
 def example_names(source: Source, reader: BatchReader) -> Any:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -19,21 +19,8 @@ from tltk.foundation.errors import InvalidInput
 from tltk.foundation.registry import Registry
 from tltk.modalities.context import Context
 from tltk.pipeline.readers import Reader
+from tltk.pipeline.user_dataset import UserDataset
 from tltk.specs import InvalidExample
-
-
-class UserDataset(NamedTuple):
-    """A user's own `tf.data.Dataset`, checked and converted to batches in the input format of a model.
-
-    Attributes:
-        dataset: Dataset of batches (inputs, targets …).
-        steps: Batches per epoch.
-        examples: Examples per epoch; an upper bound if the user's dataset is batched.
-    """
-
-    dataset: tf.data.Dataset
-    steps: int
-    examples: int
 
 
 class Modality(ABC):
@@ -92,6 +79,17 @@ class Modality(ABC):
             InvalidInput: If the dataset yields something else; the message says what was expected.
         """
         raise InvalidInput(f"{self.name}s cannot be read from a tf.data.Dataset: pass a Source.")
+
+    def input_problem(self, spec: Any, low: float, high: float, *, is_first: bool) -> str:
+        """Return what is wrong with the inputs of a batch of a user's own dataset; "" if nothing is.
+
+        Args:
+            spec: Input format of a model.
+            low: Lowest value of the batch; NaN if a value is not finite.
+            high: Highest value.
+            is_first: Whether the batch is one of the first, from which the range of all values is guessed.
+        """
+        return ""
 
     def source(self, inputs: Any, spec: Any) -> Source:
         """Convert the inputs of `tltk.predict` to an unlabelled source.

@@ -116,7 +116,7 @@ class Loader:
         if is_empty and not first:
             index, shards = self.shard
             raise InvalidInput(
-                self.why_empty()
+                self.why_unreadable()
                 or f"shard {index} of {shards} has no readable example: the source has {self.examples} examples, of "
                 f"which {len(self.invalid)} are invalid. Use fewer shards or more examples."
             )
@@ -164,7 +164,7 @@ class Loader:
         finished = batches.map(without_autograph(finish_batch), num_parallel_calls=_WORKERS, deterministic=True)
         return _prefetched(finished, loader=self)
 
-    def why_empty(self) -> str:
+    def why_unreadable(self) -> str:
         """Return an error message if all elements are invalid, else ""."""
         if not self.examples or len(self.invalid) < self.examples:
             return ""
@@ -189,6 +189,7 @@ class DatasetLoader:
         steps: Number of batches per epoch.
         examples: Number of examples per epoch.
         finish: See `Loader`.
+        problem: Returns the error message about a batch that failed a check; "" if none did.
         invalid: Always empty, since the examples of a dataset have no ids.
     """
 
@@ -196,6 +197,7 @@ class DatasetLoader:
     steps: int
     examples: int
     finish: Finish
+    problem: Callable[[], str] = lambda: ""
     invalid: Invalid = field(default_factory=Invalid)
 
     def dataset(self, epoch: "int | tf.Variable" = 0) -> tf.data.Dataset:
@@ -216,25 +218,26 @@ class DatasetLoader:
         finished = batches.map(without_autograph(finish_batch), num_parallel_calls=_WORKERS, deterministic=True)
         return _prefetched(finished, loader=self)
 
-    def why_empty(self) -> str:
-        """Return "": empty datasets are rejected before a loader is created."""
-        return ""
+    def why_unreadable(self) -> str:
+        """Return the error message about a batch that failed a check; "" if none did."""
+        return self.problem()
 
 
 @contextmanager
-def explain_empty_data(*loaders: Loader | DatasetLoader | None) -> Iterator[None]:
-    """Replace TensorFlow's error about a dataset without readable elements by one that names the examples.
+def explain_data_errors(*loaders: Loader | DatasetLoader | None) -> Iterator[None]:
+    """Replace TensorFlow's error about data that cannot be used by one that names the examples or the batch.
 
     Args:
         *loaders: Loaders that are read within the context.
 
     Raises:
-        InvalidInput: If TensorFlow raises an error and all elements of a loader are invalid.
+        InvalidInput: If TensorFlow raises an error, and all elements of a source are invalid or a batch of a user's
+            dataset failed a check.
     """
     try:
         yield
     except tf.errors.OpError as error:
-        messages = [message for loader in loaders if loader is not None and (message := loader.why_empty())]
+        messages = [message for loader in loaders if loader is not None and (message := loader.why_unreadable())]
         if not messages:
             raise
         raise InvalidInput(messages[0]) from error

@@ -1,11 +1,130 @@
-"""Length and element structure of a user's `tf.data.Dataset`."""
+"""A user's `tf.data.Dataset`: its length, the structure of its elements, and checks of its batches while they are read."""
 
-from typing import Any
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from tltk.foundation.errors import InvalidInput
 from tltk.pipeline.loader import without_autograph
+
+FIRST_BATCHES = 2  # that are read and checked before training starts
+
+
+class UserDataset(NamedTuple):
+    """A user's own `tf.data.Dataset`, converted to batches in the input format of a model.
+
+    Args:
+        dataset: Dataset of batches (inputs, targets …).
+        steps: Batches per epoch.
+        examples: Examples per epoch; an upper bound if the user's dataset is batched.
+        batch_check: What checks the batches while they are read, see `checked`; None if nothing does.
+    """
+
+    dataset: tf.data.Dataset
+    steps: int
+    examples: int
+    batch_check: "BatchCheck | None" = None
+
+    def problem(self) -> str:
+        """Return the error message of the first batch that failed a check; "" if none did."""
+        return "" if self.batch_check is None else self.batch_check.problem
+
+    def read_first(self) -> None:
+        """Read and check the first batches.
+
+        Raises:
+            InvalidInput: If a check fails.
+        """
+        with self.explained():
+            for _ in self.dataset.take(FIRST_BATCHES):
+                pass
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Replace TensorFlow's error about a failed check by an `InvalidInput` with its message."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if not self.problem():
+                raise
+            raise InvalidInput(self.problem()) from error
+
+
+class TargetReader(Protocol):
+    """Knows what targets a user's dataset may hold; implemented by tasks."""
+
+    def target_problem(self, targets: Any) -> str:
+        """Return what is wrong with a batch of targets, given as arrays; "" if nothing is."""
+
+    def read_targets(self, targets: Any) -> Any:
+        """Convert a batch of targets to those of a source, in the graph."""
+
+
+@dataclass(eq=False)
+class BatchCheck:
+    """Checks the batches of a user's dataset, and keeps the first problem.
+
+    Args:
+        argument: Argument that holds the dataset, such as "train", for messages.
+        input_problem: (lowest value, highest value, whether the batch is one of the first) → what is wrong with the
+            inputs of a batch; "" if nothing is. Both values are NaN if any value is NaN or infinite.
+        targets: Checks and converts the targets; None if they are not used.
+        problem: Error message about the first bad batch; "" so far.
+    """
+
+    argument: str
+    input_problem: Callable[[float, float, bool], str]
+    targets: TargetReader | None = None
+    problem: str = ""
+
+    def check(self, number: int, low: float, high: float, targets: Any) -> None:
+        """Check a batch.
+
+        Raises:
+            InvalidInput: With the number of the batch and the value that is wrong.
+        """
+        problem = self.input_problem(low, high, number < FIRST_BATCHES)
+        if not problem and targets is not None and self.targets is not None:
+            problem = self.targets.target_problem(targets)
+        if problem:
+            self.problem = self.problem or f"`{self.argument}`, batch {number}: {problem}"
+            raise InvalidInput(self.problem)
+
+
+def checked(user: UserDataset, batch_check: BatchCheck) -> UserDataset:
+    """Return a dataset whose batches are checked while they are read, and whose targets are those of a source.
+
+    TensorFlow reports a failed check as an error of its own; `UserDataset.explained` turns it into an `InvalidInput`.
+    """
+    targets_spec = parts_of(user.dataset.element_spec)[1:2] if batch_check.targets is not None else ()
+    read_targets: Any = None if batch_check.targets is None else batch_check.targets.read_targets
+    weak_check = weakref.ref(batch_check)  # TensorFlow never frees the function that it calls
+
+    def check(number: np.ndarray, low: np.ndarray, high: np.ndarray, *targets: np.ndarray) -> np.ndarray:
+        packed = tf.nest.pack_sequence_as(targets_spec[0], list(targets)) if targets_spec else None
+        current_check = weak_check()
+        if current_check is not None:
+            current_check.check(int(number), float(low), float(high), packed)
+        return np.array(True)
+
+    def check_batch(number: tf.Tensor, batch: Any) -> Any:
+        inputs, *rest = parts_of(batch)
+        targets = tf.nest.flatten(rest[0]) if targets_spec else []
+        passed = tf.numpy_function(check, [number, *_range(inputs), *targets], tf.bool)
+        with tf.control_dependencies([passed]):
+            inputs, *rest = tf.nest.map_structure(tf.identity, [inputs, *rest])
+        if targets_spec:
+            rest[0] = read_targets(rest[0])
+        return inputs, *rest
+
+    batches = user.dataset.enumerate().map(without_autograph(check_batch))
+    batches.batch_check = batch_check  # so that it is not freed before the dataset
+    return user._replace(dataset=batches, batch_check=batch_check)
 
 
 def count(data: tf.data.Dataset) -> int:
@@ -35,3 +154,11 @@ def flat(element: tuple) -> tuple:
 def parts_of(element: Any) -> tuple:
     """Return an element or its spec as a tuple of its parts: inputs, targets, sample weights."""
     return element if isinstance(element, tuple) else (element,)
+
+
+def _range(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the lowest and highest value of a batch, float32; NaN if any value is not finite."""
+    values = tf.cast(inputs, tf.float32)
+    low, high = tf.reduce_min(values), tf.reduce_max(values)
+    is_finite = tf.reduce_all(tf.math.is_finite(values))
+    return tf.where(is_finite, low, np.nan), tf.where(is_finite, high, np.nan)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tltk.backbones.base import Backbone
 from tltk.data.targets import Targets
 from tltk.foundation import checks as check
-from tltk.foundation.errors import InvalidInput
+from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.heads.builder import Head
 from tltk.modalities.context import Context
 from tltk.pipeline.readers import Reader, element_targets
@@ -161,6 +161,21 @@ class Task(ABC):
         """
         return element_targets(targets, reader)
 
+    def target_problem(self, targets: Any) -> str:
+        """Say what is wrong with the targets of a batch of a user's `tf.data.Dataset`, which may hold anything.
+
+        Args:
+            targets: Raw targets [batch, …] as NumPy arrays; strings as bytes.
+
+        Returns:
+            A message with the first wrong value and what is expected, "" if nothing is wrong; default: "".
+        """
+        return ""
+
+    def read_targets(self, targets: Any) -> Any:
+        """Convert targets of a user's dataset to those of a source, in the graph; default: unchanged."""
+        return targets
+
     def encode(self, targets: Any) -> Any:
         """Encode a batch of targets for the loss, in the graph; default: unchanged."""
         return targets
@@ -294,6 +309,7 @@ class Task(ABC):
             problems.add(f"`{name}` lacks labels that the model knows: {check.listing(missing)}")
         if not problems.messages:
             problems.add(f"`{name}` has the model's labels in another order: {check.listing(labels.names)}")
+            problems.add(f"the order of the model: {check.listing(self.labels.names)}")
         problems.raise_if_any(f"`{name}` and the model have different labels:")
 
     def to_config(self) -> dict[str, Any]:
@@ -384,18 +400,31 @@ def repeated(names: Sequence[str], rows: tf.Tensor) -> tf.Tensor:
     return tf.tile(tf.constant([list(names)]), [tf.shape(rows)[0], 1])
 
 
-def label_spec(labels: LabelSpec | Sequence[str], label_type: str) -> LabelSpec:
-    """Return a LabelSpec unchanged; build one from a list of names.
+def label_spec(labels: LabelSpec | Sequence[str] | tf.data.Dataset, label_type: str) -> LabelSpec:
+    """Return a LabelSpec unchanged; build one from a list of names, or from the class names of a Keras dataset.
 
     Raises:
-        InvalidType: If `labels` is neither.
+        InvalidType: If `labels` is none of these, or a dataset without class names.
     """
     if isinstance(labels, LabelSpec):
         return labels
+    if isinstance(labels, tf.data.Dataset):
+        labels = list(class_names(labels) or ())
+        if not labels:
+            raise InvalidType(
+                "`labels` is a tf.data.Dataset without `class_names`: keras.utils.image_dataset_from_directory sets them, "
+                "but map, batch and take do not keep them. Pass the names as a list."
+            )
     if isinstance(labels, list | tuple) and all(isinstance(name, str) for name in labels):
         return LabelSpec(tuple(labels), label_type)
     check.instance_of("labels", labels, LabelSpec, hint="Pass `source.labels` or a list of names.")
     return labels  # type: ignore[return-value]
+
+
+def class_names(data: tf.data.Dataset) -> tuple[str, ...] | None:
+    """Return the `class_names` that `keras.utils.image_dataset_from_directory` gives its datasets; None if absent."""
+    names = getattr(data, "class_names", None)
+    return None if names is None else tuple(map(str, names))
 
 
 def _zip(names: tuple[str, ...], values: np.ndarray) -> zip:

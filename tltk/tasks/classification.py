@@ -16,7 +16,8 @@ from tltk.modalities.modality import modality_of, named_modality
 from tltk.specs import LabelSpec
 from tltk.tasks.base import Monitor, Prediction, Task, difference, label_spec, last_features, repeated
 from tltk.tasks.class_scores import ClassEvaluator, MultilabelEvaluator
-from tltk.tasks.encodings import as_float, one_hot
+from tltk.tasks.dataset_targets import class_problem, label_problem
+from tltk.tasks.encodings import as_float, named_classes, one_hot
 from tltk.tasks.registry import register_default, register_task
 
 # Label type → what the labels are, and the task to use instead.
@@ -82,6 +83,14 @@ class Classification(_ClassTask):
     head: heads.Head = field(default_factory=heads.head)
     label_smoothing: float = 0.0
     pairs: bool = False
+
+    def target_problem(self, targets: Any) -> str:
+        """Require class indices or names, or rows of probabilities."""
+        return class_problem(targets, self.labels.names)
+
+    def read_targets(self, targets: Any) -> Any:
+        """Convert class names to class indices."""
+        return named_classes(self.labels.names, targets)
 
     def encode(self, targets: Any) -> Any:
         """Encode class indices as one-hot vectors, float32 [batch, classes]."""
@@ -152,6 +161,10 @@ class MultilabelClassification(_ClassTask):
     threshold: float = 0.5
     pairs: bool = False
 
+    def target_problem(self, targets: Any) -> str:
+        """Require one value from 0 to 1 per label."""
+        return label_problem(targets, self.labels.names)
+
     def encode(self, targets: Any) -> Any:
         """Encode 0/1 vectors as float32 [batch, labels]."""
         return as_float(len(self.labels))(targets)
@@ -206,7 +219,7 @@ class MultilabelClassification(_ClassTask):
 
 
 def classification(
-    labels: LabelSpec | Sequence[str],
+    labels: LabelSpec | Sequence[str] | tf.data.Dataset,
     *,
     head: heads.Head | None = None,
     label_smoothing: float = 0.0,
@@ -216,8 +229,8 @@ def classification(
     """Build a classification task.
 
     Args:
-        labels: `source.labels`, or a list of class names. Labels of type "categorical" mean one class per example,
-            "multilabel" any number.
+        labels: `source.labels`, a list of class names, or a dataset of `keras.utils.image_dataset_from_directory`, which
+            has `class_names`. Labels of type "categorical" mean one class per example, "multilabel" any number.
         head: Head from `tltk.head`; default: `tltk.head()`.
         label_smoothing: Fraction of each target spread over all classes, in [0, 1).
         threshold: Probability above which a label is predicted (multilabel only).
@@ -227,7 +240,7 @@ def classification(
         A task for `assemble`.
 
     Raises:
-        InvalidType: If `labels` is not a LabelSpec or a list of names, as for a source without labels.
+        InvalidType: If `labels` is none of these, as for a source without labels.
         InvalidInput: If the labels are not classes, or a value is out of range.
 
     Examples:

@@ -1,6 +1,6 @@
 """Target encodings: graph functions that turn a batch of raw targets into the input of a loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -27,6 +27,25 @@ def one_hot(classes: int) -> Encoding:
         return tf.one_hot(tf.reshape(tf.cast(targets, tf.int32), [-1]), classes)
 
     return encode
+
+
+def named_classes(names: Sequence[str], targets: tf.Tensor) -> tf.Tensor:
+    """Convert class names to class indices, in the graph; targets that are not strings are returned unchanged.
+
+    Args:
+        names: Class names.
+        targets: Strings [batch] or [batch, 1], each of them in `names`.
+
+    Returns:
+        int64 [batch].
+
+    Example:
+        >>> named_classes(("cat", "dog"), tf.constant(["dog", "cat"])).numpy().tolist()
+        [1, 0]
+    """
+    if targets.dtype != tf.string:
+        return targets
+    return tf.argmax(tf.cast(tf.reshape(targets, [-1, 1]) == tf.constant(list(names)), tf.int32), -1)
 
 
 def as_tokens(targets: tf.Tensor) -> tf.Tensor:

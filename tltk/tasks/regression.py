@@ -16,6 +16,7 @@ from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.specs import LabelSpec
 from tltk.tasks.base import Monitor, Prediction, ReportParts, Task, label_spec, last_features, repeated
+from tltk.tasks.dataset_targets import number_problem
 from tltk.tasks.encodings import as_float
 from tltk.tasks.registry import register_default, register_task
 
@@ -74,6 +75,10 @@ class Regression(Task):
         standardized = heads.attach(self.head, last_features(features), units=len(self.labels), mask=mask, seed=seed)
         mean = self.labels.mean or (0.0,) * len(self.labels)
         return keras.layers.Rescaling(list(self.std), list(mean), dtype="float32", name="head_units")(standardized)
+
+    def target_problem(self, targets: Any) -> str:
+        """Require one finite number per column."""
+        return number_problem(targets, self.labels.names)
 
     def encode(self, targets: Any) -> Any:
         """Cast targets to float32 [batch, columns]."""

@@ -1,21 +1,40 @@
-"""Check that the labels of a source match those of a task."""
+"""Check that the labels of a source, or of a user's own dataset, match those of a task."""
+
+import tensorflow as tf
 
 from tltk.data.source import Source
 from tltk.foundation.errors import InvalidInput
-from tltk.tasks.base import Task
+from tltk.pipeline.user_dataset import parts_of
+from tltk.specs import LabelSpec
+from tltk.tasks.base import Task, class_names
 
 
-def require_labels(task: Task, source: Source, name: str) -> None:
-    """Raise unless a source has targets, with the labels of a task.
+def require_labels(task: Task, data: Source | tf.data.Dataset, name: str) -> None:
+    """Raise unless data has targets, with the labels of a task.
 
     Args:
         task: Task of the model.
-        source: Source to check.
-        name: Argument that holds the source, for the error message.
+        data: A source, or a user's own dataset: its targets are checked while it is read, but the order of classes is
+            known only for a dataset with `class_names`.
+        name: Argument that holds the data, for the error message.
 
     Raises:
-        InvalidInput: If the source has no targets, or its labels differ; every differing name is listed.
+        InvalidInput: If the data has no targets, or its labels differ; every differing name is listed.
     """
-    if source.targets is None or source.labels is None:
-        raise InvalidInput(f"`{name}` has no labels: {source.describe().splitlines()[0]}")
-    task.check_labels(source.labels, name)
+    if isinstance(data, tf.data.Dataset):
+        _require_dataset_labels(task, data, name)
+        return
+    if data.targets is None or data.labels is None:
+        raise InvalidInput(f"`{name}` has no labels: {data.describe().splitlines()[0]}")
+    task.check_labels(data.labels, name)
+
+
+def _require_dataset_labels(task: Task, data: tf.data.Dataset, name: str) -> None:
+    if len(parts_of(data.element_spec)) < 2:
+        raise InvalidInput(
+            f"`{name}` has no targets: it must yield (inputs, targets), such as dataset.map(lambda image, label: "
+            f"(image, label)). Received: {data.element_spec}"
+        )
+    names = class_names(data)
+    if names is not None and task.labels.type in ("categorical", "multilabel"):
+        task.check_labels(LabelSpec(names, task.labels.type), name)

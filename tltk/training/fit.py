@@ -191,6 +191,7 @@ class _History:
 def _valid_data(data: Data, model: TransferModel, name: str, max_invalid_fraction: float, invalid: Invalid) -> Data:
     """Check that the data fits the model, and drop invalid examples, which are added to `invalid`."""
     if isinstance(data, tf.data.Dataset):
+        require_labels(model.task, data, name)
         return data
     check.instance_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
     modality = modality_of(model.input_spec)

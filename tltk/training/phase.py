@@ -19,7 +19,7 @@ from tltk.optimizers import spec as optimizers
 from tltk.optimizers.ema import AveragedWeights
 from tltk.optimizers.schedules import schedule
 from tltk.optimizers.state import OptimizerState, optimizer_state, unwrapped
-from tltk.pipeline.loader import explain_empty_data
+from tltk.pipeline.loader import explain_data_errors
 from tltk.recipes.recipe import Phase
 from tltk.trainability.apply import AppliedPlan, apply_plan
 from tltk.trainability.audit.byte_check import check_phase
@@ -241,7 +241,7 @@ def _fit(data: PhaseData, phase: Phase, *, keep_best: KeepBest | None, write: Ca
     with (
         progress.bar(phase.name, data.train.steps * phase.epochs) as advance,
         ignore_unknown_length_warning(),
-        explain_empty_data(data.train, data.val),
+        explain_data_errors(data.train, data.val),
     ):
         callbacks: list[keras.callbacks.Callback] = [
             SetEpoch(epoch),

@@ -20,7 +20,7 @@ from tltk.feature_cache.storage import Cache, choose_storage
 from tltk.foundation import files
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.paths import cache_folder
-from tltk.modalities.batches import dataset_batches, source_batches
+from tltk.modalities.batches import dataset_batches, read_dataset, source_batches
 from tltk.modalities.image.augment import Copies, copies
 from tltk.modalities.modality import modality_of
 from tltk.models.frozen_split import FrozenSplit
@@ -29,6 +29,7 @@ from tltk.pipeline.batching import Budget, Size, examples_per_batch
 from tltk.pipeline.decoded_store import decoded
 from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.pipeline.readers import Reader
+from tltk.pipeline.user_dataset import UserDataset
 from tltk.recipes.recipe import Phase
 
 Data: TypeAlias = Source | tf.data.Dataset
@@ -101,7 +102,7 @@ class Feed:
         folder: Path | None,
     ) -> None:
         self.model, self.batch_size, self.seed, self.cache = model, batch_size, seed, cache
-        self.train, self.val = self._with_reader(train), self._with_reader(val)
+        self.train, self.val = self._with_reader(train, "train"), self._with_reader(val, "val")
         self.folder = folder or Path(tempfile.gettempdir())
         files.clear_abandoned(self.folder, _TEMPORARY_PREFIX)
         self.exit_stack = ExitStack()
@@ -182,10 +183,15 @@ class Feed:
             self.undecodable.extend(loader.invalid)
         return self.undecodable
 
-    def _with_reader(self, data: Data | None) -> "_SourceData | tf.data.Dataset | None":
-        """Create the reader of a source, once for all phases."""
+    def _with_reader(self, data: Data | None, argument: str) -> "_SourceData | UserDataset | None":
+        """Create the reader of a source, or convert a user's dataset and check its first batches, for all phases."""
+        if data is None:
+            return None
         if not isinstance(data, Source):
-            return data
+            options: dict[str, Any] = {"batch_size": self.batch_size, "targets": self.model.task, "argument": argument}
+            user = read_dataset(data, self.model.input_spec, **options)
+            user.read_first()
+            return user
         reader = modality_of(self.model.input_spec).reader(data, self.model.input_spec)
         return _SourceData(data, reader, self.model.task.element_targets(data.targets, reader))
 
@@ -194,17 +200,24 @@ class Feed:
         return PhaseData(frozen_split.model, train, None if self.val is None else self._batches(self.val))
 
     def _batches(
-        self, data: "_SourceData | tf.data.Dataset", *, augment: Any = (), seed: int = 0, shuffle: bool = False
+        self, data: "_SourceData | UserDataset", *, augment: Any = (), seed: int = 0, shuffle: bool = False
     ) -> Loader | DatasetLoader:
-        options: dict[str, Any] = {"batch_size": self.batch_size, "encode": self.model.task.encode}
-        options |= {"augment": augment, "seed": seed}
+        options: dict[str, Any] = {"encode": self.model.task.encode, "augment": augment, "seed": seed}
         if not isinstance(data, _SourceData):
             return self._registered(dataset_batches(data, self.model.input_spec, **options))
         storages: dict[str, Any] = {"auto": "off", "disk": cache_folder() / "decoded"}
         storage = storages.get(str(self.cache.where), self.cache.where)
         reader: Any = decoded(data.reader, where=storage)
         return self._registered(
-            source_batches(reader, data.source, data.targets, self.model.input_spec, shuffle=shuffle, **options)
+            source_batches(
+                reader,
+                data.source,
+                data.targets,
+                self.model.input_spec,
+                batch_size=self.batch_size,
+                shuffle=shuffle,
+                **options,
+            )
         )
 
     def _feature_batches(

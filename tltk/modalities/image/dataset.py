@@ -7,10 +7,12 @@ import tensorflow as tf
 
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.decode import resize
-from tltk.modalities.modality import UserDataset
 from tltk.pipeline.loader import without_autograph
-from tltk.pipeline.user_dataset import count, flat, parts_of
+from tltk.pipeline.user_dataset import UserDataset, count, flat, parts_of
 from tltk.specs import ImageSpec
+
+_STANDARDIZED_RANGE = 16.0  # images minus their mean, divided by their deviation, span about 5
+_OVERSHOOT = 64.0  # of a bicubic resize at hard edges
 
 
 def from_dataset(dataset: tf.data.Dataset, spec: ImageSpec, *, batch_size: int) -> UserDataset:
@@ -42,6 +44,32 @@ def from_dataset(dataset: tf.data.Dataset, spec: ImageSpec, *, batch_size: int) 
     first_size = 0 if first_batch is None else int(tf.shape(first_batch[0])[0])
     resized = elements.map(without_autograph(lambda images, *rest: (_resize_batch(images, spec), *rest)))
     return UserDataset(resized, length, length * first_size)
+
+
+def pixel_problem(low: float, high: float, *, is_first: bool) -> str:
+    """Return what is wrong with the pixels of a batch of a user's dataset; "" if nothing is.
+
+    Args:
+        low: Lowest value; NaN if a value is not finite.
+        high: Highest value.
+        is_first: Whether the batch is one of the first: a later batch may well be dark.
+
+    Example:
+        >>> pixel_problem(0.0, 1.0, is_first=True)[:53]
+        'pixels lie between 0 and 1, but the model expects [0,'
+    """
+    if not math.isfinite(low + high):
+        return "pixels are NaN or infinite."
+    received = f"pixels lie between {low:g} and {high:g}, but the model expects [0, 255]"
+    is_scaled = 0 < high <= 1 or (low < 0 and high - low <= _STANDARDIZED_RANGE)
+    if is_first and is_scaled:
+        return (
+            f"{received} and scales them itself. Remove your Rescaling, Normalization or preprocess_input, or map "
+            "pixels back: dataset.map(lambda image, label: (image * 255.0, label))."
+        )
+    if low < -_OVERSHOOT or high > 255 + _OVERSHOOT:
+        return f"{received}. Rescale them in dataset.map."
+    return ""
 
 
 def _check_element(element_spec: Any) -> tuple:

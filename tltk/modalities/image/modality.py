@@ -14,14 +14,15 @@ from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment import Augmentation, standard
-from tltk.modalities.image.dataset import from_dataset
+from tltk.modalities.image.dataset import from_dataset, pixel_problem
 from tltk.modalities.image.reader import READERS
 from tltk.modalities.image.requests import read_requests
 from tltk.modalities.image.validate import invalid_files
-from tltk.modalities.modality import Modality, UserDataset, register_modality
+from tltk.modalities.modality import Modality, register_modality
 from tltk.modalities.requests import Request
 from tltk.pipeline.batching import Size, examples_per_batch
 from tltk.pipeline.readers import Reader
+from tltk.pipeline.user_dataset import UserDataset
 from tltk.specs import ImageSpec, InvalidExample
 
 
@@ -49,6 +50,10 @@ class ImageModality(Modality):
     def from_dataset(self, dataset: tf.data.Dataset, spec: ImageSpec, *, batch_size: Size) -> UserDataset:
         """Resize the images of a user's dataset, [h, w, c] or batches of them, to the input size of the model."""
         return from_dataset(dataset, spec, batch_size=examples_per_batch(batch_size, 1))
+
+    def input_problem(self, spec: ImageSpec, low: float, high: float, *, is_first: bool) -> str:
+        """Require finite pixels in [0, 255], and notice images that were already scaled for a network."""
+        return pixel_problem(low, high, is_first=is_first)
 
     def source(self, inputs: Any, spec: ImageSpec) -> Source:
         """Convert paths, folders, or pixels [n, height, width, channels]."""

@@ -15,7 +15,7 @@ from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.context import Context
-from tltk.modalities.modality import Modality, UserDataset, register_modality
+from tltk.modalities.modality import Modality, register_modality
 from tltk.modalities.requests import Request
 from tltk.modalities.text import config
 from tltk.modalities.text.context import context_of
@@ -26,6 +26,7 @@ from tltk.modalities.text.tokenizers.tokenizer import tokenizer
 from tltk.modalities.text.validate import invalid_texts
 from tltk.pipeline.batching import Size
 from tltk.pipeline.readers import Reader
+from tltk.pipeline.user_dataset import UserDataset
 from tltk.specs import InvalidExample, TextSpec
 
 

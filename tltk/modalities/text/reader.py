@@ -10,13 +10,12 @@ import tensorflow as tf
 
 from tltk.foundation import hardware
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.modality import UserDataset
 from tltk.modalities.text.encoding import EncodedTexts, windows_of
 from tltk.modalities.text.tokenizers.tokenizer import tokenizer
 from tltk.pipeline.batching import Order, Size, examples_per_batch
 from tltk.pipeline.loader import without_autograph
 from tltk.pipeline.readers import Piece
-from tltk.pipeline.user_dataset import count, parts_of
+from tltk.pipeline.user_dataset import UserDataset, count, parts_of
 from tltk.specs import TextSpec
 
 # On a CPU a length costs only padding; on a GPU, XLA compiles the graph for each length.
