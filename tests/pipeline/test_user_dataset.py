@@ -57,7 +57,7 @@ def test_a_wrong_target_is_named_with_its_batch_whenever_it_is_read():
 
 @pytest.mark.parametrize("low", [-5.0, np.nan, np.inf])
 def test_inputs_are_checked_by_their_range(low):
-    with pytest.raises(ValueError, match="batch 0: (-5|nan)"):
+    with pytest.raises(ValueError, match=r"batch 0: (-5|nan)"):
         user(2, 4, low=low).read_first()
 
 

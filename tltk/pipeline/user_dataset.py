@@ -1,4 +1,4 @@
-"""A user's `tf.data.Dataset`: its length, the structure of its elements, and checks of its batches while they are read."""
+"""A user's `tf.data.Dataset`: its length, the structure of its elements, and checks of its batches."""
 
 import weakref
 from collections.abc import Callable, Iterator

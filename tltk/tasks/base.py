@@ -412,8 +412,8 @@ def label_spec(labels: LabelSpec | Sequence[str] | tf.data.Dataset, label_type: 
         labels = list(class_names(labels) or ())
         if not labels:
             raise InvalidType(
-                "`labels` is a tf.data.Dataset without `class_names`: keras.utils.image_dataset_from_directory sets them, "
-                "but map, batch and take do not keep them. Pass the names as a list."
+                "`labels` is a tf.data.Dataset without `class_names`: keras.utils.image_dataset_from_directory sets "
+                "them, but map, batch and take do not keep them. Pass the names as a list."
             )
     if isinstance(labels, list | tuple) and all(isinstance(name, str) for name in labels):
         return LabelSpec(tuple(labels), label_type)

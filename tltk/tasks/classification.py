@@ -229,8 +229,8 @@ def classification(
     """Build a classification task.
 
     Args:
-        labels: `source.labels`, a list of class names, or a dataset of `keras.utils.image_dataset_from_directory`, which
-            has `class_names`. Labels of type "categorical" mean one class per example, "multilabel" any number.
+        labels: `source.labels`, a list of class names, or a dataset of `keras.utils.image_dataset_from_directory`,
+            which has `class_names`. Labels of type "categorical" mean one class per example, "multilabel" any number.
         head: Head from `tltk.head`; default: `tltk.head()`.
         label_smoothing: Fraction of each target spread over all classes, in [0, 1).
         threshold: Probability above which a label is predicted (multilabel only).

@@ -102,7 +102,8 @@ class Feed:
         folder: Path | None,
     ) -> None:
         self.model, self.batch_size, self.seed, self.cache = model, batch_size, seed, cache
-        self.train, self.val = self._with_reader(train, "train"), self._with_reader(val, "val")
+        self.train = self._with_reader(train, "train")
+        self.val = None if val is None else self._with_reader(val, "val")
         self.folder = folder or Path(tempfile.gettempdir())
         files.clear_abandoned(self.folder, _TEMPORARY_PREFIX)
         self.exit_stack = ExitStack()
@@ -183,10 +184,8 @@ class Feed:
             self.undecodable.extend(loader.invalid)
         return self.undecodable
 
-    def _with_reader(self, data: Data | None, argument: str) -> "_SourceData | UserDataset | None":
+    def _with_reader(self, data: Data, argument: str) -> "_SourceData | UserDataset":
         """Create the reader of a source, or convert a user's dataset and check its first batches, for all phases."""
-        if data is None:
-            return None
         if not isinstance(data, Source):
             options: dict[str, Any] = {"batch_size": self.batch_size, "targets": self.model.task, "argument": argument}
             user = read_dataset(data, self.model.input_spec, **options)
