@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import re
+import tomllib
 
 import pytest
 from PIL import Image
@@ -10,11 +11,12 @@ from PIL import Image
 import tltk
 from tests import ROOT
 from tests.conftest import coloured_squares
+from tests.lowest import bounds, dependencies
 from tests.servers import grpc_server, rest_server
 from tltk.backbones import weights
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 NAMESPACES = ("augment", "backbones", "errors", "recipes", "trainability")  # packages whose __all__ users import from
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -122,6 +124,26 @@ def test_every_page_is_once_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text().split("\nnav:\n")[1]
     pages = [str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")]
     assert sorted(re.findall(r"[\w/-]+\.md", navigation)) == sorted(pages)
+
+
+def next_minor(version):
+    """Return the version that excludes a series: 2.21 → 2.22, 4 → 5."""
+    *major, last = version.split(".")
+    return ".".join([*major, str(int(last) + 1)])
+
+
+def test_the_supported_versions_are_those_of_pyproject():
+    rows = dict(re.findall(r"^\| ([\w ]+) \| (\d[^|;]+)", (DOCS / "support.md").read_text(), flags=re.MULTILINE))
+    required = {name: (lowest, upper) for name, lowest, upper in map(bounds, dependencies())}
+    for title, name in (("TensorFlow", "tensorflow"), ("Keras", "keras"), ("KerasHub", "keras-hub")):
+        first, *_, last = re.findall(r"[\d.]+", rows[title])
+        assert (first, next_minor(last)) == required[name], name
+    for title, name in (("NumPy", "numpy"), ("TensorFlow Datasets", "tensorflow-datasets")):
+        series, lowest = re.findall(r"[\d.]+\d|\d", rows[title])
+        assert (lowest, next_minor(series)) == required[name], name
+    first, last = re.findall(r"[\d.]+", rows["Python"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == f">={first},<{next_minor(last)}"
 
 
 def test_the_changelog_has_this_version_or_an_unreleased_section():
