@@ -44,7 +44,7 @@ def predict(
         InvalidType: If `model` is something else, such as a plain Keras model.
         InvalidInput: If more than `max_invalid_fraction` of the examples are unreadable, or the task is not registered.
 
-    Example:
+    Examples:
         >>> import tltk
         >>> backbone = tltk.backbone("mobilenet_v2", weights="random", image_size=32)
         >>> model = tltk.assemble(backbone, tltk.classification(["cat", "dog"]))
