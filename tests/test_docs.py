@@ -55,7 +55,8 @@ def quick_recipes(monkeypatch):
     from tltk.training import fit  # noqa: F401  imported first, so that it keeps the original recipe
 
     original = recipes.fine_tune
-    monkeypatch.setattr(recipes, "fine_tune", lambda epochs=1, **rest: original(epochs=1, probe_epochs=1, **rest))
+    one_epoch = {"epochs": 1, "probe_epochs": 1}
+    monkeypatch.setattr(recipes, "fine_tune", lambda **options: original(**{**options, **one_epoch}))
 
 
 @pytest.mark.usefixtures("restored_registries")
