@@ -79,6 +79,10 @@ class TestEachModule:
                 if not (protocol or inner or private or overrides):
                     assert ast.get_docstring(node), f"{path.name}: {node.name}"
 
+    def test_sections_of_docstrings_have_the_names_that_the_site_renders(self, path):
+        headings = {line.strip() for line in path.read_text().split("\n")}
+        assert not headings & {"Example:", "Parameters:", "Arguments:", "Return:", "Raise:"}, "say Args:, Examples: …"
+
     def test_has_no_banned_names(self, path):
         assert not BANNED.search(path.stem)
         for node in ast.walk(ast.parse(path.read_text())):

@@ -21,7 +21,7 @@ def class_problem(targets: Any, names: Sequence[str]) -> str:
     Returns:
         A message with the first wrong value and its row; "" if all are right.
 
-    Example:
+    Examples:
         >>> class_problem(np.array([0, 2, -1]), ("cat", "dog", "fox")).split(". ")[0]
         'row 2 has the target -1'
     """

@@ -39,7 +39,7 @@ def named_classes(names: Sequence[str], targets: tf.Tensor) -> tf.Tensor:
     Returns:
         int64 [batch].
 
-    Example:
+    Examples:
         >>> named_classes(("cat", "dog"), tf.constant(["dog", "cat"])).numpy().tolist()
         [1, 0]
     """

@@ -54,7 +54,7 @@ def pixel_problem(low: float, high: float, *, is_first: bool) -> str:
         high: Highest value.
         is_first: Whether the batch is one of the first: a later batch may well be dark.
 
-    Example:
+    Examples:
         >>> pixel_problem(0.0, 1.0, is_first=True)[:53]
         'pixels lie between 0 and 1, but the model expects [0,'
     """
