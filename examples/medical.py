@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
         scores = f"recall {row['recall']:.3f}, precision {row['precision']:.3f}"
         print(f"  {row['name']}: {scores} on {row['examples']} images")
     page = report.save(options.out / "report.html")
-    print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.examples} images; report: {page}")
+    print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.example_count} images; report: {page}")
 
 
 def main() -> None:

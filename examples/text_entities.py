@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     report.save(options.out / "report.html")
     (prediction,) = tltk.predict(done, "Mokari lives in Talinor and works for Vorest.")
     print(prediction.label)
-    print(f"test F1 {report.metrics['f1']:.4f} on {report.examples} texts; run: {done.folder}")
+    print(f"test F1 {report.metrics['f1']:.4f} on {report.example_count} texts; run: {done.folder}")
 
 
 def main() -> None:

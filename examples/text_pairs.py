@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> None:
     report = tltk.evaluate(done, test)
     report.save(options.out / "report.html")
     metrics = f"MAE {report.metrics['mae']:.4f}, R² {report.metrics['r2']:.4f}"
-    print(f"test {metrics} on {report.examples} pairs; run: {done.folder}")
+    print(f"test {metrics} on {report.example_count} pairs; run: {done.folder}")
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     report.save(options.out / "report.html")
     exported = tltk.export(done, options.out / "serving")
     metrics = f"EM {report.metrics['exact_match']:.4f}, F1 {report.metrics['f1']:.4f}"
-    print(f"test {metrics} on {report.examples} questions; SavedModel: {exported.path}")
+    print(f"test {metrics} on {report.example_count} questions; SavedModel: {exported.path}")
 
 
 def main() -> None:

@@ -32,7 +32,9 @@ def run(options: argparse.Namespace) -> None:
     report = tltk.evaluate(done, test, batch_size=64)
     report.save(options.out / "report.html")
     exported = tltk.export(done, options.out / "serving")
-    print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.examples} texts; SavedModel: {exported.path}")
+    print(
+        f"test accuracy {report.metrics['accuracy']:.4f} on {report.example_count} texts; SavedModel: {exported.path}"
+    )
 
 
 def main() -> None:

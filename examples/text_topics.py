@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     done = tltk.fit(model, train, recipe=recipe, batch_size=64, out=options.out)
     report = tltk.evaluate(done, test)
     report.save(options.out / "report.html")
-    print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.examples} texts; run: {done.folder}")
+    print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.example_count} texts; run: {done.folder}")
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> None:
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=32, cache="memory", out=options.out)
     report = tltk.evaluate(done, test)
     report.save(options.out / "report.html")
-    print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.examples} images; run: {done.folder}")
+    print(f"test accuracy {report.metrics['accuracy']:.4f} on {report.example_count} images; run: {done.folder}")
 
 
 def main() -> None:

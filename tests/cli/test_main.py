@@ -57,7 +57,7 @@ def test_a_command_prints_no_messages_of_tensorflow(trained):
 def test_a_run_is_evaluated_predicts_and_is_exported(trained, photos, tmp_path):
     out, _ = trained
     process = tltk("evaluate", out, photos, "--report", tmp_path / "report.html", "--json")
-    assert json.loads(process.stdout)["examples"] == 36
+    assert json.loads(process.stdout)["example_count"] == 36
     assert (tmp_path / "report.html").is_file()
     image = next((photos / "red").glob("*.png"))
     (tmp_path / "broken.png").write_bytes(b"")

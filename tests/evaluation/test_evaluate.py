@@ -26,7 +26,7 @@ def test_a_report_agrees_with_scikit_learn():
     for index, row in enumerate(report.classes):
         assert row["f1"] == pytest.approx(expected[str(index)]["f1-score"])
         assert row["examples"] == 20
-    assert report.examples == 60
+    assert report.example_count == 60
 
 
 def test_another_network_can_be_evaluated_instead_of_the_model():
@@ -73,7 +73,7 @@ def test_a_tf_dataset_can_be_evaluated_only_with_targets():
     x, y = coloured_squares(6)
     model = seeded_model()
     report = tltk.evaluate(model, tf.data.Dataset.from_tensor_slices((x, y)).batch(4))
-    assert report.examples == 6
+    assert report.example_count == 6
     names = np.array(["red", "green", "blue"])[y]
     named = tltk.evaluate(model, tf.data.Dataset.from_tensor_slices((x, names)).batch(4))
     assert named.metrics == report.metrics

@@ -6,7 +6,7 @@ from tltk.evaluation.html_report import write_page
 
 REPORT = {
     "task": "classification",
-    "examples": 3,
+    "example_count": 3,
     "metrics": {"accuracy": 2 / 3, "r2": None},
     "classes": [{"name": "<b>cat</b>", "f1": 0.5, "examples": 2}, {"name": "dog", "f1": 1.0, "examples": 1}],
     "confusion": [[1, 1], [0, 1]],

@@ -34,8 +34,8 @@ def test_a_misspelt_storage_is_not_mistaken_for_a_folder(tmp_path, monkeypatch):
             Cache(word)
     with pytest.raises(ValueError, match="Did you mean 'memory'"):
         Cache("memroy")
-    assert Cache(Path("memroy")).where == Path("memroy")
-    assert Cache("features/photos").where == "features/photos"
+    assert Cache(Path("memroy")).storage == Path("memroy")
+    assert Cache("features/photos").storage == "features/photos"
 
 
 def test_wrong_options_of_a_cache_are_rejected():

@@ -23,7 +23,7 @@ def blobs(*sizes, spread=0.05):
     return (centers[truth] + generator.normal(0, spread, (len(truth), 8))) * 7, truth
 
 
-@pytest.mark.parametrize("options", [{}, {"k": 3}, {"k": (2, 3, 4)}, {"method": "hdbscan"}])
+@pytest.mark.parametrize("options", [{}, {"n_clusters": 3}, {"n_clusters": (2, 3, 4)}, {"method": "hdbscan"}])
 def test_separate_groups_are_found_and_numbered_by_size(options):
     points, truth = blobs(20, 40, 10)
     clusters = cluster(points, **options)
@@ -38,9 +38,9 @@ def test_separate_groups_are_found_and_numbered_by_size(options):
 def test_the_number_of_clusters_is_the_one_with_the_best_silhouette():
     points, _ = blobs(15, 15, 15, 15)
     clusters = cluster(points)
-    assert set(clusters.tried) == set(range(2, 21))
-    assert max(clusters.tried, key=clusters.tried.get) == 4 == len(clusters.centers)
-    assert cluster(points, k=4).tried == {}
+    assert set(clusters.silhouettes) == set(range(2, 21))
+    assert max(clusters.silhouettes, key=clusters.silhouettes.get) == 4 == len(clusters.centers)
+    assert cluster(points, n_clusters=4).silhouettes == {}
 
 
 def test_hdbscan_assigns_no_cluster_to_points_between_clusters():
@@ -54,7 +54,7 @@ def test_hdbscan_assigns_no_cluster_to_points_between_clusters():
 def test_sentence_features_of_three_subjects_are_three_clusters():
     texts = [text for texts_of_subject in TEXTS.values() for text in texts_of_subject]
     features = tltk.embed(tltk.backbone("all_minilm_l6_v2_en"), texts)
-    clusters = tltk.cluster(features, k=3)
+    clusters = tltk.cluster(features, n_clusters=3)
     assert adjusted_rand_score(np.repeat(np.arange(3), 4), clusters.labels) == 1
     assert clusters.ids == features.ids
     assert len(clusters.describe().splitlines()) == 3
@@ -63,7 +63,7 @@ def test_sentence_features_of_three_subjects_are_three_clusters():
 
 def test_members_are_sorted_by_distance_from_the_center():
     points, _ = blobs(12, 12, spread=0.2)
-    clusters = cluster(points, k=2)
+    clusters = cluster(points, n_clusters=2)
     unit = points / np.linalg.norm(points, axis=1, keepdims=True)
     distances = np.linalg.norm(unit[clusters.members(0)] - clusters.centers[0], axis=1)
     assert (np.diff(distances) >= -1e-6).all()
@@ -71,22 +71,22 @@ def test_members_are_sorted_by_distance_from_the_center():
 
 def test_the_silhouette_of_many_examples_is_computed_on_a_sample(monkeypatch):
     points, _ = blobs(40, 40)
-    whole = cluster(points, k=2).silhouette
+    whole = cluster(points, n_clusters=2).silhouette
     monkeypatch.setattr(clustering, "_SILHOUETTE_EXAMPLES", 20)
-    sampled = cluster(points, k=2).silhouette
+    sampled = cluster(points, n_clusters=2).silhouette
     assert sampled != whole
     assert sampled == pytest.approx(whole, abs=0.1)
 
 
 def test_equal_examples_are_one_cluster():
-    clusters = cluster(np.ones((6, 3)), k=4)
+    clusters = cluster(np.ones((6, 3)), n_clusters=4)
     assert clusters.labels.tolist() == [0] * 6
     assert clusters.silhouette is None
     assert cluster(np.zeros((6, 3))).labels.tolist() == [0] * 6
 
 
 def test_hdbscan_finds_no_cluster_where_no_region_is_dense():
-    clusters = cluster(np.eye(8), method="hdbscan", min_size=5)
+    clusters = cluster(np.eye(8), method="hdbscan", min_cluster_size=5)
     assert clusters.labels.tolist() == [-1] * 8
     assert clusters.centers.shape == (0, 8)
     assert clusters.describe() == "8 examples belong to no cluster"
@@ -101,17 +101,17 @@ def test_wrong_options_are_rejected():
     with pytest.raises(ValueError, match="Did you mean 'kmeans'"):
         cluster(points, method="k-means")
     with pytest.raises(ValueError, match=r"(?s)at least 3 examples.*must be finite"):
-        cluster(np.full((2, 3), np.nan), k=1)
-    with pytest.raises(ValueError, match=r"`k` must be whole numbers from 1 to 10\. Received: 0, 11"):
-        cluster(points, k=(0, 3, 11))
+        cluster(np.full((2, 3), np.nan), n_clusters=1)
+    with pytest.raises(ValueError, match=r"`n_clusters` must be whole numbers from 1 to 10\. Received: 0, 11"):
+        cluster(points, n_clusters=(0, 3, 11))
     for wrong in (2.5, "3", True):
-        with pytest.raises(ValueError, match=rf"`k` must be whole numbers from 1 to 10\. Received: {wrong!r}"):
-            cluster(points, k=wrong)
+        with pytest.raises(ValueError, match=rf"`n_clusters` must be whole numbers from 1 to 10\. Received: {wrong!r}"):
+            cluster(points, n_clusters=wrong)
     for valid in (np.int64(2), np.arange(2, 4)):
-        assert len(cluster(points, k=valid).centers) == 2
-    with pytest.raises(ValueError, match='`k` requires method="kmeans"'):
-        cluster(points, method="hdbscan", k=3)
-    with pytest.raises(ValueError, match='`min_size` requires method="hdbscan"'):
-        cluster(points, min_size=3)
-    with pytest.raises(ValueError, match="`min_size` must be a whole number from 2 to 10"):
-        cluster(points, method="hdbscan", min_size=1)
+        assert len(cluster(points, n_clusters=valid).centers) == 2
+    with pytest.raises(ValueError, match='`n_clusters` requires method="kmeans"'):
+        cluster(points, method="hdbscan", n_clusters=3)
+    with pytest.raises(ValueError, match='`min_cluster_size` requires method="hdbscan"'):
+        cluster(points, min_cluster_size=3)
+    with pytest.raises(ValueError, match="`min_cluster_size` must be a whole number from 2 to 10"):
+        cluster(points, method="hdbscan", min_cluster_size=1)

@@ -64,7 +64,7 @@ def test_a_text_model_trains_with_a_budget_with_and_without_a_cache(tmp_path):
     for cache in ("off", "memory"):
         keras.utils.set_random_seed(0)
         model = text_model(folder, head=head)
-        recipe = tltk.bert(epochs=2, blocks=1, learning_rate=1e-3)
+        recipe = tltk.bert(epochs=2, top_blocks=1, learning_rate=1e-3)
         run = tltk.fit(model, texts(4), recipe=recipe, batch_size="60 tokens", cache=cache)
         weights[cache] = model.keras.get_weights()
         assert run.config["batch_size"] == "60 tokens"

@@ -87,7 +87,9 @@ def find_answers(task, token_outputs, tokens, count):
         begin, end = context_of_row(tokens, row)
         context = slice(place.start + begin, place.start + end)
         covers = tokens.char_ends[context] > tokens.char_starts[context]
-        score, first, last = best_span(token_outputs[context], tokens.is_word_start[context], covers, task.longest)
+        score, first, last = best_span(
+            token_outputs[context], tokens.is_word_start[context], covers, task.max_answer_tokens
+        )
         if score > best[text][0]:
             starts, ends = tokens.char_starts[context], tokens.char_ends[context]
             best[text] = score, int(starts[first]), int(ends[last])

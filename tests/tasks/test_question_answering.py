@@ -109,10 +109,10 @@ def test_a_model_learns_to_answer_and_survives_saving(backbone, tmp_path):
 
 
 def test_the_config_restores_the_task_and_unsuitable_inputs_are_refused(backbone):
-    task = tltk.question_answering(no_answer=False, threshold=0.5, longest=7, head=tltk.head(hidden=(4,)))
+    task = tltk.question_answering(no_answer=False, threshold=0.5, max_answer_tokens=7, head=tltk.head(hidden=(4,)))
     assert from_config(task.to_config()) == task
-    with pytest.raises(ValueError, match="`longest` must be"):
-        tltk.question_answering(longest=0)
+    with pytest.raises(ValueError, match="`max_answer_tokens` must be"):
+        tltk.question_answering(max_answer_tokens=0)
     model = tltk.assemble(backbone, tltk.question_answering())
     with pytest.raises(ValueError, match="holds single texts, but the model expects pairs"):
         tltk.predict(model, ["one text"])

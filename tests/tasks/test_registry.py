@@ -103,7 +103,7 @@ def test_every_task_of_tltk_is_restored_from_json():
         tltk.classification(LabelSpec(("red", "round"), "multilabel"), threshold=0.2, pairs=True),
         tltk.regression(LabelSpec(("age",), "regression", (4.0,), (2.0,))),
         tltk.token_classification(["city"], scheme="bilou"),
-        tltk.question_answering(no_answer=False, threshold=0.5, longest=7),
+        tltk.question_answering(no_answer=False, threshold=0.5, max_answer_tokens=7),
     ):
         assert tasks.from_config(json.loads(json.dumps(task.to_config()))) == task
 

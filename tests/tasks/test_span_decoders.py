@@ -109,7 +109,7 @@ def test_entities_of_random_outputs_are_those_of_the_reference(backbone, scheme,
 def test_answers_of_random_outputs_are_those_of_the_reference(backbone, no_answer, length):
     texts = fuzzed(400)
     source = tltk.from_arrays([*zip(texts[::2], texts[1::2], strict=True), ("good", "\x00")])
-    task = tltk.question_answering(no_answer=no_answer, longest=5)
+    task = tltk.question_answering(no_answer=no_answer, max_answer_tokens=5)
     spec = replace(backbone.input_spec, sequence_length=length, stride=length // 4, pairs=True)
     tokens = encoded(source, spec)
     outputs = np.random.default_rng(0).normal(size=(len(tokens.ids), 2)).astype("float32")

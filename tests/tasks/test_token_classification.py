@@ -127,7 +127,7 @@ def test_training_on_cached_features_of_frozen_layers_gives_the_same_weights(bac
     for cache in ("memory", "off"):
         keras.utils.set_random_seed(0)
         model = tltk.assemble(backbone, tltk.token_classification(source.labels), precision="float32")
-        tltk.fit(model, source, recipe=tltk.bert(epochs=2, blocks=1, learning_rate=1e-3), batch_size=8, cache=cache)
+        tltk.fit(model, source, recipe=tltk.bert(epochs=2, top_blocks=1, learning_rate=1e-3), batch_size=8, cache=cache)
         weights.append(model.keras.get_weights())
     for cached, uncached in zip(*weights, strict=True):
         np.testing.assert_allclose(cached, uncached, atol=1e-5)

@@ -18,7 +18,7 @@ class Report:
 
     Args:
         task: Name of the task, such as "classification".
-        examples: Number of examples that were evaluated.
+        example_count: Number of examples that were evaluated.
         metrics: Metric name → value; docs/evaluate.md describes each.
         classes: One row per class, entity type or regression target: its name and metrics.
         classes_title: Heading for the rows of `classes`.
@@ -31,7 +31,7 @@ class Report:
     """
 
     task: str
-    examples: int
+    example_count: int
     metrics: dict[str, float]
     classes: tuple[dict[str, Any], ...] = ()
     classes_title: str = "Classes"

@@ -25,21 +25,21 @@ class Cache:
     """Where features and decoded examples are stored, and in which precision.
 
     Args:
-        where: "auto", "memory", "disk" (the cache folder of tltk, where later runs find them), "off", or a folder.
+        storage: "auto", "memory", "disk" (the cache folder of tltk, where later runs find them), "off", or a folder.
         dtype: "float16" or "bfloat16" takes half the space of float32; None keeps the dtype of the features.
     """
 
-    where: str | Path = "auto"
+    storage: str | Path = "auto"
     dtype: str | None = None
 
     def __post_init__(self) -> None:
-        check.instance_of("cache", self.where, (str, Path), hint='Pass "auto", "memory", "disk", "off" or a folder.')
+        check.instance_of("cache", self.storage, (str, Path), hint='Pass "auto", "memory", "disk", "off" or a folder.')
         if self.dtype not in DTYPES:
             suggestion = check.did_you_mean(self.dtype, ("float16", "bfloat16"))
             raise InvalidInput(f"`dtype` must be None, 'float16' or 'bfloat16'. Received: {self.dtype!r}.{suggestion}")
-        text = str(self.where)
+        text = str(self.storage)
         # A string that does not look like a path is more likely a misspelt word than a new folder.
-        is_folder = isinstance(self.where, Path) or "/" in text or os.sep in text or (text and Path(text).is_dir())
+        is_folder = isinstance(self.storage, Path) or "/" in text or os.sep in text or (text and Path(text).is_dir())
         if text not in STORAGES and not is_folder:
             raise InvalidInput(
                 f"`cache` must be one of {', '.join(map(repr, STORAGES))}, or a folder (a Path, or text with a slash). "
@@ -60,8 +60,8 @@ def choose_storage(cache: Cache, layout: store.Layout, count: int, *, epochs: in
     Returns:
         "memory", "disk", "off", or a folder.
     """
-    if cache.where != "auto":
-        return str(cache.where)
+    if cache.storage != "auto":
+        return str(cache.storage)
     total_bytes = count * layout.record_bytes
     if epochs < 2 or layout.record_bytes > _MAX_RECORD_BYTES:
         return "off"

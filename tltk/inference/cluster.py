@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from tltk.foundation.errors import InvalidInput
 from tltk.inference.embed import Features
 
 METHODS = ("kmeans", "hdbscan")
-_MAX_K = 20  # largest number of clusters tried if `k` is None
+_MAX_CLUSTERS = 20  # largest number of clusters tried if `n_clusters` is None
 _SILHOUETTE_EXAMPLES = 2000  # sample size: a silhouette compares all pairs
 _INITIALIZATIONS = 10  # of k-means; the best result is kept
 
@@ -26,7 +26,7 @@ class Clusters:
         centers: float32 [clusters, channels], mean of the unit-length vectors of each cluster.
         silhouette: Mean silhouette in [-1, 1]: how much nearer examples are to their own cluster than to the next one
             (Rousseeuw 1987). None for fewer than two clusters.
-        tried: Number of clusters → silhouette, if several numbers were tried.
+        silhouettes: Number of clusters → silhouette, if several numbers were tried.
         ids: Id of each example.
         order: int64 [n], rows of the examples sorted by distance from the center of their cluster, the nearest first.
     """
@@ -34,7 +34,7 @@ class Clusters:
     labels: np.ndarray
     centers: np.ndarray
     silhouette: float | None
-    tried: dict[int, float]
+    silhouettes: dict[int, float]
     ids: tuple[str, ...]
     order: np.ndarray
 
@@ -58,8 +58,8 @@ def cluster(
     features: Features | np.ndarray,
     *,
     method: str = "kmeans",
-    k: int | Iterable[int] | None = None,
-    min_size: int | None = None,
+    n_clusters: int | Iterable[int] | None = None,
+    min_cluster_size: int | None = None,
     seed: int = 0,
 ) -> Clusters:
     """Find groups among embedded examples, without labels.
@@ -69,11 +69,12 @@ def cluster(
 
     Args:
         features: From `tltk.embed`, or float [n, channels].
-        method: "kmeans" assigns every example to one of `k` clusters. "hdbscan" (Campello et al. 2013) finds the number
-            of clusters by density, and assigns no cluster to examples between them.
-        k: Number of clusters for k-means. Of several numbers the one with the best silhouette is chosen; None tries 2
-            to 20.
-        min_size: Size of the smallest cluster for HDBSCAN; the default is a fiftieth of the examples, at least 5.
+        method: "kmeans" assigns every example to one of `n_clusters` clusters. "hdbscan" (Campello et al. 2013) finds
+            the number of clusters by density, and assigns no cluster to examples between them.
+        n_clusters: Number of clusters for k-means, or several numbers, of which the one with the best silhouette is
+            used; None tries 2 to 20.
+        min_cluster_size: Size of the smallest cluster for HDBSCAN; the default is a fiftieth of the examples, at
+            least 5.
         seed: Seed of the initializations of k-means.
 
     Returns:
@@ -91,15 +92,15 @@ def cluster(
     check.instance_of("features", features, (Features, np.ndarray), hint="Pass what tltk.embed returned.")
     vectors = np.asarray(features.features if isinstance(features, Features) else features, np.float32)
     check.one_of("method", method, METHODS)
-    cluster_counts = _check_options(vectors, method, k, min_size)
+    cluster_counts = _check_options(vectors, method, n_clusters, min_cluster_size)
     unit_vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    tried: dict[int, float] = {}
+    silhouettes: dict[int, float] = {}
     if method == "hdbscan":
-        labels = _hdbscan(unit_vectors, min_size)
+        labels = _hdbscan(unit_vectors, min_cluster_size)
     elif len(cluster_counts) == 1:
         labels = _kmeans(unit_vectors, cluster_counts[0], seed)
     else:
-        labels, tried = _best_kmeans(unit_vectors, cluster_counts, seed)
+        labels, silhouettes = _best_kmeans(unit_vectors, cluster_counts, seed)
     labels = _numbered_by_size(labels)
     centers, distances = _centers(unit_vectors, labels)
     names = features.ids if isinstance(features, Features) else None
@@ -107,13 +108,15 @@ def cluster(
         labels,
         centers,
         _silhouette(unit_vectors, labels, seed),
-        tried,
+        silhouettes,
         names or tuple(f"example {row}" for row in range(len(vectors))),
         np.argsort(distances, kind="stable"),
     )
 
 
-def _check_options(vectors: np.ndarray, method: str, k: int | Iterable[int] | None, min_size: int | None) -> list[int]:
+def _check_options(
+    vectors: np.ndarray, method: str, n_clusters: int | Iterable[int] | None, min_cluster_size: int | None
+) -> list[int]:
     """Return the numbers of clusters to try; raise one error that lists all problems."""
     problems = check.Problems()
     if vectors.ndim != 2:
@@ -123,20 +126,24 @@ def _check_options(vectors: np.ndarray, method: str, k: int | Iterable[int] | No
         problems.add(f"at least 3 examples are needed. Received: {count}")
     if not np.isfinite(vectors).all():
         problems.add("`features` must be finite numbers. Received: NaN or infinity")
-    if method == "hdbscan" and k is not None:
-        problems.add(f'`k` requires method="kmeans"; HDBSCAN finds the number of clusters. Received: k={k!r}')
-    if method == "kmeans" and min_size is not None:
-        problems.add(f'`min_size` requires method="hdbscan". Received: min_size={min_size!r}')
-    if min_size is not None and (type(min_size) is not int or not 2 <= min_size <= count):
-        problems.add(f"`min_size` must be a whole number from 2 to {count}. Received: {min_size!r}")
-    if k is None:
-        cluster_counts: list[Any] = list(range(2, min(_MAX_K, count - 1) + 1))
+    if method == "hdbscan" and n_clusters is not None:
+        problems.add(
+            '`n_clusters` requires method="kmeans"; HDBSCAN finds the number of clusters. '
+            f"Received: n_clusters={n_clusters!r}"
+        )
+    if method == "kmeans" and min_cluster_size is not None:
+        problems.add(f'`min_cluster_size` requires method="hdbscan". Received: min_cluster_size={min_cluster_size!r}')
+    if min_cluster_size is not None and (type(min_cluster_size) is not int or not 2 <= min_cluster_size <= count):
+        problems.add(f"`min_cluster_size` must be a whole number from 2 to {count}. Received: {min_cluster_size!r}")
+    if n_clusters is None:
+        cluster_counts: list[Any] = list(range(2, min(_MAX_CLUSTERS, count - 1) + 1))
     else:
-        cluster_counts = list(k) if isinstance(k, Iterable) and not isinstance(k, str) else [k]
+        is_several = isinstance(n_clusters, Iterable) and not isinstance(n_clusters, str)
+        cluster_counts = list(cast(Iterable, n_clusters)) if is_several else [n_clusters]
     wrong = [number for number in cluster_counts if not _is_whole(number) or not 1 <= number <= count]
     if wrong or not cluster_counts:
         received = check.listing(map(repr, wrong)) or "none"
-        problems.add(f"`k` must be whole numbers from 1 to {count}. Received: {received}")
+        problems.add(f"`n_clusters` must be whole numbers from 1 to {count}. Received: {received}")
     problems.raise_if_any()
     return [int(number) for number in cluster_counts]
 
@@ -165,10 +172,10 @@ def _kmeans(unit_vectors: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     return KMeans(clusters, n_init=_INITIALIZATIONS, random_state=seed).fit(unit_vectors).labels_.astype(np.int64)
 
 
-def _hdbscan(unit_vectors: np.ndarray, min_size: int | None) -> np.ndarray:
+def _hdbscan(unit_vectors: np.ndarray, min_cluster_size: int | None) -> np.ndarray:
     from sklearn.cluster import HDBSCAN
 
-    size = min(min_size or max(5, len(unit_vectors) // 50), len(unit_vectors))
+    size = min(min_cluster_size or max(5, len(unit_vectors) // 50), len(unit_vectors))
     return HDBSCAN(min_cluster_size=size, copy=True).fit(unit_vectors).labels_.astype(np.int64)
 
 

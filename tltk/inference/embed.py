@@ -98,13 +98,13 @@ def embed(
     if reader.lengths is not None:
         reader = reader.padded(int(reader.lengths.max(initial=1)))
     cache = cache if isinstance(cache, Cache) else Cache(cache)
-    folder = cache_folder() / "prefix" if cache.where == "disk" else Path(cache.where)
+    folder = cache_folder() / "prefix" if cache.storage == "disk" else Path(cache.storage)
     records = compute(
         network,
         reader,
         source,
         input_dtype=spec.dtype,
-        folder=None if cache.where in ("auto", "memory", "off") else folder,
+        folder=None if cache.storage in ("auto", "memory", "off") else folder,
         batch_size=batch_size,
         dtype=cache.dtype,
     )

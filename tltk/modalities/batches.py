@@ -83,7 +83,7 @@ def batches(
     modality.check(data, spec, "data")
     if not len(data):
         raise InvalidInput("`data` holds no examples.")
-    reader = decoded(modality.reader(data, spec), where=cache)
+    reader = decoded(modality.reader(data, spec), storage=cache)
     return source_batches(
         reader,
         data,

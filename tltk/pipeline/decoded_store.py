@@ -56,12 +56,12 @@ class StoredReader:
         return in_order(read, order.parts(self.count, at_once=_AT_ONCE, lengths=self.lengths))
 
 
-def decoded(reader: Reader, *, where: str | Path) -> BatchReader:
+def decoded(reader: Reader, *, storage: str | Path) -> BatchReader:
     """Decode all elements once, store them, and return a reader of the store.
 
     Args:
         reader: Reader whose elements all have the same shape.
-        where: "off", "memory", or a folder for files of decoded elements.
+        storage: "off", "memory", or a folder for files of decoded elements.
 
     Returns:
         A reader of the store; `reader` itself with "off", or if its elements are already decoded.
@@ -70,7 +70,7 @@ def decoded(reader: Reader, *, where: str | Path) -> BatchReader:
         OutOfMemory: If the decoded elements exceed the free memory; the message has both sizes.
         FileError: If they exceed the free disk space, or the folder is not writable.
     """
-    if where == "off" or reader.is_decoded:
+    if storage == "off" or reader.is_decoded:
         return reader
     shapes = tuple(tuple(spec.shape.as_list()[1:]) for spec in reader.element_spec)
     layout = store.Layout(shapes, tuple(spec.dtype.name for spec in reader.element_spec))
@@ -80,10 +80,10 @@ def decoded(reader: Reader, *, where: str | Path) -> BatchReader:
             invalid = {int(missing[row]): reason for row, reason in piece.invalid.items()}
             write(missing[piece.rows], piece.values, invalid)
 
-    if where == "memory":
+    if storage == "memory":
         records = store.in_memory(layout, reader.count, fill, noun="decoded examples")
     else:
-        folder = Path(where) / digest("decoded", reader.fingerprint())
+        folder = Path(storage) / digest("decoded", reader.fingerprint())
         records = store.on_disk(folder, layout, reader.count, fill, noun="decoded examples")
     return StoredReader(records, reader.count, reader.example_ids, reader.lengths)
 

@@ -4,7 +4,7 @@ from tltk.foundation.errors import InvalidInput
 from tltk.optimizers.spec import adamw
 from tltk.recipes.general import linear_probe
 from tltk.recipes.recipe import Phase, Recipe
-from tltk.trainability.plan import layer_decay, train_all, train_top
+from tltk.trainability import plan as plans
 
 
 def few_shot(
@@ -13,7 +13,7 @@ def few_shot(
     probe_epochs: int = 40,
     learning_rate: float = 1e-4,
     temperature: float = 0.1,
-    blocks: int | None = None,
+    top_blocks: int | None = None,
 ) -> Recipe:
     """Train a sentence encoder with a contrastive loss, then train the head alone.
 
@@ -26,7 +26,7 @@ def few_shot(
         probe_epochs: Epochs of the phase that trains the head.
         learning_rate: Peak learning rate of the contrastive phase.
         temperature: Temperature of the loss; the lower it is, the more the most similar texts of other classes count.
-        blocks: Number of transformer blocks to train, from the top; None trains all, embeddings included.
+        top_blocks: Number of transformer blocks to train, from the top; None trains all, embeddings included.
 
     Returns:
         A recipe of "contrastive" and "probe".
@@ -36,7 +36,7 @@ def few_shot(
         ['contrastive', 'probe']
     """
     optimizer = adamw(learning_rate, weight_decay=1e-2, clip_norm=1.0)
-    plan = train_all() if blocks is None else train_top(stages=blocks)
+    plan = plans.train_all() if top_blocks is None else plans.train_top(stages=top_blocks)
     contrastive = Phase("contrastive", plan, epochs, optimizer, schedule="linear", contrastive_temperature=temperature)
     return Recipe("few_shot", (contrastive, *linear_probe(epochs=probe_epochs).phases))
 
@@ -47,8 +47,8 @@ def bert(
     learning_rate: float = 2e-5,
     weight_decay: float = 0.01,
     warmup: float | int = 0.1,
-    decay: float | None = None,
-    blocks: int | None = None,
+    layer_decay: float | None = None,
+    top_blocks: int | None = None,
     patience: int | None = None,
 ) -> Recipe:
     """Train a text model and its head as in the BERT paper (Devlin et al. 2019, A.3).
@@ -61,26 +61,29 @@ def bert(
         learning_rate: Peak learning rate of AdamW; 2e-5 to 5e-5.
         weight_decay: Decoupled weight decay; not applied to biases and normalization weights.
         warmup: Steps in which the learning rate rises from 0: a fraction of all steps, or a number such as 500.
-        decay: Learning-rate factor from each layer to the one below it, such as 0.9 (see `layer_decay`); None trains
-            all layers at one rate.
-        blocks: Number of transformer blocks to train, from the top; None trains all, embeddings included.
+        layer_decay: Learning-rate factor from each layer to the one below it, such as 0.9 (see `tltk.layer_decay`);
+            None trains all layers at one rate.
+        top_blocks: Number of transformer blocks to train, from the top; None trains all, embeddings included.
         patience: Epochs without improvement on validation before training stops, see `Phase`.
 
     Returns:
         A recipe of one phase.
 
     Raises:
-        InvalidInput: If both `decay` and `blocks` are passed, or a number is out of range.
+        InvalidInput: If both `layer_decay` and `top_blocks` are passed, or a number is out of range.
 
     Examples:
         >>> bert(warmup=500).phases[0].warmup_steps(10_000)
         500
     """
-    if decay is not None and blocks is not None:
-        raise InvalidInput(f"pass either `decay` or `blocks`, not both. Received: decay={decay}, blocks={blocks}")
-    plan = train_all() if decay is None else layer_decay(decay)
-    if blocks is not None:
-        plan = train_top(stages=blocks)
+    if layer_decay is not None and top_blocks is not None:
+        raise InvalidInput(
+            "pass either `layer_decay` or `top_blocks`, not both. "
+            f"Received: layer_decay={layer_decay}, top_blocks={top_blocks}"
+        )
+    plan = plans.train_all() if layer_decay is None else plans.layer_decay(layer_decay)
+    if top_blocks is not None:
+        plan = plans.train_top(stages=top_blocks)
     optimizer = adamw(learning_rate, weight_decay=weight_decay, clip_norm=1.0)
     phase = Phase("bert", plan, epochs, optimizer, schedule="linear", warmup=warmup, patience=patience)
     return Recipe("bert", (phase,))

@@ -79,7 +79,7 @@ class QuestionAnswering(Task):
         head: Head from `tltk.head`; its pooling has no effect.
         no_answer: Whether a question may have no answer.
         threshold: Margin by which the score of no answer must exceed that of the best span.
-        longest: Maximum number of tokens of an answer.
+        max_answer_tokens: Maximum number of tokens of an answer.
         labels: Always `ANSWERS`.
     """
 
@@ -91,7 +91,7 @@ class QuestionAnswering(Task):
     head: heads.Head = field(default_factory=heads.head)
     no_answer: bool = True
     threshold: float = 0.0
-    longest: int = 30
+    max_answer_tokens: int = 30
     labels: LabelSpec = ANSWERS
 
     def input_spec(self, spec: Any) -> Any:
@@ -176,7 +176,7 @@ class QuestionAnswering(Task):
             context,
             no_answer=self.no_answer,
             threshold=self.threshold,
-            longest=self.longest,
+            max_answer_tokens=self.max_answer_tokens,
         )
 
     def decode_elements(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -229,7 +229,7 @@ def _in_context(elements: EncodedTexts) -> Iterator[np.ndarray]:
 
 
 def question_answering(
-    *, head: heads.Head | None = None, no_answer: bool = True, threshold: float = 0.0, longest: int = 30
+    *, head: heads.Head | None = None, no_answer: bool = True, threshold: float = 0.0, max_answer_tokens: int = 30
 ) -> QuestionAnswering:
     """Build a task that finds the answer to a question in a text.
 
@@ -237,24 +237,24 @@ def question_answering(
         head: Head from `tltk.head`; default: `tltk.head()`. Its pooling has no effect.
         no_answer: Whether a question may have no answer, as in SQuAD 2.0; False always predicts the best span.
         threshold: Margin by which the score of no answer must exceed that of the best span; tune it on validation data.
-        longest: Maximum number of tokens of an answer.
+        max_answer_tokens: Maximum number of tokens of an answer.
 
     Returns:
         A task for `assemble`.
 
     Raises:
         InvalidType: If `no_answer` is not a bool.
-        InvalidInput: If `threshold` or `longest` is out of range.
+        InvalidInput: If `threshold` or `max_answer_tokens` is out of range.
 
     Examples:
         >>> question_answering(no_answer=False).describe_outputs()
         {'logits': ('start', 'end')}
     """
-    check.counts(longest=longest)
+    check.counts(max_answer_tokens=max_answer_tokens)
     check.instance_of("no_answer", no_answer, bool)
     if not check.is_number(threshold):
         raise InvalidInput(f"`threshold` must be a number. Received: {threshold!r}")
-    return QuestionAnswering(heads.head() if head is None else head, no_answer, float(threshold), longest)
+    return QuestionAnswering(heads.head() if head is None else head, no_answer, float(threshold), max_answer_tokens)
 
 
 def _for_source(source: Source) -> Task:

@@ -123,7 +123,7 @@ def substrings(texts: tf.Tensor, rows: tf.Tensor, starts: tf.Tensor, ends: tf.Te
 
 
 def decode_answers(
-    outputs: tf.Tensor, windows: Windows, context: Context, *, no_answer: bool, threshold: float, longest: int
+    outputs: tf.Tensor, windows: Windows, context: Context, *, no_answer: bool, threshold: float, max_answer_tokens: int
 ) -> dict[str, tf.Tensor]:
     """Decode start and end logits into answers: the best span of whole words over all windows of a question.
 
@@ -133,20 +133,20 @@ def decode_answers(
         context: Context of the same batch.
         no_answer: Whether a question may have no answer, scored by the logits of the first token.
         threshold: Margin by which the score of no answer must exceed that of the best span.
-        longest: Maximum number of tokens of an answer.
+        max_answer_tokens: Maximum number of tokens of an answer.
 
     Returns:
         Columns [questions]: "answer" string, "start" and "end" int32 (exclusive, in characters of the context) and
         "probability" float32 (of the span against no answer); "" and -1 if there is no answer.
     """
-    window_scores, window_spans = _best_spans(outputs, windows, longest)
+    window_scores, window_spans = _best_spans(outputs, windows, max_answer_tokens)
     by_text = grouped(window_scores, windows.text_ids, context.count)
     score = tf.reduce_max(by_text, 1)
     no_answer_logits = tf.reduce_sum(outputs[:, 0], -1)
     no_answer_score = tf.reduce_min(grouped(no_answer_logits, windows.text_ids, context.count), 1)
     window = by_text.row_starts() + tf.argmax(by_text.to_tensor(4 * _IMPOSSIBLE), 1)
-    first = tf.gather(window_spans, window) // longest
-    last = first + tf.gather(window_spans, window) % longest
+    first = tf.gather(window_spans, window) // max_answer_tokens
+    last = first + tf.gather(window_spans, window) % max_answer_tokens
     exists = (score > _IMPOSSIBLE / 2) & ((no_answer_score <= score + threshold) if no_answer else True)
     offset = tf.gather(windows.ids.row_starts(), window)
     start = tf.gather(windows.char_starts.flat_values, offset + tf.cast(first, tf.int64))
@@ -158,11 +158,11 @@ def decode_answers(
     return {"answer": answer, "start": start, "end": end, "probability": tf.sigmoid(score - no_answer_score)}
 
 
-def _best_spans(outputs: tf.Tensor, windows: Windows, longest: int) -> tuple[tf.Tensor, tf.Tensor]:
+def _best_spans(outputs: tf.Tensor, windows: Windows, max_answer_tokens: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Find the best span of each window, starting and ending with a whole word of the context.
 
     Returns:
-        Its score, float32 [windows], and its first token · longest + (number of tokens - 1), int32 [windows].
+        Its score, float32 [windows], and its first token · max_answer_tokens + (number of tokens - 1), int32 [windows].
     """
     width = tf.shape(outputs)[1]
     covers = windows.char_ends.to_tensor(0) > windows.char_starts.to_tensor(0)
@@ -175,7 +175,7 @@ def _best_spans(outputs: tf.Tensor, windows: Windows, longest: int) -> tuple[tf.
     may_end = candidates & tf.concat([is_word_start[:, 1:] | ~candidates[:, 1:], ~false], 1)
     start = tf.where(may_start, outputs[..., 0], _IMPOSSIBLE)
     end = tf.where(may_end, outputs[..., 1], _IMPOSSIBLE)
-    end = tf.pad(end, [[0, 0], [0, longest]], constant_values=_IMPOSSIBLE)
-    sums = start[..., None] + tf.stack([end[:, shift : shift + width] for shift in range(longest)], -1)
+    end = tf.pad(end, [[0, 0], [0, max_answer_tokens]], constant_values=_IMPOSSIBLE)
+    sums = start[..., None] + tf.stack([end[:, shift : shift + width] for shift in range(max_answer_tokens)], -1)
     sums = tf.reshape(sums, [tf.shape(sums)[0], -1])
     return tf.reduce_max(sums, 1), tf.argmax(sums, 1, output_type=tf.int32)

@@ -205,8 +205,8 @@ class Feed:
         if not isinstance(data, _SourceData):
             return self._registered(dataset_batches(data, self.model.input_spec, **options))
         storages: dict[str, Any] = {"auto": "off", "disk": cache_folder() / "decoded"}
-        storage = storages.get(str(self.cache.where), self.cache.where)
-        reader: Any = decoded(data.reader, where=storage)
+        storage = storages.get(str(self.cache.storage), self.cache.storage)
+        reader: Any = decoded(data.reader, storage=storage)
         return self._registered(
             source_batches(
                 reader,
@@ -235,7 +235,7 @@ class Feed:
             data.source,
             input_dtype=self.model.input_spec.dtype,
             folder=self._storage_folder(storage),
-            reusable=storage != "disk" or self.cache.where == "disk",
+            reusable=storage != "disk" or self.cache.storage == "disk",
             batch_size=examples_per_batch(self.batch_size, length or 1),
             augment=fixed_copies,
             seed=seed or 0,
@@ -265,7 +265,7 @@ class Feed:
             return None
         if storage != "disk":
             return Path(storage)
-        if self.cache.where == "disk":
+        if self.cache.storage == "disk":
             return cache_folder() / "prefix"
         # Chosen by "auto", which leaves no files behind.
         return self.exit_stack.enter_context(files.temporary_folder(self.folder, _TEMPORARY_PREFIX))

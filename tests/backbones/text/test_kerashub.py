@@ -149,7 +149,7 @@ def test_every_layer_has_a_stage_and_frozen_blocks_do_not_change(preset):
     model = text_model(preset)
     assert model.stage_names == ("embeddings", "block1", "block2", "head")
     before = weights_as_bytes(model.keras, "")
-    tltk.fit(model, texts(), recipe=tltk.bert(epochs=2, blocks=1, learning_rate=1e-2, warmup=0), batch_size=4)
+    tltk.fit(model, texts(), recipe=tltk.bert(epochs=2, top_blocks=1, learning_rate=1e-2, warmup=0), batch_size=4)
     after = weights_as_bytes(model.keras, "")
     moved = {name.split("/")[0] for name in before if before[name] != after[name]}
     assert {model.stages[name] for name in moved} == {"block2", "head"}

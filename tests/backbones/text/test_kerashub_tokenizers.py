@@ -106,7 +106,7 @@ def test_a_run_trains_the_top_block_and_is_saved_and_loaded(preset, family, tmp_
     blocks = [stage for stage in model.stage_names if stage.startswith("block")]
     assert model.stage_names == ("embeddings", *blocks, "head")
     assert len(blocks) == (1 if family == "albert" else 2)  # ALBERT runs through one block several times
-    recipe = tltk.bert(epochs=1, blocks=1, learning_rate=1e-3, warmup=0)
+    recipe = tltk.bert(epochs=1, top_blocks=1, learning_rate=1e-3, warmup=0)
     run = tltk.fit(model, texts(), recipe=recipe, batch_size=4, out=tmp_path / "run")
     again = tltk.load_run(tmp_path / "run")
     assert again.model.input_spec == run.model.input_spec
