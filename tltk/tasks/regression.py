@@ -42,7 +42,7 @@ class StandardizedSquaredError(keras.losses.Loss):
 @register_task
 @dataclass(frozen=True)
 class Regression(Task):
-    """Regression in the units of the targets; internally, the network learns standardized values.
+    """Regression in the units of the targets; internally, the network predicts standardized values.
 
     Args:
         labels: Column names, type "regression", with the mean and standard deviation of each column.

@@ -1,4 +1,4 @@
-"""Which layers learn, and how fast: plans, and their application to a model.
+"""Which layers are trained, and how fast: plans, and their application to a model.
 
 Ready-made plans are loaded when first used, so that importing this package does not import Keras (PEP 562).
 """

@@ -1,4 +1,4 @@
-"""Plans: which layers learn, and how fast, written as ordered rules over stages and layer names."""
+"""Plans: which layers are trained, and how fast, written as ordered rules over stages and layer names."""
 
 from dataclasses import dataclass
 
@@ -17,17 +17,17 @@ BATCH_NORMS = ("frozen", "affine", "train")
 
 @dataclass(frozen=True)
 class Plan:
-    """Which layers learn: ordered rules, the first that matches a layer decides.
+    """Which layers are trained: ordered rules, the first that matches a layer decides.
 
     A plan is data; nothing changes until a phase applies it. Resolving fails if a rule matches no layer or a layer is
     covered by no rule, so that a misspelt pattern cannot silently train the wrong layers.
 
     Args:
         rules: Tried in order for each layer.
-        batch_norm: What batch norm does in layers that learn. "frozen" keeps it frozen and in inference mode (its
+        batch_norm: What batch norm does in layers that are trained. "frozen" keeps it frozen and in inference mode (its
             statistics come from far more images than a fine-tuning set has); "affine" keeps it in inference mode, and
-            its scale and shift learn; "train" lets it learn and update its statistics. Batch norm of the head always
-            learns where the head does; under LoRA all other batch norms stay frozen.
+            trains its scale and shift; "train" trains it and updates its statistics. Batch norm of the head is always
+            trained where the head is; under LoRA all other batch norms stay frozen.
         layer_decay: Factor of the learning rate from stage to stage towards the input (Bao et al. 2022, BEiT; timm):
             with 0.75, the rate is 1 for the head, 0.75 for the last stage, 0.75² for the one before it. In a model
             without stages every layer with weights is a step, and the last one has 1.
@@ -73,7 +73,7 @@ class Plan:
         return decisions
 
     def describe(self, model: keras.Model | HasStages) -> str:
-        """Draw a table of what learns: layer, stage, state, learning-rate multiplier, parameters, and totals.
+        """Draw a table of what is trained: layer, stage, state, learning-rate multiplier, parameters, and totals.
 
         Args:
             model: A `keras.Model`, or the result of `tltk.assemble`; it is not changed.
@@ -104,7 +104,7 @@ def unfreeze_from(stage: str, *, batch_norm: str = "frozen") -> Plan:
     """Train a stage and everything above it towards the output; freeze everything below.
 
     Args:
-        stage: The lowest stage that learns, such as "conv5".
+        stage: The lowest stage that is trained, such as "conv5".
         batch_norm: "frozen", "affine" or "train", see `Plan`.
 
     Returns:
@@ -195,7 +195,7 @@ def first_block(*, batch_norm: str = "frozen") -> Plan:
 def lora(rank: int = 8, *, target: str = "*") -> Plan:
     """Train the head in full and a low-rank change of the backbone's kernels (LoRA, Hu et al. 2022).
 
-    For transformers: a hundredth of the parameters learns, the optimizer state shrinks with it, and the change is
+    For transformers: a hundredth of the parameters is trained, the optimizer state shrinks with it, and the change is
     merged into the kernels after the phase. Convolutional networks gain less. Biases and norms stay frozen.
 
     Args:
@@ -216,7 +216,7 @@ def bias_only(*, batch_norm: str = "affine") -> Plan:
     """Train the head and the biases of the backbone (BitFit, Ben Zaken et al. 2022).
 
     Args:
-        batch_norm: See `Plan`; under "affine" the shift of batch norm, the bias of most convolutions, learns.
+        batch_norm: See `Plan`; under "affine" the shift of batch norm, the bias of most convolutions, is trained.
 
     Returns:
         The plan.
@@ -232,7 +232,7 @@ def norm_only(*, batch_norm: str = "affine") -> Plan:
     """Train the head and the scales and shifts of the backbone's norms (Frankle et al. 2021).
 
     Args:
-        batch_norm: See `Plan`; with "frozen" only layer norms and the like learn.
+        batch_norm: See `Plan`; with "frozen" only layer norms and the like are trained.
 
     Returns:
         The plan.
