@@ -1,9 +1,11 @@
 """Every Python block of the README and docs/ runs, in order; every relative link has a target."""
 
+import contextlib
 import doctest
 import importlib
 import re
 import tomllib
+from types import ModuleType
 
 import pytest
 from PIL import Image
@@ -36,9 +38,14 @@ def api_names():
 
 
 def named_value(path):
-    """Return the value of a dotted name: a module and a name in it."""
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+    """Return the value of a dotted name, importing modules on the way; raises AttributeError if there is none."""
+    value = importlib.import_module("tltk")
+    for name in path.split(".")[1:]:
+        if not hasattr(value, name) and isinstance(value, ModuleType):
+            with contextlib.suppress(ModuleNotFoundError):
+                importlib.import_module(f"{value.__name__}.{name}")
+        value = getattr(value, name)
+    return value
 
 
 def photo_folder(folder, count=8):
@@ -91,6 +98,17 @@ def test_the_tests_that_the_design_notes_name_exist():
 def test_the_relative_links_of_a_page_have_targets(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_the_names_of_tltk_on_a_page_exist(page):
+    unknown = []
+    for path in sorted(set(re.findall(r"\btltk(?:\.[A-Za-z]\w*)+(?!\w|…)", page.read_text()))):  # not `tltk.register_…`
+        try:
+            named_value(path)
+        except AttributeError:
+            unknown.append(path)
+    assert unknown == []
 
 
 @pytest.mark.usefixtures("restored_registries")
