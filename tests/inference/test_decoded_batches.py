@@ -97,7 +97,7 @@ def test_predictions_do_not_depend_on_which_examples_are_decoded_together(tmp_pa
 
 def test_windows_of_a_text_are_averaged(tmp_path):
     backbone = tltk.backbone(str(tiny_preset(tmp_path / "tiny")))
-    backbone = replace(backbone, input_spec=replace(backbone.input_spec, sequence_length=12, stride=2))
+    backbone = replace(backbone, input_spec=replace(backbone.input_spec, sequence_length=12, overlap=2))
     head = tltk.head(zero_init=False, normalization=None)
     model = tltk.assemble(backbone, tltk.classification(["bad", "good"], head=head), precision="float32")
     source = tltk.from_arrays([" ".join(["good film", "bad book"] * 8), "good"])

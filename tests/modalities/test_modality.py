@@ -24,7 +24,7 @@ def test_the_modality_of_a_spec_is_found_by_its_type_and_unknown_types_are_refus
 
 def test_pairs_and_windows_need_a_backbone_that_takes_texts():
     assert TEXTS.with_pairs(SPEC).pairs
-    assert TEXTS.with_windows(SPEC, "tagging").stride == 1
+    assert TEXTS.with_windows(SPEC, "tagging").overlap == 1
     with pytest.raises(ValueError, match="`pairs=True` needs a backbone that takes texts; this one takes images"):
         IMAGES.with_pairs(ImageSpec(8, 8))
     with pytest.raises(ValueError, match="tagging needs a backbone that takes texts; this one takes images"):

@@ -68,7 +68,7 @@ def test_an_empty_batch_returns_empty_outputs(backbone, tmp_path):
         tltk.token_classification(marked(2).labels),
         tltk.question_answering(),
     )
-    windows = replace(backbone, input_spec=replace(backbone.input_spec, stride=4))
+    windows = replace(backbone, input_spec=replace(backbone.input_spec, overlap=4))
     models = [squares_model(), *(assemble(variant, task) for task in tasks for variant in (backbone, windows))]
     for model in models:
         for signature in build_signatures(model).values():
@@ -102,10 +102,10 @@ def test_many_exports_log_no_warning_about_retracing(backbone, caplog):
 
 def test_an_export_returns_the_predictions_of_predict_for_2000_fuzzed_texts(backbone, tmp_path):
     examples = fuzzed(2000)
-    for stride in (None, 4):
-        variant = replace(backbone, input_spec=replace(backbone.input_spec, stride=stride))
+    for overlap in (None, 4):
+        variant = replace(backbone, input_spec=replace(backbone.input_spec, overlap=overlap))
         model = assemble(variant, tltk.classification(texts().labels, head=nonzero_head()))
-        exported = tltk.export(model, tmp_path / str(stride), requests=[text.encode() for text in examples])
+        exported = tltk.export(model, tmp_path / str(overlap), requests=[text.encode() for text in examples])
         assert max(exported.largest.values()) <= 1e-5
         outputs = tf.saved_model.load(str(exported.path)).signatures["serving_default"](tf.constant(examples))
         valid = [row for row, text in enumerate(examples) if text.strip()]

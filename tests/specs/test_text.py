@@ -48,7 +48,7 @@ def test_a_digest_is_computed_once(monkeypatch):
     monkeypatch.setattr(hashlib, "sha256", lambda *data: calls.append(1) or original(*data))
     spec = TextSpec(TokenizerSpec("wordpiece", VOCABULARY), 12)
     cached = lru_cache(lambda spec: object())
-    values = {cached(replace(spec, stride=stride)) for stride in (None, 0, 1, 2, None, 0, 1, 2)}
+    values = {cached(replace(spec, overlap=overlap)) for overlap in (None, 0, 1, 2, None, 0, 1, 2)}
     assert len(values) == 4 and len(calls) == 1
     assert deepcopy(spec) == spec
 
@@ -56,7 +56,7 @@ def test_a_digest_is_computed_once(monkeypatch):
 def test_every_field_of_a_text_spec_counts_in_comparisons():
     changes = (
         {"tokenizer": replace(TOKENIZER, lowercase=False)}, {"sequence_length": 13}, {"pairs": True},
-        {"truncation": "start"}, {"stride": 0}, {"pad_to": 12}, {"causal": True},
+        {"truncation": "start"}, {"overlap": 0}, {"pad_to": 12}, {"causal": True},
     )  # fmt: skip
     specs = {SPEC, *(replace(SPEC, **change) for change in changes)}
     assert len(specs) == 1 + len(changes) == 1 + len(fields(TextSpec))
@@ -65,7 +65,7 @@ def test_every_field_of_a_text_spec_counts_in_comparisons():
 def test_the_repr_omits_the_vocabulary():
     assert repr(SPEC) == (
         f"TextSpec(tokenizer=TokenizerSpec(wordpiece, {len(VOCABULARY)} tokens), sequence_length=12, pairs=False, "
-        "truncation='end', stride=None, pad_to=None, causal=False)"
+        "truncation='end', overlap=None, pad_to=None, causal=False)"
     )
 
 
@@ -91,8 +91,8 @@ def test_an_unknown_type_or_missing_special_tokens_raise():
 
 
 def test_all_problems_of_a_text_spec_are_listed_at_once():
-    with pytest.raises(ValueError, match=r"(?s)`truncation` .*'middel'.*'middle'.*`stride` .*quarter.* \(3\).*: 4"):
-        TextSpec(TOKENIZER, 12, stride=4, truncation="middel")
+    with pytest.raises(ValueError, match=r"(?s)`truncation` .*'middel'.*'middle'.*`overlap` .*quarter.* \(3\).*: 4"):
+        TextSpec(TOKENIZER, 12, overlap=4, truncation="middel")
     with pytest.raises(ValueError, match="`sequence_length` must be at least 6, room for two texts"):
         TextSpec(TOKENIZER, 5, pairs=True)
     with pytest.raises(ValueError, match="`sequence_length` must be a number above 0"):

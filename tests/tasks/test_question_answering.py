@@ -19,8 +19,8 @@ def backbone(tmp_path_factory):
     return tltk.backbone(str(tiny_preset(tmp_path_factory.mktemp("presets") / "tiny")))
 
 
-def pairs(backbone, stride=4):
-    return replace(backbone.input_spec, pairs=True, stride=stride)
+def pairs(backbone, overlap=4):
+    return replace(backbone.input_spec, pairs=True, overlap=overlap)
 
 
 def targets_of(task, source, spec):

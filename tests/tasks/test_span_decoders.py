@@ -96,7 +96,7 @@ def probabilities(spans_of_texts):
 def test_entities_of_random_outputs_are_those_of_the_reference(backbone, scheme, length):
     source = tltk.from_arrays([*fuzzed(200), "\x00", " . "])
     task = tltk.token_classification(["x", "y"], scheme=scheme)
-    spec = replace(backbone.input_spec, sequence_length=length, stride=length // 4)
+    spec = replace(backbone.input_spec, sequence_length=length, overlap=length // 4)
     tokens = encoded(source, spec)
     outputs = np.random.default_rng(0).dirichlet(np.ones(len(task.tags)), len(tokens.ids)).astype("float32")
     spans, expected = predicted_spans(task, outputs, source, spec), find_entities(task, outputs, tokens, len(source))
@@ -110,7 +110,7 @@ def test_answers_of_random_outputs_are_those_of_the_reference(backbone, no_answe
     texts = fuzzed(400)
     source = tltk.from_arrays([*zip(texts[::2], texts[1::2], strict=True), ("good", "\x00")])
     task = tltk.question_answering(no_answer=no_answer, max_answer_tokens=5)
-    spec = replace(backbone.input_spec, sequence_length=length, stride=length // 4, pairs=True)
+    spec = replace(backbone.input_spec, sequence_length=length, overlap=length // 4, pairs=True)
     tokens = encoded(source, spec)
     outputs = np.random.default_rng(0).normal(size=(len(tokens.ids), 2)).astype("float32")
     spans, expected = predicted_spans(task, outputs, source, spec), find_answers(task, outputs, tokens, len(source))

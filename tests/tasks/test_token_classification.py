@@ -61,10 +61,10 @@ def test_the_metric_equals_scikit_learns_micro_f1_without_the_outside_tag():
 
 
 @pytest.mark.parametrize("scheme", ["bio", "bilou"])
-@pytest.mark.parametrize("stride", [0, 4, 8])
-def test_targets_decode_to_the_true_spans_with_any_stride(backbone, scheme, stride):
+@pytest.mark.parametrize("overlap", [0, 4, 8])
+def test_targets_decode_to_the_true_spans_with_any_overlap(backbone, scheme, overlap):
     source, task = marked(40, longest=60), tltk.token_classification(TYPES, scheme=scheme)
-    spec = replace(backbone.input_spec, stride=stride)
+    spec = replace(backbone.input_spec, overlap=overlap)
     assert len(encoded(source, spec)) > len(source), "some texts need several windows"
     assert spans_of_perfect_model(task, source, spec) == list(source.targets)
 
@@ -103,7 +103,7 @@ def test_a_model_learns_to_find_entities_of_whole_words_and_survives_saving(back
     source = marked(60)
     model = tltk.assemble(backbone, tltk.token_classification(source.labels), precision="float32")
     assert model.keras.output_shape == (None, None, 5)
-    assert model.input_spec.stride == 4
+    assert model.input_spec.overlap == 4
     recipe = tltk.bert(epochs=25, learning_rate=1e-2)
     run = tltk.fit(model, source, marked(20, seed=1), recipe=recipe, batch_size=8, out=tmp_path / "run")
     test = marked(30, seed=2)

@@ -27,7 +27,7 @@ def backbone(
     stages: dict[str, str] | None = None,
     sequence_length: int | None = None,
     truncation: str | None = None,
-    stride: int | None = None,
+    overlap: int | None = None,
     spec: Any = None,
 ) -> Backbone:
     """Choose the pretrained network to build on.
@@ -44,7 +44,7 @@ def backbone(
         sequence_length: Maximum number of tokens of a text, special tokens included; the default is what the model was
             trained at.
         truncation: Which side of an overlong text is truncated: "end" (the default), "start" or "middle".
-        stride: Read an overlong text in windows that share this many tokens, instead of truncating it.
+        overlap: Read an overlong text in windows that share this many tokens, instead of truncating it.
         spec: Input format of your own model, if that is not RGB images: a `TextSpec`, or a spec of a modality of your
             own; the output then is [batch, …, channels].
 
@@ -70,7 +70,7 @@ def backbone(
         "image_size": {"height": height, "width": width},
         "sequence_length": {"sequence_length": sequence_length},
         "truncation": {"truncation": truncation},
-        "stride": {"stride": stride},
+        "overlap": {"overlap": overlap},
     }
     selected = _with_input(selected, options)
     if preprocessing is not None:

@@ -125,7 +125,7 @@ class TextSpec:
         pairs: Whether an example is two texts.
         truncation: Which side of an overlong text is truncated: "end", "start" or "middle" (Sun et al. 2019, section
             5.3.1, found that keeping head and tail works best).
-        stride: Number of tokens that two consecutive windows of an overlong text share; None truncates instead.
+        overlap: Number of tokens that two consecutive windows of an overlong text share; None truncates instead.
         pad_to: Number of tokens every text is padded to; None pads each batch to its longest text.
         causal: Whether each token attends only to those before it, so that the last token summarizes the text.
 
@@ -143,7 +143,7 @@ class TextSpec:
     _: KW_ONLY
     pairs: bool = False
     truncation: str = "end"
-    stride: int | None = None
+    overlap: int | None = None
     pad_to: int | None = None
     causal: bool = False
 
@@ -163,11 +163,11 @@ class TextSpec:
             problems.add(
                 f"`sequence_length` must be at least {minimum}, room for {contents}. Received: {self.sequence_length}"
             )
-        max_stride = self.sequence_length // 4
-        if self.stride is not None and not 0 <= self.stride <= max_stride:
+        max_overlap = self.sequence_length // 4
+        if self.overlap is not None and not 0 <= self.overlap <= max_overlap:
             problems.add(
-                f"`stride` must be at least 0 and at most a quarter of `sequence_length` ({max_stride}). "
-                f"Received: {self.stride}"
+                f"`overlap` must be at least 0 and at most a quarter of `sequence_length` ({max_overlap}). "
+                f"Received: {self.overlap}"
             )
         problems.raise_if_any()
 

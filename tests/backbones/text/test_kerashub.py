@@ -167,8 +167,8 @@ def test_a_text_model_is_loaded_from_a_keras_file(preset, tmp_path):
 def test_invalid_options_are_errors(preset, tmp_path):
     with pytest.raises(ValueError, match=r"`image_size` does not apply to .*text input"):
         tltk.backbone(str(preset), image_size=64)
-    with pytest.raises(ValueError, match=r"(?s)`sequence_length` does not apply to resnet50.*`stride` does not apply"):
-        tltk.backbone("resnet50", sequence_length=64, stride=4)
+    with pytest.raises(ValueError, match=r"(?s)`sequence_length` does not apply to resnet50.*`overlap` does not apply"):
+        tltk.backbone("resnet50", sequence_length=64, overlap=4)
     with pytest.raises(ValueError, match=r"`sequence_length` of .* must be at most 32 tokens\. Received: 64"):
         tltk.backbone(str(preset), sequence_length=64)
     with pytest.raises(ValueError, match=r"Did you mean 'bert_base_en_uncased'\?"):
@@ -183,10 +183,10 @@ def test_invalid_options_are_errors(preset, tmp_path):
 def test_overlong_texts_are_truncated_on_the_given_side_or_read_in_windows(tmp_path):
     folder = str(tiny_preset(tmp_path / "preset"))
     assert tltk.backbone(folder, truncation="middle").input_spec.truncation == "middle"
-    assert tltk.backbone(folder, stride=4).input_spec.stride == 4
+    assert tltk.backbone(folder, overlap=4).input_spec.overlap == 4
     with pytest.raises(ValueError, match=r"`truncation` must be one of 'end', 'start', 'middle'\. Received: 'front'"):
         tltk.backbone(folder, truncation="front")
-    with pytest.raises(ValueError, match=r"`stride` must be .*\(8\)\. Received: 9"):
-        tltk.backbone(folder, stride=9)
+    with pytest.raises(ValueError, match=r"`overlap` must be .*\(8\)\. Received: 9"):
+        tltk.backbone(folder, overlap=9)
     with pytest.raises(ValueError, match="`truncation` does not apply to resnet50"):
         tltk.backbone("resnet50", truncation="end")

@@ -27,7 +27,7 @@ def write(spec, folder):
     ],
 )
 def test_vocabularies_are_stored_as_files(tmp_path, family, names):
-    spec = replace(spec_of(families.tokenizer(family), 32, {}), stride=4, truncation="start", pairs=True)
+    spec = replace(spec_of(families.tokenizer(family), 32, {}), overlap=4, truncation="start", pairs=True)
     config = write(spec, tmp_path)
     assert not {"vocabulary", "merges", "sentencepiece_model"} & set(config["tokenizer"])
     assert {path.name for path in tmp_path.iterdir()} == names

@@ -13,7 +13,7 @@ from tltk.specs import TextSpec
 
 def test_text_ids_of_a_context_start_at_zero():
     source = tltk.from_arrays(["good film", "very very very very good film", "bad"])
-    texts = encoded(source, TextSpec(TOKENIZER, 6, stride=1))
+    texts = encoded(source, TextSpec(TOKENIZER, 6, overlap=1))
     elements = np.flatnonzero(texts.text_ids >= 1)
     context = context_of(texts[elements], ([b"very very very very good film", b"bad"],), first=1)
     assert int(context.count) == 2
@@ -35,7 +35,7 @@ def test_tokens_of_the_second_text_follow_the_separator():
     ids=["bert", "roberta", "gpt2", "no end"],
 )
 def test_tokens_of_the_second_text_equal_the_reference_with_any_special_tokens(special_tokens):
-    spec = TextSpec(replace(TOKENIZER, **special_tokens), 16, pairs=True, stride=4)
+    spec = TextSpec(replace(TOKENIZER, **special_tokens), 16, pairs=True, overlap=4)
     pairs = [("good film!", "the book"), ("very", "not the film but the book " * 4), ("!", "good")]
     texts = encoded(tltk.from_arrays(pairs), spec)
     second = in_second_text(as_windows(texts)).numpy()

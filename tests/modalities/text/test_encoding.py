@@ -22,7 +22,7 @@ from tltk.modalities.text.tokenizers.tokenizer import tokenizer
 from tltk.specs import TextSpec, TokenizerSpec
 
 SPEC = TextSpec(TOKENIZER, 12)
-WINDOWS = replace(SPEC, stride=3)
+WINDOWS = replace(SPEC, overlap=3)
 
 
 def fuzzed_texts(count=700):
@@ -177,7 +177,7 @@ def test_offsets_of_tokens_count_the_characters_of_the_text():
         ({}, "truncated at the end"),
         ({"truncation": "start"}, "truncated at the start"),
         ({"truncation": "middle"}, "truncated in the middle"),
-        ({"stride": 2}, "read in windows"),
+        ({"overlap": 2}, "read in windows"),
     ],
 )
 def test_overlong_texts_are_reported(options, treatment):
@@ -202,7 +202,7 @@ def test_the_length_of_a_pair_is_that_of_both_texts_together():
 
 def test_a_text_of_60_000_words_and_many_empty_ones_are_tokenized_together():
     source = from_arrays(["", *["good film " * 30_000], *[""] * 600])
-    encoded_texts = encoded(source, replace(WINDOWS, sequence_length=512, stride=64))
+    encoded_texts = encoded(source, replace(WINDOWS, sequence_length=512, overlap=64))
     is_long = encoded_texts.text_ids == 1
     assert encoded_texts.lengths[is_long].sum() > 60_000
     assert (encoded_texts.lengths[~is_long] == 2).all() and len(np.unique(encoded_texts.text_ids)) == 602

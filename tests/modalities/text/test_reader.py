@@ -109,7 +109,7 @@ def test_a_subset_of_a_reader_reads_its_texts_in_the_given_order():
 
 def test_each_window_has_the_target_and_the_id_of_its_text():
     source = tltk.from_arrays(["good " * 80, "bad", "good " * 40], ["a", "b", "a"])
-    spec = replace(SPEC, stride=8)
+    spec = replace(SPEC, overlap=8)
     loader = batches(source, spec, batch_size=2)
     text_ids = loader.reader.example_ids.tolist()
     assert len(text_ids) == loader.examples > 5 and text_ids == sorted(text_ids) and set(text_ids) == {0, 1, 2}
@@ -119,7 +119,7 @@ def test_each_window_has_the_target_and_the_id_of_its_text():
 
 def test_each_window_has_the_spans_of_its_text():
     source = from_questions(["good?", "bad?"], ["very good film", "book " * 40], [[(5, "good")], []])
-    reader = reader_of(source, replace(SPEC, pairs=True, stride=3))
+    reader = reader_of(source, replace(SPEC, pairs=True, overlap=3))
     targets = element_targets(source.targets, reader)
     assert reader.count == len(targets) == 3
     assert targets[0] == source.targets[0] and set(targets.tolist()[1:]) == {()}
@@ -140,7 +140,7 @@ def test_a_dataset_of_texts_keeps_its_own_order_batched_or_not():
 
 
 def test_overlong_texts_of_a_dataset_are_truncated_instead_of_read_in_windows():
-    spec = replace(SPEC, stride=8)
+    spec = replace(SPEC, overlap=8)
     loader = batches(tf.data.Dataset.from_tensors("good " * 80), spec)
     assert [ids.shape for ids in loader.dataset()] == [(1, 32)]
     assert loader.steps == loader.examples == 1

@@ -117,9 +117,9 @@ def test_pairs_are_truncated_longest_first_as_by_hugging_face(truncation, direct
 
 
 def test_windows_of_single_texts_equal_those_of_hugging_face():
-    for length, stride in ((3, 0), (4, 1), (16, 0), (16, 4), (20, 5), (64, 7), (512, 64)):
-        windows = windows_of(spec_of(length, stride=stride), texts())
-        expected = reference(max_length=length, stride=stride).encode_batch(texts())
+    for length, overlap in ((3, 0), (4, 1), (16, 0), (16, 4), (20, 5), (64, 7), (512, 64)):
+        windows = windows_of(spec_of(length, overlap=overlap), texts())
+        expected = reference(max_length=length, stride=overlap).encode_batch(texts())
         assert columns(windows) == hugging_face_columns(with_overflow(expected))
         text_ids = [row for row, encoding in enumerate(expected) for _ in range(1 + len(encoding.overflowing))]
         assert windows.text_ids.numpy().tolist() == text_ids
@@ -128,9 +128,9 @@ def test_windows_of_single_texts_equal_those_of_hugging_face():
 def test_windows_with_a_short_question_equal_those_of_hugging_face():
     questions_and_contexts = [(" ".join(first.split(" ")[:2])[:12], second) for first, second in pairs()]
     questions, contexts = zip(*questions_and_contexts, strict=True)
-    for length, stride in ((20, 0), (30, 7), (40, 10), (64, 16)):
-        windows = windows_of(spec_of(length, pairs=True, stride=stride), contexts, questions)
-        tokenizer = reference(max_length=length, stride=stride, strategy="only_second")
+    for length, overlap in ((20, 0), (30, 7), (40, 10), (64, 16)):
+        windows = windows_of(spec_of(length, pairs=True, overlap=overlap), contexts, questions)
+        tokenizer = reference(max_length=length, stride=overlap, strategy="only_second")
         expected = tokenizer.encode_batch(questions_and_contexts)
         assert columns(windows) == hugging_face_columns(with_overflow(expected))
 
@@ -150,7 +150,7 @@ def test_truncation_in_the_middle_keeps_a_head_and_a_tail_of_equal_size():
 
 @pytest.mark.parametrize(
     ("options", "pair"),
-    [({}, True), ({"truncation": "start"}, True), ({"truncation": "middle"}, False), ({"stride": 3}, True)],
+    [({}, True), ({"truncation": "start"}, True), ({"truncation": "middle"}, False), ({"overlap": 3}, True)],
 )
 def test_positions_count_within_each_text_and_other_values_are_those_of_the_tokenizer(options, pair):
     spec = spec_of(16, pairs=pair, **options)
@@ -174,14 +174,14 @@ def test_positions_count_within_each_text_and_other_values_are_those_of_the_toke
 def test_token_counts_are_those_before_truncation(pair):
     first, second = zip(*pairs()[::9], strict=True)
     untruncated = windows_of(spec_of(5000, pairs=pair), second, first if pair else None)
-    for stride in (None, 2):
-        windows = windows_of(spec_of(12, pairs=pair, stride=stride), second, first if pair else None)
+    for overlap in (None, 2):
+        windows = windows_of(spec_of(12, pairs=pair, overlap=overlap), second, first if pair else None)
         assert windows.token_counts.numpy().tolist() == untruncated.ids.row_lengths().numpy().tolist()
 
 
 @pytest.mark.parametrize(("length", "words", "kept"), [(200, 30, 30), (200, 500, 64), (43, 30, 20), (44, 30, 20)])
 def test_a_question_keeps_64_tokens_or_half_of_the_sequence_in_windows(length, words, kept):
-    windows = windows_of(small(length, pairs=True, stride=5), ["bad " * 400], ["good " * words], VOCABULARY)
+    windows = windows_of(small(length, pairs=True, overlap=5), ["bad " * 400], ["good " * words], VOCABULARY)
     rows = windows.ids.to_list()
     assert len(rows) > 2
     assert all(row[: kept + 2] == [CLS, *[GOOD] * kept, SEP] and row[-1] == SEP for row in rows)
@@ -196,7 +196,7 @@ def test_a_long_question_is_truncated_on_the_side_of_the_spec():
     words = "good bad film very not fine great awful"
     pieces = [VOCABULARY.index(word) for word in words.split()]
     for truncation, kept in (("end", pieces[:4]), ("start", pieces[-4:]), ("middle", pieces[:2] + pieces[-2:])):
-        spec = small(11, pairs=True, stride=0, truncation=truncation)
+        spec = small(11, pairs=True, overlap=0, truncation=truncation)
         windows = windows_of(spec, ["the"], [words], VOCABULARY)
         assert windows.ids.to_list() == [[CLS, *kept, SEP, VOCABULARY.index("the"), SEP]]
 
@@ -204,7 +204,7 @@ def test_a_long_question_is_truncated_on_the_side_of_the_spec():
 @pytest.mark.parametrize("separator", [("[SEP]",), ("[SEP]", "[SEP]")])
 def test_windows_cover_the_text_at_the_shortest_sequence_lengths(separator):
     for length in (*range(6, 14), 16, 20):
-        spec = small(length, pairs=True, stride=length // 4, separator=separator)
+        spec = small(length, pairs=True, overlap=length // 4, separator=separator)
         windows = windows_of(spec, ["bad film " * 10], ["good " * 70], VOCABULARY)
         assert windows.ids.row_lengths().numpy().max() <= length
         covered = set()
@@ -214,32 +214,32 @@ def test_windows_cover_the_text_at_the_shortest_sequence_lengths(separator):
         assert covered == set(range(20))
 
 
-@pytest.mark.parametrize("stride", [None, 2])
-def test_empty_texts_have_one_window_of_special_tokens(stride):
+@pytest.mark.parametrize("overlap", [None, 2])
+def test_empty_texts_have_one_window_of_special_tokens(overlap):
     for text, first in (("", ""), ("good", ""), ("", "good"), ("\x00\u200b", "\n \t")):
         expected = [CLS, *[GOOD] * (text == "good"), SEP]
-        assert windows_of(small(12, stride=stride), [text], None, VOCABULARY).ids.to_list() == [expected]
+        assert windows_of(small(12, overlap=overlap), [text], None, VOCABULARY).ids.to_list() == [expected]
         expected = [CLS, *[GOOD] * (first == "good"), SEP, *[GOOD] * (text == "good"), SEP]
-        windows = windows_of(small(12, stride=stride, pairs=True), [text], [first], VOCABULARY)
+        windows = windows_of(small(12, overlap=overlap, pairs=True), [text], [first], VOCABULARY)
         assert windows.ids.to_list() == [expected]
 
 
-@pytest.mark.parametrize("stride", [None, 2])
-def test_an_empty_batch_has_no_windows(stride):
+@pytest.mark.parametrize("overlap", [None, 2])
+def test_an_empty_batch_has_no_windows(overlap):
     for first_texts in (None, []):
-        spec = small(12, stride=stride, pairs=first_texts is not None)
+        spec = small(12, overlap=overlap, pairs=first_texts is not None)
         windows = windows_of(spec, [], first_texts, VOCABULARY)
         assert windows.ids.to_list() == [] and windows.text_ids.shape == windows.token_counts.shape == (0,)
 
 
 def test_dtypes_are_those_in_the_documentation_of_windows():
-    windows = windows_of(small(12, pairs=True, stride=1), ["good film"], ["bad"], VOCABULARY)
+    windows = windows_of(small(12, pairs=True, overlap=1), ["good film"], ["bad"], VOCABULARY)
     expected = (tf.int32, tf.int32, tf.int32, tf.bool, tf.int32, tf.int64, tf.int64)
     assert tuple(column.dtype for column in windows) == expected
 
 
 def test_windows_cover_a_text_of_200_000_words():
-    windows = windows_of(small(512, stride=64), ["good film " * 100_000], None, VOCABULARY)
+    windows = windows_of(small(512, overlap=64), ["good film " * 100_000], None, VOCABULARY)
     positions = windows.positions.flat_values.numpy()
     assert np.array_equal(np.unique(positions[positions >= 0]), np.arange(200_000))
     assert windows.text_ids.shape == (-(-(200_000 - 510) // (510 - 64)) + 1,)

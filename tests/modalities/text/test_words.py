@@ -1,4 +1,4 @@
-"""Words of tokenized texts equal those of Hugging Face, with any sequence length and stride."""
+"""Words of tokenized texts equal those of Hugging Face, with any sequence length and overlap."""
 
 import json
 import random
@@ -80,8 +80,8 @@ def find_words(texts):
     return reference_words.Words(*(column.numpy() for column in words), of_token.numpy())
 
 
-def encoded_windows(pieces, length, stride, **options):
-    windows = make_windows(replace(SPECIAL, sequence_length=length, stride=stride, **options), pieces)
+def encoded_windows(pieces, length, overlap, **options):
+    windows = make_windows(replace(SPECIAL, sequence_length=length, overlap=overlap, **options), pieces)
     row_splits = np.concatenate([[0], np.cumsum(windows.ids.row_lengths())])
     columns = (column.flat_values.numpy() for column in windows[:5])
     return EncodedTexts(*columns, row_splits, windows.text_ids.numpy(), windows.token_counts.numpy())
@@ -97,8 +97,8 @@ def byte_pairs(strings):
     return BytePair(*test_bytepair.trained())(tf.constant(strings))
 
 
-def texts_and_words(source, length, stride=None, tokenize=word_pieces):
-    texts = encoded_windows(tokenize(tuple(map(joined, source.examples))), length, stride)
+def texts_and_words(source, length, overlap=None, tokenize=word_pieces):
+    texts = encoded_windows(tokenize(tuple(map(joined, source.examples))), length, overlap)
     return texts, find_words(texts)
 
 
@@ -132,8 +132,8 @@ def test_split_texts_have_the_words_of_the_joined_texts(sources):
 def test_texts_have_the_same_words_in_one_window_and_in_several(sources):
     for source in sources:
         untruncated, expected = texts_and_words(source, LONG)
-        for length, stride in LAYOUTS:
-            texts, words = texts_and_words(source, length, stride)
+        for length, overlap in LAYOUTS:
+            texts, words = texts_and_words(source, length, overlap)
             assert len(texts) > len(source) or length == 256
             assert rows(words) == rows(expected)
             for actual_column, expected_column in zip(texts.columns, untruncated.columns, strict=True):
@@ -144,8 +144,8 @@ def test_texts_have_the_same_words_in_one_window_and_in_several(sources):
 def test_words_in_windows_and_truncated_texts_equal_the_reference(sources, truncation):
     for source in sources:
         pieces = word_pieces(tuple(map(joined, source.examples)))
-        for length, stride in ((9, None), (40, None), (9, 0), (12, 3), (67, 5)):
-            texts = encoded_windows(pieces, length, stride, truncation=truncation)
+        for length, overlap in ((9, None), (40, None), (9, 0), (12, 3), (67, 5)):
+            texts = encoded_windows(pieces, length, overlap, truncation=truncation)
             words, expected = find_words(texts), reference_words.words_of(texts)
             for column in ("text_ids", "starts", "ends", "tokens", "of_token"):
                 np.testing.assert_array_equal(getattr(words, column), getattr(expected, column))
@@ -160,8 +160,8 @@ def test_first_tokens_are_marked_in_all_windows_and_read_from_the_one_with_most_
             (int(text_ids[token]), int(untruncated.positions[token])): word
             for word, token in enumerate(expected.tokens.tolist())
         }
-        for length, stride in LAYOUTS[:3]:
-            texts, words = texts_and_words(source, length, stride)
+        for length, overlap in LAYOUTS[:3]:
+            texts, words = texts_and_words(source, length, overlap)
             copies_of_word = {}
             for row, text in enumerate(texts.text_ids.tolist()):
                 place = texts.place(row)
@@ -190,8 +190,8 @@ def test_empty_sources_and_texts_without_tokens_have_no_words():
         from_words([]),
         from_words([[], ["\x01"]]),
     ):
-        for stride in (None, 2):
-            texts = encoded(source, TextSpec(TOKENIZER, 8, stride=stride))
+        for overlap in (None, 2):
+            texts = encoded(source, TextSpec(TOKENIZER, 8, overlap=overlap))
             words = find_words(texts)
             assert rows(words) == [] and words.tokens.tolist() == []
             assert words.of_token.tolist() == [-1] * len(texts.ids)
@@ -211,8 +211,8 @@ def test_truncated_texts_have_the_remaining_words_and_none_spans_the_gap():
 
 def test_tokens_for_spaces_belong_to_no_word():
     texts = ["in  Paris ", "  in   Paris", " ", "   ", "in\n\n Paris  .  "]
-    for length, stride in ((LONG, None), (12, 3)):
-        _, words = texts_and_words(from_arrays(texts), length, stride, byte_pairs)
+    for length, overlap in ((LONG, None), (12, 3)):
+        _, words = texts_and_words(from_arrays(texts), length, overlap, byte_pairs)
         strings = [[texts[row][start:end] for text, start, end in rows(words) if text == row] for row in range(5)]
         assert strings == [["in", "Paris"], ["in", "Paris"], [], [], ["in", "Paris", "."]]
         assert all(end > start for _, start, end in rows(words))
@@ -226,8 +226,8 @@ def test_byte_pair_texts_have_the_same_words_in_one_window_and_in_several():
     expected = rows(texts_and_words(source, 4096, None, byte_pairs)[1])
     for text, start, end in expected:
         assert start < end and texts[text][start:end].strip(" ") == texts[text][start:end]
-    for length, stride in LAYOUTS:
-        assert rows(texts_and_words(source, length, stride, byte_pairs)[1]) == expected
+    for length, overlap in LAYOUTS:
+        assert rows(texts_and_words(source, length, overlap, byte_pairs)[1]) == expected
 
 
 def test_a_word_whose_first_token_covers_nothing_starts_at_its_first_character():

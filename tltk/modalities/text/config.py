@@ -17,8 +17,8 @@ def to_config(spec: TextSpec) -> dict[str, Any]:
 
     Examples:
         >>> tokenizer = TokenizerSpec("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat"))
-        >>> config = to_config(TextSpec(tokenizer, 128, stride=16))
-        >>> config["stride"], config["tokenizer"]["lowercase"], "vocabulary" in config["tokenizer"]
+        >>> config = to_config(TextSpec(tokenizer, 128, overlap=16))
+        >>> config["overlap"], config["tokenizer"]["lowercase"], "vocabulary" in config["tokenizer"]
         (16, True, False)
     """
     config = {field.name: getattr(spec, field.name) for field in fields(spec)}

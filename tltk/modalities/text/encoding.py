@@ -94,10 +94,10 @@ def encoded(source: Source, spec: TextSpec) -> EncodedTexts:
 
     Args:
         source: Texts, pairs of texts, or texts given as words.
-        spec: Tokenizer, sequence length, and truncation or stride; `pad_to` has no effect.
+        spec: Tokenizer, sequence length, and truncation or overlap; `pad_to` has no effect.
 
     Returns:
-        One row per text or, with `spec.stride`, per window.
+        One row per text or, with `spec.overlap`, per window.
     """
     results = _cache.setdefault(source, {})
     spec = replace(spec, pad_to=None)
@@ -186,7 +186,7 @@ def overlong_note(source: Source, spec: TextSpec) -> str:
     examples = check.listing((source.id_of(int(row)) for row in overlong), limit=3)
     percent = 100 * len(overlong) / len(source)
     truncated = {"end": "truncated at the end", "start": "truncated at the start", "middle": "truncated in the middle"}
-    treatment = truncated[spec.truncation] if spec.stride is None else "read in windows"
+    treatment = truncated[spec.truncation] if spec.overlap is None else "read in windows"
     return (
         f"{len(overlong)} of {len(source)} texts ({percent:.0f} %) {'is' if len(overlong) == 1 else 'are'} longer than "
         f"the model reads ({spec.sequence_length} tokens; longest: {token_counts.max()}), {treatment}: {examples}"

@@ -77,12 +77,12 @@ class TextModality(Modality):
         """Build the context with the windows and the raw texts."""
         text_reader = cast(TextReader, reader)
         strings = as_strings(source.examples[examples], pairs=text_reader.spec.pairs)
-        in_windows = text_reader.spec.stride is not None
+        in_windows = text_reader.spec.overlap is not None
         return context_of(text_reader.texts[elements], strings, first=int(examples[0]), in_windows=in_windows)
 
     def without_windows(self, spec: TextSpec, source: Source | None = None) -> TextSpec:
         """Truncate long texts instead of reading them in windows."""
-        return replace(spec, pairs=spec.pairs if source is None else self.has_pairs(source), stride=None)
+        return replace(spec, pairs=spec.pairs if source is None else self.has_pairs(source), overlap=None)
 
     def has_pairs(self, source: Source) -> bool:
         """Return whether the examples have the shape of pairs, [n, 2]."""
@@ -93,8 +93,8 @@ class TextModality(Modality):
         return replace(spec, pairs=True)
 
     def with_windows(self, spec: TextSpec, task: str) -> TextSpec:
-        """Set a stride of an eighth of the sequence length, unless the spec has a stride."""
-        return spec if spec.stride is not None else replace(spec, stride=spec.sequence_length // 8)
+        """Let windows overlap by an eighth of the sequence length, unless the spec has windows already."""
+        return spec if spec.overlap is not None else replace(spec, overlap=spec.sequence_length // 8)
 
     def default_pooling(self, spec: TextSpec) -> str:
         """Return "last" for a causal model, in which only the last token sees the whole text; otherwise "avg"."""
@@ -124,7 +124,7 @@ class TextModality(Modality):
             windows = windows_of(spec, tokenize, *strings)
             valid, error = validate_requests(*strings)
             count = tf.size(strings[0], tf.int64)
-            text_ids = windows.text_ids if spec.stride is not None else None
+            text_ids = windows.text_ids if spec.overlap is not None else None
             context = Context(count, text_ids, windows, tuple(strings))
             return Request(padded(windows.ids, spec), valid, error, context)
 

@@ -111,7 +111,7 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> 
         )
     elements = count(data)
     batched = texts[0].shape.rank == 1
-    truncating = replace(spec, stride=None)
+    truncating = replace(spec, overlap=None)
     tokenize = tokenizer(truncating.tokenizer)
 
     def tokenized(texts: tf.Tensor, *rest: tf.Tensor) -> tuple:

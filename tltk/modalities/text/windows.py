@@ -47,7 +47,7 @@ def make_windows(spec: TextSpec, pieces: Pieces, first: Pieces | None = None) ->
     of the second.
 
     Args:
-        spec: Sequence length, special tokens, truncation, stride.
+        spec: Sequence length, special tokens, truncation, overlap.
         pieces: Tokens of the texts; for pairs, of the second texts.
         first: Tokens of the first texts of pairs.
 
@@ -64,15 +64,15 @@ def make_windows(spec: TextSpec, pieces: Pieces, first: Pieces | None = None) ->
         first_sizes = first.ids.row_lengths()
         half = tf.constant(total // 2, tf.int64)
         fair = tf.where(first_sizes > sizes, total - half, half)  # the longer text gets the odd token
-        limit = tf.maximum(total - sizes, fair) if spec.stride is None else tf.minimum(half, _MAX_FIRST)
+        limit = tf.maximum(total - sizes, fair) if spec.overlap is None else tf.minimum(half, _MAX_FIRST)
         kept = tf.minimum(first_sizes, limit)
         first_columns = _truncated(_with_positions(first), kept, spec.truncation)
         room, token_counts = total - kept, token_counts + first_sizes
-    if spec.stride is None:
+    if spec.overlap is None:
         text_ids = tf.range(tf.size(sizes, tf.int64))
         columns = _truncated(_with_positions(pieces), tf.minimum(sizes, room), spec.truncation)
     else:
-        text_ids, columns = _split(_with_positions(pieces), room, spec.stride)
+        text_ids, columns = _split(_with_positions(pieces), room, spec.overlap)
         first_columns = None if first_columns is None else tuple(tf.gather(part, text_ids) for part in first_columns)
     rows = tf.size(text_ids)
     texts = [columns] if first_columns is None else [first_columns, _special(rows, separator), columns]
@@ -105,14 +105,14 @@ def _truncated(columns: Columns, kept: tf.Tensor, side: str) -> Columns:
     return _gathered(columns, tf.concat([head_indices, tail_indices], axis=1))
 
 
-def _split(columns: Columns, room: tf.Tensor, stride: int) -> tuple[tf.Tensor, Columns]:
-    """Split texts into windows of at most `room` tokens, which share `stride` tokens with the window before.
+def _split(columns: Columns, room: tf.Tensor, overlap: int) -> tuple[tf.Tensor, Columns]:
+    """Split texts into windows of at most `room` tokens, which share `overlap` tokens with the window before.
 
     Returns:
         Index of the text of each window, int64 [windows], and the tokens of the windows.
     """
     starts, sizes = columns[0].row_starts(), columns[0].row_lengths()
-    step = tf.maximum(room - stride, 1)  # `room` may not exceed the stride in very short sequences
+    step = tf.maximum(room - overlap, 1)  # `room` may not exceed the overlap in very short sequences
     count = 1 + tf.maximum(sizes - room + step - 1, 0) // step
     text_ids = tf.repeat(tf.range(tf.size(sizes, tf.int64)), count)
     first = tf.ragged.range(count).flat_values * tf.gather(step, text_ids)
