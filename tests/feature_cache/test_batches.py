@@ -19,7 +19,7 @@ def test_stored_features_come_in_the_order_of_the_source_with_their_targets():
         records, reader, source, prefix, targets=source.targets, batch_size=4, encode=None, seed=None
     )
     rows = np.concatenate([batch.rows for batch in loader.batches()])
-    targets = np.concatenate([batch.rest[0] for batch in loader.batches()])
+    targets = np.concatenate([batch.targets_and_weights[0] for batch in loader.batches()])
     assert rows.tolist() == list(range(10)) and targets.tolist() == source.targets.tolist()
     features = np.concatenate([batch.values[0] for batch in loader.batches()])
     np.testing.assert_array_equal(features, records.read(np.arange(10))[0])

@@ -40,7 +40,7 @@ def folder(tmp_path, count=10):
 
 def test_every_example_is_read_once_per_epoch_with_its_target(tmp_path):
     loader = batches(folder(tmp_path), SPEC, batch_size=6, shuffle=True, seed=3)
-    assert (loader.steps, loader.examples) == (4, 20)
+    assert (loader.steps_per_epoch, loader.example_count) == (4, 20)
     for number in range(3):
         loaded = epoch(loader, number)
         assert [len(images) for images, _ in loaded] == [6, 6, 6, 2]
@@ -168,7 +168,7 @@ def test_a_tf_data_dataset_may_be_batched_and_have_weights():
     for data in (user_dataset(), user_dataset().batch(4)):
         loader = batches(data, SPEC, batch_size=4, encode=one_hot(2))
         loaded = epoch(loader)
-        assert loader.steps == 3
+        assert loader.steps_per_epoch == 3
         assert [len(images) for images, _ in loaded] == [4, 4, 2]
         assert levels(loaded) == list(range(10)) and loaded[0][1].shape == (4, 2)
     weighted = user_dataset().map(lambda x, y: (x, y, 0.5))
@@ -211,8 +211,8 @@ def test_unsuitable_data_and_options_are_refused():
         batches(source.subset([]), SPEC)
     with pytest.raises(TypeError, match=r"`data` must be Source.*tltk\.from_folder"):
         batches("photos", SPEC)
-    with pytest.raises(ValueError, match=r"(?s)`batch_size` must.*`seed` must"):
-        batches(source, SPEC, batch_size=0, seed=-1)
+    with pytest.raises(ValueError, match=r"(?s)`batch_size` must.*`seed` must.*`shard` must"):
+        batches(source, SPEC, batch_size=0, seed=-1, shard=(2, 2))
     with pytest.raises(TypeError, match="`augment` must be Augmentation"):
         batches(source, SPEC, augment=("flip",))
     with pytest.raises(ValueError, match="use its own cache"):
@@ -234,7 +234,7 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
 seen = []
 count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
 history = model.fit(loader.dataset(), epochs=2, shuffle=False, verbose=0, callbacks=[count])
-print("seen", len(seen), len(history.epoch), loader.steps)
+print("seen", len(seen), len(history.epoch), loader.steps_per_epoch)
 """
 
 

@@ -5,7 +5,7 @@ import pytest
 import tltk
 from tests.texts import text_model, texts, tiny_preset
 from tltk.modalities.batches import batches
-from tltk.pipeline.batching import Budget, Order, count_batches, examples_per_batch, parse_batch_size
+from tltk.pipeline.batching import Budget, Order, epoch_size, examples_per_batch, parse_batch_size
 from tltk.specs import ImageSpec
 
 LENGTHS = np.random.default_rng(0).integers(3, 40, 300)
@@ -30,7 +30,7 @@ def test_no_batch_exceeds_a_budget_and_every_example_occurs_once(seed):
     assert sorted(np.concatenate(rows).tolist()) == list(range(300))
     assert all(len(batch) * LENGTHS[batch].max() <= 200 for batch in rows)
     assert len({len(batch) for batch in rows}) > 2
-    assert count_batches(300, Order(Budget(200), seed), LENGTHS) == pytest.approx(len(rows), abs=2)
+    assert epoch_size(300, Order(Budget(200), seed), LENGTHS).batches == pytest.approx(len(rows), abs=2)
 
 
 def test_shuffled_batches_of_a_budget_have_little_padding_and_depend_on_the_seed():

@@ -39,7 +39,12 @@ class IndexReader:
 def loader(reader=None, **options):
     reader = reader or IndexReader()
     targets = Targets(np.arange(reader.count, dtype="int32") * 10)
-    options = {"batch_size": 4, "seed": 3, "finish": lambda batch: (batch.values[1], batch.rest), **options}
+    options = {
+        "batch_size": 4,
+        "seed": 3,
+        "finish": lambda batch: (batch.values[1], batch.targets_and_weights),
+        **options,
+    }
     return Loader(reader, "element {}".format, targets, **options)
 
 
@@ -116,10 +121,35 @@ def test_invalid_elements_are_collected_once_and_batches_without_valid_ones_skip
     assert batches.batch(0, 2)[0].numpy().tolist() == [4, 5]
 
 
-def test_a_shard_without_a_readable_element_raises_with_the_counts():
+@pytest.mark.parametrize("count", [1, 8, 11, 12])
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_a_shard_counts_its_own_batches_and_elements(count, shards):
+    reader = IndexReader(count, invalid=())
+    parts = [loader(reader, shard=(index, shards), batch_size=4) for index in range(shards)]
+    sizes = [[len(batch) for batch in rows(part.dataset())] for part in parts if part.example_count]
+    assert [part.example_count for part in parts if part.example_count] == [sum(size) for size in sizes]
+    assert [part.steps_per_epoch for part in parts if part.example_count] == [len(size) for size in sizes]
+    assert sum(part.example_count for part in parts) == count
+
+
+def test_a_shard_without_an_element_raises_with_the_counts():
     small = loader(IndexReader(1, invalid=()), shard=(1, 2), seed=None)
-    with pytest.raises(ValueError, match=r"shard 1 of 2 has no readable example: .* has 1 examples, of which 0"):
+    with pytest.raises(ValueError, match=r"shard 1 of 2 has no example: the source has 1"):
         list(small.batches())
+
+
+def test_a_shard_whose_elements_are_all_invalid_raises_with_their_names():
+    damaged = loader(IndexReader(4, invalid=(1, 3)), shard=(1, 2), seed=None)
+    with pytest.raises(ValueError, match=r"none of the 2 examples of shard \(1, 2\) could be decoded: element 1"):
+        list(damaged.batches())
+
+
+@pytest.mark.parametrize(
+    "shard", [(2, 2), (-1, 2), (0, 0), (0,), (0, 2, 1), (0.0, 2), (True, 2), 1, "01", [0, 2], None]
+)
+def test_an_invalid_shard_is_refused_before_anything_is_read(shard):
+    with pytest.raises(ValueError, match=r"`shard` must be a tuple \(index, count\)"):
+        loader(shard=shard)
 
 
 def test_a_source_without_a_readable_element_raises_with_names():
@@ -129,7 +159,9 @@ def test_a_source_without_a_readable_element_raises_with_names():
 
 def test_a_user_dataset_is_finished_like_a_source():
     user_dataset = tf.data.Dataset.range(6).map(lambda n: (n, n * 10)).batch(4)
-    batches = DatasetLoader(user_dataset, 2, 6, lambda batch: (batch.values[0] + batch.epoch, batch.rest))
+    batches = DatasetLoader(
+        user_dataset, 2, 6, lambda batch: (batch.values[0] + batch.epoch, batch.targets_and_weights)
+    )
     assert rows(batches.dataset(100)) == [[100, 101, 102, 103], [104, 105]]
 
 

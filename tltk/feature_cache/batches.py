@@ -61,14 +61,14 @@ class _Finish:
     encode: Encode | None
 
     def __call__(self, batch: Batch) -> tuple[Any, tuple]:
-        features, rest = batch.values, batch.rest
+        features, targets_and_weights = batch.values, batch.targets_and_weights
         if self.lengths is not None:
             longest = tf.reduce_max(tf.gather(self.lengths, batch.rows))
             features = tuple(
                 feature[:, :longest] if has_length else feature
                 for feature, has_length in zip(features, self.has_length, strict=True)
             )
-        if rest and self.encode is not None:
-            rest = (self.encode(rest[0]), *rest[1:])
+        if targets_and_weights and self.encode is not None:
+            targets_and_weights = (self.encode(targets_and_weights[0]), *targets_and_weights[1:])
         features = tuple(tf.cast(feature, dtype) for feature, dtype in zip(features, self.dtypes, strict=True))
-        return features if len(features) > 1 else features[0], rest
+        return features if len(features) > 1 else features[0], targets_and_weights

@@ -108,13 +108,13 @@ def _decoded_dataset(
     user = read_dataset(data, model.input_spec, batch_size=batch_size, targets=model.task if check_targets else None)
     decoder, loader = decoder_of(model), dataset_batches(user, model.input_spec)
     count = 0
-    with progress.bar(title, loader.examples) as advance, user.explained():
+    with progress.bar(title, loader.example_count) as advance, user.explained():
         for batch in loader.dataset():
-            inputs, *rest = batch if isinstance(batch, tuple) else (batch,)
+            inputs, *targets_and_weights = batch if isinstance(batch, tuple) else (batch,)
             size = len(inputs)
             ids = [f"example {number}" for number in range(count, count + size)]
             decoded = decoder(network(inputs), Context(tf.constant(size, tf.int64)))
-            targets = tf.nest.map_structure(np.asarray, rest[0]) if rest else None
+            targets = tf.nest.map_structure(np.asarray, targets_and_weights[0]) if targets_and_weights else None
             yield DecodedBatch(decoded, ids, targets, None)
             count += size
             advance(size)

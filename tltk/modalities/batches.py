@@ -13,7 +13,7 @@ from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment import Augmentation, Copies, build_copies, chain
 from tltk.modalities.modality import modality_of
-from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size
+from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size, shard_problem
 from tltk.pipeline.decoded_store import decoded
 from tltk.pipeline.finish import AugmentBatch, Encode, Finish
 from tltk.pipeline.loader import DatasetLoader, Loader
@@ -74,7 +74,7 @@ def batches(
     check.instance_of("data", data, (Source, tf.data.Dataset), hint="Pass tltk.from_folder(...) or a tf.data.Dataset.")
     modality = modality_of(spec)
     augmentations = (augment,) if isinstance(augment, Augmentation) else augment
-    size = _check_options(batch_size, seed, cache, augmentations)
+    size = _check_options(batch_size, seed, cache, shard, augmentations)
     if isinstance(data, tf.data.Dataset):
         if cache != "off":
             raise InvalidInput("`cache` needs a Source. For a tf.data.Dataset, use its own cache: data.cache().")
@@ -195,7 +195,7 @@ def dataset_batches(
         raise InvalidInput("fixed copies need a Source: a tf.data.Dataset has no example ids.")
     modality_of(spec).check_augmentation(augment)
     finish = Finish(spec.dtype, encode, augmenting(augment, seed))
-    return DatasetLoader(user.dataset, user.steps, user.examples, finish, user.problem)
+    return DatasetLoader(user.dataset, user.steps_per_epoch, user.example_count, finish, user.problem)
 
 
 def example_names(source: Source, reader: BatchReader) -> Any:
@@ -224,7 +224,7 @@ def augmenting(augment: Sequence[Augmentation] | Copies, seed: int) -> AugmentBa
     return augment_batch
 
 
-def _check_options(batch_size: Any, seed: int, cache: str | Path, augment: Any) -> Size:
+def _check_options(batch_size: Any, seed: int, cache: str | Path, shard: Any, augment: Any) -> Size:
     for augmentation in augment.augmentations if isinstance(augment, Copies) else augment:
         check.instance_of("augment", augmentation, Augmentation, hint="Pass augmentations such as tltk.augment.flip().")
     problems = check.Problems()
@@ -237,5 +237,7 @@ def _check_options(batch_size: Any, seed: int, cache: str | Path, augment: Any) 
         problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
     if isinstance(cache, str) and cache not in ("off", "memory") and not cache.strip():
         problems.add(f'`cache` must be "off", "memory" or a folder. Received: {cache!r}')
+    if shard_problem(shard):
+        problems.add(shard_problem(shard))
     problems.raise_if_any()
     return size

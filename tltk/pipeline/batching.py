@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -101,6 +101,11 @@ class Order:
     first: int = 0
     shard: tuple[int, int] = (0, 1)
 
+    def __post_init__(self) -> None:
+        problem = shard_problem(self.shard)
+        if problem:
+            raise InvalidInput(problem)
+
     def generator(self) -> np.random.Generator | None:
         """Return the random generator of this epoch; None without shuffling."""
         return None if self.seed is None else np.random.default_rng([self.seed, self.epoch])
@@ -126,12 +131,44 @@ class Order:
                 yield BatchPart(number, rows[start : start + step], start + step >= len(rows))
 
 
-def count_batches(count: int, order: Order, lengths: np.ndarray | None = None) -> int:
-    """Count the batches of an epoch; with a budget, those of the first epoch, as other epochs differ slightly."""
-    if isinstance(order.batch_size, int):
-        return -(-count // order.batch_size)
-    generator = None if order.seed is None else np.random.default_rng([order.seed, 0])
-    return sum(1 for _ in _batches(count, generator, order.batch_size, lengths))
+def shard_problem(shard: object) -> str:
+    """Return what is wrong with a `shard` argument; "" if nothing is."""
+    if isinstance(shard, tuple) and len(shard) == 2 and all(type(value) is int for value in shard):
+        index, count = shard
+        if 0 <= index < count:
+            return ""
+    return (
+        "`shard` must be a tuple (index, count) of whole numbers, with an index from 0 to count - 1. "
+        f"Received: {shard!r}"
+    )
+
+
+class EpochSize(NamedTuple):
+    """Size of an epoch.
+
+    Args:
+        batches: Number of batches.
+        elements: Number of elements in all batches together.
+    """
+
+    batches: int
+    elements: int
+
+
+def epoch_size(count: int, order: Order, lengths: np.ndarray | None = None) -> EpochSize:
+    """Count the batches of an epoch and their elements, for one shard.
+
+    With a budget, the batches of the first epoch are counted, as other epochs differ slightly.
+
+    Args:
+        count: Number of elements of all shards.
+        order: Order of the epoch.
+        lengths: See `Order.batches`.
+    """
+    if isinstance(order.batch_size, int) and order.shard == (0, 1):
+        return EpochSize(-(-count // order.batch_size), count)
+    sizes = [len(rows) for _, rows in replace(order, epoch=0, first=0).batches(count, lengths)]
+    return EpochSize(len(sizes), sum(sizes))
 
 
 def _batches(

@@ -28,11 +28,13 @@ class Finish:
     augment: AugmentBatch | None = None
 
     def __call__(self, batch: Batch) -> tuple[Any, tuple]:
-        inputs, rest = tf.cast(batch.values[0], self.dtype), batch.rest
-        if rest and self.encode is not None:
-            rest = (self.encode(rest[0]), *rest[1:])
+        inputs = tf.cast(batch.values[0], self.dtype)
+        targets, weights = batch.targets_and_weights[:1], batch.targets_and_weights[1:]
+        if targets and self.encode is not None:
+            targets = (self.encode(targets[0]),)
         if self.augment is not None:
-            targets = rest[0] if rest else tf.zeros([tf.shape(inputs)[0]])
-            augmented, targets = self.augment(inputs, targets, batch.epoch, batch.number, batch.rows)
-            inputs, rest = tf.ensure_shape(augmented, inputs.shape), (targets, *rest[1:]) if rest else ()
-        return inputs, rest
+            to_augment = targets[0] if targets else tf.zeros([tf.shape(inputs)[0]])
+            augmented, moved_targets = self.augment(inputs, to_augment, batch.epoch, batch.number, batch.rows)
+            inputs = tf.ensure_shape(augmented, inputs.shape)
+            targets = (moved_targets,) if targets else ()
+        return inputs, (*targets, *weights)

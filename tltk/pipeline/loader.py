@@ -12,7 +12,7 @@ import tensorflow as tf
 from tltk.data.invalid import Invalid
 from tltk.data.targets import Targets
 from tltk.foundation.errors import InvalidInput
-from tltk.pipeline.batching import Order, Size, count_batches
+from tltk.pipeline.batching import Order, Size, epoch_size
 from tltk.pipeline.readers import BatchReader, Piece, whole_batches
 
 _PREFETCHED = 2  # batches
@@ -31,14 +31,14 @@ class Batch(NamedTuple):
         number: Number of the batch in its epoch.
         rows: Indices of the elements, int64 [b]; empty for a user's `tf.data.Dataset`, whose elements have no indices.
         values: Values of the elements, [b, …] each.
-        rest: (targets,) or (targets, sample weights); () if unlabelled.
+        targets_and_weights: (targets,) or (targets, sample weights); () if unlabelled.
     """
 
     epoch: Any
     number: Any
     rows: Any
     values: tuple
-    rest: tuple
+    targets_and_weights: tuple
 
 
 Finish = Callable[[Batch], tuple[Any, tuple]]  # batch → (inputs, (targets, …)), in the graph
@@ -47,8 +47,8 @@ Finish = Callable[[Batch], tuple[Any, tuple]]  # batch → (inputs, (targets, �
 class Batches(Protocol):
     """Batches that a model is trained or evaluated on; implemented by `Loader` and `DatasetLoader`."""
 
-    steps: int
-    examples: int
+    steps_per_epoch: int
+    example_count: int
 
     def dataset(self, epoch: "int | tf.Variable" = 0) -> tf.data.Dataset:
         """Return one epoch as a dataset of (inputs, targets …), or of inputs if unlabelled.
@@ -70,7 +70,7 @@ class Loader:
         targets: Targets of the elements; None if unlabelled.
         batch_size: Elements per batch, or a budget of tokens.
         seed: Seed for a new order in each epoch; None keeps the order of the reader.
-        finish: Last steps in the graph (cast, encode, augment): `Batch` → (inputs, rest).
+        finish: Last steps in the graph (cast, encode, augment): `Batch` → (inputs, (targets, …)).
         shard: (index, count), see `Order`.
         invalid: Collects the elements that cannot be decoded, each once.
     """
@@ -80,19 +80,22 @@ class Loader:
     targets: Targets | None = None
     batch_size: Size = 32
     seed: int | None = None
-    finish: Finish = lambda batch: (batch.values[0], batch.rest)
+    finish: Finish = lambda batch: (batch.values[0], batch.targets_and_weights)
     shard: tuple[int, int] = (0, 1)
     invalid: Invalid = field(default_factory=Invalid)
 
-    @property
-    def steps(self) -> int:
-        """Number of batches per epoch; batches without a readable element are skipped, so there may be fewer."""
-        return count_batches(self.reader.count, self._order(0, 0), self.reader.lengths)
+    def __post_init__(self) -> None:
+        self._order(0, 0)  # checks the shard
 
     @property
-    def examples(self) -> int:
-        """Number of elements per epoch, including invalid ones."""
-        return self.reader.count
+    def steps_per_epoch(self) -> int:
+        """Number of batches per epoch; batches without a readable element are skipped, so there may be fewer."""
+        return epoch_size(self.reader.count, self._order(0, 0), self.reader.lengths).batches
+
+    @property
+    def example_count(self) -> int:
+        """Number of elements per epoch, those of other shards excluded, invalid ones included."""
+        return epoch_size(self.reader.count, self._order(0, 0), self.reader.lengths).elements
 
     def batches(self, epoch: int = 0, *, first: int = 0) -> Iterator[Batch]:
         """Read the batches of an epoch.
@@ -111,14 +114,13 @@ class Loader:
         pieces = self.reader.pieces(self._order(epoch, first))
         for number, rows, values in whole_batches(self._collect_invalid(pieces)):
             is_empty = False
-            rest = () if self.targets is None else (self.targets.batch(rows),)
-            yield Batch(epoch, number, rows, values, rest)
+            targets = () if self.targets is None else (self.targets.batch(rows),)
+            yield Batch(epoch, number, rows, values, targets)
         if is_empty and not first:
             index, shards = self.shard
             raise InvalidInput(
                 self.why_unreadable()
-                or f"shard {index} of {shards} has no readable example: the source has {self.examples} examples, of "
-                f"which {len(self.invalid)} are invalid. Use fewer shards or more examples."
+                or f"shard {index} of {shards} has no example: the source has {self.reader.count}. Use fewer shards."
             )
 
     def batch(self, epoch: int, number: int) -> Any:
@@ -137,7 +139,7 @@ class Loader:
                 parts = tf.nest.map_structure(tf.convert_to_tensor, tuple(batch[2:]))
                 return _element(*self.finish(Batch(*numbers, *parts)))
             break
-        raise IndexError(f"epoch {epoch} has no readable batch {number}; it has {self.steps} batches.")
+        raise IndexError(f"epoch {epoch} has no readable batch {number}; it has {self.steps_per_epoch} batches.")
 
     def dataset(self, epoch: "int | tf.Variable" = 0) -> tf.data.Dataset:
         """See `Batches`; elements are read in Python threads, and the last steps run in the graph."""
@@ -166,9 +168,11 @@ class Loader:
 
     def why_unreadable(self) -> str:
         """Return an error message if all elements are invalid, else ""."""
-        if not self.examples or len(self.invalid) < self.examples:
+        count = self.example_count
+        if not count or len(self.invalid) < count:
             return ""
-        return f"none of the {self.examples} examples could be decoded: {self.invalid.listing(limit=5)}"
+        of_shard = "" if self.shard == (0, 1) else f" of shard {self.shard}"
+        return f"none of the {count} examples{of_shard} could be decoded: {self.invalid.listing(limit=5)}"
 
     def _order(self, epoch: int, first: int) -> Order:
         return Order(self.batch_size, self.seed, epoch, first, self.shard)
@@ -186,16 +190,16 @@ class DatasetLoader:
 
     Args:
         user_dataset: Batches of (inputs, targets …) with the shapes of the model's inputs.
-        steps: Number of batches per epoch.
-        examples: Number of examples per epoch.
+        steps_per_epoch: Number of batches per epoch.
+        example_count: Number of examples per epoch.
         finish: See `Loader`.
         problem: Returns the error message about a batch that failed a check; "" if none did.
         invalid: Always empty, since the examples of a dataset have no ids.
     """
 
     user_dataset: tf.data.Dataset
-    steps: int
-    examples: int
+    steps_per_epoch: int
+    example_count: int
     finish: Finish
     problem: Callable[[], str] = lambda: ""
     invalid: Invalid = field(default_factory=Invalid)
@@ -243,8 +247,8 @@ def explain_data_errors(*loaders: Loader | DatasetLoader | None) -> Iterator[Non
         raise InvalidInput(messages[0]) from error
 
 
-def _element(inputs: Any, rest: Sequence[Any]) -> Any:
-    return (inputs, *rest) if rest else inputs
+def _element(inputs: Any, targets_and_weights: Sequence[Any]) -> Any:
+    return (inputs, *targets_and_weights) if targets_and_weights else inputs
 
 
 def _epoch_dataset(epoch: "int | tf.Variable") -> tf.data.Dataset:

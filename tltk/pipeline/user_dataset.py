@@ -20,14 +20,14 @@ class UserDataset(NamedTuple):
 
     Args:
         dataset: Dataset of batches (inputs, targets …).
-        steps: Batches per epoch.
-        examples: Examples per epoch; an upper bound if the user's dataset is batched.
+        steps_per_epoch: Batches per epoch.
+        example_count: Examples per epoch; an upper bound if the user's dataset is batched.
         batch_check: What checks the batches while they are read, see `checked`; None if nothing does.
     """
 
     dataset: tf.data.Dataset
-    steps: int
-    examples: int
+    steps_per_epoch: int
+    example_count: int
     batch_check: "BatchCheck | None" = None
 
     def problem(self) -> str:
@@ -113,14 +113,14 @@ def checked(user: UserDataset, batch_check: BatchCheck) -> UserDataset:
         return np.array(True)
 
     def check_batch(number: tf.Tensor, batch: Any) -> Any:
-        inputs, *rest = parts_of(batch)
-        targets = tf.nest.flatten(rest[0]) if targets_spec else []
+        inputs, *targets_and_weights = parts_of(batch)
+        targets = tf.nest.flatten(targets_and_weights[0]) if targets_spec else []
         passed = tf.numpy_function(check, [number, *_range(inputs), *targets], tf.bool)
         with tf.control_dependencies([passed]):
-            inputs, *rest = tf.nest.map_structure(tf.identity, [inputs, *rest])
+            inputs, *targets_and_weights = tf.nest.map_structure(tf.identity, [inputs, *targets_and_weights])
         if targets_spec:
-            rest[0] = read_targets(rest[0])
-        return inputs, *rest
+            targets_and_weights[0] = read_targets(targets_and_weights[0])
+        return inputs, *targets_and_weights
 
     batches = user.dataset.enumerate().map(without_autograph(check_batch))
     batches.batch_check = batch_check  # so that it is not freed before the dataset

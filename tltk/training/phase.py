@@ -166,7 +166,7 @@ def _compile(
     previous_state: OptimizerState | None,
     anchors: Mapping[str, np.ndarray] | None,
 ) -> keras.optimizers.Optimizer:
-    total_batches = max(data.train.steps * phase.epochs, 1)
+    total_batches = max(data.train.steps_per_epoch * phase.epochs, 1)
     group_size = phase.optimizer.gradient_accumulation_steps
     if total_batches < group_size:
         raise InvalidInput(
@@ -239,7 +239,7 @@ def _fit(data: PhaseData, phase: Phase, *, keep_best: KeepBest | None, write: Ca
     with tf.device("CPU:0"):  # the input pipeline reads it there
         epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     with (
-        progress.bar(phase.name, data.train.steps * phase.epochs) as advance,
+        progress.bar(phase.name, data.train.steps_per_epoch * phase.epochs) as advance,
         ignore_unknown_length_warning(),
         explain_data_errors(data.train, data.val),
     ):

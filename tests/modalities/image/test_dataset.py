@@ -21,7 +21,7 @@ def test_unbatched_elements_are_batched_and_counted():
 
 
 def test_batches_of_the_user_are_kept():
-    assert from_dataset(user_dataset().batch(4), SPEC, batch_size=2).steps == 2
+    assert from_dataset(user_dataset().batch(4), SPEC, batch_size=2).steps_per_epoch == 2
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (20, 30, 3)])

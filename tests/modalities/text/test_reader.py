@@ -48,7 +48,7 @@ def test_special_tokens_are_added_and_texts_are_padded_at_the_end():
 def test_a_batch_is_padded_to_the_next_of_a_few_lengths():
     loader = batches(source_of([3, 5, 17, 20, 31, 32, 40]), SPEC, batch_size=2)
     assert [ids.shape for ids, _ in loaded(loader)] == [(2, 8), (2, 20), (2, 32), (1, 32)]
-    assert loader.steps == 4
+    assert loader.steps_per_epoch == 4
 
 
 def test_there_are_fewer_lengths_if_xla_compiles_a_graph_for_each(monkeypatch):
@@ -112,9 +112,9 @@ def test_each_window_has_the_target_and_the_id_of_its_text():
     spec = replace(SPEC, overlap=8)
     loader = batches(source, spec, batch_size=2)
     text_ids = loader.reader.example_ids.tolist()
-    assert len(text_ids) == loader.examples > 5 and text_ids == sorted(text_ids) and set(text_ids) == {0, 1, 2}
+    assert len(text_ids) == loader.example_count > 5 and text_ids == sorted(text_ids) and set(text_ids) == {0, 1, 2}
     assert [target for _, targets in loaded(loader) for target in targets] == [[0, 1, 0][text] for text in text_ids]
-    assert [loader.name_of(row) for row in range(loader.examples)] == [f"example {text}" for text in text_ids]
+    assert [loader.name_of(row) for row in range(loader.example_count)] == [f"example {text}" for text in text_ids]
 
 
 def test_each_window_has_the_spans_of_its_text():
@@ -133,7 +133,7 @@ def test_a_dataset_of_texts_keeps_its_own_order_batched_or_not():
     dataset = tf.data.Dataset.from_tensor_slices((source.examples.tolist(), source.targets.values))
     for data in (dataset, dataset.batch(4)):
         loader = batches(data, SPEC, batch_size=4)
-        assert loader.steps == 2
+        assert loader.steps_per_epoch == 2
         for (ids, targets), (expected_ids, expected_targets) in zip(loaded(loader), expected, strict=True):
             np.testing.assert_array_equal(ids, expected_ids[:, : ids.shape[1]])
             np.testing.assert_array_equal(targets, expected_targets)
@@ -143,7 +143,7 @@ def test_overlong_texts_of_a_dataset_are_truncated_instead_of_read_in_windows():
     spec = replace(SPEC, overlap=8)
     loader = batches(tf.data.Dataset.from_tensors("good " * 80), spec)
     assert [ids.shape for ids in loader.dataset()] == [(1, 32)]
-    assert loader.steps == loader.examples == 1
+    assert loader.steps_per_epoch == loader.example_count == 1
 
 
 def test_unsuitable_data_and_options_are_refused():
