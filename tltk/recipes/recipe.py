@@ -25,7 +25,7 @@ class Phase:
             itself a schedule of Keras.
         warmup: Steps in which the learning rate rises from 0: a fraction of the phase's steps, in [0, 1), or a number
             of steps, at least 1.
-        augment: AppliedPlan to each training batch, in order; None means the default of the modality:
+        augment: Applied to each training batch, in order; None means the default of the modality:
             `tltk.augment.standard()` for images, nothing for texts.
         augmentations_per_example: Number of fixed augmented copies of each example, drawn once and used in turn; 0
             draws new ones every epoch. The features of fixed copies can be cached.

@@ -18,7 +18,7 @@ class Copies:
     """Augmentations whose random values depend on the example and the copy, not on the epoch; created by `copies`.
 
     Args:
-        augmentations: AppliedPlan in order.
+        augmentations: Applied in order.
         count: Copies of each example; epoch e uses copy e modulo `count`.
     """
 
