@@ -1,9 +1,9 @@
-"""Topics of texts from a few labels per class: contrastive fine-tuning of a sentence encoder, then a head.
+"""Topics of texts from a few labelled examples per class: contrastive fine-tuning of a sentence encoder, then a head.
 
     python examples/text_topics.py tickets.csv --text text --label topic
     python examples/text_topics.py --tiny                   # offline, a minute on two cores: topics of docstrings
 
-For 4 to 64 labels per class. There is no validation part, because nothing is selected by validation scores.
+For 4 to 64 labelled examples per class. There is no validation part, because nothing is selected by validation scores.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Accuracy of the default recipes with 10 and 40 labels per class: four methods, real images, real weights.
+"""Accuracy of the default recipes with 10 and 40 labelled examples per class: four methods, real images, real weights.
 
     python examples/benchmarks/real_images.py             # once: download Fashion-MNIST and the emoji
     tltk weights get efficientnet_lite0                     # once: download the ImageNet weights
@@ -178,11 +178,11 @@ def show(by_data: dict[str, dict]) -> None:
                 for method, metrics in result["methods"].items()
             ]
             gaps.append([name, labels, result["tested"], *claims(result["methods"]).values()])
-    console.show_table(["data", "labels per class", "method", "accuracy", "± over seeds", "seconds"], rows)
+    console.show_table(["data", "labelled examples per class", "method", "accuracy", "± over seeds", "seconds"], rows)
     console.show_table(
         [
             "data",
-            "labels per class",
+            "labelled examples per class",
             "tested",
             "probe − LR",
             "tuned − probe",

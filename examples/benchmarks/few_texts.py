@@ -1,4 +1,4 @@
-"""Accuracy of the default text recipes: summaries of Debian packages with 8, 20 and 100 labels per class.
+"""Accuracy of the default text recipes: summaries of Debian packages with 8, 20 and 100 labelled examples per class.
 
     apt-get update                                          # once, if the lists of apt are empty
     tltk weights get all_minilm_l6_v2_en                    # once
@@ -10,7 +10,7 @@ no validation part: all labels are used for training, and nothing is selected by
 
 - tfidf: scikit-learn's TfidfVectorizer (sublinear) and LogisticRegression (C=10) on words;
 - minilm_probe: scikit-learn's LogisticRegression (C=10) on frozen MiniLM's mean-pooled vectors, scaled to length 1;
-- default: `tltk.fit(model, train)` without a recipe, for 20 labels per class and more;
+- default: `tltk.fit(model, train)` without a recipe, for 20 labelled examples per class and more;
 - few_shot: `tltk.few_shot()` in batches of 64, for fewer labels.
 """
 
@@ -63,7 +63,7 @@ def by_tltk(data: Texts, drawn: Drawn, recipe: Recipe | None, batch_size: int) -
 
 
 def measure(labels: list[int], seeds: int, say: Callable[[str], None]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return labels per class → method → mean accuracy, standard deviation over training sets, mean seconds."""
+    """Map labelled examples per class to method → mean accuracy, deviation over training sets, mean seconds."""
     data = real_texts.package_summaries()
     results: dict[str, dict[str, dict[str, float]]] = {}
     for count in labels:
@@ -107,7 +107,7 @@ def main() -> None:
         print(json.dumps({"seeds": options.seeds, "labels": results}))
         return
     for count, methods in results.items():
-        print(f"{count} labels per class")
+        print(f"{count} labelled examples per class")
         for name, row in methods.items():
             print(f"  {name:14}{row['accuracy']:.3f} ± {row['std']:.3f}{row['seconds']:8.0f} s")
 
