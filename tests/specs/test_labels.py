@@ -11,6 +11,9 @@ def test_names_must_be_unique_and_not_empty():
         LabelSpec(("a", "b", "a"))
     with pytest.raises(ValueError, match=r"at least one name"):
         LabelSpec(())
+    assert LabelSpec(["a", "b"]) == LabelSpec(("a", "b"))
+    with pytest.raises(TypeError, match=r"`names` must be tuple or list. Received: str"):
+        LabelSpec("cat")
     for label_type in ("", None, 3):
         with pytest.raises(ValueError, match=r"`type` must be the name of a label type"):
             LabelSpec(("a",), type=label_type)

@@ -1,5 +1,6 @@
 """The meaning of the targets of a source."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from tltk.foundation import checks as check
@@ -10,7 +11,8 @@ class LabelSpec:
     """Type and names of the targets of a source.
 
     Args:
-        names: Class names in the order of the model's outputs; for regression, the names of the columns.
+        names: Class names in the order of the model's outputs; for regression, the names of the columns. A list is
+            stored as a tuple.
         type: "categorical" (one class per example, int32 index), "multilabel" (any number of classes, 0/1 vector),
             "regression" (float32 vector), "entities" (any number of `Span` per text; the names are entity types) or
             "answers" (any number of equivalent `Span` per question; none if the question has no answer), or a type
@@ -19,6 +21,7 @@ class LabelSpec:
         std: For regression, the standard deviation of each column; never 0.
 
     Raises:
+        InvalidType: If `names` is not a tuple or list.
         InvalidInput: If there are no names, a name is repeated, or `type` is not a non-empty string.
 
     Examples:
@@ -32,10 +35,14 @@ class LabelSpec:
     std: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("names", "mean", "std"):
+            values = getattr(self, name)
+            check.instance_of(name, values, (tuple, list), hint='Pass names such as ("cat", "dog").')
+            object.__setattr__(self, name, tuple(values))
         problems = check.Problems()
         if not isinstance(self.type, str) or not self.type:
             problems.add(f"`type` must be the name of a label type, such as 'categorical'. Received: {self.type!r}")
-        repeated = sorted({name for name in self.names if self.names.count(name) > 1}) if len(self.names) < 5000 else []
+        repeated = sorted(name for name, count in Counter(self.names).items() if count > 1)
         if not self.names:
             problems.add("`names` must hold at least one name. Received: ()")
         if repeated:

@@ -14,7 +14,7 @@ from tltk.heads import builder as heads
 from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.specs import LabelSpec
-from tltk.tasks.base import Monitor, Prediction, Task, difference, label_spec, last_features, repeated
+from tltk.tasks.base import Labels, Monitor, Prediction, Task, difference, label_spec, last_features, repeated
 from tltk.tasks.class_scores import ClassEvaluator, MultilabelEvaluator
 from tltk.tasks.dataset_targets import class_problem, label_problem
 from tltk.tasks.encodings import as_float, named_classes, one_hot
@@ -219,7 +219,7 @@ class MultilabelClassification(_ClassTask):
 
 
 def classification(
-    labels: LabelSpec | Sequence[str] | tf.data.Dataset,
+    labels: Labels,
     *,
     head: heads.Head | None = None,
     label_smoothing: float = 0.0,
@@ -229,8 +229,9 @@ def classification(
     """Build a classification task.
 
     Args:
-        labels: `source.labels`, a list of class names, or a dataset of `keras.utils.image_dataset_from_directory`,
-            which has `class_names`. Labels of type "categorical" mean one class per example, "multilabel" any number.
+        labels: `source.labels`, a list of class names, a source, or a dataset of
+            `keras.utils.image_dataset_from_directory`, which has `class_names`. Labels of type "categorical" mean one
+            class per example, "multilabel" any number.
         head: Head from `tltk.head`; default: `tltk.head()`.
         label_smoothing: Fraction of each target spread over all classes, in [0, 1).
         threshold: Probability above which a label is predicted (multilabel only).
@@ -240,28 +241,28 @@ def classification(
         A task for `assemble`.
 
     Raises:
-        InvalidType: If `labels` is none of these, as for a source without labels.
+        InvalidType: If `labels` has no names, as for a source without labels.
         InvalidInput: If the labels are not classes, or a value is out of range.
 
     Examples:
         >>> classification(["cat", "dog"]).labels.names
         ('cat', 'dog')
     """
-    labels = label_spec(labels, "categorical")
+    spec = label_spec(labels, "categorical")
     problems = check.Problems()
-    if labels.type in _OTHER_TASKS:
-        meaning, call = _OTHER_TASKS[labels.type]
-        problems.add(f"`labels` are {meaning} ({check.listing(labels.names)}), not classes. Use tltk.{call}.")
-    if labels.type == "categorical" and len(labels) < 2:
-        problems.add(f"classification needs at least 2 classes. Received: {check.listing(labels.names)}")
+    if spec.type in _OTHER_TASKS:
+        meaning, call = _OTHER_TASKS[spec.type]
+        problems.add(f"`labels` are {meaning} ({check.listing(spec.names)}), not classes. Use tltk.{call}.")
+    if spec.type == "categorical" and len(spec) < 2:
+        problems.add(f"classification needs at least 2 classes. Received: {check.listing(spec.names)}")
     for name, value in (("label_smoothing", label_smoothing), ("threshold", threshold)):
         if not check.is_number(value) or not 0 <= value < 1:
             problems.add(f"`{name}` must be at least 0 and below 1. Received: {value!r}")
     problems.raise_if_any()
     head = heads.head() if head is None else head
-    if labels.type == "multilabel":
-        return MultilabelClassification(labels, head, label_smoothing, threshold, pairs)
-    return Classification(labels, head, label_smoothing, pairs)
+    if spec.type == "multilabel":
+        return MultilabelClassification(spec, head, label_smoothing, threshold, pairs)
+    return Classification(spec, head, label_smoothing, pairs)
 
 
 def _for_source(source: Source) -> Task:

@@ -15,7 +15,7 @@ from tltk.heads import builder as heads
 from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.specs import LabelSpec
-from tltk.tasks.base import Monitor, Prediction, ReportParts, Task, label_spec, last_features, repeated
+from tltk.tasks.base import Labels, Monitor, Prediction, ReportParts, Task, label_spec, last_features, repeated
 from tltk.tasks.dataset_targets import number_problem
 from tltk.tasks.encodings import as_float
 from tltk.tasks.registry import register_default, register_task
@@ -167,7 +167,7 @@ class RegressionEvaluator:
         return ReportParts({metric: value for metric, value in means.items() if not np.isnan(value)}, rows, "Columns")
 
 
-def regression(labels: LabelSpec | Sequence[str], *, head: heads.Head | None = None, pairs: bool = False) -> Regression:
+def regression(labels: Labels, *, head: heads.Head | None = None, pairs: bool = False) -> Regression:
     """Build a regression task.
 
     Args:
@@ -180,20 +180,20 @@ def regression(labels: LabelSpec | Sequence[str], *, head: heads.Head | None = N
         A task for `assemble`.
 
     Raises:
-        InvalidType: If `labels` is not a LabelSpec or a list of names.
+        InvalidType: If `labels` has no names.
         InvalidInput: If the labels are classes.
 
     Examples:
         >>> regression(LabelSpec(("age",), "regression", (40.0,), (12.0,))).std
         (12.0,)
     """
-    labels = label_spec(labels, "regression")
-    if labels.type != "regression":
+    spec = label_spec(labels, "regression")
+    if spec.type != "regression":
         raise InvalidInput(
-            f"`labels` are classes ({check.listing(labels.names, limit=6)}), not numbers. "
+            f"`labels` are classes ({check.listing(spec.names, limit=6)}), not numbers. "
             "Use tltk.classification(labels), or read the column with label_type='regression'."
         )
-    return Regression(labels, heads.head() if head is None else head, pairs)
+    return Regression(spec, heads.head() if head is None else head, pairs)
 
 
 def _for_source(source: Source) -> Task:

@@ -21,7 +21,7 @@ from tltk.modalities.text.reader import TextReader
 from tltk.modalities.text.words import words_and_first_tokens
 from tltk.pipeline.readers import Reader
 from tltk.specs import LabelSpec, Span
-from tltk.tasks.base import EXACT, Monitor, Prediction, Task, label_spec, last_features, repeated
+from tltk.tasks.base import EXACT, Labels, Monitor, Prediction, Task, label_spec, last_features, repeated
 from tltk.tasks.encodings import as_tokens
 from tltk.tasks.registry import register_default, register_task
 from tltk.tasks.span_decoders import decode_entities, require_windows
@@ -243,9 +243,7 @@ def _without_padding(answer: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {name: np.asarray(answer[name])[is_entity] for name in names}
 
 
-def token_classification(
-    labels: LabelSpec | Sequence[str], *, head: heads.Head | None = None, scheme: str = "bio"
-) -> TokenClassification:
+def token_classification(labels: Labels, *, head: heads.Head | None = None, scheme: str = "bio") -> TokenClassification:
     """Build a task that finds entities in texts.
 
     Only the first token of each word is tagged, so that an entity always consists of whole words.
@@ -259,21 +257,21 @@ def token_classification(
         A task for `assemble`.
 
     Raises:
-        InvalidType: If `labels` is not a LabelSpec or a list of names.
+        InvalidType: If `labels` has no names.
         InvalidInput: If the labels are not types of entities, or `scheme` is unknown.
 
     Examples:
         >>> token_classification(["city"]).tags
         ('O', 'B-city', 'I-city')
     """
-    labels = label_spec(labels, "entities")
-    if labels.type != "entities":
+    spec = label_spec(labels, "entities")
+    if spec.type != "entities":
         raise InvalidInput(
-            f"`labels` are of type {labels.type!r}, not types of entities. Read them with tltk.from_conll(…), or with "
-            "from_jsonl(…, text=True, label_type='entities')."
+            f"`labels` are of type {spec.type!r}, not types of entities. Read them with tltk.from_conll(…), or with "
+            "from_jsonl(…, modality='text', label_type='entities')."
         )
     check.one_of("scheme", scheme, SCHEMES)
-    return TokenClassification(labels, heads.head(dropout=0.1) if head is None else head, scheme)
+    return TokenClassification(spec, heads.head(dropout=0.1) if head is None else head, scheme)
 
 
 def _for_source(source: Source) -> Task:
