@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import tltk
 from tests.conftest import coloured_squares, squares_model
+from tltk.feature_cache import compute as compute_module
 from tltk.inference import forward
 from tltk.inference.forward import Decoder, as_array, decoder_of, network_of
 from tltk.modalities.context import Context
@@ -29,6 +30,19 @@ def test_a_model_is_traced_once_for_many_predictions(monkeypatch):
         tltk.predict(model, coloured_squares(count)[0])
     tltk.evaluate(model, tltk.from_arrays(*coloured_squares(6), labels=("red", "green", "blue")))
     assert sorted(traces) == ["decoder", "network"]
+
+
+def test_features_are_traced_once_for_many_calls(monkeypatch):
+    traces, trace = [], compute_module._trace
+    monkeypatch.setattr(compute_module, "_trace", lambda *args: traces.append(args) or trace(*args))
+    model = seeded_model()
+    first = tltk.embed(model, coloured_squares(4)[0])
+    model.keras.get_layer("stem_conv").bias.assign_add([1.0, 2.0, 3.0, 4.0])
+    second = tltk.embed(model, coloured_squares(3)[0])
+    assert len(traces) == 1
+    assert not np.allclose(first.features[:3], second.features)
+    higher_head = replace(model, stages=model.stages | dict.fromkeys(("conv3_conv", "conv3_bn", "conv3_relu"), "head"))
+    assert not np.allclose(tltk.embed(higher_head, coloured_squares(3)[0]).features, second.features)
 
 
 def test_the_graph_reads_changed_weights():
@@ -55,6 +69,7 @@ def test_a_model_is_traced_again_when_a_layer_gets_lora():
 def test_graphs_are_freed_with_their_model():
     model = seeded_model()
     tltk.predict(model, coloured_squares(2)[0])
+    tltk.embed(model, coloured_squares(2)[0])
     network = weakref.ref(model.keras)
     assert model.keras in forward._graphs
     del model

@@ -14,6 +14,11 @@ def test_results_have_the_order_of_the_items():
     assert list(in_order(slow_first, iter(range(20)))) == list(range(20))
 
 
+def test_a_single_item_is_processed_in_the_calling_thread():
+    assert list(in_order(lambda item: (item, threading.current_thread()), iter([7]))) == [(7, threading.main_thread())]
+    assert list(in_order(str, iter([]))) == []
+
+
 def test_items_are_taken_only_as_fast_as_results_are():
     taken = []
 

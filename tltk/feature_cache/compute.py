@@ -1,10 +1,11 @@
 """Computes the features of a frozen prefix, once for each element instead of once per epoch."""
 
 import logging
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -23,6 +24,9 @@ from tltk.pipeline.loader import without_autograph
 from tltk.pipeline.readers import Piece, Reader, whole_batches
 
 log = logging.getLogger("tltk")
+FeaturesOf: TypeAlias = Callable[[np.ndarray, np.ndarray, int], tuple[tf.Tensor, ...]]
+# Traced prefixes, freed with them.
+_graphs: "weakref.WeakKeyDictionary[keras.Model, dict[Any, FeaturesOf]]" = weakref.WeakKeyDictionary()
 
 
 def layout_of(
@@ -43,7 +47,7 @@ def layout_of(
         InvalidInput: If the size of an axis is unknown.
     """
     outputs = prefix.outputs
-    if reader is not None:
+    if reader is not None and any(None in tensor.shape[1:] for tensor in outputs):
         shape = [length if size is None else size for size in reader.element_spec[0].shape.as_list()[1:]]
         inputs = keras.KerasTensor((1, *shape), prefix.inputs[0].dtype)
         outputs = keras.tree.flatten(prefix.compute_output_spec(inputs))
@@ -171,29 +175,40 @@ class _Computation:
         if invalid:
             yield elements[:0], elements[:0], dict(invalid)
 
-    def _traced(self) -> Callable[..., tuple[tf.Tensor, ...]]:
-        """Trace the prefix: (inputs [batch_size, …], elements [batch_size], copy) → features in the stored dtypes."""
-        augment = build_copies(self.augment, self.seed) if self.augment else None
-
-        @without_autograph
-        def run(inputs: tf.Tensor, elements: tf.Tensor, copy: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            inputs = tf.cast(inputs, self.input_dtype)
-            inputs = augment(inputs, {}, elements, copy)[0] if augment else inputs
-            outputs = keras.tree.flatten(self.prefix(inputs, training=False))
-            return tuple(tf.cast(output, dtype) for output, dtype in zip(outputs, self.layout.dtypes, strict=True))
-
+    def _traced(self) -> FeaturesOf:
+        """Return the prefix as a graph; without augmentation it is traced once for each shape and dtypes."""
         (spec,) = self.reader.element_spec
-        signature = (
-            tf.TensorSpec([self.batch_size, *spec.shape[1:]], spec.dtype),
-            tf.TensorSpec([self.batch_size], tf.int64),
-            tf.TensorSpec([], tf.int64),
-        )
-        traced = tf.function(run).get_concrete_function(*signature)
+        inputs = tf.TensorSpec([self.batch_size, *spec.shape[1:]], spec.dtype)
+        key = (inputs, self.input_dtype, self.layout.dtypes)
+        if self.augment:
+            return _trace(self.prefix, *key, build_copies(self.augment, self.seed))
+        graphs = _graphs.setdefault(self.prefix, {})
+        if key not in graphs:
+            graphs[key] = _trace(self.prefix, *key, None)
+        return graphs[key]
 
-        def features_of(inputs: np.ndarray, elements: np.ndarray, copy: int) -> tuple[tf.Tensor, ...]:
-            return traced(tf.constant(inputs), tf.constant(elements, tf.int64), tf.constant(copy, tf.int64))
 
-        return features_of
+def _trace(
+    prefix: keras.Model, inputs_spec: tf.TensorSpec, input_dtype: str, dtypes: tuple[str, ...], augment: Any
+) -> FeaturesOf:
+    """Trace a prefix: (inputs [batch, …], elements [batch], copy) → features in the stored dtypes."""
+    reference = weakref.ref(prefix)  # a graph that refers to its prefix would keep it alive in `_graphs`
+
+    @without_autograph
+    def run(inputs: tf.Tensor, elements: tf.Tensor, copy: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        network: Any = reference()
+        inputs = tf.cast(inputs, input_dtype)
+        inputs = augment(inputs, {}, elements, copy)[0] if augment else inputs
+        outputs = keras.tree.flatten(network(inputs, training=False))
+        return tuple(tf.cast(output, dtype) for output, dtype in zip(outputs, dtypes, strict=True))
+
+    elements_spec = tf.TensorSpec(inputs_spec.shape[:1], tf.int64)
+    traced = tf.function(run).get_concrete_function(inputs_spec, elements_spec, tf.TensorSpec([], tf.int64))
+
+    def features_of(inputs: np.ndarray, elements: np.ndarray, copy: int) -> tuple[tf.Tensor, ...]:
+        return traced(tf.constant(inputs), tf.constant(elements, tf.int64), tf.constant(copy, tf.int64))
+
+    return features_of
 
 
 def _check_range(features: store.Values) -> None:

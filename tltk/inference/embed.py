@@ -1,5 +1,6 @@
 """`tltk.embed`: features of examples as arrays, for retrieval, clustering or scikit-learn."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from tltk.feature_cache.storage import Cache
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.paths import cache_folder
+from tltk.inference.forward import extractor_of
 from tltk.inference.predict import Inputs
 from tltk.modalities.modality import drop_invalid, modality_of
-from tltk.models.features import backbone_extractor, extractor
+from tltk.models.features import backbone_extractor
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
 from tltk.training.run import Run, model_of
@@ -99,12 +101,15 @@ def embed(
         reader = reader.padded(int(reader.lengths.max(initial=1)))
     cache = cache if isinstance(cache, Cache) else Cache(cache)
     folder = cache_folder() / "prefix" if cache.storage == "disk" else Path(cache.storage)
+    is_stored = cache.storage not in ("auto", "memory", "off")
+    if not is_stored:  # a step is padded to the whole batch, which one example does not need
+        batch_size = min(batch_size, 2 ** math.ceil(math.log2(max(reader.count, 1))))
     records = compute(
         network,
         reader,
         source,
         input_dtype=spec.dtype,
-        folder=None if cache.storage in ("auto", "memory", "off") else folder,
+        folder=folder if is_stored else None,
         batch_size=batch_size,
         dtype=cache.dtype,
     )
@@ -121,4 +126,4 @@ def embed(
 def _network(model: TransferModel | Backbone, pooling: str | None, precision: str) -> keras.Model:
     if isinstance(model, Backbone):
         return backbone_extractor(model, pooling, precision=precision)
-    return extractor(model, pooling)
+    return extractor_of(model, pooling)

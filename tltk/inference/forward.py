@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.modalities.context import Context
+from tltk.models.features import extractor
 from tltk.models.transfer_model import TransferModel
 from tltk.tasks.base import Task
 
@@ -24,6 +25,7 @@ class _Graphs:
         self.weights = _weight_ids(model.keras)
         self.network = _trace_network(model)
         self.decoder = Decoder(model.task)
+        self.extractors: dict[str | None, tuple[Any, keras.Model]] = {}  # pooling → what it depends on, and the model
 
 
 def network_of(model: TransferModel) -> Network:
@@ -44,6 +46,15 @@ def decoder_of(model: TransferModel) -> "Decoder":
     if graphs.decoder.task != model.task:
         graphs.decoder = Decoder(model.task)
     return graphs.decoder
+
+
+def extractor_of(model: TransferModel, pooling: str | None) -> keras.Model:
+    """Return the model that computes the features of a model, built once for each pooling; see `extractor`."""
+    extractors = _graphs_of(model).extractors
+    depends_on = model.stages, model.input_spec
+    if pooling not in extractors or extractors[pooling][0] != depends_on:
+        extractors[pooling] = depends_on, extractor(model, pooling)
+    return extractors[pooling][1]
 
 
 class Decoder:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.images import damaged_png, encoded, solid_png
-from tltk.modalities.image.chunks import decode_chunk, resize_chunk
+from tltk.modalities.image.chunks import _resizer, decode_chunk, resize_chunk
 from tltk.specs import ImageSpec
 
 
@@ -37,3 +37,11 @@ def test_arrays_of_one_size_are_resized_in_one_call():
     resized = resize_chunk(np.full((3, 20, 30, 3), 50, "uint8"), ImageSpec(8, 8))
     assert resized.shape == (3, 8, 8, 3)
     assert (resized == 50).all()
+
+
+def test_arrays_of_any_size_are_resized_by_one_graph():
+    spec = ImageSpec(6, 6)
+    _resizer.cache_clear()
+    for size in (20, 21, 33):
+        assert resize_chunk(np.full((1, size, 2 * size, 3), 9, "uint8"), spec).mean() == 9
+    assert _resizer.cache_info().misses == 1

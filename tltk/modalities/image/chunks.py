@@ -45,7 +45,7 @@ def resize_chunk(images: np.ndarray, spec: ImageSpec) -> np.ndarray:
     rgb = np.broadcast_to(images, (*images.shape[:3], 3)) if images.shape[3] == 1 else images
     if rgb.shape[1:] == spec.shape:
         return rgb
-    resize_all = _resizer(spec, rgb.shape[1:], tf.as_dtype(rgb.dtype))
+    resize_all = _resizer(spec, tf.as_dtype(rgb.dtype))
     return _as_array(resize_all(tf.constant(rgb)))
 
 
@@ -86,8 +86,9 @@ def _decoder(spec: ImageSpec, are_paths: bool) -> Callable[[tf.Tensor], tf.Tenso
 
 
 @lru_cache(maxsize=32)
-def _resizer(spec: ImageSpec, shape: tuple[int, ...], dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
-    return _trace_over_batch(lambda image: resize(image, spec), tf.TensorSpec([None, *shape], dtype), spec)
+def _resizer(spec: ImageSpec, dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
+    # Of any size: a trace for each size would take far longer than the resizing.
+    return _trace_over_batch(lambda image: resize(image, spec), tf.TensorSpec([None, None, None, 3], dtype), spec)
 
 
 def _trace_over_batch(
