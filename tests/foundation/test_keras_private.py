@@ -1,9 +1,13 @@
 """The private attributes of Keras and KerasHub that tltk relies on; run with the oldest and the newest versions."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 
+from tests import ROOT
 from tests.conftest import conv_net
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import IncompatibleKeras
@@ -47,6 +51,20 @@ def variables_after(optimizer, *, steps=1):
 def test_a_missing_attribute_raises_with_its_name(function, attribute):
     with pytest.raises(IncompatibleKeras, match=rf"builtins.object has no '{attribute}'.*keras \d.*keras-hub \d.*pip"):
         function(object())
+
+
+@pytest.mark.parametrize("name", ["fit", "assemble"])
+def test_another_backend_of_keras_is_refused_in_one_sentence(name):
+    code = f"import keras; keras.config.backend = lambda: 'jax'; import tltk; tltk.{name}(None, None)"
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    last = process.stderr.strip().splitlines()[-1]
+    assert "IncompatibleKeras: tltk needs Keras with the TensorFlow backend. Received: KERAS_BACKEND='jax'" in last
+
+
+def test_a_missing_attribute_of_another_backend_is_explained_by_the_backend(monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "torch")
+    with pytest.raises(IncompatibleKeras, match=r"Received: KERAS_BACKEND='torch'"):
+        private.nodes_by_depth(object())
 
 
 def test_removing_a_weight_raises_if_keras_lacks_the_method():

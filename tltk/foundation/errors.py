@@ -46,7 +46,7 @@ class MissingExtra(TltkError, ModuleNotFoundError):
 
 
 class IncompatibleKeras(TltkError, RuntimeError):
-    """The installed Keras or KerasHub lacks a private attribute that tltk relies on; the message names it."""
+    """Keras has another backend than TensorFlow, or the installed version lacks what tltk relies on."""
 
 
 class ExtensionError(TltkError, RuntimeError):

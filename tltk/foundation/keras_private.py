@@ -30,9 +30,26 @@ def _attribute(owner: Any, name: str) -> Any:
     return value
 
 
+def require_tensorflow() -> None:
+    """Raise unless Keras runs on TensorFlow.
+
+    Raises:
+        IncompatibleKeras: If Keras was configured for another backend.
+    """
+    import keras
+
+    backend = keras.config.backend()
+    if backend != "tensorflow":
+        raise IncompatibleKeras(
+            f"tltk needs Keras with the TensorFlow backend. Received: KERAS_BACKEND={backend!r}. Set the environment "
+            "variable KERAS_BACKEND to 'tensorflow' before Keras is imported."
+        )
+
+
 def _incompatible(owner: str, name: str) -> IncompatibleKeras:
     from importlib.metadata import version
 
+    require_tensorflow()  # other backends lack some of the attributes
     installed = ", ".join(f"{package} {version(package)}" for package in ("keras", "keras-hub"))
     return IncompatibleKeras(
         f"{owner} has no {name!r}, which tltk relies on (installed: {installed}). Install versions that tltk supports: "

@@ -1,18 +1,68 @@
-"""A progress bar on standard error for work that takes longer than two seconds."""
+"""Progress on standard error: bars for work that takes longer than two seconds, or lines of text."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+
+from tltk.foundation.errors import InvalidInput
 
 _SHOW_AFTER = 2.0  # seconds
+_SILENT, _BARS, _LINES = 0, 1, 2
+_verbose: ContextVar[int] = ContextVar("verbose", default=_BARS)
+log = logging.getLogger("tltk")
+
+
+@contextmanager
+def verbosity(verbose: int | str) -> Iterator[None]:
+    """Choose how progress is shown within the block.
+
+    Args:
+        verbose: 0 shows nothing, 1 or "auto" bars on terminals and in notebooks and lines elsewhere, 2 lines only.
+
+    Raises:
+        InvalidInput: If `verbose` is something else.
+    """
+    if verbose not in ("auto", _SILENT, _BARS, _LINES):
+        raise InvalidInput(f"`verbose` must be 'auto', 0, 1 or 2. Received: {verbose!r}")
+    token = _verbose.set(_BARS if verbose == "auto" else int(verbose))
+    try:
+        yield
+    finally:
+        _verbose.reset(token)
+
+
+def line(text: str) -> None:
+    """Show a line of text, such as the metrics of an epoch, where no bars are shown.
+
+    It is logged if the logger "tltk" shows messages of level INFO, and written to standard error otherwise.
+    """
+    if _verbose.get() == _SILENT:
+        return
+    if log.isEnabledFor(logging.INFO):
+        log.info("%s", text)
+    elif not _shows_bars():
+        sys.stderr.write(f"{text}\n")
+
+
+def _shows_bars() -> bool:
+    return _verbose.get() == _BARS and (sys.stderr.isatty() or _is_notebook())
+
+
+def _is_notebook() -> bool:
+    """Tell whether the code runs in a Jupyter notebook, whose standard error is no terminal but which shows bars."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 @contextmanager
 def bar(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     """Show a progress bar with the remaining time.
 
-    It appears after two seconds, and only if standard error is a terminal.
+    It appears after two seconds, and only on a terminal or in a notebook, see `verbosity`.
 
     Args:
         title: Text before the bar, such as "reading".
@@ -26,7 +76,7 @@ def bar(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
         ...     advance()
         ...     advance(note="nearly")
     """
-    if not sys.stderr.isatty():
+    if not _shows_bars():
         yield _silent
         return
     progress_bar = _Bar(title, total)
@@ -37,7 +87,7 @@ def bar(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
 
 
 def _silent(steps: int = 1, note: str = "") -> None:
-    """Do nothing; stands in for `advance` if standard error is not a terminal."""
+    """Do nothing; stands in for `advance` if no bar is shown."""
 
 
 class _Bar:

@@ -10,6 +10,7 @@ from tltk.backbones.connect import connect
 from tltk.foundation import checks as check
 from tltk.foundation import hardware
 from tltk.foundation import keras_graph as graph
+from tltk.foundation import keras_private as private
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.tasks.base import Task
@@ -38,6 +39,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
         InvalidType: If the arguments are swapped, or not a backbone and a task.
         InvalidInput: If the task is not registered, or needs another input.
         NotFound: If no pretrained weights are found; the message lists where to get them.
+        IncompatibleKeras: If Keras has another backend than TensorFlow.
 
     Examples:
         >>> import tltk
@@ -46,6 +48,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
         >>> model.keras.output_shape
         (None, 2)
     """
+    private.require_tensorflow()
     check.instance_of("backbone", backbone, Backbone, hint="Pass tltk.backbone('resnet50').")
     require_task(task)
     task, spec = _with_pooling(task, backbone.input_spec), task.input_spec(backbone.input_spec)

@@ -1,7 +1,18 @@
 """Recipes: the named fine-tuning methods, each a list of phases."""
 
-from tltk.recipes.general import fine_tune, full, gradual_unfreeze, linear_probe, refine
+from tltk.recipes.general import fine_tune, full, gradual_unfreeze, linear_probe, one_phase, refine
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.recipes.texts import bert, few_shot
 
-__all__ = ["Phase", "Recipe", "bert", "few_shot", "fine_tune", "full", "gradual_unfreeze", "linear_probe", "refine"]
+__all__ = [
+    "Phase",
+    "Recipe",
+    "bert",
+    "few_shot",
+    "fine_tune",
+    "full",
+    "gradual_unfreeze",
+    "linear_probe",
+    "one_phase",
+    "refine",
+]

@@ -94,6 +94,27 @@ def fine_tune(
     return Recipe("fine_tune", (*linear_probe(epochs=probe_epochs).phases, *phases))
 
 
+def one_phase(plan: Plan, *, epochs: int = 10, learning_rate: float = 3e-4) -> Recipe:
+    """Train one phase with a plan, as `fit(plan=…)` does.
+
+    Args:
+        plan: Which layers are trained. `freeze("backbone")` gives `linear_probe()`, with its epochs and learning rate.
+        epochs: Passes over the training examples.
+        learning_rate: Peak learning rate of AdamW with a cosine schedule.
+
+    Returns:
+        A recipe of the phase "train", or of "probe".
+
+    Examples:
+        >>> [phase.name for phase in one_phase(unfreeze_from("conv5")).phases]
+        ['train']
+    """
+    if plan == freeze("backbone"):
+        return linear_probe()
+    optimizer = adamw(learning_rate, weight_decay=1e-2, clip_norm=1.0)
+    return Recipe("one_phase", (Phase("train", plan, epochs, optimizer, augment=None),))
+
+
 def gradual_unfreeze(
     *,
     stages: int = 4,

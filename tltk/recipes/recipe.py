@@ -112,6 +112,23 @@ class Recipe:
         phases = (replace(phase, augment=augmentations) if phase.augment is None else phase for phase in self.phases)
         return replace(self, phases=tuple(phases))
 
+    def with_last_phase(self, *, epochs: int | None = None, learning_rate: Any = None) -> "Recipe":
+        """Return the recipe with other options of its last phase; None leaves an option unchanged.
+
+        Args:
+            epochs: Passes over the training examples.
+            learning_rate: Peak learning rate, or a schedule of Keras.
+
+        Raises:
+            InvalidInput: If a number is out of range.
+        """
+        phase = self.phases[-1]
+        if epochs is not None:
+            phase = replace(phase, epochs=epochs)
+        if learning_rate is not None:
+            phase = replace(phase, optimizer=replace(phase.optimizer, learning_rate=learning_rate))
+        return replace(self, phases=(*self.phases[:-1], phase))
+
     def to_config(self) -> dict:
         """Return the recipe as JSON values, for the record of the run."""
         phases = []

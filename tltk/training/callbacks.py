@@ -1,6 +1,5 @@
 """Keras callbacks of a phase: divergence check, epoch number, step count, progress and history."""
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -11,10 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.foundation import keras_private as private
+from tltk.foundation import progress
 from tltk.foundation.errors import TrainingDiverged
 from tltk.optimizers.state import unwrapped
-
-log = logging.getLogger("tltk")
 
 
 class StopOnNan(keras.callbacks.Callback):
@@ -123,7 +121,7 @@ class ReportProgress(keras.callbacks.Callback):
         """Log the metrics of the epoch and write its row."""
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         metrics_text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        log.info("%s %d/%d  %s", self.phase, epoch + 1, self.epochs, metrics_text)
+        progress.line(f"{self.phase} {epoch + 1}/{self.epochs}  {metrics_text}")
         self.advance(0, note=metrics_text)
         seconds = round(time.perf_counter() - self.epoch_start, 3)
         self.write({"phase": self.phase, "epoch": epoch + 1, "seconds": seconds, **metrics})

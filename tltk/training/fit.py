@@ -14,19 +14,19 @@ from tltk.data.invalid import Invalid
 from tltk.data.source import Source
 from tltk.feature_cache.storage import Cache
 from tltk.foundation import checks as check
-from tltk.foundation import files
+from tltk.foundation import files, progress
+from tltk.foundation import keras_private as private
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.modality import Modality, drop_invalid, modality_of
+from tltk.modalities.modality import drop_invalid, modality_of
 from tltk.models.transfer_model import TransferModel
-from tltk.optimizers.state import OptimizerState, require_unique_paths
-from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size
-from tltk.recipes import fine_tune
+from tltk.optimizers.state import OptimizerState
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.tasks.registry import require_task
 from tltk.tasks.sources import require_labels
-from tltk.trainability.apply import changing_variables
 from tltk.trainability.layers import HEAD
 from tltk.trainability.lora import file as lora_file
+from tltk.trainability.plan import Plan
+from tltk.training.arguments import check_options, complete_recipe, warn_without_validation
 from tltk.training.best_epoch import Score
 from tltk.training.contrastive import phase_model
 from tltk.training.phase import PhaseResult, TrainedPhase, train_phase
@@ -42,8 +42,12 @@ def fit(
     val: Data | None = None,
     *,
     recipe: Recipe | None = None,
-    out: str | Path | None = None,
+    plan: Plan | None = None,
+    epochs: int | None = None,
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
     batch_size: int | str = 32,
+    verbose: int | str = "auto",
+    out: str | Path | None = None,
     seed: int = 0,
     cache: str | Path | Cache = "auto",
     max_invalid_fraction: float = 0.1,
@@ -56,8 +60,14 @@ def fit(
         val: Validation examples, by which epochs and phases are compared. Without them every phase runs all its epochs
             and keeps its last weights.
         recipe: The default is `fine_tune()`, for texts `fine_tune(learning_rate=1e-4)`.
-        out: Folder to save the run in; None saves nothing.
+        plan: Train one phase with this plan, instead of a recipe; see `recipes.one_phase`.
+        epochs: Epochs of the last phase; None keeps those of the recipe.
+        learning_rate: Peak learning rate of the last phase, which its schedule scales; or a schedule of Keras, used
+            instead of that of the phase. None keeps that of the recipe.
         batch_size: Examples per batch; for texts also a budget such as "2048 tokens", padding included.
+        verbose: 0 shows nothing; 1 or "auto" progress bars on terminals and in notebooks, elsewhere one line per epoch;
+            2 one line per epoch.
+        out: Folder to save the run in; None saves nothing.
         seed: Seed of shuffling and augmentation, in [0, 2**31); equal seeds give equal batches.
         cache: Where the outputs of the frozen prefix are stored, so that they are computed once: "auto", "memory",
             "disk", "off", a folder, or a `tltk.Cache`. Phases with new augmentations every epoch or without a frozen
@@ -69,26 +79,43 @@ def fit(
 
     Raises:
         InvalidType: If an argument has the wrong type.
-        InvalidInput: If the data does not fit the model, or too many examples are unreadable.
+        InvalidInput: If the data does not fit the model, too many examples are unreadable, or a value is out of range.
         FileError: If `out` cannot be written, or its disk has no room for the model.
         TrainingDiverged: If the training loss becomes NaN or infinite.
+        IncompatibleKeras: If Keras has another backend than TensorFlow.
     """
+    private.require_tensorflow()
     check.instance_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
     require_task(model.task)
     modality = modality_of(model.input_spec)
-    recipe = _complete_recipe(recipe, modality)
-    folder = None if out is None else files.make_folder(Path(out), required_bytes=model_bytes(model))
-    size = _check_options(model, recipe, batch_size=batch_size, seed=seed)
-    invalid = Invalid()
-    train = _valid_data(train, model, "train", max_invalid_fraction, invalid)
-    val = None if val is None else _valid_data(val, model, "val", max_invalid_fraction, invalid)
-    _warn_without_validation(recipe, val)
+    recipe = complete_recipe(recipe, plan, epochs=epochs, learning_rate=learning_rate, modality=modality)
+    size = check_options(model, recipe, batch_size=batch_size, seed=seed, out=out)
     cache = cache if isinstance(cache, Cache) else Cache(cache)
-    feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder)
-    feed.check_batches()
+    config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size}
+    with progress.verbosity(verbose):
+        folder = None if out is None else files.make_folder(Path(out), required_bytes=model_bytes(model))
+        invalid = Invalid()
+        train = _valid_data(train, model, "train", max_invalid_fraction, invalid)
+        val = None if val is None else _valid_data(val, model, "val", max_invalid_fraction, invalid)
+        if val is None:
+            warn_without_validation(recipe)
+        feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder)
+        feed.check_batches()
+        return _run(model, recipe, feed, invalid, config=config, folder=folder)
+
+
+def _run(
+    model: TransferModel,
+    recipe: Recipe,
+    feed: Feed,
+    invalid: Invalid,
+    *,
+    config: dict[str, Any],
+    folder: Path | None,
+) -> Run:
+    """Train all phases, and save the run in `folder`, also after an interruption."""
     history = _History(folder)
     results: list[PhaseResult] = []
-    config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size}
     try:
         with feed:
             for phase, trained in zip(recipe.phases, _train_phases(model, recipe, feed, history.write), strict=True):
@@ -104,38 +131,6 @@ def fit(
     if len(invalid):
         log.warning("%d invalid examples were left out: %s", len(invalid), invalid.listing(limit=5))
     return run
-
-
-def _warn_without_validation(recipe: Recipe, val: Data | None) -> None:
-    if val is None and any(phase.wise_ft or phase.patience for phase in recipe.phases):
-        log.warning("`wise_ft` and `patience` need validation data: without `val` they have no effect.")
-
-
-def _complete_recipe(recipe: Recipe | None, modality: Modality) -> Recipe:
-    """Return the recipe, or the default one, with the default augmentation in phases that leave it open."""
-    recipe = fine_tune(learning_rate=modality.learning_rate) if recipe is None else recipe
-    check.instance_of(
-        "recipe", recipe, Recipe, hint="Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe."
-    )
-    return recipe.with_augmentation(modality.default_augmentation())
-
-
-def _check_options(model: TransferModel, recipe: Recipe, *, batch_size: int | str, seed: int) -> Size:
-    """Return the parsed batch size; raise one error that lists the problems of all phases before any is trained."""
-    size = parse_batch_size(batch_size)
-    problems = check.Problems()
-    if isinstance(size, Budget) and not modality_of(model.input_spec).has_lengths:
-        problems.add(budget_without_lengths(size))
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
-        problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
-    for phase in recipe.phases:
-        try:
-            trained_model = phase_model(model, phase)
-            require_unique_paths(changing_variables(phase.plan, trained_model), among=trained_model.keras.weights)
-        except ValueError as error:
-            problems.add(f"phase {phase.name!r}: {error}")
-    problems.raise_if_any()
-    return size
 
 
 def _train_phases(

@@ -1,0 +1,136 @@
+"""Checks of the arguments of `tltk.fit`: everything that can be wrong is found before any training."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput, InvalidType
+from tltk.modalities.modality import Modality, modality_of
+from tltk.models.transfer_model import TransferModel
+from tltk.optimizers.state import require_unique_paths
+from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size
+from tltk.recipes import fine_tune, one_phase
+from tltk.recipes.recipe import Recipe
+from tltk.tasks.base import Task
+from tltk.trainability.apply import changing_variables
+from tltk.trainability.plan import Plan
+from tltk.training.contrastive import phase_model
+
+log = logging.getLogger("tltk")
+
+
+def complete_recipe(recipe: Any, plan: Any, *, epochs: Any, learning_rate: Any, modality: Modality) -> Recipe:
+    """Return the recipe that `fit` runs.
+
+    Args:
+        recipe: Recipe of the user; None for the default one.
+        plan: Plan of the user for a recipe of one phase; None for none.
+        epochs: Epochs of the last phase; None leaves them as they are.
+        learning_rate: Learning rate of the last phase, a number or a schedule of Keras; None leaves it as it is.
+        modality: Gives the default learning rate, and the augmentations of phases that leave them open.
+
+    Raises:
+        InvalidType: If `recipe` or `plan` has the wrong type.
+        InvalidInput: If both are passed, or a number is out of range.
+    """
+    if recipe is not None and plan is not None:
+        raise InvalidInput(
+            "pass either `recipe` or `plan`: each phase of a recipe has a plan of its own; `plan` alone is one phase."
+        )
+    if isinstance(recipe, Plan):
+        raise InvalidType("`recipe` must be Recipe. Received: Plan. Pass it as plan=, for one phase with this plan.")
+    if plan is not None:
+        check.instance_of("plan", plan, Plan, hint='Pass a plan such as tltk.unfreeze_from("conv5").')
+        recipe = one_phase(plan, learning_rate=modality.learning_rate)
+    elif recipe is None:
+        recipe = fine_tune(learning_rate=modality.learning_rate)
+    hint = "Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe."
+    check.instance_of("recipe", recipe, Recipe, hint=hint)
+    recipe = recipe.with_last_phase(epochs=epochs, learning_rate=learning_rate)
+    return recipe.with_augmentation(modality.default_augmentation())
+
+
+def check_options(model: TransferModel, recipe: Recipe, *, batch_size: Any, seed: Any, out: Any) -> Size:
+    """Check options and phases.
+
+    Args:
+        model: The model to train.
+        recipe: All of its phases are checked.
+        batch_size: See `fit`.
+        seed: See `fit`.
+        out: See `fit`.
+
+    Returns:
+        The parsed batch size.
+
+    Raises:
+        InvalidType: If `out` is not a path.
+        InvalidInput: Naming everything that is wrong.
+    """
+    if out is not None:
+        check.instance_of("out", out, (str, Path), hint="Pass the folder of the run, or None to save nothing.")
+    problems = check.Problems()
+    size: Size = 1
+    try:
+        size = parse_batch_size(batch_size)
+    except ValueError as error:
+        problems.add(str(error))
+    if isinstance(size, Budget) and not modality_of(model.input_spec).has_lengths:
+        problems.add(budget_without_lengths(size))
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
+        problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
+    problem = _monitor_problem(model.task)
+    if problem:
+        problems.add(problem)
+    for phase in recipe.phases:
+        try:
+            trained_model = phase_model(model, phase)
+            require_unique_paths(changing_variables(phase.plan, trained_model), among=trained_model.keras.weights)
+        except ValueError as error:
+            problems.add(f"phase {phase.name!r}: {error}")
+    problems.raise_if_any()
+    return size
+
+
+def warn_without_validation(recipe: Recipe) -> None:
+    """Log a warning if the recipe has options that need validation data, which there are none of."""
+    if any(phase.wise_ft or phase.patience for phase in recipe.phases):
+        log.warning("`wise_ft` and `patience` need validation data: without `val` they have no effect.")
+
+
+def metric_names(task: Task) -> tuple[str, ...]:
+    """Return the names under which Keras reports the loss and the metrics of a task.
+
+    Examples:
+        >>> import tltk
+        >>> metric_names(tltk.classification(["cat", "dog"]))
+        ('loss', 'accuracy')
+    """
+    metrics, outputs = task.metrics(), tuple(task.describe_outputs())
+    if not isinstance(metrics, dict):
+        return ("loss", *map(_metric_name, metrics))
+    by_output = {output: metric if isinstance(metric, list | tuple) else [metric] for output, metric in metrics.items()}
+    prefixes = {output: f"{output}_" if len(outputs) > 1 else "" for output in by_output}
+    names = [f"{prefixes[output]}{_metric_name(metric)}" for output, listed in by_output.items() for metric in listed]
+    losses = [f"{output}_loss" for output in outputs] if len(outputs) > 1 else []
+    return ("loss", *losses, *names)
+
+
+def _metric_name(metric: Any) -> str:
+    return metric if isinstance(metric, str) else getattr(metric, "name", None) or metric.__name__
+
+
+def _monitor_problem(task: Task) -> str:
+    """Return what is wrong with the metric that decides between epochs; "" if nothing is."""
+    metric, mode = task.monitor
+    names = metric_names(task)
+    if metric not in names:
+        hint = check.did_you_mean(metric, names)
+        return (
+            f"`{type(task).__name__}.monitor` must be one of the task's metrics: {check.listing(names)}. "
+            f"Received: {metric!r}.{hint}"
+        )
+    if mode not in ("min", "max"):
+        return f"the mode of `{type(task).__name__}.monitor` must be 'min' or 'max'. Received: {mode!r}"
+    return ""
