@@ -100,8 +100,8 @@ def test_the_relative_links_of_a_page_have_targets(page):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_name)
-def test_the_names_of_tltk_on_a_page_exist(page):
+@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "tltk").rglob("*.py"))], ids=page_name)
+def test_the_names_of_tltk_on_a_page_or_in_a_module_exist(page):
     unknown = []
     for path in sorted(set(re.findall(r"\btltk(?:\.[A-Za-z]\w*)+(?!\w|…)", page.read_text()))):  # not `tltk.register_…`
         try:

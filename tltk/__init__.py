@@ -37,6 +37,8 @@ _PUBLIC = {
     "lora": "tltk.trainability.plan",
     "layer_decay": "tltk.trainability.plan",
     "audit": "tltk.trainability.audit.audit",
+    "adamw": "tltk.optimizers.spec",
+    "sgd": "tltk.optimizers.spec",
     "linear_probe": "tltk.recipes",
     "fine_tune": "tltk.recipes",
     "full": "tltk.recipes",
@@ -103,6 +105,7 @@ if TYPE_CHECKING:
     from tltk.models.adopt import adopt
     from tltk.models.assemble import assemble
     from tltk.models.transfer_model import TransferModel
+    from tltk.optimizers.spec import adamw, sgd
     from tltk.pipeline.readers import ArrayReader
     from tltk.recipes import bert, few_shot, fine_tune, full, linear_probe
     from tltk.serving.certificate import verify

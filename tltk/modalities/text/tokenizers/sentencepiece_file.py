@@ -24,7 +24,7 @@ _IN_TEXTS = ("normal", "user_defined", "unused")
 _LONGEST_KEY, _MOST_NODES = 1024, 4_000_000  # more is damage: a broken trie may contain cycles
 
 # Message → fields: name, number, type, default. Those of sentencepiece_model.proto that tokenization depends on.
-_PACKAGE = "tltk.sentencepiece"
+_PACKAGE = "tltk_sentencepiece"
 _MESSAGES: dict[str, tuple[tuple[str, int, str, str], ...]] = {
     "SentencePiece": (("piece", 1, "bytes", ""), ("score", 2, "float", "0"), ("type", 3, "int32", "1")),
     "TrainerSpec": (
