@@ -59,8 +59,8 @@ def test_invalid_examples_are_left_out_and_listed(run):
 
 def test_the_model_can_be_exported_verified_and_loaded(run, tmp_path):
     exported = tltk.export(run.model, tmp_path / "serving")
-    assert max(exported.largest.values()) < 1e-5
-    assert tltk.verify(tmp_path / "serving", timed=False).path == exported.path
+    assert max(exported.largest_differences.values()) < 1e-5
+    assert tltk.verify(tmp_path / "serving", measure_latency=False).path == exported.path
     loaded = tltk.load_run(run.folder)
     assert loaded.model.input_spec == SPEC
     x = ramps(6, seed=4).examples

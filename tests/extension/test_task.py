@@ -51,7 +51,7 @@ def test_evaluate_uses_the_evaluator_of_the_task(run):
 
 def test_the_model_can_be_exported_verified_and_loaded(run, tmp_path):
     exported = tltk.export(run.model, tmp_path / "serving")
-    assert max(exported.largest.values()) < 1e-5
+    assert max(exported.largest_differences.values()) < 1e-5
     loaded = tltk.load_run(run.folder)
     assert loaded.model.task == CountThings(LABELS)
     images = dotted(6, seed=3).examples

@@ -106,7 +106,7 @@ def test_a_task_with_two_outputs_is_trained_evaluated_saved_and_exported(tmp_pat
     assert list(predictions[0].scores) == [*COLOURS, "light"] and predictions[0].label in COLOURS
     assert predictions.fields["colour"].shape == (2, 3) and predictions.labels[0] == predictions[0].label
     exported = tltk.export(loaded, tmp_path / "serving")
-    assert set(tltk.verify(exported.path, timed=False).differences["serving_default"]) == {
+    assert set(tltk.verify(exported.path, measure_latency=False).differences["serving_default"]) == {
         "colour", "light", "label", "valid", "error",
     }  # fmt: skip
     with pytest.raises(

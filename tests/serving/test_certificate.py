@@ -32,25 +32,25 @@ def test_a_certificate_is_replayed_and_timed_in_a_clean_process(exported, modali
     verified = tltk.verify(exported / modality, c_interface=c_interface)
     assert verified.path.name == ("2" if modality == "images" else "1")
     assert set(verified.differences) == {"serving_default", "predict_tensor", "embed"}
-    assert max(verified.largest.values()) <= certificate.TOLERANCE
-    assert verified.bytes == sum(file.stat().st_size for file in verified.path.rglob("*") if file.is_file())
+    assert max(verified.largest_differences.values()) <= certificate.TOLERANCE
+    assert verified.size_bytes == sum(file.stat().st_size for file in verified.path.rglob("*") if file.is_file())
     assert verified.load_seconds > 0
-    assert set(verified.latency) == {"1", "32"}
-    assert all(0 < percentiles["p50_ms"] <= percentiles["p99_ms"] for percentiles in verified.latency.values())
+    assert set(verified.latencies) == {"1", "32"}
+    assert all(0 < percentiles["p50_ms"] <= percentiles["p99_ms"] for percentiles in verified.latencies.values())
 
 
 def test_a_version_folder_can_be_verified_without_timing(exported):
-    verified = tltk.verify(exported / "images" / "1", timed=False)
+    verified = tltk.verify(exported / "images" / "1", measure_latency=False)
     assert verified.path.name == "1"
-    assert verified.latency == {}
-    assert verified.first["label"]
+    assert verified.latencies == {}
+    assert verified.first_outputs["label"]
 
 
 def test_a_certificate_is_small_and_holds_24_valid_and_2_invalid_requests(exported):
     stored = np.load(exported / "images" / "1" / certificate.FILE)
-    assert len(stored["serving_default/ask/image_bytes:ends"]) == 26
-    assert stored["serving_default/answer/valid"].tolist() == [True] * 24 + [False] * 2
-    assert len(stored["predict_tensor/ask/pixels"]) == 2
+    assert len(stored["serving_default/inputs/image_bytes:ends"]) == 26
+    assert stored["serving_default/outputs/valid"].tolist() == [True] * 24 + [False] * 2
+    assert len(stored["predict_tensor/inputs/pixels"]) == 2
     assert (exported / "images" / "1" / certificate.FILE).stat().st_size < 1_000_000
 
 
@@ -59,12 +59,12 @@ def test_outputs_that_differ_from_the_stored_ones_are_reported(exported, tmp_pat
     shutil.copytree(exported / "images" / "1", tmp_path / "1")
     file = tmp_path / "1" / certificate.FILE
     stored = dict(np.load(file))
-    stored["serving_default/answer/probability"] = stored["serving_default/answer/probability"] + 1e-4
-    stored["serving_default/answer/label"][0] ^= 1
-    stored["embed/answer/more"] = np.zeros(26)
+    stored["serving_default/outputs/probability"] = stored["serving_default/outputs/probability"] + 1e-4
+    stored["serving_default/outputs/label"][0] ^= 1
+    stored["embed/outputs/more"] = np.zeros(26)
     np.savez(file, **stored)
     with pytest.raises(RuntimeError) as caught:
-        tltk.verify(tmp_path, timed=False, c_interface=c_interface)
+        tltk.verify(tmp_path, measure_latency=False, c_interface=c_interface)
     message = str(caught.value)
     assert "does not reproduce the outputs of the trained model" in message
     assert "`label` of serving_default differs by 1" in message
@@ -85,16 +85,16 @@ def test_a_damaged_certificate_is_not_reported_as_a_damaged_model(exported, tmp_
         flipped = data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
         file.write_bytes({"garbage": b"garbage", "truncated": data[:middle], "flipped": flipped}[damage])
     with pytest.raises(ServingError, match=r"certificate\.npz is damaged, or was written by an older version of tltk"):
-        tltk.verify(tmp_path, timed=False)
+        tltk.verify(tmp_path, measure_latency=False)
 
 
 def test_a_model_that_cannot_be_loaded_is_an_error(exported, tmp_path):
     shutil.copytree(exported / "texts" / "1", tmp_path / "1")
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"garbage")
     with pytest.raises(RuntimeError, match=r"could not be loaded or called in a clean process: \w+: [^\n]+$"):
-        tltk.verify(tmp_path, timed=False)
+        tltk.verify(tmp_path, measure_latency=False)
     with pytest.raises(RuntimeError, match=r"could not be loaded or called in a clean process: RuntimeError: [^\n]+$"):
-        tltk.verify(tmp_path, timed=False, c_interface=True)
+        tltk.verify(tmp_path, measure_latency=False, c_interface=True)
 
 
 def test_a_missing_export_or_certificate_is_an_error(exported, tmp_path):
@@ -109,16 +109,16 @@ def test_a_missing_export_or_certificate_is_an_error(exported, tmp_path):
 def test_strings_of_any_bytes_and_lengths_are_restored_and_stored_without_padding(tmp_path):
     strings = [b"", b"ends in zeros\x00\x00", "süß".encode(), bytes(300_000)]
     labels = np.array([[b"a", b"bc"], [b"", b"d\0"]], object)
-    stored = {"ask": {"x": strings}, "answer": {"y": np.array([[1.5], [2.0], [3.0]]), "labels": labels}}
-    tensor = {"ask": {"t": np.zeros([2, 3])}, "answer": {"y": np.ones(2)}}
-    features = {"ask": {"x": strings}, "answer": {"f": np.ones(4)}}
+    stored = {"inputs": {"x": strings}, "outputs": {"y": np.array([[1.5], [2.0], [3.0]]), "labels": labels}}
+    tensor = {"inputs": {"t": np.zeros([2, 3])}, "outputs": {"y": np.ones(2)}}
+    features = {"inputs": {"x": strings}, "outputs": {"f": np.ones(4)}}
     certificate.write(tmp_path, {"serving_default": stored, "predict_tensor": tensor, "embed": features})
     arrays = np.load(tmp_path / certificate.FILE, allow_pickle=False)
-    assert replay._columns(arrays, "serving_default/ask/")["x"].tolist() == strings
-    assert replay._columns(arrays, "serving_default/answer/")["labels"].tolist() == labels.tolist()
-    assert replay._columns(arrays, "embed/ask/") == {}  # requests shared by several signatures are stored once
+    assert replay._columns(arrays, "serving_default/inputs/")["x"].tolist() == strings
+    assert replay._columns(arrays, "serving_default/outputs/")["labels"].tolist() == labels.tolist()
+    assert replay._columns(arrays, "embed/inputs/") == {}  # requests shared by several signatures are stored once
     assert sum(array.nbytes for array in arrays.values()) < 310_000
-    np.testing.assert_array_equal(arrays["serving_default/answer/y"], [[1.5], [2.0], [3.0]])
+    np.testing.assert_array_equal(arrays["serving_default/outputs/y"], [[1.5], [2.0], [3.0]])
 
 
 def test_the_difference_of_each_float_is_relative_to_its_own_size():
@@ -135,25 +135,25 @@ def test_a_missing_operation_and_a_killed_process_are_reported(exported, tmp_pat
     file = tmp_path / "1" / certificate.FILE
     stored = dict(np.load(file))
     tensors = json.loads(str(stored["tensors"]))
-    tensors["embed"]["ask"]["texts"] = "nowhere:0"
+    tensors["embed"]["inputs"]["texts"] = "nowhere:0"
     np.savez(file, **{**stored, "tensors": json.dumps(tensors)})
     with pytest.raises(RuntimeError, match="RuntimeError: the graph has no operation 'nowhere'"):
-        tltk.verify(tmp_path, timed=False, c_interface=True)
+        tltk.verify(tmp_path, measure_latency=False, c_interface=True)
     script = tmp_path / "killed.py"
     script.write_text("import os; os.kill(os.getpid(), 9)")
     monkeypatch.setattr(certificate, "_REPLAY", script)
     with pytest.raises(RuntimeError, match="ended with signal 9"):
-        tltk.verify(tmp_path, timed=False)
+        tltk.verify(tmp_path, measure_latency=False)
 
 
 def test_a_nan_is_reported_as_a_difference(exported, tmp_path):
     shutil.copytree(exported / "texts" / "1", tmp_path / "1")
     file = tmp_path / "1" / certificate.FILE
     stored = dict(np.load(file))
-    stored["embed/answer/features"][0] = np.nan
+    stored["embed/outputs/features"][0] = np.nan
     np.savez(file, **stored)
     with pytest.raises(RuntimeError, match="`features` of embed differs by nan"):
-        tltk.verify(tmp_path, timed=False)
+        tltk.verify(tmp_path, measure_latency=False)
 
 
 def test_the_c_interface_requires_a_saved_model(tmp_path):
@@ -173,7 +173,8 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 import tltk
 for c_interface in (False, True):
-    print(max(tltk.verify(sys.argv[1], timed=False, c_interface=c_interface).largest.values()) <= 1e-5)
+    verified = tltk.verify(sys.argv[1], measure_latency=False, c_interface=c_interface)
+    print(max(verified.largest_differences.values()) <= 1e-5)
 print(sorted({"tensorflow", "keras"} & set(sys.modules)))
 """
     process = subprocess.run(

@@ -29,10 +29,10 @@ def test_every_format_is_measured_beside_keras(tmp_path):
     for row in rows[1:]:
         assert row.path == tmp_path / row.format / "1" and row.path.is_dir()
         assert row.metric == "accuracy"
-        assert row.difference <= (0.1 if "8" in row.format else 1e-4)
-        assert row.bytes == sum(file.stat().st_size for file in row.path.rglob("*") if file.is_file())
+        assert row.largest_difference <= (0.1 if "8" in row.format else 1e-4)
+        assert row.size_bytes == sum(file.stat().st_size for file in row.path.rglob("*") if file.is_file())
     assert rows[1].score == rows[2].score == rows[0].score
-    assert all(set(row.milliseconds) == {"1", "32"} and min(row.milliseconds.values()) > 0 for row in rows)
+    assert all(set(row.latency_ms) == {"1", "32"} and min(row.latency_ms.values()) > 0 for row in rows)
 
 
 def test_the_score_is_computed_with_the_written_file(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ import tltk
 from tests.conftest import STAGES, coloured_squares, conv_net, squares, squares_model
 from tltk.errors import FileError
 from tltk.serving import export
-from tltk.serving.certificate import Verified
+from tltk.serving.certificate import Verification
 
 ARCHIVE = type(
     keras.export.ExportArchive()
@@ -46,7 +46,7 @@ def test_an_export_returns_the_predictions_of_predict_for_image_bytes(tmp_path):
     model = seeded_model()
     requests = encoded_images()
     exported = tltk.export(model, tmp_path / "serving", requests=requests)
-    assert max(exported.largest.values()) <= 1e-5
+    assert max(exported.largest_differences.values()) <= 1e-5
     serve = tf.saved_model.load(str(exported.path)).signatures["serving_default"]
     outputs = serve(tf.constant(requests))
     for index, data in enumerate(requests):
@@ -81,7 +81,7 @@ def test_weights_are_stored_once(tmp_path):
 
 
 def test_versions_count_up_and_are_never_overwritten(tmp_path, monkeypatch):
-    verified = Verified(tmp_path, {"serving_default": {}}, 0, 0.0, {}, {})
+    verified = Verification(tmp_path, {"serving_default": {}}, 0, 0.0, {}, {})
     monkeypatch.setattr(export, "verify", lambda *_, **__: verified)
     model = seeded_model()
     assert [tltk.export(model, tmp_path).path.name for _ in range(2)] == ["1", "2"]
@@ -99,7 +99,7 @@ def test_concurrent_exports_become_separate_versions(tmp_path, monkeypatch):
         for version in ("1", "2"):
             (tmp_path / version).mkdir()
             (tmp_path / version / "saved_model.pb").write_bytes(b"another export")
-        return Verified(written, {"serving_default": {}}, 0, 0.0, {}, {})
+        return Verification(written, {"serving_default": {}}, 0, 0.0, {}, {})
 
     monkeypatch.setattr(export, "verify", verify_while_another_export_finishes)
     with pytest.raises(FileError, match=r"2 exists already"):
@@ -115,7 +115,7 @@ def test_concurrent_exports_become_separate_versions(tmp_path, monkeypatch):
 
 def test_files_are_flushed_to_disk_before_and_after_the_rename(tmp_path, monkeypatch):
     events = []
-    verified = Verified(tmp_path, {"serving_default": {}}, 0, 0.0, {}, {})
+    verified = Verification(tmp_path, {"serving_default": {}}, 0, 0.0, {}, {})
     monkeypatch.setattr(export, "verify", lambda *_, **__: verified)
     monkeypatch.setattr(export.files, "flush", lambda *paths: events.append({path.name for path in paths}))
     exported = tltk.export(seeded_model(), tmp_path / "served")
@@ -171,7 +171,7 @@ def test_regression_and_multilabel_exports_have_their_own_output_names(tmp_path)
 
 def test_a_half_precision_model_is_exported_in_its_precision(tmp_path):
     exported = tltk.export(squares_model(precision="mixed_bfloat16", head=tltk.head(zero_init=False)), tmp_path)
-    assert max(exported.largest.values()) <= 1e-5
+    assert max(exported.largest_differences.values()) <= 1e-5
 
 
 def test_a_text_model_is_exported_with_strings_as_inputs(tmp_path):
@@ -180,7 +180,7 @@ def test_a_text_model_is_exported_with_strings_as_inputs(tmp_path):
     model = text_model(tiny_preset(tmp_path / "preset"), head=tltk.head(zero_init=False))
     texts = [*TEXTS, "", "Unlikely FILM!!", "caf\u00e9 \U0001f600", "good " * 100]
     exported = tltk.export(model, tmp_path / "serving", requests=[text.encode() for text in texts])
-    assert max(exported.largest.values()) <= 1e-5
+    assert max(exported.largest_differences.values()) <= 1e-5
     outputs = tf.saved_model.load(str(exported.path)).signatures["serving_default"](tf.constant(texts))
     predictions = tltk.predict(model, texts, batch_size=3)
     valid = [text for text in texts if text]
@@ -203,7 +203,7 @@ def test_ctrl_c_leaves_only_the_previous_version(tmp_path, monkeypatch):
             patch.setattr(module, name, interrupted)
             tltk.export(model, tmp_path)
         assert {path.relative_to(tmp_path): path.stat().st_mtime for path in tmp_path.rglob("*")} == before
-    assert tltk.verify(tmp_path, timed=False).path == first.path
+    assert tltk.verify(tmp_path, measure_latency=False).path == first.path
 
 
 @pytest.mark.parametrize("requests", [["text"], b"one", [], [("a",)], "text"])

@@ -78,10 +78,10 @@ def test_all_batch_norms_of_a_backbone_are_folded_and_the_export_is_verified(tmp
     assert count == len([layer for layer in norms if not layer.name.startswith("head")]) > 40
     assert folded.count_params() < model.keras.count_params()
     exported = tltk.export(model, tmp_path / "folded", fold_batch_norm=True)
-    assert max(exported.largest.values()) <= 1e-4
+    assert max(exported.largest_differences.values()) <= 1e-4
     if name == "efficientnet_lite0":
         unfolded = tltk.export(model, tmp_path / "unfolded")
-        assert max(unfolded.largest.values()) == 0 < max(exported.largest.values())
+        assert max(unfolded.largest_differences.values()) == 0 < max(exported.largest_differences.values())
 
 
 @pytest.mark.parametrize(("precision", "file_format"), [("mixed_bfloat16", "saved_model"), ("float32", "onnx")])

@@ -52,8 +52,10 @@ def test_a_file_reproduces_the_model_in_a_process_with_its_runtime_alone(exporte
     models, exports = exported
     verified = tltk.verify(exports[modality, name].path)
     assert set(verified.differences) == {"predict_tensor"}
-    assert verified.largest["predict_tensor"] <= {"litert_float16": 2e-2, "litert_int8": 0.15}.get(name, 1e-4)
-    assert set(verified.latency) == {"1", "32"}
+    assert verified.largest_differences["predict_tensor"] <= {"litert_float16": 2e-2, "litert_int8": 0.15}.get(
+        name, 1e-4
+    )
+    assert set(verified.latencies) == {"1", "32"}
     model = models[modality]
     tensor = formats.sample_tensor(model)[:3]
     file = next(verified.path / file for file in runtimes.FILES if (verified.path / file).is_file())
@@ -68,7 +70,9 @@ def test_each_format_stores_its_documented_tolerance(exported, name):
     _, exports = exported
     result = exports["images", name]
     tolerance = float(np.load(result.path / FILE)["tolerance"])
-    expected = {"litert_float16": 2e-2, "litert_int8": result.largest["predict_tensor"] + 0.02}.get(name, 1e-4)
+    expected = {"litert_float16": 2e-2, "litert_int8": result.largest_differences["predict_tensor"] + 0.02}.get(
+        name, 1e-4
+    )
     assert tolerance == pytest.approx(expected, abs=1e-6)
 
 
@@ -125,7 +129,7 @@ def test_a_half_precision_model_is_written_in_float32(preset, tmp_path, modality
     assert {layer.compute_dtype for layer in converted.layers if layer.weights} == {"float32"}
     for weight, original in zip(converted.weights, model.keras.weights, strict=True):
         np.testing.assert_array_equal(weight, original)
-    assert tltk.export(model, tmp_path / "exported", format="onnx").largest["predict_tensor"] <= 1e-4
+    assert tltk.export(model, tmp_path / "exported", format="onnx").largest_differences["predict_tensor"] <= 1e-4
 
 
 def test_calibration_examples_are_spread_over_the_source_and_have_no_labels():
@@ -140,13 +144,13 @@ def test_a_file_that_differs_from_its_certificate_is_reported(exported, tmp_path
     _, exports = exported
     shutil.copytree(exports["images", "onnx"].path, tmp_path / "1")
     stored = dict(np.load(tmp_path / "1" / FILE))
-    stored["predict_tensor/answer/outputs"] = stored["predict_tensor/answer/outputs"] + 0.5
+    stored["predict_tensor/outputs/outputs"] = stored["predict_tensor/outputs/outputs"] + 0.5
     np.savez(tmp_path / "1" / FILE, **stored)
     with pytest.raises(RuntimeError, match=r"`outputs` of predict_tensor differs by 0\.[345]"):
-        tltk.verify(tmp_path, timed=False)
+        tltk.verify(tmp_path, measure_latency=False)
     (tmp_path / "1" / "model.onnx").write_bytes(b"garbage")
     with pytest.raises(RuntimeError, match="could not be loaded or called in a clean process"):
-        tltk.verify(tmp_path, timed=False)
+        tltk.verify(tmp_path, measure_latency=False)
 
 
 @pytest.mark.parametrize(

@@ -39,18 +39,18 @@ def test_predict_tensor_gets_the_first_requests_and_embed_gets_all(models):
     requests = saved_model._as_tuples(saved_model.sample_requests(model), names)
     stored = saved_model.run_requests(model, signatures, requests)
     assert set(stored) == {"serving_default", "predict_tensor", "embed"}
-    first = stored["serving_default"]["answer"]["probabilities"][:2]
-    np.testing.assert_allclose(stored["predict_tensor"]["answer"]["probabilities"], first, atol=1e-6)
-    expected = tltk.embed(model, stored["predict_tensor"]["ask"]["pixels"]).features
-    np.testing.assert_allclose(stored["embed"]["answer"]["features"][:2], expected, rtol=1e-5, atol=1e-5)
+    first = stored["serving_default"]["outputs"]["probabilities"][:2]
+    np.testing.assert_allclose(stored["predict_tensor"]["outputs"]["probabilities"], first, atol=1e-6)
+    expected = tltk.embed(model, stored["predict_tensor"]["inputs"]["pixels"]).features
+    np.testing.assert_allclose(stored["embed"]["outputs"]["features"][:2], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_tensor_names_are_those_of_the_graph(models, tmp_path):
     saved_model.write(models[1], tmp_path / "saved", None)
     names = saved_model._tensor_names(tmp_path / "saved")
     assert set(names) == {"serving_default", "predict_tensor", "embed"}
-    assert names["serving_default"]["ask"] == {"texts": "serving_default_texts:0"}
-    assert set(names["embed"]["answer"]) == {"features", "valid", "error"}
+    assert names["serving_default"]["inputs"] == {"texts": "serving_default_texts:0"}
+    assert set(names["embed"]["outputs"]) == {"features", "valid", "error"}
 
 
 def test_a_model_that_disagrees_with_predict_is_not_written(models, tmp_path, monkeypatch):

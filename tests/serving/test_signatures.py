@@ -106,7 +106,7 @@ def test_an_export_returns_the_predictions_of_predict_for_2000_fuzzed_texts(back
         variant = replace(backbone, input_spec=replace(backbone.input_spec, overlap=overlap))
         model = assemble(variant, tltk.classification(texts().labels, head=nonzero_head()))
         exported = tltk.export(model, tmp_path / str(overlap), requests=[text.encode() for text in examples])
-        assert max(exported.largest.values()) <= 1e-5
+        assert max(exported.largest_differences.values()) <= 1e-5
         outputs = tf.saved_model.load(str(exported.path)).signatures["serving_default"](tf.constant(examples))
         valid = [row for row, text in enumerate(examples) if text.strip()]
         predictions = tltk.predict(model, examples)
@@ -122,7 +122,7 @@ def test_an_export_returns_the_predictions_of_predict_for_2000_fuzzed_pairs(back
     model = assemble(backbone, tltk.classification(texts().labels, pairs=True, head=nonzero_head()))
     requests = [(first.encode(), second.encode()) for first, second in pairs]
     exported = tltk.export(model, tmp_path, requests=requests)
-    assert max(exported.largest.values()) <= 1e-5
+    assert max(exported.largest_differences.values()) <= 1e-5
     first, second = map(tf.constant, zip(*pairs, strict=True))
     outputs = tf.saved_model.load(str(exported.path)).signatures["serving_default"](texts=first, second_texts=second)
     predictions = tltk.predict(model, pairs)

@@ -71,9 +71,15 @@ def export(
             fold_batch_norm=fold_batch_norm,
         )
         if as_json:
-            console.show_json({"saved_model": exported.path, "bytes": exported.bytes, "differences": exported.largest})
+            console.show_json(
+                {
+                    "saved_model": exported.path,
+                    "size_bytes": exported.size_bytes,
+                    "largest_differences": exported.largest_differences,
+                }
+            )
         else:
-            size, difference = f"{exported.bytes / 1e6:.1f} MB", max(exported.largest.values())
+            size, difference = f"{exported.size_bytes / 1e6:.1f} MB", max(exported.largest_differences.values())
             console.show(f"{exported.path}  {size}, verified in a clean process: largest difference {difference:.1e}")
 
 
@@ -98,7 +104,8 @@ def _compare(model: "TransferModel", folder: Path, data: "Source", calibration: 
         console.show_json({"formats": [vars(row) for row in rows]})
         return
     cells = [
-        (row.format, row.bytes / 1e6, row.score, f"{row.difference:.1e}", *row.milliseconds.values()) for row in rows
+        (row.format, row.size_bytes / 1e6, row.score, f"{row.largest_difference:.1e}", *row.latency_ms.values())
+        for row in rows
     ]
     headings = ["format", "MB", rows[0].metric, "largest difference", "ms per batch of 1", "ms per batch of 32"]
     console.show_table(headings, cells, title=f"{len(data):,} examples")
@@ -123,15 +130,15 @@ def verify(
             console.show_json(
                 {
                     "saved_model": verified.path,
-                    "differences": verified.largest,
-                    "bytes": verified.bytes,
+                    "largest_differences": verified.largest_differences,
+                    "size_bytes": verified.size_bytes,
                     "load_seconds": round(verified.load_seconds, 3),
-                    "latency_ms": verified.latency,
+                    "latency_ms": verified.latencies,
                 }
             )
             return
-        rows = [(name, f"{value:.1e}") for name, value in verified.largest.items()]
+        rows = [(name, f"{value:.1e}") for name, value in verified.largest_differences.items()]
         console.show_table(["signature", "largest difference"], rows, title=str(verified.path))
-        console.show(f"{verified.bytes / 1e6:.1f} MB, loaded in {verified.load_seconds:.1f} s")
-        latencies = [(size, row["p50_ms"], row["p99_ms"]) for size, row in verified.latency.items()]
+        console.show(f"{verified.size_bytes / 1e6:.1f} MB, loaded in {verified.load_seconds:.1f} s")
+        latencies = [(size, row["p50_ms"], row["p99_ms"]) for size, row in verified.latencies.items()]
         console.show_table(["batch", "p50 ms", "p99 ms"], latencies)

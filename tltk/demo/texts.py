@@ -107,7 +107,7 @@ def run_text_demo(out: Path, *, seed: int = 0, max_per_topic: int = 100, say: Ca
     say("4/4 export as a SavedModel, and a prediction in a clean process")
     text = test.examples[0]
     exported = tltk.export(run, out / "serving", requests=[text.encode()])
-    answer = {"text": text, "label": exported.first["label"][0]}
+    answer = {"text": text, "label": exported.first_outputs["label"][0]}
     seconds = {
         "words": tfidf_seconds,
         "probe": probe.seconds,

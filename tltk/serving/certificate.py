@@ -25,28 +25,28 @@ _REPEATS = 100  # timed calls for each batch size
 
 
 @dataclass(frozen=True)
-class Verified:
+class Verification:
     """Result of replaying the certificate of an export in a clean process.
 
     Args:
         path: Folder of the verified version, such as serving/photos/1.
         differences: Signature → output → largest difference from the trained model. For floats it is relative where the
             expected value is above 1, else absolute; for other dtypes it is the number of values that differ.
-        bytes: Size on disk.
+        size_bytes: Size on disk.
         load_seconds: Seconds until the first call was possible.
-        latency: Batch size ("1", "32") → {"p50_ms", "p99_ms"} for one call; empty if latencies were not measured.
-        first: Outputs for the first stored request.
+        latencies: Batch size ("1", "32") → {"p50_ms", "p99_ms"} for one call; empty if latencies were not measured.
+        first_outputs: Outputs for the first stored request.
     """
 
     path: Path
     differences: dict[str, dict[str, float]]
-    bytes: int
+    size_bytes: int
     load_seconds: float
-    latency: dict[str, dict[str, float]]
-    first: dict[str, Any]
+    latencies: dict[str, dict[str, float]]
+    first_outputs: dict[str, Any]
 
     @property
-    def largest(self) -> dict[str, float]:
+    def largest_differences(self) -> dict[str, float]:
         """Largest difference of each signature."""
         return {name: max(outputs.values()) for name, outputs in self.differences.items()}
 
@@ -62,18 +62,18 @@ def write(
 
     Args:
         export_folder: Folder of the export.
-        stored: Signature → "ask" (inputs) and "answer" (expected outputs) → name → values [requests, …].
-        tensors: Signature → "ask" and "answer" → name → name of the tensor in the graph, as TensorFlow's C interface
-            needs it; only for a SavedModel.
+        stored: Signature → "inputs" and "outputs" (the expected ones) → name → values [requests, …].
+        tensors: Signature → "inputs" and "outputs" → name → name of the tensor in the graph, as TensorFlow's C
+            interface needs it; only for a SavedModel.
         tolerance: Largest accepted difference of a float.
     """
     file = export_folder / FILE
     file.parent.mkdir(exist_ok=True)
     arrays: dict[str, Any] = {}
-    default_inputs = stored.get("serving_default", {}).get("ask")
+    default_inputs = stored.get("serving_default", {}).get("inputs")
     for signature, sides in stored.items():
         for side, columns in sides.items():
-            if side == "ask" and signature != "serving_default" and _same_columns(columns, default_inputs):
+            if side == "inputs" and signature != "serving_default" and _same_columns(columns, default_inputs):
                 continue  # requests that several signatures share are stored once
             for name, values in columns.items():
                 arrays |= _to_arrays(f"{signature}/{side}/{name}", values)
@@ -87,14 +87,14 @@ def _same_columns(columns: Mapping[str, Any], others: Mapping[str, Any] | None) 
     )
 
 
-def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False) -> Verified:
+def verify(folder: str | Path, *, measure_latency: bool = True, c_interface: bool = False) -> Verification:
     """Replay the certificate of an export in a clean process that imports only TensorFlow or the format's runtime.
 
     `export` already does this. Repeat it on the serving machine, or after a new version of TensorFlow was installed.
 
     Args:
         folder: Version folder written by `tltk.export`, or the parent of version folders, of which the highest is used.
-        timed: Whether to measure latencies too: 100 calls at batch sizes 1 and 32.
+        measure_latency: Whether to measure latencies too: 100 calls at batch sizes 1 and 32.
         c_interface: Whether to load and call the SavedModel through TensorFlow's C interface, as TensorFlow Serving
             does, without TensorFlow's Python code.
 
@@ -112,7 +112,7 @@ def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False)
     if c_interface and not (path / "saved_model.pb").is_file():
         raise InvalidInput(f"`c_interface=True` requires a SavedModel. Received: {path}, which has no saved_model.pb")
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-I", str(_REPLAY), str(path), str(path / FILE), str(_REPEATS if timed else 0)]
+    command = [sys.executable, "-I", str(_REPLAY), str(path), str(path / FILE), str(_REPEATS if measure_latency else 0)]
     command += [str(_tensorflow_library())] if c_interface else []
     process = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if process.returncode:  # the replay prints its own errors as JSON and exits with 0
@@ -132,7 +132,7 @@ def verify(folder: str | Path, *, timed: bool = True, c_interface: bool = False)
     problems.raise_if_any(f"{path} does not reproduce the outputs of the trained model:", error=ServingError)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     first = result["first"].get("serving_default") or result["first"]["predict_tensor"]
-    return Verified(path, result["signatures"], size, result["load_seconds"], result["latency"], first)
+    return Verification(path, result["signatures"], size, result["load_seconds"], result["latency"], first)
 
 
 def _check_certificate(path: Path) -> None:

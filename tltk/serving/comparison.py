@@ -24,26 +24,27 @@ _WARMUP_CALLS, _TIMED_CALLS = 3, 30  # the first calls trace graphs and allocate
 
 
 @dataclass(frozen=True)
-class Compared:
+class FormatComparison:
     """Measurements of one format.
 
     Args:
         format: Format of `tltk.export`, or "model.predict" for the Keras model itself.
         path: Folder of the exported version; None for Keras.
-        bytes: Size on disk; for Keras, the size of its weights.
+        size_bytes: Size on disk; for Keras, the size of its weights.
         metric: Name of the metric in `score`, see `Task.score_name`.
         score: Value of the metric on the test set.
-        difference: Largest difference of an output from the trained model, see `Verified.differences`; 0 for Keras.
-        milliseconds: Batch size ("1", "32") → median of 30 calls with tensors, in this process.
+        largest_difference: Largest difference of an output from the trained model, see `Verification.differences`; 0
+            for Keras.
+        latency_ms: Batch size ("1", "32") → median milliseconds of 30 calls with tensors, in this process.
     """
 
     format: str
     path: Path | None
-    bytes: int
+    size_bytes: int
     metric: str
     score: float
-    difference: float
-    milliseconds: dict[str, float]
+    largest_difference: float
+    latency_ms: dict[str, float]
 
 
 def compare(
@@ -54,7 +55,7 @@ def compare(
     calibration: Source,
     formats: Sequence[str] = FORMATS,
     batch_size: int = 32,
-) -> tuple[Compared, ...]:
+) -> tuple[FormatComparison, ...]:
     """Export a model in several formats and measure each of them, and the Keras model for reference.
 
     Args:
@@ -80,7 +81,7 @@ def compare(
     score = evaluate_network(model, data, batch_size=batch_size).metrics[metric]
     tensor = np.concatenate([sample_tensor(model)] * 8)
     latency = _latency(lambda batch: model.keras.predict(batch, batch_size=len(batch), verbose=0), tensor)
-    rows = [Compared(KERAS, None, size, metric, score, 0.0, latency)]
+    rows = [FormatComparison(KERAS, None, size, metric, score, 0.0, latency)]
     for name in formats:
         exported = export(
             model, Path(folder) / name, format=name, calibration=calibration if name == "litert_int8" else None
@@ -88,9 +89,9 @@ def compare(
         # Evaluate the written file, not the model in memory.
         network = _load_network(exported.path, model.task)
         score = evaluate_network(model, data, batch_size=batch_size, network=network).metrics[metric]
-        difference = max(exported.largest.values())
+        difference = max(exported.largest_differences.values())
         latency = _latency(network, tensor)
-        rows.append(Compared(name, exported.path, exported.bytes, metric, score, difference, latency))
+        rows.append(FormatComparison(name, exported.path, exported.size_bytes, metric, score, difference, latency))
     return tuple(rows)
 
 

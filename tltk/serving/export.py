@@ -12,7 +12,7 @@ from tltk.foundation import files
 from tltk.foundation.errors import FileError, InvalidInput
 from tltk.models.transfer_model import TransferModel
 from tltk.serving import formats, saved_model
-from tltk.serving.certificate import Verified, verify
+from tltk.serving.certificate import Verification, verify
 from tltk.serving.saved_model import Requests
 from tltk.tasks.registry import require_task
 from tltk.training.run import Run, model_of
@@ -36,7 +36,7 @@ def export(
     calibration: Source | None = None,
     warmup: bool = False,
     fold_batch_norm: bool = False,
-) -> Verified:
+) -> Verification:
     """Export a model for serving as a new version, by default a SavedModel that takes image bytes or texts.
 
     A SavedModel contains the preprocessing of training and returns labels and probabilities, so that clients send files
@@ -100,7 +100,7 @@ def export(
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             code = getattr(error, "errno", None) or _WRITE_ERRORS.get(type(error), errno.EIO)
             raise FileError(code, f"the export could not be written: {reason}", str(folder)) from error
-        verified = verify(written, timed=False)
+        verified = verify(written, measure_latency=False)
         target = _rename_to_version(written, folder, version)
     files.flush(folder)
     return replace(verified, path=target)

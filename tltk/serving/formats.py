@@ -107,7 +107,7 @@ def write(model: TransferModel, folder: Path, file_format: str, calibration: Sou
         tolerance = float(differences.max()) + _INT8_MACHINE_TOLERANCE
     description = json.dumps(_description(model, file_format), indent=2, ensure_ascii=False)
     (folder / DESCRIPTION_FILE).write_text(description, "utf-8")
-    stored = {"predict_tensor": {"ask": {model.input_spec.name: tensor}, "answer": {"outputs": expected}}}
+    stored = {"predict_tensor": {"inputs": {model.input_spec.name: tensor}, "outputs": {"outputs": expected}}}
     certificate.write(folder, stored, tolerance=tolerance)
 
 

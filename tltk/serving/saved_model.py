@@ -49,8 +49,8 @@ def write(
     samples = requests if requests is not None else sample_requests(model)
     request_tuples = _as_tuples(samples, signatures[REQUEST].input_names)
     stored = run_requests(model, signatures, request_tuples)
-    differences = prediction_differences(model, request_tuples, stored[REQUEST]["answer"])
-    differences += feature_differences(model, request_tuples, stored[FEATURES]["answer"])
+    differences = prediction_differences(model, request_tuples, stored[REQUEST]["outputs"])
+    differences += feature_differences(model, request_tuples, stored[FEATURES]["outputs"])
     if differences:
         heading = f"the SavedModel would not return what tltk.predict and tltk.embed return ({len(differences)}):"
         raise ServingError("\n".join([heading, *differences[:_LISTED_DIFFERENCES]]))
@@ -76,7 +76,7 @@ def run_requests(
         requests: A tuple of bytes for each request: an encoded image, a text as UTF-8, or a pair of texts.
 
     Returns:
-        Signature → "ask" (inputs) and "answer" (outputs) → name → values [requests, …], as `certificate.write` takes
+        Signature → "inputs" and "outputs" → name → values [requests, …], as `certificate.write` takes
         them.
     """
     strings = [[request[index] for request in requests] for index in range(len(signatures[REQUEST].inputs))]
@@ -89,8 +89,8 @@ def run_requests(
             *(tf.constant(column, spec.dtype) for column, spec in zip(inputs, signature.inputs, strict=True))
         )
         stored[name] = {
-            "ask": dict(zip(signature.input_names, inputs, strict=True)),
-            "answer": {key: value.numpy() for key, value in outputs.items()},
+            "inputs": dict(zip(signature.input_names, inputs, strict=True)),
+            "outputs": {key: value.numpy() for key, value in outputs.items()},
         }
     return stored
 
@@ -119,7 +119,7 @@ def _tensor_names(saved_model: Path) -> dict[str, dict[str, dict[str, str]]]:
     return {
         name: {
             side: {key: info.name for key, info in sorted(infos.items())}
-            for side, infos in (("ask", signature.inputs), ("answer", signature.outputs))
+            for side, infos in (("inputs", signature.inputs), ("outputs", signature.outputs))
         }
         for name, signature in message.meta_graphs[0].signature_def.items()
         if not name.startswith("__")

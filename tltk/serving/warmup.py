@@ -31,7 +31,7 @@ def write(saved_model: Path, stored: Mapping[str, Mapping[str, Mapping[str, Any]
 
     Args:
         saved_model: Folder of the SavedModel.
-        stored: Signature → "ask" (inputs) → name → values; the first 1 and the first 8 become a request each.
+        stored: Signature → "inputs" → name → values; the first 1 and the first 8 become a request each.
         name: Name under which TensorFlow Serving serves the model.
     """
     from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
@@ -43,7 +43,7 @@ def write(saved_model: Path, stored: Mapping[str, Mapping[str, Mapping[str, Any]
             for batch_size in _BATCH_SIZES:
                 request = predict_pb2.PredictRequest(
                     model_spec=model_pb2.ModelSpec(name=name, signature_name=signature),
-                    inputs={key: tf.make_tensor_proto(values[:batch_size]) for key, values in sides["ask"].items()},
+                    inputs={key: tf.make_tensor_proto(values[:batch_size]) for key, values in sides["inputs"].items()},
                 )
                 log = prediction_log_pb2.PredictLog(request=request)
                 writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())

@@ -47,7 +47,7 @@ def test_floats_integers_strings_and_booleans_are_passed_and_returned(tmp_path):
     names = {key: f"serve_{key}:0" for key in ("numbers", "words")}
     outputs = sorted(signature.structured_outputs)
     tensors = {
-        "serve": {"ask": names, "answer": {key: f"StatefulPartitionedCall:{i}" for i, key in enumerate(outputs)}}
+        "serve": {"inputs": names, "outputs": {key: f"StatefulPartitionedCall:{i}" for i, key in enumerate(outputs)}}
     }
     folder = str(Path(c_interface.__file__).parent)
     arguments = [folder, str(certificate._tensorflow_library()), str(tmp_path / "saved"), json.dumps(tensors)]

@@ -28,7 +28,7 @@ def load(
     Args:
         library: Path of libtensorflow_cc.
         saved_model: Folder of the SavedModel.
-        tensors: Signature → "ask" (inputs) and "answer" (outputs) → name → name of the tensor in the graph, such as
+        tensors: Signature → "inputs" and "outputs" → name → name of the tensor in the graph, such as
             "Identity:0".
 
     Returns:
@@ -61,7 +61,7 @@ def load(
         return (_Output * len(names))(*outputs)
 
     def call(name: str, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
-        input_names, output_names = tensors[name]["ask"], tensors[name]["answer"]
+        input_names, output_names = tensors[name]["inputs"], tensors[name]["outputs"]
         input_tensors = (ctypes.c_void_p * len(inputs))(
             *(_to_tensor(c, np.asarray(inputs[key], _dtype(inputs[key]))) for key in input_names)
         )

@@ -43,14 +43,14 @@ def main(export_folder: str, certificate: str, repeats: str = "0", library: str 
     result: dict[str, Any] = {"load_seconds": time.perf_counter() - start, "signatures": {}, "first": {}}
     result["tolerance"] = float(stored["tolerance"])
     for name in sorted({key.split("/")[0] for key in stored.files if "/" in key}):
-        outputs = call(name, _columns(stored, f"{name}/ask/") or _columns(stored, "serving_default/ask/"))
-        expected = _columns(stored, f"{name}/answer/")
+        outputs = call(name, _columns(stored, f"{name}/inputs/") or _columns(stored, "serving_default/inputs/"))
+        expected = _columns(stored, f"{name}/outputs/")
         result["signatures"][name] = {key: _difference(outputs.get(key), value) for key, value in expected.items()}
         result["first"][name] = {key: _to_json(value[:1].tolist()) for key, value in outputs.items()}
-    timed = min(result["signatures"], key=lambda name: (name != "serving_default", name))
-    inputs = _columns(stored, f"{timed}/ask/")
+    timed_signature = min(result["signatures"], key=lambda name: (name != "serving_default", name))
+    inputs = _columns(stored, f"{timed_signature}/inputs/")
     result["latency"] = {
-        str(size): _latency(call, timed, inputs, size, int(repeats)) for size in (1, 32) if int(repeats)
+        str(size): _latency(call, timed_signature, inputs, size, int(repeats)) for size in (1, 32) if int(repeats)
     }
     # TensorFlow itself imports keras. The C interface and the other runtimes must work without TensorFlow.
     unwanted = ("tltk", "keras_hub", *(("tensorflow",) if library or file else ()))
