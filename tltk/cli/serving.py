@@ -12,6 +12,7 @@ from tltk.foundation.errors import InvalidInput
 if TYPE_CHECKING:
     from tltk.data.source import Source
     from tltk.models.transfer_model import TransferModel
+    from tltk.serving.certificate import Verification
 
 
 def export(
@@ -70,17 +71,17 @@ def export(
             warmup=warmup,
             fold_batch_norm=fold_batch_norm,
         )
-        if as_json:
-            console.show_json(
-                {
-                    "saved_model": exported.path,
-                    "size_bytes": exported.size_bytes,
-                    "largest_differences": exported.largest_differences,
-                }
-            )
-        else:
-            size, difference = f"{exported.size_bytes / 1e6:.1f} MB", max(exported.largest_differences.values())
-            console.show(f"{exported.path}  {size}, verified in a clean process: largest difference {difference:.1e}")
+        _show_export(exported, as_json=as_json)
+
+
+def _show_export(exported: "Verification", *, as_json: bool) -> None:
+    """Print the folder, size and largest differences of an export."""
+    sizes = {"size_bytes": exported.size_bytes, "largest_differences": exported.largest_differences}
+    if as_json:
+        console.show_json({"saved_model": exported.path, **sizes})
+        return
+    size, difference = f"{exported.size_bytes / 1e6:.1f} MB", max(exported.largest_differences.values())
+    console.show(f"{exported.path}  {size}, verified in a clean process: largest difference {difference:.1e}")
 
 
 def _check_comparison(
