@@ -246,6 +246,34 @@ def remove_weight(layer: "keras.Layer", name: str) -> None:
     super(keras.Layer, layer).__delattr__(name)
 
 
+# Compilation
+
+_COMPILED = ("optimizer", "loss", "compiled", "_loss_tracker", "_compile_loss", "_compile_metrics", "stop_training")
+
+
+def compilation(model: "keras.Model") -> dict[str, Any]:
+    """Return the optimizer, loss and metrics that a model is compiled with, for `set_compilation`.
+
+    Relies on the attributes that `Trainer.compile` sets.
+    """
+    return {name: vars(model)[name] for name in _COMPILED if name in vars(model)}
+
+
+def set_compilation(model: "keras.Model", values: dict[str, Any]) -> None:
+    """Give a model the optimizer, loss and metrics of another one, or its own ones back.
+
+    They are set without the configuration that `Trainer.compile` keeps, so that `model.save` stores no optimizer, and
+    without Keras' tracking of attributes.
+
+    Args:
+        model: Model to change.
+        values: From `compilation`.
+    """
+    for name in _COMPILED:
+        vars(model).pop(name, None)
+    vars(model).update(values)
+
+
 # Optimizers
 
 

@@ -45,14 +45,20 @@ class KeepBest(keras.callbacks.Callback):
         self.best: Score | None = None
         self.best_epoch = 0
         self.weights: list[np.ndarray] | None = None
+        self.scores: list[Score] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Copy the weights if the epoch is the best so far; stop training if patience has run out."""
         epoch_score = score(logs or {}, self.monitor)
+        self.scores.append(epoch_score)
         if self.best is None or epoch_score > self.best:
             self.best, self.best_epoch, self.weights = epoch_score, epoch + 1, self.full_model.get_weights()
         elif self.patience is not None and epoch + 1 - self.best_epoch >= self.patience:
             self.model.stop_training = True
+
+    def choose(self, epoch: int) -> None:
+        """Take the present weights of the model, those of an epoch (from 0) that a callback chose, as the best."""
+        self.best, self.best_epoch, self.weights = self.scores[epoch], epoch + 1, self.full_model.get_weights()
 
     def restore(self) -> None:
         """Set the model to the weights of the best epoch."""

@@ -1,7 +1,7 @@
 """`tltk.fit`: train a model on data by a recipe."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from tltk.training.contrastive import phase_model
 from tltk.training.phase import PhaseResult, TrainedPhase, train_phase
 from tltk.training.phase_data import Data, Feed
 from tltk.training.run import Run, model_bytes
+from tltk.training.user_callbacks import UserCallbacks, check_callbacks
 
 log = logging.getLogger("tltk")
 
@@ -46,6 +47,7 @@ def fit(
     epochs: int | None = None,
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
     batch_size: int | str = 32,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
     out: str | Path | None = None,
     seed: int = 0,
@@ -65,6 +67,8 @@ def fit(
         learning_rate: Peak learning rate of the last phase, which its schedule scales; or a schedule of Keras, used
             instead of that of the phase. None keeps that of the recipe.
         batch_size: Examples per batch; for texts also a budget such as "2048 tokens", padding included.
+        callbacks: Callbacks of Keras; they see the epochs of all phases as one training, and `model.keras`. A phase
+            ends if one sets `stop_training`.
         verbose: 0 shows nothing; 1 or "auto" progress bars on terminals and in notebooks, elsewhere one line per epoch;
             2 one line per epoch.
         out: Folder to save the run in; None saves nothing.
@@ -90,6 +94,7 @@ def fit(
     modality = modality_of(model.input_spec)
     recipe = complete_recipe(recipe, plan, epochs=epochs, learning_rate=learning_rate, modality=modality)
     size = check_options(model, recipe, batch_size=batch_size, seed=seed, out=out)
+    user = UserCallbacks(check_callbacks(callbacks, recipe), model.keras, recipe.epochs) if callbacks else None
     cache = cache if isinstance(cache, Cache) else Cache(cache)
     config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size}
     with progress.verbosity(verbose):
@@ -101,7 +106,7 @@ def fit(
             warn_without_validation(recipe)
         feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder)
         feed.check_batches()
-        return _run(model, recipe, feed, invalid, config=config, folder=folder)
+        return _run(model, recipe, feed, invalid, config=config, folder=folder, user=user)
 
 
 def _run(
@@ -112,16 +117,22 @@ def _run(
     *,
     config: dict[str, Any],
     folder: Path | None,
+    user: UserCallbacks | None,
 ) -> Run:
     """Train all phases, and save the run in `folder`, also after an interruption."""
     history = _History(folder)
     results: list[PhaseResult] = []
+    phases = _train_phases(model, recipe, feed, history.write, user)
     try:
         with feed:
-            for phase, trained in zip(recipe.phases, _train_phases(model, recipe, feed, history.write), strict=True):
+            for phase, trained in zip(recipe.phases, phases, strict=True):
                 results.append(trained.result)
                 _save_lora(model, phase, trained, folder)
+        if user:
+            user.end()
     finally:
+        if user:
+            user.close()
         # Also after Ctrl-C: the model has the best weights so far, which are saved.
         config["interrupted"] = len(results) < len(recipe.phases)
         invalid.extend(feed.invalid())
@@ -134,7 +145,11 @@ def _run(
 
 
 def _train_phases(
-    model: TransferModel, recipe: Recipe, feed: Feed, write: Callable[[dict[str, Any]], None]
+    model: TransferModel,
+    recipe: Recipe,
+    feed: Feed,
+    write: Callable[[dict[str, Any]], None],
+    user: UserCallbacks | None,
 ) -> Iterator[TrainedPhase]:
     """Train the phases in order, each from the weights and the optimizer state of the one before."""
     anchors = _pretrained_weights(model) if any(phase.optimizer.l2_sp for phase in recipe.phases) else None
@@ -151,6 +166,7 @@ def _train_phases(
             write=write,
             previous_state=optimizer_state,
             anchors=anchors,
+            user=user,
         )
         score, optimizer_state = None if is_contrastive else trained.result.score, trained.optimizer_state
         yield trained

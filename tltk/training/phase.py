@@ -28,6 +28,7 @@ from tltk.trainability.lora.weights import LoraWeights
 from tltk.training.best_epoch import KeepBest, Score
 from tltk.training.callbacks import CountSteps, ReportProgress, SetEpoch, StopOnNan
 from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning
+from tltk.training.user_callbacks import UserCallbacks
 from tltk.training.wise_ft import choose_interpolation
 
 log = logging.getLogger("tltk")
@@ -82,6 +83,7 @@ def train_phase(
     write: Callable[[dict[str, Any]], None],
     previous_state: OptimizerState | None = None,
     anchors: Mapping[str, np.ndarray] | None = None,
+    user: UserCallbacks | None = None,
 ) -> TrainedPhase:
     """Train one phase. The model ends with its best weights, or with those it had before if none are better.
 
@@ -96,6 +98,7 @@ def train_phase(
         write: Receives one history row after each epoch.
         previous_state: Optimizer state of the phase before.
         anchors: Variable path → pretrained weights, for an optimizer with L2-SP.
+        user: Callbacks of the user, or None.
 
     Returns:
         The result, and what the next phase takes over. An undone phase passes on `previous_state`.
@@ -113,7 +116,7 @@ def train_phase(
             keep_best = KeepBest(model.keras, model.task.monitor, phase.patience) if data.val else None
             try:
                 optimizer = _compile(data, model, phase, applied_plan, previous_state=previous_state, anchors=anchors)
-                epochs = _fit_and_audit(model, applied_plan, data, phase, keep_best=keep_best, write=write)
+                epochs = _fit_and_audit(model, applied_plan, data, phase, keep_best=keep_best, write=write, user=user)
             finally:
                 if keep_best:
                     keep_best.restore()  # inside the block: the weights of the best epoch include those of LoRA
@@ -209,10 +212,11 @@ def _fit_and_audit(
     *,
     keep_best: KeepBest | None,
     write: Callable[[dict[str, Any]], None],
+    user: UserCallbacks | None,
 ) -> int:
     """Fit, then check byte by byte that frozen weights stayed and trainable ones changed; return the epochs run."""
     before = model.keras.get_weights()
-    epochs = _fit(data, phase, keep_best=keep_best, write=write)
+    epochs = _fit(data, phase, keep_best=keep_best, write=write, user=user)
     optimizer = data.model.optimizer
     steps = int(keras.ops.convert_to_numpy(unwrapped(optimizer).iterations))  # optimizer steps, not batches
     had_gradient, variables = got_gradient(optimizer), data.model.trainable_variables
@@ -234,7 +238,15 @@ def _fit_and_audit(
     return epochs
 
 
-def _fit(data: PhaseData, phase: Phase, *, keep_best: KeepBest | None, write: Callable[[dict[str, Any]], None]) -> int:
+def _fit(
+    data: PhaseData,
+    phase: Phase,
+    *,
+    keep_best: KeepBest | None,
+    write: Callable[[dict[str, Any]], None],
+    user: UserCallbacks | None,
+) -> int:
+    passed_on = user.phase(data.train.steps_per_epoch) if user else None
     averaging = [AveragedWeights()] if phase.optimizer.ema_momentum else []
     with tf.device("CPU:0"):  # the input pipeline reads it there
         epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -247,6 +259,7 @@ def _fit(data: PhaseData, phase: Phase, *, keep_best: KeepBest | None, write: Ca
             SetEpoch(epoch),
             CountSteps(),
             StopOnNan(),
+            *([passed_on] if passed_on else []),
             ReportProgress(phase.name, phase.epochs, advance, write),
         ]
         history = data.model.fit(
@@ -257,4 +270,6 @@ def _fit(data: PhaseData, phase: Phase, *, keep_best: KeepBest | None, write: Ca
             callbacks=[*averaging, *callbacks, *([keep_best] if keep_best else [])],
             verbose=0,
         )
+    if keep_best and passed_on and passed_on.restored_epoch is not None:
+        keep_best.choose(passed_on.restored_epoch)
     return len(history.epoch)

@@ -1,0 +1,146 @@
+import csv
+
+import keras
+import numpy as np
+import pytest
+
+import tltk
+from tests.conftest import squares, squares_model
+from tltk.optimizers.spec import adamw
+from tltk.recipes import Phase, Recipe
+from tltk.trainability.plan import freeze, train_all
+
+
+def two_phases(epochs=2):
+    """The first phase trains on cached features, the second one on images."""
+    options = {"epochs": epochs, "optimizer": adamw(1e-2), "schedule": "constant", "warmup": 0}
+    return Recipe("two", (Phase("head", freeze("backbone"), **options), Phase("all", train_all(), **options)))
+
+
+def fit(callbacks, recipe=None, model=None, **options):
+    model = model or squares_model()
+    run = tltk.fit(
+        model, squares(), squares(12), recipe=recipe or two_phases(), batch_size=8, callbacks=callbacks, **options
+    )
+    return run, model
+
+
+class Recorder(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.events, self.epochs, self.logs, self.models, self.weights = [], [], [], set(), []
+
+    def on_train_begin(self, logs=None):
+        self.events.append("begin")
+
+    def on_train_end(self, logs=None):
+        self.events.append("end")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append(epoch)
+        self.logs.append(dict(logs))
+        self.models.add(id(self.model))
+        self.weights.append(self.model.get_weights())
+        assert self.model.optimizer.built
+
+
+def test_callbacks_see_all_phases_as_one_training_of_the_whole_model():
+    recorder, history = Recorder(), keras.callbacks.History()
+    run, model = fit([recorder, history])
+    assert recorder.events == ["begin", "end"]
+    assert recorder.epochs == [0, 1, 2, 3]
+    assert recorder.models == {id(model.keras)}
+    assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(recorder.logs[3])
+    assert history.history["loss"] == pytest.approx([row["loss"] for row in run.history])
+    assert recorder.params["epochs"] == 4
+    assert not model.keras.compiled
+
+
+@pytest.mark.parametrize("make", [
+    lambda folder: keras.callbacks.CSVLogger(folder / "log.csv"),
+    lambda folder: keras.callbacks.EarlyStopping(patience=3),
+    lambda folder: keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
+    lambda folder: keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5),
+    lambda folder: keras.callbacks.ModelCheckpoint(folder / "{epoch}.keras", monitor="val_accuracy"),
+    lambda folder: keras.callbacks.ProgbarLogger(),
+    lambda folder: keras.callbacks.ReduceLROnPlateau(patience=1),
+    lambda folder: keras.callbacks.TerminateOnNaN(),
+    lambda folder: keras.callbacks.CallbackList([keras.callbacks.History()]),
+], ids=lambda make: make.__code__.co_names[-1])  # fmt: skip
+def test_callbacks_of_keras_go_through_a_cached_and_an_uncached_phase(make, tmp_path):
+    recorder = Recorder()
+    fit([make(tmp_path), recorder])
+    assert recorder.epochs == [0, 1, 2, 3]
+
+
+def test_a_csv_log_has_a_row_per_epoch(tmp_path):
+    fit([keras.callbacks.CSVLogger(tmp_path / "log.csv")])
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+
+
+def test_checkpoints_are_whole_models_that_keras_alone_can_load(tmp_path):
+    recorder = Recorder()
+    fit([keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras"), recorder])
+    for epoch, weights in enumerate(recorder.weights, 1):
+        loaded = keras.models.load_model(tmp_path / f"{epoch}.keras")
+        assert not loaded.compiled
+        for expected, weight in zip(weights, loaded.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, expected)
+
+
+def test_the_learning_rate_is_really_changed_and_logged():
+    recorder = Recorder()
+    run, _ = fit([keras.callbacks.LearningRateScheduler(lambda epoch, rate: 10.0**-epoch), recorder])
+    assert [logs["learning_rate"] for logs in recorder.logs] == pytest.approx([1, 0.1, 0.01, 0.001])
+    assert run.history[3]["learning_rate"] == pytest.approx(0.001)
+    frozen = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.0)
+    _, model = fit([frozen], recipe=Recipe("r", two_phases().phases[:1]))
+    assert not model.keras.get_layer("head_output").kernel.numpy().any()  # a head starts at zero
+
+
+def test_stop_training_ends_the_phase_and_the_next_one_runs():
+    class StopFirst(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 0
+
+    recorder = Recorder()
+    run, _ = fit([StopFirst(), recorder], recipe=two_phases(3))
+    assert recorder.epochs == [0, 1, 2, 3]
+    assert [phase.epochs for phase in run.phases] == [1, 3]
+
+
+def test_early_stopping_restores_its_own_best_epoch_of_each_phase():
+    recorder = Recorder()
+    stop = keras.callbacks.EarlyStopping("loss", mode="max", patience=5, restore_best_weights=True)  # the worst epoch
+    run, model = fit([recorder, stop], recipe=Recipe("r", two_phases(4).phases[:1]))
+    worst = int(np.argmax([logs["loss"] for logs in recorder.logs]))
+    assert run.phases[0].best_epoch == worst + 1
+    for expected, weight in zip(recorder.weights[worst], model.keras.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_what_makes_no_sense_is_refused_with_the_way_out(tmp_path):
+    for callback, message in (
+        (keras.callbacks.BackupAndRestore(tmp_path), "BackupAndRestore cannot be used.*Pass out="),
+        (keras.callbacks.SwapEMAWeights(), r"SwapEMAWeights cannot be used.*ema_momentum"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit([callback])
+    with pytest.raises(
+        ValueError, match=r"ReduceLROnPlateau.*have a schedule.*'probe', 'fine_tune'.*include_head=True"
+    ):
+        fit([keras.callbacks.ReduceLROnPlateau()], recipe=tltk.fine_tune())
+    with pytest.raises(TypeError, match=r"`callbacks` must be Callback. Received: str"):
+        fit(["early_stopping"])
+    with pytest.raises(TypeError, match=r"`callbacks` must be list or tuple. Received: History"):
+        fit(keras.callbacks.History())
+
+
+def test_a_model_that_was_compiled_before_stays_as_it_was():
+    model = squares_model()
+    model.keras.compile("sgd", "mse")
+    optimizer = model.keras.optimizer
+    fit([Recorder()], model=model)
+    assert model.keras.optimizer is optimizer
+    assert model.keras.compiled

@@ -1,0 +1,177 @@
+"""Callbacks of the user: they see the epochs of all phases of a fit, numbered without gaps, and the whole model."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from tltk.foundation import checks as check
+from tltk.foundation import keras_private as private
+from tltk.recipes.recipe import Recipe
+
+# Callbacks that make no sense here: name → what to use instead.
+_REFUSED = {
+    "BackupAndRestore": "it resumes a single model.fit by its epoch. Pass out=, which saves the best weights so far.",
+    "OrbaxCheckpoint": "it saves the optimizer of a single model.fit. Use keras.callbacks.ModelCheckpoint.",
+    "SwapEMAWeights": "tltk validates and keeps averages itself. Use tltk.adamw(ema_momentum=0.99) in a phase.",
+}
+_CHANGE_RATE = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+_START_ANEW = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
+
+
+def check_callbacks(callbacks: Any, recipe: Recipe) -> tuple[keras.callbacks.Callback, ...]:
+    """Check the callbacks that `fit` received.
+
+    Args:
+        callbacks: List of callbacks of Keras.
+        recipe: Its phases need a constant learning rate for callbacks that change it.
+
+    Returns:
+        The callbacks as a tuple.
+
+    Raises:
+        InvalidType: If it is no list of callbacks.
+        InvalidInput: Naming every callback that cannot be used, and the way out.
+    """
+    check.instance_of(
+        "callbacks", callbacks, (list, tuple), hint="Pass a list, such as [keras.callbacks.CSVLogger(…)]."
+    )
+    problems = check.Problems()
+    scheduled = [repr(phase.name) for phase in recipe.phases if not phase.has_constant_rate]
+    for callback in callbacks:
+        hint = "Pass instances of keras.callbacks.Callback."
+        check.instance_of("callbacks", callback, keras.callbacks.Callback, hint=hint)
+        names = [base.__name__ for base in type(callback).__mro__]
+        for name in set(names) & set(_REFUSED):
+            problems.add(f"`callbacks`: {name} cannot be used in tltk.fit: {_REFUSED[name]}")
+        if isinstance(callback, _CHANGE_RATE) and scheduled:
+            problems.add(
+                f"`callbacks`: {names[0]} changes the learning rate, but these phases have a schedule, and no constant "
+                f"rate: {check.listing(scheduled)}. Pass recipe=tltk.recipes.refine(recipe, schedule='constant', "
+                "warmup=0, include_head=True), or Phase(schedule='constant', warmup=0)."
+            )
+    problems.raise_if_any()
+    return tuple(callbacks)
+
+
+class UserCallbacks:
+    """The callbacks of the user during one fit.
+
+    `on_train_begin` and `on_train_end` are called once; for EarlyStopping and ReduceLROnPlateau in every phase, so that
+    each phase has its own patience and best epoch.
+
+    Args:
+        callbacks: From `check_callbacks`.
+        model: The whole model, `callback.model`.
+        epochs: Epochs of all phases together.
+    """
+
+    def __init__(self, callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, epochs: int) -> None:
+        self.callbacks = tuple(callbacks)
+        self.model = model
+        self.epochs = epochs
+        self.finished_epochs = 0
+        self.logs: dict[str, Any] | None = None
+        self._has_begun = False
+        self._compilation = private.compilation(model)
+
+    def phase(self, steps: int) -> "PhaseCallbacks":
+        """Return the callback that passes the events of one phase on to the callbacks of the user.
+
+        Args:
+            steps: Batches per epoch of the phase.
+        """
+        return PhaseCallbacks(self, steps)
+
+    def begin(self, steps: int) -> None:
+        """Begin a phase: the whole training for most callbacks, if it is the first phase."""
+        for callback in self.callbacks:
+            callback.set_params({"verbose": 1, "epochs": self.epochs, "steps": steps})
+            if not self._has_begun:
+                callback.set_model(self.model)
+            if not self._has_begun or isinstance(callback, _START_ANEW):
+                callback.on_train_begin()
+        self._has_begun = True
+
+    def end(self) -> None:
+        """End the training of the callbacks that see all phases as one."""
+        for callback in self.callbacks:
+            if self._has_begun and not isinstance(callback, _START_ANEW):
+                callback.on_train_end(self.logs)
+
+    def close(self) -> None:
+        """Take the optimizer, loss and metrics of the last phase from the whole model."""
+        private.set_compilation(self.model, self._compilation)
+
+
+class PhaseCallbacks(keras.callbacks.Callback):
+    """Passes the events of one phase on to the callbacks of the user.
+
+    Args:
+        user: The callbacks.
+        steps: Batches per epoch of the phase.
+    """
+
+    def __init__(self, user: UserCallbacks, steps: int) -> None:
+        super().__init__()
+        self.user = user
+        self.steps = steps
+        self.first_epoch = user.finished_epochs
+        self.restored_epoch: int | None = None  # whose weights EarlyStopping has restored, from 0
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Make the whole model look like the fitted one, and begin."""
+        private.set_compilation(self.user.model, {**private.compilation(self.model), "stop_training": False})
+        self.user.begin(self.steps)
+        self._stop_if_asked()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """End the phase for the callbacks that start anew in each."""
+        self.user.logs = logs
+        for callback in self.user.callbacks:
+            if isinstance(callback, _START_ANEW):
+                callback.on_train_end(logs)
+            if getattr(callback, "restore_best_weights", False) and callback.best_weights is not None:
+                self.restored_epoch = callback.best_epoch - self.first_epoch
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Pass on, with the number of the epoch in the whole fit."""
+        self._call(lambda callback: callback.on_epoch_begin(epoch + self.first_epoch, logs))
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Pass on, with the number of the epoch in the whole fit."""
+        self.user.finished_epochs += 1
+        self._call(lambda callback: callback.on_epoch_end(epoch + self.first_epoch, logs))
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Pass on."""
+        self._call(lambda callback: callback.on_train_batch_begin(batch, logs=logs))
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Pass on."""
+        self._call(lambda callback: callback.on_train_batch_end(batch, logs=logs))
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Pass on."""
+        self._call(lambda callback: callback.on_test_begin(logs))
+
+    def on_test_end(self, logs: dict | None = None) -> None:
+        """Pass on."""
+        self._call(lambda callback: callback.on_test_end(logs))
+
+    def on_test_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Pass on."""
+        self._call(lambda callback: callback.on_test_batch_begin(batch, logs=logs))
+
+    def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Pass on."""
+        self._call(lambda callback: callback.on_test_batch_end(batch, logs=logs))
+
+    def _call(self, event: Callable[[keras.callbacks.Callback], None]) -> None:
+        for callback in self.user.callbacks:
+            event(callback)
+        self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        if self.user.model.stop_training:
+            self.model.stop_training = True
