@@ -119,7 +119,9 @@ class ReportProgress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Log the metrics of the epoch and write its row."""
-        metrics = {name: float(value) for name, value in (logs or {}).items() if np.isscalar(value)}
+        metrics = {
+            name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float | np.floating)
+        }
         metrics_text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         progress.line(f"{self.phase} {epoch + 1}/{self.epochs}  {metrics_text}")
         self.advance(0, note=metrics_text)
