@@ -25,6 +25,7 @@ def test_an_unknown_backbone_is_an_error(tmp_path):
     process = tltk("demo", "--backbone", "resnet5", "--out", tmp_path / "demo")
     assert process.returncode == 2
     assert "Did you mean 'resnet50'?" in process.stderr
+    assert "1/5" not in process.stderr and not (tmp_path / "demo").exists()
 
 
 def test_unreachable_weights_are_an_error_without_a_traceback(tmp_path):

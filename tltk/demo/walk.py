@@ -32,6 +32,7 @@ print(json.dumps({"label": label, "probability": probability, "also_imported": a
 
 PROBE_EPOCHS = 12  # these take seconds, because features are computed once
 EPOCHS = 4
+IMAGE_SIZE = 64  # rows and columns of a patch in pixels
 # Seconds of an epoch with batch norm in training mode, relative to one in inference mode; measured on two cores.
 TRAINING_MODE_SLOWDOWN = 1.4
 # Grey textures have no up and no colour: flips in both directions, no change of saturation.
@@ -108,10 +109,12 @@ def run_demo(
         The accuracies, times and files.
 
     Raises:
+        InvalidInput: If the backbone is unknown; nothing has been written then.
         NotFound: If the pretrained weights cannot be found or downloaded.
         MissingExtra: If scikit-image is not installed.
     """
     start = time.perf_counter()
+    tltk.backbone(backbone, image_size=IMAGE_SIZE)  # an unknown name is an error before anything is written
     say("1/5 patches of 14 photographs, per class 25 for training, 15 for validation, 100 for the test")
     photos = tltk.from_folder(make_patches(out / "photos", seed=seed))
     train, val, test = tltk.split(photos, seed=seed)
@@ -144,7 +147,7 @@ def run_demo(
 
 
 def _model(backbone: str, photos: Any, seed: int, *, weights: str = "pretrained") -> TransferModel:
-    network = tltk.backbone(backbone, weights=weights, image_size=64)
+    network = tltk.backbone(backbone, weights=weights, image_size=IMAGE_SIZE)
     return tltk.assemble(network, tltk.classification(photos.labels), seed=seed)
 
 

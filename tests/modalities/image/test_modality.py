@@ -29,11 +29,12 @@ def test_files_that_are_not_images_are_dropped_and_too_many_raise_an_error(tmp_p
         drop_invalid(source, max_invalid_fraction=0.01)
 
 
-def test_sample_requests_are_written_to_files_that_validation_accepts(tmp_path):
-    requests = IMAGES.sample_requests(SPEC, count=3, seed=1)
+@pytest.mark.parametrize("count", [1, 3])
+def test_sample_requests_are_written_to_files_that_validation_accepts(tmp_path, count):
+    requests = IMAGES.sample_requests(SPEC, count=count, seed=1)
     source = IMAGES.from_requests(requests, SPEC, tmp_path)
     valid, invalid = drop_invalid(source, max_invalid_fraction=1.0)
-    assert valid.ids.tolist() == ["0", "1", "2"] and len(invalid) == 2
+    assert valid.ids.tolist() == ["0", "1", "2"][:count] and len(invalid) == 2
 
 
 def test_images_have_no_mask_and_need_three_channels():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tltk.trainability.audit.byte_check import MIN_STEPS, check_phase
+from tltk.trainability.audit.byte_check import MIN_STEPS, NO_GRADIENT, check_phase
 
 PATHS = ["base/kernel", "bn/moving_mean", "head/kernel"]
 
@@ -25,7 +25,7 @@ def test_weights_are_compared_by_bytes():
         "`gone` is trainable, and not a weight of the model.",
         "`base/kernel` is frozen, and moved.",
         "`bn/moving_mean` is frozen, and moved.",
-        "`head/kernel` is trainable, and did not move in 9 steps.",
+        f"`head/kernel` is trainable, and did not move in 9 steps: {NO_GRADIENT}.",
     )
 
 

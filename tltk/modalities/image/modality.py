@@ -86,7 +86,7 @@ class ImageModality(Modality):
         for index in range(count):
             image = np.clip(gradient + generator.normal(0, 30, (height, width, 3)), 0, 255).astype("uint8")
             files.append((tf.io.encode_png if index % 2 else tf.io.encode_jpeg)(image).numpy())
-        truncated = files[1][:200]
+        truncated = files[:2][-1][:200]
         return [(data,) for data in (*files, b"not an image", truncated)]
 
     def from_requests(self, requests: Sequence[tuple[bytes, ...]], spec: ImageSpec, folder: Path) -> Source:

@@ -12,7 +12,7 @@ from tltk.foundation import checks as check
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import AuditError, InvalidInput
 from tltk.optimizers.state import unwrapped
-from tltk.trainability.audit.byte_check import MIN_STEPS, as_bytes
+from tltk.trainability.audit.byte_check import MIN_STEPS, NO_GRADIENT, as_bytes
 from tltk.trainability.audit.gradients import decays, got_gradient
 from tltk.trainability.layers import HasStages, is_normalization_with_statistics, model_and_stages
 
@@ -227,8 +227,8 @@ def _why_unmoved(weight: _Weight, training: _Training, *, layer_changed: bool) -
         return ""
     return (
         f"`{weight.layer.name}`: {weight.variable.name} got no gradient in {training.steps} steps, though it is "
-        "flagged trainable: the loss does not depend on it, or everything it feeds is dead, or the learning rate is "
-        "too small for its dtype. To fix: connect it to an output that has a loss, or freeze it."
+        f"flagged trainable: {NO_GRADIENT}, or everything it feeds is dead, or the learning rate is too small for its "
+        "dtype. To fix: look at the examples; connect it to an output that has a loss, or freeze it."
     )
 
 
@@ -240,8 +240,8 @@ def _only_decayed(weight: _Weight, training: _Training) -> str:
         return ""
     return (
         f"`{weight.layer.name}`: {weight.variable.name} moved by weight decay alone, without a gradient in "
-        f"{training.steps} steps: the loss does not depend on it, or everything it feeds is dead. To fix: connect it "
-        "to an output that has a loss, or freeze it."
+        f"{training.steps} steps: {NO_GRADIENT}, or everything it feeds is dead. To fix: look at the examples; connect "
+        "it to an output that has a loss, or freeze it."
     )
 
 

@@ -14,6 +14,9 @@ real step, and the zero matrix of LoRA below such a head none in its second. One
 """
 
 
+NO_GRADIENT = "the loss does not depend on it, or the examples give no gradient, as if all of them are equal"
+
+
 def check_phase(
     paths: Sequence[str],
     before: Sequence[np.ndarray],
@@ -48,7 +51,7 @@ def check_phase(
     Examples:
         >>> one, two = np.ones(2), np.zeros(2)
         >>> check_phase(["a/kernel", "b/kernel"], [one, one], [two, one], trained={"b/kernel"}, steps=9)
-        ('`a/kernel` is frozen, and moved.', '`b/kernel` is trainable, and did not move in 9 steps.')
+        ('`a/kernel` is frozen, and moved.', '`b/kernel` is trainable, and did not move in 9 steps: ...')
     """
     if not len(paths) == len(before) == len(after):
         raise InvalidInput(
@@ -65,7 +68,7 @@ def check_phase(
             continue
         if path in without_gradient or (not moved and _layer(path) not in changed_layers):
             problem = "got no gradient" if moved else "did not move"
-            problems.append(f"`{path}` is trainable, and {problem} in {steps} steps.")
+            problems.append(f"`{path}` is trainable, and {problem} in {steps} steps: {NO_GRADIENT}.")
     return tuple(problems)
 
 
