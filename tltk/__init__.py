@@ -44,6 +44,9 @@ _PUBLIC = {
     "full": "tltk.recipes",
     "bert": "tltk.recipes",
     "few_shot": "tltk.recipes",
+    "Phase": "tltk.recipes",
+    "Recipe": "tltk.recipes",
+    "Plan": "tltk.trainability.plan",
     "fit": "tltk.training.fit",
     "load_run": "tltk.training.run",
     "evaluate": "tltk.evaluation.evaluate",
@@ -107,7 +110,7 @@ if TYPE_CHECKING:
     from tltk.models.transfer_model import TransferModel
     from tltk.optimizers.spec import adamw, sgd
     from tltk.pipeline.readers import ArrayReader
-    from tltk.recipes import bert, few_shot, fine_tune, full, linear_probe
+    from tltk.recipes import Phase, Recipe, bert, few_shot, fine_tune, full, linear_probe
     from tltk.serving.certificate import verify
     from tltk.serving.export import export
     from tltk.specs import ImageSpec, InvalidExample, LabelSpec, Span, TextSpec
@@ -118,7 +121,7 @@ if TYPE_CHECKING:
     from tltk.tasks.regression import regression
     from tltk.tasks.token_classification import token_classification
     from tltk.trainability.audit.audit import audit
-    from tltk.trainability.plan import freeze, layer_decay, lora, train_all, unfreeze_from
+    from tltk.trainability.plan import Plan, freeze, layer_decay, lora, train_all, unfreeze_from
     from tltk.training.fit import fit
     from tltk.training.run import Run, load_run
 
