@@ -70,3 +70,39 @@ def digit_images(folder: Path, *, classes: int = 10, per_class: int = 12) -> Pat
             image = Image.fromarray((pixels / 16 * 255).astype(np.uint8))
             image.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(class_folder / f"{number:03d}.png")
     return folder
+
+
+def guide_options(description: str, *, out: str) -> argparse.Namespace:
+    """Read the command line of the two examples that follow Keras' guide.
+
+    Args:
+        description: Docstring of the example.
+        out: Default folder of the run.
+
+    Returns:
+        photos: folder with one sub-folder per class; base_model: path of a .keras file, or None for Xception;
+        image_size: height and width in pixels; out: folder for the run.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, nargs="?", help="folder with two sub-folders of images")
+    parser.add_argument("--base-model", type=Path, help="a .keras file without a classifier; default: Xception")
+    parser.add_argument("--out", type=Path, default=Path(out), help="folder for history.csv and best.keras")
+    parser.add_argument("--tiny", action="store_true", help="offline: digits of scikit-learn, EfficientNet-Lite0")
+    options = parser.parse_args()
+    if not options.tiny and options.photos is None:
+        parser.error("pass the photos, or --tiny")
+    options.out.mkdir(parents=True, exist_ok=True)
+    options.image_size = 150
+    if options.tiny:
+        options.image_size = 64
+        options.photos = digit_images(options.out / "images", classes=2, per_class=100)
+        options.base_model = options.base_model or _saved_backbone(options.out / "base.keras", size=64)
+    return options
+
+
+def _saved_backbone(path: Path, *, size: int) -> Path:
+    """Save EfficientNet-Lite0 with its pretrained weights, which `tltk weights get` has downloaded, as a Keras file."""
+    import tltk
+
+    tltk.backbone("efficientnet_lite0", image_size=size).build()[0].save(path)
+    return path

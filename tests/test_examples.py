@@ -11,6 +11,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -99,6 +100,27 @@ def test_an_example_runs_tiny_and_writes_a_run(name, finished):
     config = json.loads((folder / "run" / "config.json").read_text())
     assert config["weights"]["kind"] == "random"
     assert config["batch_size"] == (64 if name == "cifar10" else 32)
+
+
+@pytest.mark.slow
+def test_the_guide_of_keras_is_shorter_and_no_worse_with_tltk_and_its_callbacks_write_the_same_files(finished):
+    folders, accuracies, columns, lengths = {}, {}, {}, {}
+    for name in ("from_keras_plain", "from_keras"):
+        folder, process = finished(name)
+        assert process.returncode == 0, process.stderr
+        accuracies[name] = float(re.search(r"validation accuracy (\d\.\d{4})$", process.stdout.strip())[1])
+        folders[name] = {path.name for path in (folder / "run").iterdir()}
+        with (folder / "run" / "history.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+        columns[name] = set(rows[0])
+        assert keras.models.load_model(folder / "run" / "best.keras").count_params() > 3e6
+        source = (EXAMPLES / f"{name}.py").read_text()
+        lengths[name] = len([line for line in source.splitlines() if line.strip()])
+    assert folders["from_keras"] == folders["from_keras_plain"] >= {"history.csv", "best.keras"}
+    assert columns["from_keras"] >= columns["from_keras_plain"]
+    assert accuracies["from_keras"] >= accuracies["from_keras_plain"]
+    assert lengths["from_keras"] < lengths["from_keras_plain"]
 
 
 @pytest.mark.slow
