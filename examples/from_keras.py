@@ -18,7 +18,7 @@ from tltk.backbones import Preprocessing
 def run(options: argparse.Namespace) -> None:
     """Train the head on the frozen backbone, then fine-tune the whole model, as the guide does."""
     photos = tltk.from_folder(options.photos)
-    train, validation = tltk.split(photos, val=0.2, seed=0)[:2]
+    train, validation, _ = tltk.split(photos, val=0.2, test=0, seed=0)
 
     base = keras.models.load_model(options.base_model) if options.base_model else "xception"
     scaling = Preprocessing(scale=(1 / 127.5,), offset=(-1.0,))
