@@ -36,6 +36,11 @@ def test_a_linear_probe_on_cached_features_learns_the_classes(run):
     }
 
 
+def test_the_strides_of_stages_are_known_before_the_model_is_built():
+    backbone = tltk.backbone(network(SPEC), spec=SPEC, stages={"stem": "stem_conv", "body": "body_conv"})
+    assert {name: endpoint.stride for name, endpoint in backbone.endpoints().items()} == {"stem": 1, "body": 2}
+
+
 def test_the_model_can_be_evaluated_and_can_predict_and_embed(run):
     report = tltk.evaluate(run.model, ramps(30, seed=2))
     assert report.metrics["accuracy"] == 1

@@ -36,7 +36,8 @@ class Endpoint:
     """Features at the end of a stage, as they are known before the network is built.
 
     Args:
-        stride: Pixels of the input per position, along each side, rounded to a power of two; 1 for texts.
+        stride: Pixels of the input per position, along each side, rounded to a power of two; positions of the input
+            per position, rounded, for features with one axis of positions; 1 for texts.
         channels: Size of the last axis.
     """
 
@@ -281,10 +282,11 @@ def check_stage_ends(operations: Iterable[str], stages: Iterable[Stage]) -> None
 
 
 def _endpoint(input_shape: tuple, shape: tuple) -> Endpoint:
-    """Describe features [batch, h, w, channels] or [batch, tokens, channels]."""
-    if len(shape) != 4:
+    """Describe features [batch, h, w, channels] or [batch, positions, channels]; tokens keep their positions."""
+    if len(shape) < 3 or input_shape[0] is None or shape[1] is None:
         return Endpoint(1, shape[-1])
-    return Endpoint(2 ** round(math.log2(input_shape[0] / shape[1])), shape[-1])
+    ratio = input_shape[0] / shape[1]
+    return Endpoint(2 ** round(math.log2(ratio)) if len(shape) == 4 else round(ratio), shape[-1])
 
 
 def _scalar_or_list(values: tuple[float, ...]) -> float | list[float]:
