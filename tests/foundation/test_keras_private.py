@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests import ROOT
 from tests.conftest import conv_net
@@ -360,6 +361,17 @@ def test_hooks_clip_and_leave_decay_and_averages_to_update_step():
     np.testing.assert_array_equal(private.moving_averages(optimizer)[0].numpy(), 0.0)
     optimizer.finalize_variable_values(variables[::-1])
     np.testing.assert_array_equal(variables[0].numpy(), 0.0)
+
+
+# tf.data
+
+
+def test_the_steps_of_a_dataset_have_their_operations_and_order():
+    dataset = tf.data.Dataset.range(4).shuffle(4).map(lambda x: -x, num_parallel_calls=2, deterministic=False).batch(2)
+    batch, negate, shuffle, source = private.dataset_steps(dataset)
+    assert (batch.name, source.name) == ("_BatchDataset", "_RangeDataset")
+    assert "Neg" in negate.operations and negate.deterministic == "false"
+    assert shuffle.reshuffles and not batch.reshuffles and source.deterministic == "default"
 
 
 # KerasHub

@@ -67,8 +67,23 @@ def test_wrong_arguments_are_rejected():
         tltk.embed(conv_net(), squares(5))
     with pytest.raises(ValueError, match=r"`pooling` must be one of 'avg'.*Received: 'average'"):
         tltk.embed(backbone, squares(5), pooling="average")
-    with pytest.raises(TypeError, match=r"`inputs` must be Source. Received: .*Pass a Source, paths, texts or pixels"):
-        tltk.embed(backbone, tf.data.Dataset.from_tensor_slices(squares(5).examples))
+    with pytest.raises(ValueError, match=r"`cache` must be 'auto', .*Received: 'disk'"):
+        tltk.embed(backbone, tf.data.Dataset.from_tensor_slices(squares(5).examples), cache="disk")
+    with pytest.raises(ValueError, match=r"`inputs`, batch 0: pixels lie between 0 and 0\.\d"):
+        tltk.embed(backbone, tf.data.Dataset.from_tensor_slices(squares(5).examples / 255))
+
+
+def test_features_of_a_dataset_are_those_of_its_images():
+    backbone, source = tltk.backbone(conv_net(), stages=STAGES), squares(7)
+    expected = tltk.embed(backbone, source).features
+    images = tf.data.Dataset.from_tensor_slices(source.examples)
+    labelled = tf.data.Dataset.from_tensor_slices((source.examples, source.targets.values, np.ones(7)))
+    features = tltk.embed(backbone, images, batch_size=4)
+    np.testing.assert_allclose(features.features, expected, rtol=1e-5, atol=1e-5)
+    assert features.targets is None and features.ids[6] == "example 6"
+    features = tltk.embed(backbone, labelled.batch(3), batch_size=4)
+    np.testing.assert_allclose(features.features, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(features.targets, source.targets)
 
 
 @pytest.mark.parametrize("cache", ["auto", "off", "memory"])

@@ -1,5 +1,6 @@
 """Batches of a phase are cached features of the frozen prefix where possible, and examples otherwise."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -49,9 +50,37 @@ def test_a_phase_without_a_cache_gets_images():
     assert data_of(PHASE, "off")[2] == (16, 16, 3)
 
 
-def test_a_tf_dataset_is_not_cached():
-    data = tf.data.Dataset.from_tensor_slices((squares(16).examples, squares(16).targets.values)).batch(8)
-    assert data_of(PHASE, "auto", train=data)[2] == (16, 16, 3)
+def dataset(count=16):
+    return tf.data.Dataset.from_tensor_slices((squares(count).examples, squares(count).targets.values))
+
+
+@pytest.mark.parametrize("val", [None, dataset(8).batch(4)])
+def test_a_tf_dataset_of_fixed_order_is_cached(val):
+    data, frozen_split, train_shape, val_shape = data_of(PHASE, "auto", train=dataset().batch(8), val=val)
+    assert data.model is frozen_split.suffix
+    assert train_shape == val_shape == (8,)
+
+
+@pytest.mark.parametrize(
+    ("train", "reason"),
+    [
+        (dataset().shuffle(16).batch(8), r"`train` is a tf.data.Dataset whose order .*: it is shuffled anew"),
+        (dataset().map(lambda x, y: (x, y, 1.0)).batch(8), "`train` has sample weights"),
+        (dataset(4).batch(4).concatenate(dataset(16).batch(8)), "batches of a tf.data.Dataset differ in size"),
+    ],
+    ids=["shuffled", "weighted", "uneven"],
+)
+def test_another_dataset_is_not_cached_which_is_said_once(train, reason, caplog):
+    data, frozen_split, train_shape, _ = data_of(PHASE, "auto", train=train)
+    assert data.model is frozen_split.model and train_shape == (16, 16, 3)
+    (message,) = [record.getMessage() for record in caplog.records if "computed in every epoch" in record.getMessage()]
+    assert re.search(reason, message)
+
+
+def test_a_dataset_that_is_not_cached_because_nothing_could_be_needs_no_reason(caplog):
+    data_of(replace(PHASE, plan=tltk.train_all()), "auto", train=dataset().shuffle(16).batch(8))
+    data_of(PHASE, "off", train=dataset().shuffle(16).batch(8))
+    assert "computed in every epoch" not in caplog.text
 
 
 def test_auto_leaves_nothing_behind_on_disk(tmp_path, monkeypatch):
@@ -90,12 +119,11 @@ def test_disk_stores_features_in_the_cache_folder_of_tltk(tmp_path, monkeypatch)
     data_of(replace(PHASE, plan=tltk.train_all()), "disk", train=squares(16), val=squares(8))
 
 
-def test_with_a_tf_dataset_for_validation_no_features_are_computed(monkeypatch):
+def test_with_a_shuffled_dataset_for_validation_no_features_are_computed(monkeypatch):
     from tltk.feature_cache import compute as compute_module
 
     monkeypatch.setattr(compute_module, "compute", None)  # would fail if it were called
-    data = tf.data.Dataset.from_tensor_slices((squares(8).examples, squares(8).targets.values)).batch(8)
-    assert data_of(PHASE, "memory", val=data)[2] == (16, 16, 3)
+    assert data_of(PHASE, "memory", val=dataset(8).shuffle(8).batch(8))[2] == (16, 16, 3)
 
 
 def test_the_next_phase_drops_the_loaders_of_the_phase_before():

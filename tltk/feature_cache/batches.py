@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tltk.data.source import Source
 from tltk.data.targets import Targets
+from tltk.feature_cache.user_dataset import DatasetFeatures
 from tltk.modalities.batches import example_names
 from tltk.pipeline import store
 from tltk.pipeline.batching import Size
@@ -49,6 +50,22 @@ def feature_batches(
     has_length = tuple(len(tensor.shape) > 1 and tensor.shape[1] is None for tensor in prefix.outputs)
     finish = _Finish(dtypes, has_length, reader.lengths, encode)
     return Loader(stored, example_names(source, reader), targets, batch_size, seed, finish)
+
+
+def dataset_feature_batches(features: DatasetFeatures, prefix: keras.Model, *, encode: Encode | None = None) -> Loader:
+    """Make batches of the stored features of a user's dataset, the same as its own batches in every epoch.
+
+    Args:
+        features: From `compute_dataset`.
+        prefix: The model that computed the features.
+        encode: Raw targets of a batch → targets of the loss.
+
+    Returns:
+        A loader, see `feature_batches`.
+    """
+    stored = StoredReader(features.records, features.records.count)
+    finish = _Finish(tuple(tensor.dtype for tensor in prefix.outputs), (), None, encode)
+    return Loader(stored, "example {}".format, features.targets, features.batch_size, None, finish)
 
 
 @dataclass(frozen=True, eq=False)

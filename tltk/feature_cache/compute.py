@@ -30,13 +30,13 @@ _graphs: "weakref.WeakKeyDictionary[keras.Model, dict[Any, FeaturesOf]]" = weakr
 
 
 def layout_of(
-    prefix: keras.Model, reader: Reader | None = None, *, length: int | None = None, dtype: str | None = None
+    prefix: keras.Model, inputs: tf.TensorSpec | None = None, *, length: int | None = None, dtype: str | None = None
 ) -> store.Layout:
     """Return the layout of a record: the shapes and dtypes of the features of one element.
 
     Args:
         prefix: Inputs → features.
-        reader: Reader of the elements, whose shape determines axes that the prefix leaves open.
+        inputs: Shape [None, …] of the inputs, which determines axes that the prefix leaves open.
         length: Length to which elements are padded, for axes of unknown size.
         dtype: dtype of stored floats; None keeps that of each tensor.
 
@@ -47,10 +47,10 @@ def layout_of(
         InvalidInput: If the size of an axis is unknown.
     """
     outputs = prefix.outputs
-    if reader is not None and any(None in tensor.shape[1:] for tensor in outputs):
-        shape = [length if size is None else size for size in reader.element_spec[0].shape.as_list()[1:]]
-        inputs = keras.KerasTensor((1, *shape), prefix.inputs[0].dtype)
-        outputs = keras.tree.flatten(prefix.compute_output_spec(inputs))
+    if inputs is not None and any(None in tensor.shape[1:] for tensor in outputs):
+        shape = [length if size is None else size for size in inputs.shape.as_list()[1:]]
+        tensor = keras.KerasTensor((1, *shape), prefix.inputs[0].dtype)
+        outputs = keras.tree.flatten(prefix.compute_output_spec(tensor))
     sizes = (tensor.shape[1:] for tensor in outputs)
     shapes: Any = tuple(tuple(length if size is None else size for size in shape) for shape in sizes)
     if any(None in shape for shape in shapes):
@@ -98,7 +98,7 @@ def compute(
     """
     check.counts(batch_size=batch_size)
     length = None if reader.lengths is None else int(reader.lengths.max(initial=1))
-    layout = layout_of(prefix, reader, length=length, dtype=dtype)
+    layout = layout_of(prefix, reader.element_spec[0], length=length, dtype=dtype)
     count = reader.count * (augment.count if augment else 1)
     computation = _Computation(prefix, reader, input_dtype, batch_size, augment, seed, layout)
     noun = f"outputs of {check.listing(tensor.name for tensor in prefix.outputs)}"
@@ -154,7 +154,7 @@ class _Computation:
                             _padded(inputs, self.batch_size), _padded(batch_elements, self.batch_size), copy
                         )
                         features = tuple(output.numpy()[: len(batch_elements)] for output in outputs)
-                        _check_range(features)
+                        check_range(features)
                     invalid_rows = {element + first_row: reason for element, reason in invalid.items()}
                     write(batch_elements + first_row, features, invalid_rows)
                     advance()
@@ -211,7 +211,12 @@ def _trace(
     return features_of
 
 
-def _check_range(features: store.Values) -> None:
+def check_range(features: store.Values) -> None:
+    """Raise unless features that are stored in 16 bits are finite.
+
+    Raises:
+        InvalidInput: If any is not.
+    """
     for values in features:
         if values.dtype == np.float16 and not np.isfinite(values).all():
             raise InvalidInput("features above 65504 do not fit into dtype='float16'. Use 'bfloat16', or None.")

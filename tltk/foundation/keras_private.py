@@ -1,4 +1,4 @@
-"""Access to private attributes of Keras and KerasHub, one small function each; no other module uses them.
+"""Access to private attributes of Keras, KerasHub and tf.data, one small function each; no other module uses them.
 
 `tests/foundation/test_keras_private.py` tests what each function relies on, and `make test-lowest` runs it with the
 oldest supported versions. If Keras renames an attribute, `IncompatibleKeras` is raised with its name.
@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tltk.foundation.errors import IncompatibleKeras
 
@@ -434,6 +434,46 @@ class PerVariableHooks:
         # Keras pairs the model's variables with the optimizer's by position, but `trainable` flags may have changed.
         variables = optimizer_variables(self)
         super()._overwrite_model_variables_with_average_value(variables)  # type: ignore[misc]
+
+
+# tf.data
+
+
+class DatasetStep(NamedTuple):
+    """A transformation in a `tf.data.Dataset`.
+
+    Attributes:
+        name: Name of its class, such as "_ShuffleDataset".
+        operations: Names of the TensorFlow operations in its functions, and in the functions that these call.
+        reshuffles: Whether it shuffles again in each iteration.
+        deterministic: "true" or "false" as its argument says, else "default".
+    """
+
+    name: str
+    operations: frozenset[str]
+    reshuffles: bool
+    deterministic: str
+
+
+def dataset_steps(dataset: Any) -> Iterator[DatasetStep]:
+    """Yield the transformations of a `tf.data.Dataset`, from the last one to its sources.
+
+    Relies on `DatasetV2._inputs()` and `_functions()`, which TensorFlow's own options and checks walk through, and on
+    the attributes `_reshuffle_each_iteration` and `_deterministic`.
+    """
+    operations: set[str] = set()
+    for function in _attribute(dataset, "_functions")():
+        graph = function.function.graph.as_graph_def()
+        nodes = [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]
+        operations.update(node.op for node in nodes)
+    reshuffles, deterministic = (
+        getattr(dataset, name, None) for name in ("_reshuffle_each_iteration", "_deterministic")
+    )
+    yield DatasetStep(
+        type(dataset).__name__, frozenset(operations), bool(reshuffles), str(deterministic or "default").lower()
+    )
+    for parent in _attribute(dataset, "_inputs")():
+        yield from dataset_steps(parent)
 
 
 # KerasHub

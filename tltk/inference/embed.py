@@ -12,11 +12,13 @@ from tltk.backbones.base import Backbone
 from tltk.data.source import Source
 from tltk.feature_cache.compute import compute
 from tltk.feature_cache.storage import Cache
+from tltk.feature_cache.user_dataset import feature_pieces
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.paths import cache_folder
 from tltk.inference.forward import extractor_of
 from tltk.inference.predict import Inputs
+from tltk.modalities.batches import read_dataset
 from tltk.modalities.modality import drop_invalid, modality_of
 from tltk.models.features import backbone_extractor
 from tltk.models.transfer_model import TransferModel
@@ -60,8 +62,8 @@ def embed(
     Args:
         model: A backbone, whose weights are read now; or a run, the folder of a run or a TransferModel, whose head is
             not used.
-        inputs: A source. For images also a path, a folder, a list of paths, or pixels [n, height, width, 3] in
-            [0, 255]; for texts also a text or a list of texts.
+        inputs: A source, or a `tf.data.Dataset`. For images also a path, a folder, a list of paths, or pixels
+            [n, height, width, 3] in [0, 255]; for texts also a text or a list of texts.
         pooling: "avg" or "max" over positions, "concat" for both, "first" or "last" for that token of a text, or None
             for all positions; texts are then padded to the longest.
         batch_size: Examples per batch.
@@ -74,7 +76,7 @@ def embed(
         The features, with the targets and names of their rows.
 
     Raises:
-        InvalidType: If `model` is something else, such as a plain Keras model, or `inputs` is a `tf.data.Dataset`.
+        InvalidType: If `model` is something else, such as a plain Keras model.
         InvalidInput: If an option is out of range, or more than `max_invalid_fraction` of the examples are unreadable.
         NotFound: If no pretrained weights are found, or a path does not exist.
 
@@ -89,8 +91,9 @@ def embed(
         suggestion = check.did_you_mean(pooling, _POOLINGS)
         allowed = ", ".join(map(repr, _POOLINGS))
         raise InvalidInput(f"`pooling` must be one of {allowed}, None. Received: {pooling!r}.{suggestion}")
-    if isinstance(inputs, tf.data.Dataset):  # its examples have no ids
-        check.instance_of("inputs", inputs, Source, hint="Pass a Source, paths, texts or pixels.")
+    cache = cache if isinstance(cache, Cache) else Cache(cache)
+    if isinstance(inputs, tf.data.Dataset):
+        return _embed_dataset(model, inputs, _network(model, pooling, precision), batch_size, cache)
     modality = modality_of(model.input_spec)
     source = inputs if isinstance(inputs, Source) else modality.source(inputs, model.input_spec)
     source, invalid = drop_invalid(source, max_invalid_fraction=max_invalid_fraction)
@@ -99,7 +102,6 @@ def embed(
     reader = modality.reader(source, spec)
     if reader.lengths is not None:
         reader = reader.padded(int(reader.lengths.max(initial=1)))
-    cache = cache if isinstance(cache, Cache) else Cache(cache)
     folder = cache_folder() / "prefix" if cache.storage == "disk" else Path(cache.storage)
     is_stored = cache.storage not in ("auto", "memory", "off")
     if not is_stored:  # a step is padded to the whole batch, which one example does not need
@@ -121,6 +123,25 @@ def embed(
         tuple(source.id_of(int(row)) for row in rows),
         (*invalid, *undecodable),
     )
+
+
+def _embed_dataset(
+    model: TransferModel | Backbone, data: tf.data.Dataset, network: keras.Model, batch_size: int, cache: Cache
+) -> Features:
+    """Compute the features of a user's own dataset; its targets are returned as they are."""
+    if cache.storage not in ("auto", "memory", "off"):
+        raise InvalidInput(
+            "`cache` must be 'auto', 'memory' or 'off' for a tf.data.Dataset: what its files hold is not known, so "
+            f"that stored features could be outdated in a later run. Received: {str(cache.storage)!r}"
+        )
+    if None in network.output_shape[1:]:
+        raise InvalidInput("`pooling` must not be None for a tf.data.Dataset of texts, which differ in length.")
+    user = read_dataset(data, model.input_spec, batch_size=batch_size, argument="inputs")
+    pieces = list(feature_pieces(network, user, ("float32",), title="computing features"))
+    features = np.concatenate([features for (features,), _ in pieces])
+    targets = [batch_targets for _, batch_targets in pieces if batch_targets is not None]
+    ids = tuple(f"example {number}" for number in range(len(features)))
+    return Features(features, np.concatenate(targets) if targets else None, ids, ())
 
 
 def _network(model: TransferModel | Backbone, pooling: str | None, precision: str) -> keras.Model:

@@ -20,6 +20,7 @@ from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.pipeline.readers import BatchReader, element_targets
 from tltk.pipeline.user_dataset import BatchCheck, TargetReader, UserDataset, checked
 
+NO_COPIES = "fixed copies need a Source: a tf.data.Dataset has no example ids."
 Augment = Augmentation | Sequence[Augmentation] | Copies
 
 
@@ -192,7 +193,7 @@ def dataset_batches(
         InvalidInput: If an option needs a source.
     """
     if isinstance(augment, Copies):
-        raise InvalidInput("fixed copies need a Source: a tf.data.Dataset has no example ids.")
+        raise InvalidInput(NO_COPIES)
     modality_of(spec).check_augmentation(augment)
     finish = Finish(spec.dtype, encode, augmenting(augment, seed))
     return DatasetLoader(user.dataset, user.steps_per_epoch, user.example_count, finish, user.problem)

@@ -143,6 +143,12 @@ def count(data: tf.data.Dataset) -> int:
     return length
 
 
+def first_batch_size(batches: tf.data.Dataset) -> int:
+    """Return the number of examples of the first batch; 0 if there is none."""
+    first_batch = next(iter(batches.take(1)), None)
+    return 0 if first_batch is None else int(tf.shape(tf.nest.flatten(first_batch)[0])[0])
+
+
 def flat(element: tuple) -> tuple:
     """Return the arguments of a function passed to `Dataset.map` as a tuple of tensors.
 

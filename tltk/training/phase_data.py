@@ -1,38 +1,34 @@
 """Batches of a phase: examples, or cached features of the frozen prefix."""
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
-import tensorflow as tf
 
 from tltk.data.invalid import Invalid
-from tltk.data.source import Source
-from tltk.data.targets import Targets
 from tltk.feature_cache import compute
-from tltk.feature_cache.batches import feature_batches
 from tltk.feature_cache.storage import Cache, choose_storage
+from tltk.feature_cache.user_dataset import UnevenBatchesError
 from tltk.foundation import files
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.paths import cache_folder
-from tltk.modalities.batches import dataset_batches, read_dataset, source_batches
 from tltk.modalities.image.augment import Copies, copies
-from tltk.modalities.modality import modality_of
 from tltk.models.frozen_split import FrozenSplit
 from tltk.models.transfer_model import TransferModel
-from tltk.pipeline.batching import Budget, Size, examples_per_batch
-from tltk.pipeline.decoded_store import decoded
+from tltk.pipeline.batching import Budget, Size
 from tltk.pipeline.loader import DatasetLoader, Loader
-from tltk.pipeline.readers import Reader
-from tltk.pipeline.user_dataset import UserDataset
+from tltk.pipeline.store import Layout
 from tltk.recipes.recipe import Phase
+from tltk.training.prepared_data import Augment, Data, Prepared, prepare
 
-Data: TypeAlias = Source | tf.data.Dataset
+log = logging.getLogger("tltk")
+
 _TEMPORARY_PREFIX = ".tltk-cache-"
 
 
@@ -68,15 +64,6 @@ def ignore_unknown_length_warning() -> Iterator[None]:
             raise
 
 
-@dataclass(frozen=True, eq=False)
-class _SourceData:
-    """A source with the reader of its elements and their targets."""
-
-    source: Source
-    reader: Reader
-    targets: Targets | None
-
-
 class Feed:
     """Provides the batches of all phases of one fit. A context manager: leaving it removes temporary files.
 
@@ -102,13 +89,14 @@ class Feed:
         folder: Path | None,
     ) -> None:
         self.model, self.batch_size, self.seed, self.cache = model, batch_size, seed, cache
-        self.train = self._with_reader(train, "train")
-        self.val = None if val is None else self._with_reader(val, "val")
+        self.train = prepare(train, model, "train", batch_size=batch_size, cache=cache)
+        self.val = None if val is None else prepare(val, model, "val", batch_size=batch_size, cache=cache)
         self.folder = folder or Path(tempfile.gettempdir())
         files.clear_abandoned(self.folder, _TEMPORARY_PREFIX)
         self.exit_stack = ExitStack()
         self.loaders: list[Loader | DatasetLoader] = []
         self.undecodable = Invalid()
+        self.told: set[str] = set()  # why features are not cached
 
     def __enter__(self) -> "Feed":
         return self
@@ -130,8 +118,8 @@ class Feed:
                 "`batch_size` must be at least 2: the batch norm of the head outputs zeros for a single example. "
                 f"Received: 1. Pass a larger batch_size, or use {alternative}"
             )
-        if isinstance(self.batch_size, Budget) and isinstance(self.train, _SourceData):
-            longest = _max_length([self.train]) or 1
+        if isinstance(self.batch_size, Budget) and self.train.max_length is not None:
+            longest = self.train.max_length
             if 2 * longest > self.batch_size.tokens:
                 raise InvalidInput(
                     f"`batch_size` must be at least '{2 * longest} tokens', so that two of the longest examples fit "
@@ -143,7 +131,7 @@ class Feed:
         """Return the batches of a phase: cached features of the frozen prefix if possible, otherwise examples.
 
         Features cannot be cached without a frozen prefix, with new augmentations every epoch, or for a
-        `tf.data.Dataset`.
+        `tf.data.Dataset` whose order is not fixed.
 
         Args:
             phase: Gives epochs and augmentation.
@@ -161,22 +149,20 @@ class Feed:
         count = min(phase.augmentations_per_example, phase.epochs)  # no epoch would use further copies
         augment = copies(augmentations, count) if count else augmentations
         new_every_epoch = bool(augmentations) and not count
-        prefix, train, val = frozen_split.prefix, self.train, self.val
+        prefix = frozen_split.prefix
         # A prefix without weights is only preprocessing; decoded uint8 examples are smaller than its float32 outputs.
-        if prefix is None or not prefix.weights or new_every_epoch or not isinstance(train, _SourceData):
+        if prefix is None or not prefix.weights or new_every_epoch or self.cache.storage == "off":
             return self._example_batches(frozen_split, augment, seed)
-        if val is not None and not isinstance(val, _SourceData):
+        parts = [self.train] if self.val is None else [self.train, self.val]
+        if not self._can_be_cached(parts):
             return self._example_batches(frozen_split, augment, seed)
-        length = _max_length([train] if val is None else [train, val])
-        layout = compute.layout_of(prefix, train.reader, length=length, dtype=self.cache.dtype)
-        records = train.reader.count * max(count, 1) + (val.reader.count if val is not None else 0)
+        length = _max_length(parts)
+        layout = compute.layout_of(prefix, self.train.inputs, length=length, dtype=self.cache.dtype)
+        records = self.train.count * max(count, 1) + (0 if self.val is None else self.val.count)
         storage = choose_storage(self.cache, layout, records, epochs=phase.epochs, folder=self.folder)
         if storage == "off":
             return self._example_batches(frozen_split, augment, seed)
-        fixed_copies = augment if isinstance(augment, Copies) else None
-        train_features = self._feature_batches(train, prefix, storage, length, fixed_copies, seed)
-        val_features = None if val is None else self._feature_batches(val, prefix, storage, length, None, None)
-        return PhaseData(frozen_split.suffix, train_features, val_features)
+        return self._feature_batches(frozen_split, layout, storage, length, augment, seed)
 
     def invalid(self) -> Invalid:
         """Return the examples that could not be decoded so far."""
@@ -184,75 +170,51 @@ class Feed:
             self.undecodable.extend(loader.invalid)
         return self.undecodable
 
-    def _with_reader(self, data: Data, argument: str) -> "_SourceData | UserDataset":
-        """Create the reader of a source, or convert a user's dataset and check its first batches, for all phases."""
-        if not isinstance(data, Source):
-            options: dict[str, Any] = {"batch_size": self.batch_size, "targets": self.model.task, "argument": argument}
-            user = read_dataset(data, self.model.input_spec, **options)
-            user.read_first()
-            return user
-        reader = modality_of(self.model.input_spec).reader(data, self.model.input_spec)
-        return _SourceData(data, reader, self.model.task.element_targets(data.targets, reader))
-
     def _example_batches(self, frozen_split: FrozenSplit, augment: Any, seed: int) -> PhaseData:
-        train = self._batches(self.train, augment=augment, seed=seed, shuffle=True)
-        return PhaseData(frozen_split.model, train, None if self.val is None else self._batches(self.val))
+        train = self._registered(self.train.batches(augment=augment, seed=seed, shuffle=True))
+        return PhaseData(frozen_split.model, train, None if self.val is None else self._registered(self.val.batches()))
 
-    def _batches(
-        self, data: "_SourceData | UserDataset", *, augment: Any = (), seed: int = 0, shuffle: bool = False
-    ) -> Loader | DatasetLoader:
-        options: dict[str, Any] = {"encode": self.model.task.encode, "augment": augment, "seed": seed}
-        if not isinstance(data, _SourceData):
-            return self._registered(dataset_batches(data, self.model.input_spec, **options))
-        storages: dict[str, Any] = {"auto": "off", "disk": cache_folder() / "decoded"}
-        storage = storages.get(str(self.cache.storage), self.cache.storage)
-        reader: Any = decoded(data.reader, storage=storage)
-        return self._registered(
-            source_batches(
-                reader,
-                data.source,
-                data.targets,
-                self.model.input_spec,
-                batch_size=self.batch_size,
-                shuffle=shuffle,
-                **options,
+    def _can_be_cached(self, parts: list[Prepared]) -> bool:
+        """Return whether the features of all data can be cached; say once why not."""
+        reasons = [reason for part in parts if (reason := part.why_not_cached())]
+        for reason in reasons:
+            self._tell_not_cached(reason)
+        return not reasons
+
+    def _tell_not_cached(self, reason: str) -> None:
+        if reason not in self.told:
+            self.told.add(reason)
+            log.warning(
+                "Outputs of the frozen layers are computed in every epoch, not once: %s. A Source, such as "
+                "tltk.from_folder(...), is shuffled by tltk, and its features are cached.",
+                reason,
             )
-        )
 
     def _feature_batches(
         self,
-        data: _SourceData,
-        prefix: keras.Model,
+        frozen_split: FrozenSplit,
+        layout: Layout,
         storage: str,
         length: int | None,
-        fixed_copies: Copies | None,
-        seed: int | None,
-    ) -> Loader | DatasetLoader:
-        reader = data.reader if length is None else data.reader.padded(length)
-        records = compute.compute(
-            prefix,
-            reader,
-            data.source,
-            input_dtype=self.model.input_spec.dtype,
-            folder=self._storage_folder(storage),
-            reusable=storage != "disk" or self.cache.storage == "disk",
-            batch_size=examples_per_batch(self.batch_size, length or 1),
-            augment=fixed_copies,
-            seed=seed or 0,
-            dtype=self.cache.dtype,
-        )
-        return self._registered(
-            feature_batches(
-                records,
-                data.reader,
-                data.source,
-                prefix,
-                targets=data.targets,
-                batch_size=self.batch_size,
-                encode=self.model.task.encode,
-                seed=seed,
-            )
-        )
+        augment: Augment,
+        seed: int,
+    ) -> PhaseData:
+        is_temporary = storage == "disk" and self.cache.storage != "disk"
+        options: dict[str, Any] = {"is_temporary": is_temporary, "length": length}
+        fixed_copies = augment if isinstance(augment, Copies) else None
+
+        def features(data: Prepared, **order: Any) -> Loader:
+            folder = self._storage_folder(storage)
+            return data.feature_batches(frozen_split.prefix, layout, folder=folder, **options, **order)
+
+        try:
+            train = features(self.train, fixed_copies=fixed_copies, seed=seed)
+            val = None if self.val is None else features(self.val)
+        except UnevenBatchesError:
+            self._tell_not_cached("the batches of a tf.data.Dataset differ in size")
+            return self._example_batches(frozen_split, augment, seed)
+        self.loaders += [train] if val is None else [train, val]
+        return PhaseData(frozen_split.suffix, train, val)
 
     def _registered(self, loader: Loader | DatasetLoader) -> Loader | DatasetLoader:
         """Remember a loader, whose invalid examples are collected later."""
@@ -271,7 +233,6 @@ class Feed:
         return self.exit_stack.enter_context(files.temporary_folder(self.folder, _TEMPORARY_PREFIX))
 
 
-def _max_length(parts: list[_SourceData]) -> int | None:
-    """Return the length of the longest element of all sources; None if all elements have one shape."""
-    lengths_by_source = [part.reader.lengths for part in parts]
-    return max((int(lengths.max(initial=1)) for lengths in lengths_by_source if lengths is not None), default=None)
+def _max_length(parts: list[Prepared]) -> int | None:
+    """Return the length of the longest element of all data; None if all elements have one shape."""
+    return max((part.max_length for part in parts if part.max_length is not None), default=None)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.decode import resize
 from tltk.pipeline.loader import without_autograph
-from tltk.pipeline.user_dataset import UserDataset, count, flat, parts_of
+from tltk.pipeline.user_dataset import UserDataset, count, first_batch_size, flat, parts_of
 from tltk.specs import ImageSpec
 
 _STANDARDIZED_RANGE = 16.0  # images minus their mean, divided by their deviation, span about 5
@@ -40,10 +40,8 @@ def from_dataset(dataset: tf.data.Dataset, spec: ImageSpec, *, batch_size: int) 
             deterministic=True,
         )
         return UserDataset(resized.batch(batch_size), math.ceil(length / batch_size), length)
-    first_batch = next(iter(elements.take(1)), None)
-    first_size = 0 if first_batch is None else int(tf.shape(first_batch[0])[0])
     resized = elements.map(without_autograph(lambda images, *rest: (_resize_batch(images, spec), *rest)))
-    return UserDataset(resized, length, length * first_size)
+    return UserDataset(resized, length, length * first_batch_size(elements))
 
 
 def pixel_problem(low: float, high: float, *, is_first: bool) -> str:

@@ -15,7 +15,7 @@ from tltk.modalities.text.tokenizers.tokenizer import tokenizer
 from tltk.pipeline.batching import Order, Size, examples_per_batch
 from tltk.pipeline.loader import without_autograph
 from tltk.pipeline.readers import Piece
-from tltk.pipeline.user_dataset import UserDataset, count, parts_of
+from tltk.pipeline.user_dataset import UserDataset, count, first_batch_size, parts_of
 from tltk.specs import TextSpec
 
 # On a CPU a length costs only padding; on a GPU, XLA compiles the graph for each length.
@@ -121,7 +121,7 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> 
     size = examples_per_batch(batch_size, spec.sequence_length)
     steps = elements if batched else math.ceil(elements / size)
     batches = (data if batched else data.batch(size)).map(without_autograph(tokenized))
-    return UserDataset(batches, steps, elements * (size if batched else 1))
+    return UserDataset(batches, steps, elements * (first_batch_size(data) if batched else 1))
 
 
 def padded(ids: tf.RaggedTensor, spec: TextSpec) -> tf.Tensor:
