@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from tests.images import solid_png
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.conll import from_words
+from tltk.data.formats.folder import from_folder
 from tltk.data.formats.squad import from_questions
 from tltk.data.source import Source
 from tltk.data.targets import ClassTargets
@@ -113,3 +115,45 @@ def test_a_subset_has_no_invalid_rows():
     source = Source("text", "arrays", np.array(["a", "b"], object), invalid=invalid)
     assert source.invalid == invalid and source.subset([0, 1]).invalid == () and source.invalid == invalid
     assert source.describe() == "2 texts in memory, unlabelled"
+
+
+def test_a_number_gives_one_example_to_look_at():
+    source = six_images()
+    example_id, pixels, label = source[4]
+    assert (example_id, label) == ("example 4", "b") and (pixels == 4).all() and pixels.shape == (2, 2, 3)
+    assert source[-1].id == source[np.int64(5)].id == "example 5"
+    for index in (6, -7):
+        with pytest.raises(IndexError, match=f"6 examples, and no example {index}"):
+            source[index]
+
+
+def test_slices_lists_and_masks_give_sources():
+    source = six_images()
+    for index in (slice(1, 4, 2), [1, 3], np.array([1, -3]), np.array([False, True, False, True, False, False])):
+        part = source[index]
+        assert isinstance(part, Source) and part.targets.tolist() == [1, 0]
+    assert len(source[:0]) == 0
+
+
+def test_iteration_gives_every_example():
+    assert [label for _, _, label in six_images()] == ["a", "b", "c"] * 2
+
+
+def test_labels_are_readable_for_every_type():
+    pixels = np.zeros((2, 4, 4, 3), "uint8")
+    tags = from_arrays(pixels, [["x", "y"], []], label_type="multilabel")
+    assert [label for *_, label in tags] == [("x", "y"), ()]
+    assert from_arrays(pixels, [1.5, 2.0], label_type="regression")[0].label == 1.5
+    assert from_arrays(pixels, [[1, 2], [3, 4]], label_type="regression")[1].label == (3.0, 4.0)
+    assert from_arrays(pixels)[0].label is None
+
+
+def test_images_of_files_are_decoded_in_their_own_size(tmp_path):
+    solid_png(tmp_path / "a" / "0.png", (10, 20, 30), size=(5, 7))
+    solid_png(tmp_path / "b" / "1.png", (10, 20, 30))
+    source = from_folder(tmp_path)
+    assert source[0].id == "a/0.png" and source[0].label == "a"
+    assert source[0].input.shape == (5, 7, 3) and source[0].input[0, 0].tolist() == [10, 20, 30]
+    (tmp_path / "b" / "1.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"b/1\.png cannot be decoded: not a JPEG"):
+        source[1]

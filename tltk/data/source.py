@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +17,20 @@ from tltk.specs import InvalidExample, LabelSpec
 STORAGES = ("files", "arrays", "stream")
 PARTS = ("train", "val", "test")
 _NOUNS = {"files": "{} files", "arrays": "{}s in memory", "stream": "{}s in a stream"}
+
+
+class Example(NamedTuple):
+    """One example of a source.
+
+    Attributes:
+        id: Its name, such as "cats/3.jpg".
+        input: What a person looks at: pixels uint8 [height, width, 3] in the size of the file, a text, a pair of texts.
+        label: Name of the class, tuple of names, value or spans; None if the source is unlabelled.
+    """
+
+    id: str
+    input: Any
+    label: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +85,84 @@ class Source:
 
     def __repr__(self) -> str:
         return f"<Source of {self.describe().splitlines()[0]}>"
+
+    def __getitem__(self, index: Any) -> Any:
+        """Look at one example, or select some.
+
+        Args:
+            index: A number, from -n to n - 1; or a slice, a list of numbers, or a bool for each example.
+
+        Returns:
+            An `Example` for a number, whose file is read and decoded now; otherwise a source, see `subset`.
+
+        Raises:
+            IndexError: If there is no such example.
+            InvalidInput: If its file cannot be decoded.
+
+        Examples:
+            >>> from tltk import from_arrays
+            >>> texts = from_arrays(["a fine day", "rain again", "more rain"], ["good", "bad", "bad"])
+            >>> texts[-1].input, texts[-1].label, len(texts[:2])
+            ('more rain', 'bad', 2)
+        """
+        if not isinstance(index, int | np.integer) or isinstance(index, bool):
+            return self.subset(np.arange(len(self))[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"the source has {len(self)} examples, and no example {index}.")
+        row = int(index) % len(self)
+        label = None if self.targets is None else self.targets.label(row, self.labels)
+        # Only the modality can decode; it is loaded now, since this module knows no modality.
+        modality = import_module("tltk.modalities.modality").named_modality(self.modality)
+        return Example(self.id_of(row), modality.example_input(self, row), label)
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self[row] for row in range(len(self)))
+
+    def to_dataset(
+        self,
+        model: Any,
+        *,
+        batch_size: int | str = 32,
+        shuffle: bool = False,
+        augment: Any = (),
+        seed: int = 0,
+        cache: str | Path = "off",
+        max_invalid_fraction: float = 0.1,
+    ) -> Any:
+        """Return a plain `tf.data.Dataset` for a model, or for your own training loop.
+
+        Images that cannot be used are left out, with a warning that lists them.
+
+        Args:
+            model: A model from `tltk.assemble`, whose `model.keras.fit` takes the dataset: its task encodes the
+                targets. Or an input spec, such as `backbone.input_spec`: targets are then those of the source.
+            batch_size: Examples per batch; for texts also a budget such as "2048 tokens".
+            shuffle: Whether each iteration over the dataset has a new order, which depends on `seed` and on how many
+                iterations came before.
+            augment: Augmentations of images, new ones in each iteration.
+            seed: Seed of order and augmentation.
+            cache: "off" decodes every example in each iteration; "memory" keeps decoded examples in memory, a path in a
+                folder.
+            max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
+
+        Returns:
+            Batches of (inputs, targets), or of inputs if the source is unlabelled. It knows its length, unless
+            `batch_size` is a budget.
+
+        Raises:
+            InvalidInput: If the source does not fit the model, or an option is out of range.
+        """
+        build = import_module("tltk.models.source_dataset").to_dataset
+        return build(
+            self,
+            model,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            augment=augment,
+            seed=seed,
+            cache=cache,
+            max_invalid_fraction=max_invalid_fraction,
+        )
 
     def subset(self, indices: np.ndarray | list[int]) -> Source:
         """Select examples. The invalid rows of the file are not part of the result.

@@ -81,6 +81,10 @@ class Targets:
 
         return tf.TensorSpec([None, *self.values.shape[1:]], tf.as_dtype(self.values.dtype))
 
+    def label(self, index: int, labels: LabelSpec) -> Any:
+        """Return the target of one example as people read it; default: its value."""
+        return self.values[index]
+
     def counts(self, labels: LabelSpec) -> dict[str, int]:
         """Return the number of examples per label; empty if labels are not counted."""
         return {}
@@ -96,6 +100,10 @@ class Targets:
 
 class ClassTargets(Targets):
     """One class per example: int32 [n], indices of the labels."""
+
+    def label(self, index: int, labels: LabelSpec) -> str:
+        """Return the name of the class."""
+        return labels.names[self.values[index]]
 
     def counts(self, labels: LabelSpec) -> dict[str, int]:
         """Return the number of examples per class."""
@@ -114,6 +122,10 @@ class ClassTargets(Targets):
 class MultilabelTargets(Targets):
     """Any number of labels per example: float32 [n, labels] of 0 and 1."""
 
+    def label(self, index: int, labels: LabelSpec) -> tuple[str, ...]:
+        """Return the names of the labels."""
+        return tuple(name for name, value in zip(labels.names, self.values[index], strict=True) if value)
+
     def counts(self, labels: LabelSpec) -> dict[str, int]:
         """Return the number of examples per label."""
         return {name: int(count) for name, count in zip(labels.names, self.values.sum(0), strict=True)}
@@ -125,6 +137,11 @@ class MultilabelTargets(Targets):
 
 class RegressionTargets(Targets):
     """Regression values: float32 [n, columns]."""
+
+    def label(self, index: int, labels: LabelSpec) -> float | tuple[float, ...]:
+        """Return the value, or one for each of several columns."""
+        values = tuple(self.values[index].tolist())
+        return values[0] if len(values) == 1 else values
 
     def describe(self, labels: LabelSpec) -> str:
         """Return the number of columns and their names."""
@@ -202,6 +219,10 @@ class LazyTargets(Targets):
         import tensorflow as tf
 
         return tf.TensorSpec([None, *self.element_shape], tf.as_dtype(self.element_dtype))
+
+    def label(self, index: int, labels: LabelSpec) -> np.ndarray:
+        """Read the target of one example."""
+        return self.read(self.values[index])
 
     def batch(self, rows: np.ndarray) -> np.ndarray:
         """Read the targets of a batch."""

@@ -1,6 +1,6 @@
 """Batches of a source, or of a user's own dataset, in the input format of a model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_b
 from tltk.pipeline.decoded_store import decoded
 from tltk.pipeline.finish import AugmentBatch, Encode, Finish
 from tltk.pipeline.loader import DatasetLoader, Loader
-from tltk.pipeline.readers import BatchReader, element_targets
+from tltk.pipeline.readers import BatchReader, Reader, element_targets
 from tltk.pipeline.user_dataset import BatchCheck, TargetReader, UserDataset, checked
 
 NO_COPIES = "fixed copies need a Source: a tf.data.Dataset has no example ids."
@@ -35,6 +35,7 @@ def batches(
     seed: int = 0,
     cache: str | Path = "off",
     shard: tuple[int, int] = (0, 1),
+    read_targets: Callable[[Targets | None, Reader], Targets | None] = element_targets,
 ) -> Loader | DatasetLoader:
     """Build the batches for training or prediction.
 
@@ -55,6 +56,8 @@ def batches(
         seed: Seed of the order and of the augmentations.
         cache: "off" decodes every example in each epoch; "memory" keeps decoded examples in memory, a path in a folder.
         shard: (index, count): keep every `count`-th row of each batch, starting at `index`.
+        read_targets: Function from the targets of a source and its reader to the targets of the elements, such as
+            `task.element_targets`.
 
     Returns:
         The batches: `.dataset(epoch)` for `model.fit` and, for a source, `.batches(epoch)` as NumPy arrays.
@@ -84,11 +87,11 @@ def batches(
     modality.check(data, spec, "data")
     if not len(data):
         raise InvalidInput("`data` holds no examples.")
-    reader = decoded(modality.reader(data, spec), storage=cache)
+    decoding_reader = modality.reader(data, spec)
     return source_batches(
-        reader,
+        decoded(decoding_reader, storage=cache),
         data,
-        element_targets(data.targets, reader),
+        read_targets(data.targets, decoding_reader),
         spec,
         batch_size=size,
         encode=encode,

@@ -104,6 +104,18 @@ class Modality(ABC):
         check.instance_of("inputs", inputs, Source, hint="Pass a Source.")
         return inputs
 
+    def example_input(self, source: Source, index: int) -> Any:
+        """Return the input of one example as a person looks at it; default: as the source stores it.
+
+        Args:
+            source: Source of this modality.
+            index: Index of the example, from 0.
+
+        Raises:
+            InvalidInput: If it cannot be decoded.
+        """
+        return source.examples[index]
+
     def context(self, source: Source, reader: Reader, examples: np.ndarray, elements: np.ndarray) -> Context:
         """Build the context that the decoder of a task needs for some examples.
 

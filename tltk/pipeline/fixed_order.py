@@ -23,7 +23,7 @@ def why_order_varies(dataset: Any) -> str:
     Returns:
         The reason, such as "it is shuffled in each epoch"; "" if elements and order are always the same.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> why_order_varies(tf.data.Dataset.range(4).shuffle(4).batch(2))
         'it is shuffled anew whenever it is read'

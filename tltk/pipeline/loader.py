@@ -4,7 +4,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -41,6 +41,7 @@ class Batch(NamedTuple):
     targets_and_weights: tuple
 
 
+Epoch: TypeAlias = int | tf.Variable | Callable[[], tf.Tensor]
 Finish = Callable[[Batch], tuple[Any, tuple]]  # batch → (inputs, (targets, …)), in the graph
 
 
@@ -50,11 +51,12 @@ class Batches(Protocol):
     steps_per_epoch: int
     example_count: int
 
-    def dataset(self, epoch: "int | tf.Variable" = 0) -> tf.data.Dataset:
+    def dataset(self, epoch: Epoch = 0) -> tf.data.Dataset:
         """Return one epoch as a dataset of (inputs, targets …), or of inputs if unlabelled.
 
         Args:
-            epoch: Number of the epoch; a variable is read whenever an iteration starts.
+            epoch: Number of the epoch; a variable is read, and a function called in the graph, whenever an iteration
+                starts.
         """
 
 
@@ -141,7 +143,7 @@ class Loader:
             break
         raise IndexError(f"epoch {epoch} has no readable batch {number}; it has {self.steps_per_epoch} batches.")
 
-    def dataset(self, epoch: "int | tf.Variable" = 0) -> tf.data.Dataset:
+    def dataset(self, epoch: Epoch = 0) -> tf.data.Dataset:
         """See `Batches`; elements are read in Python threads, and the last steps run in the graph."""
         targets = () if self.targets is None else (self.targets.element_spec,)
         scalar = tf.TensorSpec([], tf.int64)
@@ -204,7 +206,7 @@ class DatasetLoader:
     problem: Callable[[], str] = lambda: ""
     invalid: Invalid = field(default_factory=Invalid)
 
-    def dataset(self, epoch: "int | tf.Variable" = 0) -> tf.data.Dataset:
+    def dataset(self, epoch: Epoch = 0) -> tf.data.Dataset:
         """See `Batches`."""
 
         def one_epoch(epoch_number: tf.Tensor) -> tf.data.Dataset:
@@ -251,10 +253,11 @@ def _element(inputs: Any, targets_and_weights: Sequence[Any]) -> Any:
     return (inputs, *targets_and_weights) if targets_and_weights else inputs
 
 
-def _epoch_dataset(epoch: "int | tf.Variable") -> tf.data.Dataset:
-    """Return a dataset of the epoch number alone, int64; a variable is read when an iteration starts."""
+def _epoch_dataset(epoch: Epoch) -> tf.data.Dataset:
+    """Return a dataset of the epoch number alone, int64, which is read when an iteration starts."""
     start = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64))
-    return start.map(without_autograph(lambda _: tf.cast(tf.convert_to_tensor(epoch), tf.int64)))
+    read = epoch if callable(epoch) and not isinstance(epoch, tf.Variable) else lambda: epoch
+    return start.map(without_autograph(lambda _: tf.cast(tf.convert_to_tensor(read()), tf.int64)))
 
 
 def _prefetched(batches: tf.data.Dataset, *, loader: Any) -> tf.data.Dataset:

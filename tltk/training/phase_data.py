@@ -200,16 +200,15 @@ class Feed:
         seed: int,
     ) -> PhaseData:
         is_temporary = storage == "disk" and self.cache.storage != "disk"
-        options: dict[str, Any] = {"is_temporary": is_temporary, "length": length}
         fixed_copies = augment if isinstance(augment, Copies) else None
 
-        def features(data: Prepared, **order: Any) -> Loader:
-            folder = self._storage_folder(storage)
-            return data.feature_batches(frozen_split.prefix, layout, folder=folder, **options, **order)
+        def features(data: Prepared, order: dict[str, Any]) -> Loader:
+            options: dict[str, Any] = {"is_temporary": is_temporary, "length": length, **order}
+            return data.feature_batches(frozen_split.prefix, layout, folder=self._storage_folder(storage), **options)
 
         try:
-            train = features(self.train, fixed_copies=fixed_copies, seed=seed)
-            val = None if self.val is None else features(self.val)
+            train = features(self.train, {"fixed_copies": fixed_copies, "seed": seed})
+            val = None if self.val is None else features(self.val, {})
         except UnevenBatchesError:
             self._tell_not_cached("the batches of a tf.data.Dataset differ in size")
             return self._example_batches(frozen_split, augment, seed)

@@ -71,6 +71,20 @@ def decode_unrounded(data: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     return tf.ensure_shape(pixels, spec.shape)
 
 
+def decode_full(data: tf.Tensor) -> tf.Tensor:
+    """Decode an image in its own size, as image viewers show it.
+
+    Args:
+        data: String scalar, the bytes of the file.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    image_format = headers.format_of(data)
+    orientation = headers.orientation(data, headers.find_exif(data, image_format))
+    return _read_upright(data, image_format, orientation, tf.constant(0))
+
+
 def why_undecodable(data: bytes) -> str:
     """Return why an image cannot be decoded, by trying to decode it.
 
@@ -206,13 +220,17 @@ def _decode_any(data: tf.Tensor, image_format: tf.Tensor, exif_offset: tf.Tensor
         lambda data, orientation: tf.constant(0),
     ]
     reduction = choose(tf.cast(image_format != headers.JPEG, tf.int32), choose_reduction, data, orientation)
+    image = _read_upright(data, image_format, orientation, reduction)
+    resize_to_spec = [lambda image: resize(image, spec), lambda image: resize(image, spec, reduced=True)]
+    return choose(tf.minimum(reduction, 1), resize_to_spec, image)
+
+
+def _read_upright(data: tf.Tensor, image_format: tf.Tensor, orientation: tf.Tensor, reduction: tf.Tensor) -> tf.Tensor:
     # In the order of the formats in `headers`. All take the same arguments; only JPEG uses the reduction.
     readers = [_read_jpeg, _read_png, _read_gif, _read_bmp, _read_webp, _reject_unknown_format]
     image = tf.ensure_shape(choose(image_format, readers, data, reduction), [None, None, 3])
     orient = [_turn_upright, lambda image, orientation: image]
-    image = choose(tf.cast(orientation == 1, tf.int32), orient, image, orientation)
-    resize_to_spec = [lambda image: resize(image, spec), lambda image: resize(image, spec, reduced=True)]
-    return choose(tf.minimum(reduction, 1), resize_to_spec, image)
+    return choose(tf.cast(orientation == 1, tf.int32), orient, image, orientation)
 
 
 def _jpeg_reduction(data: tf.Tensor, transposed: tf.Tensor, spec: ImageSpec) -> tf.Tensor:

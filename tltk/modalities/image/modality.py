@@ -15,6 +15,7 @@ from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment import Augmentation, standard
 from tltk.modalities.image.dataset import from_dataset, pixel_problem
+from tltk.modalities.image.decode import decode_full, why_undecodable
 from tltk.modalities.image.reader import READERS
 from tltk.modalities.image.requests import read_requests
 from tltk.modalities.image.validate import invalid_files
@@ -58,6 +59,16 @@ class ImageModality(Modality):
     def source(self, inputs: Any, spec: ImageSpec) -> Source:
         """Convert paths, folders, or pixels [n, height, width, channels]."""
         return from_arrays(inputs) if isinstance(inputs, np.ndarray) else from_files(inputs)
+
+    def example_input(self, source: Source, index: int) -> np.ndarray:
+        """Return the pixels of one image in its own size, uint8 [height, width, 3]; arrays as they are."""
+        if source.storage == "arrays":
+            return source.examples[index]
+        data = _encoded_image(source, index)
+        reason = why_undecodable(data)
+        if reason:
+            raise InvalidInput(f"{source.id_of(index)} cannot be decoded: {reason}")
+        return decode_full(tf.constant(data)).numpy()
 
     def default_augmentation(self) -> tuple[Augmentation, ...]:
         """Return a flip, mild crops and mild color changes."""
@@ -108,6 +119,13 @@ class ImageModality(Modality):
     def describe_input(self, spec: ImageSpec) -> dict[str, Any]:
         """Describe the network's input, including how images are resized to it."""
         return {**super().describe_input(spec), **asdict(spec), "range": [0, 255], "channels": "RGB, last"}
+
+
+def _encoded_image(source: Source, index: int) -> bytes:
+    """Return the bytes of an image in a file or a stream."""
+    if source.storage == "files":
+        return Path(source.examples[index]).read_bytes()
+    return next(images[0] for _, images in source.examples[np.array([index])].read())
 
 
 register_modality(ImageModality())
