@@ -70,10 +70,10 @@ def compute_dataset(
             write(np.arange(start, start + size), features, {})
 
     if folder is None:
-        records = store.in_memory(layout, user.examples, fill, noun=NOUN)
+        records = store.in_memory(layout, user.example_count, fill, noun=NOUN)
     else:
-        records = store.on_disk(folder / "dataset", layout, user.examples, fill, noun=NOUN)
-    # `user.examples` is an upper bound if the last batch is smaller.
+        records = store.on_disk(folder / "dataset", layout, user.example_count, fill, noun=NOUN)
+    # `user.example_count` is an upper bound if the last batch is smaller.
     records = replace(records, count=sum(sizes))
     return DatasetFeatures(records, Targets(np.concatenate(targets)) if targets else None, sizes[0])
 
@@ -83,7 +83,7 @@ def feature_pieces(
 ) -> Iterator[tuple[store.Values, np.ndarray | None]]:
     """Yield features [b, …] and targets of each batch of a dataset; targets are None if it has none."""
     features_of = _traced(prefix, user, dtypes)
-    with progress.bar(title, user.steps) as advance, user.explained():
+    with progress.bar(title, user.steps_per_epoch) as advance, user.explained():
         for batch in user.dataset:
             inputs, *rest = parts_of(batch)
             features = tuple(output.numpy() for output in features_of(inputs))

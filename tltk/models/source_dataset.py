@@ -61,6 +61,6 @@ def _new_epoch_each_time(loader: Loader) -> tf.data.Dataset:
     if not isinstance(loader.batch_size, int):
         return dataset
     # A batch without a readable image would be missing, which is an error of TensorFlow then.
-    counted = dataset.apply(tf.data.experimental.assert_cardinality(loader.steps))
+    counted = dataset.apply(tf.data.experimental.assert_cardinality(loader.steps_per_epoch))
     counted.loader = loader
     return counted

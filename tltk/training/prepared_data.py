@@ -152,7 +152,7 @@ class PreparedDataset:
     @property
     def count(self) -> int:
         """Number of examples, or an upper bound."""
-        return self.user.examples
+        return self.user.example_count
 
     @property
     def inputs(self) -> tf.TensorSpec:
