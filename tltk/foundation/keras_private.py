@@ -440,14 +440,7 @@ class PerVariableHooks:
 
 
 class DatasetStep(NamedTuple):
-    """A transformation in a `tf.data.Dataset`.
-
-    Attributes:
-        name: Name of its class, such as "_ShuffleDataset".
-        operations: Names of the TensorFlow operations in its functions, and in the functions that these call.
-        reshuffles: Whether it shuffles again in each iteration.
-        deterministic: "true" or "false" as its argument says, else "default".
-    """
+    """A transformation in a `tf.data.Dataset`: its class, the TensorFlow operations in its functions, its options."""
 
     name: str
     operations: frozenset[str]
@@ -458,20 +451,16 @@ class DatasetStep(NamedTuple):
 def dataset_steps(dataset: Any) -> Iterator[DatasetStep]:
     """Yield the transformations of a `tf.data.Dataset`, from the last one to its sources.
 
-    Relies on `DatasetV2._inputs()` and `_functions()`, which TensorFlow's own options and checks walk through, and on
-    the attributes `_reshuffle_each_iteration` and `_deterministic`.
+    Relies on `DatasetV2._inputs()` and `_functions()`, `_reshuffle_each_iteration` and `_deterministic`.
     """
     operations: set[str] = set()
     for function in _attribute(dataset, "_functions")():
         graph = function.function.graph.as_graph_def()
-        nodes = [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]
-        operations.update(node.op for node in nodes)
-    reshuffles, deterministic = (
-        getattr(dataset, name, None) for name in ("_reshuffle_each_iteration", "_deterministic")
-    )
-    yield DatasetStep(
-        type(dataset).__name__, frozenset(operations), bool(reshuffles), str(deterministic or "default").lower()
-    )
+        operations.update(node.op for node in graph.node)
+        operations.update(node.op for inner in graph.library.function for node in inner.node_def)
+    deterministic = str(getattr(dataset, "_deterministic", None) or "default").lower()
+    reshuffles = bool(getattr(dataset, "_reshuffle_each_iteration", False))
+    yield DatasetStep(type(dataset).__name__, frozenset(operations), reshuffles, deterministic)
     for parent in _attribute(dataset, "_inputs")():
         yield from dataset_steps(parent)
 
