@@ -27,7 +27,7 @@ import tltk
 from tltk.feature_cache.compute import compute
 from tltk.foundation import hardware
 from tltk.modalities.modality import modality_of
-from tltk.models.frozen_split import split
+from tltk.models.frozen_split import split_frozen_prefix
 from tltk.optimizers.spec import sgd
 from tltk.recipes import Phase, Recipe
 
@@ -76,7 +76,7 @@ def fill_over_loop(x: np.ndarray, y: np.ndarray) -> float:
     source, filled, looped = tltk.from_arrays(x, y), [], []
     backbone = tltk.backbone("resnet50", weights="random", image_size=x.shape[1])
     model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
-    prefix = split(model.keras, PLANS["head"].resolve(model)).prefix
+    prefix = split_frozen_prefix(model.keras, PLANS["head"].resolve(model)).prefix
     for _ in range(3):
         start_time = time.perf_counter()
         run = tf.function(lambda batch: prefix(tf.cast(batch, tf.float32), training=False))

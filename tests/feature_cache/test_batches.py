@@ -5,14 +5,14 @@ from tests.conftest import squares, squares_model
 from tltk.feature_cache.batches import feature_batches
 from tltk.feature_cache.compute import compute
 from tltk.modalities.modality import modality_of
-from tltk.models.frozen_split import split
+from tltk.models.frozen_split import split_frozen_prefix
 from tltk.trainability.apply import apply_plan
 
 
 def test_stored_features_come_in_the_order_of_the_source_with_their_targets():
     model, source = squares_model(), squares(10)
     with apply_plan(tltk.freeze(), model) as plan:
-        prefix = split(model.keras, plan.decisions).prefix
+        prefix = split_frozen_prefix(model.keras, plan.decisions).prefix
     reader = modality_of(model.input_spec).reader(source, model.input_spec)
     records = compute(prefix, reader, source, input_dtype="float32", batch_size=4)
     loader = feature_batches(

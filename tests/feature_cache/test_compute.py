@@ -24,7 +24,7 @@ from tltk.feature_cache.batches import feature_batches
 from tltk.modalities.batches import batches
 from tltk.modalities.image.augment import copies, flip, standard
 from tltk.modalities.modality import modality_of
-from tltk.models.frozen_split import split
+from tltk.models.frozen_split import split_frozen_prefix
 from tltk.optimizers.spec import sgd
 from tltk.pipeline.batching import Budget
 from tltk.recipes import Recipe
@@ -32,7 +32,7 @@ from tltk.specs import ImageSpec
 
 
 def prefix_of(model, plan=None):
-    return split(model.keras, (plan or tltk.freeze("backbone")).resolve(model)).prefix
+    return split_frozen_prefix(model.keras, (plan or tltk.freeze("backbone")).resolve(model)).prefix
 
 
 def reader_of(source, spec):

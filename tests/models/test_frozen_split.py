@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import conv_net
-from tltk.models.frozen_split import split
+from tltk.models.frozen_split import split_frozen_prefix
 from tltk.trainability.apply import apply_plan
 from tltk.trainability.plan import Plan, Rule, train_all
 
@@ -25,7 +25,7 @@ def split_by():
 
         def build(model, *trained, plan=None):
             plan = plan or Plan((*(Rule(pattern, "train") for pattern in trained), Rule("*", "frozen")))
-            return split(model, stack.enter_context(apply_plan(plan, model)).decisions)
+            return split_frozen_prefix(model, stack.enter_context(apply_plan(plan, model)).decisions)
 
         yield build
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import WithStages, conv_net, transformer
-from tltk.models.frozen_split import split
+from tltk.models.frozen_split import split_frozen_prefix
 from tltk.trainability.apply import apply_plan
 from tltk.trainability.plan import (
     Plan,
@@ -53,7 +53,7 @@ def fit(model, plan, precision="float32"):
     before = contents(model.keras)
     x, y = batch(model.keras)
     with apply_plan(plan, model) as effect:
-        frozen_split = split(model.keras, effect.decisions)
+        frozen_split = split_frozen_prefix(model.keras, effect.decisions)
         optimizer = keras.optimizers.Adam(1e-2)
         if precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=1024.0)

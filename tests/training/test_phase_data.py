@@ -11,7 +11,7 @@ import tltk
 from tests.conftest import squares, squares_model
 from tltk.feature_cache.storage import Cache
 from tltk.modalities.image.augment import standard
-from tltk.models.frozen_split import split
+from tltk.models.frozen_split import split_frozen_prefix
 from tltk.training.phase_data import Feed, ignore_unknown_length_warning
 
 PHASE = tltk.linear_probe(epochs=3).phases[0]
@@ -20,7 +20,7 @@ PHASE = tltk.linear_probe(epochs=3).phases[0]
 def data_of(phase, cache, *, train=None, val=None, folder=None):
     """Return the phase data, the frozen split, and the shape of one training and one validation input."""
     model = squares_model()
-    frozen_split = split(model.keras, phase.plan.resolve(model))
+    frozen_split = split_frozen_prefix(model.keras, phase.plan.resolve(model))
     options = {"batch_size": 8, "seed": 0, "cache": Cache(cache), "folder": folder}
     with Feed(model, train or squares(16), val or squares(8), **options) as feed:
         data = feed.phase_data(phase, 0, frozen_split)
@@ -128,7 +128,7 @@ def test_with_a_shuffled_dataset_for_validation_no_features_are_computed(monkeyp
 
 def test_the_next_phase_drops_the_loaders_of_the_phase_before():
     model = squares_model()
-    frozen_split = split(model.keras, PHASE.plan.resolve(model))
+    frozen_split = split_frozen_prefix(model.keras, PHASE.plan.resolve(model))
     options = {"batch_size": 8, "seed": 0, "cache": Cache("memory"), "folder": None}
     with Feed(model, squares(16), squares(8), **options) as feed:
         feed.phase_data(PHASE, 0, frozen_split)

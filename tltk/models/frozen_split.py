@@ -27,7 +27,7 @@ class FrozenSplit:
     suffix: keras.Model | None
 
 
-def split(model: keras.Model, decisions: dict[str, Decision]) -> FrozenSplit:
+def split_frozen_prefix(model: keras.Model, decisions: dict[str, Decision]) -> FrozenSplit:
     """Split a functional model at the end of its frozen prefix.
 
     The prefix consists of all frozen layers that depend on frozen layers only, and of the deterministic layers without

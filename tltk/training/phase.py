@@ -13,7 +13,7 @@ import tensorflow as tf
 from tltk.foundation import checks as check
 from tltk.foundation import hardware, progress
 from tltk.foundation.errors import AuditError, InvalidInput, TrainingDiverged
-from tltk.models.frozen_split import FrozenSplit, split
+from tltk.models.frozen_split import FrozenSplit, split_frozen_prefix
 from tltk.models.transfer_model import TransferModel
 from tltk.optimizers import spec as optimizers
 from tltk.optimizers.ema import AveragedWeights
@@ -112,7 +112,7 @@ def train_phase(
     keep_best: KeepBest | None = None
     try:
         with apply_plan(phase.plan, model) as applied_plan:
-            data = make_data(split(model.keras, applied_plan.decisions))
+            data = make_data(split_frozen_prefix(model.keras, applied_plan.decisions))
             keep_best = KeepBest(model.keras, model.task.monitor, phase.patience) if data.val else None
             try:
                 optimizer = _compile(data, model, phase, applied_plan, previous_state=previous_state, anchors=anchors)
