@@ -8,7 +8,7 @@ import pytest
 
 import tltk
 from tests import texts
-from tests.conftest import conv_net, squares, squares_model
+from tests.conftest import STAGES, conv_net, squares, squares_model
 from tltk.specs import LabelSpec
 
 COLOURS = LabelSpec(("red", "green", "blue"))
@@ -23,8 +23,7 @@ def _adopted():
     body = conv_net(dropout=0.3)
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(body.output)
     model = keras.Model(body.input, keras.layers.Dense(3, "softmax", name="out")(pooled), name="adopted")
-    stages = {layer.name: layer.name.split("_")[0] for layer in body.layers[1:]} | {"pool": "head", "out": "head"}
-    return tltk.adopt(model, tltk.classification(COLOURS), stages=stages), squares(8), "conv2_relu"
+    return tltk.adopt(model, tltk.classification(COLOURS), stages=STAGES), squares(8), "conv2_relu"
 
 
 def _custom_backbone():

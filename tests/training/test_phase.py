@@ -311,7 +311,7 @@ def test_two_weights_with_the_same_path_are_rejected_before_training():
     pixels = keras.Input((16, 16, 3))
     x = keras.layers.GlobalAveragePooling2D()(block("b2", 4)(block("b1", 3)(pixels)))
     plain = keras.Model(pixels, keras.layers.Softmax()(keras.layers.Dense(3, name="head_output")(x)))
-    model = tltk.adopt(plain, tltk.classification(squares().labels))
+    model = replace(tltk.adopt(plain, tltk.classification(squares().labels)), keras=plain)  # not the flat copy
     before = plain.get_weights()
     with pytest.raises(ValueError, match=r"several variables have the path conv/kernel, conv/bias, and at least one"):
         tltk.fit(model, squares(), recipe=one_phase(train_all()))

@@ -79,6 +79,27 @@ class Preprocessing:
         """Whether pixels pass unchanged."""
         return not self.rescales and self.channel_order == "rgb"
 
+    def apply(self, x: Any) -> Any:
+        """Add the preprocessing to a graph, as stock layers that load without tltk.
+
+        Args:
+            x: Keras tensor (or array) [batch, height, width, channels] in [0, 255].
+
+        Returns:
+            The preprocessed pixels in the same shape; `x` itself if nothing is to be done.
+        """
+        import keras
+
+        if self.channel_order == "bgr":
+            x = keras.ops.flip(x, axis=-1)
+            node = private.producing_node(x)
+            if node is not None:  # an array has none
+                node.operation.name = "preprocessing_bgr"
+        if self.rescales:
+            scale, offset = _scalar_or_list(self.scale), _scalar_or_list(self.offset)
+            x = keras.layers.Rescaling(scale, offset=offset, name="preprocessing_rescaling")(x)
+        return x
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -189,17 +210,7 @@ class Backbone:
         Returns:
             The input that the network was trained on, in the same shape; `x` itself if the network preprocesses it.
         """
-        import keras
-
-        if self.preprocessing.channel_order == "bgr":
-            x = keras.ops.flip(x, axis=-1)
-            node = private.producing_node(x)
-            if node is not None:  # an array has none
-                node.operation.name = "preprocessing_bgr"
-        if self.preprocessing.rescales:
-            scale, offset = _scalar_or_list(self.preprocessing.scale), _scalar_or_list(self.preprocessing.offset)
-            x = keras.layers.Rescaling(scale, offset=offset, name="preprocessing_rescaling")(x)
-        return x
+        return self.preprocessing.apply(x)
 
     def describe(self) -> str:
         """Summarize name, size, accuracy, preprocessing and stages in a few lines.

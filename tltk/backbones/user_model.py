@@ -39,13 +39,7 @@ def from_model(model: "keras.Model", spec: Any) -> Backbone:
         if len(tensors) != 1:
             problems.add(f"it must have one {side}, and has {len(tensors)}")
     if not problems.messages:
-        shape, dtype = tuple(flat.inputs[0].shape[1:]), flat.inputs[0].dtype
-        if len(shape) != len(spec.shape) or any(
-            None not in (size, expected) and size != expected for size, expected in zip(shape, spec.shape, strict=False)
-        ):
-            problems.add(f"its input must be [batch, {', '.join(map(str, spec.shape))}] as `spec` says, and is {shape}")
-        if dtype != spec.dtype:
-            problems.add(f"its input must be {spec.dtype} as `spec` says, and is {dtype}")
+        check_input(flat.inputs[0], spec, problems)
     problems.raise_if_any(f"{model.name!r} cannot be a backbone of {modality.name}s:")
     return Backbone(
         name=model.name,
@@ -62,6 +56,27 @@ def from_model(model: "keras.Model", spec: Any) -> Backbone:
         locator=partial(Origin, "model", None, None),
         shapes=partial(_shapes, flat),
     )
+
+
+def check_input(inputs: "keras.KerasTensor", spec: Any, problems: check.Problems) -> None:
+    """Report in which ways the input of a model differs from a spec.
+
+    Args:
+        inputs: Symbolic input of the model.
+        spec: Input format that it is said to have.
+        problems: What is wrong is added to it.
+    """
+    shape = tuple(inputs.shape[1:])
+    if len(shape) != len(spec.shape) or any(
+        None not in (size, expected) and size != expected for size, expected in zip(shape, spec.shape, strict=False)
+    ):
+        problems.add(f"its input must be [batch, {', '.join(map(str, spec.shape))}] as `spec` says, and is {shape}")
+    if inputs.dtype != spec.dtype:
+        problems.add(f"its input must be {spec.dtype} as `spec` says, and is {inputs.dtype}")
+    if inputs.shape[0] is not None:
+        problems.add(
+            f"its batch size is fixed to {inputs.shape[0]}: build it with keras.Input(shape), without batch size"
+        )
 
 
 def _shapes(model: "keras.Model", shape: tuple) -> Mapping[str, tuple]:

@@ -271,7 +271,7 @@ def fingerprint(model: "keras.Model") -> str:
     positions: dict[int, tuple[int, int]] = {}
     for node_index, node in enumerate(nodes(model)):
         operation = node.operation
-        nested = _as_functional(operation)
+        nested = as_functional(operation)
         config = {} if nested is not None else _config(operation)
         config = {key: value for key, value in config.items() if key != "name"}
         input_positions = [positions.get(id(tensor)) for tensor in node.input_tensors]
@@ -287,7 +287,7 @@ def fingerprint(model: "keras.Model") -> str:
     return digest.hexdigest()
 
 
-def _as_functional(operation: Any) -> "keras.Model | None":
+def as_functional(operation: Any) -> "keras.Model | None":
     """Return a nested functional or Sequential model as a functional one; None for any other layer."""
     import keras
 

@@ -173,6 +173,30 @@ class Modality(ABC):
         """
         raise InvalidInput(f"{task} needs a backbone that takes texts; this one takes {self.name}s.")
 
+    def spec_from_shape(self, shape: tuple[int | None, ...], dtype: str) -> Any:
+        """Return the spec that the input of a user's own model must have, such as [height, width, 3]; None if unclear.
+
+        Args:
+            shape: Shape of one example.
+            dtype: dtype of the input.
+        """
+        return None
+
+    def adopt_input(self, spec: Any) -> tuple[Any, Callable[[Any], Any] | None]:
+        """Adapt the input format of a user's own model to what tltk reads.
+
+        Args:
+            spec: Input format of the model.
+
+        Returns:
+            Input format to read, and a function that converts it to that of the model, in a Keras graph; None if the
+            two are the same.
+
+        Raises:
+            InvalidInput: If this kind of input cannot be read in the format.
+        """
+        return spec, None
+
     def default_pooling(self, spec: Any) -> str:
         """Return the pooling that pooling="auto" of `tltk.head` means for a backbone, such as "avg"."""
         return "avg"

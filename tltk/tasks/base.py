@@ -18,6 +18,7 @@ from tltk.heads.builder import Head
 from tltk.modalities.context import Context
 from tltk.pipeline.readers import Reader, element_targets
 from tltk.specs import LabelSpec, Span
+from tltk.tasks.adopted_outputs import check_outputs
 
 EXACT = 1e-3  # larger tolerances are those of 16-bit exports
 Labels: TypeAlias = LabelSpec | Sequence[str] | np.ndarray | Source | tf.data.Dataset  # see `label_spec`
@@ -150,6 +151,25 @@ class Task(ABC):
         Returns:
             One output or a dict of named outputs, batch axis first, activation included.
         """
+
+    def adopt_outputs(self, outputs: Any, *, from_logits: bool | None = None) -> Any:
+        """Check the outputs of a user's own model for `tltk.adopt`, and turn them into those of this task.
+
+        Args:
+            outputs: Output of the model, or a dict of named outputs.
+            from_logits: Whether outputs are logits where this task has probabilities; None if unknown.
+
+        Returns:
+            What `outputs` builds. Default: the same outputs, if their names and numbers of values are those in
+            `describe_outputs`.
+
+        Raises:
+            InvalidInput: If the outputs do not fit the task.
+        """
+        if from_logits is not None:
+            raise InvalidInput(f"`from_logits` has no meaning for {self.name}. Received: {from_logits!r}")
+        check_outputs(outputs, self.describe_outputs(), rank=2 if self.uses_pooling else None)
+        return outputs
 
     def element_targets(self, targets: Targets | None, reader: Reader) -> Targets | None:
         """Return the targets of each element, computed once for a source.

@@ -14,6 +14,7 @@ from tltk.heads import builder as heads
 from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.specs import LabelSpec
+from tltk.tasks.adopted_outputs import probabilities
 from tltk.tasks.base import Labels, Monitor, Prediction, Task, difference, label_spec, last_features, repeated
 from tltk.tasks.class_scores import ClassEvaluator, MultilabelEvaluator
 from tltk.tasks.dataset_targets import class_problem, label_problem
@@ -47,6 +48,10 @@ class _ClassTask(Task):
         """Build the head, which outputs probabilities, float32 [batch, classes]."""
         logits = heads.attach(self.head, last_features(features), units=len(self.labels), mask=mask, seed=seed)
         return keras.layers.Activation(self.activation, dtype="float32", name="head_probabilities")(logits)
+
+    def adopt_outputs(self, outputs: Any, *, from_logits: bool | None = None) -> Any:
+        """Turn logits, or the probability of the second of two classes, into probabilities of all classes."""
+        return probabilities(outputs, self.labels.names, activation=self.activation, from_logits=from_logits)
 
     def describe_outputs(self) -> dict[str, tuple[str, ...]]:
         """Name the probabilities after the classes."""

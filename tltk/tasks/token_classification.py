@@ -21,6 +21,7 @@ from tltk.modalities.text.reader import TextReader
 from tltk.modalities.text.words import words_and_first_tokens
 from tltk.pipeline.readers import Reader
 from tltk.specs import LabelSpec, Span
+from tltk.tasks.adopted_outputs import probabilities
 from tltk.tasks.base import EXACT, Labels, Monitor, Prediction, Task, label_spec, last_features, repeated
 from tltk.tasks.encodings import as_tokens
 from tltk.tasks.registry import register_default, register_task
@@ -189,6 +190,10 @@ class TokenClassification(Task):
     def metrics(self) -> list[keras.metrics.Metric]:
         """Return the F1 of tokens; `evaluate` measures whole entities."""
         return [TokenF1()]
+
+    def adopt_outputs(self, outputs: Any, *, from_logits: bool | None = None) -> Any:
+        """Turn logits of tags into probabilities; the order of the tags is that of `tags`."""
+        return probabilities(outputs, self.tags, activation="softmax", from_logits=from_logits, rank=3)
 
     def describe_outputs(self) -> dict[str, tuple[str, ...]]:
         """Name the probabilities after the tags."""

@@ -11,6 +11,10 @@ from tltk.foundation.errors import InvalidInput
 from tltk.trainability.layers import HEAD, LayerRow
 
 _TOP = re.compile(r"top:(?:(?P<count>[1-9]\d*)|(?P<percent>\d+(?:\.\d+)?)%|(?P<stages>[1-9]\d*) stages?)")
+_NO_STAGES = (
+    "none declared. Use layer names, declare stages with `stages=` of tltk.adopt, or count layers from the output: "
+    "tltk.trainability.train_top(layers=2)"
+)
 
 
 def check_pattern(pattern: str) -> None:
@@ -63,7 +67,7 @@ def no_match(pattern: str, rows: list[LayerRow]) -> str:
         return f"`{pattern}` asks for more layers than the {count} of the backbone that have weights."
     stages = stage_names(rows)
     near = check.did_you_mean(pattern, [*stages, *(row.name for row in rows)])
-    declared = check.listing(stages, limit=60) or "none declared, use layer names"
+    declared = check.listing(stages, limit=60) or _NO_STAGES
     nested = check.listing([repr(row.name) for row in rows if isinstance(row.layer, keras.Model)])
     hint = f". {nested} is a nested model, which is a single layer to a plan: build with `.call(x)` instead"
     return f"`{pattern}` matches no layer.{near} stages: {declared}{hint if nested else ''}"

@@ -1,10 +1,11 @@
 """Images: the modality of `ImageSpec`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -25,6 +26,8 @@ from tltk.pipeline.batching import Size, examples_per_batch
 from tltk.pipeline.readers import Reader
 from tltk.pipeline.user_dataset import UserDataset
 from tltk.specs import ImageSpec, InvalidExample
+
+_LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue: ITU-R BT.601, as in Pillow
 
 
 class ImageModality(Modality):
@@ -69,6 +72,22 @@ class ImageModality(Modality):
         if reason:
             raise InvalidInput(f"{source.id_of(index)} cannot be decoded: {reason}")
         return decode_full(tf.constant(data)).numpy()
+
+    def spec_from_shape(self, shape: tuple[int | None, ...], dtype: str) -> ImageSpec | None:
+        """Return a spec for [height, width, channels], floats, if all three are known."""
+        if len(shape) != 3 or None in shape or "float" not in dtype:
+            return None
+        height, width, channels = (size or 0 for size in shape)
+        return ImageSpec(height, width, channels)
+
+    def adopt_input(self, spec: ImageSpec) -> tuple[ImageSpec, Callable[[Any], Any] | None]:
+        """Read RGB for models of RGB or grey images; convert it to grey in the graph."""
+        if spec.channels not in (1, 3):
+            raise InvalidInput(
+                f"tltk reads images as RGB, and the model takes {spec.channels} channels. For other data, register a "
+                "modality of your own with tltk.register_modality, and pass its spec."
+            )
+        return (spec, None) if spec.channels == 3 else (replace(spec, channels=3), _to_grey)
 
     def default_augmentation(self) -> tuple[Augmentation, ...]:
         """Return a flip, mild crops and mild color changes."""
@@ -126,6 +145,12 @@ def _encoded_image(source: Source, index: int) -> bytes:
     if source.storage == "files":
         return Path(source.examples[index]).read_bytes()
     return next(images[0] for _, images in source.examples[np.array([index])].read())
+
+
+def _to_grey(pixels: Any) -> Any:
+    """Convert RGB to grey in a Keras graph: [batch, height, width, 3] → [batch, height, width, 1]."""
+    weighted = keras.layers.Rescaling(list(_LUMA), name="preprocessing_grey")(pixels)
+    return keras.ops.sum(weighted, axis=-1, keepdims=True)
 
 
 register_modality(ImageModality())
