@@ -227,7 +227,7 @@ def test_an_adopted_model_is_trained_evaluated_exported_and_loaded(tmp_path):
     run = tltk.fit(adopted, squares(12), squares(6), recipe=recipe, batch_size=6, out=tmp_path / "run")
     report = tltk.evaluate(run, squares(9, seed=1))
     exported = tltk.export(run, tmp_path / "serving")
-    assert max(exported.largest.values()) < 1e-5
+    assert max(exported.largest_differences.values()) < 1e-5
     loaded = tltk.load_run(tmp_path / "run")
     assert tltk.evaluate(loaded, squares(9, seed=1)).metrics == pytest.approx(report.metrics)
     assert loaded.model.stages == run.model.stages
