@@ -1,13 +1,25 @@
 """The record of an assembled or adopted model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import keras
 
 from tltk.backbones.base import Origin
+from tltk.foundation import checks as check
 from tltk.modalities.modality import modality_of
 from tltk.tasks.base import Task
+
+# Methods of a Keras model → what to call instead.
+_WAYS = {
+    "fit": "tltk.fit(model, train, val)",
+    "predict": "tltk.predict(model, inputs)",
+    "evaluate": "tltk.evaluate(model, data)",
+    "export": "tltk.export(model, folder)",
+    "compile": "tltk.fit(model, train, val), which compiles each phase; for a training loop of your own, model.keras",
+    "save": "tltk.fit(…, out=folder), which saves a run; or model.keras.save(path) for the Keras model alone",
+    "summary": "model.keras.summary(), model.describe(), or plan.describe(model)",
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,13 @@ class TransferModel:
     backbone: str
     origin: Origin
     precision: str
+
+    def __getattr__(self, name: str) -> Any:
+        # Only called for attributes that do not exist; what Keras users expect is said in the error.
+        way = _WAYS.get(name) or (f"model.keras.{name}" if hasattr(keras.Model, name) else "")
+        near = "" if way else check.did_you_mean(name, (field.name for field in fields(self)))
+        hint = f" Use {way}" if way else near
+        raise AttributeError(f"TransferModel has no {name!r}.{hint}", name=name, obj=self)
 
     @property
     def stage_names(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from tltk.tasks.base import Task
 from tltk.trainability.apply import changing_variables
 from tltk.trainability.plan import Plan
 from tltk.training.contrastive import phase_model
+from tltk.training.custom_objects import why_unsavable
 
 log = logging.getLogger("tltk")
 
@@ -80,9 +81,9 @@ def check_options(model: TransferModel, recipe: Recipe, *, batch_size: Any, seed
         problems.add(budget_without_lengths(size))
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
-    problem = _monitor_problem(model.task)
-    if problem:
-        problems.add(problem)
+    for problem in (_monitor_problem(model.task), "" if out is None else why_unsavable(model.keras)):
+        if problem:
+            problems.add(problem)
     for phase in recipe.phases:
         try:
             trained_model = phase_model(model, phase)

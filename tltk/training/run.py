@@ -18,6 +18,7 @@ from tltk.foundation.errors import InvalidInput, InvalidType, NotFound
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
+from tltk.training.custom_objects import why_unloadable
 from tltk.training.phase import PhaseResult
 
 FORMAT = 2
@@ -99,18 +100,21 @@ def model_of(model: TransferModel | Run | str | Path) -> TransferModel:
     return model
 
 
-def load_run(folder: str | Path) -> Run:
+def load_run(folder: str | Path, *, custom_objects: dict[str, Any] | None = None) -> Run:
     """Load a saved run.
 
     Args:
         folder: Folder written by `fit(out=)` or `Run.save`.
+        custom_objects: Layers and functions of your own by name, unless they are registered with
+            `keras.saving.register_keras_serializable`.
 
     Returns:
         The run; its model can predict, be evaluated, exported or trained further.
 
     Raises:
         NotFound: If the folder, config.json or model.keras is missing.
-        InvalidInput: If a file is damaged, or has the format of another version of tltk.
+        InvalidInput: If a file is damaged, has the format of another version of tltk, or needs layers that Keras does
+            not know.
 
     Examples:
         >>> load_run("runs/nowhere")
@@ -128,7 +132,7 @@ def load_run(folder: str | Path) -> Run:
             f"{folder / 'config.json'} has format {config.get('format')!r}; this version of tltk reads format {FORMAT}."
         )
     try:
-        model = _load_model(folder / "model.keras", config)
+        model = _load_model(folder / "model.keras", config, custom_objects)
         metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {"phases": []}
         phases = tuple(PhaseResult(**{**phase, "score": _as_tuple(phase["score"])}) for phase in metrics["phases"])
     except (KeyError, TypeError) as error:
@@ -197,16 +201,17 @@ def model_bytes(model: TransferModel) -> int:
     return sum(weight.numpy().nbytes for weight in model.keras.weights) + 10_000_000
 
 
-def _load_model(path: Path, config: dict[str, Any]) -> TransferModel:
+def _load_model(path: Path, config: dict[str, Any], custom_objects: dict[str, Any] | None) -> TransferModel:
     stored = dict(config["input"])
     spec = named_modality(stored.pop("modality")).from_config(stored, path.parent)
     # Before the layers: an unknown task is the better explanation if its layers are unknown as well.
     task = tasks.from_config(config["task"])
     try:
         register_layers_of(path)
-        loaded = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise InvalidInput(f"{path} cannot be read as a Keras model: {error}") from error
+        loaded = keras.models.load_model(path, custom_objects=custom_objects, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = why_unloadable(path, custom_objects) or error
+        raise InvalidInput(f"{path} cannot be read as a Keras model: {reason}") from error
     keep_loadable(loaded)
     return TransferModel(
         keras=loaded,
