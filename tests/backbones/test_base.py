@@ -90,7 +90,7 @@ def test_channels_first_is_an_error(monkeypatch):
 
 def test_describe_summarizes_a_backbone():
     text = backbone("efficientnet_lite0").describe()
-    assert "efficientnet_lite0: 3,413,024 parameters, 224×224×3, pretrained weights" in text
+    assert "efficientnet_lite0: 3,413,024 parameters, 224×224, pretrained weights" in text
     assert "ImageNet top-1 0.751 (https://" in text
     assert "x × 0.0078125 + -0.992188" in text
     assert "conv5 (top_activation)" in text

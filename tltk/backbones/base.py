@@ -219,18 +219,15 @@ class Backbone:
             >>> import tltk
             >>> for line in tltk.backbone("vgg16", weights="random").describe().splitlines()[:3]:
             ...     print(line)
-            vgg16: 14,714,688 parameters, 224×224×3, random weights
+            vgg16: 14,714,688 parameters, 224×224, random weights
             ImageNet top-1 0.713 (https://keras.io/api/applications)
             preprocessing: BGR, x × 1 + (-103.939, -116.779, -123.68)
         """
-        image = self.modality == "image"
-        size = "×".join(map(str, self.input_spec.shape)) if image else self.input_spec.describe()
         count = f"{self.parameters:,} parameters" if self.parameters is not None else "unknown parameters"
-        lines = [f"{self.name}: {count}, {size}, {self.weights} weights"]
+        lines = [f"{self.name}: {count}, {self.input_spec.describe()}, {self.weights} weights"]
         if self.top1 is not None:
             lines.append(f"ImageNet top-1 {self.top1:.3f} ({self.top1_source})")
-        if image:
-            lines.append(f"preprocessing: {_in_words(self.preprocessing)}")
+        lines.append(f"preprocessing: {_in_words(self.preprocessing)}")
         lines.append("stages: " + ", ".join(f"{stage.name} ({stage.last})" for stage in self.stages))
         return "\n".join(lines)
 

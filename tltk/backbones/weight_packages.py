@@ -79,7 +79,6 @@ _MINILM = Package(
 
 PACKAGES = {package.name: package for package in (_LITE0, _MINILM)}
 BACKBONES = (_LITE0.name,)
-TEXT_MODELS = (_MINILM.name,)
 
 
 def sha256(path: Path) -> str:
