@@ -46,7 +46,7 @@ def test_operations_added_to_a_model_get_unused_names():
     net = conv_net()
     x = keras.layers.Conv2D(2, 1, name="conv3_conv")(net.output)
     x = keras.layers.Conv2D(2, 1, name="conv3_conv")(keras.layers.ReLU()(x)) * 2.0
-    added = graph.name_added(net, x)
+    added = graph.rename_added(net, x)
     assert [node.operation.name for node in added] == ["conv3_conv_1", "re_lu", "conv3_conv_2", "multiply"]
     assert [operation.name for operation in graph.descendants([net.output], added)] == [
         node.operation.name for node in added

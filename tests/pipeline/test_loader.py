@@ -10,7 +10,7 @@ import tensorflow as tf
 from tltk.data.targets import Targets
 from tltk.pipeline.batching import Order
 from tltk.pipeline.loader import DatasetLoader, Loader
-from tltk.pipeline.readers import Piece
+from tltk.pipeline.readers import PartialBatch
 
 
 class IndexReader:
@@ -28,12 +28,12 @@ class IndexReader:
     def element_spec(self):
         return (tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.uint8))
 
-    def pieces(self, order):
+    def partial_batches(self, order):
         for part in order.parts(self.count, at_once=2):
             self.batches_read.append(part.batch)
             valid = np.array([row for row in part.rows if row not in self.invalid], np.int64)
             invalid = {int(row): "truncated" for row in part.rows if row in self.invalid}
-            yield Piece(part.batch, valid, (valid.astype("float32"), valid.astype("uint8")), invalid, part.ends)
+            yield PartialBatch(part.batch, valid, (valid.astype("float32"), valid.astype("uint8")), invalid, part.ends)
 
 
 def loader(reader=None, **options):

@@ -21,7 +21,7 @@ from tltk.pipeline import store
 from tltk.pipeline.batching import Order
 from tltk.pipeline.decoded_store import digest
 from tltk.pipeline.loader import without_autograph
-from tltk.pipeline.readers import Piece, Reader, whole_batches
+from tltk.pipeline.readers import PartialBatch, Reader, join_batches
 
 log = logging.getLogger("tltk")
 FeaturesOf: TypeAlias = Callable[[np.ndarray, np.ndarray, int], tuple[tf.Tensor, ...]]
@@ -163,13 +163,13 @@ class _Computation:
         """Yield (elements, their inputs, reasons for the elements found invalid since the last batch)."""
         invalid: dict[int, str] = {}
 
-        def collect_invalid(pieces: Iterator[Piece]) -> Iterator[Piece]:
-            for piece in pieces:
-                invalid.update({int(elements[row]): reason for row, reason in piece.invalid.items()})
-                yield piece
+        def collect_invalid(partial_batches: Iterator[PartialBatch]) -> Iterator[PartialBatch]:
+            for partial_batch in partial_batches:
+                invalid.update({int(elements[row]): reason for row, reason in partial_batch.invalid.items()})
+                yield partial_batch
 
-        pieces = collect_invalid(self.reader.subset(elements).pieces(Order(self.batch_size)))
-        for _, rows, values in whole_batches(pieces):
+        partial_batches = collect_invalid(self.reader.subset(elements).partial_batches(Order(self.batch_size)))
+        for _, rows, values in join_batches(partial_batches):
             yield elements[rows], values[0], dict(invalid)
             invalid.clear()
         if invalid:

@@ -34,7 +34,7 @@ class TrainingDiverged(TltkError, FloatingPointError):
 
 
 class AuditError(TltkError, RuntimeError):
-    """Weights moved that were frozen, or did not move although they are trainable."""
+    """Weights changed that were frozen, or did not change although they are trainable."""
 
 
 class ServingError(TltkError, RuntimeError):

@@ -201,7 +201,7 @@ def distinct_name(operation: Any, taken: set[str]) -> str:
     return next(name for name in itertools.chain([base_name], numbered) if name not in taken)
 
 
-def name_added(network: "keras.Model", outputs: Any) -> list[Any]:
+def rename_added(network: "keras.Model", outputs: Any) -> list[Any]:
     """Rename operations that were added to a functional model, so that no name occurs twice.
 
     Keras counts automatic names through the whole process, so a new operation may get the name of a loaded one.

@@ -15,7 +15,7 @@ from tltk.modalities.context import Context
 from tltk.modalities.modality import drop_invalid, modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.pipeline.batching import Order
-from tltk.pipeline.readers import Piece, Reader, whole_batches
+from tltk.pipeline.readers import PartialBatch, Reader, join_batches
 from tltk.specs import InvalidExample
 
 Data: TypeAlias = Source | tf.data.Dataset
@@ -184,13 +184,13 @@ def _run(
 ) -> Iterator[tuple[np.ndarray, Any]]:
     """Yield rows of elements and the outputs for them, batch by batch."""
 
-    def report_invalid(pieces: Iterator[Piece]) -> Iterator[Piece]:
-        for piece in pieces:
-            for row, reason in sorted(piece.invalid.items()):
+    def report_invalid(partial_batches: Iterator[PartialBatch]) -> Iterator[PartialBatch]:
+        for partial_batch in partial_batches:
+            for row, reason in sorted(partial_batch.invalid.items()):
                 add_invalid(row, reason)
-            yield piece
+            yield partial_batch
 
-    for _, rows, values in whole_batches(report_invalid(reader.pieces(Order(batch_size)))):
+    for _, rows, values in join_batches(report_invalid(reader.partial_batches(Order(batch_size)))):
         yield rows, network(values[0])
 
 

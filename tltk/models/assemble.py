@@ -8,9 +8,8 @@ import keras
 from tltk.backbones.base import Backbone, operation_stages
 from tltk.backbones.connect import connect
 from tltk.foundation import checks as check
-from tltk.foundation import hardware
+from tltk.foundation import hardware, keras_private
 from tltk.foundation import keras_graph as graph
-from tltk.foundation import keras_private as private
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.tasks.base import Task
@@ -21,9 +20,9 @@ from tltk.trainability.layers import HEAD
 def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: int = 0) -> TransferModel:
     """Build one flat Keras model: raw input → preprocessing → backbone layers → head.
 
-    The model is flat: plans, audits and explanations can access every layer. It consists of standard layers and loads
-    with Keras alone. If the backbone is your own functional model, its layers are shared, not copied, unless the
-    backbone has `preprocessing`.
+    The model is flat, without nested models, so that plans and audits can access every layer. It consists of standard
+    layers and loads with Keras alone. If the backbone is your own functional model, its layers are shared, not copied,
+    unless the backbone has `preprocessing`.
 
     Args:
         backbone: From `tltk.backbone`; its weights are located and read now.
@@ -32,14 +31,14 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
         seed: Seed of the head's initial weights and dropout.
 
     Returns:
-        The model; `.keras` is a `keras.Model`. All layers added behind the features of the backbone have the stage
+        The model; `.keras` is a `keras.Model`. All layers added after the output of the backbone have the stage
         "head". A new layer whose name is taken in the backbone gets a numbered name.
 
     Raises:
         InvalidType: If the arguments are swapped, or not a backbone and a task.
-        InvalidInput: If the task is not registered, or needs another input.
+        InvalidInput: If the task is not registered, or cannot use this kind of input.
         NotFound: If no pretrained weights are found; the message lists where to get them.
-        IncompatibleKeras: If Keras has another backend than TensorFlow.
+        IncompatibleKeras: If the backend of Keras is not TensorFlow.
 
     Examples:
         >>> import tltk
@@ -48,7 +47,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
         >>> model.keras.output_shape
         (None, 2)
     """
-    private.require_tensorflow()
+    keras_private.require_tensorflow()
     check.instance_of("backbone", backbone, Backbone, hint="Pass tltk.backbone('resnet50').")
     require_task(task)
     task, spec = _with_pooling(task, backbone.input_spec), task.input_spec(backbone.input_spec)
@@ -58,7 +57,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
         network = connected.network
         outputs = task.outputs(network.output, mask=connected.mask, seed=seed)
         # Operations that compute a mask from the input are new as well, but do not belong to the head.
-        head = graph.descendants(network.outputs, graph.name_added(network, outputs))
+        head = graph.descendants(network.outputs, graph.rename_added(network, outputs))
         model = keras.Model(network.inputs[0], outputs, name=f"{_valid_name(backbone.name)}_{task.name}")
     stages = _stages(network, backbone) | {operation.name: HEAD for operation in head}
     return TransferModel(model, task, spec, stages, backbone.name, connected.origin, policy)
@@ -68,8 +67,8 @@ def _with_pooling(task: Task, spec: Any) -> Task:
     """Replace the pooling "auto" by the default of the modality, such as the last token for causal language models."""
     if task.head is None or task.head.pooling != "auto":
         return task
-    record: Any = task  # every registered task is a frozen dataclass, which the base class cannot say
-    return replace(record, head=replace(task.head, pooling=modality_of(spec).default_pooling(spec)))
+    dataclass_task: Any = task  # every registered task is a frozen dataclass, but `Task` is not typed as one
+    return replace(dataclass_task, head=replace(task.head, pooling=modality_of(spec).default_pooling(spec)))
 
 
 def _stages(network: keras.Model, backbone: Backbone) -> dict[str, str]:

@@ -74,5 +74,5 @@ def _pooled(
     network: keras.Model, tensor: keras.KerasTensor, pooling: str | None, *, mask: keras.KerasTensor | None
 ) -> keras.Model:
     pooled = tensor if pooling is None else heads.pool(tensor, pooling, mask=mask)
-    graph.name_added(network, pooled)
+    graph.rename_added(network, pooled)
     return keras.Model(network.inputs[0], pooled)

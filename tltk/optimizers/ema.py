@@ -5,7 +5,7 @@ import numpy as np
 
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import InvalidInput
-from tltk.optimizers.state import unwrapped
+from tltk.optimizers.state import without_loss_scaling
 
 
 class AveragedWeights(keras.callbacks.Callback):
@@ -35,7 +35,7 @@ class AveragedWeights(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Check that there are averages, and drop what an interrupted `fit` has left."""
-        if not unwrapped(self.model.optimizer).use_ema:
+        if not without_loss_scaling(self.model.optimizer).use_ema:
             raise InvalidInput(
                 "the optimizer computes no averages. Build it with adamw(ema_momentum=0.99) or sgd(ema_momentum=0.99)."
             )
@@ -62,9 +62,9 @@ class AveragedWeights(keras.callbacks.Callback):
 
     @property
     def _variables(self) -> list[keras.Variable]:
-        return private.optimizer_variables(unwrapped(self.model.optimizer))
+        return private.optimizer_variables(without_loss_scaling(self.model.optimizer))
 
     def _use_averages(self) -> None:
         if self._raw is None:
             self._raw = [keras.ops.convert_to_numpy(variable).copy() for variable in self._variables]
-            private.assign_moving_averages(unwrapped(self.model.optimizer))
+            private.assign_moving_averages(without_loss_scaling(self.model.optimizer))

@@ -58,7 +58,7 @@ def optimizer_state(optimizer: keras.optimizers.Optimizer) -> OptimizerState:
         >>> optimizer_state(build(sgd(), 0.1, [variable])).values["kernel"]["momentums"]
         array([0., 0.], dtype=float32)
     """
-    inner = unwrapped(optimizer)
+    inner = without_loss_scaling(optimizer)
     if not isinstance(inner, PerVariable):
         raise InvalidType(f"`optimizer` must be built by optimizers.spec.build. Received: {type(inner).__name__}")
     variables = private.optimizer_variables(inner)
@@ -122,7 +122,7 @@ def _factor(optimizer: PerVariable, name: str, index: int) -> float:
     return optimizer.lr_multipliers[index] if contains_rate else 1.0
 
 
-def unwrapped(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+def without_loss_scaling(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Return the optimizer inside a `LossScaleOptimizer`, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 

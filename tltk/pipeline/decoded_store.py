@@ -11,7 +11,7 @@ import tensorflow as tf
 from tltk.pipeline import store
 from tltk.pipeline.batching import BatchPart, Order
 from tltk.pipeline.parallel import in_order
-from tltk.pipeline.readers import BatchReader, Piece, Reader
+from tltk.pipeline.readers import BatchReader, PartialBatch, Reader
 
 _AT_ONCE = 32  # records a thread reads in one call
 
@@ -39,19 +39,19 @@ class StoredReader:
         pairs = zip(self.records.layout.shapes, self.records.layout.dtypes, strict=True)
         return tuple(tf.TensorSpec([None, *shape], tf.as_dtype(dtype)) for shape, dtype in pairs)
 
-    def pieces(self, order: Order) -> Iterator[Piece]:
+    def partial_batches(self, order: Order) -> Iterator[PartialBatch]:
         """See `Reader`; elements that were invalid when they were stored are reported again."""
         copies = max(self.records.count // max(self.count, 1), 1)
         offset = order.epoch % copies * self.count  # first record of the copy that this epoch reads
 
-        def read(part: BatchPart) -> Piece:
+        def read(part: BatchPart) -> PartialBatch:
             invalid = {
                 int(row): self.records.invalid[int(row) + offset]
                 for row in part.rows
                 if row + offset in self.records.invalid
             }
             rows = part.rows[[int(row) not in invalid for row in part.rows]] if invalid else part.rows
-            return Piece(part.batch, rows, self.records.read(rows + offset), invalid, part.ends)
+            return PartialBatch(part.batch, rows, self.records.read(rows + offset), invalid, part.ends)
 
         return in_order(read, order.parts(self.count, at_once=_AT_ONCE, lengths=self.lengths))
 
@@ -76,9 +76,9 @@ def decoded(reader: Reader, *, storage: str | Path) -> BatchReader:
     layout = store.Layout(shapes, tuple(spec.dtype.name for spec in reader.element_spec))
 
     def fill(missing: np.ndarray, write: store.Write) -> None:
-        for piece in reader.subset(missing).pieces(Order(_AT_ONCE)):
-            invalid = {int(missing[row]): reason for row, reason in piece.invalid.items()}
-            write(missing[piece.rows], piece.values, invalid)
+        for partial_batch in reader.subset(missing).partial_batches(Order(_AT_ONCE)):
+            invalid = {int(missing[row]): reason for row, reason in partial_batch.invalid.items()}
+            write(missing[partial_batch.rows], partial_batch.values, invalid)
 
     if storage == "memory":
         records = store.in_memory(layout, reader.count, fill, noun="decoded examples")

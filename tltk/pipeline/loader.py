@@ -1,4 +1,7 @@
-"""Loaders: batches as a pure function of source, options, seed, epoch and batch number."""
+"""Loaders: batches as a pure function of source, options, seed, epoch and batch number.
+
+An element is one row of the model's input: an example, or one window of a long text.
+"""
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +16,7 @@ from tltk.data.invalid import Invalid
 from tltk.data.targets import Targets
 from tltk.foundation.errors import InvalidInput
 from tltk.pipeline.batching import Order, Size, epoch_size
-from tltk.pipeline.readers import BatchReader, Piece, whole_batches
+from tltk.pipeline.readers import BatchReader, PartialBatch, join_batches
 
 _PREFETCHED = 2  # batches
 _WORKERS = 2  # batches augmented in parallel
@@ -113,15 +116,15 @@ class Loader:
             InvalidInput: At the end, if no element could be read.
         """
         is_empty = True
-        pieces = self.reader.pieces(self._order(epoch, first))
-        for number, rows, values in whole_batches(self._collect_invalid(pieces)):
+        partial_batches = self.reader.partial_batches(self._order(epoch, first))
+        for number, rows, values in join_batches(self._collect_invalid(partial_batches)):
             is_empty = False
             targets = () if self.targets is None else (self.targets.batch(rows),)
             yield Batch(epoch, number, rows, values, targets)
         if is_empty and not first:
             index, shards = self.shard
             raise InvalidInput(
-                self.why_unreadable()
+                self.data_error_message()
                 or f"shard {index} of {shards} has no example: the source has {self.reader.count}. Use fewer shards."
             )
 
@@ -139,7 +142,7 @@ class Loader:
             if batch.number == number:
                 numbers = (tf.constant(value, tf.int64) for value in (epoch, number))
                 parts = tf.nest.map_structure(tf.convert_to_tensor, tuple(batch[2:]))
-                return _element(*self.finish(Batch(*numbers, *parts)))
+                return _fit_tuple(*self.finish(Batch(*numbers, *parts)))
             break
         raise IndexError(f"epoch {epoch} has no readable batch {number}; it has {self.steps_per_epoch} batches.")
 
@@ -162,13 +165,13 @@ class Loader:
         finish = self.finish
 
         def finish_batch(*parts: Any) -> Any:
-            return _element(*finish(Batch(*parts)))
+            return _fit_tuple(*finish(Batch(*parts)))
 
         batches = _epoch_dataset(epoch).flat_map(without_autograph(one_epoch))
         finished = batches.map(without_autograph(finish_batch), num_parallel_calls=_WORKERS, deterministic=True)
         return _prefetched(finished, loader=self)
 
-    def why_unreadable(self) -> str:
+    def data_error_message(self) -> str:
         """Return an error message if all elements are invalid, else ""."""
         count = self.example_count
         if not count or len(self.invalid) < count:
@@ -179,11 +182,11 @@ class Loader:
     def _order(self, epoch: int, first: int) -> Order:
         return Order(self.batch_size, self.seed, epoch, first, self.shard)
 
-    def _collect_invalid(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
-        for piece in pieces:
-            for row, reason in sorted(piece.invalid.items()):
+    def _collect_invalid(self, partial_batches: Iterator[PartialBatch]) -> Iterator[PartialBatch]:
+        for partial_batch in partial_batches:
+            for row, reason in sorted(partial_batch.invalid.items()):
                 self.invalid.add(self.name_of(row), reason)
-            yield piece
+            yield partial_batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,20 +221,20 @@ class DatasetLoader:
         finish = self.finish
 
         def finish_batch(epoch_number: tf.Tensor, number: tf.Tensor, batch: tuple) -> Any:
-            return _element(*finish(Batch(epoch_number, number, tf.zeros([0], tf.int64), batch[:1], batch[1:])))
+            return _fit_tuple(*finish(Batch(epoch_number, number, tf.zeros([0], tf.int64), batch[:1], batch[1:])))
 
         batches = _epoch_dataset(epoch).flat_map(without_autograph(one_epoch))
         finished = batches.map(without_autograph(finish_batch), num_parallel_calls=_WORKERS, deterministic=True)
         return _prefetched(finished, loader=self)
 
-    def why_unreadable(self) -> str:
+    def data_error_message(self) -> str:
         """Return the error message about a batch that failed a check; "" if none did."""
         return self.problem()
 
 
 @contextmanager
 def explain_data_errors(*loaders: Loader | DatasetLoader | None) -> Iterator[None]:
-    """Replace TensorFlow's error about data that cannot be used by one that names the examples or the batch.
+    """Turn TensorFlow's error about unusable data into an `InvalidInput` that names the examples or the batch.
 
     Args:
         *loaders: Loaders that are read within the context.
@@ -243,13 +246,14 @@ def explain_data_errors(*loaders: Loader | DatasetLoader | None) -> Iterator[Non
     try:
         yield
     except tf.errors.OpError as error:
-        messages = [message for loader in loaders if loader is not None and (message := loader.why_unreadable())]
+        messages = [message for loader in loaders if loader is not None and (message := loader.data_error_message())]
         if not messages:
             raise
         raise InvalidInput(messages[0]) from error
 
 
-def _element(inputs: Any, targets_and_weights: Sequence[Any]) -> Any:
+def _fit_tuple(inputs: Any, targets_and_weights: Sequence[Any]) -> Any:
+    """Return what `model.fit` takes: (inputs, targets …), or inputs alone if unlabelled."""
     return (inputs, *targets_and_weights) if targets_and_weights else inputs
 
 

@@ -13,7 +13,7 @@ from tltk.pipeline.batching import Order
 
 
 @dataclass(frozen=True)
-class Piece:
+class PartialBatch:
     """A part of a batch that has been read.
 
     Args:
@@ -21,7 +21,7 @@ class Piece:
         rows: Indices of the elements, int64 [k].
         values: Arrays [k, …], such as the pixels of images or stored features.
         invalid: Index of an element → why it could not be read; these elements are not in `rows` and `values`.
-        ends: Whether this is the last piece of the batch.
+        ends: Whether this is the last part of the batch.
     """
 
     batch: int
@@ -53,8 +53,8 @@ class BatchReader(Protocol):
     def element_spec(self) -> tuple[tf.TensorSpec, ...]:
         """Shapes [None, …] and dtypes of the values of a batch."""
 
-    def pieces(self, order: Order) -> Iterator[Piece]:
-        """Yield every element once, in pieces of the batches of `order`."""
+    def partial_batches(self, order: Order) -> Iterator[PartialBatch]:
+        """Yield every element once, in partial batches of the batches of `order`."""
 
 
 class Reader(BatchReader, Protocol):
@@ -98,10 +98,10 @@ class ArrayReader:
         """Shape and dtype of a batch."""
         return (tf.TensorSpec([None, *self.values.shape[1:]], tf.as_dtype(self.values.dtype)),)
 
-    def pieces(self, order: Order) -> Iterator[Piece]:
+    def partial_batches(self, order: Order) -> Iterator[PartialBatch]:
         """See `Reader`."""
         for part in order.parts(self.count, at_once=None):
-            yield Piece(part.batch, part.rows, (self.values[part.rows],), {}, part.ends)
+            yield PartialBatch(part.batch, part.rows, (self.values[part.rows],), {}, part.ends)
 
     def subset(self, rows: np.ndarray) -> "ArrayReader":
         """Return a reader of the elements at `rows`, int64 [k]."""
@@ -117,22 +117,24 @@ class ArrayReader:
         return hashlib.sha256(header + np.ascontiguousarray(self.values).tobytes()).hexdigest()
 
 
-def whole_batches(pieces: Iterator[Piece]) -> Iterator[tuple[int, np.ndarray, tuple[np.ndarray, ...]]]:
-    """Join pieces into batches of (number, rows, values); batches without a readable element are skipped."""
-    batch_pieces: list[Piece] = []
-    for piece in pieces:
-        batch_pieces += [piece] if len(piece.rows) else []
-        if piece.ends:
-            if batch_pieces:
-                yield piece.batch, *_join(batch_pieces)
-            batch_pieces = []
+def join_batches(partial_batches: Iterator[PartialBatch]) -> Iterator[tuple[int, np.ndarray, tuple[np.ndarray, ...]]]:
+    """Join partial batches into batches of (number, rows, values); batches without a readable element are skipped."""
+    parts: list[PartialBatch] = []
+    for partial_batch in partial_batches:
+        parts += [partial_batch] if len(partial_batch.rows) else []
+        if partial_batch.ends:
+            if parts:
+                yield partial_batch.batch, *_join(parts)
+            parts = []
 
 
-def _join(pieces: list[Piece]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-    if len(pieces) == 1:
-        return pieces[0].rows, pieces[0].values
-    columns = zip(*(piece.values for piece in pieces), strict=True)
-    return np.concatenate([piece.rows for piece in pieces]), tuple(map(np.concatenate, columns))
+def _join(partial_batches: list[PartialBatch]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    if len(partial_batches) == 1:
+        return partial_batches[0].rows, partial_batches[0].values
+    columns = zip(*(partial_batch.values for partial_batch in partial_batches), strict=True)
+    return np.concatenate([partial_batch.rows for partial_batch in partial_batches]), tuple(
+        map(np.concatenate, columns)
+    )
 
 
 def element_targets(targets: Targets | None, reader: BatchReader) -> Targets | None:

@@ -17,7 +17,7 @@ from tltk.foundation.errors import InvalidInput, MissingExtra, ServingError
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.pipeline.batching import Order
-from tltk.pipeline.readers import whole_batches
+from tltk.pipeline.readers import join_batches
 from tltk.serving import certificate
 from tltk.serving import warmup as warmup_requests
 from tltk.serving.replay import runtimes
@@ -180,7 +180,7 @@ def _calibration_batches(model: TransferModel, source: Source | None) -> Iterato
         return
     rows = np.unique(np.linspace(0, len(source) - 1, _CALIBRATION_EXAMPLES).astype(int))
     reader = modality_of(model.input_spec).reader(source.subset(rows), model.input_spec)
-    for _, _, values in whole_batches(reader.pieces(Order(1))):
+    for _, _, values in join_batches(reader.partial_batches(Order(1))):
         yield [values[0].astype(model.input_spec.dtype)]
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tltk.foundation import keras_private as private
 from tltk.foundation import progress
 from tltk.foundation.errors import TrainingDiverged
-from tltk.optimizers.state import unwrapped
+from tltk.optimizers.state import without_loss_scaling
 
 
 class StopOnNan(keras.callbacks.Callback):
@@ -62,7 +62,7 @@ class CountSteps(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Count the batch, and copy the accumulated gradients if an extra batch would clear them."""
         self.batches += 1
-        optimizer = unwrapped(self.model.optimizer)
+        optimizer = without_loss_scaling(self.model.optimizer)
         group_size = optimizer.gradient_accumulation_steps or 1
         next_completes_group = group_size > 1 and (self.batches + 1) % group_size == 0
         variables = private.accumulated_gradients(optimizer) if next_completes_group else []
@@ -72,12 +72,12 @@ class CountSteps(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Restore the step count, the accumulated gradients and the scalars that depend on the step."""
         outer = self.model.optimizer
-        for optimizer in (outer, unwrapped(outer)):
+        for optimizer in (outer, without_loss_scaling(outer)):
             counter = private.batch_counter(optimizer)
             # Loss scaling skips steps whose gradients overflowed: a lower count is correct and stays.
             if int(keras.ops.convert_to_numpy(counter)) > self.batches:
                 counter.assign(self.batches)
-        inner = unwrapped(outer)
+        inner = without_loss_scaling(outer)
         for variable, value in zip(private.step_products(inner), self.products, strict=False):
             variable.assign(value)
         if self.accumulated:

@@ -105,6 +105,6 @@ def phase_model(model: TransferModel, phase: Phase) -> TransferModel:
         raise InvalidInput(f"a contrastive phase requires class labels. Received: labels of type {task.labels.type!r}.")
     contrastive_task = ContrastiveTask(task, temperature)
     outputs = contrastive_task.outputs(endpoints(model), mask=model.mask())
-    graph.name_added(model.keras, outputs)
+    graph.rename_added(model.keras, outputs)
     network = keras.Model(model.keras.inputs, outputs, name=f"{model.keras.name}_contrastive")
     return replace(model, keras=network, task=contrastive_task)

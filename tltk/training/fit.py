@@ -94,7 +94,9 @@ def fit(
     modality = modality_of(model.input_spec)
     recipe = complete_recipe(recipe, plan, epochs=epochs, learning_rate=learning_rate, modality=modality)
     size = check_options(model, recipe, batch_size=batch_size, seed=seed, out=out)
-    user = UserCallbacks(check_callbacks(callbacks, recipe), model.keras, recipe.epochs) if callbacks else None
+    user_callbacks = (
+        UserCallbacks(check_callbacks(callbacks, recipe), model.keras, recipe.epochs) if callbacks else None
+    )
     cache = cache if isinstance(cache, Cache) else Cache(cache)
     config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size}
     with progress.verbosity(verbose):
@@ -106,7 +108,7 @@ def fit(
             warn_without_validation(recipe)
         feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder)
         feed.check_batches()
-        return _run(model, recipe, feed, invalid, config=config, folder=folder, user=user)
+        return _run(model, recipe, feed, invalid, config=config, folder=folder, user_callbacks=user_callbacks)
 
 
 def _run(
@@ -117,22 +119,22 @@ def _run(
     *,
     config: dict[str, Any],
     folder: Path | None,
-    user: UserCallbacks | None,
+    user_callbacks: UserCallbacks | None,
 ) -> Run:
     """Train all phases, and save the run in `folder`, also after an interruption."""
     history = _History(folder)
     results: list[PhaseResult] = []
-    phases = _train_phases(model, recipe, feed, history.write, user)
+    phases = _train_phases(model, recipe, feed, history.write, user_callbacks)
     try:
         with feed:
             for phase, trained in zip(recipe.phases, phases, strict=True):
                 results.append(trained.result)
                 _save_lora(model, phase, trained, folder)
-        if user:
-            user.end()
+        if user_callbacks:
+            user_callbacks.end()
     finally:
-        if user:
-            user.close()
+        if user_callbacks:
+            user_callbacks.close()
         # Also after Ctrl-C: the model has the best weights so far, which are saved.
         config["interrupted"] = len(results) < len(recipe.phases)
         invalid.extend(feed.invalid())
@@ -149,7 +151,7 @@ def _train_phases(
     recipe: Recipe,
     feed: Feed,
     write: Callable[[dict[str, Any]], None],
-    user: UserCallbacks | None,
+    user_callbacks: UserCallbacks | None,
 ) -> Iterator[TrainedPhase]:
     """Train the phases in order, each from the weights and the optimizer state of the one before."""
     anchors = _pretrained_weights(model) if any(phase.optimizer.l2_sp for phase in recipe.phases) else None
@@ -166,7 +168,7 @@ def _train_phases(
             write=write,
             previous_state=optimizer_state,
             anchors=anchors,
-            user=user,
+            user_callbacks=user_callbacks,
         )
         score, optimizer_state = None if is_contrastive else trained.result.score, trained.optimizer_state
         yield trained

@@ -15,15 +15,15 @@ from tltk.foundation import hardware, progress
 from tltk.foundation.errors import AuditError, InvalidInput, TrainingDiverged
 from tltk.models.frozen_split import FrozenSplit, split_frozen_prefix
 from tltk.models.transfer_model import TransferModel
-from tltk.optimizers import spec as optimizers
 from tltk.optimizers.ema import AveragedWeights
 from tltk.optimizers.schedules import schedule
-from tltk.optimizers.state import OptimizerState, optimizer_state, unwrapped
+from tltk.optimizers.spec import build as build_optimizer
+from tltk.optimizers.state import OptimizerState, optimizer_state, without_loss_scaling
 from tltk.pipeline.loader import explain_data_errors
 from tltk.recipes.recipe import Phase
 from tltk.trainability.apply import AppliedPlan, apply_plan
 from tltk.trainability.audit.byte_check import check_phase
-from tltk.trainability.audit.gradients import decays, got_gradient
+from tltk.trainability.audit.gradients import got_gradient, moves_without_gradient
 from tltk.trainability.lora.weights import LoraWeights
 from tltk.training.best_epoch import KeepBest, Score
 from tltk.training.callbacks import CountSteps, ReportProgress, SetEpoch, StopOnNan
@@ -43,8 +43,8 @@ class PhaseResult:
         epochs: Epochs that were run.
         best_epoch: Epoch whose weights were kept, from 1; 0 if the phase was undone.
         kept: False if the phase was undone because it did not beat the one before it.
-        score: Validation score after the phase, larger is better: the monitored metric and minus the loss. None
-            without validation data.
+        score: Validation score after the phase, larger is better: (metric, −loss), compared as a tuple; the metric is
+            negated if smaller is better. None without validation data.
         seconds: Wall time.
         wise_ft_alpha: The weights are (1 − alpha) · start + alpha · end of the phase; 1 without `wise_ft`, 0 if the
             phase was undone.
@@ -64,9 +64,9 @@ class TrainedPhase:
     """What a phase returns besides the trained weights.
 
     Args:
-        result: For the record of the run.
+        result: Record of the phase, which is stored with the run.
         optimizer_state: State of the optimizer, for the next phase; None if there is none.
-        lora_weights: What LoRA has learned, already merged into the model.
+        lora_weights: LoRA weights, already merged into the model.
     """
 
     result: PhaseResult
@@ -83,7 +83,7 @@ def train_phase(
     write: Callable[[dict[str, Any]], None],
     previous_state: OptimizerState | None = None,
     anchors: Mapping[str, np.ndarray] | None = None,
-    user: UserCallbacks | None = None,
+    user_callbacks: UserCallbacks | None = None,
 ) -> TrainedPhase:
     """Train one phase. The model ends with its best weights, or with those it had before if none are better.
 
@@ -92,23 +92,24 @@ def train_phase(
     Args:
         model: Trained in place.
         phase: Plan, optimizer and options.
-        make_data: Returns the batches of the phase, and the model to train on them, for the split model. Without
-            validation batches the weights of the last epoch are kept.
+        make_data: Given the model split into its frozen prefix and the layers above it, returns the batches of the
+            phase and the model to train on them. Without validation batches the weights of the last epoch are kept.
         score_to_beat: Validation score of the phase before; None for the first phase.
         write: Receives one history row after each epoch.
         previous_state: Optimizer state of the phase before.
         anchors: Variable path → pretrained weights, for an optimizer with L2-SP.
-        user: Callbacks of the user, or None.
+        user_callbacks: Keras callbacks that the user passed to `fit`, or None.
 
     Returns:
         The result, and what the next phase takes over. An undone phase passes on `previous_state`.
 
     Raises:
         TrainingDiverged: If the loss becomes NaN or infinite; the weights before the phase are restored.
-        AuditError: If a frozen weight changed, or a trainable one did not; the weights before the phase are restored.
+        AuditError: If a frozen weight changed, or a trainable one got no gradient; the weights before the phase are
+            restored.
     """
-    started = perf_counter()
-    start = model.keras.get_weights()
+    started_at = perf_counter()
+    start_weights = model.keras.get_weights()
     keep_best: KeepBest | None = None
     try:
         with apply_plan(phase.plan, model) as applied_plan:
@@ -116,24 +117,27 @@ def train_phase(
             keep_best = KeepBest(model.keras, model.task.monitor, phase.patience) if data.val else None
             try:
                 optimizer = _compile(data, model, phase, applied_plan, previous_state=previous_state, anchors=anchors)
-                epochs = _fit_and_audit(model, applied_plan, data, phase, keep_best=keep_best, write=write, user=user)
+                epochs = _fit_and_audit(
+                    model, applied_plan, data, phase, keep_best=keep_best, write=write, user_callbacks=user_callbacks
+                )
             finally:
                 if keep_best:
                     keep_best.restore()  # inside the block: the weights of the best epoch include those of LoRA
-        best, alpha = keep_best.best if keep_best else None, 1.0
-        if phase.wise_ft and data.val and best is not None:
-            alpha, best = choose_interpolation(model, data, data.val, start, best)
+        best_score = keep_best.best if keep_best else None
+        alpha = 1.0
+        if phase.wise_ft and data.val and best_score is not None:
+            alpha, best_score = choose_interpolation(model, data, data.val, start_weights, best_score)
     except BaseException as error:
         if not _is_worth_keeping(keep_best, score_to_beat, error):
-            model.keras.set_weights(start)  # outside the block: without LoRA the model has its former weights again
+            model.keras.set_weights(start_weights)  # outside the block: the model has no LoRA variables again
         raise
-    kept = keep_best is None or score_to_beat is None or (best is not None and best > score_to_beat)
-    seconds = round(perf_counter() - started, 3)
+    kept = keep_best is None or score_to_beat is None or (best_score is not None and best_score > score_to_beat)
+    seconds = round(perf_counter() - started_at, 3)
     if not kept:
-        _undo(model, phase, start, best, score_to_beat)
+        _undo(model, phase, start_weights, best_score, score_to_beat)
         return TrainedPhase(PhaseResult(phase.name, epochs, 0, False, score_to_beat, seconds, 0.0), previous_state)
     best_epoch = keep_best.best_epoch if keep_best else epochs
-    result = PhaseResult(phase.name, epochs, best_epoch, True, best, seconds, alpha)
+    result = PhaseResult(phase.name, epochs, best_epoch, True, best_score, seconds, alpha)
     # After an interpolation the LoRA weights no longer lead from the start to the weights of the model.
     return TrainedPhase(result, optimizer_state(optimizer), applied_plan.lora_weights if alpha == 1 else {})
 
@@ -151,12 +155,17 @@ def _is_worth_keeping(keep_best: KeepBest | None, score_to_beat: Score | None, e
 
 
 def _undo(
-    model: TransferModel, phase: Phase, start: list[np.ndarray], best: Score | None, score_to_beat: Score | None
+    model: TransferModel,
+    phase: Phase,
+    start_weights: list[np.ndarray],
+    best_score: Score | None,
+    score_to_beat: Score | None,
 ) -> None:
     """Restore the weights before a phase that did not improve the validation score."""
-    model.keras.set_weights(start)
-    before, after = (f"{abs(score[0]):.4g}" if score else "unknown" for score in (score_to_beat, best))
-    metric = model.task.monitor[0]
+    model.keras.set_weights(start_weights)
+    metric, direction = model.task.monitor
+    sign = 1 if direction == "max" else -1  # scores of metrics that shall be small are negated
+    before, after = (f"{sign * score[0]:.4g}" if score else "unknown" for score in (score_to_beat, best_score))
     log.warning("%s was undone: validation %s was %s after it, %s before.", phase.name, metric, after, before)
 
 
@@ -176,7 +185,7 @@ def _compile(
             f"phase {phase.name!r} has {total_batches} batches, fewer than gradient_accumulation_steps={group_size}: "
             "the optimizer would not take a single step. Train more epochs, or accumulate fewer batches."
         )
-    optimizer = optimizers.build(
+    optimizer = build_optimizer(
         phase.optimizer,
         _learning_rate(phase, total_batches),
         data.model.trainable_variables,
@@ -212,13 +221,14 @@ def _fit_and_audit(
     *,
     keep_best: KeepBest | None,
     write: Callable[[dict[str, Any]], None],
-    user: UserCallbacks | None,
+    user_callbacks: UserCallbacks | None,
 ) -> int:
-    """Fit, then check byte by byte that frozen weights stayed and trainable ones changed; return the epochs run."""
+    """Fit, then check byte by byte that only trainable weights have changed; return the number of epochs."""
     before = model.keras.get_weights()
-    epochs = _fit(data, phase, keep_best=keep_best, write=write, user=user)
+    epochs = _fit(data, phase, keep_best=keep_best, write=write, user_callbacks=user_callbacks)
     optimizer = data.model.optimizer
-    steps = int(keras.ops.convert_to_numpy(unwrapped(optimizer).iterations))  # optimizer steps, not batches
+    steps = int(keras.ops.convert_to_numpy(without_loss_scaling(optimizer).iterations))  # optimizer steps, not batches
+    # A variable is missing from `had_gradient` if the optimizer has no state that shows it, as plain SGD has none.
     had_gradient, variables = got_gradient(optimizer), data.model.trainable_variables
     with_gradient = [variable.path for variable in variables if had_gradient.get(id(variable)) is True]
     without_gradient = [variable.path for variable in variables if had_gradient.get(id(variable)) is False]
@@ -230,7 +240,8 @@ def _fit_and_audit(
         trained=applied_plan.lr_multipliers,
         updated_statistics=applied_plan.updated_statistics,
         with_gradient=with_gradient,
-        without_gradient=without_gradient if decays(optimizer) else (),
+        # Otherwise a weight without gradient is unchanged, which its bytes show.
+        without_gradient=without_gradient if moves_without_gradient(optimizer) else (),
         steps=steps,
     ):
         problems.add(problem)
@@ -244,9 +255,9 @@ def _fit(
     *,
     keep_best: KeepBest | None,
     write: Callable[[dict[str, Any]], None],
-    user: UserCallbacks | None,
+    user_callbacks: UserCallbacks | None,
 ) -> int:
-    passed_on = user.phase(data.train.steps_per_epoch) if user else None
+    phase_callback = user_callbacks.phase(data.train.steps_per_epoch) if user_callbacks else None
     averaging = [AveragedWeights()] if phase.optimizer.ema_momentum else []
     with tf.device("CPU:0"):  # the input pipeline reads it there
         epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -259,7 +270,7 @@ def _fit(
             SetEpoch(epoch),
             CountSteps(),
             StopOnNan(),
-            *([passed_on] if passed_on else []),
+            *([phase_callback] if phase_callback else []),
             ReportProgress(phase.name, phase.epochs, advance, write),
         ]
         history = data.model.fit(
@@ -270,6 +281,6 @@ def _fit(
             callbacks=[*averaging, *callbacks, *([keep_best] if keep_best else [])],
             verbose=0,
         )
-    if keep_best and passed_on and passed_on.restored_epoch is not None:
-        keep_best.choose(passed_on.restored_epoch)
+    if keep_best and phase_callback and phase_callback.restored_epoch is not None:
+        keep_best.choose(phase_callback.restored_epoch)
     return len(history.epoch)

@@ -25,7 +25,7 @@ def test_every_image_is_read_once_in_the_requested_order(tmp_path, storage, seed
 
     def read():
         reader = READERS[source.storage](source.examples, ImageSpec(8, 8))
-        pieces = list(reader.pieces(Order(5, seed)))
+        pieces = list(reader.partial_batches(Order(5, seed)))
         return np.concatenate([piece.rows for piece in pieces]), np.concatenate([piece.values[0] for piece in pieces])
 
     rows, pixels = read()

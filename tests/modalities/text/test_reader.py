@@ -97,12 +97,12 @@ def test_all_batches_can_be_padded_to_one_length():
     assert [ids.shape for ids, _ in loaded(loader)] == [(2, 20), (1, 20)]
     reader = reader_of(source_of([3, 5, 7])).padded(20)
     assert reader.element_spec[0].shape == (None, 20)
-    assert [piece.values[0].shape for piece in reader.pieces(Order(2))] == [(2, 20), (1, 20)]
+    assert [piece.values[0].shape for piece in reader.partial_batches(Order(2))] == [(2, 20), (1, 20)]
 
 
 def test_a_subset_of_a_reader_reads_its_texts_in_the_given_order():
     reader = reader_of(source_of([3, 9, 5]))
-    (piece,) = reader.subset(np.array([2, 0])).pieces(Order())
+    (piece,) = reader.subset(np.array([2, 0])).partial_batches(Order())
     assert piece.rows.tolist() == [0, 1] and piece.ends and not piece.invalid
     assert (piece.values[0] != PAD).sum(axis=1).tolist() == [5, 3]
 

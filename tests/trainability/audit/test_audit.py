@@ -89,8 +89,8 @@ def test_a_correct_fit_has_no_problems_and_lists_what_moved(make):
     compiled(model)
     with audit(model) as result:
         fit(model)
-    assert {path.split("/")[-2] for path in result.moved} == {"top"}
-    assert {"/".join(path.split("/")[-2:]) for path in result.unmoved} == BASE
+    assert {path.split("/")[-2] for path in result.changed} == {"top"}
+    assert {"/".join(path.split("/")[-2:]) for path in result.unchanged} == BASE
     assert (result.problems, result.created) == ((), ())
 
 
@@ -98,9 +98,9 @@ def test_the_seed_of_a_dropout_does_not_count_as_a_weight():
     model = compiled(functional())
     with audit(model) as result:
         fit(model)
-    assert len(result.moved) == len(model.weights)
-    assert not result.unmoved
-    assert not any("seed" in path for path in result.moved)
+    assert len(result.changed) == len(model.weights)
+    assert not result.unchanged
+    assert not any("seed" in path for path in result.changed)
 
 
 @MODELS
@@ -149,7 +149,7 @@ def test_unfrozen_after_fit_without_compiling_again(make):
     assert not moved_by(model, lambda: fit(model)) & BASE  # nothing of what is flagged trainable moves
     messages = problems(model)
     assert {problem.split(":")[0] for problem in messages} == {"`a`", "`bn`", "`b`"}
-    assert all("it did not move although it is flagged trainable" in problem for problem in messages)
+    assert all("it did not change although it is flagged trainable" in problem for problem in messages)
 
 
 def test_one_variable_frozen_after_fit():
@@ -169,7 +169,7 @@ def test_a_trainable_child_of_a_frozen_parent(make):
     assert moved_by(model, lambda: fit(model)) & BASE == {"b/kernel", "b/bias"}
     messages = problems(model)
     assert len(messages) == 1
-    assert "`b`: it moved although `base` around it is frozen" in messages[0]
+    assert "`b`: it changed although `base` around it is frozen" in messages[0]
     assert "set `trainable` of `b` to False, after that of `base`" in messages[0]
 
 
@@ -229,7 +229,7 @@ def test_a_batch_norm_without_scale_and_shift_that_is_frozen_in_time():
         compiled(model)
         fit(model)
     assert result.problems == ()
-    assert result.moved
+    assert result.changed
 
 
 class Unheard(keras.layers.Layer):
@@ -271,7 +271,7 @@ def test_a_zero_head_and_a_warm_up_move_everything_within_the_minimum():
     count = 8 * MIN_STEPS
     with audit(model) as result:
         model.fit(X[:count], Y[:count], batch_size=8, verbose=0)
-    assert len(result.unmoved) == 1  # the kernel that LoRA froze
+    assert len(result.unchanged) == 1  # the kernel that LoRA froze
 
 
 def test_a_frozen_weight_that_something_else_wrote():
@@ -280,7 +280,7 @@ def test_a_frozen_weight_that_something_else_wrote():
     compiled(model)
     messages = problems(model, lambda: part(model, "a").kernel.assign(np.ones((4, 4))))
     assert len(messages) == 1
-    assert "`a`: it moved although it is flagged frozen, and the optimizer does not train it" in messages[0]
+    assert "`a`: it changed although it is flagged frozen, and the optimizer does not train it" in messages[0]
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
@@ -309,8 +309,8 @@ def test_a_keras_hub_task_is_audited_into_its_backbone():
     with audit(task, strict=False) as result:
         task.fit(x, np.arange(8) % 2, batch_size=2, shuffle=False, verbose=0)
     assert result.problems
-    assert all("it moved although `bert_backbone` around it is frozen" in problem for problem in result.problems)
-    assert any("/logits/" in f"/{path}" for path in result.moved)
+    assert all("it changed although `bert_backbone` around it is frozen" in problem for problem in result.problems)
+    assert any("/logits/" in f"/{path}" for path in result.changed)
 
 
 def test_problems_are_raised_all_at_once():
@@ -357,7 +357,7 @@ def test_a_gradient_too_small_to_change_a_weight_is_no_problem():
     x = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
     with audit(model, strict=False) as result:
         model.fit(x, x[:, :1], batch_size=8, epochs=2, verbose=0)
-    assert any(path.endswith("scale/gamma") for path in result.unmoved)
+    assert any(path.endswith("scale/gamma") for path in result.unchanged)
     assert result.problems == ()
     assert got_gradient(model.optimizer)[id(model.get_layer("scale").gamma)]
 
@@ -372,7 +372,7 @@ def test_a_weight_that_only_decays_is_a_problem():
     with audit(model, strict=False) as result:
         model.fit(x, x[:, :1], batch_size=8, verbose=0)
     assert len(result.problems) == 1
-    assert "`dead`: kernel moved by weight decay alone, without a gradient in 8 steps" in result.problems[0]
+    assert "`dead`: kernel changed by weight decay alone, without a gradient in 8 steps" in result.problems[0]
 
 
 def test_a_plan_that_lets_the_affine_part_of_a_frozen_batch_norm_learn_is_no_problem():
@@ -386,8 +386,8 @@ def test_a_plan_that_lets_the_affine_part_of_a_frozen_batch_norm_learn_is_no_pro
         source = squares()
         with audit(model) as result:
             model.keras.fit(source.examples, np.eye(3)[np.asarray(source.targets)], batch_size=8, epochs=2, verbose=0)
-    assert any(path.endswith("gamma") for path in result.moved)
-    assert not [path for path in result.moved if "moving" in path and "head" not in path]
+    assert any(path.endswith("gamma") for path in result.changed)
+    assert not [path for path in result.changed if "moving" in path and "head" not in path]
 
 
 class Temperature(keras.layers.Layer):
@@ -407,7 +407,7 @@ def test_a_scalar_weight_that_learns_is_no_problem():
     with audit(model, strict=False) as result:
         fit(model)
     assert result.problems == ()
-    assert result.moved
+    assert result.changed
 
 
 def test_accumulated_gradients_of_plain_sgd_are_no_problem():
@@ -417,7 +417,7 @@ def test_accumulated_gradients_of_plain_sgd_are_no_problem():
     with audit(model, strict=False) as result:
         model.fit(X, Y, batch_size=4, epochs=3, verbose=0)
     assert result.problems == ()
-    assert result.moved
+    assert result.changed
 
 
 def test_a_loss_that_has_been_zero_for_long_is_no_problem():
@@ -429,4 +429,4 @@ def test_a_loss_that_has_been_zero_for_long_is_no_problem():
         far = np.tile(X * 1e4, (100, 1))  # 1,200 steps; as many epochs of one step would take a minute
         model.fit(far, np.sign(model.predict(far, verbose=0)), batch_size=48, epochs=12, verbose=0)
     assert result.problems == ()
-    assert result.moved
+    assert result.changed

@@ -23,15 +23,15 @@ def test_a_phase_that_moved_the_right_weights_has_no_problems():
 def test_weights_are_compared_by_bytes():
     assert check_phase(PATHS, arrays(0.0, 2, 3), arrays(-0.0, 3, 3), trained={"head/kernel", "gone"}, steps=9) == (
         "`gone` is trainable, and not a weight of the model.",
-        "`base/kernel` is frozen, and moved.",
-        "`bn/moving_mean` is frozen, and moved.",
-        f"`head/kernel` is trainable, and did not move in 9 steps: {NO_GRADIENT}.",
+        "`base/kernel` is frozen, and changed.",
+        "`bn/moving_mean` is frozen, and changed.",
+        f"`head/kernel` is trainable, and did not change in 9 steps: {NO_GRADIENT}.",
     )
 
 
 def test_in_a_short_phase_only_moved_weights_are_judged():
     problems = check_phase(PATHS, arrays(1, 2, 3), arrays(1, 3, 3), trained={"head/kernel"}, steps=MIN_STEPS - 1)
-    assert problems == ("`bn/moving_mean` is frozen, and moved.",)
+    assert problems == ("`bn/moving_mean` is frozen, and changed.",)
 
 
 def test_lists_of_different_lengths_are_an_error():

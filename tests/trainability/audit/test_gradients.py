@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tltk.trainability.audit.gradients import decays, got_gradient
+from tltk.trainability.audit.gradients import got_gradient, moves_without_gradient
 
 
 @pytest.mark.parametrize("options", [{"ema_momentum": 0.9}, {"l2_sp": 0.1}])
@@ -86,8 +86,8 @@ def test_decays_recognizes_weight_decay_and_l2_sp():
     from tltk.optimizers.spec import adamw, build
 
     variable = keras.Variable(np.ones(3, "float32"), name="v")
-    assert decays(keras.optimizers.SGD(weight_decay=0.1))
-    assert decays(keras.optimizers.LossScaleOptimizer(keras.optimizers.AdamW(0.1)))
-    assert decays(build(adamw(0.1, l2_sp=0.1), 0.1, [variable], anchors={}))
-    assert not decays(keras.optimizers.Adam(0.1))
-    assert not decays(None)
+    assert moves_without_gradient(keras.optimizers.SGD(weight_decay=0.1))
+    assert moves_without_gradient(keras.optimizers.LossScaleOptimizer(keras.optimizers.AdamW(0.1)))
+    assert moves_without_gradient(build(adamw(0.1, l2_sp=0.1), 0.1, [variable], anchors={}))
+    assert not moves_without_gradient(keras.optimizers.Adam(0.1))
+    assert not moves_without_gradient(None)

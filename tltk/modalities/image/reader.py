@@ -17,7 +17,7 @@ from tltk.modalities.image.chunks import CHUNK_SIZE, decode_chunk, resize_chunk
 from tltk.modalities.image.decode import DECODER_VERSION
 from tltk.pipeline.batching import BatchPart, Order, budget_without_lengths
 from tltk.pipeline.parallel import in_order
-from tltk.pipeline.readers import Piece, Reader
+from tltk.pipeline.readers import PartialBatch, Reader
 from tltk.specs import ImageSpec
 
 _SHUFFLE_BYTES = 64 * 2**20  # size of the buffer: 30,000 encoded images of CIFAR's size, 500 of a megapixel
@@ -62,7 +62,7 @@ class _ImageReader(ABC):
         return self
 
     @abstractmethod
-    def pieces(self, order: Order) -> Iterator[Piece]:
+    def partial_batches(self, order: Order) -> Iterator[PartialBatch]:
         """See `Reader`."""
 
     @abstractmethod
@@ -77,7 +77,7 @@ class _ImageReader(ABC):
 class FileReader(_ImageReader):
     """Reads image files; `examples` is an object array [n] of paths."""
 
-    def pieces(self, order: Order) -> Iterator[Piece]:
+    def partial_batches(self, order: Order) -> Iterator[PartialBatch]:
         """See `Reader`."""
         return in_order(self._read_part, order.parts(self.count, at_once=CHUNK_SIZE))
 
@@ -89,7 +89,7 @@ class FileReader(_ImageReader):
             digest.update(repr((str(path), stat and (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))).encode())
         return digest.hexdigest()
 
-    def _read_part(self, part: BatchPart) -> Piece:
+    def _read_part(self, part: BatchPart) -> PartialBatch:
         pixels, invalid = decode_chunk(self.examples[part.rows], self.spec, are_paths=True)
         return _decoded_piece(part.batch, part.rows, pixels, invalid, part.ends)
 
@@ -108,7 +108,7 @@ class ArrayReader(_ImageReader):
         dtype = self.examples.dtype if self.is_decoded else "uint8"
         return (tf.TensorSpec([None, *self.spec.shape], tf.as_dtype(dtype)),)
 
-    def pieces(self, order: Order) -> Iterator[Piece]:
+    def partial_batches(self, order: Order) -> Iterator[PartialBatch]:
         """See `Reader`."""
         return in_order(self._read_part, order.parts(self.count, at_once=4 * CHUNK_SIZE))
 
@@ -119,9 +119,9 @@ class ArrayReader(_ImageReader):
         digest.update(np.ascontiguousarray(self.examples).tobytes())
         return digest.hexdigest()
 
-    def _read_part(self, part: BatchPart) -> Piece:
+    def _read_part(self, part: BatchPart) -> PartialBatch:
         pixels = resize_chunk(self.examples[part.rows], self.spec)
-        return Piece(part.batch, part.rows, (pixels,), {}, part.ends)
+        return PartialBatch(part.batch, part.rows, (pixels,), {}, part.ends)
 
 
 class StreamReader(_ImageReader):
@@ -129,7 +129,7 @@ class StreamReader(_ImageReader):
 
     examples: StoredExamples
 
-    def pieces(self, order: Order) -> Iterator[Piece]:
+    def partial_batches(self, order: Order) -> Iterator[PartialBatch]:
         """See `Reader`; batches before `order.first` are read but not decoded."""
         if not isinstance(order.batch_size, int):
             raise InvalidInput(budget_without_lengths(order.batch_size))
@@ -146,7 +146,7 @@ class StreamReader(_ImageReader):
         digest.update(examples.indices.tobytes())
         return digest.hexdigest()
 
-    def _read_part(self, part: tuple[int, list[tuple[int, bytes]], bool]) -> Piece:
+    def _read_part(self, part: tuple[int, list[tuple[int, bytes]], bool]) -> PartialBatch:
         batch, numbered_images, ends = part
         images = np.empty(len(numbered_images), object)
         images[:] = [data for _, data in numbered_images]
@@ -158,11 +158,13 @@ class StreamReader(_ImageReader):
 READERS: dict[str, Callable[..., Reader]] = {"files": FileReader, "arrays": ArrayReader, "stream": StreamReader}
 
 
-def _decoded_piece(batch: int, rows: np.ndarray, pixels: np.ndarray, invalid: dict[int, str], ends: bool) -> Piece:
+def _decoded_piece(
+    batch: int, rows: np.ndarray, pixels: np.ndarray, invalid: dict[int, str], ends: bool
+) -> PartialBatch:
     """Build a piece from the result of `decode_chunk`, whose indices count from the start of the piece."""
     invalid_rows = {int(rows[index]): reason for index, reason in invalid.items()}
     valid_rows = np.delete(rows, list(invalid)) if invalid else rows
-    return Piece(batch, valid_rows, (pixels,), invalid_rows, ends)
+    return PartialBatch(batch, valid_rows, (pixels,), invalid_rows, ends)
 
 
 def _numbered_images(examples: StoredExamples) -> Iterator[tuple[int, bytes]]:

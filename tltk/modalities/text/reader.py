@@ -14,7 +14,7 @@ from tltk.modalities.text.encoding import EncodedTexts, windows_of
 from tltk.modalities.text.tokenizers.tokenizer import tokenizer
 from tltk.pipeline.batching import Order, Size, examples_per_batch
 from tltk.pipeline.loader import without_autograph
-from tltk.pipeline.readers import Piece
+from tltk.pipeline.readers import PartialBatch
 from tltk.pipeline.user_dataset import UserDataset, count, first_batch_size, parts_of
 from tltk.specs import TextSpec
 
@@ -58,12 +58,12 @@ class TextReader:
         """int32 [batch, tokens]."""
         return (tf.TensorSpec([None, self.spec.pad_to], tf.int32),)
 
-    def pieces(self, order: Order) -> Iterator[Piece]:
+    def partial_batches(self, order: Order) -> Iterator[PartialBatch]:
         """Yield every element once, a batch at a time; shuffled, texts of similar length stay together."""
         lengths = self.lengths
         for batch, rows, ends in order.parts(self.count, at_once=None, lengths=lengths):
             length = self.spec.pad_to or int(lengths[rows].max())
-            yield Piece(batch, rows, (self.texts.padded(rows, length, self.spec.padding_id),), {}, ends)
+            yield PartialBatch(batch, rows, (self.texts.padded(rows, length, self.spec.padding_id),), {}, ends)
 
     def subset(self, rows: np.ndarray) -> "TextReader":
         """Return a reader of some elements."""

@@ -1,4 +1,4 @@
-"""Audit: proof by bytes of which weights moved, and why a weight moved or stayed contrary to its `trainable` flag."""
+"""Audit: proof by bytes of which weights changed, and why a weight did or did not, contrary to its `trainable` flag."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ import keras
 from tltk.foundation import checks as check
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import AuditError, InvalidInput
-from tltk.optimizers.state import unwrapped
+from tltk.optimizers.state import without_loss_scaling
 from tltk.trainability.audit.byte_check import MIN_STEPS, NO_GRADIENT, as_bytes
-from tltk.trainability.audit.gradients import decays, got_gradient
+from tltk.trainability.audit.gradients import got_gradient, moves_without_gradient
 from tltk.trainability.layers import HasStages, is_normalization_with_statistics, model_and_stages
 
 
@@ -22,14 +22,14 @@ class Audit:
     """Result of an audit; filled when the `with` block is left.
 
     Args:
-        moved: Paths of the weights whose bytes have changed.
-        unmoved: Paths of the weights whose bytes have not.
+        changed: Paths of the weights whose bytes have changed.
+        unchanged: Paths of the weights whose bytes have not.
         created: Paths of the weights that did not exist when the block was entered, which cannot be judged.
         problems: One or two sentences for each layer that contradicts its flags.
     """
 
-    moved: tuple[str, ...] = ()
-    unmoved: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -62,7 +62,7 @@ def audit(model: keras.Model | HasStages, *, strict: bool = True) -> Iterator[Au
         >>> model.compile("sgd", "mse")
         >>> with audit(model) as result:
         ...     history = model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
-        >>> result.moved
+        >>> result.changed
         ('small/out/kernel', 'small/out/bias')
     """
     keras_model, _ = model_and_stages(model)
@@ -155,35 +155,35 @@ def _weights(model: keras.Model) -> list[_Weight]:
 def _compare(
     result: Audit, before: dict[int, tuple[bytes, _Weight]], after: list[_Weight], training: _Training
 ) -> None:
-    moved: list[str] = []
-    unmoved: list[str] = []
+    changed: list[str] = []
+    unchanged: list[str] = []
     problems: list[str] = []
     existing = [weight for weight in after if id(weight.variable) in before]
-    changed = [_digest(weight.variable) != before[id(weight.variable)][0] for weight in existing]
-    changed_layers = {id(weight.layer) for weight, has_moved in zip(existing, changed, strict=True) if has_moved}
-    for weight, has_moved in zip(existing, changed, strict=True):
-        (moved if has_moved else unmoved).append(weight.variable.path)
-        if has_moved:
+    is_changed = [_digest(weight.variable) != before[id(weight.variable)][0] for weight in existing]
+    changed_layers = {id(weight.layer) for weight, has_changed in zip(existing, is_changed, strict=True) if has_changed}
+    for weight, has_changed in zip(existing, is_changed, strict=True):
+        (changed if has_changed else unchanged).append(weight.variable.path)
+        if has_changed:
             earlier = before[id(weight.variable)][1]
-            problems.append(_why_moved(weight, earlier, training) or _only_decayed(weight, training))
+            problems.append(_why_changed(weight, earlier, training) or _only_decayed(weight, training))
         else:
-            problems.append(_why_unmoved(weight, training, layer_changed=id(weight.layer) in changed_layers))
-    result.moved, result.unmoved = tuple(moved), tuple(unmoved)
+            problems.append(_why_unchanged(weight, training, layer_changed=id(weight.layer) in changed_layers))
+    result.changed, result.unchanged = tuple(changed), tuple(unchanged)
     result.created = tuple(weight.variable.path for weight in after if id(weight.variable) not in before)
     result.problems = tuple(dict.fromkeys(problem for problem in problems if problem))  # once per layer and reason
 
 
-def _why_moved(weight: _Weight, earlier: _Weight, training: _Training) -> str:
-    """Explain a weight that moved; an empty string if it was free to."""
+def _why_changed(weight: _Weight, earlier: _Weight, training: _Training) -> str:
+    """Explain a weight that changed; an empty string if it was free to."""
     if weight.statistics and not weight.frozen:
         return _with_frozen_affine(weight.layer)
     trained = training.trains(weight)
     if not weight.frozen or not (earlier.frozen or trained):
-        return ""  # free to move, or frozen inside the block after it had learned
-    moved = "it moved"
+        return ""  # free to change, or frozen inside the block after it had learned
+    what = "it changed"
     if weight.is_state:
-        moved = "its moving statistics drifted" if weight.statistics else "its state changed"
-    begin = f"`{weight.layer.name}`: {moved} although "
+        what = "its moving statistics drifted" if weight.statistics else "its state changed"
+    begin = f"`{weight.layer.name}`: {what} although "
     if weight.frozen_parent and weight.layer_flag:
         return (
             f"{begin}`{weight.frozen_parent}` around it is frozen: its own `trainable` is True, and Keras reads only "
@@ -210,16 +210,16 @@ def _with_frozen_affine(layer: keras.Layer) -> str:
     )
 
 
-def _why_unmoved(weight: _Weight, training: _Training, *, layer_changed: bool) -> str:
-    """Explain a weight that did not move although it is trainable; an empty string if it was to stay.
+def _why_unchanged(weight: _Weight, training: _Training, *, layer_changed: bool) -> str:
+    """Explain a weight that did not change although it is trainable; an empty string if it was to stay.
 
-    Without optimizer state, a weight whose layer has changed may have had a gradient too small to move it.
+    Without optimizer state, a weight whose layer has changed may have had a gradient too small to change it.
     """
     if weight.is_state or weight.frozen or not training.steps:
         return ""
     if not training.trains(weight):
         return (
-            f"`{weight.layer.name}`: it did not move although it is flagged trainable: `trainable` was changed after "
+            f"`{weight.layer.name}`: it did not change although it is flagged trainable: `trainable` was changed after "
             "compile and fit, and the optimizer does not train it. To fix: compile again, with a new optimizer, "
             "whenever a flag has changed."
         )
@@ -233,20 +233,20 @@ def _why_unmoved(weight: _Weight, training: _Training, *, layer_changed: bool) -
 
 
 def _only_decayed(weight: _Weight, training: _Training) -> str:
-    """Explain a weight that moved without a gradient; an empty string if it had one, or it is unknown."""
-    if weight.is_state or training.steps < MIN_STEPS or not decays(training.optimizer):
+    """Explain a weight that changed without a gradient; an empty string if it had one, or it is unknown."""
+    if weight.is_state or training.steps < MIN_STEPS or not moves_without_gradient(training.optimizer):
         return ""
     if training.gradient.get(id(weight.variable), True):
         return ""
     return (
-        f"`{weight.layer.name}`: {weight.variable.name} moved by weight decay alone, without a gradient in "
+        f"`{weight.layer.name}`: {weight.variable.name} changed by weight decay alone, without a gradient in "
         f"{training.steps} steps: {NO_GRADIENT}, or everything it feeds is dead. To fix: look at the examples; connect "
         "it to an output that has a loss, or freeze it."
     )
 
 
 def _steps(optimizer: Any) -> int:
-    return int(keras.ops.convert_to_numpy(unwrapped(optimizer).iterations)) if optimizer is not None else 0
+    return int(keras.ops.convert_to_numpy(without_loss_scaling(optimizer).iterations)) if optimizer is not None else 0
 
 
 def _digest(variable: keras.Variable) -> bytes:

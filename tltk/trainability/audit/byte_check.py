@@ -7,7 +7,7 @@ import numpy as np
 from tltk.foundation.errors import InvalidInput
 
 MIN_STEPS = 5
-"""Optimizer steps after which a weight that has not moved is a problem.
+"""Optimizer steps after which a weight that has not changed is a problem.
 
 The first step of a warm-up has a learning rate of 0; a head that starts at zero passes no gradient down in its first
 real step, and the zero matrix of LoRA below such a head none in its second. One step is left over.
@@ -38,7 +38,7 @@ def check_phase(
         updated_statistics: Paths of the moving statistics that may change: those of batch norms that are trained.
         with_gradient: Paths of the weights that had a gradient. They may stay unchanged: the gradient of a scale in
             front of a norm may be too small to change it.
-        without_gradient: Paths of the weights that had none, though weight decay may have moved them. For weights in
+        without_gradient: Paths of the weights that had none, though weight decay may have changed them. For weights in
             neither list it is unknown, as with plain SGD; they are a problem if their whole layer is unchanged.
         steps: Optimizer steps taken; below `MIN_STEPS`, unchanged weights are not judged.
 
@@ -51,7 +51,7 @@ def check_phase(
     Examples:
         >>> one, two = np.ones(2), np.zeros(2)
         >>> check_phase(["a/kernel", "b/kernel"], [one, one], [two, one], trained={"b/kernel"}, steps=9)
-        ('`a/kernel` is frozen, and moved.', '`b/kernel` is trainable, and did not move in 9 steps: ...')
+        ('`a/kernel` is frozen, and changed.', '`b/kernel` is trainable, and did not change in 9 steps: ...')
     """
     if not len(paths) == len(before) == len(after):
         raise InvalidInput(
@@ -60,14 +60,14 @@ def check_phase(
     unknown = set(trained) - set(paths)
     problems = [f"`{path}` is trainable, and not a weight of the model." for path in sorted(unknown)]
     changed = [as_bytes(old) != as_bytes(new) for old, new in zip(before, after, strict=True)]
-    changed_layers = {_layer(path) for path, moved in zip(paths, changed, strict=True) if moved}
-    for path, moved in zip(paths, changed, strict=True):
-        if moved and path not in trained and path not in updated_statistics:
-            problems.append(f"`{path}` is frozen, and moved.")
+    changed_layers = {_layer(path) for path, has_changed in zip(paths, changed, strict=True) if has_changed}
+    for path, has_changed in zip(paths, changed, strict=True):
+        if has_changed and path not in trained and path not in updated_statistics:
+            problems.append(f"`{path}` is frozen, and changed.")
         if path not in trained or path in with_gradient or steps < MIN_STEPS:
             continue
-        if path in without_gradient or (not moved and _layer(path) not in changed_layers):
-            problem = "got no gradient" if moved else "did not move"
+        if path in without_gradient or (not has_changed and _layer(path) not in changed_layers):
+            problem = "got no gradient" if has_changed else "did not change"
             problems.append(f"`{path}` is trainable, and {problem} in {steps} steps: {NO_GRADIENT}.")
     return tuple(problems)
 

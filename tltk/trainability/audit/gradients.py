@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from tltk.foundation import keras_private as private
-from tltk.optimizers.state import unwrapped
+from tltk.optimizers.state import without_loss_scaling
 
 _FADING = "momentums"  # decays by 0.9 per step: some thousand steps without a gradient leave nothing of it
 _FADED = 500  # steps
@@ -23,7 +23,7 @@ def got_gradient(optimizer: Any) -> dict[int, bool]:
     """
     if optimizer is None:
         return {}
-    inner = unwrapped(optimizer)
+    inner = without_loss_scaling(optimizer)
     # The anchors of L2-SP, in tltk's own optimizers, are weights.
     lists = {name: values for name, values in private.update_state(inner).items() if name != "anchors"}
     steps = int(keras.ops.convert_to_numpy(inner.iterations))
@@ -37,9 +37,9 @@ def got_gradient(optimizer: Any) -> dict[int, bool]:
     return had_gradient
 
 
-def decays(optimizer: Any) -> bool:
+def moves_without_gradient(optimizer: Any) -> bool:
     """Tell whether an optimizer moves weights without a gradient: by weight decay, or by tltk's L2-SP."""
-    inner = unwrapped(optimizer) if optimizer is not None else None
+    inner = without_loss_scaling(optimizer) if optimizer is not None else None
     l2_sp = getattr(getattr(inner, "settings", None), "l2_sp", 0)
     return bool(getattr(inner, "weight_decay", 0) or getattr(inner, "adam_weight_decay", 0) or l2_sp)
 
