@@ -50,7 +50,7 @@ def test_cached_batches_equal_those_without_a_cache(tmp_path, where):
 def test_cached_images_are_not_decoded_again(tmp_path, monkeypatch):
     source = from_folder(class_folder(tmp_path / "set", count=3))
     first, _ = read_epochs(source, tmp_path / "cache")
-    monkeypatch.setattr(readers.FileReader, "pieces", None)  # calling it would fail
+    monkeypatch.setattr(readers.FileReader, "partial_batches", None)  # calling it would fail
     second, invalid = read_epochs(source, tmp_path / "cache")
     assert_same(first, second)
     assert invalid == []

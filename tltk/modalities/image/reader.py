@@ -91,7 +91,7 @@ class FileReader(_ImageReader):
 
     def _read_part(self, part: BatchPart) -> PartialBatch:
         pixels, invalid = decode_chunk(self.examples[part.rows], self.spec, are_paths=True)
-        return _decoded_piece(part.batch, part.rows, pixels, invalid, part.ends)
+        return _decoded_part(part.batch, part.rows, pixels, invalid, part.ends)
 
 
 class ArrayReader(_ImageReader):
@@ -152,16 +152,16 @@ class StreamReader(_ImageReader):
         images[:] = [data for _, data in numbered_images]
         rows = np.array([row for row, _ in numbered_images], np.int64)
         pixels, invalid = decode_chunk(images, self.spec, are_paths=False)
-        return _decoded_piece(batch, rows, pixels, invalid, ends)
+        return _decoded_part(batch, rows, pixels, invalid, ends)
 
 
 READERS: dict[str, Callable[..., Reader]] = {"files": FileReader, "arrays": ArrayReader, "stream": StreamReader}
 
 
-def _decoded_piece(
+def _decoded_part(
     batch: int, rows: np.ndarray, pixels: np.ndarray, invalid: dict[int, str], ends: bool
 ) -> PartialBatch:
-    """Build a piece from the result of `decode_chunk`, whose indices count from the start of the piece."""
+    """Build a partial batch from the result of `decode_chunk`, whose indices count from its start."""
     invalid_rows = {int(rows[index]): reason for index, reason in invalid.items()}
     valid_rows = np.delete(rows, list(invalid)) if invalid else rows
     return PartialBatch(batch, valid_rows, (pixels,), invalid_rows, ends)
