@@ -6,12 +6,15 @@ import signal
 from contextlib import contextmanager
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core: more threads would only compete
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import keras
 import numpy as np
 import pytest
 
 gc.freeze()  # imported modules are never freed: leave them out of every collection
+gc.set_threshold(200_000, 50, 100)  # tracing creates many objects: fewer collections save a tenth of the time
 
 
 @pytest.fixture(autouse=True)

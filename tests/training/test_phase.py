@@ -182,7 +182,7 @@ def two_phases(second=None):
 
 def test_the_optimizer_state_is_passed_on_to_the_next_phase(monkeypatch):
     built = []
-    original = phase_module.optimizers.build
+    original = phase_module.build_optimizer
 
     def build(*args, **options):
         optimizer = original(*args, **options)
@@ -190,7 +190,7 @@ def test_the_optimizer_state_is_passed_on_to_the_next_phase(monkeypatch):
         built.append((options["previous_state"], {variable.path: np.asarray(momentum) for variable, momentum in pairs}))
         return optimizer
 
-    monkeypatch.setattr(phase_module.optimizers, "build", build)
+    monkeypatch.setattr(phase_module, "build_optimizer", build)
     tltk.fit(squares_model(), squares(), recipe=two_phases(), batch_size=8)
     (first_state, _), (second_state, momentums) = built
     assert first_state is None
@@ -202,13 +202,13 @@ def test_the_optimizer_state_is_passed_on_to_the_next_phase(monkeypatch):
 
 def test_an_undone_phase_passes_on_the_optimizer_state_of_the_phase_before(monkeypatch):
     states = []
-    original = phase_module.optimizers.build
+    original = phase_module.build_optimizer
 
     def build(*args, **options):
         states.append(options["previous_state"])
         return original(*args, **options)
 
-    monkeypatch.setattr(phase_module.optimizers, "build", build)
+    monkeypatch.setattr(phase_module, "build_optimizer", build)
     good = Phase("good", freeze("backbone"), epochs=8, optimizer=adamw(3e-2))
     worse = Phase("worse", train_all(), 1, adamw(10.0), schedule="constant", warmup=0.0)
     run = tltk.fit(
@@ -257,7 +257,7 @@ def test_a_frozen_weight_that_changes_is_an_error_and_the_weights_are_restored(m
             yield replace(effect, decisions=dict.fromkeys(effect.decisions, Decision("train")))
 
     monkeypatch.setattr(phase_module, "apply_plan", applied_with_a_leak)
-    monkeypatch.setattr(phase_module.optimizers, "build", partial(ignoring_multipliers, phase_module.optimizers.build))
+    monkeypatch.setattr(phase_module, "build_optimizer", partial(ignoring_multipliers, phase_module.build_optimizer))
     model = squares_model()
     model.keras.get_layer("head_output").kernel.assign(np.random.default_rng(0).normal(size=(8, 3)))
     before = [weight.tobytes() for weight in model.keras.get_weights()]
