@@ -83,7 +83,7 @@ def adopt(
     stage_of = _stages(network, stages, nested_ends, problems)
     problems.raise_if_any(f"{model.name!r} cannot be adopted:")
     if outputs is not network.output:
-        graph.name_added(network, outputs)
+        graph.rename_added(network, outputs)
         network = keras.Model(network.inputs[0], outputs, name=network.name)
     if stage_of:
         stage_of = {operation.name: stage_of.get(operation.name, HEAD) for operation in network.operations}
