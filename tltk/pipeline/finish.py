@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tltk.pipeline.loader import Batch
@@ -38,3 +39,23 @@ class Finish:
             inputs = tf.ensure_shape(augmented, inputs.shape)
             targets = (moved_targets,) if targets else ()
         return inputs, (*targets, *weights)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassWeighted:
+    """Adds the weight of each example's class to the batches of other last steps.
+
+    Args:
+        finish: The other steps; their targets are rows of probabilities, float32 [batch, classes].
+        weights: Weight of each class, float32 [classes]. Targets that mixup or cutmix blended weigh in proportion.
+    """
+
+    finish: Callable[[Batch], tuple[Any, tuple]]
+    weights: np.ndarray
+
+    def __call__(self, batch: Batch) -> tuple[Any, tuple]:
+        inputs, (targets, *sample_weights) = self.finish(batch)
+        weights = tf.linalg.matvec(targets, tf.constant(self.weights, targets.dtype))
+        for sample_weight in sample_weights:
+            weights *= tf.cast(sample_weight, weights.dtype)
+        return inputs, (targets, weights)

@@ -202,6 +202,24 @@ class Task(ABC):
         """Encode a batch of targets for the loss, in the graph; default: unchanged."""
         return targets
 
+    def class_weights(self, class_weight: Any, targets: Targets | None) -> np.ndarray:
+        """Return the weight of each class in the training loss.
+
+        Args:
+            class_weight: As `tltk.fit` received it.
+            targets: Targets of the training examples; None for a user's `tf.data.Dataset`.
+
+        Returns:
+            float32 [classes]; `encode` must return rows of probabilities, [batch, classes].
+
+        Raises:
+            InvalidInput: By default: a task without classes has no class weights.
+        """
+        raise InvalidInput(
+            f"`class_weight` is for tasks with one class per example, such as tltk.classification(labels). {self.name} "
+            "has none."
+        )
+
     @abstractmethod
     def loss(self) -> keras.losses.Loss | dict[str, keras.losses.Loss]:
         """Return the loss, or a dict with one for each named output."""

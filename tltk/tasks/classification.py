@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data.source import Source
+from tltk.data.targets import Targets
 from tltk.foundation import checks as check
 from tltk.heads import builder as heads
 from tltk.modalities.context import Context
@@ -17,6 +18,7 @@ from tltk.specs import LabelSpec
 from tltk.tasks.adopted_outputs import probabilities
 from tltk.tasks.base import Labels, Monitor, Prediction, Task, difference, label_spec, last_features, repeated
 from tltk.tasks.class_scores import ClassEvaluator, MultilabelEvaluator
+from tltk.tasks.class_weight import weights_of_classes
 from tltk.tasks.dataset_targets import class_problem, label_problem
 from tltk.tasks.encodings import as_float, named_classes, one_hot
 from tltk.tasks.registry import register_default, register_task
@@ -96,6 +98,10 @@ class Classification(_ClassTask):
     def read_targets(self, targets: Any) -> Any:
         """Convert class names to class indices."""
         return named_classes(self.labels.names, targets)
+
+    def class_weights(self, class_weight: Any, targets: Targets | None) -> np.ndarray:
+        """Return the weight of each class, float32 [classes]: 1 if it is not in `class_weight`."""
+        return weights_of_classes(class_weight, self.labels.names, None if targets is None else np.asarray(targets))
 
     def encode(self, targets: Any) -> Any:
         """Encode class indices as one-hot vectors, float32 [batch, classes]."""

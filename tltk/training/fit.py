@@ -1,7 +1,7 @@
 """`tltk.fit`: train a model on data by a recipe."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ def fit(
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
     batch_size: int | str = 32,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    class_weight: Mapping[int | str, float] | str | None = None,
     verbose: int | str = "auto",
     out: str | Path | None = None,
     seed: int = 0,
@@ -69,6 +70,9 @@ def fit(
         batch_size: Examples per batch; for texts also a budget such as "2048 tokens", padding included.
         callbacks: Callbacks of Keras; they see the epochs of all phases as one training, and `model.keras`. A phase
             ends if one sets `stop_training`.
+        class_weight: For classification with one label per example: {class index or name: weight in the training loss},
+            as in Keras, or "balanced", as in scikit-learn: classes with few examples weigh more. Metrics and the
+            validation loss are not weighted. A contrastive phase ignores it.
         verbose: 0 shows nothing; 1 or "auto" progress bars on terminals and in notebooks, elsewhere one line per epoch;
             2 one line per epoch.
         out: Folder to save the run in; None saves nothing.
@@ -106,7 +110,11 @@ def fit(
         val = None if val is None else _valid_data(val, model, "val", max_invalid_fraction, invalid)
         if val is None:
             warn_without_validation(recipe)
-        feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder)
+        weights = None
+        if class_weight is not None:
+            weights = model.task.class_weights(class_weight, train.targets if isinstance(train, Source) else None)
+            config["class_weight"] = dict(zip(model.task.labels.names, weights.tolist(), strict=True))
+        feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder, class_weights=weights)
         feed.check_batches()
         return _run(model, recipe, feed, invalid, config=config, folder=folder, user_callbacks=user_callbacks)
 

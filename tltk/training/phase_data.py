@@ -5,11 +5,12 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from tltk.data.invalid import Invalid
 from tltk.feature_cache import compute
@@ -22,6 +23,7 @@ from tltk.modalities.image.augment import Copies, copies
 from tltk.models.frozen_split import FrozenSplit
 from tltk.models.transfer_model import TransferModel
 from tltk.pipeline.batching import Budget, Size
+from tltk.pipeline.finish import ClassWeighted
 from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.pipeline.store import Layout
 from tltk.recipes.recipe import Phase
@@ -75,6 +77,7 @@ class Feed:
         seed: Seed of shuffling and augmentation.
         cache: Where features and decoded examples are stored.
         folder: Folder on whose disk "auto" may store temporary files; None uses the system's temporary folder.
+        class_weights: Weight of each class in the training loss, float32 [classes]; None for equal weights.
     """
 
     def __init__(
@@ -87,7 +90,9 @@ class Feed:
         seed: int,
         cache: Cache,
         folder: Path | None,
+        class_weights: np.ndarray | None = None,
     ) -> None:
+        self.class_weights = class_weights
         self.model, self.batch_size, self.seed, self.cache = model, batch_size, seed, cache
         self.train = prepare(train, model, "train", batch_size=batch_size, cache=cache)
         self.val = None if val is None else prepare(val, model, "val", batch_size=batch_size, cache=cache)
@@ -141,6 +146,13 @@ class Feed:
         Returns:
             The batches, and the model to fit on them.
         """
+        data = self._phase_data(phase, index, frozen_split)
+        if self.class_weights is None or phase.contrastive_temperature is not None:
+            return data  # a contrastive loss compares pairs of examples
+        weighted = replace(data.train, finish=ClassWeighted(data.train.finish, self.class_weights))
+        return replace(data, train=weighted)
+
+    def _phase_data(self, phase: Phase, index: int, frozen_split: FrozenSplit) -> PhaseData:
         self.exit_stack.close()  # temporary files of the phase before
         self.invalid()
         self.loaders.clear()  # features of the phase before, in memory
