@@ -40,7 +40,7 @@ def folder(tmp_path, count=10):
 
 def test_every_example_is_read_once_per_epoch_with_its_target(tmp_path):
     loader = batches(folder(tmp_path), SPEC, batch_size=6, shuffle=True, seed=3)
-    assert (loader.steps_per_epoch, loader.example_count) == (4, 20)
+    assert (loader.steps_per_epoch, loader.element_count) == (4, 20)
     for number in range(3):
         loaded = epoch(loader, number)
         assert [len(images) for images, _ in loaded] == [6, 6, 6, 2]

@@ -126,10 +126,10 @@ def test_invalid_elements_are_collected_once_and_batches_without_valid_ones_skip
 def test_a_shard_counts_its_own_batches_and_elements(count, shards):
     reader = IndexReader(count, invalid=())
     parts = [loader(reader, shard=(index, shards), batch_size=4) for index in range(shards)]
-    sizes = [[len(batch) for batch in rows(part.dataset())] for part in parts if part.example_count]
-    assert [part.example_count for part in parts if part.example_count] == [sum(size) for size in sizes]
-    assert [part.steps_per_epoch for part in parts if part.example_count] == [len(size) for size in sizes]
-    assert sum(part.example_count for part in parts) == count
+    sizes = [[len(batch) for batch in rows(part.dataset())] for part in parts if part.element_count]
+    assert [part.element_count for part in parts if part.element_count] == [sum(size) for size in sizes]
+    assert [part.steps_per_epoch for part in parts if part.element_count] == [len(size) for size in sizes]
+    assert sum(part.element_count for part in parts) == count
 
 
 def test_a_shard_without_an_element_raises_with_the_counts():

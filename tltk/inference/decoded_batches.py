@@ -108,7 +108,7 @@ def _decoded_dataset(
     user = read_dataset(data, model.input_spec, batch_size=batch_size, targets=model.task if check_targets else None)
     decoder, loader = decoder_of(model), dataset_batches(user, model.input_spec)
     count = 0
-    with progress.bar(title, loader.example_count) as advance, user.explained():
+    with progress.bar(title, loader.element_count) as advance, user.explained():
         for batch in loader.dataset():
             inputs, *targets_and_weights = batch if isinstance(batch, tuple) else (batch,)
             size = len(inputs)

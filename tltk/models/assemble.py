@@ -21,8 +21,8 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
     """Build one flat Keras model: raw input → preprocessing → backbone layers → head.
 
     The model is flat, without nested models, so that plans and audits can access every layer. It consists of standard
-    layers and loads with Keras alone. If the backbone is your own functional model, its layers are shared, not copied,
-    unless the backbone has `preprocessing`.
+    layers and loads with Keras alone. A backbone made of your own model by `tltk.backbone(my_model)` shares its layers,
+    so that training changes your model too; with `preprocessing=` they are copied.
 
     Args:
         backbone: From `tltk.backbone`; its weights are located and read now.

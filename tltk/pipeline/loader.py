@@ -52,7 +52,7 @@ class Batches(Protocol):
     """Batches that a model is trained or evaluated on; implemented by `Loader` and `DatasetLoader`."""
 
     steps_per_epoch: int
-    example_count: int
+    element_count: int
 
     def dataset(self, epoch: Epoch = 0) -> tf.data.Dataset:
         """Return one epoch as a dataset of (inputs, targets …), or of inputs if unlabelled.
@@ -77,7 +77,7 @@ class Loader:
         seed: Seed for a new order in each epoch; None keeps the order of the reader.
         finish: Last steps in the graph (cast, encode, augment): `Batch` → (inputs, (targets, …)).
         shard: (index, count), see `Order`.
-        invalid: Collects the elements that cannot be decoded, each once.
+        invalid: Collects the ids of the examples that cannot be decoded, each once.
     """
 
     reader: BatchReader
@@ -98,7 +98,7 @@ class Loader:
         return epoch_size(self.reader.count, self._order(0, 0), self.reader.lengths).batches
 
     @property
-    def example_count(self) -> int:
+    def element_count(self) -> int:
         """Number of elements per epoch, those of other shards excluded, invalid ones included."""
         return epoch_size(self.reader.count, self._order(0, 0), self.reader.lengths).elements
 
@@ -173,7 +173,7 @@ class Loader:
 
     def data_error_message(self) -> str:
         """Return an error message if all elements are invalid, else ""."""
-        count = self.example_count
+        count = self.element_count
         if not count or len(self.invalid) < count:
             return ""
         of_shard = "" if self.shard == (0, 1) else f" of shard {self.shard}"
@@ -196,7 +196,7 @@ class DatasetLoader:
     Args:
         user_dataset: Batches of (inputs, targets …) with the shapes of the model's inputs.
         steps_per_epoch: Number of batches per epoch.
-        example_count: Number of examples per epoch.
+        element_count: Number of examples per epoch.
         finish: See `Loader`.
         problem: Returns the error message about a batch that failed a check; "" if none did.
         invalid: Always empty, since the examples of a dataset have no ids.
@@ -204,7 +204,7 @@ class DatasetLoader:
 
     user_dataset: tf.data.Dataset
     steps_per_epoch: int
-    example_count: int
+    element_count: int
     finish: Finish
     problem: Callable[[], str] = lambda: ""
     invalid: Invalid = field(default_factory=Invalid)

@@ -129,7 +129,7 @@ def train_phase(
             alpha, best_score = choose_interpolation(model, data, data.val, start_weights, best_score)
     except BaseException as error:
         if not _is_worth_keeping(keep_best, score_to_beat, error):
-            model.keras.set_weights(start_weights)  # outside the block: the model has no LoRA variables again
+            model.keras.set_weights(start_weights)  # outside the block: the model no longer has LoRA variables
         raise
     kept = keep_best is None or score_to_beat is None or (best_score is not None and best_score > score_to_beat)
     seconds = round(perf_counter() - started_at, 3)
@@ -138,7 +138,7 @@ def train_phase(
         return TrainedPhase(PhaseResult(phase.name, epochs, 0, False, score_to_beat, seconds, 0.0), previous_state)
     best_epoch = keep_best.best_epoch if keep_best else epochs
     result = PhaseResult(phase.name, epochs, best_epoch, True, best_score, seconds, alpha)
-    # After an interpolation the LoRA weights no longer lead from the start to the weights of the model.
+    # After an interpolation, start weights plus LoRA weights are not the weights of the model.
     return TrainedPhase(result, optimizer_state(optimizer), applied_plan.lora_weights if alpha == 1 else {})
 
 
@@ -164,7 +164,7 @@ def _undo(
     """Restore the weights before a phase that did not improve the validation score."""
     model.keras.set_weights(start_weights)
     metric, direction = model.task.monitor
-    sign = 1 if direction == "max" else -1  # scores of metrics that shall be small are negated
+    sign = 1 if direction == "max" else -1  # the score is negated if a smaller metric is better
     before, after = (f"{sign * score[0]:.4g}" if score else "unknown" for score in (score_to_beat, best_score))
     log.warning("%s was undone: validation %s was %s after it, %s before.", phase.name, metric, after, before)
 
@@ -205,12 +205,12 @@ def _compile(
     return optimizer
 
 
-def _learning_rate(phase: Phase, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+def _learning_rate(phase: Phase, total_batches: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """Return the schedule of the optimizer or of the phase; a constant rate is a number, which callbacks can change."""
     rate = phase.optimizer.learning_rate
     if phase.optimizer.has_schedule or phase.has_constant_rate:
         return rate
-    return schedule(phase.schedule, rate, steps=steps, warmup=phase.warmup_steps(steps))
+    return schedule(phase.schedule, rate, steps=total_batches, warmup=phase.warmup_steps(total_batches))
 
 
 def _fit_and_audit(
@@ -237,10 +237,10 @@ def _fit_and_audit(
         [weight.path for weight in model.keras.weights],
         before,
         model.keras.get_weights(),
-        trained=applied_plan.lr_multipliers,
+        trained=applied_plan.lr_multipliers.keys(),
         updated_statistics=applied_plan.updated_statistics,
         with_gradient=with_gradient,
-        # Otherwise a weight without gradient is unchanged, which its bytes show.
+        # Weight decay and L2-SP move weights without a gradient. Without them such a weight has the same bytes.
         without_gradient=without_gradient if moves_without_gradient(optimizer) else (),
         steps=steps,
     ):

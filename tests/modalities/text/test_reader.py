@@ -112,9 +112,9 @@ def test_each_window_has_the_target_and_the_id_of_its_text():
     spec = replace(SPEC, overlap=8)
     loader = batches(source, spec, batch_size=2)
     text_ids = loader.reader.example_ids.tolist()
-    assert len(text_ids) == loader.example_count > 5 and text_ids == sorted(text_ids) and set(text_ids) == {0, 1, 2}
+    assert len(text_ids) == loader.element_count > 5 and text_ids == sorted(text_ids) and set(text_ids) == {0, 1, 2}
     assert [target for _, targets in loaded(loader) for target in targets] == [[0, 1, 0][text] for text in text_ids]
-    assert [loader.name_of(row) for row in range(loader.example_count)] == [f"example {text}" for text in text_ids]
+    assert [loader.name_of(row) for row in range(loader.element_count)] == [f"example {text}" for text in text_ids]
 
 
 def test_each_window_has_the_spans_of_its_text():
@@ -143,7 +143,7 @@ def test_overlong_texts_of_a_dataset_are_truncated_instead_of_read_in_windows():
     spec = replace(SPEC, overlap=8)
     loader = batches(tf.data.Dataset.from_tensors("good " * 80), spec)
     assert [ids.shape for ids in loader.dataset()] == [(1, 32)]
-    assert loader.steps_per_epoch == loader.example_count == 1
+    assert loader.steps_per_epoch == loader.element_count == 1
 
 
 def test_unsuitable_data_and_options_are_refused():
