@@ -66,7 +66,7 @@ test-lowest: $(LOWEST_STAMP)
 	@$(LOWEST)/bin/python -m pip check
 	@$(LOWEST)/bin/tltk --help > /dev/null
 	@# Warnings are no errors here: old packages use what the newer ones they depend on have deprecated.
-	@$(LOWEST)/bin/python -m pytest -W default -n $(JOBS) --dist loadfile $(LOWEST_TESTS)
+	@$(LOWEST)/bin/python -m pytest -W default -m "not slow" -n $(JOBS) --dist loadfile $(LOWEST_TESTS)
 
 lint: $(STAMP)
 	@echo "== lint and format"

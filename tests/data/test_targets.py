@@ -14,6 +14,7 @@ from tltk.data.targets import (
     register_targets,
     regression,
 )
+from tltk.errors import InvalidInput
 
 
 def row_id(row: int) -> str:
@@ -96,7 +97,7 @@ def test_lazy_targets_are_read_with_their_batch():
     names_read = []
     targets = LazyTargets(
         np.array(["a", "bb", "ccc"], object),
-        read=lambda name: names_read.append(name) or np.full((2, 2), len(name)),
+        read_value=lambda name: names_read.append(name) or np.full((2, 2), len(name)),
         element_shape=(2, 2),
     )
     subset = targets.take([2, 0])
@@ -104,6 +105,19 @@ def test_lazy_targets_are_read_with_their_batch():
     batch = subset.batch(np.array([0, 1]))
     assert names_read == ["ccc", "a"] and batch[:, 0, 0].tolist() == [3, 1] and batch.dtype == np.uint8
     assert subset.element_spec.is_compatible_with(tf.constant(batch))
+
+
+def test_lazy_targets_that_cannot_be_read_are_named(tmp_path):
+    np.save(tmp_path / "0.npy", np.zeros((2, 2), "uint8"))
+    np.save(tmp_path / "1.npy", np.zeros((3, 2), "uint8"))
+    (tmp_path / "2.npy").write_bytes(b"damaged")
+    paths = np.array([str(tmp_path / f"{number}.npy") for number in range(4)], object)
+    targets = LazyTargets(paths, element_shape=(2, 2))
+    arrays, unreadable = targets.read(np.arange(4))
+    assert arrays.shape == (1, 2, 2) and list(unreadable) == [1, 2, 3]
+    assert "shape is (3, 2), not (2, 2)" in unreadable[1] and "2.npy cannot be read" in unreadable[2]
+    with pytest.raises(InvalidInput, match=r"1\.npy.*2\.npy.*3\.npy"):
+        targets.batch(np.arange(4))
 
 
 def test_a_label_type_cannot_be_registered_twice():

@@ -6,8 +6,10 @@ import tensorflow as tf
 from sklearn import metrics as sk
 
 import tltk
-from tests.conftest import coloured_squares, squares, squares_model
+from tests.conftest import STAGES, coloured_squares, conv_net, squares, squares_model
+from tltk.data.targets import LazyTargets
 from tltk.evaluation.evaluate import evaluate_network
+from tltk.specs import LabelSpec
 
 
 def seeded_model():
@@ -97,3 +99,22 @@ def test_examples_without_labels_or_with_other_labels_are_rejected():
         tltk.evaluate(seeded_model(), tltk.from_arrays(coloured_squares(3)[0]))
     with pytest.raises(ValueError, match=r"does not know: pink"):
         tltk.evaluate(seeded_model(), tltk.from_arrays(*coloured_squares(3), labels=("red", "green", "pink")))
+
+
+def test_an_example_whose_target_cannot_be_read_is_left_out_of_training_and_evaluation(tmp_path):
+    x, y = coloured_squares(12)
+    for number, value in enumerate(y):
+        np.save(tmp_path / f"{number}.npy", np.array([value], "float32"))
+    (tmp_path / "3.npy").unlink()
+    (tmp_path / "7.npy").write_bytes(b"damaged")
+    paths = np.array([str(tmp_path / f"{number}.npy") for number in range(12)], object)
+    targets = LazyTargets(paths, element_shape=(1,), element_dtype="float32")
+    source = tltk.Source("image", "arrays", x, targets, LabelSpec(("brightest",), "regression", (1.0,), (1.0,)))
+    model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.regression(("brightest",)))
+    run = tltk.fit(model, source, recipe=tltk.linear_probe(epochs=1), batch_size=4)
+    report = tltk.evaluate(run, source)
+    for invalid in (run.invalid, report.invalid):
+        assert sorted(example.example_id for example in invalid) == ["example 3", "example 7"]
+        assert all("cannot be read" in example.reason for example in invalid)
+    assert report.example_count == 10
+    assert len(tltk.predict(run, source)) == 12, "targets are not read"

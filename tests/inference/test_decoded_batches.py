@@ -16,7 +16,7 @@ from tltk.modalities.text.encoding import encoded
 def decode_all(model, data, **options):
     """Return the ids of all examples, the batches, and the invalid examples."""
     invalid = []
-    options = {"batch_size": 3, "max_invalid_fraction": 1.0, "title": "decoding", **options}
+    options = {"batch_size": 3, "max_invalid_fraction": 1.0, "title": "decoding", "with_targets": True, **options}
     batches = list(decoded_batches(model, data, invalid=invalid, **options))
     return [example_id for batch in batches for example_id in batch.ids], batches, invalid
 
@@ -66,7 +66,7 @@ def test_batches_of_a_tf_dataset_have_its_raw_targets():
     ids, batches, _ = decode_all(squares_model(), tf.data.Dataset.from_tensor_slices((x, y)).batch(3))
     assert ids == [f"example {row}" for row in range(5)]
     assert [batch.targets.tolist() for batch in batches] == [[0, 1, 2], [0, 1]]
-    _, batches, _ = decode_all(squares_model(), tf.data.Dataset.from_tensor_slices(x).batch(3))
+    _, batches, _ = decode_all(squares_model(), tf.data.Dataset.from_tensor_slices(x).batch(3), with_targets=False)
     assert [batch.targets for batch in batches] == [None, None]
 
 

@@ -74,6 +74,18 @@ class Targets:
         """
         return self.values[rows]
 
+    def read(self, rows: np.ndarray) -> tuple[Any, dict[int, str]]:
+        """Return the targets of a batch that can be read, and those that cannot.
+
+        Args:
+            rows: Indices of its examples, int64 [b].
+
+        Returns:
+            What `batch` returns for the readable ones, in order; and index → reason for the others. Default: all can
+            be read.
+        """
+        return self.batch(rows), {}
+
     @property
     def element_spec(self) -> Any:
         """Spec of what `batch` returns: a `tf.TensorSpec` or `tf.RaggedTensorSpec` with shape [None, …]."""
@@ -197,20 +209,21 @@ class LazyTargets(Targets):
     """Arrays that are read together with their batch, such as masks in files.
 
     Args:
-        values: Object [n], what `read` takes, such as a path.
-        read: One of `values` → array of `element_shape` and `element_dtype`; called in the reading threads.
+        values: Object [n], what `read_value` takes, such as a path.
+        read_value: One of `values` → array of `element_shape` and `element_dtype`; called in the reading threads. It
+            raises an OSError or ValueError if it cannot read it: the example is left out, and listed as invalid.
         element_shape: Shape of each array.
         element_dtype: NumPy name of the dtype of each array.
     """
 
-    read: Callable[[Any], np.ndarray] = np.load
+    read_value: Callable[[Any], np.ndarray] = np.load
     element_shape: tuple[int, ...] = ()
     element_dtype: str = "uint8"
 
     def take(self, indices: np.ndarray | Sequence[int]) -> "LazyTargets":
         """Return the targets at these indices, in that order; nothing is read."""
         return LazyTargets(
-            self.values[np.asarray(indices, np.int64)], self.read, self.element_shape, self.element_dtype
+            self.values[np.asarray(indices, np.int64)], self.read_value, self.element_shape, self.element_dtype
         )
 
     @property
@@ -222,11 +235,34 @@ class LazyTargets(Targets):
 
     def label(self, index: int, labels: LabelSpec) -> np.ndarray:
         """Read the target of one example."""
-        return self.read(self.values[index])
+        return self.read_value(self.values[index])
 
     def batch(self, rows: np.ndarray) -> np.ndarray:
-        """Read the targets of a batch."""
-        return np.stack([self.read(self.values[row]) for row in rows]).astype(self.element_dtype)
+        """Read the targets of a batch.
+
+        Raises:
+            InvalidInput: Naming every target that cannot be read.
+        """
+        arrays, unreadable = self.read(rows)
+        if unreadable:
+            raise InvalidInput(f"targets cannot be read: {check.listing(unreadable.values())}")
+        return arrays
+
+    def read(self, rows: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+        """Read the targets of a batch; missing or damaged ones, or ones of another shape, are named with the reason."""
+        arrays, unreadable = [], {}
+        for row in rows:
+            try:
+                arrays.append(self._read(self.values[row]))
+            except (OSError, ValueError, EOFError) as error:
+                unreadable[int(row)] = f"its target {self.values[row]} cannot be read: {error}"
+        return np.array(arrays, self.element_dtype).reshape(-1, *self.element_shape), unreadable
+
+    def _read(self, value: Any) -> np.ndarray:
+        array = np.asarray(self.read_value(value))
+        if array.shape != self.element_shape:
+            raise ValueError(f"its shape is {array.shape}, not {self.element_shape}")
+        return array
 
 
 TARGETS: Registry[type[Targets]] = Registry("label type", "tltk.data.targets.register_targets(…)")

@@ -85,7 +85,7 @@ def evaluate_network(
         max_invalid_fraction=max_invalid_fraction,
         invalid=invalid,
         title="evaluating",
-        check_targets=True,
+        with_targets=True,
         network=network,
     ):
         if batch.targets is None:

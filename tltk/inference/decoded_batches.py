@@ -31,7 +31,7 @@ class DecodedBatch:
     Args:
         decoded: Result of `Task.decode`: column → [n, …]; strings as `str`.
         ids: Name of each example.
-        targets: Raw targets, as the source or dataset has them; None if there are none.
+        targets: Raw targets; None if there are none, or they are not read.
         examples: Examples as the source has them; None for a `tf.data.Dataset`.
     """
 
@@ -49,7 +49,7 @@ def decoded_batches(
     max_invalid_fraction: float,
     invalid: list[InvalidExample],
     title: str,
-    check_targets: bool = False,
+    with_targets: bool = False,
     network: Network | None = None,
 ) -> Iterator[DecodedBatch]:
     """Decode the outputs for every example once, in the order of the data.
@@ -61,8 +61,8 @@ def decoded_batches(
         max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
         invalid: Unreadable examples are appended to this list; it is complete after the last batch.
         title: Title of the progress bar.
-        check_targets: Whether the targets of a `tf.data.Dataset` must fit the task; otherwise they are returned as they
-            are.
+        with_targets: Whether to read the targets, which must fit the task; examples whose target cannot be read are
+            invalid.
         network: Inputs → outputs, instead of the model's own network.
 
     Yields:
@@ -73,7 +73,7 @@ def decoded_batches(
     """
     network = network or network_of(model)
     if isinstance(data, tf.data.Dataset):
-        yield from _decoded_dataset(model, data, network, batch_size, title, check_targets)
+        yield from _decoded_dataset(model, data, network, batch_size, title, with_targets)
         return
     modality = modality_of(model.input_spec)
     modality.check(data, model.input_spec, "data")
@@ -96,16 +96,35 @@ def decoded_batches(
             reader, len(source), run_network, batch_size, add_invalid, advance
         ):
             decoded = decoder(outputs, modality.context(source, reader, examples, elements))
-            targets = None if source.targets is None else source.targets.take(examples)
-            yield DecodedBatch(
-                decoded, [source.id_of(int(row)) for row in examples], targets, source.examples[examples]
-            )
+            if with_targets:
+                yield _with_targets(decoded, source, examples, add_invalid)
+            else:
+                yield DecodedBatch(decoded, _ids(source, examples), None, source.examples[examples])
+
+
+def _with_targets(
+    decoded: dict[str, np.ndarray], source: Source, examples: np.ndarray, add_invalid: Callable[[int, str], None]
+) -> DecodedBatch:
+    """Read the targets of decoded examples; examples whose target cannot be read are left out."""
+    if source.targets is None:
+        return DecodedBatch(decoded, _ids(source, examples), None, source.examples[examples])
+    targets, unreadable = source.targets.read(examples)
+    for row, reason in unreadable.items():
+        add_invalid(row, reason)
+    is_readable = ~np.isin(examples, list(unreadable))
+    readable = examples[is_readable]
+    columns = {name: column[is_readable] for name, column in decoded.items()}
+    return DecodedBatch(columns, _ids(source, readable), targets, source.examples[readable])
+
+
+def _ids(source: Source, examples: np.ndarray) -> list[str]:
+    return [source.id_of(int(row)) for row in examples]
 
 
 def _decoded_dataset(
-    model: TransferModel, data: tf.data.Dataset, network: Network, batch_size: int, title: str, check_targets: bool
+    model: TransferModel, data: tf.data.Dataset, network: Network, batch_size: int, title: str, with_targets: bool
 ) -> Iterator[DecodedBatch]:
-    user = read_dataset(data, model.input_spec, batch_size=batch_size, targets=model.task if check_targets else None)
+    user = read_dataset(data, model.input_spec, batch_size=batch_size, targets=model.task if with_targets else None)
     decoder, loader = decoder_of(model), dataset_batches(user, model.input_spec)
     count = 0
     with progress.bar(title, loader.element_count) as advance, user.explained():
@@ -114,7 +133,8 @@ def _decoded_dataset(
             size = len(inputs)
             ids = [f"example {number}" for number in range(count, count + size)]
             decoded = decoder(network(inputs), Context(tf.constant(size, tf.int64)))
-            targets = tf.nest.map_structure(np.asarray, targets_and_weights[0]) if targets_and_weights else None
+            has_targets = with_targets and targets_and_weights
+            targets = tf.nest.map_structure(np.asarray, targets_and_weights[0]) if has_targets else None
             yield DecodedBatch(decoded, ids, targets, None)
             count += size
             advance(size)

@@ -118,9 +118,10 @@ class Loader:
         is_empty = True
         partial_batches = self.reader.partial_batches(self._order(epoch, first))
         for number, rows, values in join_batches(self._collect_invalid(partial_batches)):
-            is_empty = False
-            targets = () if self.targets is None else (self.targets.batch(rows),)
-            yield Batch(epoch, number, rows, values, targets)
+            batch = self._with_targets(Batch(epoch, number, rows, values, ()))
+            if len(batch.rows):
+                is_empty = False
+                yield batch
         if is_empty and not first:
             index, shards = self.shard
             raise InvalidInput(
@@ -178,6 +179,19 @@ class Loader:
             return ""
         of_shard = "" if self.shard == (0, 1) else f" of shard {self.shard}"
         return f"none of the {count} examples{of_shard} could be decoded: {self.invalid.listing(limit=5)}"
+
+    def _with_targets(self, batch: Batch) -> Batch:
+        """Add the targets; elements whose target cannot be read are left out, and their examples listed as invalid."""
+        if self.targets is None:
+            return batch
+        targets, unreadable = self.targets.read(batch.rows)
+        if unreadable:
+            for row, reason in unreadable.items():
+                self.invalid.add(self.name_of(row), reason)
+            is_readable = ~np.isin(batch.rows, list(unreadable))
+            values = tuple(value[is_readable] for value in batch.values)
+            batch = batch._replace(rows=batch.rows[is_readable], values=values)
+        return batch._replace(targets_and_weights=(targets,))
 
     def _order(self, epoch: int, first: int) -> Order:
         return Order(self.batch_size, self.seed, epoch, first, self.shard)
