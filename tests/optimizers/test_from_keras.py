@@ -65,7 +65,7 @@ def test_what_cannot_be_taken_over_is_refused_with_the_way_out():
     ):
         with pytest.raises(ValueError, match=expected):
             from_keras(optimizer)
-    if hasattr(keras.optimizers, "MultiOptimizer"):  # since Keras 3.14
+    if hasattr(keras.optimizers, "MultiOptimizer"):  # Keras 3.13 has none
         several = keras.optimizers.MultiOptimizer(lambda variable: inner)
         with pytest.raises(ValueError, match=r"a phase has one optimizer.*lr_multiplier"):
             from_keras(several)
