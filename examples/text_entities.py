@@ -26,7 +26,8 @@ def run(options: argparse.Namespace) -> None:
     else:
         train, val, test = tltk.split(tltk.from_conll(options.file), val=0.15, test=0.15)
     model = tltk.assemble(tltk.backbone(options.backbone), tltk.token_classification(train.labels))
-    recipe = tltk.fine_tune(learning_rate=2e-4 if options.tiny else 5e-5, probe_epochs=5, epochs=4)
+    lowest, rate = ("block4", 8e-4) if options.tiny else (None, 5e-5)
+    recipe = tltk.fine_tune(learning_rate=rate, unfreeze=lowest, probe_epochs=5, epochs=4)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
     report = tltk.evaluate(done, test)
     report.save(options.out / "report.html")

@@ -29,7 +29,8 @@ def run(options: argparse.Namespace) -> None:
     train, val, test = tltk.split(source, val=0.15, test=0.15)
     backbone = tltk.backbone(options.backbone, sequence_length=48 if options.tiny else 128)
     model = tltk.assemble(backbone, tltk.regression(source.labels, pairs=True))
-    recipe = tltk.fine_tune(learning_rate=1e-4, probe_epochs=5, epochs=4)
+    lowest = "block5" if options.tiny else None  # the lowest block that is trained
+    recipe = tltk.fine_tune(learning_rate=1e-4, unfreeze=lowest, probe_epochs=5, epochs=4)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
     report = tltk.evaluate(done, test)
     report.save(options.out / "report.html")
