@@ -4,6 +4,7 @@ import ast
 import builtins
 
 import pytest
+import tensorflow as tf
 
 import tltk
 from tests import ROOT
@@ -35,6 +36,18 @@ def test_an_exception_is_also_the_builtin_one(error, builtin):
 def test_an_error_of_the_system_keeps_its_number_and_path():
     error = errors.FileError(28, "No space left on device", "/full")
     assert (error.errno, error.filename) == (28, "/full")
+
+
+@pytest.mark.parametrize("error", [errors.InvalidInput, errors.InvalidType])
+def test_an_exception_in_a_tf_function_keeps_its_class(error):
+    @tf.function
+    def traced(x):
+        if x.shape.rank == 0:
+            raise error("`x` must be a vector")
+        return x
+
+    with pytest.raises(error, match="`x` must be a vector"):
+        traced(tf.constant(1.0))
 
 
 def test_bad_input_is_a_tltk_error(tmp_path):

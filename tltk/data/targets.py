@@ -261,7 +261,7 @@ class LazyTargets(Targets):
     def _read(self, value: Any) -> np.ndarray:
         array = np.asarray(self.read_value(value))
         if array.shape != self.element_shape:
-            raise ValueError(f"its shape is {array.shape}, not {self.element_shape}")
+            raise InvalidInput(f"its shape is {array.shape}, not {self.element_shape}")
         return array
 
 

@@ -12,9 +12,13 @@ class TltkError(Exception):
 class InvalidInput(TltkError, ValueError):
     """An argument, a file or a column has an invalid value; the message names it and says what is expected."""
 
+    __init__ = Exception.__init__  # in a tf.function, AutoGraph re-raises only exceptions with this very initializer
+
 
 class InvalidType(TltkError, TypeError):
     """An argument has the wrong type."""
+
+    __init__ = Exception.__init__  # as above
 
 
 class FileError(TltkError, OSError):
