@@ -1,6 +1,7 @@
 """Commands print results on standard output, messages on standard error, and end with an exit code."""
 
 import json
+import logging
 
 import pytest
 
@@ -39,3 +40,12 @@ def test_a_piped_table_formats_numbers_and_truncates_nothing(capsys):
     assert "x" * 150 in text
     assert "1,234" in text
     assert "0.5000" in text
+
+
+def test_a_command_leaves_the_logger_as_it_was(capsys):
+    logger = logging.getLogger("tltk")
+    before = (list(logger.handlers), logger.level, logger.propagate)
+    with console.command(as_json=False):
+        logger.info("one epoch")
+    assert "one epoch" in capsys.readouterr().err
+    assert (list(logger.handlers), logger.level, logger.propagate) == before

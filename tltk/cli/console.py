@@ -33,9 +33,9 @@ def command(*, as_json: bool) -> Iterator[None]:
         SystemExit: With 2 for bad input and errors of the system such as a full disk, 130 for Ctrl-C. Any other
             exception is a bug in tltk and keeps its traceback.
     """
-    _log_to_stderr()
     try:
-        yield
+        with _logging_to_stderr():
+            yield
     except KeyboardInterrupt:
         say("Interrupted.")
         raise SystemExit(INTERRUPTED) from None
@@ -163,14 +163,25 @@ def _message(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _log_to_stderr() -> None:
+@contextlib.contextmanager
+def _logging_to_stderr() -> Iterator[None]:
+    """Log messages of tltk to standard error; afterwards the logger is as it was."""
     logger = logging.getLogger("tltk")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
+    level, propagate = logger.level, logger.propagate
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    is_new = not logger.handlers
+    if is_new:
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    try:
+        yield
+    finally:
+        if is_new:
+            logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 def start_tensorflow() -> None:
