@@ -25,7 +25,7 @@ def test_every_format_is_measured_beside_keras(tmp_path):
     rows = compare(model, tmp_path, squares(30), calibration=squares(20), formats=formats)
     assert [row.format for row in rows] == [KERAS, *formats]
     assert rows[0].score == tltk.evaluate(model, squares(30)).metrics["accuracy"]
-    assert rows[0].path is None and rows[0].difference == 0
+    assert rows[0].path is None and rows[0].largest_difference == 0
     for row in rows[1:]:
         assert row.path == tmp_path / row.format / "1" and row.path.is_dir()
         assert row.metric == "accuracy"
