@@ -33,7 +33,7 @@ class FormatComparison:
         size_bytes: Size on disk; for Keras, the size of its weights.
         metric: Name of the metric in `score`, see `Task.score_name`.
         score: Value of the metric on the test set.
-        largest_difference: Largest difference of an output from the trained model, see `Verification.largest_differences`; 0
+        largest_difference: Largest difference of an output from the trained model, see `Verification.differences`; 0
             for Keras.
         latency_ms: Batch size ("1", "32") → median milliseconds of 30 calls with tensors, in this process.
     """
