@@ -103,7 +103,7 @@ def test_an_optimizer_may_have_a_schedule_of_keras_and_is_stored_as_json():
     spec = adamw(schedule)
     assert spec.has_schedule
     assert json.loads(json.dumps(spec.to_config()))["learning_rate"]["class_name"] == "CosineDecay"
-    with pytest.raises(ValueError, match="`learning_rate` must be a number above 0, or a schedule"):
+    with pytest.raises(ValueError, match="`learning_rate` must be a number above 0, or a Keras schedule"):
         adamw("fast")
 
 

@@ -33,7 +33,7 @@ def two_phases(make, *, keep_state=True, scaled=False, **options):
 
 
 def uninterrupted(stock, learning, steps):
-    """The same gradients through one optimizer of Keras' own, which never stops."""
+    """The same gradients through one Keras optimizer' own, which never stops."""
     keras.utils.set_random_seed(0)
     model = linear_model()
     variables = [variable for variable in model.trainable_variables if variable.path in learning]

@@ -52,7 +52,8 @@ def test_what_does_not_fit_together_is_refused_with_the_way_out():
         completed(plan="backbone")
     with pytest.raises(ValueError, match=r"`epochs` must be a whole number above 0. Received: 2.5"):
         completed(epochs=2.5)
-    with pytest.raises(ValueError, match=r"`learning_rate` must be a number above 0, or a schedule.*Received: 'fast'"):
+    expected = r"`learning_rate` must be a number above 0, or a Keras schedule.*Received: 'fast'"
+    with pytest.raises(ValueError, match=expected):
         completed(learning_rate="fast")
 
 

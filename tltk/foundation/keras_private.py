@@ -357,7 +357,7 @@ def learning_rate_of(optimizer: "keras.optimizers.Optimizer") -> Any:
 def step_products(optimizer: "keras.optimizers.Optimizer") -> list["keras.Variable"]:
     """List the scalars of an update rule that change with every step, whatever the gradients are.
 
-    Relies on `Nadam._u_product`, which a built Nadam has; no other optimizer of Keras has such a scalar.
+    Relies on `Nadam._u_product`, which a built Nadam has; no other Keras optimizer has such a scalar.
     """
     import keras
 

@@ -31,7 +31,7 @@ class DecodedBatch:
     Args:
         decoded: Result of `Task.decode`: column → [n, …]; strings as `str`.
         ids: Name of each example.
-        targets: Raw targets; None if there are none, or they are not read.
+        targets: Raw targets; None without targets, or if they were not asked for.
         examples: Examples as the source has them; None for a `tf.data.Dataset`.
     """
 

@@ -48,7 +48,7 @@ def to_dataset(
             require_labels(model.task, source, "source")
     valid, invalid = drop_invalid(source, max_invalid_fraction=max_invalid_fraction)
     if invalid:
-        log.warning("%d invalid examples were left out: %s", len(invalid), listing(invalid, limit=5))
+        log.warning("invalid examples left out: %d (%s)", len(invalid), listing(invalid, limit=5))
     loader = cast(Loader, batches(valid, spec, cache=cache, **options))
     return _new_epoch_each_time(replace(loader, invalid=_LoggedInvalid()))
 

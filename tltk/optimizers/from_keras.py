@@ -1,4 +1,4 @@
-"""Optimizers of Keras as data: the settings of a `keras.optimizers.Optimizer`, or of one that is given by its name."""
+"""Keras optimizers as data: the settings of a `keras.optimizers.Optimizer`, or of one that is given by its name."""
 
 from inspect import signature
 

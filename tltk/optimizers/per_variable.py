@@ -150,7 +150,7 @@ def per_variable(keras_class: Any) -> type[PerVariable]:
     return _SUBCLASSES[keras_class]
 
 
-# Optimizers of Keras by their names in lower case, without those that wrap other optimizers.
+# Keras optimizers by their names in lower case, without those that wrap other optimizers.
 KERAS_OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     name.lower(): value
     for name, value in vars(keras.optimizers).items()

@@ -17,11 +17,11 @@ from tltk.optimizers.state import OptimizerState, require_unique_paths, restore
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Settings of an optimizer; created by `adamw` or `sgd`, or directly for another optimizer of Keras.
+    """Settings of an optimizer; created by `adamw` or `sgd`, or directly for another Keras optimizer.
 
     Args:
         name: Name of a Keras optimizer in lower case, such as "adamw", "sgd" or "lion".
-        learning_rate: Peak learning rate of the phase, which its schedule scales; or a schedule of Keras, which is used
+        learning_rate: Peak learning rate of the phase, which its schedule scales; or a Keras schedule, which is used
             instead of that of the phase.
         weight_decay: Decoupled weight decay per step, as a fraction of the learning rate; not on biases and norms.
         momentum: Momentum of SGD and RMSprop; 0 means the default of Keras.
@@ -75,7 +75,7 @@ class Optimizer:
 
     @property
     def has_schedule(self) -> bool:
-        """Whether the learning rate is a schedule of Keras, so that the schedule of the phase is not used."""
+        """Whether the learning rate is a Keras schedule, so that the schedule of the phase is not used."""
         return isinstance(self.learning_rate, LearningRateSchedule)
 
     def to_config(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def adamw(
     """Describe AdamW (Loshchilov and Hutter 2019).
 
     Args:
-        learning_rate: Peak learning rate of the phase, or a schedule of Keras.
+        learning_rate: Peak learning rate of the phase, or a Keras schedule.
         weight_decay: Decoupled weight decay; 0 is plain Adam.
         clip_norm: Upper bound of the global gradient norm, or None.
         ema_momentum: Momentum of an exponential moving average of the weights (Polyak and Juditsky 1992), such as 0.99;
@@ -143,7 +143,7 @@ def sgd(
     """Describe stochastic gradient descent with momentum.
 
     Args:
-        learning_rate: Peak learning rate of the phase, or a schedule of Keras.
+        learning_rate: Peak learning rate of the phase, or a Keras schedule.
         momentum: Momentum, in [0, 1).
         weight_decay: Decoupled weight decay (Loshchilov and Hutter 2019, SGDW).
         clip_norm: Upper bound of the global gradient norm, or None.
@@ -284,7 +284,7 @@ def _check_variables(
 def _out_of_range(spec: Optimizer) -> Iterator[str]:
     """Yield a problem for every setting that is out of range."""
     if not spec.has_schedule and (not check.is_number(spec.learning_rate) or spec.learning_rate <= 0):
-        yield f"`learning_rate` must be a number above 0, or a schedule of Keras. Received: {spec.learning_rate!r}"
+        yield f"`learning_rate` must be a number above 0, or a Keras schedule. Received: {spec.learning_rate!r}"
     if not check.is_number(spec.weight_decay) or spec.weight_decay < 0:
         yield f"`weight_decay` must be at least 0. Received: {spec.weight_decay!r}"
     if not check.is_number(spec.momentum) or not 0 <= spec.momentum < 1:

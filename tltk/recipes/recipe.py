@@ -22,7 +22,7 @@ class Phase:
         optimizer: `tltk.adamw(…)`, `tltk.sgd(…)`, the name of a Keras optimizer, such as "lion", or a Keras optimizer,
             whose settings are copied. It is built anew for this phase, for the trainable weights.
         schedule: "constant", "cosine", "linear" or "one_cycle"; not used if the learning rate of the optimizer is
-            itself a schedule of Keras.
+            itself a Keras schedule.
         warmup: Steps in which the learning rate rises from 0: a fraction of the phase's steps, in [0, 1), or a number
             of steps, at least 1.
         augment: Applied to each training batch, in order; None means the default of the modality:
@@ -117,7 +117,7 @@ class Recipe:
 
         Args:
             epochs: Passes over the training examples.
-            learning_rate: Peak learning rate, or a schedule of Keras.
+            learning_rate: Peak learning rate, or a Keras schedule.
 
         Raises:
             InvalidInput: If a number is out of range.

@@ -28,7 +28,7 @@ def complete_recipe(recipe: Any, plan: Any, *, epochs: Any, learning_rate: Any, 
         recipe: Recipe of the user; None for the default one.
         plan: Plan of the user for a recipe of one phase; None for none.
         epochs: Epochs of the last phase; None leaves them as they are.
-        learning_rate: Learning rate of the last phase, a number or a schedule of Keras; None leaves it as it is.
+        learning_rate: Learning rate of the last phase, a number or a Keras schedule; None leaves it as it is.
         modality: Gives the default learning rate, and the augmentations of phases that leave them open.
 
     Raises:

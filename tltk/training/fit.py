@@ -21,6 +21,7 @@ from tltk.modalities.modality import drop_invalid, modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.optimizers.state import OptimizerState
 from tltk.recipes.recipe import Phase, Recipe
+from tltk.tasks.base import Task
 from tltk.tasks.registry import require_task
 from tltk.tasks.sources import require_labels
 from tltk.trainability.layers import HEAD
@@ -65,10 +66,10 @@ def fit(
         recipe: The default is `fine_tune()`, for texts `fine_tune(learning_rate=1e-4)`.
         plan: Train one phase with this plan, instead of a recipe; see `recipes.one_phase`.
         epochs: Epochs of the last phase; None keeps those of the recipe.
-        learning_rate: Peak learning rate of the last phase, which its schedule scales; or a schedule of Keras, used
+        learning_rate: Peak learning rate of the last phase, which its schedule scales; or a Keras schedule, used
             instead of that of the phase. None keeps that of the recipe.
         batch_size: Examples per batch; for texts also a budget such as "2048 tokens", padding included.
-        callbacks: Callbacks of Keras; they see the epochs of all phases as one training, and `model.keras`. A phase
+        callbacks: Keras callbacks; they see the epochs of all phases as one training, and `model.keras`. A phase
             ends if one sets `stop_training`.
         class_weight: For classification with one label per example: {class index or name: weight in the training loss},
             as in Keras, or "balanced", as in scikit-learn: classes with few examples weigh more. Metrics and the
@@ -110,13 +111,17 @@ def fit(
         val = None if val is None else _valid_data(val, model, "val", max_invalid_fraction, invalid)
         if val is None:
             warn_without_validation(recipe)
-        weights = None
-        if class_weight is not None:
-            weights = model.task.class_weights(class_weight, train.targets if isinstance(train, Source) else None)
-            config["class_weight"] = dict(zip(model.task.labels.names, weights.tolist(), strict=True))
+        weights = None if class_weight is None else _class_weights(model.task, class_weight, train, config)
         feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder, class_weights=weights)
         feed.check_batches()
         return _run(model, recipe, feed, invalid, config=config, folder=folder, user_callbacks=user_callbacks)
+
+
+def _class_weights(task: Task, class_weight: Any, train: Data, config: dict[str, Any]) -> np.ndarray:
+    """Return the weight of each class, float32 [classes], and add the weights by name to the config of the run."""
+    weights = task.class_weights(class_weight, train.targets if isinstance(train, Source) else None)
+    config["class_weight"] = dict(zip(task.labels.names, weights.tolist(), strict=True))
+    return weights
 
 
 def _run(
@@ -150,7 +155,7 @@ def _run(
         # A fit that fails before its first epoch ends does not overwrite an older run.
         run = run.save(folder) if folder is not None and history.rows else run
     if len(invalid):
-        log.warning("%d invalid examples were left out: %s", len(invalid), invalid.listing(limit=5))
+        log.warning("invalid examples left out: %d (%s)", len(invalid), invalid.listing(limit=5))
     return run
 
 

@@ -23,7 +23,7 @@ def check_callbacks(callbacks: Any, recipe: Recipe) -> tuple[keras.callbacks.Cal
     """Check the callbacks that `fit` received.
 
     Args:
-        callbacks: List of callbacks of Keras.
+        callbacks: List of Keras callbacks.
         recipe: Its phases need a constant learning rate for callbacks that change it.
 
     Returns:

@@ -1,7 +1,7 @@
 """Classes of characters in Unicode 16, as the byte-level tokenizers of Hugging Face cut words by them.
 
-Python's own tables are of Unicode 14 to 15.1: to them, 9,272 of these letters (most are ideographs and hieroglyphs) and
-120 of these numbers are not assigned, and the controls 1c to 1f are white space. Inclusive ranges of hexadecimal code
+Python has tables of Unicode 14 to 15.1. They lack 9,272 of these letters (most are ideographs and hieroglyphs) and 120
+of these numbers, and count the control characters 1c to 1f as white space. Inclusive ranges of hexadecimal code
 points.
 """
 
