@@ -28,7 +28,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
         backbone: From `tltk.backbone`; its weights are located and read now.
         task: Task of the model, such as `tltk.classification(labels)`; it chooses the features that its head uses.
         precision: "auto" (see `tltk.foundation.hardware.precision`), "float32", "mixed_bfloat16" or "mixed_float16".
-        seed: Seed of the head's initial weights and dropout.
+        seed: Seed of the initial weights of the head.
 
     Returns:
         The model; `.keras` is a `keras.Model`. All layers added after the output of the backbone have the stage

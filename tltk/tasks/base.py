@@ -146,7 +146,7 @@ class Task(ABC):
             features: Stage → float [batch, height, width, channels] or [batch, tokens, channels], in the order of
                 `endpoints`.
             mask: bool [batch, tokens], False for padding; None if inputs are never padded.
-            seed: Seed of initial weights and dropout.
+            seed: Seed of initial weights and dropout; `fit` sets that of dropout anew.
 
         Returns:
             One output or a dict of named outputs, batch axis first, activation included.

@@ -33,6 +33,7 @@ from tltk.training.contrastive import phase_model
 from tltk.training.phase import PhaseResult, TrainedPhase, train_phase
 from tltk.training.phase_data import Data, Feed
 from tltk.training.run import Run, model_bytes
+from tltk.training.seeds import set_seeds
 from tltk.training.user_callbacks import UserCallbacks, check_callbacks
 
 log = logging.getLogger("tltk")
@@ -77,7 +78,7 @@ def fit(
         verbose: 0 shows nothing; 1 or "auto" progress bars on terminals and in notebooks, elsewhere one line per epoch;
             2 one line per epoch.
         out: Folder to save the run in; None saves nothing.
-        seed: Seed of shuffling and augmentation, in [0, 2**31); equal seeds give equal batches.
+        seed: Seed of shuffling, augmentation and dropout, in [0, 2**31); equal seeds give equal weights on CPU.
         cache: Where the outputs of the frozen prefix are stored, so that they are computed once: "auto", "memory",
             "disk", "off", a folder, or a `tltk.Cache`. Phases with new augmentations every epoch or without a frozen
             prefix store decoded images instead. The trained weights are the same. "auto" leaves no files behind.
@@ -172,6 +173,7 @@ def _train_phases(
     optimizer_state: OptimizerState | None = None
     for index, phase in enumerate(recipe.phases):
         trained_model = phase_model(model, phase)
+        set_seeds(trained_model.keras, feed.seed, index)
         is_contrastive = trained_model is not model
         trained = train_phase(
             trained_model,
