@@ -194,6 +194,20 @@ def test_a_batch_norm_whose_scale_and_shift_are_frozen():
     assert "`bn`: its moving statistics drifted although its gamma and beta are frozen" in messages[0]
 
 
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_trainable_base_called_with_training_false(trainable):
+    base = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization(name="norm")], name="base")
+    base.trainable = trainable
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(base(inputs, training=False)))
+    model.compile("sgd", "mse")
+    generator = np.random.default_rng(0)
+    with audit(model, strict=False) as result:
+        model.fit(generator.normal(size=(32, 3)), generator.normal(size=(32, 1)), verbose=0)
+    reason = "`norm`: its moving statistics drifted although `base` is called with training=False"
+    assert [problem.startswith(reason) for problem in result.problems] == ([True] if trainable else [])
+
+
 def test_a_batch_norm_without_scale_and_shift_may_learn_its_statistics():
     x = keras.Input((4,))
     norm = keras.layers.BatchNormalization(center=False, scale=False, name="bare")

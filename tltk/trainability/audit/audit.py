@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from tltk.foundation import checks as check
+from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import AuditError, InvalidInput
 from tltk.optimizers.state import without_loss_scaling
@@ -39,7 +40,8 @@ def audit(model: keras.Model | HasStages, *, strict: bool = True) -> Iterator[Au
     """Observe which weights move, and report those that contradict their `trainable` flags.
 
     Keras ignores a flag that changes after `compile` and `fit`, trains a trainable child of a frozen parent, and moves
-    the statistics of a batch norm whose scale and shift are frozen, all without a warning. The audit compares every
+    the statistics of a batch norm whose scale and shift are frozen or which is called with `training=False`, all without
+    a warning. The audit compares every
     weight before and after, moving statistics included, and names the layer, the reason and the fix. It works on any
     built `keras.Model`; optimizer variables and random seeds do not count as weights.
 
@@ -75,7 +77,7 @@ def audit(model: keras.Model | HasStages, *, strict: bool = True) -> Iterator[Au
     yield result
     after = _weights(keras_model)
     same = getattr(keras_model, "optimizer", None) is optimizer
-    training = _Training(getattr(keras_model, "optimizer", None), first_step if same else 0, same=same)
+    training = _Training(keras_model, first_step if same else 0, same=same)
     _compare(result, before, after, training)
     problems = check.Problems()
     problems.messages = list(result.problems)
@@ -108,14 +110,19 @@ class _Weight:
 
 
 class _Training:
-    """The optimizer in use on leaving: the weights it was built for, and the steps it has taken."""
+    """The optimizer in use on leaving: the weights it was built for, and the steps it has taken.
 
-    def __init__(self, optimizer: Any, first_step: int, *, same: bool) -> None:
-        self.optimizer, self.same = optimizer, same
+    `calls_with_training_false` has the layers that are called with `training=False`, by the `id` of each layer inside.
+    """
+
+    def __init__(self, model: keras.Model, first_step: int, *, same: bool) -> None:
+        self.optimizer, self.same = getattr(model, "optimizer", None), same
+        optimizer = self.optimizer
         self.steps = _steps(optimizer) - first_step
         variables = [] if optimizer is None else private.optimizer_variables(optimizer)
         self.trained = {id(variable) for variable in variables}
         self.gradient = got_gradient(optimizer)
+        self.calls_with_training_false = _calls_with_training_false(model)
 
     def trains(self, weight: _Weight) -> bool:
         """Tell whether the optimizer trains a weight or, for a statistic, the layer of it.
@@ -176,7 +183,7 @@ def _compare(
 def _why_changed(weight: _Weight, earlier: _Weight, training: _Training) -> str:
     """Explain a weight that changed; an empty string if it was free to."""
     if weight.statistics and not weight.frozen:
-        return _with_frozen_affine(weight.layer)
+        return _in_inference_mode(weight.layer, training) or _with_frozen_affine(weight.layer)
     trained = training.trains(weight)
     if not weight.frozen or not (earlier.frozen or trained):
         return ""  # free to change, or frozen inside the block after it had learned
@@ -197,6 +204,28 @@ def _why_changed(weight: _Weight, earlier: _Weight, training: _Training) -> str:
     return (
         f"{begin}it is flagged frozen, and the optimizer does not train it: something else has written it, such as "
         "set_weights, load_weights or the layer's own call. To fix: write it outside of the audit."
+    )
+
+
+def _calls_with_training_false(model: keras.Model) -> dict[int, str]:
+    """Map the `id` of each layer to the name of the layer, itself or around it, that is called with training=False."""
+    calls: dict[int, str] = {}
+    for part in private.flattened_sublayers(model):
+        for node in graph.nodes(part) if isinstance(part, keras.Function) else ():
+            if node.arguments.kwargs.get("training") is False:
+                inside = private.flattened_sublayers(node.operation)
+                calls.update({id(layer): node.operation.name for layer in inside})
+    return calls
+
+
+def _in_inference_mode(layer: keras.Layer, training: _Training) -> str:
+    called = training.calls_with_training_false.get(id(layer))
+    if called is None:
+        return ""
+    return (
+        f"`{layer.name}`: its moving statistics drifted although `{called}` is called with training=False: Keras calls "
+        f"every layer with training=True in `fit`. To fix: set `trainable` of `{layer.name}` to False, which keeps its "
+        "statistics, gamma and beta; or train with tltk.fit, whose plans can train gamma and beta alone."
     )
 
 
