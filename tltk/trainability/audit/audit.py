@@ -40,10 +40,10 @@ def audit(model: keras.Model | HasStages, *, strict: bool = True) -> Iterator[Au
     """Observe which weights move, and report those that contradict their `trainable` flags.
 
     Keras ignores a flag that changes after `compile` and `fit`, trains a trainable child of a frozen parent, and moves
-    the statistics of a batch norm whose scale and shift are frozen or which is called with `training=False`, all without
-    a warning. The audit compares every
-    weight before and after, moving statistics included, and names the layer, the reason and the fix. It works on any
-    built `keras.Model`; optimizer variables and random seeds do not count as weights.
+    the statistics of a batch norm whose scale and shift are frozen, or which is called with `training=False`, all
+    without a warning. The audit compares every weight before and after, moving statistics included, and names the
+    layer, the reason and the fix. It works on any built `keras.Model`; optimizer variables and random seeds do not
+    count as weights.
 
     Args:
         model: A functional, Sequential or subclassed model, or the result of `tltk.assemble`.
