@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tltk.foundation import checks as check
+from tltk.foundation import display
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import InvalidInput
@@ -153,6 +154,8 @@ class Backbone:
     shapes: Callable[[tuple], Mapping[str, tuple]] = field(repr=False, compare=False)
     min_image_size: int = 1
     max_sequence_length: int | None = None
+
+    __repr__ = display.short_repr
 
     def endpoints(self, names: Iterable[str] = ()) -> dict[str, Endpoint]:
         """Tell stride and channels of the features at the end of stages, without reading weights.

@@ -12,10 +12,13 @@ import numpy as np
 
 from tltk.data.targets import Targets, as_targets
 from tltk.foundation import checks as check
+from tltk.foundation import display
+from tltk.foundation.errors import TltkError
 from tltk.specs import InvalidExample, LabelSpec
 
 STORAGES = ("files", "arrays", "stream")
 PARTS = ("train", "val", "test")
+_SHOWN = 8  # examples in a notebook
 _NOUNS = {"files": "{} files", "arrays": "{}s in memory", "stream": "{}s in a stream"}
 
 
@@ -86,6 +89,23 @@ class Source:
     def __repr__(self) -> str:
         return f"<Source of {self.describe().splitlines()[0]}>"
 
+    def _repr_html_(self) -> str:
+        modality = import_module("tltk.modalities.modality").named_modality(self.modality)
+        summary, _, rest = self.describe().partition("\n")
+        parts = f"; {rest.splitlines()[0]}" if self.parts is not None else ""
+        shown = [
+            (self.id_of(row), self._cell(modality, row), "" if self.targets is None else self.label_of(row))
+            for row in range(min(len(self), _SHOWN))
+        ]
+        examples = display.Table(("example", "input", "label"), shown, title=f"The first {len(shown)}")
+        return display.html(summary + parts, [display.Table(("class", "examples"), self.counts().items()), examples])
+
+    def _cell(self, modality: Any, row: int) -> Any:
+        try:
+            return modality.cell(modality.example_input(self, row))
+        except TltkError as error:
+            return str(error)
+
     def __getitem__(self, index: Any) -> Any:
         """Look at one example, or select some.
 
@@ -110,10 +130,9 @@ class Source:
         if not -len(self) <= index < len(self):
             raise IndexError(f"the source has {len(self)} examples, and no example {index}.")
         row = int(index) % len(self)
-        label = None if self.targets is None else self.targets.label(row, self.labels)
         # Only the modality can decode; it is loaded now, since this module knows no modality.
         modality = import_module("tltk.modalities.modality").named_modality(self.modality)
-        return Example(self.id_of(row), modality.example_input(self, row), label)
+        return Example(self.id_of(row), modality.example_input(self, row), self.label_of(row))
 
     def __iter__(self) -> Iterator[Example]:
         return (self[row] for row in range(len(self)))
@@ -190,6 +209,10 @@ class Source:
         """Return the id of an example for reports and errors."""
         name = index if self.ids is None else self.ids[index]
         return name if isinstance(name, str) else f"example {name}"
+
+    def label_of(self, index: int) -> Any:
+        """Return the label of an example as a person reads it; None if the source is unlabelled."""
+        return None if self.targets is None else self.targets.label(index, self.labels)
 
     def counts(self) -> dict[str, int]:
         """Return the number of examples per class, or of entities per type; empty for other label types."""

@@ -1,5 +1,6 @@
 """The record `Report`: results of an evaluation, which can be saved as HTML or JSON."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tltk.evaluation.html_report import write_page
-from tltk.foundation import files
+from tltk.foundation import display, files
 from tltk.foundation.errors import InvalidInput
 from tltk.specs import InvalidExample
 
@@ -40,6 +41,14 @@ class Report:
     mistakes: tuple[dict[str, Any], ...] = ()
     invalid: tuple[InvalidExample, ...] = ()
 
+    __repr__ = display.short_repr
+
+    def _repr_html_(self) -> str:
+        metrics = display.Table(("metric", "value"), self.metrics.items())
+        tables = [metrics, _table(self.classes, self.classes_title), _table(self.mistakes[:10], "Mistakes")]
+        summary = f"Report: {self.task}, {self.example_count:,} examples"
+        return display.html(summary, [*tables, display.invalid_table(self.invalid)])
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -67,3 +76,9 @@ class Report:
         else:
             write_page(self.to_dict(), path)
         return path
+
+
+def _table(rows: Sequence[dict[str, Any]], title: str) -> display.Table:
+    """Build a table of dicts, with a column per key."""
+    columns = tuple(dict.fromkeys(key for row in rows for key in row))
+    return display.Table(columns, ([row.get(column, "") for column in columns] for row in rows), title=title)

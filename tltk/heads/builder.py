@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from tltk.foundation import checks as check
+from tltk.foundation import display
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import InvalidInput
 
@@ -23,6 +24,8 @@ class Head:
     normalization: str | None = "batch"
     activation: str = "relu"
     zero_init: bool = True
+
+    __repr__ = display.short_repr
 
 
 def head(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from tltk.foundation import checks as check
+from tltk.foundation import display
 from tltk.specs import InvalidExample, Span
 from tltk.tasks.base import Prediction, Task
 
@@ -138,6 +139,13 @@ class Predictions(Sequence[Prediction]):
         shown = check.listing((f"{label[:30]} {times:,}" for label, times in labels), limit=6)
         invalid = f"; {len(self.invalid):,} invalid inputs" if self.invalid else ""
         return f"<{count}, {self.task.name}{': ' * bool(shown)}{shown}{invalid}>"
+
+    def _repr_html_(self) -> str:
+        shown = self[:10]
+        rows = [(one.example_id, one.label, one.probability, display.shortened(one.scores)) for one in shown]
+        columns = ("example", "label", "probability", "scores")
+        tables = [display.Table(columns, rows), display.invalid_table(self.invalid)]
+        return display.html(repr(self), tables)
 
     def _take(self, rows: Sequence[int]) -> Iterator[DecodedRows]:
         """Yield the decoded outputs of some rows, in the given order."""

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tltk.data.invalid import listing
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.registry import Registry
 from tltk.modalities.context import Context
@@ -115,6 +116,14 @@ class Modality(ABC):
             InvalidInput: If it cannot be decoded.
         """
         return source.examples[index]
+
+    def cell(self, value: Any) -> Any:
+        """Return the input of an example as a cell of a table in a notebook: text, or HTML of type `markupsafe.Markup`.
+
+        Args:
+            value: What `example_input` returned.
+        """
+        return display.shortened(value)
 
     def context(self, source: Source, reader: Reader, examples: np.ndarray, elements: np.ndarray) -> Context:
         """Build the context that the decoder of a task needs for some examples.

@@ -1,12 +1,13 @@
 """The record of an assembled or adopted model."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import keras
 
 from tltk.backbones.base import Origin
 from tltk.foundation import checks as check
+from tltk.foundation import display
 from tltk.modalities.modality import modality_of
 from tltk.tasks.base import Task
 
@@ -40,15 +41,17 @@ class TransferModel:
     keras: keras.Model
     task: Task
     input_spec: Any
-    stages: dict[str, str]
+    stages: dict[str, str] = field(repr=False)
     backbone: str
     origin: Origin
     precision: str
 
+    __repr__ = display.short_repr
+
     def __getattr__(self, name: str) -> Any:
         # Only called for attributes that do not exist; what Keras users expect is said in the error.
         way = _WAYS.get(name) or (f"model.keras.{name}" if hasattr(keras.Model, name) else "")
-        near = "" if way else check.did_you_mean(name, (field.name for field in fields(self)))
+        near = "" if way else check.did_you_mean(name, (known.name for known in fields(self)))
         hint = f" Use {way}" if way else near
         raise AttributeError(f"TransferModel has no {name!r}.{hint}", name=name, obj=self)
 

@@ -10,6 +10,7 @@ import numpy as np
 from keras.optimizers.schedules import LearningRateSchedule
 
 from tltk.foundation import checks as check
+from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
 from tltk.optimizers.per_variable import KERAS_OPTIMIZERS, PerVariable, VariableSettings, per_variable
 from tltk.optimizers.state import OptimizerState, require_unique_paths, restore
@@ -51,6 +52,8 @@ class Optimizer:
     gradient_accumulation_steps: int = 1
     options: tuple[tuple[str, Any], ...] = ()
     keras_class: type[keras.optimizers.Optimizer] | None = None
+
+    __repr__ = display.short_repr
 
     def __post_init__(self) -> None:
         if self.keras_class is None:

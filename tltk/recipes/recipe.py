@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tltk.foundation import checks as check
+from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment import Augmentation
 from tltk.optimizers.from_keras import as_optimizer
@@ -49,6 +50,8 @@ class Phase:
     wise_ft: bool = False
     contrastive_temperature: float | None = None
 
+    __repr__ = display.short_repr
+
     def __post_init__(self) -> None:
         check.instance_of("plan", self.plan, Plan, hint='Pass a plan such as tltk.freeze("backbone").')
         object.__setattr__(self, "optimizer", as_optimizer(self.optimizer))
@@ -92,6 +95,8 @@ class Recipe:
 
     name: str
     phases: tuple[Phase, ...]
+
+    __repr__ = display.short_repr
 
     def __post_init__(self) -> None:
         if not self.phases:

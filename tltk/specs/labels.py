@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tltk.foundation import checks as check
+from tltk.foundation import display
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class LabelSpec:
     type: str = "categorical"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+
+    __repr__ = display.short_repr
 
     def __post_init__(self) -> None:
         for name in ("names", "mean", "std"):

@@ -13,6 +13,7 @@ from tltk.backbones.base import Backbone
 from tltk.data.source import Source
 from tltk.data.targets import Targets
 from tltk.foundation import checks as check
+from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.heads.builder import Head
 from tltk.modalities.context import Context
@@ -55,6 +56,8 @@ class Prediction:
     probability: float | None
     scores: dict[str, float]
     spans: tuple[Span, ...] = ()
+
+    __repr__ = display.short_repr
 
 
 @dataclass(frozen=True)

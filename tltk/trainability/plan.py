@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from tltk.foundation import checks as check
+from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
 from tltk.trainability.effects import Decision
 from tltk.trainability.layers import HasStages, layer_rows
@@ -36,6 +37,16 @@ class Plan:
     rules: tuple[Rule, ...]
     batch_norm: str = "frozen"
     layer_decay: float = 1.0
+
+    __repr__ = display.short_repr
+
+    def _repr_html_(self) -> str:
+        rules = [(rule.pattern, rule.action, rule.lr_multiplier, rule.rank, rule.target) for rule in self.rules]
+        has_lora = any(rule.action == "lora" for rule in self.rules)
+        columns = ("layers", "action", "learning rate ×", "LoRA rank", "LoRA target")[: 5 if has_lora else 3]
+        summary = f"Plan: the first rule that matches a layer decides; batch norm: {self.batch_norm}"
+        decay = "" if self.layer_decay == 1 else f"; layer decay: {self.layer_decay}"
+        return display.html(summary + decay, [display.Table(columns, (rule[: len(columns)] for rule in rules))])
 
     def __post_init__(self) -> None:
         check.one_of("batch_norm", self.batch_norm, BATCH_NORMS)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from tltk.foundation import checks as check
+from tltk.foundation import display
 from tltk.trainability.effects import Decision, effects, has_variables_for
 from tltk.trainability.layers import HasStages, LayerRow, model_and_stages, own_state, own_trainable
 from tltk.trainability.lora import weights as lora
@@ -36,6 +37,8 @@ class Rule:
     lr_multiplier: float = 1.0
     rank: int = _RANK
     target: str = _TARGET
+
+    __repr__ = display.short_repr
 
     def __post_init__(self) -> None:
         check_pattern(self.pattern)

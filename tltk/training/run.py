@@ -13,7 +13,7 @@ from tltk import tasks
 from tltk.backbones.base import Origin
 from tltk.backbones.text.kerashub import keep_loadable, register_layers_of
 from tltk.foundation import checks as check
-from tltk.foundation import files
+from tltk.foundation import display, files
 from tltk.foundation.errors import InvalidInput, InvalidType, NotFound
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.models.transfer_model import TransferModel
@@ -45,6 +45,17 @@ class Run:
     invalid: tuple[InvalidExample, ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+
+    __repr__ = display.short_repr
+
+    def _repr_html_(self) -> str:
+        columns = ("phase", "epochs", "best epoch", "kept", "seconds")
+        phases = [(phase.name, phase.epochs, phase.best_epoch, phase.kept, phase.seconds) for phase in self.phases]
+        metrics = tuple(dict.fromkeys(name for row in self.history for name in row))
+        epochs = [[row.get(name, "") for name in metrics] for row in self.history[-10:]]
+        summary = f"Run: {self.model.backbone}, {self.model.task.name}, saved in {self.folder or 'no folder'}"
+        last = display.Table(metrics, epochs, title="Last epochs" if len(self.history) > 10 else "Epochs")
+        return display.html(summary, [display.Table(columns, phases), last, display.invalid_table(self.invalid)])
 
     @property
     def seconds(self) -> float:

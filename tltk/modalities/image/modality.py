@@ -1,5 +1,6 @@
 """Images: the modality of `ImageSpec`."""
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.folder import from_files
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment import Augmentation, standard
 from tltk.modalities.image.dataset import from_dataset, pixel_problem
@@ -72,6 +75,16 @@ class ImageModality(Modality):
         if reason:
             raise InvalidInput(f"{source.id_of(index)} cannot be decoded: {reason}")
         return decode_full(tf.constant(data)).numpy()
+
+    def cell(self, value: np.ndarray) -> Any:
+        """Return an image of at most 96 pixels a side; other arrays by dtype and shape."""
+        if value.dtype != np.uint8 or value.shape[-1] not in (1, 3):
+            return super().cell(value)
+        image = Image.fromarray(value[..., 0] if value.shape[-1] == 1 else value)
+        image.thumbnail((96, 96))
+        data = io.BytesIO()
+        image.save(data, format="PNG")
+        return display.picture(data.getvalue())
 
     def spec_from_shape(self, shape: tuple[int | None, ...], dtype: str) -> ImageSpec | None:
         """Return a spec for [height, width, channels], floats, if all three are known."""

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from tltk.foundation import checks as check
+from tltk.foundation import display
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import AuditError, InvalidInput
@@ -33,6 +34,8 @@ class Audit:
     unchanged: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+
+    __repr__ = display.short_repr
 
 
 @contextmanager
