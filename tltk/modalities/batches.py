@@ -1,6 +1,7 @@
 """Batches of a source, or of a user's own dataset, in the input format of a model."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tltk.data.source import Source
 from tltk.data.targets import Targets
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.image.augment import Augmentation, Copies, build_copies, chain
+from tltk.modalities.image.augment import Augmentation, Copies, as_augmentations, build_copies, chain
 from tltk.modalities.modality import modality_of
 from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size, shard_problem
 from tltk.pipeline.decoded_store import decoded
@@ -77,8 +78,8 @@ def batches(
     """
     check.instance_of("data", data, (Source, tf.data.Dataset), hint="Pass tltk.from_folder(...) or a tf.data.Dataset.")
     modality = modality_of(spec)
-    augmentations = (augment,) if isinstance(augment, Augmentation) else augment
-    size = _check_options(batch_size, seed, cache, shard, augmentations)
+    augmentations = augment if isinstance(augment, Copies) else as_augmentations(augment)
+    size = _check_options(batch_size, seed, cache, shard)
     if isinstance(data, tf.data.Dataset):
         if cache != "off":
             raise InvalidInput("`cache` needs a Source. For a tf.data.Dataset, use its own cache: data.cache().")
@@ -141,7 +142,7 @@ def source_batches(
         targets,
         batch_size,
         seed if shuffle else None,
-        Finish(spec.dtype, encode, augmenting(augment, seed)),
+        Finish(spec.dtype, encode, augmenting(augment, seed, spec)),
         shard,
     )
 
@@ -198,7 +199,7 @@ def dataset_batches(
     if isinstance(augment, Copies):
         raise InvalidInput(NO_COPIES)
     modality_of(spec).check_augmentation(augment)
-    finish = Finish(spec.dtype, encode, augmenting(augment, seed))
+    finish = Finish(spec.dtype, encode, augmenting(augment, seed, spec))
     return DatasetLoader(user.dataset, user.steps_per_epoch, user.example_count, finish, user.problem)
 
 
@@ -208,18 +209,24 @@ def example_names(source: Source, reader: BatchReader) -> Any:
     return source.id_of if example_rows is None else lambda element: source.id_of(int(example_rows[element]))
 
 
-def augmenting(augment: Sequence[Augmentation] | Copies, seed: int) -> AugmentBatch | None:
+def augmenting(augment: Sequence[Augmentation] | Copies, seed: int, spec: Any) -> AugmentBatch | None:
     """Build the graph function (images, targets, epoch, batch number, rows) → (images, targets).
+
+    Args:
+        augment: See `batches`.
+        seed: See `batches`.
+        spec: Input format of the backbone, whose modality knows the range of its values.
 
     Returns:
         The function; None if there is no augmentation.
     """
+    value_range = modality_of(spec).value_range(spec)
     if isinstance(augment, Copies):
-        copy, count = build_copies(augment, seed), augment.count
+        copy, count = build_copies(replace(augment, value_range=value_range), seed), augment.count
         return lambda images, targets, epoch, number, rows: copy(images, targets, rows, epoch % count)
     if not augment:
         return None
-    transform = chain(tuple(augment))
+    transform = chain(tuple(augment), value_range=value_range)
 
     def augment_batch(images: Any, targets: Any, epoch: Any, number: Any, rows: Any) -> tuple[Any, Any]:
         epoch_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), epoch)
@@ -228,9 +235,7 @@ def augmenting(augment: Sequence[Augmentation] | Copies, seed: int) -> AugmentBa
     return augment_batch
 
 
-def _check_options(batch_size: Any, seed: int, cache: str | Path, shard: Any, augment: Any) -> Size:
-    for augmentation in augment.augmentations if isinstance(augment, Copies) else augment:
-        check.instance_of("augment", augmentation, Augmentation, hint="Pass augmentations such as tltk.augment.flip().")
+def _check_options(batch_size: Any, seed: int, cache: str | Path, shard: Any) -> Size:
     problems = check.Problems()
     size: Size = 1
     try:

@@ -153,6 +153,10 @@ class Modality(ABC):
             names = check.listing(getattr(augmentation, "name", augmentation) for augmentation in augmentations)
             raise InvalidInput(f"`augment`: {names} cannot be applied to {self.name}s.")
 
+    def value_range(self, spec: Any) -> tuple[float, float] | None:
+        """Return the lowest and highest value of inputs, which augmentations keep to; None if they are not limited."""
+        return None
+
     def without_windows(self, spec: Any, source: Source | None = None) -> Any:
         """Adapt a spec so that every example is one element, for one feature vector per example.
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 from tltk.foundation import checks as check
-from tltk.modalities.image.augment import Augmentation
 from tltk.optimizers.from_keras import as_optimizer
 from tltk.optimizers.spec import adamw, sgd
 from tltk.recipes.recipe import Phase, Recipe
@@ -15,7 +14,7 @@ def linear_probe(
     *,
     epochs: int = 40,
     learning_rate: float = 1e-3,
-    augment: tuple[Augmentation, ...] = (),
+    augment: Any = (),
     augmentations_per_example: int = 0,
     patience: int | None = None,
 ) -> Recipe:
@@ -30,7 +29,8 @@ def linear_probe(
         learning_rate: Peak learning rate of AdamW with a cosine schedule. A low rate keeps the weights of the head,
             which start at zero, small: three times this rate lost 1.4 points of accuracy on cached features of
             Fashion-MNIST with ten labels per class.
-        augment: Augmentations; none by default, so that the features of an image do not change and can be cached.
+        augment: Augmentations, see `Phase`; none by default, so that the features of an image do not change and can be
+            cached.
         augmentations_per_example: Number of fixed augmented copies of each image, see `Phase`; 10 give most of the
             benefit of new augmentations in every epoch.
         patience: Epochs without improvement on validation before training stops; None runs all epochs.
@@ -48,7 +48,7 @@ def linear_probe(
         freeze("backbone"),
         epochs,
         optimizer,
-        augment=tuple(augment),
+        augment=augment,
         augmentations_per_example=augmentations_per_example,
         patience=patience,
     )
@@ -61,7 +61,7 @@ def fine_tune(
     probe_epochs: int = 40,
     learning_rate: float = 3e-4,
     unfreeze: str | tuple[str, ...] | None = None,
-    augment: tuple[Augmentation, ...] | None = None,
+    augment: Any = None,
     patience: int | None = None,
 ) -> Recipe:
     """Train the head first, then the head and the backbone at a low learning rate.
@@ -78,7 +78,8 @@ def fine_tune(
         unfreeze: Lowest backbone stage that is trained in the second phase; None or "all" trains all stages. A tuple
             gives one phase per stage, each at a third of the rate of the phase before: ("conv5", "all") is probe,
             partial, full.
-        augment: Augmentations of the phases after the probe; None means `tltk.augment.standard()` for images.
+        augment: Augmentations of the phases after the probe, see `Phase`; None means `tltk.augment.standard()` for
+            images.
         patience: Patience of the phases after the probe, see `Phase`.
 
     Returns:
@@ -121,7 +122,7 @@ def gradual_unfreeze(
     epochs: int = 3,
     probe_epochs: int = 40,
     learning_rate: float = 3e-4,
-    augment: tuple[Augmentation, ...] | None = None,
+    augment: Any = None,
     patience: int | None = None,
 ) -> Recipe:
     """Train the head, then one more backbone stage in each phase, from the top down.
@@ -134,7 +135,8 @@ def gradual_unfreeze(
         epochs: Epochs of each phase after the probe.
         probe_epochs: Epochs of the first phase.
         learning_rate: Peak learning rate of the phase after the probe; each later phase has a third of the rate before.
-        augment: Augmentations of the phases after the probe; None means `tltk.augment.standard()` for images.
+        augment: Augmentations of the phases after the probe, see `Phase`; None means `tltk.augment.standard()` for
+            images.
         patience: Patience of the phases after the probe, see `Phase`.
 
     Returns:
@@ -213,7 +215,7 @@ def _phases_at_falling_rates(
     epochs: int,
     learning_rate: float,
     *,
-    augment: tuple[Augmentation, ...] | None,
+    augment: Any,
     patience: int | None,
 ) -> list[Phase]:
     """Make one phase per plan, each at a third of the rate of the one before: lower layers need smaller changes."""
@@ -226,7 +228,7 @@ def _phases_at_falling_rates(
             plan,
             epochs,
             adamw(rate, weight_decay=1e-2, clip_norm=1.0),
-            augment=None if augment is None else tuple(augment),
+            augment=augment,
             patience=patience,
         )
         for phase_name, plan, rate in zip(names, plans, rates, strict=True)
@@ -238,7 +240,7 @@ def full(
     epochs: int = 30,
     learning_rate: float = 1e-2,
     batch_norm: str = "train",
-    augment: tuple[Augmentation, ...] | None = None,
+    augment: Any = None,
     patience: int | None = None,
 ) -> Recipe:
     """Train all layers at once with SGD and momentum, batch norm included.
@@ -250,7 +252,7 @@ def full(
         epochs: Passes over the training examples.
         learning_rate: Peak learning rate of SGD with momentum 0.9 and a cosine schedule.
         batch_norm: "train" or "frozen", see `Plan`.
-        augment: Augmentations; None means `tltk.augment.standard()` for images.
+        augment: Augmentations, see `Phase`; None means `tltk.augment.standard()` for images.
         patience: Epochs without improvement on validation before training stops, see `Phase`.
 
     Returns:
@@ -269,7 +271,7 @@ def full(
                 train_all(batch_norm=batch_norm),
                 epochs,
                 optimizer,
-                augment=None if augment is None else tuple(augment),
+                augment=augment,
                 patience=patience,
             ),
         ),

@@ -6,7 +6,7 @@ from typing import Any
 from tltk.foundation import checks as check
 from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.image.augment import Augmentation
+from tltk.modalities.image.augment import Augmentation, as_augmentations
 from tltk.optimizers.from_keras import as_optimizer
 from tltk.optimizers.schedules import SCHEDULES
 from tltk.trainability.plan import Plan
@@ -26,8 +26,9 @@ class Phase:
             itself a Keras schedule.
         warmup: Steps in which the learning rate rises from 0: a fraction of the phase's steps, in [0, 1), or a number
             of steps, at least 1.
-        augment: Applied to each training batch, in order; None means the default of the modality:
-            `tltk.augment.standard()` for images, nothing for texts.
+        augment: Applied to each training batch, in order: one or several augmentations of `tltk.augment`, Keras layers
+            such as `keras.layers.RandomFlip()`, or registered functions (see docs/augment.md). None means the default
+            of the modality: `tltk.augment.standard()` for images, nothing for texts.
         augmentations_per_example: Number of fixed augmented copies of each example, drawn once and used in turn; 0
             draws new ones every epoch. The features of fixed copies can be cached.
         patience: Epochs without improvement on validation before the phase ends; None runs all epochs.
@@ -44,7 +45,7 @@ class Phase:
     optimizer: Any  # a tltk.optimizers.spec.Optimizer, once the phase is created
     schedule: str = "cosine"
     warmup: float = 0.1
-    augment: tuple[Augmentation, ...] | None = ()
+    augment: Any = ()  # a tuple of Augmentation, once the phase is created, or None
     augmentations_per_example: int = 0
     patience: int | None = None
     wise_ft: bool = False
@@ -55,6 +56,7 @@ class Phase:
     def __post_init__(self) -> None:
         check.instance_of("plan", self.plan, Plan, hint='Pass a plan such as tltk.freeze("backbone").')
         object.__setattr__(self, "optimizer", as_optimizer(self.optimizer))
+        object.__setattr__(self, "augment", None if self.augment is None else as_augmentations(self.augment))
         check.one_of("schedule", self.schedule, SCHEDULES)
         if not isinstance(self.warmup, int) or isinstance(self.warmup, bool):
             check.within("warmup", self.warmup, low=0, high=1, open_high=True)

@@ -20,6 +20,7 @@ from tltk.foundation import files
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.paths import cache_folder
 from tltk.modalities.image.augment import Copies, copies
+from tltk.modalities.modality import modality_of
 from tltk.models.frozen_split import FrozenSplit
 from tltk.models.transfer_model import TransferModel
 from tltk.pipeline.batching import Budget, Size
@@ -159,7 +160,10 @@ class Feed:
         seed = (self.seed * 1000 + index) % 2**31
         augmentations = phase.augment or ()
         count = min(phase.augmentations_per_example, phase.epochs)  # no epoch would use further copies
-        augment = copies(augmentations, count) if count else augmentations
+        augment: Augment = augmentations
+        if count:
+            value_range = modality_of(self.model.input_spec).value_range(self.model.input_spec)
+            augment = replace(copies(augmentations, count), value_range=value_range)
         new_every_epoch = bool(augmentations) and not count
         prefix = frozen_split.prefix
         # A prefix without weights is only preprocessing; decoded uint8 examples are smaller than its float32 outputs.

@@ -18,6 +18,7 @@ from tltk.foundation import checks as check
 from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment import Augmentation, standard
+from tltk.modalities.image.augment.base import PIXEL_RANGE
 from tltk.modalities.image.dataset import from_dataset, pixel_problem
 from tltk.modalities.image.decode import decode_full, why_undecodable
 from tltk.modalities.image.reader import READERS
@@ -111,6 +112,10 @@ class ImageModality(Modality):
         hint = "Pass augmentations such as tltk.augment.flip()."
         for augmentation in augmentations:
             check.instance_of("augment", augmentation, Augmentation, hint=hint)
+
+    def value_range(self, spec: ImageSpec) -> tuple[float, float]:
+        """Return the range of pixels."""
+        return PIXEL_RANGE
 
     def request_names(self, spec: ImageSpec) -> tuple[str, ...]:
         """Return the name of the only input, the encoded images."""

@@ -1,9 +1,11 @@
 """Augmentations of images and their targets, as records that can be stored; public as `tltk.augment`."""
 
-from tltk.modalities.image.augment.base import Augmentation, chain, from_config, mixes, register_augmentation
+from tltk.modalities.image.augment.base import Augmentation, from_config, register_augmentation
 from tltk.modalities.image.augment.boxes_and_masks import move_targets
+from tltk.modalities.image.augment.chain import chain, mixes
 from tltk.modalities.image.augment.color import color_jitter
 from tltk.modalities.image.augment.fixed_copies import Copies, build_copies, copies
+from tltk.modalities.image.augment.from_keras import as_augmentations
 from tltk.modalities.image.augment.geometric import crop_resize, flip, rotate, warp
 from tltk.modalities.image.augment.mix import cutmix, mixup
 from tltk.modalities.image.augment.rand_augment import rand_augment
@@ -12,6 +14,7 @@ from tltk.modalities.image.augment.standard import standard
 __all__ = [
     "Augmentation",
     "Copies",
+    "as_augmentations",
     "build_copies",
     "chain",
     "color_jitter",

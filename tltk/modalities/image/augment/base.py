@@ -1,7 +1,7 @@
-"""Augmentations as frozen records, the registry of their names, and `chain`, which applies several in order."""
+"""Augmentations as frozen records, the registry of their names, and random numbers for each image."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,6 +12,7 @@ from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.foundation.registry import Registry
 from tltk.modalities.image.augment.boxes_and_masks import Targets
 
+PIXEL_RANGE = (0.0, 255.0)  # range of the images that augmentations receive
 Transform: TypeAlias = Callable[[tf.Tensor, Targets, tf.Tensor], tuple[tf.Tensor, Targets]]
 
 
@@ -116,49 +117,6 @@ def from_config(config: dict[str, Any]) -> Augmentation:
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items() if key != "name"}
     check.known_keys(name, values, inspect.signature(constructor).parameters)
     return constructor(**values)
-
-
-def chain(augmentations: Augmentation | Sequence[Augmentation]) -> Transform:
-    """Build one graph function that applies augmentations in order, each with a seed of its own.
-
-    Args:
-        augmentations: One or several records.
-
-    Returns:
-        (images float32 [b, h, w, c] in 0..255, targets, seed int64 [2]) → (images, targets). A pure function: equal
-        arguments give equal results, in eager mode and in a graph.
-
-    Examples:
-        >>> from tltk.augment import flip
-        >>> images, targets = tf.zeros([2, 8, 8, 3]), tf.eye(2)
-        >>> changed, _ = chain((flip(),))(images, targets, tf.constant([0, 1], tf.int64))
-        >>> changed.shape
-        TensorShape([2, 8, 8, 3])
-    """
-    records = (augmentations,) if isinstance(augmentations, Augmentation) else tuple(augmentations)
-    transforms = [augmentation.build() for augmentation in records]
-
-    def apply(images: tf.Tensor, targets: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
-        for number, transform in enumerate(transforms):
-            images, targets = transform(images, targets, fold_in(seed, number))
-        return clip_to_pixels(images), targets
-
-    return apply
-
-
-def mixes(augmentations: Augmentation | Sequence[Augmentation]) -> bool:
-    """Return whether any of the augmentations blends different examples of a batch, as mixup and cutmix do.
-
-    Args:
-        augmentations: One or several records.
-
-    Examples:
-        >>> from tltk.augment import flip, mixup
-        >>> mixes((flip(), mixup()))
-        True
-    """
-    records = (augmentations,) if isinstance(augmentations, Augmentation) else augmentations
-    return any(augmentation.mixes for augmentation in records)
 
 
 def fold_in(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:

@@ -5,6 +5,7 @@ from typing import TypeAlias
 import tensorflow as tf
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 
 Targets: TypeAlias = tf.Tensor | dict[str, tf.Tensor]
 
@@ -12,6 +13,7 @@ NO_OBJECT = -1  # label of a row of boxes without an object
 IGNORE = 255  # mask value of pixels that the original image does not cover
 # Fraction of a box that must stay in the image (`overlap_thresh` of crops in the TensorFlow Object Detection API).
 MIN_VISIBLE = 0.3
+_MASKS = 'Pass masks as {"masks": …}, so that they move with their images.'
 
 
 def move_targets(targets: Targets, matrices: tf.Tensor, images: tf.Tensor) -> Targets:
@@ -22,9 +24,9 @@ def move_targets(targets: Targets, matrices: tf.Tensor, images: tf.Tensor) -> Ta
     sampled at the nearest pixel, and has the value 255 ("ignore") outside the original image.
 
     Args:
-        targets: Returned unchanged unless it is a dict. A dict may hold "boxes" float [b, n, 4] (y_min, x_min, y_max,
-            x_max in pixels; an image of height h spans 0 to h) with their "labels" int [b, n] (-1: no object), and
-            "masks" int [b, h, w]. Other entries must have at most two axes, and are returned unchanged.
+        targets: Numbers [b] and vectors [b, k] are returned unchanged. A dict may hold "boxes" float [b, n, 4] (y_min,
+            x_min, y_max, x_max in pixels; an image of height h spans 0 to h) with their "labels" int [b, n] (-1: no
+            object), and "masks" int [b, h, w]. Other entries must have at most two axes, and are returned unchanged.
         matrices: float32 [b, 2, 3]; see `warp`.
         images: [b, h, w, c]; only their size is used.
 
@@ -32,8 +34,9 @@ def move_targets(targets: Targets, matrices: tf.Tensor, images: tf.Tensor) -> Ta
         Targets with the same structure, shapes and dtypes.
 
     Raises:
-        InvalidInput: If an entry of the dict has an unexpected shape or dtype.
+        InvalidInput: If an entry of the dict has an unexpected shape or dtype, or a mask is not in a dict.
     """
+    check_targets(targets)
     if not isinstance(targets, dict):
         return targets
     _check(targets, images)
@@ -43,6 +46,21 @@ def move_targets(targets: Targets, matrices: tf.Tensor, images: tf.Tensor) -> Ta
     if "masks" in targets:
         moved["masks"] = _move_masks(targets["masks"], matrices)
     return moved
+
+
+def check_targets(targets: Targets) -> None:
+    """Raise if a single tensor could be a mask: it would stay where it is while the pixels of its image move.
+
+    Raises:
+        InvalidInput: If a tensor outside of a dict has more than two axes.
+    """
+    if isinstance(targets, dict):
+        return
+    rank = tf.TensorShape(targets.shape).rank
+    if rank is None:
+        tf.debugging.assert_rank_in(targets, (1, 2), f"`targets` must be [b] or [b, k]. {_MASKS}")
+    elif rank > 2:
+        raise InvalidInput(f"`targets` must be [b] or [b, k]. Received: {_described(targets)}. {_MASKS}")
 
 
 def projective(matrices: tf.Tensor) -> tf.Tensor:

@@ -1,14 +1,16 @@
 """Fixed augmented copies: a fixed number of augmented versions of each example, so that features can be cached."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
 from tltk.foundation import checks as check
-from tltk.modalities.image.augment.base import Augmentation, chain, fold_in
+from tltk.modalities.image.augment.base import PIXEL_RANGE, Augmentation, fold_in
 from tltk.modalities.image.augment.boxes_and_masks import Targets
+from tltk.modalities.image.augment.chain import chain
+from tltk.modalities.image.augment.from_keras import as_augmentations
 
 CopyTransform: TypeAlias = Callable[[tf.Tensor, Targets, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Targets]]
 
@@ -20,20 +22,22 @@ class Copies:
     Args:
         augmentations: Applied in order.
         count: Copies of each example; epoch e uses copy e modulo `count`.
+        value_range: Lowest and highest value of the images, see `chain`.
     """
 
     augmentations: tuple[Augmentation, ...]
     count: int
+    value_range: tuple[float, float] | None = PIXEL_RANGE
 
 
-def copies(augmentations: Augmentation | Sequence[Augmentation], count: int) -> Copies:
+def copies(augmentations: Any, count: int) -> Copies:
     """Describe a fixed number of augmented copies of each example.
 
     Use it to train a head on cached features of a frozen backbone: the features of the copies are computed only once,
     and ten copies improve a linear probe almost as much as new augmentations in each epoch.
 
     Args:
-        augmentations: Augmentations from `tltk.augment`, except those that blend examples, such as mixup.
+        augmentations: As in a recipe, see `as_augmentations`, except those that blend examples, such as mixup.
         count: Copies of each example, at least 1.
 
     Returns:
@@ -47,7 +51,7 @@ def copies(augmentations: Augmentation | Sequence[Augmentation], count: int) -> 
         >>> copies(flip(), 10).count
         10
     """
-    records = (augmentations,) if isinstance(augmentations, Augmentation) else tuple(augmentations)
+    records = as_augmentations(augmentations)
     problems = check.Problems()
     mixing = [augmentation.name for augmentation in records if augmentation.mixes]
     if not records:
@@ -71,11 +75,11 @@ def build_copies(spec: Copies, seed: int) -> CopyTransform:
         seed: Equal seeds give equal copies.
 
     Returns:
-        (images float32 [b, h, w, c] in 0..255, targets, example_ids int64 [b], copy int64 scalar) → (images, targets).
+        (images float32 [b, h, w, c], targets, example_ids int64 [b], copy int64 scalar) → (images, targets).
         Pass {} if there are no targets. The result for an example does not depend on the other examples of the batch,
         and the random values do not depend on its pixels.
     """
-    transform = chain(spec.augmentations)
+    transform = chain(spec.augmentations, value_range=spec.value_range)
 
     def apply(
         images: tf.Tensor, targets: Targets, example_ids: tf.Tensor, copy: tf.Tensor
