@@ -1,8 +1,12 @@
 import csv
+import http.server
+import json
+import threading
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tltk
 from tests.conftest import squares, squares_model
@@ -56,21 +60,74 @@ def test_callbacks_see_all_phases_as_one_training_of_the_whole_model():
     assert not model.keras.compiled
 
 
-@pytest.mark.parametrize("make", [
-    lambda folder: keras.callbacks.CSVLogger(folder / "log.csv"),
-    lambda folder: keras.callbacks.EarlyStopping(patience=3),
-    lambda folder: keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
-    lambda folder: keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5),
-    lambda folder: keras.callbacks.ModelCheckpoint(folder / "{epoch}.keras", monitor="val_accuracy"),
-    lambda folder: keras.callbacks.ProgbarLogger(),
-    lambda folder: keras.callbacks.ReduceLROnPlateau(patience=1),
-    lambda folder: keras.callbacks.TerminateOnNaN(),
-    lambda folder: keras.callbacks.CallbackList([keras.callbacks.History()]),
-], ids=lambda make: make.__code__.co_names[-1])  # fmt: skip
-def test_callbacks_of_keras_go_through_a_cached_and_an_uncached_phase(make, tmp_path):
+KERAS_CALLBACKS = {
+    "Callback": lambda folder, url: keras.callbacks.Callback(),
+    "CallbackList": lambda folder, url: keras.callbacks.CallbackList([keras.callbacks.History()]),
+    "CSVLogger": lambda folder, url: keras.callbacks.CSVLogger(folder / "log.csv"),
+    "EarlyStopping": lambda folder, url: keras.callbacks.EarlyStopping(patience=3),
+    "History": lambda folder, url: keras.callbacks.History(),
+    "LambdaCallback": lambda folder, url: keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
+    "LearningRateScheduler": lambda folder, url: keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5),
+    "ModelCheckpoint": lambda folder, url: keras.callbacks.ModelCheckpoint(
+        folder / "{epoch}.keras", monitor="val_accuracy"
+    ),
+    "ProgbarLogger": lambda folder, url: keras.callbacks.ProgbarLogger(),
+    "ReduceLROnPlateau": lambda folder, url: keras.callbacks.ReduceLROnPlateau(patience=1),
+    "RemoteMonitor": lambda folder, url: keras.callbacks.RemoteMonitor(url, send_as_json=True),
+    "TensorBoard": lambda folder, url: keras.callbacks.TensorBoard(folder / "logs", histogram_freq=1),
+    "TerminateOnNaN": lambda folder, url: keras.callbacks.TerminateOnNaN(),
+}
+REFUSED = {"BackupAndRestore", "SwapEMAWeights"}
+NEEDS_ANOTHER_PACKAGE = {"OrbaxCheckpoint"}
+
+
+@pytest.fixture
+def monitor():
+    """Return a server that collects the JSON posted to it, and its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.server.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.received = []
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_every_callback_of_keras_is_tried_or_refused():
+    names = {name for name in dir(keras.callbacks) if name[0].isupper()}
+    assert names == set(KERAS_CALLBACKS) | REFUSED | NEEDS_ANOTHER_PACKAGE
+
+
+@pytest.mark.parametrize("name", KERAS_CALLBACKS)
+def test_a_callback_of_keras_goes_through_a_cached_and_an_uncached_phase(name, tmp_path, monitor):
     recorder = Recorder()
-    fit([make(tmp_path), recorder])
+    fit([KERAS_CALLBACKS[name](tmp_path, monitor[1]), recorder])
     assert recorder.epochs == [0, 1, 2, 3]
+    if name == "RemoteMonitor":
+        assert [post["epoch"] for post in monitor[0].received] == [0, 1, 2, 3]
+
+
+def test_tensorboard_has_a_curve_over_all_phases(tmp_path):
+    run, _ = fit([keras.callbacks.TensorBoard(tmp_path)])
+    for part, name in (("train", "loss"), ("validation", "val_loss")):
+        (file,) = (tmp_path / part).iterdir()
+        curve = {}
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                if value.tag == "epoch_loss":
+                    curve[event.step] = float(tf.make_ndarray(value.tensor))
+        assert list(curve) == [0, 1, 2, 3]
+        assert list(curve.values()) == pytest.approx([row[name] for row in run.history])
 
 
 def test_a_csv_log_has_a_row_per_epoch(tmp_path):
