@@ -69,11 +69,12 @@ def test_unreadable_images_are_left_out_and_listed(tmp_path):
         tltk.fit(model, source, recipe=probe(), max_invalid_fraction=0.0)
 
 
-def test_a_tf_dataset_can_be_trained_and_validated_on():
+def test_a_tf_dataset_can_be_trained_and_validated_on(caplog):
     x, y = coloured_squares(24)
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
     run = tltk.fit(squares_model(), dataset, dataset, recipe=probe(2))
     assert run.phases[0].score is not None
+    assert caplog.text.count("transparent pixels become white") == 1
 
 
 def dataset_of(targets, *, batch=4, scale=1.0):

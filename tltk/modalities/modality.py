@@ -222,6 +222,10 @@ class Modality(ABC):
         """Return a note about a source to show before training, such as the number of overlong texts; "" for none."""
         return ""
 
+    def dataset_note(self, spec: Any) -> str:
+        """Return a note to show before training on a `tf.data.Dataset` of the user, whose inputs are read; "" for none."""
+        return ""
+
     @abstractmethod
     def request_names(self, spec: Any) -> tuple[str, ...]:
         """Return the names of the string inputs of a SavedModel, such as ("image_bytes",)."""

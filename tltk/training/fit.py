@@ -220,6 +220,9 @@ def _valid_data(data: Data, model: TransferModel, name: str, max_invalid_fractio
     """Check that the data fits the model, and drop invalid examples, which are added to `invalid`."""
     if isinstance(data, tf.data.Dataset):
         require_labels(model.task, data, name)
+        note = modality_of(model.input_spec).dataset_note(model.input_spec) if name == "train" else ""
+        if note:
+            log.warning("%s", note)
         return data
     check.instance_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
     modality = modality_of(model.input_spec)

@@ -63,6 +63,14 @@ class ImageModality(Modality):
         """Require finite pixels in [0, 255], and notice images that were already scaled for a network."""
         return pixel_problem(low, high, is_first=is_first)
 
+    def dataset_note(self, spec: ImageSpec) -> str:
+        """Say how files are decoded where the model is used: a dataset may have decoded them in another way."""
+        return (
+            "Training on images of a tf.data.Dataset. `predict` on files and exports decode them as tltk does: "
+            "transparent pixels become white, EXIF orientation is applied, and resizing is antialiased. If the dataset "
+            "decodes in another way, predictions can differ; tltk.from_folder or source.to_dataset(model) do not."
+        )
+
     def source(self, inputs: Any, spec: ImageSpec) -> Source:
         """Convert paths, folders, or pixels [n, height, width, channels]."""
         return from_arrays(inputs) if isinstance(inputs, np.ndarray) else from_files(inputs)
