@@ -223,7 +223,7 @@ class Modality(ABC):
         return ""
 
     def dataset_note(self, spec: Any) -> str:
-        """Return a note to show before training on a `tf.data.Dataset` of the user, whose inputs are read; "" for none."""
+        """Return a note to show before training on a `tf.data.Dataset` of the user; "" for none."""
         return ""
 
     @abstractmethod
