@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tltk.data.sample_weight import as_sample_weight, require_weight
 from tltk.data.targets import Targets, as_targets
 from tltk.foundation import checks as check
 from tltk.foundation import display
@@ -54,9 +55,11 @@ class Source:
         parts: "train", "val" or "test" for each example, if the data is already split; else None.
         ids: Name of each example in reports, such as "cats/3.jpg"; None means its index.
         invalid: Rows of the file that could not be used; they are not among `examples`.
+        sample_weight: Weight of each example in loss and metrics, float32 [n], at least 0; None if all count the same.
 
     Raises:
-        InvalidInput: If lengths differ, or only one of targets and labels is given; all problems are listed.
+        InvalidInput: If lengths differ, only one of targets and labels is given, or a weight is negative or not finite;
+            all problems are listed.
     """
 
     modality: str
@@ -67,6 +70,7 @@ class Source:
     parts: np.ndarray | None = None
     ids: np.ndarray | None = None
     invalid: tuple[InvalidExample, ...] = ()
+    sample_weight: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check.one_of("storage", self.storage, STORAGES)
@@ -82,6 +86,10 @@ class Source:
         problems.raise_if_any()
         if self.targets is not None and self.labels is not None:
             object.__setattr__(self, "targets", as_targets(self.targets, self.labels))
+        if self.sample_weight is not None:
+            object.__setattr__(
+                self, "sample_weight", as_sample_weight(self.sample_weight, len(self.examples), self.id_of)
+            )
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -165,8 +173,8 @@ class Source:
             max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
 
         Returns:
-            Batches of (inputs, targets), or of inputs if the source is unlabelled. It knows its length, unless
-            `batch_size` is a budget.
+            Batches of (inputs, targets), with sample weights (inputs, targets, weights), or of inputs if the source is
+            unlabelled. It knows its length, unless `batch_size` is a budget.
 
         Raises:
             InvalidInput: If the source does not fit the model, or an option is out of range.
@@ -203,7 +211,31 @@ class Source:
             parts=None if self.parts is None else self.parts[indices],
             ids=ids[indices],
             invalid=(),
+            sample_weight=None if self.sample_weight is None else self.sample_weight[indices],
         )
+
+    def with_sample_weight(self, sample_weight: Any) -> Source:
+        """Weigh the examples, such as those of a folder, which has no column for it.
+
+        Args:
+            sample_weight: One number per example, at least 0; None removes the weights. Loss and metrics count an
+                example with the weight 2 twice, one with the weight 0 not at all.
+
+        Returns:
+            The same source with these weights.
+
+        Raises:
+            InvalidInput: If there is not one number per example, one is negative or not finite, or all are 0.
+
+        Examples:
+            >>> from tltk import from_arrays
+            >>> texts = from_arrays(["a fine day", "rain again"], ["good", "bad"])
+            >>> texts.with_sample_weight([1, 3]).sample_weight.tolist()
+            [1.0, 3.0]
+        """
+        weighted = replace(self, sample_weight=sample_weight)
+        require_weight(weighted.sample_weight, "sample_weight")
+        return weighted
 
     def id_of(self, index: int) -> str:
         """Return the id of an example for reports and errors."""
@@ -226,6 +258,8 @@ class Source:
         if self.parts is not None:
             counts = [(part, int((self.parts == part).sum())) for part in PARTS]
             lines.append("parts: " + ", ".join(f"{part} {count:,}" for part, count in counts if count))
+        if self.sample_weight is not None and len(self):
+            lines.append(f"sample weights from {self.sample_weight.min():g} to {self.sample_weight.max():g}")
         label_counts = self.counts()
         width = max((len(name) for name in label_counts), default=0)
         lines += [f"  {name:<{width}}  {count:,}" for name, count in label_counts.items()]

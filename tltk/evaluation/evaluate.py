@@ -1,8 +1,10 @@
 """`tltk.evaluate`: metrics of a model on labelled examples."""
 
+import inspect
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from tltk.data.source import Source
@@ -13,6 +15,7 @@ from tltk.inference.forward import Network
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
+from tltk.tasks.base import Evaluator
 from tltk.tasks.registry import require_task
 from tltk.tasks.sources import require_labels
 from tltk.training.run import Run, model_of
@@ -29,7 +32,8 @@ def evaluate(
 
     Args:
         model: A run, the folder of a run, or a model from `assemble` or `adopt`.
-        data: A labelled source, or a `tf.data.Dataset` of (inputs, targets).
+        data: A labelled source, or a `tf.data.Dataset` of (inputs, targets) or (inputs, targets, weights). All metrics
+            are weighted if it has sample weights.
         batch_size: Examples per batch.
         max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
 
@@ -76,7 +80,7 @@ def evaluate_network(
     if isinstance(data, Source):
         modality_of(model.input_spec).check(data, model.input_spec, "data")
     require_labels(task, data, "data")
-    evaluator, count = task.evaluator(), 0
+    evaluator, count, weights = task.evaluator(), 0, []
     invalid: list[InvalidExample] = []
     for batch in decoded_batches(
         model,
@@ -90,8 +94,13 @@ def evaluate_network(
     ):
         if batch.targets is None:
             break
-        evaluator.update(task.references(batch.targets, batch.examples), batch.decoded, batch.ids)
+        weighted = {} if batch.sample_weight is None else {"sample_weight": _accepted(batch.sample_weight, evaluator)}
+        weights += list(weighted.values())
+        if len(batch.ids):
+            evaluator.update(task.references(batch.targets, batch.examples), batch.decoded, batch.ids, **weighted)
         count += len(batch.ids)
+    if weights and not count:
+        raise InvalidInput("all sample weights of `data` are 0: no example would count.")
     if not count:
         raise InvalidInput(
             "`data` has no labelled example that can be read. Pass a labelled source, or a tf.data.Dataset of "
@@ -99,4 +108,17 @@ def evaluate_network(
         )
     parts = evaluator.result()
     results = {field.name: getattr(parts, field.name) for field in fields(parts)}
-    return Report(task.name, count, invalid=tuple(invalid), **results)
+    total_weight = float(np.concatenate(weights).sum(dtype=np.float64)) if weights else None
+    return Report(task.name, count, invalid=tuple(invalid), total_weight=total_weight, **results)
+
+
+def _accepted(sample_weight: np.ndarray, evaluator: Evaluator) -> np.ndarray:
+    """Return the weights; raise if the evaluator of a user's own task does not take any."""
+    parameters = inspect.signature(evaluator.update).parameters
+    if "sample_weight" in parameters or any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
+        return sample_weight
+    name = type(evaluator).__name__
+    raise InvalidInput(
+        f"`data` has sample weights, which {name}.update does not take: give it an argument `sample_weight`, or "
+        "evaluate without weights, such as source.with_sample_weight(None)."
+    )

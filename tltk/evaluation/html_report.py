@@ -36,8 +36,10 @@ def confusion_chart(report: dict[str, Any]) -> dict[str, str] | None:
     """Draw the confusion matrix, coloured by the fraction of each true class; return None if there is none."""
     if not report.get("confusion"):
         return None
+    weighted = report.get("total_weight") is not None
     counts = np.asarray(report["confusion"], float)
-    fractions = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    totals = counts.sum(1, keepdims=True)
+    fractions = counts / np.where(totals > 0, totals, 1)
     names = [row["name"] for row in report["classes"]]
     side = min(max(3.5, 0.42 * len(names) + 1.5), 14)
     figure, axes = _figure(side, side)
@@ -50,9 +52,17 @@ def confusion_chart(report: dict[str, Any]) -> dict[str, str] | None:
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 colour = "white" if fractions[row, column] > 0.5 else _INK
-                axes.text(column, row, f"{count:.0f}", ha="center", va="center", fontsize=7, color=colour)
+                axes.text(
+                    column,
+                    row,
+                    f"{count:.4g}" if weighted else f"{count:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color=colour,
+                )
     return {
-        "title": "Confusion matrix: rows are true classes, numbers are examples",
+        "title": f"Confusion matrix: rows are true classes, numbers are {'sums of weights' if weighted else 'examples'}",
         "svg": _svg(figure),
     }
 

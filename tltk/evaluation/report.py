@@ -23,12 +23,15 @@ class Report:
         metrics: Metric name → value; docs/evaluate.md describes each.
         classes: One row per class, entity type or regression target: its name and metrics.
         classes_title: Heading for the rows of `classes`.
-        confusion: Confusion matrix int64 [true class, predicted class]; None unless examples have one class each.
-        calibration: Rows of (mean confidence, accuracy, number of examples), one per bin; empty unless examples have
-            one class each.
+        confusion: Confusion matrix [true class, predicted class]; None unless examples have one class each. Counts in
+            int64; sums of weights in float64 if examples have weights.
+        calibration: Rows of (mean confidence, accuracy, number of examples or sum of weights), one per bin; empty
+            unless examples have one class each.
         mistakes: The most confident wrong predictions; if examples have one class each: "example_id", "true",
             "predicted" and "probability".
         invalid: Examples that could not be read.
+        total_weight: Sum of the sample weights, which all metrics are weighted by; None if examples have no weights.
+            Examples with the weight 0 are left out.
     """
 
     task: str
@@ -37,9 +40,10 @@ class Report:
     classes: tuple[dict[str, Any], ...] = ()
     classes_title: str = "Classes"
     confusion: np.ndarray | None = None
-    calibration: tuple[tuple[float, float, int], ...] = ()
+    calibration: tuple[tuple[float, float, float], ...] = ()
     mistakes: tuple[dict[str, Any], ...] = ()
     invalid: tuple[InvalidExample, ...] = ()
+    total_weight: float | None = None
 
     __repr__ = display.short_repr
 

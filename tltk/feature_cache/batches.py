@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tltk.data.sample_weight import element_weights
 from tltk.data.source import Source
 from tltk.data.targets import Targets
 from tltk.feature_cache.user_dataset import DatasetFeatures
@@ -49,7 +50,15 @@ def feature_batches(
     dtypes = tuple(tensor.dtype for tensor in prefix.outputs)
     has_length = tuple(len(tensor.shape) > 1 and tensor.shape[1] is None for tensor in prefix.outputs)
     finish = _Finish(dtypes, has_length, reader.lengths, encode)
-    return Loader(stored, example_names(source, reader), targets, batch_size, seed, finish)
+    return Loader(
+        stored,
+        example_names(source, reader),
+        targets,
+        batch_size,
+        seed,
+        finish,
+        sample_weight=element_weights(source.sample_weight, reader.example_ids),
+    )
 
 
 def dataset_feature_batches(features: DatasetFeatures, prefix: keras.Model, *, encode: Encode | None = None) -> Loader:
@@ -65,7 +74,15 @@ def dataset_feature_batches(features: DatasetFeatures, prefix: keras.Model, *, e
     """
     stored = StoredReader(features.records, features.records.count)
     finish = _Finish(tuple(tensor.dtype for tensor in prefix.outputs), (), None, encode)
-    return Loader(stored, "example {}".format, features.targets, features.batch_size, None, finish)
+    return Loader(
+        stored,
+        "example {}".format,
+        features.targets,
+        features.batch_size,
+        None,
+        finish,
+        sample_weight=features.sample_weight,
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,11 +27,13 @@ class DatasetFeatures:
         records: One record per example.
         targets: Raw targets of the examples; None if the dataset has none.
         batch_size: Examples of each batch of the dataset, except for a smaller last one.
+        sample_weight: Weights of the examples, float32 [n]; None if the dataset has none.
     """
 
     records: store.Records
     targets: Targets | None
     batch_size: int
+    sample_weight: np.ndarray | None = None
 
 
 class UnevenBatchesError(Exception):
@@ -41,7 +43,7 @@ class UnevenBatchesError(Exception):
 def compute_dataset(
     prefix: keras.Model, user: UserDataset, layout: store.Layout, *, folder: Path | None
 ) -> DatasetFeatures:
-    """Compute the features of every example of a dataset, and keep its targets.
+    """Compute the features of every example of a dataset, and keep its targets and weights.
 
     Args:
         prefix: Inputs [batch, …] → features; run in inference mode.
@@ -57,16 +59,16 @@ def compute_dataset(
         OutOfMemory: If the features do not fit into memory.
         FileError: If they do not fit on the disk, or it cannot be written.
     """
-    targets: list[np.ndarray] = []
+    targets_and_weights: list[list[np.ndarray]] = []
     sizes: list[int] = []
 
     def fill(missing: np.ndarray, write: store.Write) -> None:
-        for features, batch_targets in feature_pieces(prefix, user, layout.dtypes, title=f"computing {NOUN}"):
+        for features, *rest in feature_pieces(prefix, user, layout.dtypes, title=f"computing {NOUN}"):
             start, size = sum(sizes), len(features[0])
             sizes.append(size)
             if any(earlier != sizes[0] for earlier in sizes[:-1]) or size > sizes[0]:
                 raise UnevenBatchesError
-            targets.extend([] if batch_targets is None else [batch_targets])
+            targets_and_weights.append(rest)
             write(np.arange(start, start + size), features, {})
 
     if folder is None:
@@ -75,20 +77,22 @@ def compute_dataset(
         records = store.on_disk(folder / "dataset", layout, user.example_count, fill, noun=NOUN)
     # `user.example_count` is an upper bound if the last batch is smaller.
     records = replace(records, count=sum(sizes))
-    return DatasetFeatures(records, Targets(np.concatenate(targets)) if targets else None, sizes[0])
+    columns = list(map(np.concatenate, zip(*targets_and_weights, strict=True)))
+    targets = Targets(columns[0]) if columns else None
+    return DatasetFeatures(records, targets, sizes[0], columns[1] if len(columns) > 1 else None)
 
 
 def feature_pieces(
     prefix: keras.Model, user: UserDataset, dtypes: tuple[str, ...], *, title: str
-) -> Iterator[tuple[store.Values, np.ndarray | None]]:
-    """Yield features [b, …] and targets of each batch of a dataset; targets are None if it has none."""
+) -> Iterator[tuple[Any, ...]]:
+    """Yield (features [b, …], targets, weights) of each batch of a dataset, as far as it has targets and weights."""
     features_of = _traced(prefix, user, dtypes)
     with progress.bar(title, user.steps_per_epoch) as advance, user.explained():
         for batch in user.dataset:
             inputs, *rest = parts_of(batch)
             features = tuple(output.numpy() for output in features_of(inputs))
             check_range(features)
-            yield features, rest[0].numpy() if rest else None
+            yield features, *(part.numpy() for part in rest)
             advance()
 
 

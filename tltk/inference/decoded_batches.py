@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from tltk.data.sample_weight import require_weight
 from tltk.data.source import Source
 from tltk.foundation import progress
 from tltk.inference.forward import Network, decoder_of, network_of
@@ -33,12 +34,14 @@ class DecodedBatch:
         ids: Name of each example.
         targets: Raw targets; None without targets, or if they were not asked for.
         examples: Examples as the source has them; None for a `tf.data.Dataset`.
+        sample_weight: Weight of each example, float32 [n]; None without weights, or if targets were not asked for.
     """
 
     decoded: dict[str, np.ndarray]
     ids: list[str]
     targets: Any
     examples: Any
+    sample_weight: np.ndarray | None = None
 
 
 def decoded_batches(
@@ -61,8 +64,8 @@ def decoded_batches(
         max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
         invalid: Unreadable examples are appended to this list; it is complete after the last batch.
         title: Title of the progress bar.
-        with_targets: Whether to read the targets, which must fit the task; examples whose target cannot be read are
-            invalid.
+        with_targets: Whether to read targets and weights. Targets must fit the task; examples whose target cannot be
+            read are invalid. Examples with the weight 0 are left out.
         network: Inputs → outputs, instead of the model's own network.
 
     Yields:
@@ -79,6 +82,9 @@ def decoded_batches(
     modality.check(data, model.input_spec, "data")
     source, dropped = drop_invalid(data, max_invalid_fraction=max_invalid_fraction)
     invalid += dropped
+    if with_targets and source.sample_weight is not None:
+        require_weight(source.sample_weight, "data")
+        source = source.subset(source.sample_weight > 0)
     if not len(source):
         return
     reader = modality.reader(source, model.input_spec)
@@ -114,7 +120,8 @@ def _with_targets(
     is_readable = ~np.isin(examples, list(unreadable))
     readable = examples[is_readable]
     columns = {name: column[is_readable] for name, column in decoded.items()}
-    return DecodedBatch(columns, _ids(source, readable), targets, source.examples[readable])
+    weights = None if source.sample_weight is None else source.sample_weight[readable]
+    return DecodedBatch(columns, _ids(source, readable), targets, source.examples[readable], weights)
 
 
 def _ids(source: Source, examples: np.ndarray) -> list[str]:
@@ -133,11 +140,21 @@ def _decoded_dataset(
             size = len(inputs)
             ids = [f"example {number}" for number in range(count, count + size)]
             decoded = decoder(network(inputs), Context(tf.constant(size, tf.int64)))
-            has_targets = with_targets and targets_and_weights
-            targets = tf.nest.map_structure(np.asarray, targets_and_weights[0]) if has_targets else None
-            yield DecodedBatch(decoded, ids, targets, None)
+            columns = tf.nest.map_structure(np.asarray, targets_and_weights) if with_targets else []
+            yield _weighted_batch(decoded, ids, *columns)
             count += size
             advance(size)
+
+
+def _weighted_batch(
+    decoded: dict[str, np.ndarray], ids: list[str], targets: Any = None, weights: np.ndarray | None = None
+) -> DecodedBatch:
+    """Return a batch of a dataset without the examples whose weight is 0."""
+    if weights is None:
+        return DecodedBatch(decoded, ids, targets, None)
+    counts = weights > 0
+    columns, targets = tf.nest.map_structure(lambda column: column[counts], (decoded, targets))
+    return DecodedBatch(columns, [ids[row] for row in np.flatnonzero(counts)], targets, None, weights[counts])
 
 
 AddInvalid = Callable[[int, str], None]  # row, reason

@@ -138,8 +138,8 @@ def _embed_dataset(
         raise InvalidInput("`pooling` must not be None for a tf.data.Dataset of texts, which differ in length.")
     user = read_dataset(data, model.input_spec, batch_size=batch_size, argument="inputs")
     partial_batches = list(feature_pieces(network, user, ("float32",), title="computing features"))
-    features = np.concatenate([features for (features,), _ in partial_batches])
-    targets = [batch_targets for _, batch_targets in partial_batches if batch_targets is not None]
+    features = np.concatenate([features for (features,), *_ in partial_batches])
+    targets = [rest[0] for _, *rest in partial_batches if rest]
     ids = tuple(f"example {number}" for number in range(len(features)))
     return Features(features, np.concatenate(targets) if targets else None, ids, ())
 

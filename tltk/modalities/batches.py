@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tltk.data.sample_weight import element_weights
 from tltk.data.source import Source
 from tltk.data.targets import Targets
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.image.augment import Augmentation, Copies, as_augmentations, build_copies, chain
+from tltk.modalities.image.augment import Augmentation, Copies, as_augmentations, build_copies, chain, mixes
 from tltk.modalities.modality import modality_of
 from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size, shard_problem
 from tltk.pipeline.decoded_store import decoded
@@ -142,8 +143,9 @@ def source_batches(
         targets,
         batch_size,
         seed if shuffle else None,
-        Finish(spec.dtype, encode, augmenting(augment, seed, spec)),
+        Finish(spec.dtype, encode, augmenting(augment, seed, spec), _mixes(augment)),
         shard,
+        sample_weight=element_weights(source.sample_weight, reader.example_ids),
     )
 
 
@@ -199,7 +201,7 @@ def dataset_batches(
     if isinstance(augment, Copies):
         raise InvalidInput(NO_COPIES)
     modality_of(spec).check_augmentation(augment)
-    finish = Finish(spec.dtype, encode, augmenting(augment, seed, spec))
+    finish = Finish(spec.dtype, encode, augmenting(augment, seed, spec), _mixes(augment))
     return DatasetLoader(user.dataset, user.steps_per_epoch, user.example_count, finish, user.problem)
 
 
@@ -233,6 +235,10 @@ def augmenting(augment: Sequence[Augmentation] | Copies, seed: int, spec: Any) -
         return transform(images, targets, tf.random.experimental.stateless_fold_in(epoch_seed, number))
 
     return augment_batch
+
+
+def _mixes(augment: Sequence[Augmentation] | Copies) -> bool:
+    return not isinstance(augment, Copies) and mixes(augment)
 
 
 def _check_options(batch_size: Any, seed: int, cache: str | Path, shard: Any) -> Size:

@@ -22,11 +22,13 @@ class Finish:
         encode: Raw targets of a batch → targets for the loss; None leaves them unchanged.
         augment: Augmentation: (inputs, targets, epoch, number of the batch, rows) → (inputs, targets); None for no
             augmentation.
+        mixes: Whether the augmentation blends targets of different examples, so that their weights take part.
     """
 
     dtype: str
     encode: Encode | None = None
     augment: AugmentBatch | None = None
+    mixes: bool = False
 
     def __call__(self, batch: Batch) -> tuple[Any, tuple]:
         inputs = tf.cast(batch.values[0], self.dtype)
@@ -35,10 +37,34 @@ class Finish:
             targets = (self.encode(targets[0]),)
         if self.augment is not None:
             to_augment = targets[0] if targets else tf.zeros([tf.shape(inputs)[0]])
+            blends_weights = self.mixes and weights and _is_blendable(to_augment)
+            to_augment = _weighted(to_augment, weights[0]) if blends_weights else to_augment
             augmented, moved_targets = self.augment(inputs, to_augment, batch.epoch, batch.number, batch.rows)
             inputs = tf.ensure_shape(augmented, inputs.shape)
+            if blends_weights:
+                moved_targets, blended_weights = _unweighted(moved_targets)
+                weights = (blended_weights,)
             targets = (moved_targets,) if targets else ()
         return inputs, (*targets, *weights)
+
+
+def _is_blendable(targets: Any) -> bool:
+    """Return whether targets are float vectors [batch, k]; an augmentation that blends refuses all others."""
+    return isinstance(targets, tf.Tensor) and targets.dtype.is_floating and targets.shape.rank == 2
+
+
+def _weighted(targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Multiply targets by their weights, and append the weights as a column: both are then blended alike.
+
+    With the blended loss a · w1 · loss(t1) + (1 - a) · w2 · loss(t2), an example counts in proportion to its weight.
+    """
+    column = tf.cast(weights, targets.dtype)[:, None]
+    return tf.concat([targets * column, column], axis=-1)
+
+
+def _unweighted(blended: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Split what an augmentation made of `_weighted` into targets [batch, k] and weights [batch]."""
+    return tf.math.divide_no_nan(blended[:, :-1], blended[:, -1:]), blended[:, -1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,7 @@ class Batch(NamedTuple):
         number: Number of the batch in its epoch.
         rows: Indices of the elements, int64 [b]; empty for a user's `tf.data.Dataset`, whose elements have no indices.
         values: Values of the elements, [b, …] each.
-        targets_and_weights: (targets,) or (targets, sample weights); () if unlabelled.
+        targets_and_weights: (targets,) or (targets, sample weights [b]); () if unlabelled.
     """
 
     epoch: Any
@@ -78,6 +78,8 @@ class Loader:
         finish: Last steps in the graph (cast, encode, augment): `Batch` → (inputs, (targets, …)).
         shard: (index, count), see `Order`.
         invalid: Collects the ids of the examples that cannot be decoded, each once.
+        sample_weight: Weights of the elements, float32 [count]; None if they are not weighted. Not used without
+            targets.
     """
 
     reader: BatchReader
@@ -88,9 +90,15 @@ class Loader:
     finish: Finish = lambda batch: (batch.values[0], batch.targets_and_weights)
     shard: tuple[int, int] = (0, 1)
     invalid: Invalid = field(default_factory=Invalid)
+    sample_weight: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self._order(0, 0)  # checks the shard
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether batches have sample weights."""
+        return self.sample_weight is not None and self.targets is not None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -150,6 +158,7 @@ class Loader:
     def dataset(self, epoch: Epoch = 0) -> tf.data.Dataset:
         """See `Batches`; elements are read in Python threads, and the last steps run in the graph."""
         targets = () if self.targets is None else (self.targets.element_spec,)
+        targets += (tf.TensorSpec([None], tf.float32),) if self.has_weights else ()
         scalar = tf.TensorSpec([], tf.int64)
         signature = Batch(scalar, scalar, tf.TensorSpec([None], tf.int64), self.reader.element_spec, targets)
         # A weak reference, because TensorFlow never frees the function and the objects it refers to
@@ -181,7 +190,7 @@ class Loader:
         return f"none of the {count} examples{of_shard} could be decoded: {self.invalid.listing(limit=5)}"
 
     def _with_targets(self, batch: Batch) -> Batch:
-        """Add the targets; elements whose target cannot be read are left out, and their examples listed as invalid."""
+        """Add targets and weights; elements whose target cannot be read are left out and listed as invalid."""
         if self.targets is None:
             return batch
         targets, unreadable = self.targets.read(batch.rows)
@@ -191,7 +200,8 @@ class Loader:
             is_readable = ~np.isin(batch.rows, list(unreadable))
             values = tuple(value[is_readable] for value in batch.values)
             batch = batch._replace(rows=batch.rows[is_readable], values=values)
-        return batch._replace(targets_and_weights=(targets,))
+        weights = () if self.sample_weight is None else (self.sample_weight[batch.rows],)
+        return batch._replace(targets_and_weights=(targets, *weights))
 
     def _order(self, epoch: int, first: int) -> Order:
         return Order(self.batch_size, self.seed, epoch, first, self.shard)
@@ -240,6 +250,11 @@ class DatasetLoader:
         batches = _epoch_dataset(epoch).flat_map(without_autograph(one_epoch))
         finished = batches.map(without_autograph(finish_batch), num_parallel_calls=_WORKERS, deterministic=True)
         return _prefetched(finished, loader=self)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether batches have sample weights."""
+        return len(self.user_dataset.element_spec) > 2
 
     def data_error_message(self) -> str:
         """Return the error message about a batch that failed a check; "" if none did."""

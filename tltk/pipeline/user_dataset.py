@@ -82,7 +82,7 @@ class BatchCheck:
     targets: TargetReader | None = None
     problem: str = ""
 
-    def check(self, number: int, low: float, high: float, targets: Any) -> None:
+    def check(self, number: int, low: float, high: float, targets: Any, weights: np.ndarray | None = None) -> None:
         """Check a batch.
 
         Raises:
@@ -91,6 +91,8 @@ class BatchCheck:
         problem = self.input_problem(low, high, number < FIRST_BATCHES)
         if not problem and targets is not None and self.targets is not None:
             problem = self.targets.target_problem(targets)
+        if not problem and weights is not None:
+            problem = _weight_problem(weights)
         if problem:
             self.problem = self.problem or f"`{self.argument}`, batch {number}: {problem}"
             raise InvalidInput(self.problem)
@@ -100,22 +102,30 @@ def checked(user: UserDataset, batch_check: BatchCheck) -> UserDataset:
     """Return a dataset whose batches are checked while they are read, and whose targets are those of a source.
 
     TensorFlow reports a failed check as an error of its own; `UserDataset.explained` turns it into an `InvalidInput`.
+
+    Raises:
+        InvalidInput: If the dataset has sample weights, and they are not one number per example.
     """
-    targets_spec = parts_of(user.dataset.element_spec)[1:2] if batch_check.targets is not None else ()
+    is_used = batch_check.targets is not None  # targets and weights are left alone otherwise
+    targets_spec = parts_of(user.dataset.element_spec)[1:2] if is_used else ()
+    has_weights = is_used and _has_weights(user.dataset.element_spec, batch_check.argument)
     read_targets: Any = None if batch_check.targets is None else batch_check.targets.read_targets
     weak_check = weakref.ref(batch_check)  # TensorFlow never frees the function that it calls
 
-    def check(number: np.ndarray, low: np.ndarray, high: np.ndarray, *targets: np.ndarray) -> np.ndarray:
+    def check(number: np.ndarray, low: np.ndarray, high: np.ndarray, *flat_parts: np.ndarray) -> np.ndarray:
+        targets, weights = (flat_parts[:-1], flat_parts[-1]) if has_weights else (flat_parts, None)
         packed = tf.nest.pack_sequence_as(targets_spec[0], list(targets)) if targets_spec else None
         current_check = weak_check()
         if current_check is not None:
-            current_check.check(int(number), float(low), float(high), packed)
+            current_check.check(int(number), float(low), float(high), packed, weights)
         return np.array(True)
 
     def check_batch(number: tf.Tensor, batch: Any) -> Any:
         inputs, *targets_and_weights = parts_of(batch)
-        targets = tf.nest.flatten(targets_and_weights[0]) if targets_spec else []
-        passed = tf.numpy_function(check, [number, *_range(inputs), *targets], tf.bool)
+        if has_weights:
+            targets_and_weights[1] = tf.reshape(tf.cast(targets_and_weights[1], tf.float32), [-1])
+        checked_parts = tf.nest.flatten(targets_and_weights[: len(targets_spec) + has_weights])
+        passed = tf.numpy_function(check, [number, *_range(inputs), *checked_parts], tf.bool)
         with tf.control_dependencies([passed]):
             inputs, *targets_and_weights = tf.nest.map_structure(tf.identity, [inputs, *targets_and_weights])
         if targets_spec:
@@ -160,6 +170,24 @@ def flat(element: tuple) -> tuple:
 def parts_of(element: Any) -> tuple:
     """Return an element or its spec as a tuple of its parts: inputs, targets, sample weights."""
     return element if isinstance(element, tuple) else (element,)
+
+
+def _has_weights(element_spec: Any, argument: str) -> bool:
+    """Return whether batches have sample weights; raise unless they are one number per example."""
+    for spec in parts_of(element_spec)[2:]:
+        is_number = isinstance(spec, tf.TensorSpec) and (spec.dtype.is_floating or spec.dtype.is_integer)
+        if not is_number or spec.shape.rank not in (1, 2) or (spec.shape.rank == 2 and spec.shape[1] != 1):
+            raise InvalidInput(
+                f"`{argument}`: sample weights must be one number per example, [batch] or [batch, 1]. Received: {spec}"
+            )
+    return len(parts_of(element_spec)) > 2
+
+
+def _weight_problem(weights: np.ndarray) -> str:
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if not len(wrong):
+        return ""
+    return f"row {wrong[0]} has the sample weight {weights[wrong[0]]:g}. Weights must be finite and at least 0."
 
 
 def _range(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

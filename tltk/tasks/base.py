@@ -68,8 +68,8 @@ class ReportParts:
         metrics: Metric name → value.
         classes: One row per class or column: "name" and its metrics.
         classes_title: Heading of the table of `classes`.
-        confusion: int64 [true class, predicted class], or None.
-        calibration: (mean confidence, accuracy, number of examples) of each bin that is not empty.
+        confusion: [true class, predicted class], or None: int64 counts, with sample weights sums of weights in float64.
+        calibration: (mean confidence, accuracy, number of examples or sum of weights) of each bin that is not empty.
         mistakes: The most confident wrong predictions, one row each.
     """
 
@@ -77,20 +77,28 @@ class ReportParts:
     classes: tuple[dict[str, Any], ...] = ()
     classes_title: str = "Classes"
     confusion: np.ndarray | None = None
-    calibration: tuple[tuple[float, float, int], ...] = ()
+    calibration: tuple[tuple[float, float, float], ...] = ()
     mistakes: tuple[dict[str, Any], ...] = ()
 
 
 class Evaluator(Protocol):
     """Computes metrics from predictions, batch by batch, so that a test set need not fit in memory."""
 
-    def update(self, targets: Any, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
+    def update(
+        self,
+        targets: Any,
+        decoded: Mapping[str, np.ndarray],
+        ids: Sequence[str],
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
         """Add a batch of examples.
 
         Args:
             targets: Raw targets [n, …] of the source, after `Task.references`.
             decoded: Result of `Task.decode` for these examples: column → [n, …], strings as `str`.
             ids: Id of each example.
+            sample_weight: Weight of each example, float32 [n], above 0; only passed if the data has weights. An
+                evaluator without this argument cannot evaluate such data.
         """
 
     def result(self) -> ReportParts:
@@ -380,9 +388,15 @@ class MeanLoss:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.total, self.count = 0.0, 0
+        self.total, self.weight = 0.0, 0.0
 
-    def update(self, targets: Any, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
+    def update(
+        self,
+        targets: Any,
+        decoded: Mapping[str, np.ndarray],
+        ids: Sequence[str],
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
         """Add the loss of a batch of examples.
 
         Raises:
@@ -397,14 +411,15 @@ class MeanLoss:
             )
         losses, encoded = self.task.loss(), self.task.encode(targets)
         if isinstance(losses, dict):
-            loss = sum(float(function(encoded[name], decoded[name])) for name, function in losses.items())
+            loss = sum(float(loss(encoded[name], decoded[name], sample_weight)) for name, loss in losses.items())
         else:
-            loss = float(losses(encoded, decoded[names[0]]))
-        self.total, self.count = self.total + loss * len(ids), self.count + len(ids)
+            loss = float(losses(encoded, decoded[names[0]], sample_weight))
+        self.total += loss * len(ids)  # Keras divides by the number of examples, not by the sum of their weights
+        self.weight += len(ids) if sample_weight is None else float(sample_weight.sum())
 
     def result(self) -> ReportParts:
         """Return the mean loss."""
-        return ReportParts({"loss": self.total / max(self.count, 1)})
+        return ReportParts({"loss": self.total / self.weight if self.weight else 0.0})
 
 
 def difference(name: str, value: Any, other: Any, tolerance: float) -> str:

@@ -17,8 +17,8 @@ _TOP_K = (3, 5)
 class ClassEvaluator:
     """Computes the metrics of single-label classification.
 
-    It keeps the confusion matrix, the most confident mistakes and nine bytes per example: loss and confidence (float32)
-    and whether the prediction is correct. So the means do not depend on the batches.
+    It keeps the confusion matrix, the most confident mistakes and 13 bytes per example: loss, confidence and weight
+    (float32) and whether the prediction is correct. So the means do not depend on the batches.
 
     Args:
         names: Class names.
@@ -26,24 +26,38 @@ class ClassEvaluator:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        self.confusion = np.zeros((len(names), len(names)), np.int64)
-        self.top_hits = dict.fromkeys((k for k in _TOP_K if k < len(names)), 0)
+        self.confusion = np.zeros((len(names), len(names)))
+        self.examples = np.zeros(len(names), np.int64)
+        self.top_hits = dict.fromkeys((k for k in _TOP_K if k < len(names)), 0.0)
         self.mistakes: list[dict[str, Any]] = []
         self.losses: list[np.ndarray] = []
         self.confidences: list[np.ndarray] = []
         self.correct: list[np.ndarray] = []
+        self.weights: list[np.ndarray] = []
+        self.is_weighted = False
 
-    def update(self, targets: Any, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
+    def update(
+        self,
+        targets: Any,
+        decoded: Mapping[str, np.ndarray],
+        ids: Sequence[str],
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
         """Add a batch of examples.
 
         Args:
             targets: int [n] or [n, 1], or one-hot [n, classes].
             decoded: "probabilities", float32 [n, classes].
             ids: Id of each example.
+            sample_weight: Weight of each example, float32 [n]; None if all count the same.
         """
         probabilities = decoded["probabilities"]
         true, predicted = class_indices(targets, len(self.names)), probabilities.argmax(-1)
-        np.add.at(self.confusion, (true, predicted), 1)
+        self.is_weighted = self.is_weighted or sample_weight is not None
+        weights = weights_or_ones(sample_weight, len(true))
+        self.weights.append(weights)
+        np.add.at(self.confusion, (true, predicted), weights)
+        self.examples += np.bincount(true, minlength=len(self.names))
         true_probabilities = probabilities[np.arange(len(true)), true]
         self.losses.append(-np.log(np.clip(true_probabilities, np.finfo("float32").eps, 1)))
         self.confidences.append(probabilities.max(-1))
@@ -51,7 +65,7 @@ class ClassEvaluator:
         if self.top_hits:
             order = np.argsort(-probabilities, -1)
             for k in self.top_hits:
-                self.top_hits[k] += int((order[:, :k] == true[:, None]).any(-1).sum())
+                self.top_hits[k] += float(weights[(order[:, :k] == true[:, None]).any(-1)].sum(dtype=np.float64))
         wrong = np.flatnonzero(true != predicted)
         wrong = wrong[np.argsort(-self.confidences[-1][wrong], kind="stable")[:_MISTAKES]]
         rows = [self._mistake(ids[int(row)], true[row], predicted[row], self.confidences[-1][row]) for row in wrong]
@@ -65,19 +79,21 @@ class ClassEvaluator:
         """Return accuracy, balanced accuracy, F1, log loss, calibration error and top-k accuracy."""
         hits, predicted, actual = np.diag(self.confusion), self.confusion.sum(0), self.confusion.sum(1)
         precision, recall, f1 = rates(hits, predicted, actual)
-        count = int(actual.sum())
-        bins = calibration_bins(np.concatenate(self.confidences), np.concatenate(self.correct))
+        total = actual.sum()
+        weights = np.concatenate(self.weights) if self.is_weighted else None
+        bins = calibration_bins(np.concatenate(self.confidences), np.concatenate(self.correct), weights)
         metrics = {
-            "accuracy": hits.sum() / count,
+            "accuracy": hits.sum() / total,
             "balanced_accuracy": recall[actual > 0].mean(),
             "macro_f1": f1[actual > 0].mean(),
-            "log_loss": np.concatenate(self.losses).mean(),
+            "log_loss": weighted_mean(np.concatenate(self.losses), weights),
             "calibration_error": calibration_error(bins),
-            **{f"top{k}_accuracy": total / count for k, total in self.top_hits.items()},
+            **{f"top{k}_accuracy": weight / total for k, weight in self.top_hits.items()},
         }
-        rows = tuple(class_rows(self.names, precision, recall, f1, actual))
+        rows = tuple(class_rows(self.names, precision, recall, f1, self.examples))
+        confusion = self.confusion if self.is_weighted else self.confusion.astype(np.int64)
         return ReportParts(
-            as_floats(metrics), rows, confusion=self.confusion, calibration=bins, mistakes=tuple(self.mistakes)
+            as_floats(metrics), rows, confusion=confusion, calibration=bins, mistakes=tuple(self.mistakes)
         )
 
 
@@ -93,51 +109,64 @@ class MultilabelEvaluator:
 
     def __init__(self, names: Sequence[str], threshold: float) -> None:
         self.names, self.threshold = tuple(names), threshold
-        self.hits, self.predicted, self.actual = np.zeros((3, len(names)), np.int64)
-        self.count = self.exact = self.correct = 0
+        self.hits, self.predicted, self.actual = np.zeros((3, len(names)))
+        self.total = self.exact = self.correct = 0.0
         self.true: list[np.ndarray] = []
         self.scores: list[np.ndarray] = []
+        self.weights: list[np.ndarray] = []
 
-    def update(self, targets: Any, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
+    def update(
+        self,
+        targets: Any,
+        decoded: Mapping[str, np.ndarray],
+        ids: Sequence[str],
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
         """Add a batch of examples.
 
         Args:
             targets: 0/1 [n, labels].
             decoded: "probabilities", float32 [n, labels].
             ids: Id of each example.
+            sample_weight: Weight of each example, float32 [n]; None if all count the same.
         """
         scores = decoded["probabilities"]
         true = np.asarray(targets).reshape(scores.shape) > 0.5
         predicted = scores > self.threshold
-        self.hits += (true & predicted).sum(0)
-        self.predicted += predicted.sum(0)
-        self.actual += true.sum(0)
-        self.count += len(true)
-        self.exact += int((true == predicted).all(-1).sum())
-        self.correct += int((true == predicted).sum())
+        weights = weights_or_ones(sample_weight, len(true)).astype(np.float64)
+        self.hits += weights @ (true & predicted)
+        self.predicted += weights @ predicted
+        self.actual += weights @ true
+        self.total += weights.sum()
+        self.exact += weights @ (true == predicted).all(-1)
+        self.correct += weights @ (true == predicted).sum(-1)
         self.true.append(true)
         self.scores.append(scores)
+        self.weights.append(weights)
 
     def result(self) -> ReportParts:
         """Return exact match, binary accuracy, F1, mean average precision and area under the ROC curve."""
         true, scores = np.concatenate(self.true), np.concatenate(self.scores)
+        weights, examples = np.concatenate(self.weights), true.sum(0)
         precision, recall, f1 = rates(self.hits, self.predicted, self.actual)
-        occurring = self.actual > 0
+        occurring = examples > 0
         averages = [
-            sklearn_metrics.average_precision_score(true[:, label], scores[:, label])
+            sklearn_metrics.average_precision_score(true[:, label], scores[:, label], sample_weight=weights)
             for label in np.flatnonzero(occurring)
         ]
         metrics = {
-            "exact_match": self.exact / self.count,
-            "binary_accuracy": self.correct / true.size,
+            "exact_match": self.exact / self.total,
+            "binary_accuracy": self.correct / (self.total * len(self.names)),
             "macro_f1": f1[occurring].mean() if occurring.any() else 0.0,
             "micro_f1": rates(self.hits.sum(), self.predicted.sum(), self.actual.sum())[2],
             "mean_average_precision": np.mean(averages) if averages else 0.0,
         }
-        mixed = occurring & (self.actual < self.count)  # the area is undefined for a label with only one value
+        mixed = occurring & (examples < len(true))  # the area is undefined for a label with only one value
         if mixed.any():
-            metrics["macro_auc"] = sklearn_metrics.roc_auc_score(true[:, mixed], scores[:, mixed], average="macro")
-        return ReportParts(as_floats(metrics), tuple(class_rows(self.names, precision, recall, f1, self.actual)))
+            metrics["macro_auc"] = sklearn_metrics.roc_auc_score(
+                true[:, mixed], scores[:, mixed], average="macro", sample_weight=weights
+            )
+        return ReportParts(as_floats(metrics), tuple(class_rows(self.names, precision, recall, f1, examples)))
 
 
 def class_indices(targets: Any, classes: int) -> np.ndarray:
@@ -168,7 +197,7 @@ def class_indices(targets: Any, classes: int) -> np.ndarray:
 
 
 def rates(hits: Any, predicted: Any, actual: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute precision, recall and F1 from counts; 0 instead of dividing by 0.
+    """Compute precision, recall and F1 from counts or sums of weights; 0 instead of dividing by 0.
 
     Args:
         hits: Number of true positives, per class or in total.
@@ -180,11 +209,20 @@ def rates(hits: Any, predicted: Any, actual: Any) -> tuple[np.ndarray, np.ndarra
         [0.5, 1.0, 0.6666666666666666]
     """
     hits, predicted, actual = (np.asarray(counts, np.float64) for counts in (hits, predicted, actual))
-    return (
-        hits / np.maximum(predicted, 1),
-        hits / np.maximum(actual, 1),
-        2 * hits / np.maximum(predicted + actual, 1),
+    return tuple(
+        numerator / np.where(denominator > 0, denominator, 1)
+        for numerator, denominator in ((hits, predicted), (hits, actual), (2 * hits, predicted + actual))
     )
+
+
+def weights_or_ones(sample_weight: np.ndarray | None, count: int) -> np.ndarray:
+    """Return the weights of a batch, float32 [count]: ones if the examples are not weighted."""
+    return np.ones(count, np.float32) if sample_weight is None else np.asarray(sample_weight, np.float32)
+
+
+def weighted_mean(values: np.ndarray, weights: np.ndarray | None) -> float:
+    """Return the mean of values [n], weighted by weights [n] unless they are None."""
+    return float(values.mean() if weights is None else np.average(values, weights=weights.astype(np.float64)))
 
 
 def class_rows(
@@ -196,27 +234,33 @@ def class_rows(
         yield {"name": name, **as_floats(metrics), "examples": int(examples[row])}
 
 
-def calibration_bins(confidence: np.ndarray, correct: np.ndarray) -> tuple[tuple[float, float, int], ...]:
+def calibration_bins(
+    confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[tuple[float, float, float], ...]:
     """Group predictions into 15 bins of equal width by confidence.
 
     Args:
         confidence: float [n], the highest probability of each example.
         correct: bool [n].
+        weights: Weight of each example, float [n]; None if all count the same.
 
     Returns:
-        (mean confidence, accuracy, number of examples) of each bin that is not empty.
+        (mean confidence, accuracy, number of examples or sum of weights) of each bin that is not empty.
     """
     index = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    masks = [index == number for number in range(CALIBRATION_BINS)]
-    return tuple(
-        (float(confidence[mask].mean()), float(correct[mask].mean()), int(mask.sum())) for mask in masks if mask.any()
-    )
+    bins = []
+    for mask in (index == number for number in range(CALIBRATION_BINS)):
+        if mask.any():
+            selected = None if weights is None else weights[mask]
+            size = int(mask.sum()) if selected is None else float(selected.sum(dtype=np.float64))
+            bins.append((weighted_mean(confidence[mask], selected), weighted_mean(correct[mask], selected), size))
+    return tuple(bins)
 
 
-def calibration_error(bins: tuple[tuple[float, float, int], ...]) -> float:
+def calibration_error(bins: tuple[tuple[float, float, float], ...]) -> float:
     """Compute the expected calibration error, the mean of |accuracy - confidence| (Guo et al. 2017, equation 3)."""
     total = sum(count for _, _, count in bins)
-    return sum(abs(accuracy - confidence) * count for confidence, accuracy, count in bins) / max(total, 1)
+    return sum(abs(accuracy - confidence) * count for confidence, accuracy, count in bins) / (total or 1)
 
 
 def as_floats(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -64,7 +64,7 @@ class SpanAccuracy(keras.metrics.Mean):
         """Add a batch; shapes as in `SpanCrossEntropy`."""
         predicted = keras.ops.cast(keras.ops.argmax(y_pred, axis=1), "int32")
         correct = keras.ops.all(predicted == keras.ops.cast(y_true, "int32"), axis=-1)
-        super().update_state(keras.ops.cast(correct, "float32"))
+        super().update_state(keras.ops.cast(correct, "float32"), sample_weight)
 
     def get_config(self) -> dict:
         return {"name": self.name}

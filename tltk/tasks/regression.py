@@ -16,6 +16,7 @@ from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.specs import LabelSpec
 from tltk.tasks.base import Labels, Monitor, Prediction, ReportParts, Task, label_spec, last_features, repeated
+from tltk.tasks.class_scores import weights_or_ones
 from tltk.tasks.dataset_targets import number_problem
 from tltk.tasks.encodings import as_float
 from tltk.tasks.registry import register_default, register_task
@@ -116,7 +117,7 @@ class Regression(Task):
 
 
 class RegressionEvaluator:
-    """Computes regression metrics from sums in float64.
+    """Computes regression metrics from sums in float64; with weights, as the `sample_weight` of scikit-learn.
 
     Args:
         names: Column names.
@@ -130,35 +131,44 @@ class RegressionEvaluator:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        self.count = 0
+        self.total = 0.0  # sum of the weights; each example weighs 1 without weights
         # Per column: sums of absolute and squared errors; mean of the targets and sum of squared distances from it.
         self.absolute, self.squared, self.mean, self.spread = np.zeros((4, len(names)))
         self.lowest, self.highest = np.full(len(names), np.inf), np.full(len(names), -np.inf)
 
-    def update(self, targets: Any, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
+    def update(
+        self,
+        targets: Any,
+        decoded: Mapping[str, np.ndarray],
+        ids: Sequence[str],
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
         """Add a batch of examples.
 
         Args:
             targets: [n, columns] or, for one column, [n].
             decoded: "values", [n, columns].
             ids: Id of each example.
+            sample_weight: Weight of each example, float32 [n]; None if all count the same.
         """
         values = decoded["values"].astype("float64")
         true = np.asarray(targets, "float32").astype("float64").reshape(values.shape)
-        self.absolute += np.abs(values - true).sum(0)
-        self.squared += np.square(values - true).sum(0)
+        weights = weights_or_ones(sample_weight, len(true)).astype(np.float64)
+        self.absolute += weights @ np.abs(values - true)
+        self.squared += weights @ np.square(values - true)
         self.lowest, self.highest = np.minimum(self.lowest, true.min(0)), np.maximum(self.highest, true.max(0))
         # Numerically stable update of mean and squared distances (Chan, Golub and LeVeque 1983).
-        mean, total = true.mean(0), self.count + len(true)
-        self.spread += np.square(true - mean).sum(0) + np.square(mean - self.mean) * self.count * len(true) / total
-        self.mean += (mean - self.mean) * len(true) / total
-        self.count = total
+        weight = weights.sum()
+        mean, total = weights @ true / weight, self.total + weight
+        self.spread += weights @ np.square(true - mean) + np.square(mean - self.mean) * self.total * weight / total
+        self.mean += (mean - self.mean) * weight / total
+        self.total = total
 
     def result(self) -> ReportParts:
         """Return each metric averaged over columns, and one row per column; R² only if the targets vary."""
         varies = self.highest > self.lowest
         r2 = np.where(varies, 1 - self.squared / np.where(varies, self.spread, 1), np.nan)
-        columns = {"mae": self.absolute / self.count, "rmse": np.sqrt(self.squared / self.count), "r2": r2}
+        columns = {"mae": self.absolute / self.total, "rmse": np.sqrt(self.squared / self.total), "r2": r2}
         rows = tuple(
             {"name": name, **{metric: float(values[column]) for metric, values in columns.items()}}
             for column, name in enumerate(self.names)

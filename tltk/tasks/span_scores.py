@@ -2,7 +2,7 @@
 
 import re
 import string
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from tltk.specs import Span
 from tltk.tasks.base import ReportParts
-from tltk.tasks.class_scores import rates
+from tltk.tasks.class_scores import rates, weights_or_ones
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -32,25 +32,37 @@ class EntityEvaluator:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        self.hits: Counter[str] = Counter()
-        self.predicted: Counter[str] = Counter()
-        self.actual: Counter[str] = Counter()
+        self.hits, self.predicted, self.actual = (defaultdict[str, float](float) for _ in range(3))
+        self.support: Counter[str] = Counter()
 
-    def update(self, targets: Iterable[Sequence[Span]], decoded: Mapping[str, Any], ids: Sequence[str]) -> None:
+    def update(
+        self,
+        targets: Iterable[Sequence[Span]],
+        decoded: Mapping[str, Any],
+        ids: Sequence[str],
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
         """Add a batch of texts.
 
         Args:
             targets: True spans of each text.
             decoded: "starts", "ends" and "types" [n, most entities]; a start of -1 is padding.
             ids: Id of each text.
+            sample_weight: Weight of each text, which its entities have, float32 [n]; None if all count the same.
         """
         columns = (decoded[name] for name in ("starts", "ends", "types"))
-        for spans, *row in zip(targets, *columns, strict=True):
+        weights = weights_or_ones(sample_weight, len(ids)).tolist()
+        for spans, *row, weight in zip(targets, *columns, weights, strict=True):
             predicted = [(start, end, label) for start, end, label in zip(*row, strict=True) if start >= 0]
             actual = {(span.start, span.end, span.label) for span in spans}
-            self.actual.update(span.label for span in spans)
-            self.predicted.update(label for *_, label in predicted)
-            self.hits.update(label for *_, label in actual & set(predicted))
+            self.support.update(span.label for span in spans)
+            for sums, entities in (
+                (self.actual, [(span.start, span.end, span.label) for span in spans]),
+                (self.predicted, predicted),
+                (self.hits, actual & set(predicted)),
+            ):
+                for *_, label in entities:
+                    sums[label] += weight
 
     def result(self) -> ReportParts:
         """Return precision, recall and F1 of all entities, the mean F1 of types that occur, and one row per type."""
@@ -58,12 +70,12 @@ class EntityEvaluator:
             {
                 "name": name,
                 **_named_rates(self.hits[name], self.predicted[name], self.actual[name]),
-                "support": self.actual[name],
+                "support": self.support[name],
             }
             for name in self.names
         )
         occurring = [row["f1"] for row in rows if row["support"]]
-        overall = _named_rates(self.hits.total(), self.predicted.total(), self.actual.total())
+        overall = _named_rates(*(sum(sums.values()) for sums in (self.hits, self.predicted, self.actual)))
         return ReportParts({**overall, "macro_f1": sum(occurring) / max(len(occurring), 1)}, rows, "Types")
 
 
@@ -80,23 +92,31 @@ class AnswerEvaluator:
     """
 
     def __init__(self) -> None:
-        # [number of questions, sum of exact matches, sum of F1], for questions with and without an answer.
+        # Sums of [weights, exact matches, F1], for questions with and without an answer.
         self.answered, self.unanswered = np.zeros(3), np.zeros(3)
 
-    def update(self, targets: Iterable[Sequence[str]], decoded: Mapping[str, Any], ids: Sequence[str]) -> None:
+    def update(
+        self,
+        targets: Iterable[Sequence[str]],
+        decoded: Mapping[str, Any],
+        ids: Sequence[str],
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
         """Add a batch of questions.
 
         Args:
             targets: Reference answers of each question; empty for a question without an answer.
             decoded: "answer" [n], "" for no answer.
             ids: Id of each question.
+            sample_weight: Weight of each question, float32 [n]; None if all count the same.
         """
-        for answers, prediction in zip(targets, decoded["answer"], strict=True):
+        weights = weights_or_ones(sample_weight, len(ids))
+        for answers, prediction, weight in zip(targets, decoded["answer"], weights, strict=True):
             # SQuAD's script drops answers that are empty once normalized, such as "the".
             references = [answer for answer in answers if _normalized(answer)] or [""]
             exact = max(float(_normalized(prediction) == _normalized(reference)) for reference in references)
             sums = self.answered if len(answers) else self.unanswered
-            sums += [1, exact, max(_word_f1(prediction, reference) for reference in references)]
+            sums += weight * np.array([1, exact, max(_word_f1(prediction, reference) for reference in references)])
 
     def result(self) -> ReportParts:
         """Return exact match and F1 in [0, 1].
@@ -113,11 +133,11 @@ class AnswerEvaluator:
 
 
 def _means(sums: np.ndarray) -> tuple[float, float]:
-    count, exact, f1 = sums.tolist()
-    return exact / max(count, 1), f1 / max(count, 1)
+    total, exact, f1 = sums.tolist()
+    return exact / (total or 1), f1 / (total or 1)
 
 
-def _named_rates(hits: int, predicted: int, actual: int) -> dict[str, float]:
+def _named_rates(hits: float, predicted: float, actual: float) -> dict[str, float]:
     names = ("precision", "recall", "f1")
     return {name: float(rate) for name, rate in zip(names, rates(hits, predicted, actual), strict=True)}
 

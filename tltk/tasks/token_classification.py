@@ -70,9 +70,11 @@ class TokenF1(keras.metrics.Metric):
         self.actual = self.add_weight(name="actual", initializer="zeros")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch; shapes as in `TokenCrossEntropy`."""
+        """Add a batch; shapes as in `TokenCrossEntropy`, `sample_weight` [batch] weighs the tokens of each text."""
         ops = keras.ops
         true, weights = _aligned_targets(y_true, y_pred)
+        if sample_weight is not None:
+            weights *= ops.reshape(ops.cast(sample_weight, "float32"), (-1, 1))
         predicted = ops.cast(ops.argmax(y_pred, axis=-1), "int32")
         for count, mask in (
             (self.hits, ops.logical_and(predicted == true, true > 0)),
@@ -83,7 +85,8 @@ class TokenF1(keras.metrics.Metric):
 
     def result(self) -> Any:
         """Return 2 · hits / (predicted + actual)."""
-        return 2 * self.hits / keras.ops.maximum(self.predicted + self.actual, 1.0)
+        total = self.predicted + self.actual
+        return 2 * self.hits / keras.ops.where(total > 0, total, 1.0)
 
 
 def _aligned_targets(y_true: Any, y_pred: Any) -> tuple[Any, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data.invalid import Invalid
+from tltk.data.sample_weight import require_weight
 from tltk.data.source import Source
 from tltk.feature_cache.storage import Cache
 from tltk.foundation import checks as check
@@ -61,7 +62,8 @@ def fit(
 
     Args:
         model: From `assemble`, `adopt` or a run; trained in place.
-        train: Training examples: a source, or a `tf.data.Dataset` of (inputs, targets).
+        train: Training examples: a source, or a `tf.data.Dataset` of (inputs, targets) or (inputs, targets, weights).
+            Sample weights weigh loss and metrics, as the `weighted_metrics` of Keras.
         val: Validation examples, by which epochs and phases are compared. Without them every phase runs all its epochs
             and keeps its last weights.
         recipe: The default is `fine_tune()`, for texts `fine_tune(learning_rate=1e-4)`.
@@ -74,7 +76,7 @@ def fit(
             ends if one sets `stop_training`.
         class_weight: For classification with one label per example: {class index or name: weight in the training loss},
             as in Keras, or "balanced", as in scikit-learn: classes with few examples weigh more. Metrics and the
-            validation loss are not weighted. A contrastive phase ignores it.
+            validation loss are not weighted. Sample weights are multiplied with it. A contrastive phase ignores it.
         verbose: 0 shows nothing; 1 or "auto" progress bars on terminals and in notebooks, elsewhere one line per epoch;
             2 one line per epoch.
         out: Folder to save the run in; None saves nothing.
@@ -232,6 +234,7 @@ def _valid_data(data: Data, model: TransferModel, name: str, max_invalid_fractio
     invalid.extend(dropped)
     if not len(valid):
         raise InvalidInput(f"`{name}` has no readable example.")
+    require_weight(valid.sample_weight, name)
     note = modality.training_note(valid, model.input_spec)
     if note:
         log.warning("%s", note)

@@ -198,7 +198,8 @@ def _compile(
     data.model.compile(
         optimizer=optimizer,
         loss=model.task.loss(),
-        metrics=model.task.metrics(),
+        # Weights of classes alone weigh the loss only, as in Keras.
+        **{"weighted_metrics" if data.has_weights else "metrics": model.task.metrics()},
         jit_compile=hardware.jit_compile(),
         auto_scale_loss=False,
     )

@@ -49,6 +49,11 @@ class PhaseData:
     train: Loader | DatasetLoader
     val: Loader | DatasetLoader | None
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether the user gave examples sample weights; weights of classes alone do not count."""
+        return self.train.has_weights or (self.val is not None and self.val.has_weights)
+
 
 @contextmanager
 def ignore_unknown_length_warning() -> Iterator[None]:

@@ -166,11 +166,9 @@ class PreparedDataset:
 
     def why_not_cached(self) -> str:
         """Return why the features of this dataset cannot be stored; "" if they can."""
-        inputs, targets, *weights = parts_of(self.user.dataset.element_spec)
+        inputs, targets, *_ = parts_of(self.user.dataset.element_spec)
         if self.order_varies:
             return f"`{self.argument}` is a tf.data.Dataset whose order is not fixed: {self.order_varies}"
-        if weights:
-            return f"`{self.argument}` has sample weights"
         if None in inputs.shape[1:] or not isinstance(targets, tf.TensorSpec):
             return f"the examples of `{self.argument}` differ in shape, or have several targets"
         return ""

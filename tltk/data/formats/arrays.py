@@ -15,7 +15,12 @@ _LABEL_TYPES = ("categorical", "multilabel", "regression")
 
 
 def from_arrays(
-    x: Any, y: Any = None, *, labels: LabelSpec | Sequence[str] | None = None, label_type: str = "categorical"
+    x: Any,
+    y: Any = None,
+    *,
+    labels: LabelSpec | Sequence[str] | None = None,
+    label_type: str = "categorical",
+    sample_weight: Any = None,
 ) -> Source:
     """Create a source from images or texts in memory.
 
@@ -27,6 +32,7 @@ def from_arrays(
         labels: Names of the classes or columns in the order of the model's outputs, or the `LabelSpec` of another
             source.
         label_type: "categorical", "multilabel" or "regression"; ignored if `labels` is a `LabelSpec`, which has a type.
+        sample_weight: Weight of each example in loss and metrics, [n], at least 0; None if all count the same.
 
     Returns:
         A source of images or texts in memory. Pixels in uint8 are not copied.
@@ -42,10 +48,10 @@ def from_arrays(
     pairs = as_pairs(x)
     examples = pairs if pairs is not None else np.asarray(x, object) if is_text(x) else check_pixels(x)
     modality = "text" if examples.dtype == object else "image"
-    if y is None:
-        return Source(modality, "arrays", examples)
-    targets, spec = check_targets(y, len(examples), labels=labels, label_type=label_type)
-    return Source(modality, "arrays", examples, targets, spec)
+    targets, spec = None, None
+    if y is not None:
+        targets, spec = check_targets(y, len(examples), labels=labels, label_type=label_type)
+    return Source(modality, "arrays", examples, targets, spec).with_sample_weight(sample_weight)
 
 
 def is_text(x: Any) -> bool:

@@ -34,6 +34,7 @@ class _Columns:
     root: Path
     modality: str
     label_names: LabelSpec | Sequence[str] | None
+    sample_weight: str | None
 
     @property
     def inline(self) -> bool:
@@ -51,6 +52,7 @@ def from_csv(
     separator: str = ";",
     root: str | Path | None = None,
     modality: str = "image",
+    sample_weight: str | None = None,
 ) -> Source:
     """Read a CSV file with a header.
 
@@ -66,6 +68,8 @@ def from_csv(
         separator: Separator of the classes in a cell, for "multilabel".
         root: Folder of relative paths; None means the folder of `file`.
         modality: "image" if `input` has paths of images, "text" if it has texts; another modality has paths.
+        sample_weight: Column with the weight of each example in loss and metrics, a number of at least 0; None if all
+            count the same.
 
     Returns:
         A source of image files or texts, in the order of the rows. For texts, rows with empty cells, a wrong number of
@@ -82,7 +86,8 @@ def from_csv(
     header, cells = (table[header_index], table[header_index + 1 :]) if table else ([], [])
     hint = f" The header is {header[0]!r}: does it have another separator?" if len(header) == 1 else ""
     options: dict[str, Any] = {"label_type": label_type, "separator": separator, "modality": modality}
-    columns = _columns(path, header, input, label, root=root, hint=hint, label_names=labels, **options)
+    options |= {"label_names": labels, "sample_weight": sample_weight}
+    columns = _columns(path, header, input, label, root=root, hint=hint, **options)
     rows = [_parse_cells(row, header) if row else None for row in cells]
     return _source(path, rows, columns, first=header_index + 2)
 
@@ -97,6 +102,7 @@ def from_jsonl(
     separator: str = ";",
     root: str | Path | None = None,
     modality: str = "image",
+    sample_weight: str | None = None,
 ) -> Source:
     """Read a file with one JSON object per line.
 
@@ -111,6 +117,7 @@ def from_jsonl(
         separator: Separator of the classes in a string, for "multilabel".
         root: Folder of relative paths; None means the folder of `file`.
         modality: As in `from_csv`.
+        sample_weight: Key of the weight, as in `from_csv`.
 
     Returns:
         A source of image files or texts, in the order of the lines. For texts, lines that are not JSON objects or have
@@ -127,7 +134,8 @@ def from_jsonl(
     if not keys:
         _raise_all(f"{path.name}, row {number}: {row}" for number, row in enumerate(rows, 1) if isinstance(row, str))
     options: dict[str, Any] = {"label_type": label_type, "separator": separator, "modality": modality}
-    columns = _columns(path, keys, input, label, root=root, hint="", label_names=labels, **options)
+    options |= {"label_names": labels, "sample_weight": sample_weight}
+    columns = _columns(path, keys, input, label, root=root, hint="", **options)
     return _source(path, rows, columns, first=1)
 
 
@@ -183,7 +191,9 @@ def _columns(
         problems.add("label_type='entities' needs single texts: pass modality='text' and one column as `input`")
     if len(label_columns) != 1 and label is not None and label_type != "regression":
         problems.add(f"`label` must be one column for label_type={label_type!r}. Received: {label!r}")
-    for name in (*inputs, *label_columns):
+    sample_weight = options["sample_weight"]
+    check.instance_of("sample_weight", sample_weight, (str, type(None)), hint="Pass the name of a column.")
+    for name in (*inputs, *label_columns, *([] if sample_weight is None else [sample_weight])):
         if name not in header:
             names = check.listing(header) or "none, the file is empty"
             problems.add(
@@ -222,7 +232,10 @@ def _source(path: Path, rows: list[dict[str, Any] | str | None], columns: _Colum
     examples, storage = _examples(valid_rows, columns, ids.__getitem__)
     targets, labels = _targets(valid_rows, columns, ids.__getitem__)
     id_array = np.array(ids, object)
-    return Source(columns.modality, storage, examples, targets, labels, ids=id_array, invalid=tuple(invalid))
+    source = Source(columns.modality, storage, examples, targets, labels, ids=id_array, invalid=tuple(invalid))
+    if columns.sample_weight is None:
+        return source
+    return source.with_sample_weight([convert.as_float(row[columns.sample_weight]) for row in valid_rows])
 
 
 def _raise_all(messages: Iterable[str]) -> None:
@@ -234,6 +247,10 @@ def _raise_all(messages: Iterable[str]) -> None:
 
 def _why_invalid(row: dict[str, Any], columns: _Columns) -> str:
     """Return the reason why a row is invalid; "" if it is valid."""
+    if columns.sample_weight is not None:
+        weight = row.get(columns.sample_weight)
+        if not 0 <= convert.as_float(weight) < np.inf:
+            return f"`{columns.sample_weight}` must be a weight, a finite number of at least 0. Received: {weight!r}"
     required = (*columns.inputs, *(columns.labels if columns.label_type not in ("multilabel", "entities") else ()))
     empty = [name for name in required if _is_empty(row.get(name))]
     if empty:
