@@ -37,6 +37,7 @@ def names(tmp_path_factory):
     run = tltk.fit(model, train, val, plan=tltk.train_all(), epochs=1, out=folder / "runs" / "saved")
     dataset = source.to_dataset(model)
     values = {"source": source, "train": train, "val": val, "test": test, "names": source.labels.names, "x": x, "y": y}
+    values["w"] = np.linspace(0, 2, len(x))
     values |= {"backbone": backbone, "task": task, "model": model, "run": run, "dataset": dataset}
     return {**values, "folder": folder, "tltk": tltk, "keras": keras, "np": np}
 

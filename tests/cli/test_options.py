@@ -29,7 +29,7 @@ def test_a_column_of_texts_becomes_a_text_source(name, tmp_path):
 
 
 def test_a_column_of_texts_requires_a_table(tmp_path):
-    with pytest.raises(ValueError, match=r"`--text` names a column of a table\. Received: the folder"):
+    with pytest.raises(ValueError, match=r"`--text` names a column of a table.* Received: the folder"):
         options.source(tmp_path, label="label", input_column="path", label_type="categorical", text="review")
     (tmp_path / "news.txt").write_text("in O\n")
     columns = {"label": "label", "input_column": "path", "label_type": "categorical"}
@@ -97,3 +97,12 @@ def test_the_default_recipe_takes_the_learning_rate_of_the_modality():
     assert with_rate == tltk.fine_tune(learning_rate=1e-3)
     named = options.recipe("fine_tune", epochs=None, learning_rate=None, unfreeze=None, default_rate=5e-5)
     assert named == tltk.fine_tune()
+
+
+def test_a_column_holds_the_sample_weights(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label,w\na,x,2\nb,y,1\n")
+    columns = {"label": "label", "input_column": "path", "label_type": "categorical", "text": "text"}
+    source = options.source(tmp_path / "a.csv", **columns, sample_weight="w")
+    assert source.sample_weight.tolist() == [2, 1]
+    with pytest.raises(ValueError, match=r"`--sample-weight` names a column of a table.* Received: the folder"):
+        options.source(tmp_path, **{**columns, "text": None}, sample_weight="w")

@@ -118,3 +118,41 @@ def test_an_example_whose_target_cannot_be_read_is_left_out_of_training_and_eval
         assert all("cannot be read" in example.reason for example in invalid)
     assert report.example_count == 10
     assert len(tltk.predict(run, source)) == 12, "targets are not read"
+
+
+WEIGHTS = np.array([2, 0, 1] * 10, "float32")
+
+
+def test_a_weight_of_2_is_the_example_twice_and_0_leaves_it_out():
+    model, source = seeded_model(), squares(30)
+    weighted = tltk.evaluate(model, source.with_sample_weight(WEIGHTS))
+    rows = np.arange(30).repeat(WEIGHTS.astype(int))
+    repeated = tltk.evaluate(model, source.subset(rows))
+    assert weighted.metrics == pytest.approx(repeated.metrics, rel=1e-5)
+    np.testing.assert_array_equal(weighted.confusion, repeated.confusion)
+    assert (weighted.example_count, weighted.total_weight, repeated.total_weight) == (20, 30, None)
+    assert {row["example_id"] for row in weighted.mistakes} <= {source.id_of(row) for row in rows}
+
+
+def test_a_dataset_with_weights_gives_the_same_report_as_a_source():
+    model, source = seeded_model(), squares(30)
+    dataset = tf.data.Dataset.from_tensor_slices((source.examples, source.targets.values, WEIGHTS))
+    expected = tltk.evaluate(model, source.with_sample_weight(WEIGHTS))
+    report = tltk.evaluate(model, dataset.batch(7))
+    assert report.metrics == pytest.approx(expected.metrics)
+    assert (report.example_count, report.total_weight) == (20, 30)
+    with pytest.raises(ValueError, match="all sample weights of `data` are 0"):
+        tltk.evaluate(model, dataset.map(lambda x, y, w: (x, y, 0.0 * w)).batch(7))
+    nothing = source.with_sample_weight(WEIGHTS)[[1, 4]]
+    with pytest.raises(ValueError, match="all 2 sample weights of `data` are 0"):
+        tltk.evaluate(model, nothing)
+
+
+def test_an_evaluator_without_weights_cannot_evaluate_weighted_data(monkeypatch):
+    class Unweighted:
+        def update(self, targets, decoded, ids): ...
+
+    model = squares_model()
+    monkeypatch.setattr(type(model.task), "evaluator", lambda task: Unweighted())
+    with pytest.raises(ValueError, match=r"sample weights, which Unweighted.update does not take: give it an argument"):
+        tltk.evaluate(model, squares(6).with_sample_weight([1] * 6))

@@ -29,3 +29,19 @@ def test_an_augmentation_receives_epoch_batch_number_and_rows():
 def test_without_targets_only_inputs_are_augmented():
     inputs, rest = Finish("float32", augment=lambda x, y, *_: (2 * x, y))(batch())
     assert rest == () and np.asarray(inputs).ravel().tolist() == [2.0, 4.0]
+
+
+def test_weights_are_blended_with_the_targets_they_belong_to():
+    def blend(inputs, targets, *_):
+        return inputs, 0.75 * targets + 0.25 * targets[::-1]  # as mixup does
+
+    targets, weights = np.eye(2, dtype="float32")[[0, 1, 1, 0]], np.array([2, 0, 1, 0], "float32")
+    finished = Finish("float32", None, blend, mixes=True)
+    part = Batch(0, 0, np.arange(4), (np.zeros(4),), (tf.constant(targets), tf.constant(weights)))
+    _, (blended, new_weights) = finished(part)
+    np.testing.assert_allclose(new_weights, [1.5, 0.25, 0.75, 0.5])
+    # The loss is linear in the targets: each example counts in proportion to its weight.
+    expected = 0.75 * targets * weights[:, None] + 0.25 * (targets * weights[:, None])[::-1]
+    np.testing.assert_allclose(blended * new_weights[:, None], expected, rtol=1e-6)
+    _, (zero, none) = finished(part._replace(targets_and_weights=(tf.constant(targets), tf.zeros(4))))
+    assert np.isfinite(zero).all() and not np.any(none)

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -201,3 +202,13 @@ def test_plain_tensorflow_keeps_generators_forever():
 def test_an_order_is_a_function_of_seed_and_epoch():
     orders = [[rows.tolist() for _, rows in Order(4, 1, epoch).batches(10)] for epoch in (0, 1, 0)]
     assert orders[0] == orders[2] != orders[1]
+
+
+def test_elements_keep_their_weights():
+    weights = np.arange(11, dtype="float32") / 10
+    weighted = loader(seed=3, sample_weight=weights)
+    for batch in weighted.dataset(1):
+        np.testing.assert_allclose(batch[2], np.asarray(batch[0]) / 10, rtol=1e-6)
+    assert weighted.has_weights and not loader().has_weights
+    unlabelled = replace(weighted, targets=None)
+    assert next(unlabelled.batches()).targets_and_weights == () and not unlabelled.has_weights

@@ -74,3 +74,18 @@ def test_the_check_is_freed_with_the_dataset():
     del data
     gc.collect()
     assert reference() is None
+
+
+def test_weights_are_one_finite_number_per_example():
+    def weighted(weights, **options):
+        parts = (np.zeros(2, "float32"), np.array([2, 4]), np.array(weights))
+        data = tf.data.Dataset.from_tensor_slices(parts).batch(2)
+        return checked(UserDataset(data, 1, 2), BatchCheck("train", lambda low, high, is_first: "", **options))
+
+    (batch,) = weighted([[1], [3]], targets=Even()).dataset
+    assert batch[2].dtype == tf.float32 and batch[2].numpy().tolist() == [1, 3]
+    with pytest.raises(ValueError, match="`train`, batch 0: row 1 has the sample weight -3"):
+        weighted([1, -3], targets=Even()).read_first()
+    with pytest.raises(ValueError, match=r"`train`: sample weights must be one number per example.*None, 2"):
+        weighted([[1, 2], [3, 4]], targets=Even())
+    weighted([[1, 2], [3, 4]])  # nobody uses them

@@ -11,7 +11,7 @@ from tests.conftest import STAGES, conv_net
 from tltk.heads.builder import Head
 from tltk.specs import LabelSpec
 from tltk.tasks import Context, Monitor, Prediction, Task
-from tltk.tasks.base import difference, label_spec
+from tltk.tasks.base import difference
 
 TASK = tltk.classification(["cat", "dog"])
 
@@ -69,6 +69,9 @@ def test_the_default_evaluator_reports_the_mean_loss():
     evaluator.update(np.array([[1.0, 1.0]]), {"outputs": np.array([[2.0, 2.0]])}, ["a"])
     evaluator.update(np.zeros((3, 2)), {"outputs": np.zeros((3, 2))}, ["b", "c", "d"])
     assert evaluator.result().metrics == {"loss": pytest.approx(1 / 4)}
+    weighted, ones = COUNTING.evaluator(), np.ones((2, 2))
+    weighted.update(ones, {"outputs": ones * [[2], [3]]}, ["a", "b"], sample_weight=np.array([3, 1], "float32"))
+    assert weighted.result().metrics == {"loss": pytest.approx((3 * 1 + 4) / 4)}
     with pytest.raises(ValueError, match=r"decodes no column 'outputs'.*define Counting\.evaluator\(\)"):
         COUNTING.evaluator().update(np.zeros((1, 2)), {"label": np.array(["x"])}, ["a"])
 
@@ -105,27 +108,3 @@ def test_equal_labels_pass_and_every_differing_label_is_listed():
         TASK.check_labels(LabelSpec(("dog", "cat")), "val")
     with pytest.raises(ValueError, match=r"labels of type 'multilabel', the model's task has 'categorical'"):
         TASK.check_labels(LabelSpec(("cat", "dog"), "multilabel"), "val")
-
-
-def test_a_list_of_names_becomes_a_label_spec():
-    assert label_spec(["a", "b"], "multilabel") == LabelSpec(("a", "b"), "multilabel")
-    spec = LabelSpec(("a",), "entities")
-    assert label_spec(spec, "categorical") is spec
-    assert label_spec(np.array(["a", "b"]), "categorical").names == ("a", "b")
-    for labels in (None, "cat", tltk.from_arrays(["a text"])):
-        with pytest.raises(TypeError, match=r"`labels` must be LabelSpec.*`source.labels`, or a list of names"):
-            label_spec(labels, "categorical")
-    with pytest.raises(TypeError, match=r"`labels` must be names. Received: 1 in a list"):
-        label_spec([1, 2], "categorical")
-    with pytest.raises(ValueError, match="at least one name"):
-        label_spec([], "categorical")
-
-
-@pytest.mark.parametrize("constructor", [tltk.classification, tltk.regression, tltk.token_classification])
-def test_every_constructor_takes_names_a_spec_a_source_or_a_dataset(constructor):
-    task = constructor(["a", "b"])
-    dataset = tf.data.Dataset.range(2)
-    dataset.class_names = ["a", "b"]  # as keras.utils.image_dataset_from_directory does
-    source = tltk.from_arrays(["one", "two"], ["a", "b"])
-    assert constructor(("a", "b")) == constructor(task.labels) == constructor(dataset) == task
-    assert tltk.classification(source) == tltk.classification(source.labels)

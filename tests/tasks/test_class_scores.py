@@ -16,10 +16,12 @@ from tltk.tasks.class_scores import (
 NAMES = tuple("abcdefg")
 
 
-def measured(evaluator, targets, probabilities, size):
+def measured(evaluator, targets, probabilities, size, weights=None):
     for start in range(0, len(targets), size):
         rows = range(start, min(start + size, len(targets)))
-        evaluator.update(targets[rows], {"probabilities": probabilities[rows]}, [f"example {row}" for row in rows])
+        options = {} if weights is None else {"sample_weight": weights[rows]}
+        ids = [f"example {row}" for row in rows]
+        evaluator.update(targets[rows], {"probabilities": probabilities[rows]}, ids, **options)
     return evaluator.result()
 
 
@@ -110,3 +112,54 @@ def test_targets_may_be_indices_a_column_of_indices_or_one_hot():
 
 def test_rates_without_any_count_are_zero():
     assert [float(rate) for rate in rates(0, 0, 0)] == [0.0, 0.0, 0.0]
+
+
+def test_weighted_single_label_metrics_equal_those_of_scikit_learn():
+    true, probabilities = classes()
+    weights = np.random.default_rng(1).uniform(0.01, 0.3, len(true)).astype("float32")  # some classes weigh less than 1
+    parts = measured(ClassEvaluator(NAMES), true, probabilities, 32, weights)
+    predicted, labels, options = probabilities.argmax(-1), range(len(NAMES)), {"sample_weight": weights}
+    precision, recall, f1, support = sk.precision_recall_fscore_support(
+        true, predicted, labels=labels, zero_division=0, **options
+    )
+    expected = {
+        "accuracy": sk.accuracy_score(true, predicted, **options),
+        "balanced_accuracy": sk.balanced_accuracy_score(true, predicted, **options),
+        "macro_f1": f1[support > 0].mean(),
+        "top3_accuracy": sk.top_k_accuracy_score(true, probabilities, k=3, labels=labels, **options),
+        "log_loss": sk.log_loss(true, probabilities, labels=labels, **options),
+    }
+    assert {name: parts.metrics[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+    matrix = sk.confusion_matrix(true, predicted, labels=labels, **options)
+    np.testing.assert_allclose(parts.confusion, matrix, rtol=1e-5)
+    for row, *rates_of_row in zip(parts.classes, precision, recall, f1, np.bincount(true, minlength=7), strict=True):
+        assert list(row.values())[1:] == pytest.approx(rates_of_row, rel=1e-5)
+    assert sum(size for *_, size in parts.calibration) == pytest.approx(weights.sum(), rel=1e-5)
+
+
+def test_whole_weights_equal_repeated_examples():
+    true, probabilities = classes(60)
+    times = np.random.default_rng(1).integers(1, 4, len(true))
+    weighted = measured(ClassEvaluator(NAMES), true, probabilities, 7, times.astype("float32"))
+    repeated = measured(ClassEvaluator(NAMES), true.repeat(times), probabilities.repeat(times, 0), 50)
+    assert weighted.metrics == pytest.approx(repeated.metrics, rel=1e-5)
+    np.testing.assert_allclose(weighted.calibration, repeated.calibration, rtol=1e-5)
+    np.testing.assert_array_equal(weighted.confusion, repeated.confusion)
+    assert repeated.confusion.dtype == np.int64
+
+
+def test_weighted_multilabel_metrics_equal_those_of_scikit_learn():
+    generator = np.random.default_rng(0)
+    scores = generator.random((200, 5)).astype("float32")
+    true, weights = (generator.random((200, 5)) < scores), generator.uniform(0, 0.02, 200)
+    metrics = measured(MultilabelEvaluator(NAMES[:5], 0.4), true, scores, 64, weights).metrics
+    predicted, options = scores > 0.4, {"sample_weight": weights}
+    expected = {
+        "exact_match": sk.accuracy_score(true, predicted, **options),
+        "binary_accuracy": 1 - sk.hamming_loss(true, predicted, **options),
+        "macro_f1": sk.f1_score(true, predicted, average="macro", **options),
+        "micro_f1": sk.f1_score(true, predicted, average="micro", **options),
+        "mean_average_precision": sk.average_precision_score(true, scores, average="macro", **options),
+        "macro_auc": sk.roc_auc_score(true, scores, average="macro", **options),
+    }
+    assert metrics == pytest.approx(expected, rel=1e-5)

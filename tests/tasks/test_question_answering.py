@@ -50,6 +50,9 @@ def test_the_loss_is_the_mean_cross_entropy_of_both_ends():
     metric.update_state(logits.argmax(1), logits)
     metric.update_state(true, np.eye(5)[true].transpose(0, 2, 1)[:, ::-1].copy())
     assert 0.5 <= float(metric.result()) < 1
+    weighted = SpanAccuracy()
+    weighted.update_state([[1, 2], [0, 0]], np.eye(5)[[[1, 2], [3, 3]]].transpose(0, 2, 1), np.array([3.0, 1.0]))
+    assert float(weighted.result()) == 0.75
 
 
 def test_targets_of_windows_decode_to_the_spans_of_the_answers(backbone):

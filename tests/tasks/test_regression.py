@@ -68,3 +68,22 @@ def test_a_list_of_column_names_is_accepted_and_classes_are_refused():
 def test_targets_of_a_dataset_must_be_finite():
     task = tltk.regression(["age"])
     assert task.target_problem(np.array([1.5])) == "" and "nan" in task.target_problem(np.array([np.nan]))
+
+
+@pytest.mark.parametrize("size", [1, 7, 60])
+def test_weighted_metrics_equal_those_of_scikit_learn(size):
+    generator = np.random.default_rng(0)
+    targets = generator.normal(100, 3, (60, 1)).astype("float32")
+    values = (targets + generator.normal(size=(60, 1))).astype("float32")
+    weights = generator.uniform(0.01, 0.5, 60).astype("float32")
+    evaluator = RegressionEvaluator(["a"])
+    for start in range(0, 60, size):
+        rows = slice(start, start + size)
+        evaluator.update(targets[rows], {"values": values[rows]}, [""] * size, sample_weight=weights[rows])
+    true, predicted, options = targets.astype("float64"), values.astype("float64"), {"sample_weight": weights}
+    expected = {
+        "mae": sk.mean_absolute_error(true, predicted, **options),
+        "rmse": sk.root_mean_squared_error(true, predicted, **options),
+        "r2": sk.r2_score(true, predicted, **options),
+    }
+    assert evaluator.result().metrics == pytest.approx(expected, rel=1e-9)

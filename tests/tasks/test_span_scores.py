@@ -1,5 +1,6 @@
 """Evaluators of spans, compared with the rules of SQuAD's script, a brute-force count and scikit-learn."""
 
+import copy
 import random
 import re
 import string
@@ -221,3 +222,21 @@ def test_different_numbers_of_targets_and_predictions_are_refused():
         EntityEvaluator(NAMES).update([[]], {"starts": [], "ends": [], "types": []}, [])
     with pytest.raises(ValueError, match="shorter"):
         AnswerEvaluator().update([["a"], ["b"]], {"answer": ["a"]}, [""])
+
+
+def test_whole_weights_equal_repeated_texts_and_questions():
+    times = np.array([2, 1, 3])
+    targets = np.empty(3, object)
+    targets[:] = [(Span(0, 1, "a"), Span(3, 4, "b")), (Span(0, 1, "a"),), ()]
+    starts, types = np.array([[0, -1], [0, 2], [5, -1]]), np.array([["a", ""], ["b", "a"], ["b", ""]])
+    spans = {"starts": starts, "ends": starts + 1, "types": types}
+    answers = {"answer": np.array(["the cat", "dog", "x y"], object)}
+    references = np.empty(3, object)
+    references[:] = [("cat",), (), ("x z", "q")]
+    cases = ((EntityEvaluator(["a", "b"]), targets, spans), (AnswerEvaluator(), references, answers))
+    for weighted, true, decoded in cases:
+        repeated = copy.deepcopy(weighted)
+        weighted.update(true, decoded, [""] * 3, sample_weight=times / 10)
+        columns = {name: column.repeat(times, 0) for name, column in decoded.items()}
+        repeated.update(true.repeat(times), columns, [""] * 6)
+        assert weighted.result().metrics == pytest.approx(repeated.result().metrics, rel=1e-6)

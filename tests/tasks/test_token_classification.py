@@ -58,6 +58,14 @@ def test_the_metric_equals_scikit_learns_micro_f1_without_the_outside_tag():
     labelled = true >= 0
     expected = f1_score(true[labelled], predicted.argmax(-1)[labelled], labels=[1, 2, 3, 4], average="micro")
     np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+    weights = np.linspace(0, 0.05, 8).astype("float32")
+    metric.reset_state()
+    metric.update_state(true, predicted, weights)
+    by_token = {"sample_weight": np.broadcast_to(weights[:, None], true.shape)[labelled]}
+    expected = f1_score(
+        true[labelled], predicted.argmax(-1)[labelled], labels=[1, 2, 3, 4], average="micro", **by_token
+    )
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("scheme", ["bio", "bilou"])

@@ -65,10 +65,9 @@ def test_a_tf_dataset_of_fixed_order_is_cached(val):
     ("train", "reason"),
     [
         (dataset().shuffle(16).batch(8), r"`train` is a tf.data.Dataset whose order .*: it is shuffled anew"),
-        (dataset().map(lambda x, y: (x, y, 1.0)).batch(8), "`train` has sample weights"),
         (dataset(4).batch(4).concatenate(dataset(16).batch(8)), "batches of a tf.data.Dataset differ in size"),
     ],
-    ids=["shuffled", "weighted", "uneven"],
+    ids=["shuffled", "uneven"],
 )
 def test_another_dataset_is_not_cached_which_is_said_once(train, reason, caplog):
     data, frozen_split, train_shape, _ = data_of(PHASE, "auto", train=train)

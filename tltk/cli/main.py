@@ -7,7 +7,7 @@ import typer
 
 from tltk import __version__
 from tltk.cli import console, options, serving, train
-from tltk.cli.options import DataPath, InputColumn, Json, LabelColumn, RunFolder, TextColumn
+from tltk.cli.options import DataPath, InputColumn, Json, LabelColumn, RunFolder, TextColumn, WeightColumn
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 
@@ -42,6 +42,7 @@ def evaluate(
     label: LabelColumn = "label",
     input_column: InputColumn = "path",
     text: TextColumn = None,
+    sample_weight: WeightColumn = None,
     batch_size: BatchSize = 32,
     as_json: Json = False,
 ) -> None:
@@ -54,6 +55,7 @@ def evaluate(
         model = tltk.load_run(run).model
         labels, modality = model.task.labels, modality_of(model.input_spec).name
         columns: dict[str, Any] = {"label": label, "input_column": input_column, "text": text}
+        columns["sample_weight"] = sample_weight
         source = options.source(data, label_type=labels.type, labels=labels, modality=modality, **columns)
         result = tltk.evaluate(model, source, batch_size=batch_size)
         saved = result.save(report) if report else None

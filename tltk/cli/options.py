@@ -23,6 +23,10 @@ TextColumn = Annotated[
     str | None,
     typer.Option("--text", help="Column of the texts (.csv, .jsonl); for pairs two columns: a,b."),
 ]
+WeightColumn = Annotated[
+    str | None,
+    typer.Option("--sample-weight", help="Column with the weight of each example in loss and metrics (.csv, .jsonl)."),
+]
 DataPath = Annotated[
     Path,
     typer.Argument(
@@ -43,6 +47,7 @@ def source(
     text: str | None,
     labels: "LabelSpec | None" = None,
     modality: str | None = None,
+    sample_weight: str | None = None,
 ) -> "Source":
     """Read a folder of images, a table, or a file of entities or questions.
 
@@ -54,34 +59,41 @@ def source(
         text: Column of the texts, or two columns joined by a comma; None for images.
         labels: Labels of an existing model; None takes the labels that occur.
         modality: Modality of an existing model; None before there is one.
+        sample_weight: Column of the sample weights.
 
     Returns:
         The source.
 
     Raises:
-        InvalidInput: If `text` is given without a table, is missing for a text model, or names no column.
+        InvalidInput: If a column is given without a table, does not exist, or `text` is missing for a text model.
         FileError: If the path does not exist.
     """
     import tltk
     from tltk.data.formats.registry import format_of
 
+    file_format = None if path.is_dir() else format_of(path)
+    has_columns = file_format is not None and file_format.has_columns
+    for option, name in (("--text", text), ("--sample-weight", sample_weight)):
+        if name is not None and not has_columns:
+            received = f"the folder {path}" if path.is_dir() else path
+            raise InvalidInput(
+                f"`{option}` names a column of a table, such as a .csv or .jsonl file. Received: {received}"
+            )
     if path.is_dir():
-        if text is not None:
-            raise InvalidInput(f"`--text` names a column of a table. Received: the folder {path}")
         images = tltk.from_folder(path)
         if labels is not None and images.labels is not None and set(images.labels.names) == set(labels.names):
             return tltk.from_folder(path, classes=labels.names)  # classes in the order of the model's outputs
         return images
-    file_format = format_of(path)
-    if file_format is None or not file_format.has_columns:
-        if text is not None:
-            raise InvalidInput(f"`--text` names a column of a table, such as a .csv or .jsonl file. Received: {path}")
+    if not has_columns:
         return tltk.from_file(path)
     if text is None and modality == "text":
         raise InvalidInput(f"the model reads texts: name the column of the texts in {path.name} with --text.")
     column = input_column if text is None else tuple(part.strip() for part in text.split(","))
     modality = modality or ("image" if text is None else "text")
-    return tltk.from_file(path, input=column, label=label, label_type=label_type, modality=modality, labels=labels)
+    columns: dict[str, Any] = {"input": column, "label": label}
+    # Only if it is given: a registered format need not have it.
+    columns |= {} if sample_weight is None else {"sample_weight": sample_weight}
+    return tltk.from_file(path, label_type=label_type, modality=modality, labels=labels, **columns)
 
 
 def examples(inputs: list[str], model: "TransferModel", text: str | None) -> "list | Source":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tltk.cli import console, options
-from tltk.cli.options import DataPath, InputColumn, Json, LabelColumn, LabelType, TextColumn
+from tltk.cli.options import DataPath, InputColumn, Json, LabelColumn, LabelType, TextColumn, WeightColumn
 
 if TYPE_CHECKING:
     from tltk.evaluation.report import Report
@@ -38,6 +38,7 @@ def train(
     input_column: InputColumn = "path",
     text: TextColumn = None,
     label_type: LabelType = "categorical",
+    sample_weight: WeightColumn = None,
     weights: Annotated[str, typer.Option(help="pretrained, random or a path.")] = "pretrained",
     precision: Annotated[str, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")] = "auto",
     cache: Annotated[
@@ -49,7 +50,8 @@ def train(
     with console.command(as_json=as_json):
         options.check_recipe(recipe, unfreeze=unfreeze)
         console.start_tensorflow()
-        source = options.source(data, label=label, input_column=input_column, label_type=label_type, text=text)
+        columns: dict[str, Any] = {"label": label, "input_column": input_column, "text": text}
+        source = options.source(data, label_type=label_type, sample_weight=sample_weight, **columns)
         import tltk
         from tltk.modalities.modality import drop_invalid, named_modality
         from tltk.tasks import for_source

@@ -36,7 +36,8 @@ def as_sample_weight(values: Any, count: int, id_of: Callable[[int], str]) -> np
             f"`sample_weight` must have {count} numbers, one per example. Received: {weights.dtype} of shape "
             f"{weights.shape}"
         )
-    numbers = weights.astype(np.float32)
+    with np.errstate(over="ignore"):  # becomes infinite, which is named below
+        numbers = weights.astype(np.float32)
     wrong = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0)))
     if len(wrong):
         listed = check.listing((f"{id_of(int(row))}: {weights[row]:g}" for row in wrong), limit=6)

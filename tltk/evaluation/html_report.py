@@ -62,7 +62,7 @@ def confusion_chart(report: dict[str, Any]) -> dict[str, str] | None:
                     color=colour,
                 )
     return {
-        "title": f"Confusion matrix: rows are true classes, numbers are {'sums of weights' if weighted else 'examples'}",
+        "title": f"Confusion matrix: rows are true classes, numbers are {'weights' if weighted else 'examples'}",
         "svg": _svg(figure),
     }
 

@@ -16,11 +16,12 @@ from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.specs import LabelSpec
 from tltk.tasks.adopted_outputs import probabilities
-from tltk.tasks.base import Labels, Monitor, Prediction, Task, difference, label_spec, last_features, repeated
+from tltk.tasks.base import Monitor, Prediction, Task, difference, last_features, repeated
 from tltk.tasks.class_scores import ClassEvaluator, MultilabelEvaluator
 from tltk.tasks.class_weight import weights_of_classes
 from tltk.tasks.dataset_targets import class_problem, label_problem
 from tltk.tasks.encodings import as_float, named_classes, one_hot
+from tltk.tasks.label_spec import Labels, label_spec
 from tltk.tasks.registry import register_default, register_task
 
 # Label type → what the labels are, and the task to use instead.

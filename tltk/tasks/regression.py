@@ -15,10 +15,11 @@ from tltk.heads import builder as heads
 from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.specs import LabelSpec
-from tltk.tasks.base import Labels, Monitor, Prediction, ReportParts, Task, label_spec, last_features, repeated
+from tltk.tasks.base import Monitor, Prediction, ReportParts, Task, last_features, repeated
 from tltk.tasks.class_scores import weights_or_ones
 from tltk.tasks.dataset_targets import number_problem
 from tltk.tasks.encodings import as_float
+from tltk.tasks.label_spec import Labels, label_spec
 from tltk.tasks.registry import register_default, register_task
 
 

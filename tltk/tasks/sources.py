@@ -6,7 +6,8 @@ from tltk.data.source import Source
 from tltk.foundation.errors import InvalidInput
 from tltk.pipeline.user_dataset import parts_of
 from tltk.specs import LabelSpec
-from tltk.tasks.base import Task, class_names
+from tltk.tasks.base import Task
+from tltk.tasks.label_spec import class_names
 
 
 def require_labels(task: Task, data: Source | tf.data.Dataset, name: str) -> None:

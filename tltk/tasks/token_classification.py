@@ -22,8 +22,9 @@ from tltk.modalities.text.words import words_and_first_tokens
 from tltk.pipeline.readers import Reader
 from tltk.specs import LabelSpec, Span
 from tltk.tasks.adopted_outputs import probabilities
-from tltk.tasks.base import EXACT, Labels, Monitor, Prediction, Task, label_spec, last_features, repeated
+from tltk.tasks.base import EXACT, Monitor, Prediction, Task, last_features, repeated
 from tltk.tasks.encodings import as_tokens
+from tltk.tasks.label_spec import Labels, label_spec
 from tltk.tasks.registry import register_default, register_task
 from tltk.tasks.span_decoders import decode_entities, require_windows
 from tltk.tasks.span_scores import EntityEvaluator

@@ -1,0 +1,51 @@
+"""The labels of a task, in every form that its constructor takes."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from tltk.data.source import Source
+from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidType
+from tltk.specs import LabelSpec
+
+Labels: TypeAlias = LabelSpec | Sequence[str] | np.ndarray | Source | tf.data.Dataset  # see `label_spec`
+
+
+def label_spec(labels: Labels, label_type: str) -> LabelSpec:
+    """Return the labels that the constructor of a task was given in any form.
+
+    Args:
+        labels: A LabelSpec, which is returned unchanged; names as a list, tuple or array; a Source; or a dataset with
+            `class_names`, as `keras.utils.image_dataset_from_directory` returns.
+        label_type: Type of labels that are given as names.
+
+    Raises:
+        InvalidType: If `labels` is anything else, a source without labels, or a dataset without class names.
+        InvalidInput: If there are no names, or a name is repeated.
+    """
+    names: Any = labels.labels if isinstance(labels, Source) else labels
+    if isinstance(labels, tf.data.Dataset):
+        names = class_names(labels)
+        if not names:
+            raise InvalidType(
+                "`labels` is a tf.data.Dataset without `class_names`: keras.utils.image_dataset_from_directory sets "
+                "them, but map, batch and take do not keep them. Pass the names as a list."
+            )
+    if isinstance(names, LabelSpec):
+        return names
+    hint = 'Pass `source.labels`, or a list of names such as ["cat", "dog"].'
+    if not isinstance(names, list | tuple | np.ndarray):
+        check.instance_of("labels", names, LabelSpec, hint=hint)
+    for name in names:
+        if not isinstance(name, str):
+            raise InvalidType(f"`labels` must be names. Received: {name!r} in a {type(names).__name__}. {hint}")
+    return LabelSpec(tuple(map(str, names)), label_type)
+
+
+def class_names(data: tf.data.Dataset) -> tuple[str, ...] | None:
+    """Return the `class_names` that `keras.utils.image_dataset_from_directory` gives its datasets; None if absent."""
+    names = getattr(data, "class_names", None)
+    return None if names is None else tuple(map(str, names))
