@@ -30,7 +30,9 @@ def _fresh_keras_state():
 def _collect_garbage():
     """Free the memory of a module's tests when they have run."""
     yield
+    keras.utils.clear_session(free_memory=False)
     gc.collect()
+    gc.freeze()  # what is still alive, such as newly imported modules, stays: later collections need not visit it
 
 
 @pytest.fixture

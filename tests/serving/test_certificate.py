@@ -181,3 +181,15 @@ print(sorted({"tensorflow", "keras"} & set(sys.modules)))
         [sys.executable, "-c", code, str(exported / "texts")], capture_output=True, text=True, check=False
     )
     assert process.stdout.split("\n")[:3] == ["True", "True", "[]"], process.stderr
+
+
+def test_the_clean_process_runs_a_saved_model_without_keras(exported):
+    code = """
+import runpy, sys
+runpy.run_path(sys.argv[1], run_name="__main__")
+print(sorted({"keras", "sklearn", "matplotlib"} & set(sys.modules)))
+"""
+    export_folder = exported / "images" / "1"
+    arguments = map(str, (replay.__file__, export_folder, export_folder / certificate.FILE))
+    process = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert process.stdout.splitlines()[1:] == ["[]"], process.stderr

@@ -7,6 +7,7 @@ imported. Each text is the first two paragraphs before the first section ("Param
 import ast
 import importlib.util
 import re
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,11 +76,27 @@ def _texts(package: str) -> Iterator[tuple[str, str]]:
                 tree = ast.parse(path.read_text(encoding="utf-8"))
             except (SyntaxError, UnicodeDecodeError):  # some packages contain templates and deliberately broken code
                 continue
-            for node in ast.walk(tree):
-                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
-                    text = _prose(ast.get_docstring(node) or "")
-                    if len(text.split()) >= _MIN_WORDS:
-                        yield f"{package}/{path.relative_to(root)}", text
+            for node in _with_docstrings(tree):
+                text = _prose(ast.get_docstring(node) or "")
+                if len(text.split()) >= _MIN_WORDS:
+                    yield f"{package}/{path.relative_to(root)}", text
+
+
+def _with_docstrings(
+    module: ast.Module,
+) -> Iterator[ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield a module and the classes and functions in it, outermost first.
+
+    `ast.walk` would also visit every expression, which takes as long as parsing.
+    """
+    nodes: deque[ast.AST] = deque([module])
+    while nodes:
+        node = nodes.popleft()
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+        for field in ("body", "handlers", "orelse", "finalbody", "cases"):
+            statements = getattr(node, field, ())
+            nodes.extend(statements if isinstance(statements, list) else ())
 
 
 def _prose(docstring: str) -> str:
