@@ -1,4 +1,4 @@
-"""The commands in a shell, on images."""
+"""The commands on images: training in a shell, the others in this process."""
 
 import json
 import subprocess
@@ -6,14 +6,10 @@ import sys
 
 import pytest
 
+from tests.commands import command, shell
 from tltk.backbones import catalog
 from tltk.cli import console
 from tltk.cli import main as cli
-
-
-def tltk(*arguments, cwd=None, timeout=300):
-    command = [sys.executable, "-m", "tltk", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=timeout)
 
 
 def test_the_memory_allocator_is_configured_before_tensorflow_is_imported(monkeypatch):
@@ -33,7 +29,7 @@ def test_the_memory_allocator_is_configured_before_tensorflow_is_imported(monkey
 def trained(photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "run"
     options = ["--backbone", "mobilenet_v2", "--weights", "random", "--image-size", 32, "--recipe", "linear_probe"]
-    process = tltk("train", photos, *options, "--epochs", 2, "--batch-size", 8, "--out", out, "--json")
+    process = shell("train", photos, *options, "--epochs", 2, "--batch-size", 8, "--out", out, "--json")
     assert process.returncode == 0, process.stderr
     return out, process
 
@@ -56,19 +52,19 @@ def test_a_command_prints_no_messages_of_tensorflow(trained):
 
 def test_a_run_is_evaluated_predicts_and_is_exported(trained, photos, tmp_path):
     out, _ = trained
-    process = tltk("evaluate", out, photos, "--report", tmp_path / "report.html", "--json")
+    process = command("evaluate", out, photos, "--report", tmp_path / "report.html", "--json")
     assert json.loads(process.stdout)["example_count"] == 36
     assert (tmp_path / "report.html").is_file()
     image = next((photos / "red").glob("*.png"))
     (tmp_path / "broken.png").write_bytes(b"")
-    process = tltk("predict", out, image, tmp_path / "broken.png", "--json")
+    process = command("predict", out, image, tmp_path / "broken.png", "--json")
     result = json.loads(process.stdout)
     assert result["predictions"][0]["example_id"] == str(image)
     assert len(result["invalid"]) == 1
     assert "left out" in process.stderr
-    process = tltk("export", out, tmp_path / "serving", "--json")
+    process = command("export", out, tmp_path / "serving", "--json")
     assert json.loads(process.stdout)["saved_model"] == str(tmp_path / "serving" / "1")
-    table = tltk("predict", out, image).stdout
+    table = command("predict", out, image).stdout
     assert "example" in table
     assert image.name in table
 
@@ -85,18 +81,18 @@ def test_a_run_is_evaluated_predicts_and_is_exported(trained, photos, tmp_path):
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(arguments, message, tmp_path):
-    process = tltk(*arguments, "--json", cwd=tmp_path)
+    process = command(*arguments, "--json", cwd=tmp_path)
     assert process.returncode == 2
     assert message in json.loads(process.stdout)["error"]
     assert "Traceback" not in process.stderr
 
 
 def test_backbones_and_weights_are_listed():
-    rows = {row["name"]: row for row in json.loads(tltk("backbones", "--json").stdout)["backbones"]}
+    rows = {row["name"]: row for row in json.loads(command("backbones", "--json").stdout)["backbones"]}
     assert rows["resnet50"]["top1"] == pytest.approx(0.749)
     assert rows["efficientnet_lite0"]["weights"] in ("tltk cache", "registry")
-    assert "resnet50" in tltk("backbones").stdout
-    assert "all_minilm_l6_v2_en" in tltk("weights", "list").stdout
+    assert "resnet50" in command("backbones").stdout
+    assert "all_minilm_l6_v2_en" in shell("weights", "list").stdout
 
 
 @pytest.mark.usefixtures("restored_registries")
@@ -108,7 +104,7 @@ def test_a_backbone_of_a_registered_modality_is_listed_without_a_unit(capsys):
 
 
 def test_help_imports_no_tensorflow():
-    process = tltk("--help")
+    process = shell("--help")
     assert process.returncode == 0
     assert "train" in process.stdout
     code = "import sys; sys.argv = ['tltk', '--help']\n"
@@ -119,7 +115,7 @@ def test_help_imports_no_tensorflow():
 
 
 def test_the_version_is_printed():
-    assert tltk("--version").stdout.startswith("tltk 0.")
+    assert shell("--version").stdout.startswith("tltk 0.")
 
 
 def test_the_commands_are_registered():
@@ -128,7 +124,7 @@ def test_the_commands_are_registered():
 
 
 def test_a_usage_error_is_one_json_object_too(tmp_path):
-    process = tltk("train", tmp_path, "--json", "--epochs", "abc")
+    process = shell("train", tmp_path, "--json", "--epochs", "abc")
     assert process.returncode == 2
     assert "--epochs" in json.loads(process.stdout)["error"]
     assert "Traceback" not in process.stderr

@@ -1,4 +1,4 @@
-"""The commands `tltk export` and `tltk verify` in a shell."""
+"""The commands `tltk export` and `tltk verify`."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import tltk
-from tests.cli.test_main import tltk as shell
+from tests.commands import command, shell
 from tests.conftest import squares, squares_model
 from tltk.serving.formats import FORMATS
 
@@ -37,9 +37,9 @@ def test_verify_prints_one_json_object(exported):
 
 def test_verify_prints_a_table_and_an_error_is_one_line(exported):
     folder, _ = exported
-    table = shell("verify", folder / "serving").stdout
+    table = command("verify", folder / "serving").stdout
     assert "serving_default" in table and "p50 ms" in table
-    failed = shell("verify", folder / "run")
+    failed = command("verify", folder / "run")
     assert failed.returncode
     assert failed.stdout == ""
     assert "contains no exported model" in failed.stderr
@@ -48,7 +48,7 @@ def test_verify_prints_a_table_and_an_error_is_one_line(exported):
 
 def test_verify_can_use_the_c_interface(exported):
     folder, _ = exported
-    result = json.loads(shell("verify", folder / "serving", "--c-interface", "--json").stdout)
+    result = json.loads(command("verify", folder / "serving", "--c-interface", "--json").stdout)
     assert max(result["largest_differences"].values()) <= 1e-5
 
 
@@ -57,7 +57,7 @@ def test_an_error_of_verify_has_no_traceback_and_is_printed_as_json(exported, tm
     shutil.copytree(folder / "serving" / "1", tmp_path / "1")
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"garbage")
     for arguments in ((), ("--json",)):
-        process = shell("verify", tmp_path, *arguments)
+        process = command("verify", tmp_path, *arguments)
         assert process.returncode == 2
         assert "Traceback" not in process.stderr and "could not be loaded or called" in process.stderr
         assert "could not be loaded" in json.loads(process.stdout)["error"] if arguments else process.stdout == ""
@@ -70,10 +70,10 @@ def test_one_format_is_exported_and_all_formats_are_compared(exported, tmp_path)
         for row in rows:
             (tmp_path / "squares" / name).mkdir(parents=True, exist_ok=True)
             Image.fromarray(squares(12).examples[row]).save(tmp_path / "squares" / name / f"{row}.png")
-    onnx = json.loads(shell("export", folder / "run", tmp_path / "onnx", "--format", "onnx", "--json").stdout)
+    onnx = json.loads(command("export", folder / "run", tmp_path / "onnx", "--format", "onnx", "--json").stdout)
     assert onnx["saved_model"] == str(tmp_path / "onnx" / "1")
     sources = ("--data", tmp_path / "squares", "--calibration", tmp_path / "squares")
-    process = shell("export", folder / "run", tmp_path / "all", "--format", "all", *sources, "--json")
+    process = command("export", folder / "run", tmp_path / "all", "--format", "all", *sources, "--json")
     rows = json.loads(process.stdout)["formats"]
     assert [row["format"] for row in rows] == ["model.predict", *FORMATS]
     assert all(set(row["latency_ms"]) == {"1", "32"} for row in rows)
@@ -92,7 +92,7 @@ def test_one_format_is_exported_and_all_formats_are_compared(exported, tmp_path)
 )
 def test_options_that_exclude_each_other_are_an_error(exported, tmp_path, arguments, message):
     folder, _ = exported
-    process = shell("export", folder / "run", tmp_path / "x", *arguments)
+    process = command("export", folder / "run", tmp_path / "x", *arguments)
     assert process.returncode == 2
     assert message in process.stderr and "Traceback" not in process.stderr
     assert not (tmp_path / "x").exists()

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from tests.cli.test_main import tltk
+from tests.commands import command, shell
 
 
 @pytest.mark.slow
 def test_the_demo_reaches_its_accuracy(tmp_path):
-    process = tltk("demo", "--json", "--out", tmp_path / "demo", timeout=580)
+    process = shell("demo", "--json", "--out", tmp_path / "demo", timeout=580)
     assert process.returncode == 0, process.stderr
     result = json.loads(process.stdout)
     assert result["test_accuracy"] >= 0.86
@@ -22,13 +22,13 @@ def test_the_demo_reaches_its_accuracy(tmp_path):
 
 
 def test_an_unknown_backbone_is_an_error(tmp_path):
-    process = tltk("demo", "--backbone", "resnet5", "--out", tmp_path / "demo")
+    process = command("demo", "--backbone", "resnet5", "--out", tmp_path / "demo")
     assert process.returncode == 2
     assert "Did you mean 'resnet50'?" in process.stderr
     assert "1/5" not in process.stderr and not (tmp_path / "demo").exists()
 
 
 def test_unreachable_weights_are_an_error_without_a_traceback(tmp_path):
-    process = tltk("demo", "--backbone", "vgg19", "--out", tmp_path / "demo")
+    process = command("demo", "--backbone", "vgg19", "--out", tmp_path / "demo")
     assert process.returncode == 2
     assert "Traceback" not in process.stderr
