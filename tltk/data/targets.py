@@ -1,5 +1,6 @@
 """Targets of examples, and the conversion of labels in files and arrays to targets."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,10 @@ class Targets:
     def __eq__(self, other: object) -> Any:
         """Compare element by element, as arrays do: `source.targets == 1` selects the examples of class 1."""
         return np.asarray(self.values) == (other.values if isinstance(other, Targets) else other)
+
+    def __ne__(self, other: object) -> Any:
+        """Compare element by element, as `==` does."""
+        return np.logical_not(self == other)
 
     __hash__ = object.__hash__
 
@@ -109,6 +114,10 @@ class Targets:
         """Return the class of each example for a stratified split, int [n]; None to split at random."""
         return None
 
+    def relabelled(self, labels: LabelSpec, new_labels: LabelSpec) -> "Targets":
+        """Return the targets in terms of other labels, which include all names of `labels`; default: unchanged."""
+        return self
+
 
 class ClassTargets(Targets):
     """One class per example: int32 [n], indices of the labels."""
@@ -130,6 +139,10 @@ class ClassTargets(Targets):
         """Return the classes."""
         return self.values
 
+    def relabelled(self, labels: LabelSpec, new_labels: LabelSpec) -> "Targets":
+        """Return the indices of the same names in `new_labels`."""
+        return ClassTargets(np.array([new_labels.names.index(name) for name in labels.names], np.int32)[self.values])
+
 
 class MultilabelTargets(Targets):
     """Any number of labels per example: float32 [n, labels] of 0 and 1."""
@@ -141,6 +154,12 @@ class MultilabelTargets(Targets):
     def counts(self, labels: LabelSpec) -> dict[str, int]:
         """Return the number of examples per label."""
         return {name: int(count) for name, count in zip(labels.names, self.values.sum(0), strict=True)}
+
+    def relabelled(self, labels: LabelSpec, new_labels: LabelSpec) -> "Targets":
+        """Return columns for all of `new_labels`; those that `labels` lacks are 0."""
+        columns = np.zeros((len(self.values), len(new_labels)), np.float32)
+        columns[:, [new_labels.names.index(name) for name in labels.names]] = self.values
+        return MultilabelTargets(columns)
 
     def describe(self, labels: LabelSpec) -> str:
         """Return the number of labels."""
@@ -316,7 +335,8 @@ def categorical(
     Raises:
         InvalidInput: If there is only one class, or values are not in `names`; all of them are listed.
     """
-    class_names = tuple(names) if names is not None else tuple(sorted(set(values)))
+    values = [composed(value) for value in values]
+    class_names = tuple(map(composed, names)) if names is not None else tuple(sorted(set(values)))
     _check_names(enumerate(values), class_names, row_id)
     if len(class_names) < 2:
         raise InvalidInput(f"at least two classes are needed. Received: {check.listing(class_names)}")
@@ -340,8 +360,9 @@ def multilabel(
     Raises:
         InvalidInput: If there are no class names, or values are not in `names`; all of them are listed.
     """
+    values = [[composed(name) for name in row_names] for row_names in values]
     occurring = {name for row_names in values for name in row_names}
-    class_names = tuple(names) if names is not None else tuple(sorted(occurring))
+    class_names = tuple(map(composed, names)) if names is not None else tuple(sorted(occurring))
     if not class_names:
         raise InvalidInput("no example has a label.")
     _check_names(((row, name) for row, row_names in enumerate(values) for name in row_names), class_names, row_id)
@@ -379,6 +400,11 @@ def regression(
     std = targets.std(0)
     mean, std = targets.mean(0).tolist(), np.where(std > 0, std, 1.0).tolist()
     return targets.astype(np.float32), LabelSpec(tuple(names), "regression", tuple(mean), tuple(std))
+
+
+def composed(name: str) -> str:
+    """Return a name with composed characters (Unicode NFC): "é" can be written as one character or as two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def as_float(value: Any) -> float:

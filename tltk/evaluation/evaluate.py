@@ -17,7 +17,7 @@ from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
 from tltk.tasks.base import Evaluator
 from tltk.tasks.registry import require_task
-from tltk.tasks.sources import require_labels
+from tltk.tasks.sources import require_labels, with_labels_of
 from tltk.training.run import Run, model_of
 
 
@@ -79,6 +79,7 @@ def evaluate_network(
     require_task(task)
     if isinstance(data, Source):
         modality_of(model.input_spec).check(data, model.input_spec, "data")
+    data = with_labels_of(task, data)
     require_labels(task, data, "data")
     evaluator, count, weights = task.evaluator(), 0, []
     invalid: list[InvalidExample] = []

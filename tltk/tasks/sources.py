@@ -1,5 +1,7 @@
 """Check that the labels of a source, or of a user's own dataset, match those of a task."""
 
+from dataclasses import replace
+
 import tensorflow as tf
 
 from tltk.data.source import Source
@@ -28,6 +30,20 @@ def require_labels(task: Task, data: Source | tf.data.Dataset, name: str) -> Non
     if data.targets is None or data.labels is None:
         raise InvalidInput(f"`{name}` has no labels: {data.describe().splitlines()[0]}")
     task.check_labels(data.labels, name)
+
+
+def with_labels_of(task: Task, data: Source | tf.data.Dataset) -> Source | tf.data.Dataset:
+    """Return data for evaluation whose classes are those of a task, in its order.
+
+    A test set may lack some classes, or have them in another order. Data that does not fit is returned unchanged, so
+    that `require_labels` can tell why.
+    """
+    labels = data.labels if isinstance(data, Source) else None
+    if labels is None or labels == task.labels or labels.type not in ("categorical", "multilabel"):
+        return data
+    if labels.type != task.labels.type or not set(labels.names) <= set(task.labels.names):
+        return data
+    return replace(data, targets=data.targets.relabelled(labels, task.labels), labels=task.labels)
 
 
 def _require_dataset_labels(task: Task, data: tf.data.Dataset, name: str) -> None:

@@ -24,7 +24,7 @@ from tltk.optimizers.state import OptimizerState
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.tasks.base import Task
 from tltk.tasks.registry import require_task
-from tltk.tasks.sources import require_labels
+from tltk.tasks.sources import require_labels, with_labels_of
 from tltk.trainability.layers import HEAD
 from tltk.trainability.lora import file as lora_file
 from tltk.trainability.plan import Plan
@@ -229,6 +229,7 @@ def _valid_data(data: Data, model: TransferModel, name: str, max_invalid_fractio
     check.instance_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
     modality = modality_of(model.input_spec)
     modality.check(data, model.input_spec, name)
+    data = with_labels_of(model.task, data) if name == "val" else data
     require_labels(model.task, data, name)
     valid, dropped = drop_invalid(data, max_invalid_fraction=max_invalid_fraction)
     invalid.extend(dropped)

@@ -1,6 +1,9 @@
 """Sources from folders, files and arrays, with errors that list all problems."""
 
+import os
 import shutil
+import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,9 @@ from tests.images import FORMATS, class_folder, encoded, solid_png
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.folder import from_files, from_folder
 from tltk.errors import FileError
+from tltk.modalities.modality import named_modality
+from tltk.pipeline.batching import Order
+from tltk.specs import ImageSpec
 
 
 def test_sub_folders_are_classes_in_sorted_order(tmp_path):
@@ -51,9 +57,138 @@ def test_train_val_and_test_folders_are_parts(tmp_path):
 def test_all_differences_between_the_classes_of_parts_are_listed(tmp_path):
     class_folder(tmp_path / "train", classes=("cat", "dog", "fox"))
     class_folder(tmp_path / "val", classes=("cat", "dogs", "fox"))
-    class_folder(tmp_path / "test", classes=("cat", "dog"))
-    with pytest.raises(ValueError, match=r"(?s)val/ lacks.*dog.*train/ lacks.*dogs.*test/ lacks.*fox"):
+    class_folder(tmp_path / "test", classes=("cat", "owl"))
+    with pytest.raises(ValueError, match=r"(?s)val/ has classes that train/ lacks: dogs.*'dog'.*test/ has.*lacks: owl"):
         from_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "dev"), ("Training", "Testing"), ("TRAIN", "Valid", "test"), ("training", "validation")]
+)
+def test_common_names_of_parts_are_known(tmp_path, names):
+    for name in names:
+        class_folder(tmp_path / name, count=2)
+    (tmp_path / "readme").mkdir()  # without images
+    source = from_folder(tmp_path)
+    assert source.labels.names == ("cat", "dog")
+    assert len(set(source.parts)) == len(names)
+    assert set(source.parts) <= {"train", "val", "test"}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ("train", "test", "annotations"),
+            r"parts \(test, train\) and beside them annotations.*from_folder\('.*train'\)",
+        ),
+        (("train", "training", "test"), "contains one part twice: test, train, training"),
+        (("val", "test"), "contains test and val, but no train/"),
+    ],
+)
+def test_folders_that_may_be_parts_or_classes_are_refused(tmp_path, names, message):
+    for name in names:
+        class_folder(tmp_path / name, count=2)
+    with pytest.raises(ValueError, match=message + r"[^\n]* If these are classes, pass classes="):
+        from_folder(tmp_path)
+    assert from_folder(tmp_path, classes=names).labels.names == names
+
+
+def test_a_test_part_may_lack_classes(tmp_path):
+    class_folder(tmp_path / "train", classes=("cat", "dog", "fox"), count=2)
+    class_folder(tmp_path / "test", classes=("cat", "dog"), count=2)
+    source = from_folder(tmp_path)
+    assert source.labels.names == ("cat", "dog", "fox")
+    assert source.subset(source.parts == "test").counts() == {"cat": 2, "dog": 2, "fox": 0}
+
+
+def test_a_class_without_a_folder_has_no_examples_unless_it_looks_misspelt(tmp_path, caplog):
+    class_folder(tmp_path, classes=("cat", "dog"), count=2)
+    source = from_folder(tmp_path, classes=("owl", "dog", "cat"))
+    assert source.counts() == {"owl": 0, "dog": 2, "cat": 2}
+    assert "no sub-folder 'owl'" in caplog.text
+    with pytest.raises(ValueError, match=r"has none of the classes\. Its sub-folders: cat, dog"):
+        from_folder(tmp_path, classes=("owl", "elk"))
+
+
+def test_the_current_folder(tmp_path, monkeypatch):
+    class_folder(tmp_path, count=2)
+    monkeypatch.chdir(tmp_path)
+    source = from_folder(".")
+    assert source.id_of(0) == "cat/0000.png"
+    assert Path(source.examples[0]).is_file()
+
+
+def test_home_and_file_addresses(tmp_path, monkeypatch):
+    class_folder(tmp_path / "my photos", count=2)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in ("~/my photos", f"file://{tmp_path}/my%20photos"):
+        assert len(from_folder(path)) == 4
+    assert len(from_files("~/my photos/cat/0000.png")) == 1
+
+
+def test_names_that_are_not_utf_8_can_be_read_and_printed(tmp_path):
+    class_folder(tmp_path, classes=("tea",), count=2)
+    latin = tmp_path / os.fsdecode(b"caf\xe9")
+    latin.mkdir()
+    shutil.copy(tmp_path / "tea" / "0000.png", latin / os.fsdecode(b"\xfc.png"))
+    source = from_folder(tmp_path)
+    assert source.labels.names == ("caf\\xe9", "tea")
+    assert source.id_of(0) == "caf\\xe9/\\xfc.png"
+    assert source[0].input.shape == source[1].input.shape
+    reader = named_modality("image").reader(source, ImageSpec(8, 8))
+    assert [batch.rows.tolist() for batch in reader.partial_batches(Order(batch_size=3))] == [[0, 1, 2]]
+
+
+def test_a_class_is_the_same_with_composed_and_decomposed_accents(tmp_path):
+    for part, form in (("train", "NFC"), ("test", "NFD")):
+        class_folder(tmp_path / part, classes=(unicodedata.normalize(form, "café"), "tea"), count=2)
+    composed = unicodedata.normalize("NFC", "café")
+    assert from_folder(tmp_path).counts() == {composed: 4, "tea": 4}
+    decomposed = unicodedata.normalize("NFD", "café")
+    assert from_folder(tmp_path / "train", classes=(decomposed, "tea")).labels.names == (composed, "tea")
+    source = from_arrays(["a", "b", "c"], [composed, decomposed, "tea"], labels=(decomposed, "tea"))
+    assert source.counts() == {composed: 2, "tea": 1}
+
+
+def test_folders_and_files_of_systems_are_ignored(tmp_path):
+    class_folder(tmp_path, classes=("a", "b", "@eaDir", "__MACOSX", ".ipynb_checkpoints"), count=2)
+    class_folder(tmp_path / "a", classes=("@eaDir",), count=1)
+    solid_png(tmp_path / "a" / "._0000.png", (0, 0, 0))
+    source = from_folder(tmp_path)
+    assert source.ids.tolist() == ["a/0000.png", "a/0001.png", "b/0000.png", "b/0001.png"]
+
+
+def test_images_that_cannot_be_read_are_listed_and_other_files_counted(tmp_path, caplog):
+    class_folder(tmp_path, classes=("a", "b"), count=2)
+    (tmp_path / "a" / "photo.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "a" / "scan.jp2").write_bytes(b"\0\0\0\x0cjP  ")
+    (tmp_path / "b" / "notes.txt").write_text("not an image")
+    (tmp_path / "b" / "no suffix").write_bytes(encoded("png"))
+    (tmp_path / "b" / "LICENSE").write_text("not an image")
+    with caplog.at_level("INFO"):
+        source = from_folder(tmp_path)
+    assert source.counts() == {"a": 2, "b": 3}
+    reason = "images cannot be read: convert it to PNG or JPEG"
+    assert [(one.example_id, one.reason) for one in source.invalid] == [
+        ("a/photo.HEIC", f".heic {reason}"),
+        ("a/scan.jp2", f".jp2 {reason}"),
+    ]
+    assert "files that are no images are ignored: 1 no suffix, 1 .txt" in caplog.text.replace(
+        "1 .txt, 1 no suffix", "1 no suffix, 1 .txt"
+    )
+    shutil.rmtree(tmp_path / "b")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "photo.heic").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"class 'b' has no images in .*b, but 1 \.heic; supported are \.jpg"):
+        from_folder(tmp_path)
+
+
+def test_links_that_lead_back_end(tmp_path):
+    class_folder(tmp_path, classes=("a", "b"), count=2)
+    (tmp_path / "a" / "back").symlink_to(tmp_path)
+    (tmp_path / "b" / "itself").symlink_to(tmp_path / "b")
+    assert from_folder(tmp_path).counts() == {"a": 2, "b": 2}
 
 
 def test_classes_called_train_and_test_need_a_train_folder_to_be_parts(tmp_path):

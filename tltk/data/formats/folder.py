@@ -1,5 +1,6 @@
 """Sources from folders of images and lists of image files."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,55 +8,71 @@ from pathlib import Path
 import numpy as np
 
 from tltk.data import targets as convert
+from tltk.data.formats.image_files import FoundFiles, find_files, is_ignored, local_path, readable
 from tltk.data.source import PARTS, Source
 from tltk.foundation import checks as check
 from tltk.foundation.errors import FileError, InvalidInput, NotFound
+from tltk.specs import InvalidExample
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
-_PART_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+log = logging.getLogger("tltk")
+
+_PART_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
 def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequence[str] | None = None) -> Source:
     """Create a source from a folder of images with one sub-folder per class.
 
-    If the folder contains `train/`, `val/` (or `validation/`) and `test/` with the same classes, `split` returns these
-    parts. Other files and names that start with a dot are ignored.
+    If the folder contains `train/` and `val/` (or `validation/`, `dev/`) or `test/`, `split` returns these parts. Names
+    that start with a dot and folders that systems create, such as `__MACOSX`, are ignored; other files that are no
+    images are counted in the log. A file without a suffix is taken if it begins like an image.
 
     Args:
-        folder: Folder with one sub-folder per class; images may be at any depth below it.
+        folder: Folder with one sub-folder per class; images may be at any depth below it. "~" is your home.
         unlabelled: Whether to take all images below the folder without labels, for predictions.
-        classes: Classes in the order of the model's outputs, or some of them; None means all, sorted.
+        classes: Classes in the order of the model's outputs, or some of them; None means all, sorted. A class without a
+            folder has no examples, unless the name looks misspelt.
 
     Returns:
-        A source of image files, in sorted order.
+        A source of image files, in sorted order. Images in formats that cannot be read, such as HEIC, are in `invalid`.
 
     Raises:
         NotFound: If the folder does not exist.
-        FileError: If it is a file.
-        InvalidInput: If there are no images, only one class, classes without images, or parts with different classes.
+        FileError: If it is a file or cannot be listed.
+        InvalidInput: If there are no images, only one class, classes without images, or parts with other classes than
+            the training part.
     """
     root = _existing_folder(folder)
+    classes = None if classes is None else tuple(map(convert.composed, classes))
     if unlabelled:
-        paths = _image_paths(root)
-        if not paths:
-            raise InvalidInput(f"{root} contains no images ({', '.join(SUFFIXES)}).")
-        return Source("image", "files", _object_array(paths), ids=_relative_paths(paths, root))
-    parts = _part_folders(root)
+        found = find_files(root)
+        if not found.images:
+            raise InvalidInput(f"{root} contains no images{found.hint()}.")
+        found.log_ignored(root)
+        return Source("image", "files", _paths(found.images), ids=_ids(found.images, root), invalid=found.invalid(root))
+    parts = _part_folders(root, classes)
     tops = {folder: part for part, folder in parts.items()} if parts else {root: None}
-    class_folders = {top: _class_folders(top, classes) for top in tops}
-    _check_equal_classes(root, class_folders)
+    class_folders = {top: _class_folders(top, classes, may_lack=part in ("val", "test")) for top, part in tops.items()}
+    _check_known_classes(root, class_folders)
     names = tuple(classes) if classes is not None else tuple(sorted(next(iter(class_folders.values()))))
     rows = [
         (path, name, tops[top])
         for top, folders in class_folders.items()
         for name in sorted(folders)
-        for path in _image_paths(folders[name])
+        for path in folders[name].images
     ]
+    for found in (found for folders in class_folders.values() for found in folders.values()):
+        found.log_ignored(root)
     paths = [path for path, _, _ in rows]
-    ids = _relative_paths(paths, root)
+    ids = _ids(paths, root)
     targets, labels = convert.categorical([name for _, name, _ in rows], names=names, row_id=lambda row: ids[row])
     example_parts = np.array([part for _, _, part in rows]) if parts else None
-    return Source("image", "files", _object_array(paths), targets, labels, example_parts, ids)
+    all_found = (found for folders in class_folders.values() for found in folders.values())
+    invalid = tuple(example for found in all_found for example in found.invalid(root))
+    return Source("image", "files", _paths(paths), targets, labels, example_parts, ids, invalid)
 
 
 def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
@@ -71,26 +88,28 @@ def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
         NotFound: If paths do not exist; all of them are listed.
         InvalidInput: If there are no paths, or a folder contains no images.
     """
-    path_list = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    path_list = [local_path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     problems = check.Problems()
     for path in path_list:
         if not path.exists():
             problems.add(f"{path} does not exist.")
     problems.raise_if_any(error=NotFound)
     images: list[str] = []
+    invalid: list[InvalidExample] = []
     for path in path_list:
-        path_images = _image_paths(path) if path.is_dir() else [str(path)]
-        if not path_images:
-            problems.add(f"{path} contains no images ({', '.join(SUFFIXES)}).")
-        images += path_images
+        found = find_files(path) if path.is_dir() else FoundFiles([str(path)])
+        if not found.images:
+            problems.add(f"{path} contains no images{found.hint()}.")
+        images += found.images
+        invalid += found.invalid(None)
     problems.raise_if_any()
     if not images:
         raise InvalidInput("`paths` must name at least one image. Received: []")
-    return Source("image", "files", _object_array(images), ids=_object_array(images))
+    return Source("image", "files", _paths(images), ids=_ids(images, None), invalid=tuple(invalid))
 
 
 def _existing_folder(folder: str | Path) -> Path:
-    root = Path(folder)
+    root = local_path(folder)
     if not root.exists():
         siblings = [entry.name for entry in root.parent.iterdir()] if root.parent.is_dir() else []
         raise NotFound(f"{root} does not exist.{check.did_you_mean(root.name, siblings)}")
@@ -99,66 +118,85 @@ def _existing_folder(folder: str | Path) -> Path:
     return root
 
 
-def _image_paths(folder: Path) -> list[str]:
-    """List the images at any depth below a folder, sorted."""
-    paths = []
-    for top, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        names = sorted(name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith("."))
-        paths += [os.path.join(top, name) for name in names]  # noqa: PTH118 - a million Path objects are slow
-    return paths
+def _sub_folders(folder: Path) -> dict[str, list[Path]]:
+    """Map class name → folders. Two folders can have one name, with "é" as one character and as two."""
+    folders: dict[str, list[Path]] = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir() and not is_ignored(entry.name):
+            folders.setdefault(readable(entry.name), []).append(entry)
+    return folders
 
 
-def _sub_folders(folder: Path) -> dict[str, Path]:
-    folders = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return {entry.name: entry for entry in folders}
+def _part_folders(root: Path, classes: Sequence[str] | None) -> dict[str, Path]:
+    """Return part → folder if there are a training part and another one; an empty dict if there are no parts.
 
-
-def _part_folders(root: Path) -> dict[str, Path]:
-    """Return part → folder if the sub-folders are train and at least one of val and test; else an empty dict."""
-    folders = _sub_folders(root)
-    parts = {_PART_NAMES.get(name.lower()): folder for name, folder in folders.items()}
-    if None in parts or "train" not in parts or len(parts) != len(folders) or len(folders) < 2:
+    Raises:
+        InvalidInput: If it is not clear which folders are parts.
+    """
+    folders = {name: folder for name, (folder, *_) in _sub_folders(root).items()}
+    part_names = [name for name in folders if name.lower() in _PART_NAMES]
+    parts = {_PART_NAMES[name.lower()]: folders[name] for name in part_names}
+    if len(part_names) < 2 or any(name in part_names for name in classes or ()):
         return {}
+    others = [name for name in folders if name not in part_names and find_files(folders[name]).images]
+    hint = f"If these are classes, pass classes={tuple(folders)!r}."
+    if len(parts) < len(part_names):
+        raise InvalidInput(f"{root} contains one part twice: {', '.join(part_names)}. Move one of them. {hint}")
+    if others:
+        raise InvalidInput(
+            f"{root} contains parts ({', '.join(part_names)}) and beside them {check.listing(others)}. Move the "
+            f"others away, or read one part: from_folder({str(root / part_names[-1])!r}). {hint}"
+        )
+    if "train" not in parts:
+        raise InvalidInput(
+            f"{root} contains {' and '.join(part_names)}, but no train/. Read one part: "
+            f"from_folder({str(root / part_names[0])!r}). {hint}"
+        )
     return {part: parts[part] for part in PARTS if part in parts}
 
 
-def _class_folders(top: Path, classes: Sequence[str] | None) -> dict[str, Path]:
+def _class_folders(top: Path, classes: Sequence[str] | None, *, may_lack: bool) -> dict[str, FoundFiles]:
+    """Return class name → its files, for all sub-folders or those that `classes` names."""
     folders = _sub_folders(top)
     if not folders:
-        image_count = len(_image_paths(top))
+        image_count = len(find_files(top).images)
         hint = f" It contains {image_count} images: pass unlabelled=True to predict on them." if image_count else ""
         raise InvalidInput(f"{top} has no sub-folders; one per class is needed.{hint}")
     problems = check.Problems()
     for name in classes or ():
-        if name not in folders:
-            problems.add(f"{top} has no sub-folder {name!r}.{check.did_you_mean(name, folders)}")
-    class_folders = {name: folder for name, folder in folders.items() if classes is None or name in classes}
-    for name, folder in class_folders.items():
-        if not any(_image_paths(folder)):
-            problems.add(f"class {name!r} has no images in {folder} ({', '.join(SUFFIXES)})")
+        hint = check.did_you_mean(name, (folder for folder in folders if folder not in (classes or ())))
+        if name not in folders and hint:
+            problems.add(f"{top} has no sub-folder {name!r}.{hint}")
+        elif name not in folders:
+            log.warning("%s has no sub-folder %r: there are no examples of this class.", top, name)
+    chosen = {name: paths for name, paths in folders.items() if classes is None or name in classes}
+    found = {name: find_files(*paths) for name, paths in chosen.items()}
+    for name, files in found.items():
+        if not files.images and not may_lack:
+            problems.add(f"class {name!r} has no images in {folders[name][0]}{files.hint()}")
+    if not chosen:
+        problems.add(f"{top} has none of the classes. Its sub-folders: {check.listing(folders)}")
     problems.raise_if_any()
-    return class_folders
+    return found
 
 
-def _check_equal_classes(root: Path, class_folders: dict[Path, dict[str, Path]]) -> None:
+def _check_known_classes(root: Path, class_folders: dict[Path, dict[str, FoundFiles]]) -> None:
+    """Raise if a part has classes that the first one, the training part, lacks; the opposite is no problem."""
     first, *others = class_folders
     problems = check.Problems()
     for other in others:
-        for left, right in ((first, other), (other, first)):
-            missing = sorted(set(class_folders[left]) - set(class_folders[right]))
-            if missing:
-                hint = check.did_you_mean(missing[0], class_folders[right])
-                problems.add(f"{right.name}/ lacks classes of {left.name}/: {check.listing(missing)}.{hint}")
-    problems.raise_if_any(f"the parts of {root} must have the same classes:" if problems.messages else "")
+        unknown = sorted(set(class_folders[other]) - set(class_folders[first]))
+        if unknown:
+            hint = check.did_you_mean(unknown[0], class_folders[first])
+            problems.add(f"{other.name}/ has classes that {first.name}/ lacks: {check.listing(unknown)}.{hint}")
+    problems.raise_if_any(f"the parts of {root} must have the classes of {first.name}/:" if problems.messages else "")
 
 
-def _object_array(values: Sequence[str]) -> np.ndarray:
+def _paths(values: Sequence[str]) -> np.ndarray:
     array = np.empty(len(values), object)
     array[:] = values
     return array
 
 
-def _relative_paths(paths: Sequence[str], root: Path) -> np.ndarray:
-    start = len(str(root)) + 1
-    return _object_array([path[start:] for path in paths])
+def _ids(paths: Sequence[str], root: Path | None) -> np.ndarray:
+    return _paths([readable(path if root is None else os.path.relpath(path, root)) for path in paths])

@@ -1,5 +1,6 @@
 """Decode and resize several images per call, so that an image that cannot be decoded does not affect the others."""
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -62,10 +63,10 @@ def _decode_one_by_one(
     return (np.concatenate(valid) if valid else np.zeros((0,), np.uint8)), invalid
 
 
-def _why_unreadable(path: str) -> str:
+def _why_unreadable(path: bytes) -> str:
     """Return why a file could not be decoded; it may have been changed or deleted since it was validated."""
     try:
-        data = Path(path).read_bytes()
+        data = Path(os.fsdecode(path)).read_bytes()
     except FileNotFoundError:
         return "missing"
     except OSError as error:

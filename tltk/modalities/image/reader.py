@@ -90,7 +90,9 @@ class FileReader(_ImageReader):
         return digest.hexdigest()
 
     def _read_part(self, part: BatchPart) -> PartialBatch:
-        pixels, invalid = decode_chunk(self.examples[part.rows], self.spec, are_paths=True)
+        # As bytes: the name of a file need not be UTF-8.
+        paths = np.array([os.fsencode(path) for path in self.examples[part.rows]], object)
+        pixels, invalid = decode_chunk(paths, self.spec, are_paths=True)
         return _decoded_part(part.batch, part.rows, pixels, invalid, part.ends)
 
 

@@ -1,0 +1,142 @@
+"""Finds image files below folders, and tells what else is there."""
+
+import logging
+import os
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+from tltk.foundation import checks as check
+from tltk.foundation.errors import FileError
+from tltk.specs import InvalidExample
+
+log = logging.getLogger("tltk")
+
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
+UNREADABLE_SUFFIXES = (
+    ".tif",
+    ".tiff",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jp2",
+    ".j2k",
+    ".jxl",
+    ".svg",
+    ".psd",
+    ".dng",
+    ".nef",
+    ".cr2",
+)
+# Folders that operating systems and network storage create beside the user's own.
+_SYSTEM_FOLDERS = ("@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "system volume information")
+_MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"RIFF")  # first bytes of the formats
+
+
+@dataclass
+class FoundFiles:
+    """Files below a folder.
+
+    Args:
+        images: Paths of images, sorted.
+        unreadable: Paths of images in formats that cannot be read, sorted.
+        others: Suffix → number of other files.
+    """
+
+    images: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+
+    def invalid(self, root: Path | None) -> tuple[InvalidExample, ...]:
+        """Return the images that cannot be read, with paths relative to `root`."""
+        return tuple(
+            InvalidExample(
+                readable(path if root is None else os.path.relpath(path, root)),
+                f"{os.path.splitext(path)[1].lower()} images cannot be read: convert it to PNG or JPEG",  # noqa: PTH122
+            )
+            for path in self.unreadable
+        )
+
+    def hint(self) -> str:
+        """Return what there is instead of images, for an error; "" if the folder is empty."""
+        counts = Counter(os.path.splitext(path)[1].lower() for path in self.unreadable) + self.others  # noqa: PTH122
+        if not counts:
+            return f" ({', '.join(SUFFIXES)})"
+        return f", but {_listing(counts)}; supported are {', '.join(SUFFIXES)}"
+
+    def log_ignored(self, root: Path) -> None:
+        """Tell how many files were passed over."""
+        if self.others:
+            log.info("%s: files that are no images are ignored: %s", root, _listing(self.others))
+
+
+def find_files(*folders: Path) -> FoundFiles:
+    """Find the images at any depth below folders. Links are followed; a folder is read once.
+
+    Raises:
+        FileError: If a folder cannot be listed.
+    """
+    found = FoundFiles()
+    visited: set[str] = set()
+    for folder in folders:
+        for top, names, files in os.walk(folder, followlinks=True, onerror=_raise):
+            names[:] = sorted(name for name in names if not is_ignored(name) and not _leads_back(top, name, visited))
+            for name in sorted(files):
+                _add(found, os.path.join(top, name), name)  # noqa: PTH118 - a million Path objects are slow
+    return found
+
+
+def is_ignored(name: str) -> bool:
+    """Tell whether a file or folder is hidden or created by a system."""
+    return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS
+
+
+def readable(name: str) -> str:
+    """Return a file name as text that can be printed and compared.
+
+    Characters with accents are composed; bytes that are not UTF-8 are written as "\\xe9".
+    """
+    return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))
+
+
+def local_path(path: str | Path) -> Path:
+    """Convert a path as people write it: "~" is the home folder, "file://" is left out."""
+    text = str(path)
+    text = unquote(text.removeprefix("file://")) if text.startswith("file://") else text
+    return Path(text).expanduser()
+
+
+def _raise(error: OSError) -> None:
+    raise FileError(f"{error.filename} cannot be listed: {error.strerror}") from error
+
+
+def _leads_back(top: str, name: str, visited: set[str]) -> bool:
+    """Tell whether a folder was visited under another name, or is a link to a folder that contains it."""
+    real_top = os.path.realpath(top)
+    real = os.path.realpath(os.path.join(top, name))  # noqa: PTH118
+    leads_back = real in visited or os.path.join(real_top, "").startswith(os.path.join(real, ""))  # noqa: PTH118
+    visited.add(real)
+    return leads_back
+
+
+def _add(found: FoundFiles, path: str, name: str) -> None:
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+    if is_ignored(name):
+        return
+    if suffix in SUFFIXES or (not suffix and _looks_like_image(path)):
+        found.images.append(path)
+    elif suffix in UNREADABLE_SUFFIXES:
+        found.unreadable.append(path)
+    else:
+        found.others[suffix or "no suffix"] += 1
+
+
+def _looks_like_image(path: str) -> bool:
+    with open(path, "rb") as file:  # noqa: PTH123
+        return file.read(8).startswith(_MARKS)
+
+
+def _listing(counts: Counter[str]) -> str:
+    return check.listing(f"{count} {suffix}" for suffix, count in counts.most_common())
