@@ -4,9 +4,10 @@ import json
 import logging
 
 import pytest
+import tensorflow as tf
 
 from tltk.cli import console
-from tltk.errors import InvalidInput
+from tltk.errors import AuditError, InvalidInput
 
 
 def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(capsys):
@@ -29,9 +30,41 @@ def test_ctrl_c_is_exit_code_130(capsys):
     assert caught.value.code == 130
 
 
-def test_an_unexpected_exception_keeps_its_traceback():
-    with pytest.raises(ZeroDivisionError), console.command(as_json=False):
-        raise ZeroDivisionError
+@pytest.mark.parametrize(
+    "error",
+    [ZeroDivisionError(), ValueError("of Keras"), TypeError("of NumPy"), KeyError("x"), OSError("of a library")],
+    ids=repr,
+)
+def test_an_unexpected_exception_is_not_taken_for_bad_input(error):
+    with pytest.raises(type(error)) as caught, console.command(as_json=False):
+        raise error
+    assert caught.value is error
+
+
+def test_a_failed_audit_is_told_as_a_refusal(capsys):
+    with pytest.raises(SystemExit) as caught, console.command(as_json=False):
+        raise AuditError("probe did not do what its plan says")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "Error: probe did not do what its plan says\n"
+
+
+def test_too_little_memory_of_a_gpu_is_told_with_the_way_out(capsys):
+    with pytest.raises(SystemExit) as caught, console.command(as_json=False):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[64,3]\nmany lines")
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert "a smaller --batch-size" in message and "shape[64,3]" in message and "many lines" not in message
+
+
+def test_debug_shows_the_traceback_of_bad_input_as_well(capsys):
+    with pytest.raises(SystemExit) as caught, console.command(as_json=True, debug=True):
+        raise InvalidInput("`epochs` must be above 0")
+    assert caught.value.code == 2
+    streams = capsys.readouterr()
+    assert "Traceback (most recent call last)" in streams.err and streams.err.endswith(
+        "Error: `epochs` must be above 0\n"
+    )
+    assert json.loads(streams.out) == {"error": "`epochs` must be above 0"}
 
 
 def test_a_piped_table_formats_numbers_and_truncates_nothing(capsys):

@@ -1,5 +1,6 @@
 """The commands on images: training in a shell, the others in this process."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -76,6 +77,8 @@ def test_a_run_is_evaluated_predicts_and_is_exported(trained, photos, tmp_path):
         (["evaluate", "no/run", "photos"], "no/run is not the folder of a run"),
         (["export", "no/run", "serving"], "no/run is not the folder of a run"),
         (["train", ".", "--recipe", "fine-tune"], "Did you mean 'fine_tune'?"),
+        (["train", ".", "--label-type", "multilable"], "`label_type` must be one of"),
+        (["train", ".", "--seed", "-1"], "`seed` must be a whole number in [0, 2**31)"),
         (["train", ".", "--recipe", "full", "--unfreeze", "conv5"], "`--unfreeze` requires --recipe fine_tune"),
         (["weights", "get", "efficientnet"], "efficientnet_lite0"),
     ],
@@ -121,6 +124,32 @@ def test_the_version_is_printed():
 def test_the_commands_are_registered():
     names = {command.callback.__name__ for command in cli.app.registered_commands}
     assert names >= {"train", "evaluate", "predict", "export", "backbones", "demo"}
+
+
+@pytest.mark.parametrize("error", ["ValueError", "TypeError", "KeyError"])
+def test_a_defect_keeps_its_traceback_and_ends_with_exit_code_1(error):
+    code = (
+        "import tltk.backbones.weight_packages as packages, tltk.cli.main as cli\n"
+        "def defect(package):\n"
+        f"    raise {error}('deep inside')\n"
+        "packages.is_complete = defect\n"
+        "cli.main(['weights', 'list', '--json'])"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" in process.stderr and "in listing" in process.stderr
+    assert f"{error}: " in process.stderr and "deep inside" in process.stderr
+    assert process.stdout == ""
+
+
+def test_every_command_has_the_option_debug(tmp_path, capsys):
+    commands = [*cli.app.registered_commands, *cli.weights_app.registered_commands]
+    assert all("debug" in inspect.signature(command.callback).parameters for command in commands)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["evaluate", str(tmp_path), str(tmp_path), "--debug"])
+    assert caught.value.code == 2
+    messages = capsys.readouterr().err
+    assert "Traceback" in messages and f"Error: {tmp_path} is not the folder of a run" in messages
 
 
 def test_a_usage_error_is_one_json_object_too(tmp_path):

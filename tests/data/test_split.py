@@ -189,3 +189,8 @@ def test_questions_about_one_context_stay_together_if_contexts_are_the_groups():
     part_contexts = [set(part.examples[:, 1]) for part in parts]
     assert all(part_contexts) and sum(map(len, part_contexts)) == 12
     assert sum(map(len, parts)) == 60
+
+
+def test_a_seed_out_of_range_is_refused_by_its_name():
+    with pytest.raises(ValueError, match=r"`seed` must be a whole number in \[0, 2\*\*31\)\. Received: -1"):
+        split(numbered(np.arange(20) % 2), seed=-1)

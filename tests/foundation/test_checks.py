@@ -1,6 +1,7 @@
 import pytest
 
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 
 
 def test_an_unknown_choice_raises_with_the_nearest_allowed_one():
@@ -54,3 +55,10 @@ def test_counts_must_be_whole_numbers_above_zero():
     check.counts(batch_size=1, stages=3)
     with pytest.raises(ValueError, match=r"(?s)`a` must be a whole number above 0. Received: 0.*`b`.*Received: 2.5"):
         check.counts(a=0, b=2.5)
+
+
+@pytest.mark.parametrize("value", [-1, 2**31, 0.5, True, "1"])
+def test_a_seed_is_a_whole_number_of_31_bits(value):
+    check.seed(0)
+    with pytest.raises(InvalidInput, match=r"`seed` must be a whole number in \[0, 2\*\*31\)\. Received: "):
+        check.seed(value)

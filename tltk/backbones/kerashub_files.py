@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from tltk.backbones.hub import first_line, is_hub_failure
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import FileError, InvalidInput
 
@@ -28,10 +29,12 @@ def read(place: str, name: str) -> dict[str, Any]:
     check_file_exists, load_json = private.preset_function("check_file_exists"), private.preset_function("load_json")
     try:
         return dict(load_json(place, name)) if check_file_exists(place, name) else {}
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise InvalidInput(f"{name} of {place} is damaged: {error}") from error
-    except Exception as error:  # each hub client raises its own exceptions
-        raise FileError(f"cannot read {name} of {place}: {_first_line(error)}") from error
+    except Exception as error:
+        if not is_hub_failure(error):
+            raise
+        raise FileError(f"cannot read {name} of {place}: {first_line(error)}") from error
 
 
 def architecture(place: str) -> str:
@@ -46,12 +49,10 @@ def architecture(place: str) -> str:
     get_preset_loader = private.preset_function("get_preset_loader")
     try:
         return str(get_preset_loader(place).check_backbone_class().__name__)
-    except Exception as error:  # each hub client raises its own exceptions
+    except Exception as error:
+        if not is_hub_failure(error):
+            raise
         raise FileError(
-            f"cannot load the preset {place}: {_first_line(error)} Is the hub reachable, and the handle correct? "
+            f"cannot load the preset {place}: {first_line(error)} Is the hub reachable, and the handle correct? "
             "A preset folder copied from another machine works as well."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +19,21 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 INTERRUPTED = 130
-_EXPECTED_ERRORS = (TltkError, OSError, MemoryError)
 _LISTED = 10  # invalid examples that are named
 
 
 @contextlib.contextmanager
-def command(*, as_json: bool) -> Iterator[None]:
-    """Log to standard error, and turn errors of the body into one message and an exit code.
+def command(*, as_json: bool, debug: bool = False) -> Iterator[None]:
+    """Log to standard error, and turn errors that the user can act on into one message and an exit code.
 
     Args:
         as_json: Whether to also print an error as a JSON object on standard output.
+        debug: Whether to print the traceback of such an error as well.
 
     Raises:
-        SystemExit: With 2 for bad input and errors of the system such as a full disk, 130 for Ctrl-C. Any other
-            exception is a bug in tltk and keeps its traceback.
+        SystemExit: With 2 for an error of `tltk.errors`, and for what the system refuses, such as a missing file or
+            memory; 130 for Ctrl-C. Any other exception is a defect and keeps its traceback: a `ValueError` of Keras or
+            NumPy does not tell the user what to change.
     """
     try:
         with _logging_to_stderr():
@@ -42,7 +44,11 @@ def command(*, as_json: bool) -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of the pipe exited, as in `| head`
         raise SystemExit(0) from None
-    except _EXPECTED_ERRORS as error:
+    except Exception as error:
+        if not _is_told(error):
+            raise
+        if debug:
+            say(traceback.format_exc())
         message = _message(error)
         say(f"Error: {message}")
         if as_json:
@@ -50,24 +56,25 @@ def command(*, as_json: bool) -> Iterator[None]:
         raise SystemExit(BAD_INPUT) from None
 
 
-def run(app: Any) -> None:
+def run(app: Any, arguments: list[str]) -> None:
     """Run a Typer app, and print usage errors as JSON too if `--json` was given.
 
     Args:
         app: The `typer.Typer` app.
+        arguments: Arguments of the command line, without the name of the program.
 
     Raises:
         SystemExit: With 2 for a usage error, such as an unknown option.
     """
     try:
-        app(standalone_mode=False)
+        app(arguments, standalone_mode=False)
     except Exception as error:
         # Usage errors of Typer have no public base class, but these two methods.
         print_usage, format_message = getattr(error, "show", None), getattr(error, "format_message", None)
         if print_usage is None or format_message is None:
             raise
         print_usage()
-        if "--json" in sys.argv:
+        if "--json" in arguments:
             show_json({"error": format_message()})
         raise SystemExit(BAD_INPUT) from None
 
@@ -157,7 +164,21 @@ def _cell(value: object) -> tuple[str, bool]:
     return str(value), False
 
 
-def _message(error: BaseException) -> str:
+def _is_told(error: Exception) -> bool:
+    """Tell whether an error is told in one message: tltk raised it on purpose, or the system refused something."""
+    is_refusal = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
+    return isinstance(error, TltkError) or is_refusal or _is_full_device(error)
+
+
+def _is_full_device(error: Exception) -> bool:
+    """Tell whether the memory of a GPU does not suffice."""
+    tensorflow = sys.modules.get("tensorflow")  # only if it is loaded can it have raised the error
+    return tensorflow is not None and isinstance(error, tensorflow.errors.ResourceExhaustedError)
+
+
+def _message(error: Exception) -> str:
+    if _is_full_device(error):
+        return f"out of memory; a smaller --batch-size needs less. TensorFlow says: {str(error).splitlines()[0]}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error) or type(error).__name__

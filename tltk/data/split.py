@@ -38,7 +38,8 @@ def split(
         Sources for training, validation and test, each in the order of `source`.
 
     Raises:
-        InvalidInput: If no training examples are left, a class has too few examples, or `groups` has the wrong length.
+        InvalidInput: If no training examples are left, a class has too few examples, `groups` has the wrong length, or
+            `seed` is out of range.
 
     Examples:
         >>> from tltk import from_arrays
@@ -47,6 +48,7 @@ def split(
         [12, 4, 4]
     """
     check.instance_of("source", source, Source, hint="Split a tf.data.Dataset with its own `take` and `skip`.")
+    check.seed(seed)
     group_ids = None if groups is None else np.asarray(groups)
     if group_ids is not None and group_ids.shape != (len(source),):
         raise InvalidInput(f"`groups` must have {len(source)} values, one per example. Received: {group_ids.shape}")

@@ -75,6 +75,16 @@ def within(name: str, value: float, *, low: float, high: float, open_high: bool 
     raise InvalidInput(f"`{name}` must be at least {low} and {upper}. Received: {value!r}")
 
 
+def seed(value: int) -> None:
+    """Check that a value is a seed.
+
+    Raises:
+        InvalidInput: If it is not a whole number in [0, 2**31).
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
+        raise InvalidInput(f"`seed` must be a whole number in [0, 2**31). Received: {value!r}")
+
+
 def is_number(value: object) -> bool:
     """Tell whether a value is an int or a float; bools and NaN do not count as numbers."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value

@@ -77,10 +77,12 @@ def check_options(model: TransferModel, recipe: Recipe, *, batch_size: Any, seed
         size = parse_batch_size(batch_size)
     except ValueError as error:
         problems.add(str(error))
+    try:
+        check.seed(seed)
+    except ValueError as error:
+        problems.add(str(error))
     if isinstance(size, Budget) and not modality_of(model.input_spec).has_lengths:
         problems.add(budget_without_lengths(size))
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
-        problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
     for problem in (_monitor_problem(model.task), "" if out is None else why_unsavable(model.keras)):
         if problem:
             problems.add(problem)

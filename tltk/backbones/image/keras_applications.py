@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin
+from tltk.backbones.hub import is_hub_failure
 from tltk.backbones.image.keras_applications_table import APPLICATIONS, IMAGENET_DEVIATION, IMAGENET_MEAN, Application
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
@@ -103,7 +104,9 @@ def _download(row: Application) -> None:
     try:
         with _download_timeout(), redirect_stdout(sys.stderr):  # standard output is reserved for results
             function(include_top=False, weights="imagenet", input_shape=(row.size, row.size, 3))
-    except Exception as error:  # Keras raises a bare Exception when a download fails
+    except Exception as error:
+        if not is_hub_failure(error):
+            raise
         raise FileError(str(error)) from error
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tltk.backbones import weight_packages as packages
 from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin, Preprocessing
+from tltk.backbones.hub import first_line, is_hub_failure
 from tltk.backbones.image import user_model
 from tltk.backbones.image.keras_applications_table import IMAGENET, stages
 from tltk.backbones.kerashub_files import SCHEMES
@@ -178,8 +179,10 @@ def _download(name: str) -> None:
     try:
         with redirect_stdout(sys.stderr):  # standard output is reserved for results
             keras_hub.models.Backbone.from_preset(name)
-    except Exception as error:  # each hub client raises its own exceptions
-        raise FileError(_first_line(error)) from error
+    except Exception as error:
+        if not is_hub_failure(error):
+            raise
+        raise FileError(first_line(error)) from error
 
 
 def _build_preset(x: str, weights: str, shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
@@ -207,8 +210,10 @@ def _load(x: str, shape: tuple[int, int, int], *, weights: str) -> "keras.Model"
     try:
         with redirect_stdout(sys.stderr):
             body = keras_hub.models.Backbone.from_preset(x, load_weights=weights == "pretrained", **options)
-    except Exception as error:  # each hub client raises its own exceptions; they become an OSError or ValueError
-        message = _first_line(error)
+    except Exception as error:
+        if not is_hub_failure(error):
+            raise
+        message = first_line(error)
         if x.startswith(SCHEMES):
             raise FileError(
                 f"cannot load the preset {x}: {message} Is the hub reachable, and the handle correct? "
@@ -235,8 +240,10 @@ def _converter(x: str) -> Any:
         return None
     try:
         return keras_hub.layers.ImageConverter.from_preset(x)
-    except Exception as error:  # each hub client raises its own exceptions
-        raise FileError(f"cannot read the preprocessing of {x}: {_first_line(error)}") from error
+    except Exception as error:
+        if not is_hub_failure(error):
+            raise
+        raise FileError(f"cannot read the preprocessing of {x}: {first_line(error)}") from error
 
 
 def _preprocessing(converter: Any, x: str) -> Preprocessing:
@@ -251,8 +258,3 @@ def _preprocessing(converter: Any, x: str) -> Preprocessing:
 
 def _default(value: Any, default: float) -> Any:
     return default if value is None else value
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -12,6 +12,7 @@ from tltk.backbones import kerashub_files as hub_files
 from tltk.backbones import weight_packages as packages
 from tltk.backbones import weights as weight_files
 from tltk.backbones.base import Backbone, Origin, Preprocessing, Stage
+from tltk.backbones.hub import first_line, is_hub_failure
 from tltk.backbones.kerashub_files import SCHEMES
 from tltk.backbones.text.kerashub_presets import MINILM, TEXT_PRESETS
 from tltk.backbones.text.kerashub_tokenizers import FAMILIES, load_tokenizer, spec_of
@@ -142,8 +143,10 @@ def _load(place: str, *, weights: str) -> "keras.Model":
             body = keras_hub.models.Backbone.from_preset(
                 place, load_weights=weights == "pretrained", dtype=keras.config.dtype_policy()
             )
-    except Exception as error:  # each hub client raises its own exceptions; they become an OSError or ValueError
-        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except Exception as error:
+        if not is_hub_failure(error):
+            raise
+        message = first_line(error)
         if not Path(place).is_dir():
             raise FileError(
                 f"cannot load the preset {place}: {message} Is the hub reachable, and the handle correct? "

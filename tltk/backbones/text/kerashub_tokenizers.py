@@ -6,6 +6,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
+from tltk.backbones.hub import is_hub_failure
 from tltk.foundation import checks as check
 from tltk.foundation.errors import FileError, InvalidInput
 from tltk.specs import TextSpec, TokenizerSpec
@@ -64,7 +65,9 @@ def load_tokenizer(place: str) -> Any:
         # Standard output is reserved for results. KerasHub leaves SentencePiece files open.
         with redirect_stdout(sys.stderr), warnings.catch_warnings(action="ignore", category=ResourceWarning):
             tokenizer = keras_hub.models.Tokenizer.from_preset(place)
-    except Exception as error:  # each hub client raises its own exceptions
+    except Exception as error:
+        if not is_hub_failure(error):
+            raise
         raise FileError(f"cannot read the tokenizer of {place}: {error}") from error
     tokenizer_class = type(tokenizer).__name__
     if tokenizer_class not in FAMILIES:
