@@ -20,7 +20,7 @@ def test_images_unreadable_images_and_other_files_are_told_apart(tmp_path):
     assert [os.path.relpath(path, tmp_path) for path in found.images] == ["no suffix", "deep/a.PNG"]
     assert [example.example_id for example in found.invalid(tmp_path)] == ["b.heic"]
     assert found.others == {".txt": 1, "no suffix": 1}
-    assert find_files(tmp_path / "@eaDir" / "..").hint().startswith(", but 1 .heic, 1 .txt")
+    assert found.hint().startswith(", but 1 .heic, 1 no suffix, 1 .txt; supported are .jpg, .jpeg")
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
