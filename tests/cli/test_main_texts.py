@@ -3,15 +3,8 @@
 import json
 import os
 
-import pytest
-
 from tests.commands import command, shell
-from tests.texts import TEXTS, asked, marked, tiny_preset
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    return tiny_preset(tmp_path_factory.mktemp("presets") / "tiny")
+from tests.texts import TEXTS, asked, marked
 
 
 def short_training(preset, run):

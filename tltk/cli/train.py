@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tltk.cli import console, options
+from tltk.cli import console, options, run_folders
 from tltk.cli.options import DataPath, Debug, InputColumn, Json, LabelColumn, LabelType, TextColumn, WeightColumn
 from tltk.foundation import checks as check
 
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 def train(
     data: DataPath,
-    out: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("runs/latest"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the run; default: a new one in runs, which runs/latest is a link to."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out by the new one.")] = False,
     backbone: Annotated[
         str | None,
         typer.Option(help="A name from `tltk backbones`, or a preset folder; default: resnet50, for texts MiniLM."),
@@ -53,6 +57,7 @@ def train(
         options.check_recipe(recipe, unfreeze=unfreeze)
         check.one_of("label_type", label_type, options.LABEL_TYPES)
         check.seed(seed)
+        folder = run_folders.choose(out, overwrite=overwrite)
         console.start_tensorflow()
         columns: dict[str, Any] = {"label": label, "input_column": input_column, "text": text}
         source = options.source(data, label_type=label_type, sample_weight=sample_weight, **columns)
@@ -76,9 +81,13 @@ def train(
         console.say(f"{model.describe()}\nweights: {model.origin.kind} {model.origin.path or ''}")
         step_size = options.batch_size(batch_size)
         settings: dict[str, Any] = {"recipe": training_recipe, "batch_size": step_size, "seed": seed, "cache": cache}
-        run = tltk.fit(
-            model, train_part, val_part if len(val_part) else None, out=out, max_invalid_fraction=1.0, **settings
-        )
+        try:
+            run = tltk.fit(
+                model, train_part, val_part if len(val_part) else None, out=folder, max_invalid_fraction=1.0, **settings
+            )
+        finally:  # also after Ctrl-C
+            if out is None and folder.exists():
+                run_folders.link_latest(folder)
         report = None
         if len(test_part):
             test_batch = step_size if isinstance(step_size, int) else 32

@@ -15,7 +15,7 @@ from typing import Any
 
 from tltk.foundation.errors import FileError
 
-_LOCK = "in-use"  # file in a temporary folder, locked as long as the process that made the folder is running
+LOCK = "in-use"  # file in a temporary folder, locked as long as the process that made the folder is running
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
@@ -128,7 +128,7 @@ def temporary_folder(folder: Path, prefix: str) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(dir=folder, prefix=f".new{prefix}"))
     except OSError as error:
         raise _with_path(error, folder) from error
-    with FileLock(temporary / _LOCK):  # locked before it gets the name that `clear_abandoned` looks for
+    with FileLock(temporary / LOCK):  # locked before it gets the name that `clear_abandoned` looks for
         temporary = temporary.rename(folder / temporary.name.removeprefix(".new"))
         try:
             yield temporary
@@ -145,7 +145,7 @@ def clear_abandoned(folder: Path, prefix: str) -> None:
     """
     from filelock import FileLock, Timeout
 
-    for lock in folder.glob(f"{prefix}*/{_LOCK}"):
+    for lock in folder.glob(f"{prefix}*/{LOCK}"):
         try:
             with FileLock(lock, timeout=0):
                 shutil.rmtree(lock.parent)

@@ -28,12 +28,13 @@ from tltk.tasks.sources import require_labels, with_labels_of
 from tltk.trainability.layers import HEAD
 from tltk.trainability.lora import file as lora_file
 from tltk.trainability.plan import Plan
+from tltk.training import run_folder
 from tltk.training.arguments import check_options, complete_recipe, warn_without_validation
 from tltk.training.best_epoch import Score
 from tltk.training.contrastive import phase_model
 from tltk.training.phase import PhaseResult, TrainedPhase, train_phase
 from tltk.training.phase_data import Data, Feed
-from tltk.training.run import Run, model_bytes
+from tltk.training.run import Run, model_bytes, publish_run
 from tltk.training.seeds import set_seeds
 from tltk.training.user_callbacks import UserCallbacks, check_callbacks
 
@@ -107,8 +108,11 @@ def fit(
     )
     cache = cache if isinstance(cache, Cache) else Cache(cache)
     config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size}
-    with progress.verbosity(verbose):
-        folder = None if out is None else files.make_folder(Path(out), required_bytes=model_bytes(model))
+    folder = None if out is None else Path(out)
+    with (
+        progress.verbosity(verbose),
+        run_folder.unfinished(folder, required_bytes=0 if out is None else model_bytes(model)) as temporary,
+    ):
         invalid = Invalid()
         train = _valid_data(train, model, "train", max_invalid_fraction, invalid)
         val = None if val is None else _valid_data(val, model, "val", max_invalid_fraction, invalid)
@@ -117,7 +121,8 @@ def fit(
         weights = None if class_weight is None else _class_weights(model.task, class_weight, train, config)
         feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder, class_weights=weights)
         feed.check_batches()
-        return _run(model, recipe, feed, invalid, config=config, folder=folder, user_callbacks=user_callbacks)
+        history = _History(folder, temporary)
+        return _run(model, recipe, feed, invalid, config=config, history=history, user_callbacks=user_callbacks)
 
 
 def _class_weights(task: Task, class_weight: Any, train: Data, config: dict[str, Any]) -> np.ndarray:
@@ -134,18 +139,17 @@ def _run(
     invalid: Invalid,
     *,
     config: dict[str, Any],
-    folder: Path | None,
+    history: "_History",
     user_callbacks: UserCallbacks | None,
 ) -> Run:
-    """Train all phases, and save the run in `folder`, also after an interruption."""
-    history = _History(folder)
+    """Train all phases, and save the run in its folder, also after an interruption."""
     results: list[PhaseResult] = []
     phases = _train_phases(model, recipe, feed, history.write, user_callbacks)
     try:
         with feed:
             for phase, trained in zip(recipe.phases, phases, strict=True):
                 results.append(trained.result)
-                _save_lora(model, phase, trained, folder)
+                _save_lora(model, phase, trained, history.temporary)
         if user_callbacks:
             user_callbacks.end()
     finally:
@@ -155,8 +159,7 @@ def _run(
         config["interrupted"] = len(results) < len(recipe.phases)
         invalid.extend(feed.invalid())
         run = Run(model, tuple(results), tuple(history.rows), tuple(invalid), config)
-        # A fit that fails before its first epoch ends does not overwrite an older run.
-        run = run.save(folder) if folder is not None and history.rows else run
+        run = history.save(run)
     if len(invalid):
         log.warning("invalid examples left out: %d (%s)", len(invalid), invalid.listing(limit=5))
     return run
@@ -206,16 +209,34 @@ def _save_lora(model: TransferModel, phase: Phase, trained: TrainedPhase, folder
 
 
 class _History:
-    """One row per epoch, written to history.csv after each epoch."""
+    """One row per epoch, written to history.csv after each epoch, in a temporary folder until the run is saved."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, temporary: Path | None) -> None:
         self.rows: list[dict[str, Any]] = []
-        self.folder = folder
+        self.folder, self.temporary = folder, temporary
 
     def write(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
-        if self.folder is not None:
-            files.write_csv(self.folder / "history.csv", self.rows)
+        if self.temporary is not None:
+            files.write_csv(self.temporary / "history.csv", self.rows)
+
+    def save(self, run: Run) -> Run:
+        """Save the run in its folder, and say which folder holds what if it was interrupted.
+
+        A fit that fails before its first epoch ends does not replace an older run.
+        """
+        if self.folder is None or self.temporary is None:
+            return run
+        older = f"{self.folder} still holds the run before it" if run_folder.is_run(self.folder) else ""
+        if not self.rows:
+            log.warning("Nothing was saved, since no epoch was finished%s.", f": {older}" if older else "")
+            return run
+        run = publish_run(run, self.temporary, self.folder)
+        if run.config["interrupted"]:
+            replaced = ", in place of the run before it" if older else ""
+            message = "The training did not end: %s holds the best weights so far and the history of %d epochs%s."
+            log.warning(message, self.folder, len(self.rows), replaced)
+        return run
 
 
 def _valid_data(data: Data, model: TransferModel, name: str, max_invalid_fraction: float, invalid: Invalid) -> Data:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -18,8 +19,11 @@ from tltk.foundation.errors import InvalidInput, InvalidType, NotFound
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
+from tltk.training import run_folder
 from tltk.training.custom_objects import why_unloadable
 from tltk.training.phase import PhaseResult
+
+log = logging.getLogger("tltk")
 
 FORMAT = 2
 _REQUIRED = ("config.json", "model.keras")
@@ -66,7 +70,8 @@ class Run:
         """Write config.json, model.keras, history.csv, metrics.json and invalid.csv; for texts also the vocabulary.
 
         Args:
-            folder: Created if it does not exist; files of an older run are replaced one by one, atomically.
+            folder: Created if it does not exist. Another run in it is replaced as a whole: if the process is killed,
+                the folder has the old run or the new one. Files that belong to no run stay.
 
         Returns:
             The same run with its folder.
@@ -74,13 +79,31 @@ class Run:
         Raises:
             FileError: If the folder cannot be written or the disk is full.
         """
-        folder = files.make_folder(Path(folder), required_bytes=model_bytes(self.model))
-        files.write_atomically(folder / "model.keras", self.model.keras.save)
-        files.write_csv(folder / "history.csv", self.history)
-        files.write_csv(folder / "invalid.csv", [asdict(example) for example in self.invalid])
-        files.write_json(folder / "metrics.json", {"phases": [asdict(phase) for phase in self.phases]})
-        files.write_json(folder / "config.json", {**self.config, **describe_model(self.model, folder)})
-        return replace(self, folder=folder)
+        folder = Path(folder)
+        with run_folder.unfinished(folder, required_bytes=model_bytes(self.model)) as temporary:
+            return publish_run(self, temporary, folder)
+
+
+def publish_run(run: Run, temporary: Path, folder: Path) -> Run:
+    """Write the files of a run to a temporary folder, then move all of its files to the folder of the run.
+
+    Args:
+        run: The run.
+        temporary: From `run_folder.unfinished`; files that it already holds, such as LoRA weights, belong to the run.
+        folder: Folder of the run.
+
+    Returns:
+        The same run with its folder.
+    """
+    files.write_atomically(temporary / "model.keras", run.model.keras.save)
+    files.write_csv(temporary / "history.csv", run.history)
+    files.write_csv(temporary / "invalid.csv", [asdict(example) for example in run.invalid])
+    files.write_json(temporary / "metrics.json", {"phases": [asdict(phase) for phase in run.phases]})
+    description = describe_model(run.model, temporary)  # writes files of its own, such as a vocabulary
+    names = sorted(path.name for path in temporary.iterdir() if path.name != files.LOCK)
+    files.write_json(temporary / run_folder.CONFIG, {**run.config, **description, "files": names})
+    run_folder.publish(temporary, folder)
+    return replace(run, folder=folder)
 
 
 def model_of(model: TransferModel | Run | str | Path) -> TransferModel:
@@ -135,6 +158,9 @@ def load_run(folder: str | Path, *, custom_objects: dict[str, Any] | None = None
     """
     folder = Path(folder)
     _require_run(folder)
+    training = run_folder.unfinished_training(folder)
+    if training:
+        log.warning("%s. This is the run before it.", training)
     config = _read_json(folder / "config.json")
     if not isinstance(config, dict) or not isinstance(config.get("task", {}), dict):
         raise InvalidInput(f"{folder / 'config.json'} is damaged: it does not hold the configuration of a run.")
@@ -162,8 +188,9 @@ def _require_run(folder: Path) -> None:
         return
     fix = "Pass the folder that was given to tltk.fit(out=) or Run.save."
     if folder.is_dir():
-        problem = f"it lacks {' and '.join(missing)}"
-        nearby = [entry for entry in sorted(folder.iterdir()) if _is_run(entry)]
+        training = run_folder.unfinished_training(folder)
+        problem = f"it lacks {' and '.join(missing)}{'; ' if training else ''}{training}"
+        nearby = [entry for entry in sorted(folder.iterdir()) if run_folder.is_run(entry)]
         fix = f"It contains runs: {check.listing(nearby)}." if nearby else fix
     elif folder.suffix in (".keras", ".h5"):
         problem = "it is a file" if folder.is_file() else "it does not exist"
@@ -171,12 +198,8 @@ def _require_run(folder: Path) -> None:
     else:
         problem = "it is a file" if folder.is_file() else "it does not exist"
         siblings = folder.parent.iterdir() if folder.parent.is_dir() else ()
-        fix += check.did_you_mean(str(folder), [str(entry) for entry in siblings if _is_run(entry)])
+        fix += check.did_you_mean(str(folder), [str(entry) for entry in siblings if run_folder.is_run(entry)])
     raise NotFound(f"{folder} is not the folder of a run: {problem}. {fix}")
-
-
-def _is_run(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in _REQUIRED)
 
 
 def describe_model(model: TransferModel, folder: Path) -> dict[str, Any]:

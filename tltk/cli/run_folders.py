@@ -1,0 +1,46 @@
+"""The folder that `tltk train` saves a run in, and the link to the latest one."""
+
+import os
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+
+from tltk.cli import console
+from tltk.foundation.errors import InvalidInput
+
+RUNS = Path("runs")
+LATEST = "latest"
+
+
+def choose(out: Path | None, *, overwrite: bool) -> Path:
+    """Return the folder for a new run, which is not created yet.
+
+    Args:
+        out: Value of `--out`; None for a folder of its own in `runs`, named after the time.
+        overwrite: Whether the run in `out` may be replaced.
+
+    Raises:
+        InvalidInput: If `out` holds a run and `overwrite` is False.
+    """
+    if out is None:
+        name = datetime.now().strftime("%Y-%m-%d-%H%M%S")
+        names = (name if number == 1 else f"{name}-{number}" for number in count(1))
+        return next(RUNS / name for name in names if not (RUNS / name).exists())
+    if not overwrite and (out / "config.json").is_file() and (out / "model.keras").is_file():
+        raise InvalidInput(
+            f"{out} holds a run. Choose another folder with --out, or pass --overwrite to replace it once the new run "
+            "is complete."
+        )
+    return out
+
+
+def link_latest(folder: Path) -> None:
+    """Make `runs/latest` a link to a folder in `runs`; say so if that is impossible."""
+    link = folder.parent / LATEST
+    temporary = link.with_name(f".{LATEST}.{os.getpid()}")
+    try:
+        temporary.symlink_to(folder.name, target_is_directory=True)
+        temporary.replace(link)
+    except OSError as error:  # a folder of this name, or a file system without links
+        temporary.unlink(missing_ok=True)
+        console.say(f"{link} is not a link to {folder}: {error.strerror}")

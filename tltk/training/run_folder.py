@@ -1,0 +1,89 @@
+"""The folder of a run: a new run replaces an older one as a whole, or not at all."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from tltk.foundation import files
+
+PREFIX = "unfinished-"  # of the folder, inside that of a run, with the files of a training that has not ended
+CONFIG = "config.json"
+_STANDARD = (CONFIG, "model.keras", "history.csv", "metrics.json", "invalid.csv", "split.csv", "report.html")
+
+
+@contextlib.contextmanager
+def unfinished(folder: Path | None, *, required_bytes: int = 0) -> Iterator[Path | None]:
+    """Create a temporary folder, inside the folder of a run, for the files of a run that is not complete.
+
+    It is removed at the end. If the process is killed, the next run in the same folder removes it.
+
+    Args:
+        folder: Folder of the run, which is created; if it is still empty at the end, it is removed with those of its
+            parents that were created. None stands for a run that is not saved.
+        required_bytes: Bytes that will be written.
+
+    Yields:
+        The temporary folder; None if `folder` is None.
+
+    Raises:
+        FileError: If the folder cannot be written, or its disk is too full.
+    """
+    if folder is None:
+        yield None
+        return
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
+    files.make_folder(folder, required_bytes=required_bytes)
+    try:
+        with files.temporary_folder(folder, PREFIX) as temporary:
+            yield temporary
+    finally:
+        with contextlib.suppress(OSError):  # the first one that is not empty, and its parents, stay
+            for path in created:
+                path.rmdir()
+
+
+def publish(temporary: Path, folder: Path) -> None:
+    """Move the files of a complete run into its folder, in place of those of an older run.
+
+    The older run ends when its config.json is removed, and the new one begins when its own appears, as the last file:
+    whenever the process is killed, the folder holds one run as a whole or is not that of a run.
+
+    Args:
+        temporary: Folder from `unfinished` with the files of the run, config.json among them.
+        folder: Folder of the run.
+    """
+    new_files = [path for path in temporary.iterdir() if path.name != files.LOCK]
+    files.flush(*new_files)
+    old_names = _names_of_run(folder)
+    (folder / CONFIG).unlink(missing_ok=True)
+    for name in old_names:
+        (folder / name).unlink(missing_ok=True)
+    for path in sorted(new_files, key=lambda path: path.name == CONFIG):
+        path.replace(folder / path.name)
+    files.flush(folder)
+
+
+def _names_of_run(folder: Path) -> list[str]:
+    """Return the names of the files that belong to the run in a folder; files that a user added do not."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # no run, or a damaged one
+        config = {}
+    recorded = config.get("files", []) if isinstance(config, dict) else []
+    lora_files = [path.name for path in folder.glob("*.lora.npz")]
+    return [name for name in (*_STANDARD, *recorded, *lora_files) if Path(name).name == name]
+
+
+def is_run(folder: Path) -> bool:
+    """Tell whether a folder holds a complete run."""
+    return (folder / CONFIG).is_file() and (folder / "model.keras").is_file()
+
+
+def unfinished_training(folder: Path) -> str:
+    """Describe the training into a folder that is still running or was killed; "" if there is none."""
+    histories = sorted(folder.glob(f"{PREFIX}*/history.csv"))
+    if not histories:
+        return ""
+    epochs = max(histories[-1].read_text(encoding="utf-8").count("\n") - 1, 0)
+    return f"a training into {folder} is still running or was killed, after {epochs} epochs"
