@@ -132,8 +132,3 @@ def test_a_fit_that_saves_nothing_leaves_no_empty_folder(tmp_path):
     with pytest.raises(ValueError, match="`val` has no labels"):
         tltk.fit(squares_model(), squares(), tltk.from_arrays(squares(6).examples), out=tmp_path / "mine" / "b")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
-
-
-def test_a_run_without_a_folder_has_no_unfinished_one():
-    with run_folder.unfinished(None) as temporary:
-        assert temporary is None

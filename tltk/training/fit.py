@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,7 @@ def fit(
     cache = cache if isinstance(cache, Cache) else Cache(cache)
     config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size}
     folder = None if out is None else Path(out)
-    with (
-        progress.verbosity(verbose),
-        run_folder.unfinished(folder, required_bytes=0 if out is None else model_bytes(model)) as temporary,
-    ):
+    with progress.verbosity(verbose), _unfinished(folder, model) as temporary:
         invalid = Invalid()
         train = _valid_data(train, model, "train", max_invalid_fraction, invalid)
         val = None if val is None else _valid_data(val, model, "val", max_invalid_fraction, invalid)
@@ -123,6 +121,11 @@ def fit(
         feed.check_batches()
         history = _History(folder, temporary)
         return _run(model, recipe, feed, invalid, config=config, history=history, user_callbacks=user_callbacks)
+
+
+def _unfinished(folder: Path | None, model: TransferModel) -> AbstractContextManager[Path | None]:
+    """Return the context of the folder for the files of a run until it is saved; None if it is not to be saved."""
+    return nullcontext() if folder is None else run_folder.unfinished(folder, required_bytes=model_bytes(model))
 
 
 def _class_weights(task: Task, class_weight: Any, train: Data, config: dict[str, Any]) -> np.ndarray:

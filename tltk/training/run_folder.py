@@ -13,25 +13,22 @@ _STANDARD = (CONFIG, "model.keras", "history.csv", "metrics.json", "invalid.csv"
 
 
 @contextlib.contextmanager
-def unfinished(folder: Path | None, *, required_bytes: int = 0) -> Iterator[Path | None]:
+def unfinished(folder: Path, *, required_bytes: int = 0) -> Iterator[Path]:
     """Create a temporary folder, inside the folder of a run, for the files of a run that is not complete.
 
     It is removed at the end. If the process is killed, the next run in the same folder removes it.
 
     Args:
         folder: Folder of the run, which is created; if it is still empty at the end, it is removed with those of its
-            parents that were created. None stands for a run that is not saved.
+            parents that were created.
         required_bytes: Bytes that will be written.
 
     Yields:
-        The temporary folder; None if `folder` is None.
+        The temporary folder.
 
     Raises:
         FileError: If the folder cannot be written, or its disk is too full.
     """
-    if folder is None:
-        yield None
-        return
     created = [path for path in (folder, *folder.parents) if not path.exists()]
     files.make_folder(folder, required_bytes=required_bytes)
     try:
