@@ -1,5 +1,6 @@
 import contextlib
 import csv
+import gc
 import json
 import signal
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow.python.framework.func_graph import FuncGraph
 
 import tltk
 from tests.conftest import coloured_squares, listening, squares, squares_model
@@ -282,3 +284,13 @@ def test_l2_sp_has_pretrained_weights_for_the_backbone_only():
     backbone = set(_pretrained_weights(model))
     assert head and backbone
     assert backbone == {weight.path for weight in model.keras.weights} - head
+
+
+def test_no_graph_of_a_finished_fit_stays_in_memory():
+    def graphs():
+        gc.collect()
+        return {id(graph) for graph in gc.get_objects() if isinstance(graph, FuncGraph) and "one_step" in graph.name}
+
+    others = graphs()  # those of plain Keras stay
+    tltk.fit(squares_model(), squares(), plan=tltk.train_all(), epochs=1, batch_size=8)
+    assert graphs() <= others

@@ -420,7 +420,11 @@ class PerVariableHooks:
 
     def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
         """Clip the sum over replicas; Keras clips per replica, so the sum may exceed the bound."""
-        summed = super()._all_reduce_sum_gradients(grads_and_vars)  # type: ignore[misc]
+        import tensorflow as tf
+
+        # Of one replica there is nothing to sum, and the graph of the sum would stay in memory for good.
+        is_single = tf.distribute.get_strategy().num_replicas_in_sync == 1
+        summed = grads_and_vars if is_single else super()._all_reduce_sum_gradients(grads_and_vars)  # type: ignore[misc]
         clipped = super()._clip_gradients([gradient for gradient, _ in summed])  # type: ignore[misc]
         return [(gradient, variable) for gradient, (_, variable) in zip(clipped, summed, strict=True)]
 
