@@ -60,9 +60,9 @@ def listening():
         signal.signal(signal.SIGINT, previous_handler)
 
 
-def conv_net(*, size: int = 16, dropout: float = 0.0) -> keras.Model:
+def conv_net(*, size: int = 16, dropout: float = 0.0, channels: int = 3) -> keras.Model:
     """Build a functional model with batch norm and three resolutions: stem (16 px), conv2 (8 px), conv3 (4 px)."""
-    x = pixels = keras.Input((size, size, 3), name="pixels")
+    x = pixels = keras.Input((size, size, channels), name="pixels")
     for index, (name, filters) in enumerate((("stem", 4), ("conv2", 8), ("conv3", 8))):
         x = keras.layers.Conv2D(filters, 3, strides=1 if index == 0 else 2, padding="same", name=f"{name}_conv")(x)
         x = keras.layers.BatchNormalization(name=f"{name}_bn")(x)

@@ -15,8 +15,8 @@ from tltk.backbones.image.keras_applications_table import CAFFE
 
 
 def test_preprocessing_must_be_numbers():
-    with pytest.raises(ValueError, match=r"(?s)`scale` must be a tuple of 1 or 3 numbers.*`offset` must be a tuple"):
-        Preprocessing(scale=(1.0, 2.0), offset=(float("nan"),))
+    with pytest.raises(ValueError, match=r"(?s)`scale` must be a tuple of one number.*`offset` must be a tuple"):
+        Preprocessing(scale=(), offset=(float("nan"),))
     with pytest.raises(ValueError, match=r"`channel_order` must be one of 'rgb', 'bgr'. Received: 'gbr'"):
         Preprocessing(channel_order="gbr")
 

@@ -48,12 +48,13 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Preprocessing of RGB pixels in [0, 255]: reorder the channels if necessary, then `x * scale + offset`.
+    """Preprocessing of pixels in [0, 255]: reorder the channels if necessary, then `x * scale + offset`.
 
     Args:
         scale: One factor, or one per channel in the order of `channel_order`.
         offset: One offset, or one per channel.
-        channel_order: "rgb" or "bgr", the order that the network expects; the input is always RGB.
+        channel_order: "rgb" or "bgr", the order that the network expects; the input is always RGB. "rgb" also stands
+            for other channels, in the order of the images.
         source: Where the preprocessing is documented.
     """
 
@@ -66,8 +67,8 @@ class Preprocessing:
         check.one_of("channel_order", self.channel_order, CHANNEL_ORDERS)
         problems = check.Problems()
         for name, values in (("scale", self.scale), ("offset", self.offset)):
-            if not isinstance(values, tuple) or len(values) not in (1, 3) or not all(map(check.is_number, values)):
-                problems.add(f"`{name}` must be a tuple of 1 or 3 numbers. Received: {values!r}")
+            if not isinstance(values, tuple) or not values or not all(map(check.is_number, values)):
+                problems.add(f"`{name}` must be a tuple of one number, or one per channel. Received: {values!r}")
         problems.raise_if_any()
 
     @property
@@ -187,8 +188,8 @@ class Backbone:
         """Find the weights and build the network under the global dtype policy.
 
         Returns:
-            A functional model, preprocessed float [batch, height, width, 3] → features [batch, h, w, channels], or
-            token ids int32 [batch, tokens] → features [batch, tokens, channels]; and where its weights came from.
+            A functional model, preprocessed float [batch, height, width, channels] → features [batch, h, w, filters],
+            or token ids int32 [batch, tokens] → features [batch, tokens, channels]; and where its weights came from.
 
         Raises:
             NotFound: If no pretrained weights are found; lists what was tried, and what to do.
@@ -208,7 +209,7 @@ class Backbone:
         """Add the preprocessing to a graph, as stock layers that load without tltk.
 
         Args:
-            x: Keras tensor (or array) [batch, height, width, 3], RGB in [0, 255].
+            x: Keras tensor (or array) [batch, height, width, channels], usually RGB, in [0, 255].
 
         Returns:
             The input that the network was trained on, in the same shape; `x` itself if the network preprocesses it.

@@ -18,7 +18,7 @@ class Connected:
     """A backbone as a graph.
 
     Args:
-        network: Images float32 [batch, height, width, 3] in [0, 255], or token ids int32 [batch, tokens] →
+        network: Images float32 [batch, height, width, channels] in [0, 255], or token ids int32 [batch, tokens] →
             {stage: float [batch, h, w, channels] or [batch, tokens, channels]}.
         mask: True for real tokens, bool [batch, tokens]; None where nothing is padded.
         origin: Where the weights came from.

@@ -10,6 +10,7 @@ from tltk.backbones.base import Backbone, Preprocessing
 from tltk.backbones.catalog import CATALOG, names
 from tltk.backbones.image import kerashub as hub
 from tltk.backbones.image import user_model as user_image_model
+from tltk.backbones.image.channels import with_channels
 from tltk.backbones.text import kerashub as hub_text
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
@@ -28,14 +29,15 @@ def backbone(
     sequence_length: int | None = None,
     truncation: str | None = None,
     overlap: int | None = None,
+    channels: int | None = None,
     spec: Any = None,
 ) -> Backbone:
     """Choose the pretrained network to build on.
 
     Args:
         x: A name from `tltk backbones`; a preset folder (KerasHub's or Hugging Face's layout) or an `hf://` or
-            `kaggle://` handle; or a functional keras.Model of your own, images [batch, height, width, 3] → features
-            [batch, h, w, channels].
+            `kaggle://` handle; or a functional keras.Model of your own, images [batch, height, width, 3 or another
+            number] → features [batch, h, w, channels].
         weights: "pretrained" (a cache, else the hub), "random", or the path of a weight file.
         image_size: Height and width in pixels; the default is what the weights were trained at.
         preprocessing: Replaces the backbone's own. Your own model has none; with one, its layers are copied into the
@@ -45,6 +47,8 @@ def backbone(
             trained at.
         truncation: Which side of an overlong text is truncated: "end" (the default), "start" or "middle".
         overlap: Read an overlong text in windows that share this many tokens, instead of truncating it.
+        channels: Channels of the images, such as 1 (grey), 4 (RGBA) or those of a multispectral camera; the default is
+            3. The network starts with the weights for RGB; its first kernel is summed (1) or repeated cyclically.
         spec: Input format of your own model, if that is not RGB images: a `TextSpec`, or a spec of a modality of your
             own; the output then is [batch, …, channels].
 
@@ -61,6 +65,8 @@ def backbone(
         Stage(name='conv5', last='conv5_block3_out')
         >>> backbone("resnet50", image_size=96, weights="random").input_spec.shape
         (96, 96, 3)
+        >>> backbone("resnet50", channels=1, weights="random").input_spec.shape
+        (224, 224, 1)
     """
     size = None if image_size is None else _size(image_size)
     by_name = isinstance(x, str | Path) and spec is None
@@ -76,6 +82,7 @@ def backbone(
     if preprocessing is not None:
         check.instance_of("preprocessing", preprocessing, Preprocessing)
         selected = replace(selected, preprocessing=preprocessing)
+    selected = _with_channels(selected, channels)
     return selected if stages is None else replace(selected, stages=user_image_model.named_stages(stages))
 
 
@@ -118,6 +125,28 @@ def _with_input(selected: Backbone, options: dict[str, dict[str, Any]]) -> Backb
         return selected
     _check_limits(selected, changes)
     return replace(selected, input_spec=replace(selected.input_spec, **changes))
+
+
+def _with_channels(selected: Backbone, channels: int | None) -> Backbone:
+    """Adapt an image backbone to other channels, and check that its preprocessing fits."""
+    if selected.modality != "image":
+        if channels is not None:
+            raise InvalidInput(f"`channels` does not apply to {selected.name}, which takes {selected.modality} input")
+        return selected
+    own_channels = selected.input_spec.channels
+    if channels is not None and channels != own_channels:
+        if selected.weights == "model":
+            raise InvalidInput(
+                f"`channels` of {selected.name!r}, your own model, is {own_channels}. Received: {channels}"
+            )
+        selected = with_channels(selected, channels)
+    lengths = {len(selected.preprocessing.scale), len(selected.preprocessing.offset)}
+    if not lengths <= {1, selected.input_spec.channels}:
+        raise InvalidInput(
+            f"`preprocessing` must have 1 scale and offset, or {selected.input_spec.channels}, one per channel. "
+            f"Received: {max(lengths)}"
+        )
+    return selected
 
 
 def _check_limits(selected: Backbone, changes: dict[str, Any]) -> None:

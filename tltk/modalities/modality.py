@@ -195,21 +195,6 @@ class Modality(ABC):
         """
         return None
 
-    def adopt_input(self, spec: Any) -> tuple[Any, Callable[[Any], Any] | None]:
-        """Adapt the input format of a user's own model to what tltk reads.
-
-        Args:
-            spec: Input format of the model.
-
-        Returns:
-            Input format to read, and a function that converts it to that of the model, in a Keras graph; None if the
-            two are the same.
-
-        Raises:
-            InvalidInput: If this kind of input cannot be read in the format.
-        """
-        return spec, None
-
     def default_pooling(self, spec: Any) -> str:
         """Return the pooling that pooling="auto" of `tltk.head` means for a backbone, such as "avg"."""
         return "avg"
@@ -228,7 +213,10 @@ class Modality(ABC):
 
     @abstractmethod
     def request_names(self, spec: Any) -> tuple[str, ...]:
-        """Return the names of the string inputs of a SavedModel, such as ("image_bytes",)."""
+        """Return the names of the string inputs of a SavedModel, such as ("image_bytes",).
+
+        () if inputs cannot be encoded as strings; the SavedModel then has the signature `predict_tensor` only.
+        """
 
     @abstractmethod
     def request_reader(self, spec: Any) -> tuple[Callable[..., Any], list[Any]]:
@@ -243,6 +231,12 @@ class Modality(ABC):
     @abstractmethod
     def sample_requests(self, spec: Any, *, count: int, seed: int) -> list[tuple[bytes, ...]]:
         """Generate requests to check an export with: `count` valid ones, and some that cannot be read."""
+
+    def sample_inputs(self, spec: Any, *, count: int, seed: int) -> np.ndarray:
+        """Generate valid inputs of the network, [count, …], to check an export with; default: read sample requests."""
+        requests = self.sample_requests(spec, count=count, seed=seed)[:count]
+        read, _ = self.request_reader(spec)
+        return read(*map(tf.constant, zip(*requests, strict=True))).inputs.numpy()
 
     @abstractmethod
     def from_requests(self, requests: Sequence[tuple[bytes, ...]], spec: Any, folder: Path) -> Source:

@@ -1,7 +1,6 @@
 """`tltk.adopt`: use an existing Keras model with tltk."""
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,7 +11,7 @@ from tltk.backbones.user_model import check_input
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.modality import MODALITIES, modality_of
+from tltk.modalities.modality import MODALITIES
 from tltk.models.flat_copy import FlatCopy, has_nested_models
 from tltk.models.transfer_model import TransferModel
 from tltk.tasks.base import Task
@@ -31,13 +30,13 @@ def adopt(
 ) -> TransferModel:
     """Use your own Keras model with tltk: train, evaluate, predict with and export it like an assembled model.
 
-    The layers are shared with your model, so that training changes it too. Only a model that contains other models,
-    takes grey images, or gets a `preprocessing` is copied first, because Keras cannot put operations in front of a
+    The layers are shared with your model, so that training changes it too. Only a model that contains other models, or
+    gets a `preprocessing` is copied first, because Keras cannot put operations in front of a
     graph. The layers of nested models become layers of one flat model, so that plans can name each of them.
 
     Args:
-        model: A functional or built sequential model with one input and one output. Images: RGB or grey pixels
-            [batch, height, width, 3 or 1] in [0, 255]. Texts: token ids [batch, tokens].
+        model: A functional or built sequential model with one input and one output. Images: pixels
+            [batch, height, width, channels] in [0, 255] (RGB, grey or others). Texts: token ids [batch, tokens].
         task: Meaning of the outputs, such as `tltk.classification(class_names)`. Classes are probabilities or logits
             [batch, classes]; for two classes also one output, the second class.
         spec: Input format. Default for images: stretch them to the input shape of the model. Required for texts (a
@@ -67,14 +66,14 @@ def adopt(
     original = _functional(model)
     problems = check.Problems()
     own_spec = _own_spec(original, spec, problems)
-    read_spec, convert = (own_spec, None) if own_spec is None else _read_spec(own_spec, task, problems)
+    read_spec = None if own_spec is None else _read_spec(own_spec, task, problems)
     if preprocessing is not None:
         check.instance_of("preprocessing", preprocessing, Preprocessing, hint="Pass tltk.backbones.Preprocessing(…).")
         preprocessing = None if preprocessing.is_identity else preprocessing
         if "float" not in original.inputs[0].dtype:
             problems.add(f"`preprocessing` needs pixels. Received: an input of dtype {original.inputs[0].dtype}")
     problems.raise_if_any(f"{model.name!r} cannot be adopted:")
-    network, nested_ends = _flat(original, read_spec, convert, preprocessing)
+    network, nested_ends = _flat(original, read_spec, preprocessing)
     outputs: Any = None
     try:
         outputs = task.adopt_outputs(network.output, from_logits=from_logits)
@@ -136,26 +135,21 @@ def _own_spec(model: keras.Model, spec: Any, problems: check.Problems) -> Any:
     return spec
 
 
-def _read_spec(spec: Any, task: Task, problems: check.Problems) -> tuple[Any, Callable[[Any], Any] | None]:
-    """Return the format that tltk reads for a task, and the conversion to the format of the model, if any."""
+def _read_spec(spec: Any, task: Task, problems: check.Problems) -> Any:
+    """Return the format that tltk reads for a task."""
     try:
-        read_spec, convert = modality_of(spec).adopt_input(spec)
-        return task.input_spec(read_spec), convert
+        return task.input_spec(spec)
     except InvalidInput as error:
         problems.add(str(error))
-        return spec, None
+        return spec
 
 
-def _flat(
-    model: keras.Model, spec: Any, convert: Callable[[Any], Any] | None, preprocessing: Preprocessing | None
-) -> tuple[keras.Model, dict[str, str]]:
+def _flat(model: keras.Model, spec: Any, preprocessing: Preprocessing | None) -> tuple[keras.Model, dict[str, str]]:
     """Return a flat model that takes the format `spec`, and the end of each nested model: name → operation."""
-    if preprocessing is None and convert is None and not has_nested_models(model):
+    if preprocessing is None and not has_nested_models(model):
         return model, {}
     original = model.inputs[0]
-    shape = original.shape[1:] if convert is None else (*original.shape[1:-1], *spec.shape[-1:])
-    x = inputs = keras.Input(shape, dtype=original.dtype, name=spec.name)
-    x = x if convert is None else convert(x)
+    x = inputs = keras.Input(original.shape[1:], dtype=original.dtype, name=spec.name)
     x = x if preprocessing is None else preprocessing.apply(x)
     added = graph.ancestor_nodes([x])
     graph.make_names_unique(added, set())

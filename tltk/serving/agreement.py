@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tltk.data.source import Source
 from tltk.inference.decoded_batches import decoded_batches
 from tltk.inference.embed import embed
 from tltk.inference.forward import as_array
@@ -47,6 +48,29 @@ def prediction_differences(
     return lines
 
 
+def tensor_differences(model: TransferModel, tensor: np.ndarray, outputs: Mapping[str, np.ndarray]) -> list[str]:
+    """Compare the outputs of `predict_tensor` with the predictions of `tltk.predict`.
+
+    Args:
+        model: Model that is exported.
+        tensor: Inputs of the network, [inputs, …].
+        outputs: Output name → array [inputs, …].
+
+    Returns:
+        One line for each difference, see `prediction_differences`.
+    """
+    source = modality_of(model.input_spec).source(tensor, model.input_spec)
+    predictions = _decoded(model, source)
+    tolerance = _FLOAT32_TOLERANCE if model.precision == "float32" else _HALF_PRECISION_TOLERANCE
+    columns = {name: as_array(column) for name, column in outputs.items()}
+    lines = []
+    for row in range(len(tensor)):
+        served = {name: column[row] for name, column in columns.items()}
+        difference = model.task.agrees(predictions[source.id_of(row)], served, tolerance)
+        lines += [f"input {row}: {difference}"] if difference else []
+    return lines
+
+
 def feature_differences(
     model: TransferModel, requests: Sequence[tuple[bytes, ...]], outputs: Mapping[str, np.ndarray]
 ) -> list[str]:
@@ -75,11 +99,17 @@ def feature_differences(
 
 def _predict(model: TransferModel, requests: Sequence[tuple[bytes, ...]]) -> list[dict[str, Any] | None]:
     """Return the decoded prediction of each request; None for requests that cannot be read."""
-    predictions: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         source = modality_of(model.input_spec).from_requests(requests, model.input_spec, Path(folder))
-        batches = decoded_batches(model, source, batch_size=32, max_invalid_fraction=1.0, invalid=[], title="checking")
-        for batch in batches:
-            for row, example_id in enumerate(batch.ids):
-                predictions[example_id] = {name: column[row] for name, column in batch.decoded.items()}
+        predictions = _decoded(model, source)
     return [predictions.get(str(index)) for index in range(len(requests))]
+
+
+def _decoded(model: TransferModel, source: Source) -> dict[str, dict[str, Any]]:
+    """Return the decoded prediction of each example of a source that can be read, by its id."""
+    predictions: dict[str, dict[str, Any]] = {}
+    batches = decoded_batches(model, source, batch_size=32, max_invalid_fraction=1.0, invalid=[], title="checking")
+    for batch in batches:
+        for row, example_id in enumerate(batch.ids):
+            predictions[example_id] = {name: column[row] for name, column in batch.decoded.items()}
+    return predictions

@@ -21,8 +21,6 @@ from tltk.pipeline.readers import join_batches
 from tltk.serving import certificate
 from tltk.serving import warmup as warmup_requests
 from tltk.serving.replay import runtimes
-from tltk.serving.saved_model import sample_requests
-from tltk.serving.signatures import request_reader
 
 FORMATS = ("saved_model", "onnx", "openvino", "litert", "litert_float16", "litert_int8")
 DESCRIPTION_FILE = "model.json"
@@ -170,8 +168,7 @@ def _convert_erfc(cls: Any, ctx: Any, node: Any, **_: Any) -> None:
 
 def sample_tensor(model: TransferModel) -> np.ndarray:
     """Generate a few examples as input of the network: [4, …]."""
-    requests = sample_requests(model)[:_STORED_TENSORS]
-    return request_reader(model.input_spec)[0](*map(tf.constant, zip(*requests, strict=True))).inputs.numpy()
+    return modality_of(model.input_spec).sample_inputs(model.input_spec, count=_STORED_TENSORS, seed=0)
 
 
 def _calibration_batches(model: TransferModel, source: Source | None) -> Iterator[list[np.ndarray]]:

@@ -13,7 +13,7 @@ from tltk.foundation.errors import InvalidInput, InvalidType, ServingError
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.serving import certificate, warmup
-from tltk.serving.agreement import feature_differences, prediction_differences
+from tltk.serving.agreement import feature_differences, prediction_differences, tensor_differences
 from tltk.serving.folding import fold_batch_norms
 from tltk.serving.signatures import FEATURES, REQUEST, TENSOR, Signature, build_signatures, request_reader
 
@@ -46,14 +46,7 @@ def write(
         ServingError: If the SavedModel would not return the results of `tltk.predict` and `tltk.embed`.
     """
     archive, signatures = _build_archive(build_signatures(model))
-    samples = requests if requests is not None else sample_requests(model)
-    request_tuples = _as_tuples(samples, signatures[REQUEST].input_names)
-    stored = run_requests(model, signatures, request_tuples)
-    differences = prediction_differences(model, request_tuples, stored[REQUEST]["outputs"])
-    differences += feature_differences(model, request_tuples, stored[FEATURES]["outputs"])
-    if differences:
-        heading = f"the SavedModel would not return what tltk.predict and tltk.embed return ({len(differences)}):"
-        raise ServingError("\n".join([heading, *differences[:_LISTED_DIFFERENCES]]))
+    stored = _checked_examples(model, signatures, requests)
     network = fold_batch_norms(model.keras)[0] if fold_batch_norm else model.keras
     tolerance = certificate.TOLERANCE
     if network is not model.keras:
@@ -63,6 +56,35 @@ def write(
     certificate.write(folder, stored, tensors=_tensor_names(folder), tolerance=tolerance)
     if warmup_name is not None:
         warmup.write(folder, stored, name=warmup_name)
+
+
+def _checked_examples(
+    model: TransferModel, signatures: Mapping[str, Signature], requests: Requests | None
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Run requests, or inputs of the network if there are none, and compare the outputs with `tltk.predict`.
+
+    Returns:
+        Signature → "inputs" and "outputs" → name → values, for the certificate.
+    """
+    if REQUEST in signatures:
+        samples = requests if requests is not None else sample_requests(model)
+        request_tuples = _as_tuples(samples, signatures[REQUEST].input_names)
+        stored = run_requests(model, signatures, request_tuples)
+        differences = prediction_differences(model, request_tuples, stored[REQUEST]["outputs"])
+        differences += feature_differences(model, request_tuples, stored[FEATURES]["outputs"])
+    elif requests is not None:
+        raise InvalidInput(
+            "`requests` does not apply: inputs of this model are not encoded as files or texts, and the SavedModel has "
+            "the signature predict_tensor only."
+        )
+    else:
+        tensor = modality_of(model.input_spec).sample_inputs(model.input_spec, count=_SAMPLE_REQUESTS, seed=0)
+        stored = {TENSOR: _run(signatures[TENSOR], [tensor])}
+        differences = tensor_differences(model, tensor, stored[TENSOR]["outputs"])
+    if differences:
+        heading = f"the SavedModel would not return what tltk.predict and tltk.embed return ({len(differences)}):"
+        raise ServingError("\n".join([heading, *differences[:_LISTED_DIFFERENCES]]))
+    return stored
 
 
 def run_requests(
@@ -84,15 +106,19 @@ def run_requests(
     tensor = request_reader(model.input_spec)[0](*first_strings).inputs.numpy()
     stored = {}
     for name, signature in signatures.items():
-        inputs = [tensor] if name == TENSOR else strings
-        outputs = signature.run(
-            *(tf.constant(column, spec.dtype) for column, spec in zip(inputs, signature.inputs, strict=True))
-        )
-        stored[name] = {
-            "inputs": dict(zip(signature.input_names, inputs, strict=True)),
-            "outputs": {key: value.numpy() for key, value in outputs.items()},
-        }
+        stored[name] = _run(signature, [tensor] if name == TENSOR else strings)
     return stored
+
+
+def _run(signature: Signature, inputs: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """Return "inputs" and "outputs" of a signature: name → values."""
+    outputs = signature.run(
+        *(tf.constant(column, spec.dtype) for column, spec in zip(inputs, signature.inputs, strict=True))
+    )
+    return {
+        "inputs": dict(zip(signature.input_names, inputs, strict=True)),
+        "outputs": {key: value.numpy() for key, value in outputs.items()},
+    }
 
 
 def _as_tuples(requests: Requests, names: tuple[str, ...]) -> list[tuple[bytes, ...]]:
@@ -135,7 +161,7 @@ def _build_archive(signatures: Mapping[str, Signature]) -> tuple[keras.export.Ex
     """Trace the signatures into an archive; the returned signatures run the graphs that will be written."""
     archive = keras.export.ExportArchive()
     # Only endpoints and tables: `track(model)` would store every weight a second time (keras#23553).
-    for table in signatures[REQUEST].tables:
+    for table in signatures[REQUEST].tables if REQUEST in signatures else ():
         archive.track(table)
     traced = {}
     for name, signature in signatures.items():

@@ -64,17 +64,20 @@ def build_signatures(model: TransferModel) -> dict[str, Signature]:
         the task's decoder, "valid" and "error"; the outputs of invalid requests are "", 0 or -1.
         "embed" takes the same requests and returns "features" [batch, channels], "valid" and "error".
         "predict_tensor" takes the input of the network, "pixels" [batch, height, width, 3] in [0, 255] or "token_ids"
-        [batch, tokens], and returns the outputs of the network and those that the task can decode without the texts.
+        [batch, tokens], and returns the outputs of the network and those that the task can decode without the texts. It
+        is the only signature if inputs cannot be encoded as strings, such as multispectral images.
     """
     spec, task = model.input_spec, model.task
     modality = modality_of(spec)
+    network = _graph(partial(model.keras, training=False), [_tensor_spec(spec)])
+    tensor_signature = _tensor_signature(model, network)
+    if not modality.request_names(spec):
+        return {TENSOR: tensor_signature}
     names = task.request_names(modality.request_names(spec))
     request_specs = tuple(tf.TensorSpec([None], tf.string, name=name) for name in names)
-    tensor_specs = (tf.TensorSpec([None, *spec.shape], spec.dtype, name=spec.name),)
     read, tables = request_reader(spec)
     whole_spec = modality.without_windows(spec)  # features describe a whole text, not its windows
     read_whole, more_tables = request_reader(whole_spec) if whole_spec != spec else (read, [])
-    network = _graph(partial(model.keras, training=False), tensor_specs)
     features = extractor(model, "avg")
 
     def serving_default(*strings: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -88,15 +91,25 @@ def build_signatures(model: TransferModel) -> dict[str, Signature]:
         outputs = {"features": tf.cast(features(request.inputs, training=False), tf.float32)}
         return {**mask_invalid(outputs, request.valid), "valid": request.valid, "error": request.error}
 
-    def predict_tensor(tensor: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = network(tensor)
-        return {**task.named_outputs(outputs), **task.decode_elements(outputs)}
-
     return {
         REQUEST: Signature(_handle_empty_batch(serving_default), request_specs, [*tables, *more_tables]),
-        TENSOR: Signature(_handle_empty_batch(predict_tensor), tensor_specs, []),
+        TENSOR: tensor_signature,
         FEATURES: Signature(_handle_empty_batch(embed), request_specs, [*tables, *more_tables]),
     }
+
+
+def _tensor_spec(spec: Any) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *spec.shape], spec.dtype, name=spec.name)
+
+
+def _tensor_signature(model: TransferModel, network: Callable[..., Any]) -> Signature:
+    """Build `predict_tensor` from the graph of the network."""
+
+    def predict_tensor(tensor: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = network(tensor)
+        return {**model.task.named_outputs(outputs), **model.task.decode_elements(outputs)}
+
+    return Signature(_handle_empty_batch(predict_tensor), (_tensor_spec(model.input_spec),), [])
 
 
 def _graph(run: Callable[..., Any], inputs: Sequence[tf.TensorSpec]) -> Callable[..., Any]:

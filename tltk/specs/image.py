@@ -11,12 +11,12 @@ INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "area")
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """Input format of an image backbone: RGB, float32 in [0, 255], shape [batch, height, width, channels].
+    """Input format of an image backbone: float32 in [0, 255], shape [batch, height, width, channels].
 
     Args:
         height: Rows in pixels the weights were trained at; other sizes work if the backbone is fully convolutional.
         width: Columns in pixels.
-        channels: 3 for every Keras Applications model.
+        channels: 1 (grey), 3 (RGB), 4 (RGBA), or those of a multispectral camera.
         resize: How an image of another size is fitted: "stretch" (ignore the aspect ratio), "crop" (keep the aspect
             ratio, cut the longer side) or "pad" (keep the aspect ratio, add black bars).
         interpolation: Interpolation of the antialiased resize: "bilinear", "bicubic", "nearest" or "area".

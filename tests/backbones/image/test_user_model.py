@@ -83,10 +83,15 @@ def test_all_problems_of_a_model_are_listed_at_once():
         backbone(text)
 
 
-def test_a_model_of_grey_images_is_an_error():
-    pixels = keras.Input((16, 16, 1))
-    with pytest.raises(ValueError, match=r"its input must have 3 channels, and has 1"):
-        backbone(keras.Model(pixels, keras.layers.Conv2D(4, 3)(pixels)))
+def test_a_model_has_channels_of_its_own():
+    pixels = keras.Input((16, 16, 5))
+    model = keras.Model(pixels, keras.layers.Conv2D(4, 3)(pixels), name="five")
+    assert backbone(model).input_spec.shape == backbone(model, channels=5).input_spec.shape == (16, 16, 5)
+    with pytest.raises(ValueError, match=r"`channels` of 'five', your own model, is 5. Received: 3"):
+        backbone(model, channels=3)
+    unknown = keras.Input((None, None, None))
+    with pytest.raises(ValueError, match=r"its input must have a known number of channels"):
+        backbone(keras.Model(unknown, keras.layers.ReLU()(unknown)))
 
 
 def test_a_model_that_is_not_functional_is_an_error():

@@ -138,3 +138,31 @@ def test_other_files_and_huge_images_are_rejected(tmp_path):
     huge_png(tmp_path / "huge.png")
     with pytest.raises(tf.errors.InvalidArgumentError, match="pixels"):
         decode_image(tf.constant((tmp_path / "huge.png").read_bytes()), ImageSpec(8, 8))
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "gif", "bmp", "webp"])
+def test_files_are_read_as_grey_or_with_alpha(ending):
+    data = tf.constant(encoded(ending))
+    rgb = decode_image(data, ImageSpec(20, 24)).numpy()
+    grey, rgba = (decode_image(data, ImageSpec(20, 24, channels=channels)).numpy() for channels in (1, 4))
+    np.testing.assert_allclose(grey[..., 0], rgb @ [0.299, 0.587, 0.114], atol=0.51)
+    np.testing.assert_array_equal(rgba[..., :3], rgb)
+    assert (rgba[..., 3] == 255).all()
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
+def test_alpha_is_kept_for_four_channels(file_format):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 9, 4)).astype("uint8")
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, file_format, lossless=True, exact=True)
+    np.testing.assert_array_equal(decode_image(tf.constant(file.getvalue()), ImageSpec(8, 9, channels=4)), pixels)
+    small = decode_image(tf.constant(file.getvalue()), ImageSpec(4, 4, channels=4, resize="pad"))
+    assert small.shape == (4, 4, 4)
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "L"])
+def test_pngs_of_few_bits_are_opaque(mode):
+    file = io.BytesIO()
+    Image.new("L", (8, 8), 255).convert(mode).save(file, "PNG", bits=1)
+    rgba = decode_image(tf.constant(file.getvalue()), ImageSpec(8, 8, channels=4)).numpy()
+    np.testing.assert_array_equal(rgba[..., 3], 255)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import tltk
-from tests.conftest import squares
 from tests.images import class_folder
 from tltk.modalities.modality import drop_invalid, named_modality
 from tltk.specs import ImageSpec
@@ -37,10 +36,8 @@ def test_sample_requests_are_written_to_files_that_validation_accepts(tmp_path, 
     assert valid.ids.tolist() == ["0", "1", "2"][:count] and len(invalid) == 2
 
 
-def test_images_have_no_mask_and_need_three_channels():
+def test_images_have_no_mask():
     assert IMAGES.mask(None, SPEC) is None and IMAGES.without_windows(SPEC) is SPEC
-    with pytest.raises(ValueError, match=r"`spec\.channels` must be 3"):
-        IMAGES.reader(squares(2), ImageSpec(8, 8, channels=1))
     with pytest.raises(TypeError, match="augment"):
         IMAGES.check_augmentation(("flip",))
     assert isinstance(IMAGES.source(np.zeros((1, 8, 8, 3), "uint8"), SPEC), tltk.Source)

@@ -21,7 +21,7 @@ def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> 
     """Wrap a functional (or built sequential) model as an image backbone without preprocessing.
 
     Args:
-        model: Model from pixels [batch, height, width, 3] to features [batch, h, w, channels]. It is not copied:
+        model: Model from pixels [batch, height, width, channels] to features [batch, h, w, channels]. It is not copied:
             training the backbone trains the model.
         size: Height and width in pixels; required if the model takes any size.
 
@@ -42,7 +42,7 @@ def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> 
     return Backbone(
         name=model.name,
         modality="image",
-        input_spec=ImageSpec(height, width),
+        input_spec=ImageSpec(height, width, flat.inputs[0].shape[-1]),
         preprocessing=Preprocessing(source="none given"),
         stages=infer_stages(flat, size=(height, width)),
         weights="model",
@@ -138,8 +138,8 @@ def feature_model(model: "keras.Model") -> "keras.Model":
         elif len(tensors[0].shape) != 4:
             hint = _where_to_cut(flat) if side == "output" else ""
             problems.add(f"its {side} must be [batch, height, width, channels], and is {tensors[0].shape}{hint}")
-    if not problems.messages and flat.inputs[0].shape[-1] != 3:
-        problems.add(f"its input must have 3 channels, and has {flat.inputs[0].shape[-1]}")
+    if not problems.messages and flat.inputs[0].shape[-1] is None:
+        problems.add("its input must have a known number of channels")
     problems.raise_if_any(f"{model.name!r} cannot be an image backbone:")
     return flat
 

@@ -25,8 +25,8 @@ def from_arrays(
     """Create a source from images or texts in memory.
 
     Args:
-        x: Pixels [n, height, width], [n, height, width, 1] or [n, height, width, 3], uint8 or float in [0, 255]; a list
-            of texts; or a list of tuples of two texts.
+        x: Pixels [n, height, width] or [n, height, width, channels], uint8 or float in [0, 255]; a list of texts; or a
+            list of tuples of two texts. Grey, RGB and RGBA (1, 3, 4 channels) are converted to what a model takes.
         y: For "categorical", one class index or class name per example; for "multilabel", a list of class names per
             example, or 0 and 1 [n, k]; for "regression", numbers [n] or [n, k]. None if unlabelled.
         labels: Names of the classes or columns in the order of the model's outputs, or the `LabelSpec` of another
@@ -91,10 +91,12 @@ def check_pixels(x: Any) -> np.ndarray:
     if pixels.dtype.kind not in "uif":
         raise InvalidType(f"`x` must be numeric or a list of texts. Received: dtype {pixels.dtype}")
     pixels = pixels[..., None] if pixels.ndim == 3 else pixels
-    if pixels.ndim != 4 or pixels.shape[-1] not in (1, 3) or 0 in pixels.shape:
-        hint = " Did you mean to put the channels last?" if pixels.ndim == 4 and pixels.shape[1] in (1, 3) else ""
+    # An image with a height of 1, 3 or 4 and larger other sides is more likely one with the channels first.
+    channels_first = pixels.ndim == 4 and pixels.shape[1] in (1, 3, 4) and min(pixels.shape[2:]) > 4
+    if pixels.ndim != 4 or 0 in pixels.shape or channels_first:
+        hint = " Did you mean to put the channels last?" if channels_first else ""
         raise InvalidInput(
-            "`x` must be [n, height, width] or [n, height, width, 1 or 3], and not empty. "
+            "`x` must be [n, height, width] or [n, height, width, channels], and not empty. "
             f"Received: {np.shape(x)}.{hint}"
         )
     if pixels.dtype == np.uint8:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tltk.modalities.image.channels import GREY, RGB, convert_channels
 from tltk.modalities.image.decode import DECODING_ERRORS, decode_unrounded, resize, why_undecodable
 from tltk.specs import ImageSpec
 
@@ -23,8 +24,8 @@ def decode_chunk(images: np.ndarray, spec: ImageSpec, *, are_paths: bool) -> tup
         are_paths: Whether `images` are paths.
 
     Returns:
-        Pixels of the images that can be decoded, uint8 [valid, height, width, 3], in order (shape [0] if there are
-        none); and a dictionary of the other images: index in `images` → reason.
+        Pixels of the images that can be decoded, uint8 [valid, height, width, channels], in order (shape [0] if there
+        are none); and a dictionary of the other images: index in `images` → reason.
     """
     decode = _decoder(spec, are_paths)
     try:
@@ -37,17 +38,21 @@ def resize_chunk(images: np.ndarray, spec: ImageSpec) -> np.ndarray:
     """Resize images that all have the same size.
 
     Args:
-        images: uint8 or float32 [k, h, w, 1 or 3] in [0, 255]; a single channel is repeated.
-        spec: Size, resize mode and interpolation.
+        images: uint8 or float32 [k, h, w, channels] in [0, 255]; grey, RGB and RGBA are converted to each other.
+        spec: Channels, size, resize mode and interpolation.
 
     Returns:
-        Pixels [k, height, width, 3]: uint8, or the dtype of `images` if they need no resizing.
+        Pixels [k, height, width, channels]: uint8, or the dtype of `images` if they need no resizing.
     """
-    rgb = np.broadcast_to(images, (*images.shape[:3], 3)) if images.shape[3] == 1 else images
-    if rgb.shape[1:] == spec.shape:
-        return rgb
-    resize_all = _resizer(spec, tf.as_dtype(rgb.dtype))
-    return _as_array(resize_all(tf.constant(rgb)))
+    converted = images
+    if images.shape[3] == GREY and spec.channels == RGB:
+        converted = np.broadcast_to(images, (*images.shape[:3], RGB))
+    elif images.shape[3] != spec.channels:
+        converted = _as_array(convert_channels(tf.constant(images), spec.channels))
+    if converted.shape[1:] == spec.shape:
+        return converted
+    resize_all = _resizer(spec, tf.as_dtype(converted.dtype))
+    return _as_array(resize_all(tf.constant(converted)))
 
 
 def _decode_one_by_one(
@@ -89,7 +94,8 @@ def _decoder(spec: ImageSpec, are_paths: bool) -> Callable[[tf.Tensor], tf.Tenso
 @lru_cache(maxsize=32)
 def _resizer(spec: ImageSpec, dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
     # Of any size: a trace for each size would take far longer than the resizing.
-    return _trace_over_batch(lambda image: resize(image, spec), tf.TensorSpec([None, None, None, 3], dtype), spec)
+    signature = tf.TensorSpec([None, None, None, spec.channels], dtype)
+    return _trace_over_batch(lambda image: resize(image, spec), signature, spec)
 
 
 def _trace_over_batch(

@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tltk.foundation.errors import InvalidInput
+from tltk.modalities.image.channels import check_channels, convert_channels
 from tltk.modalities.image.decode import resize
 from tltk.pipeline.loader import without_autograph
 from tltk.pipeline.user_dataset import UserDataset, count, first_batch_size, flat, parts_of
@@ -16,11 +17,11 @@ _OVERSHOOT = 64.0  # of a bicubic resize at hard edges
 
 
 def from_dataset(dataset: tf.data.Dataset, spec: ImageSpec, *, batch_size: int) -> UserDataset:
-    """Check a user's dataset and convert it to batches of float32 images [b, height, width, 3].
+    """Check a user's dataset and convert it to batches of float32 images [b, height, width, channels].
 
     Args:
         dataset: Dataset of images [h, w, c] or of batches of them, alone or with targets and sample weights.
-        spec: Size, resize mode and interpolation.
+        spec: Channels, size, resize mode and interpolation.
         batch_size: Examples per batch, used if the dataset is not batched.
 
     Returns:
@@ -30,7 +31,7 @@ def from_dataset(dataset: tf.data.Dataset, spec: ImageSpec, *, batch_size: int) 
     Raises:
         InvalidInput: If the dataset yields something else, is infinite or is empty.
     """
-    images = _check_element(dataset.element_spec)[0]
+    images = _check_element(dataset.element_spec, spec.channels)[0]
     elements = dataset.map(without_autograph(lambda *element: flat(element)))
     length = count(dataset)
     if images.shape.rank == 3:
@@ -70,7 +71,7 @@ def pixel_problem(low: float, high: float, *, is_first: bool) -> str:
     return ""
 
 
-def _check_element(element_spec: Any) -> tuple:
+def _check_element(element_spec: Any, channels: int) -> tuple:
     """Return the parts of an element: images, targets, weights; raise ValueError unless tltk can train on them."""
     parts = parts_of(element_spec)
     if not 1 <= len(parts) <= 3 or not all(isinstance(part, tf.TensorSpec) for part in parts):
@@ -87,27 +88,21 @@ def _check_element(element_spec: Any) -> tuple:
         problem = "images must be integers or floats in [0, 255]"
     elif images.shape.rank not in (3, 4):
         problem = "images must have shape [height, width, channels] or, in batches, [batch, height, width, channels]"
-    elif images.shape[-1] not in (1, 3):
-        problem = "images must have 1 or 3 channels, as the last axis"
     elif len(parts) > 1 and (parts[1].shape.rank is None or (batched and parts[1].shape.rank == 0)):
         problem = "targets must have a known rank and, in batches, one value or row for each image"
     if problem:
         raise InvalidInput(f"`data`: {problem}. Received: {element_spec}")
+    check_channels(images.shape[-1], channels)
     return parts
 
 
-def _as_rgb(images: tf.Tensor) -> tf.Tensor:
-    images = tf.cast(images, tf.float32)
-    return tf.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
-
-
 def _resize_image(image: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
-    image = _as_rgb(image)
+    image = convert_channels(tf.cast(image, tf.float32), spec.channels)
     return image if image.shape == spec.shape else resize(image, spec)
 
 
 def _resize_batch(images: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
-    images = _as_rgb(images)
+    images = convert_channels(tf.cast(images, tf.float32), spec.channels)
     if images.shape[1:] == spec.shape:
         return images
     return tf.map_fn(

@@ -1,9 +1,13 @@
 """Image decoder of TensorFlow graph operations, shared by training and serving."""
 
+from collections.abc import Callable
+from functools import partial
+
 import tensorflow as tf
 
 from tltk.modalities.image import animated, headers
 from tltk.modalities.image.branches import choose
+from tltk.modalities.image.channels import RGB, RGBA, convert_channels
 from tltk.specs import ImageSpec
 
 MAX_PIXELS = 89_478_485  # Pillow's limit: a quarter of a gigabyte as RGB
@@ -33,10 +37,11 @@ def decode_image(data: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
 
     Args:
         data: String scalar, the bytes of the file.
-        spec: Size, resize mode and interpolation; `channels` must be 3.
+        spec: Size, resize mode and interpolation; `channels` must be 1 (grey: the luma of RGB), 3 (RGB) or 4 (RGBA:
+            alpha is kept, and is opaque for files without it).
 
     Returns:
-        float32 [height, width, 3], integral values in [0, 255], so that they can be cached as uint8 without loss.
+        float32 [height, width, channels], integral values in [0, 255], so that they can be cached as uint8.
 
     Raises:
         tf.errors.InvalidArgumentError: If the bytes are not an image or are damaged, or the image has over 89.5
@@ -58,7 +63,7 @@ def decode_unrounded(data: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
         spec: Size, resize mode and interpolation.
 
     Returns:
-        float32 [height, width, 3] in [0, 255].
+        float32 [height, width, channels] in [0, 255].
     """
     image_format = headers.format_of(data)
     exif_offset = headers.find_exif(data, image_format)
@@ -68,7 +73,7 @@ def decode_unrounded(data: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
         lambda data, image_format, exif_offset: _decode_jpeg_without_exif(data, spec),
     ]
     pixels = choose(tf.cast(is_jpeg_without_exif, tf.int32), branches, data, image_format, exif_offset)
-    return tf.ensure_shape(pixels, spec.shape)
+    return tf.ensure_shape(convert_channels(pixels, spec.channels), spec.shape)
 
 
 def decode_full(data: tf.Tensor) -> tf.Tensor:
@@ -82,7 +87,7 @@ def decode_full(data: tf.Tensor) -> tf.Tensor:
     """
     image_format = headers.format_of(data)
     orientation = headers.orientation(data, headers.find_exif(data, image_format))
-    return _read_upright(data, image_format, orientation, tf.constant(0))
+    return _read_upright(data, image_format, orientation, tf.constant(0), RGB)
 
 
 def why_undecodable(data: bytes) -> str:
@@ -129,12 +134,12 @@ def resize(image: tf.Tensor, spec: ImageSpec, *, reduced: bool = False) -> tf.Te
     """Resize one image to the size of `spec`; crop or pad it as `spec.resize` says.
 
     Args:
-        image: uint8 or float32 [h, w, 3] in [0, 255].
+        image: uint8 or float32 [h, w, channels] in [0, 255], of any number of channels.
         spec: Size, resize mode and interpolation.
         reduced: Whether the image has already been averaged over boxes, like a JPEG decoded at a reduced scale.
 
     Returns:
-        float32 [height, width, 3] in [0, 255], not rounded.
+        float32 [height, width, channels] in [0, 255], not rounded.
     """
     image, size = _crop(image, spec)
     if reduced and spec.interpolation == "bilinear":
@@ -144,7 +149,7 @@ def resize(image: tf.Tensor, spec: ImageSpec, *, reduced: bool = False) -> tf.Te
     if spec.resize == "pad":
         top, left = (spec.height - size[0]) // 2, (spec.width - size[1]) // 2
         resized = tf.image.pad_to_bounding_box(resized, top, left, spec.height, spec.width)
-    return tf.ensure_shape(resized, spec.shape)
+    return tf.ensure_shape(resized, [spec.height, spec.width, image.shape[-1]])
 
 
 def _resample_reduced(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
@@ -161,7 +166,7 @@ def _resample_reduced(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 
 def _resample(image: tf.Tensor, size: tf.Tensor, interpolation: str) -> tf.Tensor:
-    """Resample [h, w, 3] to float32 [*size, 3], with antialiasing."""
+    """Resample [h, w, channels] to float32 [*size, channels], with antialiasing."""
     batch = image[None]
     if interpolation == "nearest":
         nearest = tf.raw_ops.ResizeNearestNeighbor(images=batch, size=size, half_pixel_centers=True)[0]
@@ -209,7 +214,7 @@ def _crop(image: tf.Tensor, spec: ImageSpec) -> tuple[tf.Tensor, tf.Tensor]:
 def _decode_jpeg_without_exif(data: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Decode a JPEG without EXIF, the most common kind of file, with as few operations as possible."""
     reduction = _jpeg_reduction(data, tf.constant(False), spec)
-    image = tf.ensure_shape(_read_jpeg(data, reduction), [None, None, 3])
+    image = convert_channels(tf.ensure_shape(_read_jpeg(data, reduction), [None, None, RGB]), _decoded_channels(spec))
     return tf.cond(reduction > 0, lambda: resize(image, spec, reduced=True), lambda: resize(image, spec))
 
 
@@ -220,15 +225,25 @@ def _decode_any(data: tf.Tensor, image_format: tf.Tensor, exif_offset: tf.Tensor
         lambda data, orientation: tf.constant(0),
     ]
     reduction = choose(tf.cast(image_format != headers.JPEG, tf.int32), choose_reduction, data, orientation)
-    image = _read_upright(data, image_format, orientation, reduction)
+    image = _read_upright(data, image_format, orientation, reduction, _decoded_channels(spec))
     resize_to_spec = [lambda image: resize(image, spec), lambda image: resize(image, spec, reduced=True)]
     return choose(tf.minimum(reduction, 1), resize_to_spec, image)
 
 
-def _read_upright(data: tf.Tensor, image_format: tf.Tensor, orientation: tf.Tensor, reduction: tf.Tensor) -> tf.Tensor:
+def _decoded_channels(spec: ImageSpec) -> int:
+    """Return the channels that files are decoded to; grey is computed after the resize, from fewer pixels."""
+    return RGBA if spec.channels == RGBA else RGB
+
+
+def _read_upright(
+    data: tf.Tensor, image_format: tf.Tensor, orientation: tf.Tensor, reduction: tf.Tensor, channels: int
+) -> tf.Tensor:
     # In the order of the formats in `headers`. All take the same arguments; only JPEG uses the reduction.
-    readers = [_read_jpeg, _read_png, _read_gif, _read_bmp, _read_webp, _reject_unknown_format]
-    image = tf.ensure_shape(choose(image_format, readers, data, reduction), [None, None, 3])
+    readers: list[Callable[..., tf.Tensor]] = [_read_jpeg, _read_png, _read_gif, _read_bmp, _read_webp, _reject]
+    if channels == RGBA:
+        with_alpha = {_read_png: _read_png_with_alpha, _read_webp: _read_webp_with_alpha}
+        readers = [with_alpha.get(reader, partial(_opaque, reader)) for reader in readers]
+    image = tf.ensure_shape(choose(image_format, readers, data, reduction), [None, None, channels])
     orient = [_turn_upright, lambda image, orientation: image]
     return choose(tf.cast(orientation == 1, tf.int32), orient, image, orientation)
 
@@ -251,24 +266,56 @@ def _read_jpeg(data: tf.Tensor, reduction: tf.Tensor) -> tf.Tensor:
     return tf.switch_case(reduction, decoders)
 
 
+def _opaque(read: Callable[..., tf.Tensor], data: tf.Tensor, reduction: tf.Tensor) -> tf.Tensor:
+    """Add opaque alpha to the RGB pixels of another reader."""
+    return convert_channels(tf.ensure_shape(read(data, reduction), [None, None, RGB]), RGBA)
+
+
 def _read_png(data: tf.Tensor, unused: tf.Tensor) -> tf.Tensor:
+    pixels, is_opaque = _png_pixels(data)
+    return tf.cond(is_opaque, lambda: pixels[..., :3], lambda: convert_channels(pixels, RGB))
+
+
+def _read_png_with_alpha(data: tf.Tensor, unused: tf.Tensor) -> tf.Tensor:
+    pixels, is_opaque = _png_pixels(data)
+    return tf.cond(is_opaque, lambda: convert_channels(pixels[..., :3], RGBA), lambda: pixels)
+
+
+def _png_pixels(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the pixels of a PNG, uint8 [h, w, 4], and whether they are opaque, whatever the values of alpha."""
     with tf.control_dependencies([_check_size(headers.png_size(data))]):
-        pixels = tf.io.decode_png(data, channels=4)
+        pixels = tf.ensure_shape(tf.io.decode_png(data, channels=4), [None, None, RGBA])
     # Below 8 bits per channel, TensorFlow fills a missing alpha with the largest value of that depth, not with 255.
     opaque_alpha = 2 ** tf.minimum(headers.bytes_at(data, 24, 1)[0], 8) - 1
-    is_opaque = tf.reduce_all(tf.cast(pixels[..., 3], tf.int32) == opaque_alpha)
-    return tf.cond(is_opaque, lambda: pixels[..., :3], lambda: _on_white(pixels))
+    return pixels, tf.reduce_all(tf.cast(pixels[..., 3], tf.int32) == opaque_alpha)
 
 
 def _read_webp(data: tf.Tensor, unused: tf.Tensor) -> tf.Tensor:
+    pixels = _webp_pixels(data)
+    image = tf.cond(
+        tf.shape(pixels)[2] == 4,
+        lambda: convert_channels(tf.ensure_shape(pixels, [None, None, RGBA]), RGB),
+        lambda: pixels[..., :3],
+    )
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _read_webp_with_alpha(data: tf.Tensor, unused: tf.Tensor) -> tf.Tensor:
+    pixels = _webp_pixels(data)
+    image = tf.cond(
+        tf.shape(pixels)[2] == RGBA,
+        lambda: tf.ensure_shape(pixels, [None, None, RGBA]),
+        lambda: convert_channels(tf.ensure_shape(pixels[..., :RGB], [None, None, RGB]), RGBA),
+    )
+    return tf.ensure_shape(image, [None, None, RGBA])
+
+
+def _webp_pixels(data: tf.Tensor) -> tf.Tensor:
+    """Return the first frame of a WebP, uint8 [h, w, 3 or 4]."""
     with tf.control_dependencies([_check_size(headers.webp_size(data))]):
         still = animated.still_webp(data)
     # decode_webp accepts only the number of channels of the file, and returns [frames, h, w, channels].
-    pixels = tf.io.decode_webp(still, channels=0)[0]
-    image = tf.cond(
-        tf.shape(pixels)[2] == 4, lambda: _on_white(tf.ensure_shape(pixels, [None, None, 4])), lambda: pixels[..., :3]
-    )
-    return tf.ensure_shape(image, [None, None, 3])
+    return tf.io.decode_webp(still, channels=0)[0]
 
 
 def _read_gif(data: tf.Tensor, unused: tf.Tensor) -> tf.Tensor:
@@ -313,12 +360,6 @@ def _palette_bmp(data: tf.Tensor, size: tf.Tensor, depth: tf.Tensor) -> tf.Tenso
     return tf.cond(size[0] > 0, lambda: image[::-1], lambda: image)
 
 
-def _on_white(pixels: tf.Tensor) -> tf.Tensor:
-    """Blend uint8 [h, w, 4] with a white background, as image viewers do; uint8 [h, w, 3]."""
-    alpha = tf.cast(pixels[..., 3:], tf.float32) / 255.0
-    return tf.cast(tf.round(tf.cast(pixels[..., :3], tf.float32) * alpha + 255.0 * (1.0 - alpha)), tf.uint8)
-
-
 def _turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """Undo an EXIF orientation (1 … 8)."""
     upright = tf.cond(orientation >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
@@ -340,6 +381,6 @@ def _require(condition: tf.Tensor, message: str) -> tf.Operation | None:
     return tf.raw_ops.Assert(condition=condition, data=[message])  # one node; tf.debugging.Assert adds a branch
 
 
-def _reject_unknown_format(data: tf.Tensor, unused: tf.Tensor) -> tf.Tensor:
+def _reject(data: tf.Tensor, unused: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies([_require(tf.constant(False), NOT_AN_IMAGE)]):
         return tf.zeros([1, 1, 3], tf.uint8)

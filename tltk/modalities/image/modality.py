@@ -2,11 +2,10 @@
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
-import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -19,6 +18,7 @@ from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment import Augmentation, standard
 from tltk.modalities.image.augment.base import PIXEL_RANGE
+from tltk.modalities.image.channels import FILE_CHANNELS, NAMES, RGB, check_channels
 from tltk.modalities.image.dataset import from_dataset, pixel_problem
 from tltk.modalities.image.decode import decode_full, why_undecodable
 from tltk.modalities.image.reader import READERS
@@ -31,11 +31,9 @@ from tltk.pipeline.readers import Reader
 from tltk.pipeline.user_dataset import UserDataset
 from tltk.specs import ImageSpec, InvalidExample
 
-_LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue: ITU-R BT.601, as in Pillow
-
 
 class ImageModality(Modality):
-    """Modality of RGB images, in files, in memory, or in a TensorFlow Datasets builder."""
+    """Modality of images of any number of channels, in files, in memory, or in a TensorFlow Datasets builder."""
 
     name: ClassVar[str] = "image"
     spec_type: ClassVar[type] = ImageSpec
@@ -51,8 +49,13 @@ class ImageModality(Modality):
 
     def reader(self, source: Source, spec: ImageSpec) -> Reader:
         """Return the reader of files, arrays or streams, by the storage of the source."""
-        if spec.channels != 3:
-            raise InvalidInput(f"`spec.channels` must be 3 (RGB). Received: {spec.channels}")
+        if source.storage == "arrays":
+            check_channels(source.examples.shape[-1], spec.channels)
+        elif spec.channels not in FILE_CHANNELS:
+            raise InvalidInput(
+                f"image files are read as grey, RGB or RGBA (1, 3 or 4 channels), and the model takes {spec.channels}. "
+                "Pass arrays, such as tltk.from_arrays(np.load(file), labels), or a tf.data.Dataset."
+            )
         return READERS[source.storage](source.examples, spec)
 
     def from_dataset(self, dataset: tf.data.Dataset, spec: ImageSpec, *, batch_size: Size) -> UserDataset:
@@ -102,15 +105,6 @@ class ImageModality(Modality):
         height, width, channels = (size or 0 for size in shape)
         return ImageSpec(height, width, channels)
 
-    def adopt_input(self, spec: ImageSpec) -> tuple[ImageSpec, Callable[[Any], Any] | None]:
-        """Read RGB for models of RGB or grey images; convert it to grey in the graph."""
-        if spec.channels not in (1, 3):
-            raise InvalidInput(
-                f"tltk reads images as RGB, and the model takes {spec.channels} channels. For other data, register a "
-                "modality of your own with tltk.register_modality, and pass its spec."
-            )
-        return (spec, None) if spec.channels == 3 else (replace(spec, channels=3), _to_grey)
-
     def default_augmentation(self) -> tuple[Augmentation, ...]:
         """Return a flip, mild crops and mild color changes."""
         return standard()
@@ -126,8 +120,8 @@ class ImageModality(Modality):
         return PIXEL_RANGE
 
     def request_names(self, spec: ImageSpec) -> tuple[str, ...]:
-        """Return the name of the only input, the encoded images."""
-        return ("image_bytes",)
+        """Return the name of the only input, the encoded images; none for channels that image files do not have."""
+        return ("image_bytes",) if spec.channels in FILE_CHANNELS else ()
 
     def request_reader(self, spec: ImageSpec) -> tuple[Callable[..., Request], list[Any]]:
         """Return a function that decodes requests exactly as in training; it needs no lookup tables."""
@@ -137,13 +131,22 @@ class ImageModality(Modality):
         """Generate JPEG and PNG images that need resizing, and two requests that cannot be decoded."""
         generator = np.random.default_rng(seed)
         height, width = spec.height + 13, spec.width + 40
+        channels = max(spec.channels, RGB)
         gradient = np.linspace(0, 255, width)[None, :, None] * np.linspace(0, 1, height)[:, None, None]
         files = []
         for index in range(count):
-            image = np.clip(gradient + generator.normal(0, 30, (height, width, 3)), 0, 255).astype("uint8")
-            files.append((tf.io.encode_png if index % 2 else tf.io.encode_jpeg)(image).numpy())
+            image = np.clip(gradient + generator.normal(0, 30, (height, width, channels)), 0, 255).astype("uint8")
+            encoded = tf.io.encode_png(image) if index % 2 else tf.io.encode_jpeg(image[..., :RGB])
+            files.append(encoded.numpy())
         truncated = files[:2][-1][:200]
         return [(data,) for data in (*files, b"not an image", truncated)]
+
+    def sample_inputs(self, spec: ImageSpec, *, count: int, seed: int) -> np.ndarray:
+        """Read sample requests, or generate images of channels that files do not have."""
+        if self.request_names(spec):
+            return super().sample_inputs(spec, count=count, seed=seed)
+        low, high = self.value_range(spec)
+        return np.random.default_rng(seed).uniform(low, high, (count, *spec.shape)).astype(spec.dtype)
 
     def from_requests(self, requests: Sequence[tuple[bytes, ...]], spec: ImageSpec, folder: Path) -> Source:
         """Write each image to a file."""
@@ -163,7 +166,8 @@ class ImageModality(Modality):
 
     def describe_input(self, spec: ImageSpec) -> dict[str, Any]:
         """Describe the network's input, including how images are resized to it."""
-        return {**super().describe_input(spec), **asdict(spec), "range": [0, 255], "channels": "RGB, last"}
+        channels = f"{NAMES.get(spec.channels, spec.channels)}, last"
+        return {**super().describe_input(spec), **asdict(spec), "range": [0, 255], "channels": channels}
 
 
 def _encoded_image(source: Source, index: int) -> bytes:
@@ -171,12 +175,6 @@ def _encoded_image(source: Source, index: int) -> bytes:
     if source.storage == "files":
         return Path(source.examples[index]).read_bytes()
     return next(images[0] for _, images in source.examples[np.array([index])].read())
-
-
-def _to_grey(pixels: Any) -> Any:
-    """Convert RGB to grey in a Keras graph: [batch, height, width, 3] → [batch, height, width, 1]."""
-    weighted = keras.layers.Rescaling(list(_LUMA), name="preprocessing_grey")(pixels)
-    return keras.ops.sum(weighted, axis=-1, keepdims=True)
 
 
 register_modality(ImageModality())

@@ -50,7 +50,7 @@ class _ImageReader(ABC):
 
     @property
     def element_spec(self) -> tuple[tf.TensorSpec, ...]:
-        """Shape and dtype of a batch: uint8 [batch, height, width, 3] in [0, 255]."""
+        """Shape and dtype of a batch: uint8 [batch, height, width, channels] in [0, 255]."""
         return (tf.TensorSpec([None, *self.spec.shape], tf.uint8),)
 
     def subset(self, rows: np.ndarray) -> "_ImageReader":
@@ -97,7 +97,7 @@ class FileReader(_ImageReader):
 
 
 class ArrayReader(_ImageReader):
-    """Reads pixels in memory; `examples` is a uint8 or float32 array [n, h, w, 1 or 3]."""
+    """Reads pixels in memory; `examples` is a uint8 or float32 array [n, h, w, channels]."""
 
     @property
     def is_decoded(self) -> bool:

@@ -15,10 +15,10 @@ def read_requests(image_bytes: tf.Tensor, spec: ImageSpec) -> Request:
 
     Args:
         image_bytes: Strings [batch], the bytes of image files.
-        spec: Size, resize mode and interpolation.
+        spec: Channels, size, resize mode and interpolation.
 
     Returns:
-        The request, with pixels float32 [batch, height, width, 3] as `inputs`; zeros for invalid requests.
+        The request, with pixels float32 [batch, height, width, channels] as `inputs`; zeros for invalid requests.
     """
     count = tf.size(image_bytes, tf.int64)
     encoded = tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes))

@@ -128,3 +128,18 @@ def test_saturation_and_hue_do_not_change_gray_images():
 def test_values_out_of_range_are_refused(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 6])
+def test_images_of_other_channels_than_rgb_keep_their_hue_and_alpha(channels):
+    images = np.random.default_rng(0).uniform(20, 200, (4, 6, 6, channels)).astype("float32")
+    for augmentation in (a.color_jitter(saturation=0.9, hue=0.3), a.color_jitter(brightness=0.3, contrast=0.3)):
+        changed = a.chain(augmentation)(tf.constant(images), tf.zeros([4]), seed_of(0, 1))[0].numpy()
+        assert changed.shape == images.shape
+        if channels == 4:
+            np.testing.assert_array_equal(changed[..., 3], images[..., 3])
+            assert np.abs(changed[..., :3] - images[..., :3]).max() > 1
+        else:
+            assert (np.abs(changed - images).max() > 1) == (augmentation.to_config()["hue"] == 0)
+    changed = a.chain(a.rand_augment(operations=3))(tf.constant(images), tf.zeros([4]), seed_of(0, 1))[0]
+    assert changed.shape == images.shape

@@ -1,8 +1,11 @@
 """Augmentations that change colors but move no pixels: color_jitter and its building blocks.
 
-The functions take images float32 [b, h, w, 3] in 0..255, and factors float32 [b], one for each image. Their formulas
-are those of Pillow's ImageEnhance and ImageOps, which torchvision follows too.
+The functions take images float32 [b, h, w, channels] in 0..255, and factors float32 [b], one for each image. Their
+formulas are those of Pillow's ImageEnhance and ImageOps, which torchvision follows too. Saturation and hue have a
+meaning for RGB only: images of other channels pass unchanged. The alpha of RGBA does not change.
 """
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -15,6 +18,7 @@ from tltk.modalities.image.augment.base import (
     uniform_per_image,
 )
 from tltk.modalities.image.augment.boxes_and_masks import Targets
+from tltk.modalities.image.channels import RGB, RGBA
 
 
 def color_jitter(
@@ -62,12 +66,24 @@ def _color_jitter(brightness: float, contrast: float, saturation: float, hue: fl
     def transform(images: tf.Tensor, targets: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
         for adjust, draw, value in adjustments:
             if value:
-                images = adjust(images, uniform_per_image(images, seed, draw=draw, low=1 - value, high=1 + value))
+                factors = uniform_per_image(images, seed, draw=draw, low=1 - value, high=1 + value)
+                images = keep_alpha(adjust)(images, factors)
         if hue:
-            images = adjust_hue(images, uniform_per_image(images, seed, draw=4, low=-hue, high=hue))
+            images = keep_alpha(adjust_hue)(images, uniform_per_image(images, seed, draw=4, low=-hue, high=hue))
         return images, targets
 
     return transform
+
+
+def keep_alpha(change: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return a function that changes the first three of four channels; other images are changed as a whole."""
+
+    def change_colors(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+        if images.shape[-1] != RGBA:
+            return change(images, factors)
+        return tf.concat([change(images[..., :RGB], factors), images[..., RGB:]], axis=-1)
+
+    return change_colors
 
 
 def adjust_brightness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
@@ -77,7 +93,8 @@ def adjust_brightness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 
 def adjust_contrast(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Blend with the mean gray of each image: factor 0 gives that gray, 1 the original."""
-    mean = tf.reduce_mean(tf.image.rgb_to_grayscale(images), [1, 2, 3], keepdims=True)
+    grey = tf.image.rgb_to_grayscale(images) if images.shape[-1] == RGB else images
+    mean = tf.reduce_mean(grey, [1, 2, 3], keepdims=True)
     return _blend(mean, images, factors)
 
 
@@ -86,11 +103,13 @@ def adjust_saturation(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 
     Keras goes through HSV instead, and takes ten times as long.
     """
-    return _blend(tf.image.rgb_to_grayscale(images), images, factors)
+    return _blend(tf.image.rgb_to_grayscale(images), images, factors) if images.shape[-1] == RGB else images
 
 
 def adjust_hue(images: tf.Tensor, turns: tf.Tensor) -> tf.Tensor:
     """Turn the hue by a fraction of the color wheel: 1/3 makes red green."""
+    if images.shape[-1] != RGB:
+        return images
     hue, saturation, value = tf.unstack(tf.image.rgb_to_hsv(images / 255), axis=-1)
     turned = tf.math.floormod(hue + turns[:, None, None], 1.0)
     return tf.image.hsv_to_rgb(tf.stack([turned, saturation, value], -1)) * 255

@@ -149,7 +149,7 @@ def _move(image: tf.Tensor, level: tf.Tensor, matrix: tf.Tensor, *, fill_mode: s
 
 
 def _recolor(image: tf.Tensor, level: tf.Tensor, matrix: tf.Tensor, *, change: Change) -> tf.Tensor:
-    return clip_to_pixels(change(image[None], level[None])[0])
+    return clip_to_pixels(color.keep_alpha(change)(image[None], level[None])[0])
 
 
 register_augmentation("rand_augment", rand_augment, build=_rand_augment)
