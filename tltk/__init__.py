@@ -114,9 +114,10 @@ if TYPE_CHECKING:
     from tltk.serving.certificate import verify
     from tltk.serving.export import export
     from tltk.specs import ImageSpec, InvalidExample, LabelSpec, Span, TextSpec
-    from tltk.tasks.base import Monitor, Prediction, ReportParts, Task
+    from tltk.tasks.base import Task
     from tltk.tasks.classification import classification
     from tltk.tasks.question_answering import question_answering
+    from tltk.tasks.records import Monitor, Prediction, ReportParts
     from tltk.tasks.registry import register_task
     from tltk.tasks.regression import regression
     from tltk.tasks.token_classification import token_classification

@@ -8,8 +8,8 @@ import tltk
 from tests.conftest import squares, squares_model
 from tltk.modalities.modality import named_modality
 from tltk.recipes import Phase, Recipe
-from tltk.tasks.base import Monitor
 from tltk.tasks.classification import Classification
+from tltk.tasks.records import Monitor
 from tltk.tasks.registry import register_task
 from tltk.training.arguments import complete_recipe, metric_names
 

@@ -15,7 +15,8 @@ from tltk.inference.forward import Network
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
-from tltk.tasks.base import Evaluator
+from tltk.tasks.output_metrics import OutputMetrics
+from tltk.tasks.records import Evaluator
 from tltk.tasks.registry import require_task
 from tltk.tasks.sources import require_labels, with_labels_of
 from tltk.training.run import Run, model_of
@@ -41,7 +42,8 @@ def evaluate(
         The report. Classification: accuracy, top-k accuracy, precision, recall and F1 as in scikit-learn, confusion
         matrix, expected calibration error (Guo et al. 2017, 15 bins). Regression: MAE, RMSE, R². Token classification:
         precision, recall and F1 of entities, which count if boundaries and type are exact. Question answering: exact
-        match and F1 as in the SQuAD evaluation script.
+        match and F1 as in the SQuAD evaluation script. The `loss` and `metrics` that the constructor of the task was
+        given are added under their names; they replace metrics of the same name.
 
     Raises:
         NotFound: If `model` is a path and not the folder of a run.
@@ -82,6 +84,7 @@ def evaluate_network(
     data = with_labels_of(task, data)
     require_labels(task, data, "data")
     evaluator, count, weights = task.evaluator(), 0, []
+    output_metrics = OutputMetrics(task) if task.objective else None
     invalid: list[InvalidExample] = []
     for batch in decoded_batches(
         model,
@@ -92,6 +95,7 @@ def evaluate_network(
         title="evaluating",
         with_targets=True,
         network=network,
+        observe=output_metrics.update if output_metrics else None,
     ):
         if batch.targets is None:
             break
@@ -109,6 +113,7 @@ def evaluate_network(
         )
     parts = evaluator.result()
     results = {field.name: getattr(parts, field.name) for field in fields(parts)}
+    results["metrics"] |= output_metrics.result() if output_metrics else {}
     total_weight = float(np.concatenate(weights).sum(dtype=np.float64)) if weights else None
     return Report(task.name, count, invalid=tuple(invalid), total_weight=total_weight, **results)
 

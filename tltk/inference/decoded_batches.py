@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from tltk.data.sample_weight import require_weight
+from tltk.data.sample_weight import element_weights, require_weight
 from tltk.data.source import Source
 from tltk.foundation import progress
 from tltk.inference.forward import Network, decoder_of, network_of
@@ -18,8 +18,13 @@ from tltk.models.transfer_model import TransferModel
 from tltk.pipeline.batching import Order
 from tltk.pipeline.readers import PartialBatch, Reader, join_batches
 from tltk.specs import InvalidExample
+from tltk.tasks.base import Task
 
 Data: TypeAlias = Source | tf.data.Dataset
+
+AddInvalid = Callable[[int, str], None]  # row, reason
+Observe = Callable[[Any, Any, np.ndarray | None], None]  # targets, outputs and weights of some elements
+Watch = Callable[[np.ndarray, Any], None]  # rows of elements, their outputs
 
 _SORTED_EXAMPLES = 8192  # examples sorted by length at once: all their outputs are in memory
 _DECODED_ELEMENTS = 256  # elements decoded at once; more only if a single example has more
@@ -54,6 +59,7 @@ def decoded_batches(
     title: str,
     with_targets: bool = False,
     network: Network | None = None,
+    observe: Observe | None = None,
 ) -> Iterator[DecodedBatch]:
     """Decode the outputs for every example once, in the order of the data.
 
@@ -67,6 +73,7 @@ def decoded_batches(
         with_targets: Whether to read targets and weights. Targets must fit the task; examples whose target cannot be
             read are invalid. Examples with the weight 0 are left out.
         network: Inputs → outputs, instead of the model's own network.
+        observe: Receives targets, outputs and weights of the elements of each batch, before decoding.
 
     Yields:
         Decoded outputs for a few examples at a time, without the unreadable ones.
@@ -76,7 +83,7 @@ def decoded_batches(
     """
     network = network or network_of(model)
     if isinstance(data, tf.data.Dataset):
-        yield from _decoded_dataset(model, data, network, batch_size, title, with_targets)
+        yield from _decoded_dataset(model, data, network, batch_size, title, with_targets, observe)
         return
     modality = modality_of(model.input_spec)
     modality.check(data, model.input_spec, "data")
@@ -91,6 +98,8 @@ def decoded_batches(
     run_examples = _run_in_order if reader.lengths is None else _run_by_length
     decoder = decoder_of(model)
 
+    watch = None if observe is None else _element_observer(model.task, source, reader, observe)
+
     def run_network(values: np.ndarray) -> Any:
         return network(tf.cast(values, model.input_spec.dtype))
 
@@ -99,7 +108,7 @@ def decoded_batches(
 
     with progress.bar(title, reader.count) as advance:
         for examples, elements, outputs in run_examples(
-            reader, len(source), run_network, batch_size, add_invalid, advance
+            reader, len(source), run_network, batch_size, add_invalid, advance, watch
         ):
             decoded = decoder(outputs, modality.context(source, reader, examples, elements))
             if with_targets:
@@ -129,7 +138,13 @@ def _ids(source: Source, examples: np.ndarray) -> list[str]:
 
 
 def _decoded_dataset(
-    model: TransferModel, data: tf.data.Dataset, network: Network, batch_size: int, title: str, with_targets: bool
+    model: TransferModel,
+    data: tf.data.Dataset,
+    network: Network,
+    batch_size: int,
+    title: str,
+    with_targets: bool,
+    observe: Observe | None,
 ) -> Iterator[DecodedBatch]:
     user = read_dataset(data, model.input_spec, batch_size=batch_size, targets=model.task if with_targets else None)
     decoder, loader = decoder_of(model), dataset_batches(user, model.input_spec)
@@ -139,7 +154,10 @@ def _decoded_dataset(
             inputs, *targets_and_weights = batch if isinstance(batch, tuple) else (batch,)
             size = len(inputs)
             ids = [f"example {number}" for number in range(count, count + size)]
-            decoded = decoder(network(inputs), Context(tf.constant(size, tf.int64)))
+            outputs = network(inputs)
+            decoded = decoder(outputs, Context(tf.constant(size, tf.int64)))
+            if observe is not None and targets_and_weights:
+                observe(targets_and_weights[0], outputs, targets_and_weights[1] if targets_and_weights[1:] else None)
             columns = tf.nest.map_structure(np.asarray, targets_and_weights) if with_targets else []
             yield _weighted_batch(decoded, ids, *columns)
             count += size
@@ -157,7 +175,22 @@ def _weighted_batch(
     return DecodedBatch(columns, [ids[row] for row in np.flatnonzero(counts)], targets, None, weights[counts])
 
 
-AddInvalid = Callable[[int, str], None]  # row, reason
+def _element_observer(task: Task, source: Source, reader: Reader, observe: Observe) -> Watch:
+    """Return a function that passes on the targets, outputs and weights of some elements."""
+    targets = task.element_targets(source.targets, reader)
+    weights = element_weights(source.sample_weight, reader.example_ids)
+
+    def watch(elements: np.ndarray, outputs: Any) -> None:
+        if targets is None:
+            return
+        values, unreadable = targets.read(elements)
+        is_readable = ~np.isin(elements, list(unreadable))
+        kept = outputs if is_readable.all() else tf.nest.map_structure(lambda output: output[is_readable], outputs)
+        observe(values, kept, None if weights is None else weights[elements[is_readable]])
+
+    return watch
+
+
 ExampleOutputs: TypeAlias = tuple[np.ndarray, np.ndarray, Any]  # rows of examples, rows of their elements, outputs
 
 
@@ -168,9 +201,12 @@ def _run_in_order(
     batch_size: int,
     add_invalid: AddInvalid,
     advance: Callable[..., None],
+    watch: Watch | None = None,
 ) -> Iterator[ExampleOutputs]:
     """Run batches in the order of the source; every element is one example."""
     for rows, outputs in _run(reader, network, batch_size, add_invalid):
+        if watch is not None:
+            watch(rows, outputs)
         yield rows, rows, outputs
         advance(len(rows))
 
@@ -182,6 +218,7 @@ def _run_by_length(
     batch_size: int,
     add_invalid: AddInvalid,
     advance: Callable[..., None],
+    watch: Watch | None = None,
 ) -> Iterator[ExampleOutputs]:
     """Run elements sorted by length, which needs the least padding, and yield examples in their order."""
     example_of = np.arange(count) if reader.example_ids is None else reader.example_ids
@@ -194,6 +231,8 @@ def _run_by_length(
         reasons: dict[int, str] = {}
         add_reason = _keep_first_reason(example_of[order], reasons)
         for rows, outputs in _run(reader.subset(order), network, batch_size, add_reason):
+            if watch is not None:
+                watch(order[rows], outputs)
             arrays = tf.nest.map_structure(np.asarray, outputs)
             for index, element in enumerate(order[rows]):
                 outputs_of[int(element)] = tf.nest.map_structure(lambda values, at=index: values[at], arrays)

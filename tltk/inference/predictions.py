@@ -13,7 +13,8 @@ import numpy as np
 from tltk.foundation import checks as check
 from tltk.foundation import display
 from tltk.specs import InvalidExample, Span
-from tltk.tasks.base import Prediction, Task
+from tltk.tasks.base import Task
+from tltk.tasks.records import Prediction
 
 _ROWS_AT_ONCE = 256  # single predictions built at once while iterating: each holds a score per class
 

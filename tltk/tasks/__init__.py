@@ -5,9 +5,10 @@ the same names.
 """
 
 from tltk.modalities.context import Context
-from tltk.tasks.base import Evaluator, Monitor, Prediction, ReportParts, Task
+from tltk.tasks.base import Task
 from tltk.tasks.classification import Classification, MultilabelClassification
 from tltk.tasks.question_answering import QuestionAnswering
+from tltk.tasks.records import Evaluator, Monitor, Prediction, ReportParts
 from tltk.tasks.registry import for_source, from_config, register_default, register_task
 from tltk.tasks.regression import Regression
 from tltk.tasks.token_classification import TokenClassification

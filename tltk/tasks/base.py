@@ -1,9 +1,9 @@
-"""The base class of every task, and the records that tasks exchange with the rest of tltk."""
+"""The base class of every task."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
+from dataclasses import asdict, replace
+from typing import Any, ClassVar, Self, TypeAlias
 
 import keras
 import numpy as np
@@ -12,95 +12,18 @@ import tensorflow as tf
 from tltk.backbones.base import Backbone
 from tltk.data.targets import Targets
 from tltk.foundation import checks as check
-from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
 from tltk.heads.builder import Head
 from tltk.modalities.context import Context
 from tltk.pipeline.readers import Reader, element_targets
-from tltk.specs import LabelSpec, Span
+from tltk.specs import LabelSpec
 from tltk.tasks.adopted_outputs import check_outputs
+from tltk.tasks.aligned import AlignedLoss, AlignedMetric
+from tltk.tasks.objective import NO_OBJECTIVE, ExampleBatch, Objective
+from tltk.tasks.records import Evaluator, Monitor, Prediction, ReportParts
 
 EXACT = 1e-3  # larger tolerances are those of 16-bit exports
 Outputs: TypeAlias = keras.KerasTensor | dict[str, keras.KerasTensor]
-
-
-class Monitor(NamedTuple):
-    """The metric that decides which epoch is best.
-
-    Attributes:
-        metric: Name of one of the task's metrics, or "loss".
-        mode: "max" if larger is better, "min" if smaller is.
-    """
-
-    metric: str
-    mode: str
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction of a model for one example.
-
-    Args:
-        example_id: Path or row of the example.
-        label: The most likely class; for several labels, those above the threshold joined by ", "; for regression, the
-            values; for texts, the entities or the answer.
-        probability: Probability of `label`; None if the task has no single probability.
-        scores: Label or column name → probability or value, most likely class first; for answers, text → probability.
-        spans: The entities in the order of the text, or the answer, each with its probability.
-    """
-
-    example_id: str
-    label: str
-    probability: float | None
-    scores: dict[str, float]
-    spans: tuple[Span, ...] = ()
-
-    __repr__ = display.short_repr
-
-
-@dataclass(frozen=True)
-class ReportParts:
-    """The result of an evaluator; `tltk.evaluate` builds a `Report` from it.
-
-    Args:
-        metrics: Metric name → value.
-        classes: One row per class or column: "name" and its metrics.
-        classes_title: Heading of the table of `classes`.
-        confusion: [true class, predicted class], or None: int64 counts, with sample weights sums of weights in float64.
-        calibration: (mean confidence, accuracy, number of examples or sum of weights) of each bin that is not empty.
-        mistakes: The most confident wrong predictions, one row each.
-    """
-
-    metrics: dict[str, float]
-    classes: tuple[dict[str, Any], ...] = ()
-    classes_title: str = "Classes"
-    confusion: np.ndarray | None = None
-    calibration: tuple[tuple[float, float, float], ...] = ()
-    mistakes: tuple[dict[str, Any], ...] = ()
-
-
-class Evaluator(Protocol):
-    """Computes metrics from predictions, batch by batch, so that a test set need not fit in memory."""
-
-    def update(
-        self,
-        targets: Any,
-        decoded: Mapping[str, np.ndarray],
-        ids: Sequence[str],
-        sample_weight: np.ndarray | None = None,
-    ) -> None:
-        """Add a batch of examples.
-
-        Args:
-            targets: Raw targets [n, …] of the source, after `Task.references`.
-            decoded: Result of `Task.decode` for these examples: column → [n, …], strings as `str`.
-            ids: Id of each example.
-            sample_weight: Weight of each example, float32 [n], above 0; only passed if the data has weights. An
-                evaluator without this argument cannot evaluate such data.
-        """
-
-    def result(self) -> ReportParts:
-        """Return the report of all examples so far."""
 
 
 class Task(ABC):
@@ -119,6 +42,8 @@ class Task(ABC):
             export returns them; `tltk.predict` does not compute them.
         class_targets: Class attribute: whether `encode` returns 0/1 targets [batch, classes], as a contrastive loss
             needs.
+        objective: Loss and metrics of the user's own, which built-in tasks take; a field of the dataclass.
+        align: Class attribute: brings targets and outputs into one shape for such a loss or metric; None if they are.
         uses_pooling: Class attribute: whether the head reduces each element to one vector; a batch norm in the head
             then needs batches of at least two, see `normalizes_batches`.
     """
@@ -131,6 +56,8 @@ class Task(ABC):
     constant_columns: ClassVar[tuple[str, ...]] = ()
     class_targets: ClassVar[bool] = False
     uses_pooling: ClassVar[bool] = True
+    objective: Objective = NO_OBJECTIVE
+    align: ClassVar[Any] = None
 
     @property
     def normalizes_batches(self) -> bool:
@@ -236,6 +163,30 @@ class Task(ABC):
     def metrics(self) -> Any:
         """Return the Keras metrics of training: a list or, for named outputs, a dict; default: no metrics."""
         return []
+
+    def example_batch(self) -> ExampleBatch:
+        """Return a small batch on which a loss and metrics of the user's own are tried.
+
+        Raises:
+            InvalidInput: By default: a task that takes them must define it.
+        """
+        raise InvalidInput(f"task {self.name!r} takes no `loss` and `metrics`: define {type(self).__name__}.loss.")
+
+    def training_loss(self) -> Any:
+        """Return the loss that a model is trained with: that of the user, or `loss()`."""
+        loss = self.objective.new_loss()
+        if loss is None:
+            return self.loss()
+        return loss if self.align is None else AlignedLoss(loss, self.align)
+
+    def training_metrics(self) -> Any:
+        """Return new metrics of training: `metrics()` and those of the user."""
+        return [*self.metrics(), *self.own_metrics()] if self.objective.metrics else self.metrics()
+
+    def own_metrics(self) -> list[keras.metrics.Metric]:
+        """Return new metrics of the user's own, which take targets and outputs of this task."""
+        metrics = self.objective.new_metrics()
+        return metrics if self.align is None else [AlignedMetric(metric, self.align) for metric in metrics]
 
     def decode(self, outputs: Any, context: Context) -> dict[str, tf.Tensor]:
         """Turn outputs of the network into predictions, in the graph: `tltk.predict` and exports both run this.
@@ -364,7 +315,9 @@ class Task(ABC):
     def to_config(self) -> dict[str, Any]:
         """Return the name and the fields as JSON values, from which `tltk.tasks.from_config` rebuilds the task."""
         record: Any = self
-        return {"name": self.name, **asdict(record)}
+        if not self.objective:
+            return {"name": self.name, **{name: value for name, value in asdict(record).items() if name != "objective"}}
+        return {**replace(record, objective=NO_OBJECTIVE).to_config(), "objective": self.objective.to_config()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -373,7 +326,9 @@ class Task(ABC):
         Raises:
             InvalidType: If `config` has a key that is not a field of the task.
         """
-        fields = {name: _as_tuples(value) for name, value in config.items() if name != "name"}
+        fields = {name: _as_tuples(value) for name, value in config.items() if name not in ("name", "objective")}
+        if "objective" in config:
+            fields["objective"] = Objective.from_config(config["objective"])
         if "labels" in fields:
             fields["labels"] = LabelSpec(**fields["labels"])
         if fields.get("head") is not None:

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn import metrics as sklearn_metrics
 
 from tltk.foundation.errors import InvalidInput
-from tltk.tasks.base import ReportParts
+from tltk.tasks.records import ReportParts
 
 CALIBRATION_BINS = 15
 _MISTAKES = 12  # wrong predictions listed in a report

@@ -16,12 +16,15 @@ from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.specs import LabelSpec
 from tltk.tasks.adopted_outputs import probabilities
-from tltk.tasks.base import Monitor, Prediction, Task, difference, last_features, repeated
+from tltk.tasks.base import Task, difference, last_features, repeated
 from tltk.tasks.class_scores import ClassEvaluator, MultilabelEvaluator
 from tltk.tasks.class_weight import weights_of_classes
 from tltk.tasks.dataset_targets import class_problem, label_problem
 from tltk.tasks.encodings import as_float, named_classes, one_hot
 from tltk.tasks.label_spec import Labels, label_spec
+from tltk.tasks.objective import NO_OBJECTIVE, ExampleBatch, Objective
+from tltk.tasks.objective_check import with_objective
+from tltk.tasks.records import Monitor, Prediction
 from tltk.tasks.registry import register_default, register_task
 
 # Label type → what the labels are, and the task to use instead.
@@ -60,6 +63,14 @@ class _ClassTask(Task):
         """Name the probabilities after the classes."""
         return {"probabilities": self.labels.names}
 
+    def example_batch(self) -> ExampleBatch:
+        """Return one example per class, and one more of the first."""
+        count = len(self.labels)
+        targets = np.eye(count, dtype="float32")[[*range(count), 0]]
+        scores = 0.4 * targets + np.linspace(0.1, 0.2, targets.size, dtype="float32").reshape(targets.shape)
+        outputs = scores / scores.sum(-1, keepdims=True) if self.activation == "softmax" else scores
+        return ExampleBatch(targets, outputs, "probabilities")
+
     def scores(self, probabilities: np.ndarray) -> list[dict[str, float]]:
         """Map class names to probabilities for each example, the most likely class first."""
         names = self.labels.names
@@ -80,6 +91,7 @@ class Classification(_ClassTask):
         head: Head from `tltk.head`.
         label_smoothing: Fraction of each target spread over all classes, in [0, 1).
         pairs: Whether an example is a pair of texts.
+        objective: Loss and metrics of the user's own.
     """
 
     name: ClassVar[str] = "classification"
@@ -91,6 +103,7 @@ class Classification(_ClassTask):
     head: heads.Head = field(default_factory=heads.head)
     label_smoothing: float = 0.0
     pairs: bool = False
+    objective: Objective = NO_OBJECTIVE
 
     def target_problem(self, targets: Any) -> str:
         """Require class indices or names, or rows of probabilities."""
@@ -160,6 +173,7 @@ class MultilabelClassification(_ClassTask):
         label_smoothing: Fraction by which targets move towards 0.5, in [0, 1).
         threshold: Probability above which a label is predicted.
         pairs: Whether an example is a pair of texts.
+        objective: Loss and metrics of the user's own.
     """
 
     name: ClassVar[str] = "multilabel_classification"
@@ -172,6 +186,7 @@ class MultilabelClassification(_ClassTask):
     label_smoothing: float = 0.0
     threshold: float = 0.5
     pairs: bool = False
+    objective: Objective = NO_OBJECTIVE
 
     def target_problem(self, targets: Any) -> str:
         """Require one value from 0 to 1 per label."""
@@ -237,6 +252,8 @@ def classification(
     label_smoothing: float = 0.0,
     threshold: float = 0.5,
     pairs: bool = False,
+    loss: Any = None,
+    metrics: Sequence[Any] = (),
 ) -> Classification | MultilabelClassification:
     """Build a classification task.
 
@@ -248,13 +265,17 @@ def classification(
         label_smoothing: Fraction of each target spread over all classes, in [0, 1).
         threshold: Probability above which a label is predicted (multilabel only).
         pairs: Whether an example is a pair of texts, such as a premise and a hypothesis.
+        loss: A Keras loss, its name, or a function of (targets, outputs), instead of the cross-entropy. It gets one-hot
+            vectors or 0/1 vectors, and probabilities [batch, classes].
+        metrics: Keras metrics, names or functions of the same targets and outputs, which `fit` and `evaluate` report in
+            addition.
 
     Returns:
         A task for `assemble`.
 
     Raises:
         InvalidType: If `labels` has no names, as for a source without labels.
-        InvalidInput: If the labels are not classes, or a value is out of range.
+        InvalidInput: If the labels are not classes, a value is out of range, or a loss or metric does not fit.
 
     Examples:
         >>> classification(["cat", "dog"]).labels.names
@@ -273,8 +294,8 @@ def classification(
     problems.raise_if_any()
     head = heads.head() if head is None else head
     if spec.type == "multilabel":
-        return MultilabelClassification(spec, head, label_smoothing, threshold, pairs)
-    return Classification(spec, head, label_smoothing, pairs)
+        return with_objective(MultilabelClassification(spec, head, label_smoothing, threshold, pairs), loss, metrics)
+    return with_objective(Classification(spec, head, label_smoothing, pairs), loss, metrics)
 
 
 def _for_source(source: Source) -> Task:

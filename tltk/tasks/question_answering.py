@@ -21,8 +21,11 @@ from tltk.modalities.text.encoding import EncodedTexts, joined
 from tltk.modalities.text.reader import TextReader
 from tltk.pipeline.readers import Reader
 from tltk.specs import LabelSpec, Span
-from tltk.tasks.base import EXACT, Monitor, Prediction, Task, last_features
+from tltk.tasks.base import EXACT, Task, last_features
 from tltk.tasks.encodings import as_tokens
+from tltk.tasks.objective import NO_OBJECTIVE, ExampleBatch, Objective
+from tltk.tasks.objective_check import with_objective
+from tltk.tasks.records import Monitor, Prediction
 from tltk.tasks.registry import register_default, register_task
 from tltk.tasks.span_decoders import decode_answers, require_windows
 from tltk.tasks.span_scores import AnswerEvaluator
@@ -70,6 +73,17 @@ class SpanAccuracy(keras.metrics.Mean):
         return {"name": self.name}
 
 
+@keras.saving.register_keras_serializable(package="tltk")
+def align_ends(y_true: Any, y_pred: Any) -> tuple[Any, Any, None]:
+    """Return first and last token int32 [batch, 2] and logits [batch, 2, tokens], for a loss or metric of a user.
+
+    Args:
+        y_true: int32 [batch, 2], first and last token.
+        y_pred: float [batch, tokens, 2], logits.
+    """
+    return keras.ops.cast(y_true, "int32"), keras.ops.transpose(y_pred, (0, 2, 1)), None
+
+
 @register_task
 @dataclass(frozen=True)
 class QuestionAnswering(Task):
@@ -81,18 +95,21 @@ class QuestionAnswering(Task):
         threshold: Margin by which the score of no answer must exceed that of the best span.
         max_answer_tokens: Maximum number of tokens of an answer.
         labels: Always `ANSWERS`.
+        objective: Loss and metrics of the user's own.
     """
 
     name: ClassVar[str] = "question_answering"
     monitor: ClassVar[Monitor] = Monitor("span_accuracy", "max")
     score_name: ClassVar[str] = "exact_match"
     uses_pooling: ClassVar[bool] = False
+    align: ClassVar[Any] = staticmethod(align_ends)
 
     head: heads.Head = field(default_factory=heads.head)
     no_answer: bool = True
     threshold: float = 0.0
     max_answer_tokens: int = 30
     labels: LabelSpec = ANSWERS
+    objective: Objective = NO_OBJECTIVE
 
     def input_spec(self, spec: Any) -> Any:
         """Expect a question and a context, overlong ones in windows.
@@ -159,6 +176,11 @@ class QuestionAnswering(Task):
     def metrics(self) -> list[keras.metrics.Metric]:
         """Return the accuracy of both tokens together; `evaluate` reports exact match and F1."""
         return [SpanAccuracy()]
+
+    def example_batch(self) -> ExampleBatch:
+        """Return two windows of five tokens."""
+        outputs = np.linspace(-1, 1, 20, dtype="float32").reshape(2, 5, 2)
+        return ExampleBatch(np.array([[1, 3], [0, 0]], "int32"), outputs, "logits", class_numbers=True)
 
     def describe_outputs(self) -> dict[str, tuple[str, ...]]:
         """Name the two logits."""
@@ -229,7 +251,13 @@ def _in_context(elements: EncodedTexts) -> Iterator[np.ndarray]:
 
 
 def question_answering(
-    *, head: heads.Head | None = None, no_answer: bool = True, threshold: float = 0.0, max_answer_tokens: int = 30
+    *,
+    head: heads.Head | None = None,
+    no_answer: bool = True,
+    threshold: float = 0.0,
+    max_answer_tokens: int = 30,
+    loss: Any = None,
+    metrics: Sequence[Any] = (),
 ) -> QuestionAnswering:
     """Build a task that finds the answer to a question in a text.
 
@@ -238,13 +266,17 @@ def question_answering(
         no_answer: Whether a question may have no answer, as in SQuAD 2.0; False always predicts the best span.
         threshold: Margin by which the score of no answer must exceed that of the best span; tune it on validation data.
         max_answer_tokens: Maximum number of tokens of an answer.
+        loss: A Keras loss, its name, or a function of (targets, outputs), instead of the cross-entropy. It gets the
+            first and last token of each window in a row, int32 [n], and logits [n, tokens].
+        metrics: Keras metrics, names or functions of the same targets and outputs, which `fit` and `evaluate` report in
+            addition.
 
     Returns:
         A task for `assemble`.
 
     Raises:
         InvalidType: If `no_answer` is not a bool.
-        InvalidInput: If `threshold` or `max_answer_tokens` is out of range.
+        InvalidInput: If `threshold` or `max_answer_tokens` is out of range, or a loss or metric does not fit.
 
     Examples:
         >>> question_answering(no_answer=False).describe_outputs()
@@ -254,7 +286,8 @@ def question_answering(
     check.instance_of("no_answer", no_answer, bool)
     if not check.is_number(threshold):
         raise InvalidInput(f"`threshold` must be a number. Received: {threshold!r}")
-    return QuestionAnswering(heads.head() if head is None else head, no_answer, float(threshold), max_answer_tokens)
+    head = heads.head() if head is None else head
+    return with_objective(QuestionAnswering(head, no_answer, float(threshold), max_answer_tokens), loss, metrics)
 
 
 def _for_source(source: Source) -> Task:

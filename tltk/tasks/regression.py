@@ -15,11 +15,14 @@ from tltk.heads import builder as heads
 from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.specs import LabelSpec
-from tltk.tasks.base import Monitor, Prediction, ReportParts, Task, last_features, repeated
+from tltk.tasks.base import Task, last_features, repeated
 from tltk.tasks.class_scores import weights_or_ones
 from tltk.tasks.dataset_targets import number_problem
 from tltk.tasks.encodings import as_float
 from tltk.tasks.label_spec import Labels, label_spec
+from tltk.tasks.objective import NO_OBJECTIVE, ExampleBatch, Objective
+from tltk.tasks.objective_check import with_objective
+from tltk.tasks.records import Monitor, Prediction, ReportParts
 from tltk.tasks.registry import register_default, register_task
 
 
@@ -50,6 +53,7 @@ class Regression(Task):
         labels: Column names, type "regression", with the mean and standard deviation of each column.
         head: Head from `tltk.head`.
         pairs: Whether an example is a pair of texts.
+        objective: Loss and metrics of the user's own.
     """
 
     name: ClassVar[str] = "regression"
@@ -60,6 +64,7 @@ class Regression(Task):
     labels: LabelSpec
     head: heads.Head = field(default_factory=heads.head)
     pairs: bool = False
+    objective: Objective = NO_OBJECTIVE
 
     @property
     def std(self) -> tuple[float, ...]:
@@ -93,6 +98,13 @@ class Regression(Task):
     def metrics(self) -> list[keras.metrics.Metric]:
         """Return the mean absolute and the root mean squared error, in the units of the targets."""
         return [keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.RootMeanSquaredError(name="rmse")]
+
+    def example_batch(self) -> ExampleBatch:
+        """Return values near the means of the columns."""
+        columns = len(self.labels)
+        mean, std = np.array(self.labels.mean or [0.0] * columns), np.array(self.std)
+        targets = (mean + std * np.linspace(-1, 1, columns + 1)[:, None]).astype("float32")
+        return ExampleBatch(targets, (targets + 0.1 * std).astype("float32"), "values")
 
     def describe_outputs(self) -> dict[str, tuple[str, ...]]:
         """Name the values after the columns."""
@@ -178,7 +190,14 @@ class RegressionEvaluator:
         return ReportParts({metric: value for metric, value in means.items() if not np.isnan(value)}, rows, "Columns")
 
 
-def regression(labels: Labels, *, head: heads.Head | None = None, pairs: bool = False) -> Regression:
+def regression(
+    labels: Labels,
+    *,
+    head: heads.Head | None = None,
+    pairs: bool = False,
+    loss: Any = None,
+    metrics: Sequence[Any] = (),
+) -> Regression:
     """Build a regression task.
 
     Args:
@@ -186,13 +205,17 @@ def regression(labels: Labels, *, head: heads.Head | None = None, pairs: bool = 
             column names, in which case the targets are not standardized.
         head: Head from `tltk.head`; default: `tltk.head()`.
         pairs: Whether an example is a pair of texts, such as two sentences with a similarity score.
+        loss: A Keras loss, its name, or a function of (targets, outputs), instead of the squared error. It gets
+            numbers in the units of the targets, [batch, columns].
+        metrics: Keras metrics, names or functions of the same targets and outputs, which `fit` and `evaluate` report in
+            addition.
 
     Returns:
         A task for `assemble`.
 
     Raises:
         InvalidType: If `labels` has no names.
-        InvalidInput: If the labels are classes.
+        InvalidInput: If the labels are classes, or a loss or metric does not fit.
 
     Examples:
         >>> regression(LabelSpec(("age",), "regression", (40.0,), (12.0,))).std
@@ -204,7 +227,7 @@ def regression(labels: Labels, *, head: heads.Head | None = None, pairs: bool = 
             f"`labels` are classes ({check.listing(spec.names, limit=6)}), not numbers. "
             "Use tltk.classification(labels), or read the column with label_type='regression'."
         )
-    return Regression(spec, heads.head() if head is None else head, pairs)
+    return with_objective(Regression(spec, heads.head() if head is None else head, pairs), loss, metrics)
 
 
 def _for_source(source: Source) -> Task:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tltk.specs import Span
-from tltk.tasks.base import ReportParts
 from tltk.tasks.class_scores import rates, weights_or_ones
+from tltk.tasks.records import ReportParts
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)

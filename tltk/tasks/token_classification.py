@@ -22,9 +22,12 @@ from tltk.modalities.text.words import words_and_first_tokens
 from tltk.pipeline.readers import Reader
 from tltk.specs import LabelSpec, Span
 from tltk.tasks.adopted_outputs import probabilities
-from tltk.tasks.base import EXACT, Monitor, Prediction, Task, last_features, repeated
+from tltk.tasks.base import EXACT, Task, last_features, repeated
 from tltk.tasks.encodings import as_tokens
 from tltk.tasks.label_spec import Labels, label_spec
+from tltk.tasks.objective import NO_OBJECTIVE, ExampleBatch, Objective
+from tltk.tasks.objective_check import with_objective
+from tltk.tasks.records import Monitor, Prediction
 from tltk.tasks.registry import register_default, register_task
 from tltk.tasks.span_decoders import decode_entities, require_windows
 from tltk.tasks.span_scores import EntityEvaluator
@@ -104,6 +107,22 @@ def _aligned_targets(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return true, ops.cast(true != UNLABELLED, "float32")
 
 
+@keras.saving.register_keras_serializable(package="tltk")
+def align_tags(y_true: Any, y_pred: Any) -> tuple[Any, Any, Any]:
+    """Bring tags and outputs into one shape, for a loss or metric of the user's own.
+
+    Args:
+        y_true: int32 [batch, longest], tag of each token; -1 for tokens without a label.
+        y_pred: float [batch, tokens, tags], probabilities.
+
+    Returns:
+        Tags int32 [batch, tokens], probabilities, and a mask float32 [batch, tokens]: 1 for labelled tokens, else 0.
+        Tokens without a label have the tag 0.
+    """
+    true, mask = _aligned_targets(y_true, y_pred)
+    return keras.ops.maximum(true, 0), keras.ops.convert_to_tensor(y_pred), mask
+
+
 @register_task
 @dataclass(frozen=True)
 class TokenClassification(Task):
@@ -113,16 +132,19 @@ class TokenClassification(Task):
         labels: Types of entities, type "entities".
         head: Head from `tltk.head`; its pooling has no effect.
         scheme: "bio" or "bilou".
+        objective: Loss and metrics of the user's own.
     """
 
     name: ClassVar[str] = "token_classification"
     monitor: ClassVar[Monitor] = Monitor("token_f1", "max")
     score_name: ClassVar[str] = "f1"
     uses_pooling: ClassVar[bool] = False
+    align: ClassVar[Any] = staticmethod(align_tags)
 
     labels: LabelSpec
     head: heads.Head = field(default_factory=lambda: heads.head(dropout=0.1))
     scheme: str = "bio"
+    objective: Objective = NO_OBJECTIVE
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -199,6 +221,13 @@ class TokenClassification(Task):
         """Turn logits of tags into probabilities; the order of the tags is that of `tags`."""
         return probabilities(outputs, self.tags, activation="softmax", from_logits=from_logits, rank=3)
 
+    def example_batch(self) -> ExampleBatch:
+        """Return two texts of three tokens, the last of them without a label."""
+        count = len(self.tags)
+        targets = np.array([[0, count - 1, UNLABELLED], [1, 0, UNLABELLED]], "int32")
+        outputs = np.full((2, 3, count), 0.1, "float32") + 0.4 * np.eye(count, dtype="float32")[np.maximum(targets, 0)]
+        return ExampleBatch(targets, outputs / outputs.sum(-1, keepdims=True), "probabilities", class_numbers=True)
+
     def describe_outputs(self) -> dict[str, tuple[str, ...]]:
         """Name the probabilities after the tags."""
         return {"probabilities": self.tags}
@@ -252,7 +281,14 @@ def _without_padding(answer: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {name: np.asarray(answer[name])[is_entity] for name in names}
 
 
-def token_classification(labels: Labels, *, head: heads.Head | None = None, scheme: str = "bio") -> TokenClassification:
+def token_classification(
+    labels: Labels,
+    *,
+    head: heads.Head | None = None,
+    scheme: str = "bio",
+    loss: Any = None,
+    metrics: Sequence[Any] = (),
+) -> TokenClassification:
     """Build a task that finds entities in texts.
 
     Only the first token of each word is tagged, so that an entity always consists of whole words.
@@ -261,13 +297,18 @@ def token_classification(labels: Labels, *, head: heads.Head | None = None, sche
         labels: `source.labels` of type "entities", or a list of the types of entities.
         head: Head from `tltk.head`; default: `tltk.head(dropout=0.1)`. Its pooling has no effect.
         scheme: "bio", or "bilou", which has tags for the last word of an entity too.
+        loss: A Keras loss, its name, or a function of (targets, outputs), instead of the cross-entropy. It gets the
+            numbers of the tags, int32 [n], and probabilities [n, tags] of all n tokens of a batch; only the first
+            tokens of words count.
+        metrics: Keras metrics, names or functions of the same targets and outputs, which `fit` and `evaluate` report in
+            addition.
 
     Returns:
         A task for `assemble`.
 
     Raises:
         InvalidType: If `labels` has no names.
-        InvalidInput: If the labels are not types of entities, or `scheme` is unknown.
+        InvalidInput: If the labels are not types of entities, `scheme` is unknown, or a loss or metric does not fit.
 
     Examples:
         >>> token_classification(["city"]).tags
@@ -280,7 +321,8 @@ def token_classification(labels: Labels, *, head: heads.Head | None = None, sche
             "from_jsonl(…, modality='text', label_type='entities')."
         )
     check.one_of("scheme", scheme, SCHEMES)
-    return TokenClassification(spec, heads.head(dropout=0.1) if head is None else head, scheme)
+    task = TokenClassification(spec, heads.head(dropout=0.1) if head is None else head, scheme)
+    return with_objective(task, loss, metrics)
 
 
 def _for_source(source: Source) -> Task:

@@ -13,6 +13,7 @@ from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_b
 from tltk.recipes import fine_tune, one_phase
 from tltk.recipes.recipe import Recipe
 from tltk.tasks.base import Task
+from tltk.tasks.objective_check import without_weights
 from tltk.trainability.apply import changing_variables
 from tltk.trainability.plan import Plan
 from tltk.training.contrastive import phase_model
@@ -83,7 +84,8 @@ def check_options(model: TransferModel, recipe: Recipe, *, batch_size: Any, seed
         problems.add(str(error))
     if isinstance(size, Budget) and not modality_of(model.input_spec).has_lengths:
         problems.add(budget_without_lengths(size))
-    for problem in (_monitor_problem(model.task), "" if out is None else why_unsavable(model.keras)):
+    objective = model.task.to_config().get("objective")
+    for problem in (_monitor_problem(model.task), "" if out is None else why_unsavable(model.keras, objective)):
         if problem:
             problems.add(problem)
     for phase in recipe.phases:
@@ -102,6 +104,16 @@ def warn_without_validation(recipe: Recipe) -> None:
         log.warning("`wise_ft` and `patience` need validation data: without `val` they have no effect.")
 
 
+def require_weighted_metrics(task: Task) -> None:
+    """Raise if a training metric takes no sample weights; called if the data has some."""
+    names = without_weights(task)
+    if names:
+        raise InvalidInput(
+            f"the data has sample weights, which the metrics {check.listing(map(repr, names))} do not take: give their "
+            "`update_state` an argument `sample_weight`, or train without weights."
+        )
+
+
 def metric_names(task: Task) -> tuple[str, ...]:
     """Return the names under which Keras reports the loss and the metrics of a task.
 
@@ -110,7 +122,7 @@ def metric_names(task: Task) -> tuple[str, ...]:
         >>> metric_names(tltk.classification(["cat", "dog"]))
         ('loss', 'accuracy')
     """
-    metrics, outputs = task.metrics(), tuple(task.describe_outputs())
+    metrics, outputs = task.training_metrics(), tuple(task.describe_outputs())
     if not isinstance(metrics, dict):
         return ("loss", *map(_metric_name, metrics))
     by_output = {output: metric if isinstance(metric, list | tuple) else [metric] for output, metric in metrics.items()}

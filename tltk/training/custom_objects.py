@@ -43,17 +43,21 @@ def custom_objects_of(config: Any, known: Mapping[str, Any] | None = None) -> Cu
     return CustomObjects(tuple(dict.fromkeys(name.split(">")[-1] for name in names)), tuple(dict.fromkeys(lambdas)))
 
 
-def why_unsavable(model: keras.Model) -> str:
+def why_unsavable(model: keras.Model, objective: Any = None) -> str:
     """Describe why a model cannot be saved, before it is trained; "" if it can.
 
     What can be saved but needs help when it is loaded is logged as a warning.
+
+    Args:
+        model: The network.
+        objective: Configuration of the user's own loss and metrics, which are saved with the task; None without any.
     """
     try:
         config = keras.saving.serialize_keras_object(model)
     except (NotImplementedError, TypeError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return f"`out`: the model cannot be saved: {reason} Give the layer a `get_config`, or pass out=None"
-    custom = custom_objects_of(config)
+    custom = custom_objects_of([config, objective])
     if custom.names:
         example = ", ".join(f'"{name}": {name}' for name in custom.names[:3])
         log.warning(
@@ -80,14 +84,17 @@ def why_unloadable(path: Path, custom_objects: Mapping[str, Any] | None) -> str:
     except (OSError, KeyError, ValueError, zipfile.BadZipFile):
         return ""
     custom = custom_objects_of(config, custom_objects)
-    problems = []
-    if custom.names:
-        example = ", ".join(f'"{name}": {name}' for name in custom.names[:3])
-        problems.append(
-            f"it contains {check.listing(custom.names, limit=6)}, unknown to Keras: import the module that defines "
-            f"and registers them with {_REGISTER}, or pass tltk.load_run(folder, custom_objects={{{example}}})"
-        )
+    problems = [f"it contains {unknown_objects(custom.names)}"] if custom.names else []
     return "; ".join([*problems, *([_lambda_advice(custom.lambdas)] if custom.lambdas else [])])
+
+
+def unknown_objects(names: tuple[str, ...]) -> str:
+    """Return names of classes and functions that Keras does not know, with the ways out."""
+    example = ", ".join(f'"{name}": {name}' for name in names[:3])
+    return (
+        f"{check.listing(names, limit=6)}, unknown to Keras: import the module that defines and registers them with "
+        f"{_REGISTER}, or pass tltk.load_run(folder, custom_objects={{{example}}})"
+    )
 
 
 def _lambda_advice(names: tuple[str, ...]) -> str:

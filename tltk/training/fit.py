@@ -30,7 +30,7 @@ from tltk.trainability.layers import HEAD
 from tltk.trainability.lora import file as lora_file
 from tltk.trainability.plan import Plan
 from tltk.training import run_folder
-from tltk.training.arguments import check_options, complete_recipe, warn_without_validation
+from tltk.training.arguments import check_options, complete_recipe, require_weighted_metrics, warn_without_validation
 from tltk.training.best_epoch import Score
 from tltk.training.contrastive import phase_model
 from tltk.training.phase import PhaseResult, TrainedPhase, train_phase
@@ -119,6 +119,8 @@ def fit(
         weights = None if class_weight is None else _class_weights(model.task, class_weight, train, config)
         feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder, class_weights=weights)
         feed.check_batches()
+        if feed.has_weights:
+            require_weighted_metrics(model.task)
         history = _History(folder, temporary)
         return _run(model, recipe, feed, invalid, config=config, history=history, user_callbacks=user_callbacks)
 

@@ -197,9 +197,9 @@ def _compile(
     # Keras would infer loss scaling from the global dtype policy instead of the backbone's, so it is set above.
     data.model.compile(
         optimizer=optimizer,
-        loss=model.task.loss(),
+        loss=model.task.training_loss(),
         # Weights of classes alone weigh the loss only, as in Keras.
-        **{"weighted_metrics" if data.has_weights else "metrics": model.task.metrics()},
+        **{"weighted_metrics" if data.has_weights else "metrics": model.task.training_metrics()},
         jit_compile=hardware.jit_compile(),
         auto_scale_loss=False,
     )

@@ -115,6 +115,11 @@ class Feed:
     def __exit__(self, *error: object) -> None:
         self.exit_stack.close()
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether training or validation examples have sample weights."""
+        return self.train.has_weights or (self.val is not None and self.val.has_weights)
+
     def check_batches(self) -> None:
         """Check that no batch has only one example if the head has a batch norm, which would output zeros for it.
 

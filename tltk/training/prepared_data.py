@@ -58,6 +58,11 @@ class PreparedSource:
         return self.reader.count
 
     @property
+    def has_weights(self) -> bool:
+        """Whether examples have sample weights."""
+        return self.source.sample_weight is not None
+
+    @property
     def inputs(self) -> tf.TensorSpec:
         """Shape [None, …] and dtype of a batch of inputs."""
         return self.reader.element_spec[0]
@@ -153,6 +158,11 @@ class PreparedDataset:
     def count(self) -> int:
         """Number of examples, or an upper bound."""
         return self.user.example_count
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether examples have sample weights."""
+        return len(parts_of(self.user.dataset.element_spec)) > 2
 
     @property
     def inputs(self) -> tf.TensorSpec:

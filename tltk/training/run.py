@@ -19,8 +19,9 @@ from tltk.foundation.errors import InvalidInput, InvalidType, NotFound
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
+from tltk.tasks.base import Task
 from tltk.training import run_folder
-from tltk.training.custom_objects import why_unloadable
+from tltk.training.custom_objects import custom_objects_of, unknown_objects, why_unloadable
 from tltk.training.phase import PhaseResult
 
 log = logging.getLogger("tltk")
@@ -139,7 +140,7 @@ def load_run(folder: str | Path, *, custom_objects: dict[str, Any] | None = None
 
     Args:
         folder: Folder written by `fit(out=)` or `Run.save`.
-        custom_objects: Layers and functions of your own by name, unless they are registered with
+        custom_objects: Layers, losses, metrics and functions of your own by name, unless they are registered with
             `keras.saving.register_keras_serializable`.
 
     Returns:
@@ -239,7 +240,7 @@ def _load_model(path: Path, config: dict[str, Any], custom_objects: dict[str, An
     stored = dict(config["input"])
     spec = named_modality(stored.pop("modality")).from_config(stored, path.parent)
     # Before the layers: an unknown task is the better explanation if its layers are unknown as well.
-    task = tasks.from_config(config["task"])
+    task = _load_task(path, config["task"], custom_objects)
     try:
         register_layers_of(path)
         loaded = keras.models.load_model(path, custom_objects=custom_objects, compile=False)
@@ -256,6 +257,18 @@ def _load_model(path: Path, config: dict[str, Any], custom_objects: dict[str, An
         origin=Origin(**config["weights"]),
         precision=config["precision"],
     )
+
+
+def _load_task(path: Path, config: dict[str, Any], custom_objects: dict[str, Any] | None) -> Task:
+    """Rebuild a task with its loss and metrics, which may be of the user's own."""
+    try:
+        with keras.saving.custom_object_scope(custom_objects or {}):
+            return tasks.from_config(config)
+    except (TypeError, ValueError) as error:
+        unknown = custom_objects_of(config.get("objective"), custom_objects).names
+        if not unknown:
+            raise
+        raise InvalidInput(f"{path.parent}: loss or metrics of the task need {unknown_objects(unknown)}") from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
