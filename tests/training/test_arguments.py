@@ -6,12 +6,13 @@ import pytest
 
 import tltk
 from tests.conftest import squares, squares_model
+from tests.tasks.test_objective import Hits
 from tltk.modalities.modality import named_modality
 from tltk.recipes import Phase, Recipe
 from tltk.tasks.classification import Classification
 from tltk.tasks.records import Monitor
 from tltk.tasks.registry import register_task
-from tltk.training.arguments import complete_recipe, metric_names
+from tltk.training.arguments import complete_recipe, metric_names, require_weighted_metrics
 
 IMAGES = named_modality("image")
 
@@ -85,7 +86,7 @@ def test_the_metric_that_decides_between_epochs_must_exist(restored_registries):
 
 
 class TwoOutputs:
-    def metrics(self):
+    def training_metrics(self):
         return {"a": "mse", "b": [keras.metrics.Accuracy(name="hits"), keras.losses.mean_absolute_error]}
 
     def describe_outputs(self):
@@ -102,3 +103,9 @@ def test_a_recipe_of_one_phase_is_stored_in_the_run(tmp_path):
     )
     assert tltk.load_run(run.folder).config["recipe"]["phases"][0]["epochs"] == 1
     assert Recipe("one", (Phase("p", tltk.freeze("backbone"), 1, "sgd"),)).phases[0].optimizer.name == "sgd"
+
+
+def test_metrics_without_weights_are_refused_for_weighted_data():
+    require_weighted_metrics(tltk.classification(["a", "b"]))
+    with pytest.raises(ValueError, match="sample weights, which the metrics 'hits' do not take"):
+        require_weighted_metrics(tltk.classification(["a", "b"], metrics=[Hits(name="hits")]))
