@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tltk.foundation.paths import cache_folder
+from tltk.foundation.paths import cache_folder, local_path
 
 
 def test_the_cache_folder_comes_from_the_environment_or_the_platform(monkeypatch):
@@ -9,3 +9,10 @@ def test_the_cache_folder_comes_from_the_environment_or_the_platform(monkeypatch
     monkeypatch.delenv("TLTK_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/tmp/caches")
     assert cache_folder() == Path("/tmp/caches/tltk")
+
+
+def test_paths_as_people_write_them(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert local_path("~/photos") == Path("/home/me/photos")
+    assert local_path("file:///tmp/my%20photos") == Path("/tmp/my photos")
+    assert local_path(Path("photos")) == Path("photos")

@@ -1,7 +1,8 @@
-"""The folder of tltk's cache."""
+"""Paths as people write them, and the folder of tltk's cache."""
 
 import os
 from pathlib import Path
+from urllib.parse import unquote
 
 import platformdirs
 
@@ -14,3 +15,10 @@ def cache_folder() -> Path:
     """
     folder = os.environ.get("TLTK_CACHE")
     return Path(folder).expanduser() if folder else platformdirs.user_cache_path("tltk", appauthor=False)
+
+
+def local_path(path: str | Path) -> Path:
+    """Convert a path as people write it: "~" is the home folder, "file://" is left out."""
+    text = str(path)
+    text = unquote(text.removeprefix("file://")) if text.startswith("file://") else text
+    return Path(text).expanduser()

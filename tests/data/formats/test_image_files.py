@@ -1,11 +1,10 @@
 import os
 import unicodedata
-from pathlib import Path
 
 import pytest
 
 from tests.images import class_folder, encoded, solid_png
-from tltk.data.formats.image_files import find_files, is_ignored, local_path, readable
+from tltk.data.formats.image_files import find_files, is_ignored, readable
 from tltk.errors import FileError
 
 
@@ -41,13 +40,6 @@ def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
 def test_names_are_composed_and_printable(name, text):
     assert readable(name) == text
     readable(name).encode("utf-8")
-
-
-def test_paths_as_people_write_them(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
-    assert local_path("~/photos") == Path("/home/me/photos")
-    assert local_path("file:///tmp/my%20photos") == Path("/tmp/my photos")
-    assert local_path(Path("photos")) == Path("photos")
 
 
 def test_hidden_names_and_those_of_systems_are_ignored():

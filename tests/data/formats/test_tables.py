@@ -2,6 +2,8 @@
 
 import csv as csv_module
 import json
+import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,9 +108,14 @@ def test_whole_number_labels_are_class_names(folder):
 
 def test_all_missing_files_are_listed_with_their_rows(folder):
     text = "path,label\nimages/a.png,cat\nno.png,dog\nimages,dog\nnone.png,cat\n"
-    with pytest.raises(
-        FileNotFoundError, match=r"(?s)row 3: .*no\.png does not exist.*row 4.*folder.*row 5.*none\.png"
-    ):
+    source = from_csv(csv(folder, text), labels=("cat", "dog"))
+    assert [reason.rpartition("/")[2] for _, reason in invalid_rows(source)] == [
+        "no.png does not exist",
+        "images is a folder",
+        "none.png does not exist",
+    ]
+    text = "path,label\nno.png,dog\nnone.png,cat\n"
+    with pytest.raises(FileNotFoundError, match=r"(?s)row 2: .*no\.png does not exist.*row 3.*none\.png"):
         from_csv(csv(folder, text))
 
 
@@ -119,22 +126,26 @@ def test_all_missing_columns_are_listed(folder):
         from_jsonl(jsonl(folder, {"path": "images/a.png", "labels": "x"}))
 
 
-def test_another_separator_raises_with_a_hint(folder):
-    with pytest.raises(ValueError, match="does it have another separator"):
-        from_csv(csv(folder, GOOD.replace(",", ";")))
+def test_another_delimiter_raises_with_a_hint(folder):
+    with pytest.raises(ValueError, match="does it have another delimiter"):
+        from_csv(csv(folder, GOOD.replace(",", ":")))
+    with pytest.raises(ValueError, match="`delimiter` must be one character"):
+        from_csv(csv(folder, GOOD), delimiter="::")
 
 
 def test_all_empty_cells_are_listed(folder):
     text = "path,label\n,cat\nimages/b.png,\nimages/c.png, \n"
     with pytest.raises(ValueError, match=r"(?s)row 2: `path`.*row 3: `label`.*row 4: `label` must not be empty"):
         from_csv(csv(folder, text))
-    with pytest.raises(ValueError, match="row 1: `label` must not be empty"):
+    with pytest.raises(ValueError, match=r"data\.jsonl, row 1 \(`label` must not be empty\)"):
         from_jsonl(jsonl(folder, {"path": "images/a.png", "label": None}, {"path": "images/b.png", "label": "x"}))
 
 
 def test_rows_with_a_wrong_number_of_cells_are_listed(folder):
-    with pytest.raises(ValueError, match="row 3: 3 cells, but the header has 2"):
+    with pytest.raises(ValueError, match=r"row 3 \(3 cells, but the header has 2\)"):
         from_csv(csv(folder, GOOD.replace("dog", "dog,big")))
+    source = from_csv(csv(folder, GOOD.replace("dog", "dog,big") + "images/c.png,dog\n"))
+    assert source.counts() == {"cat": 1, "dog": 1} and len(source.invalid) == 1
 
 
 def test_a_wrong_encoding_raises_with_the_line(folder):
@@ -143,7 +154,7 @@ def test_a_wrong_encoding_raises_with_the_line(folder):
 
 
 def test_an_unclosed_quote_raises_with_the_line(folder):
-    with pytest.raises(ValueError, match=r"line \d+: unexpected end of data"):
+    with pytest.raises(ValueError, match=r"row 2: a quotation mark that is not closed"):
         from_csv(csv(folder, 'path,label\n"images/a.png,cat\n'))
 
 
@@ -314,7 +325,7 @@ def test_entities_need_at_least_one_span_and_single_texts(folder):
     assert unlabelled.examples.tolist() == ["a"] and unlabelled.labels is None
 
 
-def test_rows_with_empty_cells_are_left_out_for_texts_and_raise_for_images(folder):
+def test_rows_with_empty_cells_are_left_out(folder):
     text = "text,label\nso good,pro\n,pro\n  ,con\nso bad,con\nwell,\n\nso so, \n"
     source = from_csv(csv(folder, text), **TEXTS)
     assert source.examples.tolist() == ["so good", "so bad"] and source.targets.tolist() == [1, 0]
@@ -327,8 +338,8 @@ def test_rows_with_empty_cells_are_left_out_for_texts_and_raise_for_images(folde
     ]
     pairs = from_csv(csv(folder, "a,b,label\nx,y,p\nx,,q\n , ,p\nz,y,q\n"), input=("a", "b"), modality="text")
     assert [reason for _, reason in invalid_rows(pairs)] == ["`b` must not be empty", "`a` and `b` must not be empty"]
-    with pytest.raises(ValueError, match="row 3: `label` must not be empty"):
-        from_csv(csv(folder, GOOD.replace("dog", "")))
+    images = from_csv(csv(folder, GOOD.replace("dog", "")), labels=("cat", "dog"))
+    assert invalid_rows(images) == [("data.csv, row 3", "`label` must not be empty")]
 
 
 def test_a_table_without_a_valid_text_raises_with_all_rows(folder):
@@ -364,7 +375,7 @@ def test_numbers_are_accepted_as_texts_and_nan_counts_as_empty(folder):
 def test_a_list_as_a_single_class_raises_with_a_hint(folder):
     rows = [{"path": "images/a.png", "label": ["x"]}, {"path": "images/b.png", "label": "y"}]
     with pytest.raises(
-        ValueError, match=r"row 1: `label` must be one class. Received: list. Did you mean label_type='multilabel'\?"
+        ValueError, match=r"row 1 \(`label` must be one class. Received: list. Did you mean label_type='multilabel'\?"
     ):
         from_jsonl(jsonl(folder, *rows))
 
@@ -445,3 +456,77 @@ def test_spans_with_another_label_type_raise_with_a_hint(folder):
     rows = jsonl(folder, {"text": "good film", "label": [[0, 4, "x"]]})
     with pytest.raises(ValueError, match="Did you mean label_type='entities'"):
         from_jsonl(rows, input="text", modality="text")
+
+
+def test_columns_by_number_with_and_without_a_header(folder):
+    source = from_csv(csv(folder, "a,b,c\nx,so good,pro\ny,so bad,con\n"), input=1, label=-1, modality="text")
+    assert source.examples.tolist() == ["so good", "so bad"] and source.labels.names == ("con", "pro")
+    source = from_csv(csv(folder, "ham\tsee you\nspam\tbuy\n"), input=1, label=0, modality="text", header=False)
+    assert source.examples.tolist() == ["see you", "buy"] and source.id_of(0) == "data.csv, row 1"
+    with pytest.raises(ValueError, match=r"no column '5'\. Its columns: a, b"):
+        from_csv(csv(folder, "a,b\nx,y\n"), input=5, label=0, modality="text")
+
+
+def test_several_labels_as_columns_of_0_and_1(folder):
+    text = "text,red,big\na,1,0\nb,1.0,TRUE\nc,0,false\nd,maybe,1\ne,,1\n"
+    options = {"input": "text", "modality": "text", "label": ("red", "big"), "label_type": "multilabel"}
+    source = from_csv(csv(folder, text), **options)
+    assert source.labels.names == ("red", "big")
+    assert source.targets.tolist() == [[1, 0], [1, 1], [0, 0]]
+    assert [reason for _, reason in invalid_rows(source)] == [
+        "`red` must be 0 or 1. Received: 'maybe'",
+        "`red` must not be empty",
+    ]
+    renamed = from_csv(csv(folder, text), labels=("rouge", "grand"), **options)
+    assert renamed.labels.names == ("rouge", "grand")
+    with pytest.raises(ValueError, match="`labels` must name the 2 columns"):
+        from_csv(csv(folder, text), labels=("rouge",), **options)
+    with pytest.raises(ValueError, match="pass label_type='multilabel'"):
+        from_csv(csv(folder, text), input="text", modality="text", label=("red", "big"))
+
+
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        (("1", "1.0", "0"), ["1", "1", "0"]),
+        (("1", "1.0", "true", "0", "FALSE"), ["1", "1", "1", "0", "0"]),
+        (("True", "false", "TRUE"), ["true", "false", "true"]),
+        (("10", "2.0"), ["10", "2"]),
+        (("1", "1.5"), ["1", "1.5"]),
+        (("1", "true", "maybe"), ["1", "true", "maybe"]),
+    ],
+)
+def test_labels_have_one_spelling(folder, cells, names):
+    rows = "".join(f"text {number},{cell}\n" for number, cell in enumerate(cells))
+    source = from_csv(csv(folder, f"text,label\n{rows}"), **TEXTS)
+    assert [source[row].label for row in range(len(cells))] == names
+
+
+def test_known_names_keep_their_spelling(folder):
+    source = from_csv(csv(folder, "text,label\na,1.0\nb,2.0\n"), labels=("1.0", "2.0"), **TEXTS)
+    assert source.labels.names == ("1.0", "2.0")
+
+
+def test_paths_as_people_write_them(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    rows = ("images\\a.png,x", "~/images/b.png,y", f"file://{folder}/images/c.png,x", "http://host/d.png,y")
+    source = from_csv(csv(folder, "path,label\n" + "\n".join(rows)))
+    assert [Path(path).name for path in source.examples] == ["a.png", "b.png", "c.png"]
+    assert "is an address: download the file" in source.invalid[0].reason
+
+
+def test_accents_of_a_path_can_have_either_form(folder):
+    composed, decomposed = (unicodedata.normalize(form, "images/é.png") for form in ("NFC", "NFD"))
+    (folder / "images" / "a.png").rename(folder / decomposed)
+    source = from_csv(csv(folder, f"path,label\n{composed},x\nimages/b.png,y\n"))
+    assert len(source) == 2
+
+
+def test_dotted_names_lead_into_objects(folder):
+    rows = (
+        {"review": {"text": "so good"}, "meta": {"label": "pro"}},
+        {"review": {"text": "bad"}, "meta": {"label": "con"}},
+    )
+    source = from_jsonl(jsonl(folder, *rows, {"review": 3}), input="review.text", label="meta.label", modality="text")
+    assert source.examples.tolist() == ["so good", "bad"]
+    assert invalid_rows(source) == [("data.jsonl, row 3", "`review.text` and `meta.label` must not be empty")]

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from tltk.data import targets as convert
-from tltk.data.formats.image_files import FoundFiles, find_files, is_ignored, local_path, readable
+from tltk.data.formats.image_files import FoundFiles, find_files, is_ignored, readable
 from tltk.data.source import PARTS, Source
 from tltk.foundation import checks as check
 from tltk.foundation.errors import FileError, InvalidInput, NotFound
+from tltk.foundation.paths import local_path
 from tltk.specs import InvalidExample
 
 log = logging.getLogger("tltk")

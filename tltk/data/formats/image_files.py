@@ -6,10 +6,10 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import FileError
+from tltk.foundation.paths import local_path
 from tltk.specs import InvalidExample
 
 log = logging.getLogger("tltk")
@@ -31,6 +31,7 @@ UNREADABLE_SUFFIXES = (
     ".cr2",
 )
 # Folders that operating systems and network storage create beside the user's own.
+MISSING = "does not exist"
 _SYSTEM_FOLDERS = ("@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "system volume information")
 _MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"RIFF")  # first bytes of the formats
 
@@ -101,11 +102,29 @@ def readable(name: str) -> str:
     return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
-def local_path(path: str | Path) -> Path:
-    """Convert a path as people write it: "~" is the home folder, "file://" is left out."""
-    text = str(path)
-    text = unquote(text.removeprefix("file://")) if text.startswith("file://") else text
-    return Path(text).expanduser()
+def existing_path(root: Path, text: str) -> Path:
+    """Return the path that a cell of a table names.
+
+    Args:
+        root: Folder of relative paths.
+        text: Path as people write it, also with the backslashes of Windows, or with accents in the other Unicode form.
+
+    Returns:
+        The first spelling that exists; the first one if none does.
+    """
+    spellings = [text, text.replace("\\", "/")]
+    spellings += [unicodedata.normalize(form, spelling) for form in ("NFC", "NFD") for spelling in spellings[:2]]
+    paths = [root / local_path(spelling) for spelling in dict.fromkeys(spellings)]
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def why_missing(path: Path) -> str:
+    """Return why a path is not that of a file; "" if it is."""
+    if path.is_file():
+        return ""
+    if str(path).find(":/") > 0:
+        return f"{path} is an address: download the file. It {MISSING}"
+    return f"{path} is a folder" if path.is_dir() else f"{path} {MISSING}"
 
 
 def _raise(error: OSError) -> None:

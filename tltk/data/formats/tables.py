@@ -1,7 +1,5 @@
 """Sources from CSV and JSON lines files with columns of paths or texts and of labels."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,14 +10,19 @@ import numpy as np
 
 from tltk.data import targets as convert
 from tltk.data.formats.conll import labels_of, read_spans
+from tltk.data.formats.csv_file import read_rows
+from tltk.data.formats.image_files import MISSING, existing_path, why_missing
 from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import existing_file, read_text
+from tltk.data.invalid import listing
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput, NotFound
+from tltk.foundation.paths import local_path
 from tltk.specs import InvalidExample, LabelSpec, Span
 
 _INLINE = ("text",)  # modalities whose examples are in the table itself; for others it has paths
+_YES, _NO = ("1", "1.0", "true"), ("0", "0.0", "false")
 _LABEL_TYPES = ("categorical", "multilabel", "regression", "entities")
 
 
@@ -42,7 +45,7 @@ class _Columns:
         return self.modality in _INLINE
 
 
-def from_csv(
+def from_csv(  # noqa: PLR0913 - options of a reader, as in pandas
     file: str | Path,
     *,
     input: str | Sequence[str] = "path",  # noqa: A002 - the column's role, in the field's own word
@@ -53,12 +56,15 @@ def from_csv(
     root: str | Path | None = None,
     modality: str = "image",
     sample_weight: str | None = None,
+    delimiter: str | None = None,
+    header: bool = True,
 ) -> Source:
-    """Read a CSV file with a header.
+    """Read a CSV file.
 
     Args:
-        file: UTF-8 file. Columns are separated by commas, or by tabs if the name ends in .tsv.
-        input: Column of image paths or of texts; two columns for pairs of texts.
+        file: UTF-8 file, whose first row has the names of the columns.
+        input: Column of image paths or of texts; two columns for pairs of texts. Columns can also be given by number,
+            from 0.
         label: Column of the label, for "regression" one or several columns; None if unlabelled.
         label_type: "categorical" (one class), "multilabel" (classes joined by `separator`), "regression", or for texts
             "entities" (JSON as in `from_jsonl`).
@@ -70,9 +76,11 @@ def from_csv(
         modality: "image" if `input` has paths of images, "text" if it has texts; another modality has paths.
         sample_weight: Column with the weight of each example in loss and metrics, a number of at least 0; None if all
             count the same.
+        delimiter: Character between columns; None finds it: a comma, tab, semicolon or "|".
+        header: Whether the first row has the names of the columns; if not, give all columns by number.
 
     Returns:
-        A source of image files or texts, in the order of the rows. For texts, rows with empty cells, a wrong number of
+        A source of image files or texts, in the order of the rows. Rows with empty cells, a wrong number of
         cells, invalid numbers or invalid spans are left out and listed in `invalid`; row 1 is the header.
 
     Raises:
@@ -81,15 +89,15 @@ def from_csv(
             are listed with their rows.
     """
     path = existing_file(file)
-    table = _table(path)
-    header_index = next((index for index, row in enumerate(table) if row), 0)  # row numbers include blank lines
-    header, cells = (table[header_index], table[header_index + 1 :]) if table else ([], [])
-    hint = f" The header is {header[0]!r}: does it have another separator?" if len(header) == 1 else ""
     options: dict[str, Any] = {"label_type": label_type, "separator": separator, "modality": modality}
     options |= {"label_names": labels, "sample_weight": sample_weight}
-    columns = _columns(path, header, input, label, root=root, hint=hint, **options)
-    rows = [_parse_cells(row, header) if row else None for row in cells]
-    return _source(path, rows, columns, first=header_index + 2)
+    wanted = _names(input, label, sample_weight)
+    table = read_rows(path, delimiter=delimiter, columns=wanted, header=header)
+    names = table[0][1] if table else []
+    hint = f" The header is {names[0]!r}: does it have another delimiter?" if len(names) == 1 else ""
+    columns = _columns(path, names, _by_number(input, names), _by_number(label, names), root=root, hint=hint, **options)
+    rows = [(number, dict(zip(names, row, strict=True)) if isinstance(row, list) else row) for number, row in table[1:]]
+    return _source(path, rows, columns)
 
 
 def from_jsonl(
@@ -108,7 +116,8 @@ def from_jsonl(
 
     Args:
         file: UTF-8 file.
-        input: Key of the image path or of the text; two keys for pairs of texts.
+        input: Key of the image path or of the text; two keys for pairs of texts. "review.text" is the key "text" of the
+            object "review".
         label: Key of the label, for "regression" one or several keys; None if unlabelled.
         label_type: "categorical" (one class), "multilabel" (a list of classes, or a string joined by `separator`),
             "regression", or for texts "entities": a list of [start, end, type], or of objects with "start", "end" and
@@ -129,21 +138,43 @@ def from_jsonl(
             not UTF-8; all problems are listed with their rows.
     """
     path = existing_file(file)
-    rows = [_parse_object(line) if line.strip() else None for line in read_text(path).split("\n")]
-    keys = list(dict.fromkeys(key for row in rows if isinstance(row, dict) for key in row))
+    lines = enumerate(read_text(path).split("\n"), 1)
+    rows = [(number, _parse_object(line)) for number, line in lines if line.strip()]
+    wanted = _names(input, label, sample_weight)
+    rows = [(number, _with_paths(row, wanted) if isinstance(row, dict) else row) for number, row in rows]
+    keys = list(dict.fromkeys(key for _, row in rows if isinstance(row, dict) for key in row))
     if not keys:
-        _raise_all(f"{path.name}, row {number}: {row}" for number, row in enumerate(rows, 1) if isinstance(row, str))
+        _raise_all(f"{path.name}, row {number}: {row}" for number, row in rows)
     options: dict[str, Any] = {"label_type": label_type, "separator": separator, "modality": modality}
     options |= {"label_names": labels, "sample_weight": sample_weight}
     columns = _columns(path, keys, input, label, root=root, hint="", **options)
-    return _source(path, rows, columns, first=1)
+    return _source(path, rows, columns)
 
 
-def _parse_cells(cells: list[str], header: list[str]) -> dict[str, Any] | str:
-    """Return column → cell, or the reason why the row is invalid."""
-    if len(cells) != len(header):
-        return f"{len(cells)} cells, but the header has {len(header)}"
-    return dict(zip(header, cells, strict=True))
+def _names(*columns: Any) -> list[str]:
+    """Return all names or numbers of columns, as text."""
+    return [str(name) for column in columns for name in (column if isinstance(column, list | tuple) else (column,))]
+
+
+def _by_number(column: Any, header: Sequence[str]) -> Any:
+    """Replace numbers of columns, from 0, or from -1 for the last one, by their names."""
+    if isinstance(column, list | tuple):
+        return tuple(_by_number(one, header) for one in column)
+    if not isinstance(column, int) or isinstance(column, bool):
+        return column
+    return header[column] if -len(header) <= column < len(header) else str(column)
+
+
+def _with_paths(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Add the values of dotted names such as "review.text", which lead to objects inside of objects."""
+    found: dict[str, Any] = {}
+    for name in names:
+        value: Any = row
+        for key in () if name in row else name.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None and value is not row:
+            found[name] = value
+    return {**row, **found} if found else row
 
 
 def _parse_object(line: str) -> dict[str, Any] | str:
@@ -153,21 +184,6 @@ def _parse_object(line: str) -> dict[str, Any] | str:
     except (ValueError, RecursionError) as error:
         return str(error)
     return row if isinstance(row, dict) else f"must be an object {{...}}. Received: {type(row).__name__}"
-
-
-def _table(path: Path) -> list[list[str]]:
-    text = read_text(path)
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True
-    )
-    # The default limit, 131,072 characters per cell, is too low for long texts.
-    previous_limit = csv.field_size_limit(max(csv.field_size_limit(), len(text)))
-    try:
-        return list(reader)
-    except csv.Error as error:
-        raise InvalidInput(f"{path}, line {reader.line_num}: {error}.") from error
-    finally:
-        csv.field_size_limit(previous_limit)
 
 
 def _columns(
@@ -189,8 +205,11 @@ def _columns(
         problems.add(f"`input` must be one column or, for texts (modality='text'), two. Received: {inputs!r}")
     if label_type == "entities" and (len(inputs) != 1 or modality not in _INLINE):
         problems.add("label_type='entities' needs single texts: pass modality='text' and one column as `input`")
-    if len(label_columns) != 1 and label is not None and label_type != "regression":
-        problems.add(f"`label` must be one column for label_type={label_type!r}. Received: {label!r}")
+    if len(label_columns) != 1 and label is not None and label_type not in ("regression", "multilabel"):
+        problems.add(
+            f"`label` must be one column for label_type={label_type!r}. Received: {label!r}. "
+            "For columns of 0 and 1 pass label_type='multilabel'."
+        )
     sample_weight = options["sample_weight"]
     check.instance_of("sample_weight", sample_weight, (str, type(None)), hint="Pass the name of a column.")
     for name in (*inputs, *label_columns, *([] if sample_weight is None else [sample_weight])):
@@ -202,35 +221,40 @@ def _columns(
         elif list(header).count(name) > 1:
             problems.add(f"{path} has more than one column {name!r}")
     problems.raise_if_any()
-    return _Columns(inputs, label_columns, root=Path(root) if root is not None else path.parent, **options)
+    return _Columns(inputs, label_columns, root=local_path(root) if root is not None else path.parent, **options)
 
 
-def _source(path: Path, rows: list[dict[str, Any] | str | None], columns: _Columns, *, first: int) -> Source:
+def _source(path: Path, rows: list[tuple[int, dict[str, Any] | str]], columns: _Columns) -> Source:
     """Create the source of parsed rows.
 
     Args:
         path: File that the rows come from.
-        rows: Column → value, or the reason why a row is invalid, or None for a blank line.
+        rows: Number of the row; column → value, or the reason why the row is invalid.
         columns: Columns to use.
-        first: Row number of the first row.
     """
-    numbered = [(f"{path.name}, row {number}", row) for number, row in enumerate(rows, first) if row is not None]
-    if not numbered:
+    if not rows:
         raise InvalidInput(f"{path} has no rows.")
     ids: list[str] = []
     valid_rows: list[dict[str, Any]] = []
     invalid: list[InvalidExample] = []
-    for example_id, row in numbered:
+    for number, row in rows:
+        example_id = f"{path.name}, row {number}"
         reason = row if isinstance(row, str) else _why_invalid(row, columns)
         if reason:
             invalid.append(InvalidExample(example_id, reason))
         elif isinstance(row, dict):
             ids.append(example_id)
             valid_rows.append(row)
-    if invalid and (not columns.inline or not valid_rows):  # only texts may have invalid rows
-        _raise_all(f"{example.example_id}: {example.reason}" for example in invalid)
-    examples, storage = _examples(valid_rows, columns, ids.__getitem__)
-    targets, labels = _targets(valid_rows, columns, ids.__getitem__)
+    if not valid_rows:
+        error_type = NotFound if all(example.reason.endswith(MISSING) for example in invalid) else InvalidInput
+        _raise_all((f"{example.example_id}: {example.reason}" for example in invalid), error_type)
+    examples, storage = _examples(valid_rows, columns)
+    try:
+        targets, labels = _targets(valid_rows, columns, ids.__getitem__)
+    except InvalidInput as error:
+        if not invalid:
+            raise
+        raise InvalidInput(f"{error}\nRows that cannot be used: {listing(invalid)}") from error
     id_array = np.array(ids, object)
     source = Source(columns.modality, storage, examples, targets, labels, ids=id_array, invalid=tuple(invalid))
     if columns.sample_weight is None:
@@ -238,29 +262,48 @@ def _source(path: Path, rows: list[dict[str, Any] | str | None], columns: _Colum
     return source.with_sample_weight([convert.as_float(row[columns.sample_weight]) for row in valid_rows])
 
 
-def _raise_all(messages: Iterable[str]) -> None:
+def _raise_all(messages: Iterable[str], error: type[Exception] = InvalidInput) -> None:
     problems = check.Problems()
     for message in messages:
         problems.add(message)
-    problems.raise_if_any()
+    problems.raise_if_any(error=error)
 
 
 def _why_invalid(row: dict[str, Any], columns: _Columns) -> str:
     """Return the reason why a row is invalid; "" if it is valid."""
-    if columns.sample_weight is not None:
-        weight = row.get(columns.sample_weight)
-        if not 0 <= convert.as_float(weight) < np.inf:
-            return f"`{columns.sample_weight}` must be a weight, a finite number of at least 0. Received: {weight!r}"
-    required = (*columns.inputs, *(columns.labels if columns.label_type not in ("multilabel", "entities") else ()))
-    empty = [name for name in required if _is_empty(row.get(name))]
-    if empty:
-        return f"{' and '.join(f'`{name}`' for name in empty)} must not be empty"
-    for name in required:
+    checks = (_weight_problem, _empty_cells, _wrong_types, _label_problem, _path_problem)
+    return next((reason for check_row in checks if (reason := check_row(row, columns))), "")
+
+
+def _weight_problem(row: dict[str, Any], columns: _Columns) -> str:
+    weight = 1 if columns.sample_weight is None else row.get(columns.sample_weight)
+    if 0 <= convert.as_float(weight) < np.inf:
+        return ""
+    return f"`{columns.sample_weight}` must be a weight, a finite number of at least 0. Received: {weight!r}"
+
+
+def _required(columns: _Columns) -> tuple[str, ...]:
+    """Return the columns whose cells must not be empty: an empty cell may mean that there is no label."""
+    may_be_empty = columns.label_type == "entities" or (columns.label_type == "multilabel" and len(columns.labels) == 1)
+    return (*columns.inputs, *(() if may_be_empty else columns.labels))
+
+
+def _empty_cells(row: dict[str, Any], columns: _Columns) -> str:
+    empty = [name for name in _required(columns) if _is_empty(row.get(name))]
+    return f"{' and '.join(f'`{name}`' for name in empty)} must not be empty" if empty else ""
+
+
+def _wrong_types(row: dict[str, Any], columns: _Columns) -> str:
+    for name in _required(columns):
         if isinstance(row[name], list | dict) and (name in columns.inputs or columns.label_type == "categorical"):
             expected = "one class" if name not in columns.inputs else "a text" if columns.inline else "a path"
             likely_type = "entities" if any(isinstance(part, list | dict) for part in row[name]) else "multilabel"
             hint = f". Did you mean label_type={likely_type!r}?" if expected == "one class" else ""
             return f"`{name}` must be {expected}. Received: {type(row[name]).__name__}{hint}"
+    return ""
+
+
+def _label_problem(row: dict[str, Any], columns: _Columns) -> str:
     if columns.label_type == "regression":
         not_finite = [name for name in columns.labels if not np.isfinite(convert.as_float(row[name]))]
         return "; ".join(f"`{name}` must be a finite number. Received: {row[name]!r}" for name in not_finite)
@@ -269,7 +312,14 @@ def _why_invalid(row: dict[str, Any], columns: _Columns) -> str:
             _spans(row, columns)
         except ValueError as error:
             return str(error)
+    if columns.label_type == "multilabel" and len(columns.labels) > 1:
+        other = [name for name in columns.labels if str(row[name]).strip().lower() not in (*_YES, *_NO)]
+        return f"`{other[0]}` must be 0 or 1. Received: {row[other[0]]!r}" if other else ""
     return ""
+
+
+def _path_problem(row: dict[str, Any], columns: _Columns) -> str:
+    return "" if columns.inline else why_missing(existing_path(columns.root, str(row[columns.inputs[0]])))
 
 
 def _is_empty(value: Any) -> bool:
@@ -277,7 +327,7 @@ def _is_empty(value: Any) -> bool:
     return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
-def _examples(rows: list[dict[str, Any]], columns: _Columns, row_id: convert.RowId) -> tuple[np.ndarray, str]:
+def _examples(rows: list[dict[str, Any]], columns: _Columns) -> tuple[np.ndarray, str]:
     """Return the examples and their storage."""
     values = [[str(row[name]) for name in columns.inputs] for row in rows]
     if columns.inline and len(columns.inputs) == 2:
@@ -285,14 +335,7 @@ def _examples(rows: list[dict[str, Any]], columns: _Columns, row_id: convert.Row
     cells = [value for (value,) in values]
     if columns.inline:
         return np.array(cells, object), "arrays"
-    paths = [str(columns.root / cell) for cell in cells]
-    problems = check.Problems()
-    for row, path in enumerate(paths):
-        if not Path(path).is_file():
-            reason = "is a folder" if Path(path).is_dir() else "does not exist"
-            problems.add(f"{row_id(row)}: {path} {reason}")
-    problems.raise_if_any(error=NotFound)
-    return np.array(paths, object), "files"
+    return np.array([str(existing_path(columns.root, cell)) for cell in cells], object), "files"
 
 
 def _targets(
@@ -309,7 +352,13 @@ def _targets(
     elif columns.label_type == "entities":
         targets, spec = labels_of([_spans(row, columns) for row in rows], labels)
     elif columns.label_type == "categorical":
-        targets, spec = convert.categorical([str(value).strip() for value in values], names=names, row_id=row_id)
+        targets, spec = convert.categorical(one_spelling(values, names), names=names, row_id=row_id)
+    elif len(columns.labels) > 1:
+        names = names or columns.labels
+        if len(names) != len(columns.labels):
+            raise InvalidInput(f"`labels` must name the {len(columns.labels)} columns. Received: {len(names)} names")
+        class_names = [_marked(row, columns.labels, names) for row in rows]
+        targets, spec = convert.multilabel(class_names, names=names, row_id=row_id)
     else:
         class_names = [_class_names(value, columns.separator) for value in values]
         targets, spec = convert.multilabel(class_names, names=names, row_id=row_id)
@@ -325,6 +374,31 @@ def _spans(row: dict[str, Any], columns: _Columns) -> tuple[Span, ...]:
         except (ValueError, RecursionError) as error:
             raise InvalidInput(f"spans must be a JSON list of [start, end, type]: {error}") from error
     return read_spans(value, str(row[columns.inputs[0]]))
+
+
+def _marked(row: dict[str, Any], columns: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the names of the columns that are 1."""
+    cells = (str(row[column]).strip().lower() for column in columns)
+    return [name for name, cell in zip(names, cells, strict=True) if cell in _YES]
+
+
+def one_spelling(values: Sequence[Any], names: Sequence[str] | None) -> list[str]:
+    """Return class names in one spelling: "1" for 1, "1.0" and, if all values are 0 or 1, also for "true".
+
+    Args:
+        values: Label of each row.
+        names: The known classes; they and values that are among them stay as they are.
+    """
+    texts = [str(value).strip() for value in values]
+    if names is not None and set(texts) <= set(names):
+        return texts
+    lower = {text.lower() for text in texts}
+    if lower <= {"true", "false"}:
+        return [text.lower() for text in texts]
+    if lower <= {*_YES, *_NO}:
+        return ["1" if text.lower() in _YES else "0" for text in texts]
+    numbers = [convert.as_float(text) for text in texts]
+    return [str(int(number)) for number in numbers] if all(map(float.is_integer, numbers)) else texts
 
 
 def _class_names(value: Any, separator: str) -> list[str]:

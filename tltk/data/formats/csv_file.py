@@ -1,0 +1,129 @@
+"""Rows of CSV files as people have them: any delimiter, stray quotation marks, broken rows."""
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tltk.data.formats.text_files import read_text
+from tltk.foundation.errors import InvalidInput
+
+DELIMITERS = (",", "\t", ";", "|")
+_MAX_LINES = 1000  # lines of one quoted cell
+# In the first dialect a quotation mark inside a quoted cell is doubled, in the second one it follows a backslash.
+_DIALECTS: tuple[dict[str, Any], ...] = ({"doublequote": True}, {"doublequote": False, "escapechar": "\\"})
+
+
+def read_rows(path: Path, *, delimiter: str | None, columns: Sequence[str], header: bool) -> list[tuple[int, Any]]:
+    """Read the rows of a CSV file; a row that cannot be read costs that row only.
+
+    Args:
+        path: File in UTF-8, or in UTF-16 with a byte order mark.
+        delimiter: One character; None means the one that finds the most of `columns` in the first row.
+        columns: Names of columns that are needed.
+        header: Whether the first row has the names of the columns.
+
+    Returns:
+        (number, cells) for each row that is not blank, or (number, reason) if it cannot be read. Numbers start at 1 and
+        count blank rows too. The first row is the header; without a header in the file, it has the cells "0", "1" ….
+
+    Raises:
+        InvalidInput: If the file cannot be decoded, or `delimiter` is not one character.
+    """
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise InvalidInput(f"`delimiter` must be one character, such as ';'. Received: {delimiter!r}")
+    lines = _lines(read_text(path))
+    first = next((number for number, line in enumerate(lines) if line.strip()), None)
+    if first is None:
+        return []
+    delimiter = delimiter or _find_delimiter(path, lines[first], columns)
+    names = _cells(lines[first], delimiter) or [lines[first].strip()]
+    if not header:
+        names, first = [str(number) for number in range(len(names))], first - 1
+    parse = _tabbed_rows if delimiter == "\t" else _quoted_rows
+    rows = parse(lines[first + 1 :], delimiter, len(names))
+    return [(first + 1, names), *((first + 2 + number, row) for number, row in rows)]
+
+
+def _lines(text: str) -> list[str]:
+    """Split at line ends only, and keep "\r" before them: it can be part of a quoted cell."""
+    return text.split("\n") if "\n" in text else text.split("\r")
+
+
+def _find_delimiter(path: Path, first_line: str, columns: Sequence[str]) -> str:
+    candidates = sorted(DELIMITERS, key=lambda delimiter: path.suffix.lower() == ".tsv" and delimiter != "\t")
+
+    def score(delimiter: str) -> tuple[int, int]:
+        cells = _cells(first_line, delimiter) or []
+        return sum(name in cells for name in columns), len(cells)
+
+    return max(candidates, key=score)
+
+
+def _tabbed_rows(lines: list[str], delimiter: str, count: int) -> list[tuple[int, Any]]:
+    """Read one row per line. Cells over several lines are assumed only if all rows are complete with them alone."""
+    rows = [(number, _tabbed_cells(line, count)) for number, line in enumerate(lines) if line.strip()]
+    if not any(isinstance(cells, str) for _, cells in rows):
+        return rows
+    quoted = _quoted_rows(lines, delimiter, count)
+    return rows if any(isinstance(cells, str) for _, cells in quoted) else quoted
+
+
+def _tabbed_cells(line: str, count: int) -> list[str] | str:
+    cells = line.removesuffix("\r").split("\t")
+    if len(cells) != count:
+        quoted = _cells(line, "\t")
+        return quoted if quoted is not None and len(quoted) == count else _wrong_count(len(cells), count)
+    return [_unquoted(cell) for cell in cells]
+
+
+def _unquoted(cell: str) -> str:
+    """Remove quotation marks around a cell, if those inside of it are doubled."""
+    inner = cell[1:-1]
+    is_quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if is_quoted else cell
+
+
+def _quoted_rows(lines: list[str], delimiter: str, count: int) -> list[tuple[int, Any]]:
+    """Read rows whose quoted cells can hold delimiters and line ends."""
+    rows: list[tuple[int, Any]] = []
+    number = line = 0
+    while line < len(lines):
+        record, used = lines[line], 1
+        while record.count('"') % 2 and used < _MAX_LINES and line + used < len(lines):
+            record += "\n" + lines[line + used]
+            used += 1
+        cells = _cells(record, delimiter, accept=lambda cells: len(cells) == count)
+        if cells is None and used > 1:  # a stray quotation mark: only its line is lost
+            record, used = lines[line], 1
+            cells = _cells(record, delimiter, accept=lambda cells: len(cells) == count)
+        if record.strip():
+            rows.append((number, cells if cells is not None else _why_unreadable(record, delimiter, count)))
+        number, line = number + 1, line + used
+    return rows
+
+
+def _cells(record: str, delimiter: str, accept: Callable[[list[str]], bool] = lambda cells: True) -> list[str] | None:
+    """Return the cells of a record in the first dialect that accepts them; None if there is none."""
+    # The default limit, 131,072 characters per cell, is too low for long texts.
+    previous_limit = csv.field_size_limit(max(csv.field_size_limit(), len(record)))
+    try:
+        for dialect in _DIALECTS:
+            try:
+                records = list(csv.reader([record.removesuffix("\r")], delimiter=delimiter, strict=True, **dialect))
+            except csv.Error:
+                continue
+            if len(records) == 1 and accept(records[0]):
+                return records[0]
+        return None
+    finally:
+        csv.field_size_limit(previous_limit)
+
+
+def _why_unreadable(record: str, delimiter: str, count: int) -> str:
+    cells = _cells(record, delimiter)
+    return "a quotation mark that is not closed" if cells is None else _wrong_count(len(cells), count)
+
+
+def _wrong_count(found: int, count: int) -> str:
+    return f"{found} cells, but the header has {count}"
