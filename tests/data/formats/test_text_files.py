@@ -61,7 +61,7 @@ def test_invalid_utf8_raises_with_the_line(tmp_path, mark, end):
 @pytest.mark.parametrize(
     ("data", "byte"),
     [
-        ("good".encode("utf-16"), "ff"),
+        (b"\xfe\x00", "fe"),
         (b"\xef\xbb\xbf\n\xef\xbb", "ef"),
         ("😀".encode()[:2], "f0"),
         ("\ud800".encode(errors="surrogatepass"), "ed"),
@@ -72,3 +72,7 @@ def test_other_encodings_incomplete_characters_and_surrogates_are_not_utf8(tmp_p
     line = 1 + data[:4].count(b"\n")
     with pytest.raises(ValueError, match=f"line {line}: byte 0x{byte} is not UTF-8"):
         read_text(write_file(tmp_path, data))
+
+
+def test_utf_16_is_known_by_its_byte_order_mark(tmp_path):
+    assert read_text(write_file(tmp_path, "é\n😀".encode("utf-16"))) == "é\n😀"
