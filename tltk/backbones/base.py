@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tltk.foundation import checks as check
@@ -75,6 +75,22 @@ class Preprocessing:
     def rescales(self) -> bool:
         """Whether pixels are multiplied or shifted."""
         return any(value != 1 for value in self.scale) or any(value != 0 for value in self.offset)
+
+    def from_range(self, value_range: tuple[float, float]) -> "Preprocessing":
+        """Return the preprocessing of images whose values lie in another range than [0, 255].
+
+        Args:
+            value_range: Value of black and of white.
+
+        Returns:
+            Scale and offset that map the range to [0, 255] first.
+        """
+        low, high = value_range
+        factor = 255 / (high - low)
+        count = max(len(self.scale), len(self.offset))
+        scale, offset = (values * (count // len(values)) for values in (self.scale, self.offset))
+        shifted = tuple(shift - factor * low * scaling for scaling, shift in zip(scale, offset, strict=True))
+        return replace(self, scale=tuple(factor * scaling for scaling in self.scale), offset=shifted)
 
     @property
     def is_identity(self) -> bool:

@@ -30,6 +30,7 @@ def backbone(
     truncation: str | None = None,
     overlap: int | None = None,
     channels: int | None = None,
+    value_range: tuple[float, float] | None = None,
     spec: Any = None,
 ) -> Backbone:
     """Choose the pretrained network to build on.
@@ -49,6 +50,9 @@ def backbone(
         overlap: Read an overlong text in windows that share this many tokens, instead of truncating it.
         channels: Channels of the images, such as 1 (grey), 4 (RGBA) or those of a multispectral camera; the default is
             3. The network starts with the weights for RGB; its first kernel is summed (1) or repeated cyclically.
+        value_range: Value of black and of white in your images, such as (0, 65535) for 16 bits or (0, 1) for floats;
+            the default is (0, 255). The preprocessing maps it to the range of the weights; your own model without
+            preprocessing gets the values as they are.
         spec: Input format of your own model, if that is not RGB images: a `TextSpec`, or a spec of a modality of your
             own; the output then is [batch, …, channels].
 
@@ -77,12 +81,16 @@ def backbone(
         "sequence_length": {"sequence_length": sequence_length},
         "truncation": {"truncation": truncation},
         "overlap": {"overlap": overlap},
+        "value_range": {"value_range": value_range},
     }
     selected = _with_input(selected, options)
     if preprocessing is not None:
         check.instance_of("preprocessing", preprocessing, Preprocessing)
         selected = replace(selected, preprocessing=preprocessing)
     selected = _with_channels(selected, channels)
+    if value_range is not None and selected.weights != "model":
+        composed = selected.preprocessing.from_range(selected.input_spec.value_range)
+        selected = replace(selected, preprocessing=composed)
     return selected if stages is None else replace(selected, stages=user_image_model.named_stages(stages))
 
 

@@ -56,6 +56,7 @@ class Source:
         ids: Name of each example in reports, such as "cats/3.jpg"; None means its index.
         invalid: Rows of the file that could not be used; they are not among `examples`.
         sample_weight: Weight of each example in loss and metrics, float32 [n], at least 0; None if all count the same.
+        value_range: Value of black and of white of images in memory; None means (0, 255).
 
     Raises:
         InvalidInput: If lengths differ, only one of targets and labels is given, or a weight is negative or not finite;
@@ -71,6 +72,7 @@ class Source:
     ids: np.ndarray | None = None
     invalid: tuple[InvalidExample, ...] = ()
     sample_weight: np.ndarray | None = None
+    value_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         check.one_of("storage", self.storage, STORAGES)

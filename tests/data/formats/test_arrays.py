@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tltk.data.formats.arrays import check_pixels, check_targets, is_text
+from tltk.data.formats.arrays import check_pixels, check_targets, from_arrays, is_text
 from tltk.specs import LabelSpec
 
 
@@ -29,8 +29,8 @@ def test_whole_numbers_become_uint8_and_others_float32():
         (np.zeros((2, 4, 4, 3), bool), TypeError, "must be numeric"),
         (np.full((2, 4, 4, 3), np.nan), ValueError, "NaN"),
         (np.full((2, 4, 4, 3), np.inf), ValueError, "infinite"),
-        (np.full((2, 4, 4, 3), 256), ValueError, r"\[0, 255\]. Received: 256 to 256"),
-        (np.full((2, 4, 4, 3), -1.0), ValueError, r"\[0, 255\]. Received: -1"),
+        (np.full((2, 4, 4, 3), 256), ValueError, r"\[0, 255\].*`value_range`. Received: 256 to 256"),
+        (np.full((2, 4, 4, 3), -1.0), ValueError, r"\[0, 255\].*`value_range`. Received: -1"),
         (np.full((2, 4, 4, 3), 0.5), ValueError, r"Did you mean x \* 255"),
         ([np.zeros((2, 2, 3)), np.zeros((3, 2, 3))], ValueError, "its images differ in size"),
     ],
@@ -111,3 +111,30 @@ def test_invalid_targets_raise(y, options, match):
 def test_nan_as_a_class_index_raises():
     with pytest.raises(ValueError, match="whole numbers"):
         targets([0.0, np.nan, 1.0, 1.0])
+
+
+class TestValueRange:
+    def test_values_of_a_stated_range_are_kept(self):
+        for dtype, expected in (("uint16", "uint16"), ("uint8", "uint8"), ("int32", "float32"), ("float64", "float32")):
+            source = from_arrays(np.full((2, 4, 4, 3), 200, dtype), value_range=(0, 65535))
+            assert source.examples.dtype == expected and (source.examples == 200).all()
+            assert source.value_range == (0, 65535) and source.subset([1]).value_range == (0, 65535)
+        assert from_arrays(np.full((2, 4, 4, 3), 0.5), value_range=(0, 1)).examples.max() == 0.5
+
+    def test_values_outside_are_reported(self):
+        x = np.zeros((3, 4, 4, 3), "float32")
+        x[1, 0, 0], x[2, 0, 0, 0] = 1.5, -0.5
+        message = (
+            r"0 to 1. Received: -0.5 to 1.5; 4 of 144 values lie outside, in 2 of 3 images, the first of which is 1"
+        )
+        with pytest.raises(ValueError, match=message):
+            from_arrays(x, value_range=(0, 1))
+
+    @pytest.mark.parametrize("value_range", [(1, 0), (0, np.inf), 255, ("a", "b"), (0, 1, 2)])
+    def test_the_range_must_be_a_pair(self, value_range):
+        with pytest.raises(ValueError, match=r"`value_range` must be \(low, high\)"):
+            from_arrays(np.zeros((2, 4, 4, 3)), value_range=value_range)
+
+    def test_texts_have_none(self):
+        with pytest.raises(ValueError, match="`value_range` applies to images"):
+            from_arrays(["a", "b"], value_range=(0, 1))

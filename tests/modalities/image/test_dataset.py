@@ -72,5 +72,13 @@ def test_pixels_that_were_scaled_are_noticed(values, match):
         raise ValueError(pixel_problem(*values, is_first=True))
 
 
+def test_the_range_of_the_model_may_be_another():
+    assert pixel_problem(0, 1, is_first=True, value_range=(0.0, 1.0)) == ""
+    assert pixel_problem(-300, 65800, is_first=True, value_range=(0.0, 65535.0)) == "", "bicubic resizing overshoots"
+    message = r"between 0 and 300, but the model expects \[0, 1\].*value_range"
+    with pytest.raises(ValueError, match=message):
+        raise ValueError(pixel_problem(0, 300, is_first=True, value_range=(0.0, 1.0)))
+
+
 def test_a_later_batch_may_be_dark():
     assert pixel_problem(0, 1, is_first=False) == "" and "NaN" in pixel_problem(np.nan, 1, is_first=False)

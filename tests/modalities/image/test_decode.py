@@ -166,3 +166,45 @@ def test_pngs_of_few_bits_are_opaque(mode):
     Image.new("L", (8, 8), 255).convert(mode).save(file, "PNG", bits=1)
     rgba = decode_image(tf.constant(file.getvalue()), ImageSpec(8, 8, channels=4)).numpy()
     np.testing.assert_array_equal(rgba[..., 3], 255)
+
+
+DEEP = {"value_range": (0, 65535)}
+
+
+def deep_png(*, channels: int) -> tuple[np.ndarray, tf.Tensor]:
+    pixels = np.random.default_rng(0).integers(0, 65536, (8, 9, channels)).astype("uint16")
+    return pixels, tf.io.encode_png(pixels)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_all_16_bits_of_a_png_are_read(channels):
+    pixels, data = deep_png(channels=channels)
+    decoded = decode_image(data, ImageSpec(8, 9, channels=channels, **DEEP)).numpy()
+    np.testing.assert_allclose(decoded, pixels, atol=1 if channels == 1 else 0)  # grey is the luma of three channels
+    eight_bits = decode_image(data, ImageSpec(8, 9, channels=channels)).numpy()
+    np.testing.assert_allclose(eight_bits, pixels // 256, atol=1)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "gif", "bmp", "webp"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_files_of_8_bits_have_257_times_their_values_in_16_bits(ending, channels):
+    data = tf.constant(encoded(ending))
+    shallow = decode_image(data, ImageSpec(20, 24, channels=channels)).numpy()
+    np.testing.assert_array_equal(decode_image(data, ImageSpec(20, 24, channels=channels, **DEEP)), shallow * 257)
+
+
+def test_transparent_pixels_of_16_bits_become_white():
+    pixels, data = deep_png(channels=4)
+    alpha = pixels[..., 3:] / 65535
+    expected = pixels[..., :3] * alpha + 65535 * (1 - alpha)
+    np.testing.assert_allclose(decode_image(data, ImageSpec(8, 9, **DEEP)), expected, atol=1)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "area", "nearest"])
+def test_other_ranges_are_resized_and_padded_with_their_black(interpolation):
+    image = np.random.default_rng(0).choice([-1.0, 1.0], (9, 6, 3)).astype("float32")
+    spec = ImageSpec(12, 12, resize="pad", interpolation=interpolation, value_range=(-1, 1))
+    resized = resize(tf.constant(image), spec).numpy()
+    assert resized.min() >= -1 and resized.max() <= 1 and (resized[:, 0] == -1).all()
+    scaled = resize(tf.constant((image + 1) * 127.5), ImageSpec(12, 12, resize="pad", interpolation=interpolation))
+    np.testing.assert_allclose(resized, scaled / 127.5 - 1, atol=1e-5)

@@ -10,6 +10,7 @@ from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.specs import LabelSpec
+from tltk.specs.image import as_value_range
 
 _LABEL_TYPES = ("categorical", "multilabel", "regression")
 
@@ -21,6 +22,7 @@ def from_arrays(
     labels: LabelSpec | Sequence[str] | None = None,
     label_type: str = "categorical",
     sample_weight: Any = None,
+    value_range: tuple[float, float] | None = None,
 ) -> Source:
     """Create a source from images or texts in memory.
 
@@ -33,9 +35,11 @@ def from_arrays(
             source.
         label_type: "categorical", "multilabel" or "regression"; ignored if `labels` is a `LabelSpec`, which has a type.
         sample_weight: Weight of each example in loss and metrics, [n], at least 0; None if all count the same.
+        value_range: Value of black and of white, such as (0, 65535) for 16-bit images and (0, 1) for floats; the
+            default is (0, 255). The model must be built for the same range: `tltk.backbone(name, value_range=…)`.
 
     Returns:
-        A source of images or texts in memory. Pixels in uint8 are not copied.
+        A source of images or texts in memory. Pixels in uint8, and in uint16 with `value_range`, are not copied.
 
     Raises:
         InvalidType: If `x` is not a numeric array of images, a list of texts or a list of pairs of texts.
@@ -46,12 +50,18 @@ def from_arrays(
         ('cat', 'dog')
     """
     pairs = as_pairs(x)
-    examples = pairs if pairs is not None else np.asarray(x, object) if is_text(x) else check_pixels(x)
+    examples = pairs if pairs is not None else np.asarray(x, object) if is_text(x) else check_pixels(x, value_range)
     modality = "text" if examples.dtype == object else "image"
     targets, spec = None, None
     if y is not None:
         targets, spec = check_targets(y, len(examples), labels=labels, label_type=label_type)
-    return Source(modality, "arrays", examples, targets, spec).with_sample_weight(sample_weight)
+    own_range = None
+    if value_range is not None:
+        if modality == "text":
+            raise InvalidInput("`value_range` applies to images, and `x` holds texts.")
+        own_range = as_value_range(value_range)
+    source = Source(modality, "arrays", examples, targets, spec, value_range=own_range)
+    return source.with_sample_weight(sample_weight)
 
 
 def is_text(x: Any) -> bool:
@@ -75,8 +85,12 @@ def as_pairs(x: Any) -> np.ndarray | None:
     return np.array(items, object).reshape(-1, 2)
 
 
-def check_pixels(x: Any) -> np.ndarray:
-    """Convert images to pixels [n, height, width, channels], uint8 or float32 in [0, 255].
+def check_pixels(x: Any, value_range: tuple[float, float] | None = None) -> np.ndarray:
+    """Convert images to pixels [n, height, width, channels], uint8 or float32 in [0, 255], or of a stated range.
+
+    Args:
+        x: Pixels.
+        value_range: Stated range; None means (0, 255).
 
     Raises:
         InvalidType: If `x` is not numeric.
@@ -99,16 +113,35 @@ def check_pixels(x: Any) -> np.ndarray:
             "`x` must be [n, height, width] or [n, height, width, channels], and not empty. "
             f"Received: {np.shape(x)}.{hint}"
         )
-    if pixels.dtype == np.uint8:
+    if pixels.dtype == np.uint8 and value_range is None:
         return pixels
     low, high = float(pixels.min()), float(pixels.max())
     if not np.isfinite((low, high)).all():
         raise InvalidInput("`x` must be finite. Received: NaN or infinite pixels")
+    if value_range is not None:
+        _check_range(pixels, *as_value_range(value_range))
+        return pixels if pixels.dtype in (np.uint8, np.uint16) else pixels.astype(np.float32)
     if low < 0 or high > 255:
-        raise InvalidInput(f"`x` must lie in [0, 255]. Received: {low:g} to {high:g}")
+        raise InvalidInput(
+            f"`x` must lie in [0, 255], unless you state another `value_range`. Received: {low:g} to {high:g}"
+        )
     if pixels.dtype.kind == "f" and 0 < high <= 1:
-        raise InvalidInput(f"`x` must lie in [0, 255]. Received: {low:g} to {high:g}. Did you mean x * 255?")
+        raise InvalidInput(
+            f"`x` must lie in [0, 255]. Received: {low:g} to {high:g}. Did you mean x * 255, or value_range=(0, 1)?"
+        )
     return pixels.astype(np.float32 if pixels.dtype.kind == "f" else np.uint8)
+
+
+def _check_range(pixels: np.ndarray, low: float, high: float) -> None:
+    """Raise if values lie outside of a stated range; the message says how many, and in how many images."""
+    outside = (pixels < low) | (pixels > high)
+    if outside.any():
+        images = np.flatnonzero(outside.reshape(len(pixels), -1).any(1))
+        raise InvalidInput(
+            f"`x` must lie in `value_range`, {low:g} to {high:g}. Received: {pixels.min():g} to {pixels.max():g}; "
+            f"{outside.sum()} of {pixels.size} values lie outside, in {len(images)} of {len(pixels)} images, the first "
+            f"of which is {images[0]}."
+        )
 
 
 def check_targets(

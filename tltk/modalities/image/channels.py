@@ -56,5 +56,5 @@ def convert_channels(images: tf.Tensor, channels: int, *, high: float = 255.0) -
     if channels >= RGB and pixels.shape[-1] == GREY:
         pixels = tf.repeat(pixels, RGB, axis=-1)
     if channels == RGBA:
-        pixels = tf.concat([pixels, tf.fill(tf.shape(pixels[..., :1]), high)], axis=-1)
+        pixels = tf.concat([pixels, tf.fill(tf.shape(pixels[..., :1]), float(high))], axis=-1)
     return tf.cast(tf.round(pixels) if images.dtype.is_integer else pixels, images.dtype)

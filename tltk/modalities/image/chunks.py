@@ -9,10 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.modalities.image.channels import GREY, RGB, convert_channels
-from tltk.modalities.image.decode import DECODING_ERRORS, decode_unrounded, resize, why_undecodable
+from tltk.modalities.image.decode import DECODING_ERRORS, DEEP_RANGE, decode_unrounded, resize, why_undecodable
 from tltk.specs import ImageSpec
+from tltk.specs.image import PIXEL_RANGE
 
 CHUNK_SIZE = 16  # images per call: enough to amortise the cost of a call, few enough to keep all threads busy
+
+
+def stored_dtype(spec: ImageSpec) -> tf.DType:
+    """Return the dtype of decoded or resized pixels: the smallest that keeps the values of files."""
+    return {PIXEL_RANGE: tf.uint8, DEEP_RANGE: tf.uint16}.get(spec.value_range, tf.float32)
 
 
 def decode_chunk(images: np.ndarray, spec: ImageSpec, *, are_paths: bool) -> tuple[np.ndarray, dict[int, str]]:
@@ -24,8 +30,8 @@ def decode_chunk(images: np.ndarray, spec: ImageSpec, *, are_paths: bool) -> tup
         are_paths: Whether `images` are paths.
 
     Returns:
-        Pixels of the images that can be decoded, uint8 [valid, height, width, channels], in order (shape [0] if there
-        are none); and a dictionary of the other images: index in `images` → reason.
+        Pixels of the images that can be decoded, of `stored_dtype` [valid, height, width, channels], in order (shape
+        [0] if there are none); and a dictionary of the other images: index in `images` → reason.
     """
     decode = _decoder(spec, are_paths)
     try:
@@ -38,17 +44,18 @@ def resize_chunk(images: np.ndarray, spec: ImageSpec) -> np.ndarray:
     """Resize images that all have the same size.
 
     Args:
-        images: uint8 or float32 [k, h, w, channels] in [0, 255]; grey, RGB and RGBA are converted to each other.
+        images: uint8, uint16 or float32 [k, h, w, channels] in `spec.value_range`; grey, RGB and RGBA are converted to
+            each other.
         spec: Channels, size, resize mode and interpolation.
 
     Returns:
-        Pixels [k, height, width, channels]: uint8, or the dtype of `images` if they need no resizing.
+        Pixels [k, height, width, channels] of `stored_dtype`, or the dtype of `images` if they need no resizing.
     """
     converted = images
     if images.shape[3] == GREY and spec.channels == RGB:
         converted = np.broadcast_to(images, (*images.shape[:3], RGB))
     elif images.shape[3] != spec.channels:
-        converted = _as_array(convert_channels(tf.constant(images), spec.channels))
+        converted = _as_array(convert_channels(tf.constant(images), spec.channels, high=spec.value_range[1]))
     if converted.shape[1:] == spec.shape:
         return converted
     resize_all = _resizer(spec, tf.as_dtype(converted.dtype))
@@ -101,12 +108,14 @@ def _resizer(spec: ImageSpec, dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tenso
 def _trace_over_batch(
     function: Callable[[tf.Tensor], tf.Tensor], signature: tf.TensorSpec, spec: ImageSpec
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Trace a graph that applies `function` to each image and rounds to uint8, on the CPU, where the images are."""
+    """Trace a graph that applies `function` to each image and rounds integers, on the CPU, where the images are."""
+
+    dtype = stored_dtype(spec)
 
     def apply(images: tf.Tensor) -> tf.Tensor:
         with tf.device("CPU:0"):
             output = tf.TensorSpec(spec.shape, tf.float32)
             pixels = tf.map_fn(function, images, fn_output_signature=output, parallel_iterations=1)
-            return tf.cast(pixels + 0.5, tf.uint8)
+            return pixels if dtype == tf.float32 else tf.cast(pixels + 0.5, dtype)
 
     return tf.function(apply, input_signature=[signature], autograph=False).get_concrete_function()

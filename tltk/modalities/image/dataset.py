@@ -11,9 +11,10 @@ from tltk.modalities.image.decode import resize
 from tltk.pipeline.loader import without_autograph
 from tltk.pipeline.user_dataset import UserDataset, count, first_batch_size, flat, parts_of
 from tltk.specs import ImageSpec
+from tltk.specs.image import PIXEL_RANGE
 
 _STANDARDIZED_RANGE = 16.0  # images minus their mean, divided by their deviation, span about 5
-_OVERSHOOT = 64.0  # of a bicubic resize at hard edges
+_OVERSHOOT = 0.25  # of a bicubic resize at hard edges, as a fraction of the range
 
 
 def from_dataset(dataset: tf.data.Dataset, spec: ImageSpec, *, batch_size: int) -> UserDataset:
@@ -45,13 +46,14 @@ def from_dataset(dataset: tf.data.Dataset, spec: ImageSpec, *, batch_size: int) 
     return UserDataset(resized, length, length * first_batch_size(elements))
 
 
-def pixel_problem(low: float, high: float, *, is_first: bool) -> str:
+def pixel_problem(low: float, high: float, *, is_first: bool, value_range: tuple[float, float] = PIXEL_RANGE) -> str:
     """Return what is wrong with the pixels of a batch of a user's dataset; "" if nothing is.
 
     Args:
         low: Lowest value; NaN if a value is not finite.
         high: Highest value.
         is_first: Whether the batch is one of the first: a later batch may well be dark.
+        value_range: Range that the model expects; only for (0, 255), scaled images can be noticed.
 
     Examples:
         >>> pixel_problem(0.0, 1.0, is_first=True)[:53]
@@ -59,15 +61,17 @@ def pixel_problem(low: float, high: float, *, is_first: bool) -> str:
     """
     if not math.isfinite(low + high):
         return "pixels are NaN or infinite."
-    received = f"pixels lie between {low:g} and {high:g}, but the model expects [0, 255]"
+    lowest, highest = value_range
+    received = f"pixels lie between {low:g} and {high:g}, but the model expects [{lowest:g}, {highest:g}]"
     is_scaled = 0 < high <= 1 or (low < 0 and high - low <= _STANDARDIZED_RANGE)
-    if is_first and is_scaled:
+    if is_first and is_scaled and value_range == PIXEL_RANGE:
         return (
             f"{received} and scales them itself. Remove your Rescaling, Normalization or preprocess_input, or map "
             "pixels back: dataset.map(lambda image, label: (image * 255.0, label))."
         )
-    if low < -_OVERSHOOT or high > 255 + _OVERSHOOT:
-        return f"{received}. Rescale them in dataset.map."
+    tolerance = _OVERSHOOT * (highest - lowest)
+    if low < lowest - tolerance or high > highest + tolerance:
+        return f"{received}. Rescale them in dataset.map, or build the model for them: tltk.backbone(value_range=…)."
     return ""
 
 
@@ -97,12 +101,12 @@ def _check_element(element_spec: Any, channels: int) -> tuple:
 
 
 def _resize_image(image: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
-    image = convert_channels(tf.cast(image, tf.float32), spec.channels)
+    image = convert_channels(tf.cast(image, tf.float32), spec.channels, high=spec.value_range[1])
     return image if image.shape == spec.shape else resize(image, spec)
 
 
 def _resize_batch(images: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
-    images = convert_channels(tf.cast(images, tf.float32), spec.channels)
+    images = convert_channels(tf.cast(images, tf.float32), spec.channels, high=spec.value_range[1])
     if images.shape[1:] == spec.shape:
         return images
     return tf.map_fn(

@@ -9,7 +9,10 @@ from tltk.modalities.image import animated, headers
 from tltk.modalities.image.branches import choose
 from tltk.modalities.image.channels import RGB, RGBA, convert_channels
 from tltk.specs import ImageSpec
+from tltk.specs.image import PIXEL_RANGE
 
+DEEP_RANGE = (0.0, 65535.0)
+FILE_RANGES = (PIXEL_RANGE, DEEP_RANGE)  # of 8-bit and of 16-bit images
 MAX_PIXELS = 89_478_485  # Pillow's limit: a quarter of a gigabyte as RGB
 DECODER_VERSION = 2  # part of every cache key: increment it whenever the decoded pixels change
 
@@ -41,7 +44,8 @@ def decode_image(data: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
             alpha is kept, and is opaque for files without it).
 
     Returns:
-        float32 [height, width, channels], integral values in [0, 255], so that they can be cached as uint8.
+        float32 [height, width, channels], integral values in [0, 255], so that they can be cached as uint8; in
+        [0, 65535] if that is the range of `spec`: all 16 bits of a PNG, and 257 times the values of other files.
 
     Raises:
         tf.errors.InvalidArgumentError: If the bytes are not an image or are damaged, or the image has over 89.5
@@ -73,7 +77,7 @@ def decode_unrounded(data: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
         lambda data, image_format, exif_offset: _decode_jpeg_without_exif(data, spec),
     ]
     pixels = choose(tf.cast(is_jpeg_without_exif, tf.int32), branches, data, image_format, exif_offset)
-    return tf.ensure_shape(convert_channels(pixels, spec.channels), spec.shape)
+    return tf.ensure_shape(convert_channels(pixels, spec.channels, high=spec.value_range[1]), spec.shape)
 
 
 def decode_full(data: tf.Tensor) -> tf.Tensor:
@@ -87,7 +91,7 @@ def decode_full(data: tf.Tensor) -> tf.Tensor:
     """
     image_format = headers.format_of(data)
     orientation = headers.orientation(data, headers.find_exif(data, image_format))
-    return _read_upright(data, image_format, orientation, tf.constant(0), RGB)
+    return _read_upright(data, image_format, orientation, tf.constant(0), ImageSpec(1, 1))
 
 
 def why_undecodable(data: bytes) -> str:
@@ -134,21 +138,24 @@ def resize(image: tf.Tensor, spec: ImageSpec, *, reduced: bool = False) -> tf.Te
     """Resize one image to the size of `spec`; crop or pad it as `spec.resize` says.
 
     Args:
-        image: uint8 or float32 [h, w, channels] in [0, 255], of any number of channels.
+        image: uint8, uint16 or float32 [h, w, channels] in `spec.value_range`, of any number of channels.
         spec: Size, resize mode and interpolation.
         reduced: Whether the image has already been averaged over boxes, like a JPEG decoded at a reduced scale.
 
     Returns:
-        float32 [height, width, channels] in [0, 255], not rounded.
+        float32 [height, width, channels] in the same range, not rounded.
     """
     image, size = _crop(image, spec)
     if reduced and spec.interpolation == "bilinear":
         resized = _resample_reduced(image, size)
     else:
         resized = _resample(image, size, spec.interpolation)
+    low, high = spec.value_range
+    if spec.interpolation == "bicubic":  # the only kernel that overshoots the range of the input
+        resized = tf.clip_by_value(resized, low, high)
     if spec.resize == "pad":
         top, left = (spec.height - size[0]) // 2, (spec.width - size[1]) // 2
-        resized = tf.image.pad_to_bounding_box(resized, top, left, spec.height, spec.width)
+        resized = tf.image.pad_to_bounding_box(resized - low, top, left, spec.height, spec.width) + low
     return tf.ensure_shape(resized, [spec.height, spec.width, image.shape[-1]])
 
 
@@ -173,7 +180,7 @@ def _resample(image: tf.Tensor, size: tf.Tensor, interpolation: str) -> tf.Tenso
         return tf.cast(nearest, tf.float32)
     if interpolation == "area":
         return tf.raw_ops.ResizeArea(images=batch, size=size)[0]
-    resized = tf.raw_ops.ScaleAndTranslate(
+    return tf.raw_ops.ScaleAndTranslate(
         images=batch,
         size=size,
         scale=tf.cast(size, tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32),
@@ -181,9 +188,6 @@ def _resample(image: tf.Tensor, size: tf.Tensor, interpolation: str) -> tf.Tenso
         kernel_type={"bilinear": "triangle", "bicubic": "keyscubic"}[interpolation],
         antialias=True,
     )[0]
-    if interpolation == "bicubic":  # the only kernel that overshoots the range of the input
-        return tf.clip_by_value(resized, 0.0, 255.0)
-    return resized
 
 
 def _scale_factors(height: tf.Tensor, width: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
@@ -215,6 +219,7 @@ def _decode_jpeg_without_exif(data: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Decode a JPEG without EXIF, the most common kind of file, with as few operations as possible."""
     reduction = _jpeg_reduction(data, tf.constant(False), spec)
     image = convert_channels(tf.ensure_shape(_read_jpeg(data, reduction), [None, None, RGB]), _decoded_channels(spec))
+    image = _of_depth(image, spec)
     return tf.cond(reduction > 0, lambda: resize(image, spec, reduced=True), lambda: resize(image, spec))
 
 
@@ -225,7 +230,7 @@ def _decode_any(data: tf.Tensor, image_format: tf.Tensor, exif_offset: tf.Tensor
         lambda data, orientation: tf.constant(0),
     ]
     reduction = choose(tf.cast(image_format != headers.JPEG, tf.int32), choose_reduction, data, orientation)
-    image = _read_upright(data, image_format, orientation, reduction, _decoded_channels(spec))
+    image = _read_upright(data, image_format, orientation, reduction, spec)
     resize_to_spec = [lambda image: resize(image, spec), lambda image: resize(image, spec, reduced=True)]
     return choose(tf.minimum(reduction, 1), resize_to_spec, image)
 
@@ -235,14 +240,23 @@ def _decoded_channels(spec: ImageSpec) -> int:
     return RGBA if spec.channels == RGBA else RGB
 
 
+def _of_depth(image: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
+    """Convert an image of 8 bits to the range of a spec: 255 becomes 65535 in 16 bits."""
+    return tf.cast(image, tf.uint16) * 257 if spec.value_range == DEEP_RANGE else image
+
+
 def _read_upright(
-    data: tf.Tensor, image_format: tf.Tensor, orientation: tf.Tensor, reduction: tf.Tensor, channels: int
+    data: tf.Tensor, image_format: tf.Tensor, orientation: tf.Tensor, reduction: tf.Tensor, spec: ImageSpec
 ) -> tf.Tensor:
     # In the order of the formats in `headers`. All take the same arguments; only JPEG uses the reduction.
     readers: list[Callable[..., tf.Tensor]] = [_read_jpeg, _read_png, _read_gif, _read_bmp, _read_webp, _reject]
+    channels, depth = _decoded_channels(spec), tf.uint16 if spec.value_range == DEEP_RANGE else tf.uint8
     if channels == RGBA:
         with_alpha = {_read_png: _read_png_with_alpha, _read_webp: _read_webp_with_alpha}
         readers = [with_alpha.get(reader, partial(_opaque, reader)) for reader in readers]
+    if depth == tf.uint16:
+        readers = [partial(_deep, reader, spec) for reader in readers]
+        readers[headers.PNG] = partial(_read_png_with_alpha if channels == RGBA else _read_png, depth=depth)
     image = tf.ensure_shape(choose(image_format, readers, data, reduction), [None, None, channels])
     orient = [_turn_upright, lambda image, orientation: image]
     return choose(tf.cast(orientation == 1, tf.int32), orient, image, orientation)
@@ -266,27 +280,33 @@ def _read_jpeg(data: tf.Tensor, reduction: tf.Tensor) -> tf.Tensor:
     return tf.switch_case(reduction, decoders)
 
 
+def _deep(read: Callable[..., tf.Tensor], spec: ImageSpec, data: tf.Tensor, reduction: tf.Tensor) -> tf.Tensor:
+    """Convert the 8-bit pixels of another reader to 16 bits."""
+    return _of_depth(read(data, reduction), spec)
+
+
 def _opaque(read: Callable[..., tf.Tensor], data: tf.Tensor, reduction: tf.Tensor) -> tf.Tensor:
     """Add opaque alpha to the RGB pixels of another reader."""
     return convert_channels(tf.ensure_shape(read(data, reduction), [None, None, RGB]), RGBA)
 
 
-def _read_png(data: tf.Tensor, unused: tf.Tensor) -> tf.Tensor:
-    pixels, is_opaque = _png_pixels(data)
-    return tf.cond(is_opaque, lambda: pixels[..., :3], lambda: convert_channels(pixels, RGB))
+def _read_png(data: tf.Tensor, unused: tf.Tensor, depth: tf.DType = tf.uint8) -> tf.Tensor:
+    pixels, is_opaque = _png_pixels(data, depth)
+    return tf.cond(is_opaque, lambda: pixels[..., :3], lambda: convert_channels(pixels, RGB, high=depth.max))
 
 
-def _read_png_with_alpha(data: tf.Tensor, unused: tf.Tensor) -> tf.Tensor:
-    pixels, is_opaque = _png_pixels(data)
-    return tf.cond(is_opaque, lambda: convert_channels(pixels[..., :3], RGBA), lambda: pixels)
+def _read_png_with_alpha(data: tf.Tensor, unused: tf.Tensor, depth: tf.DType = tf.uint8) -> tf.Tensor:
+    pixels, is_opaque = _png_pixels(data, depth)
+    opaque = convert_channels(pixels[..., :3], RGBA, high=depth.max)
+    return tf.cond(is_opaque, lambda: opaque, lambda: pixels)
 
 
-def _png_pixels(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the pixels of a PNG, uint8 [h, w, 4], and whether they are opaque, whatever the values of alpha."""
+def _png_pixels(data: tf.Tensor, depth: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the pixels of a PNG, [h, w, 4] of the dtype `depth`, and whether all of them are opaque."""
     with tf.control_dependencies([_check_size(headers.png_size(data))]):
-        pixels = tf.ensure_shape(tf.io.decode_png(data, channels=4), [None, None, RGBA])
+        pixels = tf.ensure_shape(tf.io.decode_png(data, channels=4, dtype=depth), [None, None, RGBA])
     # Below 8 bits per channel, TensorFlow fills a missing alpha with the largest value of that depth, not with 255.
-    opaque_alpha = 2 ** tf.minimum(headers.bytes_at(data, 24, 1)[0], 8) - 1
+    opaque_alpha = (2 ** tf.minimum(headers.bytes_at(data, 24, 1)[0], 8) - 1) * (depth.max // 255)
     return pixels, tf.reduce_all(tf.cast(pixels[..., 3], tf.int32) == opaque_alpha)
 
 

@@ -17,19 +17,21 @@ from tltk.foundation import checks as check
 from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment import Augmentation, standard
-from tltk.modalities.image.augment.base import PIXEL_RANGE
 from tltk.modalities.image.channels import FILE_CHANNELS, NAMES, RGB, check_channels
 from tltk.modalities.image.dataset import from_dataset, pixel_problem
-from tltk.modalities.image.decode import decode_full, why_undecodable
+from tltk.modalities.image.decode import DEEP_RANGE, FILE_RANGES, decode_full, why_undecodable
 from tltk.modalities.image.reader import READERS
 from tltk.modalities.image.requests import read_requests
-from tltk.modalities.image.validate import invalid_files
+from tltk.modalities.image.validate import invalid_files, is_deep_png
 from tltk.modalities.modality import Modality, register_modality
 from tltk.modalities.requests import Request
 from tltk.pipeline.batching import Size, examples_per_batch
 from tltk.pipeline.readers import Reader
 from tltk.pipeline.user_dataset import UserDataset
 from tltk.specs import ImageSpec, InvalidExample
+from tltk.specs.image import PIXEL_RANGE
+
+_NOTED_FILES = 32  # files whose bit depth is looked at before training
 
 
 class ImageModality(Modality):
@@ -51,10 +53,13 @@ class ImageModality(Modality):
         """Return the reader of files, arrays or streams, by the storage of the source."""
         if source.storage == "arrays":
             check_channels(source.examples.shape[-1], spec.channels)
-        elif spec.channels not in FILE_CHANNELS:
+            _check_same_range(source.value_range or PIXEL_RANGE, spec.value_range)
+        elif not self.request_names(spec):
+            low, high = spec.value_range
             raise InvalidInput(
-                f"image files are read as grey, RGB or RGBA (1, 3 or 4 channels), and the model takes {spec.channels}. "
-                "Pass arrays, such as tltk.from_arrays(np.load(file), labels), or a tf.data.Dataset."
+                "image files are read as grey, RGB or RGBA (1, 3 or 4 channels) with values in (0, 255) or (0, 65535). "
+                f"The model takes {spec.channels} channels with values in ({low:g}, {high:g}). Pass arrays, such as "
+                "tltk.from_arrays(np.load(file), labels), or a tf.data.Dataset."
             )
         return READERS[source.storage](source.examples, spec)
 
@@ -63,8 +68,8 @@ class ImageModality(Modality):
         return from_dataset(dataset, spec, batch_size=examples_per_batch(batch_size, 1))
 
     def input_problem(self, spec: ImageSpec, low: float, high: float, *, is_first: bool) -> str:
-        """Require finite pixels in [0, 255], and notice images that were already scaled for a network."""
-        return pixel_problem(low, high, is_first=is_first)
+        """Require finite pixels in the range of the spec, and notice images that were already scaled for a network."""
+        return pixel_problem(low, high, is_first=is_first, value_range=spec.value_range)
 
     def dataset_note(self, spec: ImageSpec) -> str:
         """Say how files are decoded where the model is used: a dataset may have decoded them in another way."""
@@ -76,7 +81,9 @@ class ImageModality(Modality):
 
     def source(self, inputs: Any, spec: ImageSpec) -> Source:
         """Convert paths, folders, or pixels [n, height, width, channels]."""
-        return from_arrays(inputs) if isinstance(inputs, np.ndarray) else from_files(inputs)
+        if not isinstance(inputs, np.ndarray):
+            return from_files(inputs)
+        return from_arrays(inputs, value_range=None if spec.value_range == PIXEL_RANGE else spec.value_range)
 
     def example_input(self, source: Source, index: int) -> np.ndarray:
         """Return the pixels of one image in its own size, uint8 [height, width, 3]; arrays as they are."""
@@ -117,11 +124,24 @@ class ImageModality(Modality):
 
     def value_range(self, spec: ImageSpec) -> tuple[float, float]:
         """Return the range of pixels."""
-        return PIXEL_RANGE
+        return spec.value_range
+
+    def training_note(self, source: Source, spec: ImageSpec) -> str:
+        """Say how many of a few files have 16 bits, of which a model of 8-bit images gets the upper 8."""
+        if source.storage != "files" or spec.value_range != PIXEL_RANGE:
+            return ""
+        rows = np.unique(np.linspace(0, len(source) - 1, _NOTED_FILES).astype(int))
+        count = sum(is_deep_png(Path(source.examples[row])) for row in rows)
+        return (
+            f"{count} of {len(rows)} examined files have 16 bits, of which 8 are used. To use all: "
+            "tltk.backbone(name, value_range=(0, 65535))"
+            if count
+            else ""
+        )
 
     def request_names(self, spec: ImageSpec) -> tuple[str, ...]:
-        """Return the name of the only input, the encoded images; none for channels that image files do not have."""
-        return ("image_bytes",) if spec.channels in FILE_CHANNELS else ()
+        """Return the name of the only input, the encoded images; none for channels or values that no file has."""
+        return ("image_bytes",) if spec.channels in FILE_CHANNELS and spec.value_range in FILE_RANGES else ()
 
     def request_reader(self, spec: ImageSpec) -> tuple[Callable[..., Request], list[Any]]:
         """Return a function that decodes requests exactly as in training; it needs no lookup tables."""
@@ -136,7 +156,8 @@ class ImageModality(Modality):
         files = []
         for index in range(count):
             image = np.clip(gradient + generator.normal(0, 30, (height, width, channels)), 0, 255).astype("uint8")
-            encoded = tf.io.encode_png(image) if index % 2 else tf.io.encode_jpeg(image[..., :RGB])
+            deep = (image.astype("uint16") * 257 + 3) if spec.value_range == DEEP_RANGE else image
+            encoded = tf.io.encode_png(deep) if index % 2 else tf.io.encode_jpeg(image[..., :RGB])
             files.append(encoded.numpy())
         truncated = files[:2][-1][:200]
         return [(data,) for data in (*files, b"not an image", truncated)]
@@ -162,12 +183,12 @@ class ImageModality(Modality):
 
     def from_config(self, config: dict[str, Any], folder: Path) -> ImageSpec:
         """Rebuild a spec from its fields."""
-        return ImageSpec(**config)
+        return ImageSpec(**config)  # JSON has a list for the range, which the spec turns into a tuple
 
     def describe_input(self, spec: ImageSpec) -> dict[str, Any]:
         """Describe the network's input, including how images are resized to it."""
         channels = f"{NAMES.get(spec.channels, spec.channels)}, last"
-        return {**super().describe_input(spec), **asdict(spec), "range": [0, 255], "channels": channels}
+        return {**super().describe_input(spec), **asdict(spec), "range": list(spec.value_range), "channels": channels}
 
 
 def _encoded_image(source: Source, index: int) -> bytes:
@@ -175,6 +196,17 @@ def _encoded_image(source: Source, index: int) -> bytes:
     if source.storage == "files":
         return Path(source.examples[index]).read_bytes()
     return next(images[0] for _, images in source.examples[np.array([index])].read())
+
+
+def _check_same_range(own: tuple[float, float], expected: tuple[float, float]) -> None:
+    """Raise unless the values of images in memory have the range that a model was built for."""
+    if own != expected:
+        (low, high), (model_low, model_high) = own, expected
+        raise InvalidInput(
+            f"the images have values in ({low:g}, {high:g}), and the model takes ({model_low:g}, {model_high:g}). "
+            "State the range of both: tltk.from_arrays(x, y, value_range=…), "
+            f"tltk.backbone(name, value_range=({low:g}, {high:g}))."
+        )
 
 
 register_modality(ImageModality())

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tltk.data.formats.tfds import StoredExamples
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.image.chunks import CHUNK_SIZE, decode_chunk, resize_chunk
+from tltk.modalities.image.chunks import CHUNK_SIZE, decode_chunk, resize_chunk, stored_dtype
 from tltk.modalities.image.decode import DECODER_VERSION
 from tltk.pipeline.batching import BatchPart, Order, budget_without_lengths
 from tltk.pipeline.parallel import in_order
@@ -50,8 +50,8 @@ class _ImageReader(ABC):
 
     @property
     def element_spec(self) -> tuple[tf.TensorSpec, ...]:
-        """Shape and dtype of a batch: uint8 [batch, height, width, channels] in [0, 255]."""
-        return (tf.TensorSpec([None, *self.spec.shape], tf.uint8),)
+        """Shape and dtype of a batch: [batch, height, width, channels], uint8 in [0, 255] or uint16 in [0, 65535]."""
+        return (tf.TensorSpec([None, *self.spec.shape], stored_dtype(self.spec)),)
 
     def subset(self, rows: np.ndarray) -> "_ImageReader":
         """Return a reader of the images at `rows`, int64 [k]."""
@@ -97,7 +97,7 @@ class FileReader(_ImageReader):
 
 
 class ArrayReader(_ImageReader):
-    """Reads pixels in memory; `examples` is a uint8 or float32 array [n, h, w, channels]."""
+    """Reads pixels in memory; `examples` is a uint8, uint16 or float32 array [n, h, w, channels]."""
 
     @property
     def is_decoded(self) -> bool:
@@ -106,9 +106,9 @@ class ArrayReader(_ImageReader):
 
     @property
     def element_spec(self) -> tuple[tf.TensorSpec, ...]:
-        """Shape and dtype of a batch: as in memory if no resizing is needed; else uint8."""
-        dtype = self.examples.dtype if self.is_decoded else "uint8"
-        return (tf.TensorSpec([None, *self.spec.shape], tf.as_dtype(dtype)),)
+        """Shape and dtype of a batch: as in memory if no resizing is needed; else `stored_dtype`."""
+        dtype = tf.as_dtype(self.examples.dtype) if self.is_decoded else stored_dtype(self.spec)
+        return (tf.TensorSpec([None, *self.spec.shape], dtype),)
 
     def partial_batches(self, order: Order) -> Iterator[PartialBatch]:
         """See `Reader`."""

@@ -50,6 +50,20 @@ def invalid_files(paths: Sequence[str | Path]) -> list[str]:
         return [reason for reasons in reasons_by_task for reason in reasons]
 
 
+def is_deep_png(path: Path) -> bool:
+    """Return whether a file is a PNG with 16 bits per channel; a file that cannot be read is not.
+
+    Args:
+        path: Path of a file.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(25)
+    except OSError:
+        return False
+    return header.startswith(b"\x89PNG\r\n\x1a\n") and header[24:] == b"\x10"
+
+
 def _why_invalid(path: str | Path) -> str:
     try:
         if os.path.isdir(path):  # noqa: PTH112 - creating a million Path objects is slow

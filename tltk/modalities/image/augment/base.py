@@ -12,7 +12,6 @@ from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.foundation.registry import Registry
 from tltk.modalities.image.augment.boxes_and_masks import Targets
 
-PIXEL_RANGE = (0.0, 255.0)  # range of the images that augmentations receive
 Transform: TypeAlias = Callable[[tf.Tensor, Targets, tf.Tensor], tuple[tf.Tensor, Targets]]
 
 

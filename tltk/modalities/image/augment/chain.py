@@ -4,9 +4,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tltk.modalities.image.augment.base import PIXEL_RANGE, Transform, clip_to_pixels, fold_in
+from tltk.modalities.image.augment.base import Transform, clip_to_pixels, fold_in
 from tltk.modalities.image.augment.boxes_and_masks import Targets, check_targets
 from tltk.modalities.image.augment.from_keras import as_augmentations
+from tltk.specs.image import PIXEL_RANGE
 
 
 def chain(augmentations: Any, *, value_range: tuple[float, float] | None = PIXEL_RANGE) -> Transform:

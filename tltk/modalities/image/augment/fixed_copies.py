@@ -7,10 +7,11 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 
 from tltk.foundation import checks as check
-from tltk.modalities.image.augment.base import PIXEL_RANGE, Augmentation, fold_in
+from tltk.modalities.image.augment.base import Augmentation, fold_in
 from tltk.modalities.image.augment.boxes_and_masks import Targets
 from tltk.modalities.image.augment.chain import chain
 from tltk.modalities.image.augment.from_keras import as_augmentations
+from tltk.specs.image import PIXEL_RANGE
 
 CopyTransform: TypeAlias = Callable[[tf.Tensor, Targets, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Targets]]
 
