@@ -74,3 +74,18 @@ def test_a_run_and_its_folder_predict_as_their_model(tmp_path):
     np.testing.assert_allclose(tltk.predict(str(run.folder), x).probabilities, expected.probabilities, rtol=1e-6)
     with pytest.raises(FileNotFoundError, match=r"runs is not the folder of a run"):
         tltk.predict(tmp_path / "runs", x)
+
+
+def test_a_single_image_and_lists_of_images_are_accepted():
+    model, x = squares_model(), coloured_squares(2)[0]
+    expected = tltk.predict(model, x).probabilities
+    for inputs, count in (
+        (x[0], 1),
+        (Image.fromarray(x[0]), 1),
+        ([x[0], x[1]], 2),
+        ([Image.fromarray(image) for image in x], 2),
+        (tf.constant(x), 2),
+    ):
+        predictions = tltk.predict(model, inputs)
+        assert len(predictions) == count
+        np.testing.assert_allclose(predictions.probabilities, expected[:count], atol=1e-6)

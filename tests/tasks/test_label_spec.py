@@ -15,8 +15,10 @@ def test_a_list_of_names_becomes_a_label_spec():
     for labels in (None, "cat", tltk.from_arrays(["a text"])):
         with pytest.raises(TypeError, match=r"`labels` must be LabelSpec.*`source.labels`, or a list of names"):
             label_spec(labels, "categorical")
-    with pytest.raises(TypeError, match=r"`labels` must be names. Received: 1 in a list"):
-        label_spec([1, 2], "categorical")
+    assert label_spec([1, 2], "categorical").names == ("1", "2")
+    assert label_spec({0: "a", 1: b"b"}, "categorical").names == ("a", "b")
+    with pytest.raises(TypeError, match=r"`labels` must be names. Received: None"):
+        label_spec(["a", None], "categorical")
     with pytest.raises(ValueError, match="at least one name"):
         label_spec([], "categorical")
 

@@ -1,10 +1,50 @@
 """The meaning of the targets of a source."""
 
+import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 from tltk.foundation import checks as check
 from tltk.foundation import display
+from tltk.foundation.errors import InvalidInput, InvalidType
+
+
+def as_names(labels: Any) -> tuple[str, ...]:
+    """Convert class names in any form to a tuple of strings.
+
+    Args:
+        labels: List, tuple or array of strings, bytes or whole numbers; or a dict of class index → name.
+
+    Returns:
+        The names; characters with accents are composed (Unicode NFC).
+
+    Raises:
+        InvalidType: If a name is something else.
+        InvalidInput: If the keys of a dict are not 0 to k - 1.
+
+    Examples:
+        >>> as_names({0: "cat", 1: b"dog"}), as_names([3, 5])
+        (('cat', 'dog'), ('3', '5'))
+    """
+    if isinstance(labels, Mapping):
+        if sorted(labels, key=str) != sorted(range(len(labels)), key=str):
+            raise InvalidInput(f"the keys of `labels` must be the class indices from 0. Received: {list(labels)[:5]}")
+        labels = [labels[index] for index in range(len(labels))]
+    return tuple(_as_name(name) for name in labels)
+
+
+def _as_name(name: Any) -> str:
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "backslashreplace")
+    if isinstance(name, Integral) and not isinstance(name, bool):
+        name = str(int(name))
+    if not isinstance(name, str):
+        hint = 'Pass `source.labels`, or a list of names such as ["cat", "dog"].'
+        raise InvalidType(f"`labels` must be names. Received: {name!r}. {hint}")
+    return unicodedata.normalize("NFC", str(name))
 
 
 @dataclass(frozen=True)
@@ -41,7 +81,7 @@ class LabelSpec:
         for name in ("names", "mean", "std"):
             values = getattr(self, name)
             check.instance_of(name, values, (tuple, list), hint='Pass names such as ("cat", "dog").')
-            object.__setattr__(self, name, tuple(values))
+            object.__setattr__(self, name, as_names(values) if name == "names" else tuple(values))
         problems = check.Problems()
         if not isinstance(self.type, str) or not self.type:
             problems.add(f"`type` must be the name of a label type, such as 'categorical'. Received: {self.type!r}")

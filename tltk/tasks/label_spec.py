@@ -1,6 +1,6 @@
 """The labels of a task, in every form that its constructor takes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,6 +10,7 @@ from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidType
 from tltk.specs import LabelSpec
+from tltk.specs.labels import as_names
 
 Labels: TypeAlias = LabelSpec | Sequence[str] | np.ndarray | Source | tf.data.Dataset  # see `label_spec`
 
@@ -18,7 +19,8 @@ def label_spec(labels: Labels, label_type: str) -> LabelSpec:
     """Return the labels that the constructor of a task was given in any form.
 
     Args:
-        labels: A LabelSpec, which is returned unchanged; names as a list, tuple or array; a Source; or a dataset with
+        labels: A LabelSpec, which is returned unchanged; names as a list, tuple, array or dict of
+            class index → name; a Source; or a dataset with
             `class_names`, as `keras.utils.image_dataset_from_directory` returns.
         label_type: Type of labels that are given as names.
 
@@ -36,13 +38,9 @@ def label_spec(labels: Labels, label_type: str) -> LabelSpec:
             )
     if isinstance(names, LabelSpec):
         return names
-    hint = 'Pass `source.labels`, or a list of names such as ["cat", "dog"].'
-    if not isinstance(names, list | tuple | np.ndarray):
-        check.instance_of("labels", names, LabelSpec, hint=hint)
-    for name in names:
-        if not isinstance(name, str):
-            raise InvalidType(f"`labels` must be names. Received: {name!r} in a {type(names).__name__}. {hint}")
-    return LabelSpec(tuple(map(str, names)), label_type)
+    if not isinstance(names, list | tuple | np.ndarray | Mapping):
+        check.instance_of("labels", names, LabelSpec, hint='Pass `source.labels`, or a list of names: ["cat", "dog"].')
+    return LabelSpec(as_names(names), label_type)
 
 
 def class_names(data: tf.data.Dataset) -> tuple[str, ...] | None:

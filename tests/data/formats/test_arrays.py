@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tltk.data.formats.arrays import check_pixels, check_targets, from_arrays, is_text
 from tltk.specs import LabelSpec
@@ -81,7 +82,6 @@ def test_lists_of_one_name_can_be_categorical_or_multilabel():
     [
         ([0, 1, 0], {}, r"`y` must have 4 values"),
         (3, {}, r"`y` must have 4 values"),
-        (np.eye(4), {}, 'Did you mean label_type="multilabel"'),
         ([0.5, 1, 0, 0], {}, 'Did you mean label_type="regression"'),
         ([0, 1, 2, 3], {"labels": ("a", "b")}, r"must be class indices in \[0, 2\).*0 to 3"),
         ([-1, 1, 0, 0], {}, "Received: -1 to 1"),
@@ -108,8 +108,14 @@ def test_invalid_targets_raise(y, options, match):
         targets(y, **options)
 
 
+@pytest.mark.parametrize(("missing", "shown"), [(None, "None"), (float("nan"), "nan"), ("", "''"), (" ", "' '")])
+def test_an_example_without_a_class_raises(missing, shown):
+    with pytest.raises(ValueError, match=rf"class for each example. Received: `y`\[1\] is {shown}\. Leave these"):
+        targets(["a", missing, "b", "a"])
+
+
 def test_nan_as_a_class_index_raises():
-    with pytest.raises(ValueError, match="whole numbers"):
+    with pytest.raises(ValueError, match=r"class for each example. Received: `y`\[1\] is .*nan"):
         targets([0.0, np.nan, 1.0, 1.0])
 
 
@@ -138,3 +144,65 @@ class TestValueRange:
     def test_texts_have_none(self):
         with pytest.raises(ValueError, match="`value_range` applies to images"):
             from_arrays(["a", "b"], value_range=(0, 1))
+
+
+def test_one_hot_rows_are_classes():
+    values, labels = targets(np.eye(3)[[2, 0, 1, 2]], labels=("r", "g", "b"))
+    assert values.tolist() == [2, 0, 1, 2] and labels.names == ("r", "g", "b") and labels.type == "categorical"
+    with pytest.raises(ValueError, match=r"do not have a single 1\. Did you mean label_type=\"multilabel\""):
+        targets([[1, 1], [1, 0], [0, 1], [0, 0]])
+    with pytest.raises(ValueError, match=r"Pass class indices, such as y\.argmax\(1\)"):
+        targets([[0.5, 0.5], [1, 0], [0, 1], [0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("y", "names", "indices", "labels"),
+    [
+        ([1, 2, 3, 1], None, [0, 1, 2, 0], ("1", "2", "3")),
+        ([10, 20, 10, 20], None, [0, 1, 0, 1], ("10", "20")),
+        ([3, 5, 3, 5], (5, 3), [1, 0, 1, 0], ("5", "3")),
+        ([0, 1, 0, 1], {1: "dog", 0: "cat"}, [0, 1, 0, 1], ("cat", "dog")),
+        ([b"x", b"y", b"x", b"y"], None, [0, 1, 0, 1], ("x", "y")),
+        (["x", "y", "x", "y"], [b"y", b"x"], [1, 0, 1, 0], ("y", "x")),
+    ],
+)
+def test_classes_can_be_given_as_numbers_bytes_or_a_dict(y, names, indices, labels):
+    values, spec = targets(y, labels=names)
+    assert values.tolist() == indices
+    assert spec.names == labels
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        ([1, 2, 1, 2], r"Do classes start at 1\? Pass y - 1"),
+        ([0, -1, 1, 0], "Leave out examples without a label, such as -1"),
+    ],
+)
+def test_indices_out_of_range_raise_with_the_likely_reason(y, match):
+    with pytest.raises(ValueError, match=match):
+        targets(y, labels=("a", "b"))
+
+
+def test_keys_that_are_no_class_indices_raise():
+    with pytest.raises(ValueError, match=r"the keys of `labels` must be the class indices from 0. Received: \[1, 2\]"):
+        targets([1, 2, 1, 2], labels={1: "a", 2: "b"})
+
+
+def test_a_single_image_is_not_taken_for_many_grey_ones():
+    with pytest.raises(ValueError, match=r"shape \(24, 20, 3\). If it is one image, pass x\[None\]; if it is 24 grey"):
+        from_arrays(np.zeros((24, 20, 3), "uint8"))
+    assert len(from_arrays(np.zeros((24, 20, 3), "uint8")[..., None])) == 24
+
+
+def test_lists_of_arrays_and_pil_images_are_images():
+    grey, red = Image.new("L", (4, 3), 7), Image.new("RGB", (4, 3), (200, 0, 0))
+    clear = Image.new("RGBA", (4, 3), (0, 0, 0, 0))
+    assert from_arrays([grey, grey]).examples.shape == (2, 3, 4, 1)
+    assert from_arrays([red, clear]).examples[:, 0, 0].tolist() == [[200, 0, 0], [255, 255, 255]]
+    assert from_arrays([np.zeros((3, 4, 3), "uint8")] * 2).examples.shape == (2, 3, 4, 3)
+    turned = Image.new("RGB", (4, 3))
+    turned.getexif()[0x0112] = 6
+    assert from_arrays([turned]).examples.shape == (1, 4, 3, 3)
+    with pytest.raises(ValueError, match="its images differ in size"):
+        from_arrays([red, Image.new("RGB", (5, 5))])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from tltk.data import targets as convert
 from tltk.data.source import Source
@@ -11,6 +12,7 @@ from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.specs import LabelSpec
 from tltk.specs.image import as_value_range
+from tltk.specs.labels import as_names
 
 _LABEL_TYPES = ("categorical", "multilabel", "regression")
 
@@ -27,12 +29,13 @@ def from_arrays(
     """Create a source from images or texts in memory.
 
     Args:
-        x: Pixels [n, height, width] or [n, height, width, channels], uint8 or float in [0, 255]; a list of texts; or a
-            list of tuples of two texts. Grey, RGB and RGBA (1, 3, 4 channels) are converted to what a model takes.
-        y: For "categorical", one class index or class name per example; for "multilabel", a list of class names per
-            example, or 0 and 1 [n, k]; for "regression", numbers [n] or [n, k]. None if unlabelled.
-        labels: Names of the classes or columns in the order of the model's outputs, or the `LabelSpec` of another
-            source.
+        x: Pixels [n, height, width] or [n, height, width, channels], uint8 or float in [0, 255]; a list of arrays or
+            PIL images of one size; a list of texts; or a list of tuples of two texts. Grey, RGB and RGBA (1, 3, 4
+            channels) are converted to what a model takes.
+        y: For "categorical", one class index, class name or one-hot row per example; for "multilabel", a list of class
+            names per example, or 0 and 1 [n, k]; for "regression", numbers [n] or [n, k]. None if unlabelled.
+        labels: Names of the classes or columns in the order of the model's outputs, also as a dict of class index →
+            name; or the `LabelSpec` of another source.
         label_type: "categorical", "multilabel" or "regression"; ignored if `labels` is a `LabelSpec`, which has a type.
         sample_weight: Weight of each example in loss and metrics, [n], at least 0; None if all count the same.
         value_range: Value of black and of white, such as (0, 65535) for 16-bit images and (0, 1) for floats; the
@@ -97,13 +100,18 @@ def check_pixels(x: Any, value_range: tuple[float, float] | None = None) -> np.n
         InvalidInput: If rank, number of channels or range is wrong, or there are NaN or infinite values.
     """
     try:
-        pixels = np.asarray(x)
+        pixels = np.asarray([_as_pixels(image) for image in x] if isinstance(x, list | tuple) else x)
     except ValueError as error:  # images of different sizes
         raise InvalidInput(
             "`x` must be one array [n, height, width, channels]; its images differ in size. Resize them first."
         ) from error
     if pixels.dtype.kind not in "uif":
         raise InvalidType(f"`x` must be numeric or a list of texts. Received: dtype {pixels.dtype}")
+    if pixels.ndim == 3 and pixels.shape[-1] in (1, 3, 4) and min(pixels.shape[:2]) > 4:
+        raise InvalidInput(
+            f"`x` has the shape {pixels.shape}. If it is one image, pass x[None]; if it is {pixels.shape[0]} grey "
+            f"images of {pixels.shape[1]} x {pixels.shape[2]} pixels, pass x[..., None]."
+        )
     pixels = pixels[..., None] if pixels.ndim == 3 else pixels
     # An image with a height of 1, 3 or 4 and larger other sides is more likely one with the channels first.
     channels_first = pixels.ndim == 4 and pixels.shape[1] in (1, 3, 4) and min(pixels.shape[2:]) > 4
@@ -144,6 +152,19 @@ def _check_range(pixels: np.ndarray, low: float, high: float) -> None:
         )
 
 
+def _as_pixels(image: Any) -> Any:
+    """Return the pixels of a PIL image as tltk decodes files: upright, RGB, alpha on white; others unchanged."""
+    if not isinstance(image, Image.Image):
+        return image
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "L" or upright.mode.startswith("I;16"):
+        return np.asarray(upright)[..., None]
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.asarray(upright.convert("RGB"))
+
+
 def check_targets(
     y: Any, count: int, *, labels: LabelSpec | Sequence[str] | None, label_type: str
 ) -> tuple[np.ndarray, LabelSpec]:
@@ -161,17 +182,26 @@ def check_targets(
     values = _as_array(y)
     if len(values) != count if values.ndim else True:
         raise InvalidInput(f"`y` must have {count} values, one per example of `x`. Received: shape {np.shape(y)}")
-    names = labels.names if isinstance(labels, LabelSpec) else tuple(labels) if labels is not None else None
+    names = labels.names if isinstance(labels, LabelSpec) else as_names(labels) if labels is not None else None
+    if label_type == "categorical" and _are_numbers(labels):
+        values = np.array([str(value) for value in values])  # numbers as names: `y` has names too, and not indices
     converters = {"categorical": _categorical, "multilabel": _multilabel, "regression": _regression}
     targets, new_spec = converters[label_type](values, names)
     return targets, spec or new_spec
+
+
+def _are_numbers(labels: Any) -> bool:
+    is_listed = isinstance(labels, list | tuple | np.ndarray) and len(labels) > 0
+    return is_listed and all(isinstance(label, int | np.integer) and not isinstance(label, bool) for label in labels)
 
 
 def _as_array(y: Any) -> np.ndarray:
     """Convert `y` to an array; rows of different lengths become an object array [n] of lists."""
     rows = [list(row) for row in y] if isinstance(y, list | tuple) and all(map(_is_row, y)) else []
     if len({len(row) for row in rows}) < 2:
-        return np.asarray(rows or y)
+        array = np.asarray(rows or y)
+        # Not as strings of NumPy: NaN among names would become the name "nan".
+        return np.array(y, object) if array.dtype.kind in "US" and array.ndim == 1 else array
     ragged = np.empty(len(rows), object)
     ragged[:] = rows
     return ragged
@@ -188,24 +218,64 @@ def _row_id(row: int) -> str:
 def _categorical(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, LabelSpec]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
+    if values.ndim == 2 and values.dtype.kind in "biuf" and values.shape[1] > 1:
+        values = _from_one_hot(values)
     if values.ndim != 1 or any(map(_is_row, values)):
         raise InvalidInput(
             f'`y` must be [n] for label_type="categorical". Received: {values.shape}. '
             'Did you mean label_type="multilabel"?'
         )
     if values.dtype.kind in "USO":
-        return convert.categorical([str(value) for value in values], names=names, row_id=_row_id)
+        return convert.categorical(_names_of(values), names=names, row_id=_row_id)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InvalidInput(_without_class(~np.isfinite(values), values))
     if values.dtype.kind == "f" and not np.array_equal(values, np.floor(values)):
         raise InvalidInput(
             '`y` must be whole numbers for label_type="categorical". Did you mean label_type="regression"?'
         )
-    values = values.astype(np.int64)
-    count = len(names) if names is not None else int(values.max()) + 1
-    if values.min() < 0 or values.max() >= count:
-        raise InvalidInput(f"`y` must be class indices in [0, {count}). Received: {values.min()} to {values.max()}")
+    return _from_indices(values.astype(np.int64), names)
+
+
+def _from_indices(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, LabelSpec]:
+    """Convert class indices; without names, numbers that start above 0 are the names of the classes."""
+    low, high = int(values.min()), int(values.max())
+    if names is None and low > 0:
+        numbers, values = np.unique(values, return_inverse=True)
+        names, low, high = tuple(map(str, numbers)), 0, len(numbers) - 1
+    count = len(names) if names is not None else high + 1
+    if low < 0 or high >= count:
+        hint = " Do classes start at 1? Pass y - 1." if (low, high) == (1, count) else ""
+        hint = hint or " Leave out examples without a label, such as -1." * (low == -1)
+        raise InvalidInput(f"`y` must be class indices in [0, {count}). Received: {low} to {high}.{hint}")
     if count < 2:
-        raise InvalidInput("at least two classes are needed. Received: class 0 alone")
+        raise InvalidInput(f"at least two classes are needed. Received: class {names[0] if names else 0} alone")
     return values.astype(np.int32), LabelSpec(names or tuple(str(index) for index in range(count)), "categorical")
+
+
+def _from_one_hot(values: np.ndarray) -> np.ndarray:
+    """Return class indices [n] for rows with a single 1; raise for other rows."""
+    if np.isin(values, (0, 1)).all() and (values.sum(1) == 1).all():
+        return values.argmax(1)
+    is_multilabel = np.isin(values, (0, 1)).all()
+    hint = 'Did you mean label_type="multilabel"?' if is_multilabel else "Pass class indices, such as y.argmax(1)."
+    raise InvalidInput(
+        f'`y` must be [n] or one-hot [n, classes] for label_type="categorical". Received: {values.shape}, '
+        f"with rows that do not have a single 1. {hint}"
+    )
+
+
+def _names_of(values: np.ndarray) -> list[str]:
+    """Return class names, and raise if there is none for some examples."""
+    names = [value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value for value in values]
+    is_missing = np.array([name is None or name != name or not str(name).strip() for name in names])
+    if is_missing.any():
+        raise InvalidInput(_without_class(is_missing, values))
+    return [str(name) for name in names]
+
+
+def _without_class(selected: np.ndarray, values: np.ndarray) -> str:
+    rows = check.listing(f"{_row_id(row)} is {values[row]!r}" for row in np.flatnonzero(selected).tolist())
+    return f"`y` must have a class for each example. Received: {rows}. Leave these examples out."
 
 
 def _multilabel(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np.ndarray, LabelSpec]:

@@ -20,6 +20,7 @@ from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput, NotFound
 from tltk.foundation.paths import local_path
 from tltk.specs import InvalidExample, LabelSpec, Span
+from tltk.specs.labels import as_names
 
 _INLINE = ("text",)  # modalities whose examples are in the table itself; for others it has paths
 _YES, _NO = ("1", "1.0", "true"), ("0", "0.0", "false")
@@ -344,7 +345,7 @@ def _targets(
     if not columns.labels:
         return None, None
     labels = columns.label_names
-    names = labels.names if isinstance(labels, LabelSpec) else None if labels is None else tuple(labels)
+    names = labels.names if isinstance(labels, LabelSpec) else None if labels is None else as_names(labels)
     values = [row.get(columns.labels[0]) for row in rows]
     if columns.label_type == "regression":
         row_values = [[row[name] for name in columns.labels] for row in rows]

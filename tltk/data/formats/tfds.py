@@ -178,7 +178,13 @@ def _labels(builder: Any, split: str, label: str) -> tuple[np.ndarray, LabelSpec
     feature_type = _feature_type(feature)
     values = list(_feature_dataset(builder, split, label).as_numpy_iterator())
     if feature_type == "ClassLabel":
-        return np.array(values, np.int32), LabelSpec(tuple(feature.names), "categorical")
+        classes = np.array(values, np.int32)
+        if (classes < 0).any():
+            raise InvalidInput(
+                f"{(classes < 0).sum()} examples of {builder.info.name}, split {split!r}, have no label (-1). Take "
+                "another split."
+            )
+        return classes, LabelSpec(tuple(feature.names), "categorical")
     if feature_type == "Sequence" and _feature_type(feature.feature) == "ClassLabel":
         targets = np.zeros((len(values), feature.feature.num_classes), np.float32)
         for row, class_indices in enumerate(values):

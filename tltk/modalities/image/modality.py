@@ -80,10 +80,14 @@ class ImageModality(Modality):
         )
 
     def source(self, inputs: Any, spec: ImageSpec) -> Source:
-        """Convert paths, folders, or pixels [n, height, width, channels]."""
-        if not isinstance(inputs, np.ndarray):
+        """Convert paths, folders, pixels [n, height, width, channels], PIL images, or a single image."""
+        paths = inputs if isinstance(inputs, list | tuple) else [inputs]
+        if all(isinstance(path, str | Path) for path in paths):
             return from_files(inputs)
-        return from_arrays(inputs, value_range=None if spec.value_range == PIXEL_RANGE else spec.value_range)
+        pixels = list(paths) if isinstance(inputs, list | tuple | Image.Image) else np.asarray(inputs)
+        if isinstance(pixels, np.ndarray) and pixels.ndim == 3 and pixels.shape[-1] == spec.channels:
+            pixels = pixels[None] if min(pixels.shape[:2]) > 4 else pixels
+        return from_arrays(pixels, value_range=None if spec.value_range == PIXEL_RANGE else spec.value_range)
 
     def example_input(self, source: Source, index: int) -> np.ndarray:
         """Return the pixels of one image in its own size, uint8 [height, width, 3]; arrays as they are."""
