@@ -1,9 +1,14 @@
 """Fixtures of all tests, and small models and images that they share."""
 
+import contextlib
 import gc
+import io
+import json
 import os
 import signal
+import subprocess
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core: more threads would only compete
@@ -33,6 +38,35 @@ def _collect_garbage():
     keras.utils.clear_session(free_memory=False)
     gc.collect()
     gc.freeze()  # what is still alive, such as newly imported modules, stays: later collections need not visit it
+
+
+@contextmanager
+def replaying_here():
+    """Replay certificates in this process: the same comparison, without the seconds in which a new one starts.
+
+    For tests whose subject is not the clean process; tests/serving/test_certificate.py and others start it.
+    """
+    from tltk.serving import certificate
+    from tltk.serving.replay import replay
+
+    def run(command, **_):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            replay.main(*command[3:])
+        result = {**json.loads(printed.getvalue()), "imported": []}
+        return subprocess.CompletedProcess(command, 0, json.dumps(result), "")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certificate, "subprocess", SimpleNamespace(run=run))
+        patch.setenv("TF_USE_LEGACY_KERAS", "")  # restored afterwards: the replay sets it for its own process
+        yield
+
+
+@pytest.fixture
+def replay_here():
+    """Replay the certificates of a test's exports in this process, see `replaying_here`."""
+    with replaying_here():
+        yield
 
 
 @pytest.fixture

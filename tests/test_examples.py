@@ -23,7 +23,7 @@ from tests import ROOT
 from tests.commands import script
 
 EXAMPLES = ROOT / "examples"
-OWN_PROCESS = ("cifar10", "text_sentiment")
+OWN_PROCESS = ("cifar10", "text_sentiment", "from_keras_plain", "from_keras")
 TRAINING = ("cifar10", "medical", "full_fine_tuning", "two_classes")
 CLASSES = {"cifar10": 10, "medical": 3, "full_fine_tuning": 4, "two_classes": 2}
 sys.path[:0] = [str(EXAMPLES), str(EXAMPLES / "benchmarks")]

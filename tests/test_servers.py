@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tltk
-from tests.conftest import squares_model
+from tests.conftest import replaying_here, squares_model
 from tests.servers import grpc_server, rest_server
 from tests.texts import text_model, texts, tiny_preset
 
@@ -24,8 +24,9 @@ def serving(tmp_path_factory):
     questions = tltk.assemble(backbone, tltk.question_answering(no_answer=False, head=head), precision="float32")
     models = {"texts": text_model(preset, head=head), "pairs": pairs, "questions": questions}
     models["squares"] = squares_model(head=tltk.head(zero_init=False))
-    for name, model in models.items():
-        tltk.export(model, folder / name)
+    with replaying_here():
+        for name, model in models.items():
+            tltk.export(model, folder / name)
     return folder, models
 
 

@@ -9,7 +9,7 @@ from tltk.demo.texts import run_text_demo
 @pytest.mark.slow
 def test_the_text_demo_beats_tfidf_and_serves_its_predictions(tmp_path):
     lines: list[str] = []
-    result = run_text_demo(tmp_path, max_per_topic=30, say=lines.append)
+    result = run_text_demo(tmp_path, max_per_topic=20, say=lines.append)
     assert len(lines) == 4
     tfidf, probe, tuned = (accuracy for _, accuracy, _ in result.rows())
     assert min(probe, tuned) > tfidf + 0.05, "a pretrained network is better than TF-IDF"

@@ -12,6 +12,8 @@ import tltk
 from tests.conftest import STAGES, coloured_squares, conv_net
 from tltk.heads.builder import Head, attach, pool
 
+pytestmark = pytest.mark.usefixtures("replay_here")
+
 COLOURS = ("red", "green", "blue")
 
 

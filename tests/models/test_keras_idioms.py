@@ -160,7 +160,7 @@ def test_models_support_the_keras_idiom(assembled, idiom, tmp_path):
     IDIOMS[idiom](*assembled, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["image", "custom backbone"])
+@pytest.mark.parametrize("kind", ["adopted", "custom backbone"])
 def test_the_assembled_model_itself_can_be_compiled_and_fitted(kind):
     model, source, _ = BUILDERS[kind]()
     model.keras.compile("adam", "categorical_crossentropy")

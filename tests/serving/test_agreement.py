@@ -14,6 +14,8 @@ from tltk.serving.agreement import feature_differences, prediction_differences
 from tltk.serving.saved_model import sample_requests
 from tltk.serving.signatures import build_signatures
 
+pytestmark = pytest.mark.usefixtures("replay_here")
+
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory):

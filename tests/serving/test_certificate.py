@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tltk
-from tests.conftest import squares_model
+from tests.conftest import replaying_here, squares_model
 from tests.texts import text_model, tiny_preset
 from tltk.errors import ServingError
 from tltk.serving import certificate
@@ -19,10 +19,12 @@ from tltk.serving.replay import replay
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
-    for _ in range(2):
-        tltk.export(squares_model(head=tltk.head(zero_init=False)), folder / "images")
-    model = text_model(tiny_preset(folder / "preset"), head=tltk.head(zero_init=False, normalization=None))
-    tltk.export(model, folder / "texts")
+    model = squares_model(head=tltk.head(zero_init=False))
+    with replaying_here():
+        for _ in range(2):
+            tltk.export(model, folder / "images")
+        model = text_model(tiny_preset(folder / "preset"), head=tltk.head(zero_init=False, normalization=None))
+        tltk.export(model, folder / "texts")
     return folder
 
 

@@ -57,6 +57,7 @@ def test_an_export_returns_the_predictions_of_predict_for_image_bytes(tmp_path):
     assert outputs["labels"][0].numpy().tolist() == [b"red", b"green", b"blue"]
 
 
+@pytest.mark.usefixtures("replay_here")
 def test_an_export_runs_in_a_process_without_tltk(tmp_path):
     exported = tltk.export(seeded_model(), tmp_path)
     code = (
@@ -70,6 +71,7 @@ def test_an_export_runs_in_a_process_without_tltk(tmp_path):
     assert process.stdout.strip().endswith("[]")
 
 
+@pytest.mark.usefixtures("replay_here")
 def test_weights_are_stored_once(tmp_path):
     model = tltk.assemble(
         tltk.backbone("mobilenet_v2", weights="random", image_size=32), tltk.classification(squares().labels)
@@ -140,6 +142,7 @@ def test_an_export_that_fails_its_verification_is_deleted(tmp_path, monkeypatch)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("replay_here")
 def test_a_full_disk_leaves_only_the_previous_version(tmp_path, monkeypatch):
     model = seeded_model()
     tltk.export(model, tmp_path)
@@ -155,6 +158,7 @@ def test_a_full_disk_leaves_only_the_previous_version(tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
 
 
+@pytest.mark.usefixtures("replay_here")
 def test_regression_and_multilabel_exports_have_their_own_output_names(tmp_path):
     x, y = coloured_squares(6)
     backbone = tltk.backbone(conv_net(), stages=STAGES)
@@ -169,11 +173,13 @@ def test_regression_and_multilabel_exports_have_their_own_output_names(tmp_path)
         assert set(signature.structured_outputs) == names
 
 
+@pytest.mark.usefixtures("replay_here")
 def test_a_half_precision_model_is_exported_in_its_precision(tmp_path):
     exported = tltk.export(squares_model(precision="mixed_bfloat16", head=tltk.head(zero_init=False)), tmp_path)
     assert max(exported.largest_differences.values()) <= 1e-5
 
 
+@pytest.mark.usefixtures("replay_here")
 def test_a_text_model_is_exported_with_strings_as_inputs(tmp_path):
     from tests.texts import TEXTS, text_model, tiny_preset
 
@@ -190,6 +196,7 @@ def test_a_text_model_is_exported_with_strings_as_inputs(tmp_path):
         np.testing.assert_allclose(outputs["probability"][row], prediction.probability, atol=1e-5)
 
 
+@pytest.mark.usefixtures("replay_here")
 def test_ctrl_c_leaves_only_the_previous_version(tmp_path, monkeypatch):
     model = seeded_model()
     first = tltk.export(model, tmp_path)

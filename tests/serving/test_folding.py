@@ -8,6 +8,8 @@ import tltk
 from tests.conftest import squares, squares_model
 from tltk.serving.folding import fold_batch_norms
 
+pytestmark = pytest.mark.usefixtures("replay_here")
+
 
 def randomize_weights(model, seed=0):
     """Set every weight to random positive values."""

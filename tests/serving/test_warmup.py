@@ -1,11 +1,14 @@
 """Warm-up requests are messages of TensorFlow Serving that the SavedModel can process."""
 
+import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 import tltk
 from tests.conftest import squares_model
 from tltk.serving import warmup
+
+pytestmark = pytest.mark.usefixtures("replay_here")
 
 
 def test_every_signature_has_warmup_requests_of_batch_size_1_and_8(tmp_path):

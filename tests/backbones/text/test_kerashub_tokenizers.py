@@ -20,6 +20,8 @@ from tltk.modalities.text.words import words_of
 from tltk.models.transfer_model import TransferModel
 from tltk.serving.signatures import build_signatures
 
+pytestmark = pytest.mark.usefixtures("replay_here")
+
 EXAMPLES = ("good film", "great book , not bad !", "awful", "the unlikely film isn't\n poor", "très bien — 12 films")
 PACKERS = {
     "roberta": "RobertaTextClassifierPreprocessor",
@@ -119,7 +121,7 @@ def test_a_run_trains_the_top_block_and_is_saved_and_loaded(preset, family, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["roberta", "gpt2", "albert", "deberta_v3", "xlm_roberta"])
+@pytest.mark.parametrize("family", ["gpt2", "albert", "deberta_v3"])  # the two others are token classifiers below
 def test_an_export_reproduces_the_model_for_fuzzed_strings(preset, family, tmp_path):
     model = assembled(preset(family))
     asked = [b"", *(text.encode("utf-8", errors="surrogatepass") for text in fuzzed(500))]
