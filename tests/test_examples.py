@@ -250,6 +250,7 @@ def test_few_shot_prints_one_json_object_with_all_methods_and_differences(tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")  # Keras, of plain Keras code
 def test_frozen_prefix_prints_one_json_object_with_all_ratios(tmp_path):
     small = ("--images", 12, "--epochs", 2, "--image-size", 32)
     process = example("benchmarks/frozen_prefix.py", "--json", *small, cwd=tmp_path)

@@ -35,8 +35,8 @@ def prefix_of(model, plan=None):
     return split_frozen_prefix(model.keras, (plan or tltk.freeze("backbone")).resolve(model)).prefix
 
 
-def model_of(source, **options):
-    return tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.classification(source.labels), **options)
+def model_of(source):
+    return tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.classification(source.labels))
 
 
 def reader_of(source, spec):
@@ -204,7 +204,9 @@ def test_bfloat16_features_take_half_the_space():
 
 def test_precisions_and_batch_sizes_have_entries_of_their_own(tmp_path):
     source, folder = squares(8), tmp_path / "cache"
-    full, half = (model_of(source, precision=name) for name in ("float32", "mixed_bfloat16"))
+    backbone = tltk.backbone("mobilenet_v2", weights="random", image_size=32)
+    task = tltk.classification(source.labels)
+    full, half = (tltk.assemble(backbone, task, precision=name) for name in ("float32", "mixed_bfloat16"))
     half.keras.set_weights(full.keras.get_weights())
     features = [tltk.embed(model, source, cache=folder).features for model in (full, half)]
     assert len(list(folder.iterdir())) == 2
