@@ -123,7 +123,7 @@ def test_an_example_whose_target_cannot_be_read_is_left_out_of_training_and_eval
 WEIGHTS = np.array([2, 0, 1] * 10, "float32")
 
 
-def test_a_weight_of_2_is_the_example_twice_and_0_leaves_it_out():
+def test_a_weight_of_2_is_the_example_twice_and_0_leaves_it_out(tmp_path):
     model, source = seeded_model(), squares(30)
     weighted = tltk.evaluate(model, source.with_sample_weight(WEIGHTS))
     rows = np.arange(30).repeat(WEIGHTS.astype(int))
@@ -131,6 +131,10 @@ def test_a_weight_of_2_is_the_example_twice_and_0_leaves_it_out():
     assert weighted.metrics == pytest.approx(repeated.metrics, rel=1e-5)
     np.testing.assert_array_equal(weighted.confusion, repeated.confusion)
     assert (weighted.example_count, weighted.total_weight, repeated.total_weight) == (20, 30, None)
+    assert "20 examples, weighted (sum of weights 30)" in weighted._repr_html_()
+    assert "weighted" not in repeated._repr_html_()
+    page = weighted.save(tmp_path / "report.html").read_text()
+    assert "20 examples evaluated, weighted (sum of weights 30)" in page and "numbers are weights" in page
     assert {row["example_id"] for row in weighted.mistakes} <= {source.id_of(row) for row in rows}
 
 

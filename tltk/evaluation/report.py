@@ -50,7 +50,8 @@ class Report:
     def _repr_html_(self) -> str:
         metrics = display.Table(("metric", "value"), self.metrics.items())
         tables = [metrics, _table(self.classes, self.classes_title), _table(self.mistakes[:10], "Mistakes")]
-        summary = f"Report: {self.task}, {self.example_count:,} examples"
+        weighted = "" if self.total_weight is None else f", weighted (sum of weights {self.total_weight:g})"
+        summary = f"Report: {self.task}, {self.example_count:,} examples{weighted}"
         return display.html(summary, [*tables, display.invalid_table(self.invalid)])
 
     def to_dict(self) -> dict[str, Any]:

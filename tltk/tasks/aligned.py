@@ -20,7 +20,7 @@ class AlignedLoss(keras.losses.Loss):
     """
 
     def __init__(self, loss: keras.losses.Loss, align: Align, name: str | None = None) -> None:
-        super().__init__(name=name or loss.name)
+        super().__init__(name=name or loss.name, reduction=loss.reduction)
         self.loss, self.align = loss, align
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
