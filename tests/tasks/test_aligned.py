@@ -29,9 +29,7 @@ def test_the_cross_entropy_of_tags_is_that_of_the_task():
 def test_the_reduction_is_that_of_the_loss():
     targets, outputs = tokens()
     weights = np.array([1, 2, 0, 0.5], "float32")
-    by_weight = AlignedLoss(
-        keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"), align_tags
-    )
+    by_weight = AlignedLoss(keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"), align_tags)
     by_count = AlignedLoss(CROSS_ENTROPY, align_tags)(targets, outputs, weights)
     np.testing.assert_allclose(by_weight(targets, outputs, weights), by_count * 4 / 3.5, rtol=1e-6)
 

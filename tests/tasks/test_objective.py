@@ -29,6 +29,12 @@ def test_a_loss_of_keras_is_known_by_any_of_its_names(loss):
     assert isinstance(as_objective(loss, ()).new_loss(), keras.losses.MeanSquaredError)
 
 
+@pytest.mark.parametrize("name", ["huber", "kl_divergence", "log_cosh", "categorical_focal_crossentropy", "poisson"])
+def test_functions_of_keras_are_stored_as_its_classes(name):
+    (config,) = {as_objective(loss, ()).to_config()["loss"]["module"] for loss in (name, getattr(keras.losses, name))}
+    assert config == "keras.losses"
+
+
 def test_a_function_is_a_loss_and_a_metric():
     objective = as_objective(squared, [squared, keras.losses.mean_absolute_error])
     targets, outputs = np.eye(2, dtype="float32"), np.full((2, 2), 0.5, "float32")
@@ -58,6 +64,12 @@ def test_metrics_have_the_names_they_were_given_and_begin_anew():
         ({"a": "mse"}, (), InvalidType, "`loss`: a loss must be a Keras loss.*'a': 'mse'"),
         (lambda true, predicted: true, (), InvalidInput, "`loss`: a lambda cannot be saved"),
         (None, ["auk"], InvalidInput, "Keras has no metric 'auk'"),
+        (
+            None,
+            [keras.losses.huber],
+            InvalidInput,
+            "no metric 'huber'. To measure this loss, pass a function of your own",
+        ),
         (None, "AUC", InvalidType, "`metrics` must be a list.*'AUC'"),
         (None, ["accuracy"], InvalidInput, "'accuracy' means several metrics in Keras"),
         (None, [3], InvalidType, "`metrics`: a metric must be a Keras metric.* Received: 3"),

@@ -12,6 +12,7 @@ import numpy as np
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput, InvalidType
 
+_WORD_STARTS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")  # names that Keras resolves by the shape of the targets
 
 
@@ -129,7 +130,7 @@ def as_objective(loss: Any, metrics: Any) -> Objective:
 
     Examples:
         >>> as_objective("huber", ["mse", keras.metrics.AUC(name="auc")])
-        Objective(loss='huber', metrics=('mse', 'auc'))
+        Objective(loss='huber_loss', metrics=('mse', 'auc'))
     """
     if isinstance(metrics, str | dict) or not isinstance(metrics, Sequence):
         raise InvalidType(f"`metrics` must be a list of metrics, names or functions. Received: {metrics!r:.80}")
@@ -137,7 +138,7 @@ def as_objective(loss: Any, metrics: Any) -> Objective:
 
 
 def _as_loss(loss: Any) -> Any:
-    library = {item().name: item for item in _classes(keras.losses, keras.losses.Loss)}
+    library = _library_losses()
     if isinstance(loss, str):
         try:
             loss = keras.losses.get(loss)
@@ -149,6 +150,12 @@ def _as_loss(loss: Any) -> Any:
     _require_function("loss", loss, keras.losses.Loss)
     is_of_keras = loss.__name__ in library and keras.losses.get(loss.__name__) is loss
     return library[loss.__name__]() if is_of_keras else loss
+
+
+def _library_losses() -> dict[str, type]:
+    """Return name of the function of each loss of Keras → its class."""
+    classes = _classes(keras.losses, keras.losses.Loss)
+    return {_WORD_STARTS.sub("_", item.__name__).lower(): item for item in classes}  # Huber().name is "huber_loss"
 
 
 def _as_metric(metric: Any) -> Any:
@@ -163,7 +170,10 @@ def _as_metric(metric: Any) -> Any:
             metric = keras.metrics.get(name)
         except ValueError as error:
             names = [item.__name__ for item in _classes(keras.metrics, keras.metrics.Metric)]
-            raise InvalidInput(f"`metrics`: Keras has no metric {name!r}.{check.did_you_mean(name, names)}") from error
+            hint = check.did_you_mean(name, names)
+            if name in _library_losses():
+                hint = f" To measure this loss, pass a function of your own that returns keras.losses.{name}(…)."
+            raise InvalidInput(f"`metrics`: Keras has no metric {name!r}.{hint}") from error
         if isinstance(metric, keras.metrics.Metric):  # its name has a number if there were others: "auc_1"
             config = {**metric.get_config(), "name": name if name.islower() else re.sub(r"_\d+$", "", metric.name)}
             return type(metric).from_config(config)
