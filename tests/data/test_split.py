@@ -108,7 +108,7 @@ def test_a_missing_part_is_split_off_the_training_part(tmp_path):
 
 def test_a_class_with_one_example_raises_with_its_count():
     source = numbered([0] * 10 + [1] * 10 + [2], labels=("cat", "dog", "eel"))
-    with pytest.raises(ValueError, match=r"at least 2 examples per class.*'eel' has 1"):
+    with pytest.raises(ValueError, match=r"into 3 parts needs at least 3 examples of each class: 'eel' has 1"):
         split(source)
 
 
@@ -194,3 +194,21 @@ def test_questions_about_one_context_stay_together_if_contexts_are_the_groups():
 def test_a_seed_out_of_range_is_refused_by_its_name():
     with pytest.raises(ValueError, match=r"`seed` must be a whole number in \[0, 2\*\*31\)\. Received: -1"):
         split(numbered(np.arange(20) % 2), seed=-1)
+
+
+def test_the_message_counts_the_parts_and_the_examples_as_the_user_sees_them():
+    source = from_arrays(np.zeros((12, 4, 4, 3), "uint8"), ["a"] * 10 + ["b"] * 2)
+    with pytest.raises(
+        ValueError, match=r"into 3 parts needs at least 3.*'b' has 2\. Leave .* or pass test=0 or val=0"
+    ):
+        split(source, val=2, test=2)
+    assert [len(part) for part in split(source, val=2, test=0)] == [10, 2, 0]
+
+
+def test_a_class_without_examples_does_not_prevent_a_split():
+    source = from_arrays(np.zeros((12, 4, 4, 3), "uint8"), [0, 1] * 6, labels=("a", "b", "none"))
+    assert [part.counts() for part in split(source, val=2, test=2)] == [
+        {"a": 4, "b": 4, "none": 0},
+        {"a": 1, "b": 1, "none": 0},
+        {"a": 1, "b": 1, "none": 0},
+    ]

@@ -60,6 +60,9 @@ def split(
     held_out = {name: indices[parts == name] for name in wanted}
     # Both sizes are computed before the test part is split off, so that it does not make the validation part smaller.
     sizes = {name: _count(size, len(train)) for name, size in wanted.items()}
+    split_off = [name for name in wanted if not len(held_out[name]) and sizes[name]]
+    if split_off and groups is None:
+        _check_classes(source, train, {name: sizes[name] for name in split_off})
     for offset, name in enumerate(wanted):
         if not len(held_out[name]) and sizes[name]:
             train, held_out[name] = _split_off(source, train, sizes[name], seed=seed + offset, groups=group_ids)
@@ -93,8 +96,6 @@ def _split_off(
     classes = _classes(source, indices)
     if groups is not None:
         return _split_off_groups(indices, size, groups[indices], classes, seed=seed)
-    if classes is not None:
-        _check_classes(source, classes, size)
     remaining, held_out = train_test_split(indices, test_size=size, random_state=seed, stratify=classes)
     return np.sort(remaining), np.sort(held_out)
 
@@ -123,17 +124,27 @@ def _classes(source: Source, indices: np.ndarray) -> np.ndarray | None:
     return None if strata is None else strata[indices]
 
 
-def _check_classes(source: Source, classes: np.ndarray, size: int) -> None:
-    names = source.labels.names if source.labels else ()
-    counts = np.bincount(classes, minlength=len(names))
-    too_small = [f"{names[index]!r} has {counts[index]}" for index in range(len(names)) if counts[index] < 2]
+def _check_classes(source: Source, indices: np.ndarray, sizes: dict[str, int]) -> None:
+    """Raise unless each class that occurs can be in the training part and in each part that is split off."""
+    classes = _classes(source, indices)
+    if classes is None or source.labels is None:
+        return
+    counts = np.bincount(classes, minlength=len(source.labels))
+    names, needed = source.labels.names, 1 + len(sizes)
+    too_small = [f"{names[index]!r} has {count}" for index, count in enumerate(counts) if 0 < count < needed]
     problems = check.Problems()
     if too_small:
-        problems.add(f"a stratified split needs at least 2 examples per class: {check.listing(too_small)}")
+        zero = " or ".join(f"{name}=0" for name in sizes)
+        problems.add(
+            f"a stratified split into {needed} parts needs at least {needed} examples of each class: "
+            f"{check.listing(too_small)}. Leave these classes out, or pass {zero}"
+        )
     if (counts > 0).sum() < 2:
         problems.add(f"at least two classes are needed. Received: {check.listing(source.counts().items())}")
-    if not too_small and size < len(names):
+    small_parts = [f"`{name}` with {size}" for name, size in sizes.items() if size < (counts > 0).sum()]
+    if not too_small and small_parts:
         problems.add(
-            f"a part of {size} examples is too small for {len(names)} classes. Use a larger `val` or `test`, or 0"
+            f"a part is too small for {(counts > 0).sum()} classes: {', '.join(small_parts)} examples. Use a larger "
+            "`val` or `test`, or 0"
         )
     problems.raise_if_any()

@@ -163,7 +163,11 @@ def test_json_in_another_format_raises_with_the_expected_format(tmp_path):
             from_squad(write_file(tmp_path, value))
 
 
-MALFORMED_ANSWERS = [{"text": ["Ann"], "answer_start": [0]}, "Ann", 5, ["Ann"], [None], [["Ann", 0]], {"text": "Ann"}]
+MALFORMED_ANSWERS = [
+    {"text": ["Ann"], "answer_start": [0, 1]},
+    {"text": [3], "answer_start": 0},
+    *("Ann", 5, {"start": 3}, ["Ann"], [None], [["Ann", 0]], [{"text": 3, "answer_start": 0}]),
+]
 
 
 def test_malformed_answers_make_a_question_invalid(tmp_path):
@@ -172,6 +176,46 @@ def test_malformed_answers_make_a_question_invalid(tmp_path):
         source = from_squad(path)
         assert source.examples[:, 0].tolist() == ["B?"]
         assert [example.reason for example in source.invalid] == ['answers must be a list of {"text", "answer_start"}']
+
+
+TWICE = "Ann met Bo. Ann left."
+
+
+@pytest.mark.parametrize(
+    ("answers", "spans", "reason"),
+    [
+        ({"text": ["Bo", "Ann"], "answer_start": [8, 12]}, (Span(8, 10), Span(12, 15)), ""),
+        ({"text": "Bo", "answer_start": 8}, (Span(8, 10),), ""),
+        ({"text": [], "answer_start": []}, (), ""),
+        ([{"text": "", "answer_start": -1}], (), ""),
+        ([{"text": "", "answer_start": 0}, {"text": "Bo", "answer_start": 8}], (Span(8, 10),), ""),
+        ([{"text": "Bo", "answer_start": -1}], (Span(8, 10),), ""),
+        ([{"text": "Ann", "answer_start": -1}], None, "occurs 2 times in its context, and its start is -1"),
+        ([{"text": "Cy", "answer_start": -1}], None, "the answer 'Cy' is not in its context at -1"),
+    ],
+)
+def test_answers_as_people_write_them(tmp_path, answers, spans, reason):
+    source = from_squad(squad(tmp_path, (TWICE, [question("A?") | {"answers": answers}, question("B?", (0, "Ann"))])))
+    if spans is None:
+        assert len(source) == 1 and reason in source.invalid[0].reason
+    else:
+        assert source.targets.tolist() == [spans, (Span(0, 3),)] and source.invalid == ()
+
+
+def test_a_wrong_answer_beside_a_right_one_is_told(tmp_path, caplog):
+    source = from_squad(squad(tmp_path, (TWICE, [question("A?", (8, "Bo"), (0, "Cy"))])))
+    assert source.targets.tolist() == [(Span(8, 10),)]
+    assert "question 'A?': the answer 'Cy' is not in its context at 0; its other answers are used" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["dev.json", "dev.jsonl"])
+def test_flat_questions(tmp_path, name):
+    row = {"id": "7", "question": "Who?", "context": TWICE, "answers": {"text": ["Bo"], "answer_start": [8]}}
+    for content in [[row], {"data": [row]}] if name == "dev.json" else [row]:
+        (tmp_path / name).write_text(json.dumps(content))
+        source = from_squad(tmp_path / name)
+        assert source.examples.tolist() == [["Who?", TWICE]] and source.targets.tolist() == [(Span(8, 10),)]
+        assert source.id_of(0) == f"{name}, question 7"
 
 
 @pytest.mark.parametrize(

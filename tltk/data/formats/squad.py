@@ -1,6 +1,7 @@
 """Sources of questions and contexts: SQuAD 1.1 and 2.0 files, and lists in memory."""
 
 import json
+import logging
 from collections.abc import Iterator
 from numbers import Integral
 from pathlib import Path
@@ -15,19 +16,22 @@ from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.specs import InvalidExample, LabelSpec, Span
 
+log = logging.getLogger("tltk")
 ANSWERS = LabelSpec(("answer",), "answers")
 
 
 def from_squad(file: str | Path) -> Source:
-    """Read the questions of a SQuAD 1.1 or 2.0 file (Rajpurkar et al. 2016, 2018).
+    """Read the questions of a SQuAD 1.1 or 2.0 file (Rajpurkar et al. 2016, 2018), nested or flat.
 
     Args:
-        file: JSON, UTF-8: {"data": [{"paragraphs": [{"context": …, "qas": [{"question", "id", "answers"}]}]}]}.
+        file: JSON, UTF-8: {"data": [{"paragraphs": [{"context": …, "qas": [{"question", "id", "answers"}]}]}]}, or a
+            list of {"question", "context", "answers"}, also one per line in a .jsonl file. Answers are a list of
+            {"text", "answer_start"}, or as in datasets of Hugging Face {"text": [...], "answer_start": [...]}.
 
     Returns:
         A source of texts in memory; examples are pairs (question, context), object [n, 2]. Targets are the spans of all
-        answers in the context, none if the question has no answer. Questions whose answers are not at their
-        "answer_start" are in `invalid`.
+        answers in the context, none if the question has no answer or an empty one. A start of -1 is unknown: the answer
+        is looked up. Questions whose answers are not at their "answer_start" are in `invalid`.
 
     Raises:
         NotFound: If the file does not exist.
@@ -35,16 +39,13 @@ def from_squad(file: str | Path) -> Source:
     """
     path = existing_file(file)
     text = read_text(path)
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"{path} is not valid JSON: {error}") from error
+    content = _parsed(path, text)
     try:
         rows = list(_questions(content))
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(
-            f'{path} is not in the format of SQuAD, {{"data": [{{"paragraphs": [{{"context", "qas"}}]}}]}}: '
-            f"{type(error).__name__} {error}"
+            f'{path} is not in the format of SQuAD, {{"data": [{{"paragraphs": [{{"context", "qas"}}]}}]}}, nor a list '
+            f'of {{"question", "context", "answers"}}: {type(error).__name__} {error}'
         ) from error
     pairs, answers, ids, invalid = [], [], [], []
     for number, (context, question) in enumerate(rows):
@@ -108,9 +109,25 @@ def from_questions(questions: list[str], contexts: list[str], answers: list | No
     return Source("text", "arrays", pairs, targets, ANSWERS)
 
 
+def _parsed(path: Path, text: str) -> Any:
+    """Parse a JSON file, or one JSON object per line."""
+    try:
+        if path.suffix.lower() in (".jsonl", ".ndjson"):
+            return [json.loads(line) for line in text.split("\n") if line.strip()]
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{path} is not valid JSON: {error}") from error
+
+
 def _questions(content: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (context, question) for all questions of a SQuAD file."""
-    for article in content["data"]:
+    """Yield (context, question) for all questions: of articles with paragraphs, or flat, each with its context."""
+    articles = content["data"] if isinstance(content, dict) else content
+    if not isinstance(articles, list) or (not articles and articles is content):
+        raise InvalidType(f"a list of questions is needed. Received: {content!r:.40}")
+    for article in articles:
+        if "question" in article and "context" in article:
+            yield article["context"], article
+            continue
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:
                 if not isinstance(question, dict):
@@ -125,31 +142,57 @@ def _answer_spans(context: Any, question: dict[str, Any]) -> tuple[tuple[Span, .
         return (), "empty context"
     if not isinstance(text, str) or not text.strip():
         return (), "empty question"
-    answers = question.get("answers") or []
+    answers = _listed(question.get("answers") or [])
+    if answers is None:
+        return (), 'answers must be a list of {"text", "answer_start"}'
+    answers = [answer for answer in answers if answer.get("text") != ""]  # an empty answer: there is none
     if question.get("is_impossible") or not answers:
         return (), ""
-    if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
-        return (), 'answers must be a list of {"text", "answer_start"}'
     spans: dict[Span, None] = {}  # in order, without duplicates
-    reason = ""
+    reasons = []
     for answer in answers:
-        start, answer_text = answer.get("answer_start"), answer.get("text")
-        span = _answer_span(context, start, answer_text)
+        span, reason = _answer_span(context, answer.get("answer_start"), answer.get("text"))
         if span is None:
-            reason = f"the answer {answer_text!r:.40} is not in its context at {start!r:.20}"
+            reasons.append(reason)
         else:
             spans[span] = None
-    return tuple(spans), "" if spans else reason
+    if spans and reasons:
+        log.warning("question %r: %s; its other answers are used.", text[:60], reasons[0])
+    return tuple(spans), "" if spans else reasons[0]
 
 
-def _answer_span(context: str, start: Any, answer: Any) -> Span | None:
-    """Return the span of an answer without surrounding spaces; None if the context does not have it at `start`."""
-    if not isinstance(start, Integral) or not isinstance(answer, str) or start < 0:
-        return None
-    if not answer.strip() or not context.startswith(answer, int(start)):
-        return None
-    first = int(start) + len(answer) - len(answer.lstrip())
-    return Span(first, first + len(answer.strip()))
+def _listed(answers: Any) -> list[dict[str, Any]] | None:
+    """Return answers as a list of {"text", "answer_start"}; None if they have another form.
+
+    Datasets of Hugging Face have one dict of two lists instead.
+    """
+    if isinstance(answers, dict):
+        texts, starts = answers.get("text"), answers.get("answer_start")
+        if not isinstance(texts, list) and not isinstance(starts, list):
+            texts, starts = [texts], [starts]
+        if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+            return None
+        answers = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
+    is_list = isinstance(answers, list) and all(isinstance(answer, dict) for answer in answers)
+    return answers if is_list and all(isinstance(answer.get("text"), str) for answer in answers) else None
+
+
+def _answer_span(context: str, start: Any, answer: Any) -> tuple[Span | None, str]:
+    """Return the span of an answer without surrounding spaces, or the reason why the context does not have it.
+
+    A start of -1 means that it is unknown; it is found if the answer occurs once.
+    """
+    reason = f"the answer {answer!r:.40} is not in its context at {start!r:.20}"
+    if not isinstance(start, Integral) or not isinstance(answer, str) or not answer.strip():
+        return None, reason
+    count = context.count(answer)
+    if start == -1 and count > 1:
+        return None, f"the answer {answer!r:.40} occurs {count} times in its context, and its start is -1"
+    position = context.find(answer) if start == -1 else int(start)
+    if position < 0 or not context.startswith(answer, position):
+        return None, reason
+    first = position + len(answer) - len(answer.lstrip())
+    return Span(first, first + len(answer.strip())), ""
 
 
 register_format("squad", from_squad, suffixes=(".json",))
