@@ -21,8 +21,10 @@ def test_training_on_reviews_names_the_rows_that_cannot_be_used(preset, tmp_path
         *short_training(preset, tmp_path / "run"),
     )
     assert process.returncode == 0, process.stderr
+    assert process.stderr.count("left out: 2 examples\n") == 1
     for row, column in ((38, "review"), (39, "stars")):
-        assert f"left out: reviews.csv, row {row}: `{column}` must not be empty" in process.stderr
+        assert process.stderr.count(f"\n  1: `{column}` must not be empty (reviews.csv, row {row})\n") == 1
+    assert "left out in all: 2 examples, listed in " in process.stdout
     # An environment that does not silence the log messages of TensorFlow.
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     predicted = shell("predict", tmp_path / "run", "good film", "bad book", "--json", env=environment)

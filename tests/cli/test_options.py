@@ -29,26 +29,16 @@ def test_a_column_of_texts_becomes_a_text_source(name, tmp_path):
 
 
 def test_a_column_of_texts_requires_a_table(tmp_path):
-    with pytest.raises(ValueError, match=r"`--text` names a column of a table.* Received: the folder"):
+    with pytest.raises(ValueError, match=r"`--text` is for tables.* Received: the folder"):
         options.source(tmp_path, label="label", input_column="path", label_type="categorical", text="review")
     (tmp_path / "news.txt").write_text("in O\n")
     columns = {"label": "label", "input_column": "path", "label_type": "categorical"}
     with pytest.raises(ValueError, match=r"news\.txt: no format is registered for the suffix '\.txt'"):
         options.source(tmp_path / "news.txt", **columns, text=None)
     (tmp_path / "news.conll").write_text("in O\nRome B-city\n")
-    with pytest.raises(ValueError, match=r"`--text` names a column of a table.* Received: .*news\.conll"):
+    with pytest.raises(ValueError, match=r"`--text` is for tables.* Received: .*news\.conll"):
         options.source(tmp_path / "news.conll", **columns, text="review")
     assert options.source(tmp_path / "news.conll", **columns, text=None).labels.names == ("city",)
-
-
-def test_a_recipe_is_built_from_the_given_options():
-    recipe = options.recipe("fine_tune", epochs=2, learning_rate=None, unfreeze="conv5")
-    assert recipe == tltk.fine_tune(epochs=2, unfreeze="conv5")
-    assert options.recipe("bert", epochs=None, learning_rate=3e-5, unfreeze=None) == tltk.bert(learning_rate=3e-5)
-    with pytest.raises(ValueError, match=r"Did you mean 'fine_tune'\?"):
-        options.recipe("finetune", epochs=None, learning_rate=None, unfreeze=None)
-    with pytest.raises(ValueError, match=r"`--unfreeze` requires --recipe fine_tune\. Received: --recipe full"):
-        options.recipe("full", epochs=None, learning_rate=None, unfreeze="conv5")
 
 
 def test_the_task_is_chosen_by_the_label_type():
@@ -90,19 +80,33 @@ def test_the_modality_of_a_model_decides_how_columns_are_read(tmp_path):
     assert (source.modality, source.storage) == ("image", "files")
 
 
-def test_the_default_recipe_takes_the_learning_rate_of_the_modality():
-    recipe = options.recipe(None, epochs=None, learning_rate=None, unfreeze=None, default_rate=5e-5)
-    assert recipe == tltk.fine_tune(learning_rate=5e-5)
-    with_rate = options.recipe(None, epochs=None, learning_rate=1e-3, unfreeze=None, default_rate=5e-5)
-    assert with_rate == tltk.fine_tune(learning_rate=1e-3)
-    named = options.recipe("fine_tune", epochs=None, learning_rate=None, unfreeze=None, default_rate=5e-5)
-    assert named == tltk.fine_tune()
-
-
 def test_a_column_holds_the_sample_weights(tmp_path):
     (tmp_path / "a.csv").write_text("text,label,w\na,x,2\nb,y,1\n")
     columns = {"label": "label", "input_column": "path", "label_type": "categorical", "text": "text"}
     source = options.source(tmp_path / "a.csv", **columns, sample_weight="w")
     assert source.sample_weight.tolist() == [2, 1]
-    with pytest.raises(ValueError, match=r"`--sample-weight` names a column of a table.* Received: the folder"):
+    with pytest.raises(ValueError, match=r"`--sample-weight` is for tables.* Received: the folder"):
         options.source(tmp_path, **{**columns, "text": None}, sample_weight="w")
+
+
+def test_options_of_tables_are_passed_to_the_reader(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\na,x|y\nb,y\n")
+    columns = {"label": "label", "input_column": "path", "label_type": "multilabel", "text": "text"}
+    assert options.source(tmp_path / "a.csv", **columns, separator="|").labels.names == ("x", "y")
+    for option in ("delimiter", "separator"):
+        with pytest.raises(ValueError, match=rf"`--{option}` is for tables.* Received: the folder"):
+            options.source(tmp_path, **{**columns, "text": None}, **{option: ";"})
+
+
+def test_a_missing_default_column_names_the_options(tmp_path):
+    path = write_reviews(tmp_path) / "reviews.csv"
+    columns = {"label": "label", "input_column": "path", "label_type": "categorical"}
+    for text in (None, "review"):
+        with pytest.raises(ValueError, match=r"(?s)has no column 'label'.*--label.*--text.*--input"):
+            options.source(path, **columns, text=text)
+    with pytest.raises(ValueError, match="has no column 'path'") as caught:
+        options.source(path, **{**columns, "label": "stars"}, text=None)
+    assert "--text" in str(caught.value)
+    with pytest.raises(ValueError, match="has no column 'starz'") as caught:
+        options.source(path, **{**columns, "label": "starz"}, text="review")
+    assert "--label" not in str(caught.value)  # the option was given

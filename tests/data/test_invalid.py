@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from tltk.data.invalid import Invalid, listing
+from tltk.data.invalid import Invalid, by_reason, listing
 from tltk.specs import InvalidExample
 
 
@@ -30,3 +30,10 @@ def test_threads_can_add_while_others_iterate():
     with ThreadPoolExecutor(8) as pool:
         lengths = list(pool.map(lambda n: (invalid.add(str(n % 50), "x"), len(list(invalid)))[1], range(2000)))
     assert len(invalid) == 50 and max(lengths) <= 50
+
+
+def test_reasons_beyond_the_limit_are_counted():
+    examples = [InvalidExample(str(number), f"reason {number % 12}") for number in range(24)]
+    lines = by_reason(examples, limit=3)
+    assert lines[0] == "2: reason 0 (0; 12)"
+    assert lines[3:] == ["18: other reasons"]

@@ -11,6 +11,7 @@ from tltk.tasks.class_scores import (
     calibration_error,
     class_indices,
     rates,
+    wilson_interval,
 )
 
 NAMES = tuple("abcdefg")
@@ -39,8 +40,8 @@ def test_single_label_metrics_equal_those_of_scikit_learn():
     precision, recall, f1, support = sk.precision_recall_fscore_support(true, predicted, labels=labels, zero_division=0)
     expected = {
         "accuracy": sk.accuracy_score(true, predicted),
-        "balanced_accuracy": recall[support > 0].mean(),
-        "macro_f1": f1[support > 0].mean(),
+        "balanced_accuracy": recall.mean(),
+        "macro_f1": f1.mean(),
         "top3_accuracy": sk.top_k_accuracy_score(true, probabilities, k=3, labels=labels),
         "top5_accuracy": sk.top_k_accuracy_score(true, probabilities, k=5, labels=labels),
     }
@@ -163,3 +164,22 @@ def test_weighted_multilabel_metrics_equal_those_of_scikit_learn():
         "macro_auc": sk.roc_auc_score(true, scores, average="macro", **options),
     }
     assert metrics == pytest.approx(expected, rel=1e-5)
+
+
+def test_classes_without_examples_are_named_and_not_averaged_away():
+    true, probabilities = classes()
+    true[true == len(NAMES) - 1] = 0
+    parts = measured(ClassEvaluator(NAMES), true, probabilities, 32)
+    assert not {"balanced_accuracy", "macro_f1"} & set(parts.metrics)
+    (note,) = parts.notes
+    assert note == f"no example of {NAMES[-1]!r}: balanced_accuracy and macro_f1 are not defined"
+    targets = np.array([[1, 0], [1, 0]], "float32")
+    parts = measured(MultilabelEvaluator(("a", "b"), 0.5), targets, targets, 2)
+    assert parts.notes == ("no example of 'b': the means over labels are those of the other labels",)
+
+
+def test_the_interval_of_wilson():
+    # statsmodels.stats.proportion.proportion_confint(30, 32, method="wilson")
+    assert wilson_interval(30, 32) == pytest.approx((0.798524, 0.982698), abs=1e-5)
+    assert wilson_interval(0, 5) == pytest.approx((0.0, 0.434482), abs=1e-5)
+    assert wilson_interval(5, 5) == pytest.approx((0.565518, 1.0), abs=1e-5)

@@ -41,6 +41,7 @@ def test_a_run_records_recipe_versions_seed_and_origin(saved):
         "history.csv",
         "metrics.json",
         "invalid.csv",
+        "split.csv",
     }
 
 

@@ -53,6 +53,7 @@ def test_a_second_run_leaves_no_file_of_the_first(folder):
         "history.csv",
         "metrics.json",
         "invalid.csv",
+        "split.csv",
         "notes.txt",
     }
     assert [row["epoch"] for row in tltk.load_run(folder).history] == [1, 2]

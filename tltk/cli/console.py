@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 INTERRUPTED = 130
-_LISTED = 10  # invalid examples that are named
 
 
 @contextlib.contextmanager
@@ -119,7 +118,11 @@ def show_table(columns: list[str], rows: Iterable[Iterable[Any]], *, title: str 
 
 
 def show_report(report: "Report") -> None:
-    """Print the metrics of a report, and name the invalid examples."""
+    """Print the accuracy with its interval, the metrics and notes of a report, and name the invalid examples."""
+    if report.headline:
+        show(report.headline)
+    for note in report.notes:
+        show(f"note: {note}")
     show_table(["metric", "value"], report.metrics.items())
     if report.classes:
         show_table(list(report.classes[0]), [row.values() for row in report.classes])
@@ -127,11 +130,11 @@ def show_report(report: "Report") -> None:
 
 
 def report_invalid(invalid: "tuple[InvalidExample, ...]") -> None:
-    """Name the first examples that were left out on standard error, and count the rest."""
-    for example in invalid[:_LISTED]:
-        say(f"left out: {example.example_id}: {example.reason}")
-    if len(invalid) > _LISTED:
-        say(f"left out: {len(invalid) - _LISTED} more")
+    """Say on standard error how many examples were left out, and why."""
+    if invalid:
+        from tltk.data.invalid import by_reason
+
+        say("\n  ".join([f"left out: {len(invalid):,} examples", *by_reason(invalid)]))
 
 
 def quiet_tensorflow() -> None:

@@ -1,14 +1,27 @@
 """The command line: each command calls the public functions of tltk."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tltk import __version__
-from tltk.cli import console, options, serving, train
-from tltk.cli.options import DataPath, Debug, InputColumn, Json, LabelColumn, RunFolder, TextColumn, WeightColumn
+from tltk.cli import console, options, serving, train, training_options
+from tltk.cli.options import (
+    DataPath,
+    Debug,
+    Delimiter,
+    InputColumn,
+    Json,
+    LabelColumn,
+    MaxInvalid,
+    RunFolder,
+    Separator,
+    TextColumn,
+    WeightColumn,
+)
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 
@@ -44,6 +57,12 @@ def evaluate(
     input_column: InputColumn = "path",
     text: TextColumn = None,
     sample_weight: WeightColumn = None,
+    delimiter: Delimiter = None,
+    separator: Separator = None,
+    max_invalid: MaxInvalid = 0.1,
+    threshold: Annotated[
+        float | None, typer.Option(help="Probability above which a label is predicted (multilabel).")
+    ] = None,
     batch_size: BatchSize = 32,
     as_json: Json = False,
     debug: Debug = False,
@@ -54,12 +73,14 @@ def evaluate(
         import tltk
         from tltk.modalities.modality import modality_of
 
-        model = tltk.load_run(run).model
+        loaded = tltk.load_run(run)
+        model = replace(loaded.model, task=training_options.with_threshold(loaded.model.task, threshold))
         labels, modality = model.task.labels, modality_of(model.input_spec).name
         columns: dict[str, Any] = {"label": label, "input_column": input_column, "text": text}
-        columns["sample_weight"] = sample_weight
+        columns |= {"sample_weight": sample_weight, "delimiter": delimiter, "separator": separator}
         source = options.source(data, label_type=labels.type, labels=labels, modality=modality, **columns)
-        result = tltk.evaluate(model, source, batch_size=batch_size)
+        evaluated = replace(loaded, model=model)  # the run, since it knows what it was trained on
+        result = tltk.evaluate(evaluated, source, batch_size=batch_size, max_invalid_fraction=max_invalid)
         saved = result.save(report) if report else None
         if as_json:
             console.show_json({**result.to_dict(), "report": saved})

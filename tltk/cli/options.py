@@ -11,7 +11,6 @@ from tltk.foundation.errors import InvalidInput
 if TYPE_CHECKING:
     from tltk.data.source import Source
     from tltk.models.transfer_model import TransferModel
-    from tltk.recipes import Recipe
     from tltk.specs import LabelSpec
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
@@ -28,6 +27,13 @@ WeightColumn = Annotated[
     str | None,
     typer.Option("--sample-weight", help="Column with the weight of each example in loss and metrics (.csv, .jsonl)."),
 ]
+Delimiter = Annotated[
+    str | None, typer.Option(help="Character between the columns of a .csv file, such as ';' or '\\t'.")
+]
+Separator = Annotated[
+    str | None, typer.Option(help="Separator of several labels in one cell (multilabel); default: ';'.")
+]
+MaxInvalid = Annotated[float, typer.Option(help="Largest fraction of examples that may be left out, from 0 to 1.")]
 DataPath = Annotated[
     Path,
     typer.Argument(
@@ -49,6 +55,8 @@ def source(
     labels: "LabelSpec | None" = None,
     modality: str | None = None,
     sample_weight: str | None = None,
+    delimiter: str | None = None,
+    separator: str | None = None,
 ) -> "Source":
     """Read a folder of images, a table, or a file of entities or questions.
 
@@ -61,6 +69,8 @@ def source(
         labels: Labels of an existing model; None takes the labels that occur.
         modality: Modality of an existing model; None before there is one.
         sample_weight: Column of the sample weights.
+        delimiter: Character between columns; None for that of the format.
+        separator: Separator of several labels in a cell; None for that of the format.
 
     Returns:
         The source.
@@ -74,12 +84,16 @@ def source(
 
     file_format = None if path.is_dir() else format_of(path)
     has_columns = file_format is not None and file_format.has_columns
-    for option, name in (("--text", text), ("--sample-weight", sample_weight)):
-        if name is not None and not has_columns:
+    table_options = {
+        "--text": text,
+        "--sample-weight": sample_weight,
+        "--delimiter": delimiter,
+        "--separator": separator,
+    }
+    for option, value in table_options.items():
+        if value is not None and not has_columns:
             received = f"the folder {path}" if path.is_dir() else path
-            raise InvalidInput(
-                f"`{option}` names a column of a table, such as a .csv or .jsonl file. Received: {received}"
-            )
+            raise InvalidInput(f"`{option}` is for tables, such as a .csv or .jsonl file. Received: {received}")
     if path.is_dir():
         images = tltk.from_folder(path)
         if labels is not None and images.labels is not None and set(images.labels.names) == set(labels.names):
@@ -91,10 +105,25 @@ def source(
         raise InvalidInput(f"the model reads texts: name the column of the texts in {path.name} with --text.")
     column = input_column if text is None else tuple(part.strip() for part in text.split(","))
     modality = modality or ("image" if text is None else "text")
-    columns: dict[str, Any] = {"input": column, "label": label}
-    # Only if it is given: a registered format need not have it.
-    columns |= {} if sample_weight is None else {"sample_weight": sample_weight}
-    return tltk.from_file(path, label_type=label_type, modality=modality, labels=labels, **columns)
+    columns: dict[str, Any] = {"input": column, "label": label, "label_type": label_type, "modality": modality}
+    # Only if they are given: a registered format need not have them.
+    given = {"sample_weight": sample_weight, "delimiter": _unescaped(delimiter), "separator": separator}
+    columns |= {name: value for name, value in given.items() if value is not None}
+    try:
+        return tltk.from_file(path, labels=labels, **columns)
+    except InvalidInput as error:
+        defaults = {"'label'": label == "label", "'path'": text is None and input_column == "path"}
+        if any(is_default and f"has no column {name}" in str(error) for name, is_default in defaults.items()):
+            raise InvalidInput(
+                f"{error}\nName the column of the labels with --label, that of texts with --text, that of image paths "
+                "with --input."
+            ) from error
+        raise
+
+
+def _unescaped(delimiter: str | None) -> str | None:
+    """Return a delimiter as a character: a person types a tab as \\t."""
+    return "\t" if delimiter == "\\t" else delimiter
 
 
 def examples(inputs: list[str], model: "TransferModel", text: str | None) -> "list | Source":
@@ -135,58 +164,3 @@ def examples(inputs: list[str], model: "TransferModel", text: str | None) -> "li
 def batch_size(text: str) -> int | str:
     """Parse `--batch-size`: a number of examples, or a budget such as "2048 tokens", which `tltk.fit` checks."""
     return int(text) if text.isascii() and text.isdigit() else text
-
-
-LABEL_TYPES = ("categorical", "multilabel", "regression", "entities")
-RECIPES = ("fine_tune", "linear_probe", "full", "bert", "few_shot")
-
-
-def check_recipe(name: str | None, *, unfreeze: str | None) -> None:
-    """Check the options of a recipe before any data is read.
-
-    Args:
-        name: Value of `--recipe`; None for the default recipe.
-        unfreeze: Value of `--unfreeze`.
-
-    Raises:
-        InvalidInput: If the name is unknown, or the recipe does not have the option.
-    """
-    from tltk.foundation import checks as check
-
-    if name is not None:
-        check.one_of("recipe", name, RECIPES)
-    if unfreeze and name not in (None, "fine_tune"):
-        raise InvalidInput(f"`--unfreeze` requires --recipe fine_tune. Received: --recipe {name}")
-
-
-def recipe(
-    name: str | None,
-    *,
-    epochs: int | None,
-    learning_rate: float | None,
-    unfreeze: str | None,
-    default_rate: float | None = None,
-) -> "Recipe":
-    """Build a recipe from its name and options.
-
-    Args:
-        name: Name of the recipe; None for the default of `tltk.fit`.
-        epochs: Epochs of the last phase; None keeps the default of the recipe, as for the other options.
-        learning_rate: Highest learning rate of the last phase.
-        unfreeze: Lowest stage that is trained.
-        default_rate: Learning rate of the default recipe, see `Modality.learning_rate`.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        InvalidInput: If the name is unknown, or the recipe does not have an option.
-    """
-    from tltk import recipes
-
-    check_recipe(name, unfreeze=unfreeze)
-    if name is None:
-        learning_rate = learning_rate or default_rate
-    arguments: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate, "unfreeze": unfreeze}
-    arguments = {key: value for key, value in arguments.items() if value is not None}
-    return getattr(recipes, name or "fine_tune")(**arguments)

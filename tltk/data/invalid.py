@@ -6,6 +6,8 @@ from threading import Lock
 from tltk.foundation import checks as check
 from tltk.specs import InvalidExample
 
+_SHOWN_IDS = 3
+
 
 class Invalid:
     """Collects invalid examples, each once, in the order they are added; safe to use from several threads.
@@ -45,6 +47,31 @@ class Invalid:
     def listing(self, *, limit: int = 8) -> str:
         """Return "id (reason)" of the first `limit` examples and the number of further ones."""
         return listing(self, limit=limit)
+
+
+def by_reason(examples: Iterable[InvalidExample], *, limit: int = 8) -> list[str]:
+    """Return one line for each reason, the commonest first: how many examples, the reason, and the first examples.
+
+    Args:
+        examples: Invalid examples.
+        limit: Lines at most; the last one counts the examples of the other reasons.
+
+    Examples:
+        >>> rows = [InvalidExample(f"a.csv, row {row}", "`label` must not be empty") for row in (2, 5)]
+        >>> print(*by_reason([InvalidExample("a.csv, row 3", "`text` must not be empty"), *rows]), sep="\\n")
+        2: `label` must not be empty (a.csv, row 2; a.csv, row 5)
+        1: `text` must not be empty (a.csv, row 3)
+    """
+    ids: dict[str, list[str]] = {}
+    for example in examples:
+        ids.setdefault(example.reason, []).append(example.example_id)
+    groups = sorted(ids.items(), key=lambda group: -len(group[1]))
+    lines = [
+        f"{len(group):,}: {reason} ({'; '.join(group[:_SHOWN_IDS])}{' …' if len(group) > _SHOWN_IDS else ''})"
+        for reason, group in groups[:limit]
+    ]
+    others = sum(len(group) for _, group in groups[limit:])
+    return [*lines, f"{others:,}: other reasons"] if others else lines
 
 
 def listing(examples: Iterable[InvalidExample], *, limit: int = 8) -> str:

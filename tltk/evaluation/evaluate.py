@@ -1,8 +1,10 @@
 """`tltk.evaluate`: metrics of a model on labelled examples."""
 
 import inspect
-from dataclasses import fields
+import logging
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +21,10 @@ from tltk.tasks.output_metrics import OutputMetrics
 from tltk.tasks.records import Evaluator
 from tltk.tasks.registry import require_task
 from tltk.tasks.sources import require_labels, with_labels_of
+from tltk.training import split_file
 from tltk.training.run import Run, model_of
+
+log = logging.getLogger("tltk")
 
 
 def evaluate(
@@ -44,6 +49,8 @@ def evaluate(
         precision, recall and F1 of entities, which count if boundaries and type are exact. Question answering: exact
         match and F1 as in the SQuAD evaluation script. The `loss` and `metrics` that the constructor of the task was
         given are added under their names; they replace metrics of the same name.
+        Notes name classes without examples, for which averages over classes are not defined, and examples that a saved
+        run was trained on.
 
     Raises:
         NotFound: If `model` is a path and not the folder of a run.
@@ -51,7 +58,16 @@ def evaluate(
         InvalidInput: If the data has no labels or labels that differ from the model's, too many examples are
             unreadable, or the task is not registered.
     """
-    return evaluate_network(model_of(model), data, batch_size=batch_size, max_invalid_fraction=max_invalid_fraction)
+    options: dict[str, Any] = {"batch_size": batch_size, "max_invalid_fraction": max_invalid_fraction}
+    report = evaluate_network(model_of(model), data, **options)
+    folder = model.folder if isinstance(model, Run) else model
+    if not isinstance(folder, str | Path) or not isinstance(data, Source):
+        return report
+    note = split_file.note(Path(folder), data)
+    if not note:
+        return report
+    log.warning("%s.", note)
+    return replace(report, notes=(*report.notes, note))
 
 
 def evaluate_network(
@@ -114,8 +130,9 @@ def evaluate_network(
     parts = evaluator.result()
     results = {field.name: getattr(parts, field.name) for field in fields(parts)}
     results["metrics"] |= output_metrics.result() if output_metrics else {}
+    inputs = f"{modality_of(model.input_spec).name}s"
     total_weight = float(np.concatenate(weights).sum(dtype=np.float64)) if weights else None
-    return Report(task.name, count, invalid=tuple(invalid), total_weight=total_weight, **results)
+    return Report(task.name, count, invalid=tuple(invalid), total_weight=total_weight, inputs=inputs, **results)
 
 
 def _accepted(sample_weight: np.ndarray, evaluator: Evaluator) -> np.ndarray:

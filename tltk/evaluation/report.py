@@ -11,6 +11,7 @@ from tltk.evaluation.html_report import write_page
 from tltk.foundation import display, files
 from tltk.foundation.errors import InvalidInput
 from tltk.specs import InvalidExample
+from tltk.tasks.class_scores import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Report:
         invalid: Examples that could not be read.
         total_weight: Sum of the sample weights, which all metrics are weighted by; None if examples have no weights.
             Examples with the weight 0 are left out.
+        notes: What a reader of the metrics must know: classes without examples, examples that were trained on.
+        inputs: What an example is, in the plural: "texts".
     """
 
     task: str
@@ -44,6 +47,8 @@ class Report:
     mistakes: tuple[dict[str, Any], ...] = ()
     invalid: tuple[InvalidExample, ...] = ()
     total_weight: float | None = None
+    notes: tuple[str, ...] = ()
+    inputs: str = "examples"
 
     __repr__ = display.short_repr
 
@@ -51,12 +56,30 @@ class Report:
         metrics = display.Table(("metric", "value"), self.metrics.items())
         tables = [metrics, _table(self.classes, self.classes_title), _table(self.mistakes[:10], "Mistakes")]
         weighted = "" if self.total_weight is None else f", weighted (sum of weights {self.total_weight:g})"
-        summary = f"Report: {self.task}, {self.example_count:,} examples{weighted}"
+        lines = (f"{self.task}, {self.example_count:,} {self.inputs}{weighted}", self.headline, *self.notes)
+        summary = "Report: " + "; ".join(line for line in lines if line)
         return display.html(summary, [*tables, display.invalid_table(self.invalid)])
+
+    @property
+    def headline(self) -> str:
+        """The accuracy with its 95 % interval, beside that of always answering the commonest class.
+
+        "" unless examples have one class each and count the same.
+        """
+        if self.confusion is None or not self.classes or self.total_weight is not None:
+            return ""
+        hits = self.confusion.trace()
+        low, high = wilson_interval(hits, self.example_count)
+        commonest = max(self.classes, key=lambda row: row["examples"])
+        return (
+            f"{hits / self.example_count:.0%} correct on {self.example_count:,} {self.inputs} (95 %: {low:.0%} to "
+            f"{high:.0%}); always answering {commonest['name']!r}: {commonest['examples'] / self.example_count:.0%}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["headline"] = self.headline
         return files.as_json_values({**values, "invalid": [asdict(example) for example in self.invalid]})
 
     def save(self, path: str | Path) -> Path:

@@ -1,6 +1,7 @@
 """Computes the features of a frozen prefix, once for each element instead of once per epoch."""
 
 import logging
+import math
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, dataclass
@@ -101,9 +102,10 @@ def compute(
     layout = layout_of(prefix, reader.element_spec[0], length=length, dtype=dtype)
     count = reader.count * (augment.count if augment else 1)
     computation = _Computation(prefix, reader, input_dtype, batch_size, augment, seed, layout)
-    noun = f"outputs of {check.listing(tensor.name for tensor in prefix.outputs)}"
-    megabytes = count * layout.record_bytes / 1e6
-    log.info("%s: %d × %s, %.1f MB in %s", noun, count, layout.describe(), megabytes, folder or "memory")
+    numbers = sum(math.prod(shape) for shape in layout.shapes)
+    copies = f" in {augment.count} augmented copies" if augment else ""
+    noun = f"features of {reader.count:,} {source.modality}s{copies} ({numbers:,} numbers each)"
+    log.info("%s: %.1f MB in %s", noun, count * layout.record_bytes / 1e6, folder or "memory")
     if folder is None:
         records = store.in_memory(layout, count, computation.fill, noun=noun)
     else:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tltk.data.sample_weight import element_weights, require_weight
 from tltk.data.source import Source
+from tltk.foundation import checks as check
 from tltk.foundation import progress
 from tltk.inference.forward import Network, decoder_of, network_of
 from tltk.modalities.batches import dataset_batches, read_dataset
@@ -79,8 +80,10 @@ def decoded_batches(
         Decoded outputs for a few examples at a time, without the unreadable ones.
 
     Raises:
-        InvalidInput: If the data does not fit the model, or too many examples are unreadable.
+        InvalidInput: If the data does not fit the model, too many examples are unreadable, or `batch_size` is not a
+            whole number above 0.
     """
+    check.counts(batch_size=batch_size)
     network = network or network_of(model)
     if isinstance(data, tf.data.Dataset):
         yield from _decoded_dataset(model, data, network, batch_size, title, with_targets, observe)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from tltk.data.invalid import listing
+from tltk.data.invalid import by_reason
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import display
@@ -337,6 +337,6 @@ def drop_invalid(
     if len(invalid) > max_invalid_fraction * total:
         raise InvalidInput(
             f"{len(invalid)} of {total} examples cannot be used, more than `max_invalid_fraction` "
-            f"({max_invalid_fraction:g}) allows: {listing(invalid)}"
+            f"({max_invalid_fraction:g}) allows:\n  " + "\n  ".join(by_reason(invalid))
         )
     return replace(valid, invalid=()), invalid

@@ -265,6 +265,10 @@ class Task(ABC):
         """
         return targets
 
+    def guessing_loss(self) -> float | None:
+        """Return the loss of a model that has learned nothing; None if it is unknown."""
+        return None
+
     def evaluator(self) -> Evaluator:
         """Return a new evaluator; default: one that reports the mean loss."""
         return MeanLoss(self)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
+from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.tasks.records import ReportParts
 
@@ -82,10 +83,11 @@ class ClassEvaluator:
         total = actual.sum()
         weights = np.concatenate(self.weights) if self.is_weighted else None
         bins = calibration_bins(np.concatenate(self.confidences), np.concatenate(self.correct), weights)
+        # Not defined if a class has no example: a mean over the others would hide that.
+        balanced = {"balanced_accuracy": recall.mean(), "macro_f1": f1.mean()} if (actual > 0).all() else {}
         metrics = {
             "accuracy": hits.sum() / total,
-            "balanced_accuracy": recall[actual > 0].mean(),
-            "macro_f1": f1[actual > 0].mean(),
+            **balanced,
             "log_loss": weighted_mean(np.concatenate(self.losses), weights),
             "calibration_error": calibration_error(bins),
             **{f"top{k}_accuracy": weight / total for k, weight in self.top_hits.items()},
@@ -93,7 +95,12 @@ class ClassEvaluator:
         rows = tuple(class_rows(self.names, precision, recall, f1, self.examples))
         confusion = self.confusion if self.is_weighted else self.confusion.astype(np.int64)
         return ReportParts(
-            as_floats(metrics), rows, confusion=confusion, calibration=bins, mistakes=tuple(self.mistakes)
+            as_floats(metrics),
+            rows,
+            confusion=confusion,
+            calibration=bins,
+            mistakes=tuple(self.mistakes),
+            notes=absent(self.names, actual, "balanced_accuracy and macro_f1 are not defined"),
         )
 
 
@@ -166,7 +173,40 @@ class MultilabelEvaluator:
             metrics["macro_auc"] = sklearn_metrics.roc_auc_score(
                 true[:, mixed], scores[:, mixed], average="macro", sample_weight=weights
             )
-        return ReportParts(as_floats(metrics), tuple(class_rows(self.names, precision, recall, f1, examples)))
+        notes = absent(self.names, self.actual, "the means over labels are those of the other labels")
+        return ReportParts(
+            as_floats(metrics), tuple(class_rows(self.names, precision, recall, f1, examples)), notes=notes
+        )
+
+
+def absent(names: Sequence[str], examples: np.ndarray, consequence: str) -> tuple[str, ...]:
+    """Return a note that names the classes without examples and what follows from it; none if all have examples.
+
+    Args:
+        names: Class names.
+        examples: Number or weight of the examples of each class, [classes].
+        consequence: What it means for the metrics.
+    """
+    missing = [repr(name) for name, count in zip(names, examples, strict=True) if not count]
+    return (f"no example of {check.listing(missing)}: {consequence}",) if missing else ()
+
+
+def wilson_interval(hits: float, count: int) -> tuple[float, float]:
+    """Return the interval that contains an accuracy with a probability of 95 % (Wilson 1927).
+
+    Args:
+        hits: Number of correct answers.
+        count: Number of answers, above 0.
+
+    Examples:
+        >>> [round(bound, 3) for bound in wilson_interval(30, 32)]
+        [0.799, 0.983]
+    """
+    z = 1.959964  # of the normal distribution
+    rate, spread = hits / count, z * z / count
+    middle = rate + spread / 2
+    half = z * ((rate * (1 - rate) + spread / 4) / count) ** 0.5
+    return max((middle - half) / (1 + spread), 0.0), min((middle + half) / (1 + spread), 1.0)
 
 
 def class_indices(targets: Any, classes: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Classification: one class per example, or any number of labels per example."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -124,6 +125,10 @@ class Classification(_ClassTask):
     def loss(self) -> keras.losses.Loss:
         """Return the cross-entropy with one-hot or blended targets."""
         return keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
+
+    def guessing_loss(self) -> float | None:
+        """Return the cross-entropy of equal probabilities, ln(classes); None with a loss of the user's own."""
+        return math.log(len(self.labels)) if self.objective.loss is None else None
 
     def metrics(self) -> list[keras.metrics.Metric]:
         """Return accuracy and, for 10 classes or more, top-5 accuracy."""

@@ -55,6 +55,7 @@ class ReportParts:
         confusion: [true class, predicted class], or None: int64 counts, with sample weights sums of weights in float64.
         calibration: (mean confidence, accuracy, number of examples or sum of weights) of each bin that is not empty.
         mistakes: The most confident wrong predictions, one row each.
+        notes: What a reader of the metrics must know, such as which classes have no example.
     """
 
     metrics: dict[str, float]
@@ -63,6 +64,7 @@ class ReportParts:
     confusion: np.ndarray | None = None
     calibration: tuple[tuple[float, float, float], ...] = ()
     mistakes: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Evaluator(Protocol):

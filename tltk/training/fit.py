@@ -29,7 +29,7 @@ from tltk.tasks.sources import require_labels, with_labels_of
 from tltk.trainability.layers import HEAD
 from tltk.trainability.lora import file as lora_file
 from tltk.trainability.plan import Plan
-from tltk.training import run_folder
+from tltk.training import run_folder, split_file
 from tltk.training.arguments import check_options, complete_recipe, require_weighted_metrics, warn_without_validation
 from tltk.training.best_epoch import Score
 from tltk.training.contrastive import phase_model
@@ -37,6 +37,7 @@ from tltk.training.phase import PhaseResult, TrainedPhase, train_phase
 from tltk.training.phase_data import Data, Feed
 from tltk.training.run import Run, model_bytes, publish_run
 from tltk.training.seeds import set_seeds
+from tltk.training.tell import tell_if_guessing, tell_invalid
 from tltk.training.user_callbacks import UserCallbacks, check_callbacks
 
 log = logging.getLogger("tltk")
@@ -116,6 +117,9 @@ def fit(
         val = None if val is None else _valid_data(val, model, "val", max_invalid_fraction, invalid)
         if val is None:
             warn_without_validation(recipe)
+        tell_invalid(tuple(invalid))
+        if temporary is not None:
+            split_file.write(temporary, {"train": train, "val": val})
         weights = None if class_weight is None else _class_weights(model.task, class_weight, train, config)
         feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder, class_weights=weights)
         feed.check_batches()
@@ -148,6 +152,7 @@ def _run(
     user_callbacks: UserCallbacks | None,
 ) -> Run:
     """Train all phases, and save the run in its folder, also after an interruption."""
+    known = tuple(invalid)
     results: list[PhaseResult] = []
     phases = _train_phases(model, recipe, feed, history.write, user_callbacks)
     try:
@@ -162,11 +167,12 @@ def _run(
             user_callbacks.close()
         # Also after Ctrl-C: the model has the best weights so far, which are saved.
         config["interrupted"] = len(results) < len(recipe.phases)
-        invalid.extend(feed.invalid())
+        undecodable = [example for example in feed.invalid() if example not in known]
+        invalid.extend(undecodable)
         run = Run(model, tuple(results), tuple(history.rows), tuple(invalid), config)
         run = history.save(run)
-    if len(invalid):
-        log.warning("invalid examples left out: %d (%s)", len(invalid), invalid.listing(limit=5))
+    tell_invalid(undecodable)
+    tell_if_guessing(model.task, history.rows, is_weighted="class_weight" in config)
     return run
 
 

@@ -1,0 +1,165 @@
+"""Turns the options of `tltk train` into recipes, class weights and tasks, and describes what will be trained."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from tltk.data.source import Source
+    from tltk.recipes import Recipe
+    from tltk.recipes.recipe import Phase
+    from tltk.tasks.base import Task
+
+LABEL_TYPES = ("categorical", "multilabel", "regression", "entities")
+RECIPES = ("fine_tune", "linear_probe", "full", "bert", "few_shot")
+_WITH_PROBE = ("fine_tune", "few_shot")
+_PROBE = "probe"  # name of the phase that trains the head alone
+
+
+def check_recipe(name: str | None, *, unfreeze: str | None, probe_epochs: int | None = None) -> None:
+    """Check the options of a recipe before any data is read.
+
+    Args:
+        name: Value of `--recipe`; None for the default recipe.
+        unfreeze: Value of `--unfreeze`.
+        probe_epochs: Value of `--probe-epochs`.
+
+    Raises:
+        InvalidInput: If the name is unknown, or the recipe does not have the option.
+    """
+    if name is not None:
+        check.one_of("recipe", name, RECIPES)
+    if unfreeze and name not in (None, "fine_tune"):
+        raise InvalidInput(f"`--unfreeze` requires --recipe fine_tune. Received: --recipe {name}")
+    if probe_epochs is not None and name not in (None, *_WITH_PROBE):
+        raise InvalidInput(f"`--probe-epochs` requires --recipe fine_tune or few_shot. Received: --recipe {name}")
+
+
+def recipe(
+    name: str | None,
+    *,
+    epochs: int | None = None,
+    probe_epochs: int | None = None,
+    learning_rate: float | None = None,
+    warmup: float | None = None,
+    patience: int | None = None,
+    accumulate: int | None = None,
+    unfreeze: str | None = None,
+    default_rate: float | None = None,
+) -> "Recipe":
+    """Build a recipe from its name and options. None keeps the default of the recipe.
+
+    Args:
+        name: Name of the recipe; None for the default of `tltk.fit`.
+        epochs: Epochs of the last phase.
+        probe_epochs: Epochs of the phase that trains the head alone.
+        learning_rate: Highest learning rate of the last phase.
+        warmup: Warm-up of the last phase: a fraction of its steps, or from 1 a number of steps.
+        patience: Patience of the last phase.
+        accumulate: Batches whose gradients make one step of the last phase.
+        unfreeze: Lowest stage that is trained.
+        default_rate: Learning rate of the default recipe, see `Modality.learning_rate`.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        InvalidInput: If the name is unknown, the recipe does not have an option, or a number is out of range.
+    """
+    from tltk import recipes
+
+    check_recipe(name, unfreeze=unfreeze, probe_epochs=probe_epochs)
+    arguments: dict[str, Any] = {} if unfreeze is None else {"unfreeze": unfreeze}
+    if name is None and default_rate is not None:
+        arguments["learning_rate"] = default_rate
+    built: Recipe = getattr(recipes, name or "fine_tune")(**arguments)
+    if probe_epochs is not None:
+        phases = (replace(item, epochs=probe_epochs) if item.name == _PROBE else item for item in built.phases)
+        built = replace(built, phases=tuple(phases))
+    built = built.with_last_phase(epochs=epochs, learning_rate=learning_rate)
+    last = _with_options(built.phases[-1], warmup=warmup, patience=patience, accumulate=accumulate)
+    return replace(built, phases=(*built.phases[:-1], last))
+
+
+def _with_options(phase: "Phase", *, warmup: float | None, patience: int | None, accumulate: int | None) -> "Phase":
+    """Return a phase with other options; None keeps an option."""
+    if warmup is not None:
+        phase = replace(phase, warmup=int(warmup) if warmup >= 1 and warmup == int(warmup) else warmup)
+    if patience is not None:
+        phase = replace(phase, patience=patience)
+    if accumulate is not None:
+        phase = replace(phase, optimizer=replace(phase.optimizer, gradient_accumulation_steps=accumulate))
+    return phase
+
+
+def class_weight(text: str | None) -> str | dict[str, float] | None:
+    """Parse `--class-weight`: "balanced", or a weight for each class such as "spam=5,ham=1".
+
+    Raises:
+        InvalidInput: If it is something else.
+
+    Examples:
+        >>> class_weight("spam=5, ham=0.5")
+        {'spam': 5.0, 'ham': 0.5}
+    """
+    if text is None or text == "balanced":
+        return text
+    weights = {}
+    for part in text.split(","):
+        name, equals, number = part.rpartition("=")
+        try:
+            weights[name.strip()] = float(number)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise InvalidInput(
+                f"`--class-weight` must be balanced, or the weights of classes such as spam=5,ham=1. Received: {text!r}"
+            )
+    return weights
+
+
+def with_threshold(task: "Task", threshold: float | None) -> "Task":
+    """Return a task with another threshold; None keeps it.
+
+    Raises:
+        InvalidInput: If the task has no threshold, or it is not in [0, 1].
+    """
+    if threshold is None:
+        return task
+    check.within("threshold", threshold, low=0, high=1)
+    if not is_dataclass(task) or "threshold" not in {field.name for field in fields(task)}:
+        raise InvalidInput(f"`--threshold` requires --label-type multilabel. Received: the task {task.name}")
+    return replace(task, threshold=threshold)
+
+
+def describe_epochs(recipe: "Recipe") -> str:
+    """Return the epochs of all phases together and of each.
+
+    Examples:
+        >>> import tltk
+        >>> describe_epochs(tltk.fine_tune(epochs=3))
+        'fine_tune: 43 epochs in all (probe 40, fine_tune 3)'
+    """
+    phases = ", ".join(f"{phase.name} {phase.epochs}" for phase in recipe.phases)
+    return f"{recipe.name}: {recipe.epochs} epochs in all ({phases})"
+
+
+def describe_parts(parts: "Mapping[str, Source]") -> list[str]:
+    """Return one line for each part of a split, with the examples of each class, and one for each class that is absent.
+
+    Args:
+        parts: "train", "val" and "test" → examples.
+    """
+    lines = []
+    for name, part in parts.items():
+        counts = part.counts()
+        listed = check.listing(f"{label} {count:,}" for label, count in counts.items())
+        lines.append(f"{name:<5}  {len(part):,} {part.modality}s" + (f": {listed}" if listed and len(part) else ""))
+    for name, part in parts.items():
+        absent = [repr(label) for label, count in part.counts().items() if not count]
+        if absent and len(part):
+            lines.append(f"{name} has no example of {check.listing(absent)}: its result says nothing about that.")
+    return lines

@@ -1,0 +1,59 @@
+"""The file split.csv of a run: which examples it was trained, validated and tested on."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tltk.data.fingerprints import fingerprints
+from tltk.data.source import Source
+from tltk.foundation import checks as check
+from tltk.foundation import files
+
+NAME = "split.csv"
+
+
+def write(folder: Path, parts: Mapping[str, Any]) -> None:
+    """Add the examples of parts to the split of a run.
+
+    Args:
+        folder: Folder of the run.
+        parts: "train", "val" or "test" → its examples. Only those of a `Source` are recorded: a `tf.data.Dataset` has
+            no names.
+    """
+    rows = _read(folder)
+    for part, source in parts.items():
+        if isinstance(source, Source):
+            prints = fingerprints(source) or [""] * len(source)
+            rows += [
+                {"part": part, "example_id": source.id_of(index), "fingerprint": fingerprint}
+                for index, fingerprint in enumerate(prints)
+            ]
+    if rows:
+        files.write_csv(folder / NAME, rows)
+
+
+def trained_on(folder: Path, source: Source) -> list[str]:
+    """Return the ids of the examples of a source that a run was trained on, whatever they are called now."""
+    trained = {row["fingerprint"] for row in _read(folder) if row["part"] == "train"} - {""}
+    prints = fingerprints(source) if trained else None
+    return [source.id_of(index) for index, fingerprint in enumerate(prints or ()) if fingerprint in trained]
+
+
+def note(folder: Path, source: Source) -> str:
+    """Return a warning if examples to evaluate on were trained on; "" if none were."""
+    ids = trained_on(folder, source)
+    if not ids:
+        return ""
+    return (
+        f"{len(ids):,} of the {len(source):,} examples were trained on ({check.listing(ids, limit=3)}): the result is "
+        "better than on new ones"
+    )
+
+
+def _read(folder: Path) -> list[dict[str, str]]:
+    path = folder / NAME
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
