@@ -131,7 +131,7 @@ def test_a_weight_of_2_is_the_example_twice_and_0_leaves_it_out(tmp_path):
     assert weighted.metrics == pytest.approx(repeated.metrics, rel=1e-5)
     np.testing.assert_array_equal(weighted.confusion, repeated.confusion)
     assert (weighted.example_count, weighted.total_weight, repeated.total_weight) == (20, 30, None)
-    assert "20 examples, weighted (sum of weights 30)" in weighted._repr_html_()
+    assert "20 images, weighted (sum of weights 30)" in weighted._repr_html_()
     assert "weighted" not in repeated._repr_html_()
     page = weighted.save(tmp_path / "report.html").read_text()
     assert "20 examples evaluated, weighted (sum of weights 30)" in page and "numbers are weights" in page
