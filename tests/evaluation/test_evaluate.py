@@ -134,7 +134,7 @@ def test_a_weight_of_2_is_the_example_twice_and_0_leaves_it_out(tmp_path):
     assert "20 images, weighted (sum of weights 30)" in weighted._repr_html_()
     assert "weighted" not in repeated._repr_html_()
     page = weighted.save(tmp_path / "report.html").read_text()
-    assert "20 examples evaluated, weighted (sum of weights 30)" in page and "numbers are weights" in page
+    assert "20 images evaluated, weighted (sum of weights 30)" in page and "numbers are weights" in page
     assert {row["example_id"] for row in weighted.mistakes} <= {source.id_of(row) for row in rows}
 
 
