@@ -1,6 +1,8 @@
 """The folder that `tltk train` saves a run in, and the link to the latest one."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -32,6 +34,16 @@ def choose(out: Path | None, *, overwrite: bool) -> Path:
             "is complete."
         )
     return out
+
+
+@contextmanager
+def linked(folder: Path) -> Iterator[None]:
+    """Make `runs/latest` a link to a folder after the body, also after Ctrl-C, if the body saved a run there."""
+    try:
+        yield
+    finally:
+        if folder.exists():
+            link_latest(folder)
 
 
 def link_latest(folder: Path) -> None:

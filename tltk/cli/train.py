@@ -1,5 +1,6 @@
 """The command `tltk train`."""
 
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,7 @@ from tltk.foundation import checks as check
 from tltk.foundation import files
 
 if TYPE_CHECKING:
+    from tltk.backbones.base import Backbone
     from tltk.data.source import Source
     from tltk.evaluation.report import Report
     from tltk.specs import InvalidExample
@@ -123,24 +125,27 @@ def train(
         source = replace(source, invalid=invalid)  # `fit` tells them, and the run lists them
         parts = dict(zip(("train", "val", "test"), tltk.split(source, val=val, test=test, seed=seed), strict=True))
         console.say("\n".join(training_options.describe_parts(parts)))
-        form: dict[str, Any] = {"image_size": image_size, "sequence_length": sequence_length, "truncation": truncation}
-        form = {name: value for name, value in form.items() if value is not None}
+        form = {"image_size": image_size, "sequence_length": sequence_length, "truncation": truncation}
         name = modality.default_backbone if backbone is None else backbone
         task = training_options.with_threshold(for_source(source), threshold)
-        model = tltk.assemble(tltk.backbone(name, weights=weights, **form), task, precision=precision, seed=seed)
-        console.say(f"{model.describe()}\nweights: {model.origin.kind} {model.origin.path or ''}")
-        console.say(training_options.describe_epochs(training_recipe))
+        model = tltk.assemble(_backbone(name, weights, **form), task, precision=precision, seed=seed)
+        console.say(training_options.describe_training(model, training_recipe))
         step_size = options.batch_size(batch_size)
         settings: dict[str, Any] = {"recipe": training_recipe, "batch_size": step_size, "seed": seed, "cache": cache}
         settings["class_weight"] = training_options.class_weight(class_weight)
-        try:
-            val_part = parts["val"] if len(parts["val"]) else None
+        val_part = parts["val"] if len(parts["val"]) else None
+        with run_folders.linked(folder) if out is None else nullcontext():
             run = tltk.fit(model, parts["train"], val_part, out=folder, max_invalid_fraction=1.0, **settings)
-        finally:  # also after Ctrl-C
-            if out is None and folder.exists():
-                run_folders.link_latest(folder)
         report = _test(run, parts["test"], batch_size=step_size if isinstance(step_size, int) else 32)
         _show_training(run, report, parts, as_json=as_json)
+
+
+def _backbone(name: str, weights: str, **form: Any) -> "Backbone":
+    """Return a backbone; options of its input that are None were not given."""
+    import tltk
+
+    given = {option: value for option, value in form.items() if value is not None}
+    return tltk.backbone(name, weights=weights, **given)
 
 
 def _test(run: "Run", test_part: "Source", *, batch_size: int) -> "Report | None":

@@ -9,6 +9,7 @@ from tltk.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
     from tltk.data.source import Source
+    from tltk.models.transfer_model import TransferModel
     from tltk.recipes import Recipe
     from tltk.recipes.recipe import Phase
     from tltk.tasks.base import Task
@@ -133,6 +134,12 @@ def with_threshold(task: "Task", threshold: float | None) -> "Task":
     if not is_dataclass(task) or "threshold" not in {field.name for field in fields(task)}:
         raise InvalidInput(f"`--threshold` requires --label-type multilabel. Received: the task {task.name}")
     return replace(task, threshold=threshold)
+
+
+def describe_training(model: "TransferModel", recipe: "Recipe") -> str:
+    """Return the model, the origin of its weights, and the epochs of the recipe."""
+    weights = f"weights: {model.origin.kind} {model.origin.path or ''}"
+    return f"{model.describe()}\n{weights}\n{describe_epochs(recipe)}"
 
 
 def describe_epochs(recipe: "Recipe") -> str:
