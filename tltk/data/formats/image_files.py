@@ -14,10 +14,8 @@ from tltk.specs import InvalidExample
 
 log = logging.getLogger("tltk")
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 UNREADABLE_SUFFIXES = (
-    ".tif",
-    ".tiff",
     ".heic",
     ".heif",
     ".avif",

@@ -1,15 +1,18 @@
 """Decode and resize several images per call, so that an image that cannot be decoded does not affect the others."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.channels import GREY, RGB, convert_channels
 from tltk.modalities.image.decode import DECODING_ERRORS, DEEP_RANGE, decode_unrounded, resize, why_undecodable
+from tltk.modalities.image.tiff import is_tiff, read_as_png
 from tltk.specs import ImageSpec
 from tltk.specs.image import PIXEL_RANGE
 
@@ -33,6 +36,8 @@ def decode_chunk(images: np.ndarray, spec: ImageSpec, *, are_paths: bool) -> tup
         Pixels of the images that can be decoded, of `stored_dtype` [valid, height, width, channels], in order (shape
         [0] if there are none); and a dictionary of the other images: index in `images` → reason.
     """
+    if are_paths and any(map(is_tiff, images)):
+        return _decode_with_tiffs(images, spec)
     decode = _decoder(spec, are_paths)
     try:
         return _as_array(decode(tf.constant(list(images)))), {}
@@ -63,7 +68,7 @@ def resize_chunk(images: np.ndarray, spec: ImageSpec) -> np.ndarray:
 
 
 def _decode_one_by_one(
-    images: np.ndarray, decode: Callable[[tf.Tensor], tf.Tensor], *, are_paths: bool
+    images: Sequence[Any] | np.ndarray, decode: Callable[[tf.Tensor], tf.Tensor], *, are_paths: bool
 ) -> tuple[np.ndarray, dict[int, str]]:
     valid, invalid = [], {}
     for index, image in enumerate(images):
@@ -73,6 +78,23 @@ def _decode_one_by_one(
             reason = _why_unreadable(image) if are_paths else why_undecodable(image)
             invalid[index] = reason or str(error).splitlines()[0]
     return (np.concatenate(valid) if valid else np.zeros((0,), np.uint8)), invalid
+
+
+def _decode_with_tiffs(paths: np.ndarray, spec: ImageSpec) -> tuple[np.ndarray, dict[int, str]]:
+    """Decode files some of which are TIFFs, which TensorFlow cannot read."""
+    pixels, invalid = [], {}
+    for index, path in enumerate(paths):
+        try:
+            images, are_paths = (read_as_png(path), False) if is_tiff(path) else (path, True)
+        except (OSError, InvalidInput) as error:
+            invalid[index] = getattr(error, "strerror", None) or str(error)
+            continue
+        decoded, reasons = _decode_one_by_one([images], _decoder(spec, are_paths), are_paths=are_paths)
+        if reasons:
+            invalid[index] = reasons[0]
+        else:
+            pixels.append(decoded)
+    return (np.concatenate(pixels) if pixels else np.zeros((0,), np.uint8)), invalid
 
 
 def _why_unreadable(path: bytes) -> str:

@@ -22,6 +22,7 @@ from tltk.modalities.image.dataset import from_dataset, pixel_problem
 from tltk.modalities.image.decode import DEEP_RANGE, FILE_RANGES, decode_full, why_undecodable
 from tltk.modalities.image.reader import READERS
 from tltk.modalities.image.requests import read_requests
+from tltk.modalities.image.tiff import is_tiff, read_as_png
 from tltk.modalities.image.validate import invalid_files, is_deep_png
 from tltk.modalities.modality import Modality, register_modality
 from tltk.modalities.requests import Request
@@ -198,7 +199,8 @@ class ImageModality(Modality):
 def _encoded_image(source: Source, index: int) -> bytes:
     """Return the bytes of an image in a file or a stream."""
     if source.storage == "files":
-        return Path(source.examples[index]).read_bytes()
+        path = source.examples[index]
+        return read_as_png(path) if is_tiff(path) else Path(path).read_bytes()
     return next(images[0] for _, images in source.examples[np.array([index])].read())
 
 

@@ -12,6 +12,7 @@ from PIL import Image, WebPImagePlugin
 
 from tltk.modalities.image import headers
 from tltk.modalities.image.decode import EMPTY, MAX_PIXELS, NOT_AN_IMAGE, why_undecodable
+from tltk.modalities.image.tiff import is_tiff, why_unsupported
 
 _THREADS = 8  # they mostly wait for the disk
 _FILES_PER_TASK = 256
@@ -69,11 +70,29 @@ def _why_invalid(path: str | Path) -> str:
         if os.path.isdir(path):  # noqa: PTH112 - creating a million Path objects is slow
             return "a folder"
         with open(path, "rb") as file:  # noqa: PTH123
+            if is_tiff(path):
+                return _why_invalid_tiff(file)
             return _why_invalid_content(file, os.fstat(file.fileno()).st_size)
     except FileNotFoundError:
         return "missing"
     except OSError as error:
         return error.strerror or str(error)
+
+
+def _why_invalid_tiff(file: BinaryIO) -> str:
+    """Check the header of a TIFF; whether its pixels can be decoded is found when it is read."""
+    try:
+        image = Image.open(file, formats=("TIFF",))
+    except _HEADER_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        return "truncated or damaged TIFF"
+    return _too_large(image) or why_unsupported(image)
+
+
+def _too_large(image: Image.Image) -> str:
+    pixels = image.width * image.height
+    return f"{pixels / 1e6:.1f} megapixels (limit {MAX_PIXELS / 1e6:.1f})" if pixels > MAX_PIXELS else ""
 
 
 def _why_invalid_content(file: BinaryIO, size: int) -> str:
@@ -85,10 +104,10 @@ def _why_invalid_content(file: BinaryIO, size: int) -> str:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         return _why_undecodable(file)
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
-        return f"{pixels / 1e6:.1f} megapixels (limit {MAX_PIXELS / 1e6:.1f})"
-    return "" if _is_complete(image, file, size) else _why_undecodable(file)
+    reason = _too_large(image)
+    if reason or _is_complete(image, file, size):
+        return reason
+    return _why_undecodable(file)
 
 
 def _is_complete(image: Image.Image, file: BinaryIO, size: int) -> bool:
