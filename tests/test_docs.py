@@ -18,7 +18,7 @@ from tests.servers import grpc_server, rest_server
 from tltk.backbones import weights
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 NAMESPACES = ("augment", "backbones", "errors", "recipes", "trainability")  # packages whose __all__ users import from
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

@@ -182,7 +182,6 @@ def test_tracked_files_are_small_and_the_top_level_has_no_other_files():
         "Makefile",
         "LICENSE",
         "CHANGELOG.md",
-        "CONTRIBUTING.md",
         "mkdocs.yml",
     }
     assert top - allowed <= {".ci", ".gitignore", ".pre-commit-config.yaml"}
