@@ -79,3 +79,7 @@ def test_other_line_ends_and_encodings(tmp_path):
     with pytest.raises(ValueError, match=r"excel\.txt begins like UTF-16 and is not"):
         read_rows(tmp_path / "excel.txt", delimiter=None, columns=(), header=True)
     assert rows(tmp_path, " \n\n") == []
+
+
+def test_spaces_around_the_names_of_columns_do_not_matter(tmp_path):
+    assert rows(tmp_path, " text ;label \na, b; x\n") == [(1, ["text", "label"]), (2, ["a, b", " x"])]

@@ -63,7 +63,14 @@ def test_all_differences_between_the_classes_of_parts_are_listed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [("train", "dev"), ("Training", "Testing"), ("TRAIN", "Valid", "test"), ("training", "validation")]
+    "names",
+    [
+        ("train", "dev"),
+        ("Training", "Testing"),
+        ("TRAIN", "Valid", "test"),
+        ("training", "validation"),
+        ("training_set", "test_set"),
+    ],
 )
 def test_common_names_of_parts_are_known(tmp_path, names):
     for name in names:

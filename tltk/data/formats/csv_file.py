@@ -37,7 +37,7 @@ def read_rows(path: Path, *, delimiter: str | None, columns: Sequence[str], head
     if first is None:
         return []
     delimiter = delimiter or _find_delimiter(path, lines[first], columns)
-    names = _cells(lines[first], delimiter) or [lines[first].strip()]
+    names = [name.strip() for name in _cells(lines[first], delimiter) or [lines[first]]]
     if not header:
         names, first = [str(number) for number in range(len(names))], first - 1
     parse = _tabbed_rows if delimiter == "\t" else _quoted_rows
@@ -55,7 +55,7 @@ def _find_delimiter(path: Path, first_line: str, columns: Sequence[str]) -> str:
 
     def score(delimiter: str) -> tuple[int, int]:
         cells = _cells(first_line, delimiter) or []
-        return sum(name in cells for name in columns), len(cells)
+        return sum(name in map(str.strip, cells) for name in columns), len(cells)
 
     return max(candidates, key=score)
 

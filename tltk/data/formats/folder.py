@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,11 +18,7 @@ from tltk.specs import InvalidExample
 
 log = logging.getLogger("tltk")
 
-_PART_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
+_PART_NAME = re.compile(r"(train|val|test)(?:ing|id|idation)?(?:[ _-]?(?:set|data|images|imgs))?|(dev)(?:[ _-]?set)?")
 
 
 def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequence[str] | None = None) -> Source:
@@ -135,8 +132,8 @@ def _part_folders(root: Path, classes: Sequence[str] | None) -> dict[str, Path]:
         InvalidInput: If it is not clear which folders are parts.
     """
     folders = {name: folder for name, (folder, *_) in _sub_folders(root).items()}
-    part_names = [name for name in folders if name.lower() in _PART_NAMES]
-    parts = {_PART_NAMES[name.lower()]: folders[name] for name in part_names}
+    part_names = [name for name in folders if _part(name)]
+    parts = {_part(name): folders[name] for name in part_names}
     if len(part_names) < 2 or any(name in part_names for name in classes or ()):
         return {}
     others = [name for name in folders if name not in part_names and find_files(folders[name]).images]
@@ -154,6 +151,12 @@ def _part_folders(root: Path, classes: Sequence[str] | None) -> dict[str, Path]:
             f"from_folder({str(root / part_names[0])!r}). {hint}"
         )
     return {part: parts[part] for part in PARTS if part in parts}
+
+
+def _part(name: str) -> str:
+    """Return the part that a folder called "Training" or "test_set" holds; "" if it is no such name."""
+    found = _PART_NAME.fullmatch(name.lower())
+    return "" if found is None else found[1] or "val"
 
 
 def _class_folders(top: Path, classes: Sequence[str] | None, *, may_lack: bool) -> dict[str, FoundFiles]:
