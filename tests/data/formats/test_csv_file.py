@@ -83,3 +83,8 @@ def test_other_line_ends_and_encodings(tmp_path):
 
 def test_spaces_around_the_names_of_columns_do_not_matter(tmp_path):
     assert rows(tmp_path, " text ;label \na, b; x\n") == [(1, ["text", "label"]), (2, ["a, b", " x"])]
+
+
+def test_the_delimiter_line_of_excel_and_repeated_headers_are_no_rows(tmp_path):
+    read = rows(tmp_path, "sep=;\ntext;label\na, b;x\ntext;label\n")
+    assert read == [(2, ["text", "label"]), (3, ["a, b", "x"]), (4, "the header again")]

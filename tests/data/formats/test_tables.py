@@ -530,3 +530,14 @@ def test_dotted_names_lead_into_objects(folder):
     source = from_jsonl(jsonl(folder, *rows, {"review": 3}), input="review.text", label="meta.label", modality="text")
     assert source.examples.tolist() == ["so good", "bad"]
     assert invalid_rows(source) == [("data.jsonl, row 3", "`review.text` and `meta.label` must not be empty")]
+
+
+def test_ids_of_images_may_lack_the_suffix(folder):
+    source = from_csv(csv(folder, "id,label\nimages/a,x\nimages\\b,y\nimages,z\n"), input="id")
+    assert [Path(path).name for path in source.examples] == ["a.png", "b.png"]
+    assert "is a folder" in source.invalid[0].reason
+
+
+def test_a_decimal_comma_is_told(folder):
+    source = from_csv(csv(folder, "text;label\na;1,5\nb;2\nc;3\n"), label_type="regression", **TEXTS)
+    assert source.invalid[0].reason.endswith("Received: '1,5' (write a decimal point, and no separator of thousands)")

@@ -1,6 +1,7 @@
 """Rows of CSV files as people have them: any delimiter, stray quotation marks, broken rows."""
 
 import csv
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,16 @@ def read_rows(path: Path, *, delimiter: str | None, columns: Sequence[str], head
     first = next((number for number, line in enumerate(lines) if line.strip()), None)
     if first is None:
         return []
+    excel = re.fullmatch(r"sep=(.)\s*", lines[first])  # Excel reads and writes the delimiter in a line of its own
+    if excel and first + 1 < len(lines):
+        delimiter, first = delimiter or excel[1], first + 1
     delimiter = delimiter or _find_delimiter(path, lines[first], columns)
     names = [name.strip() for name in _cells(lines[first], delimiter) or [lines[first]]]
     if not header:
         names, first = [str(number) for number in range(len(names))], first - 1
     parse = _tabbed_rows if delimiter == "\t" else _quoted_rows
     rows = parse(lines[first + 1 :], delimiter, len(names))
+    rows = [(number, "the header again" if row == names and header else row) for number, row in rows]
     return [(first + 1, names), *((first + 2 + number, row) for number, row in rows)]
 
 

@@ -105,15 +105,18 @@ def existing_path(root: Path, text: str) -> Path:
 
     Args:
         root: Folder of relative paths.
-        text: Path as people write it, also with the backslashes of Windows, or with accents in the other Unicode form.
+        text: Path as people write it, also with the backslashes of Windows, with accents in the other Unicode form, or
+            without the suffix of an image.
 
     Returns:
         The first spelling that exists; the first one if none does.
     """
     spellings = [text, text.replace("\\", "/")]
     spellings += [unicodedata.normalize(form, spelling) for form in ("NFC", "NFD") for spelling in spellings[:2]]
+    if not os.path.splitext(text)[1]:  # noqa: PTH122
+        spellings += [spelling + suffix for spelling in spellings[:2] for suffix in SUFFIXES]
     paths = [root / local_path(spelling) for spelling in dict.fromkeys(spellings)]
-    return next((path for path in paths if path.exists()), paths[0])
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def why_missing(path: Path) -> str:

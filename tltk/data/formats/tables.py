@@ -307,7 +307,11 @@ def _wrong_types(row: dict[str, Any], columns: _Columns) -> str:
 def _label_problem(row: dict[str, Any], columns: _Columns) -> str:
     if columns.label_type == "regression":
         not_finite = [name for name in columns.labels if not np.isfinite(convert.as_float(row[name]))]
-        return "; ".join(f"`{name}` must be a finite number. Received: {row[name]!r}" for name in not_finite)
+        hint = " (write a decimal point, and no separator of thousands)"
+        return "; ".join(
+            f"`{name}` must be a finite number. Received: {row[name]!r}{hint * (',' in str(row[name]))}"
+            for name in not_finite
+        )
     if columns.label_type == "entities" and columns.labels:
         try:
             _spans(row, columns)
