@@ -31,10 +31,10 @@ def test_a_column_of_texts_becomes_a_text_source(name, tmp_path):
 def test_a_column_of_texts_requires_a_table(tmp_path):
     with pytest.raises(ValueError, match=r"`--text` is for tables.* Received: the folder"):
         options.source(tmp_path, label="label", input_column="path", label_type="categorical", text="review")
-    (tmp_path / "news.txt").write_text("in O\n")
+    (tmp_path / "news.doc").write_text("in O\n")
     columns = {"label": "label", "input_column": "path", "label_type": "categorical"}
-    with pytest.raises(ValueError, match=r"news\.txt: no format is registered for the suffix '\.txt'"):
-        options.source(tmp_path / "news.txt", **columns, text=None)
+    with pytest.raises(ValueError, match=r"news\.doc: no format is registered for the suffix '\.doc'"):
+        options.source(tmp_path / "news.doc", **columns, text=None)
     (tmp_path / "news.conll").write_text("in O\nRome B-city\n")
     with pytest.raises(ValueError, match=r"`--text` is for tables.* Received: .*news\.conll"):
         options.source(tmp_path / "news.conll", **columns, text="review")
@@ -110,3 +110,32 @@ def test_a_missing_default_column_names_the_options(tmp_path):
     with pytest.raises(ValueError, match="has no column 'starz'") as caught:
         options.source(path, **{**columns, "label": "starz"}, text="review")
     assert "--label" not in str(caught.value)  # the option was given
+
+
+@pytest.mark.parametrize("name", ["news.txt", "news.bio", "news.conll"])
+def test_conll_has_several_suffixes(name, tmp_path):
+    (tmp_path / name).write_text("in O\nRome B-city\n")
+    columns = {"label": "label", "input_column": "path", "label_type": "categorical", "text": None}
+    assert options.source(tmp_path / name, **columns).labels.names == ("city",)
+
+
+def test_the_format_of_a_file_can_be_named_or_is_found_by_looking(tmp_path):
+    columns = {"label": "label", "input_column": "path", "label_type": "categorical", "text": None}
+    (tmp_path / "news.tags").write_text("in O\nRome B-city\n")
+    assert options.source(tmp_path / "news.tags", **columns, file_format="conll").labels.names == ("city",)
+    with pytest.raises(ValueError, match=r"'conl'.*Did you mean 'conll'"):
+        options.source(tmp_path / "news.tags", **columns, file_format="conl")
+    answers = [{"text": "Ann", "answer_start": 7}]
+    line = json.dumps({"question": "Who?", "context": "It was Ann.", "answers": answers})
+    (tmp_path / "questions.jsonl").write_text(f"{line}\n{line}\n")
+    assert options.source(tmp_path / "questions.jsonl", **columns).examples.tolist() == [["Who?", "It was Ann."]] * 2
+    (tmp_path / "questions.data").write_text(f"{line}\n{line}\n")
+    assert len(options.source(tmp_path / "questions.data", **columns, file_format="squad")) == 2
+
+
+def test_dotted_paths_name_columns_of_json_lines(tmp_path):
+    row = {"review": {"body": "fine"}, "meta": {"stars": "good"}}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({**row, "meta": {"stars": "bad"}}) + "\n")
+    columns = {"label": "meta.stars", "input_column": "path", "label_type": "categorical", "text": "review.body"}
+    source = options.source(tmp_path / "a.jsonl", **columns)
+    assert source.examples.tolist() == ["fine", "fine"] and source.labels.names == ("bad", "good")

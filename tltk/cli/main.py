@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tltk import __version__
-from tltk.cli import console, options, serving, train, training_options
+from tltk.cli import console, options, predict, serving, train, training_options
 from tltk.cli.options import (
     DataPath,
     Debug,
     Delimiter,
+    FileFormat,
     InputColumn,
     Json,
     LabelColumn,
@@ -23,7 +24,6 @@ from tltk.cli.options import (
     WeightColumn,
 )
 from tltk.foundation import checks as check
-from tltk.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
     from tltk.backbones.catalog import Row
@@ -59,6 +59,7 @@ def evaluate(
     sample_weight: WeightColumn = None,
     delimiter: Delimiter = None,
     separator: Separator = None,
+    format: FileFormat = None,  # noqa: A002 - becomes the option --format
     max_invalid: MaxInvalid = 0.1,
     threshold: Annotated[
         float | None, typer.Option(help="Probability above which a label is predicted (multilabel).")
@@ -78,6 +79,7 @@ def evaluate(
         labels, modality = model.task.labels, modality_of(model.input_spec).name
         columns: dict[str, Any] = {"label": label, "input_column": input_column, "text": text}
         columns |= {"sample_weight": sample_weight, "delimiter": delimiter, "separator": separator}
+        columns["file_format"] = format
         source = options.source(data, label_type=labels.type, labels=labels, modality=modality, **columns)
         evaluated = replace(loaded, model=model)  # the run, since it knows what it was trained on
         result = tltk.evaluate(evaluated, source, batch_size=batch_size, max_invalid_fraction=max_invalid)
@@ -88,55 +90,7 @@ def evaluate(
         console.show_report(result)
 
 
-@app.command()
-def predict(
-    run: RunFolder,
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            help="Images or folders of images; for a text model texts (pairs: two each), or a file and --text."
-        ),
-    ],
-    text: TextColumn = None,
-    top: Annotated[int, typer.Option(help="Number of labels shown for each example.")] = 3,
-    batch_size: BatchSize = 32,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Predict images or texts with the model of a run."""
-    with console.command(as_json=as_json, debug=debug):
-        console.start_tensorflow()
-        import tltk
-
-        model = tltk.load_run(run).model
-        predictions = tltk.predict(model, options.examples(inputs, model, text), batch_size=batch_size)
-        top_scores = [dict(list(prediction.scores.items())[:top]) for prediction in predictions]
-        if as_json:
-            rows = [
-                {
-                    "example_id": prediction.example_id,
-                    "label": prediction.label,
-                    "scores": scores,
-                    "spans": [vars(span) for span in prediction.spans],
-                }
-                for prediction, scores in zip(predictions, top_scores, strict=True)
-            ]
-            console.show_json({"predictions": rows, "invalid": [vars(example) for example in predictions.invalid]})
-        else:
-            cells = [
-                # entities and answers have no scores, only a label
-                (
-                    prediction.example_id,
-                    "  ".join(f"{name} {score:.3f}" for name, score in scores.items()) or prediction.label,
-                )
-                for prediction, scores in zip(predictions, top_scores, strict=True)
-            ]
-            console.show_table(["example", "prediction"], cells)
-        console.report_invalid(predictions.invalid)
-        if predictions.invalid and not len(predictions):
-            raise InvalidInput("none of the examples could be read")
-
-
+app.command()(predict.predict)
 app.command()(serving.export)
 app.command()(serving.verify)
 

@@ -1,6 +1,6 @@
 """Turns command-line options into sources, examples, batch sizes and recipes."""
 
-import os
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +9,8 @@ import typer
 from tltk.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from tltk.data.formats.registry import Format
     from tltk.data.source import Source
-    from tltk.models.transfer_model import TransferModel
     from tltk.specs import LabelSpec
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
@@ -33,6 +33,9 @@ Delimiter = Annotated[
 Separator = Annotated[
     str | None, typer.Option(help="Separator of several labels in one cell (multilabel); default: ';'.")
 ]
+FileFormat = Annotated[
+    str | None, typer.Option("--format", help="Format of the file (csv, jsonl, conll, squad …); default: by its name.")
+]
 MaxInvalid = Annotated[float, typer.Option(help="Largest fraction of examples that may be left out, from 0 to 1.")]
 DataPath = Annotated[
     Path,
@@ -43,6 +46,10 @@ DataPath = Annotated[
 LabelType = Annotated[
     str, typer.Option(help="Type of the labels (.csv, .jsonl): categorical, multilabel (a;b), regression or entities.")
 ]
+
+_HOW_TO_NAME_COLUMNS = (
+    "Name the column of the labels with --label, that of texts with --text, that of image paths with --input."
+)
 
 
 def source(
@@ -57,6 +64,7 @@ def source(
     sample_weight: str | None = None,
     delimiter: str | None = None,
     separator: str | None = None,
+    file_format: str | None = None,
 ) -> "Source":
     """Read a folder of images, a table, or a file of entities or questions.
 
@@ -71,6 +79,7 @@ def source(
         sample_weight: Column of the sample weights.
         delimiter: Character between columns; None for that of the format.
         separator: Separator of several labels in a cell; None for that of the format.
+        file_format: Name of a registered format; None to tell it from the name of the file, or from its first line.
 
     Returns:
         The source.
@@ -80,10 +89,10 @@ def source(
         FileError: If the path does not exist.
     """
     import tltk
-    from tltk.data.formats.registry import format_of
+    from tltk.data.formats.text_files import existing_file
 
-    file_format = None if path.is_dir() else format_of(path)
-    has_columns = file_format is not None and file_format.has_columns
+    found = None if path.is_dir() else _format(existing_file(path), file_format, has_text=text is not None)
+    has_columns = found is not None and found.has_columns
     table_options = {
         "--text": text,
         "--sample-weight": sample_weight,
@@ -99,8 +108,10 @@ def source(
         if labels is not None and images.labels is not None and set(images.labels.names) == set(labels.names):
             return tltk.from_folder(path, classes=labels.names)  # classes in the order of the model's outputs
         return images
+    if found is None:
+        return tltk.from_file(path)  # which lists the known formats
     if not has_columns:
-        return tltk.from_file(path)
+        return found.read(path)
     if text is None and modality == "text":
         raise InvalidInput(f"the model reads texts: name the column of the texts in {path.name} with --text.")
     column = input_column if text is None else tuple(part.strip() for part in text.split(","))
@@ -110,55 +121,39 @@ def source(
     given = {"sample_weight": sample_weight, "delimiter": _unescaped(delimiter), "separator": separator}
     columns |= {name: value for name, value in given.items() if value is not None}
     try:
-        return tltk.from_file(path, labels=labels, **columns)
+        return found.read(path, labels=labels, **columns)
     except InvalidInput as error:
-        defaults = {"'label'": label == "label", "'path'": text is None and input_column == "path"}
-        if any(is_default and f"has no column {name}" in str(error) for name, is_default in defaults.items()):
-            raise InvalidInput(
-                f"{error}\nName the column of the labels with --label, that of texts with --text, that of image paths "
-                "with --input."
-            ) from error
+        defaults = {"label": label == "label", "path": text is None and input_column == "path"}
+        if any(is_default and f"has no column {name!r}" in str(error) for name, is_default in defaults.items()):
+            raise InvalidInput(f"{error}\n{_HOW_TO_NAME_COLUMNS}") from error
         raise
+
+
+def _format(path: Path, name: str | None, *, has_text: bool) -> "Format | None":
+    """Return the format of a file by its name, or of questions in JSON lines by looking; None if it is unknown."""
+    from tltk.data.formats.registry import FORMATS, format_of
+
+    if name is not None:
+        return FORMATS.get(name)
+    if path.suffix.lower() in (".jsonl", ".ndjson") and not has_text and _has_questions(path):
+        return FORMATS.get("squad")
+    return format_of(path)
+
+
+def _has_questions(path: Path) -> bool:
+    """Tell whether the first line of a file is a question with its context, as in flat SQuAD."""
+    with path.open("rb") as file:
+        first = file.readline()
+    try:
+        row = json.loads(first)
+    except ValueError:  # the reader says what is wrong
+        return False
+    return isinstance(row, dict) and {"question", "context"} <= set(row)
 
 
 def _unescaped(delimiter: str | None) -> str | None:
     """Return a delimiter as a character: a person types a tab as \\t."""
     return "\t" if delimiter == "\\t" else delimiter
-
-
-def examples(inputs: list[str], model: "TransferModel", text: str | None) -> "list | Source":
-    """Turn the arguments of `tltk predict` into examples.
-
-    Args:
-        inputs: Images or texts, or one file such as a .csv; for a model of pairs, every two texts are one pair.
-        model: Model that predicts them.
-        text: Column of the texts, or two columns joined by a comma.
-
-    Returns:
-        The inputs themselves, pairs of them, or a source for a file.
-
-    Raises:
-        InvalidInput: If the second text of a pair is missing, or a text is the name of a file.
-    """
-    from tltk.data.formats.registry import format_of
-    from tltk.modalities.modality import modality_of
-
-    modality = modality_of(model.input_spec).name
-    # `Path.is_file` would raise for texts that are too long for a path.
-    file = next((Path(item) for item in inputs if os.path.isfile(item) and Path(item).suffix), None)  # noqa: PTH113
-    if text is not None or (file and format_of(file)):
-        if len(inputs) != 1:
-            raise InvalidInput(f"a file of examples must be the only input. Received: {len(inputs)} inputs")
-        return source(
-            Path(inputs[0]), label=None, input_column="path", label_type="categorical", text=text, modality=modality
-        )
-    if file and modality == "text":
-        raise InvalidInput(f"the model reads texts, or files of a known format such as .csv. Received: the file {file}")
-    if not getattr(model.input_spec, "pairs", False):
-        return inputs
-    if len(inputs) % 2:
-        raise InvalidInput(f"the model reads pairs of texts: pass an even number. Received: {len(inputs)} texts")
-    return list(zip(inputs[::2], inputs[1::2], strict=True))
 
 
 def batch_size(text: str) -> int | str:

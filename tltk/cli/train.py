@@ -12,6 +12,7 @@ from tltk.cli.options import (
     DataPath,
     Debug,
     Delimiter,
+    FileFormat,
     InputColumn,
     Json,
     LabelColumn,
@@ -88,6 +89,7 @@ def train(
     sample_weight: WeightColumn = None,
     delimiter: Delimiter = None,
     separator: Separator = None,
+    format: FileFormat = None,  # noqa: A002 - becomes the option --format
     max_invalid: MaxInvalid = 0.1,
     weights: Annotated[str, typer.Option(help="pretrained, random or a path.")] = "pretrained",
     precision: Annotated[str, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")] = "auto",
@@ -105,7 +107,12 @@ def train(
         folder = run_folders.choose(out, overwrite=overwrite)
         console.start_tensorflow()
         columns: dict[str, Any] = {"label": label, "input_column": input_column, "text": text}
-        columns |= {"sample_weight": sample_weight, "delimiter": delimiter, "separator": separator}
+        columns |= {
+            "sample_weight": sample_weight,
+            "delimiter": delimiter,
+            "separator": separator,
+            "file_format": format,
+        }
         source = options.source(data, label_type=label_type, **columns)
         import tltk
         from tltk.modalities.modality import drop_invalid, named_modality

@@ -117,6 +117,10 @@ class Modality(ABC):
         """
         return source.examples[index]
 
+    def input_text(self, source: Source, index: int) -> str | None:
+        """Return the input of one example as text, to show it beside its prediction; None if it is no text."""
+        return None
+
     def cell(self, value: Any) -> Any:
         """Return the input of an example as a cell of a table in a notebook: text, or HTML of type `markupsafe.Markup`.
 

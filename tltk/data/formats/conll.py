@@ -269,4 +269,4 @@ def _object_array(values: list) -> np.ndarray:
     return array
 
 
-register_format("conll", from_conll, suffixes=(".conll",))
+register_format("conll", from_conll, suffixes=(".conll", ".bio", ".txt"))

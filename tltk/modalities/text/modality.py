@@ -73,6 +73,11 @@ class TextModality(Modality):
         split_into_words = isinstance(texts[0], list | tuple) and not spec.pairs
         return from_words(texts) if split_into_words else from_arrays(texts)
 
+    def input_text(self, source: Source, index: int) -> str:
+        """Return the text; words are joined by spaces, the texts of a pair by a bar."""
+        value = source.examples[index]
+        return value if isinstance(value, str) else (" | " if self.has_pairs(source) else " ").join(value)
+
     def context(self, source: Source, reader: Reader, examples: np.ndarray, elements: np.ndarray) -> Context:
         """Build the context with the windows and the raw texts."""
         text_reader = cast(TextReader, reader)
