@@ -129,7 +129,7 @@ def test_the_format_of_a_file_can_be_named_or_is_found_by_looking(tmp_path):
     line = json.dumps({"question": "Who?", "context": "It was Ann.", "answers": answers})
     (tmp_path / "questions.jsonl").write_text(f"{line}\n{line}\n")
     assert options.source(tmp_path / "questions.jsonl", **columns).examples.tolist() == [["Who?", "It was Ann."]] * 2
-    (tmp_path / "questions.data").write_text(f"{line}\n{line}\n")
+    (tmp_path / "questions.data").write_text(f"[{line}, {line}]")
     assert len(options.source(tmp_path / "questions.data", **columns, file_format="squad")) == 2
 
 
