@@ -107,25 +107,16 @@ def train(
         folder = run_folders.choose(out, overwrite=overwrite)
         console.start_tensorflow()
         columns: dict[str, Any] = {"label": label, "input_column": input_column, "text": text}
-        columns |= {
-            "sample_weight": sample_weight,
-            "delimiter": delimiter,
-            "separator": separator,
-            "file_format": format,
-        }
+        columns |= {"sample_weight": sample_weight, "delimiter": delimiter}
+        columns |= {"separator": separator, "file_format": format}
         source = options.source(data, label_type=label_type, **columns)
         import tltk
         from tltk.modalities.modality import drop_invalid, named_modality
         from tltk.tasks import for_source
 
         modality = named_modality(source.modality)
-        phases: dict[str, Any] = {
-            "epochs": epochs,
-            "probe_epochs": probe_epochs,
-            "learning_rate": learning_rate,
-            "warmup": warmup,
-        }
-        phases |= {"patience": patience, "accumulate": accumulate, "unfreeze": unfreeze}
+        phases: dict[str, Any] = {"epochs": epochs, "probe_epochs": probe_epochs, "learning_rate": learning_rate}
+        phases |= {"warmup": warmup, "patience": patience, "accumulate": accumulate, "unfreeze": unfreeze}
         training_recipe = training_options.recipe(recipe, **phases, default_rate=modality.learning_rate)
         # The limit applies to the whole source: a small part may contain a larger fraction of invalid examples.
         source, invalid = drop_invalid(source, max_invalid_fraction=max_invalid)
