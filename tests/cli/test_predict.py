@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 
 import pytest
 
@@ -84,3 +85,12 @@ def test_wrong_options_are_refused(run, arguments, message):
     process = command("predict", run, *arguments)
     assert process.returncode == 2
     assert message in process.stderr
+
+
+@pytest.mark.parametrize("name", ["history.csv", "invalid.csv", "vocabulary.json", "metrics.json"])
+def test_a_damaged_file_of_a_run_is_named(run, tmp_path, name):
+    damaged = shutil.copytree(run, tmp_path / "run")
+    (damaged / name).write_bytes(b"\xff\xfe")
+    process = command("predict", damaged, "a text")
+    assert process.returncode == 2
+    assert f"{damaged / name} is damaged" in process.stderr

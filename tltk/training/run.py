@@ -281,8 +281,11 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _read_csv(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except ValueError as error:
+        raise InvalidInput(f"{path} is damaged: {error}") from error
 
 
 def _parsed(text: str) -> Any:

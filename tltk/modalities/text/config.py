@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from tltk.foundation.errors import NotFound
+from tltk.foundation.errors import InvalidInput, NotFound
 from tltk.specs import TextSpec, TokenizerSpec
 
 _VOCABULARY, _MERGES, _SENTENCEPIECE = "vocabulary.json", "merges.txt", "sentencepiece.model"
@@ -51,11 +51,15 @@ def from_config(config: dict[str, Any], folder: Path) -> TextSpec:
 
     Raises:
         NotFound: If one of the files is missing.
+        InvalidInput: If the vocabulary is damaged.
         InvalidType: If `config` has a key that is not a field.
     """
     settings = dict(config["tokenizer"])
     settings["separator"] = tuple(settings["separator"])
-    vocabulary = tuple(json.loads(_content(folder, _VOCABULARY)))
+    try:
+        vocabulary = tuple(json.loads(_content(folder, _VOCABULARY)))
+    except ValueError as error:
+        raise InvalidInput(f"{folder / _VOCABULARY} is damaged: {error}") from error
     if settings["type"] == "bytepair":
         merges = _content(folder, _MERGES).decode()
         settings["merges"] = tuple(merges.split("\n")) if merges else ()
