@@ -10,6 +10,7 @@ from tltk.foundation.errors import InvalidInput
 RESIZES = ("stretch", "crop", "pad")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "area")
 
+MAX_PIXELS = 89_478_485  # Pillow's limit: a quarter of a gigabyte as RGB
 PIXEL_RANGE = (0.0, 255.0)  # of 8-bit images
 
 
@@ -67,6 +68,10 @@ class ImageSpec:
         check.one_of("interpolation", self.interpolation, INTERPOLATIONS)
         check.within("crop_fraction", self.crop_fraction, low=0, high=1)
         object.__setattr__(self, "value_range", as_value_range(self.value_range))
+        if self.height * self.width > MAX_PIXELS:
+            raise InvalidInput(
+                f"an image must have at most {MAX_PIXELS / 1e6:.1f} megapixels. Received: {self.height}×{self.width}"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -9,11 +9,10 @@ from tltk.modalities.image import animated, headers
 from tltk.modalities.image.branches import choose
 from tltk.modalities.image.channels import RGB, RGBA, convert_channels
 from tltk.specs import ImageSpec
-from tltk.specs.image import PIXEL_RANGE
+from tltk.specs.image import MAX_PIXELS, PIXEL_RANGE
 
 DEEP_RANGE = (0.0, 65535.0)
 FILE_RANGES = (PIXEL_RANGE, DEEP_RANGE)  # of 8-bit and of 16-bit images
-MAX_PIXELS = 89_478_485  # Pillow's limit: a quarter of a gigabyte as RGB
 DECODER_VERSION = 2  # part of every cache key: increment it whenever the decoded pixels change
 
 # Raised for bytes that cannot be decoded. Some messages of TensorFlow quote the bytes; reading such a message as UTF-8

@@ -11,8 +11,9 @@ import tensorflow as tf
 from PIL import Image, WebPImagePlugin
 
 from tltk.modalities.image import headers
-from tltk.modalities.image.decode import EMPTY, MAX_PIXELS, NOT_AN_IMAGE, why_undecodable
+from tltk.modalities.image.decode import EMPTY, NOT_AN_IMAGE, why_undecodable
 from tltk.modalities.image.tiff import is_tiff, why_unsupported
+from tltk.specs.image import MAX_PIXELS
 
 _THREADS = 8  # they mostly wait for the disk
 _FILES_PER_TASK = 256
