@@ -117,3 +117,10 @@ def test_a_user_s_model_itself_is_built():
     assert origin == tltk.backbones.Origin("model", None, None)
     pixels = np.full((1, 16, 16, 3), 255, "float32")
     np.testing.assert_allclose(selected.preprocess(pixels), np.ones_like(pixels), rtol=1e-6)
+
+
+def test_the_stages_of_your_own_model_are_checked_at_once():
+    with pytest.raises(ValueError, match=r"stage 'low' is empty: an earlier stage contains its end, 'stem_relu'"):
+        backbone(conv_net(), stages={"high": "conv3_relu", "low": "stem_relu"})
+    with pytest.raises(ValueError, match=r"`stages` names 'head'.*Use another name"):
+        backbone(conv_net(), stages={"head": "conv3_relu"})

@@ -125,6 +125,17 @@ def test_wrong_activations_are_refused():
         tltk.adopt(classifier(1, None), tltk.regression(["age"]), from_logits=False)
 
 
+def test_scores_are_not_taken_for_probabilities():
+    with pytest.raises(ValueError, match=r"`from_logits=False`, but the outputs of the last layer 'out'.*'linear'"):
+        tltk.adopt(classifier(3, None), tltk.classification(COLOURS), from_logits=False)
+    with pytest.raises(TypeError, match=r"`from_logits` must be bool. Received: str"):
+        tltk.adopt(classifier(3), tltk.classification(COLOURS), from_logits="x")
+    wrong_axis = classifier(3, None, last=layers.Softmax(axis=0, name="last"))
+    for from_logits in (None, False):
+        with pytest.raises(ValueError, match=r"'last' applies softmax over axis 0.*axis=-1"):
+            tltk.adopt(wrong_axis, tltk.classification(COLOURS), from_logits=from_logits)
+
+
 @pytest.mark.parametrize("channels", [1, 4, 6])
 def test_images_of_other_channels_are_read_as_the_model_takes_them(channels):
     pixels = keras.Input((8, 8, channels))
@@ -212,6 +223,11 @@ def test_stages_name_the_parts_of_a_model_and_the_rest_is_the_head():
     assert adopted.stages["out"] == adopted.stages["pool"] == "head" and adopted.stages["conv2_bn"] == "conv2"
     with pytest.raises(ValueError, match=r"`stages`: no layer with weights follows the last stage"):
         tltk.adopt(classifier(), tltk.classification(COLOURS), stages={"all": "out"})
+    with pytest.raises(ValueError, match=r"`stages`: stage 'low' is empty.*from the input to the output"):
+        stages = {"high": STAGES["conv3"], "low": STAGES["stem"]}
+        tltk.adopt(classifier(), tltk.classification(COLOURS), stages=stages)
+    with pytest.raises(ValueError, match=r"`stages` names 'head'"):
+        tltk.adopt(classifier(), tltk.classification(COLOURS), stages={"head": STAGES["stem"]})
 
 
 def test_the_errors_of_plans_name_stages_and_train_top():

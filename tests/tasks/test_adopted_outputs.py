@@ -22,6 +22,7 @@ def dense(units, activation=None):
         (lambda: keras.ops.softmax(dense(3)), "softmax"),
         (lambda: layers.Reshape((3, 1))(layers.Flatten()(dense(3, "softmax"))), "softmax"),
         (lambda: dense(3, "tanh"), "tanh"),
+        (lambda: layers.Activation("linear", dtype="float32")(dense(3, "softmax")), "softmax"),
         (lambda: dense(3) * 2, ""),
     ],
 )
@@ -50,7 +51,8 @@ def test_one_output_is_not_a_dict_of_one():
 def test_probabilities_are_returned_unchanged():
     output = dense(2, "softmax")
     assert probabilities(output, ("a", "b"), activation="softmax", from_logits=None) is output
-    assert probabilities(dense(2), ("a", "b"), activation="softmax", from_logits=False).shape == (None, 2)
+    scaled = layers.Rescaling(0.5)(dense(2, "sigmoid"))
+    assert probabilities(scaled, ("a", "b"), activation="softmax", from_logits=False) is scaled
 
 
 @pytest.mark.parametrize("from_logits", [None, True])

@@ -217,7 +217,7 @@ class Backbone:
             raise InvalidInput("backbones need keras.config.set_image_data_format('channels_last').")
         origin = self.locator()
         model = self.builder(self.input_spec.shape, origin)
-        check_stages(model, self.stages)
+        check_stage_order(model, self.stages)
         _log.info("%s: weights from %s%s", self.name, origin.kind, f" ({origin.path})" if origin.path else "")
         return model, origin
 
@@ -296,6 +296,24 @@ def require_stages(backbone: Backbone, names: Iterable[str]) -> None:
 def check_stages(model: "keras.Model", stages: Iterable[Stage]) -> None:
     """Raise unless every stage ends at an operation of the model."""
     check_stage_ends([operation.name for operation in model.operations], stages)
+
+
+def check_stage_order(model: "keras.Model", stages: Iterable[Stage]) -> None:
+    """Raise unless every stage ends at an operation of the model, and has operations that no earlier stage has."""
+    stages = tuple(stages)
+    check_stages(model, stages)
+    order = graph.nodes(model)
+    problems = check.Problems()
+    earlier: set[str] = set()
+    for stage in stages:
+        leading = graph.ancestors(order, stage.last)
+        if leading <= earlier:
+            problems.add(
+                f"stage {stage.name!r} is empty: an earlier stage contains its end, {stage.last!r}. Name the stages "
+                "from the input to the output"
+            )
+        earlier |= leading
+    problems.raise_if_any()
 
 
 def check_stage_ends(operations: Iterable[str], stages: Iterable[Stage]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tltk.backbones import user_model
 from tltk.backbones import weights as weight_files
-from tltk.backbones.base import Backbone, Preprocessing
+from tltk.backbones.base import Backbone, Preprocessing, check_stage_order
 from tltk.backbones.catalog import CATALOG, names
 from tltk.backbones.image import kerashub as hub
 from tltk.backbones.image import user_model as user_image_model
@@ -91,7 +91,15 @@ def backbone(
     if value_range is not None and selected.weights != "model":
         composed = selected.preprocessing.from_range(selected.input_spec.value_range)
         selected = replace(selected, preprocessing=composed)
-    return selected if stages is None else replace(selected, stages=user_image_model.named_stages(stages))
+    return selected if stages is None else _with_stages(selected, x, stages)
+
+
+def _with_stages(selected: Backbone, x: Any, ends: dict[str, str]) -> Backbone:
+    """Return a backbone with these stages; those of a user's own model `x` are checked at once."""
+    stages = user_image_model.named_stages(ends)
+    if selected.weights == "model":
+        check_stage_order(user_image_model.functional(x), stages)
+    return replace(selected, stages=stages)
 
 
 def _named(name: str, weights: Any, size: tuple[int, int] | None) -> Backbone:

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from tltk.backbones.base import Origin, Preprocessing, operation_stages
+from tltk.backbones.base import Origin, Preprocessing, Stage, check_stage_order, operation_stages
 from tltk.backbones.image.user_model import named_stages
 from tltk.backbones.user_model import check_input
 from tltk.foundation import checks as check
@@ -63,6 +63,8 @@ def adopt(
     """
     check.instance_of("model", model, keras.Model, hint="Load a file with keras.models.load_model(path).")
     require_task(task)
+    if from_logits is not None:
+        check.instance_of("from_logits", from_logits, bool, hint="Pass True, False or None.")
     original = _functional(model)
     problems = check.Problems()
     own_spec = _own_spec(original, spec, problems)
@@ -167,7 +169,10 @@ def _stages(
     if stages is None and not nested_ends:
         return {}
     try:
-        stage_of = operation_stages(network, named_stages(nested_ends if stages is None else stages))
+        if stages is not None:
+            check_stage_order(network, named_stages(stages))
+        declared = (nested_ends if stages is None else stages).items()
+        stage_of = operation_stages(network, (Stage(name, last) for name, last in declared))
     except InvalidInput as error:
         problems.add(f"`stages`: {error}")
         return {}

@@ -11,6 +11,7 @@ from tltk.foundation.errors import InvalidInput
 
 _SAME_VALUES = ("Cast", "ExpandDims", "Flatten", "Identity", "Permute", "Reshape", "Squeeze")
 _ACTIVATIONS = {"Softmax": "softmax", "Sigmoid": "sigmoid"}  # of layers and operations without an `activation`
+_SCORES = ("elu", "gelu", "leaky_relu", "linear", "log_softmax", "relu", "selu", "silu", "softplus", "tanh")
 
 
 def check_outputs(outputs: Any, described: Mapping[str, tuple[str, ...]], *, rank: int | None = None) -> None:
@@ -99,9 +100,15 @@ def probabilities(
 def _are_logits(tensor: keras.KerasTensor, expected: str, from_logits: bool | None) -> bool:
     """Tell whether outputs are logits, from what the caller says or from the last activation."""
     layer, last = last_activation(tensor)
+    _require_last_axis(tensor)
+    if from_logits and last in ("softmax", "sigmoid"):
+        raise InvalidInput(f"`from_logits=True`, but the last layer {layer!r} already applies {last}")
+    if from_logits is False and last in _SCORES:
+        raise InvalidInput(
+            f"`from_logits=False`, but the outputs of the last layer {layer!r} (activation {last!r}) are no "
+            "probabilities: pass `from_logits=True` if they are unbounded scores"
+        )
     if from_logits is not None:
-        if from_logits and last == expected:
-            raise InvalidInput(f"`from_logits=True`, but the last layer {layer!r} already applies {expected}")
         return from_logits
     if last in ("softmax", "sigmoid") and last != expected:
         fix = {
@@ -129,10 +136,37 @@ def last_activation(tensor: keras.KerasTensor) -> tuple[str, str]:
     Returns:
         (name of the operation, "softmax", "sigmoid", "linear" or another function); "" if there is no activation.
     """
-    node = private.producing_node(tensor)
-    while type(node.operation).__name__ in _SAME_VALUES:
-        node = private.producing_node(node.input_tensors[0])
-    operation = node.operation
+    operation = _last_operation(tensor)
+    return operation.name, _activation_name(operation)
+
+
+def _activation_name(operation: keras.Operation) -> str:
     function = getattr(operation, "activation", None)
-    name = getattr(function, "__name__", "") if function is not None else _ACTIVATIONS.get(type(operation).__name__, "")
-    return operation.name, name
+    return _ACTIVATIONS.get(type(operation).__name__, "") if function is None else getattr(function, "__name__", "")
+
+
+def _last_operation(tensor: keras.KerasTensor) -> keras.Operation:
+    """Return the operation that computes the values of a tensor."""
+    node = private.producing_node(tensor)
+    while type(node.operation).__name__ in _SAME_VALUES or _is_linear_activation(node.operation):
+        node = private.producing_node(node.input_tensors[0])
+    return node.operation
+
+
+def _is_linear_activation(operation: keras.Operation) -> bool:
+    """Tell whether an operation is an `Activation("linear")`, which casts outputs in mixed precision."""
+    return isinstance(operation, keras.layers.Activation) and _activation_name(operation) == "linear"
+
+
+def _require_last_axis(tensor: keras.KerasTensor) -> None:
+    """Raise if the last layer is a softmax over other axes than the classes."""
+    operation = _last_operation(tensor)
+    if type(operation).__name__ != "Softmax":
+        return
+    axis = operation.axis
+    last = len(operation.output.shape) - 1
+    if axis not in (-1, last) and tuple(keras.tree.flatten(axis)) not in ((-1,), (last,)):
+        raise InvalidInput(
+            f"the last layer {operation.name!r} applies softmax over axis {axis}, but the classes are the last axis: "
+            "build it with axis=-1"
+        )

@@ -16,6 +16,8 @@ from tltk.specs import ImageSpec
 if TYPE_CHECKING:
     import keras
 
+_RESERVED = ("head", "backbone")  # what plans call the parts of every model
+
 
 def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> Backbone:
     """Wrap a functional (or built sequential) model as an image backbone without preprocessing.
@@ -86,6 +88,12 @@ def named_stages(ends: dict[str, str]) -> tuple[Stage, ...]:
     check.instance_of("stages", ends, dict, hint="Pass {stage name: name of its last layer}, in order.")
     if not ends:
         raise InvalidInput("`stages` must contain at least one stage. Received: {}")
+    reserved = [name for name in ends if name in _RESERVED]
+    if reserved:
+        raise InvalidInput(
+            f"`stages` names {reserved[0]!r}, which plans have for a part of every model: the layers after the last "
+            "stage are the head, and all others the backbone. Use another name"
+        )
     return tuple(Stage(name, last) for name, last in ends.items())
 
 
