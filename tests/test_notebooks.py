@@ -71,6 +71,15 @@ def test_sources_show_counts_and_their_first_examples(trained):
     assert "unlabelled" in tltk.from_arrays(["a", "b"])._repr_html_()
 
 
+def test_an_image_that_is_gone_is_told(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / name / "0.png")
+    source = tltk.from_folder(tmp_path)
+    (tmp_path / "a" / "0.png").unlink()
+    assert "cannot be shown: [Errno 2]" in source._repr_html_()
+
+
 def test_runs_reports_plans_and_predictions_show_tables(trained):
     source, run = trained
     shown = run._repr_html_()
@@ -97,6 +106,9 @@ def test_records_have_short_texts(trained):
         tltk.adamw(),
         tltk.evaluate(run, source),
         tltk.predict(run, source)[0],
+        tltk.embed(run, source),
+        source[1],
+        tltk.from_arrays(["long " * 1000])[0],
         tltk.backbone("resnet50"),
         tltk.classification([f"class {number}" for number in range(1000)]),
         tltk.backbone("all_minilm_l6_v2_en").input_spec,

@@ -3,6 +3,8 @@
 Public names are loaded when first used, so that `import tltk` does not import TensorFlow (PEP 562).
 """
 
+import os
+import sys
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
@@ -128,6 +130,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow" and "keras" not in sys.modules:  # whose import fails if the backend is not installed
+        from tltk.foundation.errors import IncompatibleKeras
+
+        raise IncompatibleKeras.backend(backend)
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     try:

@@ -160,3 +160,9 @@ def test_an_evaluator_without_weights_cannot_evaluate_weighted_data(monkeypatch)
     monkeypatch.setattr(type(model.task), "evaluator", lambda task: Unweighted())
     with pytest.raises(ValueError, match=r"sample weights, which Unweighted.update does not take: give it an argument"):
         tltk.evaluate(model, squares(6).with_sample_weight([1] * 6))
+
+
+@pytest.mark.parametrize("data", [None, "photos", np.zeros((2, 16, 16, 3)), (np.zeros((2, 16, 16, 3)), [0, 1])])
+def test_data_that_is_no_source_is_refused_with_the_way_out(data):
+    with pytest.raises(TypeError, match=r"`data` must be .*tltk.from_folder\(\.\.\.\) or tltk.from_arrays\(x, y\)"):
+        tltk.evaluate(squares_model(), data)

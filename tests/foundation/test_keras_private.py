@@ -1,5 +1,6 @@
 """The private attributes of Keras and KerasHub that tltk relies on; run with the oldest and the newest versions."""
 
+import os
 import subprocess
 import sys
 
@@ -286,9 +287,9 @@ def test_muon_decays_the_variables_that_it_updates_as_adamw_does_by_their_own_we
 
 def test_variables_excluded_from_weight_decay_are_recognized():
     optimizer = keras.optimizers.AdamW(0.1)
-    assert not private.excludes_from_weight_decay(optimizer)
+    assert private.weight_decay_exclusions(optimizer) == (False, "")
     optimizer.exclude_from_weight_decay(var_names=["bias"])
-    assert private.excludes_from_weight_decay(optimizer)
+    assert private.weight_decay_exclusions(optimizer) == (False, "bias")
 
 
 def test_the_learning_rate_is_the_schedule_and_not_its_current_value():
@@ -407,3 +408,11 @@ def test_a_transformer_block_applies_the_activation_of_its_feedforward_layer(num
     private.feedforward_layer(block).activation = keras.activations.tanh
     after = keras.ops.convert_to_numpy(block(x, **arguments))
     assert np.abs(before - after).max() > 1e-4
+
+
+@pytest.mark.parametrize("backend", ["torch", "unknown"])
+def test_a_backend_that_is_not_installed_is_refused_before_keras_is_imported(backend):
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    command = [sys.executable, "-c", "import tltk; tltk.assemble"]
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert f"KERAS_BACKEND={backend!r}" in process.stderr.strip().splitlines()[-1]

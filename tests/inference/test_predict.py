@@ -89,3 +89,9 @@ def test_a_single_image_and_lists_of_images_are_accepted():
         predictions = tltk.predict(model, inputs)
         assert len(predictions) == count
         np.testing.assert_allclose(predictions.probabilities, expected[:count], atol=1e-6)
+
+
+@pytest.mark.parametrize("inputs", [None, 3, b"\x89PNG"])
+def test_inputs_of_another_type_are_refused(inputs):
+    with pytest.raises(TypeError, match=r"`inputs` must be paths, pixels .* Received: (NoneType|int|bytes)"):
+        tltk.predict(squares_model(), inputs)

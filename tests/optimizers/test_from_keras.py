@@ -57,11 +57,13 @@ def test_a_name_means_the_optimizer_of_keras_with_its_default_learning_rate():
 def test_what_cannot_be_taken_over_is_refused_with_the_way_out():
     inner = keras.optimizers.Adam()
     excluding = keras.optimizers.AdamW()
-    excluding.exclude_from_weight_decay(var_names=["bias"])
+    excluding.exclude_from_weight_decay(var_names=["bias", "LayerNorm", "gamma", "beta"])
+    assert from_keras(excluding).name == "adamw"  # what no optimizer of tltk decays
+    excluding.exclude_from_weight_decay(var_names=["bias", "embeddings"])
     for optimizer, expected in (
         (keras.optimizers.LossScaleOptimizer(inner), "pass the inner optimizer"),
         (keras.optimizers.SGD(lambda: 0.1), "must be a number or a LearningRateSchedule"),
-        (excluding, "exclude_from_weight_decay is not taken over"),
+        (excluding, "exclude_from_weight_decay is taken over for biases"),
     ):
         with pytest.raises(ValueError, match=expected):
             from_keras(optimizer)

@@ -83,3 +83,12 @@ def test_refine_changes_the_optimizer_and_on_request_the_probe():
         assert (phase.optimizer.name, phase.optimizer.learning_rate) == ("sgd", 0.5)
         assert phase.has_constant_rate
     assert recipes.refine(recipes.full(), optimizer="adam").phases[0].optimizer.momentum == 0.0
+
+
+def test_a_schedule_fits_one_phase():
+    schedule = keras.optimizers.schedules.CosineDecay(1e-3, 10)
+    assert tltk.fine_tune(learning_rate=schedule).phases[-1].optimizer.learning_rate is schedule
+    with pytest.raises(ValueError, match="`learning_rate` of 2 phases must be a number"):
+        recipes.gradual_unfreeze(stages=2, learning_rate=schedule)
+    with pytest.raises(ValueError, match="`learning_rate` must be a number above 0, or a Keras schedule"):
+        tltk.fine_tune(learning_rate="1e-3")

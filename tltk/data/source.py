@@ -36,6 +36,9 @@ class Example(NamedTuple):
     input: Any
     label: Any
 
+    def __repr__(self) -> str:
+        return f"Example(id={self.id!r}, input={display.shortened(self.input)}, label={self.label!r})"
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -113,8 +116,8 @@ class Source:
     def _cell(self, modality: Any, row: int) -> Any:
         try:
             return modality.cell(modality.example_input(self, row))
-        except TltkError as error:
-            return str(error)
+        except (TltkError, OSError) as error:
+            return f"cannot be shown: {error}"
 
     def __getitem__(self, index: Any) -> Any:
         """Look at one example, or select some.

@@ -52,6 +52,14 @@ class MissingExtra(TltkError, ModuleNotFoundError):
 class IncompatibleKeras(TltkError, RuntimeError):
     """Keras has another backend than TensorFlow, or the installed version lacks what tltk relies on."""
 
+    @classmethod
+    def backend(cls, name: str) -> "IncompatibleKeras":
+        """Return the error for a backend of Keras, such as "jax"."""
+        return cls(
+            f"tltk needs Keras with the TensorFlow backend. Received: KERAS_BACKEND={name!r}. Set the environment "
+            "variable KERAS_BACKEND to 'tensorflow' before Keras is imported."
+        )
+
 
 class ExtensionError(TltkError, RuntimeError):
     """An installed package that adds to tltk could not be loaded; the message names the package."""

@@ -40,10 +40,7 @@ def require_tensorflow() -> None:
 
     backend = keras.config.backend()
     if backend != "tensorflow":
-        raise IncompatibleKeras(
-            f"tltk needs Keras with the TensorFlow backend. Received: KERAS_BACKEND={backend!r}. Set the environment "
-            "variable KERAS_BACKEND to 'tensorflow' before Keras is imported."
-        )
+        raise IncompatibleKeras.backend(backend)
 
 
 def _incompatible(owner: str, name: str) -> IncompatibleKeras:
@@ -338,12 +335,13 @@ def weight_decay_of(optimizer: "keras.optimizers.Optimizer", variable: "keras.Va
     return float(optimizer.weight_decay or 0.0)
 
 
-def excludes_from_weight_decay(optimizer: "keras.optimizers.Optimizer") -> bool:
-    """Tell whether `exclude_from_weight_decay` was called.
+def weight_decay_exclusions(optimizer: "keras.optimizers.Optimizer") -> tuple[bool, str]:
+    """Return what `exclude_from_weight_decay` was given: whether variables were, and the pattern of names, or "".
 
-    Relies on `Optimizer._exclude_from_weight_decay`, a set that only this call creates.
+    Relies on `Optimizer._exclude_from_weight_decay`, a set that only this call creates, and `…_decay_pattern`.
     """
-    return hasattr(optimizer, "_exclude_from_weight_decay")
+    pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+    return bool(getattr(optimizer, "_exclude_from_weight_decay", ())), "" if pattern is None else pattern.pattern
 
 
 def learning_rate_of(optimizer: "keras.optimizers.Optimizer") -> Any:
@@ -404,8 +402,7 @@ class PerVariableHooks:
 
     Keras applies them to lists of variables instead, at points where gradient accumulation, loss scaling or several
     replicas change the result. List this class before a Keras optimizer among the bases. Defining the subclass raises
-    `IncompatibleKeras` if Keras no longer has a hook that is overridden here: otherwise it would clip twice or not at
-    all.
+    `IncompatibleKeras` if Keras no longer has a hook: otherwise it would clip twice or not at all.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -14,6 +14,7 @@ from tltk.feature_cache.compute import compute
 from tltk.feature_cache.storage import Cache
 from tltk.feature_cache.user_dataset import feature_pieces
 from tltk.foundation import checks as check
+from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.paths import cache_folder
 from tltk.inference.forward import extractor_of
@@ -45,6 +46,8 @@ class Features:
     targets: np.ndarray | None
     ids: tuple[str, ...]
     invalid: tuple[InvalidExample, ...]
+
+    __repr__ = display.short_repr
 
 
 def embed(

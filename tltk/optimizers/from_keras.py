@@ -11,6 +11,10 @@ from tltk.foundation.errors import InvalidInput
 from tltk.optimizers.per_variable import KERAS_OPTIMIZERS
 from tltk.optimizers.spec import Optimizer
 
+# Names of weights that no optimizer of tltk decays, as guides exclude them.
+_NAMES_IN_GUIDES = ("bias", "gamma", "beta", "layernorm")
+_NEVER_DECAYED = {"", *_NAMES_IN_GUIDES, "layer_norm", "layernormalization", "layer_normalization", "batchnorm"}
+
 
 def as_optimizer(optimizer: object, *, learning_rate: float | None = None) -> Optimizer:
     """Turn what `Phase(optimizer=)` takes into settings.
@@ -95,10 +99,11 @@ def _why_refused(optimizer: keras.optimizers.Optimizer) -> str:
         )
     if not isinstance(rate, LearningRateSchedule | keras.Variable):
         return f"the learning rate of {name} must be a number or a LearningRateSchedule, not a function."
-    if private.excludes_from_weight_decay(optimizer):
+    has_variables, pattern = private.weight_decay_exclusions(optimizer)
+    if has_variables or any(name.lower() not in _NEVER_DECAYED for name in pattern.split("|")):
         return (
-            "exclude_from_weight_decay is not taken over: tltk decays no biases and no weights of normalization "
-            "layers. Pass an optimizer without it."
+            "exclude_from_weight_decay is taken over for biases and weights of normalization layers only, which tltk "
+            f"never decays: var_names={_NAMES_IN_GUIDES!r}. Pass an optimizer without other exclusions."
         )
     try:
         type(optimizer).from_config(optimizer.get_config())

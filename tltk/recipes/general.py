@@ -3,7 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from keras.optimizers.schedules import LearningRateSchedule
+
 from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
 from tltk.optimizers.from_keras import as_optimizer
 from tltk.optimizers.spec import adamw, sgd
 from tltk.recipes.recipe import Phase, Recipe
@@ -221,7 +224,12 @@ def _phases_at_falling_rates(
     """Make one phase per plan, each at a third of the rate of the one before: lower layers need smaller changes."""
     is_single = len(plans) == 1 and name == "fine_tune"
     names = [name] if is_single else [f"{name}_{number}" for number in range(1, len(plans) + 1)]
-    rates = [learning_rate / 3**index for index in range(len(plans))]
+    if len(plans) > 1 and isinstance(learning_rate, LearningRateSchedule):
+        raise InvalidInput(
+            f"`learning_rate` of {len(plans)} phases must be a number, which falls to a third from phase to phase; a "
+            "schedule fits one phase. Build the phases with tltk.Phase instead, each with its own schedule."
+        )
+    rates: list[Any] = [learning_rate] if len(plans) == 1 else [learning_rate / 3**index for index in range(len(plans))]
     return [
         Phase(
             phase_name,

@@ -15,7 +15,7 @@ from tltk.data.formats.folder import from_files
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import display
-from tltk.foundation.errors import InvalidInput
+from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.modalities.image.augment import Augmentation, standard
 from tltk.modalities.image.channels import FILE_CHANNELS, NAMES, RGB, check_channels
 from tltk.modalities.image.dataset import from_dataset, pixel_problem
@@ -86,6 +86,11 @@ class ImageModality(Modality):
         if all(isinstance(path, str | Path) for path in paths):
             return from_files(inputs)
         pixels = list(paths) if isinstance(inputs, list | tuple | Image.Image) else np.asarray(inputs)
+        if np.ndim(pixels) == 0:
+            raise InvalidType(
+                "`inputs` must be paths, pixels [n, height, width, channels], PIL images, a source or a "
+                f"tf.data.Dataset. Received: {type(inputs).__name__}"
+            )
         if isinstance(pixels, np.ndarray) and pixels.ndim == 3 and pixels.shape[-1] == spec.channels:
             pixels = pixels[None] if min(pixels.shape[:2]) > 4 else pixels
         return from_arrays(pixels, value_range=None if spec.value_range == PIXEL_RANGE else spec.value_range)
