@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from tltk.data.source import Source
 from tltk.evaluation.report import Report
-from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.inference.decoded_batches import decoded_batches
 from tltk.inference.forward import Network
@@ -96,8 +95,6 @@ def evaluate_network(
     """
     task = model.task
     require_task(task)
-    hint = "Pass a source, such as tltk.from_folder(...) or tltk.from_arrays(x, y), or a tf.data.Dataset."
-    check.instance_of("data", data, (Source, tf.data.Dataset), hint=hint)
     if isinstance(data, Source):
         modality_of(model.input_spec).check(data, model.input_spec, "data")
     data = with_labels_of(task, data)

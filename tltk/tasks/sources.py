@@ -5,6 +5,7 @@ from dataclasses import replace
 import tensorflow as tf
 
 from tltk.data.source import Source
+from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.pipeline.user_dataset import parts_of
 from tltk.specs import LabelSpec
@@ -38,6 +39,8 @@ def with_labels_of(task: Task, data: Source | tf.data.Dataset) -> Source | tf.da
     A test set may lack some classes, or have them in another order. Data that does not fit is returned unchanged, so
     that `require_labels` can tell why.
     """
+    hint = "Pass a source, such as tltk.from_folder(...) or tltk.from_arrays(x, y), or a tf.data.Dataset."
+    check.instance_of("data", data, (Source, tf.data.Dataset), hint=hint)
     labels = data.labels if isinstance(data, Source) else None
     if labels is None or labels == task.labels or labels.type not in ("categorical", "multilabel"):
         return data
