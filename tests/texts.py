@@ -31,15 +31,15 @@ def minilm_folder() -> Path:
     return cache_folder() / "all_minilm_l6_v2_en"
 
 
-def tiny_preset(folder: Path) -> Path:
+def tiny_preset(folder: Path, *, channels: int = 16) -> Path:
     """Write a preset in KerasHub's layout: an uncased BERT of two blocks, 16 channels, 32 positions."""
     tokenizer = keras_hub.models.BertTokenizer(vocabulary=list(VOCABULARY), lowercase=True)
     body = keras_hub.models.BertBackbone(
         vocabulary_size=len(VOCABULARY),
         num_layers=2,
         num_heads=2,
-        hidden_dim=16,
-        intermediate_dim=32,
+        hidden_dim=channels,
+        intermediate_dim=2 * channels,
         max_sequence_length=32,
     )
     generator = keras.random.SeedGenerator(0)

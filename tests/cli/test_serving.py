@@ -1,7 +1,10 @@
 """The commands `tltk export` and `tltk verify`."""
 
 import json
+import os
+import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,8 @@ from PIL import Image
 import tltk
 from tests.commands import command, shell
 from tests.conftest import squares, squares_model
+from tltk.cli import serving
+from tltk.serving.comparison import FormatComparison
 from tltk.serving.formats import FORMATS
 
 
@@ -30,7 +35,7 @@ def test_an_export_is_written_and_printed(exported):
 def test_verify_prints_one_json_object(exported):
     folder, _ = exported
     result = json.loads(shell("verify", folder / "serving", "--json").stdout)
-    assert set(result) == {"saved_model", "largest_differences", "size_bytes", "load_seconds", "latency_ms"}
+    assert set(result) == {"saved_model", "largest_differences", "size_bytes", "load_seconds", "latency_ms", "answers"}
     assert result["largest_differences"]["serving_default"] <= 1e-5
     assert set(result["latency_ms"]) == {"1", "32"}
 
@@ -63,7 +68,18 @@ def test_an_error_of_verify_has_no_traceback_and_is_printed_as_json(exported, tm
         assert "could not be loaded" in json.loads(process.stdout)["error"] if arguments else process.stdout == ""
 
 
-def test_one_format_is_exported_and_all_formats_are_compared(exported, tmp_path):
+def test_a_format_is_measured_in_a_process_of_its_own():
+    assert serving._in_own_process(os.getpid) != os.getpid()
+
+
+def test_one_format_is_exported_and_all_formats_are_compared(exported, tmp_path, monkeypatch):
+    calls = []
+
+    def in_this_process(function, *arguments):  # the import of TensorFlow takes seconds in each process
+        calls.append(pickle.loads(pickle.dumps((function, arguments))))
+        return pickle.loads(pickle.dumps(function(*arguments)))
+
+    monkeypatch.setattr(serving, "_in_own_process", in_this_process)
     folder, _ = exported
     rows_by_class = np.split(np.argsort(squares(12).targets.values), 3)
     for name, rows in zip(("red", "green", "blue"), rows_by_class, strict=True):
@@ -72,11 +88,22 @@ def test_one_format_is_exported_and_all_formats_are_compared(exported, tmp_path)
             Image.fromarray(squares(12).examples[row]).save(tmp_path / "squares" / name / f"{row}.png")
     onnx = json.loads(command("export", folder / "run", tmp_path / "onnx", "--format", "onnx", "--json").stdout)
     assert onnx["saved_model"] == str(tmp_path / "onnx" / "1")
+    assert (onnx["answers"]["examples"], onnx["answers"]["changed"]) == (24, 0)
     sources = ("--data", tmp_path / "squares", "--calibration", tmp_path / "squares")
     process = command("export", folder / "run", tmp_path / "all", "--format", "all", *sources, "--json")
     rows = json.loads(process.stdout)["formats"]
     assert [row["format"] for row in rows] == ["model.predict", *FORMATS]
-    assert all(set(row["latency_ms"]) == {"1", "32"} for row in rows)
+    assert len(calls) == len(rows)
+    assert all(set(row["latency_ms"]) == {"1", "32"} for row in rows if not row["refused"])
+    assert all(row["changed"] == 0 for row in rows if row["format"] in ("saved_model", "onnx", "openvino", "litert"))
+
+
+def test_the_table_of_formats_says_why_one_was_refused(capsys):
+    kept = FormatComparison("litert", Path("litert/1"), 5_000_000, "accuracy", 0.9, 1e-6, {"1": 2.0, "32": 8.0})
+    refused = FormatComparison("litert_int8", None, None, "accuracy", None, None, {}, None, "30 answers changed")
+    serving._show_comparison([kept, refused], title="photos/test")
+    printed = capsys.readouterr().out
+    assert "0.0%" in printed and "refused" in printed and "litert_int8: 30 answers changed" in printed
 
 
 @pytest.mark.parametrize(

@@ -91,11 +91,18 @@ def test_int8_and_float16_files_hold_those_dtypes_and_are_smaller(exported):
     assert "float16" in dtypes("litert_float16")
     assert not {"int8", "uint8"} & dtypes("litert_float16")
     assert dtypes("litert") <= {"float32", "int32"}
-    sizes = [
-        (exports["texts", name].path / "model.tflite").stat().st_size
-        for name in ("litert_int8", "litert_float16", "litert")
-    ]
+    sizes = [(exports["texts", name].path / "model.tflite").stat().st_size for name in ("litert_float16", "litert")]
     assert sizes == sorted(sizes)
+
+
+def test_int8_of_texts_has_8_bit_weights_and_float_activations(tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    model = text_model(tiny_preset(tmp_path / "wide", channels=64), head=nonzero_head())
+    exported = tltk.export(model, tmp_path / "x", format="litert_int8", calibration=texts(), max_changed=1.0)
+    tensors = Interpreter(str(exported.path / "model.tflite")).get_tensor_details()
+    assert any(tensor["dtype"] == np.int8 and tensor["shape"].tolist() == [128, 64] for tensor in tensors)
+    assert {tensor["dtype"] for tensor in tensors if "oftmax" in tensor["name"]} == {np.float32}
 
 
 def test_a_json_file_describes_inputs_and_outputs(exported):
@@ -160,7 +167,8 @@ def test_a_file_that_differs_from_its_certificate_is_reported(exported, tmp_path
         ({"format": "onnx", "requests": [b"a"]}, r'`requests` requires format="saved_model".* Received: format=.onnx.'),
         ({"format": "onnx", "warmup": True}, '`warmup=True` requires format="saved_model"'),
         ({"format": "litert_int8"}, 'format="litert_int8" requires `calibration`.* Received: None'),
-        ({"calibration": squares()}, '`calibration` requires format="litert_int8".* Received: format=.saved_model.'),
+        ({"calibration": squares()}, "`calibration` is for the other formats.* Received: format=.saved_model."),
+        ({"format": "onnx", "max_changed": 2}, "`max_changed` must be at least 0 and at most 1. Received: 2"),
     ],
 )
 def test_options_of_another_format_are_an_error(tmp_path, options, match):
@@ -180,7 +188,7 @@ def test_the_error_for_a_missing_package_names_its_extra(tmp_path, monkeypatch, 
 
 
 def test_an_int8_network_that_differs_too_much_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(runtimes, "load", lambda file: lambda tensor: np.ones([len(tensor), 3], "float32"))
+    monkeypatch.setattr(runtimes, "load", lambda file: lambda tensor: np.full([len(tensor), 3], 9.0))
     with pytest.raises(RuntimeError, match="the 8-bit network differs from the model by up to"):
         tltk.export(
             squares_model(head=tltk.head(zero_init=False)), tmp_path / "x", format="litert_int8", calibration=squares()

@@ -1,5 +1,8 @@
 """The commands `tltk export` and `tltk verify`."""
 
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from tltk.data.source import Source
     from tltk.models.transfer_model import TransferModel
     from tltk.serving.certificate import Verification
+    from tltk.serving.comparison import FormatComparison
 
 
 def export(
@@ -26,7 +30,12 @@ def export(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Test set for --format all.")] = None,
     calibration: Annotated[
-        Path | None, typer.Option(help="Examples for litert_int8, such as the training set.")
+        Path | None,
+        typer.Option(help="Examples such as the training set: litert_int8 needs them, other formats are judged on them."),
+    ] = None,
+    max_changed: Annotated[
+        float | None,
+        typer.Option(help="Largest accepted share of changed answers; default: 0 to 0.05, depending on the format."),
     ] = None,
     warmup: Annotated[bool, typer.Option("--warmup", help="Store warm-up requests for TensorFlow Serving.")] = False,
     fold_batch_norm: Annotated[
@@ -43,46 +52,48 @@ def export(
         console.start_tensorflow()
         import tltk
         from tltk.foundation import checks as check
-        from tltk.modalities.modality import modality_of
         from tltk.serving.formats import FORMATS
 
         check.one_of("format", format, (*FORMATS, "all"))
-        single_format_options = version is not None or warmup or fold_batch_norm
+        single_format_options = version is not None or warmup or fold_batch_norm or max_changed is not None
         _check_comparison(format, data=data, calibration=calibration, single_format_options=single_format_options)
-        model = tltk.load_run(run).model
-        labels = model.task.labels
-        columns: dict[str, Any] = {
-            "label": label,
-            "input_column": input_column,
-            "text": text,
-            "label_type": labels.type,
-            "labels": labels,
-            "modality": modality_of(model.input_spec).name,
-        }
-        calibration_source = options.source(calibration, **columns) if calibration is not None else None
-        if data is not None and calibration_source is not None:
-            _compare(model, folder, options.source(data, **columns), calibration_source, as_json=as_json)
+        columns = {"label": label, "input_column": input_column, "text": text}
+        if data is not None and calibration is not None:
+            _compare(run, folder, data, calibration, columns, as_json=as_json)
             return
+        model = tltk.load_run(run).model
         exported = tltk.export(
             model,
             folder,
             format=format,
             version=version,
-            calibration=calibration_source,
+            calibration=None if calibration is None else _source(model, calibration, columns),
+            max_changed=max_changed,
             warmup=warmup,
             fold_batch_norm=fold_batch_norm,
         )
         _show_export(exported, as_json=as_json)
 
 
+def _source(model: "TransferModel", path: Path, columns: dict[str, Any]) -> "Source":
+    """Read examples as those of a model; `columns` are the options that name the columns of a table."""
+    from tltk.modalities.modality import modality_of
+
+    labels, modality = model.task.labels, modality_of(model.input_spec).name
+    return options.source(path, **columns, label_type=labels.type, labels=labels, modality=modality)
+
+
 def _show_export(exported: "Verification", *, as_json: bool) -> None:
-    """Print the folder, size and largest differences of an export."""
+    """Print the folder, size, largest differences and changed answers of an export."""
     sizes = {"size_bytes": exported.size_bytes, "largest_differences": exported.largest_differences}
     if as_json:
-        console.show_json({"saved_model": exported.path, **sizes})
+        answers = None if exported.answers is None else vars(exported.answers)
+        console.show_json({"saved_model": exported.path, **sizes, "answers": answers})
         return
     size, difference = f"{exported.size_bytes / 1e6:.1f} MB", max(exported.largest_differences.values())
     console.show(f"{exported.path}  {size}, verified in a clean process: largest difference {difference:.1e}")
+    if exported.answers is not None:
+        console.show(exported.answers.describe())
 
 
 def _check_comparison(
@@ -91,26 +102,63 @@ def _check_comparison(
     """Check that `--format all` has the data to measure each format on, and that a single format has none."""
     if export_format == "all" and (data is None or calibration is None or single_format_options):
         raise InvalidInput(
-            "`--format all` requires --data and --calibration, and accepts no --version, --warmup or --fold-batch-norm."
+            "`--format all` requires --data and --calibration, and accepts no --version, --max-changed, --warmup or "
+            "--fold-batch-norm."
         )
     if export_format != "all" and data is not None:
         raise InvalidInput(f"`--data` requires --format all. Received: --format {export_format}")
 
 
-def _compare(model: "TransferModel", folder: Path, data: "Source", calibration: "Source", *, as_json: bool) -> None:
-    """Export and measure every format, and print the table."""
-    from tltk.serving.comparison import compare
+def _compare(
+    run: Path, folder: Path, data: Path, calibration: Path, columns: dict[str, Any], *, as_json: bool
+) -> None:
+    """Export and measure every format, each in a process of its own, and print the table."""
+    from tltk.serving.comparison import KERAS
+    from tltk.serving.formats import FORMATS
 
-    rows = compare(model, folder, data, calibration=calibration)
+    rows = []
+    for name in (KERAS, *FORMATS):
+        console.say(f"measuring {name}")
+        rows.append(_in_own_process(_measure, run, folder, data, calibration, columns, name))
     if as_json:
         console.show_json({"formats": [vars(row) for row in rows]})
         return
-    cells = [
-        (row.format, row.size_bytes / 1e6, row.score, f"{row.largest_difference:.1e}", *row.latency_ms.values())
-        for row in rows
-    ]
-    headings = ["format", "MB", rows[0].metric, "largest difference", "ms per batch of 1", "ms per batch of 32"]
-    console.show_table(headings, cells, title=f"{len(data):,} examples")
+    _show_comparison(rows, title=str(data))
+
+
+def _in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a new process, whose memory is returned to the system afterwards."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _measure(
+    run: Path, folder: Path, data: Path, calibration: Path, columns: dict[str, Any], file_format: str
+) -> "FormatComparison":
+    """Load a run and measure one format of its model."""
+    console.start_tensorflow()
+    import tltk
+    from tltk.serving.comparison import measure
+
+    model = tltk.load_run(run).model
+    examples, test_set = (_source(model, path, columns) for path in (calibration, data))
+    return measure(model, folder, test_set, calibration=examples, file_format=file_format)
+
+
+def _show_comparison(rows: "list[FormatComparison]", *, title: str) -> None:
+    """Print the table of all formats, and why an export was refused."""
+    cells = []
+    for row in rows:
+        size = None if row.size_bytes is None else row.size_bytes / 1e6
+        difference = None if row.largest_difference is None else f"{row.largest_difference:.1e}"
+        changed = "refused" if row.changed is None else f"{row.changed:.1%}"
+        latencies = (row.latency_ms.get(batch_size) for batch_size in ("1", "32"))
+        cells.append((row.format, size, row.score, changed, difference, *latencies))
+    headings = ["format", "MB", rows[0].metric, "changed answers", "largest difference", "ms per batch of 1"]
+    console.show_table([*headings, "ms per batch of 32"], cells, title=title)
+    for row in rows:
+        if row.refused:
+            console.show(f"{row.format}: {row.refused}")
 
 
 def verify(
@@ -137,11 +185,14 @@ def verify(
                     "size_bytes": verified.size_bytes,
                     "load_seconds": round(verified.load_seconds, 3),
                     "latency_ms": verified.latencies,
+                    "answers": None if verified.answers is None else vars(verified.answers),
                 }
             )
             return
         rows = [(name, f"{value:.1e}") for name, value in verified.largest_differences.items()]
         console.show_table(["signature", "largest difference"], rows, title=str(verified.path))
+        if verified.answers is not None:
+            console.show(f"when it was exported: {verified.answers.describe()}")
         console.show(f"{verified.size_bytes / 1e6:.1f} MB, loaded in {verified.load_seconds:.1f} s")
         latencies = [(size, row["p50_ms"], row["p99_ms"]) for size, row in verified.latencies.items()]
         console.show_table(["batch", "p50 ms", "p99 ms"], latencies)

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import tensorflow as tf
 from tltk.data.source import Source
 from tltk.evaluation.report import Report
 from tltk.foundation.errors import InvalidInput
-from tltk.inference.decoded_batches import decoded_batches
+from tltk.inference.decoded_batches import DecodedBatch, decoded_batches
 from tltk.inference.forward import Network
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
@@ -77,6 +78,7 @@ def evaluate_network(
     batch_size: int = 32,
     max_invalid_fraction: float = 0.1,
     network: Network | None = None,
+    on_batch: Callable[[DecodedBatch], None] | None = None,
 ) -> Report:
     """Compute metrics of a model, or of another network with the same inputs and outputs, such as an export.
 
@@ -86,6 +88,7 @@ def evaluate_network(
         batch_size: Examples per batch.
         max_invalid_fraction: See `evaluate`.
         network: Inputs → outputs, instead of the model's own network.
+        on_batch: Receives the decoded outputs of each batch.
 
     Returns:
         The report.
@@ -119,6 +122,8 @@ def evaluate_network(
         weights += list(weighted.values())
         if len(batch.ids):
             evaluator.update(task.references(batch.targets, batch.examples), batch.decoded, batch.ids, **weighted)
+            if on_batch is not None:
+                on_batch(batch)
         count += len(batch.ids)
     if weights and not count:
         raise InvalidInput("all sample weights of `data` are 0: no example would count.")

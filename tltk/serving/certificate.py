@@ -8,7 +8,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,36 @@ _REPEATS = 100  # timed calls for each batch size
 
 
 @dataclass(frozen=True)
+class Answers:
+    """Answers of an exported file beside those of the model, for the same examples.
+
+    Args:
+        examples: Number of examples: those of `calibration`, or generated requests.
+        changed: Share of the examples whose label or spans changed; for numbers, that moved by more than a tenth of
+            their standard deviation over the examples.
+        max_changed: Largest share that the export accepted.
+        metric: Name of the score, see `Task.score_name`; "" if the examples have no labels.
+        model_score: Score of the model; None without labels.
+        score: Score of the exported file; None without labels.
+    """
+
+    examples: int
+    changed: float
+    max_changed: float
+    metric: str = ""
+    model_score: float | None = None
+    score: float | None = None
+
+    def describe(self) -> str:
+        """Describe the comparison in one line."""
+        count = round(self.changed * self.examples)
+        line = f"{count} of {self.examples} answers changed ({self.changed:.1%})"
+        return (
+            f"{line}, {self.metric} {self.model_score:.4g} before and {self.score:.4g} after" if self.metric else line
+        )
+
+
+@dataclass(frozen=True)
 class Verification:
     """Result of replaying the certificate of an export in a clean process.
 
@@ -36,6 +66,8 @@ class Verification:
         load_seconds: Seconds until the first call was possible.
         latencies: Batch size ("1", "32") → {"p50_ms", "p99_ms"} for one call; empty if latencies were not measured.
         first_outputs: Outputs for the first stored request.
+        answers: Comparison of the answers during the export. None for a SavedModel, whose answers must all be equal to
+            those of `tltk.predict`, and for exports of earlier versions of tltk.
     """
 
     path: Path
@@ -44,6 +76,7 @@ class Verification:
     load_seconds: float
     latencies: dict[str, dict[str, float]]
     first_outputs: dict[str, Any]
+    answers: Answers | None = None
 
     @property
     def largest_differences(self) -> dict[str, float]:
@@ -57,6 +90,7 @@ def write(
     *,
     tensors: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
     tolerance: float = TOLERANCE,
+    answers: Answers | None = None,
 ) -> None:
     """Store requests and expected outputs inside an export.
 
@@ -66,6 +100,7 @@ def write(
         tensors: Signature → "inputs" and "outputs" → name → name of the tensor in the graph, as TensorFlow's C
             interface needs it; only for a SavedModel.
         tolerance: Largest accepted difference of a float.
+        answers: Comparison of the answers with those of the model, if there is one.
     """
     file = export_folder / FILE
     file.parent.mkdir(exist_ok=True)
@@ -77,6 +112,8 @@ def write(
                 continue  # requests that several signatures share are stored once
             for name, values in columns.items():
                 arrays |= _to_arrays(f"{signature}/{side}/{name}", values)
+    if answers is not None:
+        arrays["answers"] = json.dumps(asdict(answers))
     np.savez_compressed(file, tensors=json.dumps(tensors or {}), tolerance=tolerance, **arrays)
 
 
@@ -132,7 +169,13 @@ def verify(folder: str | Path, *, measure_latency: bool = True, c_interface: boo
     problems.raise_if_any(f"{path} does not reproduce the outputs of the trained model:", error=ServingError)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     first = result["first"].get("serving_default") or result["first"]["predict_tensor"]
-    return Verification(path, result["signatures"], size, result["load_seconds"], result["latency"], first)
+    answers = _read_answers(path)
+    return Verification(path, result["signatures"], size, result["load_seconds"], result["latency"], first, answers)
+
+
+def _read_answers(path: Path) -> Answers | None:
+    with np.load(path / FILE) as stored:
+        return Answers(**json.loads(str(stored["answers"]))) if "answers" in stored.files else None
 
 
 def _check_certificate(path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tltk.data.source import Source
+from tltk.foundation import checks as check
 from tltk.foundation import files
 from tltk.foundation.errors import FileError, InvalidInput
 from tltk.models.transfer_model import TransferModel
@@ -34,6 +35,7 @@ def export(
     version: int | None = None,
     requests: Requests | None = None,
     calibration: Source | None = None,
+    max_changed: float | None = None,
     warmup: bool = False,
     fold_batch_norm: bool = False,
 ) -> Verification:
@@ -51,8 +53,12 @@ def export(
         version: Name of the version folder; the default is one above the highest existing version.
         requests: Requests that verify a SavedModel: encoded images, texts as UTF-8, or tuples of two texts. They are
             stored with the export for `tltk.verify`. The default is 24 generated requests.
-        calibration: Examples that "litert_int8" measures the value range of each layer on, such as the training set;
-            100 of them are read.
+        calibration: Examples such as the training set. "litert_int8" requires them, and measures the value range of
+            each layer on 100 of them. Every format except a SavedModel is judged on up to 500 of them: which answers
+            changed and, with labels, whether the score fell. The default is generated requests.
+        max_changed: Largest accepted share of examples whose label, spans or values changed, in [0, 1]. The default is
+            0 for float32 formats, 0.01 for "litert_float16" and 0.05 for "litert_int8"; in addition, accuracy (the
+            task's `score_name`) may then fall by one point at most.
         warmup: Whether to store warm-up requests in a SavedModel, which TensorFlow Serving replays while it loads the
             model (requires `tltk[serving]`).
         fold_batch_norm: Whether to fold batch norms into the convolutions before them (float32 SavedModels only): up to
@@ -69,13 +75,15 @@ def export(
         FileError: If the disk is full or the folder is not writable; no partial export is left behind.
         ServingError: A RuntimeError, if the SavedModel would not return the predictions of `tltk.predict`, or if the
             outputs in the clean process differ from the model by more than the tolerance of the format: 1e-5 for a
-            SavedModel, 1e-4 with `fold_batch_norm` and for float32 formats.
+            SavedModel, 1e-4 with `fold_batch_norm` and for float32 formats; or if too many answers changed.
         InvalidInput: If the format is unknown or does not have a given option, or the task is not registered.
     """
     model = model_of(model)
     require_task(model.task)
     if version is not None and (type(version) is not int or version < 0):
         raise InvalidInput(f"`version` must be an integer, at least 0. Received: {version!r}")
+    if max_changed is not None:
+        check.within("max_changed", max_changed, low=0, high=1)
     formats.check_options(format, requests=requests is not None, calibration=calibration, warmup=warmup)
     if fold_batch_norm and (format != "saved_model" or model.precision != "float32"):
         raise InvalidInput(
@@ -94,7 +102,7 @@ def export(
                 warmup_name = folder.name if warmup else None
                 saved_model.write(model, written, requests, fold_batch_norm=fold_batch_norm, warmup_name=warmup_name)
             else:
-                formats.write(model, written, format, calibration)
+                formats.write(model, written, format, calibration, max_changed=max_changed)
             files.flush(*written.rglob("*"), written)
         except (OSError, *_WRITE_ERRORS) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

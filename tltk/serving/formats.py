@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tltk.pipeline.batching import Order
 from tltk.pipeline.readers import join_batches
 from tltk.serving import certificate
 from tltk.serving import warmup as warmup_requests
+from tltk.serving.answers import MAX_CHANGED, compare_answers, require_same_answers
 from tltk.serving.replay import runtimes
 
 FORMATS = ("saved_model", "onnx", "openvino", "litert", "litert_float16", "litert_int8")
@@ -60,25 +62,34 @@ def check_options(file_format: str, *, requests: bool, calibration: Source | Non
         problems.add(f'`warmup=True` requires format="saved_model". {received}')
     if calibration is None and file_format == "litert_int8":
         problems.add('format="litert_int8" requires `calibration`, examples such as the training set. Received: None')
-    if calibration is not None and file_format != "litert_int8":
-        problems.add(f'`calibration` requires format="litert_int8". {received}')
+    if calibration is not None and file_format == "saved_model":
+        problems.add(f"`calibration` is for the other formats: a SavedModel computes what the model does. {received}")
     problems.raise_if_any()
     if warmup:
         warmup_requests.check_installed()
 
 
-def write(model: TransferModel, folder: Path, file_format: str, calibration: Source | None) -> None:
-    """Write the network, its description (`model.json`) and its certificate.
+def write(
+    model: TransferModel,
+    folder: Path,
+    file_format: str,
+    calibration: Source | None,
+    *,
+    max_changed: float | None = None,
+) -> None:
+    """Write the network, its description (`model.json`) and its certificate, and judge it by its answers.
 
     Args:
         model: Model of any precision; its float32 copy is written.
         folder: Folder to create.
         file_format: One of `FORMATS` except "saved_model".
-        calibration: Examples for "litert_int8".
+        calibration: Examples for "litert_int8", on which every format is judged; None for generated requests.
+        max_changed: Largest accepted share of changed answers; None for that of the format, and for a check of the
+            score.
 
     Raises:
-        ServingError: If the 8-bit network differs too much from the model to be useful.
-        InvalidInput: If the network has several outputs.
+        ServingError: If the file answers differently from the model.
+        InvalidInput: If the network has several outputs, or the labels of `calibration` are not those of the model.
     """
     output_names = model.task.describe_outputs()
     if len(output_names) > 1:
@@ -94,19 +105,31 @@ def write(model: TransferModel, folder: Path, file_format: str, calibration: Sou
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras uses a deprecated name of NumPy's (tf2onnx_lib.py)
         file = _convert(network, folder, file_format, signature, lambda: _calibration_batches(model, calibration))
-    tolerance = _TOLERANCE.get(file_format)
-    if tolerance is None:
-        differences = np.abs(runtimes.load(str(file))(tensor) - expected) / np.maximum(1.0, np.abs(expected))
-        if not differences.max() <= _INT8_MAX_DIFFERENCE:  # also true for NaN
-            raise ServingError(
-                f"the 8-bit network differs from the model by up to {differences.max():.2g} on generated examples, too "
-                'much to be useful. Pass `calibration` examples like those of production, or use "litert_float16".'
-            )
-        tolerance = float(differences.max()) + _INT8_MACHINE_TOLERANCE
+    exported = runtimes.load(str(file))
+    tolerance = _TOLERANCE.get(file_format) or _int8_tolerance(exported(tensor), expected)
+    answers = compare_answers(
+        model,
+        tf.function(partial(network, training=False), input_signature=signature),
+        lambda values: exported(np.asarray(values)),
+        calibration,
+        MAX_CHANGED[file_format] if max_changed is None else max_changed,
+    )
+    require_same_answers(answers, model, file_format, check_score=max_changed is None)
     description = json.dumps(_description(model, file_format), indent=2, ensure_ascii=False)
     (folder / DESCRIPTION_FILE).write_text(description, "utf-8")
     stored = {"predict_tensor": {"inputs": {model.input_spec.name: tensor}, "outputs": {"outputs": expected}}}
-    certificate.write(folder, stored, tolerance=tolerance)
+    certificate.write(folder, stored, tolerance=tolerance, answers=answers)
+
+
+def _int8_tolerance(outputs: np.ndarray, expected: np.ndarray) -> float:
+    """Return the tolerance of an 8-bit network: a little more than its difference from the model."""
+    difference = float((np.abs(outputs - expected) / np.maximum(1.0, np.abs(expected))).max())
+    if not difference <= _INT8_MAX_DIFFERENCE:  # also true for NaN
+        raise ServingError(
+            f"the 8-bit network differs from the model by up to {difference:.2g} on generated examples, too much to be "
+            'useful. Pass `calibration` examples like those of production, or use "litert_float16".'
+        )
+    return difference + _INT8_MACHINE_TOLERANCE
 
 
 def in_float32(model: keras.Model) -> keras.Model:
@@ -128,7 +151,11 @@ def _convert(
     signature: list[tf.TensorSpec],
     calibration_batches: Callable[[], Iterator[list[np.ndarray]]],
 ) -> Path:
-    """Write the network in one format and return the path of its main file."""
+    """Write the network in one format and return the path of its main file.
+
+    8-bit networks of texts have 8-bit weights only: 8-bit activations halve the accuracy of a transformer, whose few
+    large activations leave a few steps for all others (Bondarenko et al. 2021, section 3).
+    """
     if file_format == "onnx":
         _register_erfc()
         file = folder / "model.onnx"
@@ -141,7 +168,7 @@ def _convert(
     options: dict[str, Any] = {} if file_format == "litert" else {"optimizations": [tf.lite.Optimize.DEFAULT]}
     if file_format == "litert_float16":
         options["target_spec"] = {"supported_types": [tf.float16]}
-    if file_format == "litert_int8":
+    if file_format == "litert_int8" and signature[0].dtype.is_floating:
         options["target_spec"] = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]}
         options["representative_dataset"] = calibration_batches
     file = folder / "model.tflite"

@@ -19,6 +19,7 @@ from tltk.pipeline.readers import Reader, element_targets
 from tltk.specs import LabelSpec
 from tltk.tasks.adopted_outputs import check_outputs
 from tltk.tasks.aligned import AlignedLoss, AlignedMetric
+from tltk.tasks.answers import changed_answers
 from tltk.tasks.objective import NO_OBJECTIVE, ExampleBatch, Objective
 from tltk.tasks.records import Evaluator, Monitor, Prediction, ReportParts
 
@@ -272,6 +273,19 @@ class Task(ABC):
     def evaluator(self) -> Evaluator:
         """Return a new evaluator; default: one that reports the mean loss."""
         return MeanLoss(self)
+
+    def changed_answers(self, predictions: Sequence[Prediction], others: Sequence[Prediction]) -> np.ndarray:
+        """Tell for which examples an export, or another model, answers differently.
+
+        Args:
+            predictions: Predictions of the model.
+            others: Predictions of the export for the same examples, in the same order.
+
+        Returns:
+            bool [n]. Default: whether labels or spans differ; for a task that has neither, whether a score moved by
+            more than a tenth of its standard deviation over the examples.
+        """
+        return changed_answers(predictions, others)
 
     def agrees(self, answer: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> str:
         """Compare two decoded predictions for one example, column by column.

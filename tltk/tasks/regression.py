@@ -15,6 +15,7 @@ from tltk.heads import builder as heads
 from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.specs import LabelSpec
+from tltk.tasks.answers import moved_scores
 from tltk.tasks.base import Task, last_features, repeated
 from tltk.tasks.class_scores import weights_or_ones
 from tltk.tasks.dataset_targets import number_problem
@@ -123,6 +124,10 @@ class Regression(Task):
             label = ", ".join(f"{value:.6g}" for value in scores.values())
             predictions.append(Prediction(example_id, label, None, scores))
         return predictions
+
+    def changed_answers(self, predictions: Sequence[Prediction], others: Sequence[Prediction]) -> np.ndarray:
+        """Tell which values moved by more than a tenth of their standard deviation over the examples."""
+        return moved_scores(predictions, others)
 
     def evaluator(self) -> "RegressionEvaluator":
         """Return the evaluator: mean absolute error, root mean squared error and R²."""
