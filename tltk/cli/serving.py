@@ -31,7 +31,9 @@ def export(
     data: Annotated[Path | None, typer.Option(help="Test set for --format all.")] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option(help="Examples such as the training set: litert_int8 needs them, other formats are judged on them."),
+        typer.Option(
+            help="Examples such as the training set: litert_int8 needs them, other formats are judged on them."
+        ),
     ] = None,
     max_changed: Annotated[
         float | None,
@@ -109,9 +111,7 @@ def _check_comparison(
         raise InvalidInput(f"`--data` requires --format all. Received: --format {export_format}")
 
 
-def _compare(
-    run: Path, folder: Path, data: Path, calibration: Path, columns: dict[str, Any], *, as_json: bool
-) -> None:
+def _compare(run: Path, folder: Path, data: Path, calibration: Path, columns: dict[str, Any], *, as_json: bool) -> None:
     """Export and measure every format, each in a process of its own, and print the table."""
     from tltk.serving.comparison import KERAS
     from tltk.serving.formats import FORMATS

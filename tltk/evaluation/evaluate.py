@@ -125,19 +125,23 @@ def evaluate_network(
             if on_batch is not None:
                 on_batch(batch)
         count += len(batch.ids)
-    if weights and not count:
-        raise InvalidInput("all sample weights of `data` are 0: no example would count.")
     if not count:
-        raise InvalidInput(
-            "`data` has no labelled example that can be read. Pass a labelled source, or a tf.data.Dataset of "
-            "(inputs, targets)."
-        )
+        raise InvalidInput(_no_example(is_weighted=bool(weights)))
     parts = evaluator.result()
     results = {field.name: getattr(parts, field.name) for field in fields(parts)}
     results["metrics"] |= output_metrics.result() if output_metrics else {}
     inputs = f"{modality_of(model.input_spec).name}s"
     total_weight = float(np.concatenate(weights).sum(dtype=np.float64)) if weights else None
     return Report(task.name, count, invalid=tuple(invalid), total_weight=total_weight, inputs=inputs, **results)
+
+
+def _no_example(*, is_weighted: bool) -> str:
+    if is_weighted:
+        return "all sample weights of `data` are 0: no example would count."
+    return (
+        "`data` has no labelled example that can be read. Pass a labelled source, or a tf.data.Dataset of "
+        "(inputs, targets)."
+    )
 
 
 def _accepted(sample_weight: np.ndarray, evaluator: Evaluator) -> np.ndarray:
