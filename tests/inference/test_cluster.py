@@ -51,6 +51,30 @@ def test_hdbscan_assigns_no_cluster_to_points_between_clusters():
     assert sorted(clusters.members(-1)) == np.flatnonzero(clusters.labels == -1).tolist()
 
 
+def test_hdbscan_says_that_it_found_no_cluster(caplog):
+    points = np.random.default_rng(0).normal(size=(60, 32))
+    clusters = cluster(points, method="hdbscan")
+    assert set(clusters.labels) == {-1} and len(clusters.centers) == 0 and clusters.silhouette is None
+    for message in (clusters.describe(), caplog.text):
+        assert "no cluster was found among 60 examples" in message and "min_cluster_size" in message
+
+
+def test_kmeans_of_few_examples_uses_one_thread(monkeypatch):
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_info
+
+    threads = []
+    fit = KMeans.fit
+
+    def counting_fit(self, points):
+        threads.extend(pool["num_threads"] for pool in threadpool_info())
+        return fit(self, points)
+
+    monkeypatch.setattr(KMeans, "fit", counting_fit)
+    cluster(blobs(10, 10)[0], n_clusters=2)
+    assert set(threads) == {1}
+
+
 def test_sentence_features_of_three_subjects_are_three_clusters():
     texts = [text for texts_of_subject in TEXTS.values() for text in texts_of_subject]
     features = tltk.embed(tltk.backbone("all_minilm_l6_v2_en"), texts)

@@ -25,6 +25,16 @@ def test_pooling_determines_the_shape(pooling, shape):
     assert features.targets is None
 
 
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_features_have_unit_length_on_request(as_dataset):
+    backbone, images = tltk.backbone(conv_net(), stages=STAGES), squares(5).examples
+    inputs = tf.data.Dataset.from_tensor_slices(images).batch(2) if as_dataset else images
+    plain, scaled = (tltk.embed(backbone, inputs, unit_length=unit).features for unit in (False, True))
+    lengths = np.linalg.norm(plain, axis=1, keepdims=True)
+    assert not np.allclose(lengths, 1)
+    np.testing.assert_allclose(scaled, plain / lengths, rtol=1e-4, atol=1e-5)
+
+
 def test_features_of_a_model_are_the_inputs_of_its_head():
     model, source = squares_model(), squares(6)
     features = tltk.embed(model, source)

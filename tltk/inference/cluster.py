@@ -1,5 +1,6 @@
 """`tltk.cluster`: groups of similar examples by their features, computed by scikit-learn."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -8,12 +9,17 @@ import numpy as np
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
-from tltk.inference.embed import Features
+from tltk.inference.embed import Features, scaled_to_unit_length
+
+log = logging.getLogger("tltk")
 
 METHODS = ("kmeans", "hdbscan")
 _MAX_CLUSTERS = 20  # largest number of clusters tried if `n_clusters` is None
 _SILHOUETTE_EXAMPLES = 2000  # sample size: a silhouette compares all pairs
 _INITIALIZATIONS = 10  # of k-means; the best result is kept
+_SMALL = 20_000  # examples: below, the threads of scikit-learn wait for each other longer than they compute
+_NOTHING_FOUND = "no cluster was found"
+_WAY_OUT = 'Pass a smaller `min_cluster_size`, or method="kmeans", which assigns every example.'
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +50,8 @@ class Clusters:
 
     def describe(self, shown: int = 3) -> str:
         """Describe each cluster in one line: its size and the `shown` examples nearest to its center."""
+        if not len(self.centers):
+            return f"{_NOTHING_FOUND} among {len(self.labels)} examples. {_WAY_OUT}"
         sizes = [len(self.members(number)) for number in range(len(self.centers))]
         lines = [
             f"{number}: {size} examples, such as "
@@ -78,7 +86,7 @@ def cluster(
         seed: Seed of the initializations of k-means.
 
     Returns:
-        The clusters.
+        The clusters. If HDBSCAN finds none, all labels are -1, and a warning and `describe` say so.
 
     Raises:
         InvalidType: If `features` is neither `Features` nor an array.
@@ -93,7 +101,7 @@ def cluster(
     vectors = np.asarray(features.features if isinstance(features, Features) else features, np.float32)
     check.one_of("method", method, METHODS)
     cluster_counts = _check_options(vectors, method, n_clusters, min_cluster_size)
-    unit_vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    unit_vectors = scaled_to_unit_length(vectors)
     silhouettes: dict[int, float] = {}
     if method == "hdbscan":
         labels = _hdbscan(unit_vectors, min_cluster_size)
@@ -102,6 +110,8 @@ def cluster(
     else:
         labels, silhouettes = _best_kmeans(unit_vectors, cluster_counts, seed)
     labels = _numbered_by_size(labels)
+    if labels.max(initial=-1) < 0:
+        log.warning("%s among %d examples. %s", _NOTHING_FOUND, len(labels), _WAY_OUT)
     centers, distances = _centers(unit_vectors, labels)
     names = features.ids if isinstance(features, Features) else None
     return Clusters(
@@ -166,10 +176,13 @@ def _best_kmeans(unit_vectors: np.ndarray, cluster_counts: list[int], seed: int)
 
 def _kmeans(unit_vectors: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
     distinct = len(np.unique(unit_vectors, axis=0))
     clusters = min(clusters, distinct)  # scikit-learn would find no more either, and warn
-    return KMeans(clusters, n_init=_INITIALIZATIONS, random_state=seed).fit(unit_vectors).labels_.astype(np.int64)
+    kmeans = KMeans(clusters, n_init=_INITIALIZATIONS, random_state=seed)
+    with threadpool_limits(1 if len(unit_vectors) < _SMALL else None):
+        return kmeans.fit(unit_vectors).labels_.astype(np.int64)
 
 
 def _hdbscan(unit_vectors: np.ndarray, min_cluster_size: int | None) -> np.ndarray:

@@ -1,7 +1,7 @@
 """`tltk.embed`: features of examples as arrays, for retrieval, clustering or scikit-learn."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -55,6 +55,7 @@ def embed(
     inputs: Inputs,
     *,
     pooling: str | None = "avg",
+    unit_length: bool = False,
     batch_size: int = 32,
     precision: str = "auto",
     cache: str | Path | Cache = "memory",
@@ -96,7 +97,8 @@ def embed(
         raise InvalidInput(f"`pooling` must be one of {allowed}, None. Received: {pooling!r}.{suggestion}")
     cache = cache if isinstance(cache, Cache) else Cache(cache)
     if isinstance(inputs, tf.data.Dataset):
-        return _embed_dataset(model, inputs, _network(model, pooling, precision), batch_size, cache)
+        features = _embed_dataset(model, inputs, _network(model, pooling, precision), batch_size, cache)
+        return replace(features, features=scaled_to_unit_length(features.features)) if unit_length else features
     modality = modality_of(model.input_spec)
     source = inputs if isinstance(inputs, Source) else modality.source(inputs, model.input_spec)
     source, invalid = drop_invalid(source, max_invalid_fraction=max_invalid_fraction)
@@ -120,12 +122,18 @@ def embed(
     )
     rows = np.array([row for row in range(len(source)) if row not in records.invalid], np.int64)
     undecodable = tuple(InvalidExample(source.id_of(row), reason) for row, reason in sorted(records.invalid.items()))
+    features = np.asarray(records.read(rows)[0], np.float32)
     return Features(
-        np.asarray(records.read(rows)[0], np.float32),
+        scaled_to_unit_length(features) if unit_length else features,
         None if source.targets is None else source.targets[rows],
         tuple(source.id_of(int(row)) for row in rows),
         (*invalid, *undecodable),
     )
+
+
+def scaled_to_unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Scale vectors [..., channels] to length 1; zeros stay zeros."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
 
 
 def _embed_dataset(
