@@ -17,6 +17,7 @@ METHODS = ("kmeans", "hdbscan")
 _MAX_CLUSTERS = 20  # largest number of clusters tried if `n_clusters` is None
 _SILHOUETTE_EXAMPLES = 2000  # sample size: a silhouette compares all pairs
 _INITIALIZATIONS = 10  # of k-means; the best result is kept
+_SEARCH_INITIALIZATIONS = 3  # for each of several numbers of clusters
 _SMALL = 20_000  # examples: below, the threads of scikit-learn wait for each other longer than they compute
 _NOTHING_FOUND = "no cluster was found"
 _WAY_OUT = 'Pass a smaller `min_cluster_size`, or method="kmeans", which assigns every example.'
@@ -164,7 +165,10 @@ def _is_whole(value: object) -> bool:
 
 def _best_kmeans(unit_vectors: np.ndarray, cluster_counts: list[int], seed: int) -> tuple[np.ndarray, dict[int, float]]:
     """Return the labels with the best silhouette, fewer clusters first if equal, and the silhouettes."""
-    labels_by_count = {number: _kmeans(unit_vectors, number, seed) for number in cluster_counts}
+    labels_by_count = {
+        number: _kmeans(unit_vectors, number, seed, initializations=_SEARCH_INITIALIZATIONS)
+        for number in cluster_counts
+    }
     silhouettes = {}
     for number, labels in labels_by_count.items():
         silhouette = _silhouette(unit_vectors, labels, seed)
@@ -174,13 +178,15 @@ def _best_kmeans(unit_vectors: np.ndarray, cluster_counts: list[int], seed: int)
     return labels_by_count[best], silhouettes
 
 
-def _kmeans(unit_vectors: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+def _kmeans(
+    unit_vectors: np.ndarray, clusters: int, seed: int, *, initializations: int = _INITIALIZATIONS
+) -> np.ndarray:
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
     distinct = len(np.unique(unit_vectors, axis=0))
     clusters = min(clusters, distinct)  # scikit-learn would find no more either, and warn
-    kmeans = KMeans(clusters, n_init=_INITIALIZATIONS, random_state=seed)
+    kmeans = KMeans(clusters, n_init=initializations, random_state=seed)
     with threadpool_limits(1 if len(unit_vectors) < _SMALL else None):
         return kmeans.fit(unit_vectors).labels_.astype(np.int64)
 
