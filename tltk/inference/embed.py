@@ -97,8 +97,8 @@ def embed(
         raise InvalidInput(f"`pooling` must be one of {allowed}, None. Received: {pooling!r}.{suggestion}")
     cache = cache if isinstance(cache, Cache) else Cache(cache)
     if isinstance(inputs, tf.data.Dataset):
-        features = _embed_dataset(model, inputs, _network(model, pooling, precision), batch_size, cache)
-        return replace(features, features=scaled_to_unit_length(features.features)) if unit_length else features
+        embedded = _embed_dataset(model, inputs, _network(model, pooling, precision), batch_size, cache)
+        return replace(embedded, features=scaled_to_unit_length(embedded.features)) if unit_length else embedded
     modality = modality_of(model.input_spec)
     source = inputs if isinstance(inputs, Source) else modality.source(inputs, model.input_spec)
     source, invalid = drop_invalid(source, max_invalid_fraction=max_invalid_fraction)
