@@ -15,7 +15,6 @@ from tests.commands import command, shell
 from tests.conftest import squares, squares_model
 from tltk.cli import serving
 from tltk.serving.comparison import FormatComparison
-from tltk.serving.formats import FORMATS
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +79,7 @@ def test_one_format_is_exported_and_all_formats_are_compared(exported, tmp_path,
         return pickle.loads(pickle.dumps(function(*arguments)))
 
     monkeypatch.setattr(serving, "_in_own_process", in_this_process)
+    monkeypatch.setattr("tltk.serving.formats.FORMATS", ("onnx", "litert_int8"))
     folder, _ = exported
     rows_by_class = np.split(np.argsort(squares(12).targets.values), 3)
     for name, rows in zip(("red", "green", "blue"), rows_by_class, strict=True):
@@ -92,10 +92,10 @@ def test_one_format_is_exported_and_all_formats_are_compared(exported, tmp_path,
     sources = ("--data", tmp_path / "squares", "--calibration", tmp_path / "squares")
     process = command("export", folder / "run", tmp_path / "all", "--format", "all", *sources, "--json")
     rows = json.loads(process.stdout)["formats"]
-    assert [row["format"] for row in rows] == ["model.predict", *FORMATS]
+    assert [row["format"] for row in rows] == ["model.predict", "onnx", "litert_int8"]
     assert len(calls) == len(rows)
     assert all(set(row["latency_ms"]) == {"1", "32"} for row in rows if not row["refused"])
-    assert all(row["changed"] == 0 for row in rows if row["format"] in ("saved_model", "onnx", "openvino", "litert"))
+    assert rows[1]["changed"] == 0
 
 
 def test_the_table_of_formats_says_why_one_was_refused(capsys):
