@@ -55,6 +55,13 @@ def test_sizes_can_be_whole_numbers_of_examples():
     assert [len(part) for part in split(numbered(np.arange(50) % 2), val=7, test=10)] == [33, 7, 10]
 
 
+def test_sizes_and_seeds_can_be_numbers_of_numpy():
+    source = numbered(np.arange(40) % 2)
+    expected = split(source, val=0.25, test=4, seed=1)
+    parts = split(source, val=np.float32(0.25), test=np.int64(4), seed=np.int64(1))
+    assert [indices(part) for part in parts] == [indices(part) for part in expected]
+
+
 def test_a_size_of_zero_gives_an_empty_part():
     parts = split(numbered(np.arange(50) % 2), val=0, test=0.2)
     assert [len(part) for part in parts] == [40, 0, 10]

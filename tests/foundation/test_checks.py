@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from tltk.foundation import checks as check
@@ -20,6 +21,8 @@ def test_nan_and_bools_do_not_count_as_numbers():
     assert not check.is_number(float("nan"))
     assert not check.is_number(True)
     assert check.is_number(0)
+    assert not check.is_whole(np.bool_(True)) and not check.is_whole(np.float32(1))
+    assert check.is_number(np.float32(0.5)) and check.is_whole(np.int64(1)) and not check.is_number(np.float32("nan"))
 
 
 def test_a_number_out_of_range_raises():
@@ -52,13 +55,13 @@ def test_no_problems_raise_nothing():
 
 
 def test_counts_must_be_whole_numbers_above_zero():
-    check.counts(batch_size=1, stages=3)
+    check.counts(batch_size=1, stages=np.int64(3))
     with pytest.raises(ValueError, match=r"(?s)`a` must be a whole number above 0. Received: 0.*`b`.*Received: 2.5"):
         check.counts(a=0, b=2.5)
 
 
 @pytest.mark.parametrize("value", [-1, 2**31, 0.5, True, "1"])
 def test_a_seed_is_a_whole_number_of_31_bits(value):
-    check.seed(0)
+    assert type(check.seed(np.int64(0))) is int
     with pytest.raises(InvalidInput, match=r"`seed` must be a whole number in \[0, 2\*\*31\)\. Received: "):
         check.seed(value)

@@ -17,7 +17,7 @@ def batch_rows(batch_size, seed=None, lengths=LENGTHS, count=None):
 
 
 def test_a_batch_size_is_a_number_or_a_budget():
-    assert parse_batch_size(8) == 8
+    assert parse_batch_size(8) == 8 and type(parse_batch_size(np.int64(8))) is int
     assert parse_batch_size("512 tokens") == parse_batch_size(Budget(512)) == Budget(512)
     for batch_size in (0, -1, 2.0, True, "512", "0 tokens", "many tokens", None):
         with pytest.raises(ValueError, match=r"`batch_size` must be a whole number above 0, or for texts a budget"):

@@ -2,12 +2,21 @@ import json
 from dataclasses import replace
 
 import keras
+import numpy as np
 import pytest
 
 from tltk import recipes
 from tltk.optimizers.spec import sgd
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.trainability.plan import freeze
+
+
+def test_numbers_of_numpy_are_stored_as_those_of_python():
+    phase = Phase("a", freeze(), np.int64(2), sgd(np.float32(0.5)), warmup=np.int64(3), patience=np.int32(1))
+    phase = replace(phase, plan=replace(freeze(), layer_decay=np.float32(0.5)))
+    config = Recipe("a", (phase,)).with_last_phase(epochs=np.int64(4), learning_rate=np.float64(0.25)).to_config()
+    (stored,) = json.loads(json.dumps(config))["phases"]
+    assert (stored["epochs"], stored["warmup"], stored["optimizer"]["learning_rate"]) == (4, 3, 0.25)
 
 
 def test_wrong_options_of_phases_and_recipes_are_rejected():

@@ -26,6 +26,7 @@ def test_a_class_without_examples_weighs_one():
 
 def test_classes_are_given_by_name_or_index_and_the_others_weigh_one():
     assert weights_of_classes(WEIGHTS, NAMES, None).tolist() == [3, 1, 0.5]
+    assert weights_of_classes({np.int64(2): np.float32(0.5)}, NAMES, None).tolist() == [1, 1, 0.5]
 
 
 def test_everything_that_is_wrong_is_listed():
@@ -33,6 +34,10 @@ def test_everything_that_is_wrong_is_listed():
         weights_of_classes({"rad": 1.0, 3: 1.0, "blue": -1}, NAMES, None)
     with pytest.raises(InvalidType, match=r"`class_weight` must be 'balanced' or a dict.*\[1, 2\]"):
         weights_of_classes([1, 2], NAMES, None)
+    with pytest.raises(InvalidType, match=r"must be 'balanced' or a dict.*array\(\[1., 2.\]\)"):
+        weights_of_classes(np.array([1.0, 2.0]), NAMES, None)
+    with pytest.raises(InvalidInput, match=r"names one class twice: 0 and 'red'"):
+        weights_of_classes({0: 1.0, "red": 5.0}, NAMES, None)
 
 
 def one_step(**options):

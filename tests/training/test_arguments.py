@@ -2,10 +2,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 import tltk
-from tests.conftest import squares, squares_model
+from tests.conftest import conv_net, squares, squares_model
 from tests.tasks.test_objective import Hits
 from tltk.modalities.modality import named_modality
 from tltk.recipes import Phase, Recipe
@@ -103,6 +104,16 @@ def test_a_recipe_of_one_phase_is_stored_in_the_run(tmp_path):
     )
     assert tltk.load_run(run.folder).config["recipe"]["phases"][0]["epochs"] == 1
     assert Recipe("one", (Phase("p", tltk.freeze("backbone"), 1, "sgd"),)).phases[0].optimizer.name == "sgd"
+
+
+def test_numbers_of_numpy_train_and_are_stored(tmp_path):
+    options = {"epochs": np.int64(1), "learning_rate": np.float32(0.5), "batch_size": np.int64(4), "seed": np.int64(1)}
+    backbone = tltk.backbone(conv_net(), image_size=np.int64(16))
+    model = tltk.assemble(backbone, tltk.classification(squares(3)), seed=np.int64(1))
+    tltk.fit(model, squares(8), recipe=tltk.linear_probe(), out=tmp_path / "run", **options)
+    run = tltk.load_run(tmp_path / "run")
+    assert (run.config["seed"], run.config["recipe"]["phases"][0]["epochs"]) == (1, 1)
+    assert len(tltk.predict(run, squares(3), batch_size=np.int64(2))) == 3
 
 
 def test_metrics_without_weights_are_refused_for_weighted_data():

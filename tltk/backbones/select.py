@@ -181,11 +181,13 @@ def _check_limits(selected: Backbone, changes: dict[str, Any]) -> None:
 
 
 def _size(value: int | tuple[int, int]) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else value
-    is_size = isinstance(pair, tuple | list) and len(pair) == 2 and all(type(side) is int and side > 0 for side in pair)
+    pair: Any = (value, value) if check.is_whole(value) else value
+    is_size = (
+        isinstance(pair, tuple | list) and len(pair) == 2 and all(check.is_whole(side) and side > 0 for side in pair)
+    )
     if not is_size:
         raise InvalidInput(f"`image_size` must be a whole number of pixels, or (height, width). Received: {value!r}")
-    return (pair[0], pair[1])
+    return (int(pair[0]), int(pair[1]))
 
 
 def _unknown(name: str) -> str:

@@ -48,7 +48,7 @@ def split(
         [12, 4, 4]
     """
     check.instance_of("source", source, Source, hint="Split a tf.data.Dataset with its own `take` and `skip`.")
-    check.seed(seed)
+    seed = check.seed(seed)
     group_ids = None if groups is None else np.asarray(groups)
     if group_ids is not None and group_ids.shape != (len(source),):
         raise InvalidInput(f"`groups` must have {len(source)} values, one per example. Received: {group_ids.shape}")
@@ -74,8 +74,7 @@ def split(
 def _check_sizes(count: int, val: float, test: float) -> None:
     problems = check.Problems()
     for name, size in (("val", val), ("test", test)):
-        is_whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
-        if not check.is_number(size) or size < 0 or (not is_whole and size >= 1):
+        if not check.is_number(size) or size < 0 or (not check.is_whole(size) and size >= 1):
             problems.add(f"`{name}` must be a fraction in [0, 1) or a whole number of examples. Received: {size!r}")
     problems.raise_if_any()
     if _count(val, count) + _count(test, count) >= count:
@@ -84,7 +83,7 @@ def _check_sizes(count: int, val: float, test: float) -> None:
 
 def _count(size: float, total: int) -> int:
     """Return a number of examples for a fraction of `total` or a whole number."""
-    return int(size) if isinstance(size, int | np.integer) else round(size * total)
+    return int(size) if check.is_whole(size) else round(float(size) * total)
 
 
 def _split_off(

@@ -98,6 +98,7 @@ def compute(
         InvalidInput: If nothing can be decoded, an option is out of range, or a layer has no `get_config`.
     """
     check.counts(batch_size=batch_size)
+    batch_size = int(batch_size)
     length = None if reader.lengths is None else int(reader.lengths.max(initial=1))
     layout = layout_of(prefix, reader.element_spec[0], length=length, dtype=dtype)
     count = reader.count * (augment.count if augment else 1)

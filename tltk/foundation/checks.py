@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 from tltk.foundation.errors import InvalidInput, InvalidType
@@ -58,7 +59,7 @@ def counts(**named: int) -> None:
     """
     problems = Problems()
     for name, value in named.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not is_whole(value) or value < 1:
             problems.add(f"`{name}` must be a whole number above 0. Received: {value!r}")
     problems.raise_if_any()
 
@@ -75,19 +76,32 @@ def within(name: str, value: float, *, low: float, high: float, open_high: bool 
     raise InvalidInput(f"`{name}` must be at least {low} and {upper}. Received: {value!r}")
 
 
-def seed(value: int) -> None:
-    """Check that a value is a seed.
+def seed(value: int) -> int:
+    """Check that a value is a seed, and return it as an int.
 
     Raises:
         InvalidInput: If it is not a whole number in [0, 2**31).
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
+    if not is_whole(value) or not 0 <= value < 2**31:
         raise InvalidInput(f"`seed` must be a whole number in [0, 2**31). Received: {value!r}")
+    return int(value)
 
 
 def is_number(value: object) -> bool:
-    """Tell whether a value is an int or a float; bools and NaN do not count as numbers."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    """Tell whether a value is a number of Python or NumPy; bools and NaN do not count as numbers."""
+    return isinstance(value, Real) and not isinstance(value, bool) and value == value
+
+
+def is_whole(value: object) -> bool:
+    """Tell whether a value is an int of Python or NumPy; bools do not count as numbers."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def store_python_numbers(record: object) -> None:
+    """Replace the NumPy numbers among the fields of a frozen record by those of Python, which JSON files can hold."""
+    for name, value in list(vars(record).items()):
+        if is_number(value) and type(value) not in (int, float):
+            object.__setattr__(record, name, int(value) if is_whole(value) else float(value))
 
 
 def instance_of(name: str, value: object, expected: type | tuple[type, ...], *, hint: str = "") -> None:

@@ -151,16 +151,12 @@ def _check_options(
     else:
         is_several = isinstance(n_clusters, Iterable) and not isinstance(n_clusters, str)
         cluster_counts = list(cast(Iterable, n_clusters)) if is_several else [n_clusters]
-    wrong = [number for number in cluster_counts if not _is_whole(number) or not 1 <= number <= count]
+    wrong = [number for number in cluster_counts if not check.is_whole(number) or not 1 <= number <= count]
     if wrong or not cluster_counts:
         received = check.listing(map(repr, wrong)) or "none"
         problems.add(f"`n_clusters` must be whole numbers from 1 to {count}. Received: {received}")
     problems.raise_if_any()
     return [int(number) for number in cluster_counts]
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _best_kmeans(unit_vectors: np.ndarray, cluster_counts: list[int], seed: int) -> tuple[np.ndarray, dict[int, float]]:

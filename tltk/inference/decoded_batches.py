@@ -84,6 +84,7 @@ def decoded_batches(
             whole number above 0.
     """
     check.counts(batch_size=batch_size)
+    batch_size = int(batch_size)
     network = network or network_of(model)
     if isinstance(data, tf.data.Dataset):
         yield from _decoded_dataset(model, data, network, batch_size, title, with_targets, observe)

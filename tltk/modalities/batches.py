@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tltk.data.sample_weight import element_weights
@@ -248,8 +247,10 @@ def _check_options(batch_size: Any, seed: int, cache: str | Path, shard: Any) ->
         size = parse_batch_size(batch_size)
     except ValueError as error:
         problems.add(str(error))
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
-        problems.add(f"`seed` must be a whole number in [0, 2**31). Received: {seed!r}")
+    try:
+        check.seed(seed)
+    except ValueError as error:
+        problems.add(str(error))
     if isinstance(cache, str) and cache not in ("off", "memory") and not cache.strip():
         problems.add(f'`cache` must be "off", "memory" or a folder. Received: {cache!r}')
     if shard_problem(shard):

@@ -56,6 +56,7 @@ class Optimizer:
     __repr__ = display.short_repr
 
     def __post_init__(self) -> None:
+        check.store_python_numbers(self)
         if self.keras_class is None:
             check.one_of("optimizer", self.name, KERAS_OPTIMIZERS)
         problems = check.Problems()

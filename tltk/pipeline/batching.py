@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 
 _POOL = 50  # batches whose examples are sorted by length together; more means less padding, but less randomness
@@ -23,7 +24,7 @@ class Budget:
 Size: TypeAlias = int | Budget
 
 
-def parse_batch_size(batch_size: object) -> Size:
+def parse_batch_size(batch_size: Any) -> Size:
     """Convert a `batch_size` argument to a number of examples or a budget of tokens.
 
     Args:
@@ -39,8 +40,10 @@ def parse_batch_size(batch_size: object) -> Size:
         >>> parse_batch_size(32), parse_batch_size("2048 tokens")
         (32, Budget(tokens=2048))
     """
-    if isinstance(batch_size, Budget) or (type(batch_size) is int and batch_size > 0):
+    if isinstance(batch_size, Budget):
         return batch_size
+    if check.is_whole(batch_size) and batch_size > 0:
+        return int(batch_size)
     match = _BUDGET.fullmatch(batch_size) if isinstance(batch_size, str) else None
     if match is None:
         raise InvalidInput(

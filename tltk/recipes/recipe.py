@@ -57,6 +57,7 @@ class Phase:
         check.instance_of("plan", self.plan, Plan, hint='Pass a plan such as tltk.freeze("backbone").')
         object.__setattr__(self, "optimizer", as_optimizer(self.optimizer))
         object.__setattr__(self, "augment", None if self.augment is None else as_augmentations(self.augment))
+        check.store_python_numbers(self)
         check.one_of("schedule", self.schedule, SCHEDULES)
         if not isinstance(self.warmup, int) or isinstance(self.warmup, bool):
             check.within("warmup", self.warmup, low=0, high=1, open_high=True)

@@ -34,24 +34,28 @@ def weights_of_classes(class_weight: Any, names: Sequence[str], targets: Any) ->
         >>> weights_of_classes("balanced", ("cat", "dog"), np.array([0, 0, 0, 1]))
         array([0.6666667, 2.       ], dtype=float32)
     """
-    if class_weight == BALANCED:
+    if isinstance(class_weight, str) and class_weight == BALANCED:
         return _balanced(len(names), targets)
     if not isinstance(class_weight, Mapping):
         raise InvalidType(
             "`class_weight` must be 'balanced' or a dict {class index or name: weight}. "
-            f"Received: {check.listing([repr(class_weight)])}"
+            f"Received: {class_weight!r:.80}"
         )
     weights = np.ones(len(names), np.float32)
     problems = check.Problems()
+    key_of: dict[int, Any] = {}
     for key, weight in class_weight.items():
         index = names.index(key) if key in names else key
-        if not isinstance(index, int | np.integer) or isinstance(index, bool) or not 0 <= index < len(names):
+        if not check.is_whole(index) or not 0 <= index < len(names):
             hint = check.did_you_mean(key, names)
             classes = check.listing(map(repr, names), limit=20)
             problems.add(f"`class_weight` names the class {key!r}. Classes: {classes}.{hint}")
         elif not check.is_number(weight) or not 0 < weight < float("inf"):
             problems.add(f"`class_weight` of {key!r} must be a finite number above 0. Received: {weight!r}")
+        elif index in key_of:
+            problems.add(f"`class_weight` names one class twice: {key_of[index]!r} and {key!r}")
         else:
+            key_of[index] = key
             weights[index] = weight
     problems.raise_if_any()
     return weights

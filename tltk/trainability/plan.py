@@ -49,6 +49,7 @@ class Plan:
         return display.html(summary + decay, [display.Table(columns, (rule[: len(columns)] for rule in rules))])
 
     def __post_init__(self) -> None:
+        check.store_python_numbers(self)
         check.one_of("batch_norm", self.batch_norm, BATCH_NORMS)
         if not check.is_number(self.layer_decay) or not 0 < self.layer_decay <= 1:
             raise InvalidInput(f"`layer_decay` must be above 0 and at most 1. Received: {self.layer_decay!r}")
@@ -175,7 +176,7 @@ def train_top(
         raise InvalidInput(f"give exactly one of `layers`, `fraction` and `stages`. Received: {shown}")
     for name in ("layers", "stages"):
         value = options[name]
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        if value is not None and (not check.is_whole(value) or value < 1):
             raise InvalidInput(f"`{name}` must be a whole number above 0. Received: {value!r}")
     if fraction is not None and (not check.is_number(fraction) or not 0 < fraction <= 1):
         raise InvalidInput(f"`fraction` must be above 0 and at most 1. Received: {fraction!r}")

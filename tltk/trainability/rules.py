@@ -41,6 +41,7 @@ class Rule:
     __repr__ = display.short_repr
 
     def __post_init__(self) -> None:
+        check.store_python_numbers(self)
         check_pattern(self.pattern)
         check.one_of("action", self.action, ACTIONS)
         problems = check.Problems()

@@ -105,6 +105,7 @@ def fit(
     modality = modality_of(model.input_spec)
     recipe = complete_recipe(recipe, plan, epochs=epochs, learning_rate=learning_rate, modality=modality)
     size = check_options(model, recipe, batch_size=batch_size, seed=seed, out=out)
+    seed = int(seed)
     user_callbacks = (
         UserCallbacks(check_callbacks(callbacks, recipe), model.keras, recipe.epochs) if callbacks else None
     )

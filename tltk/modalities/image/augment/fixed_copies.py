@@ -62,10 +62,10 @@ def copies(augmentations: Any, count: int) -> Copies:
             f"`augmentations` must not blend different examples, as an example has no copies of its own then. "
             f"Received: {check.listing(mixing)}"
         )
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+    if not check.is_whole(count) or count < 1:
         problems.add(f"`count` must be a whole number above 0. Received: {count!r}")
     problems.raise_if_any()
-    return Copies(records, count)
+    return Copies(records, int(count))
 
 
 def build_copies(spec: Copies, seed: int) -> CopyTransform:
