@@ -264,6 +264,27 @@ def test_every_keras_layer_with_lora_is_tested():
     assert all(issubclass(layer, tested) for layer in with_lora)
 
 
+# Compilation
+
+
+def test_a_model_evaluates_with_the_compilation_of_another_and_gets_its_own_back():
+    model, other = two_calls(), two_calls()
+    x, y = np.ones((2, 3), "float32"), np.zeros((2, 3), "float32")
+    model.compile("adam", "mae")
+    expected, config = model.evaluate(x, y, verbose=0), model.get_compile_config()
+    before = private.compilation(model)
+    for loss in ("mse", "log_cosh"):
+        other.compile("sgd", loss)
+        other.set_weights(model.get_weights())
+        private.set_compilation(model, private.shared_compilation(other))
+        assert model.evaluate(x, y, verbose=0) == pytest.approx(other.evaluate(x, y, verbose=0))
+        assert model.get_compile_config() == {}
+        assert model.optimizer is other.optimizer
+    private.set_compilation(model, before)
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(expected)
+    assert model.get_compile_config() == config
+
+
 # Optimizers
 
 

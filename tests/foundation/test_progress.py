@@ -78,3 +78,9 @@ def test_an_unknown_verbosity_is_refused():
         progress.verbosity("loud"),
     ):
         pass
+
+
+@pytest.mark.parametrize(("verbose", "level"), [(0, 0), (1, 1), ("auto", 1), (2, 2)])
+def test_the_level_is_the_one_of_keras(verbose, level):
+    with progress.verbosity(verbose):
+        assert progress.level() == level

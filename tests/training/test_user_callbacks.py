@@ -201,3 +201,39 @@ def test_a_model_that_was_compiled_before_stays_as_it_was():
     fit([Recorder()], model=model)
     assert model.keras.optimizer is optimizer
     assert model.keras.compiled
+
+
+class Evaluate(keras.callbacks.Callback):
+    def __init__(self, data):
+        super().__init__()
+        self.data, self.losses, self.expected = data, [], []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.losses.append(self.model.evaluate(self.data, verbose=0))
+        self.expected.append(logs["val_loss"])
+
+
+def test_a_callback_can_evaluate_the_model_in_every_phase():
+    model = squares_model()
+    evaluate = Evaluate(squares(12).to_dataset(model))
+    fit([evaluate], model=model)
+    assert len(evaluate.losses) == 4
+    np.testing.assert_allclose([loss for loss, _ in evaluate.losses], evaluate.expected, rtol=1e-4)
+
+
+def test_checkpoints_of_a_model_that_was_compiled_before_can_be_loaded(tmp_path):
+    model = squares_model()
+    model.keras.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    config = model.keras.get_compile_config()
+    fit([keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")], model=model)
+    for epoch in range(1, 5):
+        assert not keras.models.load_model(tmp_path / f"{epoch}.keras").compiled
+    assert model.keras.get_compile_config() == config
+
+
+@pytest.mark.parametrize(("verbose", "expected"), [(0, 0), (1, 1), (2, 2), ("auto", 1)])
+def test_callbacks_are_told_how_much_to_show(verbose, expected, capsys):
+    recorder = Recorder()
+    fit([recorder, keras.callbacks.ProgbarLogger()], recipe=Recipe("r", two_phases(1).phases[:1]), verbose=verbose)
+    assert recorder.params["verbose"] == expected
+    assert bool(capsys.readouterr().out) == bool(verbose)

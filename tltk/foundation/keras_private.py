@@ -245,27 +245,26 @@ def remove_weight(layer: "keras.Layer", name: str) -> None:
 
 # Compilation
 
-_COMPILED = ("optimizer", "loss", "compiled", "_loss_tracker", "_compile_loss", "_compile_metrics", "stop_training")
+_SHARED = ("optimizer", "loss", "compiled", "_loss_tracker", "_compile_loss", "_compile_metrics")
+_FUNCTIONS = ("train_function", "test_function", "predict_function")  # traced for one optimizer, loss and metrics
+_COMPILED = (*_SHARED, *_FUNCTIONS, "stop_training", "_compile_config")
 
 
 def compilation(model: "keras.Model") -> dict[str, Any]:
-    """Return the optimizer, loss and metrics that a model is compiled with, for `set_compilation`.
-
-    Relies on the attributes that `Trainer.compile` sets.
-    """
+    """Return all attributes that `Trainer.compile` sets, and the traced functions, for `set_compilation`."""
     return {name: vars(model)[name] for name in _COMPILED if name in vars(model)}
 
 
-def set_compilation(model: "keras.Model", values: dict[str, Any]) -> None:
-    """Give a model the optimizer, loss and metrics of another one, or its own ones back.
+def shared_compilation(model: "keras.Model") -> dict[str, Any]:
+    """Return optimizer, loss and metrics of a compiled model, with which another model can be evaluated.
 
-    They are set without the configuration that `Trainer.compile` keeps, so that `model.save` stores no optimizer, and
-    without Keras' tracking of attributes.
-
-    Args:
-        model: Model to change.
-        values: From `compilation`.
+    The configuration that `Trainer.compile` keeps is left out, so that `model.save` stores no optimizer.
     """
+    return {**{name: vars(model)[name] for name in _SHARED}, **dict.fromkeys(_FUNCTIONS), "stop_training": False}
+
+
+def set_compilation(model: "keras.Model", values: dict[str, Any]) -> None:
+    """Give a model values from `compilation` or `shared_compilation`, without Keras' tracking of attributes."""
     for name in _COMPILED:
         vars(model).pop(name, None)
     vars(model).update(values)

@@ -34,6 +34,11 @@ def verbosity(verbose: int | str) -> Iterator[None]:
         _verbose.reset(token)
 
 
+def level() -> int:
+    """Return how progress is shown: 0 for nothing, 1 for bars, 2 for lines, as `verbose` of Keras."""
+    return _verbose.get()
+
+
 def line(text: str) -> None:
     """Show a line of text, such as the metrics of an epoch, where no bars are shown.
 

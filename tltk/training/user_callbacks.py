@@ -7,6 +7,7 @@ import keras
 
 from tltk.foundation import checks as check
 from tltk.foundation import keras_private as private
+from tltk.foundation import progress
 from tltk.recipes.recipe import Recipe
 
 # Callbacks that make no sense here: name → what to use instead.
@@ -86,7 +87,7 @@ class UserCallbacks:
     def begin(self, steps: int) -> None:
         """Begin a phase: the whole training for most callbacks, if it is the first phase."""
         for callback in self.callbacks:
-            callback.set_params({"verbose": 1, "epochs": self.epochs, "steps": steps})
+            callback.set_params({"verbose": progress.level(), "epochs": self.epochs, "steps": steps})
             if not self._has_begun:
                 callback.set_model(self.model)
             if not self._has_begun or isinstance(callback, _START_ANEW):
@@ -121,7 +122,7 @@ class PhaseCallbacks(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Make the whole model look like the fitted one, and begin."""
-        private.set_compilation(self.user.model, {**private.compilation(self.model), "stop_training": False})
+        private.set_compilation(self.user.model, private.shared_compilation(self.model))
         self.user.begin(self.steps)
         self._stop_if_asked()
 
