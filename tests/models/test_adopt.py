@@ -147,6 +147,34 @@ def test_images_of_other_channels_are_read_as_the_model_takes_them(channels):
     np.testing.assert_allclose(tltk.predict(adopted, images).probabilities, expected, atol=1e-3)
 
 
+def rebuilt_as_told(model):
+    """Refuse to adopt a model, rebuild it as the message says and adopt that."""
+    with pytest.raises(ValueError, match="Rebuild it: ") as error:
+        tltk.adopt(model, tltk.classification(PETS))
+    code = str(error.value).split("Rebuild it: ")[1].split(". Or")[0]
+    names = {"keras": keras, "model": model}
+    exec(code, names)
+    return tltk.adopt(names["model"], tltk.classification(PETS))
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((8, 6, 3), "uint8"), ((3, 8, 6), "float32")])
+def test_the_message_for_other_pixels_says_how_to_rebuild_the_model(shape, dtype):
+    pixels = keras.Input(shape, dtype=dtype)
+    x = layers.Flatten()(keras.ops.cast(pixels, "float32") / 255.0)
+    model = keras.Model(pixels, layers.Dense(2, "softmax")(x), name="own")
+    adopted = rebuilt_as_told(model)
+    assert adopted.input_spec == ImageSpec(8, 6, 3)
+    images = np.random.default_rng(0).integers(0, 255, (2, 8, 6, 3)).astype("uint8")
+    own = images if dtype == "uint8" else images.transpose(0, 3, 1, 2).astype("float32")
+    np.testing.assert_allclose(tltk.predict(adopted, images).probabilities, np.asarray(model(own)), rtol=1e-4)
+
+
+def test_a_spec_says_that_few_rows_are_no_channels():
+    pixels = keras.Input((3, 8, 6))
+    model = keras.Model(pixels, layers.Dense(2, "softmax")(layers.Flatten()(pixels)))
+    assert tltk.adopt(model, tltk.classification(PETS), spec=ImageSpec(3, 8, 6)).input_spec.channels == 6
+
+
 def test_preprocessing_precedes_the_model():
     model, x = classifier(), coloured_squares(4)[0]
     adopted = tltk.adopt(model, tltk.classification(COLOURS), preprocessing=Preprocessing(scale=(1 / 255,)))

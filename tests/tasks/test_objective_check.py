@@ -22,7 +22,9 @@ def broken(y_true, y_pred):
     "task",
     [
         tltk.classification(["a", "b"], loss="categorical_focal_crossentropy", metrics=["AUC", "Precision", squared]),
-        tltk.classification(MULTILABEL, loss="binary_focal_crossentropy", metrics=["AUC"]),
+        tltk.classification(MULTILABEL, loss="binary_focal_crossentropy", metrics=["AUC", "BinaryIoU"]),
+        tltk.classification(["a", "b"], metrics=[keras.metrics.OneHotMeanIoU(2)]),
+        tltk.token_classification(["x"], metrics=[keras.metrics.MeanIoU(3, sparse_y_pred=False, dtype="float32")]),
         tltk.regression(["x", "y"], loss="huber", metrics=["r2_score", "mape"]),
         tltk.token_classification(
             ["x"], loss="sparse_categorical_crossentropy", metrics=["sparse_categorical_accuracy"]
@@ -62,6 +64,12 @@ def classify(**options):
         (lambda: classify(metrics=[keras.metrics.AUC(name="accuracy")]), "the name 'accuracy' is taken"),
         (lambda: classify(metrics=["AUC", "AUC"]), "the name 'auc' is taken"),
         (lambda: classify(metrics=[keras.metrics.Accuracy(name="x")]), "'x' tests for equality"),
+        (
+            lambda: classify(metrics=[keras.metrics.MeanIoU(3)]),
+            r"takes class numbers, .*use OneHotIoU or OneHotMeanIoU",
+        ),
+        (lambda: classify(metrics=[keras.metrics.OneHotMeanIoU(3, sparse_y_pred=True)]), "takes class numbers"),
+        (lambda: tltk.token_classification(["x"], metrics=[keras.metrics.MeanIoU(3)]), "pass sparse_y_pred=False"),
         (lambda: tltk.regression(["x"], loss="binary_crossentropy"), "is for classes, and .* regression are numbers"),
         (lambda: tltk.regression(["x"], metrics=["AUC"]), "'auc' is for classes"),
         (lambda: tltk.question_answering(loss="sparse_categorical_crossentropy"), "are logits: pass from_logits=True"),

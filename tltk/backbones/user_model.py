@@ -72,11 +72,19 @@ def check_input(inputs: "keras.KerasTensor", spec: Any, problems: check.Problems
     ):
         problems.add(f"its input must be [batch, {', '.join(map(str, spec.shape))}] as `spec` says, and is {shape}")
     if inputs.dtype != spec.dtype:
-        problems.add(f"its input must be {spec.dtype} as `spec` says, and is {inputs.dtype}")
+        problems.add(wrong_dtype(inputs, spec.dtype))
     if inputs.shape[0] is not None:
         problems.add(
             f"its batch size is fixed to {inputs.shape[0]}: build it with keras.Input(shape), without batch size"
         )
+
+
+def wrong_dtype(inputs: "keras.KerasTensor", dtype: str) -> str:
+    """Return the error message for a model whose input has another dtype than tltk passes, with the way out."""
+    return (
+        f"its input must be {dtype}, and is {inputs.dtype}. Rebuild it: x = keras.Input({tuple(inputs.shape[1:])}, "
+        f"dtype={dtype!r}); model = keras.Model(x, model(keras.ops.cast(x, {inputs.dtype!r})))"
+    )
 
 
 def _shapes(model: "keras.Model", shape: tuple) -> Mapping[str, tuple]:

@@ -7,7 +7,7 @@ import keras
 
 from tltk.backbones.base import Origin, Preprocessing, Stage, check_stage_order, operation_stages
 from tltk.backbones.image.user_model import named_stages
-from tltk.backbones.user_model import check_input
+from tltk.backbones.user_model import check_input, wrong_dtype
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
 from tltk.foundation.errors import InvalidInput
@@ -127,10 +127,19 @@ def _own_spec(model: keras.Model, spec: Any, problems: check.Problems) -> Any:
     shape = tuple(inputs.shape[1:])
     inferred = (modality.spec_from_shape(shape, inputs.dtype) for modality in MODALITIES.values())
     spec = next((inferred_spec for inferred_spec in inferred if inferred_spec is not None), None)
-    if spec is None:
+    if spec is None and len(shape) == 3 and "float" not in inputs.dtype:
+        problems.add(wrong_dtype(inputs, "float32"))
+    elif spec is None:
         problems.add(
             f"its input is {inputs.dtype} of shape {inputs.shape}. Pass `spec`: tltk.ImageSpec(height, width) for "
             "images, tltk.TextSpec(tokenizer, sequence_length) for token ids"
+        )
+    elif len(shape) == 3 and shape[0] in (1, 3, 4) and shape[0] < min(shape[1:]):
+        channels, height, width = shape
+        problems.add(
+            f"its input of shape {inputs.shape} seems to have the channels first, and tltk passes them last. Rebuild "
+            f"it: x = keras.Input({(height, width, channels)}); "
+            "model = keras.Model(x, model(keras.layers.Permute((3, 1, 2))(x))). Or pass `spec` if they are last"
         )
     else:
         check_input(inputs, spec, problems)

@@ -117,6 +117,10 @@ def _misfit(item: Any, task: Task) -> str:
         return "tests for equality, which outputs of networks never pass"
     if batch.output_type == "values":
         return f"is for classes, and the outputs of {task.name} are numbers" if is_of_classes else ""
+    is_of_numbers = isinstance(item, keras.metrics.IoU) and not isinstance(item, keras.metrics.BinaryIoU)
+    if is_of_numbers and (item.sparse_y_true, item.sparse_y_pred) != (batch.class_numbers, False):
+        fix = "pass sparse_y_pred=False" if batch.class_numbers else "use OneHotIoU or OneHotMeanIoU"
+        return f"takes class numbers, but the outputs are {batch.output_type} of every class: {fix}"
     if config.get("from_logits") is (not logits_needed):
         received = config["from_logits"]
         return f"has from_logits={received}, but the outputs are {batch.output_type}: pass from_logits={not received}"
