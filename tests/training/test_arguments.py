@@ -18,8 +18,9 @@ from tltk.training.arguments import complete_recipe, metric_names, require_weigh
 IMAGES = named_modality("image")
 
 
-def completed(recipe=None, plan=None, *, epochs=None, learning_rate=None, modality=IMAGES):
-    return complete_recipe(recipe, plan, epochs=epochs, learning_rate=learning_rate, modality=modality)
+def completed(recipe=None, plan=None, *, epochs=None, learning_rate=None, callbacks=(), modality=IMAGES):
+    options = {"epochs": epochs, "learning_rate": learning_rate, "callbacks": callbacks, "modality": modality}
+    return complete_recipe(recipe, plan, **options)
 
 
 def test_epochs_and_learning_rate_apply_to_the_last_phase():
@@ -38,6 +39,14 @@ def test_a_plan_is_one_phase():
     assert phase.augment == IMAGES.default_augmentation()
     (phase,) = completed(plan=tltk.freeze("backbone")).phases
     assert (phase.name, phase.epochs, phase.augment) == ("probe", 40, ())
+
+
+@pytest.mark.parametrize("plan", [tltk.train_all(), tltk.freeze("backbone")])
+def test_the_phase_of_a_plan_has_a_constant_rate_if_a_callback_changes_it(plan):
+    (phase,) = completed(plan=plan, callbacks=[keras.callbacks.ReduceLROnPlateau()]).phases
+    assert phase.has_constant_rate
+    (phase,) = completed(plan=plan, callbacks=[keras.callbacks.History()]).phases
+    assert not phase.has_constant_rate
 
 
 def test_a_learning_rate_may_be_a_schedule_of_keras():

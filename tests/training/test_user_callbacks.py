@@ -1,6 +1,7 @@
 import csv
 import http.server
 import json
+import re
 import threading
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 import tltk
 from tests.conftest import squares, squares_model
+from tltk.foundation.errors import InvalidInput
 from tltk.optimizers.spec import adamw
 from tltk.recipes import Phase, Recipe
 from tltk.trainability.plan import freeze, train_all
@@ -185,7 +187,7 @@ def test_what_makes_no_sense_is_refused_with_the_way_out(tmp_path):
         with pytest.raises(ValueError, match=message):
             fit([callback])
     with pytest.raises(
-        ValueError, match=r"ReduceLROnPlateau.*have a schedule.*'probe', 'fine_tune'.*include_head=True"
+        ValueError, match=r"ReduceLROnPlateau.*have a schedule.*'probe', 'fine_tune'.*refine\(tltk.fine_tune\(\)"
     ):
         fit([keras.callbacks.ReduceLROnPlateau()], recipe=tltk.fine_tune())
     with pytest.raises(TypeError, match=r"`callbacks` must be Callback. Received: str"):
@@ -237,3 +239,40 @@ def test_callbacks_are_told_how_much_to_show(verbose, expected, capsys):
     fit([recorder, keras.callbacks.ProgbarLogger()], recipe=Recipe("r", two_phases(1).phases[:1]), verbose=verbose)
     assert recorder.params["verbose"] == expected
     assert bool(capsys.readouterr().out) == bool(verbose)
+
+
+class HalveRate(keras.callbacks.Callback):
+    def __init__(self, event):
+        super().__init__()
+        setattr(self, event, self.halve)
+
+    def halve(self, *arguments, **logs):
+        self.model.optimizer.learning_rate = 0.5 * float(self.model.optimizer.learning_rate)
+
+
+@pytest.mark.parametrize("event", ["on_train_begin", "on_epoch_end"])
+def test_a_callback_of_the_user_that_sets_the_rate_needs_a_constant_one(event):
+    scheduled = tltk.recipes.one_phase(freeze("backbone")).with_last_phase(epochs=1)
+    with pytest.raises(InvalidInput, match=r"HalveRate set the learning rate.*has a schedule.*refine\(") as caught:
+        fit([HalveRate(event)], recipe=scheduled)
+    (advice,) = re.findall(r"recipe=(.*?\)), with your own", str(caught.value))
+    constant = eval(advice.replace("tltk.fine_tune()", "scheduled"), {"tltk": tltk, "scheduled": scheduled})
+    run, _ = fit([HalveRate(event)], recipe=constant)
+    assert len(run.history) == 1
+
+
+def test_other_errors_of_a_callback_of_the_user_are_raised_as_they_are():
+    wrong = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epoch + "1")
+    with pytest.raises(TypeError, match="unsupported operand"):
+        fit([wrong], recipe=Recipe("r", two_phases(1).phases[:1]))
+
+
+def test_with_a_plan_the_rate_can_be_changed():
+    recorder = Recorder()
+    halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5)
+    options = {"plan": freeze("backbone"), "epochs": 2, "learning_rate": 1e-2, "batch_size": 8}
+    tltk.fit(squares_model(), squares(), squares(12), callbacks=[halve, recorder], **options)
+    assert [logs["learning_rate"] for logs in recorder.logs] == pytest.approx([5e-3, 2.5e-3])
+    options["learning_rate"] = keras.optimizers.schedules.CosineDecay(1e-3, 10)
+    with pytest.raises(ValueError, match=r"LearningRateScheduler.*'probe'.*numbers as learning rates"):
+        tltk.fit(squares_model(), squares(), callbacks=[halve], **options)

@@ -10,7 +10,7 @@ from tltk.modalities.modality import Modality, modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.optimizers.state import require_unique_paths
 from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size
-from tltk.recipes import fine_tune, one_phase
+from tltk.recipes import fine_tune, one_phase, refine
 from tltk.recipes.recipe import Recipe
 from tltk.tasks.base import Task
 from tltk.tasks.objective_check import without_weights
@@ -18,11 +18,14 @@ from tltk.trainability.apply import changing_variables
 from tltk.trainability.plan import Plan
 from tltk.training.contrastive import phase_model
 from tltk.training.custom_objects import why_unsavable
+from tltk.training.user_callbacks import change_rate
 
 log = logging.getLogger("tltk")
 
 
-def complete_recipe(recipe: Any, plan: Any, *, epochs: Any, learning_rate: Any, modality: Modality) -> Recipe:
+def complete_recipe(
+    recipe: Any, plan: Any, *, epochs: Any, learning_rate: Any, callbacks: Any, modality: Modality
+) -> Recipe:
     """Return the recipe that `fit` runs.
 
     Args:
@@ -30,6 +33,7 @@ def complete_recipe(recipe: Any, plan: Any, *, epochs: Any, learning_rate: Any, 
         plan: Plan of the user for a recipe of one phase; None for none.
         epochs: Epochs of the last phase; None leaves them as they are.
         learning_rate: Learning rate of the last phase, a number or a Keras schedule; None leaves it as it is.
+        callbacks: Those of the user. If one changes the learning rate, the phase of `plan` has a constant one.
         modality: Gives the default learning rate, and the augmentations of phases that leave them open.
 
     Raises:
@@ -45,6 +49,8 @@ def complete_recipe(recipe: Any, plan: Any, *, epochs: Any, learning_rate: Any, 
     if plan is not None:
         check.instance_of("plan", plan, Plan, hint='Pass a plan such as tltk.unfreeze_from("conv5").')
         recipe = one_phase(plan, learning_rate=modality.learning_rate)
+        if change_rate(callbacks):
+            recipe = refine(recipe, schedule="constant", warmup=0, include_head=True)
     elif recipe is None:
         recipe = fine_tune(learning_rate=modality.learning_rate)
     hint = "Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe."

@@ -70,7 +70,8 @@ def fit(
         val: Validation examples, by which epochs and phases are compared. Without them every phase runs all its epochs
             and keeps its last weights.
         recipe: The default is `fine_tune()`, for texts `fine_tune(learning_rate=1e-4)`.
-        plan: Train one phase with this plan, instead of a recipe; see `recipes.one_phase`.
+        plan: Train one phase with this plan, instead of a recipe; see `recipes.one_phase`. With ReduceLROnPlateau or
+            LearningRateScheduler in `callbacks`, its learning rate is constant, without warm-up.
         epochs: Epochs of the last phase; None keeps those of the recipe.
         learning_rate: Peak learning rate of the last phase, which its schedule scales; or a Keras schedule, used
             instead of that of the phase. None keeps that of the recipe.
@@ -103,7 +104,9 @@ def fit(
     check.instance_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
     require_task(model.task)
     modality = modality_of(model.input_spec)
-    recipe = complete_recipe(recipe, plan, epochs=epochs, learning_rate=learning_rate, modality=modality)
+    recipe = complete_recipe(
+        recipe, plan, epochs=epochs, learning_rate=learning_rate, callbacks=callbacks, modality=modality
+    )
     size = check_options(model, recipe, batch_size=batch_size, seed=seed, out=out)
     seed = int(seed)
     user_callbacks = (

@@ -1,6 +1,7 @@
 """Callbacks of the user: they see the epochs of all phases of a fit, numbered without gaps, and the whole model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import keras
 from tltk.foundation import checks as check
 from tltk.foundation import keras_private as private
 from tltk.foundation import progress
+from tltk.foundation.errors import InvalidInput
 from tltk.recipes.recipe import Recipe
 
 # Callbacks that make no sense here: name → what to use instead.
@@ -17,7 +19,16 @@ _REFUSED = {
     "SwapEMAWeights": "tltk validates and keeps averages itself. Use tltk.adamw(ema_momentum=0.99) in a phase.",
 }
 _CHANGE_RATE = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+_CONSTANT_RATE = (
+    "Pass recipe=tltk.recipes.refine(tltk.fine_tune(), schedule='constant', warmup=0, include_head=True), with your "
+    "own recipe, or tltk.recipes.one_phase(plan), in place of tltk.fine_tune(), and numbers as learning rates."
+)
 _START_ANEW = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
+
+
+def change_rate(callbacks: Any) -> bool:
+    """Tell whether a callback of Keras that changes the learning rate is among those of the user, checked or not."""
+    return isinstance(callbacks, list | tuple) and any(isinstance(callback, _CHANGE_RATE) for callback in callbacks)
 
 
 def check_callbacks(callbacks: Any, recipe: Recipe) -> tuple[keras.callbacks.Callback, ...]:
@@ -48,8 +59,7 @@ def check_callbacks(callbacks: Any, recipe: Recipe) -> tuple[keras.callbacks.Cal
         if isinstance(callback, _CHANGE_RATE) and scheduled:
             problems.add(
                 f"`callbacks`: {names[0]} changes the learning rate, but these phases have a schedule, and no constant "
-                f"rate: {check.listing(scheduled)}. Pass recipe=tltk.recipes.refine(recipe, schedule='constant', "
-                "warmup=0, include_head=True), or Phase(schedule='constant', warmup=0)."
+                f"rate: {check.listing(scheduled)}. {_CONSTANT_RATE}"
             )
     problems.raise_if_any()
     return tuple(callbacks)
@@ -91,7 +101,8 @@ class UserCallbacks:
             if not self._has_begun:
                 callback.set_model(self.model)
             if not self._has_begun or isinstance(callback, _START_ANEW):
-                callback.on_train_begin()
+                with _explain_rate_error(callback):
+                    callback.on_train_begin()
         self._has_begun = True
 
     def end(self) -> None:
@@ -170,9 +181,24 @@ class PhaseCallbacks(keras.callbacks.Callback):
 
     def _call(self, event: Callable[[keras.callbacks.Callback], None]) -> None:
         for callback in self.user.callbacks:
-            event(callback)
+            with _explain_rate_error(callback):
+                event(callback)
         self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
         if self.user.model.stop_training:
             self.model.stop_training = True
+
+
+@contextmanager
+def _explain_rate_error(callback: keras.callbacks.Callback) -> Iterator[None]:
+    """Raise `InvalidInput` if the callback sets the learning rate of an optimizer with a schedule."""
+    try:
+        yield
+    except TypeError as error:
+        if "its learning rate is not settable" not in str(error):  # the message of `Optimizer.learning_rate` in Keras
+            raise
+        raise InvalidInput(
+            f"`callbacks`: {type(callback).__name__} set the learning rate in a phase that has a schedule, and no "
+            f"constant rate. {_CONSTANT_RATE}"
+        ) from error
