@@ -70,6 +70,7 @@ def batches(
         FileError: If the examples do not fit on the disk of the cache folder.
 
     Examples:
+        >>> import numpy as np
         >>> from tltk import from_arrays
         >>> from tltk.specs import ImageSpec
         >>> gray = from_arrays(np.zeros((5, 8, 8), "uint8"), [0, 1, 0, 1, 1])
