@@ -97,7 +97,7 @@ def backbone(
 def _with_stages(selected: Backbone, x: Any, ends: dict[str, str]) -> Backbone:
     """Return a backbone with these stages; those of a user's own model `x` are checked at once."""
     stages = user_image_model.named_stages(ends)
-    if selected.weights == "model":
+    if selected.weights == "model" and not isinstance(x, str):  # `x` can be the name of a registered backbone
         check_stage_order(user_image_model.functional(x), stages)
     return replace(selected, stages=stages)
 

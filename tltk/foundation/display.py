@@ -4,11 +4,12 @@ import base64
 import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, Field, fields
-from typing import Any
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
-import jinja2
-import numpy as np
-from markupsafe import Markup
+if TYPE_CHECKING:
+    import numpy as np
+    from markupsafe import Markup
 
 _TABLES = """\
 <div>
@@ -28,7 +29,6 @@ _TABLES = """\
 {% endfor %}
 </div>
 """
-_TEMPLATE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_TABLES)
 _MAX_LENGTH = 480  # characters of a short text
 
 
@@ -45,7 +45,7 @@ class _Short(reprlib.Repr):
         shown = [f"{key!r}: {self.repr1(value, level - 1)}" for key, value in list(values.items())[: self.maxdict]]
         return f"{{{', '.join(shown + ['...'] * (len(values) > self.maxdict))}}}"
 
-    def repr_ndarray(self, array: np.ndarray, level: int) -> str:
+    def repr_ndarray(self, array: "np.ndarray", level: int) -> str:
         """Show dtype and shape of an array."""
         return f"{array.dtype}{list(array.shape)}"
 
@@ -69,7 +69,7 @@ def short_repr(record: Any) -> str:
 
 def _is_changed(value: Any, field: Field) -> bool:
     default = field.default if field.default_factory is MISSING else field.default_factory()
-    return default is MISSING or isinstance(value, np.ndarray) or type(value) is not type(default) or value != default
+    return default is MISSING or hasattr(value, "__array__") or type(value) is not type(default) or value != default
 
 
 def shortened(value: Any) -> str:
@@ -103,12 +103,14 @@ def invalid_table(invalid: Iterable[Any]) -> Table:
     return Table(("invalid example", "reason"), ((example.example_id, example.reason) for example in invalid))
 
 
-def picture(png: bytes) -> Markup:
+def picture(png: bytes) -> "Markup":
     """Return an image as a cell of a table.
 
     Args:
         png: Contents of a PNG file.
     """
+    from markupsafe import Markup
+
     return Markup('<img src="data:image/png;base64,{}">').format(base64.b64encode(png).decode())
 
 
@@ -119,12 +121,15 @@ def html(summary: str, tables: Iterable[Table] = ()) -> str:
         summary: Line above the tables.
         tables: Shown below each other.
     """
-    return _TEMPLATE.render(summary=summary, tables=[table for table in tables if table.rows])
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_TABLES).render(summary=summary, tables=[table for table in tables if table.rows])
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, float | np.floating):
-        return f"{value:.4g}"
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+    if isinstance(value, Integral) and not isinstance(value, bool):
         return f"{value:,}"
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return f"{float(value):.4g}"
     return value
