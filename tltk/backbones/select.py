@@ -10,7 +10,6 @@ from tltk.backbones.base import Backbone, Preprocessing, check_stage_order
 from tltk.backbones.catalog import CATALOG, names
 from tltk.backbones.image import kerashub as hub
 from tltk.backbones.image import user_model as user_image_model
-from tltk.backbones.image.channels import with_channels
 from tltk.backbones.text import kerashub as hub_text
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
@@ -155,6 +154,8 @@ def _with_channels(selected: Backbone, channels: int | None) -> Backbone:
             raise InvalidInput(
                 f"`channels` of {selected.name!r}, your own model, is {own_channels}. Received: {channels}"
             )
+        from tltk.backbones.image.channels import with_channels  # needs NumPy, and the table of backbones does not
+
         selected = with_channels(selected, channels)
     lengths = {len(selected.preprocessing.scale), len(selected.preprocessing.offset)}
     if not lengths <= {1, selected.input_spec.channels}:
