@@ -134,7 +134,7 @@ def report_invalid(invalid: "tuple[InvalidExample, ...]") -> None:
     if invalid:
         from tltk.data.invalid import by_reason
 
-        say("\n  ".join([f"left out: {len(invalid):,} examples", *by_reason(invalid)]))
+        say("\n  ".join([f"left out: {len(invalid):,} example{'s' * (len(invalid) != 1)}", *by_reason(invalid)]))
 
 
 def quiet_tensorflow() -> None:

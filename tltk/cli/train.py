@@ -177,5 +177,7 @@ def _show_training(run: "Run", report: "Report | None", parts: "dict[str, Source
     if report:
         console.show_report(report)
     if invalid:
-        console.show(f"left out in all: {len(invalid):,} examples, listed in {run.folder}/invalid.csv")
+        console.show(
+            f"left out in all: {len(invalid):,} example{'s' * (len(invalid) != 1)}, listed in {run.folder}/invalid.csv"
+        )
     console.show(f"run: {run.folder}" + (f"   report: {page}" if page else ""))
