@@ -57,7 +57,7 @@ def test_a_name_means_the_optimizer_of_keras_with_its_default_learning_rate():
 def test_what_cannot_be_taken_over_is_refused_with_the_way_out():
     inner = keras.optimizers.Adam()
     excluding = keras.optimizers.AdamW()
-    excluding.exclude_from_weight_decay(var_names=["bias", "LayerNorm", "gamma", "beta"])
+    excluding.exclude_from_weight_decay(var_names=["bias", "LayerNorm", "norm", "gamma", "beta"])
     assert from_keras(excluding).name == "adamw"  # what no optimizer of tltk decays
     excluding.exclude_from_weight_decay(var_names=["bias", "embeddings"])
     for optimizer, expected in (

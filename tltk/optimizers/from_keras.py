@@ -13,7 +13,7 @@ from tltk.optimizers.spec import Optimizer
 
 # Names of weights that no optimizer of tltk decays, as guides exclude them.
 _NAMES_IN_GUIDES = ("bias", "gamma", "beta", "layernorm")
-_NEVER_DECAYED = {"", *_NAMES_IN_GUIDES, "layer_norm", "layernormalization", "layer_normalization", "batchnorm"}
+_NEVER_DECAYED = {"", *_NAMES_IN_GUIDES, "layer_norm", "layernormalization", "layer_normalization", "batchnorm", "norm"}
 
 
 def as_optimizer(optimizer: object, *, learning_rate: float | None = None) -> Optimizer:
