@@ -88,3 +88,17 @@ def test_spaces_around_the_names_of_columns_do_not_matter(tmp_path):
 def test_the_delimiter_line_of_excel_and_repeated_headers_are_no_rows(tmp_path):
     read = rows(tmp_path, "sep=;\ntext;label\na, b;x\ntext;label\n")
     assert read == [(2, ["text", "label"]), (3, ["a, b", "x"]), (4, "the header again")]
+
+
+def test_a_mark_of_inches_does_not_begin_a_quoted_cell(tmp_path):
+    text = 'text,label\nTV 32",a\nradio,b\nTV 40",a\n"two\nlines",b\n'
+    expected = [['TV 32"', "a"], ["radio", "b"], ['TV 40"', "a"], ["two\nlines", "b"]]
+    assert [cells for _, cells in rows(tmp_path, text)[1:]] == expected
+
+
+def test_rows_between_two_stray_marks_are_not_joined(tmp_path):
+    text = 'text,label\n"open,a\nx,b\ny,b\n"open again,a\nz,b\n"a"b,c\n'
+    read = rows(tmp_path, text)[1:]
+    stray = "a quotation mark that is not closed"
+    assert [number for number, cells in read if cells == stray] == [2, 5, 7]
+    assert [cells for _, cells in read if cells != stray] == [["x", "b"], ["y", "b"], ["z", "b"]]

@@ -11,8 +11,6 @@ from tltk.foundation.errors import InvalidInput
 
 DELIMITERS = (",", "\t", ";", "|")
 _MAX_LINES = 1000  # lines of one quoted cell
-# In the first dialect a quotation mark inside a quoted cell is doubled, in the second one it follows a backslash.
-_DIALECTS: tuple[dict[str, Any], ...] = ({"doublequote": True}, {"doublequote": False, "escapechar": "\\"})
 
 
 def read_rows(path: Path, *, delimiter: str | None, columns: Sequence[str], header: bool) -> list[tuple[int, Any]]:
@@ -95,27 +93,36 @@ def _quoted_rows(lines: list[str], delimiter: str, count: int) -> list[tuple[int
     number = line = 0
     while line < len(lines):
         record, used = lines[line], 1
-        while record.count('"') % 2 and used < _MAX_LINES and line + used < len(lines):
-            record += "\n" + lines[line + used]
-            used += 1
         cells = _cells(record, delimiter, accept=lambda cells: len(cells) == count)
-        if cells is None and used > 1:  # a stray quotation mark: only its line is lost
-            record, used = lines[line], 1
-            cells = _cells(record, delimiter, accept=lambda cells: len(cells) == count)
+        if cells is None and record.count('"') % 2:  # a quoted cell can go on in the next lines
+            joined, lines_joined = _joined(lines, line)
+            cells = _cells(joined, delimiter, accept=lambda cells: len(cells) == count)
+            used = 1 if cells is None else lines_joined  # a stray quotation mark: only its line is lost
         if record.strip():
             rows.append((number, cells if cells is not None else _why_unreadable(record, delimiter, count)))
         number, line = number + 1, line + used
     return rows
 
 
+def _joined(lines: list[str], first: int) -> tuple[str, int]:
+    """Return the lines from `first` up to the one that closes a quoted cell, and their number."""
+    marks = 0
+    for number, line in enumerate(lines[first : first + _MAX_LINES], 1):
+        marks += line.count('"')
+        if number > 1 and not marks % 2:
+            break
+    return "\n".join(lines[first : first + number]), number
+
+
 def _cells(record: str, delimiter: str, accept: Callable[[list[str]], bool] = lambda cells: True) -> list[str] | None:
-    """Return the cells of a record in the first dialect that accepts them; None if there is none."""
+    """Return the cells of a record; None if it is no record, or they are not accepted."""
     # The default limit, 131,072 characters per cell, is too low for long texts.
     previous_limit = csv.field_size_limit(max(csv.field_size_limit(), len(record)))
     try:
-        for dialect in _DIALECTS:
+        # A quotation mark inside a quoted cell is doubled or, in some files, follows a backslash.
+        for text in dict.fromkeys((record, record.replace('\\"', '""'))):
             try:
-                records = list(csv.reader([record.removesuffix("\r")], delimiter=delimiter, strict=True, **dialect))
+                records = list(csv.reader([text.removesuffix("\r")], delimiter=delimiter, strict=True))
             except csv.Error:
                 continue
             if len(records) == 1 and accept(records[0]):

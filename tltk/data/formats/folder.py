@@ -62,15 +62,15 @@ def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequen
         for name in sorted(folders)
         for path in folders[name].images
     ]
-    for found in (found for folders in class_folders.values() for found in folders.values()):
-        found.log_ignored(root)
     paths = [path for path, _, _ in rows]
     ids = _ids(paths, root)
     targets, labels = convert.categorical([name for _, name, _ in rows], names=names, row_id=lambda row: ids[row])
     example_parts = np.array([part for _, _, part in rows]) if parts else None
-    all_found = (found for folders in class_folders.values() for found in folders.values())
-    invalid = tuple(example for found in all_found for example in found.invalid(root))
-    return Source("image", "files", _paths(paths), targets, labels, example_parts, ids, invalid)
+    invalid: list[InvalidExample] = []
+    for found in (found for folders in class_folders.values() for found in folders.values()):
+        found.log_ignored(root)
+        invalid += found.invalid(root)
+    return Source("image", "files", _paths(paths), targets, labels, example_parts, ids, tuple(invalid))
 
 
 def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
