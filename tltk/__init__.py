@@ -143,8 +143,10 @@ def __getattr__(name: str) -> Any:
         if error.name != f"tltk.{name}":
             raise
     from tltk.foundation.checks import did_you_mean
+    from tltk.foundation.familiar import name_hint
 
-    raise AttributeError(f"tltk has no {name!r}.{did_you_mean(name, __dir__())}")
+    hint = name_hint(name, ("tltk.trainability", "tltk.recipes", "tltk.augment")) or did_you_mean(name, __dir__())
+    raise AttributeError(f"tltk has no {name!r}.{hint}")
 
 
 def __dir__() -> list[str]:

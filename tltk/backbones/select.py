@@ -12,12 +12,14 @@ from tltk.backbones.image import kerashub as hub
 from tltk.backbones.image import user_model as user_image_model
 from tltk.backbones.text import kerashub as hub_text
 from tltk.foundation import checks as check
+from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
     import keras
 
 
+@familiar.arguments
 def backbone(
     x: "str | Path | keras.Model",
     *,

@@ -13,7 +13,7 @@ import numpy as np
 from tltk.data.sample_weight import as_sample_weight, require_weight
 from tltk.data.targets import Targets, as_targets
 from tltk.foundation import checks as check
-from tltk.foundation import display
+from tltk.foundation import display, familiar
 from tltk.foundation.errors import TltkError
 from tltk.specs import InvalidExample, LabelSpec
 
@@ -40,6 +40,7 @@ class Example(NamedTuple):
         return f"Example(id={self.id!r}, input={display.shortened(self.input)}, label={self.label!r})"
 
 
+@familiar.attributes
 @dataclass(frozen=True, eq=False)
 class Source:
     """Examples and their targets, in a fixed order; files are not decoded yet.

@@ -7,9 +7,11 @@ import numpy as np
 
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
 
 
+@familiar.arguments
 def split(
     source: Source,
     *,

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tltk.data.source import Source
 from tltk.evaluation.report import Report
+from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
 from tltk.inference.decoded_batches import DecodedBatch, decoded_batches
 from tltk.inference.forward import Network
@@ -28,6 +29,7 @@ from tltk.training.run import Run, model_of
 log = logging.getLogger("tltk")
 
 
+@familiar.arguments
 def evaluate(
     model: TransferModel | Run | str | Path,
     data: Source | tf.data.Dataset,

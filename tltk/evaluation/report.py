@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from tltk.evaluation.html_report import write_page
-from tltk.foundation import display, files
+from tltk.foundation import display, familiar, files
 from tltk.foundation.errors import InvalidInput
 from tltk.specs import InvalidExample
 from tltk.tasks.class_scores import wilson_interval
 
 
+@familiar.attributes
 @dataclass(frozen=True)
 class Report:
     """Results of an evaluation.

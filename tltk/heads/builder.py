@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from tltk.foundation import checks as check
-from tltk.foundation import display
+from tltk.foundation import display, familiar
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import InvalidInput
 
@@ -28,6 +28,7 @@ class Head:
     __repr__ = display.short_repr
 
 
+@familiar.arguments
 def head(
     *,
     pooling: str = "auto",

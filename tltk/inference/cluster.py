@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from tltk.foundation import checks as check
+from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
 from tltk.inference.embed import Features, scaled_to_unit_length
 
@@ -63,6 +64,7 @@ class Clusters:
         return "\n".join([*lines, f"{unassigned} examples belong to no cluster"] if unassigned else lines)
 
 
+@familiar.arguments
 def cluster(
     features: Features | np.ndarray,
     *,

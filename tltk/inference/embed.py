@@ -14,7 +14,7 @@ from tltk.feature_cache.compute import compute
 from tltk.feature_cache.storage import Cache
 from tltk.feature_cache.user_dataset import feature_pieces
 from tltk.foundation import checks as check
-from tltk.foundation import display
+from tltk.foundation import display, familiar
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.paths import cache_folder
 from tltk.inference.forward import extractor_of
@@ -50,6 +50,7 @@ class Features:
     __repr__ = display.short_repr
 
 
+@familiar.arguments
 def embed(
     model: TransferModel | Run | Backbone | str | Path,
     inputs: Inputs,

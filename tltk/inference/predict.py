@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data.source import Source
+from tltk.foundation import familiar
 from tltk.inference.decoded_batches import decoded_batches
 from tltk.inference.predictions import DecodedRows, Predictions, predictions_of
 from tltk.modalities.modality import modality_of
@@ -18,6 +19,7 @@ from tltk.training.run import Run, model_of
 Inputs: TypeAlias = Source | tf.data.Dataset | np.ndarray | str | Path | list
 
 
+@familiar.arguments
 def predict(
     model: TransferModel | Run | str | Path,
     inputs: Inputs,

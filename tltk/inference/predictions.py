@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from tltk.foundation import checks as check
-from tltk.foundation import display
+from tltk.foundation import display, familiar
+from tltk.foundation.errors import InvalidType
 from tltk.specs import InvalidExample, Span
 from tltk.tasks.base import Task
 from tltk.tasks.records import Prediction
@@ -37,6 +38,7 @@ class DecodedRows(NamedTuple):
         return DecodedRows(tuple(self.ids[row] for row in indices), decoded)
 
 
+@familiar.attributes
 @dataclass(frozen=True, eq=False, repr=False)
 class Predictions(Sequence[Prediction]):
     """Predictions for the inputs that can be read: row i of every field and `predictions[i]` belong to `ids[i]`.
@@ -107,6 +109,11 @@ class Predictions(Sequence[Prediction]):
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        arrays = [name for name, values in self.fields.items() if isinstance(values, np.ndarray)]
+        arrays = [f"predictions.{name}" for name in arrays or ("labels",)]
+        raise InvalidType(f"predictions are no array: use {' or '.join(arrays)}, and predictions.labels for the labels")
 
     @overload
     def __getitem__(self, index: int) -> Prediction: ...

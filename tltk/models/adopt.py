@@ -9,6 +9,7 @@ from tltk.backbones.base import Origin, Preprocessing, Stage, check_stage_order,
 from tltk.backbones.image.user_model import named_stages
 from tltk.backbones.user_model import check_input, wrong_dtype
 from tltk.foundation import checks as check
+from tltk.foundation import familiar
 from tltk.foundation import keras_graph as graph
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.modality import MODALITIES
@@ -19,6 +20,7 @@ from tltk.tasks.registry import require_task
 from tltk.trainability.layers import HEAD
 
 
+@familiar.arguments
 def adopt(
     model: keras.Model,
     task: Task,

@@ -8,7 +8,7 @@ import keras
 from tltk.backbones.base import Backbone, operation_stages
 from tltk.backbones.connect import connect
 from tltk.foundation import checks as check
-from tltk.foundation import hardware, keras_private
+from tltk.foundation import familiar, hardware, keras_private
 from tltk.foundation import keras_graph as graph
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
@@ -17,6 +17,7 @@ from tltk.tasks.registry import require_task
 from tltk.trainability.layers import HEAD
 
 
+@familiar.arguments
 def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: int = 0) -> TransferModel:
     """Build one flat Keras model: raw input → preprocessing → backbone layers → head.
 

@@ -1,28 +1,17 @@
 """The record of an assembled or adopted model."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
 from tltk.backbones.base import Origin
-from tltk.foundation import checks as check
-from tltk.foundation import display
+from tltk.foundation import display, familiar
 from tltk.modalities.modality import modality_of
 from tltk.tasks.base import Task
 
-# Methods of a Keras model → what to call instead.
-_WAYS = {
-    "fit": "tltk.fit(model, train, val)",
-    "predict": "tltk.predict(model, inputs)",
-    "evaluate": "tltk.evaluate(model, data)",
-    "export": "tltk.export(model, folder)",
-    "compile": "tltk.fit(model, train, val), which compiles each phase; for a training loop of your own, model.keras",
-    "save": "tltk.fit(…, out=folder), which saves a run; or model.keras.save(path) for the Keras model alone",
-    "summary": "model.keras.summary(), model.describe(), or plan.describe(model)",
-}
 
-
+@familiar.attributes
 @dataclass(frozen=True)
 class TransferModel:
     """A Keras model with its task, input format, stages and origin.
@@ -47,13 +36,6 @@ class TransferModel:
     precision: str
 
     __repr__ = display.short_repr
-
-    def __getattr__(self, name: str) -> Any:
-        # Only called for attributes that do not exist; what Keras users expect is said in the error.
-        way = _WAYS.get(name) or (f"model.keras.{name}" if hasattr(keras.Model, name) else "")
-        near = "" if way else check.did_you_mean(name, (known.name for known in fields(self)))
-        hint = f" Use {way}" if way else near
-        raise AttributeError(f"TransferModel has no {name!r}.{hint}", name=name, obj=self)
 
     @property
     def stage_names(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tltk.data.source import Source
 from tltk.foundation import checks as check
-from tltk.foundation import files
+from tltk.foundation import familiar, files
 from tltk.foundation.errors import FileError, InvalidInput
 from tltk.models.transfer_model import TransferModel
 from tltk.serving import formats, saved_model
@@ -27,6 +27,7 @@ _WRITE_ERRORS = {
 }
 
 
+@familiar.arguments
 def export(
     model: TransferModel | Run | str | Path,
     folder: str | Path,

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tltk.data.source import Source
 from tltk.data.targets import Targets
 from tltk.foundation import checks as check
+from tltk.foundation import familiar
 from tltk.heads import builder as heads
 from tltk.modalities.context import Context
 from tltk.modalities.modality import modality_of, named_modality
@@ -250,6 +251,7 @@ class MultilabelClassification(_ClassTask):
         )
 
 
+@familiar.arguments
 def classification(
     labels: Labels,
     *,

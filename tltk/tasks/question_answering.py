@@ -12,6 +12,7 @@ from tltk.data.formats.squad import ANSWERS
 from tltk.data.source import Source
 from tltk.data.targets import Targets
 from tltk.foundation import checks as check
+from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
 from tltk.heads import builder as heads
 from tltk.modalities.context import Context
@@ -250,6 +251,7 @@ def _in_context(elements: EncodedTexts) -> Iterator[np.ndarray]:
         yield from in_second_text(as_windows(windows)).numpy()
 
 
+@familiar.arguments
 def question_answering(
     *,
     head: heads.Head | None = None,

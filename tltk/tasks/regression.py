@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
 from tltk.heads import builder as heads
 from tltk.modalities.context import Context
@@ -195,6 +196,7 @@ class RegressionEvaluator:
         return ReportParts({metric: value for metric, value in means.items() if not np.isnan(value)}, rows, "Columns")
 
 
+@familiar.arguments
 def regression(
     labels: Labels,
     *,

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tltk.data.source import Source
 from tltk.data.targets import Targets
 from tltk.foundation import checks as check
+from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
 from tltk.heads import builder as heads
 from tltk.modalities.context import Context
@@ -281,6 +282,7 @@ def _without_padding(answer: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {name: np.asarray(answer[name])[is_entity] for name in names}
 
 
+@familiar.arguments
 def token_classification(
     labels: Labels,
     *,

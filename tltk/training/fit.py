@@ -16,7 +16,7 @@ from tltk.data.sample_weight import require_weight
 from tltk.data.source import Source
 from tltk.feature_cache.storage import Cache
 from tltk.foundation import checks as check
-from tltk.foundation import files, progress
+from tltk.foundation import familiar, files, progress
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.modality import drop_invalid, modality_of
@@ -43,6 +43,7 @@ from tltk.training.user_callbacks import UserCallbacks, check_callbacks
 log = logging.getLogger("tltk")
 
 
+@familiar.arguments
 def fit(
     model: TransferModel,
     train: Data,

@@ -14,7 +14,7 @@ from tltk import tasks
 from tltk.backbones.base import Origin
 from tltk.backbones.text.kerashub import keep_loadable, register_layers_of
 from tltk.foundation import checks as check
-from tltk.foundation import display, files
+from tltk.foundation import display, familiar, files
 from tltk.foundation.errors import InvalidInput, InvalidType, NotFound
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.models.transfer_model import TransferModel
@@ -31,6 +31,21 @@ _REQUIRED = ("config.json", "model.keras")
 _PACKAGES = ("tltk", "tensorflow", "keras", "keras-hub", "numpy")
 
 
+@familiar.attributes
+class Epochs(tuple[dict[str, Any], ...]):
+    """One row per epoch: a tuple of dicts, whose errors say where Keras' `history.history` is."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, str):
+            raise InvalidType(
+                f"the history has one row per epoch. Use [row[{index!r}] for row in run.history]. Received: {index!r}"
+            )
+        return super().__getitem__(index)
+
+
+@familiar.attributes
 @dataclass(frozen=True)
 class Run:
     """A trained model and the record of its training.
@@ -52,6 +67,9 @@ class Run:
     folder: Path | None = None
 
     __repr__ = display.short_repr
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "history", Epochs(self.history))
 
     def _repr_html_(self) -> str:
         columns = ("phase", "epochs", "best epoch", "kept", "seconds")
@@ -135,6 +153,7 @@ def model_of(model: TransferModel | Run | str | Path) -> TransferModel:
     return model
 
 
+@familiar.arguments
 def load_run(folder: str | Path, *, custom_objects: dict[str, Any] | None = None) -> Run:
     """Load a saved run.
 

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from tltk.data import targets as convert
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.specs import LabelSpec
 from tltk.specs.image import as_value_range
@@ -17,6 +18,7 @@ from tltk.specs.labels import as_names
 _LABEL_TYPES = ("categorical", "multilabel", "regression")
 
 
+@familiar.arguments
 def from_arrays(
     x: Any,
     y: Any = None,

@@ -12,6 +12,7 @@ from tltk.data import targets as convert
 from tltk.data.formats.image_files import FoundFiles, find_files, is_ignored, readable
 from tltk.data.source import PARTS, Source
 from tltk.foundation import checks as check
+from tltk.foundation import familiar
 from tltk.foundation.errors import FileError, InvalidInput, NotFound
 from tltk.foundation.paths import local_path
 from tltk.specs import InvalidExample
@@ -21,6 +22,7 @@ log = logging.getLogger("tltk")
 _PART_NAME = re.compile(r"(train|val|test)(?:ing|id|idation)?(?:[ _-]?(?:set|data|images|imgs))?|(dev)(?:[ _-]?set)?")
 
 
+@familiar.arguments
 def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequence[str] | None = None) -> Source:
     """Create a source from a folder of images with one sub-folder per class.
 

@@ -17,6 +17,7 @@ from tltk.data.formats.text_files import existing_file, read_text
 from tltk.data.invalid import listing
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput, NotFound
 from tltk.foundation.paths import local_path
 from tltk.specs import InvalidExample, LabelSpec, Span
@@ -46,6 +47,7 @@ class _Columns:
         return self.modality in _INLINE
 
 
+@familiar.arguments
 def from_csv(  # noqa: PLR0913 - options of a reader, as in pandas
     file: str | Path,
     *,
@@ -101,6 +103,7 @@ def from_csv(  # noqa: PLR0913 - options of a reader, as in pandas
     return _source(path, rows, columns)
 
 
+@familiar.arguments
 def from_jsonl(
     file: str | Path,
     *,

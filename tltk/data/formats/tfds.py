@@ -12,6 +12,7 @@ import numpy as np
 from tltk.data.source import Source
 from tltk.data.targets import regression
 from tltk.foundation import checks as check
+from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.specs import LabelSpec
 
@@ -57,6 +58,7 @@ class StoredExamples:
                 yield np.array([position for position, _ in selected]), images
 
 
+@familiar.arguments
 def from_tfds(
     name_or_builder: Any,
     *,
