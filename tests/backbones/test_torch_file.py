@@ -143,3 +143,39 @@ def test_the_newer_format_of_pytorch_is_an_error_with_a_fix(tmp_path):
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.pth does not exist"):
         torch_file.read(tmp_path / "none.pth")
+
+
+@pytest.mark.usefixtures("torch")
+@pytest.mark.parametrize(("shape", "strides"), [((10**12,), (0,)), ((3, 4), (1, 1)), ((4, 3), (2, 1))])
+def test_a_tensor_that_uses_values_twice_is_an_error_and_takes_no_memory(tmp_path, shape, strides):
+    storage = _Storage("7", np.arange(12))
+    write(tmp_path / "a.pth", OrderedDict(x=_Tensor(storage, 0, shape, strides)), [storage])
+    with pytest.raises(ValueError, match="overlapping strides"):
+        torch_file.read(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02]r\xff\xff\xff\x7f.",  # a place in the memo for which 32 GB would be allocated
+        b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",  # bytes, 2**63 - 1 of them
+        b"\x80\x02" + b"]" * 100 + b"(" * 100,
+        b"\x80\x02\x8b\xff\xff\xff\x7f.",
+    ],
+)
+def test_sizes_that_no_file_has_are_an_error_and_take_no_memory(tmp_path, content):
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(ValueError, match=r"is not a .pth weight file, or is damaged"):
+        torch_file.read(tmp_path / "a.pth")
+
+
+@pytest.mark.usefixtures("torch")
+def test_a_storage_that_claims_more_than_there_is_takes_no_memory(tmp_path):
+    class Huge(np.ndarray):
+        def __len__(self):
+            return 2**50
+
+    storage = _Storage("7", np.arange(3).view(Huge))
+    write(tmp_path / "a.pth", OrderedDict(x=_Tensor(storage, 0, (3,), (1,))), [storage])
+    with pytest.raises(ValueError, match="it is truncated: storage 7 has 12 of"):
+        torch_file.read(tmp_path / "a.pth")

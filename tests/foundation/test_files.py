@@ -85,3 +85,24 @@ def test_a_temporary_folder_that_cannot_be_created_raises_with_its_parent(tmp_pa
     ):
         pass
     assert error.value.filename == str(tmp_path / "file")
+
+
+def test_a_csv_file_is_read_as_it_was_written_or_is_an_error(tmp_path):
+    rows = [{"a": "1", "b": 'x, "y"\nz'}, {"a": "", "b": "é"}]
+    files.write_csv(tmp_path / "a.csv", rows)
+    assert files.read_csv(tmp_path / "a.csv") == rows
+    assert files.read_csv(tmp_path / "missing.csv") == []
+    for content, reason in (
+        (b"a,b\n1\n", "row 2 does not have 2 cells"),
+        (b"a,b\n1,2\n1,2,3\n", "row 3 does not have 2 cells"),
+        (b"a,b\n\xff,2\n", "codec can't decode"),
+        (b'a,b\n"1,2\n', "unexpected end of data"),
+    ):
+        (tmp_path / "a.csv").write_bytes(content)
+        with pytest.raises(ValueError, match=f"a.csv is damaged: .*{reason}"):
+            files.read_csv(tmp_path / "a.csv")
+
+
+def test_half_of_a_character_is_written_as_an_escape(tmp_path):
+    files.write_json(tmp_path / "a.json", {"id": "\ud83d"})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"id": "\ud83d"}

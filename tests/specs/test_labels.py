@@ -23,3 +23,8 @@ def test_unknown_types_raise_only_when_targets_are_created():
     assert LabelSpec(("a",), type="boxes").type == "boxes"
     with pytest.raises(ValueError, match="boxes"):
         Source("text", "arrays", np.array(["x"], object), np.array([0]), LabelSpec(("a",), type="boxes"))
+
+
+def test_half_of_a_character_is_no_name():
+    with pytest.raises(ValueError, match=r"`labels` must be names. '\\ud83d' is not Unicode"):
+        LabelSpec(("a", "\ud83d"))

@@ -1,4 +1,5 @@
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -55,7 +56,10 @@ def test_a_loaded_run_can_be_trained_further(saved):
 def test_damaged_and_missing_files_are_named(saved):
     _, folder = saved
     (folder / "model.keras").write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(ValueError, match=r"model.keras cannot be read as a Keras model"):
+    (folder / "metrics.json").unlink()
+    with pytest.raises(
+        ValueError, match=r"damaged: metrics.json \(missing\), model.keras changed after the run was saved"
+    ):
         tltk.load_run(folder)
     (folder / "config.json").write_text('{"format": 99}')
     with pytest.raises(ValueError, match=r"has format 99; this version of tltk reads format 2"):
@@ -110,3 +114,60 @@ def test_a_wrong_path_or_model_is_refused_with_the_way_out(tmp_path):
         TypeError, match=r"`model` must be TransferModel or Run.* Received: int. Pass a run, its folder"
     ):
         model_of(3)
+
+
+def edited(folder, name, edit):
+    """Edit a file of a run on purpose: without its checksums."""
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("sha256", None)
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / name).write_text(edit((folder / name).read_text()))
+
+
+def test_a_run_whose_configuration_or_history_changed_is_refused_unless_on_purpose(saved):
+    _, folder = saved
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"blue"', '"blux"'))
+    with pytest.raises(ValueError, match=r"damaged: config.json changed after.*remove `sha256` from config.json"):
+        tltk.load_run(folder)
+    (folder / "config.json").write_text(text)
+    assert tltk.load_run(folder).save(folder) and tltk.load_run(folder).model.task.labels.names[2] == "blue"
+    edited(folder, "config.json", lambda text: text.replace('"blue"', '"azure"'))
+    assert tltk.load_run(folder).model.task.labels.names[2] == "azure"
+
+
+@pytest.mark.parametrize(
+    ("name", "edit"),
+    [
+        ("history.csv", lambda text: text + "probe,2\n"),
+        ("history.csv", lambda text: text + "probe,2" + ",1" * 90 + "\n"),
+        ("history.csv", lambda text: text + '"never closed'),
+        ("invalid.csv", lambda text: "example,why\na,b\n"),
+        ("metrics.json", lambda text: "[" * 100_000),
+        ("metrics.json", lambda text: '{"phases": [{"name": "probe"}]}'),
+        ("metrics.json", lambda text: '{"phases": 3}'),
+        ("config.json", lambda text: text.replace('"weights": {', '"weights": 3, "other": {')),
+        ("config.json", lambda text: text.replace('"input": {', '"input": [], "other": {')),
+        ("config.json", lambda text: text[:-1] + ', "sha256": []}'),
+        ("config.json", lambda text: text[:-1] + ', "sha256": {"../../x": ""}}'),
+    ],
+)
+def test_every_wrong_entry_is_an_error_that_names_the_folder(saved, name, edit):
+    _, folder = saved
+    edited(folder, name, edit)
+    with pytest.raises(tltk.errors.InvalidInput, match=f"{folder}.*damaged"):
+        tltk.load_run(folder)
+
+
+def test_weights_with_a_wrong_checksum_are_refused_although_keras_would_load_them(saved, monkeypatch):
+    _, folder = saved
+    edited(folder, "history.csv", str)
+    data = bytearray((folder / "model.keras").read_bytes())
+    with zipfile.ZipFile(folder / "model.keras") as archive:
+        member = archive.getinfo("model.weights.h5")
+    data[member.header_offset + member.file_size - 600] ^= 1
+    (folder / "model.keras").write_bytes(data)
+    with pytest.raises(
+        tltk.errors.InvalidInput, match=r"model.keras is damaged: the checksum of 'model.weights.h5' is wrong"
+    ):
+        tltk.load_run(folder)

@@ -54,3 +54,12 @@ def test_a_dataset_and_a_run_without_a_split_are_evaluated_without_a_note(run, t
     assert split_file.note(tmp_path, noise(3)) == ""
     split_file.write(tmp_path, {"train": dataset, "val": None})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"part;example_id\n1;2\n", b"part,example_id,fingerprint\n\xff,b,c\n", b"a,b\n1\n"]
+)
+def test_a_damaged_file_is_an_error(tmp_path, content):
+    (tmp_path / "split.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"split.csv is damaged"):
+        split_file.trained_on(tmp_path, squares(6))

@@ -1,7 +1,9 @@
 """Reads PyTorch weight files (.pth, legacy format) without PyTorch and without executing code of the file."""
 
 import math
+import os
 import pickle
+import pickletools
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from tltk.foundation.errors import InvalidInput, NotFound
 # storage as a count (int64) and its raw little-endian values.
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_MAX_MEMO = 1_000_000  # largest place in a pickle's memo: unpicklers allocate the memo up to the place that is named
 _DTYPES = {
     "DoubleStorage": "<f8",
     "FloatStorage": "<f4",
@@ -26,6 +29,20 @@ _DTYPES = {
     "ByteStorage": "<u1",
     "BoolStorage": "?",
 }
+
+
+# Raised for what is no pickle, or another one; a MemoryError by sizes that no file has.
+_ERRORS = (
+    pickle.UnpicklingError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)
@@ -92,20 +109,30 @@ def read(path: Path) -> dict[str, np.ndarray]:
         file.seek(0)
         try:
             return _read(file)
-        except (pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+        except _ERRORS as error:
             raise InvalidInput(f"{path} is not a .pth weight file, or is damaged: {error}") from error
 
 
+def _load(file: BinaryIO) -> Any:
+    """Load the next pickle of a file, after a look at its operations, which executes nothing."""
+    start = file.tell()
+    for operation, argument, _ in pickletools.genops(file):
+        if operation.name.endswith("PUT") and int(argument or 0) > _MAX_MEMO:
+            raise pickle.UnpicklingError(f"its memo has the place {argument}")
+    file.seek(start)
+    return _Restricted(file).load()
+
+
 def _read(file: BinaryIO) -> dict[str, np.ndarray]:
-    if _Restricted(file).load() != _MAGIC or _Restricted(file).load() != _PROTOCOL:
+    if _load(file) != _MAGIC or _load(file) != _PROTOCOL:
         raise InvalidInput("its header is wrong")
-    if not _Restricted(file).load().get("little_endian", False):
+    if not _load(file).get("little_endian", False):
         raise InvalidInput("its byte order is big-endian")
-    state = _Restricted(file).load()
+    state = _load(file)
     if not isinstance(state, dict) or not all(isinstance(value, _Tensor) for value in state.values()):
         raise InvalidInput("it contains something other than a state_dict of tensors")
     declared = {tensor.storage.key: tensor.storage for tensor in state.values()}
-    storages = {key: _values(file, declared[key]) for key in _Restricted(file).load()}
+    storages = {key: _values(file, declared[key]) for key in _load(file)}
     return {name: _view(storages[tensor.storage.key], tensor) for name, tensor in state.items()}
 
 
@@ -114,7 +141,7 @@ def _values(file: BinaryIO, storage: _Storage) -> np.ndarray:
     if count != storage.count:
         raise InvalidInput(f"storage {storage.key} has {count} values, not {storage.count} as declared")
     size = count * np.dtype(storage.dtype).itemsize
-    content = file.read(size)
+    content = file.read(min(size, os.fstat(file.fileno()).st_size))  # not more than there is: `read` allocates first
     if len(content) != size:
         raise InvalidInput(f"it is truncated: storage {storage.key} has {len(content):,} of {size:,} bytes")
     return np.frombuffer(content, storage.dtype)
@@ -127,5 +154,10 @@ def _view(values: np.ndarray, tensor: _Tensor) -> np.ndarray:
     inside = min((tensor.offset, *tensor.shape, *tensor.strides), default=0) >= 0 and last < values.size
     if math.prod(tensor.shape) and not inside:
         raise InvalidInput(f"a tensor of shape {tensor.shape} reaches beyond its storage of {values.size} values")
+    reach = 0  # of the axes so far: the next one must step over it, or values would be used twice
+    for stride, length in sorted((stride, length) for length, stride in pairs if length > 1):
+        if stride <= reach:
+            raise InvalidInput(f"a tensor of shape {tensor.shape} has overlapping strides {tensor.strides}")
+        reach += (length - 1) * stride
     strides = [stride * values.itemsize for stride in tensor.strides]
     return np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides, writeable=False).copy()

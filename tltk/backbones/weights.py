@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tltk.backbones import weight_packages as packages
 from tltk.backbones.base import Origin
+from tltk.foundation import archives, paths
 from tltk.foundation import checks as check
-from tltk.foundation import paths
 from tltk.foundation.errors import FileError, InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -152,8 +152,10 @@ def read_into(model: "keras.Model", path: str) -> None:
     """Load a weight file into a model with the same layers.
 
     Raises:
-        InvalidInput: If the file contains no weights, or those of another network.
+        InvalidInput: If the file contains no weights or those of another network, is damaged, refers to other files, or
+            is a decompression bomb.
     """
+    (archives.check_archive if path.endswith(".keras") else archives.check_hdf5)(Path(path))
     try:
         model.load_weights(path)
     except Exception as error:  # h5py, zipfile and Keras raise many types; each becomes a ValueError

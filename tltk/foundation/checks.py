@@ -38,6 +38,24 @@ def one_of(name: str, value: object, allowed: Iterable[str]) -> None:
     raise InvalidInput(f"`{name}` must be one of {choices}. Received: {value!r}.{did_you_mean(value, allowed)}")
 
 
+def unencodable(text: object) -> str:
+    """Return why a text cannot be written as UTF-8; "" if it can, or is no string.
+
+    JSON and `errors="surrogateescape"` make such texts: half of a character, which no tokenizer and no file takes.
+
+    Examples:
+        >>> unencodable("caf\u00e9"), unencodable("\ud83d")
+        ('', "not Unicode: '\\ud83d' is half of a character")
+    """
+    if not isinstance(text, str):
+        return ""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"not Unicode: {text[error.start]!r} is half of a character"
+    return ""
+
+
 def positive(**named: float) -> None:
     """Check that every named number is above zero.
 

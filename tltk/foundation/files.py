@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tltk.foundation.errors import FileError
+from tltk.foundation.errors import FileError, InvalidInput
 
 LOCK = "in-use"  # file in a temporary folder, locked as long as the process that made the folder is running
 
@@ -41,8 +41,9 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8, atomically."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    """Write text as UTF-8, atomically; what UTF-8 does not have, such as half of a character, becomes "\\ud83d"."""
+    options = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
+    write_atomically(path, lambda temporary: temporary.write_text(text, **options))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -64,6 +65,26 @@ def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a CSV file that `write_csv` has written; none if there is no such file.
+
+    Raises:
+        InvalidInput: If the file is damaged: not UTF-8, or a row has more or fewer cells than there are columns.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+    except (ValueError, csv.Error) as error:
+        raise InvalidInput(f"{path} is damaged: {error}") from error
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise InvalidInput(f"{path} is damaged: row {number} does not have {len(reader.fieldnames or ())} cells")
+    return rows
 
 
 def as_json_values(value: Any) -> Any:

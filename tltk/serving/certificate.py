@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tltk.foundation import checks as check
+from tltk.foundation.archives import check_archive
 from tltk.foundation.errors import InvalidInput, NotFound, ServingError
 from tltk.serving.replay.runtimes import FILES
 
@@ -186,13 +186,14 @@ def _check_certificate(path: Path) -> None:
             f"{path} has no certificate ({FILE}): it was written by another tool or an older version of tltk. "
             "Export the model again."
         )
+    problem = f"{file} is damaged, or was written by an older version of tltk. Export the model again."
     try:
-        with zipfile.ZipFile(file) as archive:
-            intact = archive.testzip() is None and {"tensors.npy", "tolerance.npy"} <= set(archive.namelist())
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error):
-        intact = False
-    if not intact:
-        raise ServingError(f"{file} is damaged, or was written by an older version of tltk. Export the model again.")
+        check_archive(file)
+    except InvalidInput as error:
+        raise ServingError(f"{problem} ({error})") from error
+    with zipfile.ZipFile(file) as archive:
+        if not {"tensors.npy", "tolerance.npy"} <= set(archive.namelist()):
+            raise ServingError(problem)
 
 
 def _tensorflow_library() -> Path:

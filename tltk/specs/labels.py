@@ -44,6 +44,9 @@ def _as_name(name: Any) -> str:
     if not isinstance(name, str):
         hint = 'Pass `source.labels`, or a list of names such as ["cat", "dog"].'
         raise InvalidType(f"`labels` must be names. Received: {name!r}. {hint}")
+    reason = check.unencodable(name)
+    if reason:
+        raise InvalidInput(f"`labels` must be names. {name!r} is {reason}")
     return unicodedata.normalize("NFC", str(name))
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,7 +82,7 @@ def why_unloadable(path: Path, custom_objects: Mapping[str, Any] | None) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return ""
     custom = custom_objects_of(config, custom_objects)
     problems = [f"it contains {unknown_objects(custom.names)}"] if custom.names else []

@@ -1,6 +1,5 @@
 """The result of `tltk.fit`, and the folder in which it is saved."""
 
-import csv
 import json
 import logging
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +14,8 @@ from tltk.backbones.base import Origin
 from tltk.backbones.text.kerashub import keep_loadable, register_layers_of
 from tltk.foundation import checks as check
 from tltk.foundation import display, familiar, files
-from tltk.foundation.errors import InvalidInput, InvalidType, NotFound
+from tltk.foundation.archives import check_archive
+from tltk.foundation.errors import InvalidInput, InvalidType, NotFound, TltkError
 from tltk.modalities.modality import modality_of, named_modality
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
@@ -120,7 +120,10 @@ def publish_run(run: Run, temporary: Path, folder: Path) -> Run:
     files.write_json(temporary / "metrics.json", {"phases": [asdict(phase) for phase in run.phases]})
     description = describe_model(run.model, temporary)  # writes files of its own, such as a vocabulary
     names = sorted(path.name for path in temporary.iterdir() if path.name != files.LOCK)
-    files.write_json(temporary / run_folder.CONFIG, {**run.config, **description, "files": names})
+    config = files.as_json_values({**run.config, **description, "files": names})
+    config.pop(run_folder.CHECKSUMS, None)  # of the folder that the run was loaded from
+    config[run_folder.CHECKSUMS] = run_folder.checksums(temporary, config)
+    files.write_json(temporary / run_folder.CONFIG, config)
     run_folder.publish(temporary, folder)
     return replace(run, folder=folder)
 
@@ -188,16 +191,20 @@ def load_run(folder: str | Path, *, custom_objects: dict[str, Any] | None = None
         raise InvalidInput(
             f"{folder / 'config.json'} has format {config.get('format')!r}; this version of tltk reads format {FORMAT}."
         )
+    run_folder.check_intact(folder, config)
     try:
         model = _load_model(folder / "model.keras", config, custom_objects)
         metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {"phases": []}
         phases = tuple(PhaseResult(**{**phase, "score": _as_tuple(phase["score"])}) for phase in metrics["phases"])
-    except (KeyError, TypeError) as error:
+    except TltkError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InvalidInput(
             f"{folder} is damaged: config.json or metrics.json has missing or wrong entries ({error})."
         ) from error
-    history = tuple({name: _parsed(text) for name, text in row.items()} for row in _read_csv(folder / "history.csv"))
-    invalid = tuple(InvalidExample(row["example_id"], row["reason"]) for row in _read_csv(folder / "invalid.csv"))
+    history_rows, invalid_rows = files.read_csv(folder / "history.csv"), files.read_csv(folder / "invalid.csv")
+    history = tuple({name: _parsed(text) for name, text in row.items()} for row in history_rows)
+    invalid = tuple(_invalid_example(folder, row) for row in invalid_rows)
     return Run(model, phases, history, invalid, config, folder)
 
 
@@ -260,10 +267,11 @@ def _load_model(path: Path, config: dict[str, Any], custom_objects: dict[str, An
     spec = named_modality(stored.pop("modality")).from_config(stored, path.parent)
     # Before the layers: an unknown task is the better explanation if its layers are unknown as well.
     task = _load_task(path, config["task"], custom_objects)
+    check_archive(path)
     try:
         register_layers_of(path)
         loaded = keras.models.load_model(path, custom_objects=custom_objects, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # h5py, zipfile and Keras raise many types; each becomes an InvalidInput
         reason = why_unloadable(path, custom_objects) or error
         raise InvalidInput(f"{path} cannot be read as a Keras model: {reason}") from error
     keep_loadable(loaded)
@@ -293,18 +301,15 @@ def _load_task(path: Path, config: dict[str, Any], custom_objects: dict[str, Any
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{path} is damaged: {error}") from error
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
+def _invalid_example(folder: Path, row: dict[str, str]) -> InvalidExample:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except ValueError as error:
-        raise InvalidInput(f"{path} is damaged: {error}") from error
+        return InvalidExample(row["example_id"], row["reason"])
+    except KeyError as error:
+        raise InvalidInput(f"{folder / 'invalid.csv'} is damaged: it has no column {error}") from error
 
 
 def _parsed(text: str) -> Any:

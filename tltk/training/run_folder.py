@@ -1,14 +1,21 @@
 """The folder of a run: a new run replaces an older one as a whole, or not at all."""
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from tltk.foundation import checks as check
 from tltk.foundation import files
+from tltk.foundation.errors import InvalidInput
 
 PREFIX = "unfinished-"  # of the folder, inside that of a run, with the files of a training that has not ended
 CONFIG = "config.json"
+CHECKSUMS = "sha256"  # key in config.json: file name → SHA-256
+# Files that tltk changes later, or that are not needed to load a run.
+_UNCHECKED = ("split.csv", "report.html", files.LOCK, CONFIG)
 _STANDARD = (CONFIG, "model.keras", "history.csv", "metrics.json", "invalid.csv", "split.csv", "report.html")
 
 
@@ -38,6 +45,57 @@ def unfinished(folder: Path, *, required_bytes: int = 0) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # the first one that is not empty, and its parents, stay
             for path in created:
                 path.rmdir()
+
+
+def checksums(folder: Path, config: dict[str, Any]) -> dict[str, str]:
+    """Return the SHA-256 of the files that a run is loaded from, and of its configuration.
+
+    Args:
+        folder: Folder of the files, without config.json.
+        config: The configuration, as JSON values without checksums.
+    """
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name not in _UNCHECKED]
+    digests = {path.name: _sha256(path) for path in paths if not path.name.endswith(".lora.npz")}
+    return {**digests, CONFIG: _digest_of(config)}
+
+
+def check_intact(folder: Path, config: dict[str, Any]) -> None:
+    """Raise if a file is not the one that was saved; runs of earlier versions have no checksums.
+
+    Raises:
+        InvalidInput: With all files that are missing or were changed.
+    """
+    recorded = config.get(CHECKSUMS)
+    if recorded is None:
+        return
+    if not isinstance(recorded, dict):
+        raise InvalidInput(f"{folder / CONFIG} is damaged: `{CHECKSUMS}` must be an object. Received: {recorded!r:.60}")
+    changed = []
+    for name, digest in recorded.items():
+        path = folder / name
+        if Path(name).name != name:
+            raise InvalidInput(f"{folder / CONFIG} is damaged: {name!r} is not the name of a file in the folder")
+        if name == CONFIG:
+            rest = {key: value for key, value in config.items() if key != CHECKSUMS}
+            changed += [] if _digest_of(rest) == digest else [name]
+        elif not path.is_file():
+            changed.append(f"{name} (missing)")
+        elif _sha256(path) != digest:
+            changed.append(name)
+    if changed:
+        raise InvalidInput(
+            f"{folder} is damaged: {check.listing(changed)} changed after the run was saved (SHA-256). Copy the run "
+            f"again from where it was trained. If you changed it on purpose, remove `{CHECKSUMS}` from {CONFIG}."
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of(config: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def publish(temporary: Path, folder: Path) -> None:

@@ -1,6 +1,5 @@
 """The file split.csv of a run: which examples it was trained, validated and tested on."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from tltk.data.fingerprints import fingerprints
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import files
+from tltk.foundation.errors import InvalidInput
 
 NAME = "split.csv"
 
@@ -52,8 +52,10 @@ def note(folder: Path, source: Source) -> str:
 
 
 def _read(folder: Path) -> list[dict[str, str]]:
-    path = folder / NAME
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    rows = files.read_csv(folder / NAME)
+    if rows and not {"part", "example_id", "fingerprint"} <= rows[0].keys():
+        raise InvalidInput(
+            f"{folder / NAME} is damaged: it has the columns {check.listing(rows[0])}, not part, example_id and "
+            "fingerprint. Without the file, tltk cannot tell which examples were trained on."
+        )
+    return rows

@@ -541,3 +541,19 @@ def test_ids_of_images_may_lack_the_suffix(folder):
 def test_a_decimal_comma_is_told(folder):
     source = from_csv(csv(folder, "text;label\na;1,5\nb;2\nc;3\n"), label_type="regression", **TEXTS)
     assert source.invalid[0].reason.endswith("Received: '1,5' (write a decimal point, and no separator of thousands)")
+
+
+def test_half_of_a_character_costs_its_row(tmp_path):
+    lines = [
+        {"text": "a", "label": "x"},
+        {"text": "c", "label": "y"},
+        {"text": "\ud83d", "label": "x"},
+        {"text": "b", "label": "\ud83d"},
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    source = from_jsonl(tmp_path / "a.jsonl", input="text", modality="text")
+    assert list(source.examples) == ["a", "c"]
+    assert [example.reason.split(" is half")[0] for example in source.invalid] == [
+        r"`text` is not Unicode: '\ud83d'",
+        r"`label` is not Unicode: '\ud83d'",
+    ]

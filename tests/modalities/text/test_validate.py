@@ -34,3 +34,11 @@ def test_texts_split_into_words_need_at_least_one_word():
 
 def test_texts_may_be_bytes():
     assert invalid_texts([b"a", b" \n", b"\xff"]) == ["", "empty text", ""]
+
+
+def test_half_of_a_character_is_no_text():
+    reason = r"not Unicode: '\ud83d' is half of a character"
+    pairs = np.array([("a", "\ud83d"), ("a", "b")], object)
+    assert invalid_texts(["\ud83d\ude00", "é"]) == [reason, ""]
+    assert invalid_texts(pairs) == [reason, ""]
+    assert invalid_texts(from_words([["a", "\ud83d"], ["b"]]).examples) == [reason, ""]

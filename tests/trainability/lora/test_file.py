@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import WithStages, transformer
+from tltk.errors import InvalidInput
 from tltk.trainability.apply import apply_plan
 from tltk.trainability.lora import file as lora_file
 from tltk.trainability.plan import Plan, Rule, lora
@@ -179,3 +180,48 @@ def test_automatic_layer_names_do_not_matter(tmp_path):
     lora_file.save(tmp_path / "a.npz", model, plan, effect.lora_weights)
     lora_file.load(tmp_path / "a.npz", fresh)
     np.testing.assert_allclose(fresh(np.ones((1, 8))), model(np.ones((1, 8))), atol=1e-5)
+
+
+def rewritten(path, edit):
+    """Change the arrays of a file; the checksums of the archive fit."""
+    with np.load(path) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    about = json.loads(arrays["about"].tobytes())
+    edit(about, arrays)
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), "uint8")
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda about, arrays: about["plan"].update(rules=3),
+        lambda about, arrays: about["plan"]["rules"][0].update(no_option=1),
+        lambda about, arrays: about["kernels"]["block1_up:block1_up"].pop("scale"),
+        lambda about, arrays: about.update(kernels=[]),
+        lambda about, arrays: arrays.pop("block1_up:block1_up|a"),
+        lambda about, arrays: arrays.update({"block1_up:block1_up|b": np.array(["x"])}),
+        lambda about, arrays: arrays.update({"head_output:0|weight": np.array(["x"])}),
+    ],
+)
+def test_wrong_entries_are_an_error_and_change_nothing(tmp_path, edit):
+    _, fresh, path, _ = saved(tmp_path)
+    rewritten(path, edit)
+    before = [weight.tobytes() for weight in fresh.keras.get_weights()]
+    with pytest.raises(InvalidInput, match=r"lora.npz is damaged, or not a file of LoRA weights"):
+        lora_file.load(path, fresh)
+    assert [weight.tobytes() for weight in fresh.keras.get_weights()] == before
+
+
+def test_an_array_that_is_a_pickle_is_an_error_and_runs_nothing(tmp_path):
+    _, fresh, path, _ = saved(tmp_path)
+
+    class Evil:
+        def __reduce__(self):
+            return open, (str(tmp_path / "ran"), "w")
+
+    arrays = {"about": np.array([Evil()], object)}
+    np.savez(path, allow_pickle=True, **arrays)
+    with pytest.raises(InvalidInput, match=r"lora.npz is damaged.*allow_pickle=False"):
+        lora_file.load(path, fresh)
+    assert not (tmp_path / "ran").exists()

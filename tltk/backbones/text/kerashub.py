@@ -2,6 +2,7 @@
 
 import sys
 import zipfile
+import zlib
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from functools import partial
@@ -96,7 +97,7 @@ def register_layers_of(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             needed = b"keras_hub" in archive.read("config.json")
-    except (zipfile.BadZipFile, KeyError) as error:
+    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise FileError(f"{path} is not a .keras file: {error}") from error
     if needed:
         import keras_hub  # noqa: F401

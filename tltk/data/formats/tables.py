@@ -275,7 +275,7 @@ def _raise_all(messages: Iterable[str], error: type[Exception] = InvalidInput) -
 
 def _why_invalid(row: dict[str, Any], columns: _Columns) -> str:
     """Return the reason why a row is invalid; "" if it is valid."""
-    checks = (_weight_problem, _empty_cells, _wrong_types, _label_problem, _path_problem)
+    checks = (_weight_problem, _empty_cells, _not_unicode, _wrong_types, _label_problem, _path_problem)
     return next((reason for check_row in checks if (reason := check_row(row, columns))), "")
 
 
@@ -295,6 +295,14 @@ def _required(columns: _Columns) -> tuple[str, ...]:
 def _empty_cells(row: dict[str, Any], columns: _Columns) -> str:
     empty = [name for name in _required(columns) if _is_empty(row.get(name))]
     return f"{' and '.join(f'`{name}`' for name in empty)} must not be empty" if empty else ""
+
+
+def _not_unicode(row: dict[str, Any], columns: _Columns) -> str:
+    cells = ((name, row.get(name)) for name in (*columns.inputs, *columns.labels))
+    texts = (
+        (name, json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | dict) else cell) for name, cell in cells
+    )
+    return next((f"`{name}` is {reason}" for name, text in texts if (reason := check.unencodable(text))), "")
 
 
 def _wrong_types(row: dict[str, Any], columns: _Columns) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tltk.foundation.checks import unencodable
+
 
 def invalid_texts(examples: Iterable[object]) -> list[str]:
     """Return why each text cannot be used.
@@ -25,7 +27,7 @@ def _why_invalid(example: object) -> str:
     if isinstance(example, np.ndarray):  # a pair
         return next((reason for text in example if (reason := _why_invalid(text))), "")
     if isinstance(example, tuple):
-        return "" if example else "empty text"
+        return next((reason for word in example if (reason := unencodable(word))), "") if example else "empty text"
     if not isinstance(example, str | bytes):
         return f"no text but {type(example).__name__}"
-    return "" if example.strip() else "empty text"
+    return unencodable(example) or ("" if example.strip() else "empty text")

@@ -11,7 +11,8 @@ import numpy as np
 
 from tltk.foundation import checks as check
 from tltk.foundation import files
-from tltk.foundation.errors import InvalidInput, NotFound
+from tltk.foundation.archives import check_members
+from tltk.foundation.errors import InvalidInput, NotFound, TltkError
 from tltk.trainability.effects import effects
 from tltk.trainability.layers import HasStages, LayerRow, layer_rows
 from tltk.trainability.lora import weights as lora
@@ -91,14 +92,8 @@ def load(path: str | Path, model: keras.Model | HasStages) -> Plan:
         tltk.errors.NotFound: nowhere.npz does not exist
     """
     path = _checked_path(path)
-    about, arrays = _read(path)
-    plan = Plan(**{**about["plan"], "rules": tuple(Rule(**rule) for rule in about["plan"]["rules"])})
+    plan, lora_weights, weights = _read(path)
     rows = layer_rows(model)
-    lora_weights = {
-        name: LoraWeights(arrays[f"{name}|a"], arrays[f"{name}|b"], kernel["scale"], kernel["base"], "")
-        for name, kernel in about["kernels"].items()
-    }
-    weights = {name.removesuffix("|weight"): array for name, array in arrays.items() if name.endswith("|weight")}
     sublayers, variables = _sublayers(rows), _variables(rows)
     _check_same(path, lora_weights, weights, sublayers=sublayers, variables=variables)
     for name, learned in lora_weights.items():
@@ -177,16 +172,38 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _read(path: Path) -> tuple[Plan, dict[str, LoraWeights], dict[str, np.ndarray]]:
+    """Return the plan, the weights of LoRA, and the other weights."""
     if not path.is_file():
         raise NotFound(f"{path} does not exist")
     try:
         # An open file instead of a path: NumPy leaves the file of a path open if it is damaged.
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            check_members(archive, path)
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+            arrays = {name: np.asarray(stored[name]) for name in stored.files}
         about = json.loads(arrays.pop("about").tobytes())
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+        if about.get("format") == FORMAT:
+            return _parsed(about, arrays)
+    except TltkError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy's parser of headers raise many types
         raise InvalidInput(f"{path} is damaged, or not a file of LoRA weights: {error}") from error
-    if about.get("format") != FORMAT:
-        raise InvalidInput(f"{path} has format {about.get('format')!r}; this version reads {FORMAT}.")
-    return about, arrays
+    raise InvalidInput(f"{path} has format {about.get('format')!r}; this version reads {FORMAT}.")
+
+
+def _parsed(
+    about: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> tuple[Plan, dict[str, LoraWeights], dict[str, np.ndarray]]:
+    plan = Plan(**{**about["plan"], "rules": tuple(Rule(**rule) for rule in about["plan"]["rules"])})
+    lora_weights = {}
+    for name, kernel in about["kernels"].items():
+        a, b = arrays[f"{name}|a"], arrays[f"{name}|b"]
+        if a.ndim < 1 or b.ndim < 1 or a.shape[-1] != b.shape[0] or b.dtype.kind != "f" or a.dtype.kind != "f":
+            raise ValueError(f"{name} has factors of {a.dtype} {a.shape} and {b.dtype} {b.shape}")
+        lora_weights[name] = LoraWeights(a, b, float(kernel["scale"]), str(kernel["base"]), "")
+    weights = {name.removesuffix("|weight"): array for name, array in arrays.items() if name.endswith("|weight")}
+    wrong = [name for name, array in weights.items() if array.dtype.kind not in "fiub"]
+    if wrong:
+        raise ValueError(f"{check.listing(wrong)} are not numbers")
+    return plan, lora_weights, weights
