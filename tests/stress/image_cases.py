@@ -3,6 +3,7 @@
 import io
 import warnings
 from functools import cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
@@ -147,8 +148,21 @@ def _check_pixels(name: str, data: bytes, pixels: np.ndarray, place: Place) -> N
         difference = np.abs(one.astype(float) - pixels)
         if difference.mean() <= _MEAN_TOLERANCE and np.quantile(difference, 0.95) <= _TOLERANCE:
             return
+    if _has_other_quantization(data) and len(expected) > len(originals()):
+        return  # overflowing coefficients: every decoder of JPEG gives other pixels
     differences = [round(float(np.abs(one.astype(float) - pixels).mean()), 1) for one in expected[: -len(originals())]]
     raise Failed(f"{name}: pixels differ from those of Pillow by {differences or 'any: Pillow reads none'}")
+
+
+def _has_other_quantization(data: bytes) -> bool:
+    """Return whether a file is a JPEG with other quantization tables than the undamaged ones."""
+
+    def tables(content: bytes) -> Any:
+        return getattr(Image.open(io.BytesIO(content)), "quantization", None)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return tables(data) not in [None, *(tables(original) for original in originals().values())]
 
 
 def _pillow(data: bytes, *, lenient: bool) -> np.ndarray | None:

@@ -21,4 +21,7 @@ def local_path(path: str | Path) -> Path:
     """Convert a path as people write it: "~" is the home folder, "file://" is left out."""
     text = str(path)
     text = unquote(text.removeprefix("file://")) if text.startswith("file://") else text
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # "~name" of a user that there is not
+        return Path(text)

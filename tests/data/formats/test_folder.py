@@ -324,3 +324,18 @@ def test_items_that_are_not_pairs_of_texts_raise(wrong):
 def test_a_wrong_number_of_labels_for_pairs_raises():
     with pytest.raises(ValueError, match="`y` must have 1 values"):
         from_arrays([("a", "b")], [0, 1])
+
+
+@pytest.mark.parametrize("name", ["pipe.png", "pipe"])
+def test_a_pipe_among_the_images_is_left_out_and_nobody_waits_for_it(tmp_path, name):
+    class_folder(tmp_path)
+    os.mkfifo(tmp_path / "cat" / name)
+    (tmp_path / "cat" / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "cat" / "itself.png").symlink_to("itself.png")
+    (tmp_path / "cat" / "nowhere").symlink_to("nothing")
+    source = from_folder(tmp_path)
+    valid, invalid = named_modality("image").validate(source)
+    assert len(valid) == 6
+    reasons = {example.example_id: example.reason for example in invalid}
+    expected = {"cat/zero.png": "a pipe or device, not a file", "cat/itself.png": "Too many levels of symbolic links"}
+    assert reasons == expected | ({"cat/pipe.png": "a pipe or device, not a file"} if name == "pipe.png" else {})

@@ -2,6 +2,7 @@
 
 import csv as csv_module
 import json
+import os
 import unicodedata
 from pathlib import Path
 
@@ -513,6 +514,32 @@ def test_paths_as_people_write_them(folder, monkeypatch):
     source = from_csv(csv(folder, "path,label\n" + "\n".join(rows)))
     assert [Path(path).name for path in source.examples] == ["a.png", "b.png", "c.png"]
     assert "is an address: download the file" in source.invalid[0].reason
+
+
+def test_paths_that_lead_out_of_the_folder_are_read_and_told(folder, tmp_path_factory, caplog):
+    other = solid_png(tmp_path_factory.mktemp("other") / "secret.png", (1, 2, 3))
+    (folder / "images" / "link.png").symlink_to(other)
+    (folder / "linked").symlink_to(other.parent)
+    climbing = f"images/{'../' * 20}{other.relative_to('/')}"
+    for path in (str(other), climbing, "images/link.png", "linked/secret.png"):
+        caplog.clear()
+        source = from_csv(csv(folder, f"path,label\n{path},x\nimages/b.png,y\n"))
+        assert len(source) == 2
+        assert f"1 of 2 paths lead out of {folder}, such as " in caplog.text
+    caplog.clear()
+    from_csv(csv(folder, "path,label\nimages/../images/a.png,x\nimages/b.png,y\n"))
+    assert not caplog.text
+
+
+def test_paths_that_cannot_be_paths_cost_their_rows(folder):
+    pipe = folder / "images" / "pipe.png"
+    os.mkfifo(pipe)
+    strange = ["~nobody-has-this-name/x.png", "x" * 300 + ".png", "a/" * 3000, "images/pipe.png", "images/a.png/b.png"]
+    strange += ["/dev/zero", "https://host/x.png", "\\\\host\\share\\x.png", "con", ".", "..", "/", "images/\0.png"]
+    rows = "".join(f"{path},x\n" for path in strange)
+    source = from_csv(csv(folder, f"path,label\nimages/a.png,x\nimages/b.png,y\n{rows}"))
+    assert len(source) == 2
+    assert len(source.invalid) == len(strange)
 
 
 def test_accents_of_a_path_can_have_either_form(folder):

@@ -109,7 +109,8 @@ def test_validation_rejects_only_what_training_and_requests_reject(tmp_path):
     _, valid, error = read(contents)
     assert valid.tolist() == [not reason for reason in decoder_reasons]
     for reason, decoder_reason, message in zip(reasons, decoder_reasons, error, strict=True):
-        assert not reason or decoder_reason, "what validation rejects cannot be decoded"
+        is_filled_up = reason == "truncated or damaged GIF"  # by the decoder, which says nothing
+        assert not reason or decoder_reason or is_filled_up, "what validation rejects cannot be decoded"
         assert (reason == NOT_AN_IMAGE) == (decoder_reason == NOT_AN_IMAGE) == (message == NOT_AN_IMAGE)
         assert (reason == "0 bytes") == (decoder_reason == "0 bytes") == (message == "0 bytes")
     assert sum(map(bool, reasons)) > 0.6 * sum(map(bool, decoder_reasons)), "validation finds most of the damage"

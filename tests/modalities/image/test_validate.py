@@ -1,6 +1,7 @@
 """Validation of image files by header and end, and `drop_invalid`, which removes invalid examples of any source."""
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -333,3 +334,28 @@ def test_a_source_of_only_invalid_texts_becomes_empty():
     valid, invalid = drop_invalid(from_arrays(["", " "]), max_invalid_fraction=1.0)
     assert len(valid) == 0 and len(invalid) == 2
     assert len(drop_invalid(valid, max_invalid_fraction=0)[0]) == 0
+
+
+def test_a_pipe_a_device_and_a_file_that_is_too_large_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert reason_for(tmp_path / "pipe.jpg") == "a pipe or device, not a file"
+    assert reason_for(Path("/dev/zero")) == "a pipe or device, not a file"
+    Image.new("L", (9, 9)).save(tmp_path / "large.tif")
+    for ending in ("jpg", "png", "gif", "bmp", "webp", "tif"):
+        path = tmp_path / f"large.{ending}"
+        with path.open("ab") as file:
+            file.write(b"" if ending == "tif" else encoded(ending))
+            file.truncate(3 * 2**30)  # takes no space
+        assert reason_for(path) == "3,221 MB (limit 1,074)"
+    (tmp_path / "large.png").write_bytes(b"\x89PNG\r\n\x1a\n")  # a header that Pillow does not read
+    with (tmp_path / "large.png").open("ab") as file:
+        file.truncate(3 * 2**30)
+    assert reason_for(tmp_path / "large.png") == "3,221 MB (limit 1,074)"
+
+
+def test_a_gif_that_is_damaged_in_the_middle_is_found_because_the_decoder_would_fill_it_up(tmp_path):
+    data = bytearray(encoded("gif", size=(40, 40)))
+    middle = len(data) // 2 + 300
+    data[middle : middle + 8] = b"\xff" * 8
+    (tmp_path / "a.gif").write_bytes(data)
+    assert reason_for(tmp_path / "a.gif") == "truncated or damaged GIF"

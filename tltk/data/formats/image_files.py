@@ -4,6 +4,7 @@ import logging
 import os
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,16 +117,38 @@ def existing_path(root: Path, text: str) -> Path:
     if not os.path.splitext(text)[1]:  # noqa: PTH122
         spellings += [spelling + suffix for spelling in spellings[:2] for suffix in SUFFIXES]
     paths = [root / local_path(spelling) for spelling in dict.fromkeys(spellings)]
-    return next((path for path in paths if path.is_file()), paths[0])
+    return next((path for path in paths if is_file(path)), paths[0])
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a path, which may be any text of a table, is that of a file; a name that is too long is not."""
+    return os.path.isfile(path)  # noqa: PTH113 - the method of Path raises for names that are too long
+
+
+def outside(root: Path, paths: Iterable[str]) -> list[str]:
+    """Return the paths that lead out of a folder: by "..", as absolute paths, or through links."""
+    real_root = os.path.join(os.path.realpath(root), "")  # noqa: PTH118
+    real_folders: dict[str, str] = {}  # a table has many files of few folders
+    found = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in real_folders:
+            real_folders[folder] = os.path.realpath(folder)
+        is_link = os.path.islink(path)  # noqa: PTH114
+        real = os.path.realpath(path) if is_link else os.path.join(real_folders[folder], name)  # noqa: PTH118
+        if not real.startswith(real_root):
+            found.append(path)
+    return found
 
 
 def why_missing(path: Path) -> str:
     """Return why a path is not that of a file; "" if it is."""
-    if path.is_file():
+    if is_file(path):
         return ""
     if str(path).find(":/") > 0:
         return f"{path} is an address: download the file. It {MISSING}"
-    return f"{path} is a folder" if path.is_dir() else f"{path} {MISSING}"
+    is_folder = os.path.isdir(path)  # noqa: PTH112 - as above
+    return f"{path} is a folder" if is_folder else f"{path} {MISSING}"
 
 
 def _raise(error: OSError) -> None:
@@ -154,6 +177,8 @@ def _add(found: FoundFiles, path: str, name: str) -> None:
 
 
 def _looks_like_image(path: str) -> bool:
+    if not os.path.isfile(path):  # noqa: PTH113 - a pipe or device, which may never end, or a link to nothing
+        return False
     with open(path, "rb") as file:  # noqa: PTH123
         return file.read(8).startswith(_MARKS)
 

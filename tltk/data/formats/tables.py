@@ -1,6 +1,7 @@
 """Sources from CSV and JSON lines files with columns of paths or texts and of labels."""
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from tltk.data import targets as convert
 from tltk.data.formats.conll import labels_of, read_spans
 from tltk.data.formats.csv_file import read_rows
-from tltk.data.formats.image_files import MISSING, existing_path, why_missing
+from tltk.data.formats.image_files import MISSING, existing_path, outside, why_missing
 from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import existing_file, read_text
 from tltk.data.invalid import listing
@@ -22,6 +23,8 @@ from tltk.foundation.errors import InvalidInput, NotFound
 from tltk.foundation.paths import local_path
 from tltk.specs import InvalidExample, LabelSpec, Span
 from tltk.specs.labels import as_names
+
+log = logging.getLogger("tltk")
 
 _INLINE = ("text",)  # modalities whose examples are in the table itself; for others it has paths
 _YES, _NO = ("1", "1.0", "true"), ("0", "0.0", "false")
@@ -351,7 +354,17 @@ def _examples(rows: list[dict[str, Any]], columns: _Columns) -> tuple[np.ndarray
     cells = [value for (value,) in values]
     if columns.inline:
         return np.array(cells, object), "arrays"
-    return np.array([str(existing_path(columns.root, cell)) for cell in cells], object), "files"
+    paths = [str(existing_path(columns.root, cell)) for cell in cells]
+    leading_out = outside(columns.root, paths)
+    if leading_out:
+        log.warning(
+            "%d of %d paths lead out of %s, such as %s. They are read; look at them if the table is not your own.",
+            len(leading_out),
+            len(paths),
+            columns.root,
+            leading_out[0],
+        )
+    return np.array(paths, object), "files"
 
 
 def _targets(

@@ -1,5 +1,7 @@
 """Rewrite GIF and WebP files so that TensorFlow decodes their first frame as image viewers show it."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from tltk.modalities.image.branches import choose
@@ -7,6 +9,54 @@ from tltk.modalities.image.headers import bytes_at, find, little_endian
 
 # First bytes of a graphic control extension and of an image descriptor (GIF89a, sections 23, 20).
 _CONTROL_EXTENSION, _IMAGE_DESCRIPTOR = b"\x21\xf9\x04", 0x2C
+_EXTENSION = 0x21
+
+
+class StillGif(NamedTuple):
+    """A GIF of one frame.
+
+    Attributes:
+        data: String scalar, the bytes of the file.
+        size: int64 [height, width] of the frame; zeros if the first frame is incomplete or missing.
+    """
+
+    data: tf.Tensor
+    size: tf.Tensor
+
+
+def still_gif(data: tf.Tensor) -> StillGif:
+    """Cut off everything after the first frame of a GIF.
+
+    TensorFlow unpacks all frames to return the first one, of any size, before it looks at the sizes: a file of a
+    megabyte can claim gigabytes. It also fills up a frame whose data end too soon.
+
+    Args:
+        data: String scalar, the bytes of a GIF file.
+    """
+    values = tf.cast(tf.io.decode_raw(data, tf.uint8), tf.int32)
+    length = tf.size(values)
+    # Data are chains of blocks: a byte says how many follow, and 0 ends the chain. `ends` is where the chain that
+    # starts at a byte ends; `length` if it does not. Each step of the loop doubles how far it has looked.
+    here = tf.range(length)
+    following = tf.concat([tf.where(values == 0, here, tf.minimum(here + 1 + values, length)), [length]], 0)
+    (ends,) = tf.while_loop(
+        lambda ends: tf.reduce_any(tf.gather(ends, ends) != ends), lambda ends: [tf.gather(ends, ends)], [following]
+    )
+
+    def end_of(start: tf.Tensor) -> tf.Tensor:
+        return tf.gather(ends, tf.minimum(start, length))
+
+    (start,) = tf.while_loop(
+        lambda position: bytes_at(data, position, 1)[0] == _EXTENSION,
+        lambda position: [end_of(position + 2) + 1],
+        [13 + 3 * _palette_size(bytes_at(data, 10, 1)[0])],
+    )
+    descriptor = bytes_at(data, start, 10)
+    end = end_of(start + 11 + 3 * _palette_size(descriptor[9]))
+    is_complete = (descriptor[0] == _IMAGE_DESCRIPTOR) & (end < length)
+    size = tf.stack([little_endian(descriptor[7:9]), little_endian(descriptor[5:7])])
+    still = tf.strings.join([tf.strings.substr(data, 0, tf.minimum(end + 1, length)), b";"])
+    return StillGif(still, tf.where(is_complete, size, tf.zeros_like(size)))
 
 
 def opaque_gif(data: tf.Tensor) -> tf.Tensor:
@@ -76,8 +126,17 @@ def _first_frame(data: tf.Tensor) -> tf.Tensor:
     chunk_size = tf.clip_by_value(tf.cast(little_endian(bytes_at(data, chunk + 4, 3)), tf.int32), 16, data_length)
     frame = tf.strings.substr(data, tf.minimum(chunk + 24, data_length), chunk_size - 16)
     canvas_size = tf.strings.substr(data, tf.minimum(chunk + 14, data_length), 6)
+    is_whole = _chunk_starts_at(data, chunk + 8 + chunk_size + chunk_size % 2)
     with_alpha = tf.strings.join([b"VP8X\x0a\x00\x00\x00\x10\x00\x00\x00", canvas_size, frame])
     body = tf.where(tf.strings.substr(frame, 0, 4) == b"ALPH", with_alpha, frame)
     riff_size = tf.strings.length(body) + 4
     size_bytes = [_byte(riff_size // 256**place % 256) for place in range(4)]
-    return tf.strings.join([b"RIFF", *size_bytes, b"WEBP", body])
+    # Without its body, a frame after which no chunk begins is refused by the decoder, as image viewers refuse it.
+    return tf.strings.join([b"RIFF", *size_bytes, b"WEBP", tf.where(is_whole, body, b"")])
+
+
+def _chunk_starts_at(data: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """Return whether a chunk of a WebP, whose name is printable ASCII, begins at a position, or the file ends there."""
+    end = tf.minimum(little_endian(bytes_at(data, 4, 4)) + 8, tf.cast(tf.strings.length(data), tf.int64))
+    name = bytes_at(data, position, 4)
+    return tf.reduce_all((name >= 32) & (name < 127)) | (tf.cast(position, tf.int64) == end)

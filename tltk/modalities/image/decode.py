@@ -13,7 +13,7 @@ from tltk.specs.image import MAX_PIXELS, PIXEL_RANGE
 
 DEEP_RANGE = (0.0, 65535.0)
 FILE_RANGES = (PIXEL_RANGE, DEEP_RANGE)  # of 8-bit and of 16-bit images
-DECODER_VERSION = 2  # part of every cache key: increment it whenever the decoded pixels change
+DECODER_VERSION = 3  # part of every cache key: increment it whenever the decoded pixels change
 
 # Raised for bytes that cannot be decoded. Some messages of TensorFlow quote the bytes; reading such a message as UTF-8
 # raises UnicodeDecodeError.
@@ -339,7 +339,9 @@ def _webp_pixels(data: tf.Tensor) -> tf.Tensor:
 
 def _read_gif(data: tf.Tensor, unused: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies([_check_size(headers.gif_size(data))]):
-        opaque = animated.opaque_gif(data)
+        still = animated.still_gif(data)
+    with tf.control_dependencies([_require(tf.reduce_all(still.size > 0), DAMAGED), _check_size(still.size)]):
+        opaque = animated.opaque_gif(still.data)
     image = tf.io.decode_image(opaque, channels=3, expand_animations=False)
     return tf.ensure_shape(image, [None, None, 3])
 

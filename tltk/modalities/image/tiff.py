@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from tltk.foundation.errors import InvalidInput
+from tltk.specs.image import MAX_PIXELS
 
 SUFFIXES = (".tif", ".tiff")
 _MODES = {"1": "L", "L": "L", "LA": "RGBA", "P": "RGBA", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA", "CMYK": "RGB"}
@@ -28,6 +29,12 @@ def why_unsupported(image: Image.Image) -> str:
     )
 
 
+def too_large(image: Image.Image) -> str:
+    """Return why an image has too many pixels to be decoded; "" if it has not."""
+    pixels = image.width * image.height
+    return f"{pixels / 1e6:.1f} megapixels (limit {MAX_PIXELS / 1e6:.1f})" if pixels > MAX_PIXELS else ""
+
+
 def read_as_png(path: str | bytes | Path) -> bytes:
     """Read the first image of a TIFF file as a PNG with the same pixels, upright.
 
@@ -41,10 +48,12 @@ def read_as_png(path: str | bytes | Path) -> bytes:
     content = Path(os.fsdecode(path)).read_bytes()
     try:
         image = Image.open(io.BytesIO(content), formats=("TIFF",))
-        image.load()
+        reason = too_large(image)
+        if not reason:
+            image.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InvalidInput("truncated or damaged TIFF") from error
-    reason = why_unsupported(image)
+    reason = reason or why_unsupported(image)
     if reason:
         raise InvalidInput(reason)
     mode = "I;16" if image.mode in _DEEP_MODES else _MODES[image.mode]  # Pillow has turned it upright

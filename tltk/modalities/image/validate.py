@@ -1,6 +1,7 @@
 """Validation of image files before training, which decodes only files that look damaged."""
 
 import os
+import stat
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,10 @@ import tensorflow as tf
 from PIL import Image, WebPImagePlugin
 
 from tltk.modalities.image import headers
-from tltk.modalities.image.decode import EMPTY, NOT_AN_IMAGE, why_undecodable
-from tltk.modalities.image.tiff import is_tiff, why_unsupported
-from tltk.specs.image import MAX_PIXELS
+from tltk.modalities.image.decode import DAMAGED, EMPTY, NOT_AN_IMAGE, why_undecodable
+from tltk.modalities.image.tiff import is_tiff, too_large, why_unsupported
 
+MAX_FILE_BYTES = 2**30  # more than an image of MAX_PIXELS with 16 bits takes without compression
 _THREADS = 8  # they mostly wait for the disk
 _FILES_PER_TASK = 256
 _TAIL_BYTES = 64  # the last bytes of a file, in which the end marker is expected
@@ -68,11 +69,12 @@ def is_deep_png(path: Path) -> bool:
 
 def _why_invalid(path: str | Path) -> str:
     try:
-        if os.path.isdir(path):  # noqa: PTH112 - creating a million Path objects is slow
-            return "a folder"
+        mode = os.stat(path).st_mode  # noqa: PTH116 - creating a million Path objects is slow
+        if not stat.S_ISREG(mode):  # reading a pipe or a device may never end
+            return "a folder" if stat.S_ISDIR(mode) else "a pipe or device, not a file"
         with open(path, "rb") as file:  # noqa: PTH123
             if is_tiff(path):
-                return _why_invalid_tiff(file)
+                return _why_invalid_tiff(file) or _too_many_bytes(file)
             return _why_invalid_content(file, os.fstat(file.fileno()).st_size)
     except FileNotFoundError:
         return "missing"
@@ -88,12 +90,7 @@ def _why_invalid_tiff(file: BinaryIO) -> str:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         return "truncated or damaged TIFF"
-    return _too_large(image) or why_unsupported(image)
-
-
-def _too_large(image: Image.Image) -> str:
-    pixels = image.width * image.height
-    return f"{pixels / 1e6:.1f} megapixels (limit {MAX_PIXELS / 1e6:.1f})" if pixels > MAX_PIXELS else ""
+    return too_large(image) or why_unsupported(image)
 
 
 def _why_invalid_content(file: BinaryIO, size: int) -> str:
@@ -105,10 +102,21 @@ def _why_invalid_content(file: BinaryIO, size: int) -> str:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         return _why_undecodable(file)
-    reason = _too_large(image)
-    if reason or _is_complete(image, file, size):
+    reason = too_large(image) or _too_many_bytes(file)
+    if reason:
         return reason
-    return _why_undecodable(file)
+    if image.format == "GIF" and not _is_decodable(image):
+        return f"{DAMAGED} GIF"
+    return "" if _is_complete(image, file, size) else _why_undecodable(file)
+
+
+def _is_decodable(image: Image.Image) -> bool:
+    """Return whether Pillow can decode the first frame; TensorFlow fills up what is damaged in a GIF without a word."""
+    try:
+        image.load()
+    except _HEADER_ERRORS:
+        return False
+    return True
 
 
 def _is_complete(image: Image.Image, file: BinaryIO, size: int) -> bool:
@@ -127,4 +135,9 @@ def _why_undecodable(file: BinaryIO) -> str:
     header = file.read(16)
     if int(headers.format_of(tf.constant(header))) == headers.UNKNOWN:
         return NOT_AN_IMAGE  # without reading the rest, which may be gigabytes
-    return why_undecodable(header + file.read())
+    return _too_many_bytes(file) or why_undecodable(header + file.read())
+
+
+def _too_many_bytes(file: BinaryIO) -> str:
+    size = os.fstat(file.fileno()).st_size
+    return f"{size / 1e6:,.0f} MB (limit {MAX_FILE_BYTES / 1e6:,.0f})" if size > MAX_FILE_BYTES else ""
