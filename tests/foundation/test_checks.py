@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -65,3 +67,10 @@ def test_a_seed_is_a_whole_number_of_31_bits(value):
     assert type(check.seed(np.int64(0))) is int
     with pytest.raises(InvalidInput, match=r"`seed` must be a whole number in \[0, 2\*\*31\)\. Received: "):
         check.seed(value)
+
+
+@pytest.mark.parametrize("value", ["", "  ", "a\0b"])
+def test_an_empty_path_is_not_the_current_folder(value):
+    with pytest.raises(InvalidInput, match=r'`out` must be a path; the current folder is "."'):
+        check.path("out", value)
+    assert check.path("out", ".") == check.path("out", Path())

@@ -7,6 +7,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
+from tltk.errors import FileError
 from tltk.foundation import files
 
 
@@ -106,3 +107,26 @@ def test_a_csv_file_is_read_as_it_was_written_or_is_an_error(tmp_path):
 def test_half_of_a_character_is_written_as_an_escape(tmp_path):
     files.write_json(tmp_path / "a.json", {"id": "\ud83d"})
     assert json.loads((tmp_path / "a.json").read_text()) == {"id": "\ud83d"}
+
+
+def test_a_file_where_a_folder_is_needed_is_named_with_the_way_out(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match=r"cannot write: it is a file, and a folder is needed. Choose another path"):
+        files.make_folder(tmp_path / "file")
+    with pytest.raises(FileError, match=r"cannot write: .*/file is a file, and a folder is needed"):
+        files.make_folder(tmp_path / "file" / "sub" / "folder")
+    with pytest.raises(FileError, match="is a folder, and a file is needed"):
+        files.write_text(tmp_path, "text")
+
+
+def test_a_folder_that_cannot_be_created_is_a_file_error(tmp_path, monkeypatch):
+    with pytest.raises(FileError, match="File name too long") as caught:
+        files.make_folder(tmp_path / ("a" * 300))
+    assert caught.value.errno == errno.ENAMETOOLONG
+
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(files.Path, "mkdir", refuse)
+    with pytest.raises(FileError, match=r"cannot write: Permission denied. Choose a folder of your own"):
+        files.make_folder(tmp_path / "sub")

@@ -261,3 +261,10 @@ def test_a_dangling_link_counts_as_an_existing_version(tmp_path):
     (tmp_path / "3").symlink_to(tmp_path / "nowhere")
     with pytest.raises(FileError, match=r"3 exists already"):
         tltk.export(seeded_model(), tmp_path, version=3)
+
+
+@pytest.mark.parametrize("folder", ["file", "file/sub"])
+def test_a_file_where_the_folder_should_be_is_a_file_error(tmp_path, folder):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="is a file, and a folder is needed"):
+        tltk.export(squares_model(), tmp_path / folder)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tltk.evaluation.html_report import write_page
+from tltk.foundation import checks as check
 from tltk.foundation import display, familiar, files
 from tltk.foundation.errors import InvalidInput
 from tltk.specs import InvalidExample
@@ -96,7 +97,7 @@ class Report:
             InvalidInput: If the path has another extension.
             FileError: If the file cannot be written.
         """
-        path = Path(path)
+        path = check.path("path", path)
         if path.suffix not in (".html", ".json"):
             raise InvalidInput(f"`path` must end in .html or .json. Received: {str(path)!r}")
         files.make_folder(path.parent)

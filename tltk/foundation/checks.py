@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 from tltk.foundation.errors import InvalidInput, InvalidType
@@ -134,6 +135,20 @@ def instance_of(name: str, value: object, expected: type | tuple[type, ...], *, 
     names = " or ".join(item.__name__ for item in types)
     suffix = f" {hint}" if hint else ""
     raise InvalidType(f"`{name}` must be {names}. Received: {type(value).__name__}.{suffix}")
+
+
+def path(name: str, value: object, *, hint: str = "") -> Path:
+    """Check that a value is a path that can be written to, and return it.
+
+    Raises:
+        InvalidType: If it is neither a string nor a `Path`; `hint` is appended to the message.
+        InvalidInput: If it is empty, which Python takes for the current folder, or has a NUL character.
+    """
+    instance_of(name, value, (str, Path), hint=hint)
+    text = str(value)
+    if (isinstance(value, str) and not text.strip()) or "\0" in text:
+        raise InvalidInput(f'`{name}` must be a path; the current folder is ".". Received: {value!r}')
+    return Path(text)
 
 
 def known_keys(name: str, mapping: Mapping[str, Any], allowed: Iterable[str]) -> None:

@@ -187,8 +187,17 @@ def flush(*paths: Path) -> None:
             os.close(descriptor)
 
 
-def _with_path(error: OSError, path: Path) -> OSError:
-    """Return the error with a readable message and the path."""
+def _with_path(error: OSError, path: Path) -> FileError:
+    """Return the error with the path, and the way out."""
     if error.errno == errno.ENOSPC:
-        return OSError(errno.ENOSPC, "no space left; free some, or choose another folder", str(path))
-    return OSError(error.errno, f"cannot write: {error.strerror or error}", str(path))
+        return FileError(errno.ENOSPC, "no space left; free some, or choose another folder", str(path))
+    reason = f"cannot write: {error.strerror or error}"
+    file = next((one for one in (path, *path.parents) if os.path.lexists(one) and not one.is_dir()), None)
+    if error.errno in (errno.EEXIST, errno.ENOTDIR) and file is not None:
+        name = "it" if file == path else file
+        reason = f"cannot write: {name} is a file, and a folder is needed. Choose another path"
+    elif error.errno == errno.EISDIR:
+        reason = "cannot write: it is a folder, and a file is needed. Choose another path"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        reason = f"{reason}. Choose a folder of your own"
+    return FileError(error.errno, reason, str(path))

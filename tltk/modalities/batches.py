@@ -15,6 +15,7 @@ from tltk.foundation.errors import InvalidInput
 from tltk.modalities.image.augment import Augmentation, Copies, as_augmentations, build_copies, chain, mixes
 from tltk.modalities.modality import modality_of
 from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size, shard_problem
+from tltk.pipeline.dataset_errors import reading
 from tltk.pipeline.decoded_store import decoded
 from tltk.pipeline.finish import AugmentBatch, Encode, Finish
 from tltk.pipeline.loader import DatasetLoader, Loader
@@ -174,7 +175,8 @@ def read_dataset(
     def input_problem(low: float, high: float, is_first: bool) -> str:
         return modality.input_problem(spec, low, high, is_first=is_first)
 
-    user = modality.from_dataset(data, spec, batch_size=batch_size)
+    with reading(argument):
+        user = modality.from_dataset(data, spec, batch_size=batch_size)
     return checked(user, BatchCheck(argument, input_problem, targets))
 
 

@@ -16,6 +16,7 @@ from tltk.data.invalid import Invalid
 from tltk.data.targets import Targets
 from tltk.foundation.errors import InvalidInput
 from tltk.pipeline.batching import Order, Size, epoch_size
+from tltk.pipeline.dataset_errors import failure
 from tltk.pipeline.readers import BatchReader, PartialBatch, join_batches
 
 _PREFETCHED = 2  # batches
@@ -269,13 +270,14 @@ def explain_data_errors(*loaders: Loader | DatasetLoader | None) -> Iterator[Non
         *loaders: Loaders that are read within the context.
 
     Raises:
-        InvalidInput: If TensorFlow raises an error, and all elements of a source are invalid or a batch of a user's
-            dataset failed a check.
+        InvalidInput: If TensorFlow raises an error, and all elements of a source are invalid, a batch of a user's
+            dataset failed a check, or the dataset itself raised it.
     """
     try:
         yield
     except tf.errors.OpError as error:
         messages = [message for loader in loaders if loader is not None and (message := loader.data_error_message())]
+        messages = messages or ([f"{failure(error)}."] if failure(error) else [])
         if not messages:
             raise
         raise InvalidInput(messages[0]) from error

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.foundation.errors import InvalidInput
+from tltk.pipeline.dataset_errors import failure
 from tltk.pipeline.loader import without_autograph
 
 FIRST_BATCHES = 2  # that are read and checked before training starts
@@ -46,13 +47,14 @@ class UserDataset(NamedTuple):
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Replace TensorFlow's error about a failed check by an `InvalidInput` with its message."""
+        """Replace TensorFlow's error about a failed check, or one of the user's code, by an `InvalidInput`."""
         try:
             yield
         except tf.errors.OpError as error:
-            if not self.problem():
+            problem = self.problem() or failure(error)
+            if not problem:
                 raise
-            raise InvalidInput(self.problem()) from error
+            raise InvalidInput(problem) from error
 
 
 class TargetReader(Protocol):

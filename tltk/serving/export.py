@@ -91,9 +91,8 @@ def export(
             '`fold_batch_norm=True` requires format="saved_model" and float32 precision. '
             f"Received: format={format!r}, precision {model.precision!r}"
         )
-    folder = files.make_folder(
-        Path(folder), required_bytes=2 * sum(weight.numpy().nbytes for weight in model.keras.weights)
-    )
+    required_bytes = 2 * sum(weight.numpy().nbytes for weight in model.keras.weights)
+    folder = files.make_folder(check.path("folder", folder), required_bytes=required_bytes)
     if version is not None:
         _check_not_exists(folder / str(version))
     with files.temporary_folder(folder, ".writing-") as scratch:

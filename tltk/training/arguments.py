@@ -1,7 +1,6 @@
 """Checks of the arguments of `tltk.fit`: everything that can be wrong is found before any training."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
 from tltk.foundation import checks as check
@@ -77,7 +76,7 @@ def check_options(model: TransferModel, recipe: Recipe, *, batch_size: Any, seed
         InvalidInput: Naming everything that is wrong.
     """
     if out is not None:
-        check.instance_of("out", out, (str, Path), hint="Pass the folder of the run, or None to save nothing.")
+        check.path("out", out, hint="Pass the folder of the run, or None to save nothing.")
     problems = check.Problems()
     size: Size = 1
     try:

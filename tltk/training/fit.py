@@ -42,6 +42,11 @@ from tltk.training.user_callbacks import UserCallbacks, check_callbacks
 
 log = logging.getLogger("tltk")
 
+_DATA_HINT = (
+    "Pass a source, such as tltk.from_folder(…) or tltk.from_arrays(x, y), or a tf.data.Dataset; of a generator: "
+    "tf.data.Dataset.from_generator(…)."
+)
+
 
 @familiar.arguments
 def fit(
@@ -263,7 +268,7 @@ def _valid_data(data: Data, model: TransferModel, name: str, max_invalid_fractio
         if note:
             log.warning("%s", note)
         return data
-    check.instance_of(name, data, Source, hint="Pass a source such as tltk.from_folder(...), or a tf.data.Dataset.")
+    check.instance_of(name, data, Source, hint=_DATA_HINT)
     modality = modality_of(model.input_spec)
     modality.check(data, model.input_spec, name)
     data = with_labels_of(model.task, data) if name == "val" else data

@@ -98,7 +98,7 @@ class Run:
         Raises:
             FileError: If the folder cannot be written or the disk is full.
         """
-        folder = Path(folder)
+        folder = check.path("folder", folder)
         with run_folder.unfinished(folder, required_bytes=model_bytes(self.model)) as temporary:
             return publish_run(self, temporary, folder)
 

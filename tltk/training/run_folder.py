@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def unfinished(folder: Path, *, required_bytes: int = 0) -> Iterator[Path]:
     Raises:
         FileError: If the folder cannot be written, or its disk is too full.
     """
-    created = [path for path in (folder, *folder.parents) if not path.exists()]
+    created = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     files.make_folder(folder, required_bytes=required_bytes)
     try:
         with files.temporary_folder(folder, PREFIX) as temporary:

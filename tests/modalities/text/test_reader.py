@@ -139,6 +139,15 @@ def test_a_dataset_of_texts_keeps_its_own_order_batched_or_not():
             np.testing.assert_array_equal(targets, expected_targets)
 
 
+def test_a_dataset_may_hold_a_column_of_texts():
+    rows = np.array([["good film"], ["bad"], ["the book"]])
+    data = tf.data.Dataset.from_tensor_slices(rows)
+    column, flat = (batches(part.batch(2), SPEC).dataset() for part in (data, data.map(lambda row: row[0])))
+    assert [ids.numpy().tolist() for ids in column] == [ids.numpy().tolist() for ids in flat]
+    with pytest.raises(ValueError, match=r"\[batch\] or \[batch, 1\]"):
+        batches(tf.data.Dataset.from_tensor_slices([["a", "b"]]).batch(1), SPEC)
+
+
 def test_overlong_texts_of_a_dataset_are_truncated_instead_of_read_in_windows():
     spec = replace(SPEC, overlap=8)
     loader = batches(tf.data.Dataset.from_tensors("good " * 80), spec)

@@ -103,25 +103,32 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> 
     parts = parts_of(data.element_spec)
     texts = parts[0] if isinstance(parts[0], tuple) else (parts[0],)
     are_strings = all(isinstance(part, tf.TensorSpec) and part.dtype == tf.string for part in texts)
-    if not 1 <= len(parts) <= 3 or not are_strings or len(texts) != 1 + spec.pairs:
+    are_texts = are_strings and all(part.shape.rank in (0, 1) or _is_column(part) for part in texts)
+    if not 1 <= len(parts) <= 3 or not are_texts or len(texts) != 1 + spec.pairs:
         inputs = "(first, second)" if spec.pairs else "texts"
         raise InvalidInput(
-            f"`data` must yield {inputs}, ({inputs}, targets) or ({inputs}, targets, weights), with texts as strings. "
-            f"Received: {data.element_spec}"
+            f"`data` must yield {inputs}, ({inputs}, targets) or ({inputs}, targets, weights), with texts as strings, "
+            f"one or [batch] or [batch, 1]. Received: {data.element_spec}"
         )
     elements = count(data)
-    batched = texts[0].shape.rank == 1
+    batched = texts[0].shape.rank > 0
     truncating = replace(spec, overlap=None)
     tokenize = tokenizer(truncating.tokenizer)
 
     def tokenized(texts: tf.Tensor, *rest: tf.Tensor) -> tuple:
-        strings = texts if isinstance(texts, tuple) else (texts,)
+        columns = texts if isinstance(texts, tuple) else (texts,)
+        strings = [tf.reshape(column, [-1]) for column in columns]
         return (padded(windows_of(truncating, tokenize, *strings).ids, spec), *rest)
 
     size = examples_per_batch(batch_size, spec.sequence_length)
     steps = elements if batched else math.ceil(elements / size)
     batches = (data if batched else data.batch(size)).map(without_autograph(tokenized))
     return UserDataset(batches, steps, elements * (first_batch_size(data) if batched else 1))
+
+
+def _is_column(spec: tf.TensorSpec) -> bool:
+    """Tell whether texts are batches [batch, 1], as columns of arrays are."""
+    return spec.shape.rank == 2 and spec.shape[1] == 1
 
 
 def padded(ids: tf.RaggedTensor, spec: TextSpec) -> tf.Tensor:
