@@ -107,8 +107,8 @@ def from_dataset(data: tf.data.Dataset, spec: TextSpec, *, batch_size: Size) -> 
     if not 1 <= len(parts) <= 3 or not are_texts or len(texts) != 1 + spec.pairs:
         inputs = "(first, second)" if spec.pairs else "texts"
         raise InvalidInput(
-            f"`data` must yield {inputs}, ({inputs}, targets) or ({inputs}, targets, weights), with texts as strings, "
-            f"one or [batch] or [batch, 1]. Received: {data.element_spec}"
+            f"`data` must yield {inputs}, ({inputs}, targets) or ({inputs}, targets, weights), with texts as strings"
+            f"{', [batch] or [batch, 1]' * are_strings}. Received: {data.element_spec}"
         )
     elements = count(data)
     batched = texts[0].shape.rank > 0
