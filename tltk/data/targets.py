@@ -1,6 +1,5 @@
 """Targets of examples, and the conversion of labels in files and arrays to targets."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.registry import Registry
 from tltk.specs import LabelSpec
+from tltk.specs.labels import clean_name
 
 RowId = Callable[[int], str]  # index of an example → its position in the input, such as "data.csv, row 3"
 
@@ -335,8 +335,8 @@ def categorical(
     Raises:
         InvalidInput: If there is only one class, or values are not in `names`; all of them are listed.
     """
-    values = [composed(value) for value in values]
-    class_names = tuple(map(composed, names)) if names is not None else tuple(sorted(set(values)))
+    values = [clean_name(value) for value in values]
+    class_names = tuple(map(clean_name, names)) if names is not None else tuple(sorted(set(values)))
     _check_names(enumerate(values), class_names, row_id)
     if len(class_names) < 2:
         raise InvalidInput(f"at least two classes are needed. Received: {check.listing(class_names)}")
@@ -360,9 +360,9 @@ def multilabel(
     Raises:
         InvalidInput: If there are no class names, or values are not in `names`; all of them are listed.
     """
-    values = [[composed(name) for name in row_names] for row_names in values]
+    values = [[clean_name(name) for name in row_names] for row_names in values]
     occurring = {name for row_names in values for name in row_names}
-    class_names = tuple(map(composed, names)) if names is not None else tuple(sorted(occurring))
+    class_names = tuple(map(clean_name, names)) if names is not None else tuple(sorted(occurring))
     if not class_names:
         raise InvalidInput("no example has a label.")
     _check_names(((row, name) for row, row_names in enumerate(values) for name in row_names), class_names, row_id)
@@ -400,11 +400,6 @@ def regression(
     std = targets.std(0)
     mean, std = targets.mean(0).tolist(), np.where(std > 0, std, 1.0).tolist()
     return targets.astype(np.float32), LabelSpec(tuple(names), "regression", tuple(mean), tuple(std))
-
-
-def composed(name: str) -> str:
-    """Return a name with composed characters (Unicode NFC): "é" can be written as one character or as two."""
-    return unicodedata.normalize("NFC", name)
 
 
 def as_float(value: Any) -> float:

@@ -1,5 +1,6 @@
 """The meaning of the targets of a source."""
 
+import string
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from tltk.foundation import checks as check
 from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput, InvalidType
 
+_INVISIBLE = f"{string.whitespace}\u00a0\u3000\ufeff\u200b\u200e\u200f\u2060"  # left out around names
+
 
 def as_names(labels: Any) -> tuple[str, ...]:
     """Convert class names in any form to a tuple of strings.
@@ -19,16 +22,18 @@ def as_names(labels: Any) -> tuple[str, ...]:
         labels: List, tuple or array of strings, bytes or whole numbers; or a dict of class index → name.
 
     Returns:
-        The names; characters with accents are composed (Unicode NFC).
+        The names, see `clean_name`.
 
     Raises:
-        InvalidType: If a name is something else.
+        InvalidType: If a name is something else, or `labels` is a set, which has no order.
         InvalidInput: If the keys of a dict are not 0 to k - 1.
 
     Examples:
         >>> as_names({0: "cat", 1: b"dog"}), as_names([3, 5])
         (('cat', 'dog'), ('3', '5'))
     """
+    if isinstance(labels, set | frozenset):
+        raise InvalidType("`labels` must be in the order of the model's outputs, and a set has none: sorted(labels)")
     if isinstance(labels, Mapping):
         if sorted(labels, key=str) != sorted(range(len(labels)), key=str):
             raise InvalidInput(f"the keys of `labels` must be the class indices from 0. Received: {list(labels)[:5]}")
@@ -47,7 +52,18 @@ def _as_name(name: Any) -> str:
     reason = check.unencodable(name)
     if reason:
         raise InvalidInput(f"`labels` must be names. {name!r} is {reason}")
-    return unicodedata.normalize("NFC", str(name))
+    return clean_name(str(name))
+
+
+def clean_name(name: str) -> str:
+    """Return a name in the form that is compared: "é" can be written as one character or as two, and spaces and
+    invisible characters of zero width, such as a byte order mark, can surround it.
+
+    Examples:
+        >>> clean_name("cafe\u0301 \u200b") == "caf\u00e9"
+        True
+    """
+    return unicodedata.normalize("NFC", name).strip(_INVISIBLE)
 
 
 @dataclass(frozen=True)

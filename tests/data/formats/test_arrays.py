@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tltk.data.formats.arrays import check_pixels, check_targets, from_arrays, is_text
+from tltk.errors import InvalidInput, InvalidType
 from tltk.specs import LabelSpec
 
 
@@ -206,3 +208,61 @@ def test_lists_of_arrays_and_pil_images_are_images():
     assert from_arrays([turned]).examples.shape == (1, 4, 3, 3)
     with pytest.raises(ValueError, match="its images differ in size"):
         from_arrays([red, Image.new("RGB", (5, 5))])
+
+
+class Series:
+    """A column of a table: not a list, with an index of its own."""
+
+    def __init__(self, values):
+        self.values = np.array(values, object)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+    def __len__(self):
+        return len(self.values)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [b"caf\xc3\xa9", b"tea"],
+        np.array([b"caf\xc3\xa9", b"tea"]),
+        np.array([["caf\u00e9"], ["tea"]]),
+        np.array(["caf\u00e9", "tea"]),
+        tf.constant(["caf\u00e9", "tea"]),
+        Series(["caf\u00e9", "tea"]),
+    ],
+    ids=["bytes", "array of bytes", "column", "array", "tensor", "series"],
+)
+def test_texts_in_any_form(texts):
+    assert from_arrays(texts, ["x", "y"]).examples.tolist() == ["caf\u00e9", "tea"]
+
+
+def test_pairs_in_any_form():
+    for pairs in (
+        [(b"a", b"b"), ("c", "d")],
+        np.array([["a", "b"], ["c", "d"]]),
+        tf.constant([["a", "b"], ["c", "d"]]),
+    ):
+        assert from_arrays(pairs).examples.tolist() == [["a", "b"], ["c", "d"]]
+
+
+def test_what_is_no_list_of_texts_is_explained():
+    for texts, fragment in (
+        ("one text", r"Received: one text. Pass \['one text'\]"),
+        ([["a"], ["b"]], "a list of lists"),
+    ):
+        with pytest.raises(InvalidType, match=fragment):
+            from_arrays(texts)
+
+
+def test_numbers_that_are_no_class_indices_do_not_become_a_million_classes():
+    with pytest.raises(InvalidInput, match=r"numbers up to 1,000,000,000, .* for 3 examples.*list\(map\(str, y\)\)"):
+        from_arrays(["a", "b", "c"], [0, 10**9, 1])
+    assert len(from_arrays(["a", "b"], [0, 999]).labels) == 1000
+
+
+def test_a_set_of_names_has_no_order():
+    with pytest.raises(InvalidType, match=r"a set has none: sorted\(labels\)"):
+        from_arrays(["a", "b"], [0, 1], labels={"x", "y"})

@@ -495,12 +495,36 @@ def test_several_labels_as_columns_of_0_and_1(folder):
         (("10", "2.0"), ["10", "2"]),
         (("1", "1.5"), ["1", "1.5"]),
         (("1", "true", "maybe"), ["1", "true", "maybe"]),
+        (("007", "7", "08"), ["007", "7", "08"]),  # codes, as of places and parts
+        (("1_000", "1e3"), ["1_000", "1e3"]),
+        (("12345678901234567", "1.0"), ["12345678901234567", "1"]),
+        (("NA", "null", "None"), ["NA", "null", "None"]),
     ],
 )
 def test_labels_have_one_spelling(folder, cells, names):
     rows = "".join(f"text {number},{cell}\n" for number, cell in enumerate(cells))
     source = from_csv(csv(folder, f"text,label\n{rows}"), **TEXTS)
     assert [source[row].label for row in range(len(cells))] == names
+
+
+def test_names_are_without_invisible_characters_around_them(folder):
+    names = ("spam", "spam\u200b", "\ufeffham", "ham\u00a0", "\u2060spam ")
+    rows = "".join(f"text,{name}\n" for name in names)
+    source = from_csv(csv(folder, f"text,label\n{rows}"), **TEXTS)
+    assert source.counts() == {"ham": 2, "spam": 3}
+
+
+def test_a_list_of_objects_is_read_as_lines_are(folder):
+    rows = [{"text": "a", "label": "x"}, {"text": "b", "label": None}, 3, {"text": "c", "label": "y"}]
+    for number, indent in enumerate((None, 2)):
+        path = folder / f"list{number}.json"
+        path.write_text(json.dumps(rows, indent=indent))
+        source = from_jsonl(path, **TEXTS)
+        assert source.examples.tolist() == ["a", "c"] and source.ids[1] == f"{path.name}, row 4"
+        assert [example.example_id for example in source.invalid] == [f"{path.name}, row {row}" for row in (2, 3)]
+    path.write_text(path.read_text().removesuffix("]"))
+    with pytest.raises(ValueError, match=r"row 1: begins like a list of objects, and is none: .*delimiter"):
+        from_jsonl(path, **TEXTS)
 
 
 def test_known_names_keep_their_spelling(folder):

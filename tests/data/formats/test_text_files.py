@@ -1,5 +1,7 @@
 """Reading of text files: similar names of missing files, and the line of invalid UTF-8."""
 
+import gzip
+
 import pytest
 
 from tltk.data.formats.text_files import existing_file, read_text
@@ -76,3 +78,18 @@ def test_other_encodings_incomplete_characters_and_surrogates_are_not_utf8(tmp_p
 
 def test_utf_16_is_known_by_its_byte_order_mark(tmp_path):
     assert read_text(write_file(tmp_path, "é\n😀".encode("utf-16"))) == "é\n😀"
+
+
+@pytest.mark.parametrize(
+    ("data", "advice"),
+    [
+        (gzip.compress(b"text,label"), r"is compressed \(gzip\). Unpack it"),
+        (b"PK\x03\x04\x14\x00", "save the sheet as CSV"),
+        (b"PAR1\xff", "is a Parquet file"),
+        ("text,label".encode("utf-16-le"), "UTF-16 without a byte order mark"),
+        ("text,label".encode("utf-16-be"), "UTF-16 without a byte order mark"),
+    ],
+)
+def test_a_file_that_is_no_text_is_named_for_what_it_is(tmp_path, data, advice):
+    with pytest.raises(ValueError, match=advice):
+        read_text(write_file(tmp_path, data))

@@ -15,6 +15,7 @@ from tltk.specs import LabelSpec
 from tltk.specs.image import as_value_range
 from tltk.specs.labels import as_names
 
+_MANY_CLASSES = 10_000  # more of them without names are more likely ids or values
 _LABEL_TYPES = ("categorical", "multilabel", "regression")
 
 
@@ -54,6 +55,7 @@ def from_arrays(
         >>> from_arrays(np.zeros((4, 8, 8, 3), "uint8"), ["cat", "dog", "cat", "dog"]).labels.names
         ('cat', 'dog')
     """
+    x = as_texts(x)
     pairs = as_pairs(x)
     examples = pairs if pairs is not None else np.asarray(x, object) if is_text(x) else check_pixels(x, value_range)
     modality = "text" if examples.dtype == object else "image"
@@ -67,6 +69,38 @@ def from_arrays(
         own_range = as_value_range(value_range)
     source = Source(modality, "arrays", examples, targets, spec, value_range=own_range)
     return source.with_sample_weight(sample_weight)
+
+
+def as_texts(x: Any) -> Any:
+    """Convert texts in any form to a list of strings, or of tuples of two strings; return other values unchanged.
+
+    Args:
+        x: Strings or bytes in a list, an array [n] or [n, 1], a tensor, or a column of a table; [n, 2] for pairs.
+
+    Raises:
+        InvalidType: If `x` is one text, or a list of lists of texts.
+    """
+    if isinstance(x, str | bytes):
+        raise InvalidType(f"`x` must be a list of texts. Received: one text. Pass [{_decoded(x)!r:.40}].")
+    if not isinstance(x, list | tuple | Image.Image) and hasattr(x, "__array__"):
+        array = np.asarray(x)
+        x = array[:, 0] if array.dtype.kind in "OSU" and array.ndim == 2 and array.shape[1] == 1 else array
+        is_table = array.dtype.kind in "OSU" and x.ndim == 2 and x.shape[1] == 2
+        x = list(map(tuple, x.tolist())) if is_table else x
+    items = x if isinstance(x, list | tuple) or (isinstance(x, np.ndarray) and x.dtype.kind in "OS") else ()
+    first = next((item for item in items if item is not None), None)
+    if isinstance(first, list) and first and isinstance(first[0], str | bytes):
+        raise InvalidType(
+            f"`x` must be a list of texts, or of tuples of two texts. Received: a list of lists, such as {first!r:.60}"
+        )
+    if isinstance(first, tuple) and first and isinstance(first[0], bytes):
+        return [tuple(map(_decoded, item)) if isinstance(item, tuple) else item for item in items]
+    return list(map(_decoded, items)) if isinstance(first, bytes) else x
+
+
+def _decoded(text: Any) -> Any:
+    """Decode UTF-8, as a SavedModel does; other values stay as they are."""
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
 
 
 def is_text(x: Any) -> bool:
@@ -244,6 +278,12 @@ def _from_indices(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np
     if names is None and low > 0:
         numbers, values = np.unique(values, return_inverse=True)
         names, low, high = tuple(map(str, numbers)), 0, len(numbers) - 1
+    if names is None and high >= max(_MANY_CLASSES, len(values)):
+        raise InvalidInput(
+            f"`y` has numbers up to {high:,}, and so many classes for {len(values):,} examples. For numbers that name "
+            'classes pass list(map(str, y)); for values, label_type="regression"; for few examples of many classes, '
+            "`labels`."
+        )
     count = len(names) if names is not None else high + 1
     if low < 0 or high >= count:
         hint = " Do classes start at 1? Pass y - 1." if (low, high) == (1, count) else ""

@@ -16,6 +16,7 @@ from tltk.foundation import familiar
 from tltk.foundation.errors import FileError, InvalidInput, NotFound
 from tltk.foundation.paths import local_path
 from tltk.specs import InvalidExample
+from tltk.specs.labels import clean_name
 
 log = logging.getLogger("tltk")
 
@@ -46,7 +47,7 @@ def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequen
             the training part.
     """
     root = _existing_folder(folder)
-    classes = None if classes is None else tuple(map(convert.composed, classes))
+    classes = None if classes is None else tuple(map(clean_name, classes))
     if unlabelled:
         found = find_files(root)
         if not found.images:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ log = logging.getLogger("tltk")
 
 _INLINE = ("text",)  # modalities whose examples are in the table itself; for others it has paths
 _YES, _NO = ("1", "1.0", "true"), ("0", "0.0", "false")
+_WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.0*)?")
 _LABEL_TYPES = ("categorical", "multilabel", "regression", "entities")
 
 
@@ -119,7 +121,7 @@ def from_jsonl(
     modality: str = "image",
     sample_weight: str | None = None,
 ) -> Source:
-    """Read a file with one JSON object per line.
+    """Read a file with one JSON object per line, or with one list of objects.
 
     Args:
         file: UTF-8 file.
@@ -145,8 +147,7 @@ def from_jsonl(
             not UTF-8; all problems are listed with their rows.
     """
     path = existing_file(file)
-    lines = enumerate(read_text(path).split("\n"), 1)
-    rows = [(number, _parse_object(line)) for number, line in lines if line.strip()]
+    rows = _json_rows(read_text(path))
     wanted = _names(input, label, sample_weight)
     rows = [(number, _with_paths(row, wanted) if isinstance(row, dict) else row) for number, row in rows]
     keys = list(dict.fromkeys(key for _, row in rows if isinstance(row, dict) for key in row))
@@ -184,12 +185,31 @@ def _with_paths(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {**row, **found} if found else row
 
 
-def _parse_object(line: str) -> dict[str, Any] | str:
-    """Return the JSON object of a line, or the reason why the line is invalid."""
+def _json_rows(text: str) -> list[tuple[int, dict[str, Any] | str]]:
+    """Return the number of each row and its object, or the reason why it is invalid.
+
+    Args:
+        text: One object per line, or one list of objects, whose rows are numbered from 1.
+    """
+    rows = _parsed(text) if text.lstrip().startswith("[") else None
+    if isinstance(rows, list):
+        return [(number, _as_object(row)) for number, row in enumerate(rows, 1)]
+    if rows is not None and text.split(maxsplit=1)[0] == "[":
+        return [(1, f"begins like a list of objects, and is none: {rows}")]
+    return [(number, _as_object(_parsed(line))) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def _parsed(text: str) -> Any:
+    """Return a JSON value, or the error of a text that is none."""
     try:
-        row = json.loads(line)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        return str(error)
+        return error
+
+
+def _as_object(row: Any) -> dict[str, Any] | str:
+    if isinstance(row, Exception):
+        return str(row)
     return row if isinstance(row, dict) else f"must be an object {{...}}. Received: {type(row).__name__}"
 
 
@@ -426,8 +446,8 @@ def one_spelling(values: Sequence[Any], names: Sequence[str] | None) -> list[str
         return [text.lower() for text in texts]
     if lower <= {*_YES, *_NO}:
         return ["1" if text.lower() in _YES else "0" for text in texts]
-    numbers = [convert.as_float(text) for text in texts]
-    return [str(int(number)) for number in numbers] if all(map(float.is_integer, numbers)) else texts
+    # "007", "1_000" and "1e3" are names, and no spellings of numbers.
+    return [str(int(text.partition(".")[0])) for text in texts] if all(map(_WHOLE_NUMBER.fullmatch, texts)) else texts
 
 
 def _class_names(value: Any, separator: str) -> list[str]:

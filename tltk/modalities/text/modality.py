@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltk.data.formats.arrays import from_arrays
+from tltk.data.formats.arrays import as_texts, from_arrays
 from tltk.data.formats.conll import from_words
 from tltk.data.source import Source
 from tltk.foundation import checks as check
@@ -64,6 +64,9 @@ class TextModality(Modality):
 
     def source(self, inputs: Any, spec: TextSpec) -> Source:
         """Convert a text or a list of texts; for a model of pairs, a tuple of two texts or a list of tuples."""
+        inputs = inputs.decode("utf-8", "replace") if isinstance(inputs, bytes) else inputs
+        if not isinstance(inputs, str | list | tuple):
+            inputs = as_texts(inputs)
         check.instance_of("inputs", inputs, (str, list, tuple, np.ndarray), hint="Pass a text, or a list of texts.")
         if isinstance(inputs, str) or (spec.pairs and isinstance(inputs, tuple)):
             return from_arrays([inputs])
