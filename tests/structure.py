@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (9, "training", "fit, phases, callbacks, runs"),
     (10, "inference", "predict, embed, cluster"),
     (11, "evaluation", "evaluate, the report and its page"),
+    (12, "inspection", "duplicates, leaks, wrong labels, scaling: what is wrong with the data"),
     (12, "serving", "export, formats, certificates; `replay/` holds the stand-alone scripts"),
     (13, "augment", "a short name for the augmentations of images"),
     (13, "demo", "the whole walk, offline"),

@@ -56,6 +56,9 @@ _PUBLIC = {
     "embed": "tltk.inference.embed",
     "Cache": "tltk.feature_cache.storage",
     "cluster": "tltk.inference.cluster",
+    "inspect": "tltk.inspection.inspect",
+    "Inspection": "tltk.inspection.records",
+    "Finding": "tltk.inspection.records",
     "export": "tltk.serving.export",
     "verify": "tltk.serving.certificate",
     "LabelSpec": "tltk.specs",
@@ -103,6 +106,8 @@ if TYPE_CHECKING:
     from tltk.inference.embed import Features, embed
     from tltk.inference.predict import predict
     from tltk.inference.predictions import Predictions
+    from tltk.inspection.inspect import inspect
+    from tltk.inspection.records import Finding, Inspection
     from tltk.modalities.context import Context
     from tltk.modalities.image.augment import register_augmentation
     from tltk.modalities.modality import Modality, register_modality

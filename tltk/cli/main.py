@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tltk import __version__
-from tltk.cli import console, options, predict, serving, train, training_options
+from tltk.cli import console, inspect, options, predict, serving, train, training_options
 from tltk.cli.options import (
     DataPath,
     Debug,
     Delimiter,
+    Exclude,
     FileFormat,
     InputColumn,
     Json,
@@ -45,6 +46,7 @@ app.add_typer(weights_app, name="weights")
 BatchSize = Annotated[int, typer.Option(help="Examples per step.")]
 
 
+app.command()(inspect.inspect)
 app.command()(train.train)
 
 
@@ -60,6 +62,7 @@ def evaluate(
     delimiter: Delimiter = None,
     separator: Separator = None,
     format: FileFormat = None,  # noqa: A002 - becomes the option --format
+    exclude: Exclude = None,
     max_invalid: MaxInvalid = 0.1,
     threshold: Annotated[
         float | None, typer.Option(help="Probability above which a label is predicted (multilabel).")
@@ -81,6 +84,7 @@ def evaluate(
         columns |= {"sample_weight": sample_weight, "delimiter": delimiter, "separator": separator}
         columns["file_format"] = format
         source = options.source(data, label_type=labels.type, labels=labels, modality=modality, **columns)
+        source = source.without(exclude)
         evaluated = replace(loaded, model=model)  # the run, since it knows what it was trained on
         result = tltk.evaluate(evaluated, source, batch_size=batch_size, max_invalid_fraction=max_invalid)
         saved = result.save(report) if report else None

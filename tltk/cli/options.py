@@ -52,6 +52,11 @@ _HOW_TO_NAME_COLUMNS = (
 )
 
 
+Exclude = Annotated[
+    Path | None, typer.Option(help="File with the ids of examples to leave out, one per line, see `tltk inspect`.")
+]
+
+
 def source(
     path: Path,
     *,

@@ -12,6 +12,7 @@ from tltk.cli.options import (
     DataPath,
     Debug,
     Delimiter,
+    Exclude,
     FileFormat,
     InputColumn,
     Json,
@@ -90,6 +91,7 @@ def train(
     delimiter: Delimiter = None,
     separator: Separator = None,
     format: FileFormat = None,  # noqa: A002 - becomes the option --format
+    exclude: Exclude = None,
     max_invalid: MaxInvalid = 0.1,
     weights: Annotated[str, typer.Option(help="pretrained, random or a path.")] = "pretrained",
     precision: Annotated[str, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")] = "auto",
@@ -109,7 +111,7 @@ def train(
         columns: dict[str, Any] = {"label": label, "input_column": input_column, "text": text}
         columns |= {"sample_weight": sample_weight, "delimiter": delimiter}
         columns |= {"separator": separator, "file_format": format}
-        source = options.source(data, label_type=label_type, **columns)
+        source = options.source(data, label_type=label_type, **columns).without(exclude)
         import tltk
         from tltk.modalities.modality import drop_invalid, named_modality
         from tltk.tasks import for_source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -10,12 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tltk.data.exclude import Exclude, read_ids, unknown_note
 from tltk.data.sample_weight import as_sample_weight, require_weight
 from tltk.data.targets import Targets, as_targets
 from tltk.foundation import checks as check
 from tltk.foundation import display, familiar
-from tltk.foundation.errors import TltkError
+from tltk.foundation.errors import InvalidInput, TltkError
 from tltk.specs import InvalidExample, LabelSpec
+
+log = logging.getLogger("tltk")
 
 STORAGES = ("files", "arrays", "stream")
 PARTS = ("train", "val", "test")
@@ -219,6 +223,40 @@ class Source:
             invalid=(),
             sample_weight=None if self.sample_weight is None else self.sample_weight[indices],
         )
+
+    def without(self, exclude: Exclude) -> Source:
+        """Leave out some examples, such as those on the list that `tltk.inspect` writes.
+
+        Args:
+            exclude: File with one id per line, or a sequence of ids; None leaves out none.
+
+        Returns:
+            The source without these examples, also without those of `invalid`. Ids that do not exist are logged.
+
+        Raises:
+            NotFound: If the file does not exist.
+            InvalidInput: If no example is left.
+
+        Examples:
+            >>> from tltk import from_arrays
+            >>> texts = from_arrays(["a fine day", "rain again", "more rain"], ["good", "bad", "bad"])
+            >>> len(texts.without(["example 1"]))
+            2
+        """
+        if exclude is None:
+            return self
+        excluded = read_ids(exclude) if isinstance(exclude, str | Path) else list(exclude)
+        names = [self.id_of(row) for row in range(len(self))]
+        known = {*names, *(example.example_id for example in self.invalid)}
+        note = unknown_note(exclude, [name for name in excluded if name not in known], known_id=next(iter(names), ""))
+        if note:
+            log.warning("%s", note)
+        left_out = set(excluded)
+        keep = np.array([name not in left_out for name in names], bool)
+        if names and not keep.any():
+            raise InvalidInput(f"`exclude` names all {len(names)} examples: none is left.")
+        invalid = tuple(example for example in self.invalid if example.example_id not in left_out)
+        return replace(self if keep.all() else self.subset(keep), invalid=invalid)
 
     def with_sample_weight(self, sample_weight: Any) -> Source:
         """Weigh the examples, such as those of a folder, which has no column for it.

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
+from tltk.data.fingerprints import fingerprints
 from tltk.data.invalid import by_reason
 from tltk.data.source import Source
 from tltk.foundation import checks as check
@@ -19,6 +20,7 @@ from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.registry import Registry
 from tltk.modalities.context import Context
+from tltk.modalities.traits import Traits
 from tltk.pipeline.readers import Reader
 from tltk.pipeline.user_dataset import UserDataset
 from tltk.specs import InvalidExample
@@ -36,6 +38,7 @@ class Modality(ABC):
         has_lengths: Whether examples differ in length, so that the batch size can be a budget of tokens.
         learning_rate: Learning rate of the second phase of the default recipe.
         default_backbone: Name of the default backbone of the command line.
+        max_difference: Largest difference of near duplicates, see `differences`; without it, of the cosine distance.
     """
 
     name: ClassVar[str]
@@ -43,6 +46,7 @@ class Modality(ABC):
     has_lengths: ClassVar[bool] = False
     learning_rate: ClassVar[float] = 3e-4
     default_backbone: ClassVar[str] = ""
+    max_difference: ClassVar[float] = 0.02
 
     def check(self, source: Source, spec: Any, argument: str) -> None:
         """Raise unless a source holds inputs that a model accepts.
@@ -142,6 +146,41 @@ class Modality(ABC):
             The context, with examples counted from 0.
         """
         return Context(tf.constant(len(examples), tf.int64))
+
+    def traits(self, source: Source, spec: Any = None) -> Traits:
+        """Look at every example once, for `tltk.inspect`; default: find the examples that cannot be used.
+
+        Args:
+            source: Source of this modality.
+            spec: Input format of a model, adapted to the source; None if there is none.
+        """
+        reasons = {example.example_id: example.reason for example in self.validate(source)[1]}
+        names = [source.id_of(row) for row in range(len(source))]
+        return Traits(undecodable={row: reasons[name] for row, name in enumerate(names) if name in reasons})
+
+    def content_digests(self, source: Source, rows: np.ndarray) -> list[str]:
+        """Digest the contents of some examples, so that equal ones have equal digests.
+
+        Args:
+            source: Source of this modality.
+            rows: int64 [k], ascending.
+
+        Returns:
+            A string for each row; "" for those that cannot be read. Default: digests of files and values as they are.
+        """
+        return fingerprints(source.subset(rows)) or [""] * len(rows)
+
+    def differences(self, first: Any, second: Any) -> np.ndarray | None:
+        """Return how much examples differ from others, float32 [k]; below `max_difference`, they are near duplicates.
+
+        Args:
+            first: Sketches of k examples, see `Traits`.
+            second: Sketches of k others.
+
+        Returns:
+            None if examples of this modality can be compared by their features only.
+        """
+        return None
 
     def default_augmentation(self) -> tuple[Any, ...]:
         """Return the default augmentations of a training phase."""

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from tltk.data import targets as convert
+from tltk.data.exclude import Exclude
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import familiar
@@ -28,6 +29,7 @@ def from_arrays(
     label_type: str = "categorical",
     sample_weight: Any = None,
     value_range: tuple[float, float] | None = None,
+    exclude: Exclude = None,
 ) -> Source:
     """Create a source from images or texts in memory.
 
@@ -43,6 +45,7 @@ def from_arrays(
         sample_weight: Weight of each example in loss and metrics, [n], at least 0; None if all count the same.
         value_range: Value of black and of white, such as (0, 65535) for 16-bit images and (0, 1) for floats; the
             default is (0, 255). The model must be built for the same range: `tltk.backbone(name, value_range=…)`.
+        exclude: Examples to leave out, see `Source.without`.
 
     Returns:
         A source of images or texts in memory. Pixels in uint8, and in uint16 with `value_range`, are not copied.
@@ -68,7 +71,7 @@ def from_arrays(
             raise InvalidInput("`value_range` applies to images, and `x` holds texts.")
         own_range = as_value_range(value_range)
     source = Source(modality, "arrays", examples, targets, spec, value_range=own_range)
-    return source.with_sample_weight(sample_weight)
+    return source.with_sample_weight(sample_weight).without(exclude)
 
 
 def as_texts(x: Any) -> Any:

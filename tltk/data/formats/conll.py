@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tltk.data.exclude import Exclude
 from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import existing_file, read_text
 from tltk.data.source import Source
@@ -25,7 +26,7 @@ _SPAN_KEYS = {  # key names of annotation tools
 }
 
 
-def from_conll(file: str | Path, *, word: int = 0, tag: int = -1) -> Source:
+def from_conll(file: str | Path, *, word: int = 0, tag: int = -1, exclude: Exclude = None) -> Source:
     """Read the sentences of a CoNLL file: one word with its tag per line, and a blank line after each sentence.
 
     Args:
@@ -33,6 +34,7 @@ def from_conll(file: str | Path, *, word: int = 0, tag: int = -1) -> Source:
             comments "# …" are skipped; "#" followed by a tag is a word.
         word: Index of the column of words.
         tag: Index of the column of tags, in IOB, BIO (IOB2), BILOU or BIOES.
+        exclude: Examples to leave out, see `Source.without`.
 
     Returns:
         A source of texts in memory; examples are tuples of words, object [n]. Targets are spans of the words joined by
@@ -57,7 +59,7 @@ def from_conll(file: str | Path, *, word: int = 0, tag: int = -1) -> Source:
         reasons = check.listing((f"{example.example_id}: {example.reason}" for example in invalid), limit=3)
         raise InvalidInput(f"{path} has no valid sentence. {reasons or 'It is empty.'}")
     spans = [spans_of(*pair) for pair in zip(words, tags, strict=True)]
-    return _labelled_source(words, spans, ids=ids, invalid=tuple(invalid))
+    return _labelled_source(words, spans, ids=ids, invalid=tuple(invalid)).without(exclude)
 
 
 def from_words(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tltk.data import targets as convert
+from tltk.data.exclude import Exclude
 from tltk.data.formats.image_files import FoundFiles, find_files, is_ignored, readable
 from tltk.data.source import PARTS, Source
 from tltk.foundation import checks as check
@@ -24,7 +25,13 @@ _PART_NAME = re.compile(r"(train|val|test)(?:ing|id|idation)?(?:[ _-]?(?:set|dat
 
 
 @familiar.arguments
-def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequence[str] | None = None) -> Source:
+def from_folder(
+    folder: str | Path,
+    *,
+    unlabelled: bool = False,
+    classes: Sequence[str] | None = None,
+    exclude: Exclude = None,
+) -> Source:
     """Create a source from a folder of images with one sub-folder per class.
 
     If the folder contains `train/` and `val/` (or `validation/`, `dev/`) or `test/`, `split` returns these parts. Names
@@ -36,6 +43,7 @@ def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequen
         unlabelled: Whether to take all images below the folder without labels, for predictions.
         classes: Classes in the order of the model's outputs, or some of them; None means all, sorted. A class without a
             folder has no examples, unless the name looks misspelt.
+        exclude: Examples to leave out, see `Source.without`.
 
     Returns:
         A source of image files, in sorted order. Images in formats that cannot be read, such as HEIC, are in `invalid`.
@@ -53,7 +61,9 @@ def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequen
         if not found.images:
             raise InvalidInput(f"{root} contains no images{found.hint()}.")
         found.log_ignored(root)
-        return Source("image", "files", _paths(found.images), ids=_ids(found.images, root), invalid=found.invalid(root))
+        ids = _ids(found.images, root)
+        source = Source("image", "files", _paths(found.images), ids=ids, invalid=found.invalid(root))
+        return source.without(exclude)
     parts = _part_folders(root, classes)
     tops = {folder: part for part, folder in parts.items()} if parts else {root: None}
     class_folders = {top: _class_folders(top, classes, may_lack=part in ("val", "test")) for top, part in tops.items()}
@@ -73,7 +83,8 @@ def from_folder(folder: str | Path, *, unlabelled: bool = False, classes: Sequen
     for found in (found for folders in class_folders.values() for found in folders.values()):
         found.log_ignored(root)
         invalid += found.invalid(root)
-    return Source("image", "files", _paths(paths), targets, labels, example_parts, ids, tuple(invalid))
+    source = Source("image", "files", _paths(paths), targets, labels, example_parts, ids, tuple(invalid))
+    return source.without(exclude)
 
 
 def from_files(paths: str | Path | Sequence[str | Path]) -> Source:

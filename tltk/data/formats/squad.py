@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tltk.data.exclude import Exclude
 from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import existing_file, read_text
 from tltk.data.source import Source
@@ -20,13 +21,14 @@ log = logging.getLogger("tltk")
 ANSWERS = LabelSpec(("answer",), "answers")
 
 
-def from_squad(file: str | Path) -> Source:
+def from_squad(file: str | Path, *, exclude: Exclude = None) -> Source:
     """Read the questions of a SQuAD 1.1 or 2.0 file (Rajpurkar et al. 2016, 2018), nested or flat.
 
     Args:
         file: JSON, UTF-8: {"data": [{"paragraphs": [{"context": …, "qas": [{"question", "id", "answers"}]}]}]}, or a
             list of {"question", "context", "answers"}, also one per line in a .jsonl file. Answers are a list of
             {"text", "answer_start"}, or as in datasets of Hugging Face {"text": [...], "answer_start": [...]}.
+        exclude: Examples to leave out, see `Source.without`.
 
     Returns:
         A source of texts in memory; examples are pairs (question, context), object [n, 2]. Targets are the spans of all
@@ -63,7 +65,8 @@ def from_squad(file: str | Path) -> Source:
     examples = np.array(pairs, object).reshape(-1, 2)
     targets = np.empty(len(answers), object)
     targets[:] = answers
-    return Source("text", "arrays", examples, targets, ANSWERS, ids=np.array(ids, object), invalid=tuple(invalid))
+    source = Source("text", "arrays", examples, targets, ANSWERS, ids=np.array(ids, object), invalid=tuple(invalid))
+    return source.without(exclude)
 
 
 def from_questions(questions: list[str], contexts: list[str], answers: list | None = None) -> Source:

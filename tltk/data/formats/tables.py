@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tltk.data import targets as convert
+from tltk.data.exclude import Exclude
 from tltk.data.formats.conll import labels_of, read_spans
 from tltk.data.formats.csv_file import read_rows
 from tltk.data.formats.image_files import MISSING, existing_path, outside, why_missing
@@ -66,6 +67,7 @@ def from_csv(  # noqa: PLR0913 - options of a reader, as in pandas
     sample_weight: str | None = None,
     delimiter: str | None = None,
     header: bool = True,
+    exclude: Exclude = None,
 ) -> Source:
     """Read a CSV file.
 
@@ -86,6 +88,7 @@ def from_csv(  # noqa: PLR0913 - options of a reader, as in pandas
             count the same.
         delimiter: Character between columns; None finds it: a comma, tab, semicolon or "|".
         header: Whether the first row has the names of the columns; if not, give all columns by number.
+        exclude: Examples to leave out, see `Source.without`.
 
     Returns:
         A source of image files or texts, in the order of the rows. Rows with empty cells, a wrong number of
@@ -105,7 +108,7 @@ def from_csv(  # noqa: PLR0913 - options of a reader, as in pandas
     hint = f" The header is {names[0]!r}: does it have another delimiter?" if len(names) == 1 else ""
     columns = _columns(path, names, _by_number(input, names), _by_number(label, names), root=root, hint=hint, **options)
     rows = [(number, dict(zip(names, row, strict=True)) if isinstance(row, list) else row) for number, row in table[1:]]
-    return _source(path, rows, columns)
+    return _source(path, rows, columns).without(exclude)
 
 
 @familiar.arguments
@@ -120,6 +123,7 @@ def from_jsonl(
     root: str | Path | None = None,
     modality: str = "image",
     sample_weight: str | None = None,
+    exclude: Exclude = None,
 ) -> Source:
     """Read a file with one JSON object per line, or with one list of objects.
 
@@ -136,6 +140,7 @@ def from_jsonl(
         root: Folder of relative paths; None means the folder of `file`.
         modality: As in `from_csv`.
         sample_weight: Key of the weight, as in `from_csv`.
+        exclude: Examples to leave out, see `Source.without`.
 
     Returns:
         A source of image files or texts, in the order of the lines. For texts, lines that are not JSON objects or have
@@ -156,7 +161,7 @@ def from_jsonl(
     options: dict[str, Any] = {"label_type": label_type, "separator": separator, "modality": modality}
     options |= {"label_names": labels, "sample_weight": sample_weight}
     columns = _columns(path, keys, input, label, root=root, hint="", **options)
-    return _source(path, rows, columns)
+    return _source(path, rows, columns).without(exclude)
 
 
 def _names(*columns: Any) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tltk.data.exclude import Exclude
 from tltk.data.source import Source
 from tltk.data.targets import regression
 from tltk.foundation import checks as check
@@ -67,6 +68,7 @@ def from_tfds(
     label: str | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
+    exclude: Exclude = None,
 ) -> Source:
     """Create a source from a TensorFlow Datasets builder.
 
@@ -80,6 +82,7 @@ def from_tfds(
         label: Target feature: a ClassLabel, a sequence of ClassLabel, or a number; None means the supervised key.
         data_dir: Folder of prepared datasets; None means the default of TFDS.
         download: Whether to download and prepare the dataset if necessary.
+        exclude: Examples to leave out, see `Source.without`.
 
     Returns:
         A source of streamed images, or of texts in memory.
@@ -101,10 +104,12 @@ def from_tfds(
     prefix = f"{builder.info.name}/{split}"
     if _feature_type(builder.info.features[input]) == "Text":
         texts = [text.decode() for text in _feature_dataset(builder, split, input).as_numpy_iterator()]
-        return Source("text", "arrays", np.array(texts, object), targets, labels, ids=_example_ids(prefix, len(texts)))
+        ids = _example_ids(prefix, len(texts))
+        return Source("text", "arrays", np.array(texts, object), targets, labels, ids=ids).without(exclude)
     count = builder.info.splits[split].num_examples
     examples = StoredExamples(builder, split, input, np.arange(count, dtype=np.int64))
-    return Source("image", "stream", examples, targets, labels, ids=_example_ids(prefix, count))
+    ids = _example_ids(prefix, count)
+    return Source("image", "stream", examples, targets, labels, ids=ids).without(exclude)
 
 
 def _builder(name_or_builder: Any, data_dir: str | Path | None) -> Any:

@@ -23,7 +23,9 @@ from tltk.modalities.text.encoding import as_strings, encoded, overlong_note, wi
 from tltk.modalities.text.reader import TextReader, from_dataset, padded
 from tltk.modalities.text.requests import validate_requests
 from tltk.modalities.text.tokenizers.tokenizer import tokenizer
+from tltk.modalities.text.traits import differences, traits_of
 from tltk.modalities.text.validate import invalid_texts
+from tltk.modalities.traits import Traits
 from tltk.pipeline.batching import Size
 from tltk.pipeline.readers import Reader
 from tltk.pipeline.user_dataset import UserDataset
@@ -38,6 +40,7 @@ class TextModality(Modality):
     has_lengths: ClassVar[bool] = True
     learning_rate: ClassVar[float] = 1e-4  # half of it was 1 point worse on 100 labels a class of package summaries
     default_backbone: ClassVar[str] = "all_minilm_l6_v2_en"
+    max_difference: ClassVar[float] = 0.3  # one of ten words replaced by another
 
     def check(self, source: Source, spec: TextSpec, argument: str) -> None:
         """Raise unless a source holds texts, or pairs of texts for a model of pairs."""
@@ -53,6 +56,14 @@ class TextModality(Modality):
         reasons = invalid_texts(source.examples)
         invalid = tuple(InvalidExample(source.id_of(row), reason) for row, reason in enumerate(reasons) if reason)
         return (source.subset(np.array([not reason for reason in reasons])) if invalid else source), invalid
+
+    def traits(self, source: Source, spec: TextSpec | None = None) -> Traits:
+        """Normalize and hash every text, and count the tokens of those that a model reads."""
+        return traits_of(source, spec)
+
+    def differences(self, first: list[str], second: list[str]) -> np.ndarray:
+        """Return which fraction of words and pairs of words texts do not share."""
+        return differences(first, second)
 
     def reader(self, source: Source, spec: TextSpec) -> Reader:
         """Tokenize the texts of a source, once for all calls."""
