@@ -11,7 +11,6 @@ from tltk.inspection.null import min_cosine, near_threshold
 from tltk.pipeline.parallel import in_order
 
 _HASH_DISTANCE = 10  # bits of 63 or 64 in which near duplicates differ at most; two random hashes differ in half
-_COPY_DISTANCE = 4  # bits in which the same pixels may differ, decoded from two file formats
 _HASH_LIMIT, _FEATURE_LIMIT = 10, 5  # candidates of each example
 _BLOCK = 256  # pairs that are compared at once
 
@@ -54,19 +53,20 @@ def find_duplicates(examples: Examples, features: np.ndarray | None, *, false_al
     firsts = np.intersect1d(np.flatnonzero(originals == np.arange(len(examples))), examples.readable)
     pairs = np.zeros((0, 2), np.int64)
     if hashes is not None:
-        positions, distances = neighbours.hash_pairs(hashes[firsts], max_distance=_HASH_DISTANCE, limit=_HASH_LIMIT)
-        pairs = firsts[positions]
-        originals = _merged(examples, originals, pairs[distances <= _COPY_DISTANCE])
+        pairs = firsts[neighbours.hash_pairs(hashes[firsts], max_distance=_HASH_DISTANCE, limit=_HASH_LIMIT)]
     if features is not None:
         classes = None if examples.classes is None else examples.classes[firsts]
         least = min_cosine(features[firsts], classes, seed=seed)
         positions = neighbours.feature_pairs(features[firsts], min_cosine=least, limit=_FEATURE_LIMIT)
         pairs = neighbours.unique_pairs(np.concatenate([pairs, firsts[positions]]))
-    pairs = pairs[(originals[pairs] == pairs).all(1)]  # without the copies that were found since
     differences = _differences(examples, features, pairs)
     if differences is None:
         return Duplicates(originals, pairs[:0], np.zeros(0, np.float32), None, False)
-    limit, is_cross = examples.modality.max_difference, _cross_class(examples, pairs)
+    limit = examples.modality.max_difference
+    originals = _merged(examples, originals, pairs[differences <= limit])
+    is_first = (originals[pairs] == pairs).all(1)
+    pairs, differences = pairs[is_first], differences[is_first]
+    is_cross = _cross_class(examples, pairs)
     threshold, is_calibrated = near_threshold(differences, is_cross, limit=limit, false_alarms=false_alarms)
     near = differences <= threshold
     return Duplicates(originals, pairs[near], differences[near], threshold, is_calibrated)
@@ -87,7 +87,13 @@ def _copies(examples: Examples, hashes: np.ndarray | None) -> np.ndarray:
 
 
 def _merged(examples: Examples, originals: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Also find copies among pairs whose hashes differ a little, such as a JPEG and its pixels in a PNG."""
+    """Also find copies whose hashes differ a little, such as a JPEG, decoded at a reduced size, and its pixels in a PNG.
+
+    Args:
+        examples: All examples.
+        originals: First row with the contents of each row.
+        pairs: Rows of near duplicates.
+    """
     rows = np.unique(pairs)
     first: dict[str, int] = {}
     moved = np.arange(len(originals))

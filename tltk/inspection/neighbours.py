@@ -7,7 +7,7 @@ from tltk.foundation import progress
 _BLOCK_PAIRS = 2**23  # pairs that are compared at once
 
 
-def hash_pairs(hashes: np.ndarray, *, max_distance: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
+def hash_pairs(hashes: np.ndarray, *, max_distance: int, limit: int) -> np.ndarray:
     """Find pairs of hashes that differ in few bits.
 
     Args:
@@ -16,10 +16,10 @@ def hash_pairs(hashes: np.ndarray, *, max_distance: int, limit: int) -> tuple[np
         limit: Pairs of each row with later rows that are kept, those with the smallest distance.
 
     Returns:
-        Rows, int64 [pairs, 2] with the smaller row first; number of different bits, uint8 [pairs].
+        Rows, int64 [pairs, 2] with the smaller row first.
     """
     step = max(1, _BLOCK_PAIRS // max(len(hashes), 1))
-    pairs, distances = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.uint8)]
+    pairs = [np.zeros((0, 2), np.int64)]
     with progress.bar("comparing hashes", len(hashes)) as advance:
         for start in range(0, len(hashes), step):
             block = np.arange(start, min(start + step, len(hashes)))
@@ -29,9 +29,8 @@ def hash_pairs(hashes: np.ndarray, *, max_distance: int, limit: int) -> tuple[np
             rows, columns = rows[is_later], columns[is_later]
             kept = _nearest(rows, bits[rows, columns], limit)
             pairs.append(np.stack([rows[kept] + start, columns[kept] + start], 1))
-            distances.append(bits[rows[kept], columns[kept]])
             advance(len(block))
-    return np.concatenate(pairs), np.concatenate(distances)
+    return np.concatenate(pairs)
 
 
 def feature_pairs(features: np.ndarray, *, min_cosine: float, limit: int) -> np.ndarray:

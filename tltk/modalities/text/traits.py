@@ -84,7 +84,7 @@ def differences(first: list[str], second: list[str]) -> np.ndarray:
         float32 [k] in [0, 1]: 1 - Jaccard similarity.
 
     Examples:
-        >>> differences(["a fine day"], ["a fine night"]).round(2).tolist()
+        >>> [round(float(value), 2) for value in differences(["a fine day"], ["a fine night"])]
         [0.57]
     """
     return np.array([_difference(*pair) for pair in zip(first, second, strict=True)], np.float32)
