@@ -87,7 +87,7 @@ def _copies(examples: Examples, hashes: np.ndarray | None) -> np.ndarray:
 
 
 def _merged(examples: Examples, originals: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Also find copies whose hashes differ a little, such as a JPEG, decoded at a reduced size, and its pixels in a PNG.
+    """Also find copies whose hashes differ a little: a JPEG, decoded at a reduced size, and its pixels in a PNG.
 
     Args:
         examples: All examples.
