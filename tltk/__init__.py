@@ -50,6 +50,7 @@ _PUBLIC = {
     "Recipe": "tltk.recipes",
     "Plan": "tltk.trainability.plan",
     "fit": "tltk.training.fit",
+    "Checkpoint": "tltk.training.checkpoint",
     "load_run": "tltk.training.run",
     "evaluate": "tltk.evaluation.evaluate",
     "predict": "tltk.inference.predict",
@@ -130,6 +131,7 @@ if TYPE_CHECKING:
     from tltk.tasks.token_classification import token_classification
     from tltk.trainability.audit.audit import audit
     from tltk.trainability.plan import Plan, freeze, layer_decay, lora, train_all, unfreeze_from
+    from tltk.training.checkpoint import Checkpoint
     from tltk.training.fit import fit
     from tltk.training.run import Run, load_run
 

@@ -1,6 +1,7 @@
 """Fingerprints of examples, by which a copy of an example is recognized under another name or in another folder."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,26 @@ def fingerprints(source: Source) -> list[str] | None:
         return None
     fingerprint = _of_file if source.storage == "files" else _of_value
     return [fingerprint(source.examples[index]) for index in range(len(source))]
+
+
+def digest(source: Source, prints: Sequence[str]) -> str:
+    """Return a hash of everything that a training takes from a source: examples in their order, targets and weights.
+
+    Args:
+        source: The source.
+        prints: Fingerprints of its examples.
+
+    Returns:
+        The number of examples, and 16 hexadecimal digits.
+    """
+    hasher = hashlib.blake2b(repr((source.labels, source.value_range)).encode(), digest_size=8)
+    for index, fingerprint in enumerate(prints):
+        hasher.update(f"{source.id_of(index)}\0{fingerprint}\0".encode("utf-8", "surrogateescape"))
+    for values in (source.targets, source.sample_weight):
+        if values is not None:
+            array = np.asarray(getattr(values, "values", values))
+            hasher.update(array.tobytes() if array.dtype != object else repr(array.tolist()).encode())
+    return f"{len(source)} examples, {hasher.hexdigest()}"
 
 
 def _of_file(path: Any) -> str:

@@ -51,17 +51,19 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(as_json_values(value), indent=2, ensure_ascii=False) + "\n")
 
 
-def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_csv(path: Path, rows: Iterable[dict[str, Any]], *, delimiter: str = ",", columns: Iterable[str] = ()) -> None:
     """Write rows as CSV, atomically.
 
     Args:
         path: Path of the file.
         rows: Column name → value; the columns are the keys of all rows, in order of appearance.
+        delimiter: Character between two cells.
+        columns: Columns that come first, whether or not a row has them.
     """
     rows = list(rows)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    names = list(dict.fromkeys((*columns, *(key for row in rows for key in row))))
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, names, lineterminator="\n", delimiter=delimiter)
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())

@@ -3,6 +3,7 @@
 An element is one row of the model's input: an example, or one window of a long text.
 """
 
+import itertools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -55,13 +56,28 @@ class Batches(Protocol):
     steps_per_epoch: int
     element_count: int
 
-    def dataset(self, epoch: Epoch = 0) -> tf.data.Dataset:
+    def dataset(self, epoch: Epoch = 0, first: int | tf.Variable = 0) -> tf.data.Dataset:
         """Return one epoch as a dataset of (inputs, targets …), or of inputs if unlabelled.
 
         Args:
             epoch: Number of the epoch; a variable is read, and a function called in the graph, whenever an iteration
                 starts.
+            first: Number of the first batch, read likewise; earlier ones are skipped.
         """
+
+    def number_after(self, steps: int, *, epoch: int, first: int = 0) -> int:
+        """Return the number of the batch that follows some batches of an epoch, which have been read.
+
+        Batches without a readable element have a number, but are not counted as steps.
+
+        Args:
+            steps: Batches that were read.
+            epoch: Number of the epoch.
+            first: Number of the batch at which reading began.
+        """
+
+    def has_batch(self, first: int, *, epoch: int) -> bool:
+        """Tell whether an epoch has a readable batch with this number or a higher one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +108,7 @@ class Loader:
     shard: tuple[int, int] = (0, 1)
     invalid: Invalid = field(default_factory=Invalid)
     sample_weight: np.ndarray | None = None
+    _skipped: dict[int, set[int]] = field(default_factory=dict)  # epoch → numbers of batches without readable element
 
     def __post_init__(self) -> None:
         self._order(0, 0)  # checks the shard
@@ -126,8 +143,11 @@ class Loader:
         """
         is_empty = True
         partial_batches = self.reader.partial_batches(self._order(epoch, first))
+        expected, skipped = first, self._skipped.setdefault(epoch, set())
         for number, rows, values in join_batches(self._collect_invalid(partial_batches)):
             batch = self._with_targets(Batch(epoch, number, rows, values, ()))
+            skipped.update(range(expected, number + (not len(batch.rows))))
+            expected = number + 1
             if len(batch.rows):
                 is_empty = False
                 yield batch
@@ -156,7 +176,19 @@ class Loader:
             break
         raise IndexError(f"epoch {epoch} has no readable batch {number}; it has {self.steps_per_epoch} batches.")
 
-    def dataset(self, epoch: Epoch = 0) -> tf.data.Dataset:
+    def number_after(self, steps: int, *, epoch: int, first: int = 0) -> int:
+        """See `Batches`."""
+        skipped = self._skipped.get(epoch, set())
+        readable = (number for number in itertools.count(first) if number not in skipped)
+        return next(itertools.islice(readable, steps, None))
+
+    def has_batch(self, first: int, *, epoch: int) -> bool:
+        """See `Batches`; a batch is read only if examples are invalid."""
+        if first >= self.steps_per_epoch or not self.invalid:
+            return first < self.steps_per_epoch
+        return next(self.batches(epoch, first=first), None) is not None
+
+    def dataset(self, epoch: Epoch = 0, first: int | tf.Variable = 0) -> tf.data.Dataset:
         """See `Batches`; elements are read in Python threads, and the last steps run in the graph."""
         targets = () if self.targets is None else (self.targets.element_spec,)
         targets += (tf.TensorSpec([None], tf.float32),) if self.has_weights else ()
@@ -166,19 +198,20 @@ class Loader:
         # (`test_plain_tensorflow_keeps_generators_forever`).
         weak_self = weakref.ref(self)
 
-        def generate(epoch_number: np.ndarray) -> Iterator[tuple]:
+        def generate(epoch_number: np.ndarray, first_number: np.ndarray) -> Iterator[tuple]:
             loader = weak_self()
-            yield from () if loader is None else (tuple(batch) for batch in loader.batches(int(epoch_number)))
+            batches = () if loader is None else loader.batches(int(epoch_number), first=int(first_number))
+            yield from (tuple(batch) for batch in batches)
 
-        def one_epoch(epoch_number: tf.Tensor) -> tf.data.Dataset:
-            return tf.data.Dataset.from_generator(generate, args=(epoch_number,), output_signature=tuple(signature))
+        def one_epoch(*position: tf.Tensor) -> tf.data.Dataset:
+            return tf.data.Dataset.from_generator(generate, args=position, output_signature=tuple(signature))
 
         finish = self.finish
 
         def finish_batch(*parts: Any) -> Any:
             return _fit_tuple(*finish(Batch(*parts)))
 
-        batches = _epoch_dataset(epoch).flat_map(without_autograph(one_epoch))
+        batches = _position(epoch, first).flat_map(without_autograph(one_epoch))
         finished = batches.map(without_autograph(finish_batch), num_parallel_calls=_WORKERS, deterministic=True)
         return _prefetched(finished, loader=self)
 
@@ -234,21 +267,29 @@ class DatasetLoader:
     problem: Callable[[], str] = lambda: ""
     invalid: Invalid = field(default_factory=Invalid)
 
-    def dataset(self, epoch: Epoch = 0) -> tf.data.Dataset:
+    def number_after(self, steps: int, *, epoch: int, first: int = 0) -> int:
+        """See `Batches`: every batch is a step."""
+        return first + steps
+
+    def has_batch(self, first: int, *, epoch: int) -> bool:
+        """See `Batches`."""
+        return first < self.steps_per_epoch
+
+    def dataset(self, epoch: Epoch = 0, first: int | tf.Variable = 0) -> tf.data.Dataset:
         """See `Batches`."""
 
-        def one_epoch(epoch_number: tf.Tensor) -> tf.data.Dataset:
+        def one_epoch(epoch_number: tf.Tensor, first_number: tf.Tensor) -> tf.data.Dataset:
             def add_epoch(number: tf.Tensor, batch: tuple) -> tuple:
                 return epoch_number, number, batch
 
-            return self.user_dataset.enumerate().map(without_autograph(add_epoch))
+            return self.user_dataset.enumerate().skip(first_number).map(without_autograph(add_epoch))
 
         finish = self.finish
 
         def finish_batch(epoch_number: tf.Tensor, number: tf.Tensor, batch: tuple) -> Any:
             return _fit_tuple(*finish(Batch(epoch_number, number, tf.zeros([0], tf.int64), batch[:1], batch[1:])))
 
-        batches = _epoch_dataset(epoch).flat_map(without_autograph(one_epoch))
+        batches = _position(epoch, first).flat_map(without_autograph(one_epoch))
         finished = batches.map(without_autograph(finish_batch), num_parallel_calls=_WORKERS, deterministic=True)
         return _prefetched(finished, loader=self)
 
@@ -288,11 +329,15 @@ def _fit_tuple(inputs: Any, targets_and_weights: Sequence[Any]) -> Any:
     return (inputs, *targets_and_weights) if targets_and_weights else inputs
 
 
-def _epoch_dataset(epoch: Epoch) -> tf.data.Dataset:
-    """Return a dataset of the epoch number alone, int64, which is read when an iteration starts."""
+def _position(epoch: Epoch, first: int | tf.Variable) -> tf.data.Dataset:
+    """Return a dataset of one pair (epoch, number of the first batch), int64, read when an iteration starts."""
     start = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64))
     read = epoch if callable(epoch) and not isinstance(epoch, tf.Variable) else lambda: epoch
-    return start.map(without_autograph(lambda _: tf.cast(tf.convert_to_tensor(read()), tf.int64)))
+
+    def position(_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.cast(tf.convert_to_tensor(read()), tf.int64), tf.cast(tf.convert_to_tensor(first), tf.int64)
+
+    return start.map(without_autograph(position))
 
 
 def _prefetched(batches: tf.data.Dataset, *, loader: Any) -> tf.data.Dataset:

@@ -1,6 +1,7 @@
 """The best epoch of a phase: scores of epochs by the monitored metric, and the callback that keeps the best weights."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -55,6 +56,15 @@ class KeepBest(keras.callbacks.Callback):
             self.best, self.best_epoch, self.weights = epoch_score, epoch + 1, self.full_model.get_weights()
         elif self.patience is not None and epoch + 1 - self.best_epoch >= self.patience:
             self.model.stop_training = True
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the scores and the best weights, for a checkpoint."""
+        return {name: getattr(self, name) for name in ("best", "best_epoch", "weights", "scores")}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from the state of a checkpoint."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def choose(self, epoch: int) -> None:
         """Take the present weights of the model, those of an epoch (from 0) that a callback chose, as the best."""

@@ -28,20 +28,25 @@ class StopOnNan(keras.callbacks.Callback):
             )
 
 
-class SetEpoch(keras.callbacks.Callback):
-    """Tell a dataset the number of the epoch that its next iterator reads.
+class SetPosition(keras.callbacks.Callback):
+    """Tell a dataset the epoch that its next iterator reads, and the batch that it begins with.
 
     Args:
         epoch: int64 scalar from which the dataset was built, see `tltk.pipeline.loader.Loader.dataset`.
+        batch: int64 scalar likewise.
+        first_batch: Number of the batch that the first epoch begins with.
     """
 
-    def __init__(self, epoch: tf.Variable) -> None:
+    def __init__(self, epoch: tf.Variable, batch: tf.Variable, *, first_batch: int = 0) -> None:
         super().__init__()
-        self.epoch = epoch
+        self.epoch, self.batch = epoch, batch
+        self.first_batch = first_batch
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Set the number; Keras starts the iterator afterwards."""
+        """Set the numbers; Keras starts the iterator afterwards."""
         self.epoch.assign(epoch)
+        self.batch.assign(self.first_batch)
+        self.first_batch = 0
 
 
 class CountSteps(keras.callbacks.Callback):
@@ -58,6 +63,14 @@ class CountSteps(keras.callbacks.Callback):
         self.batches = 0
         self.accumulated: list[np.ndarray] = []
         self.products: list[np.ndarray] = []
+
+    def get_state(self) -> int:
+        """Return the number of batches, for a checkpoint."""
+        return self.batches
+
+    def set_state(self, state: int) -> None:
+        """Continue from the state of a checkpoint."""
+        self.batches = state
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Count the batch, and copy the accumulated gradients if an extra batch would clear them."""
@@ -108,6 +121,14 @@ class ReportProgress(keras.callbacks.Callback):
         self.advance = advance
         self.write = write
         self.epoch_start = 0.0
+
+    def get_state(self) -> float:
+        """Return the seconds since the epoch began, for a checkpoint."""
+        return time.perf_counter() - self.epoch_start
+
+    def set_state(self, state: float) -> None:
+        """Continue from the state of a checkpoint."""
+        self.epoch_start = time.perf_counter() - state
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the clock."""

@@ -1,9 +1,8 @@
 """`tltk.fit`: train a model on data by a recipe."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,25 @@ from tltk.foundation import keras_private as private
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.modality import drop_invalid, modality_of
 from tltk.models.transfer_model import TransferModel
-from tltk.optimizers.state import OptimizerState
 from tltk.recipes.recipe import Phase, Recipe
+from tltk.specs import InvalidExample
 from tltk.tasks.base import Task
 from tltk.tasks.registry import require_task
 from tltk.tasks.sources import require_labels, with_labels_of
-from tltk.trainability.layers import HEAD
 from tltk.trainability.lora import file as lora_file
 from tltk.trainability.plan import Plan
 from tltk.training import run_folder, split_file
 from tltk.training.arguments import check_options, complete_recipe, require_weighted_metrics, warn_without_validation
-from tltk.training.best_epoch import Score
-from tltk.training.contrastive import phase_model
-from tltk.training.phase import PhaseResult, TrainedPhase, train_phase
+from tltk.training.checkpoint import Checkpoint, as_checkpoint
+from tltk.training.checkpoints import Checkpoints, State
+from tltk.training.history import History
+from tltk.training.phase import TrainedPhase
 from tltk.training.phase_data import Data, Feed
-from tltk.training.run import Run, model_bytes, publish_run
-from tltk.training.seeds import set_seeds
+from tltk.training.phases import earlier_results, train_phases
+from tltk.training.provenance import code_digest, how_it_was_run
+from tltk.training.resume import check_resume, complete_run, find_state
+from tltk.training.run import Run, describe_model, model_bytes
+from tltk.training.stop_request import StopRequest, stop_requests
 from tltk.training.tell import tell_if_guessing, tell_invalid
 from tltk.training.user_callbacks import UserCallbacks, check_callbacks
 
@@ -63,6 +65,8 @@ def fit(
     class_weight: Mapping[int | str, float] | str | None = None,
     verbose: int | str = "auto",
     out: str | Path | None = None,
+    checkpoint: str | Checkpoint | None = "5 min",
+    resume: bool | str = False,
     seed: int = 0,
     cache: str | Path | Cache = "auto",
     max_invalid_fraction: float = 0.1,
@@ -90,6 +94,12 @@ def fit(
         verbose: 0 shows nothing; 1 or "auto" progress bars on terminals and in notebooks, elsewhere one line per epoch;
             2 one line per epoch.
         out: Folder to save the run in; None saves nothing.
+        checkpoint: With `out`, time or steps between two checkpoints, such as "5 min" or "500 steps", or a
+            `tltk.Checkpoint`; None writes none. With checkpoints, Ctrl-C and SIGTERM end the step under way, write one,
+            and then raise KeyboardInterrupt.
+        resume: True goes on from the latest checkpoint in `out`, with the same result to the byte as a training that
+            was never stopped; starts anew if there is none; and returns the run if it is complete. Pass the same
+            arguments as before: other data, options or versions are refused. "force" goes on with them.
         seed: Seed of shuffling, augmentation and dropout, in [0, 2**31); equal seeds give equal weights on CPU.
         cache: Where the outputs of the frozen prefix are stored, so that they are computed once: "auto", "memory",
             "disk", "off", a folder, or a `tltk.Cache`. Phases with new augmentations every epoch or without a frozen
@@ -104,6 +114,7 @@ def fit(
         InvalidInput: If the data does not fit the model, too many examples are unreadable, or a value is out of range.
         FileError: If `out` cannot be written, or its disk has no room for the model.
         TrainingDiverged: If the training loss becomes NaN or infinite.
+        TrainingStopped: After Ctrl-C or SIGTERM; a KeyboardInterrupt.
         IncompatibleKeras: If Keras has another backend than TensorFlow.
     """
     private.require_tensorflow()
@@ -115,12 +126,15 @@ def fit(
     )
     size = check_options(model, recipe, batch_size=batch_size, seed=seed, out=out)
     seed = int(seed)
+    folder = None if out is None else Path(out)
+    check_resume(resume, folder)
+    checkpoint = as_checkpoint(checkpoint)
     user_callbacks = (
         UserCallbacks(check_callbacks(callbacks, recipe), model.keras, recipe.epochs) if callbacks else None
     )
     cache = cache if isinstance(cache, Cache) else Cache(cache)
-    config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size}
-    folder = None if out is None else Path(out)
+    config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size, "feature_dtype": cache.dtype}
+    config["callbacks"] = [type(callback).__name__ for callback in callbacks]
     with progress.verbosity(verbose), _unfinished(folder, model) as temporary:
         invalid = Invalid()
         train = _valid_data(train, model, "train", max_invalid_fraction, invalid)
@@ -128,15 +142,50 @@ def fit(
         if val is None:
             warn_without_validation(recipe)
         tell_invalid(tuple(invalid))
-        if temporary is not None:
-            split_file.write(temporary, {"train": train, "val": val})
         weights = None if class_weight is None else _class_weights(model.task, class_weight, train, config)
         feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder, class_weights=weights)
         feed.check_batches()
         if feed.has_weights:
             require_weighted_metrics(model.task)
-        history = _History(folder, temporary)
-        return _run(model, recipe, feed, invalid, config=config, history=history, user_callbacks=user_callbacks)
+        state: State | None = None
+        identity: dict[str, Any] = {}
+        if folder is not None and temporary is not None:
+            config |= {"data": split_file.write(temporary, {"train": train, "val": val}), "code": code_digest()}
+            identity = {**config, **describe_model(model, temporary)}
+            finished = complete_run(folder, model, identity, resume=resume)
+            if finished is not None:
+                return finished
+            state = find_state(folder, identity, resume=resume)
+            config |= how_it_was_run()
+        history = History(folder, temporary)
+        if state is not None:
+            _restore(state, history, feed, user_callbacks)
+        with stop_requests() if folder and checkpoint else nullcontext(StopRequest()) as stop_request:
+            checkpoints = Checkpoints(
+                folder, checkpoint, stop_request, shared=lambda: _shared(identity, history, feed), resumed=state
+            )
+            return _run(
+                *(model, recipe, feed, invalid),
+                config=config,
+                history=history,
+                checkpoints=checkpoints,
+                user_callbacks=user_callbacks,
+            )
+
+
+def _shared(identity: Mapping[str, Any], history: History, feed: Feed) -> State:
+    """Return what every checkpoint holds."""
+    invalid = [(example.example_id, example.reason) for example in feed.invalid()]
+    return {"identity": files.as_json_values(dict(identity)), "history": history.get_state(), "invalid": invalid}
+
+
+def _restore(state: State, history: History, feed: Feed, user_callbacks: UserCallbacks | None) -> None:
+    """Restore what does not depend on the phase."""
+    history.set_state(state["history"])
+    feed.undecodable.extend(InvalidExample(*example) for example in state["invalid"])
+    if user_callbacks and state["before"]["user_callbacks"] is not None:
+        epochs = state["during"]["epoch"] if state["during"] else 0
+        user_callbacks.resume(state["before"]["user_callbacks"], epochs_in_phase=epochs)
 
 
 def _unfinished(folder: Path | None, model: TransferModel) -> AbstractContextManager[Path | None]:
@@ -158,18 +207,19 @@ def _run(
     invalid: Invalid,
     *,
     config: dict[str, Any],
-    history: "_History",
+    history: History,
+    checkpoints: Checkpoints,
     user_callbacks: UserCallbacks | None,
 ) -> Run:
     """Train all phases, and save the run in its folder, also after an interruption."""
     known = tuple(invalid)
-    results: list[PhaseResult] = []
-    phases = _train_phases(model, recipe, feed, history.write, user_callbacks)
+    results = earlier_results(checkpoints)
+    phases = train_phases(model, recipe, feed, history.write, user_callbacks, checkpoints)
     try:
         with feed:
-            for phase, trained in zip(recipe.phases, phases, strict=True):
+            for trained in phases:
+                _save_lora(model, recipe.phases[len(results)], trained, history.temporary)
                 results.append(trained.result)
-                _save_lora(model, phase, trained, history.temporary)
         if user_callbacks:
             user_callbacks.end()
     finally:
@@ -177,6 +227,7 @@ def _run(
             user_callbacks.close()
         # Also after Ctrl-C: the model has the best weights so far, which are saved.
         config["interrupted"] = len(results) < len(recipe.phases)
+        config["checkpoints"] = {"written": checkpoints.count, "seconds": round(checkpoints.seconds, 3)}
         undecodable = [example for example in feed.invalid() if example not in known]
         invalid.extend(undecodable)
         run = Run(model, tuple(results), tuple(history.rows), tuple(invalid), config)
@@ -186,78 +237,10 @@ def _run(
     return run
 
 
-def _train_phases(
-    model: TransferModel,
-    recipe: Recipe,
-    feed: Feed,
-    write: Callable[[dict[str, Any]], None],
-    user_callbacks: UserCallbacks | None,
-) -> Iterator[TrainedPhase]:
-    """Train the phases in order, each from the weights and the optimizer state of the one before."""
-    anchors = _pretrained_weights(model) if any(phase.optimizer.l2_sp for phase in recipe.phases) else None
-    score: Score | None = None
-    optimizer_state: OptimizerState | None = None
-    for index, phase in enumerate(recipe.phases):
-        trained_model = phase_model(model, phase)
-        set_seeds(trained_model.keras, feed.seed, index)
-        is_contrastive = trained_model is not model
-        trained = train_phase(
-            trained_model,
-            phase,
-            partial(feed.phase_data, phase, index),
-            score_to_beat=None if is_contrastive else score,  # scores of different tasks cannot be compared
-            write=write,
-            previous_state=optimizer_state,
-            anchors=anchors,
-            user_callbacks=user_callbacks,
-        )
-        score, optimizer_state = None if is_contrastive else trained.result.score, trained.optimizer_state
-        yield trained
-
-
-def _pretrained_weights(model: TransferModel) -> dict[str, np.ndarray]:
-    """Copy the weights of the backbone before training, towards which `l2_sp` regularizes: variable path → values."""
-    backbone_layers = [layer for layer in model.keras.layers if model.stages.get(layer.name, "") != HEAD]
-    return {
-        weight.path: keras.ops.convert_to_numpy(weight).copy() for layer in backbone_layers for weight in layer.weights
-    }
-
-
 def _save_lora(model: TransferModel, phase: Phase, trained: TrainedPhase, folder: Path | None) -> None:
     """Save the LoRA weights of a phase right after it: a later phase may change the weights that they are added to."""
     if trained.lora_weights and folder is not None:
         lora_file.save(folder / f"{phase.name}.lora.npz", model, phase.plan, trained.lora_weights)
-
-
-class _History:
-    """One row per epoch, written to history.csv after each epoch, in a temporary folder until the run is saved."""
-
-    def __init__(self, folder: Path | None, temporary: Path | None) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self.folder, self.temporary = folder, temporary
-
-    def write(self, row: dict[str, Any]) -> None:
-        self.rows.append(row)
-        if self.temporary is not None:
-            files.write_csv(self.temporary / "history.csv", self.rows)
-
-    def save(self, run: Run) -> Run:
-        """Save the run in its folder, and say which folder holds what if it was interrupted.
-
-        A fit that fails before its first epoch ends does not replace an older run.
-        """
-        if self.folder is None or self.temporary is None:
-            return run
-        older = f"{self.folder} still holds the run before it" if run_folder.is_run(self.folder) else ""
-        if not self.rows:
-            log.warning("Nothing was saved, since no epoch was finished%s.", f": {older}" if older else "")
-            return run
-        run = publish_run(run, self.temporary, self.folder)
-        if run.config["interrupted"]:
-            replaced = ", in place of the run before it" if older else ""
-            message = "The training did not end: %s holds the best weights so far and the history of %d epochs%s."
-            log.warning(message, self.folder, len(self.rows), replaced)
-        return run
 
 
 def _valid_data(data: Data, model: TransferModel, name: str, max_invalid_fraction: float, invalid: Invalid) -> Data:

@@ -26,7 +26,8 @@ from tltk.trainability.audit.byte_check import check_phase
 from tltk.trainability.audit.gradients import got_gradient, moves_without_gradient
 from tltk.trainability.lora.weights import LoraWeights
 from tltk.training.best_epoch import KeepBest, Score
-from tltk.training.callbacks import CountSteps, ReportProgress, SetEpoch, StopOnNan
+from tltk.training.callbacks import CountSteps, ReportProgress, SetPosition, StopOnNan
+from tltk.training.checkpoints import PhaseCheckpoints
 from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning
 from tltk.training.user_callbacks import UserCallbacks
 from tltk.training.wise_ft import choose_interpolation
@@ -79,8 +80,10 @@ def train_phase(
     phase: Phase,
     make_data: Callable[[FrozenSplit], PhaseData],
     *,
+    start_weights: list[np.ndarray],
     score_to_beat: Score | None,
     write: Callable[[dict[str, Any]], None],
+    checkpoints: PhaseCheckpoints,
     previous_state: OptimizerState | None = None,
     anchors: Mapping[str, np.ndarray] | None = None,
     user_callbacks: UserCallbacks | None = None,
@@ -94,8 +97,10 @@ def train_phase(
         phase: Plan, optimizer and options.
         make_data: Given the model split into its frozen prefix and the layers above it, returns the batches of the
             phase and the model to train on them. Without validation batches the weights of the last epoch are kept.
+        start_weights: Weights of the model now.
         score_to_beat: Validation score of the phase before; None for the first phase.
         write: Receives one history row after each epoch.
+        checkpoints: Writes checkpoints, and has the one that the phase goes on from.
         previous_state: Optimizer state of the phase before.
         anchors: Variable path → pretrained weights, for an optimizer with L2-SP.
         user_callbacks: Keras callbacks that the user passed to `fit`, or None.
@@ -108,8 +113,7 @@ def train_phase(
         AuditError: If a frozen weight changed, or a trainable one got no gradient; the weights before the phase are
             restored.
     """
-    started_at = perf_counter()
-    start_weights = model.keras.get_weights()
+    started_at = perf_counter() - checkpoints.seconds
     keep_best: KeepBest | None = None
     try:
         with apply_plan(phase.plan, model) as applied_plan:
@@ -117,9 +121,8 @@ def train_phase(
             keep_best = KeepBest(model.keras, model.task.monitor, phase.patience) if data.val else None
             try:
                 optimizer = _compile(data, model, phase, applied_plan, previous_state=previous_state, anchors=anchors)
-                epochs = _fit_and_audit(
-                    model, applied_plan, data, phase, keep_best=keep_best, write=write, user_callbacks=user_callbacks
-                )
+                fitting = _Fitting(model, data, phase, checkpoints, keep_best, user_callbacks, write)
+                epochs = _fit_and_audit(fitting, applied_plan)
             finally:
                 if keep_best:
                     keep_best.restore()  # inside the block: the weights of the best epoch include those of LoRA
@@ -214,19 +217,24 @@ def _learning_rate(phase: Phase, total_batches: int) -> float | keras.optimizers
     return schedule(phase.schedule, rate, steps=total_batches, warmup=phase.warmup_steps(total_batches))
 
 
-def _fit_and_audit(
-    model: TransferModel,
-    applied_plan: AppliedPlan,
-    data: PhaseData,
-    phase: Phase,
-    *,
-    keep_best: KeepBest | None,
-    write: Callable[[dict[str, Any]], None],
-    user_callbacks: UserCallbacks | None,
-) -> int:
+@dataclass(frozen=True)
+class _Fitting:
+    """What takes part in the fit of a phase."""
+
+    model: TransferModel
+    data: PhaseData
+    phase: Phase
+    checkpoints: PhaseCheckpoints
+    keep_best: KeepBest | None
+    user_callbacks: UserCallbacks | None
+    write: Callable[[dict[str, Any]], None]
+
+
+def _fit_and_audit(fitting: _Fitting, applied_plan: AppliedPlan) -> int:
     """Fit, then check byte by byte that only trainable weights have changed; return the number of epochs."""
+    model, data = fitting.model, fitting.data
     before = model.keras.get_weights()
-    epochs = _fit(data, phase, keep_best=keep_best, write=write, user_callbacks=user_callbacks)
+    epochs = _fit(fitting)
     optimizer = data.model.optimizer
     steps = int(keras.ops.convert_to_numpy(without_loss_scaling(optimizer).iterations))  # optimizer steps, not batches
     # A variable is missing from `had_gradient` if the optimizer has no state that shows it, as plain SGD has none.
@@ -246,42 +254,48 @@ def _fit_and_audit(
         steps=steps,
     ):
         problems.add(problem)
-    problems.raise_if_any(f"{phase.name} did not do what its plan says:", error=AuditError)
+    problems.raise_if_any(f"{fitting.phase.name} did not do what its plan says:", error=AuditError)
     return epochs
 
 
-def _fit(
-    data: PhaseData,
-    phase: Phase,
-    *,
-    keep_best: KeepBest | None,
-    write: Callable[[dict[str, Any]], None],
-    user_callbacks: UserCallbacks | None,
-) -> int:
-    phase_callback = user_callbacks.phase(data.train.steps_per_epoch) if user_callbacks else None
-    averaging = [AveragedWeights()] if phase.optimizer.ema_momentum else []
-    with tf.device("CPU:0"):  # the input pipeline reads it there
-        epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+def _fit(fitting: _Fitting) -> int:
+    """Run `model.fit`, from the epoch and batch of the checkpoint if there is one; return the epochs in all."""
+    data, phase, checkpoints, keep_best = fitting.data, fitting.phase, fitting.checkpoints, fitting.keep_best
+    steps_per_epoch, steps_done = data.train.steps_per_epoch, checkpoints.first_step
+    user_callbacks = fitting.user_callbacks
+    user_callback = user_callbacks.phase(steps_per_epoch, first_step=steps_done) if user_callbacks else None
+    with tf.device("CPU:0"):  # the input pipeline reads them there
+        position = [tf.Variable(0, dtype=tf.int64, trainable=False) for _ in ("epoch", "batch")]
     with (
-        progress.bar(phase.name, data.train.steps_per_epoch * phase.epochs) as advance,
+        progress.bar(phase.name, steps_per_epoch * phase.epochs) as advance,
         ignore_unknown_length_warning(),
         explain_data_errors(data.train, data.val),
+        checkpoints.postpone_stop(),
     ):
-        callbacks: list[keras.callbacks.Callback] = [
-            SetEpoch(epoch),
-            CountSteps(),
+        advance(steps_per_epoch * checkpoints.epoch + steps_done)
+        count_steps = CountSteps()
+        report = ReportProgress(phase.name, phase.epochs, advance, fitting.write)
+        parts = {"count_steps": count_steps, "report": report, "user_callbacks": user_callbacks, "best": keep_best}
+        stateful = {name: part for name, part in parts.items() if part is not None}
+        callbacks = [
+            AveragedWeights() if phase.optimizer.ema_momentum else None,  # first: the others see the averages
+            SetPosition(*position, first_batch=checkpoints.first_batch),
+            count_steps,
             StopOnNan(),
-            *([phase_callback] if phase_callback else []),
-            ReportProgress(phase.name, phase.epochs, advance, write),
+            user_callback,
+            report,
+            keep_best,
+            checkpoints.callback(fitting.model.keras, data.model, data.train, stateful),
         ]
         history = data.model.fit(
-            data.train.dataset(epoch),
+            data.train.dataset(*position),
             validation_data=data.val.dataset() if data.val else None,
+            initial_epoch=checkpoints.epoch,
             epochs=phase.epochs,
             shuffle=False,  # the pipeline shuffles; Keras would warn that it cannot
-            callbacks=[*averaging, *callbacks, *([keep_best] if keep_best else [])],
+            callbacks=[callback for callback in callbacks if callback is not None],
             verbose=0,
         )
-    if keep_best and phase_callback and phase_callback.restored_epoch is not None:
-        keep_best.choose(phase_callback.restored_epoch)
-    return len(history.epoch)
+    if keep_best and user_callback and user_callback.restored_epoch is not None:
+        keep_best.choose(user_callback.restored_epoch)
+    return checkpoints.epoch + len(history.epoch)

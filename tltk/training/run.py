@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -115,9 +116,12 @@ def publish_run(run: Run, temporary: Path, folder: Path) -> Run:
         The same run with its folder.
     """
     files.write_atomically(temporary / "model.keras", run.model.keras.save)
-    files.write_csv(temporary / "history.csv", run.history)
+    write_history(temporary, run.history)
     files.write_csv(temporary / "invalid.csv", [asdict(example) for example in run.invalid])
-    files.write_json(temporary / "metrics.json", {"phases": [asdict(phase) for phase in run.phases]})
+    phases = [asdict(phase) for phase in run.phases]
+    seconds = {"phases": [phase.pop("seconds") for phase in phases], "epochs": _seconds(run.history)}
+    files.write_json(temporary / "metrics.json", {"phases": phases})
+    files.write_json(temporary / "seconds.json", seconds)
     description = describe_model(run.model, temporary)  # writes files of its own, such as a vocabulary
     names = sorted(path.name for path in temporary.iterdir() if path.name != files.LOCK)
     config = files.as_json_values({**run.config, **description, "files": names})
@@ -126,6 +130,15 @@ def publish_run(run: Run, temporary: Path, folder: Path) -> Run:
     files.write_json(temporary / run_folder.CONFIG, config)
     run_folder.publish(temporary, folder)
     return replace(run, folder=folder)
+
+
+def write_history(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write history.csv, without the seconds of the epochs: these differ between two trainings that are equal."""
+    files.write_csv(folder / "history.csv", [{name: row[name] for name in row if name != "seconds"} for row in rows])
+
+
+def _seconds(rows: Sequence[dict[str, Any]]) -> list[float]:
+    return [row.get("seconds", 0.0) for row in rows]
 
 
 def model_of(model: TransferModel | Run | str | Path) -> TransferModel:
@@ -195,17 +208,36 @@ def load_run(folder: str | Path, *, custom_objects: dict[str, Any] | None = None
     try:
         model = _load_model(folder / "model.keras", config, custom_objects)
         metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {"phases": []}
-        phases = tuple(PhaseResult(**{**phase, "score": _as_tuple(phase["score"])}) for phase in metrics["phases"])
+        phases = tuple(_phase_result(phase) for phase in metrics["phases"])
+        rows = files.read_csv(folder / "history.csv")
+        history = [{name: _parsed(text) for name, text in row.items()} for row in rows]
+        phases, history = _with_seconds(folder, phases, history)
     except TltkError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InvalidInput(
             f"{folder} is damaged: config.json or metrics.json has missing or wrong entries ({error})."
         ) from error
-    history_rows, invalid_rows = files.read_csv(folder / "history.csv"), files.read_csv(folder / "invalid.csv")
-    history = tuple({name: _parsed(text) for name, text in row.items()} for row in history_rows)
-    invalid = tuple(_invalid_example(folder, row) for row in invalid_rows)
-    return Run(model, phases, history, invalid, config, folder)
+    invalid = tuple(_invalid_example(folder, row) for row in files.read_csv(folder / "invalid.csv"))
+    return Run(model, phases, tuple(history), invalid, config, folder)
+
+
+def _phase_result(stored: dict[str, Any]) -> PhaseResult:
+    return PhaseResult(**{"seconds": 0.0, **stored, "score": _as_tuple(stored["score"])})
+
+
+def _with_seconds(
+    folder: Path, phases: tuple[PhaseResult, ...], history: list[dict[str, Any]]
+) -> tuple[tuple[PhaseResult, ...], list[dict[str, Any]]]:
+    """Add the seconds of phases and epochs, which are in a file of their own; older runs have them in the others."""
+    if not (folder / "seconds.json").is_file():
+        return phases, history
+    seconds = _read_json(folder / "seconds.json")
+    phases = tuple(replace(phase, seconds=float(s)) for phase, s in zip(phases, seconds["phases"], strict=True))
+    order = ("phase", "epoch", "seconds")
+    timed = [{**row, "seconds": float(s)} for row, s in zip(history, seconds["epochs"], strict=True)]
+    rows = [{**{name: row[name] for name in order if name in row}, **row} for row in timed]
+    return phases, rows
 
 
 def _require_run(folder: Path) -> None:

@@ -17,11 +17,21 @@ def set_seeds(model: keras.Model, seed: int, phase: int) -> None:
         seed: Seed of the training, not negative.
         phase: Number of the phase, from 0.
     """
+    variables = seed_states(model)
+    values = np.random.SeedSequence([seed, phase]).generate_state(len(variables))
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign([int(value), 0])
+
+
+def seed_states(model: keras.Model) -> list[keras.Variable]:
+    """List the states of the random generators of a model, uint32 [2] each, in a fixed order.
+
+    Args:
+        model: Built model.
+    """
     generators = {
         id(generator): generator
         for layer in private.flattened_sublayers(model)
         for generator in private.seed_generators(layer)
     }
-    states = np.random.SeedSequence([seed, phase]).generate_state(len(generators))
-    for generator, state in zip(generators.values(), states, strict=True):
-        generator.state.assign([int(state), 0])
+    return [generator.state for generator in generators.values()]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tltk.data.fingerprints import fingerprints
+from tltk.data.fingerprints import digest, fingerprints
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import files
@@ -13,24 +13,33 @@ from tltk.foundation.errors import InvalidInput
 NAME = "split.csv"
 
 
-def write(folder: Path, parts: Mapping[str, Any]) -> None:
+def write(folder: Path, parts: Mapping[str, Any]) -> dict[str, str]:
     """Add the examples of parts to the split of a run.
 
     Args:
         folder: Folder of the run.
         parts: "train", "val" or "test" → its examples. Only those of a `Source` are recorded: a `tf.data.Dataset` has
             no names.
+
+    Returns:
+        Part → a hash of its examples, targets and weights, see `tltk.data.fingerprints.digest`; of a `tf.data.Dataset`
+        its shapes and length.
     """
     rows = _read(folder)
+    digests: dict[str, str] = {}
     for part, source in parts.items():
+        if source is not None and not isinstance(source, Source):
+            digests[part] = f"{source.element_spec}, length {int(source.cardinality())}"
         if isinstance(source, Source):
             prints = fingerprints(source) or [""] * len(source)
+            digests[part] = digest(source, prints)
             rows += [
                 {"part": part, "example_id": source.id_of(index), "fingerprint": fingerprint}
                 for index, fingerprint in enumerate(prints)
             ]
     if rows:
         files.write_csv(folder / NAME, rows)
+    return digests
 
 
 def trained_on(folder: Path, source: Source) -> list[str]:

@@ -11,10 +11,11 @@ from tltk.foundation import keras_private as private
 from tltk.foundation import progress
 from tltk.foundation.errors import InvalidInput
 from tltk.recipes.recipe import Recipe
+from tltk.training import callback_state
 
 # Callbacks that make no sense here: name → what to use instead.
 _REFUSED = {
-    "BackupAndRestore": "it resumes a single model.fit by its epoch. Pass out=, which saves the best weights so far.",
+    "BackupAndRestore": "it resumes a single model.fit by its epoch. Pass out=, and resume=True to go on.",
     "OrbaxCheckpoint": "it saves the optimizer of a single model.fit. Use keras.callbacks.ModelCheckpoint.",
     "SwapEMAWeights": "tltk validates and keeps averages itself. Use tltk.adamw(ema_momentum=0.99) in a phase.",
 }
@@ -84,15 +85,40 @@ class UserCallbacks:
         self.finished_epochs = 0
         self.logs: dict[str, Any] | None = None
         self._has_begun = False
+        self._resumed: dict[str, Any] | None = None
         self._compilation = private.compilation(model)
 
-    def phase(self, steps: int) -> "PhaseCallbacks":
+    def phase(self, steps: int, *, first_step: int = 0) -> "PhaseCallbacks":
         """Return the callback that passes the events of one phase on to the callbacks of the user.
 
         Args:
             steps: Batches per epoch of the phase.
+            first_step: Steps of the first epoch that were done before a training goes on from a checkpoint.
         """
-        return PhaseCallbacks(self, steps)
+        return PhaseCallbacks(self, steps, first_step=first_step)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the number of epochs and the state of each callback that has one, for a checkpoint."""
+        states = [callback_state.get_state(callback) for callback in self.callbacks]
+        return {"finished_epochs": self.finished_epochs, "callbacks": states}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from the state of a checkpoint; say which callbacks have no state, and so start anew."""
+        self.finished_epochs = state["finished_epochs"]
+        for callback, values in zip(self.callbacks, state["callbacks"], strict=True):
+            callback_state.set_state(callback, values)
+
+    def resume(self, state: dict[str, Any], *, epochs_in_phase: int) -> None:
+        """Prepare the callbacks for a training that goes on from a checkpoint.
+
+        Args:
+            state: What `get_state` returned before the phase that goes on.
+            epochs_in_phase: Epochs of that phase that are finished.
+        """
+        self.finished_epochs = state["finished_epochs"]
+        self._resumed = state
+        for callback in self.callbacks:
+            callback_state.resume(callback, self.finished_epochs + epochs_in_phase)
 
     def begin(self, steps: int) -> None:
         """Begin a phase: the whole training for most callbacks, if it is the first phase."""
@@ -104,6 +130,10 @@ class UserCallbacks:
                 with _explain_rate_error(callback):
                     callback.on_train_begin()
         self._has_begun = True
+        for callback, state in zip(self.callbacks, (self._resumed or {}).get("callbacks", ()), strict=False):
+            if not isinstance(callback, _START_ANEW):
+                callback_state.set_state(callback, state)
+        self._resumed = None
 
     def end(self) -> None:
         """End the training of the callbacks that see all phases as one."""
@@ -122,12 +152,14 @@ class PhaseCallbacks(keras.callbacks.Callback):
     Args:
         user: The callbacks.
         steps: Batches per epoch of the phase.
+        first_step: Steps of the first epoch that were done before.
     """
 
-    def __init__(self, user: UserCallbacks, steps: int) -> None:
+    def __init__(self, user: UserCallbacks, steps: int, *, first_step: int = 0) -> None:
         super().__init__()
         self.user = user
         self.steps = steps
+        self.first_step = first_step
         self.first_epoch = user.finished_epochs
         self.restored_epoch: int | None = None  # whose weights EarlyStopping has restored, from 0
 
@@ -153,15 +185,16 @@ class PhaseCallbacks(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Pass on, with the number of the epoch in the whole fit."""
         self.user.finished_epochs += 1
+        self.first_step = 0
         self._call(lambda callback: callback.on_epoch_end(epoch + self.first_epoch, logs))
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Pass on."""
-        self._call(lambda callback: callback.on_train_batch_begin(batch, logs=logs))
+        self._call(lambda callback: callback.on_train_batch_begin(batch + self.first_step, logs=logs))
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Pass on."""
-        self._call(lambda callback: callback.on_train_batch_end(batch, logs=logs))
+        self._call(lambda callback: callback.on_train_batch_end(batch + self.first_step, logs=logs))
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Pass on."""

@@ -1,0 +1,211 @@
+"""The files of checkpoints: one file per checkpoint, which is complete or not there."""
+
+import hashlib
+import json
+import logging
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tltk.foundation import files
+from tltk.foundation.errors import InvalidInput
+
+log = logging.getLogger("tltk")
+
+FOLDER = "checkpoints"
+_NAME = re.compile(r"checkpoint-(\d{6,})\.npz")
+_ARRAY, _TUPLE, _BYTES, _NUMBER = "$array", "$tuple", "$bytes", "$number"  # values that JSON does not have
+_CONTENTS = "contents"
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """A checkpoint in a folder.
+
+    Args:
+        path: The file.
+        number: Its number; later checkpoints have higher numbers.
+    """
+
+    path: Path
+    number: int
+
+
+def checkpoint_files(folder: Path) -> list[CheckpointFile]:
+    """List the checkpoints of the run in a folder, the latest first."""
+    matches = ((path, _NAME.fullmatch(path.name)) for path in (folder / FOLDER).glob("*.npz"))
+    found = [CheckpointFile(path, int(match.group(1))) for path, match in matches if match]
+    return sorted(found, key=lambda checkpoint: -checkpoint.number)
+
+
+def write(folder: Path, state: Mapping[str, Any], *, keep: int) -> Path:
+    """Write a checkpoint, flush it to disk, and only then remove old ones.
+
+    The file is written under a temporary name and renamed: whenever the process or the machine stops, a checkpoint is
+    whole or does not exist.
+
+    Args:
+        folder: Folder of the run.
+        state: Nested dicts (with str keys), lists and tuples of arrays, numbers, texts, bytes and None. Arrays of equal
+            contents are stored once, such as frozen weights, which are among the weights of the start and the best
+            epoch too.
+        keep: Number of checkpoints to keep, this one included.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileError: If it cannot be written, or the disk is full; older checkpoints stay.
+    """
+    older = checkpoint_files(folder)
+    target = folder / FOLDER / f"checkpoint-{older[0].number + 1 if older else 1:06d}.npz"
+    files.make_folder(target.parent)
+    arrays: dict[str, np.ndarray] = {}
+    contents = json.dumps(_pack(state, arrays, {}))
+    arrays[_CONTENTS] = np.frombuffer(contents.encode(), np.uint8)
+    files.write_atomically(target, lambda path: _save(path, arrays))
+    files.flush(target.parent)
+    for checkpoint in older[keep - 1 :]:
+        checkpoint.path.unlink(missing_ok=True)
+    return target
+
+
+def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a checkpoint. Nothing in it is executed: arrays of Python objects are refused.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The state that was written.
+
+    Raises:
+        InvalidInput: If the file is damaged; every byte is covered by a checksum.
+    """
+    try:
+        _check_sums(path)
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return _unpack(json.loads(arrays.pop(_CONTENTS).tobytes()), arrays)
+    except (
+        ValueError,
+        KeyError,
+        EOFError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise InvalidInput(f"{path} is damaged, and cannot be resumed from: {error}") from error
+
+
+def _check_sums(path: Path) -> None:
+    """Check all bytes before any is interpreted: a damaged shape would ask for all of the memory."""
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise zipfile.BadZipFile("its arrays are compressed")
+        damaged = archive.testzip()
+        if damaged:
+            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
+
+
+def read_latest(folder: Path) -> dict[str, Any] | None:
+    """Read the latest checkpoint of the run in a folder that is not damaged; say which ones are.
+
+    Args:
+        folder: Folder of the run.
+
+    Returns:
+        The state; None if there is no checkpoint.
+
+    Raises:
+        InvalidInput: If all checkpoints are damaged.
+    """
+    problems: list[str] = []
+    for checkpoint in checkpoint_files(folder):
+        try:
+            state = read(checkpoint.path)
+        except InvalidInput as error:
+            problems.append(str(error))
+            continue
+        for problem in problems:
+            log.warning("%s. The checkpoint before it is used.", problem)
+        return state
+    if problems:
+        raise InvalidInput("; ".join(problems))
+    return None
+
+
+def remove(folder: Path) -> None:
+    """Remove the checkpoints of the run in a folder, and their folder if it is empty then."""
+    for checkpoint in checkpoint_files(folder):
+        checkpoint.path.unlink(missing_ok=True)
+    if (folder / FOLDER).is_dir() and not any((folder / FOLDER).iterdir()):
+        (folder / FOLDER).rmdir()
+
+
+def _pack(value: Any, arrays: dict[str, np.ndarray], stored: dict[tuple, str]) -> Any:
+    """Convert a value to JSON values; arrays are added to `arrays`, and to `stored` by their contents."""
+    if isinstance(value, Mapping):
+        return {_text(key): _pack(item, arrays, stored) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = [_pack(item, arrays, stored) for item in value]
+        return {_TUPLE: items} if isinstance(value, tuple) else items
+    if isinstance(value, np.ndarray | np.generic):
+        return {_ARRAY if isinstance(value, np.ndarray) else _NUMBER: _store(np.asarray(value), arrays, stored)}
+    if isinstance(value, bytes):
+        return {_BYTES: _store(np.frombuffer(value, np.uint8), arrays, stored)[0]}
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise TypeError(f"a checkpoint cannot hold {type(value).__name__}")
+
+
+def _text(key: Any) -> str:
+    if not isinstance(key, str) or key in (_ARRAY, _TUPLE, _BYTES, _NUMBER):
+        raise TypeError(f"a checkpoint cannot hold a dict with the key {key!r}")
+    return key
+
+
+def _store(array: np.ndarray, arrays: dict[str, np.ndarray], stored: dict[tuple, str]) -> list[str]:
+    """Add an array unless an equal one is there; return [its name, its dtype]."""
+    dtype = array.dtype.name
+    # bfloat16 and its like are no NumPy types: their bytes are stored.
+    raw = array if array.dtype.kind in "biufUS" else array.view(np.dtype(f"u{array.dtype.itemsize}"))
+    key = (dtype, array.shape, hashlib.blake2b(np.ascontiguousarray(raw).data).digest())
+    if key not in stored:
+        stored[key] = f"array-{len(arrays)}"
+        arrays[stored[key]] = raw
+    return [stored[key], dtype]
+
+
+def _unpack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(item, arrays) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if _ARRAY in value or _NUMBER in value:
+        name, dtype = value.get(_ARRAY) or value[_NUMBER]
+        array = arrays[name]
+        array = array if array.dtype.name == dtype else array.view(_dtype(dtype))
+        return array if _ARRAY in value else array[()]
+    if _BYTES in value:
+        return arrays[value[_BYTES]].tobytes()
+    if _TUPLE in value:
+        return tuple(_unpack(item, arrays) for item in value[_TUPLE])
+    return {key: _unpack(item, arrays) for key, item in value.items()}
+
+
+def _dtype(name: str) -> np.dtype:
+    import ml_dtypes
+
+    return np.dtype(getattr(ml_dtypes, name))

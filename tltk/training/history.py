@@ -1,0 +1,70 @@
+"""The history of a training: one row per epoch, on disk from the first epoch on."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from tltk.training import checkpoint_file, run_folder
+from tltk.training.run import Run, publish_run, write_history
+
+log = logging.getLogger("tltk")
+
+
+class History:
+    """One row per epoch, written after each epoch to a temporary folder until the run is saved.
+
+    Args:
+        folder: Folder of the run; None writes nothing.
+        temporary: Temporary folder for the files of the run.
+    """
+
+    def __init__(self, folder: Path | None, temporary: Path | None) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.folder, self.temporary = folder, temporary
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Add the row of an epoch."""
+        self.rows.append(row)
+        if self.temporary is not None:
+            write_history(self.temporary, self.rows)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the rows, and the files of phases that have ended, such as LoRA weights, for a checkpoint."""
+        paths = () if self.temporary is None else self.temporary.glob("*.lora.npz")
+        return {"rows": self.rows, "files": {path.name: path.read_bytes() for path in sorted(paths)}}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from the state of a checkpoint."""
+        self.rows = list(state["rows"])
+        if self.temporary is not None:
+            for name, contents in state["files"].items():
+                (self.temporary / Path(name).name).write_bytes(contents)
+            write_history(self.temporary, self.rows)
+
+    def save(self, run: Run) -> Run:
+        """Save the run in its folder, and say which folder holds what if it was interrupted.
+
+        A fit that fails before its first epoch ends does not replace an older run. The checkpoints of a complete
+        training are removed.
+        """
+        if self.folder is None or self.temporary is None:
+            return run
+        older = f"{self.folder} still holds the run before it" if run_folder.is_run(self.folder) else ""
+        to_resume = self._how_to_resume() if run.config["interrupted"] else ""
+        if not self.rows:
+            log.warning("No epoch was finished, and no run saved%s.%s", f": {older}" if older else "", to_resume)
+            return run
+        run = publish_run(run, self.temporary, self.folder)
+        if not run.config["interrupted"]:
+            checkpoint_file.remove(self.folder)
+            return run
+        replaced = ", in place of the run before it" if older else ""
+        message = "The training did not end: %s holds the best weights so far and the history of %d epochs%s.%s"
+        log.warning(message, self.folder, len(self.rows), replaced, to_resume)
+        return run
+
+    def _how_to_resume(self) -> str:
+        assert self.folder is not None
+        if not checkpoint_file.checkpoint_files(self.folder):
+            return ""
+        return f" A checkpoint is there too: to go on, pass resume=True, or in a shell `--resume {self.folder}`."

@@ -1,0 +1,107 @@
+"""The phases of a training, one after the other, from the start or from a checkpoint."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+
+from tltk.models.transfer_model import TransferModel
+from tltk.optimizers.state import OptimizerState
+from tltk.recipes.recipe import Recipe
+from tltk.trainability.layers import HEAD
+from tltk.training.checkpoints import Checkpoints, State
+from tltk.training.contrastive import phase_model
+from tltk.training.phase import PhaseResult, TrainedPhase, train_phase
+from tltk.training.phase_data import Feed
+from tltk.training.seeds import set_seeds
+from tltk.training.stop_request import TrainingStopped
+from tltk.training.user_callbacks import UserCallbacks
+
+
+def train_phases(
+    model: TransferModel,
+    recipe: Recipe,
+    feed: Feed,
+    write: Callable[[dict[str, Any]], None],
+    user_callbacks: UserCallbacks | None,
+    checkpoints: Checkpoints,
+) -> Iterator[TrainedPhase]:
+    """Train the phases in order, each from the weights and the optimizer state of the one before.
+
+    Args:
+        model: Trained in place.
+        recipe: Its phases.
+        feed: Gives the batches of each phase.
+        write: Receives one history row after each epoch.
+        user_callbacks: Callbacks of the user, or None.
+        checkpoints: Writes checkpoints; if it has one to go on from, the phases before it are not trained again.
+
+    Yields:
+        The result of each phase that is trained now.
+    """
+    resumed = checkpoints.resumed
+    before = resumed["before"] if resumed else _before_training(model, recipe, user_callbacks)
+    if resumed:
+        model.keras.set_weights(before["weights"])
+    for index, phase in list(enumerate(recipe.phases))[resumed["phase"] if resumed else 0 :]:
+        phase_checkpoints = checkpoints.phase(index, before)
+        phase_checkpoints.begin()
+        trained_model = phase_model(model, phase)
+        set_seeds(trained_model.keras, feed.seed, index)
+        is_contrastive = trained_model is not model
+        state = before["optimizer_state"]
+        try:
+            trained = train_phase(
+                trained_model,
+                phase,
+                partial(feed.phase_data, phase, index),
+                start_weights=trained_model.keras.get_weights() if is_contrastive else before["weights"],
+                score_to_beat=None if is_contrastive else before["score"],  # scores of other tasks cannot be compared
+                write=write,
+                previous_state=None if state is None else OptimizerState(**state),
+                anchors=before["anchors"],
+                user_callbacks=user_callbacks,
+                checkpoints=phase_checkpoints,
+            )
+        except TrainingStopped:
+            phase_checkpoints.stopped()
+            raise
+        before = {
+            "weights": model.keras.get_weights(),
+            "results": [*before["results"], asdict(trained.result)],
+            "score": None if is_contrastive else trained.result.score,
+            "optimizer_state": None if trained.optimizer_state is None else vars(trained.optimizer_state),
+            "anchors": before["anchors"],
+            "user_callbacks": user_callbacks.get_state() if user_callbacks else None,
+        }
+        yield trained
+    checkpoints.stop_request.raise_if_any()
+
+
+def _before_training(model: TransferModel, recipe: Recipe, user_callbacks: UserCallbacks | None) -> State:
+    """Return the state before the first phase, as a checkpoint holds it."""
+    return {
+        "weights": model.keras.get_weights(),
+        "results": [],
+        "score": None,
+        "optimizer_state": None,
+        "anchors": _pretrained_weights(model) if any(phase.optimizer.l2_sp for phase in recipe.phases) else None,
+        "user_callbacks": user_callbacks.get_state() if user_callbacks else None,
+    }
+
+
+def earlier_results(checkpoints: Checkpoints) -> list[PhaseResult]:
+    """Return the results of the phases that ended before the checkpoint that a training goes on from."""
+    results = checkpoints.resumed["before"]["results"] if checkpoints.resumed else []
+    return [PhaseResult(**result) for result in results]
+
+
+def _pretrained_weights(model: TransferModel) -> dict[str, np.ndarray]:
+    """Copy the weights of the backbone before training, towards which `l2_sp` regularizes: variable path → values."""
+    backbone_layers = [layer for layer in model.keras.layers if model.stages.get(layer.name, "") != HEAD]
+    return {
+        weight.path: keras.ops.convert_to_numpy(weight).copy() for layer in backbone_layers for weight in layer.weights
+    }
