@@ -45,7 +45,7 @@ def test_a_run_is_not_replaced_unless_it_is_asked_for(reviews, tmp_path, monkeyp
     assert not (tmp_path / "report.html").exists()  # that of the older run
 
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    monkeypatch.setattr("tltk.training.fit.train_phase", interrupt)
+    monkeypatch.setattr("tltk.training.phases.train_phase", interrupt)
     process = command("train", *reviews, "--out", tmp_path, "--overwrite")
     assert process.returncode == 130
     assert f"no epoch was finished: {tmp_path} still holds the run before it" in process.stderr
@@ -53,7 +53,7 @@ def test_a_run_is_not_replaced_unless_it_is_asked_for(reviews, tmp_path, monkeyp
 
 
 def test_ctrl_c_before_the_first_epoch_leaves_nothing(reviews, tmp_path, monkeypatch):
-    monkeypatch.setattr("tltk.training.fit.train_phase", interrupt)
+    monkeypatch.setattr("tltk.training.phases.train_phase", interrupt)
     process = command("train", *reviews, cwd=tmp_path)
     assert process.returncode == 130
     assert "Nothing was saved, since no epoch was finished.\nInterrupted." in process.stderr

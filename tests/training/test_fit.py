@@ -275,7 +275,7 @@ def test_data_without_a_readable_image_is_rejected_with_the_file_names(tmp_path)
 
 
 def test_l2_sp_has_pretrained_weights_for_the_backbone_only():
-    from tltk.training.fit import _pretrained_weights
+    from tltk.training.phases import _pretrained_weights
 
     model = squares_model()
     head = {

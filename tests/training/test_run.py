@@ -41,6 +41,7 @@ def test_a_run_records_recipe_versions_seed_and_origin(saved):
         "model.keras",
         "history.csv",
         "metrics.json",
+        "seconds.json",
         "invalid.csv",
         "split.csv",
     }

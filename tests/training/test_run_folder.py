@@ -52,6 +52,7 @@ def test_a_second_run_leaves_no_file_of_the_first(folder):
         "model.keras",
         "history.csv",
         "metrics.json",
+        "seconds.json",
         "invalid.csv",
         "split.csv",
         "notes.txt",
@@ -72,7 +73,7 @@ def test_a_second_run_that_is_killed_leaves_the_first_as_it_was_and_is_named(fol
     before = contents(folder)
     with monkeypatch.context() as patch:  # a killed process removes nothing
         patch.setattr(shutil, "rmtree", lambda path: None)
-        patch.setattr("tltk.training.fit.publish_run", lambda *_: (_ for _ in ()).throw(Killed))
+        patch.setattr("tltk.training.history.publish_run", lambda *_: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             train_again(folder)
     (leftover,) = folder.glob("unfinished-*")

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from tltk.specs import InvalidExample
 
 BAD_INPUT = 2
-INTERRUPTED = 130
 
 
 @contextlib.contextmanager
@@ -31,15 +31,16 @@ def command(*, as_json: bool, debug: bool = False) -> Iterator[None]:
 
     Raises:
         SystemExit: With 2 for an error of `tltk.errors`, and for what the system refuses, such as a missing file or
-            memory; 130 for Ctrl-C. Any other exception is a defect and keeps its traceback: a `ValueError` of Keras or
-            NumPy does not tell the user what to change.
+            memory; 130 for Ctrl-C, 143 for SIGTERM. Any other exception is a defect and keeps its traceback: a
+            `ValueError` of Keras or NumPy does not tell the user what to change.
     """
     try:
         with _logging_to_stderr():
             yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         say("Interrupted.")
-        raise SystemExit(INTERRUPTED) from None
+        # As a shell reports a process that a signal ended: 130 for Ctrl-C, 143 for SIGTERM.
+        raise SystemExit(128 + getattr(error, "signal_number", signal.SIGINT)) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of the pipe exited, as in `| head`
         raise SystemExit(0) from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tltk import __version__
-from tltk.cli import console, inspect, options, predict, serving, train, training_options
+from tltk.cli import console, inspect, options, predict, rerun, serving, train, training_options
 from tltk.cli.options import (
     DataPath,
     Debug,
@@ -48,6 +48,7 @@ BatchSize = Annotated[int, typer.Option(help="Examples per step.")]
 
 app.command()(inspect.inspect)
 app.command()(train.train)
+app.command()(rerun.rerun)
 
 
 @app.command()

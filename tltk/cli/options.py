@@ -43,6 +43,14 @@ DataPath = Annotated[
         help="Folder with a sub-folder per class (or train/ val/ test/), or a .csv, .jsonl, .conll or SQuAD .json file."
     ),
 ]
+OptionalDataPath = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder with a sub-folder per class (or train/ val/ test/), or a .csv, .jsonl, .conll or SQuAD .json "
+        "file; not needed with --resume.",
+    ),
+]
 LabelType = Annotated[
     str, typer.Option(help="Type of the labels (.csv, .jsonl): categorical, multilabel (a;b), regression or entities.")
 ]

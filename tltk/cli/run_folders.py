@@ -22,7 +22,7 @@ def choose(out: Path | None, *, overwrite: bool) -> Path:
         overwrite: Whether the run in `out` may be replaced.
 
     Raises:
-        InvalidInput: If `out` holds a run and `overwrite` is False.
+        InvalidInput: If `out` holds a run, or a training that did not end, and `overwrite` is False.
     """
     if out is None:
         name = datetime.now().strftime("%Y-%m-%d-%H%M%S")
@@ -32,6 +32,11 @@ def choose(out: Path | None, *, overwrite: bool) -> Path:
         raise InvalidInput(
             f"{out} holds a run. Choose another folder with --out, or pass --overwrite to replace it once the new run "
             "is complete."
+        )
+    if not overwrite and any((out / "checkpoints").glob("*.npz")):
+        raise InvalidInput(
+            f"{out} holds a training that did not end. Go on with `tltk train --resume {out}`, choose another folder "
+            "with --out, or pass --overwrite to start anew."
         )
     return out
 

@@ -39,6 +39,11 @@ def check_recipe(name: str | None, *, unfreeze: str | None, probe_epochs: int | 
         raise InvalidInput(f"`--probe-epochs` requires --recipe fine_tune or few_shot. Received: --recipe {name}")
 
 
+def checkpoint(text: str) -> str | None:
+    """Return the argument `checkpoint` of `tltk.fit` for the value of `--checkpoint`, which may be "off"."""
+    return None if text == "off" else text
+
+
 def recipe(
     name: str | None,
     *,

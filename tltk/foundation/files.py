@@ -18,12 +18,15 @@ from tltk.foundation.errors import FileError, InvalidInput
 LOCK = "in-use"  # file in a temporary folder, locked as long as the process that made the folder is running
 
 
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+def write_atomically(
+    path: Path, write: Callable[[Path], Any], *, final_path: Callable[[Path], Path] | None = None
+) -> None:
     """Write a temporary file beside `path`, flush it to disk, then rename it to `path`.
 
     Args:
         path: Path of the file; its folder must exist.
         write: Function that writes to the temporary path, which has the suffix of `path`.
+        final_path: Returns the path to rename it to, given the written file, if it depends on the contents.
 
     Raises:
         FileError: If the disk is full or not writable; the old file is unchanged.
@@ -33,7 +36,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.replace(final_path(temporary) if final_path else path)
     except OSError as error:
         raise _with_path(error, path) from error
     finally:

@@ -168,6 +168,19 @@ class PhaseCheckpoints:
         return WriteCheckpoints(self, loader, {**variables, **parts})
 
 
+def build_metrics(model: keras.Model, loader: Loader | DatasetLoader) -> None:
+    """Create the variables of a compiled model's loss and metrics, which Keras does in the first step.
+
+    Args:
+        model: Compiled model.
+        loader: Its training batches, of which one is read.
+    """
+    inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(next(iter(loader.dataset())))
+    outputs = model(inputs, training=False)
+    model.compute_loss(inputs, targets, outputs, weights)
+    model.compute_metrics(inputs, targets, outputs, weights)
+
+
 class WriteCheckpoints(keras.callbacks.Callback):
     """Writes checkpoints between steps; list it last, so that the others have seen all events before.
 

@@ -52,7 +52,8 @@ class History:
         older = f"{self.folder} still holds the run before it" if run_folder.is_run(self.folder) else ""
         to_resume = self._how_to_resume() if run.config["interrupted"] else ""
         if not self.rows:
-            log.warning("No epoch was finished, and no run saved%s.%s", f": {older}" if older else "", to_resume)
+            nothing = "No run was saved" if to_resume else "Nothing was saved"
+            log.warning("%s, since no epoch was finished%s.%s", nothing, f": {older}" if older else "", to_resume)
             return run
         run = publish_run(run, self.temporary, self.folder)
         if not run.config["interrupted"]:

@@ -27,8 +27,8 @@ from tltk.trainability.audit.gradients import got_gradient, moves_without_gradie
 from tltk.trainability.lora.weights import LoraWeights
 from tltk.training.best_epoch import KeepBest, Score
 from tltk.training.callbacks import CountSteps, ReportProgress, SetPosition, StopOnNan
-from tltk.training.checkpoints import PhaseCheckpoints
-from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning
+from tltk.training.checkpoints import PhaseCheckpoints, build_metrics
+from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning, keep_epoch_length
 from tltk.training.user_callbacks import UserCallbacks
 from tltk.training.wise_ft import choose_interpolation
 
@@ -287,8 +287,13 @@ def _fit(fitting: _Fitting) -> int:
             keep_best,
             checkpoints.callback(fitting.model.keras, data.model, data.train, stateful),
         ]
+        if checkpoints.during is not None:
+            build_metrics(data.model, data.train)
+        dataset = data.train.dataset(*position)
+        if steps_done:
+            keep_epoch_length(dataset, steps_per_epoch)
         history = data.model.fit(
-            data.train.dataset(*position),
+            dataset,
             validation_data=data.val.dataset() if data.val else None,
             initial_epoch=checkpoints.epoch,
             epochs=phase.epochs,

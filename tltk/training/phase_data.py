@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tltk.data.invalid import Invalid
 from tltk.feature_cache import compute
@@ -70,6 +71,20 @@ def ignore_unknown_length_warning() -> Iterator[None]:
             if "REPLACED BY KeyboardInterrupt" in str(error):
                 raise KeyboardInterrupt from error
             raise
+
+
+def keep_epoch_length(dataset: tf.data.Dataset, steps_per_epoch: int) -> None:
+    """Keep Keras from taking the first epoch, which goes on from a checkpoint, for the length of all epochs.
+
+    Keras counts the batches of the first epoch of a dataset of unknown length, one more than there are, and reads no
+    more in later epochs (`test_plain_keras_takes_a_short_first_epoch_for_the_length`). It asks a dataset for its length
+    by `cardinality()`; `tf.data.experimental.assert_cardinality` would fail if batches are skipped.
+
+    Args:
+        dataset: From `Loader.dataset`, for `fit`; changed in place.
+        steps_per_epoch: Batches of an epoch at most.
+    """
+    dataset.cardinality = lambda: tf.constant(steps_per_epoch + 1, tf.int64)
 
 
 class Feed:
