@@ -16,7 +16,7 @@ PREFIX = "unfinished-"  # of the folder, inside that of a run, with the files of
 CONFIG = "config.json"
 CHECKSUMS = "sha256"  # key in config.json: file name → SHA-256
 # Files that tltk changes later, or that are not needed to load a run.
-_UNCHECKED = ("split.csv", "report.html", "command.json", files.LOCK, CONFIG)
+_UNCHECKED = ("split.csv", "invalid.csv", "report.html", "command.json", files.LOCK, CONFIG)
 _STANDARD = (
     *(CONFIG, "model.keras", "history.csv", "metrics.json", "seconds.json", "invalid.csv", "split.csv"),
     *("report.html", "command.json"),

@@ -14,7 +14,7 @@ NAME = "split.csv"
 
 
 def write(folder: Path, parts: Mapping[str, Any]) -> dict[str, str]:
-    """Add the examples of parts to the split of a run.
+    """Record the examples of parts in the split of a run, in place of those recorded for the same parts before.
 
     Args:
         folder: Folder of the run.
@@ -25,7 +25,7 @@ def write(folder: Path, parts: Mapping[str, Any]) -> dict[str, str]:
         Part → a hash of its examples, targets and weights, see `tltk.data.fingerprints.digest`; of a `tf.data.Dataset`
         its shapes and length.
     """
-    rows = _read(folder)
+    rows = [row for row in _read(folder) if row["part"] not in parts]
     digests: dict[str, str] = {}
     for part, source in parts.items():
         if source is not None and not isinstance(source, Source):
