@@ -63,7 +63,7 @@ def find_state(folder: Path, identity: Mapping[str, Any], *, resume: bool | str)
         return None
     _require_same(state["identity"], identity, folder, is_forced=resume == FORCE)
     during = state["during"]
-    position = f"epoch {during['epoch'] + 1}, after {during['step']} steps" if during else "its beginning"
+    position = f"epoch {during['epoch'] + 1}, after step {during['step']}" if during else "its beginning"
     log.info("The training goes on in phase %d, %s.", state["phase"] + 1, position)
     return state
 
