@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tltk.data.sample_weight import require_weight
 from tltk.data.source import Source
 from tltk.feature_cache.storage import Cache
 from tltk.foundation import checks as check
-from tltk.foundation import familiar, files, progress
+from tltk.foundation import familiar, progress
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.modality import drop_invalid, modality_of
@@ -27,7 +28,7 @@ from tltk.tasks.registry import require_task
 from tltk.tasks.sources import require_labels, with_labels_of
 from tltk.trainability.lora import file as lora_file
 from tltk.trainability.plan import Plan
-from tltk.training import run_folder, split_file
+from tltk.training import run_folder
 from tltk.training.arguments import check_options, complete_recipe, require_weighted_metrics, warn_without_validation
 from tltk.training.checkpoint import Checkpoint, as_checkpoint
 from tltk.training.checkpoints import Checkpoints, State
@@ -35,9 +36,8 @@ from tltk.training.history import History
 from tltk.training.phase import TrainedPhase
 from tltk.training.phase_data import Data, Feed
 from tltk.training.phases import earlier_results, train_phases
-from tltk.training.provenance import code_digest, how_it_was_run
-from tltk.training.resume import check_resume, complete_run, find_state
-from tltk.training.run import Run, describe_model, model_bytes
+from tltk.training.resume import Start, check_resume, find_start
+from tltk.training.run import Run, model_bytes
 from tltk.training.stop_request import StopRequest, stop_requests
 from tltk.training.tell import tell_if_guessing, tell_invalid
 from tltk.training.user_callbacks import UserCallbacks, check_callbacks
@@ -147,45 +147,36 @@ def fit(
         feed.check_batches()
         if feed.has_weights:
             require_weighted_metrics(model.task)
-        state: State | None = None
-        identity: dict[str, Any] = {}
-        if folder is not None and temporary is not None:
-            config |= {"data": split_file.write(temporary, {"train": train, "val": val}), "code": code_digest()}
-            identity = {**config, **describe_model(model, temporary)}
-            finished = complete_run(folder, model, identity, resume=resume)
-            if finished is not None:
-                return finished
-            state = find_state(folder, identity, resume=resume)
-            config |= how_it_was_run()
-        history = History(folder, temporary)
-        if state is not None:
-            _restore(state, history, feed, user_callbacks)
+        start = find_start(model, {"train": train, "val": val}, config, folder, temporary, resume=resume)
+        if start.complete_run is not None:
+            return start.complete_run
+        training = _Training(model, recipe, feed, History(folder, temporary), user_callbacks)
         with stop_requests() if folder and checkpoint else nullcontext(StopRequest()) as stop_request:
-            checkpoints = Checkpoints(
-                folder, checkpoint, stop_request, shared=lambda: _shared(identity, history, feed), resumed=state
-            )
-            return _run(
-                *(model, recipe, feed, invalid),
-                config=config,
-                history=history,
-                checkpoints=checkpoints,
-                user_callbacks=user_callbacks,
-            )
+            return _run(training, start, stop_request, checkpoint, invalid=invalid, config=config)
 
 
-def _shared(identity: Mapping[str, Any], history: History, feed: Feed) -> State:
-    """Return what every checkpoint holds."""
-    invalid = [(example.example_id, example.reason) for example in feed.invalid()]
-    return {"identity": files.as_json_values(dict(identity)), "history": history.get_state(), "invalid": invalid}
+@dataclass(frozen=True)
+class _Training:
+    """What takes part in a training."""
 
+    model: TransferModel
+    recipe: Recipe
+    feed: Feed
+    history: History
+    user_callbacks: UserCallbacks | None
 
-def _restore(state: State, history: History, feed: Feed, user_callbacks: UserCallbacks | None) -> None:
-    """Restore what does not depend on the phase."""
-    history.set_state(state["history"])
-    feed.undecodable.extend(InvalidExample(*example) for example in state["invalid"])
-    if user_callbacks and state["before"]["user_callbacks"] is not None:
-        epochs = state["during"]["epoch"] if state["during"] else 0
-        user_callbacks.resume(state["before"]["user_callbacks"], epochs_in_phase=epochs)
+    def state(self) -> State:
+        """Return what every checkpoint holds, whatever the phase."""
+        invalid = [(example.example_id, example.reason) for example in self.feed.invalid()]
+        return {"history": self.history.get_state(), "invalid": invalid}
+
+    def restore(self, state: State) -> None:
+        """Restore it from a checkpoint."""
+        self.history.set_state(state["history"])
+        self.feed.undecodable.extend(InvalidExample(*example) for example in state["invalid"])
+        if self.user_callbacks and state["before"]["user_callbacks"] is not None:
+            epochs = state["during"]["epoch"] if state["during"] else 0
+            self.user_callbacks.resume(state["before"]["user_callbacks"], epochs_in_phase=epochs)
 
 
 def _unfinished(folder: Path | None, model: TransferModel) -> AbstractContextManager[Path | None]:
@@ -201,19 +192,26 @@ def _class_weights(task: Task, class_weight: Any, train: Data, config: dict[str,
 
 
 def _run(
-    model: TransferModel,
-    recipe: Recipe,
-    feed: Feed,
-    invalid: Invalid,
+    training: _Training,
+    start: Start,
+    stop_request: StopRequest,
+    checkpoint: Checkpoint | None,
     *,
+    invalid: Invalid,
     config: dict[str, Any],
-    history: History,
-    checkpoints: Checkpoints,
-    user_callbacks: UserCallbacks | None,
 ) -> Run:
     """Train all phases, and save the run in its folder, also after an interruption."""
+    model, recipe, feed, history = training.model, training.recipe, training.feed, training.history
+    user_callbacks = training.user_callbacks
+    if start.state is not None:
+        training.restore(start.state)
+    checkpoints = Checkpoints(
+        *(history.folder, checkpoint, stop_request),
+        shared=lambda: {"identity": start.identity, **training.state()},
+        resumed=start.state,
+    )
     known = tuple(invalid)
-    results = earlier_results(checkpoints)
+    results = earlier_results(start.state)
     phases = train_phases(model, recipe, feed, history.write, user_callbacks, checkpoints)
     try:
         with feed:

@@ -50,7 +50,7 @@ class History:
         if self.folder is None or self.temporary is None:
             return run
         older = f"{self.folder} still holds the run before it" if run_folder.is_run(self.folder) else ""
-        to_resume = self._how_to_resume() if run.config["interrupted"] else ""
+        to_resume = _how_to_resume(self.folder) if run.config["interrupted"] else ""
         if not self.rows:
             nothing = "No run was saved" if to_resume else "Nothing was saved"
             log.warning("%s, since no epoch was finished%s.%s", nothing, f": {older}" if older else "", to_resume)
@@ -64,8 +64,8 @@ class History:
         log.warning(message, self.folder, len(self.rows), replaced, to_resume)
         return run
 
-    def _how_to_resume(self) -> str:
-        assert self.folder is not None
-        if not checkpoint_file.checkpoint_files(self.folder):
-            return ""
-        return f" A checkpoint is there too: to go on, pass resume=True, or in a shell `--resume {self.folder}`."
+
+def _how_to_resume(folder: Path) -> str:
+    if not checkpoint_file.checkpoint_files(folder):
+        return ""
+    return f" A checkpoint is there too: to go on, pass resume=True, or in a shell `--resume {folder}`."

@@ -29,7 +29,7 @@ from tltk.training.best_epoch import KeepBest, Score
 from tltk.training.callbacks import CountSteps, ReportProgress, SetPosition, StopOnNan
 from tltk.training.checkpoints import PhaseCheckpoints, build_metrics
 from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning, keep_epoch_length
-from tltk.training.user_callbacks import UserCallbacks
+from tltk.training.user_callbacks import PhaseCallbacks, UserCallbacks
 from tltk.training.wise_ft import choose_interpolation
 
 log = logging.getLogger("tltk")
@@ -258,6 +258,31 @@ def _fit_and_audit(fitting: _Fitting, applied_plan: AppliedPlan) -> int:
     return epochs
 
 
+def _callbacks(
+    fitting: _Fitting,
+    user_callback: PhaseCallbacks | None,
+    position: list[tf.Variable],
+    advance: Callable[..., None],
+) -> list[keras.callbacks.Callback]:
+    """Return the callbacks of the phase, in the order in which Keras calls them."""
+    phase, checkpoints, keep_best = fitting.phase, fitting.checkpoints, fitting.keep_best
+    count_steps = CountSteps()
+    report = ReportProgress(phase.name, phase.epochs, advance, fitting.write)
+    parts = {"count_steps": count_steps, "report": report, "best": keep_best, "user_callbacks": fitting.user_callbacks}
+    stateful = {name: part for name, part in parts.items() if part is not None}
+    callbacks = [
+        AveragedWeights() if phase.optimizer.ema_momentum else None,  # first: the others see the averages
+        SetPosition(*position, first_batch=checkpoints.first_batch),
+        count_steps,
+        StopOnNan(),
+        user_callback,
+        report,
+        keep_best,
+        checkpoints.callback(fitting.model.keras, fitting.data.model, fitting.data.train, stateful),
+    ]
+    return [callback for callback in callbacks if callback is not None]
+
+
 def _fit(fitting: _Fitting) -> int:
     """Run `model.fit`, from the epoch and batch of the checkpoint if there is one; return the epochs in all."""
     data, phase, checkpoints, keep_best = fitting.data, fitting.phase, fitting.checkpoints, fitting.keep_best
@@ -273,20 +298,7 @@ def _fit(fitting: _Fitting) -> int:
         checkpoints.postpone_stop(),
     ):
         advance(steps_per_epoch * checkpoints.epoch + steps_done)
-        count_steps = CountSteps()
-        report = ReportProgress(phase.name, phase.epochs, advance, fitting.write)
-        parts = {"count_steps": count_steps, "report": report, "user_callbacks": user_callbacks, "best": keep_best}
-        stateful = {name: part for name, part in parts.items() if part is not None}
-        callbacks = [
-            AveragedWeights() if phase.optimizer.ema_momentum else None,  # first: the others see the averages
-            SetPosition(*position, first_batch=checkpoints.first_batch),
-            count_steps,
-            StopOnNan(),
-            user_callback,
-            report,
-            keep_best,
-            checkpoints.callback(fitting.model.keras, data.model, data.train, stateful),
-        ]
+        callbacks = _callbacks(fitting, user_callback, position, advance)
         if checkpoints.during is not None:
             build_metrics(data.model, data.train)
         dataset = data.train.dataset(*position)
@@ -298,7 +310,7 @@ def _fit(fitting: _Fitting) -> int:
             initial_epoch=checkpoints.epoch,
             epochs=phase.epochs,
             shuffle=False,  # the pipeline shuffles; Keras would warn that it cannot
-            callbacks=[callback for callback in callbacks if callback is not None],
+            callbacks=callbacks,
             verbose=0,
         )
     if keep_best and user_callback and user_callback.restored_epoch is not None:

@@ -93,9 +93,9 @@ def _before_training(model: TransferModel, recipe: Recipe, user_callbacks: UserC
     }
 
 
-def earlier_results(checkpoints: Checkpoints) -> list[PhaseResult]:
-    """Return the results of the phases that ended before the checkpoint that a training goes on from."""
-    results = checkpoints.resumed["before"]["results"] if checkpoints.resumed else []
+def earlier_results(state: State | None) -> list[PhaseResult]:
+    """Return the results of the phases that ended before a checkpoint; none if there is no checkpoint."""
+    results = state["before"]["results"] if state else []
     return [PhaseResult(**result) for result in results]
 
 

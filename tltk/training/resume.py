@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from tltk.foundation import checks as check
 from tltk.foundation import files
 from tltk.foundation.errors import InvalidInput
 from tltk.models.transfer_model import TransferModel
-from tltk.training import checkpoint_file, run_folder
+from tltk.training import checkpoint_file, run_folder, split_file
 from tltk.training.checkpoints import State
-from tltk.training.run import Run, load_run
+from tltk.training.provenance import code_digest, how_it_was_run
+from tltk.training.run import Run, describe_model, load_run
 
 log = logging.getLogger("tltk")
 
@@ -34,7 +36,53 @@ def check_resume(resume: Any, folder: Path | None) -> None:
         raise InvalidInput("`resume` needs `out`, the folder with the checkpoints of the training that goes on.")
 
 
-def find_state(folder: Path, identity: Mapping[str, Any], *, resume: bool | str) -> State | None:
+@dataclass(frozen=True)
+class Start:
+    """Where a training starts.
+
+    Args:
+        identity: Everything that decides the result, as JSON values; empty if no run is saved.
+        state: State of the checkpoint that the training goes on from; None for the beginning.
+        complete_run: Run that is complete, so that nothing is left to train; else None.
+    """
+
+    identity: dict[str, Any]
+    state: State | None = None
+    complete_run: Run | None = None
+
+
+def find_start(
+    model: TransferModel,
+    parts: Mapping[str, Any],
+    config: dict[str, Any],
+    folder: Path | None,
+    temporary: Path | None,
+    *,
+    resume: bool | str,
+) -> Start:
+    """Find out where a training starts, and record its examples in the split of the run.
+
+    Args:
+        model: The model; gets the weights of the run if that is complete.
+        parts: "train" and "val" → examples.
+        config: Options of the training; gets the hash of data and code, machine and command.
+        folder: Folder of the run; None if it is not saved.
+        temporary: Temporary folder for the files of the run.
+        resume: See `fit`.
+
+    Raises:
+        InvalidInput: If data, options or versions differ from those before, unless `resume` is "force".
+    """
+    if folder is None or temporary is None:
+        return Start({})
+    config |= {"data": split_file.write(temporary, parts), "code": code_digest()}
+    identity = files.as_json_values({**config, **describe_model(model, temporary)})
+    run = _complete_run(folder, model, identity, resume=resume)
+    config |= how_it_was_run()
+    return Start(identity, None if run else _find_state(folder, identity, resume=resume), run)
+
+
+def _find_state(folder: Path, identity: Mapping[str, Any], *, resume: bool | str) -> State | None:
     """Return the state that a training goes on from.
 
     Args:
@@ -68,7 +116,7 @@ def find_state(folder: Path, identity: Mapping[str, Any], *, resume: bool | str)
     return state
 
 
-def complete_run(folder: Path, model: TransferModel, identity: Mapping[str, Any], *, resume: bool | str) -> Run | None:
+def _complete_run(folder: Path, model: TransferModel, identity: Mapping[str, Any], *, resume: bool | str) -> Run | None:
     """Return the run in a folder if it is complete and without checkpoints, so that nothing is left to train.
 
     Args:
