@@ -43,6 +43,6 @@ def test_folders_without_options_are_explained(tmp_path):
 def test_other_options_need_force():
     stored = {"options": {"epochs": 3, "batch_size": "32"}}
     assert command_file.resumed_options(stored, {"epochs": 3}, force=False) == stored["options"]
-    with pytest.raises(InvalidInput, match="--batch-size.*--force"):
+    with pytest.raises(InvalidInput, match=r"--batch-size.*--force"):
         command_file.resumed_options(stored, {"batch_size": "16"}, force=False)
     assert command_file.resumed_options(stored, {"epochs": 4}, force=True) == {"epochs": 4, "batch_size": "32"}

@@ -10,4 +10,4 @@ def test_the_code_has_a_digest():
 
 def test_machine_and_command_are_json_values():
     described = json.loads(json.dumps(how_it_was_run()))
-    assert described["hardware"]["cores"] >= 1 and "pytest" in described["command"] and described["working_folder"]
+    assert described["hardware"]["cores"] >= 1 and described["command"] and described["working_folder"]

@@ -46,4 +46,5 @@ def rerun(
                 console.show(f"  {line}")
             if comparison.circumstances:
                 console.show(f"What else differs: {check.listing(comparison.circumstances, limit=12)}")
-        raise typer.Exit(0 if comparison.is_equal else DIFFERENT)
+        if not comparison.is_equal:
+            raise SystemExit(DIFFERENT)
