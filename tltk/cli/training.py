@@ -66,6 +66,7 @@ def _parts(option: SimpleNamespace) -> "dict[str, Source]":
 
     columns = {name: getattr(option, name) for name in _SOURCE_OPTIONS}
     source = options.source(Path(option.data), label_type=option.label_type, file_format=option.format, **columns)
+    source = source.without(option.exclude)
     # The limit applies to the whole source: a small part may contain a larger fraction of invalid examples.
     source, invalid = drop_invalid(source, max_invalid_fraction=option.max_invalid)
     source = replace(source, invalid=invalid)  # `fit` tells them, and the run lists them
