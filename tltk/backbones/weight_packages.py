@@ -167,16 +167,16 @@ def _bytes_below(folder: Path) -> int:
     return total
 
 
-def _failure(requirement: str, log: str) -> OSError:
+def _failure(requirement: str, log: str) -> FileError:
     """Turn the output of pip into an exception."""
     if "No module named pip" in log:
-        return OSError(
+        return FileError(
             f"cannot download {requirement}: this Python has no pip; `{sys.executable} -m ensurepip` adds it."
         )
     if "No space left" in log or f"Errno {errno.ENOSPC}" in log:
-        return OSError(errno.ENOSPC, f"no space left for {requirement}; set TLTK_CACHE to a folder on another disk")
+        return FileError(errno.ENOSPC, f"no space left for {requirement}; set TLTK_CACHE to a folder on another disk")
     output = " ".join(log.split())[-_SHOWN_OUTPUT:]
-    return ConnectionError(
+    return FileError(
         f"cannot download {requirement}: is the package registry reachable (PIP_INDEX_URL, proxy)? "
         f"Output of pip: … {output}"
     )

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from tltk.evaluation.report import Report
     from tltk.specs import InvalidExample
 
+# File names, labels and texts come from strangers: in a terminal, control characters would move the cursor, change the
+# title or type keys. They are shown as "\\x1b"; in JSON, which escapes most of them itself, as "\\u001b".
+_CONTROLS = [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"]
+_SHOWN = {code: f"\\x{code:02x}" for code in _CONTROLS}
+_SHOWN_IN_JSON = {code: f"\\u{code:04x}" for code in _CONTROLS}
 BAD_INPUT = 2
 
 
@@ -81,19 +86,29 @@ def run(app: Any, arguments: list[str]) -> None:
 
 def say(text: str) -> None:
     """Write a line to standard error."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{printable(text)}\n")
     sys.stderr.flush()
 
 
 def show(text: str) -> None:
     """Write a line to standard output."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{printable(text)}\n")
     sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """Return a text in which control characters, with which a terminal can be commanded, are written as "\\x1b".
+
+    Examples:
+        >>> printable("cat\x1b[2J"), printable("two\nlines")
+        ('cat\\x1b[2J', 'two\nlines')
+    """
+    return text.translate(_SHOWN)
 
 
 def show_json(value: Any) -> None:
     """Write a value as one line of JSON to standard output."""
-    show(json.dumps(files.as_json_values(value), ensure_ascii=False))
+    show(json.dumps(files.as_json_values(value), ensure_ascii=False).translate(_SHOWN_IN_JSON))
 
 
 def show_table(columns: list[str], rows: Iterable[Iterable[Any]], *, title: str = "") -> None:
@@ -109,9 +124,9 @@ def show_table(columns: list[str], rows: Iterable[Iterable[Any]], *, title: str 
 
     cells = [[_cell(value) for value in row] for row in rows]
     numeric = [all(row[index][1] for row in cells) for index in range(len(columns))]
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=printable(title) or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name, is_numeric in zip(columns, numeric, strict=True):
-        table.add_column(name, justify="right" if is_numeric and cells else "left", no_wrap=True)
+        table.add_column(printable(name), justify="right" if is_numeric and cells else "left", no_wrap=True)
     for row in cells:
         table.add_row(*(text for text, _ in row))
     width = None if sys.stdout.isatty() else 400
@@ -165,7 +180,7 @@ def _cell(value: object) -> tuple[str, bool]:
         return f"{value:.4f}", True
     if isinstance(value, int):
         return f"{value:,}", True
-    return str(value), False
+    return printable(str(value)), False
 
 
 def _is_told(error: Exception) -> bool:
@@ -188,13 +203,18 @@ def _message(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+class _PrintableFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 @contextlib.contextmanager
 def _logging_to_stderr() -> Iterator[None]:
     """Log messages of tltk to standard error; afterwards the logger is as it was."""
     logger = logging.getLogger("tltk")
     level, propagate = logger.level, logger.propagate
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_PrintableFormatter("%(message)s"))
     is_new = not logger.handlers
     if is_new:
         logger.addHandler(handler)

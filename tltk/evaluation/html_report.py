@@ -46,8 +46,9 @@ def confusion_chart(report: dict[str, Any]) -> dict[str, str] | None:
     axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true")
     if len(names) <= _MAX_CLASS_LABELS:
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-        axes.set_yticks(range(len(names)), names, fontsize=8)
+        # A name with dollar signs is no formula: Matplotlib would fail on "$\\cat$".
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8, parse_math=False)
+        axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
     if len(names) <= _MAX_CELL_LABELS:
         for (row, column), count in np.ndenumerate(counts):
             if count:
