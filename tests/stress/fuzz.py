@@ -29,10 +29,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from tltk.errors import TltkError
 
-SECONDS = 60.0  # for one case; a full export takes about 10 on a busy machine
+SECONDS = 60.0  # of processor time for one case; a full export takes about 10
+_WAITING = 10  # times as long may pass in which the process is not running: other programs need the processor
 START_SECONDS = 300.0  # for the process to import TensorFlow and to make the undamaged files
 MEMORY = 4 * 2**30  # bytes that the process may allocate beyond what it has after its start
 
@@ -173,14 +175,26 @@ class Worker:
         start = time.perf_counter()
         try:
             self.connection.send((number, kind))
-            if self.connection.poll(self.seconds):
+            if self._finished():
                 return self.connection.recv()
-            outcome, detail = "hung", f"no result after {self.seconds:.0f} seconds"
+            outcome, detail = "hung", f"no result after {time.perf_counter() - start:.0f} seconds"
         except (EOFError, OSError):
             self.process.join(10)
             outcome, detail = "crashed", f"exit code {self.process.exitcode}"
         self.stop()
         return Result(number, kind, outcome, detail, time.perf_counter() - start)
+
+    def _finished(self) -> bool:
+        """Wait for the result of a case; return whether it came in time."""
+        process = psutil.Process(self.process.pid)
+        limit = sum(process.cpu_times()[:2]) + self.seconds
+        latest = time.perf_counter() + _WAITING * self.seconds
+        while not self.connection.poll(0.25 if self.seconds > 1 else 0.05):
+            if not self.process.is_alive():
+                return self.connection.poll(0)
+            if sum(process.cpu_times()[:2]) > limit or time.perf_counter() > latest:
+                return False
+        return True
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
