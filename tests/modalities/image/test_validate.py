@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 import warnings
 import zlib
@@ -18,9 +19,10 @@ from tltk.data.formats.conll import from_words
 from tltk.data.formats.folder import from_files, from_folder
 from tltk.data.formats.squad import from_questions
 from tltk.data.split import split
+from tltk.modalities.image.chunks import decode_chunk
 from tltk.modalities.image.validate import invalid_files
 from tltk.modalities.modality import drop_invalid
-from tltk.specs import InvalidExample
+from tltk.specs import ImageSpec, InvalidExample
 
 NOT_AN_IMAGE = "not a JPEG, PNG, GIF, BMP or WebP image"
 
@@ -334,6 +336,38 @@ def test_a_source_of_only_invalid_texts_becomes_empty():
     valid, invalid = drop_invalid(from_arrays(["", " "]), max_invalid_fraction=1.0)
     assert len(valid) == 0 and len(invalid) == 2
     assert len(drop_invalid(valid, max_invalid_fraction=0)[0]) == 0
+
+
+def _declaring(ending, side):
+    """An image file whose header declares side × side pixels."""
+    if ending == "tif":
+        file = io.BytesIO()
+        Image.new("L", (1, 1)).save(file, "TIFF", compression="tiff_lzw")
+        data = bytearray(file.getvalue())
+        for tag in (256, 257):
+            position = data.index(struct.pack("<HHI", tag, 3, 1)) + 8  # a short number
+            data[position : position + 2] = struct.pack("<H", side)
+        return bytes(data)
+    data = bytearray(encoded(ending))
+    start, size = {
+        "jpg": (data.find(b"\xff\xc0") + 5, struct.pack(">HH", side, side)),
+        "gif": (6, struct.pack("<HH", side, side)),
+        "bmp": (18, struct.pack("<ii", side, side)),
+        "webp": (26, struct.pack("<HH", side, side)),
+        "png": (16, struct.pack(">II", side, side)),
+    }[ending]
+    data[start : start + len(size)] = size
+    return bytes(data)
+
+
+@pytest.mark.parametrize("ending", [*FORMATS, "tif"])
+def test_a_header_that_declares_a_huge_image_is_refused_before_memory_is_allocated(tmp_path, ending):
+    path = tmp_path / f"bomb.{ending}"
+    path.write_bytes(_declaring(ending, 16_000))
+    limit = "256.0 megapixels|over 89.5 megapixels|damaged"
+    assert re.search(limit, reason_for(path))
+    pixels, reasons = decode_chunk(np.array([os.fsencode(path)], object), ImageSpec(8, 8), are_paths=True)
+    assert len(pixels) == 0 and re.search(limit, reasons[0])
 
 
 def test_a_pipe_a_device_and_a_file_that_is_too_large_are_not_read(tmp_path):

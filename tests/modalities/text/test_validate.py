@@ -42,3 +42,10 @@ def test_half_of_a_character_is_no_text():
     assert invalid_texts(["\ud83d\ude00", "é"]) == [reason, ""]
     assert invalid_texts(pairs) == [reason, ""]
     assert invalid_texts(from_words([["a", "\ud83d"], ["b"]]).examples) == [reason, ""]
+
+
+def test_a_text_may_have_ten_million_characters():
+    assert invalid_texts(["x" * 10_000_000, "x" * 10_000_001, b"x" * 10_000_001]) == [
+        "",
+        *["10,000,001 characters (limit 10,000,000)"] * 2,
+    ]

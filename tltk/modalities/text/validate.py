@@ -6,6 +6,8 @@ import numpy as np
 
 from tltk.foundation.checks import unencodable
 
+MAX_CHARACTERS = 10_000_000  # of one text, twice the longest novels; a tokenizer takes about a hundred bytes for each
+
 
 def invalid_texts(examples: Iterable[object]) -> list[str]:
     """Return why each text cannot be used.
@@ -30,4 +32,6 @@ def _why_invalid(example: object) -> str:
         return next((reason for word in example if (reason := unencodable(word))), "") if example else "empty text"
     if not isinstance(example, str | bytes):
         return f"no text but {type(example).__name__}"
+    if len(example) > MAX_CHARACTERS:
+        return f"{len(example):,} characters (limit {MAX_CHARACTERS:,})"
     return unencodable(example) or ("" if example.strip() else "empty text")
