@@ -4,6 +4,8 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +81,7 @@ def test_one_format_is_exported_and_all_formats_are_compared(exported, tmp_path,
         return pickle.loads(pickle.dumps(function(*arguments)))
 
     monkeypatch.setattr(serving, "_in_own_process", in_this_process)
-    monkeypatch.setattr("tltk.serving.formats.FORMATS", ("onnx", "litert_int8"))
+    monkeypatch.setattr("tltk.serving.FORMATS", ("onnx", "litert_int8"))
     folder, _ = exported
     rows_by_class = np.split(np.argsort(squares(12).targets.values), 3)
     for name, rows in zip(("red", "green", "blue"), rows_by_class, strict=True):
@@ -96,6 +98,23 @@ def test_one_format_is_exported_and_all_formats_are_compared(exported, tmp_path,
     assert len(calls) == len(rows)
     assert all(set(row["latency_ms"]) == {"1", "32"} for row in rows if not row["refused"])
     assert rows[1]["changed"] == 0
+
+
+def test_the_process_that_compares_formats_imports_no_tensorflow(tmp_path):
+    code = """
+import sys
+from tltk.cli import main, serving
+serving._in_own_process = lambda function, *arguments: dict(
+    format=arguments[-1], path=None, size_bytes=1, metric="accuracy", score=1.0, largest_difference=0.0,
+    latency_ms={}, changed=0.0, refused="")
+sys.argv = ["tltk", "export", "run", "folder", "--format", "all", "--data", "test", "--calibration", "train"]
+try:
+    main.main()
+finally:
+    print(sorted({"tensorflow", "keras"} & set(sys.modules)))
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert "litert_int8" in process.stdout and process.stdout.rstrip().endswith("[]"), process.stderr
 
 
 def test_the_table_of_formats_says_why_one_was_refused(capsys):

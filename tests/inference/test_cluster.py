@@ -132,3 +132,16 @@ def test_wrong_options_are_rejected():
         cluster(points, min_cluster_size=3)
     with pytest.raises(ValueError, match="`min_cluster_size` must be a whole number from 2 to 10"):
         cluster(points, method="hdbscan", min_cluster_size=1)
+
+
+def test_clusters_of_noise_are_said_to_be_arbitrary(caplog):
+    clusters = cluster(np.random.default_rng(0).normal(size=(60, 16)).astype("float32"), n_clusters=(2, 5))
+    assert clusters.silhouette < 1.2 * clusters.null_silhouette
+    for message in (clusters.note, clusters.describe(), caplog.text):
+        assert "clusters may be arbitrary: their silhouette" in message
+
+
+def test_real_clusters_are_not_said_to_be_arbitrary(caplog):
+    points, _ = blobs(12, 12)
+    clusters = cluster(points, n_clusters=2)
+    assert clusters.silhouette > 1.2 * clusters.null_silhouette and clusters.note == "" and not caplog.text

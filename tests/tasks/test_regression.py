@@ -55,6 +55,7 @@ def test_regression_metrics_equal_those_of_scikit_learn(size):
         if column < 2:
             assert row["r2"] == pytest.approx(sk.r2_score(true, predicted), rel=1e-12)
     assert np.isnan(parts.classes[2]["r2"]), "equal targets have no variance to explain"
+    assert "r2" not in parts.metrics and parts.notes[0].endswith(f"{parts.classes[2]['name']!r}: r2 is not defined")
     assert set(parts.metrics) == {"mae", "rmse"}
     assert parts.classes_title == "Columns"
 

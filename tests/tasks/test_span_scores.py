@@ -240,3 +240,11 @@ def test_whole_weights_equal_repeated_texts_and_questions():
         columns = {name: column.repeat(times, 0) for name, column in decoded.items()}
         repeated.update(true.repeat(times), columns, [""] * 6)
         assert weighted.result().metrics == pytest.approx(repeated.result().metrics, rel=1e-6)
+
+
+def test_types_without_entities_are_named():
+    evaluator = EntityEvaluator(("x", "y"))
+    evaluator.update([(Span(0, 4, "x"),)], {"starts": [[0]], "ends": [[4]], "types": [["x"]]}, [""])
+    parts = evaluator.result()
+    assert parts.metrics["macro_f1"] == 1
+    assert parts.notes == ("no example of 'y': macro_f1 is the mean of the other types",)

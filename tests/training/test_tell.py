@@ -14,6 +14,7 @@ def test_a_loss_that_is_still_that_of_guessing_is_told(caplog):
     assert "The training loss, 1.09, is still that of guessing (1.1)" in caplog.text
     caplog.clear()
     tell_if_guessing(THREE, [{"loss": 0.9}], is_weighted=False)
+    tell_if_guessing(THREE, [{"loss": 1.09, "accuracy": 0.92}], is_weighted=False)  # right, by small differences
     tell_if_guessing(THREE, [{"loss": 2.0}], is_weighted=True)  # the loss of guessing is unknown
     tell_if_guessing(tltk.regression(["kg"]), [{"loss": 2.0}], is_weighted=False)
     tell_if_guessing(THREE, [], is_weighted=False)

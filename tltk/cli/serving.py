@@ -1,9 +1,10 @@
 """The commands `tltk export` and `tltk verify`."""
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from tltk.data.source import Source
     from tltk.models.transfer_model import TransferModel
     from tltk.serving.certificate import Verification
-    from tltk.serving.comparison import FormatComparison
 
 
 def export(
@@ -51,10 +51,8 @@ def export(
 ) -> None:
     """Export the model of a run for serving, and verify the export in a clean process."""
     with console.command(as_json=as_json, debug=debug):
-        console.start_tensorflow()
-        import tltk
         from tltk.foundation import checks as check
-        from tltk.serving.formats import FORMATS
+        from tltk.serving import FORMATS
 
         check.one_of("format", format, (*FORMATS, "all"))
         single_format_options = version is not None or warmup or fold_batch_norm or max_changed is not None
@@ -63,6 +61,9 @@ def export(
         if data is not None and calibration is not None:
             _compare(run, folder, data, calibration, columns, as_json=as_json)
             return
+        console.start_tensorflow()
+        import tltk
+
         model = tltk.load_run(run).model
         exported = tltk.export(
             model,
@@ -112,14 +113,17 @@ def _check_comparison(
 
 
 def _compare(run: Path, folder: Path, data: Path, calibration: Path, columns: dict[str, Any], *, as_json: bool) -> None:
-    """Export and measure every format, each in a process of its own, and print the table."""
-    from tltk.serving.comparison import KERAS
-    from tltk.serving.formats import FORMATS
+    """Export and measure every format, each in a process of its own, and print the table.
+
+    This process does not import TensorFlow, whose memory would add to that of the process that measures.
+    """
+    from tltk.serving import FORMATS, KERAS
 
     rows = []
     for name in (KERAS, *FORMATS):
         console.say(f"measuring {name}")
-        rows.append(_in_own_process(_measure, run, folder, data, calibration, columns, name))
+        row = _in_own_process(_measure, run, folder, data, calibration, columns, name)
+        rows.append(SimpleNamespace(**row))
     if as_json:
         console.show_json({"formats": [vars(row) for row in rows]})
         return
@@ -134,19 +138,19 @@ def _in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def _measure(
     run: Path, folder: Path, data: Path, calibration: Path, columns: dict[str, Any], file_format: str
-) -> "FormatComparison":
-    """Load a run and measure one format of its model."""
+) -> dict[str, Any]:
+    """Load a run and measure one format of its model; the fields of `FormatComparison`, which needs no TensorFlow."""
     console.start_tensorflow()
     import tltk
     from tltk.serving.comparison import measure
 
     model = tltk.load_run(run).model
     examples, test_set = (_source(model, path, columns) for path in (calibration, data))
-    return measure(model, folder, test_set, calibration=examples, file_format=file_format)
+    return vars(measure(model, folder, test_set, calibration=examples, file_format=file_format))
 
 
-def _show_comparison(rows: "list[FormatComparison]", *, title: str) -> None:
-    """Print the table of all formats, and why an export was refused."""
+def _show_comparison(rows: Sequence[Any], *, title: str) -> None:
+    """Print the table of all formats, and why an export was refused; rows have the fields of `FormatComparison`."""
     cells = []
     for row in rows:
         size = None if row.size_bytes is None else row.size_bytes / 1e6

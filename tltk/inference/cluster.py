@@ -20,6 +20,7 @@ _SILHOUETTE_EXAMPLES = 2000  # sample size: a silhouette compares all pairs
 _INITIALIZATIONS = 10  # of k-means; the best result is kept
 _SEARCH_INITIALIZATIONS = 3  # for each of several numbers of clusters
 _SMALL = 20_000  # examples: below, the threads of scikit-learn wait for each other longer than they compute
+_NULL_FACTOR = 1.2  # of the silhouette of vectors without clusters: two samples of noise differ by less
 _NOTHING_FOUND = "no cluster was found"
 _WAY_OUT = 'Pass a smaller `min_cluster_size`, or method="kmeans", which assigns every example.'
 
@@ -37,6 +38,8 @@ class Clusters:
         silhouettes: Number of clusters → silhouette, if several numbers were tried.
         ids: Id of each example.
         order: int64 [n], rows of the examples sorted by distance from the center of their cluster, the nearest first.
+        null_silhouette: For k-means, the silhouette of as many clusters among normally distributed vectors with the
+            same mean and covariance, which have no clusters (as in SigClust, Liu et al. 2008); None without silhouette.
     """
 
     labels: np.ndarray
@@ -45,6 +48,22 @@ class Clusters:
     silhouettes: dict[int, float]
     ids: tuple[str, ...]
     order: np.ndarray
+    null_silhouette: float | None = None
+
+    @property
+    def note(self) -> str:
+        """What to know about the result: no cluster was found, or the clusters are no better than those of noise."""
+        if not len(self.centers):
+            return f"{_NOTHING_FOUND} among {len(self.labels)} examples. {_WAY_OUT}"
+        if self.silhouette is None or self.null_silhouette is None:
+            return ""
+        if self.silhouette > _NULL_FACTOR * self.null_silhouette:
+            return ""
+        return (
+            f"the {len(self.centers)} clusters may be arbitrary: their silhouette, {self.silhouette:.2g}, is near that "
+            f"of vectors without clusters, {self.null_silhouette:.2g}. Look at the examples, pass another `n_clusters` "
+            "or embed with another backbone."
+        )
 
     def members(self, number: int) -> np.ndarray:
         """Return the rows of the examples in a cluster, int64, those nearest to its center first."""
@@ -53,7 +72,7 @@ class Clusters:
     def describe(self, shown: int = 3) -> str:
         """Describe each cluster in one line: its size and the `shown` examples nearest to its center."""
         if not len(self.centers):
-            return f"{_NOTHING_FOUND} among {len(self.labels)} examples. {_WAY_OUT}"
+            return self.note
         sizes = [len(self.members(number)) for number in range(len(self.centers))]
         lines = [
             f"{number}: {size} examples, such as "
@@ -61,7 +80,8 @@ class Clusters:
             for number, size in enumerate(sizes)
         ]
         unassigned = int((self.labels < 0).sum())
-        return "\n".join([*lines, f"{unassigned} examples belong to no cluster"] if unassigned else lines)
+        lines += [f"{unassigned} examples belong to no cluster"] if unassigned else []
+        return "\n".join([*lines, self.note] if self.note else lines)
 
 
 @familiar.arguments
@@ -89,7 +109,8 @@ def cluster(
         seed: Seed of the initializations of k-means.
 
     Returns:
-        The clusters. If HDBSCAN finds none, all labels are -1, and a warning and `describe` say so.
+        The clusters. If HDBSCAN finds none, all labels are -1. A warning, `note` and `describe` say so, and also if the
+        clusters of k-means are no better than those of vectors without clusters.
 
     Raises:
         InvalidType: If `features` is neither `Features` nor an array.
@@ -113,18 +134,22 @@ def cluster(
     else:
         labels, silhouettes = _best_kmeans(unit_vectors, cluster_counts, seed)
     labels = _numbered_by_size(labels)
-    if labels.max(initial=-1) < 0:
-        log.warning("%s among %d examples. %s", _NOTHING_FOUND, len(labels), _WAY_OUT)
     centers, distances = _centers(unit_vectors, labels)
     names = features.ids if isinstance(features, Features) else None
-    return Clusters(
+    silhouette = _silhouette(unit_vectors, labels, seed)
+    is_compared = method == "kmeans" and silhouette is not None
+    clusters = Clusters(
         labels,
         centers,
-        _silhouette(unit_vectors, labels, seed),
+        silhouette,
         silhouettes,
         names or tuple(f"example {row}" for row in range(len(vectors))),
         np.argsort(distances, kind="stable"),
+        _null_silhouette(vectors, len(centers), seed) if is_compared else None,
     )
+    if clusters.note:
+        log.warning("%s", clusters.note)
+    return clusters
 
 
 def _check_options(
@@ -217,6 +242,18 @@ def _silhouette(unit_vectors: np.ndarray, labels: np.ndarray, seed: int) -> floa
     if not 2 <= clusters < len(assigned):
         return None
     return float(silhouette_score(unit_vectors[assigned], labels[assigned]))
+
+
+def _null_silhouette(vectors: np.ndarray, clusters: int, seed: int) -> float | None:
+    """Return the silhouette of as many clusters among normal vectors of the same mean and covariance."""
+    generator = np.random.default_rng(seed)
+    if len(vectors) > _SILHOUETTE_EXAMPLES:
+        vectors = vectors[generator.choice(len(vectors), _SILHOUETTE_EXAMPLES, replace=False)]
+    mean = vectors.mean(0)
+    factors = generator.normal(size=(len(vectors), len(vectors))).astype(np.float32) / np.sqrt(len(vectors))
+    null_vectors = scaled_to_unit_length(factors @ (vectors - mean) + mean)
+    labels = _kmeans(null_vectors, clusters, seed, initializations=_SEARCH_INITIALIZATIONS)
+    return _silhouette(null_vectors, labels, seed)
 
 
 def _numbered_by_size(labels: np.ndarray) -> np.ndarray:

@@ -14,13 +14,13 @@ from tltk.evaluation.evaluate import evaluate_network
 from tltk.foundation import checks as check
 from tltk.foundation.errors import ServingError
 from tltk.models.transfer_model import TransferModel
+from tltk.serving import FORMATS, KERAS
 from tltk.serving.export import export
-from tltk.serving.formats import FORMATS, sample_tensor
+from tltk.serving.formats import sample_tensor
 from tltk.serving.replay import runtimes
 from tltk.serving.signatures import TENSOR
 from tltk.tasks.base import Task
 
-KERAS = "model.predict"
 _WARMUP_CALLS, _TIMED_CALLS = 3, 30  # the first calls trace graphs and allocate memory
 
 

@@ -19,12 +19,11 @@ from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.pipeline.batching import Order
 from tltk.pipeline.readers import join_batches
-from tltk.serving import certificate
+from tltk.serving import FORMATS, certificate
 from tltk.serving import warmup as warmup_requests
 from tltk.serving.answers import MAX_CHANGED, compare_answers, require_same_answers
 from tltk.serving.replay import runtimes
 
-FORMATS = ("saved_model", "onnx", "openvino", "litert", "litert_float16", "litert_int8")
 DESCRIPTION_FILE = "model.json"
 _PACKAGES = {"onnx": ("tf2onnx", "onnxruntime"), "openvino": ("openvino",), "litert": ("ai_edge_litert",)}
 _TOLERANCE = {"onnx": 1e-4, "openvino": 1e-4, "litert": 1e-4, "litert_float16": 2e-2}

@@ -193,7 +193,10 @@ class RegressionEvaluator:
             for column, name in enumerate(self.names)
         )
         means = {metric: float(values.mean()) for metric, values in columns.items()}
-        return ReportParts({metric: value for metric, value in means.items() if not np.isnan(value)}, rows, "Columns")
+        equal = [repr(name) for name, column_varies in zip(self.names, varies, strict=True) if not column_varies]
+        notes = (f"all examples have the same value of {check.listing(equal)}: r2 is not defined",) if equal else ()
+        defined = {metric: value for metric, value in means.items() if not np.isnan(value)}
+        return ReportParts(defined, rows, "Columns", notes=notes)
 
 
 @familiar.arguments

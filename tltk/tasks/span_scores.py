@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tltk.specs import Span
-from tltk.tasks.class_scores import rates, weights_or_ones
+from tltk.tasks.class_scores import absent, rates, weights_or_ones
 from tltk.tasks.records import ReportParts
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -76,7 +76,10 @@ class EntityEvaluator:
         )
         occurring = [row["f1"] for row in rows if row["support"]]
         overall = _named_rates(*(sum(sums.values()) for sums in (self.hits, self.predicted, self.actual)))
-        return ReportParts({**overall, "macro_f1": sum(occurring) / max(len(occurring), 1)}, rows, "Types")
+        support = np.array([self.support[name] for name in self.names])
+        notes = absent(self.names, support, "macro_f1 is the mean of the other types")
+        metrics = {**overall, "macro_f1": sum(occurring) / max(len(occurring), 1)}
+        return ReportParts(metrics, rows, "Types", notes=notes)
 
 
 class AnswerEvaluator:

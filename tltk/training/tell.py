@@ -31,6 +31,9 @@ def tell_if_guessing(task: Task, history: Sequence[dict[str, Any]], *, is_weight
     loss = history[-1].get("loss") if history else None
     if guessing is None or loss is None or loss < _NEAR_GUESSING * guessing:
         return
+    chance = 1 / len(task.labels)
+    if history[-1].get("accuracy", 0) > (1 + chance) / 2:
+        return  # the outputs are small still, as after few steps, but in the right order
     log.warning(
         "The training loss, %.3g, is still that of guessing (%.3g): the model has learned next to nothing. Train more "
         "epochs, or with a higher learning rate; check that labels and examples belong together, and the weights of "
