@@ -35,7 +35,7 @@ from tltk.errors import TltkError
 
 SECONDS = 60.0  # of processor time for one case; a full export takes about 10
 _WAITING = 10  # times as long may pass in which the process is not running: other programs need the processor
-START_SECONDS = 300.0  # for the process to import TensorFlow and to make the undamaged files
+START_SECONDS = 1200.0  # for the process to import TensorFlow and to make the undamaged files
 MEMORY = 4 * 2**30  # bytes that the process may allocate beyond what it has after its start
 
 # Kind → its module here, the name of its function there, and how often it comes in a round.
