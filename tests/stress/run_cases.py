@@ -18,10 +18,11 @@ from tests.texts import TEXTS, text_model, texts, tiny_preset
 from tltk.training.run import Run
 
 
-def prepare(place: Place) -> None:
+def prepare(place: Place, kinds: tuple[str, ...]) -> None:
     """Make the undamaged folders before memory is limited."""
-    for make in (_image_run, _text_run, _export):
-        make(place)
+    for kind, make in (("run", _image_run), ("text_run", _text_run), ("export", _export)):
+        if kind in kinds:
+            make(place)
 
 
 def _image_run(place: Place) -> Path:

@@ -26,7 +26,7 @@ from tltk.trainability.plan import lora as lora_plan
 _SHAPES = {"conv.weight": (4, 3, 2, 2), "conv.bias": (4,), "linear.weight": (5, 4), "steps": (1,)}
 
 
-def prepare(place: Place) -> None:
+def prepare(place: Place, kinds: tuple[str, ...]) -> None:
     """Make the undamaged files before memory is limited."""
     _weights_h5_path(place)
     _keras_path(place)
