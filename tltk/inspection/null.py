@@ -3,7 +3,7 @@
 import numpy as np
 
 MIN_PAIRS = 50  # pairs of different classes from which a distribution is estimated
-_TAIL = 0.1  # fraction of them that is its tail
+_TAIL = 0.05  # fraction of them that is its tail
 _FEWEST = 20  # pairs in the tail
 _CANDIDATE_QUANTILE = 0.99
 _SAMPLED = 200_000
@@ -38,7 +38,7 @@ def near_threshold(
     """Choose the largest difference of near duplicates so that few of the reported pairs are expected to be false.
 
     Candidates of different classes are nearly all no duplicates. How many of them are below a small difference t is
-    extrapolated from the smallest tenth by a power law, whose exponent is estimated by the median, so that a few
+    extrapolated from the smallest twentieth by a power law, whose exponent is estimated by the median, so that a few
     duplicates with wrong labels do not matter. Pairs of one class are more alike: their number is scaled by the ratio
     of both kinds where no pair is a duplicate any more.
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tltk.data import short_check
 from tltk.data.invalid import Invalid
 from tltk.data.sample_weight import require_weight
 from tltk.data.source import Source
@@ -142,6 +143,7 @@ def fit(
         if val is None:
             warn_without_validation(recipe)
         tell_invalid(tuple(invalid))
+        short_check.tell(train, val)
         weights = None if class_weight is None else _class_weights(model.task, class_weight, train, config)
         feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder, class_weights=weights)
         feed.check_batches()

@@ -8,7 +8,14 @@ import tltk
 from tests.images import class_folder
 from tests.inspection.photos import CHANGES, changed, picture, pictures
 from tltk.modalities.image.registration import SIDE
-from tltk.modalities.image.traits import perceptual_hashes, read_header, scaled_range, traits_of, unscaled
+from tltk.modalities.image.traits import (
+    perceptual_hashes,
+    read_header,
+    scaled_range,
+    scaling_note,
+    traits_of,
+    unscaled,
+)
 from tltk.specs import ImageSpec
 
 
@@ -101,3 +108,10 @@ def test_other_channels_and_ranges_have_sketches():
     traits = traits_of(tltk.from_arrays(x, [0, 1, 0], value_range=(0, 1)), None)
     assert traits.sketches[np.array([2, 0])].shape == (2, SIDE, SIDE, 3)
     assert len(set(traits.hashes.tolist())) == 3
+
+
+def test_scaled_images_in_memory_are_noted_before_training():
+    x = pictures(4).astype("float32")
+    assert scaling_note(tltk.from_arrays(x, [0, 1, 0, 1])) == ""
+    note = scaling_note(tltk.from_arrays(x / 255 / 255, [0, 1, 0, 1], value_range=(0, 1)))
+    assert note.startswith("4 of 4 examined images seem to be scaled twice (pixels from ")

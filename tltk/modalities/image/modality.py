@@ -25,7 +25,7 @@ from tltk.modalities.image.decode import DEEP_RANGE, FILE_RANGES, decode_full, w
 from tltk.modalities.image.reader import READERS
 from tltk.modalities.image.requests import read_requests
 from tltk.modalities.image.tiff import is_tiff, read_as_png
-from tltk.modalities.image.traits import traits_of
+from tltk.modalities.image.traits import scaling_note, traits_of
 from tltk.modalities.image.validate import invalid_files, is_deep_png
 from tltk.modalities.modality import Modality, register_modality
 from tltk.modalities.requests import Request
@@ -154,7 +154,9 @@ class ImageModality(Modality):
         return spec.value_range
 
     def training_note(self, source: Source, spec: ImageSpec) -> str:
-        """Say how many of a few files have 16 bits, of which a model of 8-bit images gets the upper 8."""
+        """Say how many of a few files have 16 bits, of which 8 are used, and how many arrays were scaled before."""
+        if source.storage == "arrays":
+            return scaling_note(source)
         if source.storage != "files" or spec.value_range != PIXEL_RANGE:
             return ""
         rows = np.unique(np.linspace(0, len(source) - 1, _NOTED_FILES).astype(int))

@@ -23,6 +23,7 @@ from tltk.specs import ImageSpec
 from tltk.specs.image import PIXEL_RANGE
 
 _BLOCK = 512  # images at once
+_NOTED = 64  # images that are looked at before training
 _HASH = 8  # coefficients of the cosine transform per side
 _FAINT = 2.0  # coefficients below are rounding
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -216,6 +217,20 @@ def _scaling_remark(pixels: np.ndarray, value_range: tuple[float, float], spec: 
             start + int(row): f"pixels from {low[row]:.3g} to {high[row]:.3g}" for row in np.flatnonzero(scaled)
         }
     return Remark("scaling", "error", _SCALING_FIX, details)
+
+
+def scaling_note(source: Source) -> str:
+    """Say how many of a few images in memory seem to have been scaled before; "" for none.
+
+    Args:
+        source: Images in memory.
+    """
+    rows = np.unique(np.linspace(0, len(source) - 1, _NOTED).astype(int))
+    details = _scaling_remark(source.examples[rows], source.value_range or PIXEL_RANGE, None).details
+    if not details:
+        return ""
+    first = next(iter(details.values()))
+    return f"{len(details)} of {len(rows)} examined images seem to be scaled twice ({first}): {_SCALING_FIX}"
 
 
 def scaled_range(pixels: np.ndarray) -> str:

@@ -1,0 +1,43 @@
+"""The short look at the data before a fit."""
+
+import logging
+import shutil
+
+import numpy as np
+
+import tltk
+from tests.images import class_folder
+from tltk.data import short_check
+
+
+def test_equal_files_in_two_classes_and_in_validation(tmp_path, caplog):
+    folder = class_folder(tmp_path / "photos")
+    shutil.copy(folder / "cat" / "0000.png", folder / "dog" / "copy.png")
+    photos = tltk.from_folder(folder)
+    val = photos.subset([0, 5])
+    with caplog.at_level(logging.WARNING, "tltk"):
+        short_check.tell(photos.subset([0, 1, 2, 3, 4, 6]), val)
+    assert "1 examples have an equal one in another class (dog/copy.png); tltk.inspect lists them." in caplog.text
+    assert "1 of 2 validation examples are in training too (cat/0000.png)" in caplog.text
+
+
+def test_uneven_classes_are_told():
+    source = tltk.from_arrays([f"text {row}" for row in range(12)], [0] * 11 + [1])
+    (note,) = short_check.notes(source, None)
+    assert note.startswith("classes are uneven: 11 examples of 0, 1 of 1")
+
+
+def test_clean_data_is_not_commented(caplog):
+    source = tltk.from_arrays([f"text {row}" for row in range(8)], [0, 1] * 4)
+    with caplog.at_level(logging.WARNING, "tltk"):
+        short_check.tell(source.subset([0, 1, 2, 3]), source.subset([4, 5]))
+        short_check.tell("no source", None)
+    assert caplog.text == ""
+    assert short_check.notes(tltk.from_arrays(["a", "a"], [1.0, 2.0], label_type="regression"), None) == []
+
+
+def test_large_arrays_are_not_hashed(monkeypatch):
+    x = np.zeros((4, 2, 2, 3), "uint8")
+    assert len(short_check.notes(tltk.from_arrays(x, [0, 1, 0, 1]), None)) == 1
+    monkeypatch.setattr(short_check, "_MAX_BYTES", 40)
+    assert short_check.notes(tltk.from_arrays(x, [0, 1, 0, 1]), None) == []

@@ -1,0 +1,84 @@
+"""A short look at the data before a fit: what can be seen without decoding anything. `tltk.inspect` looks longer."""
+
+import logging
+
+import numpy as np
+
+from tltk.data.fingerprints import fingerprints
+from tltk.data.source import Source
+from tltk.foundation import checks as check
+
+log = logging.getLogger("tltk")
+
+_UNEVEN = 10  # times as many examples
+_MAX_BYTES = 2**30  # of an array that is hashed, which takes a second
+_SHOWN = 3
+_MORE = "tltk.inspect lists them"
+
+
+def tell(train: object, val: object) -> None:
+    """Warn of equal examples in training and validation, of equal ones in two classes, and of uneven classes.
+
+    Args:
+        train: Training examples; only a `Source` is looked at.
+        val: Validation examples, or None.
+    """
+    if isinstance(train, Source):
+        for note in notes(train, val if isinstance(val, Source) else None):
+            log.warning("%s.", note)
+
+
+def notes(train: Source, val: Source | None) -> list[str]:
+    """Return what should be known before training, each in a sentence.
+
+    Args:
+        train: Training examples.
+        val: Validation examples, or None.
+
+    Examples:
+        >>> from tltk import from_arrays
+        >>> notes(from_arrays(["a fine day", "rain"], [0, 1]), from_arrays(["rain"], [1], labels=["0", "1"]))
+        ['1 of 1 validation examples are in training too (example 0): its score is too good; tltk.inspect lists them']
+    """
+    found = []
+    counts = {name: count for name, count in train.counts().items() if count}
+    if counts and max(counts.values()) >= _UNEVEN * min(counts.values()):
+        most, least = (choose(counts, key=lambda name: counts[name]) for choose in (max, min))
+        found.append(
+            f"classes are uneven: {counts[most]:,} examples of {most}, {counts[least]:,} of {least}; accuracy says "
+            'little about the latter, and class_weight="balanced" may help'
+        )
+    prints = _prints(train)
+    if prints is None:
+        return found
+    found += _in_two_classes(train, prints)
+    other_prints = None if val is None else _prints(val)
+    if val is not None and other_prints is not None:
+        known = set(prints) - {""}
+        rows = [row for row, value in enumerate(other_prints) if value in known]
+        names = check.listing((val.id_of(row) for row in rows), limit=_SHOWN)
+        if rows:
+            found.append(
+                f"{len(rows):,} of {len(val):,} validation examples are in training too ({names}): its score is too "
+                f"good; {_MORE}"
+            )
+    return found
+
+
+def _in_two_classes(train: Source, prints: list[str]) -> list[str]:
+    """Find equal examples with different classes."""
+    strata = None if train.targets is None else train.targets.strata()
+    if strata is None:
+        return []
+    classes: dict[str, int] = {}
+    rows = []
+    for row, (value, label) in enumerate(zip(prints, np.asarray(strata).tolist(), strict=True)):
+        if value and classes.setdefault(value, label) != label:
+            rows.append(row)
+    names = check.listing((train.id_of(row) for row in rows), limit=_SHOWN)
+    return [f"{len(rows):,} examples have an equal one in another class ({names}); {_MORE}"] if rows else []
+
+
+def _prints(source: Source) -> list[str] | None:
+    """Return the fingerprints of a source; None if that would take long."""
+    return None if getattr(source.examples, "nbytes", 0) > _MAX_BYTES else fingerprints(source)
