@@ -16,7 +16,10 @@ from tltk.training.phase_data import ignore_unknown_length_warning
 
 def test_a_loss_that_is_nan_raises_an_error_with_advice():
     with pytest.raises(FloatingPointError, match=r"became nan in epoch 3.*learning rate ten times lower"):
-        StopOnNan().on_epoch_end(2, {"loss": float("nan")})
+        callback = StopOnNan(lambda epoch, step: "")
+        callback.on_epoch_begin(2)
+        callback.on_train_batch_end(0, {"loss": 0.5})
+        callback.on_train_batch_end(1, {"loss": float("nan")})
 
 
 def test_progress_is_reported_with_one_row_per_epoch():

@@ -4,6 +4,7 @@ import gc
 import json
 import signal
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,6 +13,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 
 import tltk
 from tests.conftest import coloured_squares, listening, squares, squares_model
+from tltk.recipes import Phase, Recipe
 from tltk.specs import LabelSpec
 
 
@@ -294,3 +296,16 @@ def test_no_graph_of_a_finished_fit_stays_in_memory():
     others = graphs()  # those of plain Keras stay
     tltk.fit(squares_model(), squares(), plan=tltk.train_all(), epochs=1, batch_size=8)
     assert graphs() <= others
+
+
+def test_accumulated_batches_take_the_steps_of_larger_ones():
+    weights = []
+    for batch_size, accumulate in ((8, 1), (4, 2)):
+        keras.utils.set_random_seed(0)
+        model = squares_model()
+        optimizer = tltk.adamw(1e-2, weight_decay=0.1, gradient_accumulation_steps=accumulate)
+        phase = Phase("p", tltk.train_all(), 2, optimizer, schedule="constant", warmup=0.0)
+        tltk.fit(model, squares(24), recipe=Recipe("r", (phase,)), batch_size=batch_size, verbose=0)
+        weights.append(model.keras.get_weights())
+    for larger, accumulated in zip(*weights, strict=True):
+        np.testing.assert_allclose(accumulated, larger, rtol=2e-4, atol=2e-5)

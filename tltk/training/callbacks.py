@@ -16,14 +16,28 @@ from tltk.optimizers.state import without_loss_scaling
 
 
 class StopOnNan(keras.callbacks.Callback):
-    """Raise an error with advice if the training loss is NaN or infinite."""
+    """Raise an error with advice in the step in which the training loss becomes NaN or infinite.
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Check the training loss."""
+    Args:
+        explain: Returns a sentence about the cause, given the epoch and the number of the step in this process.
+    """
+
+    def __init__(self, explain: Callable[[int, int], str]) -> None:
+        super().__init__()
+        self.explain = explain
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Remember the epoch."""
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Check the mean training loss of the epoch so far."""
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise TrainingDiverged(
-                f"the training loss became {loss} in epoch {epoch + 1}. "
+                f"the training loss became {loss} in epoch {self.epoch + 1}, step {batch + 1}. "
+                f"{self.explain(self.epoch, batch)} "
                 "Try a learning rate ten times lower, clip_norm=1.0, or precision='float32'."
             )
 

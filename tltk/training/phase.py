@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 from tltk.foundation import checks as check
 from tltk.foundation import hardware, progress
-from tltk.foundation.errors import AuditError, InvalidInput, TrainingDiverged
+from tltk.foundation.errors import AuditError, InvalidInput
 from tltk.models.frozen_split import FrozenSplit, split_frozen_prefix
 from tltk.models.transfer_model import TransferModel
 from tltk.optimizers.ema import AveragedWeights
@@ -28,6 +29,8 @@ from tltk.trainability.lora.weights import LoraWeights
 from tltk.training.best_epoch import KeepBest, Score
 from tltk.training.callbacks import CountSteps, ReportProgress, SetPosition, StopOnNan
 from tltk.training.checkpoints import PhaseCheckpoints, build_metrics
+from tltk.training.divergence import explain
+from tltk.training.out_of_memory import describe_step, explain_out_of_memory
 from tltk.training.phase_data import PhaseData, ignore_unknown_length_warning, keep_epoch_length
 from tltk.training.user_callbacks import PhaseCallbacks, UserCallbacks
 from tltk.training.wise_ft import choose_interpolation
@@ -109,7 +112,8 @@ def train_phase(
         The result, and what the next phase takes over. An undone phase passes on `previous_state`.
 
     Raises:
-        TrainingDiverged: If the loss becomes NaN or infinite; the weights before the phase are restored.
+        TrainingDiverged: If the loss becomes NaN or infinite; the model has the last good weights: those of the best
+            epoch on validation if it is better than what was before the phase, otherwise those before the phase.
         AuditError: If a frozen weight changed, or a trainable one got no gradient; the weights before the phase are
             restored.
     """
@@ -121,7 +125,8 @@ def train_phase(
             keep_best = KeepBest(model.keras, model.task.monitor, phase.patience) if data.val else None
             try:
                 optimizer = _compile(data, model, phase, applied_plan, previous_state=previous_state, anchors=anchors)
-                fitting = _Fitting(model, data, phase, checkpoints, keep_best, user_callbacks, write)
+                weights = model.keras.get_weights()  # with those of LoRA
+                fitting = _Fitting(model, data, phase, checkpoints, keep_best, user_callbacks, write, weights)
                 epochs = _fit_and_audit(fitting, applied_plan)
             finally:
                 if keep_best:
@@ -150,7 +155,7 @@ def _is_worth_keeping(keep_best: KeepBest | None, score_to_beat: Score | None, e
 
     After Ctrl-C without validation data there is nothing to compare, and the weights trained so far are kept.
     """
-    if isinstance(error, TrainingDiverged | AuditError):
+    if isinstance(error, AuditError):
         return False
     if keep_best is None:
         return isinstance(error, KeyboardInterrupt)
@@ -228,12 +233,12 @@ class _Fitting:
     keep_best: KeepBest | None
     user_callbacks: UserCallbacks | None
     write: Callable[[dict[str, Any]], None]
+    start_weights: list[np.ndarray]  # with those of LoRA
 
 
 def _fit_and_audit(fitting: _Fitting, applied_plan: AppliedPlan) -> int:
     """Fit, then check byte by byte that only trainable weights have changed; return the number of epochs."""
     model, data = fitting.model, fitting.data
-    before = model.keras.get_weights()
     epochs = _fit(fitting)
     optimizer = data.model.optimizer
     steps = int(keras.ops.convert_to_numpy(without_loss_scaling(optimizer).iterations))  # optimizer steps, not batches
@@ -244,7 +249,7 @@ def _fit_and_audit(fitting: _Fitting, applied_plan: AppliedPlan) -> int:
     problems = check.Problems()
     for problem in check_phase(
         [weight.path for weight in model.keras.weights],
-        before,
+        fitting.start_weights,
         model.keras.get_weights(),
         trained=applied_plan.lr_multipliers.keys(),
         updated_statistics=applied_plan.updated_statistics,
@@ -274,13 +279,35 @@ def _callbacks(
         AveragedWeights() if phase.optimizer.ema_momentum else None,  # first: the others see the averages
         SetPosition(*position, first_batch=checkpoints.first_batch),
         count_steps,
-        StopOnNan(),
+        StopOnNan(partial(_explain_divergence, fitting)),
         user_callback,
         report,
         keep_best,
         checkpoints.callback(fitting.model.keras, fitting.data.model, fitting.data.train, stateful),
     ]
     return [callback for callback in callbacks if callback is not None]
+
+
+def _describe_step(fitting: _Fitting) -> str:
+    """Describe what a step of the phase holds in memory."""
+    data = fitting.data
+    return describe_step(
+        data.train.dataset().element_spec,
+        -(-data.train.element_count // max(data.train.steps_per_epoch, 1)),
+        precision=fitting.model.precision,
+        accumulate=fitting.phase.optimizer.gradient_accumulation_steps,
+        trainable=sum(int(np.prod(variable.shape)) for variable in data.model.trainable_variables),
+    )
+
+
+def _explain_divergence(fitting: _Fitting, epoch: int, step: int) -> str:
+    """Say what is not finite in the batch of a step, counted from the first one of the epoch in this process."""
+    data, keep_best = fitting.data, fitting.keep_best
+    first = fitting.checkpoints.first_batch if epoch == fitting.checkpoints.epoch else 0
+    number = data.train.number_after(step, epoch=epoch, first=first)
+    batch = next(iter(data.train.dataset(epoch, number)))
+    good = keep_best.weights if keep_best and keep_best.weights is not None else fitting.start_weights
+    return explain(data.model, batch, good_weights=(fitting.model.keras, good), stages=fitting.model.stages)
 
 
 def _fit(fitting: _Fitting) -> int:
@@ -295,6 +322,7 @@ def _fit(fitting: _Fitting) -> int:
         progress.bar(phase.name, steps_per_epoch * phase.epochs) as advance,
         ignore_unknown_length_warning(),
         explain_data_errors(data.train, data.val),
+        explain_out_of_memory(partial(_describe_step, fitting)),
         checkpoints.postpone_stop(),
     ):
         advance(steps_per_epoch * checkpoints.epoch + steps_done)
