@@ -302,7 +302,7 @@ def test_accumulated_batches_take_the_steps_of_larger_ones():
     weights = []
     for batch_size, accumulate in ((8, 1), (4, 2)):
         keras.utils.set_random_seed(0)
-        model = squares_model()
+        model = squares_model(head=tltk.head(dropout=0.0, normalization="layer"))
         optimizer = tltk.adamw(1e-2, weight_decay=0.1, gradient_accumulation_steps=accumulate)
         phase = Phase("p", tltk.train_all(), 2, optimizer, schedule="constant", warmup=0.0)
         tltk.fit(model, squares(24), recipe=Recipe("r", (phase,)), batch_size=batch_size, verbose=0)
