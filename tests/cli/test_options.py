@@ -36,7 +36,7 @@ def test_a_column_of_texts_requires_a_table(tmp_path):
     with pytest.raises(ValueError, match=r"news\.doc: no format is registered for the suffix '\.doc'"):
         options.source(tmp_path / "news.doc", **columns, text=None)
     (tmp_path / "news.conll").write_text("in O\nRome B-city\n")
-    with pytest.raises(ValueError, match=r"`--text` is for tables.* Received: .*news\.conll"):
+    with pytest.raises(ValueError, match=r"`--text` is for tables.* Received: .*news\.conll\. A table must be called"):
         options.source(tmp_path / "news.conll", **columns, text="review")
     assert options.source(tmp_path / "news.conll", **columns, text=None).labels.names == ("city",)
 

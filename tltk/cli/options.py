@@ -114,7 +114,7 @@ def source(
     }
     for option, value in table_options.items():
         if value is not None and not has_columns:
-            received = f"the folder {path}" if path.is_dir() else path
+            received = f"the folder {path}" if path.is_dir() else f"{path}. A table must be called .csv or .jsonl"
             raise InvalidInput(f"`{option}` is for tables, such as a .csv or .jsonl file. Received: {received}")
     if path.is_dir():
         images = tltk.from_folder(path)
