@@ -250,6 +250,20 @@ def test_few_shot_prints_one_json_object_with_all_methods_and_differences(tmp_pa
 
 
 @pytest.mark.slow
+def test_inspection_finds_planted_faults_and_prints_one_json_object(tmp_path):
+    folder = synthetic_images(tmp_path / "emoji")
+    small = ("--data", "emoji", "--count", 60, "--weights", "random", "--image-size", 32)
+    process = example("benchmarks/inspection.py", "--json", "--emoji", folder, *small, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    result = json.loads(process.stdout)["data"]["emoji"]
+    for fault in ("exact copies recall", "leaks recall", "broken recall", "broken precision", "scaling recall"):
+        assert result[fault] == 1, fault
+    assert result["scaling false alarms"] == 0
+    assert 0 <= result["near duplicates recall"] <= 1
+    assert result["images per CPU second beside the embedding"] > 0
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")  # Keras, of plain Keras code
 def test_frozen_prefix_prints_one_json_object_with_all_ratios(tmp_path):
     small = ("--images", 12, "--epochs", 2, "--image-size", 32)
