@@ -52,6 +52,7 @@ SCHEDULE: dict[str, tuple[str, str, int]] = {
     "run": ("run_cases", "image_run", 6),
     "text_run": ("run_cases", "text_run", 3),
     "export": ("run_cases", "export", 1),
+    "checkpoint": ("run_cases", "checkpoint", 6),
     # Not in a round: they show that the process is watched.
     "hang": ("watched_cases", "hang", 0),
     "crash": ("watched_cases", "crash", 0),

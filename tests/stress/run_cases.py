@@ -15,12 +15,14 @@ from tests.stress.damage import Generator, damage
 from tests.stress.fuzz import Failed, Place
 from tests.stress.table_cases import _change
 from tests.texts import TEXTS, text_model, texts, tiny_preset
+from tltk.training import checkpoint_file
 from tltk.training.run import Run
 
 
 def prepare(place: Place, kinds: tuple[str, ...]) -> None:
     """Make the undamaged folders before memory is limited."""
-    for kind, make in (("run", _image_run), ("text_run", _text_run), ("export", _export)):
+    makers = {"run": _image_run, "text_run": _text_run, "export": _export, "checkpoint": _checkpoints}
+    for kind, make in makers.items():
         if kind in kinds:
             make(place)
 
@@ -112,6 +114,39 @@ def _hurt_file(path: Path, generator: Generator) -> str:
     data, how = damage(path.read_bytes() or b"\n", generator)
     path.write_bytes(data)
     return how
+
+
+def _checkpoints(place: Place) -> Path:
+    """Make the folder of a training with two checkpoints."""
+
+    def make(path: Path) -> None:
+        for number in range(2):
+            weights = [np.arange(2000, dtype="float32").reshape(40, 50) + number, np.zeros(3, "int64")]
+            state = {"phase": number, "before": {"weights": weights, "score": (0.5, -1.25)}, "during": None}
+            checkpoint_file.write(path, state, keep=2)
+
+    return place.made_once("checkpoint", make)
+
+
+def checkpoint(generator: Generator, place: Place) -> str:
+    """Damage the latest checkpoint, and sometimes both: the one before it is used, or all are refused."""
+    folder = place.folder / "training"
+    shutil.copytree(_checkpoints(place), folder)
+    latest, older = checkpoint_file.checkpoint_files(folder)
+    hurt = (latest, older) if generator.random() < 0.3 else (latest,)
+    for file in hurt:
+        data, _ = damage(file.path.read_bytes(), generator)
+        file.path.write_bytes(data)
+    is_damaged = {file.number: file.path.read_bytes() != _undamaged(place, file) for file in (latest, older)}
+    state = checkpoint_file.read_latest(folder)
+    expected = next(number for number in (2, 1) if not is_damaged[number])
+    if state is None or state["phase"] != expected - 1 or state["before"]["weights"][0][0, 0] != expected - 1:
+        raise Failed(f"the state of checkpoint {expected} was expected, and another one was read")
+    return "used"
+
+
+def _undamaged(place: Place, file: checkpoint_file.CheckpointFile) -> bytes:
+    return (_checkpoints(place) / checkpoint_file.FOLDER / file.path.name).read_bytes()
 
 
 def export(generator: Generator, place: Place) -> str:

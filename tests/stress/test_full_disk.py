@@ -2,6 +2,7 @@
 
 import errno
 
+import keras
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ import tltk
 from tests.conftest import squares, squares_model
 from tests.stress.full_disk import contents, fill, promise_space, remove_filler, small_disk
 from tltk.errors import FileError
+from tltk.training import checkpoint_file
 from tltk.training.run import Run
 
 
@@ -81,3 +83,31 @@ def test_an_export_that_does_not_fit_leaves_the_older_version(disk, model, monke
         assert error.value.errno == errno.ENOSPC
         assert contents(disk) == before
         assert [path.name for path in (disk / "serving").iterdir()] == ["1"]
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_one_before_it(disk, model, monkeypatch):
+    def train(**options):
+        options = {"recipe": tltk.full(epochs=2), "batch_size": 8, "verbose": 0, "resume": True, **options}
+        return tltk.fit(squares_model(), squares(), out=disk / "run", checkpoint="1 step", **options)
+
+    class FillDisk(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 2:
+                fill(disk, leave=4096)
+                promise_space(monkeypatch)
+
+        def get_state(self):
+            return None
+
+        def set_state(self, state):
+            pass
+
+    with pytest.raises(FileError, match="no space left") as error:
+        train(callbacks=[FillDisk()])
+    assert error.value.errno == errno.ENOSPC and "checkpoint" in str(error.value)
+    remove_filler(disk)
+    monkeypatch.undo()
+    state = checkpoint_file.read_latest(disk / "run")
+    assert state["phase"] == 0 and state["during"]["step"] == 2
+    run = train(resume="force")
+    assert run.phases[0].epochs == 2 and not (disk / "run" / "checkpoints").exists()

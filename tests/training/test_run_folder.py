@@ -7,6 +7,8 @@ import pytest
 
 import tltk
 from tests.conftest import squares, squares_model
+from tltk.errors import InvalidInput
+from tltk.foundation.files import write_csv
 from tltk.training import run_folder
 
 
@@ -134,3 +136,23 @@ def test_a_fit_that_saves_nothing_leaves_no_empty_folder(tmp_path):
     with pytest.raises(ValueError, match="`val` has no labels"):
         tltk.fit(squares_model(), squares(), tltk.from_arrays(squares(6).examples), out=tmp_path / "mine" / "b")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_a_file_that_is_rewritten_gets_a_new_checksum_and_a_kill_leaves_a_run(older, folder):
+    rows = [{"example_id": "photos/3.jpg", "reason": "0 bytes"}]
+    for moment in ("before", "after"):
+
+        def write(path, moment=moment):
+            if moment == "before":
+                raise Killed
+            write_csv(path, rows)
+            raise Killed
+
+        with pytest.raises(Killed):
+            run_folder.rewrite(folder, "invalid.csv", write)
+        assert len(tltk.load_run(folder).invalid) == (moment == "after")
+    run_folder.rewrite(folder, "invalid.csv", lambda path: write_csv(path, rows))
+    assert "invalid.csv" in json.loads((folder / "config.json").read_text())["sha256"]
+    (folder / "invalid.csv").write_text("example_id,reason\nx,y\n")
+    with pytest.raises(InvalidInput, match=r"invalid\.csv changed"):
+        tltk.load_run(folder)

@@ -111,10 +111,13 @@ def _test(run: "Run", test_part: "Source", *, batch_size: int) -> "Report | None
 
 def _show_training(run: "Run", report: "Report | None", parts: "dict[str, Source]", *, as_json: bool) -> None:
     """Save the report and the list of invalid examples, and print the results."""
+    from tltk.training import run_folder
+
     page = report.save(run.folder / "report.html") if report and run.folder else None
     invalid: dict[InvalidExample, None] = dict.fromkeys((*run.invalid, *(report.invalid if report else ())))
     if run.folder:
-        files.write_csv(run.folder / "invalid.csv", [asdict(example) for example in invalid])
+        rows = [asdict(example) for example in invalid]
+        run_folder.rewrite(run.folder, "invalid.csv", lambda path: files.write_csv(path, rows))
     if as_json:
         counts = {name: {"examples": len(part), "classes": part.counts()} for name, part in parts.items()}
         result: dict[str, Any] = {"run": run.folder, "parts": counts, "phases": [vars(phase) for phase in run.phases]}

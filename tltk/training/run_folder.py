@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ PREFIX = "unfinished-"  # of the folder, inside that of a run, with the files of
 CONFIG = "config.json"
 CHECKSUMS = "sha256"  # key in config.json: file name → SHA-256
 # Files that tltk changes later, or that are not needed to load a run.
-_UNCHECKED = ("split.csv", "invalid.csv", "report.html", "command.json", files.LOCK, CONFIG)
+_UNCHECKED = ("split.csv", "report.html", "command.json", files.LOCK, CONFIG)
 _STANDARD = (
     *(CONFIG, "model.keras", "history.csv", "metrics.json", "seconds.json", "invalid.csv", "split.csv"),
     *("report.html", "command.json"),
@@ -91,6 +91,26 @@ def check_intact(folder: Path, config: dict[str, Any]) -> None:
             f"{folder} is damaged: {check.listing(changed)} changed after the run was saved (SHA-256). Copy the run "
             f"again from where it was trained. If you changed it on purpose, remove `{CHECKSUMS}` from {CONFIG}."
         )
+
+
+def rewrite(folder: Path, name: str, write: Callable[[Path], None]) -> None:
+    """Replace a file of a saved run, and its checksum; whenever the process is killed, the run can be loaded.
+
+    Args:
+        folder: Folder of the run.
+        name: Name of the file.
+        write: Writes the file to a path, atomically.
+    """
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    recorded = config.get(CHECKSUMS)
+    if not isinstance(recorded, dict):  # a run of an earlier version
+        write(folder / name)
+        return
+    config[CHECKSUMS] = {other: digest for other, digest in recorded.items() if other != name}
+    files.write_json(folder / CONFIG, config)
+    write(folder / name)
+    config[CHECKSUMS] = {**recorded, name: _sha256(folder / name)}
+    files.write_json(folder / CONFIG, config)
 
 
 def _sha256(path: Path) -> str:
