@@ -116,8 +116,8 @@ def _show_training(run: "Run", report: "Report | None", parts: "dict[str, Source
     page = report.save(run.folder / "report.html") if report and run.folder else None
     invalid: dict[InvalidExample, None] = dict.fromkeys((*run.invalid, *(report.invalid if report else ())))
     if run.folder:
-        rows = [asdict(example) for example in invalid]
-        run_folder.rewrite(run.folder, "invalid.csv", lambda path: files.write_csv(path, rows))
+        listed = [asdict(example) for example in invalid]
+        run_folder.rewrite(run.folder, "invalid.csv", lambda path: files.write_csv(path, listed))
     if as_json:
         counts = {name: {"examples": len(part), "classes": part.counts()} for name, part in parts.items()}
         result: dict[str, Any] = {"run": run.folder, "parts": counts, "phases": [vars(phase) for phase in run.phases]}
