@@ -155,6 +155,16 @@ def test_classes_that_are_too_small_to_check_labels_are_said(backbone):
     assert "wrong labels: the examples have no classes" in tltk.inspect(numbers, model=backbone).not_checked
 
 
+def test_data_without_a_readable_example_or_without_any(backbone, tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
+    inspection = tltk.inspect(tltk.from_folder(tmp_path, unlabelled=True), model=backbone)
+    assert inspection.exclude == ("a.png", "b.png")
+    source = tltk.from_arrays(pictures(2), [0, 1])
+    assert tltk.inspect(source.subset([]), model=backbone).groups.tolist() == []
+    assert tltk.inspect(source, test=source.subset([]), model=backbone)["leaks"].count == 0
+
+
 def test_wrong_arguments_are_refused(backbone):
     texts = tltk.from_arrays(["a", "b"], [0, 1])
     with pytest.raises(InvalidInput, match="the model takes images"):

@@ -18,6 +18,8 @@ def min_cosine(features: np.ndarray, classes: np.ndarray | None, *, seed: int) -
         classes: int64 [n], -1 for unlabelled examples; None takes all pairs.
         seed: Seed of the sample.
     """
+    if not len(features):
+        return -1.0
     generator = np.random.default_rng(seed)
     first, second = generator.integers(0, len(features), (2, _SAMPLED))
     differ = first != second
