@@ -48,6 +48,14 @@ def test_duplicates_in_one_part_in_two_and_with_other_labels():
     assert leaked == {9, 10}
 
 
+def test_a_class_called_none_differs_from_others():
+    x = pictures(3)
+    x[1] = x[0]
+    found, _ = found_in(tltk.from_arrays(x, ["None", "cat", "cat"]))
+    assert found["conflicting_labels"].examples == ("example 0 (None) = example 1 (cat)",)
+    assert found["exact_duplicates"].count == 0
+
+
 def test_parts_of_one_source_are_compared_and_the_test_copy_stays():
     x = pictures(6)
     x[4] = x[0]

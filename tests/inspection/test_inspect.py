@@ -173,5 +173,6 @@ def test_wrong_arguments_are_refused(backbone):
         tltk.inspect(texts, test=tltk.from_arrays(pictures(2)))
     with pytest.raises(InvalidType, match="`source`"):
         tltk.inspect("photos")
-    with pytest.raises(InvalidInput, match="false_alarms"):
-        tltk.inspect(texts, false_alarms=2)
+    for false_alarms in (0, 1, 2, "0.1"):
+        with pytest.raises(InvalidInput, match=r"false_alarms.*above 0 and below 1"):
+            tltk.inspect(texts, false_alarms=false_alarms)

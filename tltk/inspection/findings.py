@@ -109,12 +109,16 @@ def duplicates(examples: Examples, found: Duplicates) -> list[Finding]:
     order = np.argsort(found.originals, kind="stable")
     starts = np.flatnonzero(np.diff(found.originals[order], prepend=-1))
     sets = [rows.tolist() for rows in np.split(order, starts[1:]) if len(rows) > 1]
-    conflicts = [rows for rows in sets if len({str(examples.label(row)) for row in rows} - {"None"}) > 1]
+    agreeing: list[list[int]] = []
+    conflicts: list[list[int]] = []
+    for rows in sets:
+        labels = {str(label) for row in rows if (label := examples.label(row)) is not None}
+        (conflicts if len(labels) > 1 else agreeing).append(rows)
     near = found.near.tolist()
     is_across = [examples.parts[first] != examples.parts[second] for first, second in near]
     conflicting_pairs = [pair for pair in near if _have_other_classes(examples, *pair)]
     return [
-        _exact(examples, [rows for rows in sets if rows not in conflicts]),
+        _exact(examples, agreeing),
         _leaks(examples, sets, "leaks"),
         _conflicts(examples, conflicts, conflicting_pairs),
         _leaks(examples, [pair for pair, across in zip(near, is_across, strict=True) if across], "near_leaks"),

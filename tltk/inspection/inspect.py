@@ -69,7 +69,8 @@ def inspect(
         >>> inspect(texts)["conflicting_labels"].examples
         ('example 0 (good) = example 2 (bad)',)
     """
-    check.within("false_alarms", false_alarms, low=0, high=1)
+    if not check.is_number(false_alarms) or not 0 < false_alarms < 1:
+        raise InvalidInput(f"`false_alarms` must be above 0 and below 1. Received: {false_alarms!r}")
     seed = check.seed(seed)
     network = None if model is None else model if isinstance(model, Backbone) else model_of(model)
     source, scaling = _as_source(source, network, "source")

@@ -41,7 +41,8 @@ class Finding:
     Args:
         name: Such as "exact_duplicates"; docs/inspection.md lists all.
         severity: "error", "warning" or "note".
-        count: Number of examples, of pairs for duplicates in other parts, or of classes.
+        count: Number of examples; of pairs for near duplicates and near leaks, of sets for leaks, of classes for the
+            findings about classes.
         examples: The first ones, as a person reads them: "a.png = b.bmp".
         fix: What to do, in one line.
         ids: Ids of all examples concerned; those of `test` begin with "test: ".
@@ -76,7 +77,7 @@ class Inspection:
         excluded_by_default: Names of the findings whose examples are in `exclude`.
         not_checked: What was not looked for, and why.
         near_threshold: Largest difference of near duplicates; None if none were looked for.
-        scores: With a run and a test part: "all" and "without leaks" → the metrics.
+        scores: With a run and a test part: "test", and "test without leaks" if there are leaks → its metrics.
     """
 
     summary: str
