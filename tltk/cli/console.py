@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tltk.evaluation.report import Report
     from tltk.specs import InvalidExample
 
-# File names, labels and texts come from strangers: in a terminal, control characters would move the cursor, change the
+# File names, labels and texts are untrusted: in a terminal, control characters would move the cursor, change the
 # title or type keys. They are shown as "\\x1b"; in JSON, which escapes most of them itself, as "\\u001b".
 _CONTROLS = [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"]
 _SHOWN = {code: f"\\x{code:02x}" for code in _CONTROLS}

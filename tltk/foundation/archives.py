@@ -1,4 +1,4 @@
-"""Checks of archives that a stranger may have made, .keras, .npz and HDF5 files, before they are read."""
+"""Checks of untrusted archives, .keras, .npz and HDF5 files, before they are read."""
 
 import math
 import zipfile

@@ -1,4 +1,4 @@
-"""What a user's `tf.data.Dataset` raised while it was read, in the words of the user's own code."""
+"""What a user's `tf.data.Dataset` raised while it was read, with its exception type, message and line."""
 
 import re
 from collections.abc import Iterator
