@@ -68,6 +68,8 @@ def test_texts_with_a_backbone(reviews, preset):
         (("--run", "runs/x", "--backbone", "resnet50"), "leave --backbone out"),
         (("--exclude", "nowhere.txt"), "nowhere.txt does not exist"),
         (("--label-type", "class"), "label_type"),
+        (("--image-size", "64"), "`--image-size` is only used with --backbone"),
+        (("--findings", "leaks"), "`--findings` is only used with --exclude-list"),
     ],
 )
 def test_wrong_options_are_refused(photos, tmp_path, arguments, message):

@@ -67,6 +67,10 @@ def inspect(
         names = _names(findings)
         if backbone is not None and run is not None:
             raise InvalidInput("`--run` has a backbone already: leave --backbone out.")
+        unused = ["`--image-size` is only used with --backbone."] if image_size is not None and backbone is None else []
+        unused += ["`--findings` is only used with --exclude-list."] if names and exclude_list is None else []
+        if unused:
+            raise InvalidInput(" ".join(unused))
         console.start_tensorflow()
         import tltk
 

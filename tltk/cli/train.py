@@ -1,6 +1,6 @@
 """The command `tltk train`: its options."""
 
-from contextlib import chdir, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -104,14 +104,32 @@ def train(
 ) -> None:
     """Train on images or texts: split, fit, evaluate on the test part, write a report."""
     with console.command(as_json=as_json, debug=debug):
-        options, working_folder = dict(context.params), None
+        _check_resume_options(resume, out=out, overwrite=overwrite, force=force)
+        options = dict(context.params)
+        working_folder: AbstractContextManager[None] = nullcontext()
         if resume is not None:
             stored = command_file.read(resume)
             options |= command_file.resumed_options(stored, command_file.given_options(context), force=force)
-            options["out"], working_folder = resume.absolute(), stored["working_folder"]
+            options["out"] = resume.absolute()
+            if not force or data is None or Path(stored["working_folder"]).is_dir():
+                fix = "Run the command where the data is, with --force and DATA."
+                working_folder = command_file.in_working_folder(stored, fix=fix)
         elif options["data"] is None:
             raise InvalidInput("DATA is missing: a folder or a file to train on; or pass --resume and a run.")
         else:
             options["data"] = str(options["data"])
-        with nullcontext() if working_folder is None else chdir(working_folder):
+        with working_folder:
             training.run(options, as_json=as_json)
+
+
+def _check_resume_options(resume: Path | None, *, out: Path | None, overwrite: bool, force: bool) -> None:
+    """Raise if options are given that would do nothing."""
+    problems = []
+    if resume is None and force:
+        problems.append("`--force` is only used with --resume.")
+    if resume is not None and out is not None:
+        problems.append("`--out` is not used with --resume, which goes on in the folder of the run.")
+    if resume is not None and overwrite:
+        problems.append("`--overwrite` is not used with --resume, which goes on in the folder of the run.")
+    if problems:
+        raise InvalidInput(" ".join([*problems, "Leave out what is not used."]))
