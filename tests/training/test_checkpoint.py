@@ -14,7 +14,7 @@ def test_times_and_steps_are_read(every, seconds, steps):
 
 @pytest.mark.parametrize("every", ["", "5", "0 min", "1.5 steps", "five minutes", "0 steps"])
 def test_wrong_intervals_are_refused(every):
-    with pytest.raises(InvalidInput, match="`checkpoint` must be a time"):
+    with pytest.raises(InvalidInput, match="`every` must be a time"):
         Checkpoint(every)
 
 

@@ -56,10 +56,15 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(tmp_path, c
     path.write_bytes(path.read_bytes()[:-40])
     assert checkpoint_file.read_latest(tmp_path) == {"number": 0}
     assert f"{path} is damaged" in caplog.text
+    path = checkpoint_file.write(tmp_path, {"number": 2}, keep=2)
+    assert len(checkpoint_file.checkpoint_files(tmp_path)) == 2  # the damaged one does not count
     for checkpoint in checkpoint_file.checkpoint_files(tmp_path):
         checkpoint.path.write_bytes(b"PK")
     with pytest.raises(InvalidInput, match=r"checkpoint-000002.*checkpoint-000001"):
         checkpoint_file.read_latest(tmp_path)
+    (path.parent / f".1.{path.name}").touch()  # of a process that was killed while writing
+    checkpoint_file.remove(tmp_path)
+    assert not path.parent.exists()
 
 
 def test_any_changed_byte_is_noticed(tmp_path):

@@ -15,7 +15,7 @@ def test_a_step_that_does_not_fit_says_what_takes_less(monkeypatch):
     with pytest.raises(OutOfMemory) as error:
         tltk.fit(squares_model(), squares(24), plan=tltk.train_all(), epochs=1, batch_size=8)
     message = str(error.value)
-    for fragment in ("batch_size=8", "16×16×3", "float32", "trainable parameters", "batch_size=4", "--accumulate 2"):
+    for fragment in ("batches of 8", "16×16×3", "float32", "trainable parameters", "batch_size=4", "--accumulate 2"):
         assert fragment in message
     assert "OOM when allocating tensor" in message and "details" not in message
     assert isinstance(error.value.__cause__, tf.errors.ResourceExhaustedError)

@@ -1,5 +1,6 @@
 """Training that goes on from a checkpoint; `tests/stress/kill.py` does the same with processes that are killed."""
 
+import itertools
 import json
 import os
 import signal
@@ -20,18 +21,23 @@ from tltk.training.checkpoints import WriteCheckpoints
 from tltk.training.resume import differences
 
 EVERY_STEP = Checkpoint("1 step", keep=2)
+_seeds = itertools.count(100)
 
 
 def recipe(**options):
     probe = Phase("probe", tltk.freeze("backbone"), 2, tltk.adamw(1e-2))
+    lora = Phase("lora", tltk.lora(2), 1, tltk.adamw(1e-3))
     ema = tltk.adamw(3e-3, ema_momentum=0.7, gradient_accumulation_steps=2, l2_sp=0.01)
     flips = {"augment": tltk.augment.flip(), "patience": 2}
-    return Recipe("two", (probe, replace(Phase("tune", tltk.unfreeze_from("conv3"), 3, ema, **flips), **options)))
+    return Recipe(
+        "three", (probe, lora, replace(Phase("tune", tltk.unfreeze_from("conv3"), 3, ema, **flips), **options))
+    )
 
 
 def train(out, *, resume=True, **options):
-    keras.utils.set_random_seed(1)  # the head of the model; what the checkpoint holds replaces it
+    keras.utils.set_random_seed(1)
     model = squares_model(dropout=0.2, head=tltk.head(dropout=0.3))
+    keras.utils.set_random_seed(next(_seeds))  # every process has another one
     options = {"recipe": recipe(), "batch_size": 8, "seed": 3, "checkpoint": EVERY_STEP, **options}
     return tltk.fit(model, squares(30), squares(12, seed=1), out=out, resume=resume, verbose=0, **options)
 
@@ -73,7 +79,8 @@ def undisturbed(tmp_path_factory):
     return train(tmp_path_factory.mktemp("undisturbed") / "run", resume=False)
 
 
-@pytest.mark.parametrize("steps", [4, 10, 15])  # at the end of an epoch of the first phase, in the second
+# At the end of an epoch of the first phase, in the LoRA phase, in the last one.
+@pytest.mark.parametrize("steps", [4, 10, 19])
 def test_a_killed_training_goes_on_to_the_same_bytes(steps, undisturbed, monkeypatch, tmp_path):
     killed_after(steps, monkeypatch, tmp_path / "run")
     assert not (tmp_path / "run" / "config.json").exists()
@@ -137,7 +144,7 @@ def test_what_differs_is_refused_and_shown(monkeypatch, tmp_path):
     with pytest.raises(InvalidInput) as refused:
         train(tmp_path / "run", recipe=recipe(epochs=4), batch_size=10)
     message = str(refused.value)
-    assert "recipe.phases.1.epochs: 3 before, 4 now" in message and "batch_size: 8 before, 10 now" in message
+    assert "recipe.phases.2.epochs: 3 before, 4 now" in message and "batch_size: 8 before, 10 now" in message
     monkeypatch.setattr("tltk.training.resume.code_digest", lambda: "edited")
     with pytest.raises(InvalidInput, match=r'code: ".*" before, "edited" now'):
         train(tmp_path / "run")
@@ -151,6 +158,28 @@ def test_other_examples_are_refused(monkeypatch, tmp_path):
 
 
 squares_source = squares
+
+
+def test_a_position_that_the_training_does_not_have_is_refused_also_with_force(monkeypatch, tmp_path):
+    killed_after(10, monkeypatch, tmp_path / "run")
+    with pytest.raises(InvalidInput, match=r"epoch 1 at batch 3, which phase 2 does not have.* 1 epochs of 2 batches"):
+        train(tmp_path / "run", resume="force", batch_size=16)
+
+
+def test_an_interruption_right_after_resuming_keeps_the_better_run(undisturbed, monkeypatch, tmp_path, caplog):
+    class PressCtrlC(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with listening(), pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", callbacks=[PressCtrlC()])
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tltk.training.phase.apply_plan", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        train(tmp_path / "run", resume="force")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
+    assert_same(train(tmp_path / "run", resume="force"), undisturbed)
 
 
 def test_without_resume_a_training_starts_anew(undisturbed, monkeypatch, tmp_path, caplog):
@@ -188,6 +217,18 @@ def test_the_callbacks_of_the_user_go_on(monkeypatch, tmp_path):
     assert parts[0].get_state() == whole[0].get_state()
     assert (parts[1].best, parts[1].best_epoch, parts[1].wait) == (whole[1].best, whole[1].best_epoch, whole[1].wait)
     assert (tmp_path / "parts.csv").read_text() == (tmp_path / "whole.csv").read_text()
+
+
+def test_a_state_that_no_checkpoint_can_hold_is_refused_before_the_first_step(tmp_path):
+    class WithSet(keras.callbacks.Callback):
+        def get_state(self):
+            return {"seen": {1, 2}}
+
+        def set_state(self, state):
+            pass
+
+    with pytest.raises(InvalidInput, match=r"get_state\(\) of WithSet .*cannot hold set"):
+        train(tmp_path / "run", callbacks=[WithSet()], checkpoint="2 h")
 
 
 def test_a_callback_of_unknown_state_is_named(monkeypatch, tmp_path, caplog):

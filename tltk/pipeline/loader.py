@@ -76,7 +76,7 @@ class Batches(Protocol):
             first: Number of the batch at which reading began.
         """
 
-    def has_batch(self, first: int, *, epoch: int) -> bool:
+    def has_batch(self, number: int, *, epoch: int) -> bool:
         """Tell whether an epoch has a readable batch with this number or a higher one."""
 
 
@@ -108,7 +108,8 @@ class Loader:
     shard: tuple[int, int] = (0, 1)
     invalid: Invalid = field(default_factory=Invalid)
     sample_weight: np.ndarray | None = None
-    _skipped: dict[int, set[int]] = field(default_factory=dict)  # epoch → numbers of batches without readable element
+    # Epoch → numbers of the batches without a readable element.
+    _skipped: dict[int, set[int]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._order(0, 0)  # checks the shard
@@ -182,11 +183,9 @@ class Loader:
         readable = (number for number in itertools.count(first) if number not in skipped)
         return next(itertools.islice(readable, steps, None))
 
-    def has_batch(self, first: int, *, epoch: int) -> bool:
-        """See `Batches`; a batch is read only if examples are invalid."""
-        if first >= self.steps_per_epoch or not self.invalid:
-            return first < self.steps_per_epoch
-        return next(self.batches(epoch, first=first), None) is not None
+    def has_batch(self, number: int, *, epoch: int) -> bool:
+        """See `Batches`; a batch is read."""
+        return number < self.steps_per_epoch and next(self.batches(epoch, first=number), None) is not None
 
     def dataset(self, epoch: Epoch = 0, first: int | tf.Variable = 0) -> tf.data.Dataset:
         """See `Batches`; elements are read in Python threads, and the last steps run in the graph."""
@@ -271,9 +270,9 @@ class DatasetLoader:
         """See `Batches`: every batch is a step."""
         return first + steps
 
-    def has_batch(self, first: int, *, epoch: int) -> bool:
+    def has_batch(self, number: int, *, epoch: int) -> bool:
         """See `Batches`."""
-        return first < self.steps_per_epoch
+        return number < self.steps_per_epoch
 
     def dataset(self, epoch: Epoch = 0, first: int | tf.Variable = 0) -> tf.data.Dataset:
         """See `Batches`."""

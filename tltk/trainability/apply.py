@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import keras
+import numpy as np
 
 from tltk.foundation import checks as check
 from tltk.trainability.effects import Decision, effective_decision, effects
@@ -42,7 +43,7 @@ class AppliedPlan:
 
 
 @contextmanager
-def apply_plan(plan: Plan, model: keras.Model | HasStages) -> Iterator[AppliedPlan]:
+def apply_plan(plan: Plan, model: keras.Model | HasStages, *, seed: int = 0) -> Iterator[AppliedPlan]:
     """Freeze and unfreeze layers according to a plan; on leaving, merge LoRA and restore every flag.
 
     Build the optimizer, compile, fit and restore weights (of early stopping) inside the block: there the list of
@@ -52,6 +53,7 @@ def apply_plan(plan: Plan, model: keras.Model | HasStages) -> Iterator[AppliedPl
     Args:
         plan: Which layers are trained.
         model: A `keras.Model`, or the result of `tltk.assemble`.
+        seed: Seed of the first weights of LoRA.
 
     Yields:
         The decisions; `lora_weights` is filled on leaving.
@@ -75,8 +77,9 @@ def apply_plan(plan: Plan, model: keras.Model | HasStages) -> Iterator[AppliedPl
     lora_weights: dict[str, LoraWeights] = {}
     layer_flags, variable_flags = _flags(keras_model)
     try:
-        for sublayer, rank in targets.values():
-            lora.enable(sublayer, rank)
+        seeds = np.random.SeedSequence(seed).generate_state(max(len(targets), 1)).tolist()
+        for (sublayer, rank), lora_seed in zip(targets.values(), seeds, strict=False):
+            lora.enable(sublayer, rank, seed=lora_seed)
         lr_multipliers = _set_flags(keras_model, rows, decisions, plan.batch_norm)
         if targets:
             keras_model.predict_function = None  # if traced without LoRA, it would keep predicting without it

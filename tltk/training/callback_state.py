@@ -8,6 +8,8 @@ from typing import Any
 import keras
 
 from tltk.foundation import files
+from tltk.foundation.errors import InvalidInput
+from tltk.training import checkpoint_file
 
 log = logging.getLogger("tltk")
 
@@ -31,10 +33,21 @@ _STATELESS = (
 
 
 def get_state(callback: keras.callbacks.Callback) -> Any:
-    """Return the state of a callback: of one of your own, what its method `get_state` returns; None if it has none."""
-    own = getattr(callback, "get_state", None)
-    if own is not None:
-        return own()
+    """Return the state of a callback: of one of your own, what its method `get_state` returns; {} if it is unknown.
+
+    Raises:
+        InvalidInput: If a checkpoint cannot hold it.
+    """
+    if _has_own(callback):
+        state = callback.get_state()
+        try:
+            checkpoint_file.check(state)
+        except TypeError as error:
+            raise InvalidInput(
+                f"`callbacks`: get_state() of {type(callback).__name__} must return numbers, texts and arrays, or "
+                f"lists and dicts of them: {error}."
+            ) from error
+        return state
     return {
         name: getattr(callback, name)
         for keras_class, names in _ATTRIBUTES.items()
@@ -44,20 +57,24 @@ def get_state(callback: keras.callbacks.Callback) -> Any:
 
 
 def set_state(callback: keras.callbacks.Callback, state: Any) -> None:
-    """Continue from a state that `get_state` returned, after `on_train_begin`."""
-    own = getattr(callback, "set_state", None)
-    if own is not None:
-        own(state)
+    """Restore a state that `get_state` returned, after `on_train_begin`."""
+    if _has_own(callback):
+        callback.set_state(state)
         return
     for name, value in (state or {}).items():
         setattr(callback, name, value)
 
 
-def resume(callback: keras.callbacks.Callback, finished_epochs: int) -> None:
-    """Prepare a callback for a training that goes on from a checkpoint.
+def _has_own(callback: Any) -> bool:
+    """Tell whether a callback has both methods."""
+    return callable(getattr(callback, "get_state", None)) and callable(getattr(callback, "set_state", None))
 
-    A `CSVLogger` appends to its file, whose rows of later epochs are removed: these are trained once more. If the state
-    of a callback is unknown, this is said.
+
+def resume(callback: keras.callbacks.Callback, finished_epochs: int) -> None:
+    """Prepare a callback for a resumed training.
+
+    A `CSVLogger` appends to its file, whose rows of later epochs are removed: these are trained once more. A warning
+    names a callback whose state is unknown, also one that is derived from a callback of Keras.
 
     Args:
         callback: Before its `on_train_begin`.
@@ -66,11 +83,11 @@ def resume(callback: keras.callbacks.Callback, finished_epochs: int) -> None:
     if isinstance(callback, keras.callbacks.CSVLogger):
         callback.append = True
         _remove_later_rows(Path(callback.filename), callback.sep, finished_epochs)
-    has_own = hasattr(callback, "get_state") and hasattr(callback, "set_state")
-    if not has_own and not isinstance(callback, (*_ATTRIBUTES, *_STATELESS)):
+    if not _has_own(callback) and type(callback) not in (*_ATTRIBUTES, *_STATELESS):
         log.warning(
-            "The callback %s starts anew: its state is not in the checkpoint. Give it the methods get_state(), which "
-            "returns numbers, texts, arrays, and lists and dicts of them, and set_state(state).",
+            "The callback %s starts anew, as far as its own attributes go: they are not in the checkpoint. Give it the "
+            "methods get_state(), which returns numbers, texts, arrays, and lists and dicts of them, and "
+            "set_state(state).",
             type(callback).__name__,
         )
 

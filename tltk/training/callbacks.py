@@ -20,23 +20,26 @@ class StopOnNan(keras.callbacks.Callback):
 
     Args:
         explain: Returns a sentence about the cause, given the epoch and the number of the step in this process.
+        first_step: Steps of the first epoch that were done before the training was resumed.
     """
 
-    def __init__(self, explain: Callable[[int, int], str]) -> None:
+    def __init__(self, explain: Callable[[int, int], str], *, first_step: int = 0) -> None:
         super().__init__()
         self.explain = explain
+        self.next_first_step, self.first_step = first_step, 0
         self.epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Remember the epoch."""
         self.epoch = epoch
+        self.first_step, self.next_first_step = self.next_first_step, 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Check the mean training loss of the epoch so far."""
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise TrainingDiverged(
-                f"the training loss became {loss} in epoch {self.epoch + 1}, step {batch + 1}. "
+                f"the training loss became {loss} in epoch {self.epoch + 1}, step {batch + self.first_step + 1}. "
                 f"{self.explain(self.epoch, batch)} "
                 "Try a learning rate ten times lower, clip_norm=1.0, or precision='float32'."
             )

@@ -35,7 +35,7 @@ class Checkpoint:
         check.instance_of("every", self.every, str, hint='Pass a text such as "5 min" or "500 steps".')
         if self.seconds is None and self.steps is None:
             raise InvalidInput(
-                f"`checkpoint` must be a time or a number of steps above 0, such as '5 min', '30 s' or '500 steps'. "
+                f"`every` must be a time or a number of steps above 0, such as '5 min', '30 s' or '500 steps'. "
                 f"Received: {self.every!r}."
             )
 

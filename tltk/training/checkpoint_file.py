@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from tltk.foundation import files
@@ -21,6 +22,7 @@ FOLDER = "checkpoints"
 _NAME = re.compile(r"checkpoint-(\d{6,})-([0-9a-f]{32})\.npz")  # number, hash of the file
 _ARRAY, _TUPLE, _BYTES, _NUMBER = "$array", "$tuple", "$bytes", "$number"  # values that JSON does not have
 _CONTENTS = "contents"
+_DAMAGED = "damaged-"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def write(folder: Path, state: Mapping[str, Any], *, keep: int) -> Path:
     Raises:
         FileError: If it cannot be written, or the disk is full; older checkpoints stay.
     """
+    _remove_temporary(folder)
     older = checkpoint_files(folder)
     number = older[0].number + 1 if older else 1
     checkpoints = files.make_folder(folder / FOLDER)
@@ -132,7 +135,10 @@ def read_latest(folder: Path) -> dict[str, Any] | None:
             problems.append(str(error))
             continue
         for problem in problems:
-            log.warning("%s. The checkpoint before it is used.", problem)
+            log.warning("%s The checkpoint before it is used.", problem)
+        for damaged in checkpoint_files(folder):
+            if damaged.number > checkpoint.number:  # it would count as one of those that are kept
+                damaged.path.rename(damaged.path.with_name(f"{_DAMAGED}{damaged.path.name}"))
         return state
     if problems:
         raise InvalidInput("; ".join(problems))
@@ -141,10 +147,29 @@ def read_latest(folder: Path) -> dict[str, Any] | None:
 
 def remove(folder: Path) -> None:
     """Remove the checkpoints of the run in a folder, and their folder if it is empty then."""
-    for checkpoint in checkpoint_files(folder):
-        checkpoint.path.unlink(missing_ok=True)
+    _remove_temporary(folder)
+    for path in (
+        *(folder / FOLDER).glob(f"{_DAMAGED}*"),
+        *(checkpoint.path for checkpoint in checkpoint_files(folder)),
+    ):
+        path.unlink(missing_ok=True)
     if (folder / FOLDER).is_dir() and not any((folder / FOLDER).iterdir()):
         (folder / FOLDER).rmdir()
+
+
+def _remove_temporary(folder: Path) -> None:
+    """Remove the files that killed processes were writing."""
+    for path in (folder / FOLDER).glob(".*.checkpoint-*.npz"):
+        path.unlink(missing_ok=True)
+
+
+def check(state: Any) -> None:
+    """Check that a checkpoint can hold a value.
+
+    Raises:
+        TypeError: If it cannot.
+    """
+    _pack(state, {}, {})
 
 
 def _pack(value: Any, arrays: dict[str, np.ndarray], stored: dict[tuple, str]) -> Any:
@@ -172,6 +197,8 @@ def _text(key: Any) -> str:
 def _store(array: np.ndarray, arrays: dict[str, np.ndarray], stored: dict[tuple, str]) -> list[str]:
     """Add an array unless an equal one is there; return [its name, its dtype]."""
     dtype = array.dtype.name
+    if array.dtype.kind not in "biufUS" and not hasattr(ml_dtypes, dtype):
+        raise TypeError(f"a checkpoint cannot hold an array of {dtype}")
     # bfloat16 and its like are no NumPy types: their bytes are stored.
     raw = array if array.dtype.kind in "biufUS" else array.view(np.dtype(f"u{array.dtype.itemsize}"))
     key = (dtype, array.shape, hashlib.blake2b(np.ascontiguousarray(raw).data).digest())
@@ -199,6 +226,4 @@ def _unpack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def _dtype(name: str) -> np.dtype:
-    import ml_dtypes
-
     return np.dtype(getattr(ml_dtypes, name))

@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 
+from tltk.foundation.errors import InvalidInput
 from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.training import checkpoint_file
 from tltk.training.checkpoint import Checkpoint
@@ -128,6 +129,23 @@ class PhaseCheckpoints:
         """Seconds that the phase has taken before this process."""
         return self.during["seconds"] if self.during else 0.0
 
+    def require_fit(self, *, epochs: int, batches: int) -> None:
+        """Raise if the phase does not have the position of the checkpoint, as with other data or fewer epochs.
+
+        Args:
+            epochs: Epochs of the phase.
+            batches: Batches per epoch.
+
+        Raises:
+            InvalidInput: With both positions.
+        """
+        if self.during is not None and (self.epoch >= epochs or self.first_batch >= batches):
+            raise InvalidInput(
+                f"the checkpoint is in epoch {self.epoch + 1} at batch {self.first_batch + 1}, which phase "
+                f"{self.index + 1} does not have: it has {epochs} epochs of {batches} batches. Pass the same data and "
+                "batch_size, and at least as many epochs; or train anew, without resume."
+            )
+
     def begin(self) -> None:
         """Write the state before the phase, if a checkpoint is due or the training is to stop."""
         if not self._has_begun and (self.checkpoints.is_due(steps=0) or self.checkpoints.stop_request.signal_number):
@@ -200,12 +218,15 @@ class WriteCheckpoints(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Restore the state that the phase goes on from, or write a checkpoint if one is due."""
         self.epoch, self.step, self.first_step, self.first_batch = epoch, 0, 0, 0
+        if "user_callbacks" in self.parts and self.phase.checkpoints.folder:
+            self.parts["user_callbacks"].get_state()  # raises now, not at the first checkpoint
         if self._to_restore is not None:
+            stored = self._to_restore.pop("parts")  # frees the arrays
             for name, part in self.parts.items():
-                part.set_state(self._to_restore["parts"][name])
+                if name in stored:  # validation data or callbacks may be new, with resume="force"
+                    part.set_state(stored[name])
             self.step = self.first_step = self.phase.first_step
             self.first_batch = self.phase.first_batch
-            self.phase.during = {**self._to_restore, "parts": {}}  # frees the arrays
             self._to_restore = None
         else:
             self._write_if_due(steps=0)
@@ -216,6 +237,8 @@ class WriteCheckpoints(keras.callbacks.Callback):
         self._write_if_due(steps=1)
 
     def _write_if_due(self, *, steps: int) -> None:
+        if self.model.stop_training:
+            return  # the phase ends, and the next one begins with a checkpoint
         checkpoints = self.phase.checkpoints
         signal_number = checkpoints.stop_request.signal_number
         if not checkpoints.is_due(steps=steps) and not signal_number:

@@ -34,10 +34,10 @@ def explain(
     for name, values in (("inputs", inputs), ("targets", targets), ("sample weights", sample_weight)):
         if not _all_finite(keras.tree.flatten(values)):
             return f"The {name} of this batch have values that are not finite."
+    for layer, outputs in _layer_outputs(model, inputs):
+        if not _all_finite(outputs):
+            return f"The first values that are not finite are the outputs of {_named(layer, stages)}."
     with tf.GradientTape() as tape:
-        for layer, outputs in _layer_outputs(model, inputs):
-            if not _all_finite(outputs):
-                return f"The first values that are not finite are the outputs of {_named(layer, stages)}."
         predictions = model(inputs, training=True)
         loss = model.compute_loss(inputs, targets, predictions, sample_weight)
     if not _all_finite([loss]):

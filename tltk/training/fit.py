@@ -176,7 +176,7 @@ class _Training:
         """Restore it from a checkpoint."""
         self.history.set_state(state["history"])
         self.feed.undecodable.extend(InvalidExample(*example) for example in state["invalid"])
-        if self.user_callbacks and state["before"]["user_callbacks"] is not None:
+        if self.user_callbacks:
             epochs = state["during"]["epoch"] if state["during"] else 0
             self.user_callbacks.resume(state["before"]["user_callbacks"], epochs_in_phase=epochs)
 
@@ -215,6 +215,7 @@ def _run(
     known = tuple(invalid)
     results = earlier_results(start.state)
     phases = train_phases(model, recipe, feed, history.write, user_callbacks, checkpoints)
+    is_stopped = False
     try:
         with feed:
             for trained in phases:
@@ -222,6 +223,9 @@ def _run(
                 results.append(trained.result)
         if user_callbacks:
             user_callbacks.end()
+    except KeyboardInterrupt:  # after any other error, the same would happen again
+        is_stopped = True
+        raise
     finally:
         if user_callbacks:
             user_callbacks.close()
@@ -231,7 +235,8 @@ def _run(
         undecodable = [example for example in feed.invalid() if example not in known]
         invalid.extend(undecodable)
         run = Run(model, tuple(results), tuple(history.rows), tuple(invalid), config)
-        run = history.save(run)
+        can_resume = is_stopped and (checkpoints.count > 0 or start.state is not None)
+        run = history.save(run, can_resume=can_resume)
     tell_invalid(undecodable)
     tell_if_guessing(model.task, history.rows, is_weighted="class_weight" in config)
     return run

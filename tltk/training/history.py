@@ -20,6 +20,7 @@ class History:
 
     def __init__(self, folder: Path | None, temporary: Path | None) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.resumed_rows = 0  # of a training that was resumed, before that
         self.folder, self.temporary = folder, temporary
 
     def write(self, row: dict[str, Any]) -> None:
@@ -36,36 +37,37 @@ class History:
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from the state of a checkpoint."""
         self.rows = list(state["rows"])
+        self.resumed_rows = len(self.rows)
         if self.temporary is not None:
             for name, contents in state["files"].items():
                 (self.temporary / Path(name).name).write_bytes(contents)
             write_history(self.temporary, self.rows)
 
-    def save(self, run: Run) -> Run:
+    def save(self, run: Run, *, can_resume: bool = False) -> Run:
         """Save the run in its folder, and say which folder holds what if it was interrupted.
 
-        A fit that fails before its first epoch ends does not replace an older run. The checkpoints of a complete
-        training are removed.
+        A fit that is interrupted before its first epoch ends, counted from where it was resumed, does not replace an
+        older run. The checkpoints of a complete training are removed.
+
+        Args:
+            run: The run.
+            can_resume: Whether an interrupted training has a checkpoint from which it can be resumed.
         """
         if self.folder is None or self.temporary is None:
             return run
+        is_interrupted = run.config["interrupted"]
         older = f"{self.folder} still holds the run before it" if run_folder.is_run(self.folder) else ""
-        to_resume = _how_to_resume(self.folder) if run.config["interrupted"] else ""
-        if not self.rows:
+        how = "A checkpoint is there too: to resume, pass resume=True, or in a shell"
+        to_resume = f" {how} `--resume {self.folder}`." if is_interrupted and can_resume else ""
+        if not self.rows or (is_interrupted and len(self.rows) == self.resumed_rows):
             nothing = "No run was saved" if to_resume else "Nothing was saved"
             log.warning("%s, since no epoch was finished%s.%s", nothing, f": {older}" if older else "", to_resume)
             return run
         run = publish_run(run, self.temporary, self.folder)
-        if not run.config["interrupted"]:
+        if not is_interrupted:
             checkpoint_file.remove(self.folder)
             return run
         replaced = ", in place of the run before it" if older else ""
         message = "The training did not end: %s holds the best weights so far and the history of %d epochs%s.%s"
         log.warning(message, self.folder, len(self.rows), replaced, to_resume)
         return run
-
-
-def _how_to_resume(folder: Path) -> str:
-    if not checkpoint_file.checkpoint_files(folder):
-        return ""
-    return f" A checkpoint is there too: to go on, pass resume=True, or in a shell `--resume {folder}`."

@@ -22,6 +22,8 @@ def explain_out_of_memory(describe: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
+        if not any(word in str(error) for word in ("OOM", "memory")):  # such as too many open files
+            raise
         raise OutOfMemory(f"{describe()} TensorFlow says: {str(error).splitlines()[0][:300]}") from error
 
 
@@ -38,16 +40,19 @@ def describe_step(batch: Any, batch_size: int, *, precision: str, accumulate: in
     Examples:
         >>> spec = tf.TensorSpec([None, 224, 224, 3])
         >>> print(describe_step(spec, 32, precision="float32", accumulate=1, trainable=23_000_000))
-        a training step does not fit into memory: batch_size=32, inputs of 224×224×3 numbers, float32, ... .
+        a training step does not fit into memory: batches of 32, inputs of 224×224×3 numbers, float32, ... .
         Try batch_size=16 with gradient_accumulation_steps=2 in the optimizer ...
     """
     inputs = batch[0] if isinstance(batch, tuple) else batch
     shape = "×".join("?" if size is None else str(size) for size in inputs.shape[1:]) or "1"
     lower = "" if precision != "float32" else ', precision="mixed_bfloat16"'
-    fewer, more = max(batch_size // 2, 1), 2 * accumulate
+    fewer, more = batch_size // 2, 2 * accumulate
+    same_steps = (
+        f"batch_size={fewer} with gradient_accumulation_steps={more} in the optimizer (in a shell --accumulate "
+        f"{more}), which takes the same steps; "
+    )
     return (
-        f"a training step does not fit into memory: batch_size={batch_size}, inputs of {shape} numbers, {precision}, "
-        f"{trainable:,} trainable parameters.\nTry batch_size={fewer} with gradient_accumulation_steps={more} in the "
-        f"optimizer (in a shell --accumulate {more}), which takes the same steps; smaller images or a shorter "
+        f"a training step does not fit into memory: batches of {batch_size}, inputs of {shape} numbers, {precision}, "
+        f"{trainable:,} trainable parameters.\nTry {same_steps if fewer else ''}smaller images or a shorter "
         f"sequence_length{lower}; or freeze more layers."
     )

@@ -78,17 +78,33 @@ class TrainedPhase:
     lora_weights: dict[str, LoraWeights] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class PhaseStart:
+    """What a phase takes over from the one before.
+
+    Args:
+        weights: Weights of the model, before LoRA is added.
+        score_to_beat: Validation score; None for the first phase.
+        optimizer_state: State of the optimizer; None for the first phase.
+        anchors: Variable path → pretrained weights, for an optimizer with L2-SP; else None.
+        seed: Seed of the first weights of LoRA.
+    """
+
+    weights: list[np.ndarray]
+    score_to_beat: Score | None = None
+    optimizer_state: OptimizerState | None = None
+    anchors: Mapping[str, np.ndarray] | None = None
+    seed: int = 0
+
+
 def train_phase(
     model: TransferModel,
     phase: Phase,
     make_data: Callable[[FrozenSplit], PhaseData],
     *,
-    start_weights: list[np.ndarray],
-    score_to_beat: Score | None,
+    start: PhaseStart,
     write: Callable[[dict[str, Any]], None],
     checkpoints: PhaseCheckpoints,
-    previous_state: OptimizerState | None = None,
-    anchors: Mapping[str, np.ndarray] | None = None,
     user_callbacks: UserCallbacks | None = None,
 ) -> TrainedPhase:
     """Train one phase. The model ends with its best weights, or with those it had before if none are better.
@@ -100,16 +116,13 @@ def train_phase(
         phase: Plan, optimizer and options.
         make_data: Given the model split into its frozen prefix and the layers above it, returns the batches of the
             phase and the model to train on them. Without validation batches the weights of the last epoch are kept.
-        start_weights: Weights of the model now.
-        score_to_beat: Validation score of the phase before; None for the first phase.
+        start: What the phase takes over from the one before.
         write: Receives one history row after each epoch.
         checkpoints: Writes checkpoints, and has the one that the phase goes on from.
-        previous_state: Optimizer state of the phase before.
-        anchors: Variable path → pretrained weights, for an optimizer with L2-SP.
         user_callbacks: Keras callbacks that the user passed to `fit`, or None.
 
     Returns:
-        The result, and what the next phase takes over. An undone phase passes on `previous_state`.
+        The result, and what the next phase takes over. An undone phase passes on `start.optimizer_state`.
 
     Raises:
         TrainingDiverged: If the loss becomes NaN or infinite; the model has the last good weights: those of the best
@@ -120,11 +133,11 @@ def train_phase(
     started_at = perf_counter() - checkpoints.seconds
     keep_best: KeepBest | None = None
     try:
-        with apply_plan(phase.plan, model) as applied_plan:
+        with apply_plan(phase.plan, model, seed=start.seed) as applied_plan:
             data = make_data(split_frozen_prefix(model.keras, applied_plan.decisions))
             keep_best = KeepBest(model.keras, model.task.monitor, phase.patience) if data.val else None
             try:
-                optimizer = _compile(data, model, phase, applied_plan, previous_state=previous_state, anchors=anchors)
+                optimizer = _compile(data, model, phase, applied_plan, start)
                 weights = model.keras.get_weights()  # with those of LoRA
                 fitting = _Fitting(model, data, phase, checkpoints, keep_best, user_callbacks, write, weights)
                 epochs = _fit_and_audit(fitting, applied_plan)
@@ -134,16 +147,22 @@ def train_phase(
         best_score = keep_best.best if keep_best else None
         alpha = 1.0
         if phase.wise_ft and data.val and best_score is not None:
-            alpha, best_score = choose_interpolation(model, data, data.val, start_weights, best_score)
+            alpha, best_score = choose_interpolation(model, data, data.val, start.weights, best_score)
     except BaseException as error:
-        if not _is_worth_keeping(keep_best, score_to_beat, error):
-            model.keras.set_weights(start_weights)  # outside the block: the model no longer has LoRA variables
+        if not _is_worth_keeping(keep_best, start.score_to_beat, error):
+            model.keras.set_weights(start.weights)  # outside the block: the model no longer has LoRA variables
         raise
-    kept = keep_best is None or score_to_beat is None or (best_score is not None and best_score > score_to_beat)
+    kept = (
+        keep_best is None
+        or start.score_to_beat is None
+        or (best_score is not None and best_score > start.score_to_beat)
+    )
     seconds = round(perf_counter() - started_at, 3)
     if not kept:
-        _undo(model, phase, start_weights, best_score, score_to_beat)
-        return TrainedPhase(PhaseResult(phase.name, epochs, 0, False, score_to_beat, seconds, 0.0), previous_state)
+        _undo(model, phase, start.weights, best_score, start.score_to_beat)
+        return TrainedPhase(
+            PhaseResult(phase.name, epochs, 0, False, start.score_to_beat, seconds, 0.0), start.optimizer_state
+        )
     best_epoch = keep_best.best_epoch if keep_best else epochs
     result = PhaseResult(phase.name, epochs, best_epoch, True, best_score, seconds, alpha)
     # After an interpolation, start weights plus LoRA weights are not the weights of the model.
@@ -182,9 +201,7 @@ def _compile(
     model: TransferModel,
     phase: Phase,
     applied_plan: AppliedPlan,
-    *,
-    previous_state: OptimizerState | None,
-    anchors: Mapping[str, np.ndarray] | None,
+    start: PhaseStart,
 ) -> keras.optimizers.Optimizer:
     total_batches = max(data.train.steps_per_epoch * phase.epochs, 1)
     group_size = phase.optimizer.gradient_accumulation_steps
@@ -198,8 +215,8 @@ def _compile(
         _learning_rate(phase, total_batches),
         data.model.trainable_variables,
         lr_multipliers=applied_plan.lr_multipliers,
-        anchors=anchors,
-        previous_state=previous_state,
+        anchors=start.anchors,
+        previous_state=start.optimizer_state,
         loss_scaling=model.precision == "mixed_float16",
     )
     # Keras would infer loss scaling from the global dtype policy instead of the backbone's, so it is set above.
@@ -279,7 +296,7 @@ def _callbacks(
         AveragedWeights() if phase.optimizer.ema_momentum else None,  # first: the others see the averages
         SetPosition(*position, first_batch=checkpoints.first_batch),
         count_steps,
-        StopOnNan(partial(_explain_divergence, fitting)),
+        StopOnNan(partial(_explain_divergence, fitting), first_step=checkpoints.first_step),
         user_callback,
         report,
         keep_best,
@@ -314,6 +331,7 @@ def _fit(fitting: _Fitting) -> int:
     """Run `model.fit`, from the epoch and batch of the checkpoint if there is one; return the epochs in all."""
     data, phase, checkpoints, keep_best = fitting.data, fitting.phase, fitting.checkpoints, fitting.keep_best
     steps_per_epoch, steps_done = data.train.steps_per_epoch, checkpoints.first_step
+    checkpoints.require_fit(epochs=phase.epochs, batches=steps_per_epoch)
     user_callbacks = fitting.user_callbacks
     user_callback = user_callbacks.phase(steps_per_epoch, first_step=steps_done) if user_callbacks else None
     with tf.device("CPU:0"):  # the input pipeline reads them there
@@ -330,8 +348,7 @@ def _fit(fitting: _Fitting) -> int:
         if checkpoints.during is not None:
             build_metrics(data.model, data.train)
         dataset = data.train.dataset(*position)
-        if steps_done:
-            keep_epoch_length(dataset, steps_per_epoch)
+        keep_epoch_length(dataset, steps_per_epoch)
         history = data.model.fit(
             dataset,
             validation_data=data.val.dataset() if data.val else None,

@@ -68,7 +68,7 @@ def ignore_unknown_length_warning() -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:
-            if "REPLACED BY KeyboardInterrupt" in str(error):
+            if any(f"REPLACED BY {name}" in str(error) for name in ("KeyboardInterrupt", "TrainingStopped")):
                 raise KeyboardInterrupt from error
             raise
 

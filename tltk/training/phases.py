@@ -14,7 +14,7 @@ from tltk.recipes.recipe import Recipe
 from tltk.trainability.layers import HEAD
 from tltk.training.checkpoints import Checkpoints, State
 from tltk.training.contrastive import phase_model
-from tltk.training.phase import PhaseResult, TrainedPhase, train_phase
+from tltk.training.phase import PhaseResult, PhaseStart, TrainedPhase, train_phase
 from tltk.training.phase_data import Feed
 from tltk.training.seeds import set_seeds
 from tltk.training.stop_request import TrainingStopped
@@ -43,23 +43,30 @@ def train_phases(
         The result of each phase that is trained now.
     """
     resumed = checkpoints.resumed
-    before = resumed["before"] if resumed else _before_training(model, recipe, user_callbacks)
+    before = resumed.pop("before") if resumed else _before_training(model, recipe)
     if resumed:
         model.keras.set_weights(before["weights"])
-    for index, phase in list(enumerate(recipe.phases))[resumed["phase"] if resumed else 0 :]:
+    first = resumed["phase"] if resumed else 0
+    for index, phase in enumerate(recipe.phases[first:], first):
         phase_checkpoints = checkpoints.phase(index, before)
         phase_checkpoints.begin()
         trained_model = phase_model(model, phase)
         set_seeds(trained_model.keras, feed.seed, index)
         is_contrastive = trained_model is not model
         state = before["optimizer_state"]
+        start = PhaseStart(
+            weights=trained_model.keras.get_weights() if is_contrastive else before["weights"],
+            score_to_beat=None if is_contrastive else before["score"],  # scores of other tasks cannot be compared
+            optimizer_state=None if state is None else OptimizerState(**state),
+            anchors=before["anchors"],
+            seed=int(np.random.SeedSequence([feed.seed, index]).generate_state(1)[0]),
+        )
         try:
             trained = train_phase(
                 trained_model,
                 phase,
                 partial(feed.phase_data, phase, index),
-                start_weights=trained_model.keras.get_weights() if is_contrastive else before["weights"],
-                score_to_beat=None if is_contrastive else before["score"],  # scores of other tasks cannot be compared
+                start=start,
                 write=write,
                 previous_state=None if state is None else OptimizerState(**state),
                 anchors=before["anchors"],
@@ -75,13 +82,13 @@ def train_phases(
             "score": None if is_contrastive else trained.result.score,
             "optimizer_state": None if trained.optimizer_state is None else vars(trained.optimizer_state),
             "anchors": before["anchors"],
-            "user_callbacks": user_callbacks.get_state() if user_callbacks else None,
+            "user_callbacks": user_callbacks.get_state() if user_callbacks and checkpoints.folder else None,
         }
         yield trained
     checkpoints.stop_request.raise_if_any()
 
 
-def _before_training(model: TransferModel, recipe: Recipe, user_callbacks: UserCallbacks | None) -> State:
+def _before_training(model: TransferModel, recipe: Recipe) -> State:
     """Return the state before the first phase, as a checkpoint holds it."""
     return {
         "weights": model.keras.get_weights(),
@@ -89,7 +96,7 @@ def _before_training(model: TransferModel, recipe: Recipe, user_callbacks: UserC
         "score": None,
         "optimizer_state": None,
         "anchors": _pretrained_weights(model) if any(phase.optimizer.l2_sp for phase in recipe.phases) else None,
-        "user_callbacks": user_callbacks.get_state() if user_callbacks else None,
+        "user_callbacks": None,  # they have not begun
     }
 
 

@@ -1,9 +1,9 @@
-"""Going on with a training from its checkpoint: what must be the same as before, and what is refused."""
+"""Resuming a training from its checkpoint: what must be the same as before, and what is refused."""
 
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ class Start:
     """Where a training starts.
 
     Args:
-        identity: Everything that decides the result, as JSON values; empty if no run is saved.
+        identity: Data, options, code and versions, as JSON values; not the machine, nor what files hold beyond 64 KB
+            and their size. Empty if no run is saved.
         state: State of the checkpoint that the training goes on from; None for the beginning.
         complete_run: Run that is complete, so that nothing is left to train; else None.
     """
@@ -139,7 +140,7 @@ def _complete_run(folder: Path, model: TransferModel, identity: Mapping[str, Any
         )
     log.info("%s is complete: nothing is left to train.", folder)
     model.keras.set_weights(run.model.keras.get_weights())
-    return run
+    return replace(run, model=model)
 
 
 def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path, *, is_forced: bool) -> None:

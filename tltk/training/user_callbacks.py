@@ -100,23 +100,28 @@ class UserCallbacks:
     def get_state(self) -> dict[str, Any]:
         """Return the number of epochs and the state of each callback that has one, for a checkpoint."""
         states = [callback_state.get_state(callback) for callback in self.callbacks]
-        return {"finished_epochs": self.finished_epochs, "callbacks": states}
+        return {"finished_epochs": self.finished_epochs, "names": self._names, "callbacks": states}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Continue from the state of a checkpoint; say which callbacks have no state, and so start anew."""
+        """Restore the state of a checkpoint; callbacks start anew if there are others than before."""
         self.finished_epochs = state["finished_epochs"]
-        for callback, values in zip(self.callbacks, state["callbacks"], strict=True):
-            callback_state.set_state(callback, values)
+        if state["names"] == self._names:
+            for callback, values in zip(self.callbacks, state["callbacks"], strict=True):
+                callback_state.set_state(callback, values)
 
-    def resume(self, state: dict[str, Any], *, epochs_in_phase: int) -> None:
+    @property
+    def _names(self) -> list[str]:
+        return [type(callback).__name__ for callback in self.callbacks]
+
+    def resume(self, state: dict[str, Any] | None, *, epochs_in_phase: int) -> None:
         """Prepare the callbacks for a training that goes on from a checkpoint.
 
         Args:
-            state: What `get_state` returned before the phase that goes on.
+            state: What `get_state` returned before the phase that goes on; None before the first phase.
             epochs_in_phase: Epochs of that phase that are finished.
         """
-        self.finished_epochs = state["finished_epochs"]
-        self._resumed = state
+        self.finished_epochs = state["finished_epochs"] if state else 0
+        self._resumed = state if state and state["names"] == self._names else None
         for callback in self.callbacks:
             callback_state.resume(callback, self.finished_epochs + epochs_in_phase)
 

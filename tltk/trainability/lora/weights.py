@@ -109,9 +109,15 @@ def parameter_count(sublayer: keras.Layer, rank: int) -> int:
     return rank * (math.prod(shape[:-1]) + shape[-1])
 
 
-def enable(sublayer: keras.Layer, rank: int) -> None:
-    """Enable LoRA on a sublayer; its output does not change until something is learned, since b starts at zero."""
-    sublayer.enable_lora(rank)
+def enable(sublayer: keras.Layer, rank: int, *, seed: int = 0) -> None:
+    """Enable LoRA on a sublayer; its output does not change until something is learned, since b starts at zero.
+
+    Args:
+        sublayer: Layer that supports LoRA.
+        rank: Rank of the product a · b.
+        seed: Seed of a, which Keras would draw from the clock.
+    """
+    sublayer.enable_lora(rank, a_initializer=keras.initializers.HeUniform(seed=seed))
 
 
 def merge(sublayer: keras.Layer) -> LoraWeights:
