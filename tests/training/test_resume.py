@@ -58,7 +58,7 @@ def killed_after(steps, monkeypatch, out, **options):
 
     with monkeypatch.context() as patch:
         patch.setattr(WriteCheckpoints, "on_train_batch_end", on_train_batch_end)
-        patch.setattr("tltk.training.history.History.save", lambda self, run: run)
+        patch.setattr("tltk.training.history.History.save", lambda self, run, **_: run)
         with pytest.raises(Killed):
             train(out, **options)
     assert len(calls) == steps
@@ -130,7 +130,7 @@ def test_ctrl_c_writes_a_checkpoint_between_two_steps(undisturbed, monkeypatch, 
 
 def test_sigterm_before_the_first_step_of_a_phase_writes_its_start(undisturbed, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
-        stop = lambda *_: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+        stop = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
         patch.setattr("tltk.training.phase.apply_plan", stop)
         with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
             train(tmp_path / "run")

@@ -257,5 +257,6 @@ class WriteCheckpoints(keras.callbacks.Callback):
             "step": self.step,
             "batch": batch,
             "seconds": round(time.perf_counter() - self.started_at, 3),
-            "parts": {name: part.get_state() for name, part in self.parts.items()},
+            # Before the first step of an epoch the metrics are zero, and in the first epoch not all are created yet.
+            "parts": {name: part.get_state() for name, part in self.parts.items() if self.step or name != "metrics"},
         }

@@ -345,7 +345,7 @@ def _fit(fitting: _Fitting) -> int:
     ):
         advance(steps_per_epoch * checkpoints.epoch + steps_done)
         callbacks = _callbacks(fitting, user_callback, position, advance)
-        if checkpoints.during is not None:
+        if checkpoints.first_step:
             build_metrics(data.model, data.train)
         dataset = data.train.dataset(*position)
         keep_epoch_length(dataset, steps_per_epoch)

@@ -68,8 +68,6 @@ def train_phases(
                 partial(feed.phase_data, phase, index),
                 start=start,
                 write=write,
-                previous_state=None if state is None else OptimizerState(**state),
-                anchors=before["anchors"],
                 user_callbacks=user_callbacks,
                 checkpoints=phase_checkpoints,
             )
