@@ -251,7 +251,7 @@ def test_a_frozen_weight_that_changes_is_an_error_and_the_weights_are_restored(m
     original = phase_module.apply_plan
 
     @contextmanager
-    def applied_with_a_leak(plan, model):
+    def applied_with_a_leak(plan, model, **options):
         with original(plan, model) as effect:
             model.keras.get_layer("conv3_conv").trainable = True
             yield replace(effect, decisions=dict.fromkeys(effect.decisions, Decision("train")))
