@@ -53,20 +53,12 @@ def train_phases(
         trained_model = phase_model(model, phase)
         set_seeds(trained_model.keras, feed.seed, index)
         is_contrastive = trained_model is not model
-        state = before["optimizer_state"]
-        start = PhaseStart(
-            weights=trained_model.keras.get_weights() if is_contrastive else before["weights"],
-            score_to_beat=None if is_contrastive else before["score"],  # scores of other tasks cannot be compared
-            optimizer_state=None if state is None else OptimizerState(**state),
-            anchors=before["anchors"],
-            seed=int(np.random.SeedSequence([feed.seed, index]).generate_state(1)[0]),
-        )
         try:
             trained = train_phase(
                 trained_model,
                 phase,
                 partial(feed.phase_data, phase, index),
-                start=start,
+                start=_start(before, trained_model if is_contrastive else None, seed=(feed.seed, index)),
                 write=write,
                 user_callbacks=user_callbacks,
                 checkpoints=phase_checkpoints,
@@ -84,6 +76,18 @@ def train_phases(
         }
         yield trained
     checkpoints.stop_request.raise_if_any()
+
+
+def _start(before: State, contrastive_model: TransferModel | None, *, seed: tuple[int, int]) -> PhaseStart:
+    """Return what a phase takes over from the state before it; scores of different tasks cannot be compared."""
+    optimizer_state = before["optimizer_state"]
+    return PhaseStart(
+        weights=contrastive_model.keras.get_weights() if contrastive_model else before["weights"],
+        score_to_beat=None if contrastive_model else before["score"],
+        optimizer_state=None if optimizer_state is None else OptimizerState(**optimizer_state),
+        anchors=before["anchors"],
+        seed=int(np.random.SeedSequence(seed).generate_state(1)[0]),
+    )
 
 
 def _before_training(model: TransferModel, recipe: Recipe) -> State:
