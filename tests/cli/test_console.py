@@ -3,11 +3,12 @@
 import json
 import logging
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from tltk.cli import console
-from tltk.errors import AuditError, InvalidInput
+from tltk.errors import AuditError, InvalidInput, OutOfMemory
 
 
 def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(capsys):
@@ -32,7 +33,10 @@ def test_ctrl_c_is_exit_code_130(capsys):
 
 @pytest.mark.parametrize(
     "error",
-    [ZeroDivisionError(), ValueError("of Keras"), TypeError("of NumPy"), KeyError("x"), OSError("of a library")],
+    [
+        *(ZeroDivisionError(), ValueError("of Keras"), TypeError("of NumPy"), KeyError("x"), OSError("of a library")),
+        *(MemoryError(), MemoryError("deep")),
+    ],
     ids=repr,
 )
 def test_an_unexpected_exception_is_not_taken_for_bad_input(error):
@@ -54,6 +58,19 @@ def test_too_little_memory_of_a_gpu_is_told_with_the_way_out(capsys):
     assert caught.value.code == 2
     message = capsys.readouterr().err
     assert "a smaller --batch-size" in message and "shape[64,3]" in message and "many lines" not in message
+
+
+def test_too_little_memory_is_told(capsys):
+    for allocate in (lambda: np.empty(10**15), lambda: _raise(OutOfMemory("the cache needs 3 GB"))):
+        with pytest.raises(SystemExit) as caught, console.command(as_json=False):
+            allocate()
+        assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert "Error: Unable to allocate 7.11 PiB" in message and "Error: the cache needs 3 GB" in message
+
+
+def _raise(error):
+    raise error
 
 
 def test_debug_shows_the_traceback_of_bad_input_as_well(capsys):

@@ -1,6 +1,7 @@
 """Command-line options become sources, batch sizes and recipes."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,10 @@ def test_a_column_of_texts_requires_a_table(tmp_path):
     (tmp_path / "news.conll").write_text("in O\nRome B-city\n")
     with pytest.raises(ValueError, match=r"`--text` is for tables.* Received: .*news\.conll\. A table must be called"):
         options.source(tmp_path / "news.conll", **columns, text="review")
+    (tmp_path / "list.json").write_text(json.dumps([{"review": "good", "label": "x"}, {"review": "bad", "label": "y"}]))
+    with pytest.raises(ValueError, match="--format jsonl for a JSON list of objects"):
+        options.source(tmp_path / "list.json", **columns, text="review")
+    assert len(options.source(tmp_path / "list.json", **columns, text="review", file_format="jsonl")) == 2
     assert options.source(tmp_path / "news.conll", **columns, text=None).labels.names == ("city",)
 
 
@@ -139,3 +144,19 @@ def test_dotted_paths_name_columns_of_json_lines(tmp_path):
     columns = {"label": "meta.stars", "input_column": "path", "label_type": "categorical", "text": "review.body"}
     source = options.source(tmp_path / "a.jsonl", **columns)
     assert source.examples.tolist() == ["fine", "fine"] and source.labels.names == ("bad", "good")
+
+
+def test_an_output_that_is_an_input_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+    for path in (tmp_path / "a.csv", run / "metrics.json", run / "report.html", run / "mine.json"):
+        path.write_text("{}")
+    (tmp_path / "link.csv").symlink_to("a.csv")
+    for output in ("a.csv", "run/../a.csv", "link.csv"):
+        with pytest.raises(ValueError, match=r"`--out` would overwrite the input .*a\.csv\. Received: "):
+            options.not_an_input("--out", Path(output), ["a text", "x" * 5000, None, tmp_path / "a.csv"])
+    with pytest.raises(ValueError, match=r"`--report` would overwrite a file of the run .*run\. Received: run/metrics"):
+        options.not_an_input("--report", Path("run/metrics.json"), (), run)
+    for output in (None, Path("new.csv"), run / "report.html", run / "mine.json", tmp_path / "no" / "metrics.json"):
+        options.not_an_input("--out", output, ["a.csv", "no.csv", tmp_path], run)

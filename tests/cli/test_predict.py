@@ -94,3 +94,25 @@ def test_a_damaged_file_of_a_run_is_named(run, tmp_path, name):
     process = command("predict", damaged, "a text")
     assert process.returncode == 2
     assert f"{damaged / name} is damaged" in process.stderr
+
+
+def test_no_command_overwrites_what_it_reads(run, tmp_path):
+    table = tmp_path / "data.csv"
+    table.write_text("review,stars\ngood film,good\nbad book,bad\n")
+    listed = tmp_path / "data.json"
+    listed.write_text('[{"review": "good film", "stars": "good"}, {"review": "bad book", "stars": "bad"}]')
+    columns = ("--text", "review", "--label", "stars")
+    (tmp_path / "history.csv").write_text(table.read_text())
+    for arguments in (
+        ("predict", run, table, "--text", "review", "--out", table),
+        ("predict", run, "a text", "--out", run / "history.csv"),
+        ("inspect", table, *columns, "--exclude-list", table),
+        ("inspect", listed, *columns, "--format", "jsonl", "--exclude", table, "--exclude-list", table),
+        ("evaluate", run, listed, *columns, "--format", "jsonl", "--report", listed),
+        ("evaluate", run, table, *columns, "--report", run / "config.json"),
+        ("train", tmp_path / "history.csv", *columns, "--out", tmp_path),
+    ):
+        files = {path: path.read_bytes() for path in (*tmp_path.iterdir(), *run.iterdir()) if path.is_file()}
+        process = command(*arguments)
+        assert process.returncode == 2 and "would overwrite " in process.stderr, arguments
+        assert {path: path.read_bytes() for path in (*tmp_path.iterdir(), *run.iterdir()) if path.is_file()} == files

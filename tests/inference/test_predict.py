@@ -95,3 +95,23 @@ def test_a_single_image_and_lists_of_images_are_accepted():
 def test_inputs_of_another_type_are_refused(inputs):
     with pytest.raises(TypeError, match=r"`inputs` must be paths, pixels .* Received: (NoneType|int|bytes)"):
         tltk.predict(squares_model(), inputs)
+
+
+def test_images_of_different_sizes_are_resized_as_files_are(tmp_path):
+    model, rng = squares_model(head=tltk.head(zero_init=False)), np.random.default_rng(0)
+    images = [rng.integers(0, 256, shape, "uint8") for shape in ((20, 30, 3), (16, 16, 3), (40, 17, 3), (9, 9))]
+    files = [tmp_path / f"{index}.png" for index in range(4)]
+    for image, path in zip(images, files, strict=True):
+        Image.fromarray(image).save(path)
+    expected = tltk.predict(model, files).probabilities
+    for inputs in (images, [Image.fromarray(image) for image in images], [Image.fromarray(images[0]), *images[1:]]):
+        np.testing.assert_allclose(tltk.predict(model, inputs).probabilities, expected, atol=1e-6)
+
+
+def test_lists_with_something_else_than_images_are_refused():
+    image = np.zeros((8, 8, 3), "uint8")
+    for other, shown in (("a.png", "'a.png'"), (None, "None"), (np.zeros((2, 8, 8, 3)), "array")):
+        with pytest.raises(tltk.errors.InvalidType, match=rf"paths only.* Received: item 1 is {shown}"):
+            tltk.predict(squares_model(), [image, other])
+    with pytest.raises(tltk.errors.InvalidInput, match=r"value_range=\(0, 1\)"):
+        tltk.predict(squares_model(), [image, np.full((9, 8, 3), 0.5)])

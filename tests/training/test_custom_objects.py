@@ -1,7 +1,9 @@
 import logging
 
 import keras
+import numpy as np
 import pytest
+from keras.src.saving.serialization_lib import SafeModeScope
 
 import tltk
 from tests.conftest import squares
@@ -47,11 +49,11 @@ def adopted(layer):
 
 def test_only_what_keras_cannot_rebuild_is_listed():
     for layer in (layers.Rescaling(2.0), Registered(), layers.Conv2D(3, 1, activation="relu")):
-        assert custom_objects_of(config_with(layer)) == ((), ())
+        assert custom_objects_of(config_with(layer)) == ((), (), ())
     assert custom_objects_of(config_with(Doubled())).names == ("Doubled",)
     assert custom_objects_of(config_with(layers.Conv2D(3, 1, activation=half))).names == ("half",)
     assert custom_objects_of(config_with(Doubled()), {"Doubled": Doubled}).names == ()
-    assert custom_objects_of(config_with(layers.Lambda(lambda x: x, name="twice"))) == ((), ("twice",))
+    assert custom_objects_of(config_with(layers.Lambda(lambda x: x, name="twice"))) == ((), ("twice",), ())
 
 
 def test_an_unregistered_layer_is_said_before_training_and_loaded_by_name(tmp_path, caplog):
@@ -64,13 +66,42 @@ def test_an_unregistered_layer_is_said_before_training_and_loaded_by_name(tmp_pa
     assert tltk.predict(loaded, squares(3)) == tltk.predict(run, squares(3))
 
 
-def test_a_lambda_is_said_before_training_and_by_load_run(tmp_path, caplog):
+def test_a_lambda_layer_is_refused_before_training_and_said_by_load_run(tmp_path):
     model = adopted(layers.Lambda(lambda x: x, name="twice"))
-    assert why_unsavable(model.keras) == ""
-    assert "layer 'twice' holds a Python lambda" in caplog.text
+    with pytest.raises(ValueError, match=r"`out`: .*layer 'twice' holds a Python lambda.*registered.*out=None"):
+        tltk.fit(model, squares(6), plan=tltk.train_all(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     Run(model).save(tmp_path / "run")
     with pytest.raises(ValueError, match=r"layer 'twice' holds a Python lambda.*enable_unsafe_deserialization"):
         tltk.load_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("layer", "argument"),
+    [
+        (layers.Activation(lambda x: x * 2, name="own_layer"), "activation"),
+        (layers.Conv2D(3, 1, activation=lambda x: x, name="own_layer"), "activation"),
+        (layers.Conv2D(3, 1, kernel_initializer=lambda shape, dtype: np.ones(shape), name="own_layer"), "kernel_init"),
+        (
+            layers.Conv2D(3, 1, kernel_regularizer=lambda w: 0.1 * keras.ops.sum(w), name="own_layer"),
+            "kernel_regularizer",
+        ),
+        (layers.TimeDistributed(layers.Dense(3, bias_constraint=lambda w: w, name="own_layer")), "bias_constraint"),
+    ],
+    ids=["Activation", "activation", "initializer", "regularizer", "nested"],
+)
+def test_a_lambda_as_an_argument_is_refused_before_training(layer, argument):
+    reason = why_unsavable(model_with(layer))
+    assert f"`{argument}" in reason and "of layer 'own_layer' is a Python lambda" in reason
+    assert "a function of your own (def), registered with" in reason
+
+
+def test_lambda_layers_may_be_trained_where_keras_loads_them(tmp_path, caplog):
+    model = adopted(layers.Lambda(lambda x: x, name="twice"))
+    with SafeModeScope(False):  # as keras.config.enable_unsafe_deserialization(), which cannot be undone
+        assert why_unsavable(model.keras) == ""
+    assert "layer 'twice' holds a Python lambda" in caplog.text
+    assert why_unsavable(model.keras)
 
 
 def test_a_layer_that_cannot_be_saved_is_refused_before_training(tmp_path):

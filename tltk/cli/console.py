@@ -185,8 +185,13 @@ def _cell(value: object) -> tuple[str, bool]:
 
 def _is_told(error: Exception) -> bool:
     """Tell whether an error is told in one message: tltk raised it on purpose, or the system refused something."""
-    is_refusal = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
-    return isinstance(error, TltkError) or is_refusal or _is_full_device(error)
+    is_refusal = isinstance(error, OSError) and error.errno is not None
+    return isinstance(error, TltkError) or is_refusal or _is_too_large_array(error) or _is_full_device(error)
+
+
+def _is_too_large_array(error: Exception) -> bool:
+    """Tell whether NumPy could not allocate an array; any other MemoryError does not say what was too large."""
+    return isinstance(error, MemoryError) and type(error).__module__.split(".")[0] == "numpy"
 
 
 def _is_full_device(error: Exception) -> bool:

@@ -71,6 +71,7 @@ def inspect(
         unused += ["`--findings` is only used with --exclude-list."] if names and exclude_list is None else []
         if unused:
             raise InvalidInput(" ".join(unused))
+        options.not_an_input("--exclude-list", exclude_list, (data, test, exclude), run)
         console.start_tensorflow()
         import tltk
 

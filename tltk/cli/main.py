@@ -74,6 +74,7 @@ def evaluate(
 ) -> None:
     """Evaluate the model of a run on labelled images or texts."""
     with console.command(as_json=as_json, debug=debug):
+        options.not_an_input("--report", report, (data, exclude), run)
         console.start_tensorflow()
         import tltk
         from tltk.modalities.modality import modality_of

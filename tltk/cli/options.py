@@ -1,6 +1,8 @@
 """Turns command-line options into sources, examples, batch sizes and recipes."""
 
 import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +60,10 @@ LabelType = Annotated[
 _HOW_TO_NAME_COLUMNS = (
     "Name the column of the labels with --label, that of texts with --text, that of image paths with --input."
 )
-
+_HOW_TO_NAME_TABLES = (
+    "A table must be called .csv or .jsonl; pass --format jsonl for a JSON list of objects, --format csv for a CSV "
+    "file of another name."
+)
 
 Exclude = Annotated[
     Path | None, typer.Option(help="File with the ids of examples to leave out, one per line, see `tltk inspect`.")
@@ -114,7 +119,7 @@ def source(
     }
     for option, value in table_options.items():
         if value is not None and not has_columns:
-            received = f"the folder {path}" if path.is_dir() else f"{path}. A table must be called .csv or .jsonl"
+            received = f"the folder {path}" if path.is_dir() else f"{path}. {_HOW_TO_NAME_TABLES}"
             raise InvalidInput(f"`{option}` is for tables, such as a .csv or .jsonl file. Received: {received}")
     if path.is_dir():
         images = tltk.from_folder(path)
@@ -140,6 +145,38 @@ def source(
         if any(is_default and f"has no column {name!r}" in str(error) for name, is_default in defaults.items()):
             raise InvalidInput(f"{error}\n{_HOW_TO_NAME_COLUMNS}") from error
         raise
+
+
+def not_an_input(
+    option: str, output: Path | None, inputs: Iterable[str | Path | None], run: Path | None = None
+) -> None:
+    """Check, before any work, that a file to write is none of those that are read.
+
+    Args:
+        option: Name of the option, such as "--out".
+        output: Value of the option; None if it is not given.
+        inputs: Files and folders that the command reads, or texts, which are no files; None for those not given.
+        run: Folder of the run that the command loads.
+
+    Raises:
+        InvalidInput: If `output` is one of `inputs`, also under another name, or a file of the run.
+    """
+    if output is None:
+        return
+    from tltk.training.run_folder import is_file_of_run
+
+    same = next((path for path in inputs if path is not None and _is_same_file(output, path)), None)
+    if same is not None:
+        raise InvalidInput(f"`{option}` would overwrite the input {same}. Received: {output}. Choose another name.")
+    if run is not None and is_file_of_run(run, output):
+        raise InvalidInput(
+            f"`{option}` would overwrite a file of the run {run}. Received: {output}. Choose another name."
+        )
+
+
+def _is_same_file(output: Path, path: str | Path) -> bool:
+    """Tell whether two paths lead to one existing file; an argument may be a text, which is too long for a name."""
+    return os.path.exists(path) and output.exists() and os.path.samefile(output, path)  # noqa: PTH110, PTH121
 
 
 def _format(path: Path, name: str | None, *, has_text: bool) -> "Format | None":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tltk.cli import console, examples, training_options
+from tltk.cli import console, examples, options, training_options
 from tltk.cli.options import Debug, Delimiter, FileFormat, Json, RunFolder, TextColumn
 from tltk.foundation import checks as check
 from tltk.foundation import files
@@ -51,6 +51,7 @@ def predict(
         check.counts(top=top, batch_size=batch_size)
         if out is not None and out.suffix not in _SUFFIXES:
             raise InvalidInput(f"`--out` must end in .csv or .jsonl. Received: {out}")
+        options.not_an_input("--out", out, inputs, run)
         console.start_tensorflow()
         import tltk
         from tltk.modalities.modality import modality_of

@@ -41,6 +41,23 @@ def choose(out: Path | None, *, overwrite: bool) -> Path:
     return out
 
 
+def check_inputs(folder: Path, *inputs: Path | None) -> None:
+    """Raise if a file that is read has the name of one that a run in the folder will have, which would replace it.
+
+    Args:
+        folder: Folder for the new run.
+        *inputs: Files and folders of data; None for those not given.
+
+    Raises:
+        InvalidInput: If a file would be replaced.
+    """
+    from tltk.training.run_folder import is_file_of_run
+
+    for path in inputs:
+        if path is not None and is_file_of_run(folder, path):
+            raise InvalidInput(f"`--out` would overwrite the input {path}. Received: {folder}. Choose another folder.")
+
+
 @contextmanager
 def linked(folder: Path) -> Iterator[None]:
     """Make `runs/latest` a link to a folder after the body, also after Ctrl-C, if the body saved a run there."""

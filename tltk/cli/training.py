@@ -38,6 +38,8 @@ def run(given: Mapping[str, Any], *, as_json: bool, quiet: bool = False) -> None
     checkpoint = training_options.checkpoint(option.checkpoint)
     resume: bool | str = "force" if option.resume and option.force else option.resume is not None
     folder = option.out if resume else run_folders.choose(option.out, overwrite=option.overwrite)
+    if not resume:
+        run_folders.check_inputs(folder, Path(option.data), option.exclude)
     console.start_tensorflow()
     import tltk
 

@@ -32,8 +32,9 @@ def predict(
     Args:
         model: A run, the folder of a run, or a model from `assemble` or `adopt`.
         inputs: A source, whose labels are ignored, or a `tf.data.Dataset`. For images also the path of an image or
-            folder, a list of paths, or pixels [n, height, width, 3] in [0, 255]. For texts also a text or a list of
-            texts; for pairs a tuple of two texts or a list of tuples; for token classification also lists of words.
+            folder, a list of paths, pixels [n, height, width, 3] in [0, 255], or a list of PIL images or pixels, also
+            of different sizes. For texts also a text or a list of texts; for pairs a tuple of two texts or a list of
+            tuples; for token classification also lists of words.
         batch_size: Examples per batch.
         max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
 

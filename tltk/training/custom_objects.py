@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
 
 log = logging.getLogger("tltk")
+_MARSHALLED = ("4w", "Yw")  # how the code of a function begins, in Base64
 _REGISTER = "@keras.saving.register_keras_serializable()"
 
 
@@ -23,10 +25,12 @@ class CustomObjects(NamedTuple):
     Args:
         names: Names of classes and functions that are not registered.
         lambdas: Names of Lambda layers that hold a Python lambda.
+        lambda_arguments: Other places of lambdas, such as "`kernel_initializer` of layer 'dense'"; none can be loaded.
     """
 
     names: tuple[str, ...]
     lambdas: tuple[str, ...]
+    lambda_arguments: tuple[str, ...]
 
 
 def custom_objects_of(config: Any, known: Mapping[str, Any] | None = None) -> CustomObjects:
@@ -41,7 +45,9 @@ def custom_objects_of(config: Any, known: Mapping[str, Any] | None = None) -> Cu
     """
     names = [name for name in _custom_names(config) if name not in (known or {}) and not _is_registered(name)]
     lambdas = [item["config"].get("name", "lambda") for item in _dicts(config) if _is_lambda_layer(item)]
-    return CustomObjects(tuple(dict.fromkeys(name.split(">")[-1] for name in names)), tuple(dict.fromkeys(lambdas)))
+    arguments = _lambda_arguments(config)
+    short_names = (name.split(">")[-1] for name in names)
+    return CustomObjects(*(tuple(dict.fromkeys(found)) for found in (short_names, lambdas, arguments)))
 
 
 def why_unsavable(model: keras.Model, objective: Any = None) -> str:
@@ -54,7 +60,9 @@ def why_unsavable(model: keras.Model, objective: Any = None) -> str:
         objective: Configuration of the user's own loss and metrics, which are saved with the task; None without any.
     """
     try:
-        config = keras.saving.serialize_keras_object(model)
+        with warnings.catch_warnings():  # what is refused below is not warned about as well
+            warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
+            config = keras.saving.serialize_keras_object(model)
     except (NotImplementedError, TypeError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return f"`out`: the model cannot be saved: {reason} Give the layer a `get_config`, or pass out=None"
@@ -67,9 +75,11 @@ def why_unsavable(model: keras.Model, objective: Any = None) -> str:
             _REGISTER,
             example,
         )
-    if custom.lambdas:
-        log.warning("%s", _lambda_advice(custom.lambdas))
-    return ""
+    refused = _lambda_problems(custom)
+    if custom.lambdas and not custom.lambda_arguments and _loads_lambdas():
+        log.warning("%s", refused)
+        return ""
+    return f"`out`: the run could not be loaded: {refused}, or pass out=None" if refused else ""
 
 
 def why_unloadable(path: Path, custom_objects: Mapping[str, Any] | None) -> str:
@@ -86,7 +96,8 @@ def why_unloadable(path: Path, custom_objects: Mapping[str, Any] | None) -> str:
         return ""
     custom = custom_objects_of(config, custom_objects)
     problems = [f"it contains {unknown_objects(custom.names)}"] if custom.names else []
-    return "; ".join([*problems, *([_lambda_advice(custom.lambdas)] if custom.lambdas else [])])
+    lambdas = _lambda_problems(custom)
+    return "; ".join([*problems, *([lambdas] if lambdas else [])])
 
 
 def unknown_objects(names: tuple[str, ...]) -> str:
@@ -96,6 +107,28 @@ def unknown_objects(names: tuple[str, ...]) -> str:
         f"{check.listing(names, limit=6)}, unknown to Keras: import the module that defines and registers them with "
         f"{_REGISTER}, or pass tltk.load_run(folder, custom_objects={{{example}}})"
     )
+
+
+def _lambda_problems(custom: CustomObjects) -> str:
+    """Describe where lambdas are, and what to use instead; "" if there are none."""
+    problems = [_lambda_advice(custom.lambdas)] if custom.lambdas else []
+    if custom.lambda_arguments:
+        verb = "are Python lambdas" if len(custom.lambda_arguments) > 1 else "is a Python lambda"
+        problems.append(
+            f"{check.listing(custom.lambda_arguments, limit=6)} {verb}, which Keras does not load. Use a function of "
+            f"your own (def), registered with {_REGISTER}, instead"
+        )
+    return "; ".join(problems)
+
+
+def _loads_lambdas() -> bool:
+    """Tell whether `keras.config.enable_unsafe_deserialization()` was called, which Keras does not say."""
+    probe = keras.saving.serialize_keras_object(keras.layers.Lambda(lambda x: x, name="probe"))
+    try:
+        keras.saving.deserialize_keras_object(probe)
+    except ValueError:
+        return False
+    return True
 
 
 def _lambda_advice(names: tuple[str, ...]) -> str:
@@ -123,6 +156,35 @@ def _is_registered(name: str) -> bool:
 def _is_lambda_layer(item: dict[str, Any]) -> bool:
     function = item["config"].get("function") if isinstance(item.get("config"), dict) else None
     return isinstance(function, dict) and function.get("class_name") == "__lambda__"
+
+
+def _lambda_arguments(value: Any, key: str = "", owner: str = "") -> Iterator[str]:
+    """Yield the places of lambdas in a configuration, except for those of Lambda layers.
+
+    Args:
+        value: Configuration, or a part of it.
+        key: Name of the part, which is that of an argument.
+        owner: Name of the layer that it belongs to.
+    """
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _lambda_arguments(item, key, owner)
+    elif isinstance(value, dict):
+        if value.get("class_name") == "__lambda__" or _is_marshalled(value):
+            yield f"`{key}` of layer {owner!r}"
+        elif not _is_lambda_layer(value):
+            config = value.get("config")
+            has_name = "class_name" in value and isinstance(config, dict) and isinstance(config.get("name"), str)
+            owner = config["name"] if has_name and isinstance(config, dict) else owner
+            for name, item in value.items():
+                yield from _lambda_arguments(item, key if name == "config" else name, owner)
+
+
+def _is_marshalled(item: dict[str, Any]) -> bool:
+    """Tell whether a configuration is the code of a lambda as Keras writes that of activations: without a class."""
+    code = item["value"] if set(item) == {"value"} else None
+    is_triple = isinstance(code, list | tuple) and len(code) == 3  # a list in files, a tuple in memory
+    return is_triple and isinstance(code[0], str) and code[0].startswith(_MARSHALLED)
 
 
 def _dicts(value: Any) -> Iterator[dict[str, Any]]:

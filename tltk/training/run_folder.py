@@ -154,6 +154,11 @@ def _names_of_run(folder: Path) -> list[str]:
     return [name for name in (*_STANDARD, *recorded, *lora_files) if Path(name).name == name]
 
 
+def is_file_of_run(folder: Path, path: Path) -> bool:
+    """Tell whether a file is one that a run in a folder consists of; a report, which is not read, is none."""
+    return path.parent.resolve() == folder.resolve() and path.name in {*_names_of_run(folder)} - {"report.html"}
+
+
 def is_run(folder: Path) -> bool:
     """Tell whether a folder holds a complete run."""
     return (folder / CONFIG).is_file() and (folder / "model.keras").is_file()

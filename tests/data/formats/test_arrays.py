@@ -266,3 +266,14 @@ def test_numbers_that_are_no_class_indices_do_not_become_a_million_classes():
 def test_a_set_of_names_has_no_order():
     with pytest.raises(InvalidType, match=r"a set has none: sorted\(labels\)"):
         from_arrays(["a", "b"], [0, 1], labels={"x", "y"})
+
+
+def test_lists_of_labels_among_other_values_are_named():
+    pixels = np.zeros((3, 8, 8, 3), "uint8")
+    for label_type in ("multilabel", "categorical"):
+        with pytest.raises(InvalidInput, match=r"one list per example\. Received: `y`\[1\] is None\..*empty list"):
+            from_arrays(pixels, [["a"], None, ["b"]], label_type=label_type)
+    with pytest.raises(InvalidInput, match=r"Received: `y`\[0\] is 'a', `y`\[2\] is 'b'"):
+        from_arrays(pixels, ["a", ["a", "b"], "b"], label_type="multilabel")
+    with pytest.raises(InvalidInput, match="Received: arrays or lists of different shapes"):
+        from_arrays(pixels, [np.ones(2), np.ones(3), np.ones(2)], label_type="regression")

@@ -43,4 +43,6 @@ def test_names_are_composed_and_printable(name, text):
 
 
 def test_hidden_names_and_those_of_systems_are_ignored():
-    assert [name for name in (".git", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "cats") if not is_ignored(name)] == ["cats"]
+    ignored = [".git", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "thumbnails"]
+    ignored += ["Thumbs", ".thumbnails", ".Trash-1000", "__pycache__", ".ipynb_checkpoints"]
+    assert [name for name in (*ignored, "cats", "thumb") if not is_ignored(name)] == ["cats", "thumb"]

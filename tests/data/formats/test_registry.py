@@ -52,3 +52,12 @@ def test_unknown_suffixes_and_missing_files_raise(tmp_path):
         tltk.from_file(tmp_path / "a.parquet")
     with pytest.raises(FileNotFoundError, match=r"Did you mean 'a\.parquet'"):
         tltk.from_file(tmp_path / "a.parqet")
+
+
+def test_columns_of_a_file_that_has_none_by_its_name_are_refused(tmp_path):
+    (tmp_path / "list.json").write_text('[{"text": "good", "label": "x"}, {"text": "bad", "label": "y"}]')
+    with pytest.raises(
+        TypeError, match=r"format 'squad'.*no columns\. Received: `input`, `modality`\. Use tltk\.from_jsonl"
+    ):
+        tltk.from_file(tmp_path / "list.json", modality="text", input="text")
+    assert len(tltk.from_jsonl(tmp_path / "list.json", modality="text", input="text")) == 2

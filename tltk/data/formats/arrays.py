@@ -139,7 +139,7 @@ def check_pixels(x: Any, value_range: tuple[float, float] | None = None) -> np.n
         InvalidInput: If rank, number of channels or range is wrong, or there are NaN or infinite values.
     """
     try:
-        pixels = np.asarray([_as_pixels(image) for image in x] if isinstance(x, list | tuple) else x)
+        pixels = np.asarray([as_pixels(image) for image in x] if isinstance(x, list | tuple) else x)
     except ValueError as error:  # images of different sizes
         raise InvalidInput(
             "`x` must be one array [n, height, width, channels]; its images differ in size. Resize them first."
@@ -191,7 +191,7 @@ def _check_range(pixels: np.ndarray, low: float, high: float) -> None:
         )
 
 
-def _as_pixels(image: Any) -> Any:
+def as_pixels(image: Any) -> Any:
     """Return the pixels of a PIL image as tltk decodes files: upright, RGB, alpha on white; others unchanged."""
     if not isinstance(image, Image.Image):
         return image
@@ -235,15 +235,33 @@ def _are_numbers(labels: Any) -> bool:
 
 
 def _as_array(y: Any) -> np.ndarray:
-    """Convert `y` to an array; rows of different lengths become an object array [n] of lists."""
+    """Convert `y` to an array; rows of different lengths become an object array [n] of lists.
+
+    Raises:
+        InvalidInput: If some values are lists and others are not, such as None, or arrays differ in shape.
+    """
     rows = [list(row) for row in y] if isinstance(y, list | tuple) and all(map(_is_row, y)) else []
     if len({len(row) for row in rows}) < 2:
-        array = np.asarray(rows or y)
+        try:
+            array = np.asarray(rows or y)
+        except ValueError as error:
+            raise InvalidInput(_why_irregular(y)) from error
         # Not as strings of NumPy: NaN among names would become the name "nan".
         return np.array(y, object) if array.dtype.kind in "US" and array.ndim == 1 else array
     ragged = np.empty(len(rows), object)
     ragged[:] = rows
     return ragged
+
+
+def _why_irregular(y: Any) -> str:
+    """Return the message for values that make no array: lists among single values, or arrays of several shapes."""
+    single = (row for row, value in enumerate(y) if value is None or np.isscalar(value))
+    received = check.listing(f"{_row_id(row)} is {y[row]!r}" for row in single)
+    return (
+        "`y` must have one value per example, or one list per example. Received: "
+        f"{received or 'arrays or lists of different shapes'}. An example without any label has an empty list []; "
+        "leave out examples whose labels are unknown."
+    )
 
 
 def _is_row(value: Any) -> bool:

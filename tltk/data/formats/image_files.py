@@ -29,9 +29,13 @@ UNREADABLE_SUFFIXES = (
     ".nef",
     ".cr2",
 )
-# Folders that operating systems and network storage create beside the user's own.
 MISSING = "does not exist"
-_SYSTEM_FOLDERS = ("@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "system volume information")
+# Folders that operating systems, network storage and programs create beside the user's own, in lower case. Those that
+# start with a dot, such as .thumbnails, .Trash-1000 and .ipynb_checkpoints, are hidden anyway.
+_SYSTEM_FOLDERS = (
+    *("@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "system volume information"),
+    *("lost+found", "thumbnails", "thumbs", "__pycache__"),
+)
 _MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"RIFF")  # first bytes of the formats
 
 

@@ -1,5 +1,6 @@
 """The registry of file formats that `tltk.from_file` and the command line can read."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from tltk.data.formats.text_files import existing_file
 from tltk.data.source import Source
 from tltk.foundation import checks as check
-from tltk.foundation.errors import InvalidInput
+from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.foundation.registry import Registry
 
 
@@ -91,4 +92,19 @@ def from_file(path: str | Path, **options: Any) -> Source:
             f"{path}: no format is registered for the suffix {path.suffix!r}. Known suffixes: {suffixes}. Register "
             f"your own format with {FORMATS.how_to_register}, or use tltk.from_folder for a folder of images."
         )
+    _check_options(file_format, path, options)
     return file_format.read(path, **options)
+
+
+def _check_options(file_format: Format, path: Path, options: dict[str, Any]) -> None:
+    """Raise InvalidType if columns are named for a file whose format has none."""
+    columns = [name for name in ("input", "label", "label_type", "modality") if name in options]
+    known = inspect.signature(file_format.read).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+    unknown = [name for name in columns if name not in known]
+    if unknown and not takes_all:
+        raise InvalidType(
+            f"{path} is read in the format {file_format.name!r} by its name, and that has no columns. Received: "
+            f"{check.listing(f'`{name}`' for name in unknown)}. Use tltk.from_jsonl for JSON lines or a JSON list of "
+            "objects, and tltk.from_csv for a table in a file of another name."
+        )

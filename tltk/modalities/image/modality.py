@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tltk.data.formats.arrays import from_arrays
+from tltk.data.formats.arrays import as_pixels, check_pixels, from_arrays
 from tltk.data.formats.folder import from_files
 from tltk.data.source import Source
 from tltk.foundation import checks as check
@@ -19,6 +19,7 @@ from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.modalities.image import registration
 from tltk.modalities.image.augment import Augmentation, standard
 from tltk.modalities.image.channels import FILE_CHANNELS, NAMES, RGB, check_channels
+from tltk.modalities.image.chunks import resize_chunk
 from tltk.modalities.image.contents import content_digests
 from tltk.modalities.image.dataset import from_dataset, pixel_problem
 from tltk.modalities.image.decode import DEEP_RANGE, FILE_RANGES, decode_full, why_undecodable
@@ -90,15 +91,18 @@ class ImageModality(Modality):
         paths = inputs if isinstance(inputs, list | tuple) else [inputs]
         if all(isinstance(path, str | Path) for path in paths):
             return from_files(inputs)
-        pixels = list(paths) if isinstance(inputs, list | tuple | Image.Image) else np.asarray(inputs)
-        if np.ndim(pixels) == 0:
+        own_range = None if spec.value_range == PIXEL_RANGE else spec.value_range
+        if isinstance(inputs, list | tuple | Image.Image):
+            return from_arrays(_images_of_one_size(paths, spec, own_range), value_range=own_range)
+        pixels = np.asarray(inputs)
+        if pixels.ndim == 0:
             raise InvalidType(
                 "`inputs` must be paths, pixels [n, height, width, channels], PIL images, a source or a "
                 f"tf.data.Dataset. Received: {type(inputs).__name__}"
             )
-        if isinstance(pixels, np.ndarray) and pixels.ndim == 3 and pixels.shape[-1] == spec.channels:
+        if pixels.ndim == 3 and pixels.shape[-1] == spec.channels:
             pixels = pixels[None] if min(pixels.shape[:2]) > 4 else pixels
-        return from_arrays(pixels, value_range=None if spec.value_range == PIXEL_RANGE else spec.value_range)
+        return from_arrays(pixels, value_range=own_range)
 
     def example_input(self, source: Source, index: int) -> np.ndarray:
         """Return the pixels of one image in its own size, uint8 [height, width, 3]; arrays as they are."""
@@ -218,6 +222,37 @@ class ImageModality(Modality):
         """Describe the network's input, including how images are resized to it."""
         channels = f"{NAMES.get(spec.channels, spec.channels)}, last"
         return {**super().describe_input(spec), **asdict(spec), "range": list(spec.value_range), "channels": channels}
+
+
+def _images_of_one_size(
+    images: Sequence[Any], spec: ImageSpec, value_range: tuple[float, float] | None
+) -> list[np.ndarray]:
+    """Return the pixels of images in memory; if their shapes differ, each is resized as a file would be.
+
+    Args:
+        images: PIL images, or pixels [height, width] or [height, width, channels] each.
+        spec: Input format of the model.
+        value_range: Range of the pixels; None for (0, 255).
+
+    Raises:
+        InvalidType: If an item is not an image, such as a path among images.
+        InvalidInput: If the pixels of an image are invalid.
+    """
+    pixels = []
+    for index, image in enumerate(images):
+        try:
+            pixels.append(np.asarray(as_pixels(image)))
+        except ValueError as error:  # nested lists
+            raise InvalidInput(f"`inputs`[{index}] is not an array [height, width, channels]: {error}") from error
+    if len({array.shape for array in pixels}) == 1:
+        return pixels
+    for index, array in enumerate(pixels):
+        if array.ndim not in (2, 3) or array.dtype.kind not in "uif":
+            raise InvalidType(
+                "`inputs` must be paths only, or PIL images and pixels [height, width, channels] only. Received: item "
+                f"{index} is {images[index]!r:.60}, unlike the others."
+            )
+    return [resize_chunk(check_pixels([array], value_range), spec)[0] for array in pixels]
 
 
 def _encoded_image(source: Source, index: int) -> bytes:
