@@ -182,9 +182,10 @@ def _lambda_arguments(value: Any, key: str = "", owner: str = "") -> Iterator[st
 
 def _is_marshalled(item: dict[str, Any]) -> bool:
     """Tell whether a configuration is the code of a lambda as Keras writes that of activations: without a class."""
-    code = item["value"] if set(item) == {"value"} else None
-    is_triple = isinstance(code, list | tuple) and len(code) == 3  # a list in files, a tuple in memory
-    return is_triple and isinstance(code[0], str) and code[0].startswith(_MARSHALLED)
+    value = item["value"] if set(item) == {"value"} else None
+    if not isinstance(value, list | tuple) or len(value) != 3:  # a list in files, a tuple in memory
+        return False
+    return isinstance(value[0], str) and value[0].startswith(_MARSHALLED)
 
 
 def _dicts(value: Any) -> Iterator[dict[str, Any]]:
