@@ -219,3 +219,14 @@ def test_a_class_without_examples_does_not_prevent_a_split():
         {"a": 1, "b": 1, "none": 0},
         {"a": 1, "b": 1, "none": 0},
     ]
+
+
+def test_classes_absent_from_a_part_are_named(caplog):
+    labels = ["a"] * 20 + ["b"] * 3
+    parts = split(numbered(labels), val=0.15, test=0.15)
+    assert [part.counts()["b"] for part in parts] == [3, 0, 0]
+    assert "the val part has no example of 'b'" in caplog.text
+    assert "the test part has no example of 'b'" in caplog.text
+    caplog.clear()
+    split(numbered(["a"] * 10 + ["b"] * 10))
+    assert not caplog.text

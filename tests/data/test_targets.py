@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tltk.data.formats.arrays import from_arrays
 from tltk.data.targets import (
     TARGETS,
     LazyTargets,
@@ -15,6 +16,7 @@ from tltk.data.targets import (
     regression,
 )
 from tltk.errors import InvalidInput
+from tltk.specs import LabelSpec
 
 
 def row_id(row: int) -> str:
@@ -124,3 +126,11 @@ def test_a_label_type_cannot_be_registered_twice():
     with pytest.raises(ValueError, match=r"label type 'categorical' is registered already"):
         register_targets("categorical", RaggedTargets)
     assert "categorical" in TARGETS and "unregistered" not in TARGETS
+
+
+def test_an_empty_class_name_is_refused_with_its_rows():
+    with pytest.raises(ValueError, match=r"(?s)`y`\[1\] has an empty class name.*`y`\[2\] has"):
+        from_arrays(["x", "y", "z"], [["a"], [""], ["b", " "]], label_type="multilabel")
+    for labels in (["a", ""], ["a", "\u200b"]):
+        with pytest.raises(ValueError, match=r"`names` must not hold an empty name. Received: names\[1\] = ''"):
+            LabelSpec(tuple(labels))

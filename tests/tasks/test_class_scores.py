@@ -95,7 +95,8 @@ def test_multilabel_metrics_equal_those_of_scikit_learn():
     }
     assert parts.metrics == pytest.approx(expected, abs=1e-12)
     for row, *expected_row in zip(parts.classes, precision, recall, f1, support, strict=True):
-        assert list(row.values())[1:] == pytest.approx(expected_row, abs=1e-12)
+        values = expected_row if expected_row[-1] else [None, None, None, 0]  # not defined without examples
+        assert list(row.values())[1:] == pytest.approx(values, abs=1e-12)
 
 
 def test_labels_that_never_occur_score_zero():
@@ -183,3 +184,13 @@ def test_the_interval_of_wilson():
     assert wilson_interval(30, 32) == pytest.approx((0.798524, 0.982698), abs=1e-5)
     assert wilson_interval(0, 5) == pytest.approx((0.0, 0.434482), abs=1e-5)
     assert wilson_interval(5, 5) == pytest.approx((0.565518, 1.0), abs=1e-5)
+
+
+def test_the_rates_of_a_class_without_examples_are_not_defined():
+    evaluator = ClassEvaluator(("a", "b", "c"))
+    evaluator.update([0, 1], {"probabilities": np.eye(3, dtype="float32")[[0, 2]]}, ["x", "y"])
+    *_, absent = evaluator.result().classes
+    assert absent == {"name": "c", "precision": None, "recall": None, "f1": None, "examples": 0}
+    labels = MultilabelEvaluator(("a", "b"), 0.5)
+    labels.update([[1, 0], [1, 0]], {"probabilities": np.ones((2, 2), "float32")}, ["x", "y"])
+    assert [row["recall"] for row in labels.result().classes] == [1.0, None]

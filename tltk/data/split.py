@@ -1,5 +1,6 @@
 """Splits of a source into training, validation and test examples."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,6 +10,8 @@ from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
+
+log = logging.getLogger("tltk")
 
 
 @familiar.arguments
@@ -37,7 +40,8 @@ def split(
             or frames of one film. Sizes are then met as closely as whole groups allow.
 
     Returns:
-        Sources for training, validation and test, each in the order of `source`.
+        Sources for training, validation and test, each in the order of `source`. Classes that are absent from a part,
+        because they have very few examples, are named in the log.
 
     Raises:
         InvalidInput: If no training examples are left, a class has too few examples, `groups` has the wrong length, or
@@ -68,6 +72,8 @@ def split(
     for offset, name in enumerate(wanted):
         if not len(held_out[name]) and sizes[name]:
             train, held_out[name] = _split_off(source, train, sizes[name], seed=seed + offset, groups=group_ids)
+    if split_off:
+        _warn_of_absent(source, {"train": train, **{name: held_out[name] for name in split_off}})
     # Invalid rows of the file belong to no part; the training part carries them, so that they are reported once.
     train_source = replace(source.subset(train), invalid=source.invalid)
     return train_source, source.subset(held_out["val"]), source.subset(held_out["test"])
@@ -123,6 +129,18 @@ def _split_off_groups(
 def _classes(source: Source, indices: np.ndarray) -> np.ndarray | None:
     strata = None if source.targets is None else source.targets.strata()
     return None if strata is None else strata[indices]
+
+
+def _warn_of_absent(source: Source, parts: dict[str, np.ndarray]) -> None:
+    """Say which classes have no example in a part."""
+    classes = _classes(source, np.arange(len(source)))
+    if classes is None or source.labels is None:
+        return
+    for part, indices in parts.items():
+        absent = np.setdiff1d(classes, classes[indices])
+        if len(indices) and len(absent):
+            names = check.listing(repr(source.labels.names[index]) for index in absent)
+            log.warning("the %s part has no example of %s: a larger `val` or `test` may help.", part, names)
 
 
 def _check_classes(source: Source, indices: np.ndarray, sizes: dict[str, int]) -> None:

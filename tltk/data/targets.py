@@ -361,6 +361,10 @@ def multilabel(
         InvalidInput: If there are no class names, or values are not in `names`; all of them are listed.
     """
     values = [[clean_name(name) for name in row_names] for row_names in values]
+    problems = check.Problems()
+    for row in (row for row, row_names in enumerate(values) if "" in row_names):
+        problems.add(f"{row_id(row)} has an empty class name. Leave it out: an example may have no class")
+    problems.raise_if_any()
     occurring = {name for row_names in values for name in row_names}
     class_names = tuple(map(clean_name, names)) if names is not None else tuple(sorted(occurring))
     if not class_names:

@@ -82,7 +82,7 @@ class LabelSpec:
 
     Raises:
         InvalidType: If `names` is not a tuple or list.
-        InvalidInput: If there are no names, a name is repeated, or `type` is not a non-empty string.
+        InvalidInput: If there are no names, a name is empty or repeated, or `type` is not a non-empty string.
 
     Examples:
         >>> len(LabelSpec(("cat", "dog")))
@@ -107,6 +107,8 @@ class LabelSpec:
         repeated = sorted(name for name, count in Counter(self.names).items() if count > 1)
         if not self.names:
             problems.add("`names` must hold at least one name. Received: ()")
+        if "" in self.names:
+            problems.add(f"`names` must not hold an empty name. Received: names[{self.names.index('')}] = ''")
         if repeated:
             problems.add(f"`names` must be unique. Received twice: {check.listing(repeated)}")
         problems.raise_if_any()

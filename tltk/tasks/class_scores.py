@@ -268,10 +268,11 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray | None) -> float:
 def class_rows(
     names: Sequence[str], precision: np.ndarray, recall: np.ndarray, f1: np.ndarray, examples: np.ndarray
 ) -> Iterator[dict[str, Any]]:
-    """Yield the row of each class in a report."""
+    """Yield the row of each class in a report; the rates of a class without examples are not defined, and None."""
     for row, name in enumerate(names):
         metrics = {"precision": precision[row], "recall": recall[row], "f1": f1[row]}
-        yield {"name": name, **as_floats(metrics), "examples": int(examples[row])}
+        values = as_floats(metrics) if examples[row] else dict.fromkeys(metrics)
+        yield {"name": name, **values, "examples": int(examples[row])}
 
 
 def calibration_bins(

@@ -13,6 +13,7 @@ from tltk.tasks.class_scores import absent, rates, weights_or_ones
 from tltk.tasks.records import ReportParts
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+_RATES = ("precision", "recall", "f1")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -69,7 +70,8 @@ class EntityEvaluator:
         rows: tuple[dict[str, Any], ...] = tuple(
             {
                 "name": name,
-                **_named_rates(self.hits[name], self.predicted[name], self.actual[name]),
+                **dict.fromkeys(_RATES),  # not defined for a type that does not occur
+                **(self._rates_of(name) if self.support[name] else {}),
                 "support": self.support[name],
             }
             for name in self.names
@@ -80,6 +82,9 @@ class EntityEvaluator:
         notes = absent(self.names, support, "macro_f1 is the mean of the other types")
         metrics = {**overall, "macro_f1": sum(occurring) / max(len(occurring), 1)}
         return ReportParts(metrics, rows, "Types", notes=notes)
+
+    def _rates_of(self, name: str) -> dict[str, float]:
+        return _named_rates(self.hits[name], self.predicted[name], self.actual[name])
 
 
 class AnswerEvaluator:
@@ -141,8 +146,7 @@ def _means(sums: np.ndarray) -> tuple[float, float]:
 
 
 def _named_rates(hits: float, predicted: float, actual: float) -> dict[str, float]:
-    names = ("precision", "recall", "f1")
-    return {name: float(rate) for name, rate in zip(names, rates(hits, predicted, actual), strict=True)}
+    return {name: float(rate) for name, rate in zip(_RATES, rates(hits, predicted, actual), strict=True)}
 
 
 def _normalized(answer: str) -> str:

@@ -102,3 +102,25 @@ def test_rows_between_two_stray_marks_are_not_joined(tmp_path):
     stray = "a quotation mark that is not closed"
     assert [number for number, cells in read if cells == stray] == [2, 5, 7]
     assert [cells for _, cells in read if cells != stray] == [["x", "b"], ["y", "b"], ["z", "b"]]
+
+
+def test_a_bad_row_of_a_tsv_does_not_change_the_others(tmp_path):
+    text = 'text\tlabel\n"line1\nline2"\ta\n"stray\tb\nfoo\tb\nbad\ta\textra\nend"\tb\n"x\n\ny\nz"\tb\nbad\n'
+    assert rows(tmp_path, text, "data.tsv")[1:] == [
+        (2, ["line1\nline2", "a"]),
+        (3, ['"stray', "b"]),
+        (4, ["foo", "b"]),
+        (5, "3 cells, but the header has 2"),
+        (6, ['end"', "b"]),
+        (7, ["x\n\ny\nz", "b"]),
+        (8, "1 cells, but the header has 2"),
+    ]
+
+
+def test_a_cell_over_lines_can_be_the_last_one_beside_a_bad_row_of_a_tsv(tmp_path):
+    text = 'label\ttext\na\t"line1\nline2"\nbad\nb\tfoo\n'
+    assert rows(tmp_path, text, "data.tsv")[1:] == [
+        (2, ["a", "line1\nline2"]),
+        (3, "1 cells, but the header has 2"),
+        (4, ["b", "foo"]),
+    ]

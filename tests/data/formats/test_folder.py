@@ -339,3 +339,65 @@ def test_a_pipe_among_the_images_is_left_out_and_nobody_waits_for_it(tmp_path, n
     reasons = {example.example_id: example.reason for example in invalid}
     expected = {"cat/zero.png": "a pipe or device, not a file", "cat/itself.png": "Too many levels of symbolic links"}
     assert reasons == expected | ({"cat/pipe.png": "a pipe or device, not a file"} if name == "pipe.png" else {})
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        (("seg_train", "seg_test"), ("train", "test")),
+        (("images_train", "images_val"), ("train", "val")),
+        (("dataset_train", "dataset_test"), ("train", "test")),
+        (("01_train", "02_val", "03_test"), ("train", "val", "test")),
+        (("train2017", "val2017"), ("train", "val")),
+        (("train", "eval"), ("train", "val")),
+        (("train", "holdout"), ("train", "test")),
+        (("trn", "tst"), ("train", "test")),
+        (("my-train-images", "my-test-images"), ("train", "test")),
+    ],
+)
+def test_parts_are_known_with_words_around_their_names(tmp_path, names, parts):
+    for name in names:
+        class_folder(tmp_path / name)
+    source = from_folder(tmp_path)
+    assert source.labels.names == ("cat", "dog")
+    assert dict(zip((path.split("/")[0] for path in source.ids), source.parts, strict=True)) == dict(
+        zip(names, parts, strict=True)
+    )
+
+
+def test_parts_can_be_packed_in_folders_of_their_own_name(tmp_path):
+    for name in ("seg_train", "seg_test"):
+        class_folder(tmp_path / name / name)
+    source = from_folder(tmp_path)
+    assert source.labels.names == ("cat", "dog") and set(source.parts) == {"train", "test"}
+    assert source.id_of(0) == "seg_train/seg_train/cat/0000.png"
+
+
+def test_names_with_the_words_of_parts_are_classes_if_they_hold_images(tmp_path):
+    source = from_folder(class_folder(tmp_path, classes=("toy_train", "test_tube")))
+    assert source.labels.names == ("test_tube", "toy_train") and source.parts is None
+
+
+def test_folders_with_the_same_sub_folders_are_no_classes_unless_they_are_named(tmp_path):
+    for name in ("first", "second"):
+        class_folder(tmp_path / name)
+    message = r"(?s)first, second, and all of them have the sub-folders cat, dog.*train/.*classes=\('first', 'second'\)"
+    with pytest.raises(ValueError, match=message):
+        from_folder(tmp_path)
+    assert from_folder(tmp_path, classes=("first", "second")).counts() == {"first": 6, "second": 6}
+
+
+def test_one_sub_folder_that_all_classes_have_is_no_sign_of_parts(tmp_path):
+    for name in ("n01", "n02"):
+        solid_png(tmp_path / name / "images" / "x.png", (0, 0, 0))
+    assert from_folder(tmp_path).labels.names == ("n01", "n02")
+
+
+@pytest.mark.parametrize("names", [("cat", "dog"), ("test", "train")])
+def test_a_folder_too_high_is_refused_with_the_one_to_pass(tmp_path, names):
+    for name in names:
+        class_folder(tmp_path / "dataset" / name)
+    with pytest.raises(
+        ValueError, match=rf"Received: dataset, which .*{', '.join(names)}\. .*from_folder\('.*/dataset'"
+    ):
+        from_folder(tmp_path)

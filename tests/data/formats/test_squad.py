@@ -277,3 +277,25 @@ def test_a_context_of_a_million_words_can_be_read(tmp_path):
 
 def test_offsets_can_be_numpy_integers():
     assert from_questions(["Who?"], ["It was Ann."], [[(np.int64(7), "Ann")]]).targets[0][0].start == 7
+
+
+def test_what_has_another_form_costs_itself_only(tmp_path):
+    whole = {"context": TWICE, "qas": [question("A?", (8, "Bo")), "B?"]}
+    paragraphs = [{}, {"context": "a"}, whole, "text"]
+    source = from_squad(
+        write_file(tmp_path, {"data": [{"paragraphs": paragraphs}, {"title": "x"}, {"paragraphs": []}]})
+    )
+    assert source.examples.tolist() == [["A?", TWICE]]
+    assert [example.example_id.removeprefix("dev.json, data") for example in source.invalid] == [
+        "[0].paragraphs[0]",
+        "[0].paragraphs[1]",
+        "[0].paragraphs[2].qas[1]",
+        "[0].paragraphs[3]",
+        "[1]",
+    ]
+    assert 'must have "context" and a list "qas". Received: {}' in source.invalid[0].reason
+
+
+def test_a_list_of_something_else_is_refused_with_what_it_holds(tmp_path):
+    with pytest.raises(ValueError, match=r"(?s)format of SQuAD.*\[0\]: must be an object with.*Received: 1"):
+        from_squad(write_file(tmp_path, [1, 2]))

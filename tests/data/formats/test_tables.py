@@ -608,3 +608,9 @@ def test_half_of_a_character_costs_its_row(tmp_path):
         r"`text` is not Unicode: '\ud83d'",
         r"`label` is not Unicode: '\ud83d'",
     ]
+
+
+def test_a_column_is_not_both_input_and_label(tmp_path):
+    path = csv(tmp_path, "text,label\na,x\nb,y\n")
+    with pytest.raises(ValueError, match=r"column 'label' is both in `input` and in `label`"):
+        from_csv(path, input=("text", "label"), modality="text")

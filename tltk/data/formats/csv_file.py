@@ -64,12 +64,27 @@ def _find_delimiter(path: Path, first_line: str, columns: Sequence[str]) -> str:
 
 
 def _tabbed_rows(lines: list[str], delimiter: str, count: int) -> list[tuple[int, Any]]:
-    """Read one row per line. Cells over several lines are assumed only if all rows are complete with them alone."""
-    rows = [(number, _tabbed_cells(line, count)) for number, line in enumerate(lines) if line.strip()]
-    if not any(isinstance(cells, str) for _, cells in rows):
-        return rows
+    """Read one row per line. Cells over several lines are assumed only where their lines are no complete rows."""
+    by_line = [_tabbed_cells(line, count) for line in lines]
+    if not any(isinstance(cells, str) and line.strip() for cells, line in zip(by_line, lines, strict=True)):
+        return [(number, cells) for number, cells in enumerate(by_line) if lines[number].strip()]
     quoted = _quoted_rows(lines, delimiter, count)
-    return rows if any(isinstance(cells, str) for _, cells in quoted) else quoted
+    if not any(isinstance(cells, str) for _, cells in quoted):
+        return quoted
+    rows: list[tuple[int, Any]] = []
+    number = line = 0
+    while line < len(lines):
+        cells, used = by_line[line], 1
+        if lines[line].count('"') % 2 and (isinstance(cells, str) or cells[-1].startswith('"')):
+            record, lines_joined = _joined(lines, line)
+            joined = _cells(record, delimiter, accept=lambda cells: len(cells) == count)
+            complete = sum(isinstance(cells, list) for cells in by_line[line : line + lines_joined])
+            if joined and complete <= 1:  # more complete rows: those are stray quotation marks around them
+                cells, used = joined, lines_joined
+        if lines[line].strip():
+            rows.append((number, cells))
+        number, line = number + 1, line + used
+    return rows
 
 
 def _tabbed_cells(line: str, count: int) -> list[str] | str:

@@ -3,14 +3,14 @@
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tltk.data import targets as convert
 from tltk.data.exclude import Exclude
-from tltk.data.formats.image_files import FoundFiles, find_files, is_ignored, readable
+from tltk.data.formats.image_files import SUFFIXES, FoundFiles, find_files, is_ignored, readable
 from tltk.data.source import PARTS, Source
 from tltk.foundation import checks as check
 from tltk.foundation import familiar
@@ -21,7 +21,13 @@ from tltk.specs.labels import clean_name
 
 log = logging.getLogger("tltk")
 
-_PART_NAME = re.compile(r"(train|val|test)(?:ing|id|idation)?(?:[ _-]?(?:set|data|images|imgs))?|(dev)(?:[ _-]?set)?")
+_PART_WORDS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "holdout"), "test"),
+}
+_PART_WORD = re.compile(rf"({'|'.join(_PART_WORDS)})(?:sets?|data|images|imgs)?")
+_FILLERS = re.compile(r"[0-9]*|sets?|data|images?|imgs?|splits?|parts?")
 
 
 @familiar.arguments
@@ -34,9 +40,10 @@ def from_folder(
 ) -> Source:
     """Create a source from a folder of images with one sub-folder per class.
 
-    If the folder contains `train/` and `val/` (or `validation/`, `dev/`) or `test/`, `split` returns these parts. Names
-    that start with a dot and folders that systems create, such as `__MACOSX`, are ignored; other files that are no
-    images are counted in the log. A file without a suffix is taken if it begins like an image.
+    If the folder contains `train/` and `val/` (or `validation/`, `dev/`, `eval/`) or `test/` (or `holdout/`), `split`
+    returns these parts; names such as `seg_train`, `train_images` and `01_train` are understood. Names that start with
+    a dot and folders that systems create, such as `__MACOSX`, are ignored; other files that are no images are counted
+    in the log. A file without a suffix is taken if it begins like an image.
 
     Args:
         folder: Folder with one sub-folder per class; images may be at any depth below it. "~" is your home.
@@ -51,8 +58,8 @@ def from_folder(
     Raises:
         NotFound: If the folder does not exist.
         FileError: If it is a file or cannot be listed.
-        InvalidInput: If there are no images, only one class, classes without images, or parts with other classes than
-            the training part.
+        InvalidInput: If there are no images, only one class, classes without images, parts with other classes than the
+            training part, or sub-folders that look like parts but are not named so.
     """
     root = _existing_folder(folder)
     classes = None if classes is None else tuple(map(clean_name, classes))
@@ -65,6 +72,8 @@ def from_folder(
         source = Source("image", "files", _paths(found.images), ids=ids, invalid=found.invalid(root))
         return source.without(exclude)
     parts = _part_folders(root, classes)
+    if not parts and classes is None:
+        _check_level(root)
     tops = {folder: part for part, folder in parts.items()} if parts else {root: None}
     class_folders = {top: _class_folders(top, classes, may_lack=part in ("val", "test")) for top, part in tops.items()}
     _check_known_classes(root, class_folders)
@@ -147,7 +156,11 @@ def _part_folders(root: Path, classes: Sequence[str] | None) -> dict[str, Path]:
     """
     folders = {name: folder for name, (folder, *_) in _sub_folders(root).items()}
     part_names = [name for name in folders if _part(name)]
-    parts = {_part(name): folders[name] for name in part_names}
+    all_plain = all(map(_is_plain, part_names))
+    shared = set() if all_plain else _shared_sub_folders(folders[name] for name in part_names)
+    # "seg_train" may be a class; with sub-folders of the same names as those of "seg_test", it is none.
+    part_names = [name for name in part_names if shared or _is_plain(name)]
+    parts = {_part(name): _unpacked(folders[name]) for name in part_names}
     if len(part_names) < 2 or any(name in part_names for name in classes or ()):
         return {}
     others = [name for name in folders if name not in part_names and find_files(folders[name]).images]
@@ -167,10 +180,74 @@ def _part_folders(root: Path, classes: Sequence[str] | None) -> dict[str, Path]:
     return {part: parts[part] for part in PARTS if part in parts}
 
 
+def _words(name: str) -> list[str]:
+    return re.split(r"[\W_]+", name.lower())
+
+
 def _part(name: str) -> str:
-    """Return the part that a folder called "Training" or "test_set" holds; "" if it is no such name."""
-    found = _PART_NAME.fullmatch(name.lower())
-    return "" if found is None else found[1] or "val"
+    """Return the part that a folder called "Training", "seg_test" or "val2017" holds; "" if it is no such name."""
+    found = [match[1] for word in _words(name) if (match := _PART_WORD.fullmatch(word.rstrip("0123456789")))]
+    return _PART_WORDS[found[0]] if len(found) == 1 else ""
+
+
+def _is_plain(name: str) -> bool:
+    """Tell whether a name says nothing but the part, such as "Training", "test_set" and "01_train"."""
+    return all(_PART_WORD.fullmatch(word) or _FILLERS.fullmatch(word) for word in _words(name))
+
+
+def _unpacked(folder: Path) -> Path:
+    """Return the folder inside a folder of the same name, which archives create; else the folder."""
+    inner = folder / folder.name
+    return inner if inner.is_dir() and len(_sub_folders(folder)) == 1 and _only_sub_folders(folder) else folder
+
+
+def _only_sub_folders(folder: Path) -> set[str]:
+    """Return the names of the sub-folders; none if there are images beside them."""
+    names = set()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir() and not is_ignored(entry.name):
+                    names.add(readable(entry.name))
+                elif entry.name.lower().endswith(SUFFIXES) and not is_ignored(entry.name):
+                    return set()
+    except OSError as error:
+        raise FileError(f"{folder} cannot be listed: {error.strerror}") from error
+    return names
+
+
+def _shared_sub_folders(folders: Iterable[Path]) -> set[str]:
+    """Return the names of sub-folders that all of several folders have; none if one has images of its own."""
+    names = []
+    for folder in folders:
+        names.append(_only_sub_folders(_unpacked(folder)))
+        if not names[-1]:
+            return set()
+    return set.intersection(*names) if len(names) > 1 else set()
+
+
+def _check_level(root: Path) -> None:
+    """Raise if the sub-folders of a folder are parts with unknown names, or one folder that has the classes.
+
+    One name that all have, such as "images", is no sign of it.
+    """
+    folders = {name: folder for name, (folder, *_) in _sub_folders(root).items()}
+    shared = _shared_sub_folders(folders.values())
+    if len(shared) > 1:
+        first = next(iter(folders.values()))
+        raise InvalidInput(
+            f"{root} contains {check.listing(folders)}, and all of them have the sub-folders "
+            f"{check.listing(sorted(shared))}: they look like parts of the data, not like classes. Name them train/ "
+            f"and val/ or test/, or read one: from_folder({str(first)!r}). If they are classes, pass "
+            f"classes={tuple(folders)!r}."
+        )
+    inner = next(iter(folders.values())) if len(folders) == 1 else root
+    names = _only_sub_folders(inner) if inner != root else set()
+    if len(names) > 1:
+        raise InvalidInput(
+            f"at least two classes are needed. Received: {inner.name}, which has the sub-folders "
+            f"{check.listing(sorted(names))}. Did you mean from_folder({str(inner)!r})?"
+        )
 
 
 def _class_folders(top: Path, classes: Sequence[str] | None, *, may_lack: bool) -> dict[str, FoundFiles]:

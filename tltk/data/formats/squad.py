@@ -14,7 +14,7 @@ from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import existing_file, read_text
 from tltk.data.source import Source
 from tltk.foundation import checks as check
-from tltk.foundation.errors import InvalidInput, InvalidType
+from tltk.foundation.errors import InvalidInput
 from tltk.specs import InvalidExample, LabelSpec, Span
 
 log = logging.getLogger("tltk")
@@ -33,7 +33,8 @@ def from_squad(file: str | Path, *, exclude: Exclude = None) -> Source:
     Returns:
         A source of texts in memory; examples are pairs (question, context), object [n, 2]. Targets are the spans of all
         answers in the context, none if the question has no answer or an empty one. A start of -1 is unknown: the answer
-        is looked up. Questions whose answers are not at their "answer_start" are in `invalid`.
+        is looked up. Questions whose answers are not at their "answer_start" are in `invalid`, and so are paragraphs
+        and questions of another form.
 
     Raises:
         NotFound: If the file does not exist.
@@ -42,14 +43,16 @@ def from_squad(file: str | Path, *, exclude: Exclude = None) -> Source:
     path = existing_file(file)
     text = read_text(path)
     content = _parsed(path, text)
-    try:
-        rows = list(_questions(content))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(
-            f'{path} is not in the format of SQuAD, {{"data": [{{"paragraphs": [{{"context", "qas"}}]}}]}}, nor a list '
-            f'of {{"question", "context", "answers"}}: {type(error).__name__} {error}'
-        ) from error
-    pairs, answers, ids, invalid = [], [], [], []
+    rows: list[tuple[Any, dict[str, Any]]] = []
+    invalid: list[InvalidExample] = []
+    for row in _questions(path, content):
+        if isinstance(row, InvalidExample):
+            invalid.append(row)
+        else:
+            rows.append(row)
+    if invalid and not rows:
+        raise _not_squad(path, check.listing((f"{each.example_id}: {each.reason}" for each in invalid), limit=3))
+    pairs, answers, ids = [], [], []
     for number, (context, question) in enumerate(rows):
         example_id = f"{path.name}, question {question.get('id', number)}"
         spans, reason = _answer_spans(context, question)
@@ -122,20 +125,47 @@ def _parsed(path: Path, text: str) -> Any:
         raise InvalidInput(f"{path} is not valid JSON: {error}") from error
 
 
-def _questions(content: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (context, question) for all questions: of articles with paragraphs, or flat, each with its context."""
-    articles = content["data"] if isinstance(content, dict) else content
+def _not_squad(path: Path, reason: str) -> InvalidInput:
+    return InvalidInput(
+        f'{path} is not in the format of SQuAD, {{"data": [{{"paragraphs": [{{"context", "qas"}}]}}]}}, nor a list '
+        f'of {{"question", "context", "answers"}}. {reason}'
+    )
+
+
+def _questions(path: Path, content: Any) -> Iterator[tuple[Any, dict[str, Any]] | InvalidExample]:
+    """Yield (context, question) for all questions: of articles with paragraphs, or flat, each with its context.
+
+    What has another form is yielded as an invalid example, whose id is its place, such as data[0].paragraphs[3].
+    """
+    articles = content.get("data") if isinstance(content, dict) else content
     if not isinstance(articles, list) or (not articles and articles is content):
-        raise InvalidType(f"a list of questions is needed. Received: {content!r:.40}")
-    for article in articles:
-        if "question" in article and "context" in article:
+        raise _not_squad(path, f"Received: {content!r:.40}")
+    for index, article in enumerate(articles):
+        place = f"{path.name}, {'data' if isinstance(content, dict) else ''}[{index}]"
+        is_object = isinstance(article, dict)
+        if is_object and "question" in article and "context" in article:
             yield article["context"], article
-            continue
-        for paragraph in article["paragraphs"]:
-            for question in paragraph["qas"]:
-                if not isinstance(question, dict):
-                    raise InvalidType(f"a question must be an object. Received: {question!r:.40}")
-                yield paragraph["context"], question
+        elif not is_object or not isinstance(article.get("paragraphs"), list):
+            reason = 'must be an object with a list "paragraphs", or with "question" and "context"'
+            yield InvalidExample(place, f"{reason}. Received: {article!r:.40}")
+        else:
+            for number, paragraph in enumerate(article["paragraphs"]):
+                yield from _questions_of(f"{place}.paragraphs[{number}]", paragraph)
+
+
+def _questions_of(place: str, paragraph: Any) -> Iterator[tuple[Any, dict[str, Any]] | InvalidExample]:
+    """Yield (context, question) for the questions of a paragraph."""
+    is_complete = isinstance(paragraph, dict) and "context" in paragraph and isinstance(paragraph.get("qas"), list)
+    if not is_complete:
+        reason = f'a paragraph must have "context" and a list "qas". Received: {paragraph!r:.40}'
+        yield InvalidExample(place, reason)
+        return
+    for index, question in enumerate(paragraph["qas"]):
+        if isinstance(question, dict):
+            yield paragraph["context"], question
+        else:
+            reason = f"a question must be an object. Received: {question!r:.40}"
+            yield InvalidExample(f"{place}.qas[{index}]", reason)
 
 
 def _answer_spans(context: Any, question: dict[str, Any]) -> tuple[tuple[Span, ...], str]:

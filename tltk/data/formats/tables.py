@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from tltk.data import targets as convert
 from tltk.data.exclude import Exclude
+from tltk.data.formats import class_cells
 from tltk.data.formats.conll import labels_of, read_spans
 from tltk.data.formats.csv_file import read_rows
 from tltk.data.formats.image_files import MISSING, existing_path, outside, why_missing
@@ -29,8 +29,6 @@ from tltk.specs.labels import as_names
 log = logging.getLogger("tltk")
 
 _INLINE = ("text",)  # modalities whose examples are in the table itself; for others it has paths
-_YES, _NO = ("1", "1.0", "true"), ("0", "0.0", "false")
-_WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.0*)?")
 _LABEL_TYPES = ("categorical", "multilabel", "regression", "entities")
 
 
@@ -242,6 +240,8 @@ def _columns(
             f"`label` must be one column for label_type={label_type!r}. Received: {label!r}. "
             "For columns of 0 and 1 pass label_type='multilabel'."
         )
+    for name in sorted(set(inputs) & set(label_columns)):
+        problems.add(f"column {name!r} is both in `input` and in `label`: a model would read the answer")
     sample_weight = options["sample_weight"]
     check.instance_of("sample_weight", sample_weight, (str, type(None)), hint="Pass the name of a column.")
     for name in (*inputs, *label_columns, *([] if sample_weight is None else [sample_weight])):
@@ -357,7 +357,8 @@ def _label_problem(row: dict[str, Any], columns: _Columns) -> str:
         except ValueError as error:
             return str(error)
     if columns.label_type == "multilabel" and len(columns.labels) > 1:
-        other = [name for name in columns.labels if str(row[name]).strip().lower() not in (*_YES, *_NO)]
+        allowed = (*class_cells.YES, *class_cells.NO)
+        other = [name for name in columns.labels if str(row[name]).strip().lower() not in allowed]
         return f"`{other[0]}` must be 0 or 1. Received: {row[other[0]]!r}" if other else ""
     return ""
 
@@ -406,16 +407,22 @@ def _targets(
     elif columns.label_type == "entities":
         targets, spec = labels_of([_spans(row, columns) for row in rows], labels)
     elif columns.label_type == "categorical":
-        targets, spec = convert.categorical(one_spelling(values, names), names=names, row_id=row_id)
+        class_names = class_cells.one_spelling(values, names)
+        class_cells.warn_of_markers(columns.labels[0], class_names if names is None else ())
+        targets, spec = convert.categorical(class_names, names=names, row_id=row_id)
     elif len(columns.labels) > 1:
         names = names or columns.labels
         if len(names) != len(columns.labels):
             raise InvalidInput(f"`labels` must name the {len(columns.labels)} columns. Received: {len(names)} names")
-        class_names = [_marked(row, columns.labels, names) for row in rows]
-        targets, spec = convert.multilabel(class_names, names=names, row_id=row_id)
+        marked = [_marked(row, columns.labels, names) for row in rows]
+        targets, spec = convert.multilabel(marked, names=names, row_id=row_id)
     else:
-        class_names = [_class_names(value, columns.separator) for value in values]
-        targets, spec = convert.multilabel(class_names, names=names, row_id=row_id)
+        class_cells.check_no_lists(values, columns.labels[0], separator=columns.separator, row_id=row_id)
+        listed = [class_cells.class_names(value, columns.separator) for value in values]
+        if names is None:
+            class_cells.warn_of_markers(columns.labels[0], [name for row_names in listed for name in row_names])
+            class_cells.warn_of_separator(columns.labels[0], listed, separator=columns.separator)
+        targets, spec = convert.multilabel(listed, names=names, row_id=row_id)
     return targets, labels if isinstance(labels, LabelSpec) else spec
 
 
@@ -433,32 +440,7 @@ def _spans(row: dict[str, Any], columns: _Columns) -> tuple[Span, ...]:
 def _marked(row: dict[str, Any], columns: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return the names of the columns that are 1."""
     cells = (str(row[column]).strip().lower() for column in columns)
-    return [name for name, cell in zip(names, cells, strict=True) if cell in _YES]
-
-
-def one_spelling(values: Sequence[Any], names: Sequence[str] | None) -> list[str]:
-    """Return class names in one spelling: "1" for 1, "1.0" and, if all values are 0 or 1, also for "true".
-
-    Args:
-        values: Label of each row.
-        names: The known classes; they and values that are among them stay as they are.
-    """
-    texts = [str(value).strip() for value in values]
-    if names is not None and set(texts) <= set(names):
-        return texts
-    lower = {text.lower() for text in texts}
-    if lower <= {"true", "false"}:
-        return [text.lower() for text in texts]
-    if lower <= {*_YES, *_NO}:
-        return ["1" if text.lower() in _YES else "0" for text in texts]
-    # "007", "1_000" and "1e3" are names, and no spellings of numbers.
-    return [str(int(text.partition(".")[0])) for text in texts] if all(map(_WHOLE_NUMBER.fullmatch, texts)) else texts
-
-
-def _class_names(value: Any, separator: str) -> list[str]:
-    """Return the non-empty class names of a list or of a string joined by `separator`."""
-    parts = value if isinstance(value, list) else str(value if value is not None else "").split(separator)
-    return [name for name in (str(part).strip() for part in parts) if name]
+    return [name for name, cell in zip(names, cells, strict=True) if cell in class_cells.YES]
 
 
 register_format("csv", from_csv, suffixes=(".csv", ".tsv"), has_columns=True)
