@@ -94,6 +94,14 @@ def test_a_training_that_is_killed_twice(undisturbed, monkeypatch, tmp_path):
     assert_same(train(tmp_path / "run"), undisturbed)
 
 
+def test_another_machine_is_said(monkeypatch, tmp_path, caplog):
+    killed_after(3, monkeypatch, tmp_path / "run")
+    described = {"hardware": {"threads": 99}}
+    monkeypatch.setattr("tltk.training.resume.how_it_was_run", lambda: described)
+    train(tmp_path / "run")
+    assert "may round differently" in caplog.text and "99 now" in caplog.text
+
+
 def test_a_damaged_checkpoint_costs_a_step(undisturbed, monkeypatch, tmp_path, caplog):
     killed_after(6, monkeypatch, tmp_path / "run")
     latest = checkpoint_file.checkpoint_files(tmp_path / "run")[0].path

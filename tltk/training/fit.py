@@ -69,6 +69,7 @@ def fit(
     checkpoint: str | Checkpoint | None = "5 min",
     resume: bool | str = False,
     seed: int = 0,
+    deterministic: bool = False,
     cache: str | Path | Cache = "auto",
     max_invalid_fraction: float = 0.1,
 ) -> Run:
@@ -102,6 +103,8 @@ def fit(
             was never stopped; starts anew if there is none; and returns the run if it is complete. Pass the same
             arguments as before: other data, options or versions are refused. "force" goes on with them.
         seed: Seed of shuffling, augmentation and dropout, in [0, 2**31); equal seeds give equal weights on CPU.
+        deterministic: True also gives equal weights on GPU, more slowly: TensorFlow then uses operations that add in a
+            fixed order, in the whole process from here on (`tf.config.experimental.enable_op_determinism`).
         cache: Where the outputs of the frozen prefix are stored, so that they are computed once: "auto", "memory",
             "disk", "off", a folder, or a `tltk.Cache`. Phases with new augmentations every epoch or without a frozen
             prefix store decoded images instead. The trained weights are the same. "auto" leaves no files behind.
@@ -119,6 +122,8 @@ def fit(
         IncompatibleKeras: If Keras has another backend than TensorFlow.
     """
     private.require_tensorflow()
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     check.instance_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
     require_task(model.task)
     modality = modality_of(model.input_spec)
@@ -209,7 +214,7 @@ def _run(
         training.restore(start.state)
     checkpoints = Checkpoints(
         *(history.folder, checkpoint, stop_request),
-        shared=lambda: {"identity": start.identity, **training.state()},
+        shared=lambda: {"identity": start.identity, "hardware": config["hardware"], **training.state()},
         resumed=start.state,
     )
     known = tuple(invalid)

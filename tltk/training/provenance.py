@@ -30,6 +30,8 @@ def how_it_was_run() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
+        "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
         "gpus": [device.get("device_name", "GPU") for device in devices],
     }
     return {"hardware": hardware, "command": shlex.join(sys.argv), "working_folder": str(Path.cwd())}

@@ -80,7 +80,11 @@ def find_start(
     identity = files.as_json_values({**config, **describe_model(model, temporary)})
     run = _complete_run(folder, model, identity, resume=resume)
     config |= how_it_was_run()
-    return Start(identity, None if run else _find_state(folder, identity, resume=resume), run)
+    state = None if run else _find_state(folder, identity, resume=resume)
+    changes = differences(state["hardware"], config["hardware"]) if state else []
+    if changes:
+        log.warning("Another machine may round differently, in the last digits: %s.", "; ".join(changes))
+    return Start(identity, state, run)
 
 
 def _find_state(folder: Path, identity: Mapping[str, Any], *, resume: bool | str) -> State | None:
