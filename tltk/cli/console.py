@@ -97,7 +97,7 @@ def show(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return a text in which control characters, with which a terminal can be commanded, are written as "\\x1b".
+    r"""Return a text in which control characters, with which a terminal can be commanded, are written as "\x1b".
 
     Examples:
         >>> printable("cat\x1b[2J"), printable("two\nlines")

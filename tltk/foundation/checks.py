@@ -40,7 +40,7 @@ def one_of(name: str, value: object, allowed: Iterable[str]) -> None:
 
 
 def unencodable(text: object) -> str:
-    """Return why a text cannot be written as UTF-8; "" if it can, or is no string.
+    r"""Return why a text cannot be written as UTF-8; "" if it can, or is no string.
 
     JSON and `errors="surrogateescape"` make such texts: half of a character, which no tokenizer and no file takes.
 

@@ -55,12 +55,12 @@ def explain(
 
 
 def _layer_outputs(model: keras.Model, inputs: Any) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Yield the name of each layer, from the inputs to the outputs, and its outputs in training mode."""
-    nodes = [node for node in graph.nodes(model) if not node.is_input]
-    inputs_spec = model.inputs if len(model.inputs) > 1 else model.inputs[0]
-    with_outputs = keras.Model(inputs_spec, [list(node.outputs) for node in nodes])
-    for node, outputs in zip(nodes, with_outputs(inputs, training=True), strict=True):
-        yield node.operation.name, outputs
+    """Yield the name of each layer, from the inputs to the outputs, and its outputs in inference mode."""
+    tensors = dict(zip(map(id, model.inputs), keras.tree.flatten(inputs), strict=True))
+    for node in graph.nodes(model):
+        if not node.is_input:
+            graph.call_nodes([node], tensors)  # no new model can be built from the layers of a frozen split
+            yield node.operation.name, [tensors[id(output)] for output in node.outputs]
 
 
 def _named(layer: str, stages: dict[str, str]) -> str:

@@ -40,8 +40,8 @@ def describe_step(batch: Any, batch_size: int, *, precision: str, accumulate: in
     Examples:
         >>> spec = tf.TensorSpec([None, 224, 224, 3])
         >>> print(describe_step(spec, 32, precision="float32", accumulate=1, trainable=23_000_000))
-        a training step does not fit into memory: batches of 32, inputs of 224×224×3 numbers, float32, ... .
-        Try batch_size=16 with gradient_accumulation_steps=2 in the optimizer ...
+        a training step does not fit into memory: batches of 32, inputs of 224×224×3 numbers, float32, ...
+        Try batch_size=16 with gradient_accumulation_steps=2 in the optimizer (in a shell --accumulate 2), ...
     """
     inputs = batch[0] if isinstance(batch, tuple) else batch
     shape = "×".join("?" if size is None else str(size) for size in inputs.shape[1:]) or "1"
