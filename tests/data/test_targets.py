@@ -134,3 +134,10 @@ def test_an_empty_class_name_is_refused_with_its_rows():
     for labels in (["a", ""], ["a", "\u200b"]):
         with pytest.raises(ValueError, match=r"`names` must not hold an empty name. Received: names\[1\] = ''"):
             LabelSpec(tuple(labels))
+
+
+def test_nan_that_numpy_made_text_of_is_no_class_unless_it_is_named():
+    texts, y = ["x", "y", "z"], np.array(["a", "b", np.nan])
+    with pytest.raises(ValueError, match=r"`y`\[2\] is 'nan', the text of a missing value.*pass `labels`"):
+        from_arrays(texts, y)
+    assert from_arrays(texts, y, labels=["a", "b", "nan"]).targets.tolist() == [0, 1, 2]

@@ -38,7 +38,9 @@ Separator = Annotated[
 FileFormat = Annotated[
     str | None, typer.Option("--format", help="Format of the file (csv, jsonl, conll, squad …); default: by its name.")
 ]
-MaxInvalid = Annotated[float, typer.Option(help="Largest fraction of examples that may be left out, from 0 to 1.")]
+MaxInvalid = Annotated[
+    float, typer.Option(min=0, max=1, help="Largest fraction of examples that may be left out, from 0 to 1.")
+]
 DataPath = Annotated[
     Path,
     typer.Argument(

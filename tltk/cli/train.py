@@ -53,7 +53,7 @@ def train(
     ] = None,
     patience: Annotated[int | None, typer.Option(help="Epochs without improvement before the last phase ends.")] = None,
     accumulate: Annotated[
-        int | None, typer.Option(help="Batches whose gradients make one step of the last phase.")
+        int | None, typer.Option(min=1, help="Batches whose gradients make one step of the last phase.")
     ] = None,
     unfreeze: Annotated[str | None, typer.Option(help="Lowest stage that fine_tune trains, such as conv5.")] = None,
     image_size: Annotated[

@@ -326,16 +326,20 @@ def categorical(
 
     Args:
         values: Class name of each example.
-        names: Classes in the order of the model's outputs; None means the ones that occur, sorted.
+        names: Classes in the order of the model's outputs; None means the ones that occur, sorted. A class "nan" must
+            be named.
         row_id: Index of an example → its position in the input, for error messages.
 
     Returns:
         Class indices, int32 [n], and the labels.
 
     Raises:
-        InvalidInput: If there is only one class, or values are not in `names`; all of them are listed.
+        InvalidInput: If there is only one class, values are not in `names`, or without names a value is "nan"; all of
+            them are listed.
     """
     values = [clean_name(value) for value in values]
+    if names is None:
+        _refuse_nan(values, row_id)
     class_names = tuple(map(clean_name, names)) if names is not None else tuple(sorted(set(values)))
     _check_names(enumerate(values), class_names, row_id)
     if len(class_names) < 2:
@@ -412,6 +416,17 @@ def as_float(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         return float("nan")
+
+
+def _refuse_nan(values: Sequence[str], row_id: RowId) -> None:
+    """Raise if values are "nan", which NumPy makes of NaN in an array of strings."""
+    rows = [row_id(row) for row, value in enumerate(values) if value == "nan"]
+    if rows:
+        verb = "is" if len(rows) == 1 else "are"
+        raise InvalidInput(
+            f"{check.listing(rows)} {verb} 'nan', the text of a missing value. Leave these examples out, or pass "
+            "`labels` if a class has this name."
+        )
 
 
 def _check_names(values: Iterable[tuple[int, str]], class_names: tuple[str, ...], row_id: RowId) -> None:

@@ -17,10 +17,10 @@ def table(folder, *labels):
 
 
 def test_classes_named_like_missing_values_are_told_unless_they_are_expected(tmp_path, caplog):
-    path = table(tmp_path, "x", "NA", "None", "NA", "Nancy")
-    names = ("NA", "Nancy", "None", "x")
+    path = table(tmp_path, "x", "NA", "None", "NA", "Nancy", "nan")
+    names = ("NA", "Nancy", "None", "nan", "x")
     assert from_csv(path, input="text", modality="text").labels.names == names
-    assert "`label` has 2 rows 'NA' and 1 row 'None', which are read as a class of that name" in caplog.text
+    assert "`label` has 1 row 'nan', 2 rows 'NA', 1 row 'None', which are read as a class of that name" in caplog.text
     caplog.clear()
     assert from_csv(path, input="text", modality="text", labels=names).labels.names == names
     assert not caplog.text

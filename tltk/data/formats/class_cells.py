@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tltk.data import targets as convert
+from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 
 log = logging.getLogger("tltk")
@@ -46,7 +47,7 @@ def warn_of_markers(label: str, names: Sequence[str]) -> None:
     """Say if classes have names that other programs write for a missing value."""
     counts = {marker: names.count(marker) for marker in _MISSING_MARKERS if marker in names}
     if counts:
-        rows = " and ".join(f"{count} {'row' if count == 1 else 'rows'} {marker!r}" for marker, count in counts.items())
+        rows = check.listing(f"{count} {'row' if count == 1 else 'rows'} {name!r}" for name, count in counts.items())
         log.warning(
             "`%s` has %s, which are read as a class of that name; leave these rows out if they have no label.",
             label,

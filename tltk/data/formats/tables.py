@@ -24,7 +24,7 @@ from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput, NotFound
 from tltk.foundation.paths import local_path
 from tltk.specs import InvalidExample, LabelSpec, Span
-from tltk.specs.labels import as_names
+from tltk.specs.labels import as_names, clean_name
 
 log = logging.getLogger("tltk")
 
@@ -408,7 +408,9 @@ def _targets(
         targets, spec = labels_of([_spans(row, columns) for row in rows], labels)
     elif columns.label_type == "categorical":
         class_names = class_cells.one_spelling(values, names)
-        class_cells.warn_of_markers(columns.labels[0], class_names if names is None else ())
+        if names is None:
+            class_cells.warn_of_markers(columns.labels[0], class_names)
+            names = tuple(sorted(set(map(clean_name, class_names))))
         targets, spec = convert.categorical(class_names, names=names, row_id=row_id)
     elif len(columns.labels) > 1:
         names = names or columns.labels
