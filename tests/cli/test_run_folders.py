@@ -39,3 +39,10 @@ def test_a_folder_called_latest_stays_and_is_named(tmp_path, monkeypatch, capsys
     assert "runs/latest is not a link to runs/a: " in capsys.readouterr().err
     assert not (tmp_path / "runs" / "latest").is_symlink()
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["a", "latest"]
+
+
+def test_data_with_the_name_of_a_file_of_the_run_is_not_replaced(tmp_path):
+    (tmp_path / "split.csv").write_text("text,label")
+    with pytest.raises(ValueError, match=r"`--out` would overwrite the input .*split\.csv\. Received: "):
+        run_folders.check_inputs(tmp_path, "photos", str(tmp_path / "split.csv"))  # a string, as `tltk rerun` has it
+    run_folders.check_inputs(tmp_path, tmp_path, None, tmp_path / "mine.csv", tmp_path / "photos" / "split.csv")

@@ -96,6 +96,13 @@ def test_a_lambda_as_an_argument_is_refused_before_training(layer, argument):
     assert "a function of your own (def), registered with" in reason
 
 
+def test_load_run_says_where_a_lambda_is(tmp_path):
+    with pytest.warns(UserWarning, match="includes a `lambda`"):
+        Run(adopted(layers.Activation(lambda x: x, name="own_layer"))).save(tmp_path / "run")
+    with pytest.raises(ValueError, match="`activation` of layer 'own_layer' is a Python lambda, which Keras does not"):
+        tltk.load_run(tmp_path / "run")
+
+
 def test_lambda_layers_may_be_trained_where_keras_loads_them(tmp_path, caplog):
     model = adopted(layers.Lambda(lambda x: x, name="twice"))
     with SafeModeScope(False):  # as keras.config.enable_unsafe_deserialization(), which cannot be undone

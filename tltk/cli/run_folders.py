@@ -41,7 +41,7 @@ def choose(out: Path | None, *, overwrite: bool) -> Path:
     return out
 
 
-def check_inputs(folder: Path, *inputs: Path | None) -> None:
+def check_inputs(folder: Path, *inputs: str | Path | None) -> None:
     """Raise if a file that is read has the name of one that a run in the folder will have, which would replace it.
 
     Args:
@@ -54,7 +54,7 @@ def check_inputs(folder: Path, *inputs: Path | None) -> None:
     from tltk.training.run_folder import is_file_of_run
 
     for path in inputs:
-        if path is not None and is_file_of_run(folder, path):
+        if path is not None and is_file_of_run(folder, Path(path)):
             raise InvalidInput(f"`--out` would overwrite the input {path}. Received: {folder}. Choose another folder.")
 
 

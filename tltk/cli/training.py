@@ -39,7 +39,7 @@ def run(given: Mapping[str, Any], *, as_json: bool, quiet: bool = False) -> None
     resume: bool | str = "force" if option.resume and option.force else option.resume is not None
     folder = option.out if resume else run_folders.choose(option.out, overwrite=option.overwrite)
     if not resume:
-        run_folders.check_inputs(folder, Path(option.data), option.exclude)
+        run_folders.check_inputs(folder, option.data, option.exclude)
     console.start_tensorflow()
     import tltk
 
