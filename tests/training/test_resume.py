@@ -174,6 +174,13 @@ def test_a_position_that_the_training_does_not_have_is_refused_also_with_force(m
         train(tmp_path / "run", resume="force", batch_size=16)
 
 
+def test_a_recipe_without_the_phase_of_the_checkpoint_is_refused_also_with_force(monkeypatch, tmp_path):
+    killed_after(10, monkeypatch, tmp_path / "run")
+    with pytest.raises(InvalidInput, match=r"in phase 2, and the recipe has 1"):
+        train(tmp_path / "run", resume="force", recipe=Recipe("short", recipe().phases[:1]))
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
 def test_an_interruption_right_after_resuming_keeps_the_better_run(undisturbed, monkeypatch, tmp_path, caplog):
     class PressCtrlC(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

@@ -178,7 +178,16 @@ class _Training:
         return {"history": self.history.get_state(), "invalid": invalid}
 
     def restore(self, state: State) -> None:
-        """Restore it from a checkpoint."""
+        """Restore it from a checkpoint.
+
+        Raises:
+            InvalidInput: If the recipe does not have the phase of the checkpoint, as with resume="force".
+        """
+        if state["phase"] >= len(self.recipe.phases):
+            raise InvalidInput(
+                f"the checkpoint is in phase {state['phase'] + 1}, and the recipe has {len(self.recipe.phases)}. Pass "
+                "the recipe of before, or train anew, without resume."
+            )
         self.history.set_state(state["history"])
         self.feed.undecodable.extend(InvalidExample(*example) for example in state["invalid"])
         if self.user_callbacks:
