@@ -10,7 +10,7 @@ import typer
 
 from tltk.foundation import checks as check
 from tltk.foundation import files
-from tltk.foundation.errors import InvalidInput, NotFound
+from tltk.foundation.errors import InvalidInput, InvalidType, NotFound
 
 NAME = "command.json"
 _CHECKPOINTS = "checkpoints"  # the folder that `tltk.fit` writes its checkpoints to
@@ -101,7 +101,7 @@ def read(folder: Path, *, of_run: bool = False) -> dict[str, Any]:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(stored["options"], dict) or not isinstance(stored["working_folder"], str):
-            raise TypeError("wrong types")
+            raise InvalidType("`options` must be an object and `working_folder` a string")
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{path} is damaged: {error}") from error
     return stored

@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from tltk.foundation import files
-from tltk.foundation.errors import InvalidInput
+from tltk.foundation.errors import InvalidInput, InvalidType
 
 log = logging.getLogger("tltk")
 
@@ -167,7 +167,7 @@ def check(state: Any) -> None:
     """Check that a checkpoint can hold a value.
 
     Raises:
-        TypeError: If it cannot.
+        InvalidType: If it cannot.
     """
     _pack(state, {}, {})
 
@@ -185,12 +185,12 @@ def _pack(value: Any, arrays: dict[str, np.ndarray], stored: dict[tuple, str]) -
         return {_BYTES: _store(np.frombuffer(value, np.uint8), arrays, stored)[0]}
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    raise TypeError(f"a checkpoint cannot hold {type(value).__name__}")
+    raise InvalidType(f"a checkpoint cannot hold {type(value).__name__}")
 
 
 def _text(key: Any) -> str:
     if not isinstance(key, str) or key in (_ARRAY, _TUPLE, _BYTES, _NUMBER):
-        raise TypeError(f"a checkpoint cannot hold a dict with the key {key!r}")
+        raise InvalidType(f"a checkpoint cannot hold a dict with the key {key!r}")
     return key
 
 
@@ -198,7 +198,7 @@ def _store(array: np.ndarray, arrays: dict[str, np.ndarray], stored: dict[tuple,
     """Add an array unless an equal one is there; return [its name, its dtype]."""
     dtype = array.dtype.name
     if array.dtype.kind not in "biufUS" and not hasattr(ml_dtypes, dtype):
-        raise TypeError(f"a checkpoint cannot hold an array of {dtype}")
+        raise InvalidType(f"a checkpoint cannot hold an array of {dtype}")
     # bfloat16 and its like are no NumPy types: their bytes are stored.
     raw = array if array.dtype.kind in "biufUS" else array.view(np.dtype(f"u{array.dtype.itemsize}"))
     key = (dtype, array.shape, hashlib.blake2b(np.ascontiguousarray(raw).data).digest())

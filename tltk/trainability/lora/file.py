@@ -184,7 +184,7 @@ def _read(path: Path) -> tuple[Plan, dict[str, LoraWeights], dict[str, np.ndarra
             arrays = {name: np.asarray(stored[name]) for name in stored.files}
         about = json.loads(arrays.pop("about").tobytes())
         if about.get("format") == FORMAT:
-            return _parsed(about, arrays)
+            return _parsed(path, about, arrays)
     except TltkError:
         raise
     except Exception as error:  # zipfile, zlib and NumPy's parser of headers raise many types
@@ -193,17 +193,18 @@ def _read(path: Path) -> tuple[Plan, dict[str, LoraWeights], dict[str, np.ndarra
 
 
 def _parsed(
-    about: dict[str, Any], arrays: dict[str, np.ndarray]
+    path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> tuple[Plan, dict[str, LoraWeights], dict[str, np.ndarray]]:
     plan = Plan(**{**about["plan"], "rules": tuple(Rule(**rule) for rule in about["plan"]["rules"])})
     lora_weights = {}
     for name, kernel in about["kernels"].items():
         a, b = arrays[f"{name}|a"], arrays[f"{name}|b"]
         if a.ndim < 1 or b.ndim < 1 or a.shape[-1] != b.shape[0] or b.dtype.kind != "f" or a.dtype.kind != "f":
-            raise ValueError(f"{name} has factors of {a.dtype} {a.shape} and {b.dtype} {b.shape}")
+            factors = f"{a.dtype} {a.shape} and {b.dtype} {b.shape}"
+            raise InvalidInput(f"{path} is damaged, or not a file of LoRA weights: {name} has factors of {factors}")
         lora_weights[name] = LoraWeights(a, b, float(kernel["scale"]), str(kernel["base"]), "")
     weights = {name.removesuffix("|weight"): array for name, array in arrays.items() if name.endswith("|weight")}
     wrong = [name for name, array in weights.items() if array.dtype.kind not in "fiub"]
     if wrong:
-        raise ValueError(f"{check.listing(wrong)} are not numbers")
+        raise InvalidInput(f"{path} is damaged, or not a file of LoRA weights: {check.listing(wrong)} are not numbers")
     return plan, lora_weights, weights
