@@ -83,7 +83,7 @@ def test_utf_16_is_known_by_its_byte_order_mark(tmp_path):
 @pytest.mark.parametrize(
     ("data", "advice"),
     [
-        (gzip.compress(b"text,label"), r"is compressed \(gzip\). Unpack it"),
+        (gzip.compress(b"text,label", mtime=0), r"is compressed \(gzip\). Unpack it"),
         (b"PK\x03\x04\x14\x00", "save the sheet as CSV"),
         (b"PAR1\xff", "is a Parquet file"),
         ("text,label".encode("utf-16-le"), "UTF-16 without a byte order mark"),
