@@ -66,6 +66,7 @@ _PUBLIC = {
     "ImageSpec": "tltk.specs",
     "TextSpec": "tltk.specs",
     "Span": "tltk.specs",
+    "Boxes": "tltk.specs",
     "InvalidExample": "tltk.specs",
     "Source": "tltk.data.source",
     "Backbone": "tltk.backbones",
@@ -121,7 +122,7 @@ if TYPE_CHECKING:
     from tltk.recipes import Phase, Recipe, bert, few_shot, fine_tune, full, linear_probe
     from tltk.serving.certificate import verify
     from tltk.serving.export import export
-    from tltk.specs import ImageSpec, InvalidExample, LabelSpec, Span, TextSpec
+    from tltk.specs import Boxes, ImageSpec, InvalidExample, LabelSpec, Span, TextSpec
     from tltk.tasks.base import Task
     from tltk.tasks.classification import classification
     from tltk.tasks.question_answering import question_answering

@@ -20,9 +20,9 @@ def test_names_must_be_unique_and_not_empty():
 
 
 def test_unknown_types_raise_only_when_targets_are_created():
-    assert LabelSpec(("a",), type="boxes").type == "boxes"
-    with pytest.raises(ValueError, match="boxes"):
-        Source("text", "arrays", np.array(["x"], object), np.array([0]), LabelSpec(("a",), type="boxes"))
+    assert LabelSpec(("a",), type="polygons").type == "polygons"
+    with pytest.raises(ValueError, match="polygons"):
+        Source("text", "arrays", np.array(["x"], object), np.array([0]), LabelSpec(("a",), type="polygons"))
 
 
 def test_half_of_a_character_is_no_name():

@@ -49,8 +49,7 @@ def digest(source: Source, prints: Sequence[str]) -> str:
         hasher.update(f"{source.id_of(index)}\0{fingerprint}\0".encode("utf-8", "surrogateescape"))
     for values in (source.targets, source.sample_weight):
         if values is not None:
-            array = np.asarray(getattr(values, "values", values))
-            hasher.update(array.tobytes() if array.dtype != object else repr(array.tolist()).encode())
+            hasher.update(values.tobytes())
     return f"{len(source)} examples, {hasher.hexdigest()}"
 
 

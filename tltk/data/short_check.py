@@ -67,12 +67,12 @@ def notes(train: Source, val: Source | None) -> list[str]:
 
 def _in_two_classes(train: Source, prints: list[str]) -> list[str]:
     """Find equal examples with different classes."""
-    strata = None if train.targets is None else train.targets.strata()
-    if strata is None:
+    targets = None if train.targets is None else train.targets.classes()
+    if targets is None:
         return []
     classes: dict[str, int] = {}
     rows = []
-    for row, (value, label) in enumerate(zip(prints, np.asarray(strata).tolist(), strict=True)):
+    for row, (value, label) in enumerate(zip(prints, np.asarray(targets).tolist(), strict=True)):
         if value and classes.setdefault(value, label) != label:
             rows.append(row)
     names = check.listing((train.id_of(row) for row in rows), limit=_SHOWN)

@@ -41,7 +41,8 @@ class Example(NamedTuple):
     label: Any
 
     def __repr__(self) -> str:
-        return f"Example(id={self.id!r}, input={display.shortened(self.input)}, label={self.label!r})"
+        label = f"{self.label!r}" if isinstance(self.label, str) else display.shortened(self.label)
+        return f"Example(id={self.id!r}, input={display.shortened(self.input)}, label={label})"
 
 
 @familiar.attributes
@@ -112,8 +113,7 @@ class Source:
         summary, _, rest = self.describe().partition("\n")
         parts = f"; {rest.splitlines()[0]}" if self.parts is not None else ""
         shown = [
-            (self.id_of(row), self._cell(modality, row), "" if self.targets is None else self.label_of(row))
-            for row in range(min(len(self), _SHOWN))
+            (self.id_of(row), self._cell(modality, row), self._label_cell(row)) for row in range(min(len(self), _SHOWN))
         ]
         examples = display.Table(("example", "input", "label"), shown, title=f"The first {len(shown)}")
         return display.html(summary + parts, [display.Table(("class", "examples"), self.counts().items()), examples])
@@ -121,6 +121,14 @@ class Source:
     def _cell(self, modality: Any, row: int) -> Any:
         try:
             return modality.cell(modality.example_input(self, row))
+        except (TltkError, OSError) as error:
+            return f"cannot be shown: {error}"
+
+    def _label_cell(self, row: int) -> Any:
+        if self.targets is None:
+            return ""
+        try:
+            return self.targets.cell(row, self.labels)
         except (TltkError, OSError) as error:
             return f"cannot be shown: {error}"
 

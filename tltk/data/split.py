@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tltk.data.source import Source
+from tltk.data.strata import join_small
 from tltk.foundation import checks as check
 from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
@@ -25,8 +26,9 @@ def split(
 ) -> tuple[Source, Source, Source]:
     """Split a source into training, validation and test examples.
 
-    The split is stratified: each part has the classes in the proportions of the whole. Without classes (regression,
-    multilabel, entities, answers, unlabelled), it is random.
+    The split is stratified: each part has the classes in the proportions of the whole; with boxes or masks, each part
+    has its share of the images that contain a class. Without classes (regression, multilabel, entities, answers,
+    unlabelled), it is random.
 
     A source that already has parts, such as a folder with `train/` and `test/`, keeps them, and `val` or `test` is
     ignored for a part that exists. A missing part is split off the training part.
@@ -100,15 +102,15 @@ def _split_off(
     """Return (remaining indices, `size` held-out indices), both sorted."""
     from sklearn.model_selection import train_test_split
 
-    classes = _classes(source, indices)
+    strata = _strata(source, indices, size)
     if groups is not None:
-        return _split_off_groups(indices, size, groups[indices], classes, seed=seed)
-    remaining, held_out = train_test_split(indices, test_size=size, random_state=seed, stratify=classes)
+        return _split_off_groups(indices, size, groups[indices], strata, seed=seed)
+    remaining, held_out = train_test_split(indices, test_size=size, random_state=seed, stratify=strata)
     return np.sort(remaining), np.sort(held_out)
 
 
 def _split_off_groups(
-    indices: np.ndarray, size: int, groups: np.ndarray, classes: np.ndarray | None, *, seed: int
+    indices: np.ndarray, size: int, groups: np.ndarray, strata: np.ndarray | None, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
 
@@ -116,9 +118,9 @@ def _split_off_groups(
     if group_count < 2:
         raise InvalidInput("`groups` must have at least two different values for each part that is split off.")
     folds = round(len(indices) / size)
-    if classes is not None and 2 <= folds <= group_count:
+    if strata is not None and 2 <= folds <= group_count:
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        remaining, held_out = next(iter(splitter.split(indices, classes, groups)))
+        remaining, held_out = next(iter(splitter.split(indices, strata, groups)))
     else:
         held_out_groups = max(1, round(group_count * size / len(indices)))
         splitter = GroupShuffleSplit(1, test_size=held_out_groups, random_state=seed)
@@ -127,19 +129,31 @@ def _split_off_groups(
 
 
 def _classes(source: Source, indices: np.ndarray) -> np.ndarray | None:
+    classes = None if source.targets is None else source.targets.classes()
+    return None if classes is None else classes[indices]
+
+
+def _strata(source: Source, indices: np.ndarray, size: int) -> np.ndarray | None:
+    """Return the strata of these examples, of which `size` are split off; None to split at random."""
     strata = None if source.targets is None else source.targets.strata()
-    return None if strata is None else strata[indices]
+    if strata is None or _classes(source, indices) is not None:  # classes were checked: each has enough examples
+        return None if strata is None else strata[indices]
+    remaining = len(indices) - size
+    # Enough for one example of each stratum in both parts.
+    at_least = max(2, -(-len(indices) // max(1, min(size, remaining))))
+    return join_small(strata[indices], at_least=at_least, at_most=min(size, remaining))
 
 
 def _warn_of_absent(source: Source, parts: dict[str, np.ndarray]) -> None:
     """Say which classes have no example in a part."""
-    classes = _classes(source, np.arange(len(source)))
-    if classes is None or source.labels is None:
+    if source.targets is None or source.targets.strata() is None:
         return
+    counts = source.counts()
     for part, indices in parts.items():
-        absent = np.setdiff1d(classes, classes[indices])
-        if len(indices) and len(absent):
-            names = check.listing(repr(source.labels.names[index]) for index in absent)
+        part_counts = source.subset(indices).counts() if len(indices) else counts
+        absent = [repr(name) for name, count in counts.items() if count and not part_counts[name]]
+        if absent:
+            names = check.listing(absent)
             log.warning("the %s part has no example of %s: a larger `val` or `test` may help.", part, names)
 
 

@@ -102,6 +102,10 @@ class Targets:
         """Return the target of one example as people read it; default: its value."""
         return self.values[index]
 
+    def cell(self, index: int, labels: LabelSpec) -> Any:
+        """Return the target of one example for a table in a notebook; default: its label."""
+        return self.label(index, labels)
+
     def counts(self, labels: LabelSpec) -> dict[str, int]:
         """Return the number of examples per label; empty if labels are not counted."""
         return {}
@@ -110,9 +114,22 @@ class Targets:
         """Describe the targets in a few words."""
         return f"{labels.type}: {check.listing(labels.names)}"
 
-    def strata(self) -> np.ndarray | None:
-        """Return the class of each example for a stratified split, int [n]; None to split at random."""
+    def classes(self) -> np.ndarray | None:
+        """Return the class of each example, indices of the labels, int [n]; None unless each has exactly one."""
         return None
+
+    def strata(self) -> np.ndarray | None:
+        """Return a number for each example, int [n], in whose proportions a split is made; None to split at random.
+
+        Default: the classes, each of which then must have enough examples for all parts. Where an example can have
+        several classes or none, any numbers will do: those of too few examples are joined.
+        """
+        return self.classes()
+
+    def tobytes(self) -> bytes:
+        """Return bytes that differ whenever a target does; by them `fit` sees that it resumes on the same data."""
+        array = np.asarray(self.values)
+        return array.tobytes() if array.dtype != object else repr(array.tolist()).encode()
 
     def relabelled(self, labels: LabelSpec, new_labels: LabelSpec) -> "Targets":
         """Return the targets in terms of other labels, which include all names of `labels`; default: unchanged."""
@@ -135,7 +152,7 @@ class ClassTargets(Targets):
         """Return the number of classes."""
         return f"{len(labels)} classes"
 
-    def strata(self) -> np.ndarray:
+    def classes(self) -> np.ndarray:
         """Return the classes."""
         return self.values
 
@@ -284,7 +301,11 @@ class LazyTargets(Targets):
         return array
 
 
-TARGETS: Registry[type[Targets]] = Registry("label type", "tltk.data.targets.register_targets(…)")
+TARGETS: Registry[type[Targets]] = Registry(
+    "label type",
+    "tltk.data.targets.register_targets(…)",
+    builtins=("tltk.data.boxes", "tltk.data.masks"),
+)
 
 
 def register_targets(label_type: str, targets: type[Targets]) -> None:

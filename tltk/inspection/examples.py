@@ -144,11 +144,11 @@ def _classes(sources: tuple[Source, ...]) -> tuple[np.ndarray | None, tuple[str,
     names: dict[str, int] = {}
     numbers = []
     for source in sources:
-        strata = None if source.targets is None else source.targets.strata()
-        if source.labels is None or strata is None:
+        classes = None if source.targets is None else source.targets.classes()
+        if source.labels is None or classes is None:
             numbers.append(np.full(len(source), -1, np.int64))
             continue
         own = np.array([names.setdefault(name, len(names)) for name in source.labels.names], np.int64)
-        numbers.append(own[strata])
-    classes = np.concatenate(numbers)
-    return (classes if (classes >= 0).any() else None), tuple(names)
+        numbers.append(own[classes])
+    all_classes = np.concatenate(numbers)
+    return (all_classes if (all_classes >= 0).any() else None), tuple(names)

@@ -1,5 +1,6 @@
-"""Frozen records shared by all other packages: input formats, labels, spans, invalid examples."""
+"""Frozen records shared by all other packages: input formats, labels, spans, boxes, invalid examples."""
 
+from tltk.specs.boxes import Boxes
 from tltk.specs.image import INTERPOLATIONS, RESIZES, ImageSpec
 from tltk.specs.invalid import InvalidExample
 from tltk.specs.labels import LabelSpec
@@ -11,6 +12,7 @@ __all__ = [
     "RESIZES",
     "TOKENIZER_TYPES",
     "TRUNCATIONS",
+    "Boxes",
     "ImageSpec",
     "InvalidExample",
     "LabelSpec",
