@@ -44,7 +44,7 @@ def write_data(folder: Path) -> None:
 
 
 def train(kind: str, data: Path, out: Path, *, every: str = "2 steps") -> tltk.Run:
-    """Train, or go on with the training in `out`; evaluate and write the report."""
+    """Train, or resume the training in `out`; evaluate and write the report."""
     keras.utils.set_random_seed(0)
     model, source, phases = (_image if kind == "image" else _text)(data)
     train_part, val_part, test_part = tltk.split(source, val=0.25, test=0.25, seed=0)

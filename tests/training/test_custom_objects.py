@@ -120,3 +120,17 @@ def test_a_layer_that_cannot_be_saved_is_refused_before_training(tmp_path):
 def test_a_damaged_file_needs_no_objects(tmp_path):
     (tmp_path / "model.keras").write_bytes(b"PK")
     assert why_unloadable(tmp_path / "model.keras", None) == ""
+
+
+def test_a_complete_run_of_a_layer_that_is_not_registered_is_resumed(tmp_path, caplog):
+    def train():
+        keras.utils.set_random_seed(5)
+        options = {"plan": tltk.train_all(), "epochs": 1, "out": tmp_path / "run", "resume": True, "verbose": 0}
+        return tltk.fit(adopted(Doubled()), squares(6), **options)
+
+    with caplog.at_level(logging.INFO, "tltk"):
+        first, second = train(), train()
+    assert "Doubled is not registered" in caplog.text
+    assert "is complete: nothing is left to train" in caplog.text
+    np.testing.assert_array_equal(second.model.keras.get_weights()[0], first.model.keras.get_weights()[0])
+    assert second.history == first.history

@@ -1,4 +1,4 @@
-"""Training that goes on from a checkpoint; `tests/stress/kill.py` does the same with processes that are killed."""
+"""Training that resumes from a checkpoint; `tests/stress/kill.py` does the same with processes that are killed."""
 
 import itertools
 import json

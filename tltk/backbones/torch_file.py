@@ -31,7 +31,7 @@ _DTYPES = {
 }
 
 
-# Raised for what is no pickle, or another one; a MemoryError by sizes that no file has.
+# Raised for a file that is not a pickle, or another one; a MemoryError for sizes that no file has.
 _ERRORS = (
     pickle.UnpicklingError,
     EOFError,

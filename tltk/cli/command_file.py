@@ -1,4 +1,4 @@
-"""The file command.json of a run: the options of `tltk train`, with which the training goes on or is done again."""
+"""The file command.json of a run: the options of `tltk train`, with which the training resumes or is done again."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -85,7 +85,7 @@ def read(folder: Path, *, of_run: bool = False) -> dict[str, Any]:
 
     Args:
         folder: Folder of a run.
-        of_run: Whether to prefer the options of the saved run to those of a training that goes on in its folder.
+        of_run: Whether to prefer the options of the saved run to those of a training that resumes in its folder.
 
     Returns:
         "working_folder" → the folder in which the command ran; "options" → name → value.
@@ -138,7 +138,7 @@ def _why_missing(folder: Path) -> str:
 
 
 def resumed_options(stored: Mapping[str, Any], given: Mapping[str, Any], *, force: bool) -> dict[str, Any]:
-    """Return the options of a training that goes on: those stored, and with `force` those given now.
+    """Return the options of a training that resumes: those stored, and with `force` those given now.
 
     Args:
         stored: Result of `read`; its relative paths refer to its working folder.
@@ -154,7 +154,7 @@ def resumed_options(stored: Mapping[str, Any], given: Mapping[str, Any], *, forc
     if changed and not force:
         names = check.listing(f"--{name.replace('_', '-')}" if name != "data" else "DATA" for name in changed)
         raise InvalidInput(
-            f"--resume goes on with the options of the training; these differ from them: {names}. Leave them out, or "
+            f"--resume uses the options of the training; these differ from them: {names}. Leave them out, or "
             "add --force to use them from here on."
         )
     return {**stored["options"], **changed}

@@ -157,7 +157,7 @@ def not_an_input(
     Args:
         option: Name of the option, such as "--out".
         output: Value of the option; None if it is not given.
-        inputs: Files and folders that the command reads, or texts, which are no files; None for those not given.
+        inputs: Files and folders that the command reads, or texts, which are not files; None for those not given.
         run: Folder of the run that the command loads.
 
     Raises:

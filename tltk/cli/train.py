@@ -94,10 +94,10 @@ def train(
         str, typer.Option(help="Time or steps between two checkpoints: '5 min', '500 steps'; or off.")
     ] = "5 min",
     resume: Annotated[
-        Path | None, typer.Option(help="Folder of a run whose training was stopped: go on with it, with its options.")
+        Path | None, typer.Option(help="Folder of a run whose training was stopped: resume it, with its options.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="With --resume: go on also with other options, data or versions.")
+        bool, typer.Option("--force", help="With --resume: also with other options, data or versions.")
     ] = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -128,8 +128,8 @@ def _check_resume_options(resume: Path | None, *, out: Path | None, overwrite: b
     if resume is None and force:
         problems.append("`--force` is only used with --resume.")
     if resume is not None and out is not None:
-        problems.append("`--out` is not used with --resume, which goes on in the folder of the run.")
+        problems.append("`--out` is not used with --resume, which continues in the folder of the run.")
     if resume is not None and overwrite:
-        problems.append("`--overwrite` is not used with --resume, which goes on in the folder of the run.")
+        problems.append("`--overwrite` is not used with --resume, which continues in the folder of the run.")
     if problems:
         raise InvalidInput(" ".join([*problems, "Leave out what is not used."]))

@@ -46,7 +46,7 @@ def confusion_chart(report: dict[str, Any]) -> dict[str, str] | None:
     axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true")
     if len(names) <= _MAX_CLASS_LABELS:
-        # A name with dollar signs is no formula: Matplotlib would fail on "$\\cat$".
+        # A name with dollar signs is not a formula: Matplotlib would fail on "$\\cat$".
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8, parse_math=False)
         axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
     if len(names) <= _MAX_CELL_LABELS:

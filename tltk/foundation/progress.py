@@ -57,7 +57,7 @@ def _shows_bars() -> bool:
 
 
 def _is_notebook() -> bool:
-    """Tell whether the code runs in a Jupyter notebook, whose standard error is no terminal but which shows bars."""
+    """Tell whether the code runs in a Jupyter notebook, whose standard error is not a terminal but which shows bars."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return type(shell).__name__ == "ZMQInteractiveShell"

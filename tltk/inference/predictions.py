@@ -113,7 +113,9 @@ class Predictions(Sequence[Prediction]):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         arrays = [name for name, values in self.fields.items() if isinstance(values, np.ndarray)]
         arrays = [f"predictions.{name}" for name in arrays or ("labels",)]
-        raise InvalidType(f"predictions are no array: use {' or '.join(arrays)}, and predictions.labels for the labels")
+        raise InvalidType(
+            f"predictions are not an array: use {' or '.join(arrays)}, and predictions.labels for the labels"
+        )
 
     @overload
     def __getitem__(self, index: int) -> Prediction: ...

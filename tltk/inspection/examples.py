@@ -23,7 +23,7 @@ class Examples:
         names: Id of each example, object [n].
         parts: "train", "val" or "test" of each example, object [n].
         classes: Class of each example, int64 [n], in one numbering for all sources; -1 for unlabelled ones, None if the
-            labels are no classes.
+            labels are not classes.
         class_names: Names of the classes.
         unreadable: Row → why the example cannot be used.
     """
@@ -140,7 +140,7 @@ def look_at(source: Source, test: Source | None, spec: Any) -> Examples:
 
 
 def _classes(sources: tuple[Source, ...]) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Return the classes of all examples in one numbering, and their names; None if the labels are no classes."""
+    """Return the classes of all examples in one numbering, and their names; None if the labels are not classes."""
     names: dict[str, int] = {}
     numbers = []
     for source in sources:

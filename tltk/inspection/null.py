@@ -1,4 +1,4 @@
-"""The null distribution: how much examples of different classes differ, from which follows what is no coincidence."""
+"""The null distribution: how much examples of different classes differ, which tells what is hardly a coincidence."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ _TAIL = 0.05  # fraction of them that is its tail
 _FEWEST = 20  # pairs in the tail
 _CANDIDATE_QUANTILE = 0.99
 _SAMPLED = 200_000
-_DISTANT = 3.0  # the tail ends at this many times the limit or further out, where pairs are no duplicates
+_DISTANT = 3.0  # the tail ends at this many times the limit or further out, where pairs are not duplicates
 
 
 def min_cosine(features: np.ndarray, classes: np.ndarray | None, *, seed: int) -> float:

@@ -122,7 +122,7 @@ class Modality(ABC):
         return source.examples[index]
 
     def input_text(self, source: Source, index: int) -> str | None:
-        """Return the input of one example as text, to show it beside its prediction; None if it is no text."""
+        """Return the input of one example as text, to show it beside its prediction; None if it is not text."""
         return None
 
     def cell(self, value: Any) -> Any:
@@ -205,7 +205,7 @@ class Modality(ABC):
 
         Args:
             spec: Input format of a backbone or model.
-            source: Source of the examples, if `spec` has not been adapted to a task yet.
+            source: Source of the examples, if `spec` is not yet adapted to a task.
         """
         return spec
 
@@ -247,11 +247,11 @@ class Modality(ABC):
         return None
 
     def training_note(self, source: Source, spec: Any) -> str:
-        """Return a note about a source to show before training, such as the number of overlong texts; "" for none."""
+        """Return a note about a source to show before training, such as the number of overlong texts, or ""."""
         return ""
 
     def dataset_note(self, spec: Any) -> str:
-        """Return a note to show before training on a `tf.data.Dataset` of the user; "" for none."""
+        """Return a note to show before training on a `tf.data.Dataset` of the user, or ""."""
         return ""
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Averaged weights (EMA): validation and the best epoch use the averages, training goes on with the raw weights."""
+"""Averaged weights (EMA): validation and the best epoch use the averages, training continues with the raw weights."""
 
 import keras
 import numpy as np

@@ -117,7 +117,7 @@ def _state_of(lists: Mapping[str, list[keras.Variable | None]], index: int) -> d
 
 
 def _factor(optimizer: PerVariable, name: str, index: int) -> float:
-    """Return the learning-rate multiplier that a state contains; 1 for none."""
+    """Return the learning-rate multiplier that a state contains; 1 without one."""
     contains_rate = _RATE_IN_STATE.get(_algorithm(optimizer)) == name
     return optimizer.lr_multipliers[index] if contains_rate else 1.0
 
@@ -132,7 +132,7 @@ def require_unique_paths(variables: list[keras.Variable], among: list[keras.Vari
 
     Args:
         variables: Variables whose paths must be unique.
-        among: Further variables, which may share paths with each other; None for none.
+        among: Further variables, which may share paths with each other, or None.
 
     Raises:
         InvalidInput: Naming the paths that are not unique.

@@ -29,8 +29,8 @@ class TokenizerSpec:
         merges: Pairs of tokens to merge, "left right", in the order they were learned ("bytepair").
         add_prefix_space: Whether a space is added before a text that does not start with one ("bytepair").
         sentencepiece_model: Content of the SentencePiece file ("unigram").
-        begin: Special token before every text; "" for none.
-        end: Special token after every text; "" for none.
+        begin: Special token before every text, or "".
+        end: Special token after every text, or "".
         padding: Token that pads the texts of a batch to one length.
         unknown: Token for words that cannot be built from the vocabulary.
         separator: Special tokens between the two texts of a pair.

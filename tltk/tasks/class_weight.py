@@ -25,8 +25,8 @@ def weights_of_classes(class_weight: Any, names: Sequence[str], targets: Any) ->
 
     Raises:
         InvalidType: If `class_weight` is neither a dict nor "balanced".
-        InvalidInput: Naming every unknown class and every weight that is no positive number; or if "balanced" is asked
-            of examples that cannot be counted.
+        InvalidInput: Naming every unknown class and every weight that is not a positive number; or if "balanced" is
+            asked of examples that cannot be counted.
 
     Examples:
         >>> weights_of_classes({"dog": 2.0}, ("cat", "dog"), None)

@@ -29,7 +29,7 @@ def complete_recipe(
 
     Args:
         recipe: Recipe of the user; None for the default one.
-        plan: Plan of the user for a recipe of one phase; None for none.
+        plan: Plan of the user for a recipe of one phase, or None.
         epochs: Epochs of the last phase; None leaves them as they are.
         learning_rate: Learning rate of the last phase, a number or a Keras schedule; None leaves it as it is.
         callbacks: Those of the user. If one changes the learning rate, the phase of `plan` has a constant one.

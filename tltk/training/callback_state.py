@@ -20,7 +20,7 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     keras.callbacks.ModelCheckpoint: ("best", "epochs_since_last_save"),
     keras.callbacks.History: ("epoch", "history"),
 }
-# Callbacks without a state of their own; those that write or send logs only go on doing so.
+# Callbacks without a state of their own; those that only write or send logs continue to do so.
 _STATELESS = (
     keras.callbacks.CSVLogger,
     keras.callbacks.LambdaCallback,

@@ -1,7 +1,7 @@
-"""Checkpoints of a training: when they are written, what they hold, and how a training goes on from one.
+"""Checkpoints of a training: when they are written, what they hold, and how a training resumes from one.
 
 A batch is a function of source, seed, epoch and number (`tltk.pipeline.loader`), so the position in the data is two
-numbers. With the values of all variables and the state of the callbacks, the training goes on as if it had never
+numbers. With the values of all variables and the state of the callbacks, the training continues as if it had never
 stopped: the results are equal to the byte.
 """
 
@@ -35,7 +35,7 @@ class Checkpoints:
         settings: How often, and how many are kept; None writes none.
         stop_request: Ctrl-C or SIGTERM, which also ask for a checkpoint.
         shared: Returns what every checkpoint holds, whatever the phase, such as the history.
-        resumed: State that this training goes on from; None for a new one.
+        resumed: State that this training resumes from; None for a new one.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Checkpoints:
         self._written_at, self._steps = time.monotonic(), 0
 
     def phase(self, index: int, before: State) -> "PhaseCheckpoints":
-        """Return the checkpoints of a phase; the first phase that is asked for is the one that goes on.
+        """Return the checkpoints of a phase; the first phase that is asked for is the one that resumes.
 
         Args:
             index: Number of the phase, from 0.
             before: State before the phase, such as the weights.
         """
-        resumed, self.resumed = self.resumed, None  # a training goes on once; its weights need not stay in memory
+        resumed, self.resumed = self.resumed, None  # a training resumes once; its weights need not stay in memory
         return PhaseCheckpoints(self, index, before, resumed["during"] if resumed else None)
 
     def is_due(self, *, steps: int) -> bool:
@@ -99,7 +99,7 @@ class PhaseCheckpoints:
         checkpoints: Those of the whole training.
         index: Number of the phase, from 0.
         before: State before the phase.
-        during: State that the phase goes on from; None to start it.
+        during: State that the phase resumes from; None to start it.
     """
 
     def __init__(self, checkpoints: Checkpoints, index: int, before: State, during: State | None) -> None:
@@ -111,7 +111,7 @@ class PhaseCheckpoints:
 
     @property
     def epoch(self) -> int:
-        """Epoch that the phase goes on with, from 0."""
+        """Epoch that the phase resumes with, from 0."""
         return self.during["epoch"] if self.during else 0
 
     @property
@@ -168,7 +168,7 @@ class PhaseCheckpoints:
     def callback(
         self, model: keras.Model, fitted: keras.Model, loader: Loader | DatasetLoader, parts: Mapping[str, Any]
     ) -> "WriteCheckpoints":
-        """Return the callback that writes the checkpoints of the phase, and first restores what it goes on from.
+        """Return the callback that writes the checkpoints of the phase, and first restores what it resumes from.
 
         Args:
             model: The trained model.
@@ -216,7 +216,7 @@ class WriteCheckpoints(keras.callbacks.Callback):
         self._to_restore = phase.during
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Restore the state that the phase goes on from, or write a checkpoint if one is due."""
+        """Restore the state that the phase resumes from, or write a checkpoint if one is due."""
         self.epoch, self.step, self.first_step, self.first_batch = epoch, 0, 0, 0
         if "user_callbacks" in self.parts and self.phase.checkpoints.folder:
             self.parts["user_callbacks"].get_state()  # raises now, not at the first checkpoint

@@ -99,9 +99,9 @@ def fit(
         checkpoint: With `out`, time or steps between two checkpoints, such as "5 min" or "500 steps", or a
             `tltk.Checkpoint`; None writes none. With checkpoints, Ctrl-C and SIGTERM end the step under way, write one,
             and then raise KeyboardInterrupt.
-        resume: True goes on from the latest checkpoint in `out`, with the same result to the byte as a training that
+        resume: True resumes from the latest checkpoint in `out`, with the same result to the byte as a training that
             was never stopped; starts anew if there is none; and returns the run if it is complete. Pass the same
-            arguments as before: other data, options or versions are refused. "force" goes on with them.
+            arguments as before: other data, options or versions are refused. "force" resumes with them.
         seed: Seed of shuffling, augmentation and dropout, in [0, 2**31); equal seeds give equal weights on CPU.
         deterministic: True also gives equal weights on GPU, more slowly: TensorFlow then uses operations that add in a
             fixed order, in the whole process from here on (`tf.config.experimental.enable_op_determinism`).

@@ -118,7 +118,7 @@ def train_phase(
             phase and the model to train on them. Without validation batches the weights of the last epoch are kept.
         start: What the phase takes over from the one before.
         write: Receives one history row after each epoch.
-        checkpoints: Writes checkpoints, and has the one that the phase goes on from.
+        checkpoints: Writes checkpoints, and has the one that the phase resumes from.
         user_callbacks: Keras callbacks that the user passed to `fit`, or None.
 
     Returns:

@@ -74,7 +74,7 @@ def ignore_unknown_length_warning() -> Iterator[None]:
 
 
 def keep_epoch_length(dataset: tf.data.Dataset, steps_per_epoch: int) -> None:
-    """Keep Keras from taking the first epoch, which goes on from a checkpoint, for the length of all epochs.
+    """Keep Keras from taking the first epoch, which resumes from a checkpoint, for the length of all epochs.
 
     Keras counts the batches of the first epoch of a dataset of unknown length, one more than there are, and reads no
     more in later epochs (`test_plain_keras_takes_a_short_first_epoch_for_the_length`). It asks a dataset for its length

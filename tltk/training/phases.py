@@ -37,7 +37,7 @@ def train_phases(
         feed: Gives the batches of each phase.
         write: Receives one history row after each epoch.
         user_callbacks: Callbacks of the user, or None.
-        checkpoints: Writes checkpoints; if it has one to go on from, the phases before it are not trained again.
+        checkpoints: Writes checkpoints; if it has one to resume from, the phases before it are not trained again.
 
     Yields:
         The result of each phase that is trained now.

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tltk.models.transfer_model import TransferModel
 from tltk.training import checkpoint_file, run_folder, split_file
 from tltk.training.checkpoints import State
 from tltk.training.provenance import code_digest, how_it_was_run
-from tltk.training.run import Run, describe_model, load_run
+from tltk.training.run import Run, describe_model, load_run_into, read_config
 
 log = logging.getLogger("tltk")
 
@@ -33,7 +33,7 @@ def check_resume(resume: Any, folder: Path | None) -> None:
         suggestion = check.did_you_mean(resume, (FORCE,))
         raise InvalidInput(f'`resume` must be True, False or "force". Received: {resume!r}.{suggestion}')
     if resume and folder is None:
-        raise InvalidInput("`resume` needs `out`, the folder with the checkpoints of the training that goes on.")
+        raise InvalidInput("`resume` needs `out`, the folder with the checkpoints of the training to resume.")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Start:
     Args:
         identity: Data, options, code and versions, as JSON values; not the machine, nor what files hold beyond 64 KB
             and their size. Empty if no run is saved.
-        state: State of the checkpoint that the training goes on from; None for the beginning.
+        state: State of the checkpoint to resume from; None for the beginning.
         complete_run: Run that is complete, so that nothing is left to train; else None.
     """
 
@@ -88,7 +88,7 @@ def find_start(
 
 
 def _find_state(folder: Path, identity: Mapping[str, Any], *, resume: bool | str) -> State | None:
-    """Return the state that a training goes on from.
+    """Return the state that a training resumes from.
 
     Args:
         folder: Folder of the run.
@@ -106,7 +106,7 @@ def _find_state(folder: Path, identity: Mapping[str, Any], *, resume: bool | str
         if checkpoint_file.checkpoint_files(folder):
             log.warning(
                 "%s has checkpoints of a training that did not end. This one starts anew, and its first checkpoint "
-                "replaces them; pass resume=True to go on with that one.",
+                "replaces them; pass resume=True to resume that one.",
                 folder,
             )
         return None
@@ -117,7 +117,7 @@ def _find_state(folder: Path, identity: Mapping[str, Any], *, resume: bool | str
     _require_same(state["identity"], identity, folder, is_forced=resume == FORCE)
     during = state["during"]
     position = f"epoch {during['epoch'] + 1}, after step {during['step']}" if during else "its beginning"
-    log.info("The training goes on in phase %d, %s.", state["phase"] + 1, position)
+    log.info("The training resumes in phase %d, %s.", state["phase"] + 1, position)
     return state
 
 
@@ -135,16 +135,15 @@ def _complete_run(folder: Path, model: TransferModel, identity: Mapping[str, Any
     """
     if not resume or checkpoint_file.checkpoint_files(folder) or not run_folder.is_run(folder):
         return None
-    run = load_run(folder)
-    _require_same({name: run.config.get(name) for name in identity}, identity, folder, is_forced=resume == FORCE)
-    if run.config.get("interrupted"):
+    config = read_config(folder)
+    _require_same({name: config.get(name) for name in identity}, identity, folder, is_forced=resume == FORCE)
+    if config.get("interrupted"):
         raise InvalidInput(
-            f"the training of {folder} did not end, and left no checkpoint to go on from. Train anew without resume; "
+            f"the training of {folder} did not end, and left no checkpoint to resume from. Train anew without resume; "
             "with checkpoint='1 min' one is written every minute."
         )
     log.info("%s is complete: nothing is left to train.", folder)
-    model.keras.set_weights(run.model.keras.get_weights())
-    return replace(run, model=model)
+    return load_run_into(model, folder)
 
 
 def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path, *, is_forced: bool) -> None:
@@ -156,7 +155,7 @@ def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Pat
     if is_forced:
         log.warning("%s\nThe result is not that of a training that was never stopped.", text)
         return
-    raise InvalidInput(f'{text}\nPass the same as before; or resume="force" (in a shell --force) to go on with these.')
+    raise InvalidInput(f'{text}\nPass the same as before; or resume="force" (in a shell --force) to resume with these.')
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

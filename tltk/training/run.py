@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -193,6 +193,40 @@ def load_run(folder: str | Path, *, custom_objects: dict[str, Any] | None = None
         tltk.errors.NotFound: runs/nowhere is not the folder of a run: it does not exist. Pass the folder ...
     """
     folder = Path(folder)
+    return _read_run(folder, lambda config: _load_model(folder / "model.keras", config, custom_objects))
+
+
+def load_run_into(model: TransferModel, folder: Path) -> Run:
+    """Load a saved run whose model was built again, so that the objects of the user in it need not be registered.
+
+    Args:
+        model: Model of the same architecture; gets the weights of the run.
+        folder: Folder of the run.
+
+    Raises:
+        NotFound: If a file is missing.
+        InvalidInput: If a file is damaged, or the weights do not fit.
+    """
+
+    def with_weights(config: dict[str, Any]) -> TransferModel:
+        path = folder / "model.keras"
+        check_archive(path)
+        try:
+            model.keras.load_weights(path)
+        except Exception as error:  # h5py, zipfile and Keras raise many types; each becomes an InvalidInput
+            raise InvalidInput(f"the weights of {path} cannot be read into the model: {error}") from error
+        return model
+
+    return _read_run(folder, with_weights)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read the configuration of a saved run, and check that its files are those that were saved.
+
+    Raises:
+        NotFound: If a file is missing.
+        InvalidInput: If a file is damaged, or has the format of another version of tltk.
+    """
     _require_run(folder)
     training = run_folder.unfinished_training(folder)
     if training:
@@ -205,8 +239,13 @@ def load_run(folder: str | Path, *, custom_objects: dict[str, Any] | None = None
             f"{folder / 'config.json'} has format {config.get('format')!r}; this version of tltk reads format {FORMAT}."
         )
     run_folder.check_intact(folder, config)
+    return config
+
+
+def _read_run(folder: Path, load_model: Callable[[dict[str, Any]], TransferModel]) -> Run:
+    config = read_config(folder)
     try:
-        model = _load_model(folder / "model.keras", config, custom_objects)
+        model = load_model(config)
         metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {"phases": []}
         phases = tuple(_phase_result(phase) for phase in metrics["phases"])
         rows = files.read_csv(folder / "history.csv")

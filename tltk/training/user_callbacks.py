@@ -15,7 +15,7 @@ from tltk.training import callback_state
 
 # Callbacks that make no sense here: name → what to use instead.
 _REFUSED = {
-    "BackupAndRestore": "it resumes a single model.fit by its epoch. Pass out=, and resume=True to go on.",
+    "BackupAndRestore": "it resumes a single model.fit by its epoch. Pass out=, and resume=True to resume.",
     "OrbaxCheckpoint": "it saves the optimizer of a single model.fit. Use keras.callbacks.ModelCheckpoint.",
     "SwapEMAWeights": "tltk validates and keeps averages itself. Use tltk.adamw(ema_momentum=0.99) in a phase.",
 }
@@ -43,7 +43,7 @@ def check_callbacks(callbacks: Any, recipe: Recipe) -> tuple[keras.callbacks.Cal
         The callbacks as a tuple.
 
     Raises:
-        InvalidType: If it is no list of callbacks.
+        InvalidType: If it is not a list of callbacks.
         InvalidInput: Naming every callback that cannot be used, and the way out.
     """
     check.instance_of(
@@ -93,7 +93,7 @@ class UserCallbacks:
 
         Args:
             steps: Batches per epoch of the phase.
-            first_step: Steps of the first epoch that were done before a training goes on from a checkpoint.
+            first_step: Steps of the first epoch that were done before a training resumes from a checkpoint.
         """
         return PhaseCallbacks(self, steps, first_step=first_step)
 
@@ -114,10 +114,10 @@ class UserCallbacks:
         return [type(callback).__name__ for callback in self.callbacks]
 
     def resume(self, state: dict[str, Any] | None, *, epochs_in_phase: int) -> None:
-        """Prepare the callbacks for a training that goes on from a checkpoint.
+        """Prepare the callbacks for a training that resumes from a checkpoint.
 
         Args:
-            state: What `get_state` returned before the phase that goes on; None before the first phase.
+            state: What `get_state` returned before the phase that resumes; None before the first phase.
             epochs_in_phase: Epochs of that phase that are finished.
         """
         self.finished_epochs = state["finished_epochs"] if state else 0

@@ -64,7 +64,7 @@ def _find_delimiter(path: Path, first_line: str, columns: Sequence[str]) -> str:
 
 
 def _tabbed_rows(lines: list[str], delimiter: str, count: int) -> list[tuple[int, Any]]:
-    """Read one row per line. Cells over several lines are assumed only where their lines are no complete rows."""
+    """Read one row per line. Cells over several lines are assumed only where their lines are incomplete rows."""
     by_line = [_tabbed_cells(line, count) for line in lines]
     if not any(isinstance(cells, str) and line.strip() for cells, line in zip(by_line, lines, strict=True)):
         return [(number, cells) for number, cells in enumerate(by_line) if lines[number].strip()]
@@ -109,7 +109,7 @@ def _quoted_rows(lines: list[str], delimiter: str, count: int) -> list[tuple[int
     while line < len(lines):
         record, used = lines[line], 1
         cells = _cells(record, delimiter, accept=lambda cells: len(cells) == count)
-        if cells is None and record.count('"') % 2:  # a quoted cell can go on in the next lines
+        if cells is None and record.count('"') % 2:  # a quoted cell can continue in the next lines
             joined, lines_joined = _joined(lines, line)
             cells = _cells(joined, delimiter, accept=lambda cells: len(cells) == count)
             used = 1 if cells is None else lines_joined  # a stray quotation mark: only its line is lost
@@ -130,7 +130,7 @@ def _joined(lines: list[str], first: int) -> tuple[str, int]:
 
 
 def _cells(record: str, delimiter: str, accept: Callable[[list[str]], bool] = lambda cells: True) -> list[str] | None:
-    """Return the cells of a record; None if it is no record, or they are not accepted."""
+    """Return the cells of a record; None if it is not a record, or they are not accepted."""
     # The default limit, 131,072 characters per cell, is too low for long texts.
     previous_limit = csv.field_size_limit(max(csv.field_size_limit(), len(record)))
     try:

@@ -42,7 +42,7 @@ def from_folder(
 
     If the folder contains `train/` and `val/` (or `validation/`, `dev/`, `eval/`) or `test/` (or `holdout/`), `split`
     returns these parts; names such as `seg_train`, `train_images` and `01_train` are understood. Names that start with
-    a dot and folders that systems create, such as `__MACOSX`, are ignored; other files that are no images are counted
+    a dot and folders that systems create, such as `__MACOSX`, are ignored; other files that are not images are counted
     in the log. A file without a suffix is taken if it begins like an image.
 
     Args:
@@ -185,7 +185,7 @@ def _words(name: str) -> list[str]:
 
 
 def _part(name: str) -> str:
-    """Return the part that a folder called "Training", "seg_test" or "val2017" holds; "" if it is no such name."""
+    """Return the part that a folder called "Training", "seg_test" or "val2017" holds; "" for other names."""
     found = [match[1] for word in _words(name) if (match := _PART_WORD.fullmatch(word.rstrip("0123456789")))]
     return _PART_WORDS[found[0]] if len(found) == 1 else ""
 
@@ -229,7 +229,7 @@ def _shared_sub_folders(folders: Iterable[Path]) -> set[str]:
 def _check_level(root: Path) -> None:
     """Raise if the sub-folders of a folder are parts with unknown names, or one folder that has the classes.
 
-    One name that all have, such as "images", is no sign of it.
+    One name that all have, such as "images", is not a sign of it.
     """
     folders = {name: folder for name, (folder, *_) in _sub_folders(root).items()}
     shared = _shared_sub_folders(folders.values())
@@ -276,7 +276,7 @@ def _class_folders(top: Path, classes: Sequence[str] | None, *, may_lack: bool) 
 
 
 def _check_known_classes(root: Path, class_folders: dict[Path, dict[str, FoundFiles]]) -> None:
-    """Raise if a part has classes that the first one, the training part, lacks; the opposite is no problem."""
+    """Raise if a part has classes that the first one, the training part, lacks; the opposite is not a problem."""
     first, *others = class_folders
     problems = check.Problems()
     for other in others:

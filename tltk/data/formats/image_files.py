@@ -73,7 +73,7 @@ class FoundFiles:
     def log_ignored(self, root: Path) -> None:
         """Tell how many files were passed over."""
         if self.others:
-            log.info("%s: files that are no images are ignored: %s", root, _listing(self.others))
+            log.info("%s: files that are not images are ignored: %s", root, _listing(self.others))
 
 
 def find_files(*folders: Path) -> FoundFiles:

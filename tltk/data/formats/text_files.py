@@ -7,7 +7,7 @@ from tltk.foundation import checks as check
 from tltk.foundation.errors import FileError, InvalidInput, NotFound
 from tltk.foundation.paths import local_path
 
-# First bytes of files that are no text → what to do.
+# First bytes of files that are not text → what to do.
 _BINARY = {
     b"\x1f\x8b": "is compressed (gzip). Unpack it.",
     b"BZh": "is compressed (bzip2). Unpack it.",

@@ -34,7 +34,7 @@ def differences(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
     Returns:
         float32 [k], at least 0: the mean squared residual in the worst of 64 tiles, relative to the variance of the
-        image; infinity if the best map is no small change, or most of the image is outside of the other.
+        image; infinity if the best map is not a small change, or most of the image is outside of the other.
 
     Examples:
         >>> ramp = np.broadcast_to(np.arange(32, dtype="uint8")[:, None] * 4, (1, 32, 32, 3))
@@ -121,7 +121,7 @@ def _composed(maps: np.ndarray, step: np.ndarray) -> np.ndarray:
 
 
 def _residuals(images: np.ndarray, others: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Return the residual of the worst tile relative to the variance, or infinity for maps that are no small change."""
+    """Return the residual of the worst tile relative to the variance; infinity if a map is not a small change."""
     count, side = images.shape[:2]
     sampled, inside = _warped(others, maps, margin=_MARGIN * side)
     x, y = _coordinates(side)

@@ -30,7 +30,7 @@ def why_unsupported(image: Image.Image) -> str:
 
 
 def too_large(image: Image.Image) -> str:
-    """Return why an image has too many pixels to be decoded; "" if it has not."""
+    """Return why an image has too many pixels to be decoded, or ""."""
     pixels = image.width * image.height
     return f"{pixels / 1e6:.1f} megapixels (limit {MAX_PIXELS / 1e6:.1f})" if pixels > MAX_PIXELS else ""
 

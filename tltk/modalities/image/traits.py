@@ -220,7 +220,7 @@ def _scaling_remark(pixels: np.ndarray, value_range: tuple[float, float], spec: 
 
 
 def scaling_note(source: Source) -> str:
-    """Say how many of a few images in memory seem to have been scaled before; "" for none.
+    """Say how many of a few images in memory seem to have been scaled before, or "".
 
     Args:
         source: Images in memory.

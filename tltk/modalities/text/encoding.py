@@ -170,7 +170,7 @@ def _traced(spec: TextSpec) -> Callable[..., Windows]:
 
 
 def overlong_note(source: Source, spec: TextSpec) -> str:
-    """Report how many texts are longer than the sequence length of a model, and how they are read; "" for none.
+    """Report how many texts are longer than the sequence length of a model, and how they are read; "" if no text is.
 
     Examples:
         >>> from tltk.data.formats.arrays import from_arrays

@@ -128,7 +128,7 @@ class TextModality(Modality):
         return keras.ops.logical_or(is_token, is_first)
 
     def training_note(self, source: Source, spec: TextSpec) -> str:
-        """Return how many texts are longer than the sequence length of the model; "" for none."""
+        """Return how many texts are longer than the sequence length of the model; "" if no text is."""
         return overlong_note(source, spec)
 
     def request_names(self, spec: TextSpec) -> tuple[str, ...]:

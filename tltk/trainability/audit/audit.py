@@ -201,7 +201,7 @@ def _why_changed(weight: _Weight, earlier: _Weight, training: _Training) -> str:
         )
     if trained or weight.statistics:
         return (
-            f"{begin}it is flagged frozen: `trainable` was changed after compile and fit, and training goes on as it "
+            f"{begin}it is flagged frozen: `trainable` was changed after compile and fit, and training continues as it "
             "was traced. To fix: compile again, with a new optimizer, whenever a flag has changed."
         )
     return (

@@ -120,7 +120,7 @@ class BytePair:
         """Merge pairs until none is left.
 
         Args:
-            ids: int32 [bytes], token of each byte, -1 for none.
+            ids: int32 [bytes], token of each byte, -1 without a token.
             rows: int32 [bytes], word of each byte.
 
         Returns:
