@@ -140,9 +140,10 @@ def test_a_json_result_has_the_parts_and_the_headline(reviews, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--sequence-length", "0"), "`sequence_length`"),
+        (("--sequence-length", "0"), "Invalid value for '--sequence-length'"),
+        (("--input", "photo"), "pass one of them. Received: --input photo and --text review"),
         (("--truncation", "left"), "`truncation` must be one of"),
-        (("--patience", "0"), "`patience` must be a whole number above 0"),
+        (("--patience", "0"), "Invalid value for '--patience': Input should be greater than or equal to 1"),
         (("--warmup", "-1"), "`warmup` must be at least 0"),
         (("--accumulate", "0"), "Invalid value for '--accumulate': Input should be greater than or equal to 1"),
         (("--class-weight", "x"), "`--class-weight` must be balanced"),

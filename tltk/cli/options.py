@@ -132,6 +132,11 @@ def source(
         return tltk.from_file(path)  # which lists the known formats
     if not has_columns:
         return found.read(path)
+    if text is not None and input_column != "path":
+        raise InvalidInput(
+            f"`--input` is the column of image paths, `--text` that of texts: pass one of them. Received: --input "
+            f"{input_column} and --text {text}"
+        )
     if text is None and modality == "text":
         raise InvalidInput(f"the model reads texts: name the column of the texts in {path.name} with --text.")
     column = input_column if text is None else tuple(part.strip() for part in text.split(","))

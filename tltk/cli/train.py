@@ -41,26 +41,29 @@ def train(
         str | None, typer.Option(help="fine_tune, linear_probe, full, bert or few_shot; default: fine_tune.")
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Epochs of the recipe's last phase; training says how many there are in all.")
+        int | None,
+        typer.Option(min=1, help="Epochs of the recipe's last phase; training says how many there are in all."),
     ] = None,
     probe_epochs: Annotated[
-        int | None, typer.Option(help="Epochs of the phase that trains the head alone (fine_tune, few_shot).")
+        int | None, typer.Option(min=1, help="Epochs of the phase that trains the head alone (fine_tune, few_shot).")
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate of the last phase.")] = None,
     warmup: Annotated[
         float | None,
         typer.Option(help="Warm-up of the last phase: a fraction of its steps, or from 1 a number of steps."),
     ] = None,
-    patience: Annotated[int | None, typer.Option(help="Epochs without improvement before the last phase ends.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Epochs without improvement before the last phase ends.")
+    ] = None,
     accumulate: Annotated[
         int | None, typer.Option(min=1, help="Batches whose gradients make one step of the last phase.")
     ] = None,
     unfreeze: Annotated[str | None, typer.Option(help="Lowest stage that fine_tune trains, such as conv5.")] = None,
     image_size: Annotated[
-        int | None, typer.Option(help="Height and width in pixels; default: that of the backbone.")
+        int | None, typer.Option(min=1, help="Height and width in pixels; default: that of the backbone.")
     ] = None,
     sequence_length: Annotated[
-        int | None, typer.Option(help="Tokens of a text that are read; default: those of the backbone.")
+        int | None, typer.Option(min=1, help="Tokens of a text that are read; default: those of the backbone.")
     ] = None,
     truncation: Annotated[
         str | None, typer.Option(help="Side at which longer texts are truncated: end, start or middle.")
