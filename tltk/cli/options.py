@@ -132,14 +132,9 @@ def source(
         return tltk.from_file(path)  # which lists the known formats
     if not has_columns:
         return found.read(path)
-    if text is not None and input_column != "path":
-        raise InvalidInput(
-            f"`--input` is the column of image paths, `--text` that of texts: pass one of them. Received: --input "
-            f"{input_column} and --text {text}"
-        )
     if text is None and modality == "text":
         raise InvalidInput(f"the model reads texts: name the column of the texts in {path.name} with --text.")
-    column = input_column if text is None else tuple(part.strip() for part in text.split(","))
+    column = _input_columns(input_column, text)
     modality = modality or ("image" if text is None else "text")
     columns: dict[str, Any] = {"input": column, "label": label, "label_type": label_type, "modality": modality}
     # Only if they are given: a registered format need not have them.
@@ -152,6 +147,18 @@ def source(
         if any(is_default and f"has no column {name!r}" in str(error) for name, is_default in defaults.items()):
             raise InvalidInput(f"{error}\n{_HOW_TO_NAME_COLUMNS}") from error
         raise
+
+
+def _input_columns(input_column: str, text: str | None) -> str | tuple[str, ...]:
+    """Return the column of image paths, or the columns of texts."""
+    if text is None:
+        return input_column
+    if input_column != "path":
+        raise InvalidInput(
+            "`--input` is the column of image paths, `--text` that of texts: pass one of them. "
+            f"Received: --input {input_column} and --text {text}"
+        )
+    return tuple(part.strip() for part in text.split(","))
 
 
 def not_an_input(

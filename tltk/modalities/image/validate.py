@@ -96,15 +96,16 @@ def _why_invalid_tiff(file: BinaryIO) -> str:
 def _why_invalid_content(file: BinaryIO, size: int) -> str:
     if not size:
         return EMPTY
+    if size > MAX_FILE_BYTES:
+        return _why_undecodable(file)  # Pillow reads a WebP whole when it opens it
     try:
         image = Image.open(file, formats=_FORMATS)
     except _HEADER_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         return _why_undecodable(file)
-    reason = too_large(image) or _too_many_bytes(file)
-    if reason:
-        return reason
+    if too_large(image):
+        return too_large(image)
     if image.format == "GIF" and not _is_decodable(image):
         return f"{DAMAGED} GIF"
     return "" if _is_complete(image, file, size) else _why_undecodable(file)
