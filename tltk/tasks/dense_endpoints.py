@@ -1,0 +1,45 @@
+"""The stages of a backbone that tasks with outputs for every position use."""
+
+from collections.abc import Mapping, Sequence
+
+from tltk.backbones.base import Backbone, Endpoint
+from tltk.foundation.errors import InvalidInput
+
+
+def pyramid_stages(endpoints: Mapping[str, Endpoint], strides: Sequence[int]) -> dict[int, str]:
+    """Choose the stages of a backbone for the levels of a pyramid: the last one of each stride.
+
+    Args:
+        endpoints: Stage → endpoint, from the input to the output, as `Backbone.endpoints` returns them.
+        strides: Pixels of the input per position of each level, the finest first.
+
+    Returns:
+        Stride → stage, for the strides that the backbone has, the finest first.
+
+    Raises:
+        InvalidInput: If the backbone has none of them, as text encoders.
+
+    Examples:
+        >>> endpoints = {"conv3": Endpoint(8, 64), "conv4": Endpoint(16, 96), "conv5": Endpoint(16, 128)}
+        >>> pyramid_stages(endpoints, (8, 16, 32))
+        {8: 'conv3', 16: 'conv5'}
+    """
+    stages = {endpoint.stride: stage for stage, endpoint in endpoints.items() if endpoint.stride in strides}
+    if not stages:
+        available = {stage: endpoint.stride for stage, endpoint in endpoints.items()}
+        raise InvalidInput(
+            f"the task needs features of stride {', '.join(map(str, strides))}. The stages of the backbone have the "
+            f"strides {available}: use a backbone for images with an image size that they divide."
+        )
+    return dict(sorted(stages.items()))
+
+
+def stages_of(backbone: Backbone, strides: Sequence[int]) -> dict[int, str]:
+    """Choose the stages of a backbone, see `pyramid_stages`.
+
+    Raises:
+        InvalidInput: If it is no backbone for images, or has none of the strides.
+    """
+    if backbone.modality != "image":
+        raise InvalidInput(f"the task needs a backbone for images; {backbone.name!r} takes {backbone.modality}s.")
+    return pyramid_stages(backbone.endpoints(), strides)
