@@ -1,10 +1,9 @@
-"""Feature pyramids and the dense head: shapes, sharing, and first outputs."""
+"""Feature pyramids: sizes, and what reaches what."""
 
 import keras
 import numpy as np
 import pytest
 
-from tltk.heads.dense import dense_head
 from tltk.heads.pyramid import feature_pyramid
 
 
@@ -44,28 +43,3 @@ def test_coarse_features_reach_every_finer_level():
     changed = [arrays[0], arrays[1], arrays[2] + 1]
     for output, other in zip(model.predict(arrays, verbose=0), model.predict(changed, verbose=0), strict=True):
         assert np.abs(output - other).max() > 1e-4
-
-
-def test_the_head_gives_every_position_rare_classes_and_boxes_of_the_size_of_its_level():
-    levels = inputs({8: (4, 4, 6), 16: (2, 2, 6)})
-    outputs = dense_head(levels, classes=3, channels=6, depth=2, strides=(8.0, 16.0))
-    model = keras.Model(list(levels.values()), outputs)
-    values = model.predict([np.zeros((2, 4, 4, 6)), np.zeros((2, 2, 2, 6))], verbose=0)
-    assert {name: array.shape for name, array in values.items()} == {
-        "classes": (2, 20, 3),
-        "distances": (2, 20, 4),
-        "centreness": (2, 20, 1),
-    }
-    np.testing.assert_allclose(values["classes"], 0.01, atol=1e-5)
-    np.testing.assert_allclose(values["distances"][0, :, 0], [32] * 16 + [64] * 4, rtol=1e-4)
-    np.testing.assert_allclose(values["centreness"], 0.5, atol=1e-5)
-
-
-def test_levels_share_their_convolutions_and_not_their_batch_norms():
-    levels = inputs({8: (4, 4, 6), 16: (2, 2, 6)})
-    model = keras.Model(list(levels.values()), dense_head(levels, classes=3, channels=6, depth=1, strides=(8, 16)))
-    counts = {
-        kind: sum(isinstance(layer, kind) for layer in model.layers)
-        for kind in (keras.layers.SeparableConv2D, keras.layers.BatchNormalization)
-    }
-    assert list(counts.values()) == [2, 4]
