@@ -1,11 +1,15 @@
 """Targets of object detection."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from tltk.data.boxes import BoxTargets, as_objects
+from tltk.data.boxes import BoxTargets
 from tltk.data.source import Source
 from tltk.data.split import split
+from tltk.data.targets import as_objects
 from tltk.specs import Boxes, LabelSpec
 
 LABELS = LabelSpec(("cat", "dog", "cow"), "boxes")
@@ -91,3 +95,9 @@ def test_other_boxes_have_other_bytes():
     source = source_of([[0], [1]])
     assert source.targets.tobytes() != source_of([[0], [2]]).targets.tobytes()
     assert source.targets.tobytes() == source_of([[0], [1]]).targets.tobytes()
+
+
+@pytest.mark.parametrize("module", ["tltk.data.boxes", "tltk.data.masks", "tltk.data.targets"])
+def test_modules_of_targets_can_be_imported_first(module):
+    code = f"import {module}; from tltk.data.targets import TARGETS; assert {{'boxes', 'masks'}} <= set(TARGETS)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

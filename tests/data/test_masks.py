@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tltk.data.boxes import as_objects
 from tltk.data.masks import MaskTargets, array_targets
 from tltk.data.source import Source
+from tltk.data.targets import as_objects
 from tltk.errors import InvalidInput
 from tltk.specs import LabelSpec
 

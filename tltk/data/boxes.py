@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tltk.data.strata import rarest_classes
-from tltk.data.targets import Targets, register_targets
+from tltk.data.targets import Targets, as_objects, register_targets
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.specs import Boxes, LabelSpec
@@ -142,14 +142,6 @@ def pad_boxes(values: Sequence[Boxes]) -> dict[str, np.ndarray]:
         labels[row, : len(value)] = value.classes
         ignored[row, : len(value)] = value.ignored
     return {"boxes": boxes, "labels": labels, "ignored": ignored}
-
-
-def as_objects(values: Sequence[Any]) -> np.ndarray:
-    """Return values as an object array [n]."""
-    array = np.empty(len(values), object)
-    for row, value in enumerate(values):  # an assignment of all would look into arrays
-        array[row] = value
-    return array
 
 
 def _named(boxes: Boxes, row: int, labels: LabelSpec) -> str:

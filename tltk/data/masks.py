@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tltk.data.boxes import as_objects
 from tltk.data.strata import rarest_classes
-from tltk.data.targets import Targets, register_targets
+from tltk.data.targets import Targets, as_objects, register_targets
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.specs import LabelSpec

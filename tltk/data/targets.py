@@ -301,6 +301,14 @@ class LazyTargets(Targets):
         return array
 
 
+def as_objects(values: Sequence[Any]) -> np.ndarray:
+    """Return values as an object array [n]."""
+    array = np.empty(len(values), object)
+    for row, value in enumerate(values):  # an assignment of all would look into arrays
+        array[row] = value
+    return array
+
+
 TARGETS: Registry[type[Targets]] = Registry(
     "label type",
     "tltk.data.targets.register_targets(…)",
