@@ -19,6 +19,10 @@ _PUBLIC = {
     "from_arrays": "tltk.data.formats.arrays",
     "from_tfds": "tltk.data.formats.tfds",
     "from_conll": "tltk.data.formats.conll",
+    "from_coco": "tltk.data.formats.coco",
+    "from_voc": "tltk.data.formats.voc",
+    "from_yolo": "tltk.data.formats.yolo",
+    "from_masks": "tltk.data.formats.masks",
     "from_file": "tltk.data.formats.registry",
     "register_format": "tltk.data.formats.registry",
     "from_squad": "tltk.data.formats.squad",
@@ -92,12 +96,16 @@ __all__ = ["__version__", *_PUBLIC]
 if TYPE_CHECKING:
     from tltk.backbones import Backbone, backbone, register_backbone
     from tltk.data.formats.arrays import from_arrays
+    from tltk.data.formats.coco import from_coco
     from tltk.data.formats.conll import from_conll
     from tltk.data.formats.folder import from_folder
+    from tltk.data.formats.masks import from_masks
     from tltk.data.formats.registry import from_file, register_format
     from tltk.data.formats.squad import from_squad
     from tltk.data.formats.tables import from_csv, from_jsonl
     from tltk.data.formats.tfds import from_tfds
+    from tltk.data.formats.voc import from_voc
+    from tltk.data.formats.yolo import from_yolo
     from tltk.data.source import Source
     from tltk.data.split import split
     from tltk.evaluation.evaluate import evaluate

@@ -443,7 +443,7 @@ def as_float(value: Any) -> float:
     """Convert a number or a string to a float; NaN if it is not a number."""
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return float("nan")
 
 

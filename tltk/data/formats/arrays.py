@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 
 from tltk.data import targets as convert
 from tltk.data.exclude import Exclude
+from tltk.data.formats import dense_targets
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import familiar
@@ -38,10 +39,13 @@ def from_arrays(
             PIL images of one size; a list of texts; or a list of tuples of two texts. Grey, RGB and RGBA (1, 3, 4
             channels) are converted to what a model takes.
         y: For "categorical", one class index, class name or one-hot row per example; for "multilabel", a list of class
-            names per example, or 0 and 1 [n, k]; for "regression", numbers [n] or [n, k]. None if unlabelled.
+            names per example, or 0 and 1 [n, k]; for "regression", numbers [n] or [n, k]; for "boxes", a dict of
+            "boxes" [k, 4] (y_min, x_min, y_max, x_max in pixels) and "labels" [k], or `Boxes`, per image; for "masks",
+            class numbers [n, height, width], 255 for pixels that do not count. None if unlabelled.
         labels: Names of the classes or columns in the order of the model's outputs, also as a dict of class index →
             name; or the `LabelSpec` of another source.
-        label_type: "categorical", "multilabel" or "regression"; ignored if `labels` is a `LabelSpec`, which has a type.
+        label_type: "categorical", "multilabel", "regression", "boxes" or "masks"; ignored if `labels` is a `LabelSpec`,
+            which has a type.
         sample_weight: Weight of each example in loss and metrics, [n], at least 0; None if all count the same.
         value_range: Value of black and of white, such as (0, 65535) for 16-bit images and (0, 1) for floats; the
             default is (0, 255). The model must be built for the same range: `tltk.backbone(name, value_range=…)`.
@@ -62,9 +66,14 @@ def from_arrays(
     pairs = as_pairs(x)
     examples = pairs if pairs is not None else np.asarray(x, object) if is_text(x) else check_pixels(x, value_range)
     modality = "text" if examples.dtype == object else "image"
-    targets, spec = None, None
+    targets: Any = None
+    spec = None
     if y is not None:
-        targets, spec = check_targets(y, len(examples), labels=labels, label_type=label_type)
+        label_type = labels.type if isinstance(labels, LabelSpec) else label_type
+        if label_type in dense_targets.CONVERTERS:
+            targets, spec = dense_targets.CONVERTERS[label_type](y, examples, labels)
+        else:
+            targets, spec = check_targets(y, len(examples), labels=labels, label_type=label_type)
     own_range = None
     if value_range is not None:
         if modality == "text":
@@ -217,7 +226,7 @@ def check_targets(
     """
     spec = labels if isinstance(labels, LabelSpec) else None
     label_type = spec.type if spec else label_type
-    check.one_of("label_type", label_type, _LABEL_TYPES)
+    check.one_of("label_type", label_type, (*_LABEL_TYPES, *dense_targets.CONVERTERS))
     values = _as_array(y)
     if len(values) != count if values.ndim else True:
         raise InvalidInput(f"`y` must have {count} values, one per example of `x`. Received: shape {np.shape(y)}")

@@ -155,12 +155,12 @@ def _part_folders(root: Path, classes: Sequence[str] | None) -> dict[str, Path]:
         InvalidInput: If it is not clear which folders are parts.
     """
     folders = {name: folder for name, (folder, *_) in _sub_folders(root).items()}
-    part_names = [name for name in folders if _part(name)]
+    part_names = [name for name in folders if part_of(name)]
     all_plain = all(map(_is_plain, part_names))
     shared = set() if all_plain else _shared_sub_folders(folders[name] for name in part_names)
     # "seg_train" may be a class; with sub-folders of the same names as those of "seg_test", it is none.
     part_names = [name for name in part_names if shared or _is_plain(name)]
-    parts = {_part(name): _unpacked(folders[name]) for name in part_names}
+    parts = {part_of(name): _unpacked(folders[name]) for name in part_names}
     if len(part_names) < 2 or any(name in part_names for name in classes or ()):
         return {}
     others = [name for name in folders if name not in part_names and find_files(folders[name]).images]
@@ -184,7 +184,7 @@ def _words(name: str) -> list[str]:
     return re.split(r"[\W_]+", name.lower())
 
 
-def _part(name: str) -> str:
+def part_of(name: str) -> str:
     """Return the part that a folder called "Training", "seg_test" or "val2017" holds; "" for other names."""
     found = [match[1] for word in _words(name) if (match := _PART_WORD.fullmatch(word.rstrip("0123456789")))]
     return _PART_WORDS[found[0]] if len(found) == 1 else ""

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,51 +23,97 @@ class Format:
         suffixes: File suffixes in lower case, with the dot.
         read: Path and keyword options → source.
         has_columns: Whether `read` takes `input`, `label`, `labels`, `label_type` and `modality`, as `from_csv` does.
+        recognizes: Path of a file with one of the suffixes, or of a folder → whether it has this format. None means
+            that every file with a suffix has it, unless another format recognizes it, and that no folder has.
+        needs: Keyword options of `read`, such as "masks", which choose this format where a command gets them.
     """
 
     name: str
     suffixes: tuple[str, ...]
     read: Callable[..., Source]
     has_columns: bool = False
+    recognizes: Callable[[Path], bool] | None = None
+    needs: tuple[str, ...] = ()
+
+    def takes(self, option: str) -> bool:
+        """Tell whether `read` has a keyword option."""
+        return option in inspect.signature(self.read).parameters
 
 
 FORMATS: Registry[Format] = Registry(
     "file format",
     "tltk.register_format(name, read, suffixes=…)",
-    builtins=("tltk.data.formats.tables", "tltk.data.formats.conll", "tltk.data.formats.squad"),
+    builtins=(
+        "tltk.data.formats.tables",
+        "tltk.data.formats.conll",
+        "tltk.data.formats.squad",
+        "tltk.data.formats.coco",
+        "tltk.data.formats.voc",
+        "tltk.data.formats.yolo",
+        "tltk.data.formats.masks",
+    ),
 )
 
 
 def register_format(
-    name: str, read: Callable[..., Source], *, suffixes: Sequence[str], has_columns: bool = False
+    name: str,
+    read: Callable[..., Source],
+    *,
+    suffixes: Sequence[str],
+    has_columns: bool = False,
+    recognizes: Callable[[Path], bool] | None = None,
+    needs: Sequence[str] = (),
 ) -> None:
     """Register a file format, so that `tltk.from_file` and the command line can read it.
 
     Args:
         name: Name of the format.
         read: Path and keyword options → source.
-        suffixes: File suffixes, such as (".parquet",).
+        suffixes: File suffixes, such as (".parquet",); none for a format of folders.
         has_columns: Whether `read` takes `input`, `label`, `labels`, `label_type` and `modality`, as `from_csv` does.
+        recognizes: Path → whether it has this format, for formats that share a suffix, and for folders; it must not
+            read much. None means that every file with a suffix has it, and no folder.
+        needs: Keyword options of `read`, such as "masks", which choose this format where a command gets them.
 
     Raises:
-        InvalidInput: If a suffix has no dot or belongs to another format, or the name is taken.
+        InvalidInput: If a suffix has no dot or belongs to another format that does not look into files either, or the
+            name is taken.
     """
     problems = check.Problems()
-    others = [file_format for file_format in FORMATS.registered() if file_format.name != name]
+    others = [known for known in FORMATS.registered() if known.name != name and (known.recognizes is None)]
     taken = {suffix: file_format.name for file_format in others for suffix in file_format.suffixes}
     for suffix in suffixes:
         if not suffix.startswith(".") or suffix != suffix.lower():
             problems.add(f"`suffixes` must start with a dot and be in lower case. Received: {suffix!r}")
-        if suffix in taken:
+        if suffix in taken and recognizes is None:
             problems.add(f"{suffix!r} already belongs to the format {taken[suffix]!r}")
     problems.raise_if_any()
-    FORMATS.register(name, Format(name, tuple(suffixes), read, has_columns), definition=read)
+    file_format = Format(name, tuple(suffixes), read, has_columns, recognizes, tuple(needs))
+    FORMATS.register(name, file_format, definition=read)
 
 
-def format_of(path: str | Path) -> Format | None:
-    """Return the format registered for the suffix of a file; None if there is none."""
-    suffix = Path(path).suffix.lower()
-    return next((file_format for file_format in FORMATS.search() if suffix in file_format.suffixes), None)
+def format_of(path: str | Path, *, options: Sequence[str] = ()) -> Format | None:
+    """Return the format of a file or folder; None if there is none.
+
+    Args:
+        path: An existing file, a folder, or a name.
+        options: Options that were given; a format that needs them, and has them all, comes first.
+
+    Returns:
+        The format that is chosen by an option, recognizes the path, or is registered for its suffix.
+    """
+    path = Path(path)
+    found = _matching(FORMATS.registered(), path, options)
+    return found or _matching(FORMATS.values(), path, options)  # those of installed packages, which are loaded for it
+
+
+def _matching(formats: Sequence[Format], path: Path, options: Sequence[str]) -> Format | None:
+    suffix, is_folder, exists = path.suffix.lower(), path.is_dir(), path.exists()
+    by_option = [known for known in formats if known.needs and set(known.needs) <= set(options)]
+    known = [known for known in formats if not known.needs and (is_folder or suffix in known.suffixes)]
+    recognized = (known for known in known if known.recognizes and exists and known.recognizes(path))
+    by_suffix = (known for known in known if known.recognizes is None and not is_folder)
+    return next(chain(by_option, recognized, by_suffix), None)
 
 
 def from_file(path: str | Path, **options: Any) -> Source:
