@@ -34,6 +34,7 @@ _PUBLIC = {
     "regression": "tltk.tasks.regression",
     "token_classification": "tltk.tasks.token_classification",
     "question_answering": "tltk.tasks.question_answering",
+    "object_detection": "tltk.tasks.object_detection",
     "register_task": "tltk.tasks.registry",
     "assemble": "tltk.models.assemble",
     "adopt": "tltk.models.adopt",
@@ -133,6 +134,7 @@ if TYPE_CHECKING:
     from tltk.specs import Boxes, ImageSpec, InvalidExample, LabelSpec, Span, TextSpec
     from tltk.tasks.base import Task
     from tltk.tasks.classification import classification
+    from tltk.tasks.object_detection import object_detection
     from tltk.tasks.question_answering import question_answering
     from tltk.tasks.records import Monitor, Prediction, ReportParts
     from tltk.tasks.registry import register_task

@@ -15,7 +15,7 @@ def inputs(shapes):
     ("shapes", "expected"),
     [
         ({8: (8, 6, 5), 16: (4, 3, 7), 32: (2, 2, 9)}, [(8, 6), (4, 3), (2, 2)]),
-        ({8: (9, 9, 5), 16: (4, 4, 7), 32: (2, 2, 9)}, [(9, 9), (4, 4), (2, 2)]),  # unpadded convolutions
+        ({8: (9, 9, 5), 16: (4, 4, 7), 32: (1, 1, 9)}, [(10, 10), (5, 5), (3, 3)]),  # unpadded convolutions
         ({8: (8, 8, 5)}, [(8, 8), (4, 4), (2, 2)]),
         ({16: (4, 4, 5)}, [(8, 8), (4, 4), (2, 2)]),  # a vision transformer
         ({4: (16, 16, 3), 16: (4, 4, 5)}, [(8, 8), (4, 4), (2, 2)]),
@@ -24,9 +24,10 @@ def inputs(shapes):
 )
 def test_a_pyramid_has_all_levels_with_equal_channels(shapes, expected):
     features = inputs(shapes)
-    levels = feature_pyramid(features, strides=(8, 16, 32), channels=6)
+    sizes = dict(zip((8, 16, 32), expected, strict=True))
+    levels = feature_pyramid(features, sizes=sizes, channels=6)
     assert {stride: tuple(level.shape[1:]) for stride, level in levels.items()} == {
-        stride: (*size, 6) for stride, size in zip((8, 16, 32), expected, strict=True)
+        stride: (*size, 6) for stride, size in sizes.items()
     }
     model = keras.Model(list(features.values()), list(levels.values()))
     arrays = [np.ones((2, *shape), "float32") for shape in shapes.values()]
@@ -37,7 +38,8 @@ def test_coarse_features_reach_every_finer_level():
     shapes = {8: (8, 8, 3), 16: (4, 4, 3), 32: (2, 2, 3)}
     features = inputs(shapes)
     model = keras.Model(
-        list(features.values()), list(feature_pyramid(features, strides=(8, 16, 32), channels=4).values())
+        list(features.values()),
+        list(feature_pyramid(features, sizes={8: (8, 8), 16: (4, 4), 32: (2, 2)}, channels=4).values()),
     )
     arrays = [np.random.default_rng(0).normal(size=(1, *shape)).astype("float32") for shape in shapes.values()]
     changed = [arrays[0], arrays[1], arrays[2] + 1]

@@ -45,3 +45,18 @@ def test_weights_are_blended_with_the_targets_they_belong_to():
     np.testing.assert_allclose(blended * new_weights[:, None], expected, rtol=1e-6)
     _, (zero, none) = finished(part._replace(targets_and_weights=(tf.constant(targets), tf.zeros(4))))
     assert np.isfinite(zero).all() and not np.any(none)
+
+
+def test_targets_in_a_dict_are_augmented_before_they_are_encoded():
+    order = []
+
+    def augment(inputs, targets, *_):
+        order.append("augment")
+        return inputs, {"boxes": targets["boxes"] + 1}
+
+    def encode(targets):
+        order.append("encode")
+        return targets["boxes"] * 10
+
+    _, (targets,) = Finish("float32", encode, augment)(batch({"boxes": tf.constant([1, 2])}))
+    assert order == ["augment", "encode"] and targets.numpy().tolist() == [20, 30]

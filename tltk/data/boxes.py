@@ -60,6 +60,7 @@ class BoxTargets(Targets):
             "boxes": tf.TensorSpec([None, None, 4], tf.float32),
             "labels": tf.TensorSpec([None, None], tf.int32),
             "ignored": tf.TensorSpec([None, None], tf.bool),
+            "areas": tf.TensorSpec([None, None], tf.float32),
         }
 
     def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -69,8 +70,9 @@ class BoxTargets(Targets):
             rows: Indices of its examples, int64 [b].
 
         Returns:
-            "boxes" float32 [b, k, 4] in pixels of the original images, "labels" int32 [b, k] and "ignored" bool [b, k].
-            k is the largest number of boxes in the batch; rows of padding have the label -1 and the box 0, 0, 0, 0.
+            "boxes" float32 [b, k, 4] in pixels of the original images, "labels" int32, "ignored" bool and "areas"
+            float32 [b, k]. k is the largest number of boxes in the batch; rows of padding have the label -1 and the
+            box 0, 0, 0, 0.
         """
         return pad_boxes([self.values[row] for row in rows])
 
@@ -135,13 +137,14 @@ class BoxTargets(Targets):
 def pad_boxes(values: Sequence[Boxes]) -> dict[str, np.ndarray]:
     """Join the boxes of several images to arrays; see `BoxTargets.batch`."""
     shape = len(values), max(map(len, values), default=0)
-    boxes, ignored = np.zeros((*shape, 4), np.float32), np.zeros(shape, bool)
+    boxes, areas, ignored = np.zeros((*shape, 4), np.float32), np.zeros(shape, np.float32), np.zeros(shape, bool)
     labels = np.full(shape, NO_OBJECT, np.int32)
     for row, value in enumerate(values):
         boxes[row, : len(value)] = value.boxes
         labels[row, : len(value)] = value.classes
         ignored[row, : len(value)] = value.ignored
-    return {"boxes": boxes, "labels": labels, "ignored": ignored}
+        areas[row, : len(value)] = value.area
+    return {"boxes": boxes, "labels": labels, "ignored": ignored, "areas": areas}
 
 
 def _named(boxes: Boxes, row: int, labels: LabelSpec) -> str:

@@ -1,6 +1,6 @@
 """A light feature pyramid: features of several strides with the same channels, each aware of the coarser ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -13,7 +13,7 @@ _MOMENTUM = 0.9  # of batch norms: a head is trained for some hundreds of steps
 def feature_pyramid(
     features: Mapping[int, keras.KerasTensor],
     *,
-    strides: Sequence[int],
+    sizes: Mapping[int, tuple[int, int]],
     channels: int,
     seed: int = 0,
 ) -> dict[int, keras.KerasTensor]:
@@ -25,7 +25,8 @@ def feature_pyramid(
 
     Args:
         features: Stride → float [batch, height, width, channels], the finest first.
-        strides: Strides of the levels, the finest first, each twice the one before.
+        sizes: Stride → rows and columns of each level, the finest first, each stride twice the one before. Features of
+            another size, which unpadded convolutions have, are resized.
         channels: Channels of every level.
         seed: Seed of the initial weights.
 
@@ -33,24 +34,30 @@ def feature_pyramid(
         Stride → float32 [batch, rows, columns, channels], the finest first.
     """
     lateral = {
-        stride: normalized(pointwise(tensor, channels, seed=seed + stride, name=f"pyramid_lateral_{stride}"))
-        for stride, tensor in features.items()
+        stride: resized(
+            normalized(pointwise(features[stride], channels, seed=seed + stride, name=f"pyramid_lateral_{stride}")),
+            size,
+        )
+        for stride, size in sizes.items()
+        if stride in features
     }
-    for stride in strides:
+    for stride, size in sizes.items():
         if stride not in lateral and stride // 2 in lateral:
-            lateral[stride] = _downsampled(lateral[stride // 2], channels, stride=stride, seed=seed)
+            name = f"pyramid_coarser_{stride}"
+            coarser = convolution(lateral[stride // 2], channels, seed=seed + stride, name=name, strides=2)
+            lateral[stride] = resized(coarser, size)
     above: Any = None
     merged = {}
-    for stride in sorted({*lateral, *strides}, reverse=True):
-        own = lateral.get(stride)
-        if own is None:
-            own = keras.layers.UpSampling2D(2, dtype="float32", name=f"pyramid_finer_{stride}")(above)
-        elif above is not None:
-            own = keras.layers.Add(dtype="float32", name=f"pyramid_sum_{stride}")([own, enlarged(above, own)])
-        above = merged[stride] = own
+    for stride, size in reversed(tuple(sizes.items())):
+        larger = None if above is None else resized(above, size)
+        if larger is None or stride not in lateral:
+            merged[stride] = lateral.get(stride, larger)
+        else:
+            merged[stride] = keras.layers.Add(dtype="float32", name=f"pyramid_sum_{stride}")([lateral[stride], larger])
+        above = merged[stride]
     return {
         stride: convolution(merged[stride], channels, seed=seed + stride + 1, name=f"pyramid_smooth_{stride}")
-        for stride in strides
+        for stride in sizes
     }
 
 
@@ -92,15 +99,12 @@ def activated(x: keras.KerasTensor, *, name: str) -> keras.KerasTensor:
     return keras.layers.ReLU(dtype="float32", name=f"{name}_relu")(normalized(x, name=name))
 
 
-def enlarged(x: keras.KerasTensor, like: keras.KerasTensor, *, interpolation: str = "nearest") -> keras.KerasTensor:
-    """Enlarge features to the rows and columns of others."""
-    rows, columns = like.shape[1:3]
-    if (rows, columns) == tuple(x.shape[1:3]):
+def resized(x: keras.KerasTensor, size: tuple[int, int], *, interpolation: str = "nearest") -> keras.KerasTensor:
+    """Resize features to some rows and columns."""
+    rows, columns = x.shape[1:3]
+    if size == (rows, columns):
         return x
-    if rows == 2 * x.shape[1] and columns == 2 * x.shape[2]:
-        return keras.layers.UpSampling2D(2, interpolation=interpolation, dtype="float32")(x)
-    return keras.ops.image.resize(x, (rows, columns), interpolation=interpolation)  # features of unpadded convolutions
-
-
-def _downsampled(x: keras.KerasTensor, channels: int, *, stride: int, seed: int) -> keras.KerasTensor:
-    return convolution(x, channels, seed=seed + stride, name=f"pyramid_coarser_{stride}", strides=2)
+    factors = size[0] // rows, size[1] // columns
+    if size == (factors[0] * rows, factors[1] * columns):
+        return keras.layers.UpSampling2D(factors, interpolation=interpolation, dtype="float32")(x)
+    return keras.ops.image.resize(x, size, interpolation=interpolation)

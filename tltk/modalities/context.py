@@ -17,12 +17,15 @@ class Context(NamedTuple):
         windows: Information about the elements that depends on the modality: for texts a `Windows` record of their
             tokens, for images None.
         texts: The raw texts, string [count]; two tensors for pairs of texts, none for images.
+        image_sizes: For images that are letterboxed (resize="pad"), their original heights and widths, int32
+            [count, 2], to which positions can be mapped back; else None, as for decoded pixels.
     """
 
     count: tf.Tensor
     example_ids: tf.Tensor | None = None
     windows: Any = None
     texts: tuple[tf.Tensor, ...] = ()
+    image_sizes: tf.Tensor | None = None
 
     def average(self, outputs: tf.Tensor) -> tf.Tensor:
         """Average outputs over the elements of each example.

@@ -229,6 +229,14 @@ class Modality(ABC):
         """
         raise InvalidInput(f"{task} needs a backbone that takes texts; this one takes {self.name}s.")
 
+    def with_letterbox(self, spec: Any, task: str) -> Any:
+        """Adapt a spec to fitting every example into the input whole and undistorted, for a task with positions.
+
+        Raises:
+            InvalidInput: If examples of this modality are no images.
+        """
+        raise InvalidInput(f"{task} needs a backbone that takes images; this one takes {self.name}s.")
+
     def spec_from_shape(self, shape: tuple[int | None, ...], dtype: str) -> Any:
         """Return the spec that the input of a user's own model must have, such as [height, width, 3]; None if unclear.
 

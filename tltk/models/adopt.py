@@ -77,6 +77,7 @@ def adopt(
         if "float" not in original.inputs[0].dtype:
             problems.add(f"`preprocessing` needs pixels. Received: an input of dtype {original.inputs[0].dtype}")
     problems.raise_if_any(f"{model.name!r} cannot be adopted:")
+    task = task.for_input(read_spec)
     network, nested_ends = _flat(original, read_spec, preprocessing)
     outputs: Any = None
     try:

@@ -52,7 +52,8 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
     check.instance_of("backbone", backbone, Backbone, hint="Pass tltk.backbone('resnet50').")
     require_task(task)
     seed = check.seed(seed)
-    task, spec = _with_pooling(task, backbone.input_spec), task.input_spec(backbone.input_spec)
+    spec = task.input_spec(backbone.input_spec)
+    task = _with_pooling(task, backbone.input_spec).for_input(spec)
     policy = hardware.precision(precision, fast_bfloat16=backbone.fast_bfloat16)
     with hardware.dtype_policy(policy):
         connected = connect(backbone, task.endpoints(backbone))

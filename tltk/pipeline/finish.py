@@ -1,4 +1,4 @@
-"""The last steps of a batch in the TensorFlow graph: cast inputs, encode targets, augment."""
+"""The last steps of a batch in the TensorFlow graph: cast inputs, augment, encode targets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ AugmentBatch = Callable[[Any, Any, Any, Any, Any], tuple[Any, Any]]
 class Finish:
     """Casts inputs, encodes targets, then augments both together.
 
+    Targets that are a dict, such as {"boxes": …}, move with the pixels: they are augmented first, and encoded then.
+
     Args:
         dtype: Dtype of the inputs.
         encode: Raw targets of a batch → targets for the loss; None leaves them unchanged.
@@ -33,7 +35,8 @@ class Finish:
     def __call__(self, batch: Batch) -> tuple[Any, tuple]:
         inputs = tf.cast(batch.values[0], self.dtype)
         targets, weights = batch.targets_and_weights[:1], batch.targets_and_weights[1:]
-        if targets and self.encode is not None:
+        encode_last = bool(targets) and isinstance(targets[0], dict)
+        if targets and self.encode is not None and not encode_last:
             targets = (self.encode(targets[0]),)
         if self.augment is not None:
             to_augment = targets[0] if targets else tf.zeros([tf.shape(inputs)[0]])
@@ -45,6 +48,8 @@ class Finish:
                 moved_targets, blended_weights = _unweighted(moved_targets)
                 weights = (blended_weights,)
             targets = (moved_targets,) if targets else ()
+        if self.encode is not None and encode_last:
+            targets = (self.encode(targets[0]),)
         return inputs, (*targets, *weights)
 
 

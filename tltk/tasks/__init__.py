@@ -1,4 +1,4 @@
-"""Tasks: the head, loss, metrics, decoder and evaluator of classification, regression, tagging and question answering.
+"""Tasks: the head, loss, metrics, decoder and evaluator of classification, regression, tagging, detection and others.
 
 The functions that build tasks are public as `tltk.classification` …; exported here, they would shadow the modules of
 the same names.
@@ -7,6 +7,7 @@ the same names.
 from tltk.modalities.context import Context
 from tltk.tasks.base import Task
 from tltk.tasks.classification import Classification, MultilabelClassification
+from tltk.tasks.object_detection import ObjectDetection
 from tltk.tasks.question_answering import QuestionAnswering
 from tltk.tasks.records import Evaluator, Monitor, Prediction, ReportParts
 from tltk.tasks.registry import for_source, from_config, register_default, register_task
@@ -19,6 +20,7 @@ __all__ = [
     "Evaluator",
     "Monitor",
     "MultilabelClassification",
+    "ObjectDetection",
     "Prediction",
     "QuestionAnswering",
     "Regression",

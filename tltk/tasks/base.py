@@ -69,6 +69,14 @@ class Task(ABC):
         """Adapt the input format of a backbone to this task, such as to pairs of texts or windows; default: as is."""
         return spec
 
+    def for_input(self, spec: Any) -> Self:
+        """Return the task for a model with this input format, which targets of positions depend on; default: as is.
+
+        Args:
+            spec: What `input_spec` returned.
+        """
+        return self
+
     def endpoints(self, backbone: Backbone) -> tuple[str, ...]:
         """Return the names of the stages whose features the head uses; default: the last one."""
         return (backbone.stages[-1].name,)

@@ -11,13 +11,14 @@ import tensorflow as tf
 from tltk.data.source import Source
 from tltk.data.targets import Targets
 from tltk.feature_cache import compute
-from tltk.feature_cache.batches import dataset_feature_batches, feature_batches
+from tltk.feature_cache.batches import MoveCopy, dataset_feature_batches, feature_batches
 from tltk.feature_cache.storage import Cache
 from tltk.feature_cache.user_dataset import compute_dataset
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.paths import cache_folder
 from tltk.modalities.batches import NO_COPIES, dataset_batches, read_dataset, source_batches
 from tltk.modalities.image.augment import Augmentation, Copies
+from tltk.modalities.image.augment.fixed_copies import build_moves
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.pipeline import store
@@ -135,7 +136,15 @@ class PreparedSource:
             batch_size=self.batch_size,
             encode=self.model.task.encode,
             seed=seed,
+            move_copy=None if fixed_copies is None else self._move_copy(fixed_copies, seed or 0),
         )
+
+    def _move_copy(self, fixed_copies: Copies, seed: int) -> MoveCopy | None:
+        """Return the function that moves boxes and masks with the images of copies; None without such targets."""
+        if self.targets is None or not isinstance(self.targets.element_spec, dict):
+            return None
+        move = build_moves(fixed_copies, seed, self.model.input_spec.shape)
+        return lambda targets, rows, epoch: move(targets, rows, epoch % fixed_copies.count)
 
 
 @dataclass(frozen=True, eq=False)

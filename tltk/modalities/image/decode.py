@@ -8,6 +8,7 @@ import tensorflow as tf
 from tltk.modalities.image import animated, headers
 from tltk.modalities.image.branches import choose
 from tltk.modalities.image.channels import RGB, RGBA, convert_channels
+from tltk.modalities.image.letterbox import bars, fitted_size
 from tltk.specs import ImageSpec
 from tltk.specs.image import MAX_PIXELS, PIXEL_RANGE
 
@@ -153,8 +154,8 @@ def resize(image: tf.Tensor, spec: ImageSpec, *, reduced: bool = False) -> tf.Te
     if spec.interpolation == "bicubic":  # the only kernel that overshoots the range of the input
         resized = tf.clip_by_value(resized, low, high)
     if spec.resize == "pad":
-        top, left = (spec.height - size[0]) // 2, (spec.width - size[1]) // 2
-        resized = tf.image.pad_to_bounding_box(resized - low, top, left, spec.height, spec.width) + low
+        top_left = bars(size, spec)
+        resized = tf.image.pad_to_bounding_box(resized - low, top_left[0], top_left[1], *spec.shape[:2]) + low
     return tf.ensure_shape(resized, [spec.height, spec.width, image.shape[-1]])
 
 
@@ -206,9 +207,9 @@ def _crop(image: tf.Tensor, spec: ImageSpec) -> tuple[tf.Tensor, tf.Tensor]:
     if spec.resize == "stretch":
         return image, target
     shape = tf.shape(image)[:2]
-    scale = _scale_factors(shape[0], shape[1], spec)
     if spec.resize == "pad":
-        return image, tf.clip_by_value(tf.cast(tf.round(tf.cast(shape, tf.float32) * scale), tf.int32), 1, target)
+        return image, fitted_size(shape, spec)
+    scale = _scale_factors(shape[0], shape[1], spec)
     crop_size = tf.clip_by_value(tf.cast(tf.round(tf.cast(target, tf.float32) / scale), tf.int32), 1, shape)
     top, left = (shape[0] - crop_size[0]) // 2, (shape[1] - crop_size[1]) // 2
     return image[top : top + crop_size[0], left : left + crop_size[1]], target

@@ -2,9 +2,9 @@
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +16,7 @@ from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput, InvalidType
+from tltk.modalities.context import Context
 from tltk.modalities.image import registration
 from tltk.modalities.image.augment import Augmentation, standard
 from tltk.modalities.image.channels import FILE_CHANNELS, NAMES, RGB, check_channels
@@ -25,6 +26,7 @@ from tltk.modalities.image.dataset import from_dataset, pixel_problem
 from tltk.modalities.image.decode import DEEP_RANGE, FILE_RANGES, decode_full, why_undecodable
 from tltk.modalities.image.reader import READERS
 from tltk.modalities.image.requests import read_requests
+from tltk.modalities.image.sizes import image_sizes
 from tltk.modalities.image.tiff import is_tiff, read_as_png
 from tltk.modalities.image.traits import scaling_note, traits_of
 from tltk.modalities.image.validate import invalid_files, is_deep_png
@@ -135,6 +137,17 @@ class ImageModality(Modality):
         data = io.BytesIO()
         image.save(data, format="PNG")
         return display.picture(data.getvalue())
+
+    def context(self, source: Source, reader: Reader, examples: np.ndarray, elements: np.ndarray) -> Context:
+        """Return the number of images and, if they are letterboxed, their original sizes."""
+        count, spec = tf.constant(len(examples), tf.int64), cast(Any, reader).spec
+        if spec.resize != "pad":
+            return Context(count)
+        return Context(count, image_sizes=tf.constant(image_sizes(source, reader, examples), tf.int32))
+
+    def with_letterbox(self, spec: ImageSpec, task: str) -> ImageSpec:
+        """Fit images by bars."""
+        return replace(spec, resize="pad")
 
     def spec_from_shape(self, shape: tuple[int | None, ...], dtype: str) -> ImageSpec | None:
         """Return a spec for [height, width, channels], floats, if all three are known."""

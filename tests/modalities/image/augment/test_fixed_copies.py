@@ -6,6 +6,7 @@ from tests.conftest import squares
 from tests.modalities.image.augment.examples import assert_targets_follow, rectangles
 from tltk.augment import build_copies, color_jitter, copies, crop_resize, flip, mixup, rand_augment, rotate
 from tltk.modalities.batches import batches
+from tltk.modalities.image.augment.fixed_copies import build_moves
 from tltk.specs import ImageSpec
 
 CHANGES = (flip(), crop_resize(), color_jitter(brightness=0.2))
@@ -85,3 +86,20 @@ def test_copies_of_a_tf_data_dataset_are_refused():
     dataset = tf.data.Dataset.from_tensor_slices((squares(6).examples, squares(6).targets.values))
     with pytest.raises(ValueError, match=r"fixed copies need a Source: a tf.data.Dataset has no example ids"):
         batches(dataset, SPEC, augment=copies(flip(), 2))
+
+
+def test_boxes_and_masks_move_as_in_the_copies_without_the_pixels():
+    generator = np.random.default_rng(0)
+    images = tf.constant(generator.uniform(0, 255, (3, 16, 20, 3)), tf.float32)
+    targets = {
+        "boxes": tf.constant([[[2.0, 3.0, 9.0, 12.0]]] * 3),
+        "labels": tf.constant([[1]] * 3),
+        "masks": tf.constant(generator.integers(0, 3, (3, 16, 20)), tf.uint8),
+    }
+    spec = copies((flip(), crop_resize(), color_jitter(brightness=0.5)), 4)
+    rows = tf.constant([5, 2, 9], tf.int64)
+    for copy in range(3):
+        _, expected = build_copies(spec, 7)(images, targets, rows, tf.constant(copy, tf.int64))
+        moved = tf.function(build_moves(spec, 7, (16, 20, 3)))(targets, rows, tf.constant(copy, tf.int64))
+        for name, values in expected.items():
+            np.testing.assert_allclose(moved[name], values, rtol=1e-6)

@@ -14,6 +14,7 @@ from tltk.modalities.image.augment.from_keras import as_augmentations
 from tltk.specs.image import PIXEL_RANGE
 
 CopyTransform: TypeAlias = Callable[[tf.Tensor, Targets, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Targets]]
+MoveTransform: TypeAlias = Callable[[Targets, tf.Tensor, tf.Tensor], Targets]
 
 
 @dataclass(frozen=True)
@@ -96,5 +97,35 @@ def build_copies(spec: Copies, seed: int) -> CopyTransform:
         batch = (images, targets)
         signature = tf.nest.map_structure(lambda value: tf.TensorSpec(value.shape[1:], value.dtype), batch)
         return tf.map_fn(copy_example, (batch, example_ids), fn_output_signature=signature)
+
+    return apply
+
+
+def build_moves(spec: Copies, seed: int, shape: tuple[int, ...]) -> MoveTransform:
+    """Build the graph function that moves boxes and masks as `build_copies` moves the images of the same copies.
+
+    For images whose features are stored: their pixels are not needed again, and are not computed.
+
+    Args:
+        spec: Record from `copies`.
+        seed: That of the copies.
+        shape: Height, width and channels of an image.
+
+    Returns:
+        (targets, example_ids int64 [b], copy int64 scalar) → targets.
+    """
+    transform = chain(spec.augmentations, value_range=spec.value_range)
+
+    def apply(targets: Targets, example_ids: tf.Tensor, copy: tf.Tensor) -> Targets:
+        copy_seed = fold_in(tf.constant([seed, 1], tf.int64), copy)
+
+        def move_example(example: tuple[Targets, tf.Tensor]) -> Targets:
+            original, example_id = example
+            target = tf.nest.map_structure(lambda value: value[None], original)
+            _, moved = transform(tf.zeros([1, *shape]), target, fold_in(copy_seed, example_id))
+            return tf.nest.map_structure(lambda value, like: tf.ensure_shape(value[0], like.shape), moved, original)
+
+        signature = tf.nest.map_structure(lambda value: tf.TensorSpec(value.shape[1:], value.dtype), targets)
+        return tf.map_fn(move_example, (targets, example_ids), fn_output_signature=signature)
 
     return apply

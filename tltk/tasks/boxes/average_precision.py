@@ -1,0 +1,117 @@
+"""Average precision as COCO defines it, from the matches of single boxes."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tltk.tasks.boxes.matching import AREA_NAMES, THRESHOLDS
+
+_RECALLS = np.linspace(0, 1, 101)
+_REPLICATES = 200  # of a bootstrap
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMatches:
+    """All found boxes of one class in the order of falling scores, and how many true ones each image has.
+
+    Args:
+        images: int64 [n], image of each found box.
+        is_matched: bool [n, areas, thresholds], see `Matches`.
+        is_ignored: bool [n, areas, thresholds].
+        true_images: int64 [m], images with true boxes of this class.
+        true_counts: int64 [m, areas], how many of them are to be found.
+    """
+
+    images: np.ndarray
+    is_matched: np.ndarray
+    is_ignored: np.ndarray
+    true_images: np.ndarray
+    true_counts: np.ndarray
+
+    @cached_property
+    def _outcomes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Whether boxes are right and wrong, float64 [areas, thresholds, n] each."""
+        counted = ~self.is_ignored
+        right, wrong = self.is_matched & counted, ~self.is_matched & counted
+        return np.moveaxis(right, 0, -1).astype(np.float64), np.moveaxis(wrong, 0, -1).astype(np.float64)
+
+    def scores(self, weights: np.ndarray, areas: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Compute average precision and recall.
+
+        Args:
+            weights: Weight of each image, float64 [images].
+            areas: Ranges of areas to compute it for.
+
+        Returns:
+            float64 [areas, thresholds] each; NaN without true boxes.
+        """
+        right, wrong = (flags[areas] for flags in self._outcomes)
+        totals = weights[self.true_images] @ self.true_counts[:, areas]
+        shape = right.shape[:2]
+        precision, recall = np.full(shape, np.nan), np.full(shape, np.nan)
+        box_weights = weights[self.images]
+        for area in np.flatnonzero(totals > 0):
+            hits, misses = np.cumsum(right[area] * box_weights, -1), np.cumsum(wrong[area] * box_weights, -1)
+            recalls = hits / totals[area]
+            precisions = hits / (hits + misses + np.spacing(1))
+            # At each recall, the best precision at this recall or a higher one.
+            precisions = np.maximum.accumulate(precisions[:, ::-1], -1)[:, ::-1]
+            for threshold in range(shape[1]):
+                places = np.searchsorted(recalls[threshold], _RECALLS, side="left")
+                reached = places < len(box_weights)
+                precision[area, threshold] = precisions[threshold, places[reached]].sum() / len(_RECALLS)
+                recall[area, threshold] = recalls[threshold, -1] if len(box_weights) else 0.0
+        return precision, recall
+
+
+def summary(classes: list[ClassMatches], weights: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+    """Compute the metrics of COCO.
+
+    Args:
+        classes: Matches of each class.
+        weights: Weight of each image, float64 [images].
+
+    Returns:
+        Metric → value, for those that are defined; and the average precision of each class, float64 [classes, areas,
+        thresholds], NaN without true boxes.
+    """
+    scores = [matches.scores(weights) for matches in classes]
+    precision, recall = (np.stack(column) for column in zip(*scores, strict=True))
+    half, three_quarters = 0, int(np.flatnonzero(np.isclose(THRESHOLDS, 0.75))[0])
+    selected = {
+        "ap": precision[:, 0],
+        "ap50": precision[:, 0, half],
+        "ap75": precision[:, 0, three_quarters],
+        **{f"ap_{name}": precision[:, area] for area, name in enumerate(AREA_NAMES) if area},
+        "average_recall": recall[:, 0],
+    }
+    return {
+        name: float(np.nanmean(values)) for name, values in selected.items() if not np.isnan(values).all()
+    }, precision
+
+
+def intervals(classes: list[ClassMatches], weights: np.ndarray, *, seed: int = 0) -> dict[str, tuple[float, float]]:
+    """Estimate 95 % intervals of "ap" and "ap50" by a bootstrap over images.
+
+    Args:
+        classes: Matches of each class.
+        weights: Weight of each image, float64 [images].
+        seed: Seed of the replicates.
+
+    Returns:
+        Metric → (low, high); empty for fewer than two images, or without true boxes.
+    """
+    if len(weights) < 2:
+        return {}
+    generator = np.random.default_rng(seed)
+    replicates = []
+    for _ in range(_REPLICATES):
+        drawn = np.bincount(generator.integers(0, len(weights), len(weights)), minlength=len(weights))
+        precision = np.stack([matches.scores(weights * drawn, slice(0, 1))[0][0] for matches in classes])
+        if not np.isnan(precision).all():
+            replicates.append((np.nanmean(precision), np.nanmean(precision[:, 0])))
+    if not replicates:
+        return {}
+    low, high = np.percentile(replicates, [2.5, 97.5], axis=0)
+    return {name: (float(low[place]), float(high[place])) for place, name in enumerate(("ap", "ap50"))}
