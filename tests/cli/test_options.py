@@ -9,6 +9,8 @@ import tltk
 from tests.images import solid_png
 from tests.texts import LABELS, TEXTS
 from tltk.cli import options
+from tltk.errors import FileError, InvalidInput
+from tltk.specs import LabelSpec
 from tltk.tasks import for_source
 
 
@@ -160,3 +162,32 @@ def test_an_output_that_is_an_input_is_refused(tmp_path, monkeypatch):
         options.not_an_input("--report", Path("run/metrics.json"), (), run)
     for output in (None, Path("new.csv"), run / "report.html", run / "mine.json", tmp_path / "no" / "metrics.json"):
         options.not_an_input("--out", output, ["a.csv", "no.csv", tmp_path], run)
+
+
+def test_annotations_of_boxes_and_masks_are_read_with_their_images(tmp_path):
+    for number in range(2):
+        solid_png(tmp_path / "photos" / f"{number}.png", (0, 0, 0), size=(10, 20))
+        solid_png(tmp_path / "masks" / f"{number}.png", (number,) * 3, size=(10, 20))
+    content = {"images": [{"id": number, "file_name": f"{number}.png"} for number in range(2)]}
+    content["annotations"] = [
+        {"image_id": 0, "category_id": 1, "bbox": [0, 0, 5, 5], "segmentation": [[0, 0, 5, 0, 5, 5]]}
+    ]
+    content["categories"] = [{"id": 1, "name": "cat"}]
+    (tmp_path / "json").mkdir()
+    path = tmp_path / "json" / "annotations.json"
+    path.write_text(json.dumps(content))
+    columns = {"label": "label", "input_column": "path", "label_type": "categorical", "text": None}
+    boxes = options.source(path, **columns, images=tmp_path / "photos", labels=LabelSpec(("dog", "cat"), "boxes"))
+    assert boxes.labels.names == ("dog", "cat") and boxes.counts() == {"dog": 0, "cat": 1}
+    masks = options.source(path, **columns, images=tmp_path / "photos", file_format="coco_masks")
+    assert masks.labels.names == ("background", "cat")
+    (tmp_path / "colors.txt").write_text("road:0,0,0\nsky:1,1,1\n")
+    masks = options.source(tmp_path / "photos", **columns, masks=tmp_path / "masks", colors=tmp_path / "colors.txt")
+    assert masks.labels.names == ("road", "sky")
+    for option, data, received in (
+        ("images", tmp_path / "photos", "the folder .*photos, whose format is unknown"),
+        ("masks", path, "must be a folder. Received: .*annotations.json"),
+        ("colors", path, "annotations.json, read in the format coco"),
+    ):
+        with pytest.raises((InvalidInput, FileError), match=received):
+            options.source(data, **columns, **{option: tmp_path / "masks"})

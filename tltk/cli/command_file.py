@@ -19,6 +19,7 @@ _NOT_STORED = ("out", "overwrite", "resume", "force", "as_json", "debug")
 _PATHS: dict[str, tuple[str, ...]] = {
     "data": (),
     "exclude": (),
+    **dict.fromkeys(("images", "masks", "colors"), ()),
     "weights": ("pretrained", "random"),
     "cache": ("auto", "memory", "disk", "off"),
 }

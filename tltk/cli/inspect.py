@@ -7,15 +7,18 @@ import typer
 
 from tltk.cli import console, options, training_options
 from tltk.cli.options import (
+    Colors,
     DataPath,
     Debug,
     Delimiter,
     Exclude,
     FileFormat,
+    Images,
     InputColumn,
     Json,
     LabelColumn,
     LabelType,
+    Masks,
     Separator,
     TextColumn,
 )
@@ -55,6 +58,9 @@ def inspect(
     delimiter: Delimiter = None,
     separator: Separator = None,
     format: FileFormat = None,  # noqa: A002 - becomes the option --format
+    images: Images = None,
+    masks: Masks = None,
+    colors: Colors = None,
     exclude: Exclude = None,
     batch_size: Annotated[int, typer.Option(help="Examples per step.")] = 32,
     cache: Annotated[str, typer.Option(help="Where features are stored: memory, disk or a folder.")] = "memory",
@@ -77,6 +83,7 @@ def inspect(
 
         columns: dict[str, Any] = {"label": label, "input_column": input_column, "text": text}
         columns |= {"label_type": label_type, "delimiter": delimiter, "separator": separator, "file_format": format}
+        columns |= {"images": images, "masks": masks, "colors": colors}
         source = options.source(data, **columns).without(exclude)
         test_source = None if test is None else options.source(test, **columns)
         size: dict[str, Any] = {} if image_size is None else {"image_size": image_size}

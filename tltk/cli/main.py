@@ -10,14 +10,17 @@ import typer
 from tltk import __version__
 from tltk.cli import console, inspect, options, predict, rerun, serving, train, training_options
 from tltk.cli.options import (
+    Colors,
     DataPath,
     Debug,
     Delimiter,
     Exclude,
     FileFormat,
+    Images,
     InputColumn,
     Json,
     LabelColumn,
+    Masks,
     MaxInvalid,
     RunFolder,
     Separator,
@@ -63,6 +66,9 @@ def evaluate(
     delimiter: Delimiter = None,
     separator: Separator = None,
     format: FileFormat = None,  # noqa: A002 - becomes the option --format
+    images: Images = None,
+    masks: Masks = None,
+    colors: Colors = None,
     exclude: Exclude = None,
     max_invalid: MaxInvalid = 0.1,
     threshold: Annotated[
@@ -84,7 +90,7 @@ def evaluate(
         labels, modality = model.task.labels, modality_of(model.input_spec).name
         columns: dict[str, Any] = {"label": label, "input_column": input_column, "text": text}
         columns |= {"sample_weight": sample_weight, "delimiter": delimiter, "separator": separator}
-        columns["file_format"] = format
+        columns |= {"file_format": format, "images": images, "masks": masks, "colors": colors}
         source = options.source(data, label_type=labels.type, labels=labels, modality=modality, **columns)
         source = source.without(exclude)
         evaluated = replace(loaded, model=model)  # the run, since it knows what it was trained on

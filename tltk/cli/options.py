@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +36,15 @@ Separator = Annotated[
     str | None, typer.Option(help="Separator of several labels in one cell (multilabel); default: ';'.")
 ]
 FileFormat = Annotated[
-    str | None, typer.Option("--format", help="Format of the file (csv, jsonl, conll, squad …); default: by its name.")
+    str | None,
+    typer.Option("--format", help="Format of the data (csv, squad, coco, voc …); default: by its name or content."),
+]
+Images = Annotated[
+    Path | None, typer.Option(help="Folder of the images of COCO or VOC annotations; default: the usual folders.")
+]
+Masks = Annotated[Path | None, typer.Option(help="Folder of masks of the images in DATA, with the same names.")]
+Colors = Annotated[
+    Path | None, typer.Option(help="With --masks: file with a class and its colour a line, cat:128,0,0.")
 ]
 MaxInvalid = Annotated[
     float, typer.Option(min=0, max=1, help="Largest fraction of examples that may be left out, from 0 to 1.")
@@ -44,15 +52,16 @@ MaxInvalid = Annotated[
 DataPath = Annotated[
     Path,
     typer.Argument(
-        help="Folder with a sub-folder per class (or train/ val/ test/), or a .csv, .jsonl, .conll or SQuAD .json file."
+        help="Folder with a sub-folder per class (or train/ val/ test/), a .csv, .jsonl, .conll or SQuAD .json file, "
+        "or annotations: COCO .json, YOLO .yaml, a folder of VOC, or images with --masks."
     ),
 ]
 OptionalDataPath = Annotated[
     Path | None,
     typer.Argument(
         metavar="DATA",
-        help="Folder with a sub-folder per class (or train/ val/ test/), or a .csv, .jsonl, .conll or SQuAD .json "
-        "file; not needed with --resume.",
+        help="Folder with a sub-folder per class (or train/ val/ test/), a .csv, .jsonl, .conll or SQuAD .json file, "
+        "or annotations: COCO .json, YOLO .yaml, a folder of VOC, or images with --masks; not needed with --resume.",
     ),
 ]
 LabelType = Annotated[
@@ -62,6 +71,12 @@ LabelType = Annotated[
 _HOW_TO_NAME_COLUMNS = (
     "Name the column of the labels with --label, that of texts with --text, that of image paths with --input."
 )
+_BESIDE = {
+    "images": "for annotations in another folder than their images, such as COCO",
+    "masks": "the folder of masks of a folder of images",
+    "colors": "used with --masks",
+}
+_HOW_TO_NAME_FORMATS = "Formats of annotations: --format coco, coco_masks, voc or yolo; images with --masks."
 _HOW_TO_NAME_TABLES = (
     "A table must be called .csv or .jsonl; pass --format jsonl for a JSON list of objects, --format csv for a CSV "
     "file of another name."
@@ -85,11 +100,15 @@ def source(
     delimiter: str | None = None,
     separator: str | None = None,
     file_format: str | None = None,
+    images: Path | None = None,
+    masks: Path | None = None,
+    colors: Path | None = None,
 ) -> "Source":
-    """Read a folder of images, a table, or a file of entities or questions.
+    """Read a folder of images, a table, a file of entities or questions, or annotations of boxes or masks.
 
     Args:
-        path: Folder with one sub-folder per class; .csv, .tsv or .jsonl; .conll (entities) or .json (SQuAD).
+        path: Folder with one sub-folder per class; .csv, .tsv or .jsonl; .conll (entities) or .json (SQuAD); COCO,
+            VOC or YOLO annotations; folder of images with `masks`.
         label: Column of the labels.
         input_column: Column of the image paths.
         label_type: Type of the labels.
@@ -99,7 +118,10 @@ def source(
         sample_weight: Column of the sample weights.
         delimiter: Character between columns; None for that of the format.
         separator: Separator of several labels in a cell; None for that of the format.
-        file_format: Name of a registered format; None to tell it from the name of the file, or from its first line.
+        file_format: Name of a registered format; None to tell it from the name of the file, or from what it holds.
+        images: Folder of the images that annotations name; None for the usual folders.
+        masks: Folder of the masks, if `path` is that of their images.
+        colors: File with the colour of each class in the masks.
 
     Returns:
         The source.
@@ -109,29 +131,18 @@ def source(
         FileError: If the path does not exist.
     """
     import tltk
-    from tltk.data.formats.text_files import existing_file
 
-    found = None if path.is_dir() else _format(existing_file(path), file_format, has_text=text is not None)
+    companions = {"images": images, "masks": masks, "colors": colors}
+    beside = {name: value for name, value in companions.items() if value is not None}
+    found = _format(path, file_format, has_text=text is not None, options=tuple(beside))
     has_columns = found is not None and found.has_columns
-    table_options = {
-        "--text": text,
-        "--sample-weight": sample_weight,
-        "--delimiter": delimiter,
-        "--separator": separator,
-    }
-    for option, value in table_options.items():
-        if value is not None and not has_columns:
-            received = f"the folder {path}" if path.is_dir() else f"{path}. {_HOW_TO_NAME_TABLES}"
-            raise InvalidInput(f"`{option}` is for tables, such as a .csv or .jsonl file. Received: {received}")
-    if path.is_dir():
-        images = tltk.from_folder(path)
-        if labels is not None and images.labels is not None and set(images.labels.names) == set(labels.names):
-            return tltk.from_folder(path, classes=labels.names)  # classes in the order of the model's outputs
-        return images
+    table_options = {"text": text, "sample_weight": sample_weight, "delimiter": delimiter, "separator": separator}
+    _check_options(path, found, table_options, beside)
     if found is None:
-        return tltk.from_file(path)  # which lists the known formats
+        return _images_in_folders(path, labels) if path.is_dir() else tltk.from_file(path)  # which lists the formats
     if not has_columns:
-        return found.read(path)
+        in_order = {} if labels is None or not found.takes("labels") else {"labels": labels}
+        return found.read(path, **beside, **in_order)
     if text is None and modality == "text":
         raise InvalidInput(f"the model reads texts: name the column of the texts in {path.name} with --text.")
     column = _input_columns(input_column, text)
@@ -147,6 +158,33 @@ def source(
         if any(is_default and f"has no column {name!r}" in str(error) for name, is_default in defaults.items()):
             raise InvalidInput(f"{error}\n{_HOW_TO_NAME_COLUMNS}") from error
         raise
+
+
+def _check_options(
+    path: Path, found: "Format | None", table_options: dict[str, str | None], beside: dict[str, Path]
+) -> None:
+    """Raise if options are given that the format of the data does not have."""
+    received = f"the folder {path}" if path.is_dir() else f"{path}. {_HOW_TO_NAME_TABLES}"
+    for name, value in table_options.items():
+        if value is not None and (found is None or not found.has_columns):
+            option = f"--{name.replace('_', '-')}"
+            raise InvalidInput(f"`{option}` is for tables, such as a .csv or .jsonl file. Received: {received}")
+    for name in beside:
+        if found is None or not found.takes(name):
+            known = (
+                f"{path}, read in the format {found.name}" if found else f"the folder {path}, whose format is unknown"
+            )
+            raise InvalidInput(f"`--{name}` is {_BESIDE[name]}. Received: {known}. {_HOW_TO_NAME_FORMATS}")
+
+
+def _images_in_folders(path: Path, labels: "LabelSpec | None") -> "Source":
+    """Read a folder with a sub-folder per class, in the order of the model's outputs if it has the same classes."""
+    import tltk
+
+    images = tltk.from_folder(path)
+    if labels is not None and images.labels is not None and set(images.labels.names) == set(labels.names):
+        return tltk.from_folder(path, classes=labels.names)
+    return images
 
 
 def _input_columns(input_column: str, text: str | None) -> str | tuple[str, ...]:
@@ -193,15 +231,17 @@ def _is_same_file(output: Path, path: str | Path) -> bool:
     return os.path.exists(path) and output.exists() and os.path.samefile(output, path)  # noqa: PTH110, PTH121
 
 
-def _format(path: Path, name: str | None, *, has_text: bool) -> "Format | None":
-    """Return the format of a file by its name, or of questions in JSON lines by looking; None if it is unknown."""
+def _format(path: Path, name: str | None, *, has_text: bool, options: Sequence[str]) -> "Format | None":
+    """Return the format of a file or folder, of questions in JSON lines by looking; None if it is unknown."""
     from tltk.data.formats.registry import FORMATS, format_of
+    from tltk.data.formats.text_files import existing_file
 
+    path = path if path.is_dir() else existing_file(path)
     if name is not None:
         return FORMATS.get(name)
     if path.suffix.lower() in (".jsonl", ".ndjson") and not has_text and _has_questions(path):
         return FORMATS.get("squad")
-    return format_of(path)
+    return format_of(path, options=options)
 
 
 def _has_questions(path: Path) -> bool:

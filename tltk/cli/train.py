@@ -8,14 +8,17 @@ import typer
 
 from tltk.cli import command_file, console, training
 from tltk.cli.options import (
+    Colors,
     Debug,
     Delimiter,
     Exclude,
     FileFormat,
+    Images,
     InputColumn,
     Json,
     LabelColumn,
     LabelType,
+    Masks,
     MaxInvalid,
     OptionalDataPath,
     Separator,
@@ -86,6 +89,9 @@ def train(
     delimiter: Delimiter = None,
     separator: Separator = None,
     format: FileFormat = None,  # noqa: A002 - becomes the option --format
+    images: Images = None,
+    masks: Masks = None,
+    colors: Colors = None,
     exclude: Exclude = None,
     max_invalid: MaxInvalid = 0.1,
     weights: Annotated[str, typer.Option(help="pretrained, random or a path.")] = "pretrained",

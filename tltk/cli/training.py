@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tltk.training.run import Run
 
 _SOURCE_OPTIONS = ("label", "input_column", "text", "sample_weight", "delimiter", "separator")
+_BESIDE = ("images", "masks", "colors")  # paths of what belongs to the data
 _PHASE_OPTIONS = ("epochs", "probe_epochs", "learning_rate", "warmup", "patience", "accumulate", "unfreeze")
 _FORM_OPTIONS = ("image_size", "sequence_length", "truncation")
 
@@ -39,7 +40,7 @@ def run(given: Mapping[str, Any], *, as_json: bool, quiet: bool = False) -> None
     resume: bool | str = "force" if option.resume and option.force else option.resume is not None
     folder = option.out if resume else run_folders.choose(option.out, overwrite=option.overwrite)
     if not resume:
-        run_folders.check_inputs(folder, option.data, option.exclude)
+        run_folders.check_inputs(folder, option.data, option.exclude, option.colors)
     console.start_tensorflow()
     import tltk
 
@@ -67,6 +68,7 @@ def _parts(option: SimpleNamespace) -> "dict[str, Source]":
     from tltk.modalities.modality import drop_invalid
 
     columns = {name: getattr(option, name) for name in _SOURCE_OPTIONS}
+    columns |= {name: None if (path := getattr(option, name)) is None else Path(path) for name in _BESIDE}
     source = options.source(Path(option.data), label_type=option.label_type, file_format=option.format, **columns)
     source = source.without(option.exclude)
     # The limit applies to the whole source: a small part may contain a larger fraction of invalid examples.

@@ -61,3 +61,28 @@ def test_columns_of_a_file_that_has_none_by_its_name_are_refused(tmp_path):
     ):
         tltk.from_file(tmp_path / "list.json", modality="text", input="text")
     assert len(tltk.from_jsonl(tmp_path / "list.json", modality="text", input="text")) == 2
+
+
+def test_formats_of_one_suffix_and_of_folders_are_told_by_what_they_hold(tmp_path):
+    (tmp_path / "squad.json").write_text('{"data": []}')
+    (tmp_path / "coco.json").write_text('{"info": {}, "images": [], "annotations": [], "categories": []}')
+    assert registry.format_of(tmp_path / "squad.json").name == registry.format_of("new.json").name == "squad"
+    assert registry.format_of(tmp_path / "coco.json").name == "coco"
+    assert (
+        registry.format_of(tmp_path) is None
+        and registry.format_of(tmp_path, options=["masks", "colors"]).name == "masks"
+    )
+    (tmp_path / "data.yaml").write_text("names: []")
+    assert registry.format_of(tmp_path).name == registry.format_of(tmp_path / "data.yaml").name == "yolo"
+    (tmp_path / "voc" / "Annotations").mkdir(parents=True)
+    (tmp_path / "voc" / "Annotations" / "a.xml").write_text("<annotation/>")
+    assert registry.format_of(tmp_path / "voc").name == "voc"
+
+
+@pytest.mark.usefixtures("restored_registries")
+def test_a_format_that_looks_into_files_may_share_a_suffix(tmp_path):
+    tltk.register_format("mine", lambda path: None, suffixes=(".json",), recognizes=lambda path: path.stem == "mine")
+    (tmp_path / "mine.json").write_text("{}")
+    assert registry.format_of(tmp_path / "mine.json").name == "mine" and registry.format_of("mine.json").name == "squad"
+    with pytest.raises(ValueError, match=r"'.json' already belongs to the format 'squad'"):
+        tltk.register_format("other", lambda path: None, suffixes=(".json",))

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -279,7 +280,9 @@ def segment_of(value: Any) -> tuple[Any, str]:
 
 
 def is_coco(path: Path) -> bool:
-    """Tell whether a JSON file begins like COCO annotations."""
+    """Tell whether a path is a JSON file with lists of COCO near its beginning or its end."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         beginning = file.read(_SNIFFED)
         end = max(file.seek(0, 2) - _SNIFFED, 0)
@@ -289,3 +292,4 @@ def is_coco(path: Path) -> bool:
 
 
 register_format("coco", from_coco, suffixes=(".json",), recognizes=is_coco)
+register_format("coco_masks", partial(from_coco, masks=True), suffixes=())
