@@ -52,7 +52,7 @@ class Checkpoints:
         self.stop_request = stop_request
         self.shared = shared
         self.resumed = resumed
-        self._goes_on = resumed is not None
+        self._resumes = resumed is not None
         self.count, self.seconds = 0, 0.0  # written so far, and the time it took
         self._written_at, self._steps = time.monotonic(), 0
 
@@ -85,7 +85,7 @@ class Checkpoints:
             return
         started_at = time.monotonic()
         # Those of another training in the same folder are not kept.
-        keep = self.settings.keep if self._goes_on else min(self.settings.keep, self.count + 1)
+        keep = self.settings.keep if self._resumes else min(self.settings.keep, self.count + 1)
         checkpoint_file.write(self.folder, {**self.shared(), **state}, keep=keep)
         self._written_at, self._steps = time.monotonic(), 0
         self.count += 1
