@@ -33,6 +33,7 @@ from tltk.recipes import Phase, Recipe
 
 SIZE, BATCH, CLASSES = 224, 32, 10
 PLANS = {"head": tltk.freeze("backbone"), "conv5": tltk.unfreeze_from("conv5")}
+PARTS = ("head", "conv5", "head_1_epoch")
 
 
 def images(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -90,9 +91,10 @@ def fill_over_loop(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.median(filled) / np.median(looped))
 
 
-def measure(count: int, epochs: int, runs: int, size: int, say: Callable[[str], None]) -> dict[str, float | None]:
+def measure(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, float | None]:
     """Time plain Keras and tltk in alternation, and return the seconds of plain Keras relative to those of tltk."""
-    x, y = images(count, size)
+    count = options.images
+    x, y = images(count, options.image_size)
     fast = hardware.has_bfloat16_instructions()
     by_keras(x[:BATCH], y[:BATCH], "head", 1), by_tltk(x[:BATCH], y[:BATCH], "head", 2)
     methods: dict[str, Callable[[str, int], float]] = {
@@ -101,10 +103,11 @@ def measure(count: int, epochs: int, runs: int, size: int, say: Callable[[str], 
     }
     if fast:
         methods["bfloat16"] = lambda part, passes: by_tltk(x, y, part, passes, "mixed_bfloat16")
-    ratios: dict[str, float | None] = {"head_bfloat16": None, "conv5_bfloat16": None}
-    for name, part, passes in (("head", "head", epochs), ("conv5", "conv5", epochs), ("head_1_epoch", "head", 1)):
+    ratios: dict[str, float | None] = {f"{name}_bfloat16": None for name in options.parts if name in PLANS}
+    for name in options.parts:
+        part, passes = (name, options.epochs) if name in PLANS else ("head", 1)
         seconds: dict[str, list[float]] = {method: [] for method in methods}
-        for _ in range(runs):
+        for _ in range(options.runs):
             for method, train in methods.items():
                 keras.utils.clear_session()
                 seconds[method].append(train(part, passes))
@@ -124,6 +127,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=SIZE, help="height and width in pixels")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--runs", type=int, default=1, help="runs of each; the median is reported")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS, help="what is trained")
     options = parser.parse_args()
     if options.images < CLASSES:
         parser.error(f"--images must be at least {CLASSES}, one per class")
@@ -131,7 +135,7 @@ def main() -> None:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    ratios = measure(options.images, options.epochs, options.runs, options.image_size, say)
+    ratios = measure(options, say)
     rounded = {key: value if value is None else round(value, 3) for key, value in ratios.items()}
     if options.json:
         print(json.dumps({**rounded, "images": options.images, "epochs": options.epochs}))

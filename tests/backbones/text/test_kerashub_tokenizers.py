@@ -138,7 +138,7 @@ def test_an_export_reproduces_a_token_classifier_whose_tokens_contain_spaces(pre
     generator = keras.random.SeedGenerator(1)
     head = model.keras.get_layer("head_output")
     head.kernel.assign(3 * keras.random.normal(head.kernel.shape, seed=generator))
-    asked = [text.encode("utf-8", errors="surrogatepass") for text in fuzzed(500)]
+    asked = [text.encode("utf-8", errors="surrogatepass") for text in fuzzed(200)]
     exported = tltk.export(model, tmp_path / "served", requests=asked)
     assert {"starts", "ends", "types", "probabilities"} < set(exported.differences["serving_default"])
     examples = ["  good  film ", "a\u3000b\n\nc"]
@@ -191,7 +191,7 @@ def test_words_end_at_punctuation_and_ideographs_with_every_tokenizer(preset, fa
     assert words == expected
 
 
-@pytest.mark.parametrize("family", ["roberta", "deberta_v3", "xlm_roberta"])
+@pytest.mark.parametrize("family", ["roberta", "deberta_v3"])
 def test_an_answer_next_to_punctuation_is_learned_and_predicted(preset, family):
     contexts = ["he lives in Rome.", "he was in Oslo, once"] * 30
     source = from_questions(["good film"] * 60, contexts, [[(12, "Rome")], [(10, "Oslo")]] * 30)
@@ -202,7 +202,7 @@ def test_an_answer_next_to_punctuation_is_learned_and_predicted(preset, family):
     assert [prediction.label for prediction in predictions] == ["Rome", "Oslo"]
 
 
-@pytest.mark.parametrize("family", ["gpt2", "roberta"])
+@pytest.mark.parametrize("family", ["roberta"])
 def test_an_exported_question_answerer_agrees_with_predict(preset, family):
     task = tltk.question_answering(no_answer=False, head=tltk.head(zero_init=False, normalization=None))
     model = tltk.assemble(tltk.backbone(preset(family)), task, precision="float32")
