@@ -62,14 +62,15 @@ def test_a_line_is_logged_if_the_logger_shows_it(capsys, caplog):
     assert capsys.readouterr().err == ""
 
 
-def test_notebooks_show_bars(monkeypatch):
+@pytest.mark.parametrize("has_widgets", [True, False])
+def test_a_notebook_shows_bars_with_ipywidgets_since_rich_warns_without(monkeypatch, has_widgets):
     shell = type("ZMQInteractiveShell", (), {})()
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
-    stream = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(progress, "find_spec", lambda name: has_widgets or None)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
     with progress.bar("reading", 3):
         progress.line("epoch 1")
-    assert stream.getvalue() == ""
+    assert sys.stderr.getvalue() == ("" if has_widgets else "epoch 1\n")
 
 
 def test_an_unknown_verbosity_is_refused():

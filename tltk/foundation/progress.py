@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.util import find_spec
 
 from tltk.foundation.errors import InvalidInput
 
@@ -20,7 +21,8 @@ def verbosity(verbose: int | str) -> Iterator[None]:
     """Choose how progress is shown within the block.
 
     Args:
-        verbose: 0 shows nothing, 1 or "auto" bars on terminals and in notebooks and lines elsewhere, 2 lines only.
+        verbose: 0 shows nothing, 1 or "auto" bars on terminals and in notebooks with ipywidgets, and lines elsewhere;
+            2 lines only.
 
     Raises:
         InvalidInput: If `verbose` is something else.
@@ -53,7 +55,9 @@ def line(text: str) -> None:
 
 
 def _shows_bars() -> bool:
-    return _verbose.get() == _BARS and (sys.stderr.isatty() or _is_notebook())
+    """Tell whether bars can be shown; Rich draws them in a notebook with ipywidgets, and warns without."""
+    has_bars = sys.stderr.isatty() or (_is_notebook() and find_spec("ipywidgets") is not None)
+    return _verbose.get() == _BARS and has_bars
 
 
 def _is_notebook() -> bool:
@@ -67,7 +71,7 @@ def _is_notebook() -> bool:
 def bar(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     """Show a progress bar with the remaining time.
 
-    It appears after two seconds, and only on a terminal or in a notebook, see `verbosity`.
+    It appears after two seconds, and only on a terminal or in a notebook with ipywidgets, see `verbosity`.
 
     Args:
         title: Text before the bar, such as "reading".
