@@ -150,8 +150,8 @@ class MaskTargets(Targets):
         return replace(self, read_value=Renumbered(self.read_value, tuple(numbers)), contents=contents)
 
     def tobytes(self) -> bytes:
-        """Return the names of files, and the content of other masks."""
-        texts = (value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode() for value in self.values)
+        """Return bytes of each value, by its own `tobytes` if it has one."""
+        texts = (value.tobytes() if hasattr(value, "tobytes") else repr(value).encode() for value in self.values)
         return b"\0".join(texts)
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.images import huge_png
-from tltk.data.formats.mask_files import MaskReader, colour_number, colour_table, colour_text, read_values
+from tltk.data.formats.mask_files import MaskFile, MaskReader, colour_number, colour_table, colour_text, read_values
 from tltk.errors import InvalidInput
 
 
@@ -23,7 +23,7 @@ def test_masks_are_read_from_bytes_too():
     file = io.BytesIO()
     Image.fromarray(np.array([[0, 1]], np.uint8)).save(file, "PNG")
     reader = pickle.loads(pickle.dumps(MaskReader(((0, 0), (1, 1)))))
-    assert reader(file.getvalue()).tolist() == [[0, 1]]
+    assert reader(MaskFile("name", content=file.getvalue())).tolist() == [[0, 1]]
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

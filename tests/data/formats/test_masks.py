@@ -246,3 +246,13 @@ def test_a_split_gives_each_part_its_share_of_the_rare_classes(tmp_path):
     rare = {name: np.full((2, 3), 2 if number % 6 == 0 else number % 2, np.uint8) for number, name in enumerate(names)}
     parts = tltk.split(from_masks(*folders(tmp_path, rare, photos=names)), val=0.2, test=0.2)
     assert [part.counts()["2"] for part in parts] == [3, 1, 1]
+
+
+def test_another_mask_in_a_file_has_other_bytes(tmp_path):
+    source = from_masks(*folders(tmp_path, {"a": MASK, "b": MASK}))
+    before = source.targets.tobytes()
+    assert before == from_masks(tmp_path / "photos", tmp_path / "masks").targets.tobytes()
+    mask(tmp_path / "masks" / "a.png", MASK[::-1])
+    assert source.targets.tobytes() != before
+    (tmp_path / "masks" / "a.png").unlink()
+    assert b"a.png" in source.targets.tobytes()

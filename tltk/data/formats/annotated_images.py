@@ -84,7 +84,9 @@ def box_source(
         InvalidInput: If no image can be used, or all boxes seem to be in another unit.
     """
     usable, sizes = usable_images(images, invalid, place=place)
-    boxes = [_boxes(image, size, invalid, normalized=normalized) for image, size in zip(usable, sizes, strict=True)]
+    boxes = [
+        boxes_in_pixels(image, size, invalid, normalized=normalized) for image, size in zip(usable, sizes, strict=True)
+    ]
     _check_unit(usable, sizes, place, normalized=normalized)
     shapes = np.array([(size.height, size.width) for size in sizes], np.int32)
     return source_of(usable, BoxTargets(as_objects(boxes), shapes), labels, invalid)
@@ -134,15 +136,23 @@ def usable_images(
     return usable, usable_sizes
 
 
-def _boxes(image: AnnotatedImage, size: ImageSize, invalid: Invalid, *, normalized: bool) -> Boxes:
-    """Return the boxes of an image in pixels as a viewer shows it."""
+def boxes_in_pixels(image: AnnotatedImage, size: ImageSize, invalid: Invalid, *, normalized: bool) -> Boxes:
+    """Return the boxes of an image in pixels as a viewer shows it, clipped to it.
+
+    Args:
+        image: An image with its annotations.
+        size: Its size.
+        invalid: Boxes outside of it and boxes without area are added.
+        normalized: Whether edges are fractions: of the stored pixels if the annotations state their size.
+    """
     annotations = image.annotations
     if not annotations:
         return Boxes([], [])
     limits = np.array([size.height, size.width] * 2, np.float64)
     edges = np.array([annotation.edges for annotation in annotations], np.float64).reshape(-1, 4)
-    edges = edges * limits if normalized else edges
-    edges = turn_boxes(edges, size) if is_stored(image.annotated_size, size) else edges
+    on_stored = is_stored(image.annotated_size, size)
+    edges = edges * np.array((size.stored if on_stored else (size.height, size.width)) * 2) if normalized else edges
+    edges = turn_boxes(edges, size) if on_stored else edges
     clipped = edges.clip(0, limits)
     is_box, is_visible = (np.all(boxes[:, 2:] > boxes[:, :2], axis=1) for boxes in (edges, clipped.astype(np.float32)))
     for row in np.flatnonzero(~is_visible):

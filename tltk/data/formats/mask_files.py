@@ -4,7 +4,7 @@ import io
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ _INDEXED = ("1", "L", "P", "I;16", "I;16B", "I;16L", "I")  # modes of Pillow wit
 _HEX = re.compile(r"#([0-9a-fA-F]{6})")
 _SPLIT = re.compile(r"[:;,\t]")
 _LOSSY = ("JPEG", "MPO")
+_HEAD = 65_536  # bytes of a file by which a change of it is noticed
 
 Colour = tuple[int, int, int]
 
@@ -32,12 +33,24 @@ class MaskFile:
     """A mask in a file.
 
     Args:
-        path: Path of the file.
+        path: Path of the file; a name if it has `content`.
         orientation: EXIF orientation by which the mask is turned; 1 if it is not.
+        content: Content of a file that is in memory; None to read it from the path.
     """
 
     path: str
     orientation: int = 1
+    content: bytes | None = field(default=None, repr=False)
+
+    def tobytes(self) -> bytes:
+        """Return bytes that differ if another file, or a file with another beginning or size, takes its place."""
+        if self.content is not None:
+            return self.content
+        try:
+            with open(self.path, "rb") as file:  # noqa: PTH123
+                return b"%d %b" % (file.seek(0, 2), file.read(_HEAD) if file.seek(0) == 0 else b"")
+        except OSError:  # it is listed as invalid when it is read
+            return self.path.encode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True)
@@ -54,18 +67,17 @@ class MaskReader:
     ignore: tuple[int, ...] = (IGNORE,)
     has_colours: bool = False
 
-    def __call__(self, file: "MaskFile | bytes") -> np.ndarray:
+    def __call__(self, file: MaskFile) -> np.ndarray:
         """Read a mask: uint8 [height, width].
 
         Raises:
             OSError: If the file cannot be read.
             InvalidInput: If it is damaged, or has a value or colour without a class.
         """
-        path = file.path if isinstance(file, MaskFile) else file
-        values = read_values(path, colours=self.has_colours)
-        mask = self.classes_of(values)
-        orientation = file.orientation if isinstance(file, MaskFile) else 1
-        return np.ascontiguousarray(turn_mask(mask, orientation))
+        mask = self.classes_of(
+            read_values(file.path if file.content is None else file.content, colours=self.has_colours)
+        )
+        return np.ascontiguousarray(turn_mask(mask, file.orientation))
 
     def classes_of(self, values: np.ndarray) -> np.ndarray:
         """Return the class of each value.

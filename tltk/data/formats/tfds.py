@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from tltk.data.exclude import Exclude
+from tltk.data.formats import tfds_targets
+from tltk.data.invalid import Invalid
 from tltk.data.source import Source
 from tltk.data.targets import regression
 from tltk.foundation import checks as check
@@ -18,6 +20,7 @@ from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.specs import LabelSpec
 
 _READ_AT_ONCE = 64  # examples per read
+_ENCODED = ("Image", "LabeledImage")  # features that are not decoded
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +82,9 @@ def from_tfds(
         name_or_builder: Registered name such as "cats_vs_dogs", folder of a prepared dataset, or a builder.
         split: Split in the notation of TFDS, such as "train", "train[:80%]" or "train+test".
         input: Input feature; None means the builder's supervised key, or its only Image or Text feature.
-        label: Target feature: a ClassLabel, a sequence of ClassLabel, or a number; None means the supervised key.
+        label: Target feature: a ClassLabel, a sequence of ClassLabel, or a number; a sequence of "bbox" and "label",
+            such as "objects" of COCO and VOC; or an image whose values are classes, such as "segmentation_mask". None
+            means the supervised key.
         data_dir: Folder of prepared datasets; None means the default of TFDS.
         download: Whether to download and prepare the dataset if necessary.
         exclude: Examples to leave out, see `Source.without`.
@@ -100,8 +105,9 @@ def from_tfds(
     input = input or keys[0] or _only_input(builder)  # noqa: A001
     label = label or keys[1]
     _check_features(builder, input, label)
-    targets, labels = _labels(builder, split, label) if label else (None, None)
     prefix = f"{builder.info.name}/{split}"
+    invalid = Invalid()
+    targets, labels = _labels(builder, split, label, input, prefix, invalid) if label else (None, None)
     if _feature_type(builder.info.features[input]) == "Text":
         texts = [text.decode() for text in _feature_dataset(builder, split, input).as_numpy_iterator()]
         ids = _example_ids(prefix, len(texts))
@@ -109,7 +115,8 @@ def from_tfds(
     count = builder.info.splits[split].num_examples
     examples = StoredExamples(builder, split, input, np.arange(count, dtype=np.int64))
     ids = _example_ids(prefix, count)
-    return Source("image", "stream", examples, targets, labels, ids=ids).without(exclude)
+    source = Source("image", "stream", examples, targets, labels, ids=ids, invalid=tuple(invalid))
+    return source.without(exclude)
 
 
 def _builder(name_or_builder: Any, data_dir: str | Path | None) -> Any:
@@ -170,7 +177,7 @@ def _feature_dataset(builder: Any, split: str, feature: str) -> Any:
     import tensorflow_datasets as tfds
 
     features = builder.info.features
-    is_image = _feature_type(features[feature]) == "Image"
+    is_image = _feature_type(features[feature]) in _ENCODED
     decoders = {feature: tfds.decode.SkipDecoding()} if is_image else {}
     partial = tfds.decode.PartialDecoding({feature: features[feature]}, decoders=decoders)
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, skip_prefetch=True)
@@ -180,9 +187,15 @@ def _feature_dataset(builder: Any, split: str, feature: str) -> Any:
     return dataset.map(autograph.experimental.do_not_convert(lambda example: example[feature]))
 
 
-def _labels(builder: Any, split: str, label: str) -> tuple[np.ndarray, LabelSpec]:
+def _labels(builder: Any, split: str, label: str, image: str, prefix: str, invalid: Invalid) -> tuple[Any, LabelSpec]:
     feature = builder.info.features[label]
     feature_type = _feature_type(feature)
+    if tfds_targets.has_boxes(feature) or feature_type in _ENCODED:
+        images, items = (_feature_dataset(builder, split, name).as_numpy_iterator() for name in (image, label))
+        if feature_type in _ENCODED:
+            return tfds_targets.mask_targets(items, images, label)
+        ids = _example_ids(prefix, builder.info.splits[split].num_examples)
+        return tfds_targets.box_targets(items, images, feature, ids, invalid)
     values = list(_feature_dataset(builder, split, label).as_numpy_iterator())
     if feature_type == "ClassLabel":
         classes = np.array(values, np.int32)
@@ -202,5 +215,6 @@ def _labels(builder: Any, split: str, label: str) -> tuple[np.ndarray, LabelSpec
         names = [label] if columns.shape[1] == 1 else [f"{label} {number}" for number in range(columns.shape[1])]
         return regression(columns.tolist(), names=names, row_id=lambda row: f"{builder.info.name}, example {row}")
     raise InvalidType(
-        f"`label` must be a ClassLabel, a sequence of ClassLabel or a number. Received: {label!r}, a {feature_type}."
+        f"`label` must be a ClassLabel, a sequence of ClassLabel, a number, boxes or a mask. Received: {label!r}, a "
+        f"{feature_type}."
     )
