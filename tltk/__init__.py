@@ -35,6 +35,7 @@ _PUBLIC = {
     "token_classification": "tltk.tasks.token_classification",
     "question_answering": "tltk.tasks.question_answering",
     "object_detection": "tltk.tasks.object_detection",
+    "semantic_segmentation": "tltk.tasks.semantic_segmentation",
     "register_task": "tltk.tasks.registry",
     "assemble": "tltk.models.assemble",
     "adopt": "tltk.models.adopt",
@@ -139,6 +140,7 @@ if TYPE_CHECKING:
     from tltk.tasks.records import Monitor, Prediction, ReportParts
     from tltk.tasks.registry import register_task
     from tltk.tasks.regression import regression
+    from tltk.tasks.semantic_segmentation import semantic_segmentation
     from tltk.tasks.token_classification import token_classification
     from tltk.trainability.audit.audit import audit
     from tltk.trainability.plan import Plan, freeze, layer_decay, lora, train_all, unfreeze_from

@@ -76,7 +76,7 @@ class Decoder:
             context: Context of these elements.
 
         Returns:
-            Column → [examples, …], without the constant columns of the task; strings as `str`.
+            Column → [examples, …], without the columns of the task that only exports return; strings as `str`.
         """
         values = tf.nest.map_structure(lambda value: tf.cast(value, tf.float32), outputs)
         tensors = tf.nest.flatten((values, context), expand_composites=True)
@@ -129,7 +129,8 @@ def _trace_decoder(task: Task, specs: Any) -> Callable[..., dict[str, tf.Tensor]
         flat_values = [None if spec is None else next(remaining) for spec in flat_specs]
         outputs, context = tf.nest.pack_sequence_as(specs, flat_values)
         columns: Mapping[str, tf.Tensor] = task.decode(outputs, context)
-        return {name: column for name, column in columns.items() if name not in task.constant_columns}
+        left_out = (*task.constant_columns, *task.export_columns)
+        return {name: column for name, column in columns.items() if name not in left_out}
 
     signature = [spec for spec in flat_specs if spec is not None]
     graph = tf.function(run, input_signature=signature, autograph=False).get_concrete_function()

@@ -35,7 +35,7 @@ def prediction_differences(
     """
     predictions = _predict(model, requests)
     tolerance = _FLOAT32_TOLERANCE if model.precision == "float32" else _HALF_PRECISION_TOLERANCE
-    columns = {name: as_array(column) for name, column in outputs.items()}
+    columns = {name: as_array(column) for name, column in outputs.items() if name not in model.task.export_columns}
     lines = []
     for row, prediction in enumerate(predictions):
         if (prediction is not None) != bool(columns["valid"][row]):
@@ -62,7 +62,7 @@ def tensor_differences(model: TransferModel, tensor: np.ndarray, outputs: Mappin
     source = modality_of(model.input_spec).source(tensor, model.input_spec)
     predictions = _decoded(model, source)
     tolerance = _FLOAT32_TOLERANCE if model.precision == "float32" else _HALF_PRECISION_TOLERANCE
-    columns = {name: as_array(column) for name, column in outputs.items()}
+    columns = {name: as_array(column) for name, column in outputs.items() if name not in model.task.export_columns}
     lines = []
     for row in range(len(tensor)):
         served = {name: column[row] for name, column in columns.items()}

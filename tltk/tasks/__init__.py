@@ -12,6 +12,7 @@ from tltk.tasks.question_answering import QuestionAnswering
 from tltk.tasks.records import Evaluator, Monitor, Prediction, ReportParts
 from tltk.tasks.registry import for_source, from_config, register_default, register_task
 from tltk.tasks.regression import Regression
+from tltk.tasks.semantic_segmentation import SemanticSegmentation
 from tltk.tasks.token_classification import TokenClassification
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "QuestionAnswering",
     "Regression",
     "ReportParts",
+    "SemanticSegmentation",
     "Task",
     "TokenClassification",
     "for_source",

@@ -41,6 +41,7 @@ class Task(ABC):
         score_name: Class attribute: the one metric of a report that comparisons show.
         constant_columns: Class attribute: decoded columns that are the same for every example, such as class names. An
             export returns them; `tltk.predict` does not compute them.
+        export_columns: Class attribute: decoded columns that only exports return, such as a map encoded as PNG.
         class_targets: Class attribute: whether `encode` returns 0/1 targets [batch, classes], as a contrastive loss
             needs.
         objective: Loss and metrics of the user's own, which built-in tasks take; a field of the dataclass.
@@ -55,6 +56,7 @@ class Task(ABC):
     monitor: ClassVar[Monitor] = Monitor("loss", "min")
     score_name: ClassVar[str] = "loss"
     constant_columns: ClassVar[tuple[str, ...]] = ()
+    export_columns: ClassVar[tuple[str, ...]] = ()
     class_targets: ClassVar[bool] = False
     uses_pooling: ClassVar[bool] = True
     objective: Objective = NO_OBJECTIVE

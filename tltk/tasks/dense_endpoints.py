@@ -1,6 +1,9 @@
 """The stages of a backbone that tasks with outputs for every position use."""
 
+import math
 from collections.abc import Mapping, Sequence
+
+import keras
 
 from tltk.backbones.base import Backbone, Endpoint
 from tltk.foundation.errors import InvalidInput
@@ -43,3 +46,19 @@ def stages_of(backbone: Backbone, strides: Sequence[int]) -> dict[int, str]:
     if backbone.modality != "image":
         raise InvalidInput(f"the task needs a backbone for images; {backbone.name!r} takes {backbone.modality}s.")
     return pyramid_stages(backbone.endpoints(), strides)
+
+
+def by_stride(
+    features: Mapping[str, keras.KerasTensor], input_size: tuple[int, int], strides: Sequence[int]
+) -> dict[int, keras.KerasTensor]:
+    """Return features by their stride; those of unpadded convolutions have fewer positions, and get the nearest one.
+
+    Args:
+        features: Stage → float [batch, rows, columns, channels].
+        input_size: Height and width of the input in pixels.
+        strides: The strides that are possible.
+    """
+    return {
+        min(strides, key=lambda stride: abs(math.log(input_size[0] / tensor.shape[1] / stride))): tensor
+        for tensor in features.values()
+    }

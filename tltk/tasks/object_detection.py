@@ -20,7 +20,7 @@ from tltk.foundation.errors import InvalidInput
 from tltk.heads.dense import dense_head
 from tltk.heads.pyramid import feature_pyramid
 from tltk.modalities.context import Context
-from tltk.modalities.image.letterbox import boxes_to_original
+from tltk.modalities.image.letterbox import boxes_to_original, level_sizes
 from tltk.modalities.modality import modality_of
 from tltk.pipeline.readers import Reader
 from tltk.specs import ImageSpec, LabelSpec
@@ -32,7 +32,7 @@ from tltk.tasks.boxes.evaluator import DetectionEvaluator
 from tltk.tasks.boxes.loss import BoxLoss, CentrenessLoss, FocalLoss
 from tltk.tasks.boxes.nms import suppress
 from tltk.tasks.boxes.records import DetectedObject, DetectionPrediction
-from tltk.tasks.dense_endpoints import stages_of
+from tltk.tasks.dense_endpoints import by_stride, stages_of
 from tltk.tasks.label_spec import Labels, label_spec
 from tltk.tasks.records import Monitor, Prediction
 from tltk.tasks.registry import register_default, register_task
@@ -81,7 +81,7 @@ class ObjectDetection(Task):
         """Positions of the pyramid in the input."""
         if self.image_size is None:
             raise InvalidInput("the task has no input size yet: it is set by tltk.assemble(backbone, task).")
-        return fcos.Grid(self.image_size, fcos.level_sizes(self.image_size, self.strides))
+        return fcos.Grid(self.image_size, level_sizes(self.image_size, self.strides))
 
     def input_spec(self, spec: Any) -> ImageSpec:
         """Letterbox images, so that objects keep their shape and none is cut off."""
@@ -101,9 +101,8 @@ class ObjectDetection(Task):
         """Build pyramid and head; see `tltk.heads.dense.dense_head` for the outputs."""
         grid = self.grid
         sizes = dict(zip(self.strides, grid.level_sizes, strict=True))
-        strides = (_nearest_stride(tensor, grid.input_size, self.strides) for tensor in features.values())
-        by_stride = dict(zip(strides, features.values(), strict=True))
-        levels = feature_pyramid(by_stride, sizes=sizes, channels=self.channels, seed=seed)
+        own = by_stride(features, grid.input_size, self.strides)
+        levels = feature_pyramid(own, sizes=sizes, channels=self.channels, seed=seed)
         options: dict[str, Any] = {"channels": self.channels, "depth": self.depth, "strides": grid.strides}
         return dense_head(levels, classes=len(self.labels), seed=seed + 100, **options)
 
@@ -197,11 +196,6 @@ class ObjectDetection(Task):
         if tolerance > EXACT:
             return ""
         return boxes_difference(answer, other, tolerance=tolerance, min_score=self.min_score)
-
-
-def _nearest_stride(tensor: keras.KerasTensor, input_size: tuple[int, int], strides: Sequence[int]) -> int:
-    """Return the stride of features, of which those of unpadded convolutions have fewer positions."""
-    return min(strides, key=lambda stride: abs(np.log(input_size[0] / tensor.shape[1] / stride)))
 
 
 @familiar.arguments

@@ -12,6 +12,8 @@ from tltk.specs import LabelSpec
 from tltk.tasks.base import Task
 from tltk.tasks.label_spec import class_names
 
+_WITH_CLASSES = ("categorical", "multilabel", "boxes", "masks")  # types whose targets are numbers of the labels
+
 
 def require_labels(task: Task, data: Source | tf.data.Dataset, name: str) -> None:
     """Raise unless data has targets, with the labels of a task.
@@ -42,7 +44,7 @@ def with_labels_of(task: Task, data: Source | tf.data.Dataset) -> Source | tf.da
     hint = "Pass a source, such as tltk.from_folder(...) or tltk.from_arrays(x, y), or a tf.data.Dataset."
     check.instance_of("data", data, (Source, tf.data.Dataset), hint=hint)
     labels = data.labels if isinstance(data, Source) else None
-    if labels is None or labels == task.labels or labels.type not in ("categorical", "multilabel"):
+    if labels is None or labels == task.labels or labels.type not in _WITH_CLASSES:
         return data
     if labels.type != task.labels.type or not set(labels.names) <= set(task.labels.names):
         return data
@@ -56,5 +58,5 @@ def _require_dataset_labels(task: Task, data: tf.data.Dataset, name: str) -> Non
             f"(image, label)). Received: {data.element_spec}"
         )
     names = class_names(data)
-    if names is not None and task.labels.type in ("categorical", "multilabel"):
+    if names is not None and task.labels.type in _WITH_CLASSES:
         task.check_labels(LabelSpec(names, task.labels.type), name)

@@ -3,8 +3,8 @@
 import numpy as np
 
 import tltk
-from tests.conftest import STAGES  # noqa: F401
 from tltk.data.boxes import BoxTargets, as_objects
+from tltk.data.masks import array_targets
 from tltk.specs import Boxes, LabelSpec
 
 NAMES = ("red", "green")
@@ -37,3 +37,14 @@ def source(count=24, **options):
     sizes = np.tile(np.array(images.shape[1:3], np.int32), (count, 1))
     targets = BoxTargets(as_objects(values), sizes)
     return tltk.Source("image", "arrays", images, targets, LabelSpec(NAMES, "boxes"))
+
+
+def masked_source(count=24, **options):
+    """Return a source of scenes with masks: background, red, green."""
+    images, values = scenes(count, **options)
+    masks = np.zeros(images.shape[:3], "uint8")
+    for mask, boxes in zip(masks, values, strict=True):
+        for (top, left, bottom, right), number in zip(boxes.boxes.astype(int), boxes.classes, strict=True):
+            mask[top:bottom, left:right] = number + 1
+    names = ("background", *NAMES)
+    return tltk.Source("image", "arrays", images, array_targets(masks, 3), LabelSpec(names, "masks"))

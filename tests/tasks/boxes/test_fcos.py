@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltk.tasks.boxes.fcos import BACKGROUND, IGNORED, Grid, assign, boxes_of, level_sizes
+from tltk.modalities.image.letterbox import level_sizes
+from tltk.tasks.boxes.fcos import BACKGROUND, IGNORED, Grid, assign, boxes_of
 
 GRID = Grid((128, 96), level_sizes((128, 96), (8, 16, 32)))
 

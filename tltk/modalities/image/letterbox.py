@@ -1,5 +1,6 @@
 """Letterboxing: where an image of another aspect ratio lies in the input of a network, and back (resize="pad")."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,12 @@ def mask_to_input(mask: np.ndarray, spec: ImageSpec, *, fill: int) -> np.ndarray
     padded = np.full((spec.height, spec.width), fill, mask.dtype)
     padded[top : top + rows, left : left + columns] = mask[row[:, None], column]
     return padded
+
+
+def level_sizes(input_size: Sequence[int], strides: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Return rows and columns of levels whose features are padded to whole strides, the finest first."""
+    height, width = input_size
+    return tuple((-(-height // stride), -(-width // stride)) for stride in strides)
 
 
 def _scale_and_offset(sizes: Any, spec: ImageSpec) -> tuple[tf.Tensor, tf.Tensor]:

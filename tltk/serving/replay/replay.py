@@ -134,7 +134,7 @@ def _latency(call: Call, name: str, inputs: dict[str, Any], size: int, repeats: 
 def _to_json(value: Any) -> Any:
     if isinstance(value, list):
         return [_to_json(item) for item in value]
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
 
 
 if __name__ == "__main__":

@@ -65,6 +65,22 @@ class ClassMatches:
         return precision, recall
 
 
+def precision_at(is_right: np.ndarray, count: int) -> float:
+    """Compute the average precision of boxes that are right or wrong, at one threshold.
+
+    Args:
+        is_right: bool [n], in the order of falling scores.
+        count: Number of objects; for none, the average precision is 1: there is nothing to find.
+    """
+    if not count:
+        return 1.0
+    flags = np.tile(is_right[:, None, None], (1, len(AREA_NAMES), len(THRESHOLDS)))
+    images = np.zeros(len(is_right), np.int64)
+    counts = np.full((1, len(AREA_NAMES)), count)
+    matches = ClassMatches(images, flags, np.zeros_like(flags), np.zeros(1, np.int64), counts)
+    return float(matches.scores(np.ones(1), slice(0, 1))[0][0, 0])
+
+
 def summary(classes: list[ClassMatches], weights: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
     """Compute the metrics of COCO.
 

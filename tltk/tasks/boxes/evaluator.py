@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from tltk.tasks.boxes.average_precision import ClassMatches, intervals, summary
+from tltk.tasks.boxes.error_kinds import KINDS, FoundBoxes, image_errors, lost_precision
 from tltk.tasks.boxes.matching import AREA_NAMES, THRESHOLDS, match, overlaps_of
 from tltk.tasks.class_scores import absent, weights_or_ones
 from tltk.tasks.records import ReportParts
 
+_MISTAKES = 50  # listed in a report
 _BITS = (len(AREA_NAMES), len(THRESHOLDS))
 
 
@@ -37,6 +39,9 @@ class DetectionEvaluator:
         self.weights: list[float] = []
         self.found: list[np.ndarray] = []  # rows of _FOUND
         self.true: list[np.ndarray] = []  # rows of image, class, counts by area
+        self.missed = np.zeros(len(self.names), np.int64)  # objects that no box belongs to
+        self.object_count = 0
+        self.mistakes: list[dict[str, Any]] = []  # the surest wrong boxes
 
     def update(
         self,
@@ -68,7 +73,8 @@ class DetectionEvaluator:
             boxes = np.asarray(decoded["boxes"][row][:count], np.float64).reshape(-1, 4)[order]
             scores = np.asarray(decoded["scores"][row][:count], np.float64)[order]
             classes = np.array([number_of[decoded["labels"][row][place]] for place in order], np.int64)
-            self._add(image, labels[is_object], true, classes, boxes, scores)
+            rows = self._add(image, labels[is_object], true, classes, boxes, scores)
+            self._remember_mistakes(rows, ids[row])
 
     def _add(
         self,
@@ -78,17 +84,59 @@ class DetectionEvaluator:
         classes: np.ndarray,
         boxes: np.ndarray,
         scores: np.ndarray,
-    ) -> None:
+    ) -> np.ndarray:
+        """Add an image, and return the rows of its found boxes."""
         true_boxes, ignored, areas = true
         overlaps = overlaps_of(boxes, true_boxes, ignored)
         found_areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+        packed, partners = np.zeros(len(classes), _FOUND), np.full(len(classes), -1)
         for number in np.union1d(true_classes, classes):
-            own, rows = true_classes == number, np.flatnonzero(classes == number)
+            own, rows = np.flatnonzero(true_classes == number), np.flatnonzero(classes == number)
             matches = match(overlaps[rows][:, own], found_areas[rows], areas[own].astype(np.float64), ignored[own])
             if matches.counts.any():
                 self.true.append(np.array([image, number, *matches.counts]))
-            if len(rows):
-                self.found.append(_packed(image, int(number), scores[rows], matches.is_matched, matches.is_ignored))
+            packed[rows] = _packed(image, int(number), scores[rows], matches.is_matched, matches.is_ignored)
+            is_partner = matches.partners >= 0
+            partners[rows[is_partner]] = own[matches.partners[is_partner]]
+        self._add_errors(packed, overlaps, true_classes, ignored, partners)
+        self.found.append(packed)
+        return packed
+
+    def _add_errors(
+        self,
+        packed: np.ndarray,
+        overlaps: np.ndarray,
+        true_classes: np.ndarray,
+        ignored: np.ndarray,
+        partners: np.ndarray,
+    ) -> None:
+        """Complete the rows of an image by the kinds of error, and count its missed objects."""
+        counted = np.flatnonzero(~ignored)
+        place = np.full(len(ignored) + 1, -1)  # the last one is that of partner -1
+        place[counted] = np.arange(len(counted))
+        is_settled = ((packed["matched"] | packed["ignored"]) & _PLACES[0]) > 0
+        own_classes = true_classes[counted]
+        errors = image_errors(overlaps[:, counted], packed["class"], own_classes, is_settled, place[partners])
+        objects = np.where(errors.objects >= 0, errors.objects, place[partners])
+        packed["kind"] = errors.kinds
+        packed["object"] = np.where(objects >= 0, objects + self.object_count, -1)
+        packed["true_class"] = np.append(own_classes, -1)[objects]
+        self.missed += np.bincount(own_classes[errors.missed], minlength=len(self.names))
+        self.object_count += len(counted)
+
+    def _remember_mistakes(self, rows: np.ndarray, example_id: str) -> None:
+        for row in rows[rows["kind"] >= 0][:_MISTAKES]:
+            names = (*self.names, "nothing")
+            self.mistakes.append(
+                {
+                    "example_id": example_id,
+                    "true": names[row["true_class"]],
+                    "predicted": names[row["class"]],
+                    "probability": float(row["score"]),
+                    "error": KINDS[row["kind"]],
+                }
+            )
+        self.mistakes = sorted(self.mistakes, key=lambda mistake: -mistake["probability"])[:_MISTAKES]
 
     def result(self) -> ReportParts:
         """Return average precision over thresholds, at 0.5 and 0.75, by size and by class, with intervals."""
@@ -107,14 +155,30 @@ class DetectionEvaluator:
             }
             for name, values, count in zip(self.names, precision, counts, strict=True)
         )
+        if counts.any():
+            metrics |= {f"lost_{kind}": points for kind, points in self._lost(counts.tolist()).items()}
         notes = absent(self.names, counts, "ap is the mean of the other classes")
-        return ReportParts({"ap": 0.0, "ap50": 0.0, **metrics}, rows, notes=notes)
+        return ReportParts({"ap": 0.0, "ap50": 0.0, **metrics}, rows, mistakes=tuple(self.mistakes), notes=notes)
+
+    def _lost(self, counts: list[int]) -> Mapping[str, float]:
+        """Return the points of `ap50` that each kind of error costs; sample weights do not count."""
+        found = self._sorted()
+        found = found[(found["ignored"] & _PLACES[0]) == 0]
+        is_right = (found["matched"] & _PLACES[0]) > 0
+        objects = found["object"].astype(np.int64)
+        is_taken = np.isin(objects, objects[is_right])
+        boxes = FoundBoxes(found["class"], is_right, found["kind"], objects, found["true_class"], is_taken)
+        return lost_precision(boxes, counts, self.missed.tolist())
+
+    def _sorted(self) -> np.ndarray:
+        """Return the rows of all found boxes, in the order of falling scores."""
+        found = np.concatenate([np.zeros(0, _FOUND), *self.found])
+        return found[np.argsort(-found["score"], kind="stable")]
 
     def _classes(self) -> list[ClassMatches]:
         """Return the matches of each class in the order of falling scores."""
-        found = np.concatenate([np.zeros(0, _FOUND), *self.found])
+        found = self._sorted()
         true = np.concatenate([np.zeros((0, 2 + len(AREA_NAMES)), np.int64), *(row[None] for row in self.true)])
-        found = found[np.argsort(-found["score"], kind="stable")]
         parts = []
         for number in range(len(self.names)):
             own, own_true = found[found["class"] == number], true[true[:, 1] == number]
@@ -125,7 +189,16 @@ class DetectionEvaluator:
 
 
 _FOUND = np.dtype(
-    [("image", np.int32), ("class", np.int32), ("score", np.float64), ("matched", np.uint64), ("ignored", np.uint64)]
+    [
+        ("image", np.int32),
+        ("class", np.int32),
+        ("score", np.float64),
+        ("matched", np.uint64),
+        ("ignored", np.uint64),
+        ("kind", np.int8),
+        ("object", np.int32),
+        ("true_class", np.int32),
+    ]
 )
 _PLACES = np.uint64(1) << np.arange(_BITS[0] * _BITS[1], dtype=np.uint64)
 
@@ -135,7 +208,7 @@ def _packed(image: int, number: int, scores: np.ndarray, matched: np.ndarray, ig
     rows = np.zeros(len(scores), _FOUND)
     rows["image"], rows["class"], rows["score"] = image, number, scores
     for name, flags in (("matched", matched), ("ignored", ignored)):
-        rows[name] = (flags.reshape(-1, len(scores)).T * _PLACES).sum(1, dtype=np.uint64)
+        rows[name] = (flags.reshape(len(_PLACES), -1).T * _PLACES).sum(1, dtype=np.uint64)
     return rows
 
 

@@ -1,7 +1,6 @@
 """The targets of FCOS (Tian et al. 2019): which object each position of a feature pyramid has to find, if any."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,9 +116,3 @@ def boxes_of(distances: tf.Tensor, grid: Grid) -> tf.Tensor:
     boxes = tf.concat([centres - distances[..., :2], centres + distances[..., 2:]], -1)
     height, width = grid.input_size
     return tf.clip_by_value(boxes, 0.0, tf.constant([height, width, height, width], tf.float32))
-
-
-def level_sizes(input_size: Sequence[int], strides: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """Return rows and columns of levels whose features are padded to whole strides, the finest first."""
-    height, width = input_size
-    return tuple((-(-height // stride), -(-width // stride)) for stride in strides)

@@ -1,0 +1,136 @@
+"""The evaluator of semantic segmentation: confusion matrix of pixels, and boundaries."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tltk.data.masks import IGNORE
+from tltk.tasks.class_scores import absent, weights_or_ones
+from tltk.tasks.records import ReportParts
+
+_TOLERANCE = 0.0075  # of the diagonal of an image, within which boundaries agree (Csurka et al. 2013)
+
+
+class SegmentationEvaluator:
+    """Computes intersection over union, accuracy and F1 of boundaries, image by image, in constant memory.
+
+    Args:
+        names: Classes.
+
+    Examples:
+        >>> evaluator = SegmentationEvaluator(["sky", "sea"])
+        >>> targets = {"masks": np.array([[[0, 0], [1, 1]]], "uint8")}
+        >>> decoded = {"classes": np.array([[[0, 0], [0, 1]]], "uint8"), "sizes": [[2, 2]]}
+        >>> evaluator.update(targets, decoded, ["image 0"])
+        >>> round(evaluator.result().metrics["mean_iou"], 4)
+        0.5833
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.confusion = np.zeros((len(names), len(names)))
+        self.boundary = np.zeros(2)  # sums of F1 and of weights of images
+
+    def update(
+        self,
+        targets: Mapping[str, Any],
+        decoded: Mapping[str, Any],
+        ids: Sequence[str],
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
+        """Add a batch of images.
+
+        Args:
+            targets: "masks" uint8 [n, h, w], 255 for pixels that do not count.
+            decoded: "classes" uint8 [n, h, w] and "sizes" [n, 2], of which an image takes the first rows and columns.
+            ids: Id of each image.
+            sample_weight: Weight of each image, float32 [n]; None if all count the same.
+        """
+        weights = weights_or_ones(sample_weight, len(ids))
+        rows = zip(targets["masks"], decoded["classes"], decoded["sizes"], weights, strict=True)
+        for mask, classes, (height, width), weight in rows:
+            true, predicted = mask[:height, :width], classes[:height, :width]
+            self.confusion += weight * confusion_matrix(true, predicted, len(self.names))
+            score = boundary_f1(true, predicted)
+            if score is not None:
+                self.boundary += weight * np.array([score, 1])
+
+    def result(self) -> ReportParts:
+        """Return mean IoU, accuracy of pixels, mean accuracy and F1 of boundaries, and one row per class."""
+        hits, true, predicted = self.confusion.diagonal(), self.confusion.sum(1), self.confusion.sum(0)
+        occurs, total = true > 0, max(self.confusion.sum(), 1)
+        iou, recall = hits / np.maximum(true + predicted - hits, 1e-12), hits / np.maximum(true, 1e-12)
+        precision = hits / np.maximum(predicted, 1e-12)
+        rows = tuple(
+            {
+                "name": name,
+                "iou": float(iou[number]) if occurs[number] else None,
+                "precision": float(precision[number]) if predicted[number] else None,
+                "recall": float(recall[number]) if occurs[number] else None,
+                "pixels": float(true[number] / total),
+            }
+            for number, name in enumerate(self.names)
+        )
+        metrics = {
+            "mean_iou": float(iou[occurs].mean()) if occurs.any() else 0.0,
+            "pixel_accuracy": float(hits.sum() / total),
+            "mean_accuracy": float(recall[occurs].mean()) if occurs.any() else 0.0,
+        }
+        if self.boundary[1]:
+            metrics["boundary_f1"] = float(self.boundary[0] / self.boundary[1])
+        notes = absent(self.names, true, "mean_iou and mean_accuracy are the means of the other classes")
+        return ReportParts(metrics, rows, notes=notes)
+
+
+def confusion_matrix(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Count pixels by true and predicted class, int64 [classes, classes]; pixels with the true value 255 do not count.
+
+    Args:
+        true: uint8 [h, w].
+        predicted: uint8 [h, w], below `classes`.
+        classes: Number of classes.
+    """
+    valid = true != IGNORE
+    pairs = true[valid].astype(np.int64) * classes + predicted[valid]
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def boundary_f1(true: np.ndarray, predicted: np.ndarray) -> float | None:
+    """Compute the F1 of the boundaries of classes, averaged over the classes with a boundary (Csurka et al. 2013).
+
+    A pixel at a boundary is right if a boundary of the same class in the other map is near: within 0.75 % of the
+    diagonal along both axes.
+
+    Args:
+        true: uint8 [h, w]; pixels with the value 255 do not count.
+        predicted: uint8 [h, w].
+
+    Returns:
+        F1 in [0, 1]; None if no class has a boundary in either map.
+    """
+    radius = max(1, round(_TOLERANCE * float(np.hypot(*true.shape))))
+    valid = true != IGNORE
+    scores = []
+    for number in np.union1d(np.unique(true[valid]), np.unique(predicted[valid])):
+        actual, found = (_boundary(mask == number) & valid for mask in (true, predicted))
+        if not actual.any() and not found.any():
+            continue
+        precision = (found & _near(actual, radius)).sum() / max(found.sum(), 1)
+        recall = (actual & _near(found, radius)).sum() / max(actual.sum(), 1)
+        scores.append(2 * precision * recall / max(precision + recall, 1e-12))
+    return float(np.mean(scores)) if scores else None
+
+
+def _boundary(region: np.ndarray) -> np.ndarray:
+    """Return the pixels of a region with a neighbour outside of it; the border of the image is no boundary."""
+    inside = np.pad(region, 1, mode="edge")
+    is_inner = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+    return region & ~is_inner
+
+
+def _near(pixels: np.ndarray, radius: int) -> np.ndarray:
+    """Return the pixels with one of the given ones at most `radius` rows and columns away."""
+    counts = np.pad(pixels, ((radius + 1, radius), (radius + 1, radius))).astype(np.int32).cumsum(0).cumsum(1)
+    side = 2 * radius + 1
+    return counts[side:, side:] - counts[:-side, side:] - counts[side:, :-side] + counts[:-side, :-side] > 0
