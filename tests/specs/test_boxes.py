@@ -26,3 +26,5 @@ def test_everything_wrong_with_boxes_is_listed():
         Boxes([[0, 0, 1]], [0])
     with pytest.raises(ValueError, match=r"`classes` must be numbers.*cat"):
         Boxes([[0, 0, 1, 1]], ["cat"])
+    with pytest.raises(ValueError, match=r"(?s)`boxes`\[0\] must be finite.*`area` must be finite. Received: inf"):
+        Boxes([[0, 0, 1, 1e300]], [0], area=[1e300])

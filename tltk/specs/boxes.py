@@ -52,6 +52,8 @@ class Boxes:
                 f"`boxes`[{row}] must be finite, with y_min <= y_max and x_min <= x_max. Received: "
                 f"{boxes[row].tolist()}"
             )
+        if not np.isfinite(area).all():
+            problems.add(f"`area` must be finite. Received: {area[~np.isfinite(area)][0]}")
         if (classes < 0).any():
             problems.add(f"`classes` must be indices of labels. Received: {classes.min()}")
         problems.raise_if_any()
@@ -81,7 +83,8 @@ def _array(name: str, values: Any, dtype: type, *, columns: int = 0) -> np.ndarr
     """
     expected = f"[k, {columns}]" if columns else "[k]"
     try:
-        array: np.ndarray = np.asarray(values, dtype)
+        with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and is refused
+            array: np.ndarray = np.asarray(values, dtype)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"`{name}` must be numbers {expected}. Received: {values!r:.60}") from error
     if array.size == 0:

@@ -50,10 +50,12 @@ def reasons(source):
 
 
 def test_boxes_of_a_file_are_in_pixels_with_the_classes_in_the_order_of_their_ids(write):
-    source = from_coco(write(annotation(area=9), annotation(image=2, category=7, box=[0, 0, 20, 10])))
+    unlikely = annotation(image=2, category=7, box=[0, 0, 20, 10], area=1e308)
+    source = from_coco(write(annotation(area=9), unlikely))
     assert source.labels == tltk.LabelSpec(("cat", "dog"), "boxes")
     assert boxes_of(source) == [[1, 2, 6, 6]] and source.targets.values[0].area.tolist() == [9]
     assert boxes_of(source, 1) == [[0, 0, 10, 20]] and source.targets.values[1].classes.tolist() == [1]
+    assert source.targets.values[1].area.tolist() == [200]  # that of the box: the stated one is none
     assert source.targets.sizes.tolist() == [[10, 20], [10, 20]]
     assert source.id_of(0) == "1.png" and not source.invalid
     example = source[1]
@@ -140,6 +142,7 @@ def test_images_that_cannot_be_used_are_listed(write, tmp_path):
         image(1, file_name="again.png"),
         image(8, file_name="1.png"),
         {"id": 9},
+        image(10, file_name="\ud83d"),
         {"file_name": "x"},
         None,
     ]
@@ -153,7 +156,8 @@ def test_images_that_cannot_be_used_are_listed(write, tmp_path):
         "annotations.json, images[6]": "the id 1 occurs twice",
         "annotations.json, images[7]": "the file '1.png' occurs twice",
         "annotations.json, images[8]": 'must have an "id" and a "file_name"',
-        "annotations.json, images[10]": 'must have an "id" and a "file_name"',
+        "annotations.json, images[9]": 'must have an "id" and a "file_name"',
+        "annotations.json, images[11]": 'must have an "id" and a "file_name"',
     }
     listed = reasons(source)
     for place, reason in expected.items():

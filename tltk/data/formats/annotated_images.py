@@ -1,5 +1,6 @@
 """Annotated images of all formats become one source: boxes are turned, clipped to their image, or listed as invalid."""
 
+import math
 import os
 import re
 from collections import Counter
@@ -275,16 +276,14 @@ def class_indices(
 
 def number(value: Any) -> float:
     """Convert a number, or a text as some tools write it, to a finite float; NaN if it is none."""
-    if isinstance(value, bool):
-        return float("nan")
-    converted = as_float(value)
-    return converted if np.isfinite(converted) else float("nan")
+    converted = float("nan") if isinstance(value, bool) else as_float(value)
+    return converted if math.isfinite(converted) else float("nan")
 
 
 def whole(value: Any) -> int | None:
     """Convert a whole number, also "3" and 3.0, to an int; None if it is none."""
     converted = number(value)
-    return int(converted) if converted == np.floor(converted) else None
+    return int(converted) if converted.is_integer() else None
 
 
 def text(value: Any) -> str:

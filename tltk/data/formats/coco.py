@@ -25,6 +25,7 @@ from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.paths import local_path
 from tltk.specs import LabelSpec
+from tltk.specs.image import MAX_PIXELS
 
 log = logging.getLogger("tltk")
 
@@ -81,7 +82,7 @@ def from_coco(
     default = ["background", *(name for name in names if name != "background")] if masks else names
     label_type = "masks" if masks else "boxes"
     spec = annotated.class_indices(used, labels, label_type, default)
-    for image in found.values():
+    for image in found.values() if spec.names != tuple(names) else ():
         image.annotations = [_renumbered(annotation, names, spec) for annotation in image.annotations]
         image.extra = [item.with_class(names, spec) for item in image.extra]
     usable = [image for image in found.values() if image.path]
@@ -133,6 +134,8 @@ def _checked(path: Path, content: Any) -> dict[str, list]:
 
 def _key(value: Any) -> Any:
     """Return an id as it is compared: 3 and "3" are one."""
+    if type(value) is int:  # almost all ids of a large file; a bool is not an id
+        return value
     number = annotated.whole(value)
     return number if number is not None else annotated.text(value) or None
 
@@ -168,7 +171,7 @@ def _images(path: Path, items: list, folder: Path | None, invalid: Invalid) -> d
     for row, item in enumerate(items):
         place = f"{path.name}, images[{row}]"
         key, name = (_key(item.get("id")), item.get("file_name")) if isinstance(item, dict) else (None, None)
-        if key is None or not isinstance(name, str) or not name.strip():
+        if key is None or not isinstance(name, str) or not name.strip() or check.unencodable(name):
             invalid.add(place, f'must have an "id" and a "file_name". Received: {item!r:.60}')
         elif key in rows:
             invalid.add(place, f"the id {key!r} occurs twice: {rows[key][0]!r} has it too")
@@ -242,7 +245,7 @@ def _add_box(image: AnnotatedImage, item: dict[str, Any], class_index: int, area
         for key in ("iscrowd", "ignore")
     )
     edges = (y, x, y + height, x + width)
-    image.annotations.append(Annotation(place, edges, class_index, ignored, area if area > 0 else None))
+    image.annotations.append(Annotation(place, edges, class_index, ignored, area if 0 < area <= MAX_PIXELS else None))
     return ""
 
 
