@@ -39,8 +39,8 @@ from tltk.tasks.registry import register_default, register_task
 
 MAX_DETECTIONS = 100  # of an image, as COCO evaluates
 _NEEDS_SOURCE = (
-    "object detection needs a Source, which knows the sizes of the original images: read boxes with from_coco or "
-    "from_voc."
+    "object detection needs a Source, which knows the sizes of the original images: read boxes with "
+    "tltk.from_coco(…) or tltk.from_voc(…)."
 )
 
 
@@ -243,8 +243,8 @@ def object_detection(
     problems = check.Problems()
     if spec.type != "boxes":
         problems.add(
-            f"`labels` are of type {spec.type!r}, not classes of boxes. Read boxes with from_coco, from_voc or "
-            "from_yolo"
+            f"`labels` are of type {spec.type!r}, not classes of boxes. Read boxes with tltk.from_coco(…), "
+            "tltk.from_voc(…) or tltk.from_yolo(…)"
         )
     is_doubling = all(check.is_whole(stride) and stride > 0 for stride in strides) and all(
         second == 2 * first for first, second in pairwise(strides)

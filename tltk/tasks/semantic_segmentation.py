@@ -105,7 +105,10 @@ class SemanticSegmentation(Task):
 
     def target_problem(self, targets: Any) -> str:
         """Say that masks of a `tf.data.Dataset` cannot be used."""
-        return "semantic segmentation needs a Source, which resizes masks with their images: read them with from_masks."
+        return (
+            "semantic segmentation needs a Source, which resizes masks with their images: read them with "
+            "tltk.from_masks(…)."
+        )
 
     def encode(self, targets: Any) -> Any:
         """Return the classes of pixels, int32 [batch, height, width, 1]."""
@@ -212,7 +215,7 @@ def semantic_segmentation(
     spec = label_spec(labels, "masks")
     problems = check.Problems()
     if spec.type != "masks":
-        problems.add(f"`labels` are of type {spec.type!r}, not classes of masks. Read masks with from_masks")
+        problems.add(f"`labels` are of type {spec.type!r}, not classes of masks. Read masks with tltk.from_masks(…)")
     if not 2 <= len(spec) <= _MAX_CLASSES:
         problems.add(f"`labels` must be 2 to {_MAX_CLASSES} classes, the background among them. Received: {len(spec)}")
     if not check.is_whole(channels) or channels < 1:
