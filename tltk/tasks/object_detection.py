@@ -219,10 +219,11 @@ def object_detection(
 
     Args:
         labels: `source.labels` of type "boxes", or a list of the classes.
-        channels: Channels of the pyramid and of the hidden layers; 64 is faster, 128 better with many examples.
+        channels: Channels of the pyramid and of the hidden layers; fewer take less time, more give the head
+            more capacity.
         depth: Hidden layers of the branch of classes, and of that of boxes.
         strides: Pixels per position of the levels of the pyramid, each twice the one before; a first 4 is for objects
-            of a few pixels, and takes four times as long.
+            of a few pixels, and has four times as many positions.
         box_weight: Weight of the loss of boxes, relative to that of classes.
         min_score: Objects with this score or a lower one are not returned, in [0, 1).
         max_iou: Of two boxes of a class that overlap by more, only the surer one is returned, in (0, 1].
