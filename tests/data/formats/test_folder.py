@@ -181,7 +181,7 @@ def test_images_that_cannot_be_read_are_listed_and_other_files_counted(tmp_path,
         ("a/photo.HEIC", f".heic {reason}"),
         ("a/scan.jp2", f".jp2 {reason}"),
     ]
-    assert "files that are no images are ignored: 1 no suffix, 1 .txt" in caplog.text.replace(
+    assert "files that are not images are ignored: 1 no suffix, 1 .txt" in caplog.text.replace(
         "1 .txt, 1 no suffix", "1 no suffix, 1 .txt"
     )
     shutil.rmtree(tmp_path / "b")
