@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tltk.foundation.paths import cache_folder, local_path
+from tltk.foundation.paths import cache_folder, in_shell, local_path
 
 
 def test_the_cache_folder_comes_from_the_environment_or_the_platform(monkeypatch):
@@ -16,3 +16,8 @@ def test_paths_as_people_write_them(monkeypatch):
     assert local_path("~/photos") == Path("/home/me/photos")
     assert local_path("file:///tmp/my%20photos") == Path("/tmp/my photos")
     assert local_path(Path("photos")) == Path("photos")
+
+
+def test_a_path_can_be_pasted_into_a_shell():
+    assert in_shell("runs/a") == "runs/a"
+    assert in_shell(Path("/else/../my runs/it's")) == """'/my runs/it'"'"'s'"""

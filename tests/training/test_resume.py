@@ -136,6 +136,19 @@ def test_ctrl_c_writes_a_checkpoint_between_two_steps(undisturbed, monkeypatch, 
     assert_same(train(tmp_path / "run", resume="force"), undisturbed)
 
 
+def test_an_error_of_a_callback_names_the_checkpoint_from_which_the_training_resumes(undisturbed, tmp_path, caplog):
+    class Fails(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 2:
+                raise OSError("the server of the metrics is away")
+
+    folder = tmp_path / "my run"
+    with pytest.raises(OSError, match="is away"):
+        train(folder, callbacks=[Fails()])
+    assert f"tltk train --resume '{folder}'" in caplog.text
+    assert_same(train(folder, resume="force"), undisturbed)
+
+
 def test_sigterm_before_the_first_step_of_a_phase_writes_its_start(undisturbed, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         stop = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731

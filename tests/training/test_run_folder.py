@@ -9,7 +9,7 @@ import tltk
 from tests.conftest import squares, squares_model
 from tltk.errors import InvalidInput
 from tltk.foundation.files import write_csv
-from tltk.training import run_folder
+from tltk.training import run_folder, split_file
 
 
 @pytest.fixture(scope="module")
@@ -155,4 +155,22 @@ def test_a_file_that_is_rewritten_gets_a_new_checksum_and_a_kill_leaves_a_run(ol
     assert "invalid.csv" in json.loads((folder / "config.json").read_text())["sha256"]
     (folder / "invalid.csv").write_text("example_id,reason\nx,y\n")
     with pytest.raises(InvalidInput, match=r"invalid\.csv changed"):
+        tltk.load_run(folder)
+
+
+def test_a_second_process_may_not_train_into_the_same_folder(folder):
+    with run_folder.unfinished(folder) as temporary:
+        refused = pytest.raises(InvalidInput, match=rf"another process is training into .*remove {temporary}")
+        with refused, run_folder.unfinished(folder):
+            pass
+        assert temporary.is_dir()
+    with run_folder.unfinished(folder):
+        pass
+
+
+def test_the_split_is_among_the_files_that_are_checked(folder):
+    run_folder.rewrite(folder, "split.csv", lambda path: split_file.write(path.parent, {"test": squares(6, seed=2)}))
+    tltk.load_run(folder)
+    (folder / "split.csv").write_text("part,example_id,fingerprint\n")
+    with pytest.raises(InvalidInput, match=r"split\.csv changed after the run was saved"):
         tltk.load_run(folder)

@@ -13,6 +13,7 @@ from tltk.cli.options import Debug, Json, RunFolder
 from tltk.cli.train import train
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput, NotFound
+from tltk.foundation.paths import in_shell
 
 DIFFERENT = 1
 
@@ -65,8 +66,8 @@ def _require_complete(run: Path) -> None:
         raise InvalidInput(f"{run / 'config.json'} is damaged: {error}") from error
     if is_interrupted:
         raise InvalidInput(
-            f"{run} is not the folder of a complete run: its training was interrupted. Go on with "
-            f"`tltk train --resume {run}` if it has checkpoints, or train anew."
+            f"{run} is not the folder of a complete run: its training was interrupted. Resume it with "
+            f"`tltk train --resume {in_shell(run)}` if it has checkpoints, or train anew."
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tltk.cli import console
 from tltk.foundation.errors import InvalidInput
+from tltk.foundation.paths import in_shell
 
 RUNS = Path("runs")
 LATEST = "latest"
@@ -35,8 +36,8 @@ def choose(out: Path | None, *, overwrite: bool) -> Path:
         )
     if not overwrite and any((out / "checkpoints").glob("*.npz")):
         raise InvalidInput(
-            f"{out} holds a training that did not end. Go on with `tltk train --resume {out}`, choose another folder "
-            "with --out, or pass --overwrite to start anew."
+            f"{out} holds a training that did not end. Resume it with `tltk train --resume {in_shell(out)}`, choose "
+            "another folder with --out, or pass --overwrite to start anew."
         )
     return out
 

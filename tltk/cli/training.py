@@ -107,9 +107,9 @@ def _test(run: "Run", test_part: "Source", *, batch_size: int) -> "Report | None
     if not len(test_part) or run.folder is None:
         return None
     import tltk
-    from tltk.training import split_file
+    from tltk.training import run_folder, split_file
 
-    split_file.write(run.folder, {"test": test_part})
+    run_folder.rewrite(run.folder, split_file.NAME, lambda path: split_file.write(path.parent, {"test": test_part}))
     return tltk.evaluate(run, test_part, batch_size=batch_size, max_invalid_fraction=1.0)
 
 

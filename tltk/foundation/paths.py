@@ -1,6 +1,7 @@
 """Paths as people write them, and the folder of tltk's cache."""
 
 import os
+import shlex
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -25,3 +26,13 @@ def local_path(path: str | Path) -> Path:
         return Path(text).expanduser()
     except RuntimeError:  # "~name" of a user that there is not
         return Path(text)
+
+
+def in_shell(path: str | Path) -> str:
+    """Return a path as it is typed in a shell, with the steps of ".." taken.
+
+    Examples:
+        >>> in_shell("runs/../my runs/a")
+        "'my runs/a'"
+    """
+    return shlex.quote(os.path.normpath(path))

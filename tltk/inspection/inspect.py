@@ -13,7 +13,8 @@ from tltk.data.source import PARTS, Source
 from tltk.evaluation.evaluate import evaluate
 from tltk.feature_cache.storage import Cache
 from tltk.foundation import checks as check
-from tltk.foundation.errors import InvalidInput
+from tltk.foundation import display
+from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.inference.embed import embed
 from tltk.inspection import confident_learning, findings
 from tltk.inspection.duplicates import Duplicates, find_duplicates
@@ -111,7 +112,8 @@ def _as_source(data: Data, network: TransferModel | Backbone | None, argument: s
     if isinstance(data, Source):
         return data, []
     pixels, labels = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    check.instance_of(argument, pixels, np.ndarray, hint=_HINT)
+    if not isinstance(pixels, np.ndarray):
+        raise InvalidType(f"`{argument}` must be a source. Received: {display.shortened(pixels)}. {_HINT}")
     expected = None if network is None else named_modality("image").value_range(network.input_spec)
     if expected not in (None, PIXEL_RANGE):
         return from_arrays(pixels, labels, value_range=expected), []

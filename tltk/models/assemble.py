@@ -10,6 +10,7 @@ from tltk.backbones.connect import connect
 from tltk.foundation import checks as check
 from tltk.foundation import familiar, hardware, keras_private
 from tltk.foundation import keras_graph as graph
+from tltk.foundation.initial_seeds import initial_seeds
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.tasks.base import Task
@@ -29,7 +30,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
         backbone: From `tltk.backbone`; its weights are located and read now.
         task: Task of the model, such as `tltk.classification(labels)`; it chooses the features that its head uses.
         precision: "auto" (see `tltk.foundation.hardware.precision`), "float32", "mixed_bfloat16" or "mixed_float16".
-        seed: Seed of the initial weights of the head.
+        seed: Seed of the initial weights: of the head, and of a backbone with weights="random".
 
     Returns:
         The model; `.keras` is a `keras.Model`. All layers added after the output of the backbone have the stage
@@ -55,7 +56,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
     spec = task.input_spec(backbone.input_spec)
     task = _with_pooling(task, backbone.input_spec).for_input(spec)
     policy = hardware.precision(precision, fast_bfloat16=backbone.fast_bfloat16)
-    with hardware.dtype_policy(policy):
+    with hardware.dtype_policy(policy), initial_seeds(seed):
         connected = connect(backbone, task.endpoints(backbone))
         network = connected.network
         outputs = task.outputs(network.output, mask=connected.mask, seed=seed)

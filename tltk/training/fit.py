@@ -19,7 +19,7 @@ from tltk.feature_cache.storage import Cache
 from tltk.foundation import checks as check
 from tltk.foundation import familiar, progress
 from tltk.foundation import keras_private as private
-from tltk.foundation.errors import InvalidInput
+from tltk.foundation.errors import InvalidInput, TltkError
 from tltk.modalities.modality import drop_invalid, modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.recipes.recipe import Phase, Recipe
@@ -237,7 +237,9 @@ def _run(
                 results.append(trained.result)
         if user_callbacks:
             user_callbacks.end()
-    except KeyboardInterrupt:  # after any other error, the same would happen again
+    except TltkError:  # such as a loss that diverges: the same would happen again
+        raise
+    except BaseException:
         is_stopped = True
         raise
     finally:

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from tltk.foundation.paths import in_shell
 from tltk.training import checkpoint_file, run_folder
 from tltk.training.run import Run, publish_run, write_history
 
@@ -57,8 +58,8 @@ class History:
             return run
         is_interrupted = run.config["interrupted"]
         older = f"{self.folder} still holds the run before it" if run_folder.is_run(self.folder) else ""
-        how = "A checkpoint is there too: to resume, pass resume=True, or in a shell"
-        to_resume = f" {how} `--resume {self.folder}`." if is_interrupted and can_resume else ""
+        how = "A checkpoint is there too: to resume, pass resume=True, or in a shell `tltk train --resume"
+        to_resume = f" {how} {in_shell(self.folder)}`." if is_interrupted and can_resume else ""
         if not self.rows or (is_interrupted and len(self.rows) == self.resumed_rows):
             nothing = "No run was saved" if to_resume else "Nothing was saved"
             log.warning("%s, since no epoch was finished%s.%s", nothing, f": {older}" if older else "", to_resume)
@@ -67,7 +68,8 @@ class History:
         if not is_interrupted:
             checkpoint_file.remove(self.folder)
             return run
-        replaced = ", in place of the run before it" if older else ""
-        message = "The training did not end: %s holds the best weights so far and the history of %d epochs%s.%s"
-        log.warning(message, self.folder, len(self.rows), replaced, to_resume)
+        replaced = ", in place of the run before it" if older and not self.resumed_rows else ""
+        epochs = f"{len(self.rows)} epoch{'s' * (len(self.rows) != 1)}"
+        message = "The training did not end: %s holds the best weights so far and the history of %s%s.%s"
+        log.warning(message, self.folder, epochs, replaced, to_resume)
         return run

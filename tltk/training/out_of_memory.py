@@ -49,7 +49,7 @@ def describe_step(batch: Any, batch_size: int, *, precision: str, accumulate: in
     fewer, more = batch_size // 2, 2 * accumulate
     same_steps = (
         f"batch_size={fewer} with gradient_accumulation_steps={more} in the optimizer (in a shell --accumulate "
-        f"{more}), which takes the same steps; "
+        f"{more}), which takes the same steps, except in layers of batch norm; "
     )
     return (
         f"a training step does not fit into memory: batches of {batch_size}, inputs of {shape} numbers, {precision}, "

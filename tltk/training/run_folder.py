@@ -16,7 +16,7 @@ PREFIX = "unfinished-"  # of the folder, inside that of a run, with the files of
 CONFIG = "config.json"
 CHECKSUMS = "sha256"  # key in config.json: file name → SHA-256
 # Files that tltk changes later, or that are not needed to load a run.
-_UNCHECKED = ("split.csv", "report.html", "command.json", files.LOCK, CONFIG)
+_UNCHECKED = ("report.html", "command.json", files.LOCK, CONFIG)
 _STANDARD = (
     *(CONFIG, "model.keras", "history.csv", "metrics.json", "seconds.json", "invalid.csv", "split.csv"),
     *("report.html", "command.json"),
@@ -39,7 +39,9 @@ def unfinished(folder: Path, *, required_bytes: int = 0) -> Iterator[Path]:
 
     Raises:
         FileError: If the folder cannot be written, or its disk is too full.
+        InvalidInput: If another process is training into the folder.
     """
+    _require_unused(folder)
     created = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     files.make_folder(folder, required_bytes=required_bytes)
     try:
@@ -49,6 +51,17 @@ def unfinished(folder: Path, *, required_bytes: int = 0) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # the first one that is not empty, and its parents, stay
             for path in created:
                 path.rmdir()
+
+
+def _require_unused(folder: Path) -> None:
+    """Raise if a process is writing a run into a folder: both would replace the checkpoints of the other."""
+    files.clear_abandoned(folder, PREFIX)
+    running = sorted(lock.parent for lock in folder.glob(f"{PREFIX}*/{files.LOCK}"))
+    if running:
+        raise InvalidInput(
+            f"another process is training into {folder}. Wait until it has ended, or choose another folder. If none is "
+            f"running, remove {running[0]}."
+        )
 
 
 def checksums(folder: Path, config: dict[str, Any]) -> dict[str, str]:
