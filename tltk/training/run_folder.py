@@ -106,7 +106,7 @@ def check_intact(folder: Path, config: dict[str, Any]) -> None:
         )
 
 
-def rewrite(folder: Path, name: str, write: Callable[[Path], None]) -> None:
+def rewrite(folder: Path, name: str, write: Callable[[Path], object]) -> None:
     """Replace a file of a saved run, and its checksum; whenever the process is killed, the run can be loaded.
 
     Args:
