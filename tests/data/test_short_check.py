@@ -25,6 +25,17 @@ def test_uneven_classes_are_told():
     source = tltk.from_arrays([f"text {row}" for row in range(12)], [0] * 11 + [1])
     (note,) = short_check.notes(source, None)
     assert note.startswith("classes are uneven: 11 examples of 0, 1 of 1")
+    assert 'class_weight="balanced" may help' in note
+
+
+def test_class_weights_are_advised_only_where_an_example_has_one_class():
+    texts = [f"text {row}" for row in range(12)]
+    several = tltk.from_arrays(texts, [["a"]] * 11 + [["b"]], label_type="multilabel")
+    images = np.random.default_rng(0).integers(0, 255, (12, 8, 8, 3), "uint8")
+    boxes = [{"boxes": [[0, 0, 4, 4]], "labels": [int(row == 11)]} for row in range(12)]
+    detected = tltk.from_arrays(images, boxes, labels=("a", "b"), label_type="boxes")
+    for source in (several, detected):
+        assert short_check.notes(source, None) == ["classes are uneven: 11 of a, 1 of b; look at the scores of each"]
 
 
 def test_clean_data_is_not_commented(caplog):

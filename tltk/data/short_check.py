@@ -44,10 +44,11 @@ def notes(train: Source, val: Source | None) -> list[str]:
     counts = {name: count for name, count in train.counts().items() if count}
     if counts and max(counts.values()) >= _UNEVEN * min(counts.values()):
         most, least = (choose(counts, key=lambda name: counts[name]) for choose in (max, min))
-        found.append(
-            f"classes are uneven: {counts[most]:,} examples of {most}, {counts[least]:,} of {least}; accuracy says "
-            'little about the latter, and class_weight="balanced" may help'
-        )
+        has_one_class = train.targets.classes() is not None  # of boxes or several labels, several
+        advice = 'accuracy says little about the latter, and class_weight="balanced" may help'
+        advice = advice if has_one_class else "look at the scores of each"
+        noun = "examples " if has_one_class else ""
+        found.append(f"classes are uneven: {counts[most]:,} {noun}of {most}, {counts[least]:,} of {least}; {advice}")
     prints = _prints(train)
     if prints is None:
         return found
