@@ -113,6 +113,19 @@ def test_an_example_runs_tiny_and_writes_a_run(name, finished):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "metric"), [("detection", "AP50"), ("segmentation", "mean IoU")])
+def test_an_example_with_annotated_images_runs_tiny_and_writes_a_run(name, metric, finished):
+    folder, process = finished(name)
+    assert process.returncode == 0, process.stderr
+    assert "random weights" in process.stdout.splitlines()[0]
+    match = re.fullmatch(rf"test {metric} (\d\.\d{{4}}) on 5 images; run: run", process.stdout.splitlines()[-1])
+    assert match and 0 <= float(match[1]) <= 1, process.stdout
+    assert "Warning" not in process.stderr, process.stderr
+    assert (folder / "run" / "report.html").is_file()
+    assert len(list((folder / "run" / "scenes" / "masks").iterdir())) == 24
+
+
+@pytest.mark.slow
 def test_the_guide_of_keras_is_shorter_and_no_worse_with_tltk_and_its_callbacks_write_the_same_files(finished):
     folders, accuracies, columns, lengths = {}, {}, {}, {}
     for name in ("from_keras_plain", "from_keras"):

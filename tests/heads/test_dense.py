@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tests.heads.test_pyramid import inputs
 from tltk.heads.dense import dense_head
@@ -22,11 +23,14 @@ def test_the_head_gives_every_position_rare_classes_and_boxes_of_the_size_of_its
     np.testing.assert_allclose(values["centreness"], 0.5, atol=1e-5)
 
 
-def test_levels_share_their_convolutions_and_not_their_batch_norms():
+def test_levels_share_all_layers_so_that_every_weight_learns_from_the_objects_of_any_level():
     levels = inputs({8: (4, 4, 6), 16: (2, 2, 6)})
     model = keras.Model(list(levels.values()), dense_head(levels, classes=3, channels=6, depth=1, strides=(8, 16)))
-    counts = {
-        kind: sum(isinstance(layer, kind) for layer in model.layers)
-        for kind in (keras.layers.SeparableConv2D, keras.layers.BatchNormalization)
-    }
-    assert list(counts.values()) == [2, 4]
+    generator = np.random.default_rng(0)
+    features = [tf.constant(generator.normal(size=(2, side, side, 6)), tf.float32) for side in (4, 2)]
+    with tf.GradientTape() as tape:
+        outputs = model(features)
+        first_level = tf.reduce_sum(outputs["distances"][:, :16]) + tf.reduce_sum(outputs["classes"][:, :16])
+        loss = first_level + tf.reduce_sum(outputs["centreness"][:, :16])
+    gradients = tape.gradient(loss, model.trainable_variables)
+    assert all(np.abs(gradient).max() > 0 for gradient in gradients)

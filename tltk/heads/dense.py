@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from tltk.heads.pyramid import activated, separable
+from tltk.heads.pyramid import separable
 
 _PRIOR = 0.01  # first probability of a class: otherwise the first steps only unlearn objects (Lin et al. 2017)
 _FIRST_DISTANCE = 4.0  # in strides: the middle of what a level learns
+_GROUP_CHANNELS = 8  # of 256 in the paper
 _LARGEST_LOGARITHM = 6.0  # of a distance in strides, so that it cannot overflow
 
 
@@ -21,10 +22,10 @@ def dense_head(
     strides: Sequence[float],
     seed: int = 0,
 ) -> dict[str, keras.KerasTensor]:
-    """Build the head of FCOS (Tian et al. 2019), whose convolutions all levels share.
+    """Build the head of FCOS (Tian et al. 2019), whose layers all levels share.
 
-    Each level has its own batch norms, since its features have statistics of their own (as in EfficientDet, Tan et al.
-    2020).
+    As in the paper, features are normalized in groups of channels, each position of each image by itself: levels differ
+    in their statistics, and a level that no object of the data belongs to would not learn a norm of its own.
 
     Args:
         levels: Stride → float32 [batch, rows, columns, channels], the finest first.
@@ -41,7 +42,9 @@ def dense_head(
     """
     branches = {
         branch: [
-            separable(channels, seed=seed + 10 * number + offset, name=f"{branch}_{number}") for number in range(depth)
+            layer
+            for number in range(depth)
+            for layer in _hidden(channels, seed=seed + 10 * number + offset, name=f"{branch}_{number}")
         ]
         for branch, offset in (("class_branch", 0), ("box_branch", 5))
     }
@@ -54,8 +57,8 @@ def dense_head(
     for (stride, tensor), pixels in zip(levels.items(), strides, strict=True):
         hidden = dict.fromkeys(branches, tensor)
         for branch, layers in branches.items():
-            for number, layer in enumerate(layers):
-                hidden[branch] = activated(layer(hidden[branch]), name=f"{branch}_{number}_{stride}")
+            for layer in layers:
+                hidden[branch] = layer(hidden[branch])
         for name, predictor in predictors.items():
             values = predictor(hidden["class_branch" if name == "classes" else "box_branch"])
             flat = keras.layers.Reshape((-1, values.shape[-1]), dtype="float32", name=f"{name}_{stride}")(values)
@@ -64,6 +67,16 @@ def dense_head(
     for name in ("classes", "centreness"):
         joined[name] = keras.layers.Activation("sigmoid", dtype="float32", name=f"{name}_sigmoid")(joined[name])
     return joined
+
+
+def _hidden(channels: int, *, seed: int, name: str) -> list[keras.layers.Layer]:
+    """Return the layers of a hidden layer, groups of up to 8 channels in its norm."""
+    groups = channels // math.gcd(channels, _GROUP_CHANNELS)
+    return [
+        separable(channels, seed=seed, name=name),
+        keras.layers.GroupNormalization(groups, dtype="float32", name=f"{name}_norm"),
+        keras.layers.ReLU(dtype="float32", name=f"{name}_relu"),
+    ]
 
 
 def _joined(parts: list[keras.KerasTensor], name: str) -> keras.KerasTensor:

@@ -1,0 +1,49 @@
+"""Object detection: FCOS on the frozen features of EfficientNet-Lite0, trained on augmented copies of each image.
+
+    python examples/detection.py annotations.json --images photos/    # annotations in the format of COCO
+    python examples/detection.py --tiny                               # offline, under a minute on two cores
+
+The backbone is frozen: its features are computed once for every augmented copy, and the epochs train the feature
+pyramid and the head only. Boxes move with their images.
+"""
+
+import argparse
+from pathlib import Path
+
+import tiny_scenes
+
+import tltk
+from tltk.cli import console
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, evaluate, save the report."""
+    if options.tiny:
+        folder = tiny_scenes.write(options.out / "scenes")
+        photos = tltk.from_coco(folder / "annotations.json", folder / "images")
+    else:
+        photos = tltk.from_coco(options.annotations, options.images)
+    train, val, test = tltk.split(photos, val=0.15, test=0.2)
+    backbone = tltk.backbone(options.backbone, image_size=options.image_size, weights=options.weights)
+    model = tltk.assemble(backbone, tltk.object_detection(photos.labels))
+    augment = (tltk.augment.flip(), tltk.augment.crop_resize(), tltk.augment.color_jitter(brightness=0.2, contrast=0.2))
+    copies, epochs = (1, 2) if options.tiny else (4, 40)
+    recipe = tltk.linear_probe(epochs=epochs, augment=augment, augmentations_per_example=copies)
+    done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
+    report = tltk.evaluate(done, test)
+    report.save(options.out / "report.html")
+    print(f"test AP50 {report.metrics['ap50']:.4f} on {report.example_count} images; run: {done.folder}")
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = tiny_scenes.parser(__doc__, out="runs/detection")
+    parser.add_argument("annotations", type=Path, nargs="?", help=".json with images, annotations and categories")
+    parser.add_argument("--images", type=Path, help="folder of the images; default: beside the annotations")
+    options = tiny_scenes.parsed(parser, "annotations")
+    with console.command(as_json=False):
+        run(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Semantic segmentation: Lite R-ASPP on the frozen features of EfficientNet-Lite0.
+
+    python examples/segmentation.py photos/ masks/     # masks: PNG files of the same names
+    python examples/segmentation.py --tiny             # offline, under a minute on two cores
+
+The backbone is frozen: its features are computed once for every augmented copy, and the epochs train the decoder only.
+Masks move with their images. If boundaries matter, try `decoder="pyramid"`.
+"""
+
+import argparse
+from pathlib import Path
+
+import tiny_scenes
+
+import tltk
+from tltk.cli import console
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, evaluate, save the report."""
+    if options.tiny:
+        folder = tiny_scenes.write(options.out / "scenes")
+        photos = tltk.from_masks(folder / "images", folder / "masks", labels=("background", *tiny_scenes.NAMES))
+    else:
+        photos = tltk.from_masks(options.photos, options.masks)
+    train, val, test = tltk.split(photos, val=0.15, test=0.2)
+    backbone = tltk.backbone(options.backbone, image_size=options.image_size, weights=options.weights)
+    model = tltk.assemble(backbone, tltk.semantic_segmentation(photos.labels))
+    augment = (tltk.augment.flip(), tltk.augment.crop_resize(), tltk.augment.color_jitter(brightness=0.2, contrast=0.2))
+    copies, epochs = (1, 2) if options.tiny else (4, 40)
+    recipe = tltk.linear_probe(epochs=epochs, augment=augment, augmentations_per_example=copies)
+    done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
+    report = tltk.evaluate(done, test)
+    report.save(options.out / "report.html")
+    print(f"test mean IoU {report.metrics['mean_iou']:.4f} on {report.example_count} images; run: {done.folder}")
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = tiny_scenes.parser(__doc__, out="runs/segmentation")
+    parser.add_argument("photos", type=Path, nargs="?", help="folder of the images")
+    parser.add_argument("masks", type=Path, nargs="?", help="folder of the masks")
+    options = tiny_scenes.parsed(parser, "photos")
+    if not options.tiny and options.masks is None:
+        parser.error("pass the masks, or --tiny")
+    with console.command(as_json=False):
+        run(options)
+
+
+if __name__ == "__main__":
+    main()
