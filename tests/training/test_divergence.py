@@ -54,8 +54,13 @@ def test_a_loss_or_gradients_that_are_not_finite():
     assert "not the gradients of low/" in explained(model_with(SquareRoot()), [0, 0], 1.0)
 
 
-def test_a_step_that_was_too_large():
-    assert "were too large" in explained(model_with(), [1, 1])
+def test_a_step_that_was_too_large_names_the_weights_that_it_changes_most():
+    model = model_with(kernel=2.0)
+    model.get_layer("high").kernel.assign([[0.01], [0.0]])
+    # Outputs are 0.01 · 2 · 2 = 0.04; the gradient of the kernel of `high` is 2 · (0.04 + 1) · [4, 4], its norm 11.77.
+    message = explained(model, [1, 1], -1.0)
+    assert "were too large" in message
+    assert "Relative to their norm (0.01), the weights high/kernel have the largest gradient (12)" in message
 
 
 def test_fit_stops_in_the_step_with_the_weights_of_the_phase_before():

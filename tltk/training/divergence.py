@@ -44,14 +44,25 @@ def explain(
         return "The outputs of the model are finite, its loss is not."
     variables = [variable for variable in model.trainable_variables if variable.trainable]
     gradients = tape.gradient(loss, [variable.value for variable in variables])
-    bad = [
-        variable.path
-        for variable, gradient in zip(variables, gradients, strict=True)
-        if gradient is not None and not _all_finite([gradient])
-    ]
+    known = [pair for pair in zip(variables, gradients, strict=True) if pair[1] is not None]
+    bad = [variable.path for variable, gradient in known if not _all_finite([gradient])]
     if bad:
         return f"Outputs and loss are finite, but not the gradients of {check.listing(reversed(bad), limit=3)}."
-    return "With the last good weights this batch is finite: the steps after them were too large."
+    return _too_large(known)
+
+
+def _too_large(gradients: Sequence[tuple[keras.Variable, Any]]) -> str:
+    """Say that steps were too large, and which weights a step changes most, relative to their size."""
+    message = "With the last good weights this batch is finite: the steps after them were too large."
+    norms = [
+        (float(tf.norm(tf.convert_to_tensor(gradient))), float(tf.norm(variable.value)), variable.path)
+        for variable, gradient in gradients
+    ]
+    ratios = [(gradient / weight, gradient, weight, path) for gradient, weight, path in norms if weight and gradient]
+    if not ratios:
+        return message
+    _, gradient, weight, path = max(ratios)
+    return f"{message} Relative to their norm ({weight:.2g}), the weights {path} have the largest gradient ({gradient:.2g})."
 
 
 def _layer_outputs(model: keras.Model, inputs: Any) -> Iterator[tuple[str, Sequence[Any]]]:
