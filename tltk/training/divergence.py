@@ -62,7 +62,8 @@ def _too_large(gradients: Sequence[tuple[keras.Variable, Any]]) -> str:
     if not ratios:
         return message
     _, gradient, weight, path = max(ratios)
-    return f"{message} Relative to their norm ({weight:.2g}), the weights {path} have the largest gradient ({gradient:.2g})."
+    largest = f"Relative to their norm ({weight:.2g}), the weights {path} have the largest gradient ({gradient:.2g})."
+    return f"{message} {largest}"
 
 
 def _layer_outputs(model: keras.Model, inputs: Any) -> Iterator[tuple[str, Sequence[Any]]]:
