@@ -1,12 +1,13 @@
 """The record of the boxes of one image: those that were annotated, or those that a model predicts."""
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +39,13 @@ class Boxes:
     area: Any = None
 
     def __post_init__(self) -> None:
-        boxes = _array("boxes", self.boxes, np.float32, columns=4)
-        classes = _array("classes", self.classes, np.int32)
-        ignored = np.zeros(len(boxes), bool) if self.ignored is None else _array("ignored", self.ignored, np.bool_)
+        import numpy as np  # here, so that the table of backbones needs no NumPy
+
+        boxes = _array("boxes", self.boxes, "float32", columns=4)
+        classes = _array("classes", self.classes, "int32")
+        ignored = np.zeros(len(boxes), bool) if self.ignored is None else _array("ignored", self.ignored, "bool")
         sides = boxes[:, 2:] - boxes[:, :2]
-        area = sides.prod(1) if self.area is None else _array("area", self.area, np.float32)
+        area = sides.prod(1) if self.area is None else _array("area", self.area, "float32")
         problems = check.Problems()
         for name, values in (("classes", classes), ("ignored", ignored), ("area", area)):
             if len(values) != len(boxes):
@@ -75,12 +78,14 @@ class Boxes:
         return Boxes(self.boxes[rows], self.classes[rows], self.ignored[rows], self.area[rows])
 
 
-def _array(name: str, values: Any, dtype: type, *, columns: int = 0) -> np.ndarray:
+def _array(name: str, values: Any, dtype: str, *, columns: int = 0) -> "np.ndarray":
     """Return values as an array [k], or [k, columns].
 
     Raises:
         InvalidInput: If they have another shape, or are no numbers.
     """
+    import numpy as np
+
     expected = f"[k, {columns}]" if columns else "[k]"
     try:
         with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and is refused
