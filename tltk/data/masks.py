@@ -65,7 +65,7 @@ class MaskTargets(Targets):
 
         Raises:
             OSError: If its file cannot be read.
-            InvalidInput: If it is damaged, or has not the size of its image.
+            InvalidInput: If it is damaged, or its size is not that of its image.
         """
         mask = np.asarray(self.read_value(self.values[index]))
         if mask.ndim != 2 or mask.dtype != np.uint8:

@@ -121,8 +121,8 @@ def look_at(source: Source, test: Source | None, spec: Any) -> Examples:
 
     Args:
         source: Source of any modality.
-        test: Examples of the final test, of the same modality; None if there are none.
-        spec: Input format of a model, adapted to the source; None if there is none.
+        test: Examples of the final test, of the same modality, or None.
+        spec: Input format of a model, adapted to the source, or None.
     """
     modality = named_modality(source.modality)
     sources = (source,) if test is None else (source, test)

@@ -118,7 +118,7 @@ def _checked(path: Path, content: Any) -> dict[str, list]:
     """Return the content if it has the three lists of COCO.
 
     Raises:
-        InvalidInput: If it has not; the message says which are missing.
+        InvalidInput: If a list is missing; the message names it.
     """
     expected = 'an object with the lists "images", "annotations" and "categories"'
     if not isinstance(content, dict):
