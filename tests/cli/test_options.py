@@ -48,6 +48,17 @@ def test_a_column_of_texts_requires_a_table(tmp_path):
     assert options.source(tmp_path / "news.conll", **columns, text=None).labels.names == ("city",)
 
 
+def test_damaged_annotations_are_no_file_of_another_format(tmp_path):
+    (tmp_path / "boxes.json").write_text('{"info": 1,\n "images": [}')
+    columns = {"label": "label", "input_column": "path", "label_type": "categorical", "text": None}
+    for read in ({"images": tmp_path}, {}):
+        with pytest.raises(InvalidInput, match=r"boxes\.json is not valid JSON: .*line 2 column 13"):
+            options.source(tmp_path / "boxes.json", **columns, **read)
+    (tmp_path / "boxes.json").write_text('{"info": 1}')
+    with pytest.raises(InvalidInput, match="`--images` is for annotations"):
+        options.source(tmp_path / "boxes.json", **columns, images=tmp_path)
+
+
 def test_the_task_is_chosen_by_the_label_type():
     texts = list(TEXTS)
     assert for_source(tltk.from_arrays(texts, list(LABELS))).name == "classification"

@@ -139,9 +139,12 @@ def show_report(report: "Report") -> None:
         show(report.headline)
     for note in report.notes:
         show(f"note: {note}")
-    show_table(["metric", "value"], report.metrics.items())
-    if report.classes:
-        show_table(list(report.classes[0]), [row.values() for row in report.classes])
+    tables = [rows for rows in (report.classes, *report.tables.values()) if rows]
+    in_tables = {row.get("metric") for rows in tables for row in rows}
+    show_table(["metric", "value"], [pair for pair in report.metrics.items() if pair[0] not in in_tables])
+    for rows in tables:
+        columns = [column for column in rows[0] if column != "metric"]
+        show_table(columns, [[row[column] for column in columns] for row in rows])
     report_invalid(report.invalid)
 
 

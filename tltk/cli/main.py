@@ -46,6 +46,12 @@ weights_app = typer.Typer(
 )
 app.add_typer(weights_app, name="weights")
 
+# Task of a demo → title and columns of its table.
+_DEMOS = {
+    "image": ("Which photograph is this patch from?", ["test accuracy"]),
+    "detection": ("Where are the objects in this scene?", ["test AP50", "test AP"]),
+    "text": ("Which topic is this docstring about?", ["test accuracy"]),
+}
 BatchSize = Annotated[int, typer.Option(help="Examples per step.")]
 
 
@@ -161,18 +167,19 @@ def weights_list(as_json: Json = False, debug: Debug = False) -> None:
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the images, the run and the SavedModel.")] = Path("runs/demo"),
     backbone: Annotated[
-        str, typer.Option(help="Backbone of the image demo: efficientnet_lite0, resnet50 …")
+        str, typer.Option(help="Backbone of the demos with images: efficientnet_lite0, resnet50 …")
     ] = "efficientnet_lite0",
     seed: Annotated[int, typer.Option(help="Seed of the patches, the split and the training.")] = 0,
     task: Annotated[
-        str, typer.Option(help="image (which photograph?) or text (which topic is a docstring about?).")
+        str,
+        typer.Option(help="image (which photograph?), detection (where is what?), text (which topic of a docstring?)."),
     ] = "image",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Train, evaluate, export and serve a model offline, on images or texts of installed packages."""
     with console.command(as_json=as_json, debug=debug):
-        check.one_of("task", task, ("image", "text"))
+        check.one_of("task", task, tuple(_DEMOS))
         console.start_tensorflow()
         from tltk.demo import run
 
@@ -180,8 +187,8 @@ def demo(
         if as_json:
             console.show_json(result.to_json())
         else:
-            title = {"image": "Which photograph is this patch from?", "text": "Which topic is this docstring about?"}
-            console.show_table(["trained", "test accuracy", "seconds"], result.rows(), title=title[task])
+            title, metrics = _DEMOS[task]
+            console.show_table(["trained", *metrics, "seconds"], result.rows(), title=title)
             console.show("\n".join(result.lines()))
 
 

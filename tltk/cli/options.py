@@ -171,10 +171,19 @@ def _check_options(
             raise InvalidInput(f"`{option}` is for tables, such as a .csv or .jsonl file. Received: {received}")
     for name in beside:
         if found is None or not found.takes(name):
+            _check_json(path)  # damaged annotations are recognized as none
             known = (
                 f"{path}, read in the format {found.name}" if found else f"the folder {path}, whose format is unknown"
             )
             raise InvalidInput(f"`--{name}` is {_BESIDE[name]}. Received: {known}. {_HOW_TO_NAME_FORMATS}")
+
+
+def _check_json(path: Path) -> None:
+    """Raise if a JSON file cannot be parsed: with line and column, which say more than a wrong format."""
+    from tltk.data.formats.json_file import read_json
+
+    if path.suffix.lower() == ".json" and path.is_file():
+        read_json(path)
 
 
 def _images_in_folders(path: Path, labels: "LabelSpec | None") -> "Source":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tltk.cli import console, examples, options, training_options
+from tltk.cli import console, examples, options, pictures, training_options
 from tltk.cli.options import Debug, Delimiter, FileFormat, Json, RunFolder, TextColumn
 from tltk.foundation import checks as check
 from tltk.foundation import files
@@ -38,8 +38,18 @@ def predict(
         Path | None,
         typer.Option(help="Write a .csv or .jsonl file with one row per input, in the order of the inputs."),
     ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a picture of each input in its own size, with what is predicted drawn on it."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files in the folder of --draw; inputs are never replaced.")
+    ] = False,
     threshold: Annotated[
-        float | None, typer.Option(help="Probability above which a label is predicted (multilabel).")
+        float | None,
+        typer.Option(
+            help="Probability above which a label is predicted (multilabel), or an object counts and is drawn."
+        ),
     ] = None,
     top: Annotated[int, typer.Option(help="Number of labels shown for each example.")] = 3,
     batch_size: Annotated[int, typer.Option(help="Examples per step.")] = 32,
@@ -52,21 +62,29 @@ def predict(
         if out is not None and out.suffix not in _SUFFIXES:
             raise InvalidInput(f"`--out` must end in .csv or .jsonl. Received: {out}")
         options.not_an_input("--out", out, inputs, run)
+        pictures.check_folder(draw, inputs, overwrite=overwrite)
         console.start_tensorflow()
         import tltk
         from tltk.modalities.modality import modality_of
 
         model = tltk.load_run(run).model
         model = replace(model, task=training_options.with_threshold(model.task, threshold))
+        modality = modality_of(model.input_spec)
+        if draw is not None and not modality.has_pictures:
+            raise InvalidInput(f"`--draw` is for models of images. The model of {run} takes {modality.name}s.")
         source = examples.read(inputs, model, text=text, file_format=format, delimiter=delimiter)
         predictions = tltk.predict(model, source, batch_size=batch_size)
-        modality = modality_of(model.input_spec)
         texts = {source.id_of(index): modality.input_text(source, index) for index in range(len(source))}
         order = examples.order_of([*texts, *(example.example_id for example in source.invalid)])
         rows = sorted(_rows(predictions, texts), key=lambda row: order[row["example_id"]])
+        drawn = [] if draw is None else pictures.write(draw, predictions, source)
+        picture_of = dict(drawn)
+        rows = [{**row, "drawing": path} if (path := picture_of.get(row["example_id"])) else row for row in rows]
         if out is not None:
             _write(out, rows, model.task.labels.names)
         _show(rows, predictions, out, top=top, as_json=as_json)
+        if draw is not None and not as_json:
+            console.show(f"{draw}: {len(drawn):,} picture{'s' * (len(drawn) != 1)}")
         console.report_invalid(predictions.invalid)
         if predictions.invalid and not len(predictions):
             raise InvalidInput("none of the examples can be used: see above.")

@@ -5,27 +5,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tltk.demo.detection import DetectionDemoResult
     from tltk.demo.texts import TextDemoResult
     from tltk.demo.walk import DemoResult
 
 
-def run(task: str, out: Path, *, backbone: str, seed: int, say: Callable[[str], None]) -> "DemoResult | TextDemoResult":
+def run(
+    task: str, out: Path, *, backbone: str, seed: int, say: Callable[[str], None]
+) -> "DemoResult | DetectionDemoResult | TextDemoResult":
     """Run the demo.
 
     Args:
-        task: "image", or "text", which always uses MiniLM.
+        task: "image", "detection", or "text", which always uses MiniLM.
         out: Folder for the data, the run and the SavedModel.
-        backbone: Backbone of the image demo.
+        backbone: Backbone of the demos with images.
         seed: Seed of the data, the split and the training.
         say: Called with each line of progress.
 
     Returns:
-        The accuracies, times and files.
+        The metrics, times and files.
     """
     if task == "text":
         from tltk.demo.texts import run_text_demo
 
         return run_text_demo(out, seed=seed, say=say)
+    if task == "detection":
+        from tltk.demo.detection import run_detection_demo
+
+        return run_detection_demo(out, backbone=backbone, seed=seed, say=say)
     from tltk.demo.walk import run_demo
 
     return run_demo(out, backbone=backbone, seed=seed, say=say)

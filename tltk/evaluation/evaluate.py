@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data.source import Source
+from tltk.evaluation.drawings import draw_examples
 from tltk.evaluation.report import Report
+from tltk.foundation import checks as check
 from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
 from tltk.inference.decoded_batches import DecodedBatch, decoded_batches
@@ -36,6 +38,7 @@ def evaluate(
     *,
     batch_size: int = 32,
     max_invalid_fraction: float = 0.1,
+    worst: int = 12,
 ) -> Report:
     """Compute metrics of a model on labelled examples.
 
@@ -45,6 +48,8 @@ def evaluate(
             are weighted if it has sample weights.
         batch_size: Examples per batch.
         max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
+        worst: Number of images with the worst predictions that are drawn for the report of a detector, a segmenter or
+            another task that names them, at most 100. They are predicted once more; 0 draws none.
 
     Returns:
         The report. Classification: accuracy, top-k accuracy, precision, recall and F1 as in scikit-learn, confusion
@@ -61,8 +66,14 @@ def evaluate(
         InvalidInput: If the data has no labels or labels that differ from the model's, too many examples are
             unreadable, or the task is not registered.
     """
+    if not check.is_whole(worst) or worst < 0:
+        raise InvalidInput(f"`worst` must be a whole number, at least 0. Received: {worst!r}")
     options: dict[str, Any] = {"batch_size": batch_size, "max_invalid_fraction": max_invalid_fraction}
-    report = evaluate_network(model_of(model), data, **options)
+    loaded = model_of(model)
+    report = evaluate_network(loaded, data, **options)
+    if isinstance(data, Source) and report.worst and worst:
+        names = [row["example_id"] for row in report.worst[:worst]]
+        report = replace(report, drawings=draw_examples(loaded, data, names, batch_size=batch_size))
     folder = model.folder if isinstance(model, Run) else model
     if not isinstance(folder, str | Path) or not isinstance(data, Source):
         return report

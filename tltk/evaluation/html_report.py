@@ -1,6 +1,8 @@
 """Writes a report as one self-contained HTML page, with charts as embedded SVG and without scripts."""
 
+import base64
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,16 @@ _MAX_CLASS_LABELS = 60  # classes up to which its axes show class names
 _INK, _ACCENT, _MUTED = "#1d2733", "#2563a8", "#8a94a0"
 
 
-def write_page(report: dict[str, Any], path: Path, *, title: str = "Evaluation") -> None:
+def write_page(
+    report: dict[str, Any], path: Path, *, title: str = "Evaluation", drawings: Mapping[str, bytes] | None = None
+) -> None:
     """Write a report as an HTML page.
 
     Args:
         report: Result of `Report.to_dict()`.
         path: Path of the .html file.
         title: Title of the page.
+        drawings: Id of an example → a JPEG file.
 
     Raises:
         FileError: If the file cannot be written.
@@ -28,8 +33,23 @@ def write_page(report: dict[str, Any], path: Path, *, title: str = "Evaluation")
     loader = jinja2.PackageLoader("tltk", "evaluation")
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     charts = [chart for chart in (confusion_chart(report), calibration_chart(report)) if chart]
-    text = environment.get_template("page.html").render(report=report, charts=charts, title=title)
+    pictures = {name: base64.b64encode(data).decode() for name, data in (drawings or {}).items()}
+    values = {"report": report, "charts": charts, "title": title, "pictures": pictures}
+    text = environment.get_template("page.html").render(values, **_metrics(report))
     files.write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _metrics(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics that are shown alone, and the 95 % interval of those that have one.
+
+    A metric that a table names in its column "metric" is shown there only.
+    """
+    in_tables = {row.get("metric") for rows in report.get("tables", {}).values() for row in rows}
+    metrics = {name: value for name, value in report["metrics"].items() if name not in in_tables}
+    bounds = {name: [metrics.get(f"{name}_{bound}") for bound in ("low", "high")] for name in metrics}
+    intervals = {name: both for name, both in bounds.items() if None not in both}
+    shown_with = {f"{name}_{bound}" for name in intervals for bound in ("low", "high")}
+    return {"metrics": {n: value for n, value in metrics.items() if n not in shown_with}, "intervals": intervals}
 
 
 def confusion_chart(report: dict[str, Any]) -> dict[str, str] | None:

@@ -1,7 +1,7 @@
 """The record `Report`: results of an evaluation, which can be saved as HTML or JSON."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from tltk.foundation import display, familiar, files
 from tltk.foundation.errors import InvalidInput
 from tltk.specs import InvalidExample
 from tltk.tasks.class_scores import wilson_interval
+
+_SHOWN = 4  # drawings in a notebook
 
 
 @familiar.attributes
@@ -37,6 +39,10 @@ class Report:
             Examples with the weight 0 are left out.
         notes: What a reader of the metrics must know: classes without examples, examples that were trained on.
         inputs: What an example is, in the plural: "texts".
+        tables: Heading → rows of further tables, such as the kinds of error of a detector.
+        worst: The examples with the worst predictions, the worst first: "example_id", and what is wrong.
+        worst_title: Heading above them; what follows a colon says how they were chosen.
+        drawings: Id of an example → a JPEG file in which prediction and truth are drawn, of the first ones in `worst`.
     """
 
     task: str
@@ -51,12 +57,18 @@ class Report:
     total_weight: float | None = None
     notes: tuple[str, ...] = ()
     inputs: str = "examples"
+    tables: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
+    worst: tuple[dict[str, Any], ...] = ()
+    worst_title: str = "Worst examples"
+    drawings: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     __repr__ = display.short_repr
 
     def _repr_html_(self) -> str:
         metrics = display.Table(("metric", "value"), self.metrics.items())
-        tables = [metrics, _table(self.classes, self.classes_title), _table(self.mistakes[:10], "Mistakes")]
+        tables = [metrics, _table(self.classes, self.classes_title)]
+        tables += [_table(rows, heading) for heading, rows in self.tables.items()]
+        tables += [_table(self._drawn()[:_SHOWN], self.worst_title), _table(self.mistakes[:10], "Mistakes")]
         weighted = "" if self.total_weight is None else f", weighted (sum of weights {self.total_weight:g})"
         lines = (f"{self.task}, {self.example_count:,} {self.inputs}{weighted}", self.headline, *self.notes)
         summary = "Report: " + "; ".join(line for line in lines if line)
@@ -78,9 +90,14 @@ class Report:
             f"{high:.0%}); always answering {commonest['name']!r}: {commonest['examples'] / self.example_count:.0%}"
         )
 
+    def _drawn(self) -> tuple[dict[str, Any], ...]:
+        """Return the rows of the worst examples, with their pictures in a notebook."""
+        pictures = {name: display.picture(data, "jpeg") for name, data in self.drawings.items()}
+        return tuple({**row, "drawn": pictures.get(row["example_id"], "")} for row in self.worst)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return the report as JSON values, without the drawings."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "drawings"}
         values["headline"] = self.headline
         return files.as_json_values({**values, "invalid": [asdict(example) for example in self.invalid]})
 
@@ -104,7 +121,7 @@ class Report:
         if path.suffix == ".json":
             files.write_json(path, self.to_dict())
         else:
-            write_page(self.to_dict(), path)
+            write_page(self.to_dict(), path, drawings=self.drawings)
         return path
 
 

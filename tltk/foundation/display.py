@@ -103,15 +103,16 @@ def invalid_table(invalid: Iterable[Any]) -> Table:
     return Table(("invalid example", "reason"), ((example.example_id, example.reason) for example in invalid))
 
 
-def picture(png: bytes) -> "Markup":
+def picture(data: bytes, file_format: str = "png") -> "Markup":
     """Return an image as a cell of a table.
 
     Args:
-        png: Contents of a PNG file.
+        data: Contents of an image file.
+        file_format: "png" or "jpeg".
     """
     from markupsafe import Markup
 
-    return Markup('<img src="data:image/png;base64,{}">').format(base64.b64encode(png).decode())
+    return Markup('<img src="data:image/{};base64,{}">').format(file_format, base64.b64encode(data).decode())
 
 
 def html(summary: str, tables: Iterable[Table] = ()) -> str:

@@ -38,6 +38,7 @@ class Modality(ABC):
         has_lengths: Whether examples differ in length, so that the batch size can be a budget of tokens.
         learning_rate: Learning rate of the second phase of the default recipe.
         default_backbone: Name of the default backbone of the command line.
+        has_pictures: Whether `picture` returns images that predictions can be drawn on.
         max_difference: Largest difference of near duplicates, see `differences`; without it, of the cosine distance.
     """
 
@@ -46,6 +47,7 @@ class Modality(ABC):
     has_lengths: ClassVar[bool] = False
     learning_rate: ClassVar[float] = 3e-4
     default_backbone: ClassVar[str] = ""
+    has_pictures: ClassVar[bool] = False
     max_difference: ClassVar[float] = 0.02
 
     def check(self, source: Source, spec: Any, argument: str) -> None:
@@ -120,6 +122,21 @@ class Modality(ABC):
             InvalidInput: If it cannot be decoded.
         """
         return source.examples[index]
+
+    def picture(self, source: Source, index: int) -> np.ndarray | None:
+        """Return the input of one example as an image that predictions can be drawn on; default: None.
+
+        Args:
+            source: Source of this modality.
+            index: Index of the example, from 0.
+
+        Returns:
+            uint8 [height, width, 3]; None if this example cannot be shown.
+
+        Raises:
+            InvalidInput: If it cannot be decoded.
+        """
+        return None
 
     def input_text(self, source: Source, index: int) -> str | None:
         """Return the input of one example as text, to show it beside its prediction; None if it is not text."""

@@ -31,7 +31,8 @@ from tltk.tasks.boxes.element_targets import LetterboxedBoxes
 from tltk.tasks.boxes.evaluator import DetectionEvaluator
 from tltk.tasks.boxes.loss import BoxLoss, CentrenessLoss, FocalLoss
 from tltk.tasks.boxes.nms import suppress
-from tltk.tasks.boxes.records import DetectedObject, DetectionPrediction
+from tltk.tasks.boxes.objects import DetectedObject
+from tltk.tasks.boxes.records import DetectionPrediction
 from tltk.tasks.dense_endpoints import by_stride, stages_of
 from tltk.tasks.label_spec import Labels, label_spec
 from tltk.tasks.records import Monitor, Prediction
@@ -168,7 +169,8 @@ class ObjectDetection(Task):
             summary = ", ".join(f"{number} {label}" for label, number in sure.items())
             best = {found.label: found.score for found in reversed(objects)}
             by_score = dict(sorted(best.items(), key=lambda item: -item[1]))
-            predictions.append(DetectionPrediction(example_id, summary, None, by_score, objects=objects))
+            shown: dict[str, Any] = {"names": self.labels.names, "threshold": self.threshold}
+            predictions.append(DetectionPrediction(example_id, summary, None, by_score, objects=objects, **shown))
         return predictions
 
     def fields(self, decoded: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -184,7 +186,7 @@ class ObjectDetection(Task):
 
     def evaluator(self) -> DetectionEvaluator:
         """Return the evaluator: average precision as COCO defines it."""
-        return DetectionEvaluator(self.labels.names)
+        return DetectionEvaluator(self.labels.names, threshold=self.threshold)
 
     def changed_answers(self, predictions: Sequence[Prediction], others: Sequence[Prediction]) -> np.ndarray:
         """Tell which images have other objects above the threshold."""

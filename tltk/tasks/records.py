@@ -1,13 +1,15 @@
 """The records that tasks exchange with the rest of tltk."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from PIL import Image
 
 from tltk.foundation import display
 from tltk.specs import Span
+from tltk.tasks.labelled import draw_label
 
 
 class Monitor(NamedTuple):
@@ -43,6 +45,28 @@ class Prediction:
 
     __repr__ = display.short_repr
 
+    def draw(self, image: Any, *, truth: Any = None) -> Image.Image:
+        """Draw the prediction on its image; the subclasses of tasks with boxes or masks draw those.
+
+        Args:
+            image: The image that was predicted: its path, a PIL image, or pixels uint8 [height, width, channels].
+            truth: The true label, as `source[3].label` has it; None if it is unknown.
+
+        Returns:
+            A new image with the label, its probability and the true label in the upper left corner.
+
+        Raises:
+            NotFound: If `image` is a path and there is no such file.
+            InvalidType: If `image` is something else.
+            InvalidInput: If it cannot be decoded.
+
+        Examples:
+            >>> picture = Prediction("a.jpg", "cat", 0.93, {"cat": 0.93}).draw(np.zeros((48, 64, 3), "uint8"))
+            >>> picture.size
+            (64, 48)
+        """
+        return draw_label(image, self.label, self.probability, self.scores, truth=truth)
+
 
 @dataclass(frozen=True)
 class ReportParts:
@@ -56,6 +80,11 @@ class ReportParts:
         calibration: (mean confidence, accuracy, number of examples or sum of weights) of each bin that is not empty.
         mistakes: The most confident wrong predictions, one row each.
         notes: What a reader of the metrics must know, such as which classes have no example.
+        tables: Heading → rows of a further table, such as the kinds of error. What follows a colon in the heading is
+            the caption. A metric that is named in the column "metric" is shown in the table only.
+        worst: The examples with the worst predictions, the worst first: "example_id", and what is wrong with each. A
+            report draws the first ones, by `Prediction.draw`.
+        worst_title: Heading above them; what follows a colon says how they were chosen.
     """
 
     metrics: dict[str, float]
@@ -65,6 +94,9 @@ class ReportParts:
     calibration: tuple[tuple[float, float, float], ...] = ()
     mistakes: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    tables: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
+    worst: tuple[dict[str, Any], ...] = ()
+    worst_title: str = "Worst examples"
 
 
 class Evaluator(Protocol):

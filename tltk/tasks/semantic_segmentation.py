@@ -148,7 +148,8 @@ class SemanticSegmentation(Task):
             order = [int(number) for number in np.argsort(-fractions, kind="stable") if fractions[number] > 0]
             scores = {self.labels.names[number]: float(fractions[number]) for number in order}
             label = ", ".join(f"{name} {fraction:.0%}" for name, fraction in scores.items())
-            predictions.append(SegmentationPrediction(example_id, label, None, scores, mask=mask))
+            shown: dict[str, Any] = {"mask": mask, "names": self.labels.names}
+            predictions.append(SegmentationPrediction(example_id, label, None, scores, **shown))
         return predictions
 
     def fields(self, decoded: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tltk.tasks.boxes.agreement import boxes_difference, changed_boxes
-from tltk.tasks.boxes.records import DetectedObject
+from tltk.tasks.boxes.objects import DetectedObject
 
 
 def answer(*objects):

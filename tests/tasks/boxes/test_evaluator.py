@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -149,3 +150,48 @@ def test_few_bytes_are_kept_of_every_found_box():
     images = [random_image(generator) for _ in range(50)]
     evaluator.update(*as_batch(images), ["x"] * 50)
     assert sum(rows.nbytes for rows in evaluator.found) <= 41 * sum(len(found[0]) for _, found in images)
+
+
+def test_the_worst_images_and_the_kinds_of_error_are_told():
+    """One object each; the boxes: right, nowhere with a high and a low score, of the wrong class, poor, twice."""
+    true = np.array([[0, 0, 40, 40]], "float32"), np.array([0]), np.array([False]), np.array([1600.0])
+    found = {
+        "right": ([[0, 0, 40, 40]], [0], [0.9]),
+        "elsewhere": ([[60, 60, 90, 90]], [0], [0.8]),
+        "unsure": ([[60, 60, 90, 90]], [0], [0.2]),
+        "dog": ([[0, 0, 40, 40]], [1], [0.7]),
+        "poor": ([[0, 0, 40, 16]], [0], [0.6]),
+        "twice": ([[0, 0, 40, 40], [0, 0, 40, 39]], [0, 0], [0.9, 0.5]),
+    }
+    arrays = [tuple(map(np.array, columns)) for columns in found.values()]
+    evaluator = DetectionEvaluator(NAMES, threshold=0.3)
+    evaluator.update(*as_batch([(true, columns) for columns in arrays]), list(found))
+    parts = evaluator.result()
+    assert parts.worst == (
+        {"example_id": "elsewhere", "error": "missed: 1, background: 1"},
+        {"example_id": "unsure", "error": "missed: 1"},
+        {"example_id": "dog", "error": "wrong class: 1"},
+        {"example_id": "poor", "error": "poor box: 1"},
+        {"example_id": "twice", "error": "duplicate: 1"},
+    )
+    ((title, rows),) = parts.tables.items()
+    assert "0.3" in title and {row["error"]: row["count"] for row in rows} == {
+        "missed": 2,
+        "wrong class": 1,
+        "poor box": 1,
+        "wrong class and poor box": 0,
+        "duplicate": 1,
+        "background": 1,
+    }
+    assert all(row["points of ap50"] == parts.metrics[row["metric"]] for row in rows)
+
+
+def test_no_image_is_kept_and_at_most_a_hundred_of_the_worst():
+    generator = np.random.default_rng(0)
+    evaluator, sizes = DetectionEvaluator(NAMES), []
+    for batch in range(20):
+        images = [random_image(generator) for _ in range(20)]
+        evaluator.update(*as_batch(images), [f"image {20 * batch + number:06d}" for number in range(20)])
+        sizes.append(len(pickle.dumps(evaluator)))
+    growth = (sizes[-1] - sizes[9]) / 200  # bytes per image, of some eight boxes each
+    assert growth < 1500 and len(evaluator.result().worst) == 100

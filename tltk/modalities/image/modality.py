@@ -17,17 +17,16 @@ from tltk.foundation import checks as check
 from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.modalities.context import Context
-from tltk.modalities.image import registration
+from tltk.modalities.image import pictures, registration
 from tltk.modalities.image.augment import Augmentation, standard
 from tltk.modalities.image.channels import FILE_CHANNELS, NAMES, RGB, check_channels
 from tltk.modalities.image.chunks import resize_chunk
 from tltk.modalities.image.contents import content_digests
 from tltk.modalities.image.dataset import from_dataset, pixel_problem
-from tltk.modalities.image.decode import DEEP_RANGE, FILE_RANGES, decode_full, why_undecodable
+from tltk.modalities.image.decode import DEEP_RANGE, FILE_RANGES
 from tltk.modalities.image.reader import READERS
 from tltk.modalities.image.requests import read_requests
 from tltk.modalities.image.sizes import image_sizes
-from tltk.modalities.image.tiff import is_tiff, read_as_png
 from tltk.modalities.image.traits import scaling_note, traits_of
 from tltk.modalities.image.validate import invalid_files, is_deep_png
 from tltk.modalities.modality import Modality, register_modality
@@ -48,6 +47,7 @@ class ImageModality(Modality):
     name: ClassVar[str] = "image"
     spec_type: ClassVar[type] = ImageSpec
     default_backbone: ClassVar[str] = "resnet50"
+    has_pictures: ClassVar[bool] = True
     max_difference: ClassVar[float] = 0.02  # 98 % of the pairs below it are planted ones on Fashion-MNIST
 
     def validate(self, source: Source) -> tuple[Source, tuple[InvalidExample, ...]]:
@@ -110,11 +110,12 @@ class ImageModality(Modality):
         """Return the pixels of one image in its own size, uint8 [height, width, 3]; arrays as they are."""
         if source.storage == "arrays":
             return source.examples[index]
-        data = _encoded_image(source, index)
-        reason = why_undecodable(data)
-        if reason:
-            raise InvalidInput(f"{source.id_of(index)} cannot be decoded: {reason}")
-        return decode_full(tf.constant(data)).numpy()
+        return pictures.decoded(_encoded_image(source, index), source.id_of(index))
+
+    def picture(self, source: Source, index: int) -> np.ndarray | None:
+        """Return the pixels of one image in its own size; None for arrays of other channels than grey, RGB and RGBA."""
+        pixels = self.example_input(source, index)
+        return pictures.rgb(pixels, source.value_range or PIXEL_RANGE) if source.storage == "arrays" else pixels
 
     def traits(self, source: Source, spec: ImageSpec | None = None) -> Traits:
         """Decode every image to 32 pixels and hash it, and compare its header and range with those of the others."""
@@ -271,8 +272,7 @@ def _images_of_one_size(
 def _encoded_image(source: Source, index: int) -> bytes:
     """Return the bytes of an image in a file or a stream."""
     if source.storage == "files":
-        path = source.examples[index]
-        return read_as_png(path) if is_tiff(path) else Path(path).read_bytes()
+        return pictures.encoded(source.examples[index])
     return next(images[0] for _, images in source.examples[np.array([index])].read())
 
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tltk.tasks.boxes.objects import DetectedObject
 from tltk.tasks.boxes.operations import pairwise_iou
-from tltk.tasks.boxes.records import DetectedObject
 
 _SAME = 0.9  # intersection over union of two boxes of the same object
 _SAME_EXACTLY = 0.999

@@ -1,5 +1,6 @@
 """The evaluator of object detection: average precision as COCO defines it, image by image."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,27 @@ from tltk.tasks.boxes.error_kinds import KINDS, FoundBoxes, image_errors, lost_p
 from tltk.tasks.boxes.matching import AREA_NAMES, THRESHOLDS, match, overlaps_of
 from tltk.tasks.class_scores import absent, weights_or_ones
 from tltk.tasks.records import ReportParts
+from tltk.tasks.worst import Worst
 
 _MISTAKES = 50  # listed in a report
 _BITS = (len(AREA_NAMES), len(THRESHOLDS))
+# Kind of error → how a report calls and explains it.
+_NOUNS = {
+    "missed": "missed",
+    "class": "wrong class",
+    "box": "poor box",
+    "both": "wrong class and poor box",
+    "duplicate": "duplicate",
+    "background": "background",
+}
+_MEANINGS = {
+    "missed": "an object without a box",
+    "class": "an object is found, as another class",
+    "box": "an object is found, with an overlap of 0.1 to 0.5",
+    "both": "an object of another class, with an overlap of 0.1 to 0.5",
+    "duplicate": "a second box of an object that is found",
+    "background": "a box where no object is",
+}
 
 
 class DetectionEvaluator:
@@ -23,6 +42,7 @@ class DetectionEvaluator:
 
     Args:
         names: Classes.
+        threshold: Score from which boxes count in the numbers of errors and in the choice of the worst images.
 
     Examples:
         >>> evaluator = DetectionEvaluator(["cat"])
@@ -34,8 +54,10 @@ class DetectionEvaluator:
         1.0
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = tuple(names)
+    def __init__(self, names: Sequence[str], *, threshold: float = 0.3) -> None:
+        self.names, self.threshold = tuple(names), threshold
+        self.worst = Worst()
+        self.errors: Counter[str] = Counter()  # kind → number of boxes above the threshold, and of missed objects
         self.weights: list[float] = []
         self.found: list[np.ndarray] = []  # rows of _FOUND
         self.true: list[np.ndarray] = []  # rows of image, class, counts by area
@@ -73,8 +95,9 @@ class DetectionEvaluator:
             boxes = np.asarray(decoded["boxes"][row][:count], np.float64).reshape(-1, 4)[order]
             scores = np.asarray(decoded["scores"][row][:count], np.float64)[order]
             classes = np.array([number_of[decoded["labels"][row][place]] for place in order], np.int64)
-            rows = self._add(image, labels[is_object], true, classes, boxes, scores)
+            rows, missed = self._add(image, labels[is_object], true, classes, boxes, scores)
             self._remember_mistakes(rows, ids[row])
+            self._rank(ids[row], rows, missed)
 
     def _add(
         self,
@@ -84,8 +107,8 @@ class DetectionEvaluator:
         classes: np.ndarray,
         boxes: np.ndarray,
         scores: np.ndarray,
-    ) -> np.ndarray:
-        """Add an image, and return the rows of its found boxes."""
+    ) -> tuple[np.ndarray, int]:
+        """Add an image; return the rows of its found boxes, and how many objects no sure box belongs to."""
         true_boxes, ignored, areas = true
         overlaps = overlaps_of(boxes, true_boxes, ignored)
         found_areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
@@ -98,9 +121,9 @@ class DetectionEvaluator:
             packed[rows] = _packed(image, int(number), scores[rows], matches.is_matched, matches.is_ignored)
             is_partner = matches.partners >= 0
             partners[rows[is_partner]] = own[matches.partners[is_partner]]
-        self._add_errors(packed, overlaps, true_classes, ignored, partners)
+        missed = self._add_errors(packed, overlaps, true_classes, ignored, partners)
         self.found.append(packed)
-        return packed
+        return packed, missed
 
     def _add_errors(
         self,
@@ -109,8 +132,8 @@ class DetectionEvaluator:
         true_classes: np.ndarray,
         ignored: np.ndarray,
         partners: np.ndarray,
-    ) -> None:
-        """Complete the rows of an image by the kinds of error, and count its missed objects."""
+    ) -> int:
+        """Complete the rows of an image by the kinds of error; return how many objects no sure box belongs to."""
         counted = np.flatnonzero(~ignored)
         place = np.full(len(ignored) + 1, -1)  # the last one is that of partner -1
         place[counted] = np.arange(len(counted))
@@ -123,6 +146,17 @@ class DetectionEvaluator:
         packed["true_class"] = np.append(own_classes, -1)[objects]
         self.missed += np.bincount(own_classes[errors.missed], minlength=len(self.names))
         self.object_count += len(counted)
+        is_sure = packed["score"] >= self.threshold
+        return len(counted) - len(np.unique(objects[is_sure & (objects >= 0)]))
+
+    def _rank(self, example_id: str, rows: np.ndarray, missed: int) -> None:
+        """Count the errors of an image, and keep it if it is one of the worst."""
+        wrong = rows[(rows["kind"] >= 0) & (rows["score"] >= self.threshold)]
+        errors = Counter({"missed": missed} if missed else {})
+        errors.update(KINDS[kind] for kind in wrong["kind"])
+        self.errors.update(errors)
+        text = ", ".join(f"{_NOUNS[kind]}: {count}" for kind, count in errors.items())
+        self.worst.add(example_id, missed + float(wrong["score"].sum()), text)
 
     def _remember_mistakes(self, rows: np.ndarray, example_id: str) -> None:
         for row in rows[rows["kind"] >= 0][:_MISTAKES]:
@@ -155,10 +189,31 @@ class DetectionEvaluator:
             }
             for name, values, count in zip(self.names, precision, counts, strict=True)
         )
-        if counts.any():
-            metrics |= {f"lost_{kind}": points for kind, points in self._lost(counts.tolist()).items()}
-        notes = absent(self.names, counts, "ap is the mean of the other classes")
-        return ReportParts({"ap": 0.0, "ap50": 0.0, **metrics}, rows, mistakes=tuple(self.mistakes), notes=notes)
+        lost = self._lost(counts.tolist()) if counts.any() else {}
+        metrics |= {f"lost_{kind}": points for kind, points in lost.items()}
+        return ReportParts(
+            {"ap": 0.0, "ap50": 0.0, **metrics},
+            rows,
+            mistakes=tuple(self.mistakes),
+            notes=absent(self.names, counts, "ap is the mean of the other classes"),
+            tables={self._errors_title: [self._errors_row(kind, lost) for kind in ("missed", *KINDS)]},
+            worst=self.worst.rows(),
+            worst_title=(
+                f"Worst images: with the largest sum of missed objects, which count 1, and of the scores of wrong "
+                f"boxes. Boxes with a score of at least {self.threshold:g} count. Solid: prediction, dashed: truth"
+            ),
+        )
+
+    @property
+    def _errors_title(self) -> str:
+        return (
+            f"Kinds of error: how many there are among the boxes with a score of at least {self.threshold:g}, and by "
+            "how much ap50 would rise without them (TIDE, Bolya et al. 2020)"
+        )
+
+    def _errors_row(self, kind: str, lost: Mapping[str, float]) -> dict[str, Any]:
+        row = {"error": _NOUNS[kind], "meaning": _MEANINGS[kind], "count": self.errors[kind]}
+        return {**row, "metric": f"lost_{kind}", "points of ap50": lost.get(kind)}
 
     def _lost(self, counts: list[int]) -> Mapping[str, float]:
         """Return the points of `ap50` that each kind of error costs; sample weights do not count."""

@@ -1,35 +1,15 @@
 """The predictions of object detection for one image."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
+from PIL import Image
+
+from tltk.foundation import checks as check
 from tltk.foundation import display
+from tltk.tasks.boxes.draw import draw_objects
+from tltk.tasks.boxes.objects import DetectedObject
 from tltk.tasks.records import Prediction
-
-
-class DetectedObject(NamedTuple):
-    """An object that was found in an image.
-
-    Attributes:
-        label: Its class.
-        score: How sure the model is, in [0, 1].
-        y_min: Upper edge in pixels of the original image.
-        x_min: Left edge.
-        y_max: Lower edge.
-        x_max: Right edge.
-    """
-
-    label: str
-    score: float
-    y_min: float
-    x_min: float
-    y_max: float
-    x_max: float
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """The edges (y_min, x_min, y_max, x_max)."""
-        return (self.y_min, self.x_min, self.y_max, self.x_max)
 
 
 @dataclass(frozen=True)
@@ -41,8 +21,41 @@ class DetectionPrediction(Prediction):
 
     Args:
         objects: All objects that were found, the surest first.
+        names: All classes of the task, which determine the colours in drawings.
+        threshold: Score from which an object is drawn and counts in `label`.
     """
 
     objects: tuple[DetectedObject, ...] = ()
+    names: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    threshold: float = field(default=0.3, repr=False, compare=False)
 
     __repr__ = display.short_repr
+
+    def draw(self, image: Any, *, truth: Any = None, min_score: float | None = None) -> Image.Image:
+        """Draw the objects on their image: a box in the colour of the class, with label and score.
+
+        Args:
+            image: The image that was predicted: its path, a PIL image, or pixels uint8 [height, width, channels].
+            truth: The true objects, as `source[3].label` has them, (name, (y_min, x_min, y_max, x_max)) of each:
+                dashed boxes. None if they are unknown.
+            min_score: Objects with a lower score are left out; None for the threshold of the task.
+
+        Returns:
+            A new RGB image of the same size.
+
+        Raises:
+            NotFound: If `image` is a path and there is no such file.
+            InvalidType: If `image` is something else.
+            InvalidInput: If it cannot be decoded, or a box lies outside of it.
+
+        Examples:
+            >>> cat = DetectedObject("cat", 0.9, 4, 8, 40, 48)
+            >>> prediction = DetectionPrediction("a.jpg", "1 cat", None, {"cat": 0.9}, objects=(cat,))
+            >>> prediction.draw(np.zeros((48, 64, 3), "uint8"), truth=[("cat", (5, 8, 40, 50))]).size
+            (64, 48)
+        """
+        if min_score is not None:
+            check.within("min_score", min_score, low=0, high=1)
+        lowest = self.threshold if min_score is None else min_score
+        names = self.names or tuple(self.scores)
+        return draw_objects(image, self.objects, names=names, min_score=lowest, truth=truth)
