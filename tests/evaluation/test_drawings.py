@@ -90,6 +90,6 @@ def test_a_task_of_the_user_brings_its_own_tables_and_drawings(tmp_path, restore
     with Image.open(io.BytesIO(report.drawings["example 0"])) as picture:
         assert picture.size == (32, 16)
     text = report.save(tmp_path / "page.html").read_text()
-    assert "<h2>Reddest</h2>" in text and "<h2>Colours</h2>" in text and "of everything." in text
+    assert "<h2>Reddest</h2>" in text and "<h2>Colours</h2>" in text and "Of everything." in text
     weighted = squares(5).with_sample_weight([1, 0, 2, 1, 1])
     assert list(tltk.evaluate(own, weighted, worst=2).drawings) == ["example 0", "example 2"]

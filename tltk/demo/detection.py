@@ -96,7 +96,8 @@ def run_detection_demo(
 
     say("2/4 training: a detector on the features of the frozen pretrained network")
     train, val, _ = tltk.split(scenes, val=0.15, test=0.0, seed=seed)
-    model = tltk.assemble(network, tltk.object_detection(scenes.labels, channels=64), seed=seed)
+    task = tltk.object_detection(scenes.labels, channels=64)
+    model = tltk.assemble(network, task, seed=seed)
     recipe = tltk.linear_probe(epochs=EPOCHS, augment=AUGMENT, augmentations_per_example=COPIES)
     run = tltk.fit(model, train, val, recipe=recipe, batch_size=16, seed=seed, out=out / "run")
 
@@ -110,7 +111,7 @@ def run_detection_demo(
     exported = tltk.export(run, out / "serving", requests=[image.read_bytes()])
     found = exported.first_outputs
     rows = zip(found["labels"][0], found["scores"][0], strict=True)
-    objects = [f"{label} ({score:.2f})" for label, score in rows if score >= model.task.threshold]
+    objects = [f"{label} ({score:.2f})" for label, score in rows if score >= task.threshold]
     answer = {"image": f"{image.parent.name}/{image.name}", "objects": objects}
     seconds = {"training": run.seconds, "demo": time.perf_counter() - start}
     return DetectionDemoResult(report, seconds, run.folder or out, drawings, exported.path, answer)

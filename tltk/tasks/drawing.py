@@ -191,20 +191,23 @@ def with_legend(image: Image.Image, entries: Sequence[Entry], *, busy: np.ndarra
 
 
 def beside(images: Sequence[Image.Image], titles: Sequence[str]) -> Image.Image:
-    """Put images of one height side by side, each with a title in its upper left corner.
+    """Put images of one height side by side, each below a title.
 
     Args:
-        images: RGB images, which are changed.
+        images: RGB images.
         titles: A title for each.
     """
-    gap = 4
-    height = max(image.height for image in images)
-    joined = Image.new("RGB", (sum(image.width + gap for image in images) - gap, height), _WHITE)
-    left = 0
-    for image, title in zip(images, titles, strict=True):
-        Canvas(image).caption([Entry(_WHITE, title)])
-        joined.paste(image, (left, 0))
-        left += image.width + gap
+    gap, letters = 4, font(_text_size(images[0]))
+    ascent, descent = letters.getmetrics()
+    title_height = ascent + descent + 2
+    widths = [max(image.width, round(letters.getlength(title))) for image, title in zip(images, titles, strict=True)]
+    height = title_height + max(image.height for image in images)
+    joined = Image.new("RGB", (sum(width + gap for width in widths) - gap, height), _WHITE)
+    draw, left = ImageDraw.Draw(joined), 0
+    for image, title, width in zip(images, titles, widths, strict=True):
+        draw.text((left, 1), title, font=letters, fill=_BLACK)
+        joined.paste(image, (left, title_height))
+        left += width + gap
     return joined
 
 
