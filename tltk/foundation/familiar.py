@@ -261,7 +261,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "scores": "predictions.probabilities, or predictions[0].scores",
         **{name: f"predictions.probabilities.{name}" for name in ("shape", "dtype", "max", "tolist", "round", "mean")},
         "numpy": "predictions.probabilities",
-        **{name: "predictions[0].draw(image), which returns a PIL image" for name in ("draw", "plot", "show")},
+        **dict.fromkeys(("draw", "plot", "show"), "predictions[0].draw(image), which returns a PIL image"),
         **{name: f"predictions.fields[{name!r}]" for name in ("boxes", "masks")},
     },
 }
