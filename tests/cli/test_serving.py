@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -100,6 +101,17 @@ def test_one_format_is_exported_and_all_formats_are_compared(exported, tmp_path,
     assert rows[1]["changed"] == 0
 
 
+def test_annotations_of_masks_are_read_for_calibration(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.eye(8, dtype="uint8")).save(tmp_path / name / "0.png")
+    task = tltk.semantic_segmentation(["background", "line"]).for_input(tltk.ImageSpec(8, 8))
+    model = SimpleNamespace(task=task, input_spec=tltk.ImageSpec(8, 8))
+    columns = {"label": "label", "input_column": "path", "text": None, "masks": tmp_path / "masks"}
+    examples = serving._source(model, tmp_path / "images", columns)
+    assert examples.labels == task.labels and examples.targets.read(np.array([0]))[0][0].max() == 1
+
+
 def test_the_process_that_compares_formats_imports_no_tensorflow(tmp_path):
     code = """
 import sys
@@ -130,6 +142,7 @@ def test_the_table_of_formats_says_why_one_was_refused(capsys):
     [
         (("--format", "onx"), "Did you mean 'onnx'"),
         (("--format", "all"), "`--format all` requires --data and --calibration"),
+        (("--masks", "masks"), "`--masks`: for the examples of --calibration, which is missing"),
         (("--data", "nowhere"), "`--data` requires --format all. Received: --format saved_model"),
         (("--format", "litert_int8"), 'format="litert_int8" requires `calibration`'),
         (("--format", "litert_int8", "--calibration", "nowhere"), "nowhere"),

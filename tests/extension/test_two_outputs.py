@@ -1,5 +1,6 @@
 """A custom task with two outputs and two endpoints works in every function and uses only public names."""
 
+import json
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -111,8 +112,9 @@ def test_a_task_with_two_outputs_is_trained_evaluated_saved_and_exported(tmp_pat
     assert set(tltk.verify(exported.path, measure_latency=False).differences["serving_default"]) == {
         "colour", "light", "label", "valid", "error",
     }  # fmt: skip
-    with pytest.raises(
-        ValueError, match=r"'onnx' supports only networks with one output.* Received: outputs colour, light"
-    ):
-        tltk.export(loaded, tmp_path / "onnx", format="onnx")
-    assert not list((tmp_path / "onnx").glob("*"))
+    exported = tltk.export(loaded, tmp_path / "onnx", format="onnx", calibration=data)
+    assert set(exported.differences["predict_tensor"]) == {"colour", "light"} and exported.answers.changed == 0
+    assert exported.answers.score == exported.answers.model_score > 0.6
+    description = json.loads((exported.path / "model.json").read_text())
+    assert description["outputs"] == {"colour": list(COLOURS), "light": ["light"]}
+    assert description["output_shapes"] == {"colour": [None, 3], "light": [None, 1]}

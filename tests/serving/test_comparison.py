@@ -37,7 +37,7 @@ def test_every_format_is_measured_beside_keras(tmp_path):
 
 def test_the_score_is_computed_with_the_written_file(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        comparison, "_load_network", lambda path, task: lambda tensor: np.eye(3, dtype="float32")[[0] * len(tensor)]
+        comparison, "_load_network", lambda path, model: lambda tensor: np.eye(3, dtype="float32")[[0] * len(tensor)]
     )
     model, data = squares_model(head=tltk.head(zero_init=False)), squares(30)
     rows = compare(model, tmp_path, data, calibration=data, formats=("onnx",))

@@ -9,9 +9,9 @@ import pytest
 import tltk
 from tests.conftest import squares, squares_model
 from tests.texts import TOKENIZER, marked, text_model, texts, tiny_preset
-from tltk.serving import formats
+from tltk.serving import certificate, formats
 from tltk.serving.certificate import FILE
-from tltk.serving.replay import runtimes
+from tltk.serving.replay import replay, runtimes
 
 FILE_FORMATS = [name for name in formats.FORMATS if name != "saved_model"]
 
@@ -60,9 +60,9 @@ def test_a_file_reproduces_the_model_in_a_process_with_its_runtime_alone(exporte
     tensor = formats.sample_tensor(model)[:3]
     file = next(verified.path / file for file in runtimes.FILES if (verified.path / file).is_file())
     for batch in (tensor, tensor[:1]):  # any batch size is accepted
-        np.testing.assert_allclose(
-            runtimes.load(str(file))(batch), model.keras(batch), atol=0.15 if "8" in name else 5e-3
-        )
+        outputs = runtimes.load(str(file))(batch)
+        assert [*outputs] == ["probabilities"]
+        np.testing.assert_allclose(outputs["probabilities"], model.keras(batch), atol=0.15 if "8" in name else 5e-3)
 
 
 @pytest.mark.parametrize("name", FILE_FORMATS)
@@ -109,6 +109,7 @@ def test_a_json_file_describes_inputs_and_outputs(exported):
     models, exports = exported
     description = json.loads((exports["images", "onnx"].path / formats.DESCRIPTION_FILE).read_text())
     assert description["outputs"] == {"probabilities": list(squares().labels.names)}
+    assert description["output_shapes"] == {"probabilities": [None, 3]} and description["decoding"] == {}
     assert description["input"]["name"] == "pixels" and description["input"]["range"] == [0, 255]
     assert description["input"]["shape"] == [None, *models["images"].input_spec.shape]
     description = json.loads((exports["texts", "onnx"].path / formats.DESCRIPTION_FILE).read_text())
@@ -151,12 +152,25 @@ def test_a_file_that_differs_from_its_certificate_is_reported(exported, tmp_path
     _, exports = exported
     shutil.copytree(exports["images", "onnx"].path, tmp_path / "1")
     stored = dict(np.load(tmp_path / "1" / FILE))
-    stored["predict_tensor/outputs/outputs"] = stored["predict_tensor/outputs/outputs"] + 0.5
+    stored["predict_tensor/outputs/probabilities"] = stored["predict_tensor/outputs/probabilities"] + 0.5
     np.savez(tmp_path / "1" / FILE, **stored)
-    with pytest.raises(RuntimeError, match=r"`outputs` of predict_tensor differs by 0\.[345]"):
+    with pytest.raises(RuntimeError, match=r"`probabilities` of predict_tensor differs by 0\.[345]"):
         tltk.verify(tmp_path, measure_latency=False)
     (tmp_path / "1" / "model.onnx").write_bytes(b"garbage")
     with pytest.raises(RuntimeError, match="could not be loaded or called in a clean process"):
+        tltk.verify(tmp_path, measure_latency=False)
+
+
+def test_a_certificate_of_an_earlier_version_with_an_output_without_a_name_is_replayed(exported, tmp_path):
+    _, exports = exported
+    shutil.copytree(exports["images", "onnx"].path, tmp_path / "1")
+    stored = dict(np.load(tmp_path / "1" / FILE))
+    stored["predict_tensor/outputs/outputs"] = stored.pop("predict_tensor/outputs/probabilities")
+    np.savez(tmp_path / "1" / FILE, **stored)
+    assert tltk.verify(tmp_path, measure_latency=False).differences["predict_tensor"]["outputs"] <= 1e-4
+    stored["predict_tensor/outputs/outputs"] = stored["predict_tensor/outputs/outputs"] + 0.5
+    np.savez(tmp_path / "1" / FILE, **stored)
+    with pytest.raises(RuntimeError, match=r"`outputs` of predict_tensor differs by 0\.[345]"):
         tltk.verify(tmp_path, measure_latency=False)
 
 
@@ -187,9 +201,31 @@ def test_the_error_for_a_missing_package_names_its_extra(tmp_path, monkeypatch, 
         tltk.export(squares_model(), tmp_path / "x", **options)
 
 
+def test_an_output_with_the_name_of_the_input_is_refused(tmp_path, monkeypatch):
+    model = squares_model()
+    monkeypatch.setattr(type(model.task), "named_outputs", lambda self, outputs: {"pixels": outputs})
+    with pytest.raises(tltk.errors.InvalidInput, match=r"an output named 'pixels', as is the input.*format='onnx'"):
+        tltk.export(model, tmp_path / "x", format="onnx")
+    assert not list((tmp_path / "x").iterdir())
+
+
+def test_each_output_of_an_int8_network_has_its_own_tolerance(tmp_path, monkeypatch, replay_here):
+    expected = {"sure": np.array([[0.5]]), "distances": np.array([[100.0]])}
+    outputs = {"sure": np.array([[0.5]]), "distances": np.array([[130.0]])}
+    tolerances = formats._int8_tolerances(outputs, expected)
+    assert tolerances == {"sure": pytest.approx(0.02), "distances": pytest.approx(0.32)}
+    stored = {"predict_tensor": {"inputs": {"pixels": np.zeros([1, 2])}, "outputs": expected}}
+    certificate.write(tmp_path, stored, tolerance=0.32, tolerances=tolerances)
+    (tmp_path / "model.onnx").write_bytes(b"")
+    changed = {**outputs, "sure": np.array([[0.6]])}  # by less than the tolerance of the distances
+    monkeypatch.setattr(replay, "_load_with_runtime", lambda file: lambda name, inputs: changed)
+    with pytest.raises(tltk.errors.ServingError, match=r"`sure` of predict_tensor differs by 0\.1$"):
+        tltk.verify(tmp_path, measure_latency=False)
+
+
 def test_an_int8_network_that_differs_too_much_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(runtimes, "load", lambda file: lambda tensor: np.full([len(tensor), 3], 9.0))
-    with pytest.raises(RuntimeError, match="the 8-bit network differs from the model by up to"):
+    monkeypatch.setattr(runtimes, "load", lambda file: lambda tensor: {"probabilities": np.full([len(tensor), 3], 9.0)})
+    with pytest.raises(RuntimeError, match=r"the 8-bit network differs from the model by up to .* in `probabilities`"):
         tltk.export(
             squares_model(head=tltk.head(zero_init=False)), tmp_path / "x", format="litert_int8", calibration=squares()
         )

@@ -1,13 +1,18 @@
 """Object detection on scenes of coloured rectangles, from training to a checked export."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import tltk
+from tests import ROOT
 from tests.conftest import weights_as_bytes
-from tests.tasks.boxes.scenes import NAMES, source
+from tests.stress.agreement import compare_file, compare_saved_model
+from tests.tasks.boxes.scenes import NAMES, scenes, source
 from tltk.data.boxes import BoxTargets, as_objects
 from tltk.errors import InvalidInput
 from tltk.modalities.context import Context
@@ -73,11 +78,11 @@ def test_predictions_are_objects_in_pixels_of_the_original(run):
 
 
 def test_a_loaded_run_finds_the_same_and_its_export_is_checked(run, tmp_path, replay_here):
-    scenes = source(4, seed=3)
+    test = source(4, seed=3)
     loaded = tltk.load_run(run.folder)
     assert loaded.model.task == run.model.task
-    assert tltk.predict(loaded, scenes) == tltk.predict(run, scenes)
-    requests = [tf.io.encode_png(image).numpy() for image in scenes.examples]
+    assert tltk.predict(loaded, test) == tltk.predict(run, test)
+    requests = [tf.io.encode_png(image).numpy() for image in test.examples]
     exported = tltk.export(loaded, tmp_path, requests=[*requests, b"damaged"])
     served = tf.saved_model.load(str(exported.path)).signatures["serving_default"](tf.constant(requests[:2]))
     assert {name: tuple(served[name].shape) for name in ("boxes", "scores", "labels", "count")} == {
@@ -86,11 +91,54 @@ def test_a_loaded_run_finds_the_same_and_its_export_is_checked(run, tmp_path, re
         "labels": (2, 100),
         "count": (2,),
     }
-    expected = tltk.predict(loaded, scenes)[0].objects
+    expected = tltk.predict(loaded, test)[0].objects
     assert int(served["count"][0]) == len(expected)
     np.testing.assert_allclose(served["boxes"][0, 0], expected[0].box, atol=1e-3)
     assert served["labels"][0, 0].numpy().decode() == expected[0].label
     assert max(tltk.verify(exported.path, measure_latency=False).largest_differences.values()) < 1e-4
+
+
+def test_exports_agree_with_predict_on_images_of_many_sizes_damaged_ones_among_them(run, tmp_path, replay_here):
+    agreement = compare_saved_model(run.model, tmp_path / "agreement", count=24)
+    assert agreement.problems == []
+    assert agreement.damaged == 6 and agreement.unreadable >= 3
+    assert agreement.measures["objects"] > 24 and agreement.measures["largest difference of scores"] <= 1e-5
+
+
+@pytest.mark.parametrize("file_format", ["onnx", "openvino", "litert"])
+def test_files_of_other_formats_have_all_outputs_of_the_network(run, tmp_path, replay_here, file_format):
+    agreement = compare_file(run.model, tmp_path / "agreement", file_format=file_format, count=8)
+    assert agreement.problems == [] and agreement.measures["objects"] > 8
+    exported = tmp_path / "agreement" / "serving" / "1"
+    verified = tltk.verify(exported, measure_latency=False)
+    assert set(verified.differences["predict_tensor"]) == {"classes", "distances", "centreness"}
+    assert verified.largest_differences["predict_tensor"] <= 1e-4
+    description = json.loads((exported / "model.json").read_text())
+    assert description["outputs"]["classes"] == list(NAMES)
+    assert description["output_shapes"] == {
+        "classes": [None, 64, 2], "distances": [None, 64, 4], "centreness": [None, 64, 1]
+    }  # fmt: skip
+    assert description["decoding"] == {
+        "level_sizes": [[8, 8]], "min_score": 0.05, "max_iou": 0.5, "max_detections": 100
+    }  # fmt: skip
+
+
+def test_the_example_decodes_an_onnx_file_without_tensorflow(run, tmp_path, replay_here, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import onnx_images
+
+    exported = tltk.export(run, tmp_path, format="onnx")
+    for number, size in enumerate([(48, 64), (100, 70), (31, 90)]):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(scenes(1, size=size, seed=number)[0][0]).save(path)
+        about, outputs, image = onnx_images.run(exported.path, path)
+        objects = onnx_images.objects_of(outputs, about, image)
+        expected = tltk.predict(run, path)[0].objects
+        assert [name for name, score, _ in objects if score > 0.2] == [
+            found.label for found in expected if found.score > 0.2
+        ]
+        assert objects[0][1] == pytest.approx(expected[0].score, abs=0.02)
+        np.testing.assert_allclose(objects[0][2], expected[0].box, atol=0.5)
 
 
 def test_a_frozen_backbone_stays_as_it_is():
@@ -144,6 +192,22 @@ def test_boxes_come_back_in_pixels_of_images_of_any_shape():
     np.testing.assert_allclose(boxes[1], np.array([24 - 16, 24, 36 - 16, 40]) * 600 / 64, rtol=1e-5)
     in_input = model.task.decode(tensors, Context(tf.constant(2, tf.int64)))["boxes"].numpy()[:, 0]
     np.testing.assert_allclose(in_input, [[24, 24, 36, 40]] * 2, atol=1e-4)
+
+
+def test_a_box_in_the_bars_around_an_image_is_no_object():
+    model = detector(strides=(8,))
+    outputs = {
+        "classes": np.zeros((1, 64, 2)),
+        "distances": np.full((1, 64, 4), 3.0),
+        "centreness": np.ones((1, 64, 1)),
+    }
+    outputs["classes"][:, [1, 34]] = 0.9  # the positions at y = 4, in the bar above an image of 32 × 64, and at y = 36
+    tensors = {name: tf.constant(values, tf.float32) for name, values in outputs.items()}
+    sizes = tf.constant([[32, 64]])
+    decoded = model.task.decode(tensors, Context(tf.constant(1, tf.int64), image_sizes=sizes))
+    assert decoded["count"].numpy() == 2  # one of each class
+    np.testing.assert_allclose(decoded["boxes"][0, :2], [[17, 17, 23, 23]] * 2)
+    assert model.task.decode(tensors, Context(tf.constant(1, tf.int64)))["count"].numpy() == 4
 
 
 def test_the_task_is_the_default_for_boxes_and_can_be_saved():

@@ -9,8 +9,10 @@ import tensorflow as tf
 from PIL import Image
 
 import tltk
+from tests import ROOT
 from tests.conftest import weights_as_bytes
-from tests.tasks.boxes.scenes import masked_source
+from tests.stress.agreement import compare_saved_model
+from tests.tasks.boxes.scenes import masked_source, scenes
 from tests.tasks.test_object_detection import network, phases
 from tltk.errors import InvalidInput
 from tltk.modalities.context import Context
@@ -46,21 +48,21 @@ def test_a_segmenter_learns_where_things_are(run):
 
 
 def test_predictions_are_maps_in_the_original_size(run):
-    scenes = masked_source(3, seed=2)
-    predictions = tltk.predict(run, scenes)
-    for prediction, mask, true in zip(predictions, predictions.fields["masks"], scenes.targets.values, strict=True):
+    test = masked_source(3, seed=2)
+    predictions = tltk.predict(run, test)
+    for prediction, mask, true in zip(predictions, predictions.fields["masks"], test.targets.values, strict=True):
         assert mask.shape == (48, 64) and np.array_equal(mask, prediction.mask)
         assert np.mean(mask == true) > 0.85
         assert prediction.label.startswith("background") and sum(prediction.scores.values()) == pytest.approx(1)
 
 
 def test_a_loaded_run_predicts_the_same_and_its_export_is_checked(run, tmp_path, replay_here):
-    scenes = masked_source(2, seed=3)
+    test = masked_source(2, seed=3)
     loaded = tltk.load_run(run.folder)
     assert loaded.model.task == run.model.task
-    expected = tltk.predict(loaded, scenes).fields["masks"]
-    assert all(map(np.array_equal, expected, tltk.predict(run, scenes).fields["masks"]))
-    requests = [tf.io.encode_png(image).numpy() for image in (*scenes.examples, scenes.examples[0][:20, :30])]
+    expected = tltk.predict(loaded, test).fields["masks"]
+    assert all(map(np.array_equal, expected, tltk.predict(run, test).fields["masks"]))
+    requests = [tf.io.encode_png(image).numpy() for image in (*test.examples, test.examples[0][:20, :30])]
     exported = tltk.export(loaded, tmp_path, requests=[*requests, b"damaged"])
     served = tf.saved_model.load(str(exported.path)).signatures["serving_default"](tf.constant([*requests, b"damaged"]))
     assert served["classes"].shape == (4, 64, 64) and served["classes"].dtype == tf.uint8
@@ -72,6 +74,28 @@ def test_a_loaded_run_predicts_the_same_and_its_export_is_checked(run, tmp_path,
         decoded = np.asarray(Image.open(io.BytesIO(served["png_bytes"][row].numpy())))
         np.testing.assert_array_equal(decoded, served["classes"][row, :height, :width])
     assert served["png_bytes"][3].numpy() == b""
+
+
+def test_exports_agree_with_predict_on_images_of_many_sizes_damaged_ones_among_them(run, tmp_path, replay_here):
+    agreement = compare_saved_model(run.model, tmp_path / "agreement", count=24)
+    assert agreement.problems == []
+    assert agreement.damaged == 6 and agreement.unreadable >= 3
+    assert agreement.measures["pixels that differ"] <= 0.002 * agreement.measures["pixels"]
+
+
+def test_an_onnx_file_returns_logits_and_the_example_makes_a_map_of_them(run, tmp_path, replay_here, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import onnx_images
+
+    exported = tltk.export(run, tmp_path, format="onnx")
+    assert set(exported.differences["predict_tensor"]) == {"logits"} and exported.answers.changed == 0
+    for number, size in enumerate([(48, 64), (100, 70), (31, 90)]):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(scenes(1, size=size, seed=number)[0][0]).save(path)
+        about, outputs, image = onnx_images.run(exported.path, path)
+        assert about["output_shapes"] == {"logits": [None, *outputs["logits"].shape[1:]]}
+        expected = tltk.predict(run, path)[0].mask
+        assert np.mean(onnx_images.class_map_of(outputs, image) == expected) > 0.99
 
 
 def test_a_frozen_backbone_stays_and_cached_features_of_copies_train_as_new_pixels_do():
@@ -91,7 +115,7 @@ def test_a_frozen_backbone_stays_and_cached_features_of_copies_train_as_new_pixe
 
 def test_the_outputs_have_the_stride_of_the_decoder():
     assert segmenter().keras.output_shape == (None, 8, 8, 3)
-    assert segmenter(decoder="unet").keras.output_shape == (None, 16, 16, 3)
+    assert segmenter(decoder="pyramid").keras.output_shape == (None, 16, 16, 3)
 
 
 def test_without_original_sizes_maps_have_the_size_of_the_input():
@@ -111,7 +135,7 @@ def test_wrong_arguments_are_refused():
     with pytest.raises(InvalidInput, match=r"categorical.*from_masks"):
         tltk.semantic_segmentation(tltk.LabelSpec(NAMES))
     with pytest.raises(InvalidInput, match="lraspp"):
-        tltk.semantic_segmentation(NAMES, decoder="deeplab")
+        tltk.semantic_segmentation(NAMES, decoder="unet")
     images = tf.data.Dataset.from_tensors((np.zeros((2, 64, 64, 3), "float32") + 9, np.zeros((2, 64, 64))))
     with pytest.raises(InvalidInput, match="from_masks"):
         tltk.fit(segmenter(), images, recipe=phases(tltk.freeze("backbone"), epochs=1), verbose=0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tltk.cli import console, options
-from tltk.cli.options import Debug, InputColumn, Json, LabelColumn, RunFolder, TextColumn
+from tltk.cli.options import Colors, Debug, Images, InputColumn, Json, LabelColumn, Masks, RunFolder, TextColumn
 from tltk.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def export(
     label: LabelColumn = "label",
     input_column: InputColumn = "path",
     text: TextColumn = None,
+    images: Images = None,
+    masks: Masks = None,
+    colors: Colors = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -57,7 +60,10 @@ def export(
         check.one_of("format", format, (*FORMATS, "all"))
         single_format_options = version is not None or warmup or fold_batch_norm or max_changed is not None
         _check_comparison(format, data=data, calibration=calibration, single_format_options=single_format_options)
-        columns = {"label": label, "input_column": input_column, "text": text}
+        beside = {"images": images, "masks": masks, "colors": colors}
+        _check_beside(beside, has_data=calibration is not None)
+        columns: dict[str, Any] = {"label": label, "input_column": input_column, "text": text}
+        columns |= beside
         if data is not None and calibration is not None:
             _compare(run, folder, data, calibration, columns, as_json=as_json)
             return
@@ -79,7 +85,7 @@ def export(
 
 
 def _source(model: "TransferModel", path: Path, columns: dict[str, Any]) -> "Source":
-    """Read examples as those of a model; `columns` are the options that name the columns of a table."""
+    """Read examples as those of a model; `columns` are the options that name columns, or files beside them."""
     from tltk.modalities.modality import modality_of
 
     labels, modality = model.task.labels, modality_of(model.input_spec).name
@@ -110,6 +116,13 @@ def _check_comparison(
         )
     if export_format != "all" and data is not None:
         raise InvalidInput(f"`--data` requires --format all. Received: --format {export_format}")
+
+
+def _check_beside(beside: dict[str, Path | None], *, has_data: bool) -> None:
+    """Check that files beside annotations are given only with annotations."""
+    given = [f"`--{name}`" for name, path in beside.items() if path is not None]
+    if given and not has_data:
+        raise InvalidInput(f"{' and '.join(given)}: for the examples of --calibration, which is missing.")
 
 
 def _compare(run: Path, folder: Path, data: Path, calibration: Path, columns: dict[str, Any], *, as_json: bool) -> None:

@@ -90,6 +90,7 @@ def write(
     *,
     tensors: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
     tolerance: float = TOLERANCE,
+    tolerances: Mapping[str, float] | None = None,
     answers: Answers | None = None,
 ) -> None:
     """Store requests and expected outputs inside an export.
@@ -100,6 +101,7 @@ def write(
         tensors: Signature → "inputs" and "outputs" → name → name of the tensor in the graph, as TensorFlow's C
             interface needs it; only for a SavedModel.
         tolerance: Largest accepted difference of a float.
+        tolerances: Name of an output → its own tolerance.
         answers: Comparison of the answers with those of the model, if there is one.
     """
     file = export_folder / FILE
@@ -114,6 +116,8 @@ def write(
                 arrays |= _to_arrays(f"{signature}/{side}/{name}", values)
     if answers is not None:
         arrays["answers"] = json.dumps(asdict(answers))
+    if tolerances:
+        arrays["tolerances"] = json.dumps(dict(tolerances))
     np.savez_compressed(file, tensors=json.dumps(tensors or {}), tolerance=tolerance, **arrays)
 
 
@@ -162,7 +166,7 @@ def verify(folder: str | Path, *, measure_latency: bool = True, c_interface: boo
     problems = check.Problems()
     for signature, outputs in result["signatures"].items():
         for name, difference in outputs.items():
-            if not difference <= result["tolerance"]:  # also true for NaN
+            if not difference <= result["tolerances"].get(name, result["tolerance"]):  # also true for NaN
                 problems.add(f"`{name}` of {signature} differs by {difference:g}")
     if result["imported"]:
         problems.add(f"it imports {check.listing(result['imported'])}, which a serving machine may not have")

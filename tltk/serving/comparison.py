@@ -16,10 +16,9 @@ from tltk.foundation.errors import ServingError
 from tltk.models.transfer_model import TransferModel
 from tltk.serving import FORMATS, KERAS
 from tltk.serving.export import export
-from tltk.serving.formats import sample_tensor
+from tltk.serving.formats import outputs_as_in, sample_tensor
 from tltk.serving.replay import runtimes
 from tltk.serving.signatures import TENSOR
-from tltk.tasks.base import Task
 
 _WARMUP_CALLS, _TIMED_CALLS = 3, 30  # the first calls trace graphs and allocate memory
 
@@ -129,7 +128,7 @@ def measure(
     except ServingError as error:
         return FormatComparison(file_format, None, None, metric, None, None, {}, None, str(error))
     # Evaluate the written file, not the model in memory.
-    network = _load_network(exported.path, model.task)
+    network = _load_network(exported.path, model)
     score = evaluate_network(model, data, batch_size=batch_size, network=network).metrics[metric]
     difference = max(exported.largest_differences.values())
     changed = 0.0 if exported.answers is None else exported.answers.changed
@@ -138,20 +137,20 @@ def measure(
     )
 
 
-def _load_network(path: Path, task: Task) -> Callable[[Any], Any]:
+def _load_network(path: Path, model: TransferModel) -> Callable[[Any], Any]:
     """Load an export in this process as a function: network input → outputs in the structure of the Keras model."""
     file = next((path / name for name in runtimes.FILES if (path / name).is_file()), None)
     if file is not None:
         network = runtimes.load(str(file))
-        return lambda tensor: network(np.asarray(tensor))
+        return lambda tensor: outputs_as_in(model.keras, network(np.asarray(tensor)))
     saved_model = tf.saved_model.load(str(path))
     signature = saved_model.signatures[TENSOR]
     (input_name,) = signature.structured_input_signature[1]
-    output_names = tuple(task.describe_outputs())
+    names = tuple(model.task.named_outputs(model.keras.output))
 
     def run(tensor: Any, _keep_alive: Any = saved_model) -> Any:  # the signature holds no reference to its variables
         outputs = signature(**{input_name: tf.constant(tensor)})
-        return {name: outputs[name] for name in output_names} if len(output_names) > 1 else outputs[output_names[0]]
+        return outputs_as_in(model.keras, {name: outputs[name] for name in names})
 
     return run
 

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib import util
 from pathlib import Path
@@ -88,47 +88,66 @@ def write(
 
     Raises:
         ServingError: If the file answers differently from the model.
-        InvalidInput: If the network has several outputs, or the labels of `calibration` are not those of the model.
+        InvalidInput: If an output of the task has the name of the input, or the labels of `calibration` are not those
+            of the model.
     """
-    output_names = model.task.describe_outputs()
-    if len(output_names) > 1:
+    if model.input_spec.name in model.task.named_outputs(model.keras.output):
         raise InvalidInput(
-            f'format={file_format!r} supports only networks with one output. Use format="saved_model". '
-            f"Received: outputs {check.listing(output_names)}"
+            f"task {model.task.name!r} has an output named {model.input_spec.name!r}, as is the input: a file of "
+            f"format={file_format!r} cannot hold both. Name the output otherwise in `outputs` and `describe_outputs`."
         )
     folder.mkdir()
     network = in_float32(model.keras) if model.precision != "float32" else model.keras
+    named = keras.Model(network.input, model.task.named_outputs(network.output))
     tensor = sample_tensor(model)
-    expected = np.asarray(network(tensor, training=False), "float32")
+    expected = {name: np.asarray(values, "float32") for name, values in named(tensor, training=False).items()}
     signature = [tf.TensorSpec([None, *model.input_spec.shape], model.input_spec.dtype, name=model.input_spec.name)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras uses a deprecated name of NumPy's (tf2onnx_lib.py)
-        file = _convert(network, folder, file_format, signature, lambda: _calibration_batches(model, calibration))
+        file = _convert(named, folder, file_format, signature, lambda: _calibration_batches(model, calibration))
     exported = runtimes.load(str(file))
-    tolerance = _TOLERANCE.get(file_format) or _int8_tolerance(exported(tensor), expected)
+    tolerances = {} if file_format in _TOLERANCE else _int8_tolerances(exported(tensor), expected)
     answers = compare_answers(
         model,
         tf.function(partial(network, training=False), input_signature=signature),
-        lambda values: exported(np.asarray(values)),
+        lambda values: outputs_as_in(network, exported(np.asarray(values))),
         calibration,
         MAX_CHANGED[file_format] if max_changed is None else max_changed,
     )
     require_same_answers(answers, model, file_format, check_score=max_changed is None)
-    description = json.dumps(_description(model, file_format), indent=2, ensure_ascii=False)
+    description = json.dumps(_description(model, named, file_format), indent=2, ensure_ascii=False)
     (folder / DESCRIPTION_FILE).write_text(description, "utf-8")
-    stored = {"predict_tensor": {"inputs": {model.input_spec.name: tensor}, "outputs": {"outputs": expected}}}
-    certificate.write(folder, stored, tolerance=tolerance, answers=answers)
+    stored = {"predict_tensor": {"inputs": {model.input_spec.name: tensor}, "outputs": expected}}
+    tolerance = _TOLERANCE[file_format] if file_format in _TOLERANCE else max(tolerances.values())
+    certificate.write(folder, stored, tolerance=tolerance, tolerances=tolerances, answers=answers)
 
 
-def _int8_tolerance(outputs: np.ndarray, expected: np.ndarray) -> float:
-    """Return the tolerance of an 8-bit network: a little more than its difference from the model."""
-    difference = float((np.abs(outputs - expected) / np.maximum(1.0, np.abs(expected))).max())
-    if not difference <= _INT8_MAX_DIFFERENCE:  # also true for NaN
+def outputs_as_in(network: keras.Model, outputs: Mapping[str, Any]) -> Any:
+    """Return named outputs of an export in the structure of those of the network: a dict, or the only one itself.
+
+    Args:
+        network: Keras model that was exported.
+        outputs: Name → values [batch, …].
+    """
+    if isinstance(network.output, dict):
+        return {name: outputs[name] for name in network.output}
+    return next(iter(outputs.values()))
+
+
+def _int8_tolerances(outputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return the tolerance of each output of an 8-bit network: a little more than its difference from the model."""
+    differences = {
+        name: float((np.abs(outputs[name] - values) / np.maximum(1.0, np.abs(values))).max())
+        for name, values in expected.items()
+    }
+    largest = max(differences, key=lambda name: np.nan_to_num(differences[name], nan=np.inf))
+    if not differences[largest] <= _INT8_MAX_DIFFERENCE:  # also true for NaN
         raise ServingError(
-            f"the 8-bit network differs from the model by up to {difference:.2g} on generated examples, too much to be "
-            'useful. Pass `calibration` examples like those of production, or use "litert_float16".'
+            f"the 8-bit network differs from the model by up to {differences[largest]:.2g} in `{largest}` on generated "
+            "examples, too much to be useful. Pass `calibration` examples like those of production, or use "
+            '"litert_float16".'
         )
-    return difference + _INT8_MACHINE_TOLERANCE
+    return {name: difference + _INT8_MACHINE_TOLERANCE for name, difference in differences.items()}
 
 
 def in_float32(model: keras.Model) -> keras.Model:
@@ -207,11 +226,13 @@ def _calibration_batches(model: TransferModel, source: Source | None) -> Iterato
         yield [values[0].astype(model.input_spec.dtype)]
 
 
-def _description(model: TransferModel, file_format: str) -> dict[str, Any]:
+def _description(model: TransferModel, named: keras.Model, file_format: str) -> dict[str, Any]:
     """Describe inputs and outputs of the network, for clients that have only the file."""
     return {
         "format": file_format,
         "task": model.task.name,
         "input": modality_of(model.input_spec).describe_input(model.input_spec),
-        "outputs": {name: list(names) for name, names in model.task.describe_outputs().items()},
+        "outputs": {name: list(model.task.describe_outputs().get(name, ())) for name in named.output},
+        "output_shapes": {name: list(tensor.shape) for name, tensor in named.output.items()},
+        "decoding": model.task.describe_decoding(),
     }

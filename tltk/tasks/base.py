@@ -224,6 +224,13 @@ class Task(ABC):
         """Map the name of each output of the network to the names along its last axis; default: the labels."""
         return {"outputs": self.labels.names}
 
+    def describe_decoding(self) -> dict[str, Any]:
+        """Return what a client needs to decode the outputs of a network without tltk, as JSON values; default: {}.
+
+        Exports that hold only the network, such as ONNX files, have it in `model.json`.
+        """
+        return {}
+
     def request_names(self, default: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names of an export's string inputs; default: those of the modality, such as ("texts",)."""
         return default

@@ -219,6 +219,10 @@ class MultilabelClassification(_ClassTask):
         labels = repeated(self.labels.names, probabilities)
         return {"probabilities": probabilities, "labels": labels, "chosen": probabilities > self.threshold}
 
+    def describe_decoding(self) -> dict[str, Any]:
+        """Return the threshold."""
+        return {"threshold": self.threshold}
+
     def predictions(self, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> list[Prediction]:
         """Return the labels above the threshold, and the probabilities of all labels, sorted."""
         return [

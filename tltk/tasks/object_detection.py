@@ -139,6 +139,15 @@ class ObjectDetection(Task):
         edges = ("top", "left", "bottom", "right")
         return {"classes": self.labels.names, "distances": edges, "centreness": ("centreness",)}
 
+    def describe_decoding(self) -> dict[str, Any]:
+        """Return rows and columns of each level, whose positions follow each other, and the limits of `decode`."""
+        return {
+            "level_sizes": [list(size) for size in self.grid.level_sizes],
+            "min_score": self.min_score,
+            "max_iou": self.max_iou,
+            "max_detections": MAX_DETECTIONS,
+        }
+
     def decode(self, outputs: Any, context: Context) -> dict[str, tf.Tensor]:
         """Return the surest objects of each image.
 
@@ -151,6 +160,8 @@ class ObjectDetection(Task):
         boxes = fcos.boxes_of(outputs["distances"], self.grid)
         if context.image_sizes is not None:
             boxes = boxes_to_original(boxes, context.image_sizes, ImageSpec(*self.grid.input_size, resize="pad"))
+            is_in_image = tf.reduce_min(boxes[..., 2:] - boxes[..., :2], -1, keepdims=True) > 0
+            scores = tf.where(is_in_image, scores, 0.0)  # the others are in the bars around the image
         boxes, scores, classes, counts = suppress(
             boxes, scores, max_detections=MAX_DETECTIONS, min_score=self.min_score, max_iou=self.max_iou
         )

@@ -26,6 +26,12 @@ def test_the_order_of_objects_and_objects_at_the_limit_do_not_count():
     assert difference([CAT, ("dog", 0.0501, 0, 0, 9, 9)], [CAT]) == ""
 
 
+def test_a_box_without_area_or_a_very_thin_one_is_that_of_the_other():
+    for box, other in (((0, 3, 0, 9), (0, 3, 0, 9)), ((0, 3, 0.001, 9), (0, 3, 0.0012, 9))):
+        assert difference([CAT, ("dog", 0.5, *box)], [CAT, ("dog", 0.5, *other)]) == ""
+    assert "`boxes`" in difference([("dog", 0.5, 0, 3, 0, 9)], [("dog", 0.5, 0, 4, 0, 9)])
+
+
 def test_missing_additional_and_moved_objects_and_scores_count():
     assert "'dog' with the score 0.9000 is not among those of the other" in difference([CAT, DOG], [CAT])
     assert "not among those of the first" in difference([CAT], [CAT, DOG])

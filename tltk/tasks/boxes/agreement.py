@@ -10,6 +10,7 @@ from tltk.tasks.boxes.operations import pairwise_iou
 
 _SAME = 0.9  # intersection over union of two boxes of the same object
 _SAME_EXACTLY = 0.999
+_SAME_EDGES = 0.01  # pixels; a thin box overlaps itself by less if rounding moves an edge
 _NEAR_LIMIT = 0.01  # scores this near to the limit may fall on its other side
 
 
@@ -34,9 +35,8 @@ def boxes_difference(answer: Mapping[str, Any], other: Mapping[str, Any], *, tol
     one, two = _decoded(answer), _decoded(other)
     for objects, others, where in ((one, two, "the other"), (two, one, "the first")):
         lowest = min_score if len(objects.scores) < len(answer["scores"]) else float(objects.scores.min(initial=1))
-        for label, score, place in zip(
-            objects.labels, objects.scores, _matches(objects, others, _SAME_EXACTLY), strict=True
-        ):
+        match = _matches(objects, others, _SAME_EXACTLY, max_shift=_SAME_EDGES)
+        for label, score, place in zip(objects.labels, objects.scores, match, strict=True):
             if place < 0 and score >= lowest + _NEAR_LIMIT:
                 return f"`boxes`: {label!r} with the score {score:.4f} is not among those of {where}"
             if place >= 0 and abs(score - others.scores[place]) > tolerance:
@@ -83,10 +83,15 @@ def _columns(objects: Sequence[DetectedObject]) -> _Columns:
     return _Columns(np.array(labels, object), np.array(scores, np.float32), boxes)
 
 
-def _matches(objects: _Columns, others: _Columns, min_iou: float) -> np.ndarray:
-    """Return for each object the place of the other one of its class that covers it best, -1 for none."""
+def _matches(objects: _Columns, others: _Columns, min_iou: float, *, max_shift: float = 0.0) -> np.ndarray:
+    """Return for each object the place of the other one of its class that covers it best, -1 for none.
+
+    Boxes whose edges are at most `max_shift` pixels apart count as equal, however small they are.
+    """
     if not len(objects.labels) or not len(others.labels):
         return np.full(len(objects.labels), -1)
     overlaps = np.asarray(pairwise_iou(objects.boxes, others.boxes))
+    shifts = np.abs(objects.boxes[:, None] - others.boxes[None]).max(-1)
+    overlaps = np.where(shifts <= max_shift, 1.0, overlaps)
     overlaps = np.where(objects.labels[:, None] == others.labels[None], overlaps, -1)
     return np.where(overlaps.max(1) >= min_iou, overlaps.argmax(1), -1)
