@@ -109,7 +109,7 @@ def test_annotations_of_masks_are_read_for_calibration(tmp_path):
     model = SimpleNamespace(task=task, input_spec=tltk.ImageSpec(8, 8))
     columns = {"label": "label", "input_column": "path", "text": None, "masks": tmp_path / "masks"}
     examples = serving._source(model, tmp_path / "images", columns)
-    assert examples.labels == task.labels and examples.targets.read(np.array([0]))[0][0].max() == 1
+    assert examples.labels == task.labels and examples.targets.read(np.array([0]))[0]["masks"].max() == 1
 
 
 def test_the_process_that_compares_formats_imports_no_tensorflow(tmp_path):
