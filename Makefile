@@ -11,7 +11,12 @@ WEIGHTS := efficientnet_lite0 all_minilm_l6_v2_en
 LOWEST       := .venv-lowest
 LOWEST_STAMP := $(LOWEST)/.installed
 LOWEST_TESTS := tests/test_lowest.py tests/foundation/test_keras_private.py tests/foundation/test_keras_graph.py \
-	tests/optimizers tests/trainability/audit tests/trainability/lora tests/trainability/test_apply_effect.py tests/models
+	tests/optimizers tests/trainability/audit tests/trainability/lora tests/trainability/test_apply_effect.py \
+	tests/models/test_assemble.py tests/models/test_flat_copy.py tests/models/test_frozen_split.py \
+	tests/models/test_keras_idioms.py
+# A file of tests goes to one process, so that its fixtures are made once; the files with slow tests start first
+# (tests/conftest.py), not those with the most tests: otherwise one process works alone at the end.
+PYTEST       := -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-fast test-lowest lint types check docs weights clean
 
@@ -45,11 +50,11 @@ demo: $(STAMP)
 
 test: weights
 	@echo "== running every test"
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	@$(BIN)/python $(PYTEST)
 
 test-fast: weights
 	@echo "== running the tests, without the slow ones"
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+	@$(BIN)/python $(PYTEST) -m "not slow"
 
 $(LOWEST_STAMP): pyproject.toml tests/lowest.py
 	@echo "== installing tltk with the lowest versions of its dependencies into $(LOWEST)"
@@ -66,7 +71,7 @@ test-lowest: $(LOWEST_STAMP)
 	@$(LOWEST)/bin/python -m pip check
 	@$(LOWEST)/bin/tltk --help > /dev/null
 	@# Warnings are no errors here: old packages use what the newer ones they depend on have deprecated.
-	@$(LOWEST)/bin/python -m pytest -W default -m "not slow" -n $(JOBS) --dist loadfile $(LOWEST_TESTS)
+	@$(LOWEST)/bin/python $(PYTEST) -W default -m "not slow" $(LOWEST_TESTS)
 
 lint: $(STAMP)
 	@echo "== lint and format"

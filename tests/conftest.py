@@ -22,6 +22,12 @@ gc.freeze()  # imported modules are never freed: leave them out of every collect
 gc.set_threshold(200_000, 50, 100)  # tracing creates many objects: fewer collections save a tenth of the time
 
 
+def pytest_collection_modifyitems(items):
+    """Move the files with slow tests to the front: with `--dist loadfile`, what starts last ends alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _fresh_keras_state():
     """Start every test with the same random state and without the graphs of the previous test."""

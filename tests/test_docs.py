@@ -15,10 +15,12 @@ from tests import ROOT
 from tests.conftest import coloured_squares, replaying_here
 from tests.lowest import bounds, dependencies
 from tests.servers import grpc_server, rest_server
+from tests.small_networks import use_small_networks
 from tltk.backbones import weights
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+REAL_NETWORKS = ("index.md", "backbones.md")  # the other pages show code around a network: a small one is enough
 NAMESPACES = ("augment", "backbones", "errors", "recipes", "trainability")  # packages whose __all__ users import from
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -77,6 +79,8 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
         photo_folder(tmp_path / "photos")
     weights.get("efficientnet_lite0")
     quick_recipes(monkeypatch)
+    if page.name not in REAL_NETWORKS:
+        use_small_networks(monkeypatch)
     names = {"__name__": "page"}
     folder = tmp_path / "serving"
     replay = contextlib.nullcontext() if page.name == "export.md" else replaying_here()

@@ -129,7 +129,10 @@ def weights_without_cache(name):
         ("head", "auto"),
         ("new augmentation every epoch", "auto"),  # nothing is stored for this phase and the next one
         ("everything trained", "folder"),
-        *((name, where) for name in list(PHASES)[:4] for where in ("memory", "folder")),
+        ("head", "memory"),
+        ("head, copies", "folder"),
+        ("conv3", "folder"),
+        ("conv3, copies", "memory"),
     ],
 )
 def test_training_gives_the_same_weights_with_and_without_the_cache(name, where, tmp_path):
@@ -258,21 +261,16 @@ def test_the_position_of_an_image_in_its_batch_may_change_its_last_bits():
     np.testing.assert_allclose(expected, reordered, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-REAL = [("resnet50", "random", "conv5", 2), ("efficientnet_lite0", "pretrained", "head", 0)]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "weights_of_backbone", "plan", "copies"), REAL)
-def test_real_backbones_train_to_the_same_weights_with_and_without_the_cache(name, weights_of_backbone, plan, copies):
-    frozen_plan = tltk.freeze("backbone") if plan == "head" else tltk.unfreeze_from("conv5")
+def test_a_real_backbone_trains_to_the_same_weights_with_and_without_the_cache():
     # SGD, because Adam divides by the size of the gradient and amplifies differences in the last bits.
-    options = {"optimizer": sgd(1e-3), "epochs": 3, "augment": standard() if copies else ()}
-    phase = replace(PHASE, plan=frozen_plan, augmentations_per_example=copies, **options)
+    options = {"optimizer": sgd(1e-3), "epochs": 3, "augment": standard(), "augmentations_per_example": 2}
+    phase = replace(PHASE, plan=tltk.unfreeze_from("conv5"), **options)
     rng = np.random.default_rng(0)
     source = tltk.from_arrays(rng.integers(0, 255, (16, 64, 64, 3)).astype("uint8"), np.arange(16) % 2)
     weights, start = [], None
     for cache in ("off", "memory"):
-        backbone = tltk.backbone(name, weights=weights_of_backbone, image_size=64)
+        backbone = tltk.backbone("resnet50", weights="random", image_size=64)
         model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
         start = model.keras.get_weights() if start is None else start
         model.keras.set_weights(start)

@@ -42,7 +42,7 @@ BUILDERS = {
 }
 
 
-CASES = [(kind, trained) for kind in BUILDERS for trained in (False, True) if (kind, trained) != ("image", True)]
+CASES = [("image", False), ("text", True), ("adopted", True), ("custom backbone", True)]  # training leaves more behind
 
 
 @pytest.fixture(scope="module", params=CASES, ids=str)

@@ -45,9 +45,10 @@ def test_the_score_is_computed_with_the_written_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("task_name", "metric"), [("token_classification", "f1"), ("question_answering", "exact_match")]
+    ("task_name", "metric", "file_format"),
+    [("token_classification", "f1", "saved_model"), ("question_answering", "exact_match", "onnx")],
 )
-def test_span_tasks_get_the_scores_of_evaluate(backbone, tmp_path, task_name, metric):
+def test_span_tasks_get_the_scores_of_evaluate(backbone, tmp_path, task_name, metric, file_format):
     if task_name == "token_classification":
         data = marked(12)
         task = tltk.token_classification(data.labels, head=nonzero_head())
@@ -55,9 +56,9 @@ def test_span_tasks_get_the_scores_of_evaluate(backbone, tmp_path, task_name, me
         data = asked(12)
         task = tltk.question_answering(head=nonzero_head())
     model = tltk.assemble(backbone, task, precision="float32")
-    rows = compare(model, tmp_path, data, calibration=data, formats=("saved_model", "onnx"))
+    rows = compare(model, tmp_path, data, calibration=data, formats=(file_format,))
     assert {row.metric for row in rows} == {metric}
-    assert rows[1].score == pytest.approx(rows[0].score) and rows[2].score == pytest.approx(rows[0].score)
+    assert rows[1].score == pytest.approx(rows[0].score)
 
 
 def test_an_unknown_format_is_an_error_before_anything_is_written(tmp_path):

@@ -71,7 +71,7 @@ def test_an_empty_batch_returns_empty_outputs(backbone, tmp_path):
         tltk.question_answering(),
     )
     windows = replace(backbone, input_spec=replace(backbone.input_spec, overlap=4))
-    models = [squares_model(), *(assemble(variant, task) for task in tasks for variant in (backbone, windows))]
+    models = [squares_model(), assemble(backbone, tasks[0]), *(assemble(windows, task) for task in tasks[1:])]
     for model in models:
         for signature in build_signatures(model).values():
             run = tf.function(signature.run, input_signature=signature.inputs)  # traced, as in the SavedModel
@@ -94,11 +94,12 @@ def test_fused_batch_norms_of_tensorflow_fail_on_an_empty_batch():
         run(tf.zeros([0, 16, 16, 3]))
 
 
-def test_many_exports_log_no_warning_about_retracing(backbone, caplog):
+def test_many_exports_log_no_warning_about_retracing(caplog):
+    model = squares_model()
     for _ in range(7):
-        signatures = _build_archive(build_signatures(assemble(backbone, tltk.classification(texts().labels))))[1]
-        signatures["serving_default"].run(tf.constant(["good film"]))
-        signatures["embed"].run(tf.constant(["good film"]))
+        signatures = _build_archive(build_signatures(model))[1]
+        signatures["serving_default"].run(tf.constant(["no image"]))
+        signatures["embed"].run(tf.constant(["no image"]))
     assert "retracing" not in caplog.text
 
 

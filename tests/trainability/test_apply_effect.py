@@ -21,12 +21,12 @@ from tltk.trainability.plan import (
     unfreeze_from,
 )
 
-# The other precisions test the same flags with another arithmetic, and take minutes: CI runs them.
-PRECISIONS = ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mixed_bfloat16", "mixed_float16"))]
 POLICIES = ["frozen", "affine", "train"]
-# In 16 bits one way of training batch norm is enough: which weights are trained does not depend on it.
-POLICY_AND_PRECISION = [(policy, "float32") for policy in POLICIES] + [
-    pytest.param("affine", name, marks=pytest.mark.slow) for name in ("mixed_bfloat16", "mixed_float16")
+# The other precisions test the same flags with another arithmetic: one plan of each kind is enough.
+OTHER_PRECISIONS = [
+    pytest.param(name, precision, marks=pytest.mark.slow)
+    for name in ("lora", "layer_decay")
+    for precision in ("mixed_bfloat16", "mixed_float16")
 ]
 
 
@@ -113,9 +113,18 @@ def moves(layer, weight, action, policy):
     return {"frozen": False, "train": True, "lora": weight == "kernel", "bias": weight == "bias", "norm": False}[action]
 
 
-@pytest.mark.parametrize(("policy", "precision"), POLICY_AND_PRECISION)
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", CONV_PLANS)
-def test_in_a_convolutional_network_exactly_the_planned_weights_change(name, policy, precision):
+def test_in_a_convolutional_network_exactly_the_planned_weights_change(name, policy):
+    check_conv_plan(name, policy, "float32")
+
+
+@pytest.mark.parametrize(("name", "precision"), OTHER_PRECISIONS)
+def test_in_a_convolutional_network_of_16_bits_the_same_weights_change(name, precision):
+    check_conv_plan(name, "affine", precision)
+
+
+def check_conv_plan(name, policy, precision):
     keras.config.set_dtype_policy(precision)
     make, action = CONV_PLANS[name]
     model = conv_model()
@@ -144,8 +153,7 @@ TRANSFORMER_PLANS = {
 }
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", TRANSFORMER_PLANS)
+@pytest.mark.parametrize(("name", "precision"), [*((name, "float32") for name in TRANSFORMER_PLANS), *OTHER_PRECISIONS])
 def test_in_a_transformer_exactly_the_planned_weights_change(name, precision):
     keras.config.set_dtype_policy(precision)
     plan, shall_move = TRANSFORMER_PLANS[name]

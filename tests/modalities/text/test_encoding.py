@@ -234,8 +234,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["electra", "roberta", "albert"])
-def test_a_text_of_one_megabyte_among_short_ones_needs_less_than_700_megabytes(family):
-    command = [sys.executable, "-c", MEGABYTE, family]
+def test_a_text_of_one_megabyte_among_short_ones_needs_less_than_700_megabytes():
+    # ALBERT's tokenizer has the largest graph: it normalizes, and looks up pieces in a trie.
+    command = [sys.executable, "-c", MEGABYTE, "albert"]
     process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=ROOT)
     assert int(process.stdout.split()[-1]) < 700

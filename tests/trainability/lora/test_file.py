@@ -41,6 +41,19 @@ def saved(folder, plan=PLAN, **size):
     return model, fresh, folder / "lora.npz", lora_weights
 
 
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory):
+    """Return a backbone into which nothing has been loaded, and the content of a file that fits."""
+    _, fresh, path, _ = saved(tmp_path_factory.mktemp("lora"))
+    return fresh, path.read_bytes()
+
+
+def test_the_unedited_file_is_intact(intact, tmp_path):
+    fresh, content = intact
+    (tmp_path / "lora.npz").write_bytes(content)
+    assert lora_file.load(tmp_path / "lora.npz", backbone_like(fresh)) == PLAN
+
+
 def test_loading_a_file_restores_the_outputs_on_the_same_backbone(tmp_path):
     model, fresh, path, _ = saved(tmp_path)
     assert np.abs(np.array(fresh.keras(TOKENS)) - np.array(model.keras(TOKENS))).max() > 0.01
@@ -137,11 +150,10 @@ def test_saving_weights_that_do_not_match_the_model_is_an_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_missing_damaged_and_outdated_files_are_errors(tmp_path):
-    _, fresh, path, _ = saved(tmp_path)
+def test_missing_damaged_and_outdated_files_are_errors(intact, tmp_path):
+    (fresh, whole), path = intact, tmp_path / "lora.npz"
     with pytest.raises(FileNotFoundError, match="does not exist"):
         lora_file.load(tmp_path / "no.npz", fresh)
-    whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="is damaged"):
         lora_file.load(path, fresh)
@@ -204,8 +216,10 @@ def rewritten(path, edit):
         lambda about, arrays: arrays.update({"head_output:0|weight": np.array(["x"])}),
     ],
 )
-def test_wrong_entries_are_an_error_and_change_nothing(tmp_path, edit):
-    _, fresh, path, _ = saved(tmp_path)
+def test_wrong_entries_are_an_error_and_change_nothing(intact, tmp_path, edit):
+    fresh, content = intact
+    path = tmp_path / "lora.npz"
+    path.write_bytes(content)
     rewritten(path, edit)
     before = [weight.tobytes() for weight in fresh.keras.get_weights()]
     with pytest.raises(InvalidInput, match=r"lora.npz is damaged, or not a file of LoRA weights"):
@@ -213,8 +227,8 @@ def test_wrong_entries_are_an_error_and_change_nothing(tmp_path, edit):
     assert [weight.tobytes() for weight in fresh.keras.get_weights()] == before
 
 
-def test_an_array_that_is_a_pickle_is_an_error_and_runs_nothing(tmp_path):
-    _, fresh, path, _ = saved(tmp_path)
+def test_an_array_that_is_a_pickle_is_an_error_and_runs_nothing(intact, tmp_path):
+    fresh, path = intact[0], tmp_path / "lora.npz"
 
     class Evil:
         def __reduce__(self):

@@ -143,34 +143,34 @@ def test_it_agrees_with_hugging_face_on_2000_fuzzed_strings_in_many_scripts(pref
     assert found[2] == stops
 
 
-@pytest.mark.parametrize("prefix_space", [False, True])
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        " ",
-        "  ",
-        "\n",
-        "don't they'll we've you're I'm he'd it's",
-        "'tis 'twas ''s a's's '' 're're DON'T o'clock 'v 'r",
-        " 's\t's\n's  's 1's !'s",
-        "tabs\t\tand\n\nlines\r\n  and   spaces  ",
-        "\tfirst",
-        "\u3000wide \u00a0 hard\u2028lines",
-        "1234567 12ab34 ½ ٣٤ x²",
-        "😀😀 👩‍👩‍👧‍👦👍🏽 🇩🇪",
-        "שלום, עולם! مرحبا",
-        "e\u0301a\u0300 नमस्ते สวัสดี",
-        "我爱自然语言处理。すべての人間",
-        "a\u0000b\x07\x7f\ufeffc\ufffd\uffff\U0010ffff",
-        "\ufeffbom",
-        "<|endoftext|></s>",
-    ],
+SPECIAL_TEXTS = (
+    "",
+    " ",
+    "  ",
+    "\n",
+    "don't they'll we've you're I'm he'd it's",
+    "'tis 'twas ''s a's's '' 're're DON'T o'clock 'v 'r",
+    " 's\t's\n's  's 1's !'s",
+    "tabs\t\tand\n\nlines\r\n  and   spaces  ",
+    "\tfirst",
+    "\u3000wide \u00a0 hard\u2028lines",
+    "1234567 12ab34 ½ ٣٤ x²",
+    "😀😀 👩‍👩‍👧‍👦👍🏽 🇩🇪",
+    "שלום, עולם! مرحبا",
+    "e\u0301a\u0300 नमस्ते สวัสดี",
+    "我爱自然语言处理。すべての人間",
+    "a\u0000b\x07\x7f\ufeffc\ufffd\uffff\U0010ffff",
+    "\ufeffbom",
+    "<|endoftext|></s>",
 )
-def test_it_agrees_with_hugging_face_on_what_is_special(text, prefix_space):
-    found = tokenize([text], *trained(), add_prefix_space=prefix_space)
-    wanted = expected([text], *trained(), prefix_space=prefix_space)
-    assert [column[0] for column in found[:3]] == [column[0] for column in wanted]
+
+
+@pytest.mark.parametrize("prefix_space", [False, True])
+def test_it_agrees_with_hugging_face_on_what_is_special(prefix_space):
+    found = tokenize(SPECIAL_TEXTS, *trained(), add_prefix_space=prefix_space)
+    wanted = expected(list(SPECIAL_TEXTS), *trained(), prefix_space=prefix_space)
+    for row, text in enumerate(SPECIAL_TEXTS):
+        assert [column[row] for column in found[:3]] == [column[row] for column in wanted], text
 
 
 def test_pieces_cover_their_characters_without_the_spaces_at_their_ends():
@@ -208,7 +208,7 @@ def test_words_are_what_the_pattern_cuts_without_white_space():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_pairs_are_merged_in_the_order_they_were_learnt_however_many_are_merged_at_once(seed):
     generator = random.Random(seed)
     letters = "abcdefgh"[: generator.randint(1, 8)]

@@ -1,4 +1,5 @@
 import random
+from functools import cache
 
 import pytest
 import sentencepiece
@@ -9,10 +10,15 @@ from tltk.modalities.text.tokenizers.normalization import Normalization
 from tltk.modalities.text.tokenizers.sentencepiece_file import SentencePieceModel, parse
 
 
-def normalize(known, items):
+@cache
+def compiled(known):
+    """Build the normalization as a graph, once for all tests of a model."""
     signature = [tf.TensorSpec([None], tf.string)]
-    run = tf.function(Normalization(known).__call__, input_signature=signature, autograph=False)
-    return run(tf.constant(items, tf.string)).to_list()
+    return tf.function(Normalization(known).__call__, input_signature=signature, autograph=False)
+
+
+def normalize(known, items):
+    return compiled(known)(tf.constant(items, tf.string)).to_list()
 
 
 def as_text(letters):
@@ -33,7 +39,7 @@ def test_it_agrees_with_the_reference_on_2000_fuzzed_strings_in_many_scripts(nam
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["xlm_roberta", "albert", "untouched"])
+@pytest.mark.parametrize("name", ["xlm_roberta", "albert"])  # without and with lower case
 def test_every_character_of_unicode_becomes_what_it_does_in_the_reference(name):
     items = [f"a{chr(point)}b" for point in range(1, 0x110000) if not 0xD800 <= point <= 0xDFFF]
     items.remove("a\U0010ffffb")  # the sign for bytes that are no text
