@@ -91,8 +91,7 @@ def probabilities(spans_of_texts):
     return [span.probability for spans in spans_of_texts for span in spans]
 
 
-@pytest.mark.parametrize("scheme", ["bio", "bilou"])
-@pytest.mark.parametrize("length", [12, 32])
+@pytest.mark.parametrize(("scheme", "length"), [("bio", 12), ("bilou", 32)])
 def test_entities_of_random_outputs_are_those_of_the_reference(backbone, scheme, length):
     source = tltk.from_arrays([*fuzzed(200), "\x00", " . "])
     task = tltk.token_classification(["x", "y"], scheme=scheme)
@@ -104,8 +103,7 @@ def test_entities_of_random_outputs_are_those_of_the_reference(backbone, scheme,
     np.testing.assert_allclose(probabilities(spans), probabilities(expected), rtol=1e-6)
 
 
-@pytest.mark.parametrize("no_answer", [True, False])
-@pytest.mark.parametrize("length", [12, 32])
+@pytest.mark.parametrize(("no_answer", "length"), [(True, 12), (False, 32)])
 def test_answers_of_random_outputs_are_those_of_the_reference(backbone, no_answer, length):
     texts = fuzzed(400)
     source = tltk.from_arrays([*zip(texts[::2], texts[1::2], strict=True), ("good", "\x00")])

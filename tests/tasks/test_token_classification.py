@@ -68,8 +68,7 @@ def test_the_metric_equals_scikit_learns_micro_f1_without_the_outside_tag():
     np.testing.assert_allclose(metric.result(), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("scheme", ["bio", "bilou"])
-@pytest.mark.parametrize("overlap", [0, 4, 8])
+@pytest.mark.parametrize(("scheme", "overlap"), [("bio", 0), ("bilou", 4), ("bio", 8)])
 def test_targets_decode_to_the_true_spans_with_any_overlap(backbone, scheme, overlap):
     source, task = marked(40, longest=60), tltk.token_classification(TYPES, scheme=scheme)
     spec = replace(backbone.input_spec, overlap=overlap)
