@@ -17,7 +17,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core: more threads wo
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 gc.freeze()  # imported modules are never freed: leave them out of every collection
 gc.set_threshold(200_000, 50, 100)  # tracing creates many objects: fewer collections save a tenth of the time
@@ -29,21 +28,9 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path not in slow)
 
 
-def optimize_graphs(enabled: bool) -> None:
-    """Choose whether TensorFlow optimizes each graph before its first step: a quarter of the time of a tiny training."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not enabled})
-
-
-optimize_graphs(False)  # also in the fixtures of modules
-
-
 @pytest.fixture(autouse=True)
-def _fresh_keras_state(request):
-    """Start every test with the same random state and without the graphs of the previous test.
-
-    Slow tests, which have the networks of full size, and the processes that tests start, optimize graphs as usual.
-    """
-    optimize_graphs(request.node.get_closest_marker("slow") is not None)
+def _fresh_keras_state():
+    """Start every test with the same random state and without the graphs of the previous test."""
     keras.utils.clear_session(free_memory=False)  # a garbage collection before each of thousands of tests takes minutes
     keras.utils.set_random_seed(0)
     yield

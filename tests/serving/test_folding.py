@@ -69,24 +69,24 @@ def test_a_convolution_that_is_also_a_model_output_is_kept():
     assert fold_batch_norms(model)[1] == 0
 
 
-def backbone_model(name):
-    backbone = tltk.backbone(name, weights="random", image_size=32)
-    return tltk.assemble(
-        backbone, tltk.classification(squares().labels, head=tltk.head(zero_init=False)), precision="float32"
-    )
-
-
 @pytest.mark.parametrize("name", ["resnet50", "efficientnet_lite0"])
 def test_all_batch_norms_of_a_backbone_are_folded(name):
-    model = backbone_model(name).keras
+    backbone = tltk.backbone(name, weights="random", image_size=32)
+    task = tltk.classification(squares().labels, head=tltk.head(zero_init=False))
+    model = tltk.assemble(backbone, task, precision="float32").keras
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    folded, count = fold_batch_norms(model)
+    before, after, folded, count = outputs_before_and_after(model, (2, 32, 32, 3))
     assert count == len([layer for layer in norms if not layer.name.startswith("head")]) > 40
     assert folded.count_params() < model.count_params()
+    np.testing.assert_allclose(after, before, atol=1e-4)
 
 
 def test_an_export_is_folded_and_verified(tmp_path):
-    model = backbone_model("mobilenet_v2")
+    model = squares_model(head=tltk.head(zero_init=False))
+    generator = np.random.default_rng(0)
+    for layer in model.keras.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([generator.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
     folded, unfolded = (
         max(tltk.export(model, tmp_path / str(fold), fold_batch_norm=fold).largest_differences.values())
         for fold in (True, False)
