@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -42,20 +44,20 @@ def saved(folder, plan=PLAN, **size):
 
 
 @pytest.fixture(scope="module")
-def intact(tmp_path_factory):
-    """Return a backbone into which nothing has been loaded, and the content of a file that fits."""
-    _, fresh, path, _ = saved(tmp_path_factory.mktemp("lora"))
-    return fresh, path.read_bytes()
+def trained_once(tmp_path_factory):
+    """Return what `saved` returns, for tests that change nothing of it."""
+    return saved(tmp_path_factory.mktemp("lora"))
 
 
-def test_the_unedited_file_is_intact(intact, tmp_path):
-    fresh, content = intact
-    (tmp_path / "lora.npz").write_bytes(content)
-    assert lora_file.load(tmp_path / "lora.npz", backbone_like(fresh)) == PLAN
+@pytest.fixture
+def copied(trained_once, tmp_path):
+    """Return the trained model, another one with its backbone to load into, a file, and the weights in it."""
+    model, fresh, path, lora_weights = trained_once
+    return model, backbone_like(fresh), Path(shutil.copy(path, tmp_path)), lora_weights
 
 
-def test_loading_a_file_restores_the_outputs_on_the_same_backbone(tmp_path):
-    model, fresh, path, _ = saved(tmp_path)
+def test_loading_a_file_restores_the_outputs_on_the_same_backbone(copied):
+    model, fresh, path, _ = copied
     assert np.abs(np.array(fresh.keras(TOKENS)) - np.array(model.keras(TOKENS))).max() > 0.01
     assert lora_file.load(path, fresh) == PLAN
     np.testing.assert_allclose(fresh.keras(TOKENS), model.keras(TOKENS), atol=1e-5)
@@ -93,8 +95,8 @@ def test_the_file_is_a_tenth_of_the_model(tmp_path):
     assert path.stat().st_size < (tmp_path / "model.keras").stat().st_size / 10
 
 
-def test_the_file_is_readable_with_numpy_and_contains_the_plan(tmp_path):
-    _, _, path, lora_weights = saved(tmp_path)
+def test_the_file_is_readable_with_numpy_and_contains_the_plan(trained_once):
+    _, _, path, lora_weights = trained_once
     with np.load(path, allow_pickle=False) as stored:
         about = json.loads(stored["about"].tobytes())
         assert stored["block1_attention:query|a"].shape == (16, 2, 2)
@@ -103,8 +105,8 @@ def test_the_file_is_readable_with_numpy_and_contains_the_plan(tmp_path):
     assert set(about["kernels"]) == set(lora_weights)
 
 
-def test_loading_into_another_backbone_is_an_error_and_changes_nothing(tmp_path):
-    _, fresh, path, _ = saved(tmp_path)
+def test_loading_into_another_backbone_is_an_error_and_changes_nothing(copied):
+    _, fresh, path, _ = copied
     kernel = fresh.keras.get_layer("block2_up").kernel
     kernel.assign(kernel + 1e-3)
     before = [weight.tobytes() for weight in fresh.keras.get_weights()]
@@ -119,15 +121,15 @@ def test_loading_into_another_backbone_is_an_error_and_changes_nothing(tmp_path)
         lora_file.load(path, WithStages(transformer(blocks=1)))
 
 
-def test_loading_twice_is_an_error(tmp_path):
-    _, fresh, path, _ = saved(tmp_path)
+def test_loading_twice_is_an_error(copied):
+    _, fresh, path, _ = copied
     lora_file.load(path, fresh)
     with pytest.raises(ValueError, match="has other values than the one LoRA was trained on"):
         lora_file.load(path, fresh)
 
 
-def test_a_head_of_another_size_is_an_error(tmp_path):
-    model, _, path, _ = saved(tmp_path)
+def test_a_head_of_another_size_is_an_error(trained_once):
+    model, _, path, _ = trained_once
     x = model.keras.get_layer("head_pool").output
     other_head = WithStages(keras.Model(model.keras.input, keras.layers.Dense(7, name="head_output")(x)))
     with pytest.raises(
@@ -150,8 +152,9 @@ def test_saving_weights_that_do_not_match_the_model_is_an_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_missing_damaged_and_outdated_files_are_errors(intact, tmp_path):
-    (fresh, whole), path = intact, tmp_path / "lora.npz"
+def test_missing_damaged_and_outdated_files_are_errors(copied, tmp_path):
+    _, fresh, path, _ = copied
+    whole = path.read_bytes()
     with pytest.raises(FileNotFoundError, match="does not exist"):
         lora_file.load(tmp_path / "no.npz", fresh)
     path.write_bytes(whole[: len(whole) // 2])
@@ -216,10 +219,8 @@ def rewritten(path, edit):
         lambda about, arrays: arrays.update({"head_output:0|weight": np.array(["x"])}),
     ],
 )
-def test_wrong_entries_are_an_error_and_change_nothing(intact, tmp_path, edit):
-    fresh, content = intact
-    path = tmp_path / "lora.npz"
-    path.write_bytes(content)
+def test_wrong_entries_are_an_error_and_change_nothing(copied, edit):
+    _, fresh, path, _ = copied
     rewritten(path, edit)
     before = [weight.tobytes() for weight in fresh.keras.get_weights()]
     with pytest.raises(InvalidInput, match=r"lora.npz is damaged, or not a file of LoRA weights"):
@@ -227,8 +228,8 @@ def test_wrong_entries_are_an_error_and_change_nothing(intact, tmp_path, edit):
     assert [weight.tobytes() for weight in fresh.keras.get_weights()] == before
 
 
-def test_an_array_that_is_a_pickle_is_an_error_and_runs_nothing(intact, tmp_path):
-    fresh, path = intact[0], tmp_path / "lora.npz"
+def test_an_array_that_is_a_pickle_is_an_error_and_runs_nothing(copied, tmp_path):
+    _, fresh, path, _ = copied
 
     class Evil:
         def __reduce__(self):
