@@ -48,7 +48,9 @@ def test_the_score_is_computed_with_the_written_file(tmp_path, monkeypatch):
     ("task_name", "metric", "file_format"),
     [("token_classification", "f1", "saved_model"), ("question_answering", "exact_match", "onnx")],
 )
-def test_span_tasks_get_the_scores_of_evaluate(backbone, tmp_path, task_name, metric, file_format):
+@pytest.mark.usefixtures("replay_here")
+def test_span_tasks_get_the_scores_of_evaluate(backbone, tmp_path, monkeypatch, task_name, metric, file_format):
+    monkeypatch.setattr(comparison, "_TIMED_CALLS", 1)
     if task_name == "token_classification":
         data = marked(12)
         task = tltk.token_classification(data.labels, head=nonzero_head())
