@@ -20,7 +20,8 @@ from tltk.backbones import weights
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-REAL_NETWORKS = ("index.md", "backbones.md")  # the other pages show code around a network: a small one is enough
+# The other pages show code around a network: a small one is enough.
+REAL_NETWORKS = ("index.md", "backbones.md", "detection.md", "segmentation.md")
 NAMESPACES = ("augment", "backbones", "errors", "recipes", "trainability")  # packages whose __all__ users import from
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
