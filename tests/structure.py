@@ -22,12 +22,12 @@ MAX_MODULE, MAX_FUNCTION = 500, 40
 LAYERS: tuple[tuple[int, str, str], ...] = (
     (0, "foundation", "argument checks, public exceptions, atomic files, paths, progress, hardware, Keras graphs"),
     (1, "errors", "the public exceptions: `tltk.errors`"),
-    (1, "specs", "frozen records: image, text and tokenizer specs, labels, spans, invalid examples"),
+    (1, "specs", "frozen records: image, text, tokenizer and audio specs, labels, spans, invalid examples"),
     (2, "data", "sources, splits, targets; `formats/` reads folders, arrays, tables, TFDS, CoNLL, SQuAD"),
     (2, "optimizers", "optimizer specs, per-variable terms, optimizer state, averages, schedules"),
     (3, "pipeline", "the loader: readers, batching, shuffling, record store; knows no modality"),
     (3, "trainability", "plans, rules, patterns and their application; `lora/`, `audit/`"),
-    (4, "modalities", "all that depends on the kind of input: `image/` and `text/`"),
+    (4, "modalities", "all that depends on the kind of input: `image/`, `text/` and `audio/`"),
     (5, "backbones", "pretrained networks as values, the catalog, where weights come from"),
     (5, "heads", "features in, outputs out, stock Keras layers"),
     (6, "tasks", "all that depends on what is asked: targets, head, loss, metrics, decoder, evaluator"),
@@ -48,7 +48,7 @@ LAYER_OF = {package: layer for layer, package, _ in LAYERS}
 # The only module that may use private attributes of Keras and KerasHub.
 PRIVATE_HOME = "foundation/keras_private.py"
 # Records whose type only their own packages may check.
-MODALITY_TYPES = {"ImageSpec", "TextSpec", "TokenizerSpec"}
+MODALITY_TYPES = {"AudioSpec", "ImageSpec", "TextSpec", "TokenizerSpec"}
 TASK_TYPES = {
     "Task",
     "Classification",

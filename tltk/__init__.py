@@ -70,6 +70,7 @@ _PUBLIC = {
     "verify": "tltk.serving.certificate",
     "LabelSpec": "tltk.specs",
     "ImageSpec": "tltk.specs",
+    "AudioSpec": "tltk.specs",
     "TextSpec": "tltk.specs",
     "Span": "tltk.specs",
     "Boxes": "tltk.specs",
@@ -132,7 +133,7 @@ if TYPE_CHECKING:
     from tltk.recipes import Phase, Recipe, bert, few_shot, fine_tune, full, linear_probe
     from tltk.serving.certificate import verify
     from tltk.serving.export import export
-    from tltk.specs import Boxes, ImageSpec, InvalidExample, LabelSpec, Span, TextSpec
+    from tltk.specs import AudioSpec, Boxes, ImageSpec, InvalidExample, LabelSpec, Span, TextSpec
     from tltk.tasks.base import Task
     from tltk.tasks.classification import classification
     from tltk.tasks.object_detection import object_detection

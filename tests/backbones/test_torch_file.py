@@ -179,3 +179,14 @@ def test_a_storage_that_claims_more_than_there_is_takes_no_memory(tmp_path):
     write(tmp_path / "a.pth", OrderedDict(x=_Tensor(storage, 0, (3,), (1,))), [storage])
     with pytest.raises(ValueError, match="it is truncated: storage 7 has 12 of"):
         torch_file.read(tmp_path / "a.pth")
+
+
+def test_the_state_of_a_network_is_read_from_a_checkpoint_that_holds_more(torch, tmp_path):
+    storages = [_Storage("a", np.arange(4.0)), _Storage("b", np.ones(2))]
+    network = OrderedDict(weight=_Tensor(storages[0], 0, (2, 2), (2, 1)))
+    optimizer = {"state": {0: {"mean": _Tensor(storages[1], 0, (2,), (1,))}}, "groups": [{"lr": 0.1}]}
+    write(tmp_path / "a.pt", {"step": 3, "model": network, "optimizer": optimizer}, storages)
+    assert torch_file.read(tmp_path / "a.pt", member="model")["weight"].tolist() == [[0, 1], [2, 3]]
+    for member in (None, "weights"):
+        with pytest.raises(ValueError, match="something other than a state_dict of tensors"):
+            torch_file.read(tmp_path / "a.pt", member=member)

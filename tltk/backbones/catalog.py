@@ -2,10 +2,11 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from tltk.backbones import weights as weight_files
+from tltk.backbones.audio import pictures, speaker_encoder
 from tltk.backbones.base import Backbone
 from tltk.backbones.image import efficientnet_lite as lite
 from tltk.backbones.image import keras_applications as applications
@@ -31,6 +32,7 @@ class Entry:
         top1: Published ImageNet top-1 accuracy in [0, 1].
         places: Returns possible locations of the weights, in the order of search; None if tltk does not search.
         suffixes: Weight files that `weights=` may name.
+        weights_of: Name of the backbone whose weights it has, if not its own.
     """
 
     modality: str
@@ -40,6 +42,7 @@ class Entry:
     top1: float | None = None
     places: Callable[[], tuple[weight_files.Place, ...]] | None = None
     suffixes: tuple[str, ...] = weight_files.SUFFIXES
+    weights_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def table() -> list[Row]:
 
 
 def _row(name: str, entry: Entry) -> Row:
-    where = "registered" if entry.places is None else weight_files.whereabouts(name, entry.places())
+    where = "registered" if entry.places is None else weight_files.whereabouts(entry.weights_of or name, entry.places())
     return Row(name, entry.modality, entry.parameters, entry.size, entry.top1, where)
 
 
@@ -145,6 +148,13 @@ def _register_builtin() -> None:
     for name, text in TEXT_PRESETS.items():
         constructor, places = partial(hub_text.backbone, name), partial(hub_text.places, name)
         CATALOG.register(name, Entry("text", constructor, text.parameters, text.sequence_length, None, places))
+    picture_entry = replace(
+        lite_entry, modality="audio", constructor=pictures.backbone, size=None, weights_of=lite.NAME
+    )
+    CATALOG.register(pictures.NAME, picture_entry)
+    encoder = speaker_encoder
+    entry = Entry("audio", encoder.backbone, encoder.PARAMETERS, places=encoder.places, suffixes=encoder.SUFFIXES)
+    CATALOG.register(encoder.NAME, entry)
 
 
 _register_builtin()

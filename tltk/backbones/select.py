@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tltk.backbones import user_model
 from tltk.backbones import weights as weight_files
+from tltk.backbones.audio.pictures import on_sounds
 from tltk.backbones.base import Backbone, Preprocessing, check_stage_order
 from tltk.backbones.catalog import CATALOG, names
 from tltk.backbones.image import kerashub as hub
@@ -54,8 +55,10 @@ def backbone(
         value_range: Value of black and of white in your images, such as (0, 65535) for 16 bits or (0, 1) for floats;
             the default is (0, 255). The preprocessing maps it to the range of the weights; your own model without
             preprocessing gets the values as they are.
-        spec: Input format of your own model, if that is not RGB images: a `TextSpec`, or a spec of a modality of your
-            own; the output then is [batch, …, channels].
+        spec: Input format of your own model, if that is not RGB images: a `TextSpec`, an `AudioSpec`, or a spec of a
+            modality of your own; the output then is [batch, …, channels]. With a name, an `AudioSpec`: an image
+            backbone then takes sounds as log-mel pictures, of `image_size` (mel bands, frames); a backbone of sounds
+            takes another length.
 
     Returns:
         A value. Weights are found and read by `build`, which `tltk.assemble` calls.
@@ -74,8 +77,10 @@ def backbone(
         (224, 224, 1)
     """
     size = None if image_size is None else _size(image_size)
-    by_name = isinstance(x, str | Path) and spec is None
+    by_name = isinstance(x, str | Path)
     selected = _named(str(x), weights, size) if by_name else _from_model(x, weights, size, spec)
+    if by_name and spec is not None:
+        selected, size = on_sounds(selected, spec, size=size), None
     height, width = size or (None, None)
     options: dict[str, dict[str, Any]] = {
         "image_size": {"height": height, "width": width},

@@ -5,6 +5,7 @@ import os
 import pickle
 import pickletools
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -85,10 +86,12 @@ def _rebuild(storage: Any, offset: int, shape: tuple, strides: tuple, *_: object
     return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
+def read(path: Path, *, member: str | None = None) -> dict[str, np.ndarray]:
     """Read the tensors of a `state_dict` saved by PyTorch before 1.6.
 
     Args:
+        member: Key of the `state_dict` in a checkpoint that holds more, such as the state of an optimizer; None if the
+            file holds nothing else.
         path: Path of the file.
 
     Returns:
@@ -108,7 +111,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
             )
         file.seek(0)
         try:
-            return _read(file)
+            return _read(file, member)
         except _ERRORS as error:
             raise InvalidInput(f"{path} is not a .pth weight file, or is damaged: {error}") from error
 
@@ -123,17 +126,26 @@ def _load(file: BinaryIO) -> Any:
     return _Restricted(file).load()
 
 
-def _read(file: BinaryIO) -> dict[str, np.ndarray]:
+def _read(file: BinaryIO, member: str | None) -> dict[str, np.ndarray]:
     if _load(file) != _MAGIC or _load(file) != _PROTOCOL:
         raise InvalidInput("its header is wrong")
     if not _load(file).get("little_endian", False):
         raise InvalidInput("its byte order is big-endian")
-    state = _load(file)
+    content = _load(file)
+    state = content if member is None or not isinstance(content, dict) else content.get(member)
     if not isinstance(state, dict) or not all(isinstance(value, _Tensor) for value in state.values()):
         raise InvalidInput("it contains something other than a state_dict of tensors")
-    declared = {tensor.storage.key: tensor.storage for tensor in state.values()}
+    declared = {tensor.storage.key: tensor.storage for tensor in _tensors(content)}
     storages = {key: _values(file, declared[key]) for key in _load(file)}
     return {name: _view(storages[tensor.storage.key], tensor) for name, tensor in state.items()}
+
+
+def _tensors(value: Any) -> Iterator[_Tensor]:
+    """Yield the tensors of nested dicts and lists; the values of all of them are in the file."""
+    if isinstance(value, _Tensor):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        yield from _tensors(part)
 
 
 def _values(file: BinaryIO, storage: _Storage) -> np.ndarray:

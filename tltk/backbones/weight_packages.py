@@ -77,7 +77,18 @@ _MINILM = Package(
     holds="MiniLM, a 6-layer BERT for English sentences",
 )
 
-PACKAGES = {package.name: package for package in (_LITE0, _MINILM)}
+_SPEAKER_ENCODER = Package(
+    name="speaker_encoder",
+    project="Resemblyzer",
+    version="0.1.4",
+    bytes=15_747_704,
+    sha256="8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f",
+    folder="resemblyzer",
+    files=(("pretrained.pt", "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"),),
+    holds="speaker encoder of Resemblyzer, three LSTM layers",
+)
+
+PACKAGES = {package.name: package for package in (_LITE0, _MINILM, _SPEAKER_ENCODER)}
 BACKBONES = (_LITE0.name,)
 
 

@@ -130,7 +130,7 @@ def locate(
     if weights == "random":
         return Origin("random", None, None)
     if weights != "pretrained":
-        return _origin(Place("path", Path(check_choice(weights, suffixes=(*SUFFIXES, ".pth")))))
+        return _origin(Place("path", Path(check_choice(weights, suffixes=(*SUFFIXES, ".pth", ".pt")))))
     place = cached(places)
     if place:
         return _origin(place)
@@ -195,7 +195,7 @@ def listing() -> list[dict[str, Any]]:
 
     Examples:
         >>> [row["name"] for row in listing()]
-        ['efficientnet_lite0', 'all_minilm_l6_v2_en']
+        ['efficientnet_lite0', 'all_minilm_l6_v2_en', 'speaker_encoder']
     """
     return [
         {

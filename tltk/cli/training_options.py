@@ -169,7 +169,9 @@ def describe_parts(parts: "Mapping[str, Source]") -> list[str]:
     for name, part in parts.items():
         counts = part.counts()
         listed = check.listing(f"{label} {count:,}" for label, count in counts.items())
-        lines.append(f"{name:<5}  {len(part):,} {part.modality}s" + (f": {listed}" if listed and len(part) else ""))
+        lines.append(
+            f"{name:<5}  {len(part):,} {check.plural(part.modality)}" + (f": {listed}" if listed and len(part) else "")
+        )
     for name, part in parts.items():
         absent = [repr(label) for label, count in part.counts().items() if not count]
         if absent and len(part):

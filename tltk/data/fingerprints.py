@@ -60,7 +60,8 @@ def _of_file(path: Any) -> str:
             size = file.seek(0, 2)
     except OSError:  # it is listed as invalid when it is decoded
         return ""
-    return _digest(size.to_bytes(8, "little") + head)
+    part = "" if isinstance(path, str | Path) else str(path)  # a clip: several parts of a recording are no copies
+    return _digest(size.to_bytes(8, "little") + head + part.encode("utf-8", "surrogateescape"))
 
 
 def _of_value(value: Any) -> str:

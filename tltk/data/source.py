@@ -24,7 +24,7 @@ log = logging.getLogger("tltk")
 STORAGES = ("files", "arrays", "stream")
 PARTS = ("train", "val", "test")
 _SHOWN = 8  # examples in a notebook
-_NOUNS = {"files": "{} files", "arrays": "{}s in memory", "stream": "{}s in a stream"}
+_NOUNS = {"files": "{0} files", "arrays": "{1} in memory", "stream": "{1} in a stream"}
 
 
 class Example(NamedTuple):
@@ -51,7 +51,7 @@ class Source:
     """Examples and their targets, in a fixed order; files are not decoded yet.
 
     Args:
-        modality: "image", "text", or a modality registered with `tltk.register_modality`.
+        modality: "image", "text", "audio", or a modality registered with `tltk.register_modality`.
         storage: Where examples are stored: "files" (`examples` are paths), "arrays" (in memory), or "stream" (read in
             their stored order, such as a TensorFlow Datasets builder).
         examples: Any object with a length that can be indexed with an array: an object array [n] of paths, of texts or
@@ -304,7 +304,7 @@ class Source:
 
     def describe(self) -> str:
         """Return a readable summary: number and type of examples, counts per part and per class."""
-        noun = _NOUNS[self.storage].format(self.modality)
+        noun = _NOUNS[self.storage].format(self.modality, check.plural(self.modality))
         targets = "unlabelled" if self.labels is None else self.targets.describe(self.labels)
         lines = [f"{len(self):,} {noun}, {targets}"]
         if self.parts is not None:

@@ -105,7 +105,7 @@ def compute(
     computation = _Computation(prefix, reader, input_dtype, batch_size, augment, seed, layout)
     numbers = sum(math.prod(shape) for shape in layout.shapes)
     copies = f" in {augment.count} augmented copies" if augment else ""
-    noun = f"features of {reader.count:,} {source.modality}s{copies} ({numbers:,} numbers each)"
+    noun = f"features of {reader.count:,} {check.plural(source.modality)}{copies} ({numbers:,} numbers each)"
     log.info("%s: %.1f MB in %s", noun, count * layout.record_bytes / 1e6, folder or "memory")
     if folder is None:
         records = store.in_memory(layout, count, computation.fill, noun=noun)

@@ -26,6 +26,11 @@ def listing(values: Iterable[object], *, limit: int = _LISTED) -> str:
     return ", ".join(items[:limit]) + more
 
 
+def plural(modality: str) -> str:
+    """Return the plural of the name of a modality for messages: "images", "texts", "sounds"."""
+    return "sounds" if modality == "audio" else f"{modality}s"
+
+
 def one_of(name: str, value: object, allowed: Iterable[str]) -> None:
     """Check that a value is one of the allowed strings.
 

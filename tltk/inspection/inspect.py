@@ -79,12 +79,16 @@ def inspect(
         test, test_scaling = _as_source(test, network, "test")
         scaling += test_scaling
         if test.modality != source.modality:
-            raise InvalidInput(f"`test` holds {test.modality}s, and `source` {source.modality}s.")
+            raise InvalidInput(
+                f"`test` holds {check.plural(test.modality)}, and `source` {check.plural(source.modality)}."
+            )
     spec = None
     if network is not None:
         modality = modality_of(network.input_spec)
         if modality.name != source.modality:
-            raise InvalidInput(f"`source` holds {source.modality}s, but the model takes {modality.name}s.")
+            raise InvalidInput(
+                f"`source` holds {check.plural(source.modality)}, but the model takes {check.plural(modality.name)}."
+            )
         spec = modality.without_windows(network.input_spec, source)
     examples = look_at(source, test, spec)
     features = None
@@ -210,12 +214,14 @@ def _not_compared(examples: Examples, features: np.ndarray | None, duplicates: D
             f"difference is {duplicates.threshold:g}"
         )
     if duplicates.threshold is None:
-        missing.append(f"near duplicates of {examples.modality.name}s (pass model=)")
+        missing.append(f"near duplicates of {check.plural(examples.modality.name)} (pass model=)")
     return missing
 
 
 def _summary(examples: Examples) -> str:
     source = examples.sources[0]
     classes = source.counts()
-    text = f"{len(source):,} {source.modality}s" + (f", {len(classes):,} classes" if classes else "")
-    return text + (f"; test: {len(examples.sources[1]):,} {source.modality}s" if len(examples.sources) > 1 else "")
+    text = f"{len(source):,} {check.plural(source.modality)}" + (f", {len(classes):,} classes" if classes else "")
+    return text + (
+        f"; test: {len(examples.sources[1]):,} {check.plural(source.modality)}" if len(examples.sources) > 1 else ""
+    )

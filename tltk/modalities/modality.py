@@ -62,7 +62,9 @@ class Modality(ABC):
             InvalidInput: If the modality differs.
         """
         if source.modality != self.name:
-            raise InvalidInput(f"`{argument}` holds {source.modality}s, but the model takes {self.name}s.")
+            raise InvalidInput(
+                f"`{argument}` holds {check.plural(source.modality)}, but the model takes {check.plural(self.name)}."
+            )
 
     @abstractmethod
     def validate(self, source: Source) -> tuple[Source, tuple[InvalidExample, ...]]:
@@ -85,7 +87,7 @@ class Modality(ABC):
         Raises:
             InvalidInput: If the dataset yields something else; the message says what was expected.
         """
-        raise InvalidInput(f"{self.name}s cannot be read from a tf.data.Dataset: pass a Source.")
+        raise InvalidInput(f"{check.plural(self.name)} cannot be read from a tf.data.Dataset: pass a Source.")
 
     def input_problem(self, spec: Any, low: float, high: float, *, is_first: bool) -> str:
         """Return what is wrong with the inputs of a batch of a user's own dataset; "" if nothing is.
@@ -211,7 +213,7 @@ class Modality(ABC):
         """
         if augmentations:
             names = check.listing(getattr(augmentation, "name", augmentation) for augmentation in augmentations)
-            raise InvalidInput(f"`augment`: {names} cannot be applied to {self.name}s.")
+            raise InvalidInput(f"`augment`: {names} cannot be applied to {check.plural(self.name)}.")
 
     def value_range(self, spec: Any) -> tuple[float, float] | None:
         """Return the lowest and highest value of inputs, which augmentations keep to; None if they are not limited."""
@@ -236,7 +238,7 @@ class Modality(ABC):
         Raises:
             InvalidInput: If this kind of input has no pairs.
         """
-        raise InvalidInput(f"`pairs=True` needs a backbone that takes texts; this one takes {self.name}s.")
+        raise InvalidInput(f"`pairs=True` needs a backbone that takes texts; this one takes {check.plural(self.name)}.")
 
     def with_windows(self, spec: Any, task: str) -> Any:
         """Adapt a spec to reading overlong examples in windows, for a task with one output per position.
@@ -244,7 +246,7 @@ class Modality(ABC):
         Raises:
             InvalidInput: If this kind of input has no windows.
         """
-        raise InvalidInput(f"{task} needs a backbone that takes texts; this one takes {self.name}s.")
+        raise InvalidInput(f"{task} needs a backbone that takes texts; this one takes {check.plural(self.name)}.")
 
     def with_letterbox(self, spec: Any, task: str) -> Any:
         """Adapt a spec to fitting every example into the input whole and undistorted, for a task with positions.
@@ -252,7 +254,7 @@ class Modality(ABC):
         Raises:
             InvalidInput: If examples of this modality are no images.
         """
-        raise InvalidInput(f"{task} needs a backbone that takes images; this one takes {self.name}s.")
+        raise InvalidInput(f"{task} needs a backbone that takes images; this one takes {check.plural(self.name)}.")
 
     def spec_from_shape(self, shape: tuple[int | None, ...], dtype: str) -> Any:
         """Return the spec that the input of a user's own model must have, such as [height, width, 3]; None if unclear.
@@ -335,7 +337,7 @@ class Modality(ABC):
 MODALITIES: Registry[Modality] = Registry(
     "modality",
     "tltk.register_modality(MyModality())",
-    builtins=("tltk.modalities.image.modality", "tltk.modalities.text.modality"),
+    builtins=("tltk.modalities.image.modality", "tltk.modalities.text.modality", "tltk.modalities.audio.modality"),
 )
 
 

@@ -1,5 +1,6 @@
 """Frozen records shared by all other packages: input formats, labels, spans, boxes, invalid examples."""
 
+from tltk.specs.audio import AudioSpec
 from tltk.specs.boxes import Boxes
 from tltk.specs.image import INTERPOLATIONS, RESIZES, ImageSpec
 from tltk.specs.invalid import InvalidExample
@@ -12,6 +13,7 @@ __all__ = [
     "RESIZES",
     "TOKENIZER_TYPES",
     "TRUNCATIONS",
+    "AudioSpec",
     "Boxes",
     "ImageSpec",
     "InvalidExample",

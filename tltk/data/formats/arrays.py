@@ -1,4 +1,4 @@
-"""Sources from arrays and lists in memory: images, texts and pairs of texts."""
+"""Sources from arrays and lists in memory: images, texts, pairs of texts, and sounds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from tltk.data import targets as convert
 from tltk.data.exclude import Exclude
 from tltk.data.formats import dense_targets
+from tltk.data.formats.sounds import as_waveforms
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import familiar
@@ -30,14 +31,16 @@ def from_arrays(
     label_type: str = "categorical",
     sample_weight: Any = None,
     value_range: tuple[float, float] | None = None,
+    sample_rate: int | None = None,
     exclude: Exclude = None,
 ) -> Source:
-    """Create a source from images or texts in memory.
+    """Create a source from images, texts or sounds in memory.
 
     Args:
         x: Pixels [n, height, width] or [n, height, width, channels], uint8 or float in [0, 255]; a list of arrays or
             PIL images of one size; a list of texts; or a list of tuples of two texts. Grey, RGB and RGBA (1, 3, 4
-            channels) are converted to what a model takes.
+            channels) are converted to what a model takes. With `sample_rate`, sounds: samples [n, samples] or [n,
+            samples, channels], or a list of arrays of different lengths; floats in [-1, 1] or uint8, int16, int32.
         y: For "categorical", one class index, class name or one-hot row per example; for "multilabel", a list of class
             names per example, or 0 and 1 [n, k]; for "regression", numbers [n] or [n, k]; for "boxes", a dict of
             "boxes" [k, 4] (y_min, x_min, y_max, x_max in pixels) and "labels" [k], or `Boxes`, per image; for "masks",
@@ -49,10 +52,11 @@ def from_arrays(
         sample_weight: Weight of each example in loss and metrics, [n], at least 0; None if all count the same.
         value_range: Value of black and of white, such as (0, 65535) for 16-bit images and (0, 1) for floats; the
             default is (0, 255). The model must be built for the same range: `tltk.backbone(name, value_range=…)`.
+        sample_rate: Samples per second of sounds; None for images and texts.
         exclude: Examples to leave out, see `Source.without`.
 
     Returns:
-        A source of images or texts in memory. Pixels in uint8, and in uint16 with `value_range`, are not copied.
+        A source in memory. Pixels in uint8, and in uint16 with `value_range`, are not copied.
 
     Raises:
         InvalidType: If `x` is not a numeric array of images, a list of texts or a list of pairs of texts.
@@ -62,10 +66,7 @@ def from_arrays(
         >>> from_arrays(np.zeros((4, 8, 8, 3), "uint8"), ["cat", "dog", "cat", "dog"]).labels.names
         ('cat', 'dog')
     """
-    x = as_texts(x)
-    pairs = as_pairs(x)
-    examples = pairs if pairs is not None else np.asarray(x, object) if is_text(x) else check_pixels(x, value_range)
-    modality = "text" if examples.dtype == object else "image"
+    modality, examples = _examples(x, value_range, sample_rate)
     targets: Any = None
     spec = None
     if y is not None:
@@ -76,11 +77,22 @@ def from_arrays(
             targets, spec = check_targets(y, len(examples), labels=labels, label_type=label_type)
     own_range = None
     if value_range is not None:
-        if modality == "text":
-            raise InvalidInput("`value_range` applies to images, and `x` holds texts.")
+        if modality != "image":
+            raise InvalidInput(f"`value_range` applies to images, and `x` holds {modality}.")
         own_range = as_value_range(value_range)
     source = Source(modality, "arrays", examples, targets, spec, value_range=own_range)
     return source.with_sample_weight(sample_weight).without(exclude)
+
+
+def _examples(x: Any, value_range: tuple[float, float] | None, sample_rate: int | None) -> tuple[str, Any]:
+    """Return the modality of values in memory, and the values as a source holds them."""
+    if sample_rate is not None:
+        return "audio", as_waveforms(x, sample_rate)
+    x = as_texts(x)
+    pairs = as_pairs(x)
+    if pairs is not None or is_text(x):
+        return "text", pairs if pairs is not None else np.asarray(x, object)
+    return "image", check_pixels(x, value_range)
 
 
 def as_texts(x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Sources from folders of images and lists of image files."""
+"""Sources from folders of images or sounds, and lists of such files."""
 
 import logging
 import os
@@ -10,7 +10,16 @@ import numpy as np
 
 from tltk.data import targets as convert
 from tltk.data.exclude import Exclude
-from tltk.data.formats.image_files import SUFFIXES, FoundFiles, find_files, is_ignored, readable
+from tltk.data.formats.image_files import (
+    IMAGES,
+    SOUNDS,
+    FileKind,
+    FoundFiles,
+    find_files,
+    is_ignored,
+    kind_of,
+    readable,
+)
 from tltk.data.source import PARTS, Source
 from tltk.foundation import checks as check
 from tltk.foundation import familiar
@@ -26,8 +35,8 @@ _PART_WORDS = {
     **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), "val"),
     **dict.fromkeys(("test", "testing", "tst", "holdout"), "test"),
 }
-_PART_WORD = re.compile(rf"({'|'.join(_PART_WORDS)})(?:sets?|data|images|imgs)?")
-_FILLERS = re.compile(r"[0-9]*|sets?|data|images?|imgs?|splits?|parts?")
+_PART_WORD = re.compile(rf"({'|'.join(_PART_WORDS)})(?:sets?|data|images|imgs|clips|sounds|audio)?")
+_FILLERS = re.compile(r"[0-9]*|sets?|data|images?|imgs?|clips?|sounds?|audio|splits?|parts?")
 
 
 @familiar.arguments
@@ -38,44 +47,49 @@ def from_folder(
     classes: Sequence[str] | None = None,
     exclude: Exclude = None,
 ) -> Source:
-    """Create a source from a folder of images with one sub-folder per class.
+    """Create a source from a folder of images, or of sounds, with one sub-folder per class.
 
-    If the folder contains `train/` and `val/` (or `validation/`, `dev/`, `eval/`) or `test/` (or `holdout/`), `split`
-    returns these parts; names such as `seg_train`, `train_images` and `01_train` are understood. Names that start with
-    a dot and folders that systems create, such as `__MACOSX`, are ignored; other files that are not images are counted
-    in the log. A file without a suffix is taken if it begins like an image.
+    Which of the two it holds is told from the suffixes of its files: what there are more of. If the folder contains
+    `train/` and `val/` (or `validation/`, `dev/`, `eval/`) or `test/` (or `holdout/`), `split` returns these parts;
+    names such as `seg_train`, `train_images` and `01_train` are understood. Names that start with a dot and folders
+    that systems create, such as `__MACOSX`, are ignored; other files are counted in the log. A file without a suffix is
+    taken if it begins like an image or a sound.
 
     Args:
-        folder: Folder with one sub-folder per class; images may be at any depth below it. "~" is your home.
-        unlabelled: Whether to take all images below the folder without labels, for predictions.
+        folder: Folder with one sub-folder per class; files may be at any depth below it. "~" is your home.
+        unlabelled: Whether to take all files below the folder without labels, for predictions.
         classes: Classes in the order of the model's outputs, or some of them; None means all, sorted. A class without a
             folder has no examples, unless the name looks misspelt.
         exclude: Examples to leave out, see `Source.without`.
 
     Returns:
-        A source of image files, in sorted order. Images in formats that cannot be read, such as HEIC, are in `invalid`.
+        A source of image or sound files, in sorted order. Files in formats that cannot be read, such as HEIC and M4A,
+        are in `invalid`.
 
     Raises:
         NotFound: If the folder does not exist.
         FileError: If it is a file or cannot be listed.
-        InvalidInput: If there are no images, only one class, classes without images, parts with other classes than the
+        InvalidInput: If there are no files, only one class, classes without files, parts with other classes than the
             training part, or sub-folders that look like parts but are not named so.
     """
     root = _existing_folder(folder)
+    kind = kind_of(root)
     classes = None if classes is None else tuple(map(clean_name, classes))
     if unlabelled:
-        found = find_files(root)
+        found = find_files(root, kind=kind)
         if not found.images:
-            raise InvalidInput(f"{root} contains no images{found.hint()}.")
+            raise InvalidInput(f"{root} contains no {kind.noun}{found.hint()}.")
         found.log_ignored(root)
         ids = _ids(found.images, root)
-        source = Source("image", "files", _paths(found.images), ids=ids, invalid=found.invalid(root))
+        source = Source(kind.modality, "files", _paths(found.images), ids=ids, invalid=found.invalid(root))
         return source.without(exclude)
-    parts = _part_folders(root, classes)
+    parts = _part_folders(root, classes, kind)
     if not parts and classes is None:
         _check_level(root)
     tops = {folder: part for part, folder in parts.items()} if parts else {root: None}
-    class_folders = {top: _class_folders(top, classes, may_lack=part in ("val", "test")) for top, part in tops.items()}
+    class_folders = {
+        top: _class_folders(top, classes, kind=kind, may_lack=part in ("val", "test")) for top, part in tops.items()
+    }
     _check_known_classes(root, class_folders)
     names = tuple(classes) if classes is not None else tuple(sorted(next(iter(class_folders.values()))))
     rows = [
@@ -92,22 +106,24 @@ def from_folder(
     for found in (found for folders in class_folders.values() for found in folders.values()):
         found.log_ignored(root)
         invalid += found.invalid(root)
-    source = Source("image", "files", _paths(paths), targets, labels, example_parts, ids, tuple(invalid))
+    source = Source(kind.modality, "files", _paths(paths), targets, labels, example_parts, ids, tuple(invalid))
     return source.without(exclude)
 
 
-def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
-    """Create an unlabelled source for predictions from image files, folders, or a list of both.
+def from_files(paths: str | Path | Sequence[str | Path], kind: FileKind = IMAGES) -> Source:
+    """Create an unlabelled source for predictions from image or sound files, folders, or a list of both.
 
     Args:
-        paths: One path or several. All images below a folder are taken; files are taken whatever their suffix.
+        paths: One path or several. All files of this kind below a folder are taken; files are taken whatever their
+            suffix.
+        kind: Whether they are images or sounds.
 
     Returns:
-        An unlabelled source of image files, in the order of `paths`.
+        An unlabelled source of files, in the order of `paths`.
 
     Raises:
         NotFound: If paths do not exist; all of them are listed.
-        InvalidInput: If there are no paths, or a folder contains no images.
+        InvalidInput: If there are no paths, or a folder contains no files of this kind.
     """
     path_list = [local_path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     problems = check.Problems()
@@ -118,15 +134,15 @@ def from_files(paths: str | Path | Sequence[str | Path]) -> Source:
     images: list[str] = []
     invalid: list[InvalidExample] = []
     for path in path_list:
-        found = find_files(path) if path.is_dir() else FoundFiles([str(path)])
+        found = find_files(path, kind=kind) if path.is_dir() else FoundFiles([str(path)])
         if not found.images:
-            problems.add(f"{path} contains no images{found.hint()}.")
+            problems.add(f"{path} contains no {kind.noun}{found.hint()}.")
         images += found.images
         invalid += found.invalid(None)
     problems.raise_if_any()
     if not images:
-        raise InvalidInput("`paths` must name at least one image. Received: []")
-    return Source("image", "files", _paths(images), ids=_ids(images, None), invalid=tuple(invalid))
+        raise InvalidInput(f"`paths` must name at least one of the {kind.noun}. Received: []")
+    return Source(kind.modality, "files", _paths(images), ids=_ids(images, None), invalid=tuple(invalid))
 
 
 def _existing_folder(folder: str | Path) -> Path:
@@ -148,7 +164,7 @@ def _sub_folders(folder: Path) -> dict[str, list[Path]]:
     return folders
 
 
-def _part_folders(root: Path, classes: Sequence[str] | None) -> dict[str, Path]:
+def _part_folders(root: Path, classes: Sequence[str] | None, kind: FileKind) -> dict[str, Path]:
     """Return part → folder if there are a training part and another one; an empty dict if there are no parts.
 
     Raises:
@@ -163,7 +179,7 @@ def _part_folders(root: Path, classes: Sequence[str] | None) -> dict[str, Path]:
     parts = {part_of(name): _unpacked(folders[name]) for name in part_names}
     if len(part_names) < 2 or any(name in part_names for name in classes or ()):
         return {}
-    others = [name for name in folders if name not in part_names and find_files(folders[name]).images]
+    others = [name for name in folders if name not in part_names and find_files(folders[name], kind=kind).images]
     hint = f"If these are classes, pass classes={tuple(folders)!r}."
     if len(parts) < len(part_names):
         raise InvalidInput(f"{root} contains one part twice: {', '.join(part_names)}. Move one of them. {hint}")
@@ -202,14 +218,14 @@ def _unpacked(folder: Path) -> Path:
 
 
 def _only_sub_folders(folder: Path) -> set[str]:
-    """Return the names of the sub-folders; none if there are images beside them."""
+    """Return the names of the sub-folders; none if there are images or sounds beside them."""
     names = set()
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir() and not is_ignored(entry.name):
                     names.add(readable(entry.name))
-                elif entry.name.lower().endswith(SUFFIXES) and not is_ignored(entry.name):
+                elif entry.name.lower().endswith((*IMAGES.suffixes, *SOUNDS.suffixes)) and not is_ignored(entry.name):
                     return set()
     except OSError as error:
         raise FileError(f"{folder} cannot be listed: {error.strerror}") from error
@@ -250,12 +266,14 @@ def _check_level(root: Path) -> None:
         )
 
 
-def _class_folders(top: Path, classes: Sequence[str] | None, *, may_lack: bool) -> dict[str, FoundFiles]:
+def _class_folders(
+    top: Path, classes: Sequence[str] | None, *, kind: FileKind, may_lack: bool
+) -> dict[str, FoundFiles]:
     """Return class name → its files, for all sub-folders or those that `classes` names."""
     folders = _sub_folders(top)
     if not folders:
-        image_count = len(find_files(top).images)
-        hint = f" It contains {image_count} images: pass unlabelled=True to predict on them." if image_count else ""
+        count = len(find_files(top, kind=kind).images)
+        hint = f" It contains {count} {kind.noun}: pass unlabelled=True to predict on them." if count else ""
         raise InvalidInput(f"{top} has no sub-folders; one per class is needed.{hint}")
     problems = check.Problems()
     for name in classes or ():
@@ -265,10 +283,10 @@ def _class_folders(top: Path, classes: Sequence[str] | None, *, may_lack: bool) 
         elif name not in folders:
             log.warning("%s has no sub-folder %r: there are no examples of this class.", top, name)
     chosen = {name: paths for name, paths in folders.items() if classes is None or name in classes}
-    found = {name: find_files(*paths) for name, paths in chosen.items()}
+    found = {name: find_files(*paths, kind=kind) for name, paths in chosen.items()}
     for name, files in found.items():
         if not files.images and not may_lack:
-            problems.add(f"class {name!r} has no images in {folders[name][0]}{files.hint()}")
+            problems.add(f"class {name!r} has no {kind.noun} in {folders[name][0]}{files.hint()}")
     if not chosen:
         problems.add(f"{top} has none of the classes. Its sub-folders: {check.listing(folders)}")
     problems.raise_if_any()

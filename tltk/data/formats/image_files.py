@@ -1,11 +1,12 @@
-"""Finds image files below folders, and tells what else is there."""
+"""Finds image or sound files below folders, and tells what else is there."""
 
 import logging
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from tltk.foundation import checks as check
@@ -39,57 +40,110 @@ _SYSTEM_FOLDERS = (
 _MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"RIFF")  # first bytes of the formats
 
 
+@dataclass(frozen=True)
+class FileKind:
+    """A kind of files, which folders hold.
+
+    Args:
+        modality: Modality of their sources.
+        noun: What they are called in messages.
+        suffixes: Suffixes of files that can be read, in lower case.
+        unreadable: Suffixes of files of this kind that cannot be read.
+        convert_to: Formats to convert those to.
+        marks: First bytes of files that may lack a suffix.
+    """
+
+    modality: str
+    noun: str
+    suffixes: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    convert_to: str
+    marks: tuple[bytes, ...]
+
+
+IMAGES = FileKind("image", "images", SUFFIXES, UNREADABLE_SUFFIXES, "PNG or JPEG", _MARKS)
+SOUNDS = FileKind(
+    "audio",
+    "sounds",
+    (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif", ".au", ".caf"),
+    (".m4a", ".aac", ".wma", ".opus", ".amr", ".ape", ".wv", ".ac3"),
+    "WAV or FLAC",
+    (b"fLaC", b"OggS"),
+)
+_LOOKED_AT = 1000  # files, to tell what a folder holds
+
+
 @dataclass
 class FoundFiles:
     """Files below a folder.
 
     Args:
-        images: Paths of images, sorted.
-        unreadable: Paths of images in formats that cannot be read, sorted.
+        images: Paths of the images, or of the sounds, sorted.
+        unreadable: Paths of those in formats that cannot be read, sorted.
         others: Suffix → number of other files.
+        kind: Whether these are images or sounds.
     """
 
     images: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
+    kind: FileKind = IMAGES
 
     def invalid(self, root: Path | None) -> tuple[InvalidExample, ...]:
-        """Return the images that cannot be read, with paths relative to `root`."""
+        """Return the files of this kind that cannot be read, with paths relative to `root`."""
         return tuple(
             InvalidExample(
                 readable(path if root is None else os.path.relpath(path, root)),
-                f"{os.path.splitext(path)[1].lower()} images cannot be read: convert it to PNG or JPEG",  # noqa: PTH122
+                f"{os.path.splitext(path)[1].lower()} {self.kind.noun} cannot be read: "  # noqa: PTH122
+                f"convert it to {self.kind.convert_to}",
             )
             for path in self.unreadable
         )
 
     def hint(self) -> str:
-        """Return what there is instead of images, for an error; "" if the folder is empty."""
+        """Return what there is instead, for an error; "" if the folder is empty."""
         counts = Counter(os.path.splitext(path)[1].lower() for path in self.unreadable) + self.others  # noqa: PTH122
         if not counts:
-            return f" ({', '.join(SUFFIXES)})"
-        return f", but {_listing(counts)}; supported are {', '.join(SUFFIXES)}"
+            return f" ({', '.join(self.kind.suffixes)})"
+        return f", but {_listing(counts)}; supported are {', '.join(self.kind.suffixes)}"
 
     def log_ignored(self, root: Path) -> None:
         """Tell how many files were passed over."""
         if self.others:
-            log.info("%s: files that are not images are ignored: %s", root, _listing(self.others))
+            log.info("%s: files that are not %s are ignored: %s", root, self.kind.noun, _listing(self.others))
 
 
-def find_files(*folders: Path) -> FoundFiles:
-    """Find the images at any depth below folders. Links are followed; a folder is read once.
+def find_files(*folders: Path, kind: FileKind = IMAGES) -> FoundFiles:
+    """Find the images, or sounds, at any depth below folders. Links are followed; a folder is read once.
 
     Raises:
         FileError: If a folder cannot be listed.
     """
-    found = FoundFiles()
+    found = FoundFiles(kind=kind)
+    for path, name in _files(folders):
+        _add(found, path, name)
+    return found
+
+
+def kind_of(folder: Path) -> FileKind:
+    """Tell whether a folder holds images or sounds: what more of its first 1,000 files are, by their suffixes.
+
+    Raises:
+        FileError: If it cannot be listed.
+    """
+    suffixes = Counter(os.path.splitext(name)[1].lower() for _, name in islice(_files([folder]), _LOOKED_AT))  # noqa: PTH122
+    counts = {kind: sum(suffixes[suffix] for suffix in (*kind.suffixes, *kind.unreadable)) for kind in (IMAGES, SOUNDS)}
+    return max(counts, key=counts.__getitem__)  # images if there is neither
+
+
+def _files(folders: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    """Yield path and name of every file below folders, sorted."""
     visited: set[str] = set()
     for folder in folders:
         for top, names, files in os.walk(folder, followlinks=True, onerror=_raise):
             names[:] = sorted(name for name in names if not is_ignored(name) and not _leads_back(top, name, visited))
             for name in sorted(files):
-                _add(found, os.path.join(top, name), name)  # noqa: PTH118 - a million Path objects are slow
-    return found
+                yield os.path.join(top, name), name  # noqa: PTH118 - a million Path objects are slow
 
 
 def is_ignored(name: str) -> bool:
@@ -111,7 +165,7 @@ def existing_path(root: Path, text: str) -> Path:
     Args:
         root: Folder of relative paths.
         text: Path as people write it, also with the backslashes of Windows, with accents in the other Unicode form, or
-            without the suffix of an image.
+            without the suffix of an image or a sound.
 
     Returns:
         The first spelling that exists; the first one if none does.
@@ -119,7 +173,7 @@ def existing_path(root: Path, text: str) -> Path:
     spellings = [text, text.replace("\\", "/")]
     spellings += [unicodedata.normalize(form, spelling) for form in ("NFC", "NFD") for spelling in spellings[:2]]
     if not os.path.splitext(text)[1]:  # noqa: PTH122
-        spellings += [spelling + suffix for spelling in spellings[:2] for suffix in SUFFIXES]
+        spellings += [spelling + suffix for spelling in spellings[:2] for suffix in (*SUFFIXES, *SOUNDS.suffixes)]
     paths = [root / local_path(spelling) for spelling in dict.fromkeys(spellings)]
     return next((path for path in paths if is_file(path)), paths[0])
 
@@ -172,19 +226,19 @@ def _add(found: FoundFiles, path: str, name: str) -> None:
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
     if is_ignored(name):
         return
-    if suffix in SUFFIXES or (not suffix and _looks_like_image(path)):
+    if suffix in found.kind.suffixes or (not suffix and _begins_with(path, found.kind.marks)):
         found.images.append(path)
-    elif suffix in UNREADABLE_SUFFIXES:
+    elif suffix in found.kind.unreadable:
         found.unreadable.append(path)
     else:
         found.others[suffix or "no suffix"] += 1
 
 
-def _looks_like_image(path: str) -> bool:
+def _begins_with(path: str, marks: tuple[bytes, ...]) -> bool:
     if not os.path.isfile(path):  # noqa: PTH113 - a pipe or device, which may never end, or a link to nothing
         return False
     with open(path, "rb") as file:  # noqa: PTH123
-        return file.read(8).startswith(_MARKS)
+        return file.read(8).startswith(marks)
 
 
 def _listing(counts: Counter[str]) -> str:

@@ -16,6 +16,7 @@ from tltk.data.formats.conll import labels_of, read_spans
 from tltk.data.formats.csv_file import read_rows
 from tltk.data.formats.image_files import MISSING, existing_path, outside, why_missing
 from tltk.data.formats.registry import register_format
+from tltk.data.formats.sounds import Clip
 from tltk.data.formats.text_files import existing_file, read_text
 from tltk.data.invalid import listing
 from tltk.data.source import Source
@@ -44,6 +45,7 @@ class _Columns:
     modality: str
     label_names: LabelSpec | Sequence[str] | None
     sample_weight: str | None
+    times: tuple[str | None, str | None]
 
     @property
     def inline(self) -> bool:
@@ -63,6 +65,8 @@ def from_csv(  # noqa: PLR0913 - options of a reader, as in pandas
     root: str | Path | None = None,
     modality: str = "image",
     sample_weight: str | None = None,
+    start: str | None = None,
+    stop: str | None = None,
     delimiter: str | None = None,
     header: bool = True,
     exclude: Exclude = None,
@@ -81,9 +85,13 @@ def from_csv(  # noqa: PLR0913 - options of a reader, as in pandas
             some classes.
         separator: Separator of the classes in a cell, for "multilabel".
         root: Folder of relative paths; None means the folder of `file`.
-        modality: "image" if `input` has paths of images, "text" if it has texts; another modality has paths.
+        modality: "image" if `input` has paths of images, "audio" if it has those of sounds, "text" if it has texts;
+            another modality has paths.
         sample_weight: Column with the weight of each example in loss and metrics, a number of at least 0; None if all
             count the same.
+        start: Column of the second at which a sound starts in its recording; None for the start of the file. Several
+            rows can have parts of one recording.
+        stop: Column of the second at which it ends; None for the end of the file.
         delimiter: Character between columns; None finds it: a comma, tab, semicolon or "|".
         header: Whether the first row has the names of the columns; if not, give all columns by number.
         exclude: Examples to leave out, see `Source.without`.
@@ -99,8 +107,8 @@ def from_csv(  # noqa: PLR0913 - options of a reader, as in pandas
     """
     path = existing_file(file)
     options: dict[str, Any] = {"label_type": label_type, "separator": separator, "modality": modality}
-    options |= {"label_names": labels, "sample_weight": sample_weight}
-    wanted = _names(input, label, sample_weight)
+    options |= {"label_names": labels, "sample_weight": sample_weight, "times": (start, stop)}
+    wanted = _names(input, label, sample_weight, start, stop)
     table = read_rows(path, delimiter=delimiter, columns=wanted, header=header)
     names = table[0][1] if table else []
     hint = f" The header is {names[0]!r}: does it have another delimiter?" if len(names) == 1 else ""
@@ -110,7 +118,7 @@ def from_csv(  # noqa: PLR0913 - options of a reader, as in pandas
 
 
 @familiar.arguments
-def from_jsonl(
+def from_jsonl(  # noqa: PLR0913 - as in `from_csv`
     file: str | Path,
     *,
     input: str | Sequence[str] = "path",  # noqa: A002 - the column's role, in the field's own word
@@ -121,6 +129,8 @@ def from_jsonl(
     root: str | Path | None = None,
     modality: str = "image",
     sample_weight: str | None = None,
+    start: str | None = None,
+    stop: str | None = None,
     exclude: Exclude = None,
 ) -> Source:
     """Read a file with one JSON object per line, or with one list of objects.
@@ -138,6 +148,8 @@ def from_jsonl(
         root: Folder of relative paths; None means the folder of `file`.
         modality: As in `from_csv`.
         sample_weight: Key of the weight, as in `from_csv`.
+        start: Key of the second at which a sound starts, as in `from_csv`.
+        stop: Key of the second at which it ends.
         exclude: Examples to leave out, see `Source.without`.
 
     Returns:
@@ -151,13 +163,13 @@ def from_jsonl(
     """
     path = existing_file(file)
     rows = _json_rows(read_text(path))
-    wanted = _names(input, label, sample_weight)
+    wanted = _names(input, label, sample_weight, start, stop)
     rows = [(number, _with_paths(row, wanted) if isinstance(row, dict) else row) for number, row in rows]
     keys = list(dict.fromkeys(key for _, row in rows if isinstance(row, dict) for key in row))
     if not keys:
         _raise_all(f"{path.name}, row {number}: {row}" for number, row in rows)
     options: dict[str, Any] = {"label_type": label_type, "separator": separator, "modality": modality}
-    options |= {"label_names": labels, "sample_weight": sample_weight}
+    options |= {"label_names": labels, "sample_weight": sample_weight, "times": (start, stop)}
     columns = _columns(path, keys, input, label, root=root, hint="", **options)
     return _source(path, rows, columns).without(exclude)
 
@@ -244,7 +256,10 @@ def _columns(
         problems.add(f"column {name!r} is both in `input` and in `label`: a model would read the answer")
     sample_weight = options["sample_weight"]
     check.instance_of("sample_weight", sample_weight, (str, type(None)), hint="Pass the name of a column.")
-    for name in (*inputs, *label_columns, *([] if sample_weight is None else [sample_weight])):
+    times = [name for name in options["times"] if name is not None]
+    if times and modality != "audio":
+        problems.add(f"`start` and `stop` are for sounds: pass modality='audio'. Received: modality={modality!r}")
+    for name in (*inputs, *label_columns, *([] if sample_weight is None else [sample_weight]), *times):
         if name not in header:
             names = check.listing(header) or "none, the file is empty"
             problems.add(
@@ -303,7 +318,7 @@ def _raise_all(messages: Iterable[str], error: type[Exception] = InvalidInput) -
 
 def _why_invalid(row: dict[str, Any], columns: _Columns) -> str:
     """Return the reason why a row is invalid; "" if it is valid."""
-    checks = (_weight_problem, _empty_cells, _not_unicode, _wrong_types, _label_problem, _path_problem)
+    checks = (_weight_problem, _empty_cells, _not_unicode, _wrong_types, _label_problem, _path_problem, _time_problem)
     return next((reason for check_row in checks if (reason := check_row(row, columns))), "")
 
 
@@ -367,6 +382,23 @@ def _path_problem(row: dict[str, Any], columns: _Columns) -> str:
     return "" if columns.inline else why_missing(existing_path(columns.root, str(row[columns.inputs[0]])))
 
 
+def _time_problem(row: dict[str, Any], columns: _Columns) -> str:
+    start, stop = _times(row, columns)
+    if 0 <= start < np.inf and (stop is None or start < stop < np.inf):
+        return ""
+    received = ", ".join(f"{name}={row.get(name)!r}" for name in columns.times if name is not None)
+    return f"a sound must start at 0 seconds or later, and stop after its start. Received: {received}"
+
+
+def _times(row: dict[str, Any], columns: _Columns) -> tuple[float, float | None]:
+    """Return start and stop of a sound in seconds; empty cells are the start and the end of the file."""
+    start, stop = (None if name is None or _is_empty(row.get(name)) else row[name] for name in columns.times)
+    return (
+        0.0 if start is None else convert.as_float(start),
+        None if stop is None else convert.as_float(stop),
+    )
+
+
 def _is_empty(value: Any) -> bool:
     """Tell whether a cell is empty; pandas writes NaN for empty cells."""
     return value is None or value != value or (isinstance(value, str) and not value.strip())
@@ -390,7 +422,11 @@ def _examples(rows: list[dict[str, Any]], columns: _Columns) -> tuple[np.ndarray
             columns.root,
             leading_out[0],
         )
-    return np.array(paths, object), "files"
+    if columns.times == (None, None):
+        return np.array(paths, object), "files"
+    clips = np.empty(len(paths), object)
+    clips[:] = [Clip(path, *_times(row, columns)) for path, row in zip(paths, rows, strict=True)]
+    return clips, "files"
 
 
 def _targets(

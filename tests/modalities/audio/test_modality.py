@@ -1,0 +1,85 @@
+"""Sounds from fit to a SavedModel, with a small network of the user's own."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tltk
+from tests.sounds import clips_folder, tone, wav
+from tltk.specs import AudioSpec
+
+SPEC = AudioSpec(sample_rate=8000, seconds=0.4)
+
+
+def network():
+    """Build a small network: waveforms → features of frames [batch, frames, 8]."""
+    waveform = keras.Input(SPEC.shape, name="waveform")
+    real, imaginary = keras.ops.stft(waveform, 256, 128, 256)
+    spectrum = keras.ops.log(real * real + imaginary * imaginary + 1e-3)
+    x = keras.layers.Conv1D(8, 3, activation="relu", name="stem")(spectrum)
+    return keras.Model(waveform, keras.layers.Conv1D(8, 3, activation="relu", name="body")(x))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return clips_folder(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="module")
+def run(folder, tmp_path_factory):
+    clips = tltk.from_folder(folder)
+    model = tltk.assemble(tltk.backbone(network(), spec=SPEC), tltk.classification(clips.labels), precision="float32")
+    options = {"plan": tltk.train_all(), "epochs": 12, "learning_rate": 1e-2, "batch_size": 4, "verbose": 0}
+    return tltk.fit(model, clips, clips, out=tmp_path_factory.mktemp("run"), **options)
+
+
+def test_pitches_are_told_apart_from_files_folders_and_samples(run, folder):
+    assert tltk.evaluate(run, tltk.from_folder(folder)).metrics["accuracy"] == 1
+    files = tltk.predict(run, [folder / "low" / "0.wav", folder / "high" / "0.wav"])
+    assert list(files.labels) == ["low", "high"]
+    assert list(tltk.predict(run, folder / "low").labels) == ["low"] * 6
+    samples = [tone(pitch=300), tone(pitch=1500, seconds=0.3)]
+    assert list(tltk.predict(run, samples).labels) == ["low", "high"]
+    assert list(tltk.predict(run, samples[0]).labels) == ["low"]
+
+
+def test_an_export_agrees_with_predict_and_one_bad_request_does_not_spoil_the_batch(run, folder, tmp_path, replay_here):
+    exported = tltk.export(run, tmp_path / "serving")
+    assert max(exported.largest_differences.values()) < 1e-5
+    tltk.verify(exported.path, measure_latency=False)
+    serve = tf.saved_model.load(str(exported.path)).signatures["serving_default"]
+    good, stereo = (folder / "low" / "1.wav").read_bytes(), wav(np.stack([tone(pitch=1500)] * 2, 1))
+    answer = serve(audio_bytes=tf.constant([good, b"", good[:-7], stereo, b"fLaC"]))
+    assert answer["valid"].numpy().tolist() == [True, False, False, True, False]
+    assert answer["label"].numpy().tolist() == [b"low", b"", b"", b"high", b""]
+    assert answer["error"].numpy().tolist() == [b"", b"0 bytes", b"truncated or damaged WAV", b"", b"not a WAV file"]
+    predicted = tltk.predict(run, folder / "low" / "1.wav")
+    np.testing.assert_allclose(answer["probabilities"][0], predicted.probabilities[0], atol=1e-6)
+
+
+def test_a_run_is_loaded_with_its_spec(run):
+    loaded = tltk.load_run(run.folder)
+    assert loaded.model.input_spec == SPEC
+    assert tltk.predict(loaded, tone()) == tltk.predict(run, tone())
+
+
+def test_a_dataset_of_waveforms_is_trained_on(run):
+    x = np.stack([tone(pitch=pitch, seconds=0.4) for pitch in (300, 1500)])
+    dataset = tf.data.Dataset.from_tensor_slices((x, [1, 0]))
+    assert tltk.evaluate(run, dataset).metrics["accuracy"] == 1
+    with pytest.raises(ValueError, match=r"must yield waveforms \[3200\].*sample_rate=…"):
+        tltk.evaluate(run, dataset.map(lambda x, y: (x[:100], y)))
+    with pytest.raises(ValueError, match="samples reach 9830; divide 16-bit samples by 32768"):
+        tltk.evaluate(run, dataset.map(lambda x, y: (x * 0 + 9830, y)))
+
+
+def test_other_modalities_are_refused_in_words(run):
+    with pytest.raises(ValueError, match="`data` holds images, but the model takes sounds"):
+        tltk.evaluate(run, tltk.from_arrays(np.zeros((2, 8, 8, 3), "uint8"), [0, 1]))
+
+
+def test_a_source_shows_its_sounds(folder):
+    clips = tltk.from_folder(folder)
+    assert clips[0].input.shape == (2400,) and clips[0].label == "high"
+    assert "high/0.wav" in clips._repr_html_()

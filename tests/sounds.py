@@ -1,0 +1,36 @@
+"""Sounds that several tests share."""
+
+import io
+import wave
+from pathlib import Path
+
+import numpy as np
+
+
+def tone(*, pitch=440.0, seconds=0.5, rate=8000, seed=0):
+    """Return a tone with a little noise, float32 [samples]."""
+    times = np.arange(round(seconds * rate)) / rate
+    noise = np.random.default_rng(seed).normal(0, 0.01, len(times))
+    return (0.3 * np.sin(2 * np.pi * pitch * times) + noise).astype("float32")
+
+
+def wav(samples, rate=8000):
+    """Encode samples [n] or [n, channels] in [-1, 1] as a WAV file of 16 bits."""
+    data = io.BytesIO()
+    with wave.open(data, "wb") as file:
+        file.setnchannels(1 if np.ndim(samples) == 1 else np.shape(samples)[1])
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    return data.getvalue()
+
+
+def clips_folder(folder, *, count=6, rates=(8000, 11_025)):
+    """Write a folder of low and high tones of several rates and lengths; return it."""
+    for name, pitch in (("high", 1500), ("low", 300)):
+        (Path(folder) / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            rate = rates[number % len(rates)]
+            sound = tone(pitch=pitch * (1 + 0.02 * number), seconds=0.3 + 0.05 * number, rate=rate, seed=number)
+            (Path(folder) / name / f"{number}.wav").write_bytes(wav(sound, rate))
+    return Path(folder)

@@ -1,0 +1,1 @@
+"""Backbones of sounds: image networks on log-mel pictures, and a speaker encoder."""

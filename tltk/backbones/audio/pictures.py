@@ -1,0 +1,145 @@
+"""Image backbones on sounds: the logarithm of a mel spectrogram is the picture (Gong et al. 2021)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tltk.backbones.base import Backbone, Origin, Preprocessing
+from tltk.backbones.image import efficientnet_lite as lite
+from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
+from tltk.specs import AudioSpec
+
+if TYPE_CHECKING:
+    import keras
+
+NAME = f"log_mel_{lite.NAME}"
+BANDS = 128
+WINDOW, HOP = 0.032, 0.008  # seconds
+_RANGE = 80.0  # decibels from black to white
+_QUIETEST = -20.0  # decibels of a band that is white at least: below it, noise of 16 bits would be magnified
+_SMALLEST_POWER = 1e-10
+
+
+@dataclass(frozen=True)
+class LogMelPicture(Preprocessing):
+    """The preprocessing of an image backbone behind a picture of the sound.
+
+    The loudest band of a clip is white (255), and black lies 80 dB below, so that loudness does not matter. Height is
+    frequency, low ones on top; width is time.
+
+    Args:
+        bands: Mel bands, the height of the picture.
+        hop: Seconds from one column to the next.
+        sample_rate: Samples per second.
+    """
+
+    bands: int = BANDS
+    hop: float = HOP
+    sample_rate: int = 16_000
+
+    @property
+    def is_identity(self) -> bool:
+        """Return False."""
+        return False
+
+    def size(self, samples: int) -> tuple[int, int]:
+        """Return height and width of the picture of a waveform."""
+        return (self.bands, self.spectrogram().frames(samples))
+
+    def spectrogram(self) -> Any:
+        """Return the mel spectrogram that the picture shows."""
+        from tltk.backbones.audio.mel import MelSpectrogram  # needs NumPy, and the table of backbones does not
+
+        window = round(WINDOW * self.sample_rate)
+        fft = 2 ** (window - 1).bit_length() * 2  # finer than a frame, so that no low band is empty
+        return MelSpectrogram(self.sample_rate, window, max(1, round(self.hop * self.sample_rate)), fft, self.bands)
+
+    def apply(self, x: Any) -> Any:
+        """Add the picture and the preprocessing of its network to a graph, as stock layers and operations.
+
+        Args:
+            x: Keras tensor (or array) float32 [batch, samples].
+
+        Returns:
+            The input of the image network, [batch, bands, frames, 3].
+        """
+        return super().apply(self.picture(x))
+
+    def picture(self, x: Any) -> Any:
+        """Return the picture alone, float32 [batch, bands, frames, 3] in [0, 255]."""
+        from keras import ops
+
+        power = ops.transpose(self.spectrogram().apply(x), (0, 2, 1))
+        decibels = 10 * ops.log10(ops.maximum(power, _SMALLEST_POWER))
+        white = ops.maximum(ops.max(decibels, axis=(1, 2), keepdims=True), _QUIETEST)
+        grey = ops.maximum(decibels - white + _RANGE, 0.0) * (255 / _RANGE)
+        return ops.repeat(ops.expand_dims(grey, -1), 3, axis=-1)
+
+
+def backbone(*, weights: str = "pretrained") -> Backbone:
+    """Return EfficientNet-Lite0 on pictures of one second at 16 kHz.
+
+    Args:
+        weights: "pretrained", "random" or the path of a weight file of EfficientNet-Lite0.
+    """
+    return replace(on_sounds(lite.backbone(weights=weights), AudioSpec()), name=NAME)
+
+
+def on_sounds(backbone: Backbone, spec: Any, *, size: tuple[int, int] | None = None) -> Backbone:
+    """Put log-mel pictures in front of an image backbone.
+
+    Args:
+        backbone: Backbone of RGB images, or of sounds.
+        spec: Rate and length of the sounds.
+        size: Height (mel bands) and about the width (frames) of the pictures; the default has 128 bands, and a frame
+            each 8 ms.
+
+    Returns:
+        The backbone of sounds, with the stages and the weights of the image backbone. A backbone that takes sounds
+        already gets another length.
+
+    Raises:
+        InvalidType: If `spec` is no AudioSpec.
+        InvalidInput: If the backbone takes neither images nor sounds, or the pictures are too small for it.
+    """
+    check.instance_of("spec", spec, AudioSpec, hint="A named backbone takes images, texts, or sounds by an AudioSpec.")
+    if backbone.modality == "audio":
+        return _of_length(backbone, spec)
+    if backbone.modality != "image" or backbone.weights == "model":
+        raise InvalidInput(f"`spec=AudioSpec(…)` needs a named backbone that takes images; {backbone.name!r} does not.")
+    bands, hop = (BANDS, HOP) if size is None else (size[0], spec.seconds / max(1, size[1] - 1))
+    own = backbone.preprocessing
+    picture = LogMelPicture(
+        own.scale, own.offset, own.channel_order, own.source, bands=bands, hop=hop, sample_rate=spec.sample_rate
+    )
+    smallest = min(picture.size(spec.samples))
+    if smallest < backbone.min_image_size:
+        raise InvalidInput(
+            f"{backbone.name} takes pictures of at least {backbone.min_image_size} pixels a side, and those of "
+            f"{spec.describe()} have {smallest}: pass more seconds, or image_size=(bands, frames)."
+        )
+    return replace(
+        backbone,
+        modality="audio",
+        input_spec=spec,
+        preprocessing=picture,
+        builder=partial(_build, backbone, picture),
+        shapes=partial(_shapes, backbone, picture),
+    )
+
+
+def _of_length(backbone: Backbone, spec: AudioSpec) -> Backbone:
+    own = backbone.input_spec.sample_rate
+    if spec.sample_rate != own:
+        raise InvalidInput(f"{backbone.name} takes sounds at {own} Hz. Received: AudioSpec at {spec.sample_rate} Hz")
+    return replace(backbone, input_spec=spec)
+
+
+def _build(image: Backbone, picture: LogMelPicture, shape: tuple[int], origin: Origin) -> "keras.Model":
+    return image.builder((*picture.size(shape[0]), 3), origin)
+
+
+def _shapes(image: Backbone, picture: LogMelPicture, shape: tuple[int]) -> Mapping[str, tuple]:
+    return image.shapes((*picture.size(shape[0]), 3))

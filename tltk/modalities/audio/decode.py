@@ -1,0 +1,215 @@
+"""Decoding of sounds: from the bytes or the path of a file to the input of a model."""
+
+import os
+import stat
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tltk.data.formats.sounds import Clip
+from tltk.foundation.errors import MissingExtra
+from tltk.modalities.audio.resample import resample, resampled_length
+from tltk.modalities.audio.wav import EMPTY, NO_SAMPLES, NOT_FINITE, WRONG_RATE, read_wav
+from tltk.specs import AudioSpec
+from tltk.specs.audio import MAX_RATE, MIN_RATE
+
+DECODER_VERSION = 1  # change it whenever the same file is decoded to other samples
+NOT_A_SOUND = "not a sound file that can be read, such as WAV, FLAC, OGG or MP3"
+MAX_FILE_BYTES = 2**30
+Samples = tuple[np.ndarray, int]
+
+
+def fitted(samples: tf.Tensor, sample_rate: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
+    """Resample a sound, and cut or pad it to the length of an input.
+
+    Args:
+        samples: Mono, float32 [n].
+        sample_rate: int32 [], in Hz.
+        spec: Rate, length and crop.
+
+    Returns:
+        float32 [samples of the spec].
+    """
+    surplus = resampled_length(tf.size(samples, tf.int64), sample_rate, spec.sample_rate) - spec.samples
+    # Rounded towards zero: one sample of silence more at the end, or one more cut off at the end.
+    first = tf.zeros([], tf.int64) if spec.crop == "start" else tf.sign(surplus) * (tf.abs(surplus) // 2)
+    return resample(samples, sample_rate, spec.sample_rate, first, spec.samples)
+
+
+def wav_decoder(spec: AudioSpec) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return the function (bytes of a WAV file, string []) → (input of a model, why it cannot be read)."""
+
+    def decode(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        sound = read_wav(data)
+        return fitted(sound.samples, sound.sample_rate, spec), sound.error
+
+    return decode
+
+
+@lru_cache(maxsize=32)
+def _graphs(spec: AudioSpec) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Trace the decoder of WAV files and `fitted`, each once."""
+    text = tf.TensorSpec([], tf.string)
+    sound = [tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int32)]
+
+    def on_cpu(run: Callable[..., Any]) -> Callable[..., Any]:
+        def apply(*inputs: tf.Tensor) -> Any:
+            with tf.device("CPU:0"):
+                return run(*inputs)
+
+        return apply
+
+    decode = tf.function(on_cpu(wav_decoder(spec)), input_signature=[text], autograph=False)
+    fit = tf.function(on_cpu(lambda samples, rate: fitted(samples, rate, spec)), input_signature=sound, autograph=False)
+    return decode.get_concrete_function(), fit.get_concrete_function()
+
+
+def fit_samples(samples: np.ndarray, sample_rate: int, spec: AudioSpec) -> np.ndarray:
+    """Return the input of a model for a sound in memory, float32 [samples of the spec]."""
+    return _graphs(spec)[1](tf.constant(samples), tf.constant(sample_rate)).numpy()
+
+
+def decode_file(example: str | Path | Clip, spec: AudioSpec) -> tuple[np.ndarray | None, str]:
+    """Read a file, or a part of one, as the input of a model.
+
+    Args:
+        example: Path or clip.
+        spec: Rate, length and crop.
+
+    Returns:
+        float32 [samples of the spec], and ""; or None, and why it cannot be read.
+
+    Raises:
+        MissingExtra: If it is no WAV file, or a part of one, and soundfile is not installed.
+    """
+    reason = unreadable_reason(example)
+    if reason:
+        return None, reason
+    if isinstance(example, Clip) or not is_wav(example):
+        sound, reason = read_with_soundfile(example)
+        return (None, reason) if sound is None else (fit_samples(*sound, spec), "")
+    try:
+        waveform, error = _graphs(spec)[0](tf.constant(Path(example).read_bytes()))
+    except OSError as system_error:
+        return None, system_error.strerror or str(system_error)
+    reason = error.numpy().decode()
+    return (None, reason) if reason else (waveform.numpy(), "")
+
+
+def read_whole(example: str | Path | Clip) -> tuple[Samples | None, str]:
+    """Read all samples of a file, or of a part of one, at their own rate.
+
+    Returns:
+        Mono samples float32 [n] and their rate, and ""; or None, and why they cannot be read.
+    """
+    reason = unreadable_reason(example)
+    if reason:
+        return None, reason
+    if isinstance(example, Clip) or not is_wav(example):
+        return read_with_soundfile(example)
+    sound = read_wav(tf.constant(Path(example).read_bytes()))
+    reason = sound.error.numpy().decode()
+    return (None, reason) if reason else ((sound.samples.numpy(), int(sound.sample_rate)), "")
+
+
+def unreadable_reason(path: Any) -> str:
+    """Return why a file cannot be opened, is empty or too large; "" otherwise."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a clip is no Path
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return error.strerror or str(error)
+    if not stat.S_ISREG(status.st_mode):
+        return "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device, not a file"
+    if status.st_size > MAX_FILE_BYTES and not isinstance(path, Clip):
+        return f"{status.st_size / 1e6:,.0f} MB (limit {MAX_FILE_BYTES / 1e6:,.0f}); read parts of it, by their times"
+    return "" if status.st_size else EMPTY
+
+
+def is_wav(path: Any) -> bool:
+    """Tell whether a file begins like a WAV file, whatever its name."""
+    with open(path, "rb") as file:  # noqa: PTH123
+        header = file.read(12)
+    return header[:4] == b"RIFF" and header[8:] == b"WAVE"
+
+
+def soundfile_module(path: Any) -> Any:
+    """Import soundfile.
+
+    Raises:
+        MissingExtra: If it is not installed.
+    """
+    try:
+        import soundfile
+    except ModuleNotFoundError as error:
+        part = "parts of files" if isinstance(path, Clip) else "sounds other than WAV"
+        raise MissingExtra(
+            f"{part}, such as {path}, are read with soundfile: pip install tltk[audio]", name="soundfile"
+        ) from error
+    return soundfile
+
+
+def read_with_soundfile(example: str | Path | Clip) -> tuple[Samples | None, str]:
+    """Read a file with libsndfile, which knows WAV, FLAC, OGG, MP3, AIFF and others.
+
+    Args:
+        example: Path or clip.
+
+    Returns:
+        Mono samples float32 [n] and their rate, and ""; or None, and why it cannot be read.
+    """
+    soundfile = soundfile_module(example)
+    try:
+        with soundfile.SoundFile(os.fspath(example)) as file:
+            reason = _header_reason(file, example)
+            if reason:
+                return None, reason
+            first, last = _frames(file, example)
+            file.seek(first)
+            samples = file.read(last - first, dtype="float32", always_2d=True)
+            rate = file.samplerate
+    except soundfile.LibsndfileError as error:
+        return None, _soundfile_reason(error)
+    if len(samples) < last - first:
+        return None, f"truncated: {len(samples):,} of {last - first:,} samples"
+    mono = samples.mean(1)
+    return ((mono, rate), "") if np.isfinite(mono).all() else (None, NOT_FINITE)
+
+
+def header_reason(example: str | Path | Clip) -> str:
+    """Return why a file that libsndfile reads cannot be used, by its header; "" if it can."""
+    soundfile = soundfile_module(example)
+    try:
+        with soundfile.SoundFile(os.fspath(example)) as file:
+            return _header_reason(file, example)
+    except soundfile.LibsndfileError as error:
+        return _soundfile_reason(error)
+
+
+def _header_reason(file: Any, example: Any) -> str:
+    if not MIN_RATE <= file.samplerate <= MAX_RATE:
+        return WRONG_RATE.removeprefix("WAV with ")
+    first, last = _frames(file, example)
+    if last > first:
+        return ""
+    if not isinstance(example, Clip):
+        return NO_SAMPLES
+    return f"no samples from {example.start:g} s: the recording lasts {file.frames / file.samplerate:.2f} s"
+
+
+def _frames(file: Any, example: Any) -> tuple[int, int]:
+    if not isinstance(example, Clip):
+        return 0, file.frames
+    first = round(example.start * file.samplerate)
+    last = file.frames if example.stop is None else round(example.stop * file.samplerate)
+    return min(first, file.frames), min(last, file.frames)
+
+
+def _soundfile_reason(error: Any) -> str:
+    text = str(error.error_string).strip().rstrip(".")
+    return NOT_A_SOUND if "ormat not recogni" in text else f"damaged: {text}"

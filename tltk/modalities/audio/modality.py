@@ -1,0 +1,135 @@
+"""Sounds: the modality of `AudioSpec`."""
+
+import io
+import math
+import wave
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from tltk.data.formats.arrays import from_arrays
+from tltk.data.formats.folder import from_files
+from tltk.data.formats.image_files import SOUNDS
+from tltk.data.source import Source
+from tltk.foundation.errors import InvalidInput
+from tltk.modalities.audio.dataset import from_dataset
+from tltk.modalities.audio.decode import read_whole
+from tltk.modalities.audio.reader import READERS
+from tltk.modalities.audio.requests import read_requests
+from tltk.modalities.audio.validate import invalid_files
+from tltk.modalities.modality import Modality, register_modality
+from tltk.modalities.requests import Request
+from tltk.pipeline.batching import Size, examples_per_batch
+from tltk.pipeline.readers import Reader
+from tltk.pipeline.user_dataset import UserDataset
+from tltk.specs import AudioSpec, InvalidExample
+
+_LOUDEST = 16.0  # samples above it are integers that were not divided by their range
+
+
+class AudioModality(Modality):
+    """Modality of sounds, in files or in memory."""
+
+    name: ClassVar[str] = "audio"
+    spec_type: ClassVar[type] = AudioSpec
+    default_backbone: ClassVar[str] = "log_mel_efficientnet_lite0"
+
+    def validate(self, source: Source) -> tuple[Source, tuple[InvalidExample, ...]]:
+        """Check sound files by their headers; sounds in memory were checked when the source was created."""
+        if source.storage != "files":
+            return source, ()
+        reasons = invalid_files(source.examples)
+        invalid = tuple(InvalidExample(source.id_of(row), reason) for row, reason in enumerate(reasons) if reason)
+        return (source.subset(np.array([not reason for reason in reasons])) if invalid else source), invalid
+
+    def reader(self, source: Source, spec: AudioSpec) -> Reader:
+        """Return the reader of files or of sounds in memory."""
+        return READERS[source.storage](source.examples, spec)
+
+    def from_dataset(self, dataset: tf.data.Dataset, spec: AudioSpec, *, batch_size: Size) -> UserDataset:
+        """Batch the waveforms of a user's dataset, which have the rate and the length of the model."""
+        return from_dataset(dataset, spec, batch_size=examples_per_batch(batch_size, 1))
+
+    def input_problem(self, spec: AudioSpec, low: float, high: float, *, is_first: bool) -> str:
+        """Require finite samples, and notice integers that were not scaled."""
+        if not math.isfinite(low + high):
+            return "samples are NaN or infinite."
+        loudest = max(-low, high)
+        return f"samples reach {loudest:g}; divide 16-bit samples by 32768." if loudest > _LOUDEST else ""
+
+    def source(self, inputs: Any, spec: AudioSpec) -> Source:
+        """Convert paths, folders, or waveforms [n, samples] at the rate of the model; also a single one."""
+        paths = inputs if isinstance(inputs, list | tuple) else [inputs]
+        if paths and all(isinstance(path, str | Path) for path in paths):
+            return from_files(inputs, SOUNDS)
+        is_single = not isinstance(inputs, list | tuple) and np.ndim(inputs) == 1
+        return from_arrays(np.asarray(inputs)[None] if is_single else inputs, sample_rate=spec.sample_rate)
+
+    def example_input(self, source: Source, index: int) -> np.ndarray:
+        """Return the samples of one sound at its own rate, mono, float32 [n]."""
+        if source.storage == "arrays":
+            return source.examples[index]
+        sound, reason = read_whole(source.examples[index])
+        if sound is None:
+            raise InvalidInput(f"{source.id_of(index)} cannot be decoded: {reason}")
+        return sound[0]
+
+    def spec_from_shape(self, shape: tuple[int | None, ...], dtype: str) -> AudioSpec | None:
+        """Return None: the shape of a waveform does not tell its rate."""
+        return None
+
+    def request_names(self, spec: AudioSpec) -> tuple[str, ...]:
+        """Return the name of the only input, the bytes of WAV files."""
+        return ("audio_bytes",)
+
+    def request_reader(self, spec: AudioSpec) -> tuple[Callable[..., Request], list[Any]]:
+        """Return a function that decodes requests exactly as in training; it needs no lookup tables."""
+        return lambda audio_bytes: read_requests(audio_bytes, spec), []
+
+    def sample_requests(self, spec: AudioSpec, *, count: int, seed: int) -> list[tuple[bytes, ...]]:
+        """Generate WAV files of several rates and lengths, and two requests that cannot be decoded."""
+        generator = np.random.default_rng(seed)
+        files = [_chirp(spec, generator, index) for index in range(count)]
+        return [(data,) for data in (*files, b"not a sound", files[-1][:100])]
+
+    def from_requests(self, requests: Sequence[tuple[bytes, ...]], spec: AudioSpec, folder: Path) -> Source:
+        """Write each sound to a file; those that are no WAV are left out, since files of other formats are read too."""
+        names = [str(index) for index, (data,) in enumerate(requests) if data[:4] == b"RIFF"]
+        paths = np.array([str(folder / name) for name in names], object)
+        for path, name in zip(paths, names, strict=True):
+            Path(path).write_bytes(requests[int(name)][0])
+        return Source(self.name, "files", paths, ids=np.array(names, object))
+
+    def to_config(self, spec: AudioSpec, folder: Path) -> dict[str, Any]:
+        """Return the fields of the spec."""
+        return asdict(spec)
+
+    def from_config(self, config: dict[str, Any], folder: Path) -> AudioSpec:
+        """Rebuild a spec from its fields."""
+        return AudioSpec(**config)
+
+    def describe_input(self, spec: AudioSpec) -> dict[str, Any]:
+        """Describe the network's input, including its rate."""
+        return {**super().describe_input(spec), **asdict(spec), "range": [-1, 1], "channels": "one: the mean"}
+
+
+def _chirp(spec: AudioSpec, generator: np.random.Generator, index: int) -> bytes:
+    """Return a WAV file of a tone that rises, with noise: mono or stereo, of the rate of the model or another one."""
+    rate, channels = (spec.sample_rate, 22_050, 44_100)[index % 3], 1 + index % 2
+    times = np.arange(round(rate * spec.seconds * (0.5, 1.2)[index % 2]) + 1) / rate
+    tone = np.sin(2 * np.pi * times * (200 + generator.uniform(100, 600) * times))
+    sound = (tone * 0.4)[:, None] + generator.normal(0, 0.02, (len(times), channels))
+    data = io.BytesIO()
+    with wave.open(data, "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
+    return data.getvalue()
+
+
+register_modality(AudioModality())

@@ -1,0 +1,62 @@
+"""The input format of models of sound."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
+
+CROPS = ("center", "start")
+MIN_RATE, MAX_RATE = 1000, 384_000  # Hz; the rates of sound files, from telegraph keys to bats
+MAX_SAMPLES = 2**26  # of one input: an hour and ten minutes at 16 kHz
+
+
+@dataclass(frozen=True)
+class AudioSpec:
+    """Input format of a model of sound: a mono waveform, float32 in [-1, 1], shape [batch, samples].
+
+    Args:
+        sample_rate: Samples per second of the model's input; files of other rates are resampled.
+        seconds: Length of the input. Shorter sounds are padded with silence, longer ones cut.
+        crop: Which part is kept of a longer sound: "center", or "start". A shorter one stands in the middle of the
+            silence, or at its start.
+
+    Raises:
+        InvalidInput: If a number is out of range, or `crop` is unknown.
+
+    Examples:
+        >>> AudioSpec(sample_rate=16_000, seconds=1.5).shape
+        (24000,)
+    """
+
+    sample_rate: int = 16_000
+    seconds: float = 1.0
+    crop: str = "center"
+
+    name: ClassVar[str] = "waveform"
+    dtype: ClassVar[str] = "float32"
+
+    def __post_init__(self) -> None:
+        check.counts(sample_rate=self.sample_rate)
+        check.positive(seconds=self.seconds)
+        check.one_of("crop", self.crop, CROPS)
+        check.within("sample_rate", self.sample_rate, low=MIN_RATE, high=MAX_RATE)
+        if not 1 <= self.samples <= MAX_SAMPLES:
+            raise InvalidInput(
+                f"an input must have 1 to {MAX_SAMPLES:,} samples. Received: `seconds`={self.seconds:g} at "
+                f"`sample_rate`={self.sample_rate}, which are {self.samples:,}"
+            )
+
+    @property
+    def samples(self) -> int:
+        """Number of samples of an input."""
+        return round(self.seconds * self.sample_rate)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """The number of samples."""
+        return (self.samples,)
+
+    def describe(self) -> str:
+        """Return the length of an input for people, such as "1.5 s at 16 kHz"."""
+        return f"{self.seconds:g} s at {self.sample_rate / 1000:g} kHz"
