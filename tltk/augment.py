@@ -1,4 +1,7 @@
-"""Augmentations of images and their targets as data: `tltk.augment.flip()`, `crop_resize()`, `color_jitter()` …"""
+"""Augmentations of images and sounds as data: `tltk.augment.flip()`, `crop_resize()`, `time_shift()` …"""
 
+from tltk.modalities.audio.augment import add_noise, gain, spec_augment, time_shift
 from tltk.modalities.image.augment import *  # noqa: F403
-from tltk.modalities.image.augment import __all__  # noqa: F401
+from tltk.modalities.image.augment import __all__ as _of_images
+
+__all__ = ["add_noise", "gain", "spec_augment", "time_shift", *_of_images]  # noqa: PLE0604

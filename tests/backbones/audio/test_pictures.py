@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import tltk
-from tests.sounds import clips_folder, tone
+from tests.sounds import tone
 from tltk.backbones.audio.mel import MelSpectrogram
 from tltk.backbones.audio.pictures import LogMelPicture
 
@@ -49,17 +49,10 @@ def test_what_cannot_be_made_a_backbone_of_sounds_is_refused():
         tltk.backbone("all_minilm_l6_v2_en", weights="random", spec=SPEC)
 
 
-def test_a_network_is_trained_on_pictures_with_and_without_a_cache_and_saved(tmp_path):
-    clips = tltk.from_folder(clips_folder(tmp_path / "clips", count=4))
-    histories = []
-    for cache in ("memory", "off"):
-        backbone = tltk.backbone("efficientnet_lite0", weights="random", spec=SPEC, image_size=32)
-        model = tltk.assemble(backbone, tltk.classification(clips.labels), precision="float32", seed=0)
-        options = {"plan": tltk.unfreeze_from("conv5"), "epochs": 2, "learning_rate": 1e-3, "batch_size": 8}
-        run = tltk.fit(model, clips, clips, cache=cache, out=tmp_path / cache, verbose=0, **options)
-        histories.append([epoch["loss"] for epoch in run.history])
-    np.testing.assert_allclose(*histories, rtol=1e-4)
-    loaded = keras.models.load_model(tmp_path / "off" / "model.keras")  # stock layers and operations only
+def test_a_model_of_pictures_is_saved_as_stock_layers_and_operations(tmp_path):
+    backbone = tltk.backbone("efficientnet_lite0", weights="random", spec=SPEC, image_size=32)
+    model = tltk.assemble(backbone, tltk.classification(("low", "high")), precision="float32", seed=0)
+    model.keras.save(tmp_path / "model.keras")
     waveforms = tone(seconds=0.3)[None]
-    expected = run.model.keras.predict(waveforms, verbose=0)
-    np.testing.assert_allclose(loaded.predict(waveforms, verbose=0), expected, atol=1e-6)
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(waveforms), model.keras(waveforms), atol=1e-6)

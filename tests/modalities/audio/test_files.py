@@ -142,7 +142,8 @@ def test_tables_name_parts_of_recordings(tmp_path):
     assert [(clip.start, clip.stop) for clip in source.examples] == [(0.5, 1.0), (0.0, 0.5)]
     assert [example.example_id for example in source.invalid] == ["birds.csv, row 4", "birds.csv, row 5"]
     assert "stop after its start. Received: from='1.5', to='1'" in source.invalid[0].reason
-    (tmp_path / "birds.jsonl").write_text('{"path": "day.wav", "bird": "crow", "from": 0.5}\n' * 2)
+    rows = [f'{{"path": "day.wav", "bird": "{bird}", "from": 0.5}}' for bird in ("crow", "owl")]
+    (tmp_path / "birds.jsonl").write_text("\n".join(rows))
     clips = tltk.from_jsonl(tmp_path / "birds.jsonl", **(options | {"stop": None})).examples
     assert clips[1] == Clip(str(tmp_path / "day.wav"), 0.5)
     assert read_all(source)[1].shape == (2, 4000)

@@ -44,6 +44,29 @@ def test_pitches_are_told_apart_from_files_folders_and_samples(run, folder):
     assert list(tltk.predict(run, samples[0]).labels) == ["low"]
 
 
+def test_cached_features_and_augmented_sounds_are_trained_on(folder, tmp_path):
+    clips, histories = tltk.from_folder(folder), {}
+    network_of_both = network()  # the same weights: a linear probe does not change them
+    for cache, augment in (("memory", ()), ("off", ()), ("off", (tltk.augment.time_shift(), tltk.augment.mixup()))):
+        backbone = tltk.backbone(network_of_both, spec=SPEC, stages={"stem": "stem", "body": "body"})
+        model = tltk.assemble(backbone, tltk.classification(clips.labels), precision="float32", seed=0)
+        recipe = tltk.linear_probe(epochs=2, learning_rate=1e-2, augment=augment)
+        run = tltk.fit(model, clips, clips, recipe=recipe, cache=cache, batch_size=4, verbose=0)
+        histories[cache, augment] = [epoch["loss"] for epoch in run.history]
+    cached, uncached, augmented = histories.values()
+    np.testing.assert_allclose(cached, uncached, rtol=1e-5)
+    assert augmented != uncached
+
+
+def test_augmentations_of_images_are_refused(run, folder):
+    augment = (tltk.augment.flip(), tltk.augment.gain())
+    with pytest.raises(ValueError, match=r"flip cannot be applied to sounds. Those that can: .*time_shift"):
+        tltk.from_folder(folder).to_dataset(run.model, augment=augment)
+    images = tltk.from_arrays(np.zeros((2, 8, 8, 3), "uint8"), ["a", "b"])
+    with pytest.raises(ValueError, match=r"gain cannot be applied to images"):
+        images.to_dataset(tltk.ImageSpec(8, 8), augment=augment)
+
+
 def test_an_export_agrees_with_predict_and_one_bad_request_does_not_spoil_the_batch(run, folder, tmp_path, replay_here):
     exported = tltk.export(run, tmp_path / "serving")
     assert max(exported.largest_differences.values()) < 1e-5

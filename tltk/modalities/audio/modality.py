@@ -16,11 +16,13 @@ from tltk.data.formats.folder import from_files
 from tltk.data.formats.image_files import SOUNDS
 from tltk.data.source import Source
 from tltk.foundation.errors import InvalidInput
+from tltk.modalities.audio.augment import add_noise, spec_augment, time_shift
 from tltk.modalities.audio.dataset import from_dataset
 from tltk.modalities.audio.decode import read_whole
 from tltk.modalities.audio.reader import READERS
 from tltk.modalities.audio.requests import read_requests
 from tltk.modalities.audio.validate import invalid_files
+from tltk.modalities.image.augment.base import Augmentation, check_augmentations
 from tltk.modalities.modality import Modality, register_modality
 from tltk.modalities.requests import Request
 from tltk.pipeline.batching import Size, examples_per_batch
@@ -77,6 +79,14 @@ class AudioModality(Modality):
         if sound is None:
             raise InvalidInput(f"{source.id_of(index)} cannot be decoded: {reason}")
         return sound[0]
+
+    def default_augmentation(self) -> tuple[Augmentation, ...]:
+        """Return small shifts in time, noise, and masks of time and frequency."""
+        return time_shift(), add_noise(), spec_augment()
+
+    def check_augmentation(self, augmentations: Sequence[Any]) -> None:
+        """Raise unless all are `Augmentation` objects that apply to sounds."""
+        check_augmentations(augmentations, self.name)
 
     def spec_from_shape(self, shape: tuple[int | None, ...], dtype: str) -> AudioSpec | None:
         """Return None: the shape of a waveform does not tell its rate."""

@@ -13,12 +13,12 @@ from PIL import Image
 from tltk.data.formats.arrays import as_pixels, check_pixels, from_arrays
 from tltk.data.formats.folder import from_files
 from tltk.data.source import Source
-from tltk.foundation import checks as check
 from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.modalities.context import Context
 from tltk.modalities.image import pictures, registration
 from tltk.modalities.image.augment import Augmentation, standard
+from tltk.modalities.image.augment.base import check_augmentations
 from tltk.modalities.image.channels import FILE_CHANNELS, NAMES, RGB, check_channels
 from tltk.modalities.image.chunks import resize_chunk
 from tltk.modalities.image.contents import content_digests
@@ -162,10 +162,8 @@ class ImageModality(Modality):
         return standard()
 
     def check_augmentation(self, augmentations: Sequence[Any]) -> None:
-        """Raise TypeError unless all are `Augmentation` objects, all of which apply to images."""
-        hint = "Pass augmentations such as tltk.augment.flip()."
-        for augmentation in augmentations:
-            check.instance_of("augment", augmentation, Augmentation, hint=hint)
+        """Raise unless all are `Augmentation` objects that apply to images."""
+        check_augmentations(augmentations, self.name)
 
     def value_range(self, spec: ImageSpec) -> tuple[float, float]:
         """Return the range of pixels."""

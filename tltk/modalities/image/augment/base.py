@@ -1,7 +1,7 @@
 """Augmentations as frozen records, the registry of their names, and random numbers for each image."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -23,11 +23,13 @@ class AugmentationType:
         constructor: Keyword values → `Augmentation`; checks the values.
         build: The same keyword values → graph function (images, targets, seed) → (images, targets).
         mixes: Whether it blends different examples of a batch, as mixup does.
+        modality: Modality of the inputs that it changes; "any" for all.
     """
 
     constructor: Callable[..., "Augmentation"]
     build: Callable[..., Transform]
     mixes: bool = False
+    modality: str = "image"
 
 
 AUGMENTATIONS: Registry[AugmentationType] = Registry(
@@ -52,6 +54,11 @@ class Augmentation:
         """Whether it blends different examples of a batch, so that one example has no augmented copy of its own."""
         return AUGMENTATIONS.get(self.name).mixes
 
+    @property
+    def modality(self) -> str:
+        """Modality of the inputs that it changes; "any" for all."""
+        return AUGMENTATIONS.get(self.name).modality
+
     def to_config(self) -> dict[str, Any]:
         """Return a dict of JSON values that `from_config` takes."""
         return {"name": self.name, **dict(self.values)}
@@ -62,7 +69,12 @@ class Augmentation:
 
 
 def register_augmentation(
-    name: str, constructor: Callable[..., Augmentation], *, build: Callable[..., Transform], mixes: bool = False
+    name: str,
+    constructor: Callable[..., Augmentation],
+    *,
+    build: Callable[..., Transform],
+    mixes: bool = False,
+    modality: str = "image",
 ) -> None:
     """Register an augmentation of your own, so that recipes can use it and saved configurations can be read.
 
@@ -75,6 +87,7 @@ def register_augmentation(
         build: Function of the same keyword arguments that returns the graph function
             (images float32 [b, h, w, c] in 0..255, targets, seed int64 [2]) → (images, targets).
         mixes: True if it blends different examples of a batch; such augmentations cannot be used for fixed copies.
+        modality: Modality of the inputs that it changes, such as "audio": then, they are waveforms [b, samples].
 
     Raises:
         InvalidInput: If another augmentation has this name, or the constructor has a parameter called "name".
@@ -92,7 +105,7 @@ def register_augmentation(
             raise InvalidType(f"`{parameter}` must be a function. Received: {function!r}")
     if "name" in inspect.signature(constructor).parameters:
         raise InvalidInput(f"the constructor of {name!r} must not have a parameter `name`: configurations use that key")
-    AUGMENTATIONS.register(name, AugmentationType(constructor, build, mixes), definition=constructor)
+    AUGMENTATIONS.register(name, AugmentationType(constructor, build, mixes, modality), definition=constructor)
 
 
 def from_config(config: dict[str, Any]) -> Augmentation:
@@ -116,6 +129,25 @@ def from_config(config: dict[str, Any]) -> Augmentation:
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items() if key != "name"}
     check.known_keys(name, values, inspect.signature(constructor).parameters)
     return constructor(**values)
+
+
+def check_augmentations(augmentations: Sequence[Any], modality: str) -> None:
+    """Raise unless all are augmentations of the inputs of a modality.
+
+    Raises:
+        InvalidType: If one is no `Augmentation`.
+        InvalidInput: If some are for other inputs; they are listed.
+    """
+    for augmentation in augmentations:
+        hint = "Pass augmentations such as tltk.augment.flip()."
+        check.instance_of("augment", augmentation, Augmentation, hint=hint)
+    others = [augmentation.name for augmentation in augmentations if augmentation.modality not in (modality, "any")]
+    if others:
+        fitting = [name for name in AUGMENTATIONS if AUGMENTATIONS.get(name).modality in (modality, "any")]
+        raise InvalidInput(
+            f"`augment`: {check.listing(others)} cannot be applied to {check.plural(modality)}. Those that can: "
+            f"{check.listing(fitting)}."
+        )
 
 
 def fold_in(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:

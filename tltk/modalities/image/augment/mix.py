@@ -16,7 +16,7 @@ from tltk.modalities.image.augment.boxes_and_masks import Targets
 
 
 def mixup(alpha: float = 0.2) -> Augmentation:
-    """Blend each image and its target with another example of the batch (Zhang et al. 2018).
+    """Blend each image, or sound, and its target with another example of the batch (Zhang et al. 2018).
 
     Args:
         alpha: Parameter of Beta(alpha, alpha), from which a weight is drawn for each image; above 0.
@@ -59,7 +59,7 @@ def _mixup(alpha: float) -> Transform:
     def transform(images: tf.Tensor, targets: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
         _check_targets("mixup", targets)
         partners, weights = _partners(images, seed), beta(images, seed, alpha)
-        weight = weights[:, None, None, None]
+        weight = tf.reshape(weights, [-1] + [1] * (images.shape.rank - 1))
         mixed = weight * images + (1 - weight) * tf.gather(images, partners)
         return mixed, _blend_targets(targets, partners, weights)
 
@@ -140,5 +140,5 @@ def _check_targets(name: str, targets: Targets) -> None:
     )
 
 
-register_augmentation("mixup", mixup, build=_mixup, mixes=True)
+register_augmentation("mixup", mixup, build=_mixup, mixes=True, modality="any")
 register_augmentation("cutmix", cutmix, build=_cutmix, mixes=True)

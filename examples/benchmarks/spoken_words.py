@@ -1,0 +1,178 @@
+"""Twelve spoken words by voices that were never heard in training.
+
+    python examples/benchmarks/spoken_words.py --json         # ends with one JSON object
+
+The words are spoken by espeak-ng (Debian, GPL-3; downloaded with apt-get and unpacked, not installed) in 63 variants of
+its voice, with random speed, pitch and accent; 43 variants are tested and heard nowhere else. Training sets have 5 and
+20 of the others. `accuracy_…` is EfficientNet-Lite0 on log-mel pictures with `tltk.fine_tune`, `scratch_20` the same
+network from random weights, `mfcc_…` a logistic regression on cepstral coefficients. `speakers` tells 20 variants apart
+by other words than those of 3 clips each: the speaker encoder's embeddings, `speakers_imagenet` those of the image
+network. `times_real_time` is the length of the sounds by the time of decoding and features.
+"""
+
+import argparse
+import io
+import os
+import subprocess
+import sys
+import time
+import wave
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from scipy.fft import dct
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import tltk
+from tltk.cli import console
+from tltk.errors import FileError
+
+WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go", "seven", "marvin")
+ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-029")
+VARIANTS, TRAINING = 63, 20  # in the order of a shuffle with seed 0: those for training first
+CLIPS_PER_WORD = 3  # of each voice in training
+RATE = 16_000
+ESPEAK = "espeak-ng"
+
+
+def espeak(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the command of espeak-ng and its environment; download and unpack it if it is not installed."""
+    root = folder / ESPEAK
+    if not (root / "usr/bin" / ESPEAK).exists():
+        root.mkdir(parents=True, exist_ok=True)
+        plan = _run("apt-get", "install", "-s", "--no-install-recommends", ESPEAK, cwd=root)
+        packages = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
+        _run("apt-get", "download", *(packages or [ESPEAK]), cwd=root)
+        for package in root.glob("*.deb"):
+            _run("dpkg-deb", "-x", package.name, ".", cwd=root)
+            package.unlink()
+    libraries = next(iter((root / "usr/lib").glob("*-linux-gnu")))
+    paths = [str(libraries), str(libraries / "pulseaudio")]
+    environment = {**os.environ, "ESPEAK_DATA_PATH": str(libraries), "LD_LIBRARY_PATH": ":".join(paths)}
+    return [str(root / "usr/bin" / ESPEAK)], environment
+
+
+def _run(*command: str, cwd: Path) -> str:
+    try:
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", None) or str(error)
+        raise FileError(f"{' '.join(command[:3])} failed: {reason[-300:]}") from error
+    return done.stdout
+
+
+def speak(folder: Path) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Return clips (at 22,050 Hz), words and voices; they are spoken once and kept in a file."""
+    file = folder / "spoken_words.npz"
+    if not file.exists():
+        command, environment = espeak(folder)
+        names = sorted(path.name for path in Path(environment["ESPEAK_DATA_PATH"]).glob("espeak-ng-data/voices/!v/*"))
+        generator = np.random.default_rng(0)
+        voices = [names[index] for index in generator.permutation(len(names))[:VARIANTS]]
+        orders = [
+            (word, voice, generator.choice(ACCENTS), generator.integers(120, 230), generator.integers(25, 76))
+            for voice in range(VARIANTS)
+            for word in range(len(WORDS))
+            for _ in range(CLIPS_PER_WORD if voice < TRAINING else 1)
+        ]
+
+        def say(order: tuple) -> np.ndarray:
+            word, voice, accent, speed, pitch = order
+            options = ["-v", f"{accent}+{voices[voice]}", "-s", str(speed), "-p", str(pitch), "--stdout", WORDS[word]]
+            data = subprocess.run([*command, *options], env=environment, capture_output=True, check=True).stdout
+            with wave.open(io.BytesIO(data)) as recording:
+                return np.frombuffer(recording.readframes(1_000_000), "<i2")
+
+        with ThreadPoolExecutor() as pool:
+            clips = list(pool.map(say, orders))
+        lengths = [len(clip) for clip in clips]
+        np.savez(file, samples=np.concatenate(clips), lengths=lengths, orders=[order[:2] for order in orders])
+    stored = np.load(file)
+    return np.split(stored["samples"], np.cumsum(stored["lengths"])[:-1]), *stored["orders"].T
+
+
+def source(clips: list[np.ndarray], words: np.ndarray, rows: np.ndarray) -> tltk.Source:
+    """Return the source of some clips."""
+    return tltk.from_arrays([clips[row] for row in rows], words[rows], labels=WORDS, sample_rate=22_050)
+
+
+def accuracy(train: tltk.Source, test: tltk.Source, *, weights: str, out: Path) -> dict[str, float]:
+    """Fine-tune EfficientNet-Lite0 on log-mel pictures, and return the accuracy on voices that were never heard."""
+    start = time.perf_counter()
+    model = tltk.assemble(tltk.backbone("log_mel_efficientnet_lite0", weights=weights), tltk.classification(WORDS))
+    train, val, _ = tltk.split(train, val=0.15, test=0, seed=0)
+    recipe = tltk.fine_tune(epochs=12) if weights == "pretrained" else tltk.full(epochs=24)
+    run = tltk.fit(model, train, val, recipe=recipe, out=out, verbose=0)
+    seconds = time.perf_counter() - start
+    return {"accuracy": tltk.evaluate(run, test).metrics["accuracy"], "seconds": seconds}
+
+
+def cepstra(clips: tltk.Source) -> np.ndarray:
+    """Return 20 cepstral coefficients of 8 parts of each clip, and their deviations, [n, 320]."""
+    from tltk.backbones.audio.mel import MelSpectrogram
+
+    mel = MelSpectrogram(22_050, 551, 220, 1024, 40)
+    features = []
+    for samples in clips.examples.values:
+        bands = np.log(np.array(mel.apply(samples[None]))[0] + 1e-8)
+        parts = np.array_split(dct(bands, norm="ortho")[:, :20], 8)
+        features.append(np.concatenate([np.concatenate([part.mean(0), part.std(0)]) for part in parts]))
+    return np.array(features)
+
+
+def by_cepstra(train: tltk.Source, test: tltk.Source) -> float:
+    """Return the accuracy of a logistic regression on cepstral coefficients."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    model.fit(cepstra(train), train.targets.classes())
+    return float((model.predict(cepstra(test)) == test.targets.classes()).mean())
+
+
+def speakers(clips: list[np.ndarray], words: np.ndarray, voices: np.ndarray, *, backbone: str) -> float:
+    """Tell 20 voices apart: the nearest mean of the embeddings of 3 clips each, of 3 words; tested on the others."""
+    rows = np.flatnonzero(voices < TRAINING)
+    features = tltk.embed(tltk.backbone(backbone), source(clips, words, rows), unit_length=True).features
+    known = words[rows] < 3
+    first = known & np.append(True, words[rows][1:] != words[rows][:-1])  # one clip of each word
+    means = np.stack([features[first & (voices[rows] == voice)].mean(0) for voice in range(TRAINING)])
+    nearest = (features[~known] @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T).argmax(1)
+    return float((nearest == voices[rows][~known]).mean())
+
+
+def run(options: argparse.Namespace) -> dict[str, float]:
+    """Speak, train and measure."""
+    clips, words, voices = speak(options.folder)
+    test = source(clips, words, np.flatnonzero(voices >= TRAINING))
+    results: dict[str, float] = {}
+    for count in (5, TRAINING):
+        train = source(clips, words, np.flatnonzero(voices < count))
+        tuned = accuracy(train, test, weights="pretrained", out=options.out / str(count))
+        results |= {f"accuracy_{count}": tuned["accuracy"], f"seconds_{count}": tuned["seconds"]}
+        results[f"mfcc_{count}"] = by_cepstra(train, test)
+        console.say(str(results))
+    results["scratch_20"] = accuracy(train, test, weights="random", out=options.out / "scratch")["accuracy"]
+    results["speakers"] = speakers(clips, words, voices, backbone="speaker_encoder")
+    results["speakers_imagenet"] = speakers(clips, words, voices, backbone="log_mel_efficientnet_lite0")
+    start = time.perf_counter()
+    tltk.embed(tltk.backbone("speaker_encoder"), test)
+    results["times_real_time"] = sum(map(len, clips)) / 22_050 / (time.perf_counter() - start)
+    return results
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tltk" / "sounds"
+    parser.add_argument("--folder", type=Path, default=default, help="folder of the clips and of espeak-ng")
+    parser.add_argument("--out", type=Path, default=Path("runs/spoken_words"))
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with console.command(as_json=options.json):
+        results = run(options)
+        console.show_json(results) if options.json else console.show(str(results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

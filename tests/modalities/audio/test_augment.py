@@ -1,0 +1,92 @@
+"""Augmentations of sounds, against NumPy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tltk
+from tests.sounds import tone
+from tltk.augment import add_noise, chain, from_config, gain, mixup, spec_augment, time_shift
+
+COUNT = 4000
+SOUNDS = np.stack([tone(pitch=pitch) for pitch in (200, 500, 1000, 2000)] * 3)
+TARGETS = tf.eye(12)
+
+
+def applied(augmentation, seed=0, sounds=SOUNDS):
+    """Apply an augmentation to the sounds; return sounds and targets."""
+    transform = chain(augmentation, value_range=None)
+    changed, targets = transform(tf.constant(sounds), TARGETS, tf.constant([seed, 1], tf.int64))
+    return changed.numpy(), targets.numpy()
+
+
+@pytest.mark.parametrize("augmentation", [time_shift(), gain(), add_noise(), spec_augment(), mixup()], ids=str)
+def test_equal_seeds_give_equal_sounds_and_other_seeds_others(augmentation):
+    first, again, other = (applied(augmentation, seed)[0] for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert first.shape == SOUNDS.shape and np.isfinite(first).all()
+    assert from_config(augmentation.to_config()) == augmentation
+
+
+def test_a_shifted_sound_is_silent_where_it_was_moved_from():
+    changed, _ = applied(time_shift(0.25))
+    shifts = []
+    for sound, original in zip(changed, SOUNDS, strict=True):
+        start, stop = np.flatnonzero(sound)[[0, -1]]
+        shift = start if start else stop + 1 - COUNT
+        expected = np.roll(original, shift)
+        expected[: shift if shift > 0 else 0] = 0
+        expected[COUNT + min(shift, 0) :] = 0
+        assert np.array_equal(sound, expected)
+        shifts.append(shift)
+    assert max(map(abs, shifts)) <= COUNT / 4 and min(shifts) < 0 < max(shifts)
+
+
+def test_a_gain_multiplies_every_sound():
+    ratios = applied(gain(6.0))[0] / SOUNDS
+    decibels = 20 * np.log10(np.median(ratios, 1))
+    np.testing.assert_allclose(ratios, np.median(ratios, 1)[:, None] * np.ones(COUNT), rtol=1e-4)
+    assert np.abs(decibels).max() <= 6 and decibels.min() < 0 < decibels.max()
+
+
+@pytest.mark.parametrize(("color", "slope"), [("white", 0), ("pink", -3.01), ("brown", -6.02)])
+def test_noise_has_its_color_and_its_ratio(color, slope):
+    changed, _ = applied(add_noise(20.0, 30.0, color=color))
+    noise = changed - SOUNDS
+    ratios = 10 * np.log10((SOUNDS**2).mean(1) / (noise**2).mean(1))
+    assert 19.9 < ratios.min() < ratios.max() < 30.1 and np.ptp(ratios) > 3
+    power = (np.abs(np.fft.rfft(noise)) ** 2 / (noise**2).mean(1, keepdims=True)).mean(0)
+    octaves = [10 * np.log10(power[start : 2 * start].mean()) for start in (32, 64, 128, 256, 512, 1000)]
+    assert abs(np.polyfit(range(6), octaves, 1)[0] - slope) < 0.4
+    assert not applied(add_noise(), sounds=np.zeros_like(SOUNDS))[0].any()  # silence stays silent
+
+
+def test_masks_silence_bands_and_intervals():
+    noise = np.random.default_rng(0).normal(0, 0.1, SOUNDS.shape).astype("float32")
+    bands = np.abs(np.fft.rfft(applied(spec_augment(0.4, 0.0, masks=1), sounds=noise)[0]))
+    removed = (bands < 1e-3).mean(1)
+    assert 0.02 < removed.max() < 0.7
+    intervals, _ = applied(spec_augment(0.0, 0.3, masks=1), sounds=noise)
+    silent = intervals == 0
+    assert 0.1 < silent.mean(1).max() <= 0.3 + 1 / COUNT
+    np.testing.assert_allclose(intervals[~silent], noise[~silent], atol=1e-5)
+    assert (np.diff(silent.astype(int), axis=1) != 0).sum(1).max() <= 2  # one interval
+
+
+def test_mixup_blends_sounds_and_targets_alike():
+    changed, targets = applied(mixup(1.0))
+    np.testing.assert_allclose(changed, targets @ SOUNDS, atol=1e-5)
+    assert ((targets > 0).sum(1) == 2).any()
+
+
+def test_values_out_of_range_are_refused():
+    for build, pattern in (
+        (lambda: time_shift(1.0), "`fraction`"),
+        (lambda: gain(0), "`decibels`"),
+        (lambda: add_noise(30, 20), "`low`"),
+        (lambda: add_noise(color="blue"), "`color` must be one of"),
+        (lambda: spec_augment(masks=0), "`masks`"),
+    ):
+        with pytest.raises(tltk.errors.InvalidInput, match=pattern):
+            build()
