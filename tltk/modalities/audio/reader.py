@@ -3,7 +3,7 @@
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from tltk.data.formats.sounds import Waveforms
 from tltk.modalities.audio.decode import DECODER_VERSION, decode_file, fit_samples
 from tltk.pipeline.batching import BatchPart, Order
 from tltk.pipeline.parallel import in_order
-from tltk.pipeline.readers import PartialBatch
+from tltk.pipeline.readers import PartialBatch, Reader
 from tltk.specs import AudioSpec
 
 _AT_ONCE = 8  # sounds per task of a thread
@@ -114,4 +114,4 @@ class WaveformReader(_SoundReader):
         return fit_samples(self.examples[row], self.examples.sample_rate, self.spec), ""
 
 
-READERS = {"files": FileReader, "arrays": WaveformReader}
+READERS: dict[str, Callable[..., Reader]] = {"files": FileReader, "arrays": WaveformReader}
