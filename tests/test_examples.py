@@ -131,6 +131,15 @@ def test_an_example_with_annotated_images_runs_tiny_and_writes_a_run(name, metri
 
 
 @pytest.mark.slow
+def test_the_example_of_sounds_runs_tiny_and_exports(tmp_path):
+    process = example("spoken_words.py", "--tiny", "--out", "run", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    last = process.stdout.splitlines()[-1]
+    assert re.fullmatch(r"test accuracy \d\.\d{4} on \d clips; SavedModel: run/serving/1", last), process.stdout
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+@pytest.mark.slow
 def test_the_guide_of_keras_is_shorter_and_no_worse_with_tltk_and_its_callbacks_write_the_same_files(finished):
     folders, accuracies, columns, lengths = {}, {}, {}, {}
     for name in ("from_keras_plain", "from_keras"):

@@ -38,7 +38,7 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out by the new one.")] = False,
     backbone: Annotated[
         str | None,
-        typer.Option(help="A name from `tltk backbones`, or a preset folder; default: resnet50, for texts MiniLM."),
+        typer.Option(help="A name from `tltk backbones`, or a preset folder; default: by the data."),
     ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="fine_tune, linear_probe, full, bert or few_shot; default: fine_tune.")
@@ -71,6 +71,7 @@ def train(
     truncation: Annotated[
         str | None, typer.Option(help="Side at which longer texts are truncated: end, start or middle.")
     ] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length of a sound; default: that of the backbone.")] = None,
     batch_size: Annotated[str, typer.Option(help="Examples per step, or for texts a budget: '2048 tokens'.")] = "32",
     class_weight: Annotated[
         str | None, typer.Option(help="Weights of classes in the loss: balanced, or spam=5,ham=1.")

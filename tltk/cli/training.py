@@ -89,6 +89,8 @@ def _model_and_recipe(option: SimpleNamespace, train_part: "Source") -> tuple[An
     recipe = training_options.recipe(option.recipe, **phases, default_rate=modality.learning_rate)
     form = {name: getattr(option, name) for name in _FORM_OPTIONS}
     name = modality.default_backbone if option.backbone is None else option.backbone
+    is_native = name in tltk.backbones.names(modality.name)
+    form["spec"] = modality.spec_of_length(option.seconds, is_native=is_native)
     task = training_options.with_threshold(for_source(train_part), option.threshold)
     backbone = _backbone(name, option.weights, **form)
     return tltk.assemble(backbone, task, precision=option.precision, seed=option.seed), recipe

@@ -265,6 +265,20 @@ class Modality(ABC):
         """
         return None
 
+    def spec_of_length(self, seconds: float | None, *, is_native: bool) -> Any:
+        """Return the spec that a command gives to a named backbone; None for the one that it has.
+
+        Args:
+            seconds: Length of an input; None if none was given.
+            is_native: Whether the backbone takes inputs of this modality by itself.
+
+        Raises:
+            InvalidInput: If inputs of this modality have no length in seconds.
+        """
+        if seconds is not None:
+            raise InvalidInput(f"`--seconds` is the length of sounds; the data are {check.plural(self.name)}.")
+        return None
+
     def default_pooling(self, spec: Any) -> str:
         """Return the pooling that pooling="auto" of `tltk.head` means for a backbone, such as "avg"."""
         return "avg"

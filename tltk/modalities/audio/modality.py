@@ -92,6 +92,10 @@ class AudioModality(Modality):
         """Return None: the shape of a waveform does not tell its rate."""
         return None
 
+    def spec_of_length(self, seconds: float | None, *, is_native: bool) -> AudioSpec | None:
+        """Return a spec if a length is given, or the backbone takes images."""
+        return None if seconds is None and is_native else AudioSpec(seconds=1.0 if seconds is None else seconds)
+
     def request_names(self, spec: AudioSpec) -> tuple[str, ...]:
         """Return the name of the only input, the bytes of WAV files."""
         return ("audio_bytes",)
