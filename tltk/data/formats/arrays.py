@@ -78,7 +78,7 @@ def from_arrays(
     own_range = None
     if value_range is not None:
         if modality != "image":
-            raise InvalidInput(f"`value_range` applies to images, and `x` holds {modality}.")
+            raise InvalidInput(f"`value_range` applies to images, and `x` holds {check.plural(modality)}.")
         own_range = as_value_range(value_range)
     source = Source(modality, "arrays", examples, targets, spec, value_range=own_range)
     return source.with_sample_weight(sample_weight).without(exclude)
