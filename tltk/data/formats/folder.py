@@ -141,7 +141,7 @@ def from_files(paths: str | Path | Sequence[str | Path], kind: FileKind = IMAGES
         invalid += found.invalid(None)
     problems.raise_if_any()
     if not images:
-        raise InvalidInput(f"`paths` must name at least one of the {kind.noun}. Received: []")
+        raise InvalidInput(f"`paths` must name at least one {kind.noun.removesuffix('s')}. Received: []")
     return Source(kind.modality, "files", _paths(images), ids=_ids(images, None), invalid=tuple(invalid))
 
 
