@@ -13,6 +13,7 @@ from tests.modalities.image.test_pictures import turned_jpeg
 from tests.tasks.boxes.scenes import source
 from tests.tasks.test_object_detection import detector, phases
 from tltk.cli.pictures import picture_names
+from tltk.tasks.boxes.records import DetectionPrediction
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +74,28 @@ def test_inputs_are_never_replaced(run, photos, tmp_path):
         ((one, "--draw", tmp_path / "linked", "--overwrite"), "would overwrite the input"),
         ((one, "--draw", one), "must be a folder"),
         ((one, "--overwrite"), "only used with --draw"),
+        ((photos / "broken.jpg", "--draw", tmp_path / "out"), "none of the examples can be used"),
         ((tmp_path / "nowhere", "--draw", tmp_path / "out"), "does not exist"),
     ):
         process = command("predict", run, *arguments)
         assert process.returncode == 2 and message in process.stderr, (arguments, process.stderr)
         assert contents(photos) == before
     assert not (tmp_path / "out").exists()
+
+
+def test_after_ctrl_c_the_pictures_so_far_are_whole(run, photos, tmp_path, monkeypatch):
+    draw, count = DetectionPrediction.draw, iter(range(9))
+
+    def interrupted(self, image, **options):
+        if next(count) == 2:
+            raise KeyboardInterrupt
+        return draw(self, image, **options)
+
+    monkeypatch.setattr(DetectionPrediction, "draw", interrupted)
+    process = command("predict", run, photos, "--draw", tmp_path / "out")
+    assert process.returncode == 130 and "2 of 4 pictures are complete" in process.stderr
+    written = sorted(path.name for path in contents(tmp_path / "out"))
+    assert len(written) == 2 and not any(name.startswith(".") for name in written)
 
 
 def test_names_are_kept_apart():

@@ -61,7 +61,7 @@ def write(folder: Path, predictions: "Predictions", source: "Source") -> list[tu
     Sub-folders of the inputs become sub-folders of `folder`.
 
     Args:
-        folder: Folder for the pictures; created if needed.
+        folder: Folder for the pictures; created with the first one.
         predictions: Predictions for the images of `source` that can be read.
         source: The images, as files.
 
@@ -79,7 +79,6 @@ def write(folder: Path, predictions: "Predictions", source: "Source") -> list[tu
     names = picture_names([os.fspath(path) for path in source.examples])
     targets = [folder / names[row] for row in rows]
     _check_not_inputs(targets, source)
-    files.make_folder(folder)
     written: list[tuple[str, Path]] = []
     try:
         with progress.bar("drawing", len(rows)) as advance:
