@@ -86,7 +86,7 @@ def fill_over_loop(x: np.ndarray, y: np.ndarray) -> float:
         looped.append(time.perf_counter() - start_time)
         start_time = time.perf_counter()
         reader = modality_of(model.input_spec).reader(source, model.input_spec)
-        compute(prefix, reader, source, input_dtype=model.input_spec.dtype, batch_size=BATCH)
+        compute(prefix, reader, source, batch_size=BATCH)
         filled.append(time.perf_counter() - start_time)
     return float(np.median(filled) / np.median(looped))
 

@@ -14,7 +14,7 @@ def test_stored_features_come_in_the_order_of_the_source_with_their_targets():
     with apply_plan(tltk.freeze(), model) as plan:
         prefix = split_frozen_prefix(model.keras, plan.decisions).prefix
     reader = modality_of(model.input_spec).reader(source, model.input_spec)
-    records = compute(prefix, reader, source, input_dtype="float32", batch_size=4)
+    records = compute(prefix, reader, source, batch_size=4)
     loader = feature_batches(
         records, reader, source, prefix, targets=source.targets, batch_size=4, encode=None, seed=None
     )

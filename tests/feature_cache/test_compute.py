@@ -44,7 +44,7 @@ def reader_of(source, spec):
 
 
 def compute(prefix, source, spec, **options):
-    return compute_module.compute(prefix, reader_of(source, spec), source, input_dtype=spec.dtype, **options)
+    return compute_module.compute(prefix, reader_of(source, spec), source, **options)
 
 
 def stored_batches(records, source, spec, prefix, **options):

@@ -1,5 +1,6 @@
 """Computes the features of a frozen prefix, once for each element instead of once per epoch."""
 
+import hashlib
 import logging
 import math
 import weakref
@@ -13,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data.source import Source
+from tltk.data.targets import Targets
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph, progress
 from tltk.foundation.errors import InvalidInput
@@ -25,7 +27,7 @@ from tltk.pipeline.loader import without_autograph
 from tltk.pipeline.readers import PartialBatch, Reader, join_batches
 
 log = logging.getLogger("tltk")
-FeaturesOf: TypeAlias = Callable[[np.ndarray, np.ndarray, int], tuple[tf.Tensor, ...]]
+FeaturesOf: TypeAlias = Callable[[np.ndarray, np.ndarray, Any, int], tuple[tf.Tensor, ...]]
 # Traced prefixes, freed with them.
 _graphs: "weakref.WeakKeyDictionary[keras.Model, dict[Any, FeaturesOf]]" = weakref.WeakKeyDictionary()
 
@@ -65,11 +67,11 @@ def compute(
     reader: Reader,
     source: Source,
     *,
-    input_dtype: str,
     folder: Path | None = None,
     reusable: bool = True,
     batch_size: int = 32,
     augment: Copies | None = None,
+    targets: Targets | None = None,
     seed: int = 0,
     dtype: str | None = None,
 ) -> store.Records:
@@ -79,12 +81,12 @@ def compute(
         prefix: Inputs [batch, …] → features; run in inference mode.
         reader: Reader of the elements, all of one shape.
         source: Source of the examples, which gives their names.
-        input_dtype: dtype of the input of the prefix.
         folder: Folder to store features in; None stores them in memory.
         reusable: Whether later calls may read the stored features: they are then named by a hash of everything that
             they depend on. False saves computing the hash for a temporary folder.
         batch_size: Elements per step. Smaller batches are padded, so that features do not depend on the batch.
         augment: Fixed augmented copies of each element; None uses the elements themselves.
+        targets: Targets of the elements, for copies whose pixels depend on boxes or masks; not read for others.
         seed: Seed of the copies.
         dtype: dtype of stored floats, see `tltk.Cache`.
 
@@ -102,7 +104,8 @@ def compute(
     length = None if reader.lengths is None else int(reader.lengths.max(initial=1))
     layout = layout_of(prefix, reader.element_spec[0], length=length, dtype=dtype)
     count = reader.count * (augment.count if augment else 1)
-    computation = _Computation(prefix, reader, input_dtype, batch_size, augment, seed, layout)
+    targets = targets if augment is not None and augment.reads_targets else None
+    computation = _Computation(prefix, reader, batch_size, augment, targets, seed, layout)
     numbers = sum(math.prod(shape) for shape in layout.shapes)
     copies = f" in {augment.count} augmented copies" if augment else ""
     noun = f"features of {reader.count:,} {check.plural(source.modality)}{copies} ({numbers:,} numbers each)"
@@ -125,17 +128,29 @@ class _Computation:
 
     prefix: keras.Model
     reader: Reader
-    input_dtype: str
     batch_size: int
     augment: Copies | None
+    targets: Targets | None
     seed: int
     layout: store.Layout
 
     def key(self) -> str:
         """Return a hash of everything that the records depend on."""
         augment = (asdict(self.augment), self.seed) if self.augment else None
-        parts = (self.reader.fingerprint(), augment, astuple(self.layout), self.batch_size)
+        parts: tuple[Any, ...] = (self.reader.fingerprint(), augment, astuple(self.layout), self.batch_size)
+        if self.targets is not None:
+            parts += (self._targets_digest(self.targets),)
         return digest("prefix", keras_graph.fingerprint(self.prefix), *parts)
+
+    def _targets_digest(self, targets: Targets) -> str:
+        """Return a hash of all targets. They are read for it: those in files may have changed under the same path."""
+        hashed = hashlib.sha256()
+        for start in range(0, self.reader.count, self.batch_size):
+            values, unreadable = targets.read(np.arange(start, min(start + self.batch_size, self.reader.count)))
+            hashed.update(repr(sorted(unreadable)).encode())
+            for value in tf.nest.flatten(values):
+                hashed.update(repr(value.shape).encode() + np.ascontiguousarray(value).tobytes())
+        return hashed.hexdigest()
 
     def fill(self, missing: np.ndarray, write: store.Write) -> None:
         """Compute and write the missing records.
@@ -150,11 +165,15 @@ class _Computation:
             for copy in np.unique(missing // elements_per_copy):
                 elements = missing[missing // elements_per_copy == copy] % elements_per_copy
                 first_row = int(copy * elements_per_copy)
-                for batch_elements, inputs, invalid in self._batches(elements):
+                for decoded_elements, decoded, invalid in self._batches(elements):
+                    batch_elements, inputs, targets = self._with_targets(decoded_elements, decoded, invalid)
                     features: store.Values = ()
                     if len(batch_elements):
                         outputs = features_of(
-                            _padded(inputs, self.batch_size), _padded(batch_elements, self.batch_size), copy
+                            _padded(inputs, self.batch_size),
+                            _padded(batch_elements, self.batch_size),
+                            {name: _padded(values, self.batch_size) for name, values in targets.items()},
+                            copy,
                         )
                         features = tuple(output.numpy()[: len(batch_elements)] for output in outputs)
                         check_range(features)
@@ -178,13 +197,25 @@ class _Computation:
         if invalid:
             yield elements[:0], elements[:0], dict(invalid)
 
+    def _with_targets(
+        self, elements: np.ndarray, inputs: np.ndarray, invalid: dict[int, str]
+    ) -> tuple[np.ndarray, np.ndarray, Any]:
+        """Read the targets of a batch; elements whose targets cannot be read are left out and added to `invalid`."""
+        if self.targets is None or not len(elements):
+            return elements, inputs, {}
+        targets, unreadable = self.targets.read(elements)
+        invalid.update(unreadable)
+        is_readable = ~np.isin(elements, list(unreadable))
+        return elements[is_readable], inputs[is_readable], targets
+
     def _traced(self) -> FeaturesOf:
         """Return the prefix as a graph; without augmentation it is traced once for each shape and dtypes."""
         (spec,) = self.reader.element_spec
         inputs = tf.TensorSpec([self.batch_size, *spec.shape[1:]], spec.dtype)
-        key = (inputs, self.input_dtype, self.layout.dtypes)
+        key = (inputs, self.layout.dtypes)
         if self.augment:
-            return _trace(self.prefix, *key, build_copies(self.augment, self.seed))
+            targets = {} if self.targets is None else self.targets.element_spec
+            return _trace(self.prefix, *key, build_copies(self.augment, self.seed), targets)
         graphs = _graphs.setdefault(self.prefix, {})
         if key not in graphs:
             graphs[key] = _trace(self.prefix, *key, None)
@@ -192,24 +223,31 @@ class _Computation:
 
 
 def _trace(
-    prefix: keras.Model, inputs_spec: tf.TensorSpec, input_dtype: str, dtypes: tuple[str, ...], augment: Any
+    prefix: keras.Model,
+    inputs_spec: tf.TensorSpec,
+    dtypes: tuple[str, ...],
+    augment: Any,
+    targets_spec: Any = (),
 ) -> FeaturesOf:
-    """Trace a prefix: (inputs [batch, …], elements [batch], copy) → features in the stored dtypes."""
+    """Trace a prefix: (inputs [batch, …], elements [batch], targets, copy) → features in the stored dtypes."""
     reference = weakref.ref(prefix)  # a graph that refers to its prefix would keep it alive in `_graphs`
 
     @without_autograph
-    def run(inputs: tf.Tensor, elements: tf.Tensor, copy: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def run(inputs: tf.Tensor, elements: tf.Tensor, targets: Any, copy: tf.Tensor) -> tuple[tf.Tensor, ...]:
         network: Any = reference()
-        inputs = tf.cast(inputs, input_dtype)
-        inputs = augment(inputs, {}, elements, copy)[0] if augment else inputs
+        inputs = tf.cast(inputs, network.inputs[0].dtype)
+        inputs = augment(inputs, targets, elements, copy)[0] if augment else inputs
         outputs = keras.tree.flatten(network(inputs, training=False))
         return tuple(tf.cast(output, dtype) for output, dtype in zip(outputs, dtypes, strict=True))
 
     elements_spec = tf.TensorSpec(inputs_spec.shape[:1], tf.int64)
-    traced = tf.function(run).get_concrete_function(inputs_spec, elements_spec, tf.TensorSpec([], tf.int64))
+    signature = (inputs_spec, elements_spec, targets_spec or {}, tf.TensorSpec([], tf.int64))
+    traced = tf.function(run, input_signature=signature)
+    traced.get_concrete_function()
 
-    def features_of(inputs: np.ndarray, elements: np.ndarray, copy: int) -> tuple[tf.Tensor, ...]:
-        return traced(tf.constant(inputs), tf.constant(elements, tf.int64), tf.constant(copy, tf.int64))
+    def features_of(inputs: np.ndarray, elements: np.ndarray, targets: Any, copy: int) -> tuple[tf.Tensor, ...]:
+        tensors = tf.nest.map_structure(tf.constant, targets)
+        return traced(tf.constant(inputs), tf.constant(elements, tf.int64), tensors, tf.constant(copy, tf.int64))
 
     return features_of
 

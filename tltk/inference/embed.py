@@ -116,7 +116,6 @@ def embed(
         network,
         reader,
         source,
-        input_dtype=spec.dtype,
         folder=folder if is_stored else None,
         batch_size=batch_size,
         dtype=cache.dtype,

@@ -119,11 +119,11 @@ class PreparedSource:
             prefix,
             self.reader if length is None else self.reader.padded(length),
             self.source,
-            input_dtype=self.model.input_spec.dtype,
             folder=folder,
             reusable=not is_temporary,
             batch_size=examples_per_batch(self.batch_size, length or 1),
             augment=fixed_copies,
+            targets=self.targets,
             seed=seed or 0,
             dtype=self.cache.dtype,
         )

@@ -19,6 +19,8 @@ ALL = [
     a.rand_augment(),
     a.mixup(1.0),
     a.cutmix(),
+    a.scale_jitter(),
+    a.mosaic(probability=0.8),
 ]
 GEOMETRIC = [a.flip(vertical=True), a.crop_resize(), a.rotate(40), a.rand_augment(operations=1, magnitude=1.0)]
 SIZE = 48

@@ -95,8 +95,8 @@ def test_the_global_random_state_of_keras_does_not_change():
     np.testing.assert_array_equal(keras.random.normal((3,)).numpy(), expected)
 
 
-def test_only_mixup_and_cutmix_blend_examples():
-    assert [record.name for record in ALL if record.mixes] == ["mixup", "cutmix"]
+def test_only_mixup_cutmix_and_mosaic_blend_examples():
+    assert [record.name for record in ALL if record.mixes] == ["mixup", "cutmix", "mosaic"]
     assert a.mixes(a.cutmix()) and a.mixes((a.flip(), a.mixup())) and not a.mixes((a.flip(), a.rotate()))
 
 

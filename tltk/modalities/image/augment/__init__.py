@@ -8,7 +8,10 @@ from tltk.modalities.image.augment.fixed_copies import Copies, build_copies, cop
 from tltk.modalities.image.augment.from_keras import as_augmentations
 from tltk.modalities.image.augment.geometric import crop_resize, flip, rotate, warp
 from tltk.modalities.image.augment.mix import cutmix, mixup
+from tltk.modalities.image.augment.mosaic import mosaic
 from tltk.modalities.image.augment.rand_augment import rand_augment
+from tltk.modalities.image.augment.rescale import scale_jitter
+from tltk.modalities.image.augment.safe_crop import safe_crop
 from tltk.modalities.image.augment.standard import standard
 
 __all__ = [
@@ -25,10 +28,13 @@ __all__ = [
     "from_config",
     "mixes",
     "mixup",
+    "mosaic",
     "move_targets",
     "rand_augment",
     "register_augmentation",
     "rotate",
+    "safe_crop",
+    "scale_jitter",
     "standard",
     "warp",
 ]

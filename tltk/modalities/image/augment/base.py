@@ -24,12 +24,14 @@ class AugmentationType:
         build: The same keyword values → graph function (images, targets, seed) → (images, targets).
         mixes: Whether it blends different examples of a batch, as mixup does.
         modality: Modality of the inputs that it changes; "any" for all.
+        reads_targets: Whether what happens to the pixels depends on the targets.
     """
 
     constructor: Callable[..., "Augmentation"]
     build: Callable[..., Transform]
     mixes: bool = False
     modality: str = "image"
+    reads_targets: bool = False
 
 
 AUGMENTATIONS: Registry[AugmentationType] = Registry(
@@ -59,6 +61,11 @@ class Augmentation:
         """Modality of the inputs that it changes; "any" for all."""
         return AUGMENTATIONS.get(self.name).modality
 
+    @property
+    def reads_targets(self) -> bool:
+        """Whether what happens to the pixels depends on boxes or masks."""
+        return AUGMENTATIONS.get(self.name).reads_targets
+
     def to_config(self) -> dict[str, Any]:
         """Return a dict of JSON values that `from_config` takes."""
         return {"name": self.name, **dict(self.values)}
@@ -75,6 +82,7 @@ def register_augmentation(
     build: Callable[..., Transform],
     mixes: bool = False,
     modality: str = "image",
+    reads_targets: bool = False,
 ) -> None:
     """Register an augmentation of your own, so that recipes can use it and saved configurations can be read.
 
@@ -88,6 +96,7 @@ def register_augmentation(
             (images float32 [b, h, w, c] in 0..255, targets, seed int64 [2]) → (images, targets).
         mixes: True if it blends different examples of a batch; such augmentations cannot be used for fixed copies.
         modality: Modality of the inputs that it changes, such as "audio": then, they are waveforms [b, samples].
+        reads_targets: True if what happens to the pixels depends on boxes or masks, as in a crop that keeps objects.
 
     Raises:
         InvalidInput: If another augmentation has this name, or the constructor has a parameter called "name".
@@ -105,7 +114,8 @@ def register_augmentation(
             raise InvalidType(f"`{parameter}` must be a function. Received: {function!r}")
     if "name" in inspect.signature(constructor).parameters:
         raise InvalidInput(f"the constructor of {name!r} must not have a parameter `name`: configurations use that key")
-    AUGMENTATIONS.register(name, AugmentationType(constructor, build, mixes, modality), definition=constructor)
+    registered = AugmentationType(constructor, build, mixes, modality, reads_targets)
+    AUGMENTATIONS.register(name, registered, definition=constructor)
 
 
 def from_config(config: dict[str, Any]) -> Augmentation:

@@ -1,6 +1,6 @@
 """Apply the affine map of an image to its boxes and masks."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -13,15 +13,23 @@ NO_OBJECT = -1  # label of a row of boxes without an object
 IGNORE = 255  # mask value of pixels that the original image does not cover
 # Fraction of a box that must stay in the image (`overlap_thresh` of crops in the TensorFlow Object Detection API).
 MIN_VISIBLE = 0.3
+TRUNCATED = ("drop", "ignore")
 _MASKS = 'Pass masks as {"masks": …}, so that they move with their images.'
 
 
-def move_targets(targets: Targets, matrices: tf.Tensor, images: tf.Tensor) -> Targets:
+def move_targets(
+    targets: Targets,
+    matrices: tf.Tensor,
+    images: tf.Tensor,
+    *,
+    min_visibility: float = MIN_VISIBLE,
+    truncated: str = "drop",
+) -> Targets:
     """Move boxes and masks with their images.
 
-    A box becomes the axis-aligned bounding box of its moved corners, clipped to the image. If less than 30 % of its
-    area is left, its row is marked as empty: label -1, box 0, 0, 0, 0. The order of rows does not change. A mask is
-    sampled at the nearest pixel, and has the value 255 ("ignore") outside the original image.
+    A box becomes the axis-aligned bounding box of its moved corners, clipped to the image. If too little of its area is
+    left, its row is marked as empty: label -1, box 0, 0, 0, 0. The order of rows does not change. A mask is sampled at
+    the nearest pixel, and has the value 255 ("ignore") outside the original image.
 
     Args:
         targets: Numbers [b] and vectors [b, k] are returned unchanged. A dict may hold "boxes" float [b, n, 4] (y_min,
@@ -29,6 +37,10 @@ def move_targets(targets: Targets, matrices: tf.Tensor, images: tf.Tensor) -> Ta
             object), and "masks" int [b, h, w]. Other entries must have at most two axes, and are returned unchanged.
         matrices: float32 [b, 2, 3]; see `warp`.
         images: [b, h, w, c]; only their size is used.
+        min_visibility: Smallest fraction of the area of a box that must be left in the image, in [0, 1].
+        truncated: What becomes of a box of which less is left: "drop" marks its row as empty; "ignore" keeps what is
+            left, and sets "ignored" bool [b, n], which the targets must have. Nothing is left of a box outside the
+            image: it is dropped.
 
     Returns:
         Targets with the same structure, shapes and dtypes.
@@ -39,12 +51,15 @@ def move_targets(targets: Targets, matrices: tf.Tensor, images: tf.Tensor) -> Ta
     check_targets(targets)
     if not isinstance(targets, dict):
         return targets
-    _check(targets, images)
+    check_entries(targets, images, truncated=truncated)
     moved = dict(targets)
     if "boxes" in targets:
-        moved["boxes"], moved["labels"] = _move_boxes(targets["boxes"], targets["labels"], matrices, images)
+        height, width = (tf.cast(tf.shape(images)[axis], tf.float32) for axis in (1, 2))
+        bounds = tf.stack([0.0, 0.0, height, width])
+        options: dict[str, Any] = {"min_visibility": min_visibility, "truncated": truncated}
+        moved |= move_boxes(targets, matrices, bounds, **options)
     if "masks" in targets:
-        moved["masks"] = _move_masks(targets["masks"], matrices)
+        moved["masks"] = move_masks(targets["masks"], matrices)
     return moved
 
 
@@ -60,7 +75,7 @@ def check_targets(targets: Targets) -> None:
     if rank is None:
         tf.debugging.assert_rank_in(targets, (1, 2), f"`targets` must be [b] or [b, k]. {_MASKS}")
     elif rank > 2:
-        raise InvalidInput(f"`targets` must be [b] or [b, k]. Received: {_described(targets)}. {_MASKS}")
+        raise InvalidInput(f"`targets` must be [b] or [b, k]. Received: {described(targets)}. {_MASKS}")
 
 
 def projective(matrices: tf.Tensor) -> tf.Tensor:
@@ -68,20 +83,40 @@ def projective(matrices: tf.Tensor) -> tf.Tensor:
     return tf.pad(tf.reshape(matrices, [-1, 6]), [[0, 0], [0, 2]])
 
 
-def _move_boxes(
-    boxes: tf.Tensor, labels: tf.Tensor, matrices: tf.Tensor, images: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
+def move_boxes(
+    targets: dict[str, tf.Tensor], matrices: tf.Tensor, bounds: tf.Tensor, *, min_visibility: float, truncated: str
+) -> dict[str, tf.Tensor]:
+    """Move boxes, and clip them to a rectangle.
+
+    Args:
+        targets: "boxes", "labels" and, if `truncated` is "ignore", "ignored"; checked by `check_entries`.
+        matrices: float32 [b, 2, 3]; see `warp`.
+        bounds: float32 [4] or [b, 1, 4], the rectangle: y_min, x_min, y_max, x_max.
+        min_visibility: See `move_targets`.
+        truncated: See `move_targets`.
+
+    Returns:
+        The entries that change.
+    """
     xx, xy, yx, yy, x_shift, y_shift = _inverse(matrices)
+    boxes, labels = targets["boxes"], targets["labels"]
     y_min, x_min, y_max, x_max = tf.unstack(tf.cast(boxes, tf.float32), axis=-1)  # [b, n] each
     x_low, x_high = _range(xx, x_min, x_max, xy, y_min, y_max, x_shift)
     y_low, y_high = _range(yx, x_min, x_max, yy, y_min, y_max, y_shift)
-    height, width = (tf.cast(tf.shape(images)[axis], tf.float32) for axis in (1, 2))
     unclipped = tf.stack([y_low, x_low, y_high, x_high], -1)  # [b, n, 4]
-    clipped = tf.clip_by_value(unclipped, 0.0, tf.stack([height, width, height, width]))
-    visible_area = _area(clipped)
-    kept = (labels >= 0) & (visible_area > 0) & (visible_area >= MIN_VISIBLE * _area(unclipped))
-    moved = tf.where(kept[..., None], clipped, 0.0)
-    return tf.cast(moved, boxes.dtype), tf.where(kept, labels, tf.cast(NO_OBJECT, labels.dtype))
+    low, high = bounds[..., :2], bounds[..., 2:]
+    clipped = tf.clip_by_value(unclipped, tf.concat([low, low], -1), tf.concat([high, high], -1))
+    visible_area = area(clipped)
+    is_left = (labels >= 0) & (visible_area > 0)
+    is_visible = is_left & (visible_area >= min_visibility * area(unclipped))
+    kept = is_left if truncated == "ignore" else is_visible
+    entries = {
+        "boxes": tf.cast(tf.where(kept[..., None], clipped, 0.0), boxes.dtype),
+        "labels": tf.where(kept, labels, tf.cast(NO_OBJECT, labels.dtype)),
+    }
+    if truncated == "ignore":
+        entries["ignored"] = targets["ignored"] | (kept & ~is_visible)
+    return entries
 
 
 def _inverse(matrices: tf.Tensor) -> list[tf.Tensor]:
@@ -114,11 +149,13 @@ def _range(
     return tf.minimum(*x_terms) + tf.minimum(*y_terms) + shift, tf.maximum(*x_terms) + tf.maximum(*y_terms) + shift
 
 
-def _area(boxes: tf.Tensor) -> tf.Tensor:
+def area(boxes: tf.Tensor) -> tf.Tensor:
+    """Return the areas of boxes [..., 4]."""
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
-def _move_masks(masks: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+def move_masks(masks: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+    """Sample masks [b, h, w] at the nearest pixels, 255 outside of them; see `move_targets`."""
     moved = tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(masks, tf.int32)[..., None],
         transforms=projective(matrices),
@@ -130,7 +167,12 @@ def _move_masks(masks: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(tf.cast(moved[..., 0], masks.dtype), masks.shape)
 
 
-def _check(targets: dict[str, tf.Tensor], images: tf.Tensor) -> None:
+def check_entries(targets: dict[str, tf.Tensor], images: tf.Tensor, *, truncated: str = "drop") -> None:
+    """Raise unless the entries of a dict can be moved with images; see `move_targets`.
+
+    Raises:
+        InvalidInput: All problems are listed.
+    """
     problems = check.Problems()
     for key, value in targets.items():
         if isinstance(value, tf.RaggedTensor):
@@ -138,11 +180,13 @@ def _check(targets: dict[str, tf.Tensor], images: tf.Tensor) -> None:
         elif key not in ("boxes", "labels", "masks") and (value.shape.rank is None or value.shape.rank > 2):
             problems.add(
                 f'`targets[{key!r}]` cannot be moved with the image: only "boxes" and "masks" can. '
-                f"Received: {_described(value)}"
+                f"Received: {described(value)}"
             )
     problems.raise_if_any()
     if "boxes" in targets:
         _check_boxes(problems, targets["boxes"], targets.get("labels"))
+        if truncated == "ignore" and "ignored" not in targets:
+            problems.add('truncated="ignore" needs `targets["ignored"]` bool [b, n]')
     if "masks" in targets:
         _check_masks(problems, targets["masks"], images)
     problems.raise_if_any()
@@ -150,21 +194,24 @@ def _check(targets: dict[str, tf.Tensor], images: tf.Tensor) -> None:
 
 def _check_boxes(problems: check.Problems, boxes: tf.Tensor, labels: tf.Tensor | None) -> None:
     if not boxes.dtype.is_floating or boxes.shape.rank != 3 or boxes.shape[2] != 4:
-        problems.add(f'`targets["boxes"]` must be float32 [b, n, 4]. Received: {_described(boxes)}')
+        problems.add(f'`targets["boxes"]` must be float32 [b, n, 4]. Received: {described(boxes)}')
     if labels is None:
         problems.add('`targets["boxes"]` needs `targets["labels"]` int [b, n], -1 for rows without an object')
     elif not labels.dtype.is_integer or labels.dtype.is_unsigned or labels.shape.rank != 2:
-        problems.add(f'`targets["labels"]` must be int32 or int64 [b, n]. Received: {_described(labels)}')
+        problems.add(f'`targets["labels"]` must be int32 or int64 [b, n]. Received: {described(labels)}')
 
 
 def _check_masks(problems: check.Problems, masks: tf.Tensor, images: tf.Tensor) -> None:
     holds_ignore = masks.dtype.is_integer and masks.dtype.max >= IGNORE
     if not holds_ignore or not masks.shape.is_compatible_with(images.shape[:3]):
         problems.add(
-            f'`targets["masks"]` must be uint8 or int32 [b, h, w], of the size of the images ({_described(images)}). '
-            f"Received: {_described(masks)}"
+            f'`targets["masks"]` must be uint8 or int32 [b, h, w], of the size of the images ({described(images)}). '
+            f"Received: {described(masks)}"
         )
 
 
-def _described(tensor: tf.Tensor) -> str:
-    return f"{tensor.dtype.name} {tensor.shape}"
+def described(targets: Targets) -> str:
+    """Return dtype and shape of a tensor, or the names in a dict, for messages."""
+    if isinstance(targets, dict):
+        return f"a dict of {check.listing(map(repr, targets)) or 'nothing'}"
+    return f"{targets.dtype.name} {targets.shape}"

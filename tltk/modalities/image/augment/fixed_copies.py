@@ -31,6 +31,11 @@ class Copies:
     count: int
     value_range: tuple[float, float] | None = PIXEL_RANGE
 
+    @property
+    def reads_targets(self) -> bool:
+        """Whether the pixels of a copy depend on the boxes or masks of its example."""
+        return any(augmentation.reads_targets for augmentation in self.augmentations)
+
 
 def copies(augmentations: Any, count: int) -> Copies:
     """Describe a fixed number of augmented copies of each example.
@@ -78,7 +83,8 @@ def build_copies(spec: Copies, seed: int) -> CopyTransform:
 
     Returns:
         (images float32 [b, h, w, c], targets, example_ids int64 [b], copy int64 scalar) → (images, targets).
-        Pass {} if there are no targets. The result for an example does not depend on the other examples of the batch,
+        Pass {} if there are no targets, or if no augmentation reads them and they are moved by `build_moves`. The
+        result for an example does not depend on the other examples of the batch,
         and the random values do not depend on its pixels.
     """
     transform = chain(spec.augmentations, value_range=spec.value_range)

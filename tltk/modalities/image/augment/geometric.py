@@ -1,6 +1,7 @@
 """Augmentations that move pixels, and boxes and masks with them: flip, crop_resize, rotate."""
 
 import math
+from typing import Any
 
 import tensorflow as tf
 
@@ -13,7 +14,7 @@ from tltk.modalities.image.augment.base import (
     register_augmentation,
     uniform_per_image,
 )
-from tltk.modalities.image.augment.boxes_and_masks import Targets, move_targets, projective
+from tltk.modalities.image.augment.boxes_and_masks import MIN_VISIBLE, Targets, move_targets, projective
 
 FILL_MODES = ("reflect", "nearest", "wrap", "constant")
 
@@ -92,7 +93,13 @@ def rotate(degrees: float = 15.0) -> Augmentation:
 
 
 def warp(
-    images: tf.Tensor, targets: Targets, matrices: tf.Tensor, *, fill_mode: str = "reflect"
+    images: tf.Tensor,
+    targets: Targets,
+    matrices: tf.Tensor,
+    *,
+    fill_mode: str = "reflect",
+    min_visibility: float = MIN_VISIBLE,
+    truncated: str = "drop",
 ) -> tuple[tf.Tensor, Targets]:
     """Apply an affine map to each image, and to its boxes and masks.
 
@@ -104,6 +111,8 @@ def warp(
         matrices: float32 [b, 2, 3]: pixel (x, y, 1) of the result → pixel (x, y) of the original, where (0, 0) is the
             centre of the top left pixel.
         fill_mode: How pixels outside the original image are filled: "reflect", "nearest", "wrap" or "constant" (black).
+        min_visibility: See `move_targets`.
+        truncated: See `move_targets`.
 
     Returns:
         (images, targets) with the same shapes and dtypes.
@@ -127,7 +136,8 @@ def warp(
         interpolation="BILINEAR",
         fill_mode=fill_mode.upper(),
     )
-    return tf.ensure_shape(moved, images.shape), move_targets(targets, matrices, images)
+    options: dict[str, Any] = {"min_visibility": min_visibility, "truncated": truncated}
+    return tf.ensure_shape(moved, images.shape), move_targets(targets, matrices, images, **options)
 
 
 def rotation(angles: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
