@@ -47,6 +47,17 @@ def test_weights_are_blended_with_the_targets_they_belong_to():
     assert np.isfinite(zero).all() and not np.any(none)
 
 
+def test_weights_travel_with_targets_in_a_dict_if_examples_are_blended():
+    def blend(inputs, targets, *_):
+        return inputs, {name: values[::-1] for name, values in targets.items()}
+
+    part = Batch(0, 0, np.arange(2), (np.zeros(2),), ({"boxes": tf.eye(2)}, tf.constant([2.0, 5.0])))
+    _, (targets, weights) = Finish("float32", None, blend, mixes=True)(part)
+    assert weights.numpy().tolist() == [5, 2] and set(targets) == {"boxes"}
+    _, (_, weights) = Finish("float32", None, blend)(part)
+    assert weights.numpy().tolist() == [2, 5]
+
+
 def test_targets_in_a_dict_are_augmented_before_they_are_encoded():
     order = []
 

@@ -214,6 +214,9 @@ def test_the_task_is_the_default_for_boxes_and_can_be_saved():
     task = for_source(source(2)).for_input(tltk.ImageSpec(64, 96))
     assert task.labels.names == NAMES and task.image_size == (64, 96)
     assert from_config(task.to_config()) == task
+    names = [augmentation.name for augmentation in task.default_augmentation(tltk.ImageSpec(64, 96))]
+    assert names == ["flip", "scale_jitter", "color_jitter"]
+    assert tltk.classification(["a", "b"]).default_augmentation(tltk.ImageSpec(64, 96)) == tltk.augment.standard()
 
 
 def test_wrong_arguments_are_listed():

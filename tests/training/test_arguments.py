@@ -20,7 +20,7 @@ IMAGES = named_modality("image")
 
 def completed(recipe=None, plan=None, *, epochs=None, learning_rate=None, callbacks=(), modality=IMAGES):
     options = {"epochs": epochs, "learning_rate": learning_rate, "callbacks": callbacks, "modality": modality}
-    return complete_recipe(recipe, plan, **options)
+    return complete_recipe(recipe, plan, **options, augmentations=modality.default_augmentation())
 
 
 def test_epochs_and_learning_rate_apply_to_the_last_phase():

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tltk.pipeline.loader import Batch
 
 Encode = Callable[[Any], Any]  # raw targets of a batch → targets for the loss
+_WEIGHT = "sample_weight"  # entry of the targets in which weights are augmented with boxes and masks
 AugmentBatch = Callable[[Any, Any, Any, Any, Any], tuple[Any, Any]]
 
 
@@ -42,11 +43,16 @@ class Finish:
             to_augment = targets[0] if targets else tf.zeros([tf.shape(inputs)[0]])
             blends_weights = self.mixes and weights and _is_blendable(to_augment)
             to_augment = _weighted(to_augment, weights[0]) if blends_weights else to_augment
+            travels_along = bool(self.mixes and weights and isinstance(to_augment, dict))
+            to_augment = {**to_augment, _WEIGHT: weights[0]} if travels_along else to_augment
             augmented, moved_targets = self.augment(inputs, to_augment, batch.epoch, batch.number, batch.rows)
             inputs = tf.ensure_shape(augmented, inputs.shape)
             if blends_weights:
                 moved_targets, blended_weights = _unweighted(moved_targets)
                 weights = (blended_weights,)
+            if travels_along:
+                moved_targets = dict(moved_targets)
+                weights = (moved_targets.pop(_WEIGHT),)
             targets = (moved_targets,) if targets else ()
         if self.encode is not None and encode_last:
             targets = (self.encode(targets[0]),)

@@ -28,7 +28,7 @@ class Phase:
             of steps, at least 1.
         augment: Applied to each training batch, in order: one or several augmentations of `tltk.augment`, Keras layers
             such as `keras.layers.RandomFlip()`, or registered functions (see docs/augment.md). None means the default
-            of the modality: `tltk.augment.standard()` for images, nothing for texts.
+            of the task: `tltk.augment.standard()` for images, `dense()` for boxes and masks, nothing for texts.
         augmentations_per_example: Number of fixed augmented copies of each example, drawn once and used in turn; 0
             draws new ones every epoch. The features of fixed copies can be cached.
         patience: Epochs without improvement on validation before the phase ends; None runs all epochs.

@@ -15,6 +15,7 @@ from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 from tltk.heads.builder import Head
 from tltk.modalities.context import Context
+from tltk.modalities.modality import modality_of
 from tltk.pipeline.readers import Reader, element_targets
 from tltk.specs import LabelSpec
 from tltk.tasks.adopted_outputs import check_outputs
@@ -78,6 +79,14 @@ class Task(ABC):
             spec: What `input_spec` returned.
         """
         return self
+
+    def default_augmentation(self, spec: Any) -> tuple[Any, ...]:
+        """Return the augmentations of phases that leave them open; default: those of the modality.
+
+        Args:
+            spec: Input format of the model.
+        """
+        return modality_of(spec).default_augmentation()
 
     def endpoints(self, backbone: Backbone) -> tuple[str, ...]:
         """Return the names of the stages whose features the head uses; default: the last one."""

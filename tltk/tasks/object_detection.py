@@ -20,6 +20,7 @@ from tltk.foundation.errors import InvalidInput
 from tltk.heads.dense import dense_head
 from tltk.heads.pyramid import feature_pyramid
 from tltk.modalities.context import Context
+from tltk.modalities.image.augment import dense
 from tltk.modalities.image.letterbox import boxes_to_original, level_sizes
 from tltk.modalities.modality import modality_of
 from tltk.pipeline.readers import Reader
@@ -91,6 +92,10 @@ class ObjectDetection(Task):
     def for_input(self, spec: ImageSpec) -> Self:
         """Return the task with the size of the input, on which the positions depend."""
         return replace(self, image_size=(spec.height, spec.width))
+
+    def default_augmentation(self, spec: Any) -> tuple[Any, ...]:
+        """Return a flip, scale jitter and mild color changes."""
+        return dense()
 
     def endpoints(self, backbone: Backbone) -> tuple[str, ...]:
         """Return the last stage of each stride of the pyramid that the backbone has."""

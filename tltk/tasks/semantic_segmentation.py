@@ -17,6 +17,7 @@ from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
 from tltk.heads.segmentation import lraspp, pyramid_decoder
 from tltk.modalities.context import Context
+from tltk.modalities.image.augment import dense
 from tltk.modalities.image.letterbox import level_sizes
 from tltk.modalities.modality import modality_of
 from tltk.pipeline.readers import Reader
@@ -79,6 +80,10 @@ class SemanticSegmentation(Task):
     def for_input(self, spec: ImageSpec) -> Self:
         """Return the task with the size of the input."""
         return replace(self, image_size=(spec.height, spec.width))
+
+    def default_augmentation(self, spec: Any) -> tuple[Any, ...]:
+        """Return a flip, scale jitter and mild color changes."""
+        return dense()
 
     def endpoints(self, backbone: Backbone) -> tuple[str, ...]:
         """Return the last stage of each stride of the decoder that the backbone has."""

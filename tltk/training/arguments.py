@@ -23,7 +23,14 @@ log = logging.getLogger("tltk")
 
 
 def complete_recipe(
-    recipe: Any, plan: Any, *, epochs: Any, learning_rate: Any, callbacks: Any, modality: Modality
+    recipe: Any,
+    plan: Any,
+    *,
+    epochs: Any,
+    learning_rate: Any,
+    callbacks: Any,
+    modality: Modality,
+    augmentations: tuple[Any, ...],
 ) -> Recipe:
     """Return the recipe that `fit` runs.
 
@@ -33,7 +40,8 @@ def complete_recipe(
         epochs: Epochs of the last phase; None leaves them as they are.
         learning_rate: Learning rate of the last phase, a number or a Keras schedule; None leaves it as it is.
         callbacks: Those of the user. If one changes the learning rate, the phase of `plan` has a constant one.
-        modality: Gives the default learning rate, and the augmentations of phases that leave them open.
+        modality: Gives the default learning rate.
+        augmentations: Those of phases that leave them open.
 
     Raises:
         InvalidType: If `recipe` or `plan` has the wrong type.
@@ -55,7 +63,7 @@ def complete_recipe(
     hint = "Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe."
     check.instance_of("recipe", recipe, Recipe, hint=hint)
     recipe = recipe.with_last_phase(epochs=epochs, learning_rate=learning_rate)
-    return recipe.with_augmentation(modality.default_augmentation())
+    return recipe.with_augmentation(augmentations)
 
 
 def check_options(model: TransferModel, recipe: Recipe, *, batch_size: Any, seed: Any, out: Any) -> Size:

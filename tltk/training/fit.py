@@ -128,7 +128,13 @@ def fit(
     require_task(model.task)
     modality = modality_of(model.input_spec)
     recipe = complete_recipe(
-        recipe, plan, epochs=epochs, learning_rate=learning_rate, callbacks=callbacks, modality=modality
+        recipe,
+        plan,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        callbacks=callbacks,
+        modality=modality,
+        augmentations=model.task.default_augmentation(model.input_spec),
     )
     size = check_options(model, recipe, batch_size=batch_size, seed=seed, out=out)
     seed = int(seed)

@@ -12,7 +12,7 @@ from tltk.modalities.image.augment.mosaic import mosaic
 from tltk.modalities.image.augment.rand_augment import rand_augment
 from tltk.modalities.image.augment.rescale import scale_jitter
 from tltk.modalities.image.augment.safe_crop import safe_crop
-from tltk.modalities.image.augment.standard import standard
+from tltk.modalities.image.augment.standard import dense, standard
 
 __all__ = [
     "Augmentation",
@@ -24,6 +24,7 @@ __all__ = [
     "copies",
     "crop_resize",
     "cutmix",
+    "dense",
     "flip",
     "from_config",
     "mixes",
