@@ -1,5 +1,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -8,19 +9,18 @@ import pytest
 import tltk
 from tests.conftest import conv_net, squares, squares_model
 from tests.tasks.test_objective import Hits
-from tltk.modalities.modality import named_modality
+from tests.texts import TOKENIZER
 from tltk.recipes import Phase, Recipe
+from tltk.specs import TextSpec
 from tltk.tasks.classification import Classification
 from tltk.tasks.records import Monitor
 from tltk.tasks.registry import register_task
 from tltk.training.arguments import complete_recipe, metric_names, require_weighted_metrics
 
-IMAGES = named_modality("image")
 
-
-def completed(recipe=None, plan=None, *, epochs=None, learning_rate=None, callbacks=(), modality=IMAGES):
-    options = {"epochs": epochs, "learning_rate": learning_rate, "callbacks": callbacks, "modality": modality}
-    return complete_recipe(recipe, plan, **options, augmentations=modality.default_augmentation())
+def completed(recipe=None, plan=None, *, epochs=None, learning_rate=None, callbacks=(), spec=None):
+    model = SimpleNamespace(input_spec=spec or tltk.ImageSpec(8, 8), task=tltk.classification(["a", "b"]))
+    return complete_recipe(recipe, plan, model, epochs=epochs, learning_rate=learning_rate, callbacks=callbacks)
 
 
 def test_epochs_and_learning_rate_apply_to_the_last_phase():
@@ -29,14 +29,14 @@ def test_epochs_and_learning_rate_apply_to_the_last_phase():
     assert (probe.optimizer.learning_rate, tuned.optimizer.learning_rate) == (1e-3, 1e-5)
     (phase,) = completed(tltk.linear_probe(), epochs=2).phases
     assert (phase.epochs, phase.optimizer.learning_rate) == (2, 1e-3)
-    assert completed(modality=named_modality("text")).phases[1].optimizer.learning_rate == 1e-4
+    assert completed(spec=TextSpec(TOKENIZER, 16)).phases[1].optimizer.learning_rate == 1e-4
 
 
 def test_a_plan_is_one_phase():
     plan = tltk.unfreeze_from("conv3")
     (phase,) = completed(plan=plan, epochs=2, learning_rate=1e-4).phases
     assert (phase.plan, phase.epochs, phase.optimizer.learning_rate) == (plan, 2, 1e-4)
-    assert phase.augment == IMAGES.default_augmentation()
+    assert phase.augment == tltk.augment.standard()
     (phase,) = completed(plan=tltk.freeze("backbone")).phases
     assert (phase.name, phase.epochs, phase.augment) == ("probe", 40, ())
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput, InvalidType
-from tltk.modalities.modality import Modality, modality_of
+from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.optimizers.state import require_unique_paths
 from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size
@@ -25,28 +25,27 @@ log = logging.getLogger("tltk")
 def complete_recipe(
     recipe: Any,
     plan: Any,
+    model: TransferModel,
     *,
     epochs: Any,
     learning_rate: Any,
     callbacks: Any,
-    modality: Modality,
-    augmentations: tuple[Any, ...],
 ) -> Recipe:
     """Return the recipe that `fit` runs.
 
     Args:
         recipe: Recipe of the user; None for the default one.
         plan: Plan of the user for a recipe of one phase, or None.
+        model: The model to train, for the default learning rate and the augmentations of phases that leave them open.
         epochs: Epochs of the last phase; None leaves them as they are.
         learning_rate: Learning rate of the last phase, a number or a Keras schedule; None leaves it as it is.
         callbacks: Those of the user. If one changes the learning rate, the phase of `plan` has a constant one.
-        modality: Gives the default learning rate.
-        augmentations: Those of phases that leave them open.
 
     Raises:
         InvalidType: If `recipe` or `plan` has the wrong type.
         InvalidInput: If both are passed, or a number is out of range.
     """
+    modality = modality_of(model.input_spec)
     if recipe is not None and plan is not None:
         raise InvalidInput(
             "pass either `recipe` or `plan`: each phase of a recipe has a plan of its own; `plan` alone is one phase."
@@ -63,7 +62,7 @@ def complete_recipe(
     hint = "Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe."
     check.instance_of("recipe", recipe, Recipe, hint=hint)
     recipe = recipe.with_last_phase(epochs=epochs, learning_rate=learning_rate)
-    return recipe.with_augmentation(augmentations)
+    return recipe.with_augmentation(model.task.default_augmentation(model.input_spec))
 
 
 def check_options(model: TransferModel, recipe: Recipe, *, batch_size: Any, seed: Any, out: Any) -> Size:

@@ -126,16 +126,7 @@ def fit(
         tf.config.experimental.enable_op_determinism()
     check.instance_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
     require_task(model.task)
-    modality = modality_of(model.input_spec)
-    recipe = complete_recipe(
-        recipe,
-        plan,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        callbacks=callbacks,
-        modality=modality,
-        augmentations=model.task.default_augmentation(model.input_spec),
-    )
+    recipe = complete_recipe(recipe, plan, model, epochs=epochs, learning_rate=learning_rate, callbacks=callbacks)
     size = check_options(model, recipe, batch_size=batch_size, seed=seed, out=out)
     seed = int(seed)
     folder = None if out is None else Path(out)
