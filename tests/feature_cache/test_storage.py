@@ -12,17 +12,28 @@ from tltk.pipeline import store
 def test_auto_chooses_memory_for_little_data_disk_for_much_and_off_where_caching_does_not_pay(tmp_path, monkeypatch):
     layout = store.Layout(((256,),), ("float32",))
 
-    def storage(count, epochs=3, layout=layout, cache="auto"):
-        return cache_storage.choose_storage(Cache(cache), layout, count, epochs=epochs, folder=tmp_path)
+    reasons = []
+
+    def storage(count, epochs=3, layout=layout, cache="auto", multiply_adds=1e6):
+        choice = cache_storage.choose_storage(
+            Cache(cache), layout, count, epochs=epochs, folder=tmp_path, multiply_adds=multiply_adds
+        )
+        reasons.append(choice.reason)
+        return choice.storage
 
     assert storage(1000) == "memory"
     assert storage(1000, epochs=1) == "off"
     assert storage(1_000_000) == "disk"
-    assert storage(10, layout=store.Layout(((1024, 1024),), ("float32",))) == "off"
     assert storage(10, epochs=1, cache="memory") == "memory"
+    assert not any(reasons)
+    large = store.Layout(((1024, 1024),), ("float32",))
+    assert storage(10, layout=large) == "off"
+    assert "4.2 MB of an example (1024×1024 float32) would take about as long as computing" in reasons[-1]
+    assert storage(10, layout=large, multiply_adds=1e9) == "memory", "features of a large image that take long"
     usage = cache_storage.shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(cache_storage.shutil, "disk_usage", lambda folder: usage)
     assert storage(1_000_000) == "off"
+    assert "need 1.0 GB, and 1.0 kB are free on the disk" in reasons[-1] and "bfloat16" in reasons[-1]
     monkeypatch.setattr(hardware, "free_memory", lambda: 1000)
     assert storage(1000) == "off"
 

@@ -1,4 +1,5 @@
 import os
+from functools import partial
 
 import keras
 import pytest
@@ -63,8 +64,26 @@ def test_free_memory_respects_the_limit_of_a_container(tmp_path):
     assert machine.free_memory(str(tmp_path)) == 300_000
     (tmp_path / "memory.current").write_text("1000001\n")
     assert machine.free_memory(str(tmp_path)) == 0
+    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 1000\n")
+    assert machine.free_memory(str(tmp_path)) == 999, "cached pages of files are free"
     (tmp_path / "memory.max").write_text("max\n")
     assert machine.free_memory(str(tmp_path)) > 1_000_000
+
+
+def test_free_memory_respects_the_limits_of_the_groups_of_this_process(tmp_path):
+    membership = tmp_path / "membership"
+    membership.write_text("4:memory:/job/step\n3:cpu,cpuacct:/\n0::/slice/unit\n")
+    free = partial(machine.free_memory, str(tmp_path), str(membership))
+    assert free() > 1_000_000
+    for folder, names, limit in (
+        ("memory/job/step", ("memory.limit_in_bytes", "memory.usage_in_bytes"), 900_000),
+        ("memory/job", ("memory.limit_in_bytes", "memory.usage_in_bytes"), 800_000),
+        ("slice", ("memory.max", "memory.current"), 700_000),
+    ):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / names[0]).write_text(f"{limit}\n")
+        (tmp_path / folder / names[1]).write_text("100000\n")
+        assert free() == limit - 100_000
 
 
 def test_only_glibc_is_configured_to_keep_freed_memory(monkeypatch):

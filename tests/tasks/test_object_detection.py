@@ -152,15 +152,18 @@ def test_a_frozen_backbone_stays_as_it_is():
 
 def test_cached_features_of_augmented_copies_train_as_new_pixels_do():
     augment = (tltk.augment.flip(), tltk.augment.safe_crop(scale=(0.3, 1.0)), tltk.augment.color_jitter(hue=0.1))
-    weights = []
-    for cache in ("off", "memory"):
+    weights, losses = [], []
+    for cache in ("off", "memory", tltk.Cache("memory", "bfloat16")):
         keras.utils.set_random_seed(1)
         model = detector()
         recipe = phases(tltk.freeze("backbone"), epochs=3, augment=augment, augmentations_per_example=2)
-        tltk.fit(model, source(8), recipe=recipe, batch_size=4, cache=cache, verbose=0)
+        run = tltk.fit(model, source(8), recipe=recipe, batch_size=4, cache=cache, verbose=0)
+        losses.append([row["loss"] for row in run.history])
         weights.append(model.keras.get_weights())
-    for cached, computed in zip(*weights, strict=True):
+    for cached, computed in zip(*weights[:2], strict=True):
         np.testing.assert_allclose(cached, computed, atol=2e-5)
+    np.testing.assert_allclose(losses[2], losses[0], rtol=0.01)  # bfloat16 has 8 bits
+    assert losses[2] != losses[1]
 
 
 def test_batches_hold_what_each_position_of_the_letterboxed_image_has_to_learn():

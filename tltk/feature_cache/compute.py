@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tltk.data.source import Source
 from tltk.data.targets import Targets
+from tltk.feature_cache.storage import size_text
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph, progress
 from tltk.foundation.errors import InvalidInput
@@ -109,7 +110,7 @@ def compute(
     numbers = sum(math.prod(shape) for shape in layout.shapes)
     copies = f" in {augment.count} augmented copies" if augment else ""
     noun = f"features of {reader.count:,} {check.plural(source.modality)}{copies} ({numbers:,} numbers each)"
-    log.info("%s: %.1f MB in %s", noun, count * layout.record_bytes / 1e6, folder or "memory")
+    log.info("%s: %s in %s", noun, computation.needs(count), folder or "memory")
     if folder is None:
         records = store.in_memory(layout, count, computation.fill, noun=noun)
     else:
@@ -142,6 +143,11 @@ class _Computation:
             parts += (self._targets_digest(self.targets),)
         return digest("prefix", keras_graph.fingerprint(self.prefix), *parts)
 
+    def needs(self, count: int) -> str:
+        """Return what records need, such as "28.0 GB, float32"."""
+        dtypes = check.listing(dict.fromkeys(self.layout.dtypes))
+        return f"{size_text(count * self.layout.record_bytes)}, {dtypes}"
+
     def _targets_digest(self, targets: Targets) -> str:
         """Return a hash of all targets. They are read for it: those in files may have changed under the same path."""
         hashed = hashlib.sha256()
@@ -161,7 +167,8 @@ class _Computation:
         """
         features_of = self._traced()
         elements_per_copy = self.reader.count
-        with progress.bar("computing features of the frozen layers", -(-len(missing) // self.batch_size)) as advance:
+        title = f"computing features of the frozen layers ({self.needs(len(missing))})"
+        with progress.bar(title, -(-len(missing) // self.batch_size)) as advance:
             for copy in np.unique(missing // elements_per_copy):
                 elements = missing[missing // elements_per_copy == copy] % elements_per_copy
                 first_row = int(copy * elements_per_copy)

@@ -1,22 +1,26 @@
 """Where features and decoded examples are stored: the record that the user passes, and the choice of "auto"."""
 
-import logging
+import math
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import keras
 
 from tltk.foundation import checks as check
-from tltk.foundation import hardware
+from tltk.foundation import hardware, keras_graph
 from tltk.foundation.errors import InvalidInput
 from tltk.pipeline import store
-
-log = logging.getLogger("tltk")
 
 STORAGES = ("auto", "memory", "disk", "off")
 DTYPES = (None, "float16", "bfloat16")
 _MAX_MEMORY_BYTES = 64 * 2**20  # that "auto" stores in memory, so that memory does not grow with the data
-_MAX_RECORD_BYTES = 2 * 2**20  # reading a larger record takes as long as computing it
+_SMALL_RECORD_BYTES = 2 * 2**20  # smaller ones are always worth reading
+# Multiply-adds per byte from which reading a record takes less time than computing it: 25e9 of them per second on two
+# cores, and 0.5 GB per second from a disk. A GPU computes faster.
+_WORTHWHILE, _WORTHWHILE_ON_GPU = 50, 1000
 _MAX_DISK_FRACTION = 0.8  # of the free space, that "auto" fills
 
 
@@ -47,7 +51,21 @@ class Cache:
             )
 
 
-def choose_storage(cache: Cache, layout: store.Layout, count: int, *, epochs: int, folder: Path) -> str:
+class Choice(NamedTuple):
+    """Where features are stored.
+
+    Args:
+        storage: "memory", "disk", "off", or a folder.
+        reason: Why they are not stored although every epoch needs them; "" otherwise.
+    """
+
+    storage: str
+    reason: str = ""
+
+
+def choose_storage(
+    cache: Cache, layout: store.Layout, count: int, *, epochs: int, folder: Path, multiply_adds: float = math.inf
+) -> Choice:
     """Decide where "auto" stores features; any other choice is returned unchanged.
 
     Args:
@@ -56,23 +74,57 @@ def choose_storage(cache: Cache, layout: store.Layout, count: int, *, epochs: in
         count: Number of records.
         epochs: How often each record will be read.
         folder: A folder on the disk whose free space is checked.
+        multiply_adds: How many of them the features of one element take.
 
     Returns:
-        "memory", "disk", "off", or a folder.
+        The choice.
     """
     if cache.storage != "auto":
-        return str(cache.storage)
+        return Choice(str(cache.storage))
     total_bytes = count * layout.record_bytes
-    if epochs < 2 or layout.record_bytes > _MAX_RECORD_BYTES:
-        return "off"
+    if epochs < 2:
+        return Choice("off")
+    worthwhile = _WORTHWHILE if hardware.gpu_capability() is None else _WORTHWHILE_ON_GPU
+    if layout.record_bytes > _SMALL_RECORD_BYTES and multiply_adds < worthwhile * layout.record_bytes:
+        return Choice(
+            "off",
+            f"reading the {size_text(layout.record_bytes)} of an example ({layout.describe()}) would take about as "
+            "long as computing them. Freeze more layers, or store them all the same with cache='disk'",
+        )
     if total_bytes <= min(_MAX_MEMORY_BYTES, hardware.free_memory() // 2):
-        return "memory"
+        return Choice("memory")
     free_bytes = shutil.disk_usage(folder).free
     if total_bytes <= free_bytes * _MAX_DISK_FRACTION:
-        return "disk"
-    log.info(
-        "features are not cached: they need %.1f GB of disk space, and %.1f GB are free",
-        total_bytes / 1e9,
-        free_bytes / 1e9,
+        return Choice("disk")
+    half = "" if cache.dtype else ", tltk.Cache(dtype='bfloat16'), which takes half,"
+    return Choice(
+        "off",
+        f"they would need {size_text(total_bytes)}, and {size_text(free_bytes)} are free on the disk of {folder}. Pass "
+        f"a folder on a larger disk{half} or fewer augmentations_per_example",
     )
-    return "off"
+
+
+def size_text(count: float) -> str:
+    """Return a number of bytes as a text.
+
+    Examples:
+        >>> size_text(2_500_000), size_text(28e9)
+        ('2.5 MB', '28.0 GB')
+    """
+    factor, unit = next((pair for pair in ((1e9, "GB"), (1e6, "MB")) if count >= pair[0] / 10), (1e3, "kB"))
+    return f"{count / factor:.1f} {unit}"
+
+
+def multiply_adds(prefix: keras.Model, length: int | None = None) -> float:
+    """Estimate how many multiply-adds the outputs of a model take for one element, from its weights.
+
+    Args:
+        prefix: A functional model.
+        length: Size of axes that the model leaves open; None counts them as 1.
+    """
+    total = 0
+    for node in keras_graph.nodes(prefix):
+        weights = getattr(node.operation, "weights", ())
+        positions = math.prod(size or length or 1 for size in node.outputs[0].shape[1:-1])
+        total += positions * sum(math.prod(weight.shape) for weight in weights if len(weight.shape) > 1)
+    return float(total)

@@ -1,6 +1,7 @@
 """Precision, compilation and memory settings that suit this machine."""
 
 import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,11 @@ import psutil
 from tltk.foundation import checks as check
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
+# Limit, use, and the statistic of cached pages of files, of control groups of version 2 and 1.
+_MEMORY_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 _BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 
@@ -85,17 +91,46 @@ def dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(previous)
 
 
-def free_memory(cgroup: str = "/sys/fs/cgroup") -> int:
+def free_memory(cgroup: str = "/sys/fs/cgroup", membership: str = "/proc/self/cgroup") -> int:
     """Return the number of bytes that this process can still allocate without swapping.
 
-    The memory limit of a container counts too, since the system's figure does not include it.
+    The memory limits of a container and of the control groups around the process count too, since the system's figure
+    does not include them. Cached pages of files are free: the kernel drops them when memory is needed.
 
     Args:
-        cgroup: Folder of the control group (version 2), with memory.max and memory.current.
+        cgroup: Folder where the control groups of version 2 are mounted, those of version 1 in `memory` below it.
+        membership: File that names the groups of the process, lines such as "0::/container".
     """
     available = int(psutil.virtual_memory().available)
-    limit, used = (_read_int(Path(cgroup) / name) for name in ("memory.max", "memory.current"))
-    return available if limit is None or used is None else max(min(available, limit - used), 0)
+    return max(min([available, *(_free_in(folder) for folder in _groups(Path(cgroup), Path(membership)))]), 0)
+
+
+def _groups(cgroup: Path, membership: Path) -> list[Path]:
+    """Return the folders of all control groups that may limit the memory of this process."""
+    roots = [cgroup, cgroup / "memory"]
+    lines = membership.read_text().splitlines() if membership.is_file() else []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "memory"):
+            root = cgroup / "memory" if controllers else cgroup
+            inner = root / path.lstrip("/")
+            roots += [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
+    return roots
+
+
+def _free_in(group: Path) -> int:
+    """Return the bytes that are free below the limit of a control group; a huge number without a limit."""
+    for limit_name, used_name, cached_name in _MEMORY_FILES:
+        limit, used = _read_int(group / limit_name), _read_int(group / used_name)
+        if limit is not None and used is not None:
+            return limit - used + _statistic(group / "memory.stat", cached_name)
+    return sys.maxsize
+
+
+def _statistic(path: Path, name: str) -> int:
+    """Return a number of a file with a name and a number in each line; 0 if it is missing."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0)
 
 
 def _read_int(path: Path) -> int | None:

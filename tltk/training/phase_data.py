@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tltk.data.invalid import Invalid
 from tltk.feature_cache import compute
-from tltk.feature_cache.storage import Cache, choose_storage
+from tltk.feature_cache.storage import Cache, choose_storage, multiply_adds
 from tltk.feature_cache.user_dataset import UnevenBatchesError
 from tltk.foundation import files
 from tltk.foundation.errors import InvalidInput
@@ -200,10 +200,16 @@ class Feed:
         length = _max_length(parts)
         layout = compute.layout_of(prefix, self.train.inputs, length=length, dtype=self.cache.dtype)
         records = self.train.count * max(count, 1) + (0 if self.val is None else self.val.count)
-        storage = choose_storage(self.cache, layout, records, epochs=phase.epochs, folder=self.folder)
-        if storage == "off":
+        cost = multiply_adds(prefix, length)
+        choice = choose_storage(
+            self.cache, layout, records, epochs=phase.epochs, folder=self.folder, multiply_adds=cost
+        )
+        if choice.storage == "off":
+            if choice.reason and choice.reason not in self.told:
+                self.told.add(choice.reason)
+                log.warning("Outputs of the frozen layers are computed in every epoch, not once: %s.", choice.reason)
             return self._example_batches(frozen_split, augment, seed)
-        return self._feature_batches(frozen_split, layout, storage, length, augment, seed)
+        return self._feature_batches(frozen_split, layout, choice.storage, length, augment, seed)
 
     def invalid(self) -> Invalid:
         """Return the examples that could not be decoded so far."""
