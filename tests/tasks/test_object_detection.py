@@ -213,6 +213,26 @@ def test_a_box_in_the_bars_around_an_image_is_no_object():
     assert model.task.decode(tensors, Context(tf.constant(1, tf.int64)))["count"].numpy() == 4
 
 
+def test_boxes_of_lists_and_datasets_come_back_in_pixels_of_their_images():
+    model = detector(min_score=0.0, strides=(8,))
+    image = source(1).examples[0]
+    small = tf.image.resize(image, [24, 32]).numpy().astype("uint8")
+    expected = tltk.predict(model, image[None]).fields["boxes"][0]
+    assert expected.max() > 50
+    of_list = tltk.predict(model, [image, small]).fields["boxes"]
+    np.testing.assert_allclose(of_list[0], expected, atol=1e-3)
+    np.testing.assert_allclose(of_list[1], tltk.predict(model, small[None]).fields["boxes"][0], atol=1e-3)
+    assert of_list[1][:, 2].max() <= 24 and of_list[1][:, 3].max() <= 32
+    dataset = tf.data.Dataset.from_tensor_slices(image[None])
+    for data in (dataset, dataset.batch(1)):
+        np.testing.assert_allclose(tltk.predict(model, data).fields["boxes"][0], expected, atol=1e-3)
+    several = tf.data.Dataset.from_generator(
+        lambda: iter([image, small]), output_signature=tf.TensorSpec([None, None, 3], tf.uint8)
+    )
+    with pytest.raises(InvalidInput, match=r"pixels of the original images.*list of arrays.*ensure_shape"):
+        tltk.predict(model, several)
+
+
 def test_the_task_is_the_default_for_boxes_and_can_be_saved():
     task = for_source(source(2)).for_input(tltk.ImageSpec(64, 96))
     assert task.labels.names == NAMES and task.image_size == (64, 96)

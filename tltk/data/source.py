@@ -66,6 +66,8 @@ class Source:
         invalid: Rows of the file that could not be used; they are not among `examples`.
         sample_weight: Weight of each example in loss and metrics, float32 [n], at least 0; None if all count the same.
         value_range: Value of black and of white of images in memory; None means (0, 255).
+        original_sizes: Height and width of images in memory before they were resized to one size, int32 [n, 2]; None if
+            they were not.
 
     Raises:
         InvalidInput: If lengths differ, only one of targets and labels is given, or a weight is negative or not finite;
@@ -82,11 +84,12 @@ class Source:
     invalid: tuple[InvalidExample, ...] = ()
     sample_weight: np.ndarray | None = None
     value_range: tuple[float, float] | None = None
+    original_sizes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check.one_of("storage", self.storage, STORAGES)
         problems = check.Problems()
-        for name in ("targets", "parts", "ids"):
+        for name in ("targets", "parts", "ids", "original_sizes"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.examples):
                 problems.add(
@@ -230,6 +233,7 @@ class Source:
             ids=ids[indices],
             invalid=(),
             sample_weight=None if self.sample_weight is None else self.sample_weight[indices],
+            original_sizes=None if self.original_sizes is None else self.original_sizes[indices],
         )
 
     def without(self, exclude: Exclude) -> Source:

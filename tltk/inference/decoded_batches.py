@@ -13,7 +13,6 @@ from tltk.foundation import checks as check
 from tltk.foundation import progress
 from tltk.inference.forward import Network, decoder_of, network_of
 from tltk.modalities.batches import dataset_batches, read_dataset
-from tltk.modalities.context import Context
 from tltk.modalities.modality import drop_invalid, modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.pipeline.batching import Order
@@ -152,6 +151,8 @@ def _decoded_dataset(
 ) -> Iterator[DecodedBatch]:
     user = read_dataset(data, model.input_spec, batch_size=batch_size, targets=model.task if with_targets else None)
     decoder, loader = decoder_of(model), dataset_batches(user, model.input_spec)
+    modality = modality_of(model.input_spec)
+    modality.dataset_context(data, model.input_spec, 0)  # raises before anything is computed
     count = 0
     with progress.bar(title, loader.element_count) as advance, user.explained():
         for batch in loader.dataset():
@@ -159,7 +160,7 @@ def _decoded_dataset(
             size = len(inputs)
             ids = [f"example {number}" for number in range(count, count + size)]
             outputs = network(inputs)
-            decoded = decoder(outputs, Context(tf.constant(size, tf.int64)))
+            decoded = decoder(outputs, modality.dataset_context(data, model.input_spec, size))
             if observe is not None and targets_and_weights:
                 observe(targets_and_weights[0], outputs, targets_and_weights[1] if targets_and_weights[1:] else None)
             columns = tf.nest.map_structure(np.asarray, targets_and_weights) if with_targets else []

@@ -166,6 +166,22 @@ class Modality(ABC):
         """
         return Context(tf.constant(len(examples), tf.int64))
 
+    def dataset_context(self, data: tf.data.Dataset, spec: Any, count: int) -> Context:
+        """Build the context of a batch of a user's dataset.
+
+        Args:
+            data: The dataset of the user.
+            spec: Input format of the model.
+            count: Examples of the batch.
+
+        Returns:
+            The context; default: one element for each example.
+
+        Raises:
+            InvalidInput: If the decoder needs something that is not known of a dataset.
+        """
+        return Context(tf.constant(count, tf.int64))
+
     def traits(self, source: Source, spec: Any = None) -> Traits:
         """Look at every example once, for `tltk.inspect`; default: find the examples that cannot be used.
 

@@ -19,6 +19,11 @@ from tltk.specs.image import as_value_range
 from tltk.specs.labels import as_names
 
 _MANY_CLASSES = 10_000  # more of them without names are more likely ids or values
+_DIFFERENT_SIZES = (
+    "`x` must be one array [n, height, width, channels]; its images differ in size. Resize them first. With boxes or "
+    "masks, pad them on the right and at the bottom with np.pad (masks with 255), which moves no box, or write them to "
+    "files, for tltk.from_coco(…) and tltk.from_masks(…)."
+)
 _LABEL_TYPES = ("categorical", "multilabel", "regression")
 
 
@@ -162,9 +167,7 @@ def check_pixels(x: Any, value_range: tuple[float, float] | None = None) -> np.n
     try:
         pixels = np.asarray([as_pixels(image) for image in x] if isinstance(x, list | tuple) else x)
     except ValueError as error:  # images of different sizes
-        raise InvalidInput(
-            "`x` must be one array [n, height, width, channels]; its images differ in size. Resize them first."
-        ) from error
+        raise InvalidInput(_DIFFERENT_SIZES) from error
     if pixels.dtype.kind not in "uif":
         raise InvalidType(f"`x` must be numeric or a list of texts. Received: dtype {pixels.dtype}")
     if pixels.ndim == 3 and pixels.shape[-1] in (1, 3, 4) and min(pixels.shape[:2]) > 4:

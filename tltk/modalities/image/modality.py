@@ -34,7 +34,7 @@ from tltk.modalities.requests import Request
 from tltk.modalities.traits import Traits
 from tltk.pipeline.batching import Size, examples_per_batch
 from tltk.pipeline.readers import Reader
-from tltk.pipeline.user_dataset import UserDataset
+from tltk.pipeline.user_dataset import UserDataset, parts_of
 from tltk.specs import ImageSpec, InvalidExample
 from tltk.specs.image import PIXEL_RANGE
 
@@ -95,7 +95,8 @@ class ImageModality(Modality):
             return from_files(inputs)
         own_range = None if spec.value_range == PIXEL_RANGE else spec.value_range
         if isinstance(inputs, list | tuple | Image.Image):
-            return from_arrays(_images_of_one_size(paths, spec, own_range), value_range=own_range)
+            images, sizes = _images_of_one_size(paths, spec, own_range)
+            return replace(from_arrays(images, value_range=own_range), original_sizes=sizes)
         pixels = np.asarray(inputs)
         if pixels.ndim == 0:
             raise InvalidType(
@@ -145,6 +146,24 @@ class ImageModality(Modality):
         if spec.resize != "pad":
             return Context(count)
         return Context(count, image_sizes=tf.constant(image_sizes(source, reader, examples), tf.int32))
+
+    def dataset_context(self, data: tf.data.Dataset, spec: ImageSpec, count: int) -> Context:
+        """Return the number of images and, if they are letterboxed, their size, which all must share.
+
+        Raises:
+            InvalidInput: If images are letterboxed and their sizes are not known before they are resized.
+        """
+        if spec.resize != "pad":
+            return super().dataset_context(data, spec, count)
+        shape = parts_of(data.element_spec)[0].shape
+        if None in shape[-3:-1]:
+            raise InvalidInput(
+                "boxes and masks are returned in pixels of the original images, and the size of those of a "
+                f"tf.data.Dataset is not known before they are read. Received: images of shape {shape}. Pass files or "
+                "a list of arrays, or resize the images to one size, which the dataset states: "
+                "dataset.map(lambda image: tf.ensure_shape(image, [480, 640, 3]))."
+            )
+        return Context(tf.constant(count, tf.int64), image_sizes=tf.tile(tf.constant([shape[-3:-1]]), [count, 1]))
 
     def with_letterbox(self, spec: ImageSpec, task: str) -> ImageSpec:
         """Fit images by bars."""
@@ -238,8 +257,10 @@ class ImageModality(Modality):
 
 def _images_of_one_size(
     images: Sequence[Any], spec: ImageSpec, value_range: tuple[float, float] | None
-) -> list[np.ndarray]:
+) -> tuple[list[np.ndarray], np.ndarray | None]:
     """Return the pixels of images in memory; if their shapes differ, each is resized as a file would be.
+
+    The second value is then the original height and width of each, int32 [n, 2]; None otherwise.
 
     Args:
         images: PIL images, or pixels [height, width] or [height, width, channels] each.
@@ -257,14 +278,15 @@ def _images_of_one_size(
         except ValueError as error:  # nested lists
             raise InvalidInput(f"`inputs`[{index}] is not an array [height, width, channels]: {error}") from error
     if len({array.shape for array in pixels}) == 1:
-        return pixels
+        return pixels, None
     for index, array in enumerate(pixels):
         if array.ndim not in (2, 3) or array.dtype.kind not in "uif":
             raise InvalidType(
                 "`inputs` must be paths only, or PIL images and pixels [height, width, channels] only. Received: item "
                 f"{index} is {images[index]!r:.60}, unlike the others."
             )
-    return [resize_chunk(check_pixels([array], value_range), spec)[0] for array in pixels]
+    sizes = np.array([array.shape[:2] for array in pixels], np.int32)
+    return [resize_chunk(check_pixels([array], value_range), spec)[0] for array in pixels], sizes
 
 
 def _encoded_image(source: Source, index: int) -> bytes:

@@ -57,6 +57,8 @@ def image_sizes(source: Source, reader: Reader, rows: np.ndarray) -> np.ndarray:
     Returns:
         int32 [n, 2]: height and width in pixels.
     """
+    if source.original_sizes is not None:
+        return source.original_sizes[rows]
     if source.storage == "arrays":
         return np.tile(np.array(source.examples.shape[1:3], np.int32), (len(rows), 1))
     if source.storage == "files":
