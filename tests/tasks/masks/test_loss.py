@@ -57,3 +57,21 @@ def test_loss_and_metric_can_be_saved():
     for item in (SegmentationLoss(0.3), MeanIoU(4)):
         rebuilt = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(item))
         assert rebuilt.get_config() == item.get_config()
+
+
+def test_pixels_that_share_logits_count_as_each_alone():
+    generator = np.random.default_rng(0)
+    masks = generator.integers(0, 3, (2, 16, 16, 1)).astype("uint8")
+    masks[0, :3] = 255
+    logits = generator.normal(size=(2, 4, 4, 3)).astype("float32")
+    enlarged = np.asarray(keras.ops.image.resize(logits, (8, 8), interpolation="bilinear"))
+    log_probabilities = np.repeat(np.repeat(enlarged - np.log(np.exp(enlarged).sum(-1, keepdims=True)), 2, 1), 2, 2)
+    valid = masks[..., 0] != 255
+    own = np.take_along_axis(log_probabilities, np.where(masks == 255, 0, masks).astype(int), -1)[..., 0]
+    assert float(SegmentationLoss(0.0)(masks, logits)) == pytest.approx(-own[valid].mean(), rel=1e-5)
+    target = np.eye(3)[np.where(valid, masks[..., 0], 0)] * valid[..., None]
+    predicted = np.exp(log_probabilities) * valid[..., None]
+    both, areas = (target * predicted).sum((0, 1, 2)), target.sum((0, 1, 2)) + predicted.sum((0, 1, 2))
+    dice = (2 * both + 1) / (areas + 1)
+    expected = -own[valid].mean() + (1 - dice).mean()
+    assert float(SegmentationLoss(1.0)(masks, logits)) == pytest.approx(expected, rel=1e-5)
