@@ -4,7 +4,7 @@
     python examples/segmentation.py --tiny             # offline, under a minute on two cores
 
 The backbone is frozen: its features are computed once for every augmented copy, and the epochs train the decoder only.
-Masks move with their images. If boundaries matter, try `decoder="pyramid"`.
+Masks move with their images. If boundaries matter, try `decoder="unet"`.
 """
 
 import argparse

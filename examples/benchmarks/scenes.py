@@ -33,17 +33,9 @@ PHOTOS = {
     "motorcycle_left.png retina.jpg",
     "test": "camera.png coffee.png gravel.png moon.png rocket.jpg text.png",
 }
-CATEGORIES = (
-    "animal-bird",
-    "animal-mammal",
-    "clothing",
-    "country-flag",
-    "face-concerned",
-    "food-fruit",
-    "heart",
-    "person-role",
-    "time",
-    "transport-ground",
+CATEGORIES = tuple(
+    "animal-bird animal-mammal clothing country-flag face-concerned food-fruit heart person-role time "
+    "transport-ground".split()
 )
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from tests.heads.test_pyramid import inputs
-from tltk.heads.segmentation import lraspp, pyramid_decoder
+from tltk.heads.segmentation import lraspp, unet
 
 
-@pytest.mark.parametrize("build", [lraspp, pyramid_decoder])
+@pytest.mark.parametrize("build", [lraspp, unet])
 @pytest.mark.parametrize(
     "shapes",
     [{8: (8, 6, 3), 16: (4, 3, 5)}, {16: (4, 3, 5)}, {8: (9, 7, 3), 16: (5, 3, 5)}],

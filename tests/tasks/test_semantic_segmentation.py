@@ -118,7 +118,7 @@ def test_a_frozen_backbone_stays_and_cached_features_of_copies_train_as_new_pixe
 
 def test_the_outputs_have_the_stride_of_the_decoder():
     assert segmenter().keras.output_shape == (None, 8, 8, 3)
-    assert segmenter(decoder="pyramid").keras.output_shape == (None, 16, 16, 3)
+    assert segmenter(decoder="unet").keras.output_shape == (None, 16, 16, 3)
 
 
 def test_without_original_sizes_maps_have_the_size_of_the_input():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import keras
 
-from tltk.heads.pyramid import activated, convolution, feature_pyramid, pointwise, resized
+from tltk.heads.pyramid import activated, convolution, normalized, pointwise, resized
 
 
 def lraspp(
@@ -49,7 +49,7 @@ def lraspp(
     return resized(logits, next(iter(sizes.values())), interpolation="bilinear")
 
 
-def pyramid_decoder(
+def unet(
     features: Mapping[int, keras.KerasTensor],
     *,
     sizes: Mapping[int, tuple[int, int]],
@@ -58,9 +58,11 @@ def pyramid_decoder(
     dropout: float = 0.0,
     seed: int = 0,
 ) -> keras.KerasTensor:
-    """Build the larger decoder: all levels of a feature pyramid, enlarged, joined and mixed at the finest one.
+    """Build a decoder with skip connections, as that of U-Net (Ronneberger et al. 2015).
 
-    As in panoptic feature pyramid networks (Kirillov et al. 2019), with depthwise separable convolutions.
+    From coarse to fine, the features of each stride are projected to the channels of the decoder, added to the enlarged
+    features of the stride before, and mixed by a depthwise separable convolution. Added instead of joined, as in LinkNet
+    (Chaurasia and Culurciello 2017): the finest level takes most of the time.
 
     Args:
         features: Stride → float [batch, height, width, channels].
@@ -73,14 +75,20 @@ def pyramid_decoder(
     Returns:
         Logits, float32 [batch, rows, columns, classes] of the finest level.
     """
-    finest = next(iter(sizes.values()))
-    levels = feature_pyramid(features, sizes=sizes, channels=channels, seed=seed)
-    enlarged = [resized(level, finest, interpolation="bilinear") for level in levels.values()]
-    x = enlarged[0] if len(enlarged) == 1 else keras.layers.Add(dtype="float32", name="decoder_sum")(enlarged)
-    x = convolution(x, channels, seed=seed + 200, name="decoder_mix")
+    x = None
+    for stride, size in reversed(tuple(sizes.items())):
+        if stride in features:
+            name = f"unet_skip_{stride}"
+            skip = normalized(pointwise(features[stride], channels, seed=seed + stride, name=name), name=name)
+            skip = resized(skip, size)
+            if x is not None:
+                enlarged = resized(x, size, interpolation="bilinear")
+                skip = keras.layers.Add(dtype="float32", name=f"unet_sum_{stride}")([enlarged, skip])
+            x = convolution(skip, channels, seed=seed + stride + 1, name=f"unet_mix_{stride}")
     if dropout:
-        x = keras.layers.SpatialDropout2D(dropout, seed=seed, dtype="float32", name="decoder_dropout")(x)
-    return class_logits(x, classes, seed=seed + 201, name="decoder_logits")
+        x = keras.layers.SpatialDropout2D(dropout, seed=seed, dtype="float32", name="unet_dropout")(x)
+    logits = class_logits(x, classes, seed=seed + 200, name="unet_logits")
+    return resized(logits, next(iter(sizes.values())), interpolation="bilinear")
 
 
 def class_logits(x: keras.KerasTensor, classes: int, *, seed: int, name: str) -> keras.KerasTensor:

@@ -65,6 +65,7 @@ def fine_tune(
     learning_rate: float = 3e-4,
     unfreeze: str | tuple[str, ...] | None = None,
     augment: Any = None,
+    augmentations_per_example: int = 0,
     patience: int | None = None,
 ) -> Recipe:
     """Train the head first, then the head and the backbone at a low learning rate.
@@ -83,6 +84,8 @@ def fine_tune(
             partial, full.
         augment: Augmentations of the phases after the probe, see `Phase`; None means `tltk.augment.standard()` for
             images.
+        augmentations_per_example: Number of fixed augmented copies of each image in the probe, see `Phase`; 0 trains
+            it on the images as they are. Heads of many layers, those of detection and segmentation, need some.
         patience: Patience of the phases after the probe, see `Phase`.
 
     Returns:
@@ -95,7 +98,12 @@ def fine_tune(
     stages = (unfreeze or "all",) if isinstance(unfreeze, str | None) else tuple(unfreeze)
     plans = [train_all() if stage == "all" else unfreeze_from(stage) for stage in stages]
     phases = _phases_at_falling_rates("fine_tune", plans, epochs, learning_rate, augment=augment, patience=patience)
-    return Recipe("fine_tune", (*linear_probe(epochs=probe_epochs).phases, *phases))
+    probe = linear_probe(
+        epochs=probe_epochs,
+        augment=augment if augmentations_per_example else (),
+        augmentations_per_example=augmentations_per_example,
+    )
+    return Recipe("fine_tune", (*probe.phases, *phases))
 
 
 def one_phase(plan: Plan, *, epochs: int = 10, learning_rate: float = 3e-4) -> Recipe:

@@ -15,7 +15,7 @@ from tltk.data.targets import Targets
 from tltk.foundation import checks as check
 from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
-from tltk.heads.segmentation import lraspp, pyramid_decoder
+from tltk.heads.segmentation import lraspp, unet
 from tltk.modalities.context import Context
 from tltk.modalities.image.augment import dense
 from tltk.modalities.image.letterbox import level_sizes
@@ -33,7 +33,7 @@ from tltk.tasks.masks.scores import SegmentationEvaluator
 from tltk.tasks.records import Monitor, Prediction
 from tltk.tasks.registry import register_default, register_task
 
-_DECODERS = {"lraspp": (lraspp, (8, 16)), "pyramid": (pyramid_decoder, (4, 8, 16, 32))}  # with their strides
+_DECODERS = {"lraspp": (lraspp, (8, 16)), "unet": (unet, (4, 8, 16, 32))}  # with their strides
 _MAX_CLASSES = 255  # 255 marks pixels that do not count
 _CHANGED = 0.01  # fraction of pixels from which an answer is another one
 _ROUNDING = 0.002  # fraction of pixels that may differ by rounding: logits of two classes can be nearly equal
@@ -46,7 +46,7 @@ class SemanticSegmentation(Task):
 
     Args:
         labels: Classes, type "masks".
-        decoder: "lraspp" or "pyramid".
+        decoder: "lraspp" or "unet".
         channels: Channels of the decoder.
         dropout: Fraction of channels that are set to 0 during training, in [0, 1).
         dice_weight: Weight of the Dice loss, relative to that of the cross-entropy.
@@ -201,8 +201,8 @@ def semantic_segmentation(
     Args:
         labels: `source.labels` of type "masks", or a list of the classes in the order of their numbers, the background
             among them.
-        decoder: "lraspp" (Howard et al. 2019) uses features of strides 8 and 16, and takes little time; "pyramid" those
-            of strides 4 to 32, which finds thin and small objects better (Kirillov et al. 2019).
+        decoder: "lraspp" (Howard et al. 2019) uses features of strides 8 and 16, and takes little time; "unet" those of
+            strides 4 to 32 (Ronneberger et al. 2015), and finds thin and small objects better.
         channels: Channels of the decoder.
         dropout: Fraction of channels that are set to 0 during training, in [0, 1).
         dice_weight: Weight of the Dice loss, relative to that of the cross-entropy; 0 leaves it out.

@@ -1,0 +1,108 @@
+"""What `detection.py` and `segmentation.py` share: recipes, the encoder for KerasHub, and the measured parts."""
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import scenes
+
+import tltk
+from tltk.cli import console
+
+AUGMENT = (
+    tltk.augment.flip(),
+    tltk.augment.crop_resize(scale=(0.5, 1.0)),
+    tltk.augment.color_jitter(brightness=0.2, contrast=0.2),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Score on the test scenes, and the seconds of the training before."""
+
+    score: float
+    seconds: float
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Build the command line of both scripts."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="efficientnet_lite0", help="a name from `tltk backbones`")
+    parser.add_argument("--weights", default="pretrained", help='path of a weight file, or "random"')
+    parser.add_argument("--scenes", type=int, default=200, help="number of training scenes, and of test scenes")
+    parser.add_argument("--epochs", type=float, default=1.0, help="factor of all numbers of epochs")
+    parser.add_argument("--keras-hub-epochs", type=int, default=8, help="epochs of KerasHub's model")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    return parser
+
+
+def recipe(probe: int, tune: int, *, factor: float, copies: int) -> tltk.Recipe:
+    """Return a probe on cached copies of the scenes, followed by fine-tuning unless `tune` is 0."""
+    options = {"augment": AUGMENT, "augmentations_per_example": copies}
+    probe, tune = math.ceil(factor * probe), math.ceil(factor * tune)
+    if not tune:
+        return tltk.linear_probe(epochs=probe, **options)
+    return tltk.fine_tune(epochs=tune, probe_epochs=probe, learning_rate=5e-4, **options)
+
+
+def from_scratch(epochs: int, *, factor: float) -> tltk.Recipe:
+    """Return a recipe that trains the whole network from random weights."""
+    return tltk.full(epochs=math.ceil(factor * epochs), learning_rate=2e-3, augment=AUGMENT)
+
+
+def train(
+    backbone: tltk.Backbone,
+    task: tltk.Task,
+    train: tltk.Source,
+    recipe: tltk.Recipe,
+    score: Callable[[tltk.TransferModel], float],
+) -> Result:
+    """Train with tltk; the time includes reading the weights, tracing graphs and computing cached features."""
+    keras.utils.set_random_seed(0)
+    start = time.perf_counter()
+    model = tltk.assemble(backbone, task)
+    model = tltk.fit(model, train, recipe=recipe, batch_size=16, verbose=0).model
+    seconds = time.perf_counter() - start
+    return Result(score(model), seconds)
+
+
+def encoder(backbone: tltk.Backbone) -> keras.Model:
+    """Build the network of a backbone as KerasHub takes image encoders: on preprocessed pixels, "P2" to "P5"."""
+    body, _ = backbone.build()
+    last = {stage.name: stage.last for stage in backbone.stages} | {backbone.stages[-1].name: body.layers[-1].name}
+    outputs = {
+        f"P{round(math.log2(endpoint.stride))}": body.get_layer(last[name]).output
+        for name, endpoint in backbone.endpoints().items()
+        if endpoint.stride >= 4
+    }
+    network = keras.Model(body.inputs, outputs)
+    network.pyramid_outputs = outputs
+    return network
+
+
+def as_json(results: dict[str, Result], metric: str) -> dict[str, float]:
+    """Return scores and seconds by name, and in how many times tltk's time KerasHub was trained.
+
+    "vs_keras_hub_time" is KerasHub's time divided by that of the first training of tltk, "quick" or "known", that is at
+    least as good; 0 if neither is.
+    """
+    keras_hub = results["keras_hub"]
+    numbers = {f"{metric}_{name}": result.score for name, result in results.items()}
+    numbers |= {f"seconds_{name}": result.seconds for name, result in results.items()}
+    enough = [results[name] for name in ("quick", "known") if results[name].score >= keras_hub.score]
+    numbers["vs_keras_hub_time"] = keras_hub.seconds / enough[0].seconds if enough else 0.0
+    return {name: round(value, 3) for name, value in numbers.items()}
+
+
+def show(results: dict[str, Result], metric: str) -> None:
+    """Print the table."""
+    rows = [[name, f"{result.score:.3f}", f"{result.seconds:.0f}"] for name, result in results.items()]
+    console.show_table(["training", metric, "seconds"], rows)
+
+
+def backbone_of(options: argparse.Namespace, *, weights: str | None = None) -> tltk.Backbone:
+    """Return the backbone of the command line."""
+    return tltk.backbone(options.backbone, image_size=scenes.SIDE, weights=weights or options.weights)
