@@ -33,10 +33,8 @@ PHOTOS = {
     "motorcycle_left.png retina.jpg",
     "test": "camera.png coffee.png gravel.png moon.png rocket.jpg text.png",
 }
-CATEGORIES = tuple(
-    "animal-bird animal-mammal clothing country-flag face-concerned food-fruit heart person-role time "
-    "transport-ground".split()
-)
+CATEGORIES = ("animal-bird", "animal-mammal", "clothing", "country-flag", "face-concerned", "food-fruit", "heart")
+CATEGORIES += ("person-role", "time", "transport-ground")
 
 
 @dataclass(frozen=True)
