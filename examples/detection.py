@@ -1,10 +1,10 @@
-"""Object detection: FCOS on the frozen features of EfficientNet-Lite0, trained on augmented copies of each image.
+"""Object detection: FCOS on EfficientNet-Lite0, from the boxes of a COCO file.
 
     python examples/detection.py annotations.json --images photos/    # annotations in the format of COCO
     python examples/detection.py --tiny                               # offline, under a minute on two cores
 
-The backbone is frozen: its features are computed once for every augmented copy, and the epochs train the feature
-pyramid and the head only. Boxes move with their images.
+The pyramid and the head are trained first, on the frozen features of six augmented copies of each image, which are
+computed once; then all layers, on new augmentations in every epoch. Boxes move with their images.
 """
 
 import argparse
@@ -27,8 +27,8 @@ def run(options: argparse.Namespace) -> None:
     backbone = tltk.backbone(options.backbone, image_size=options.image_size, weights=options.weights)
     model = tltk.assemble(backbone, tltk.object_detection(photos.labels))
     augment = (tltk.augment.flip(), tltk.augment.crop_resize(), tltk.augment.color_jitter(brightness=0.2, contrast=0.2))
-    copies, epochs = (1, 2) if options.tiny else (4, 40)
-    recipe = tltk.linear_probe(epochs=epochs, augment=augment, augmentations_per_example=copies)
+    copies, epochs, tuned = (1, 2, 1) if options.tiny else (6, 25, 10)
+    recipe = tltk.fine_tune(epochs=tuned, probe_epochs=epochs, augment=augment, augmentations_per_example=copies)
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
     report = tltk.evaluate(done, test)
     report.save(options.out / "report.html")

@@ -61,8 +61,8 @@ def unet(
     """Build a decoder with skip connections, as that of U-Net (Ronneberger et al. 2015).
 
     From coarse to fine, the features of each stride are projected to the channels of the decoder, added to the enlarged
-    features of the stride before, and mixed by a depthwise separable convolution. Added instead of joined, as in LinkNet
-    (Chaurasia and Culurciello 2017): the finest level takes most of the time.
+    features of the stride before, and mixed by a depthwise separable convolution. They are added instead of
+    concatenated, as in LinkNet (Chaurasia and Culurciello 2017), since the finest level takes most of the time.
 
     Args:
         features: Stride → float [batch, height, width, channels].

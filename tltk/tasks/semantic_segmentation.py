@@ -34,6 +34,7 @@ from tltk.tasks.records import Monitor, Prediction
 from tltk.tasks.registry import register_default, register_task
 
 _DECODERS = {"lraspp": (lraspp, (8, 16)), "unet": (unet, (4, 8, 16, 32))}  # with their strides
+_CHANNELS = {"lraspp": 128, "unet": 64}
 _MAX_CLASSES = 255  # 255 marks pixels that do not count
 _CHANGED = 0.01  # fraction of pixels from which an answer is another one
 _ROUNDING = 0.002  # fraction of pixels that may differ by rounding: logits of two classes can be nearly equal
@@ -189,7 +190,7 @@ def semantic_segmentation(
     labels: Labels,
     *,
     decoder: str = "lraspp",
-    channels: int = 128,
+    channels: int | None = None,
     dropout: float = 0.1,
     dice_weight: float = 1.0,
 ) -> SemanticSegmentation:
@@ -203,7 +204,7 @@ def semantic_segmentation(
             among them.
         decoder: "lraspp" (Howard et al. 2019) uses features of strides 8 and 16, and takes little time; "unet" those of
             strides 4 to 32 (Ronneberger et al. 2015), and finds thin and small objects better.
-        channels: Channels of the decoder.
+        channels: Channels of the decoder; None means 128 for "lraspp" and 64 for "unet".
         dropout: Fraction of channels that are set to 0 during training, in [0, 1).
         dice_weight: Weight of the Dice loss, relative to that of the cross-entropy; 0 leaves it out.
 
@@ -224,14 +225,15 @@ def semantic_segmentation(
         problems.add(f"`labels` are of type {spec.type!r}, not classes of masks. Read masks with tltk.from_masks(…)")
     if not 2 <= len(spec) <= _MAX_CLASSES:
         problems.add(f"`labels` must be 2 to {_MAX_CLASSES} classes, the background among them. Received: {len(spec)}")
-    if not check.is_whole(channels) or channels < 1:
+    if channels is not None and (not check.is_whole(channels) or channels < 1):
         problems.add(f"`channels` must be a whole number above 0. Received: {channels!r}")
     if not check.is_number(dice_weight) or dice_weight < 0:
         problems.add(f"`dice_weight` must be at least 0. Received: {dice_weight!r}")
     problems.raise_if_any()
     check.one_of("decoder", decoder, tuple(_DECODERS))
+    channels = _CHANNELS[decoder] if channels is None else int(channels)
     check.within("dropout", dropout, low=0, high=1, open_high=True)
-    return SemanticSegmentation(spec, decoder, int(channels), float(dropout), float(dice_weight))
+    return SemanticSegmentation(spec, decoder, channels, float(dropout), float(dice_weight))
 
 
 def _default(source: Source) -> SemanticSegmentation:
