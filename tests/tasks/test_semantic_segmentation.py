@@ -138,7 +138,7 @@ def test_wrong_arguments_are_refused():
     with pytest.raises(InvalidInput, match=r"categorical.*from_masks"):
         tltk.semantic_segmentation(tltk.LabelSpec(NAMES))
     with pytest.raises(InvalidInput, match="lraspp"):
-        tltk.semantic_segmentation(NAMES, decoder="unet")
+        tltk.semantic_segmentation(NAMES, decoder="deeplab")
     images = tf.data.Dataset.from_tensors((np.zeros((2, 64, 64, 3), "float32") + 9, np.zeros((2, 64, 64))))
     with pytest.raises(InvalidInput, match="from_masks"):
         tltk.fit(segmenter(), images, recipe=phases(tltk.freeze("backbone"), epochs=1), verbose=0)
