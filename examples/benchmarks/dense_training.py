@@ -44,8 +44,9 @@ def recipe(probe: int, tune: int, *, factor: float, copies: int) -> tltk.Recipe:
     options = {"augment": AUGMENT, "augmentations_per_example": copies}
     probe, tune = math.ceil(factor * probe), math.ceil(factor * tune)
     if not tune:
-        return tltk.linear_probe(epochs=probe, **options)
-    return tltk.fine_tune(epochs=tune, probe_epochs=probe, learning_rate=5e-4, **options)
+        return tltk.linear_probe(epochs=probe, learning_rate=2e-3, **options)
+    rates = {"learning_rate": 5e-4, "probe_learning_rate": 2e-3}
+    return tltk.fine_tune(epochs=tune, probe_epochs=probe, **rates, **options)
 
 
 def from_scratch(epochs: int, *, factor: float) -> tltk.Recipe:

@@ -64,7 +64,10 @@ def test_fine_tune_is_a_probe_and_then_a_phase_at_a_lower_rate():
     assert tuned.plan.rules[0].pattern == "conv3.."
     assert not probe.augment
     assert tuned.augment is None, "filled in by `fit`, which knows the modality"
-    probe, tuned = recipes.fine_tune(augment=tltk.augment.flip(), augmentations_per_example=3).phases
+    probe, tuned = recipes.fine_tune(
+        probe_learning_rate=2e-3, augment=tltk.augment.flip(), augmentations_per_example=3
+    ).phases
+    assert probe.optimizer.learning_rate == 2e-3
     assert (probe.augmentations_per_example, tuned.augmentations_per_example) == (3, 0)
     assert probe.augment == tuned.augment
 

@@ -16,9 +16,11 @@ from tests.tasks.boxes.scenes import masked_source, scenes
 from tests.tasks.test_object_detection import network, phases
 from tltk.errors import InvalidInput
 from tltk.modalities.context import Context
+from tltk.tasks.masks.frequencies import class_frequencies
 from tltk.tasks.registry import for_source, from_config
 
 NAMES = ("background", "red", "green")
+FIRST_BIAS: list[float] = []  # of the logits, when training began
 
 
 def segmenter(**options):
@@ -34,9 +36,10 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("segmenter") / "run"
     recipe = phases(tltk.train_all(batch_norm="train"), epochs=20)
     model = segmenter()
-    return tltk.fit(
-        model, masked_source(64), masked_source(8, seed=9), recipe=recipe, batch_size=8, out=folder, verbose=0
-    )
+    bias = model.keras.get_layer("class_logits").bias
+    first = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: FIRST_BIAS.extend(np.asarray(bias).tolist()))
+    data, options = (masked_source(64), masked_source(8, seed=9)), {"callbacks": [first], "verbose": 0}
+    return tltk.fit(model, *data, recipe=recipe, batch_size=8, out=folder, **options)
 
 
 def test_a_segmenter_learns_where_things_are(run):
@@ -142,3 +145,19 @@ def test_wrong_arguments_are_refused():
     images = tf.data.Dataset.from_tensors((np.zeros((2, 64, 64, 3), "float32") + 9, np.zeros((2, 64, 64))))
     with pytest.raises(InvalidInput, match="from_masks"):
         tltk.fit(segmenter(), images, recipe=phases(tltk.freeze("backbone"), epochs=1), verbose=0)
+
+
+def test_training_starts_at_the_frequencies_of_classes(run):
+    np.testing.assert_allclose(np.exp(FIRST_BIAS), class_frequencies(masked_source(64).targets, 3), rtol=1e-5)
+
+
+def test_a_trained_bias_of_the_logits_is_kept():
+    model, targets = segmenter(), masked_source(8).targets
+    bias = model.keras.get_layer("class_logits").bias
+    model.task.initialize(model.keras, None)
+    assert not np.any(bias)
+    model.task.initialize(model.keras, targets)
+    np.testing.assert_allclose(np.exp(bias), class_frequencies(targets, 3), rtol=1e-5)
+    bias.assign([1.0, 2.0, 3.0])
+    model.task.initialize(model.keras, targets)
+    assert np.asarray(bias).tolist() == [1, 2, 3], "trained before"

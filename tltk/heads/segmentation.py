@@ -7,6 +7,9 @@ import keras
 from tltk.heads.pyramid import activated, convolution, normalized, pointwise, resized
 
 
+LOGITS = "class_logits"  # name of the layer whose bias is the prior of the classes
+
+
 def lraspp(
     features: Mapping[int, keras.KerasTensor],
     *,
@@ -40,7 +43,7 @@ def lraspp(
     x = keras.layers.Multiply(dtype="float32", name="lraspp_weighted")([x, gate])
     if dropout:
         x = keras.layers.SpatialDropout2D(dropout, seed=seed, dtype="float32", name="lraspp_dropout")(x)
-    logits = class_logits(x, classes, seed=seed + 2, name="lraspp_logits")
+    logits = class_logits(x, classes, seed=seed + 2, name=LOGITS)
     for stride in reversed(finer):
         projected = class_logits(features[stride], classes, seed=seed + stride, name=f"lraspp_logits_{stride}")
         logits = resized(logits, sizes[stride], interpolation="bilinear")
@@ -87,7 +90,7 @@ def unet(
             x = convolution(skip, channels, seed=seed + stride + 1, name=f"unet_mix_{stride}")
     if dropout:
         x = keras.layers.SpatialDropout2D(dropout, seed=seed, dtype="float32", name="unet_dropout")(x)
-    logits = class_logits(x, classes, seed=seed + 200, name="unet_logits")
+    logits = class_logits(x, classes, seed=seed + 200, name=LOGITS)
     return resized(logits, next(iter(sizes.values())), interpolation="bilinear")
 
 

@@ -63,6 +63,7 @@ def fine_tune(
     epochs: int = 10,
     probe_epochs: int = 40,
     learning_rate: float = 3e-4,
+    probe_learning_rate: float = 1e-3,
     unfreeze: str | tuple[str, ...] | None = None,
     augment: Any = None,
     augmentations_per_example: int = 0,
@@ -79,13 +80,15 @@ def fine_tune(
         learning_rate: Peak learning rate of the second phase. The default is a tenth of the rate that destroyed the
             pretrained features of EfficientNet-Lite0 (3e-3 from conv4 up, ten labels per class). Transformers need
             less: 2e-5 to 5e-5 (Devlin et al. 2019, A.3).
+        probe_learning_rate: Peak learning rate of the first phase, see `linear_probe`. Heads of many layers, those of
+            detection and segmentation, learn faster at 2e-3.
         unfreeze: Lowest backbone stage that is trained in the second phase; None or "all" trains all stages. A tuple
             gives one phase per stage, each at a third of the rate of the phase before: ("conv5", "all") is probe,
             partial, full.
         augment: Augmentations of the phases after the probe, see `Phase`; None means `tltk.augment.standard()` for
             images.
         augmentations_per_example: Number of fixed augmented copies of each image in the probe, see `Phase`; 0 trains
-            it on the images as they are. Heads of many layers, those of detection and segmentation, need some.
+            it on the images as they are. Heads of many layers need some.
         patience: Patience of the phases after the probe, see `Phase`.
 
     Returns:
@@ -100,6 +103,7 @@ def fine_tune(
     phases = _phases_at_falling_rates("fine_tune", plans, epochs, learning_rate, augment=augment, patience=patience)
     probe = linear_probe(
         epochs=probe_epochs,
+        learning_rate=probe_learning_rate,
         augment=augment if augmentations_per_example else (),
         augmentations_per_example=augmentations_per_example,
     )

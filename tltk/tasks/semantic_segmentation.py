@@ -15,7 +15,7 @@ from tltk.data.targets import Targets
 from tltk.foundation import checks as check
 from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
-from tltk.heads.segmentation import lraspp, unet
+from tltk.heads.segmentation import LOGITS, lraspp, unet
 from tltk.modalities.context import Context
 from tltk.modalities.image.augment import dense
 from tltk.modalities.image.letterbox import level_sizes
@@ -26,6 +26,7 @@ from tltk.tasks.base import EXACT, Task
 from tltk.tasks.dense_endpoints import by_stride, stages_of
 from tltk.tasks.label_spec import Labels, label_spec
 from tltk.tasks.masks.element_targets import LetterboxedMasks
+from tltk.tasks.masks.frequencies import class_frequencies
 from tltk.tasks.masks.loss import MeanIoU, SegmentationLoss
 from tltk.tasks.masks.maps import class_maps
 from tltk.tasks.masks.records import SegmentationPrediction
@@ -98,6 +99,15 @@ class SemanticSegmentation(Task):
         sizes = dict(zip(strides, level_sizes(self.input_size, strides), strict=True))
         options: dict[str, Any] = {"channels": self.channels, "dropout": self.dropout, "seed": seed}
         return build(by_stride(features, self.input_size, strides), sizes=sizes, classes=len(self.labels), **options)
+
+    def initialize(self, network: keras.Model, targets: Targets | None) -> None:
+        """Set the bias of the logits to the logarithms of the frequencies of classes, unless it was trained before.
+
+        Otherwise the first hundreds of steps only learn that most pixels are background (Lin et al. 2017, section 4.1).
+        """
+        layer = next((layer for layer in network.layers if layer.name == LOGITS), None)
+        if isinstance(layer, keras.layers.Conv2D) and targets is not None and not np.any(layer.bias):
+            layer.bias.assign(np.log(class_frequencies(cast(MaskTargets, targets), len(self.labels))))
 
     def adopt_outputs(self, outputs: Any, *, from_logits: bool | None = None) -> Any:
         """Take logits [batch, rows, columns, classes] of a model that keeps the aspect of its input."""
