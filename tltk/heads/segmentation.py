@@ -6,7 +6,6 @@ import keras
 
 from tltk.heads.pyramid import activated, convolution, normalized, pointwise, resized
 
-
 LOGITS = "class_logits"  # name of the layer whose bias is the prior of the classes
 
 

@@ -101,6 +101,7 @@ class Task(ABC):
             network: The whole model, changed in place.
             targets: Targets of the training examples; None for a user's `tf.data.Dataset`.
         """
+        return
 
     @abstractmethod
     def outputs(
