@@ -133,7 +133,7 @@ class UserCallbacks:
                 callback.set_model(self.model)
             if not self._has_begun or isinstance(callback, _START_ANEW):
                 with _explain_rate_error(callback):
-                    callback.on_train_begin()
+                    callback.on_train_begin({})
         self._has_begun = True
         for callback, state in zip(self.callbacks, (self._resumed or {}).get("callbacks", ()), strict=False):
             if not isinstance(callback, _START_ANEW):
