@@ -44,14 +44,18 @@ def recipe(probe: int, tune: int, *, factor: float, copies: int) -> tltk.Recipe:
     options = {"augment": AUGMENT, "augmentations_per_example": copies}
     probe, tune = math.ceil(factor * probe), math.ceil(factor * tune)
     if not tune:
-        return tltk.linear_probe(epochs=probe, learning_rate=2e-3, **options)
-    rates = {"learning_rate": 5e-4, "probe_learning_rate": 2e-3}
+        return tltk.linear_probe(epochs=probe, learning_rate=4e-3, **options)
+    rates = {"learning_rate": 5e-4, "probe_learning_rate": 4e-3}
     return tltk.fine_tune(epochs=tune, probe_epochs=probe, **rates, **options)
 
 
 def from_scratch(epochs: int, *, factor: float) -> tltk.Recipe:
     """Return a recipe that trains the whole network from random weights."""
-    return tltk.full(epochs=math.ceil(factor * epochs), learning_rate=2e-3, augment=AUGMENT)
+    optimizer = tltk.adamw(2e-3, weight_decay=1e-2, clip_norm=1.0)
+    plan = tltk.train_all(batch_norm="train")
+    return tltk.Recipe(
+        "from_scratch", (tltk.Phase("train", plan, math.ceil(factor * epochs), optimizer, augment=AUGMENT),)
+    )
 
 
 def train(

@@ -39,7 +39,7 @@ from tltk.cli import console
 
 MOST_BOXES = 4  # of a scene
 TESTED_AT_ONCE = 4  # scenes, of which the test must be a multiple
-KERAS_HUB_RATE = 1e-4
+KERAS_HUB_RATE = 3e-4
 
 
 def main() -> None:

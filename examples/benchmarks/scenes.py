@@ -4,7 +4,8 @@
     python examples/benchmarks/scenes.py scenes.png       # look at some scenes and their masks
 
 One to four emoji of 32 to 96 pixels, turned by up to 30 degrees, dimmed by up to a half, and covered by each other by
-up to a half, on a random cut of a photograph of scikit-image. Training and test scenes have different photographs.
+up to a half, on a random cut of a photograph of scikit-image, whose hue is turned at random: there are few photographs.
+Training and test scenes have different ones.
 
 - "known": ten emoji, the same in training and test.
 - "unseen": ten categories; the emoji of the test scenes do not occur in training.
@@ -142,6 +143,9 @@ def _scene(emoji: Sequence[Sequence[Image.Image]], photo: Image.Image, generator
     side = int(generator.uniform(min(SIDE, *photo.size), min(photo.size)))
     left, top = (int(generator.integers(limit - side + 1)) for limit in photo.size)
     scene = photo.crop((left, top, left + side, top + side)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    hue, *others = scene.convert("HSV").split()
+    hue = Image.fromarray(np.asarray(hue) + np.uint8(generator.integers(256)))  # modulo 256: a whole turn
+    scene = Image.merge("HSV", (hue, *others)).convert("RGB")
     owners = np.zeros((SIDE, SIDE), int)  # number of the object that is visible, 0 for none
     classes, areas = [], [0]
     for number in range(1, int(generator.integers(2, 6))):

@@ -81,7 +81,7 @@ def fine_tune(
             pretrained features of EfficientNet-Lite0 (3e-3 from conv4 up, ten labels per class). Transformers need
             less: 2e-5 to 5e-5 (Devlin et al. 2019, A.3).
         probe_learning_rate: Peak learning rate of the first phase, see `linear_probe`. Heads of many layers, those of
-            detection and segmentation, learn faster at 2e-3.
+            detection and segmentation, learn faster at 4e-3.
         unfreeze: Lowest backbone stage that is trained in the second phase; None or "all" trains all stages. A tuple
             gives one phase per stage, each at a third of the rate of the phase before: ("conv5", "all") is probe,
             partial, full.
