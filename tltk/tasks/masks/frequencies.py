@@ -18,7 +18,7 @@ def class_frequencies(targets: MaskTargets, classes: int) -> np.ndarray:
     Returns:
         float32 [classes], at least 0.001; equal values if no pixel counts.
     """
-    rows = np.unique(np.linspace(0, len(targets) - 1, _MASKS).round().astype(np.int64))
+    rows = np.unique(np.linspace(0, max(len(targets) - 1, 0), _MASKS).round().astype(np.int64))
     masks, _ = targets.read_masks(rows[rows < len(targets)])
     pixels = sum((np.bincount(mask.ravel(), minlength=IGNORE + 1)[:classes] for mask in masks), np.zeros(classes))
     fractions = pixels / pixels.sum() if pixels.sum() else np.full(classes, 1 / classes)
