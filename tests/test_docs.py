@@ -21,7 +21,7 @@ from tltk.backbones import weights
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 # The other pages show code around a network: a small one is enough.
-REAL_NETWORKS = ("index.md", "backbones.md", "detection.md", "segmentation.md")
+REAL_NETWORKS = ("index.md", "backbones.md", "detection.md", "segmentation.md", "inspection.md", "sound.md")
 NAMESPACES = ("augment", "backbones", "errors", "recipes", "trainability")  # packages whose __all__ users import from
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
