@@ -154,6 +154,8 @@ class Backbone:
         shapes: Input shape → {operation name: shape of its output}, in order, without reading weights.
         min_image_size: Smallest height and width in pixels that it takes.
         max_sequence_length: Maximum number of tokens that it has positions for; None if there is no limit.
+        pyramid: Last stages that are the levels of a feature pyramid, which heads take as they are: (stage, stride).
+        decoder: Last stage, if its features are those of a decoder of segmentation; else "".
     """
 
     name: str
@@ -171,6 +173,8 @@ class Backbone:
     shapes: Callable[[tuple], Mapping[str, tuple]] = field(repr=False, compare=False)
     min_image_size: int = 1
     max_sequence_length: int | None = None
+    pyramid: tuple[tuple[str, int], ...] = ()
+    decoder: str = ""
 
     __repr__ = display.short_repr
 
@@ -195,10 +199,13 @@ class Backbone:
         require_stages(self, names)
         shapes = self.shapes(self.input_spec.shape)
         check_stage_ends(shapes, self.stages)
-        # What follows the last declared stage belongs to it.
-        ends = {stage.name: shapes[stage.last] for stage in self.stages[:-1]}
-        ends[self.stages[-1].name] = list(shapes.values())[-1]
-        return {name: _endpoint(self.input_spec.shape, ends[name]) for name in names}
+        ends = {stage.name: shapes[stage.last] for stage in self.stages}
+        if not self.pyramid:  # what follows the last declared stage belongs to it
+            ends[self.stages[-1].name] = list(shapes.values())[-1]
+        found = {name: _endpoint(self.input_spec.shape, ends[name]) for name in names}
+        # The coarsest levels of a pyramid are padded: the stride of one position is not that of the level.
+        strides = dict(self.pyramid)
+        return {name: replace(each, stride=strides.get(name, each.stride)) for name, each in found.items()}
 
     def build(self) -> tuple["keras.Model", Origin]:
         """Find the weights and build the network under the global dtype policy.

@@ -10,6 +10,7 @@ from tltk.backbones.audio.pictures import on_sounds
 from tltk.backbones.base import Backbone, Preprocessing, check_stage_order
 from tltk.backbones.catalog import CATALOG, names
 from tltk.backbones.image import kerashub as hub
+from tltk.backbones.image import kerashub_dense as dense
 from tltk.backbones.image import user_model as user_image_model
 from tltk.backbones.text import kerashub as hub_text
 from tltk.foundation import checks as check
@@ -40,7 +41,8 @@ def backbone(
     Args:
         x: A name from `tltk backbones`; a preset folder (KerasHub's or Hugging Face's layout) or an `hf://` or
             `kaggle://` handle; or a functional keras.Model of your own, images [batch, height, width, 3 or another
-            number] → features [batch, h, w, channels].
+            number] → features [batch, h, w, channels]. Detectors and segmenters of KerasHub, by the name of their
+            preset or as models, are used without their last layers, which know the classes.
         weights: "pretrained" (a cache, else the hub), "random", or the path of a weight file.
         image_size: Height and width in pixels; the default is what the weights were trained at.
         preprocessing: Replaces the backbone's own. Your own model has none; with one, its layers are copied into the
@@ -105,7 +107,11 @@ def _with_stages(selected: Backbone, x: Any, ends: dict[str, str]) -> Backbone:
     stages = user_image_model.named_stages(ends)
     if selected.weights == "model" and not isinstance(x, str):  # `x` can be the name of a registered backbone
         check_stage_order(user_image_model.functional(x), stages)
-    return replace(selected, stages=stages)
+    kept = {stage.name for stage in stages}
+    pyramid = tuple((name, stride) for name, stride in selected.pyramid if name in kept)
+    return replace(
+        selected, stages=stages, pyramid=pyramid, decoder=selected.decoder if selected.decoder in kept else ""
+    )
 
 
 def _named(name: str, weights: Any, size: tuple[int, int] | None) -> Backbone:
@@ -114,6 +120,8 @@ def _named(name: str, weights: Any, size: tuple[int, int] | None) -> Backbone:
         selected = entry.constructor(weights=weight_files.check_choice(weights, suffixes=entry.suffixes))
         check.instance_of(f"what the constructor of {name!r} returned", selected, Backbone)
         return replace(selected, name=name)
+    if name in dense.PRESETS:
+        return hub.detector(name, weights=weight_files.check_choice(weights), size=size)
     if hub_text.is_text_preset(name):
         return hub_text.backbone(name, weights=weight_files.check_choice(weights))
     if hub.is_preset(name):
@@ -124,6 +132,8 @@ def _named(name: str, weights: Any, size: tuple[int, int] | None) -> Backbone:
 def _from_model(model: Any, weights: Any, size: tuple[int, int] | None, spec: Any) -> Backbone:
     if weights != "pretrained":
         raise InvalidInput(f"`weights` does not apply to your own model, which has weights. Received: {weights!r}")
+    if spec is None and dense.body_of(model) is not None:
+        return dense.from_model(model, size=size)
     return user_image_model.from_model(model, size=size) if spec is None else user_model.from_model(model, spec)
 
 
@@ -201,7 +211,7 @@ def _size(value: int | tuple[int, int]) -> tuple[int, int]:
 def _unknown(name: str) -> str:
     if Path(name).suffix in weight_files.SUFFIXES:
         return f"{name!r} is a file. Load a whole model with keras.models.load_model, or pass its weights as `weights`."
-    near = check.did_you_mean(name.lower(), names())
+    near = check.did_you_mean(name.lower(), [*names(), *dense.PRESETS])
     return (
         f"there is no backbone {name!r} and no such preset folder. `tltk backbones` lists the names; "
         "KerasHub presets on a hub are written hf://… or kaggle://…; register your own with "

@@ -111,6 +111,7 @@ def locate(
     weights: str = "pretrained",
     places: tuple[Place, ...] = (),
     download: Callable[[], None] | None = None,
+    ways: tuple[str, ...] = (),
 ) -> Origin:
     """Find the weights of a backbone: first in the caches, then on the hub.
 
@@ -119,6 +120,7 @@ def locate(
         weights: "pretrained", "random" or a path; the caches and the hub are used for "pretrained" only.
         places: Caches, in the order of search.
         download: Function that downloads from the hub into one of the caches, and raises OSError if it cannot.
+        ways: What a user can do if nothing is found; the default is what applies to weight files.
 
     Returns:
         The origin of the weights.
@@ -145,7 +147,7 @@ def locate(
             if place:
                 return Origin("hub", str(place.path), packages.sha256(place.path))
             tried.append("hub: the downloaded file is in none of the places above")
-    raise NotFound(_not_found(name, tried))
+    raise NotFound(_not_found(name, tried, ways))
 
 
 def read_into(model: "keras.Model", path: str) -> None:
@@ -219,12 +221,16 @@ def _origin(place: Place) -> Origin:
     return Origin(place.kind, str(place.path), digest)
 
 
-def _not_found(name: str, tried: list[str]) -> str:
+def _not_found(name: str, tried: list[str], ways: tuple[str, ...]) -> str:
+    lines = [f"no pretrained weights found for {name!r}. Tried:", *(f"  - {line}" for line in tried)]
+    return "\n".join([*lines, "Ways out:", *(f"  - {way}" for way in ways or _ways_to_weights(name))])
+
+
+def _ways_to_weights(name: str) -> list[str]:
     ways = ["weights=<path of a weight file>", "weights='random' to train from scratch"]
     if name in packages.PACKAGES:
         ways.insert(0, f"run `tltk weights get {name}` on a machine with access to a package registry")
     else:
         ways.insert(0, "copy the file from a machine with access to the hub to one of the places above")
         ways.append(f"another backbone: {', '.join(packages.BACKBONES)} is available from a package registry")
-    lines = [f"no pretrained weights found for {name!r}. Tried:", *(f"  - {line}" for line in tried)]
-    return "\n".join([*lines, "Ways out:", *(f"  - {way}" for way in ways)])
+    return ways

@@ -93,6 +93,23 @@ def unet(
     return resized(logits, next(iter(sizes.values())), interpolation="bilinear")
 
 
+def linear(x: keras.KerasTensor, *, classes: int, dropout: float = 0.0, seed: int = 0) -> keras.KerasTensor:
+    """Build only the last layer, for features that come out of a decoder.
+
+    Args:
+        x: Features, float [batch, rows, columns, channels].
+        classes: Number of classes.
+        dropout: Fraction of their channels that are set to 0 during training, in [0, 1).
+        seed: Seed of the initial weights.
+
+    Returns:
+        Logits, float32 [batch, rows, columns, classes].
+    """
+    if dropout:
+        x = keras.layers.SpatialDropout2D(dropout, seed=seed, dtype="float32", name="linear_dropout")(x)
+    return class_logits(x, classes, seed=seed + 1, name="linear_logits")
+
+
 def class_logits(x: keras.KerasTensor, classes: int, *, seed: int, name: str) -> keras.KerasTensor:
     """Add a linear layer with one output per class at every position, in float32."""
     kernel = keras.initializers.RandomNormal(stddev=0.01, seed=seed)

@@ -54,7 +54,7 @@ def assemble(backbone: Backbone, task: Task, *, precision: str = "auto", seed: i
     require_task(task)
     seed = check.seed(seed)
     spec = task.input_spec(backbone.input_spec)
-    task = _with_pooling(task, backbone.input_spec).for_input(spec)
+    task = _with_pooling(task, backbone.input_spec).for_backbone(backbone).for_input(spec)
     policy = hardware.precision(precision, fast_bfloat16=backbone.fast_bfloat16)
     with hardware.dtype_policy(policy), initial_seeds(seed):
         connected = connect(backbone, task.endpoints(backbone))

@@ -88,6 +88,14 @@ class Task(ABC):
         """
         return modality_of(spec).default_augmentation()
 
+    def for_backbone(self, backbone: Backbone) -> Self:
+        """Return the task for a backbone, which may bring parts of its head, such as a feature pyramid; default: as is.
+
+        Args:
+            backbone: That the model is assembled of.
+        """
+        return self
+
     def endpoints(self, backbone: Backbone) -> tuple[str, ...]:
         """Return the names of the stages whose features the head uses; default: the last one."""
         return (backbone.stages[-1].name,)

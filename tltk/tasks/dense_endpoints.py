@@ -48,6 +48,21 @@ def stages_of(backbone: Backbone, strides: Sequence[int]) -> dict[int, str]:
     return pyramid_stages(backbone.endpoints(), strides)
 
 
+def level_stages(backbone: Backbone, strides: Sequence[int]) -> tuple[str, ...]:
+    """Return the levels of a backbone's own feature pyramid, of these strides.
+
+    Raises:
+        InvalidInput: If the pyramid has no level of a stride.
+    """
+    stages = {stride: stage for stage, stride in backbone.pyramid}
+    if not set(strides) <= set(stages):
+        raise InvalidInput(
+            f"`strides` must be those of the pyramid of {backbone.name!r}, {tuple(stages)}, or some of them. "
+            f"Received: {tuple(strides)}"
+        )
+    return tuple(stages[stride] for stride in strides)
+
+
 def by_stride(
     features: Mapping[str, keras.KerasTensor], input_size: tuple[int, int], strides: Sequence[int]
 ) -> dict[int, keras.KerasTensor]:

@@ -34,11 +34,12 @@ from tltk.tasks.boxes.loss import BoxLoss, CentrenessLoss, FocalLoss
 from tltk.tasks.boxes.nms import suppress
 from tltk.tasks.boxes.objects import DetectedObject
 from tltk.tasks.boxes.records import DetectionPrediction
-from tltk.tasks.dense_endpoints import by_stride, stages_of
+from tltk.tasks.dense_endpoints import by_stride, level_stages, stages_of
 from tltk.tasks.label_spec import Labels, label_spec
 from tltk.tasks.records import Monitor, Prediction
 from tltk.tasks.registry import register_default, register_task
 
+STRIDES = (8, 16, 32)
 MAX_DETECTIONS = 100  # of an image, as COCO evaluates
 _NEEDS_SOURCE = (
     "object detection needs a Source, which knows the sizes of the original images: read boxes with "
@@ -55,12 +56,14 @@ class ObjectDetection(Task):
         labels: Classes, type "boxes".
         channels: Channels of the pyramid and of the hidden layers.
         depth: Hidden layers of the branch of classes, and of that of boxes.
-        strides: Pixels per position of the levels of the pyramid, each twice the one before.
+        strides: Pixels per position of the levels of the pyramid, each twice the one before; () for the default, until
+            the model is assembled.
         box_weight: Weight of the loss of boxes, relative to that of classes.
         min_score: Objects with this score or a lower one are not returned.
         max_iou: Of two boxes of a class that overlap by more, only the surer one is returned.
         threshold: Score from which an object counts in the label of a prediction.
         image_size: Height and width of the input of the network; set when the model is assembled.
+        builds_pyramid: Whether the head begins with a feature pyramid; not on a backbone that ends in one.
     """
 
     name: ClassVar[str] = "object_detection"
@@ -71,19 +74,20 @@ class ObjectDetection(Task):
     labels: LabelSpec
     channels: int = 96
     depth: int = 2
-    strides: tuple[int, ...] = (8, 16, 32)
+    strides: tuple[int, ...] = ()
     box_weight: float = 1.0
     min_score: float = 0.05
     max_iou: float = 0.5
     threshold: float = 0.3
     image_size: tuple[int, int] | None = None
+    builds_pyramid: bool = True
 
     @property
     def grid(self) -> fcos.Grid:
         """Positions of the pyramid in the input."""
         if self.image_size is None:
             raise InvalidInput("the task has no input size yet: it is set by tltk.assemble(backbone, task).")
-        return fcos.Grid(self.image_size, level_sizes(self.image_size, self.strides))
+        return fcos.Grid(self.image_size, level_sizes(self.image_size, self.strides or STRIDES))
 
     def input_spec(self, spec: Any) -> ImageSpec:
         """Letterbox images, so that objects keep their shape and none is cut off."""
@@ -97,18 +101,31 @@ class ObjectDetection(Task):
         """Return a flip, scale jitter and mild color changes."""
         return dense()
 
+    def for_backbone(self, backbone: Backbone) -> Self:
+        """Return the task with the strides of the backbone, whose own feature pyramid is used if it has one."""
+        if not backbone.pyramid:
+            return replace(self, strides=self.strides or STRIDES, builds_pyramid=True)
+        strides = self.strides or tuple(stride for _, stride in backbone.pyramid)
+        level_stages(backbone, strides)
+        return replace(self, strides=strides, builds_pyramid=False)
+
     def endpoints(self, backbone: Backbone) -> tuple[str, ...]:
-        """Return the last stage of each stride of the pyramid that the backbone has."""
-        return tuple(stages_of(backbone, self.strides).values())
+        """Return the levels of the backbone's pyramid, or its last stage of each stride of the one to build."""
+        if not self.builds_pyramid:
+            return level_stages(backbone, self.strides)
+        return tuple(stages_of(backbone, self.strides or STRIDES).values())
 
     def outputs(
         self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0
     ) -> Outputs:
         """Build pyramid and head; see `tltk.heads.dense.dense_head` for the outputs."""
-        grid = self.grid
-        sizes = dict(zip(self.strides, grid.level_sizes, strict=True))
-        own = by_stride(features, grid.input_size, self.strides)
-        levels = feature_pyramid(own, sizes=sizes, channels=self.channels, seed=seed)
+        grid, strides = self.grid, self.strides or STRIDES
+        if self.builds_pyramid:
+            sizes = dict(zip(strides, grid.level_sizes, strict=True))
+            own = by_stride(features, grid.input_size, strides)
+            levels = feature_pyramid(own, sizes=sizes, channels=self.channels, seed=seed)
+        else:
+            levels = dict(zip(strides, features.values(), strict=True))
         options: dict[str, Any] = {"channels": self.channels, "depth": self.depth, "strides": grid.strides}
         return dense_head(levels, classes=len(self.labels), seed=seed + 100, **options)
 
@@ -222,7 +239,7 @@ def object_detection(
     *,
     channels: int = 96,
     depth: int = 2,
-    strides: tuple[int, ...] = (8, 16, 32),
+    strides: tuple[int, ...] | None = None,
     box_weight: float = 1.0,
     min_score: float = 0.05,
     max_iou: float = 0.5,
@@ -241,7 +258,8 @@ def object_detection(
             more capacity.
         depth: Hidden layers of the branch of classes, and of that of boxes.
         strides: Pixels per position of the levels of the pyramid, each twice the one before; a first 4 is for objects
-            of a few pixels, and has four times as many positions.
+            of a few pixels, and has four times as many positions. The default is (8, 16, 32), or all levels of a
+            backbone that ends in a feature pyramid, as those made of detectors do.
         box_weight: Weight of the loss of boxes, relative to that of classes.
         min_score: Objects with this score or a lower one are not returned, in [0, 1).
         max_iou: Of two boxes of a class that overlap by more, only the surer one is returned, in (0, 1].
@@ -265,10 +283,11 @@ def object_detection(
             f"`labels` are of type {spec.type!r}, not classes of boxes. Read boxes with tltk.from_coco(…), "
             "tltk.from_voc(…) or tltk.from_yolo(…)"
         )
-    is_doubling = all(check.is_whole(stride) and stride > 0 for stride in strides) and all(
-        second == 2 * first for first, second in pairwise(strides)
+    is_doubling = strides is None or (
+        all(check.is_whole(stride) and stride > 0 for stride in strides)
+        and all(second == 2 * first for first, second in pairwise(strides))
     )
-    if not strides or not is_doubling:
+    if strides == () or not is_doubling:
         problems.add(f"`strides` must be whole numbers, each twice the one before. Received: {strides!r}")
     for name, value in (("channels", channels), ("depth", depth)):
         if not check.is_whole(value) or value < 1:
@@ -282,7 +301,7 @@ def object_detection(
         spec,
         int(channels),
         int(depth),
-        tuple(map(int, strides)),
+        tuple(map(int, strides or ())),
         float(box_weight),
         float(min_score),
         float(max_iou),

@@ -15,7 +15,7 @@ from tltk.data.targets import Targets
 from tltk.foundation import checks as check
 from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
-from tltk.heads.segmentation import LOGITS, lraspp, unet
+from tltk.heads.segmentation import LOGITS, linear, lraspp, unet
 from tltk.modalities.context import Context
 from tltk.modalities.image.augment import dense
 from tltk.modalities.image.letterbox import level_sizes
@@ -48,7 +48,7 @@ class SemanticSegmentation(Task):
 
     Args:
         labels: Classes, type "masks".
-        decoder: "lraspp" or "unet".
+        decoder: "lraspp", "unet" or "linear"; "" for the default, until the model is assembled.
         channels: Channels of the decoder.
         dropout: Fraction of channels that are set to 0 during training, in [0, 1).
         dice_weight: Weight of the Dice loss, relative to that of the cross-entropy.
@@ -62,7 +62,7 @@ class SemanticSegmentation(Task):
     export_columns: ClassVar[tuple[str, ...]] = ("png_bytes",)
 
     labels: LabelSpec
-    decoder: str = "lraspp"
+    decoder: str = ""
     channels: int = 128
     dropout: float = 0.1
     dice_weight: float = 1.0
@@ -87,18 +87,27 @@ class SemanticSegmentation(Task):
         """Return a flip, scale jitter and mild color changes."""
         return dense()
 
+    def for_backbone(self, backbone: Backbone) -> Self:
+        """Return the task with its decoder; by default only the last layer is new on a backbone that ends in one."""
+        return replace(self, decoder=self.decoder or ("linear" if backbone.decoder else "lraspp"))
+
     def endpoints(self, backbone: Backbone) -> tuple[str, ...]:
-        """Return the last stage of each stride of the decoder that the backbone has."""
-        return tuple(stages_of(backbone, _DECODERS[self.decoder][1]).values())
+        """Return the last stage of each stride of the decoder that the backbone has, or the last one at all."""
+        if self.decoder == "linear":
+            return (backbone.stages[-1].name,)
+        return tuple(stages_of(backbone, _DECODERS[self.decoder or "lraspp"][1]).values())
 
     def outputs(
         self, features: dict[str, keras.KerasTensor], *, mask: keras.KerasTensor | None = None, seed: int = 0
     ) -> keras.KerasTensor:
         """Build the decoder, which outputs logits, float32 [batch, rows, columns, classes]."""
-        build, strides = _DECODERS[self.decoder]
+        options: dict[str, Any] = {"dropout": self.dropout, "seed": seed}
+        if self.decoder == "linear":
+            return linear(list(features.values())[-1], classes=len(self.labels), **options)
+        build, strides = _DECODERS[self.decoder or "lraspp"]
         sizes = dict(zip(strides, level_sizes(self.input_size, strides), strict=True))
-        options: dict[str, Any] = {"channels": self.channels, "dropout": self.dropout, "seed": seed}
-        return build(by_stride(features, self.input_size, strides), sizes=sizes, classes=len(self.labels), **options)
+        own = by_stride(features, self.input_size, strides)
+        return build(own, sizes=sizes, classes=len(self.labels), channels=self.channels, **options)
 
     def initialize(self, network: keras.Model, targets: Targets | None) -> None:
         """Set the bias of the logits to the logarithms of the frequencies of classes, unless it was trained before.
@@ -199,7 +208,7 @@ class SemanticSegmentation(Task):
 def semantic_segmentation(
     labels: Labels,
     *,
-    decoder: str = "lraspp",
+    decoder: str | None = None,
     channels: int | None = None,
     dropout: float = 0.1,
     dice_weight: float = 1.0,
@@ -213,7 +222,9 @@ def semantic_segmentation(
         labels: `source.labels` of type "masks", or a list of the classes in the order of their numbers, the background
             among them.
         decoder: "lraspp" (Howard et al. 2019) uses features of strides 8 and 16, and takes little time; "unet" those of
-            strides 4 to 32 (Ronneberger et al. 2015), and finds thin and small objects better.
+            strides 4 to 32 (Ronneberger et al. 2015), and finds thin and small objects better; "linear" has no layer
+            but the last one, on the last features of the backbone. The default is "linear" for backbones that end in a
+            decoder, as those made of segmenters do, else "lraspp".
         channels: Channels of the decoder; None means 128 for "lraspp" and 64 for "unet".
         dropout: Fraction of channels that are set to 0 during training, in [0, 1).
         dice_weight: Weight of the Dice loss, relative to that of the cross-entropy; 0 leaves it out.
@@ -240,10 +251,11 @@ def semantic_segmentation(
     if not check.is_number(dice_weight) or dice_weight < 0:
         problems.add(f"`dice_weight` must be at least 0. Received: {dice_weight!r}")
     problems.raise_if_any()
-    check.one_of("decoder", decoder, tuple(_DECODERS))
-    channels = _CHANNELS[decoder] if channels is None else int(channels)
+    if decoder is not None:
+        check.one_of("decoder", decoder, (*_DECODERS, "linear"))
+    channels = _CHANNELS.get(decoder or "", 128) if channels is None else int(channels)
     check.within("dropout", dropout, low=0, high=1, open_high=True)
-    return SemanticSegmentation(spec, decoder, channels, float(dropout), float(dice_weight))
+    return SemanticSegmentation(spec, decoder or "", channels, float(dropout), float(dice_weight))
 
 
 def _default(source: Source) -> SemanticSegmentation:

@@ -3,22 +3,25 @@
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tltk.backbones import kerashub_files as hub_files
 from tltk.backbones import weight_packages as packages
 from tltk.backbones import weights as weight_files
-from tltk.backbones.base import Backbone, Origin, Preprocessing
+from tltk.backbones.base import Backbone, Origin
 from tltk.backbones.hub import first_line, is_hub_failure
+from tltk.backbones.image import kerashub_converter as converters
+from tltk.backbones.image import kerashub_dense as dense
 from tltk.backbones.image import user_model
 from tltk.backbones.image.keras_applications_table import IMAGENET, stages
 from tltk.backbones.kerashub_files import SCHEMES
 from tltk.foundation import keras_graph as graph
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import FileError, InvalidInput
-from tltk.specs import INTERPOLATIONS, ImageSpec
+from tltk.specs import ImageSpec
 
 if TYPE_CHECKING:
     import keras
@@ -119,15 +122,23 @@ def from_preset(x: str, *, weights: str = "pretrained", size: tuple[int, int] | 
         InvalidInput: If it is not a preset, or its output is not a feature map.
         FileError: If the hub cannot be reached.
     """
-    converter = _converter(x)
+    converter = converters.read(x)
     height, width = size or getattr(converter, "image_size", None) or (SIZE, SIZE)
+    if dense.is_dense(_architecture(x)):
+        return dense.backbone(
+            x,
+            partial(_load_dense, x, weights),
+            converter=converter,
+            size=(height, width),
+            weights=weights,
+            locator=partial(_locate_preset, x, weights),
+        )
     model = _load(x, (height, width, 3), weights="random")
-    kernel = getattr(converter, "interpolation", "bilinear")
     return Backbone(
         name=x,
         modality="image",
-        input_spec=ImageSpec(height, width, interpolation=kernel if kernel in INTERPOLATIONS else "bilinear"),
-        preprocessing=_preprocessing(converter, x),
+        input_spec=ImageSpec(height, width, interpolation=converters.interpolation(converter)),
+        preprocessing=converters.preprocessing(converter, x),
         stages=user_model.infer_stages(model, size=(height, width)),
         weights=weights,
         parameters=model.count_params(),
@@ -138,6 +149,35 @@ def from_preset(x: str, *, weights: str = "pretrained", size: tuple[int, int] | 
         locator=partial(_locate_preset, x, weights),
         shapes=partial(_known_shapes, graph.output_shapes(model)),
     )
+
+
+def detector(name: str, *, weights: str = "pretrained", size: tuple[int, int] | None = None) -> Backbone:
+    """Return a detector or segmenter of KerasHub as a backbone; its configuration and weights are located now.
+
+    Args:
+        name: Key of `kerashub_dense.PRESETS`.
+        weights: "pretrained", "random" or the path of a weight file.
+        size: Height and width in pixels; the default is that of the preset.
+
+    Raises:
+        NotFound: If the preset is in no cache and the hub cannot be reached; lists what was tried, and what to do.
+        FileError: If the preset in the cache is not complete.
+    """
+    handle = dense.PRESETS[name]
+    caches = (weight_files.kerashub_cache(handle), weight_files.own_cache(name, "model.weights.h5"))
+    ways = (
+        "copy the folder of the preset (config.json, model.weights.h5, image_converter.json) from a machine with "
+        "access to the hub to one of the places above",
+        "tltk.backbone('path/of/the/folder')",
+        "a backbone for images with a head that is all new, such as tltk.backbone('efficientnet_lite0')",
+    )
+    locate = partial(weight_files.locate, name, places=caches, download=partial(_download_dense, name), ways=ways)
+    folder = Path(str(locate().path)).parent
+    for file in ("config.json", converters.FILE):
+        if not (folder / file).is_file():
+            raise FileError(f"{folder} has no {file}: copy it from the preset {name!r} of KerasHub ({handle}).")
+    preset = from_preset(str(folder), weights=weights, size=size)
+    return replace(preset, name=name, locator=locate if weights == "pretrained" else preset.locator)
 
 
 def _build(row: Preset, shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
@@ -185,6 +225,40 @@ def _download(name: str) -> None:
         raise FileError(first_line(error)) from error
 
 
+def _download_dense(name: str) -> None:
+    """Let KerasHub download a detector or segmenter, with its preprocessing, into its cache."""
+    _download(name)
+    converters.read(dense.PRESETS[name])
+
+
+def _architecture(x: str) -> str:
+    """Return the name of a preset's KerasHub class; "" if a folder has no configuration that KerasHub can read."""
+    if x.startswith(SCHEMES):
+        return hub_files.architecture(x)
+    config = hub_files.read(x, "config.json")
+    if "registered_name" in config:
+        return str(config.get("class_name", ""))
+    return hub_files.architecture(x) if "model_type" in config else ""
+
+
+def _load_dense(x: str, weights: str, shape: tuple[int, int, int], origin: Origin | None) -> Any:
+    """Load a detector or segmenter under the global dtype policy; without weights if their origin is None."""
+    import keras
+    import keras_hub
+
+    config = hub_files.read(x, "config.json")
+    nested = dense.sized_config(config.get("config", {}), shape) if "registered_name" in config else {}
+    load_weights = weights == "pretrained" and origin is not None
+    options = {"load_weights": load_weights, "dtype": keras.config.dtype_policy(), **nested}
+    try:
+        with redirect_stdout(sys.stderr):
+            return keras_hub.models.Backbone.from_preset(x, **options)
+    except Exception as error:
+        if not is_hub_failure(error):
+            raise
+        raise FileError(f"cannot load the preset {x}: {first_line(error)}") from error
+
+
 def _build_preset(x: str, weights: str, shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
     model = _load(x, shape, weights=weights)
     if weights not in ("pretrained", "random") and origin.path is not None:
@@ -230,31 +304,3 @@ def _as_functional(body: "keras.Model", name: str) -> "keras.Model":
     model = keras.Model(body.inputs[0], body.outputs[0], name=name)
     graph.rename_automatic(model)
     return model
-
-
-def _converter(x: str) -> Any:
-    """Return the preset's ImageConverter, or None if it has none."""
-    import keras_hub
-
-    if not x.startswith(SCHEMES) and not (Path(x) / "image_converter.json").is_file():
-        return None
-    try:
-        return keras_hub.layers.ImageConverter.from_preset(x)
-    except Exception as error:
-        if not is_hub_failure(error):
-            raise
-        raise FileError(f"cannot read the preprocessing of {x}: {first_line(error)}") from error
-
-
-def _preprocessing(converter: Any, x: str) -> Preprocessing:
-    if converter is None:
-        return Preprocessing(source=f"{x} specifies none")
-    scale, offset = (
-        tuple(float(item) for item in (value if isinstance(value, list | tuple) else [value]))
-        for value in (_default(converter.scale, 1.0), _default(converter.offset, 0.0))
-    )
-    return Preprocessing(scale=scale, offset=offset, source=f"image converter of {x}")
-
-
-def _default(value: Any, default: float) -> Any:
-    return default if value is None else value
