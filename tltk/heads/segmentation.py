@@ -107,7 +107,7 @@ def linear(x: keras.KerasTensor, *, classes: int, dropout: float = 0.0, seed: in
     """
     if dropout:
         x = keras.layers.SpatialDropout2D(dropout, seed=seed, dtype="float32", name="linear_dropout")(x)
-    return class_logits(x, classes, seed=seed + 1, name="linear_logits")
+    return class_logits(x, classes, seed=seed + 1, name=LOGITS)
 
 
 def class_logits(x: keras.KerasTensor, classes: int, *, seed: int, name: str) -> keras.KerasTensor:
