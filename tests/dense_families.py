@@ -1,5 +1,7 @@
 """Tiny detectors and segmenters of KerasHub with random weights of ordinary size."""
 
+from functools import cache
+
 import keras
 import keras_hub
 import numpy as np
@@ -107,8 +109,9 @@ def _body(family):
     )
 
 
+@cache
 def model(family: str) -> keras.Model:
-    """Build a tiny KerasHub task with its preprocessor; D-FINE is a backbone alone, as `converter` is beside it."""
+    """Build a tiny KerasHub task with its preprocessor (D-FINE: a backbone alone); shared by all tests of a process."""
     body, models = _body(family), keras_hub.models
     generator = np.random.default_rng(0)
     for weight in body.weights:

@@ -42,9 +42,7 @@ def test_the_head_takes_the_levels_of_a_detector_as_they_are(detector_run):
     assert run.model.keras.output_shape["classes"] == (None, 64 + 16 + 4 + 1 + 1, 2)
     some = tltk.assemble(backbone, tltk.object_detection(NAMES, channels=16, strides=(8, 16)))
     assert some.keras.output_shape["classes"] == (None, 64 + 16, 2)
-    with pytest.raises(
-        InvalidInput, match=r"those of the pyramid of .*\(8, 16, 32, 64, 128\).*Received: \(4, 8"
-    ):
+    with pytest.raises(InvalidInput, match=r"those of the pyramid of .*\(8, 16, 32, 64, 128\).*Received: \(4, 8"):
         tltk.assemble(backbone, tltk.object_detection(NAMES, strides=(4, 8)))
 
 

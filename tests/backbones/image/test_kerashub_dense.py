@@ -1,5 +1,7 @@
 """Detectors and segmenters of KerasHub as backbones: the same features, from models, folders and names."""
 
+from functools import cache
+
 import keras
 import keras_hub
 import numpy as np
@@ -20,52 +22,47 @@ LEVELS = {
     "deeplab": ("decoder",),
     "segformer": ("decoder",),
 }
+PIXELS = np.random.default_rng(1).uniform(0, 255, (2, families.SIZE, families.SIZE, 3)).astype("float32")
 
 
-@pytest.fixture(scope="module")
-def tasks():
-    """Each family's KerasHub model."""
-    return {family: families.model(family) for family in families.FAMILIES}
-
-
-@pytest.fixture(scope="module")
-def pixels():
-    return np.random.default_rng(1).uniform(0, 255, (2, families.SIZE, families.SIZE, 3)).astype("float32")
-
-
-@pytest.fixture(scope="module")
-def expected(tasks, pixels):
+@cache
+def expected(family):
     """What KerasHub computes, from its own preprocessing to the levels that heads take."""
-    features = {}
-    for family, task in tasks.items():
-        preprocessed = families.converter(family)(pixels)
-        outputs = families.own_features(task, family).predict_on_batch(preprocessed)
-        features[family] = keras.tree.flatten(outputs)
-    return features
+    preprocessed = families.converter(family)(PIXELS)
+    outputs = families.own_features(families.model(family), family).predict_on_batch(preprocessed)
+    return keras.tree.flatten(outputs)
 
 
-def check_features(backbone, family, pixels, expected):
+def check_features(backbone, family):
     connected = connect(backbone, LEVELS[family])
-    computed = connected.network.predict_on_batch(pixels)
-    for name, values in zip(LEVELS[family], expected[family], strict=True):
+    computed = connected.network.predict_on_batch(PIXELS)
+    for name, values in zip(LEVELS[family], expected(family), strict=True):
         assert np.std(values) > 0
         np.testing.assert_allclose(computed[name], values, rtol=1e-4, atol=1e-4 * np.abs(values).max())
     return connected
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_a_preset_folder_computes_what_kerashub_computes(tasks, pixels, expected, family, tmp_path):
-    families.save(tasks[family], family, str(tmp_path))
+def test_a_preset_folder_computes_what_kerashub_computes(family, tmp_path):
+    families.save(families.model(family), family, str(tmp_path))
     backbone = tltk.backbone(str(tmp_path))
     assert backbone.input_spec.shape == (families.SIZE, families.SIZE, 3)
-    own = keras.ops.convert_to_numpy(families.converter(family)(pixels))
-    np.testing.assert_allclose(backbone.preprocess(pixels), own, rtol=1e-6, atol=1e-6)
-    connected = check_features(backbone, family, pixels, expected)
+    own = keras.ops.convert_to_numpy(families.converter(family)(PIXELS))
+    np.testing.assert_allclose(backbone.preprocess(PIXELS), own, rtol=1e-6, atol=1e-6)
+    connected = check_features(backbone, family)
     assert connected.origin.kind == "path" and len(connected.origin.sha256) == 64
     is_detector = len(LEVELS[family]) > 1
     assert tuple(name for name, _ in backbone.pyramid) == (LEVELS[family] if is_detector else ())
     assert backbone.decoder == ("" if is_detector else "decoder")
-    random, _ = tltk.backbone(str(tmp_path), weights="random", image_size=96 if family != "dfine" else 64).build()
+    foreign = {type(layer).__name__ for layer in connected.network.layers if "keras_hub" in type(layer).__module__}
+    assert foreign == ({"HGNetV2LearnableAffineBlock"} if family == "dfine" else set())  # else Keras alone can load it
+    assert len({operation.name for operation in connected.network.operations}) == len(connected.network.operations)
+
+
+def test_a_preset_is_built_from_random_or_other_weights(tmp_path):
+    families.save(families.model("retinanet"), "retinanet", str(tmp_path))
+    random, origin = tltk.backbone(str(tmp_path), weights="random", image_size=96).build()
+    assert origin.kind == "random" and random.input_shape == (None, 96, 96, 3)
     random.save_weights(tmp_path / "other.weights.h5")
     other, origin = tltk.backbone(str(tmp_path), weights=tmp_path / "other.weights.h5").build()
     assert origin.kind == "path"
@@ -74,17 +71,17 @@ def test_a_preset_folder_computes_what_kerashub_computes(tasks, pixels, expected
 
 
 @pytest.mark.parametrize("family", ["retinanet_v2", "segformer"])
-def test_a_model_is_copied_with_its_weights_and_preprocessing(tasks, pixels, expected, family):
-    backbone = tltk.backbone(tasks[family])
-    assert check_features(backbone, family, pixels, expected).origin.kind == "model"
-    alone = tltk.backbone(tasks[family].backbone, image_size=families.SIZE)
+def test_a_model_is_copied_with_its_weights_and_preprocessing(family):
+    backbone = tltk.backbone(families.model(family))
+    assert check_features(backbone, family).origin.kind == "model"
+    alone = tltk.backbone(families.model(family).backbone, image_size=families.SIZE)
     assert alone.preprocessing.is_identity and alone.stages == backbone.stages
     keras.config.set_dtype_policy("mixed_bfloat16")
     assert {layer.compute_dtype for layer in backbone.build()[0].layers if layer.weights} == {"bfloat16"}
 
 
-def test_stages_are_those_of_the_encoder_and_the_levels(tasks):
-    backbone = tltk.backbone(tasks["retinanet"])
+def test_stages_are_those_of_the_encoder_and_the_levels():
+    backbone = tltk.backbone(families.model("retinanet"))
     encoder = [f"conv{number}" for number in range(2, 6)]
     assert [stage.name for stage in backbone.stages] == [*encoder, *LEVELS["retinanet"]]
     endpoints = backbone.endpoints()
@@ -92,30 +89,22 @@ def test_stages_are_those_of_the_encoder_and_the_levels(tasks):
     assert {name: endpoints[name] for name in LEVELS["retinanet"]} == {
         f"P{level}": Endpoint(2**level, 256) for level in range(3, 8)
     }
-    segmenter = tltk.backbone(tasks["segformer"])
+    segmenter = tltk.backbone(families.model("segformer"))
     assert segmenter.endpoints(("conv5", "decoder")) == {"conv5": Endpoint(32, 16), "decoder": Endpoint(4, 16)}
-    renamed = tltk.backbone(tasks["retinanet"], stages={"all": backbone.stages[-1].last})
+    renamed = tltk.backbone(families.model("retinanet"), stages={"all": backbone.stages[-1].last})
     assert renamed.pyramid == ()
 
 
-def test_all_layers_but_the_scales_of_dfine_load_with_keras_alone(tasks):
-    for family, task in tasks.items():
-        network, _ = tltk.backbone(task, image_size=families.SIZE).build()
-        foreign = {type(layer).__name__ for layer in network.layers if "keras_hub" in type(layer).__module__}
-        assert foreign == ({"HGNetV2LearnableAffineBlock"} if family == "dfine" else set())
-        assert len({operation.name for operation in network.operations}) == len(network.operations)
-
-
-def test_sizes_that_cannot_be_used_are_errors(tasks):
+def test_sizes_that_cannot_be_used_are_errors():
     with pytest.raises(InvalidInput, match=r"multiple of 32\. Received: 100×64"):
-        tltk.backbone(tasks["retinanet"], image_size=(100, 64))
+        tltk.backbone(families.model("retinanet"), image_size=(100, 64))
     with pytest.raises(InvalidInput, match=r"SegFormer must be a square\. Received: 64×96"):
-        tltk.backbone(tasks["segformer"], image_size=(64, 96))
+        tltk.backbone(families.model("segformer"), image_size=(64, 96))
     with pytest.raises(InvalidInput, match=r"takes images of any size: pass `image_size`"):
-        tltk.backbone(tasks["dfine"])
+        tltk.backbone(families.model("dfine"))
 
 
-def test_a_preset_is_found_by_name_in_the_caches(tasks, pixels, expected, monkeypatch, tmp_path):
+def test_a_preset_is_found_by_name_in_the_caches(monkeypatch, tmp_path):
     def offline(*_, **__):
         raise ConnectionError("Max retries exceeded")
 
@@ -128,10 +117,10 @@ def test_a_preset_is_found_by_name_in_the_caches(tasks, pixels, expected, monkey
     monkeypatch.undo()
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "hub"))
     folder = tmp_path / "hub" / "models" / "keras" / "retinanet" / "keras" / name / "4"
-    families.save(tasks["retinanet"], "retinanet", str(folder))
+    families.save(families.model("retinanet"), "retinanet", str(folder))
     backbone = tltk.backbone(name)
     assert backbone.name == name and tltk.backbone(name, weights="random").build()[1].kind == "random"
-    assert check_features(backbone, "retinanet", pixels, expected).origin.kind == "kerashub cache"
+    assert check_features(backbone, "retinanet").origin.kind == "kerashub cache"
     (folder / "image_converter.json").unlink()
     with pytest.raises(FileError, match=r"has no image_converter\.json: copy it from"):
         tltk.backbone(name)

@@ -124,9 +124,11 @@ def from_preset(x: str, *, weights: str = "pretrained", size: tuple[int, int] | 
     """
     converter = converters.read(x)
     height, width = size or getattr(converter, "image_size", None) or (SIZE, SIZE)
-    if dense.is_dense(_architecture(x)):
+    architecture = _architecture(x)
+    if dense.is_dense(architecture):
         return dense.backbone(
             x,
+            architecture,
             partial(_load_dense, x, weights),
             converter=converter,
             size=(height, width),

@@ -94,11 +94,12 @@ def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> 
     """
     body = body_of(model)
     converter = getattr(getattr(model, "preprocessor", None), "image_converter", None)
-    height, width = size or getattr(converter, "image_size", None) or body.image_shape[:2]
+    height, width = size or getattr(converter, "image_size", None) or tuple(body.inputs[0].shape[1:3])
     if None in (height, width):
         raise InvalidInput(f"{model.name!r} takes images of any size: pass `image_size`.")
     return backbone(
         model.name,
+        _architecture(body),
         partial(_copy, body),
         converter=converter,
         size=(height, width),
@@ -109,6 +110,7 @@ def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> 
 
 def backbone(
     name: str,
+    architecture: str,
     load: Any,
     *,
     converter: Any,
@@ -120,6 +122,7 @@ def backbone(
 
     Args:
         name: Name of the backbone.
+        architecture: Class of the KerasHub backbone.
         load: (Height, width, 3) and the origin of the weights, None for random ones → KerasHub backbone.
         converter: Its image converter, or None.
         size: Height and width of the input in pixels.
@@ -132,6 +135,7 @@ def backbone(
     Raises:
         InvalidInput: If the size cannot be used.
     """
+    _check_size(architecture, size)
     shape = (*size, 3)
     flat = flattened(load(shape, None), shape)
     return Backbone(
@@ -183,16 +187,12 @@ def flattened(model: "keras.Model", shape: tuple[int, int, int]) -> Flat:
 
     Returns:
         The flat model.
-
-    Raises:
-        InvalidInput: If the size of the input cannot be used.
     """
     import keras
 
     from tltk.backbones.image.unfolding import Unfolding
 
     architecture = _architecture(model)
-    _check_size(architecture, shape)
     levels, encoder = _ends(model, architecture)
     pixels = keras.Input(shape, name="pixels")
     unfolding = Unfolding()
@@ -232,8 +232,8 @@ def _encoder_outputs(model: "keras.Model") -> list[Any]:
     return next(node.outputs for node in graph.nodes(model) if node.operation is model.encoder_layer)
 
 
-def _check_size(architecture: str, shape: tuple[int, int, int]) -> None:
-    height, width = shape[:2]
+def _check_size(architecture: str, size: tuple[int, int]) -> None:
+    height, width = size
     problems = check.Problems()
     if height % MULTIPLE or width % MULTIPLE:
         problems.add(f"`image_size` must be a multiple of {MULTIPLE}. Received: {height}×{width}")
