@@ -116,6 +116,7 @@ def test_only_the_kerashub_modules_import_keras_hub():
     assert users <= {
         "backbones/kerashub_files.py",
         "backbones/image/kerashub.py",
+        "backbones/image/kerashub_converter.py",
         "backbones/text/kerashub.py",
         "backbones/text/kerashub_tokenizers.py",
         "foundation/keras_private.py",

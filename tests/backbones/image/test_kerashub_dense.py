@@ -130,7 +130,7 @@ def test_a_preset_is_found_by_name_in_the_caches(monkeypatch, tmp_path):
 
 def test_the_names_are_those_of_kerashub():
     models = keras_hub.models
-    classes = (models.RetinaNetBackbone, models.DFineBackbone, models.DeepLabV3Backbone, models.SegFormerBackbone)
+    classes = (models.RetinaNetBackbone, models.DFineBackbone, models.DeepLabV3Backbone, models.SegFormerImageSegmenter)
     presets = {name: row["kaggle_handle"] for each in classes for name, row in each.presets.items()}
     wrong = {"segformer_b1_cityscapes_1024"}  # KerasHub 0.32: the handle is that of segformer_b1_ade20k_512
     assert set(dense.PRESETS) == set(presets) - wrong
