@@ -69,6 +69,7 @@ def test_a_detector_is_loaded_and_exported(detector_run, tmp_path, replay_here):
     assert served["count"].numpy().tolist() == [len(prediction.objects) for prediction in predictions]
 
 
+@pytest.mark.slow
 def test_dfine_gives_three_levels_and_is_loaded_again(tmp_path):
     backbone = tltk.backbone(families.model("dfine"), image_size=64)
     model = tltk.assemble(backbone, tltk.object_detection(NAMES, channels=16, depth=1))
@@ -81,7 +82,7 @@ def test_dfine_gives_three_levels_and_is_loaded_again(tmp_path):
     assert tltk.predict(tltk.load_run(tmp_path), scenes) == tltk.predict(run, scenes)
 
 
-@pytest.mark.parametrize("family", ["deeplab", "segformer"])
+@pytest.mark.parametrize("family", ["deeplab", pytest.param("segformer", marks=pytest.mark.slow)])
 def test_a_segmenter_gets_a_new_last_layer(family, tmp_path, replay_here):
     backbone = tltk.backbone(families.model(family))
     model = tltk.assemble(backbone, tltk.semantic_segmentation(CLASSES))
