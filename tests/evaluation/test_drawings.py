@@ -36,7 +36,7 @@ def test_the_page_shows_the_worst_first_and_what_it_measures(build, data, tmp_pa
     assert json.loads(report.save(tmp_path / "report.json").read_text())["worst"] == list(report.worst)
     assert report._repr_html_().count("data:image/jpeg") == 3 and "drawings" not in repr(report)
     assert not tltk.evaluate(model, scenes, worst=0).drawings
-    for wrong in (-1, 1.5):
+    for wrong in (-1, 1.5, 101):
         with pytest.raises(InvalidInput, match="`worst`"):
             tltk.evaluate(model, scenes, worst=wrong)
 

@@ -154,10 +154,11 @@ def test_training_starts_at_the_frequencies_of_classes(run):
 def test_a_trained_bias_of_the_logits_is_kept():
     model, targets = segmenter(), masked_source(8).targets
     bias = model.keras.get_layer("class_logits").bias
-    model.task.initialize(model.keras, None)
+    head = model.keras.layers
+    model.task.initialize(head, None)
     assert not np.any(bias)
-    model.task.initialize(model.keras, targets)
+    model.task.initialize(head, targets)
     np.testing.assert_allclose(np.exp(bias), class_frequencies(targets, 3), rtol=1e-5)
     bias.assign([1.0, 2.0, 3.0])
-    model.task.initialize(model.keras, targets)
+    model.task.initialize(head, targets)
     assert np.asarray(bias).tolist() == [1, 2, 3], "trained before"

@@ -148,7 +148,8 @@ def _write(path: Path, rows: list[dict[str, Any]], labels: Sequence[str]) -> Non
         return
     scored = {name for row in rows for name in row.get("scores", {})}  # answers are scored by their text, not by label
     names = [name for name in labels if name in scored]
-    columns = [*(["input"] if any("input" in row for row in rows) else []), "label", "probability"]
+    columns = ["label", "probability"]
+    columns = [*(name for name in ("input", "drawing") if any(name in row for row in rows)), *columns]
     has_spans = any(row.get("spans") for row in rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

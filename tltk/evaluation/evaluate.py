@@ -25,6 +25,7 @@ from tltk.tasks.output_metrics import OutputMetrics
 from tltk.tasks.records import Evaluator
 from tltk.tasks.registry import require_task
 from tltk.tasks.sources import require_labels, with_labels_of
+from tltk.tasks.worst import KEPT
 from tltk.training import split_file
 from tltk.training.run import Run, model_of
 
@@ -66,8 +67,8 @@ def evaluate(
         InvalidInput: If the data has no labels or labels that differ from the model's, too many examples are
             unreadable, or the task is not registered.
     """
-    if not check.is_whole(worst) or worst < 0:
-        raise InvalidInput(f"`worst` must be a whole number, at least 0. Received: {worst!r}")
+    if not check.is_whole(worst) or not 0 <= worst <= KEPT:
+        raise InvalidInput(f"`worst` must be a whole number in [0, {KEPT}]. Received: {worst!r}")
     options: dict[str, Any] = {"batch_size": batch_size, "max_invalid_fraction": max_invalid_fraction}
     loaded = model_of(model)
     report = evaluate_network(loaded, data, **options)

@@ -100,13 +100,13 @@ class Task(ABC):
         """Return the names of the stages whose features the head uses; default: the last one."""
         return (backbone.stages[-1].name,)
 
-    def initialize(self, network: keras.Model, targets: Targets | None) -> None:
+    def initialize(self, head: Sequence[keras.layers.Layer], targets: Targets | None) -> None:
         """Set initial weights that depend on the training examples; default: none.
 
         `fit` calls it once, before a training that is not resumed. The model may have been trained before.
 
         Args:
-            network: The whole model, changed in place.
+            head: The layers that tltk added to the backbone, changed in place; none for an adopted model.
             targets: Targets of the training examples; None for a user's `tf.data.Dataset`.
         """
         return

@@ -109,13 +109,13 @@ class SemanticSegmentation(Task):
         own = by_stride(features, self.input_size, strides)
         return build(own, sizes=sizes, classes=len(self.labels), channels=self.channels, **options)
 
-    def initialize(self, network: keras.Model, targets: Targets | None) -> None:
+    def initialize(self, head: Sequence[keras.layers.Layer], targets: Targets | None) -> None:
         """Set the bias of the logits to the logarithms of the frequencies of classes, unless it was trained before.
 
         Otherwise the first hundreds of steps only learn that most pixels are background (Lin et al. 2017, section 4.1).
         """
-        layer = next((layer for layer in network.layers if layer.name == LOGITS), None)
-        if isinstance(layer, keras.layers.Conv2D) and targets is not None and not np.any(layer.bias):
+        layer = next((layer for layer in head if layer.name == LOGITS), None)
+        if layer is not None and targets is not None and not np.any(layer.bias):
             layer.bias.assign(np.log(class_frequencies(cast(MaskTargets, targets), len(self.labels))))
 
     def adopt_outputs(self, outputs: Any, *, from_logits: bool | None = None) -> Any:

@@ -155,7 +155,8 @@ def fit(
         if start.complete_run is not None:
             return start.complete_run
         if start.state is None:
-            model.task.initialize(model.keras, train.targets if isinstance(train, Source) else None)
+            head = [layer for layer in model.keras.layers if model.stages.get(layer.name) == "head"]
+            model.task.initialize(head, train.targets if isinstance(train, Source) else None)
         training = _Training(model, recipe, feed, History(folder, temporary), user_callbacks)
         with stop_requests() if folder and checkpoint else nullcontext(StopRequest()) as stop_request:
             return _run(training, start, stop_request, checkpoint, invalid=invalid, config=config)

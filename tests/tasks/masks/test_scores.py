@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
 
-from tltk.tasks.masks.scores import SegmentationEvaluator, boundary_f1, iou_of
+from tltk.tasks.masks.scores import ResampledIoU, SegmentationEvaluator, boundary_f1, iou_of
 from tltk.tasks.masks.scores import confusion_matrix as confusion
 
 NAMES = ("sky", "sea", "ship", "bird")  # no bird in any mask
@@ -115,3 +115,11 @@ def test_its_memory_does_not_grow_with_the_images():
         sizes.append(len(pickle.dumps(evaluator)))
     assert sizes[-1] <= sizes[9] + 2000  # 100 of the worst are kept from the tenth batch on
     assert sizes[-1] < 50_000
+
+
+def test_resampled_sets_without_a_class_do_not_count_for_its_interval():
+    resampled = ResampledIoU(2)
+    for true in ([[50, 0], [0, 50]], [[50, 50], [0, 0]], [[50, 50], [0, 0]]):  # the second class is in one image
+        resampled.add(np.array(true), 1.0)
+    (_, _), by_class = resampled.intervals(np.array([True, True]))
+    assert by_class[0, 1] > 0, "0 would be the IoU of a set without a pixel of it"

@@ -19,7 +19,10 @@ def class_frequencies(targets: MaskTargets, classes: int) -> np.ndarray:
         float32 [classes], at least 0.001; equal values if no pixel counts.
     """
     rows = np.unique(np.linspace(0, max(len(targets) - 1, 0), _MASKS).round().astype(np.int64))
-    masks, _ = targets.read_masks(rows[rows < len(targets)])
-    pixels = sum((np.bincount(mask.ravel(), minlength=IGNORE + 1)[:classes] for mask in masks), np.zeros(classes))
+    pixels = np.zeros(classes)
+    for row in rows[rows < len(targets)]:
+        masks, _ = targets.read_masks(np.array([row]))  # one by one: masks of large photographs take megabytes
+        for mask in masks:
+            pixels += np.bincount(mask.ravel(), minlength=IGNORE + 1)[:classes]
     fractions = pixels / pixels.sum() if pixels.sum() else np.full(classes, 1 / classes)
     return np.maximum(fractions, _SMALLEST).astype(np.float32)

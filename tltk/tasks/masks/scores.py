@@ -142,7 +142,8 @@ class ResampledIoU:
     """
 
     def __init__(self, classes: int) -> None:
-        self.sums = np.zeros((_SAMPLES, 2, classes))  # pixels of intersection and union in each resampled test set
+        # Pixels of intersection and union, and true pixels, in each resampled test set.
+        self.sums = np.zeros((_SAMPLES, 3, classes))
         self.generator = np.random.default_rng(0)
         self.count = 0
 
@@ -155,7 +156,8 @@ class ResampledIoU:
         """
         self.count += 1
         hits = confusion.diagonal()
-        pixels = np.stack([hits, confusion.sum(0) + confusion.sum(1) - hits])
+        true = confusion.sum(1)
+        pixels = np.stack([hits, confusion.sum(0) + true - hits, true])
         self.sums += weight * self.generator.poisson(1.0, _SAMPLES)[:, None, None] * pixels
 
     def intervals(self, occurs: np.ndarray) -> tuple[tuple[float, float], np.ndarray] | None:
@@ -170,8 +172,8 @@ class ResampledIoU:
         """
         if self.count < _FEWEST or not occurs.any():
             return None
-        hits, union = self.sums[:, 0], self.sums[:, 1]
-        iou = np.divide(hits, union, out=np.full(hits.shape, np.nan), where=(union > 0) & occurs)
+        hits, union, true = self.sums[:, 0], self.sums[:, 1], self.sums[:, 2]
+        iou = np.divide(hits, union, out=np.full(hits.shape, np.nan), where=(true > 0) & occurs)
         iou = iou[~np.isnan(iou).all(1)]
         by_class = np.full((2, len(occurs)), np.nan)
         by_class[:, occurs] = np.nanquantile(iou[:, occurs], _BOUNDS, axis=0)
