@@ -3,7 +3,7 @@
 import argparse
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import keras
@@ -86,6 +86,15 @@ def encoder(backbone: tltk.Backbone) -> keras.Model:
     network = keras.Model(body.inputs, outputs)
     network.pyramid_outputs = outputs
     return network
+
+
+def collect(trainings: Iterable[tuple[str, Callable[[], Result]]]) -> dict[str, Result]:
+    """Train one after the other, and say each result at once."""
+    results = {}
+    for name, measure in trainings:
+        results[name] = measure()
+        console.say(f"{name}: {results[name].score:.3f} after {results[name].seconds:.0f} s of training")
+    return results
 
 
 def as_json(results: dict[str, Result], metric: str) -> dict[str, float]:

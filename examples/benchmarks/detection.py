@@ -44,7 +44,10 @@ KERAS_HUB_RATE = 3e-4
 
 def main() -> None:
     """Read the command line, measure, show."""
-    options = dense.parser(__doc__).parse_args()
+    parser = dense.parser(__doc__)
+    options = parser.parse_args()
+    if options.scenes % TESTED_AT_ONCE:
+        parser.error(f"--scenes must be a multiple of {TESTED_AT_ONCE}")
     with console.command(as_json=options.json):
         results = measure(options)
         if options.json:
@@ -60,13 +63,14 @@ def measure(options: argparse.Namespace) -> dict[str, Result]:
     backbone, factor = dense.backbone_of(options), options.epochs
     quick, whole = dense.recipe(20, 0, factor=factor, copies=2), dense.recipe(25, 10, factor=factor, copies=6)
     random, scratch = dense.backbone_of(options, weights="random"), dense.from_scratch(18, factor=factor)
-    return {
-        "quick": with_tltk(*known, backbone, quick),
-        "keras_hub": with_keras_hub(*known, backbone, options.keras_hub_epochs),
-        "known": with_tltk(*known, backbone, whole),
-        "unseen": with_tltk(*unseen, backbone, whole),
-        "unseen_random": with_tltk(*unseen, random, scratch),
+    trainings = {
+        "quick": lambda: with_tltk(*known, backbone, quick),
+        "keras_hub": lambda: with_keras_hub(*known, backbone, options.keras_hub_epochs),
+        "known": lambda: with_tltk(*known, backbone, whole),
+        "unseen": lambda: with_tltk(*unseen, backbone, whole),
+        "unseen_random": lambda: with_tltk(*unseen, random, scratch),
     }
+    return dense.collect(trainings.items())
 
 
 def with_tltk(train: Scenes, test: Scenes, backbone: tltk.Backbone, recipe: tltk.Recipe) -> Result:

@@ -56,13 +56,14 @@ def measure(options: argparse.Namespace) -> dict[str, Result]:
     backbone, factor = dense.backbone_of(options), options.epochs
     quick, whole = dense.recipe(15, 0, factor=factor, copies=2), dense.recipe(45, 0, factor=factor, copies=8)
     random, scratch = dense.backbone_of(options, weights="random"), dense.from_scratch(25, factor=factor)
-    return {
-        "quick": with_tltk(*known, backbone, quick),
-        "keras_hub": with_keras_hub(*known, backbone, options.keras_hub_epochs),
-        "known": with_tltk(*known, backbone, whole),
-        "unseen": with_tltk(*unseen, backbone, whole),
-        "unseen_random": with_tltk(*unseen, random, scratch),
+    trainings = {
+        "quick": lambda: with_tltk(*known, backbone, quick),
+        "keras_hub": lambda: with_keras_hub(*known, backbone, options.keras_hub_epochs),
+        "known": lambda: with_tltk(*known, backbone, whole),
+        "unseen": lambda: with_tltk(*unseen, backbone, whole),
+        "unseen_random": lambda: with_tltk(*unseen, random, scratch),
     }
+    return dense.collect(trainings.items())
 
 
 def with_tltk(train: Scenes, test: Scenes, backbone: tltk.Backbone, recipe: tltk.Recipe) -> Result:
