@@ -7,12 +7,13 @@ its voice, with random speed, pitch and accent; 43 variants are tested and heard
 20 of the others. `accuracy_…` is EfficientNet-Lite0 on log-mel pictures with `tltk.fine_tune`, `scratch_20` the same
 network from random weights, `mfcc_…` a logistic regression on cepstral coefficients. `speakers` tells 20 variants apart
 by other words than those of 3 clips each: the speaker encoder's embeddings, `speakers_imagenet` those of the image
-network. `times_real_time` is the length of the sounds by the time of decoding and features.
+network. `times_real_time` is the length of the tested sounds by the time of resampling and features.
 """
 
 import argparse
 import io
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -29,17 +30,22 @@ from sklearn.preprocessing import StandardScaler
 import tltk
 from tltk.cli import console
 from tltk.errors import FileError
+from tltk.foundation.files import write_atomically
 
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go", "seven", "marvin")
 ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-029")
 VARIANTS, TRAINING = 63, 20  # in the order of a shuffle with seed 0: those for training first
 CLIPS_PER_WORD = 3  # of each voice in training
-RATE = 16_000
+RATE = 22_050  # of espeak-ng
 ESPEAK = "espeak-ng"
 
 
 def espeak(folder: Path) -> tuple[list[str], dict[str, str]]:
     """Return the command of espeak-ng and its environment; download and unpack it if it is not installed."""
+    installed = shutil.which(ESPEAK)
+    if installed:
+        data = Path(_run(installed, "--version", cwd=folder).rpartition("Data at: ")[2].strip())
+        return [installed], {**os.environ, "ESPEAK_DATA_PATH": str(data.parent)}
     root = folder / ESPEAK
     if not (root / "usr/bin" / ESPEAK).exists():
         root.mkdir(parents=True, exist_ok=True)
@@ -49,7 +55,12 @@ def espeak(folder: Path) -> tuple[list[str], dict[str, str]]:
         for package in root.glob("*.deb"):
             _run("dpkg-deb", "-x", package.name, ".", cwd=root)
             package.unlink()
-    libraries = next(iter((root / "usr/lib").glob("*-linux-gnu")))
+    libraries = next((path.parent for path in root.glob("usr/lib/*-linux-gnu/espeak-ng-data")), None)
+    if libraries is None:
+        raise FileError(
+            f"{root} has no data of {ESPEAK}: apt-get downloads only what is not installed. "
+            f"Install the rest: apt-get install {ESPEAK}"
+        )
     paths = [str(libraries), str(libraries / "pulseaudio")]
     environment = {**os.environ, "ESPEAK_DATA_PATH": str(libraries), "LD_LIBRARY_PATH": ":".join(paths)}
     return [str(root / "usr/bin" / ESPEAK)], environment
@@ -65,8 +76,9 @@ def _run(*command: str, cwd: Path) -> str:
 
 
 def speak(folder: Path) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Return clips (at 22,050 Hz), words and voices; they are spoken once and kept in a file."""
+    """Return clips (at `RATE`), words and voices; they are spoken once and kept in a file."""
     file = folder / "spoken_words.npz"
+    folder.mkdir(parents=True, exist_ok=True)
     if not file.exists():
         command, environment = espeak(folder)
         names = sorted(path.name for path in Path(environment["ESPEAK_DATA_PATH"]).glob("espeak-ng-data/voices/!v/*"))
@@ -89,14 +101,15 @@ def speak(folder: Path) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         with ThreadPoolExecutor() as pool:
             clips = list(pool.map(say, orders))
         lengths = [len(clip) for clip in clips]
-        np.savez(file, samples=np.concatenate(clips), lengths=lengths, orders=[order[:2] for order in orders])
+        arrays = {"samples": np.concatenate(clips), "lengths": lengths, "orders": [order[:2] for order in orders]}
+        write_atomically(file, lambda temporary: np.savez(temporary, **arrays))
     stored = np.load(file)
     return np.split(stored["samples"], np.cumsum(stored["lengths"])[:-1]), *stored["orders"].T
 
 
 def source(clips: list[np.ndarray], words: np.ndarray, rows: np.ndarray) -> tltk.Source:
     """Return the source of some clips."""
-    return tltk.from_arrays([clips[row] for row in rows], words[rows], labels=WORDS, sample_rate=22_050)
+    return tltk.from_arrays([clips[row] for row in rows], words[rows], labels=WORDS, sample_rate=RATE)
 
 
 def accuracy(train: tltk.Source, test: tltk.Source, *, weights: str, out: Path) -> dict[str, float]:
@@ -114,7 +127,7 @@ def cepstra(clips: tltk.Source) -> np.ndarray:
     """Return 20 cepstral coefficients of 8 parts of each clip, and their deviations, [n, 320]."""
     from tltk.backbones.audio.mel import MelSpectrogram
 
-    mel = MelSpectrogram(22_050, 551, 220, 1024, 40)
+    mel = MelSpectrogram(RATE, 551, 220, 1024, 40)
     features = []
     for samples in clips.examples.values:
         bands = np.log(np.array(mel.apply(samples[None]))[0] + 1e-8)
@@ -157,7 +170,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
     results["speakers_imagenet"] = speakers(clips, words, voices, backbone="log_mel_efficientnet_lite0")
     start = time.perf_counter()
     tltk.embed(tltk.backbone("speaker_encoder"), test)
-    results["times_real_time"] = sum(map(len, clips)) / 22_050 / (time.perf_counter() - start)
+    results["times_real_time"] = sum(map(len, test.examples.values)) / RATE / (time.perf_counter() - start)
     return results
 
 

@@ -173,6 +173,9 @@ def test_wrong_arguments_are_refused(backbone):
         tltk.inspect(texts, test=tltk.from_arrays(pictures(2)))
     with pytest.raises(InvalidType, match="`source`"):
         tltk.inspect("photos")
+    sounds = tltk.backbone("speaker_encoder", weights="random")
+    with pytest.raises(InvalidInput, match=r"`source` is an array.*the model takes sounds.*sample_rate"):
+        tltk.inspect(np.zeros((2, 16_000)), model=sounds)
     for false_alarms in (0, 1, 2, "0.1"):
         with pytest.raises(InvalidInput, match=r"false_alarms.*above 0 and below 1"):
             tltk.inspect(texts, false_alarms=false_alarms)

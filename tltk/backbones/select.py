@@ -60,7 +60,7 @@ def backbone(
         spec: Input format of your own model, if that is not RGB images: a `TextSpec`, an `AudioSpec`, or a spec of a
             modality of your own; the output then is [batch, …, channels]. With a name, an `AudioSpec`: an image
             backbone then takes sounds as log-mel pictures, of `image_size` (mel bands, frames); a backbone of sounds
-            takes another length.
+            takes another length, and no `image_size`.
 
     Returns:
         A value. Weights are found and read by `build`, which `tltk.assemble` calls.

@@ -90,9 +90,9 @@ def read(path: Path, *, member: str | None = None) -> dict[str, np.ndarray]:
     """Read the tensors of a `state_dict` saved by PyTorch before 1.6.
 
     Args:
+        path: Path of the file.
         member: Key of the `state_dict` in a checkpoint that holds more, such as the state of an optimizer; None if the
             file holds nothing else.
-        path: Path of the file.
 
     Returns:
         Name → array.

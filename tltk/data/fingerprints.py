@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tltk.data.formats.sounds import exact_part
 from tltk.data.source import Source
 
 _HEAD = 65_536  # bytes of a file that are read, so that large files cost little
@@ -60,8 +61,7 @@ def _of_file(path: Any) -> str:
             size = file.seek(0, 2)
     except OSError:  # it is listed as invalid when it is decoded
         return ""
-    part = "" if isinstance(path, str | Path) else str(path)  # a clip: several parts of a recording are no copies
-    return _digest(size.to_bytes(8, "little") + head + part.encode("utf-8", "surrogateescape"))
+    return _digest(size.to_bytes(8, "little") + head + exact_part(path).encode())  # parts of a recording are no copies
 
 
 def _of_value(value: Any) -> str:

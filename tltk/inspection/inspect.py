@@ -118,7 +118,13 @@ def _as_source(data: Data, network: TransferModel | Backbone | None, argument: s
     pixels, labels = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
     if not isinstance(pixels, np.ndarray):
         raise InvalidType(f"`{argument}` must be a source. Received: {display.shortened(pixels)}. {_HINT}")
-    expected = None if network is None else named_modality("image").value_range(network.input_spec)
+    modality = named_modality("image") if network is None else modality_of(network.input_spec)
+    if modality.name != "image":
+        raise InvalidInput(
+            f"`{argument}` is an array, which holds pixels here, but the model takes {check.plural(modality.name)}. "
+            "Pass a source: tltk.from_arrays(x, y), with sample_rate=16_000 or another rate for sounds."
+        )
+    expected = None if network is None else modality.value_range(network.input_spec)
     if expected not in (None, PIXEL_RANGE):
         return from_arrays(pixels, labels, value_range=expected), []
     is_finite = pixels.dtype.kind in "uif" and pixels.size > 0 and bool(np.isfinite(pixels).all())

@@ -7,7 +7,7 @@ from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 
 CROPS = ("center", "start")
-MIN_RATE, MAX_RATE = 1000, 384_000  # Hz; the rates of sound files, from telegraph keys to bats
+MIN_RATE, MAX_RATE = 1000, 384_000  # Hz; the rates of sound files
 MAX_SAMPLES = 2**26  # of one input: an hour and ten minutes at 16 kHz
 
 

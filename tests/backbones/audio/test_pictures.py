@@ -43,6 +43,13 @@ def test_an_image_backbone_is_made_one_of_sounds():
 def test_what_cannot_be_made_a_backbone_of_sounds_is_refused():
     with pytest.raises(ValueError, match=r"at least 32 pixels a side, and those of 0\.1 s at 16 kHz have 13"):
         tltk.backbone("efficientnet_lite0", weights="random", spec=tltk.AudioSpec(seconds=0.1))
+    with pytest.raises(
+        ValueError, match=r"at least 32 pixels a side, and those of 0\.1 s .* have 13: pass more seconds\."
+    ):
+        tltk.backbone("log_mel_efficientnet_lite0", weights="random", spec=tltk.AudioSpec(seconds=0.1))
+    for name in ("log_mel_efficientnet_lite0", "speaker_encoder"):
+        with pytest.raises(ValueError, match=f"`image_size` does not apply to {name}"):
+            tltk.backbone(name, weights="random", spec=tltk.AudioSpec(seconds=2), image_size=64)
     with pytest.raises(TypeError, match=r"`spec`.*AudioSpec"):
         tltk.backbone("efficientnet_lite0", weights="random", spec=tltk.ImageSpec(8, 8))
     with pytest.raises(ValueError, match="needs a named backbone that takes images"):

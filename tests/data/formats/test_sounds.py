@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import tltk
-from tests.sounds import clips_folder, tone
+from tests.images import encoded
+from tests.sounds import clips_folder, tone, wav
+from tltk.data.formats.image_files import IMAGES, SOUNDS, find_files
 from tltk.specs import AudioSpec
 
 SPEC = AudioSpec(sample_rate=8000, seconds=0.5)
@@ -31,3 +33,23 @@ def test_a_folder_holds_what_most_of_its_files_are(tmp_path):
     for number in range(7):
         (folder / "low" / f"{number}.png").write_bytes(b"x")
     assert tltk.from_folder(folder / "low", unlabelled=True).modality == "image"
+
+
+def test_files_without_a_suffix_are_told_by_their_first_bytes(tmp_path):
+    heads = {
+        "audio": [wav(tone()), b"FORM\0\0\0\0AIFF", b"fLaC", b"OggS", b"ID3\x04", b"\xff\xfb\x90"],
+        "image": [encoded("jpg"), b"RIFF\x10\0\0\0WEBPVP8 "],
+        "other": [b"RIFF\x10\0\0\0AVI LIST", b"FORM\0\0\0\0ILBM", b"RIFF", b""],
+    }
+    for name, contents in heads.items():
+        (tmp_path / name).mkdir()
+        for number, content in enumerate(contents):
+            (tmp_path / name / str(number)).write_bytes(content)
+    sources = {name: tltk.from_folder(tmp_path / name, unlabelled=True) for name in ("audio", "image")}
+    assert {name: (source.modality, len(source)) for name, source in sources.items()} == {
+        "audio": ("audio", 6),
+        "image": ("image", 2),
+    }
+    with pytest.raises(tltk.errors.InvalidInput, match="contains no images, but 4 no suffix"):
+        tltk.from_folder(tmp_path / "other", unlabelled=True)
+    assert [len(find_files(tmp_path, kind=kind).images) for kind in (IMAGES, SOUNDS)] == [2, 6]

@@ -1,5 +1,7 @@
 """Augmentations of sounds, against NumPy."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -30,7 +32,7 @@ def test_equal_seeds_give_equal_sounds_and_other_seeds_others(augmentation):
 
 
 def test_a_shifted_sound_is_silent_where_it_was_moved_from():
-    changed, _ = applied(time_shift(0.25))
+    changed, _ = applied(time_shift(fraction=0.25))
     shifts = []
     for sound, original in zip(changed, SOUNDS, strict=True):
         start, stop = np.flatnonzero(sound)[[0, -1]]
@@ -44,7 +46,7 @@ def test_a_shifted_sound_is_silent_where_it_was_moved_from():
 
 
 def test_a_gain_multiplies_every_sound():
-    ratios = applied(gain(6.0))[0] / SOUNDS
+    ratios = applied(gain(decibels=6))[0] / SOUNDS
     decibels = 20 * np.log10(np.median(ratios, 1))
     np.testing.assert_allclose(ratios, np.median(ratios, 1)[:, None] * np.ones(COUNT), rtol=1e-4)
     assert np.abs(decibels).max() <= 6 and decibels.min() < 0 < decibels.max()
@@ -52,7 +54,7 @@ def test_a_gain_multiplies_every_sound():
 
 @pytest.mark.parametrize(("color", "slope"), [("white", 0), ("pink", -3.01), ("brown", -6.02)])
 def test_noise_has_its_color_and_its_ratio(color, slope):
-    changed, _ = applied(add_noise(20.0, 30.0, color=color))
+    changed, _ = applied(add_noise(low=20, high=30, color=color))
     noise = changed - SOUNDS
     ratios = 10 * np.log10((SOUNDS**2).mean(1) / (noise**2).mean(1))
     assert 19.9 < ratios.min() < ratios.max() < 30.1 and np.ptp(ratios) > 3
@@ -64,10 +66,10 @@ def test_noise_has_its_color_and_its_ratio(color, slope):
 
 def test_masks_silence_bands_and_intervals():
     noise = np.random.default_rng(0).normal(0, 0.1, SOUNDS.shape).astype("float32")
-    bands = np.abs(np.fft.rfft(applied(spec_augment(0.4, 0.0, masks=1), sounds=noise)[0]))
+    bands = np.abs(np.fft.rfft(applied(spec_augment(bands=0.4, times=0.0, masks=1), sounds=noise)[0]))
     removed = (bands < 1e-3).mean(1)
     assert 0.02 < removed.max() < 0.7
-    intervals, _ = applied(spec_augment(0.0, 0.3, masks=1), sounds=noise)
+    intervals, _ = applied(spec_augment(bands=0.0, times=0.3, masks=1), sounds=noise)
     silent = intervals == 0
     assert 0.1 < silent.mean(1).max() <= 0.3 + 1 / COUNT
     np.testing.assert_allclose(intervals[~silent], noise[~silent], atol=1e-5)
@@ -82,11 +84,23 @@ def test_mixup_blends_sounds_and_targets_alike():
 
 def test_values_out_of_range_are_refused():
     for build, pattern in (
-        (lambda: time_shift(1.0), "`fraction`"),
-        (lambda: gain(0), "`decibels`"),
-        (lambda: add_noise(30, 20), "`low`"),
+        (lambda: time_shift(fraction=1.0), "`fraction`"),
+        (lambda: gain(decibels=0), "`decibels`"),
+        (lambda: add_noise(low=30, high=20), "`low`"),
         (lambda: add_noise(color="blue"), "`color` must be one of"),
         (lambda: spec_augment(masks=0), "`masks`"),
     ):
         with pytest.raises(tltk.errors.InvalidInput, match=pattern):
             build()
+
+
+def test_equal_numbers_of_other_types_are_stored_alike():
+    pairs = (
+        (gain(decibels=np.float32(6)), gain(decibels=6.0)),
+        (time_shift(fraction=np.float32(0.5)), time_shift(fraction=0.5)),
+        (add_noise(low=np.int64(20), high=30), add_noise(low=20.0, high=30.0)),
+        (spec_augment(bands=0, times=np.float32(0.5), masks=np.int64(1)), spec_augment(bands=0.0, times=0.5, masks=1)),
+    )
+    for first, second in pairs:
+        assert json.dumps(first.to_config()) == json.dumps(second.to_config())
+        assert repr(first) == repr(second)

@@ -8,6 +8,7 @@ import soundfile
 
 import tltk
 from tests.sounds import tone, wav
+from tltk.modalities.audio import decode
 from tltk.modalities.audio.decode import decode_file
 from tltk.modalities.audio.validate import invalid_files
 from tltk.specs import AudioSpec
@@ -35,3 +36,9 @@ def test_other_formats_need_soundfile(tmp_path, monkeypatch):
     assert invalid_files([tmp_path / "a.wav"]) == [""]
     with pytest.raises(tltk.errors.MissingExtra, match=r"a\.flac, are read with soundfile: pip install tltk\[audio\]"):
         invalid_files([tmp_path / "a.flac"])
+
+
+def test_a_file_that_cannot_be_opened_or_is_deleted_meanwhile_is_listed(tmp_path, monkeypatch):
+    monkeypatch.setattr(decode, "unreadable_reason", lambda path: "")  # it was still there
+    for read in (lambda path: decode.decode_file(path, SPEC), decode.read_whole):
+        assert read(tmp_path / "gone.wav") == (None, "No such file or directory")

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 import tltk
-from tests.sounds import clips_folder, tone
+from tests.sounds import clips_folder, tone, wav
 from tltk.data.fingerprints import fingerprints
 from tltk.data.formats.sounds import Clip
 from tltk.modalities.audio.validate import invalid_files
@@ -76,6 +76,17 @@ def test_clips_are_parts_of_a_recording(tmp_path):
     assert [example.reason for example in modality_of(SPEC).validate(source)[1]] == list(undecodable.values())
     first, second, _ = fingerprints(source)
     assert first != second  # parts of a recording are no copies of each other
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes((tmp_path / "long.wav").read_bytes())
+    assert fingerprints(tltk.Source("audio", "files", np.array([Clip(str(copy), 0.25, 0.75)], object))) == [first]
+
+
+def test_parts_that_begin_almost_alike_are_not_taken_for_each_other(tmp_path):
+    (tmp_path / "day.wav").write_bytes(wav(tone()))
+    clips = [Clip(str(tmp_path / "day.wav"), start) for start in (86400.01, 86400.04)]
+    sources = [tltk.Source("audio", "files", np.array([clip], object)) for clip in clips]
+    assert len({modality_of(SPEC).reader(source, SPEC).fingerprint() for source in sources}) == 2
+    assert len({fingerprints(source)[0] for source in sources}) == 2
 
 
 def test_tables_name_parts_of_recordings(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from scipy.signal import resample_poly
 
-from tltk.modalities.audio.resample import resample, resampled_length
+from tltk.modalities.audio.resample import block_length, resample, resampled_length
 
 TARGET = 16_000
 
@@ -41,3 +41,12 @@ def test_a_part_is_that_part_of_the_whole_and_silent_outside(resampled):
     before = resampled(samples, 11_025, -3000)
     assert not before[:3000].any()
     np.testing.assert_allclose(before[3000:], whole[:17_000], atol=1e-6)
+
+
+def test_windows_take_a_few_megabytes_whatever_the_rates():
+    for reach in (1, 21, 56, 7681, 10**7):
+        length = int(block_length(tf.constant(reach, tf.int64)))
+        assert length == 1 or 2**19 < length * reach <= 2**20
+    samples = np.random.default_rng(0).normal(0, 0.3, 384_000).astype("float32")
+    values = resample(samples, tf.constant(384_000), 1000, tf.constant(0, tf.int64), 1000)  # 8 blocks
+    np.testing.assert_allclose(values, resample_poly(samples, 1, 384), atol=1e-6)

@@ -102,24 +102,21 @@ def on_sounds(backbone: Backbone, spec: Any, *, size: tuple[int, int] | None = N
 
     Raises:
         InvalidType: If `spec` is no AudioSpec.
-        InvalidInput: If the backbone takes neither images nor sounds, or the pictures are too small for it.
+        InvalidInput: If the backbone takes neither images nor sounds, the pictures are too small for it, or `size` is
+            given for one that takes sounds already.
     """
     check.instance_of("spec", spec, AudioSpec, hint="A named backbone takes images, texts, or sounds by an AudioSpec.")
     if backbone.modality == "audio":
+        if size is not None:
+            raise InvalidInput(f"`image_size` does not apply to {backbone.name}, which takes sounds already")
         return _of_length(backbone, spec)
     if backbone.modality != "image" or backbone.weights == "model":
         raise InvalidInput(f"`spec=AudioSpec(…)` needs a named backbone that takes images; {backbone.name!r} does not.")
     bands, hop = (BANDS, HOP) if size is None else (size[0], spec.seconds / max(1, size[1] - 1))
-    own = backbone.preprocessing
-    picture = LogMelPicture(
-        own.scale, own.offset, own.channel_order, own.source, bands=bands, hop=hop, sample_rate=spec.sample_rate
-    )
-    smallest = min(picture.size(spec.samples))
-    if smallest < backbone.min_image_size:
-        raise InvalidInput(
-            f"{backbone.name} takes pictures of at least {backbone.min_image_size} pixels a side, and those of "
-            f"{spec.describe()} have {smallest}: pass more seconds, or image_size=(bands, frames)."
-        )
+    pixels = backbone.preprocessing
+    values = (pixels.scale, pixels.offset, pixels.channel_order, pixels.source)
+    picture = LogMelPicture(*values, bands=bands, hop=hop, sample_rate=spec.sample_rate)
+    _check_size(backbone, picture, spec, fix="pass more seconds, or image_size=(bands, frames)")
     return replace(
         backbone,
         modality="audio",
@@ -131,10 +128,21 @@ def on_sounds(backbone: Backbone, spec: Any, *, size: tuple[int, int] | None = N
 
 
 def _of_length(backbone: Backbone, spec: AudioSpec) -> Backbone:
-    own = backbone.input_spec.sample_rate
-    if spec.sample_rate != own:
-        raise InvalidInput(f"{backbone.name} takes sounds at {own} Hz. Received: AudioSpec at {spec.sample_rate} Hz")
+    rate = backbone.input_spec.sample_rate
+    if spec.sample_rate != rate:
+        raise InvalidInput(f"{backbone.name} takes sounds at {rate} Hz. Received: AudioSpec at {spec.sample_rate} Hz")
+    if isinstance(backbone.preprocessing, LogMelPicture):
+        _check_size(backbone, backbone.preprocessing, spec, fix="pass more seconds")
     return replace(backbone, input_spec=spec)
+
+
+def _check_size(backbone: Backbone, picture: LogMelPicture, spec: AudioSpec, *, fix: str) -> None:
+    smallest = min(picture.size(spec.samples))
+    if smallest < backbone.min_image_size:
+        raise InvalidInput(
+            f"{backbone.name} takes pictures of at least {backbone.min_image_size} pixels a side, and those of "
+            f"{spec.describe()} have {smallest}: {fix}."
+        )
 
 
 def _build(image: Backbone, picture: LogMelPicture, shape: tuple[int], origin: Origin) -> "keras.Model":

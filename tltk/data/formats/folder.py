@@ -49,7 +49,8 @@ def from_folder(
 ) -> Source:
     """Create a source from a folder of images, or of sounds, with one sub-folder per class.
 
-    Which of the two it holds is told from the suffixes of its files: what there are more of. If the folder contains
+    Which of the two it holds is told from the suffixes of its files: what there are more of; or from their first bytes,
+    if they have no suffixes. If the folder contains
     `train/` and `val/` (or `validation/`, `dev/`, `eval/`) or `test/` (or `holdout/`), `split` returns these parts;
     names such as `seg_train`, `train_images` and `01_train` are understood. Names that start with a dot and folders
     that systems create, such as `__MACOSX`, are ignored; other files are counted in the log. A file without a suffix is

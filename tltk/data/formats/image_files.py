@@ -37,7 +37,13 @@ _SYSTEM_FOLDERS = (
     *("@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "system volume information"),
     *("lost+found", "thumbnails", "thumbs", "__pycache__"),
 )
-_MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"RIFF")  # first bytes of the formats
+# First bytes of the formats. Of containers, whose bytes 4 to 7 are a size, they are the container and the content.
+_IMAGE_MARKS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"RIFFWEBP")
+_SOUND_MARKS = (
+    *(b"RIFFWAVE", b"FORMAIFF", b"FORMAIFC", b"fLaC", b"OggS", b".snd", b"caff"),
+    *(b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"),  # MP3
+)
+_CONTAINERS = (b"RIFF", b"FORM")
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class FileKind:
         suffixes: Suffixes of files that can be read, in lower case.
         unreadable: Suffixes of files of this kind that cannot be read.
         convert_to: Formats to convert those to.
-        marks: First bytes of files that may lack a suffix.
+        marks: First bytes of files that may lack a suffix; of RIFF and FORM, without the size in bytes 4 to 7.
     """
 
     modality: str
@@ -61,14 +67,14 @@ class FileKind:
     marks: tuple[bytes, ...]
 
 
-IMAGES = FileKind("image", "images", SUFFIXES, UNREADABLE_SUFFIXES, "PNG or JPEG", _MARKS)
+IMAGES = FileKind("image", "images", SUFFIXES, UNREADABLE_SUFFIXES, "PNG or JPEG", _IMAGE_MARKS)
 SOUNDS = FileKind(
     "audio",
     "sounds",
     (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif", ".au", ".caf"),
     (".m4a", ".aac", ".wma", ".opus", ".amr", ".ape", ".wv", ".ac3"),
     "WAV or FLAC",
-    (b"fLaC", b"OggS"),
+    _SOUND_MARKS,
 )
 _LOOKED_AT = 1000  # files, to tell what a folder holds
 
@@ -128,11 +134,17 @@ def find_files(*folders: Path, kind: FileKind = IMAGES) -> FoundFiles:
 def kind_of(folder: Path) -> FileKind:
     """Tell whether a folder holds images or sounds: what more of its first 1,000 files are, by their suffixes.
 
+    If none of these has a suffix of either, files without a suffix count by their first bytes.
+
     Raises:
         FileError: If it cannot be listed.
     """
-    suffixes = Counter(os.path.splitext(name)[1].lower() for _, name in islice(_files([folder]), _LOOKED_AT))  # noqa: PTH122
+    files = [(path, os.path.splitext(name)[1].lower()) for path, name in islice(_files([folder]), _LOOKED_AT)]  # noqa: PTH122
+    suffixes = Counter(suffix for _, suffix in files)
     counts = {kind: sum(suffixes[suffix] for suffix in (*kind.suffixes, *kind.unreadable)) for kind in (IMAGES, SOUNDS)}
+    if not any(counts.values()):
+        unnamed = [path for path, suffix in files if not suffix]
+        counts = {kind: sum(_begins_with(path, kind.marks) for path in unnamed) for kind in counts}
     return max(counts, key=counts.__getitem__)  # images if there is neither
 
 
@@ -238,7 +250,8 @@ def _begins_with(path: str, marks: tuple[bytes, ...]) -> bool:
     if not os.path.isfile(path):  # noqa: PTH113 - a pipe or device, which may never end, or a link to nothing
         return False
     with open(path, "rb") as file:  # noqa: PTH123
-        return file.read(8).startswith(marks)
+        head = file.read(12)
+    return (head[:4] + head[8:] if head.startswith(_CONTAINERS) else head).startswith(marks)
 
 
 def _listing(counts: Counter[str]) -> str:

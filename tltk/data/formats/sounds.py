@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,18 @@ class Clip(os.PathLike):
 
     def __str__(self) -> str:
         return f"{self.path}, {self.start:g} to {'the end' if self.stop is None else f'{self.stop:g} s'}"
+
+
+def exact_part(example: str | Path | Clip) -> str:
+    """Return the exact times of a part of a file, to tell parts apart; "" for a whole file.
+
+    Examples:
+        >>> exact_part(Clip("birds.flac", 86400.01)), exact_part("birds.flac")
+        ('(86400.01, None)', '')
+    """
+    if not isinstance(example, Clip):
+        return ""
+    return repr((float(example.start), None if example.stop is None else float(example.stop)))
 
 
 class Waveforms:

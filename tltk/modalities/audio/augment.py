@@ -1,5 +1,7 @@
 """Augmentations of sounds: of waveforms [batch, samples], as records that can be stored."""
 
+import math
+
 import tensorflow as tf
 
 from tltk.foundation import checks as check
@@ -15,8 +17,8 @@ COLORS = ("white", "pink", "brown")  # power falls by 0, 3 and 6 dB an octave
 _POWERS = {"white": 0.0, "pink": 0.5, "brown": 1.0}  # of frequency, by which amplitudes are divided
 
 
-def time_shift(fraction: float = 0.1) -> Augmentation:
-    """Move each sound earlier or later; what becomes free is silent.
+def time_shift(*, fraction: float = 0.1) -> Augmentation:
+    """Move each sound earlier or later; the gap is filled with silence.
 
     Args:
         fraction: Largest shift as a fraction of the length, in (0, 1).
@@ -33,10 +35,10 @@ def time_shift(fraction: float = 0.1) -> Augmentation:
     """
     check.positive(fraction=fraction)
     check.within("fraction", fraction, low=0, high=1, open_high=True)
-    return Augmentation("time_shift", (("fraction", fraction),))
+    return Augmentation("time_shift", (("fraction", float(fraction)),))
 
 
-def gain(decibels: float = 6.0) -> Augmentation:
+def gain(*, decibels: float = 6.0) -> Augmentation:
     """Make each sound louder or quieter.
 
     Args:
@@ -49,14 +51,14 @@ def gain(decibels: float = 6.0) -> Augmentation:
         InvalidInput: If `decibels` is not above 0.
 
     Examples:
-        >>> gain(3.0).name
-        'gain'
+        >>> gain(decibels=3).to_config()
+        {'name': 'gain', 'decibels': 3.0}
     """
     check.positive(decibels=decibels)
-    return Augmentation("gain", (("decibels", decibels),))
+    return Augmentation("gain", (("decibels", float(decibels)),))
 
 
-def add_noise(low: float = 10.0, high: float = 40.0, *, color: str = "pink") -> Augmentation:
+def add_noise(*, low: float = 10.0, high: float = 40.0, color: str = "pink") -> Augmentation:
     """Add noise to each sound.
 
     Args:
@@ -71,15 +73,16 @@ def add_noise(low: float = 10.0, high: float = 40.0, *, color: str = "pink") -> 
         InvalidInput: If `low` is above `high`, or `color` is unknown.
 
     Examples:
-        >>> add_noise(20.0, 30.0).to_config()
+        >>> add_noise(low=20, high=30).to_config()
         {'name': 'add_noise', 'low': 20.0, 'high': 30.0, 'color': 'pink'}
     """
+    check.within("high", high, low=-100, high=math.inf, open_high=True)
     check.within("low", low, low=-100, high=high)
     check.one_of("color", color, COLORS)
-    return Augmentation("add_noise", (("low", low), ("high", high), ("color", color)))
+    return Augmentation("add_noise", (("low", float(low)), ("high", float(high)), ("color", color)))
 
 
-def spec_augment(bands: float = 0.15, times: float = 0.15, *, masks: int = 2) -> Augmentation:
+def spec_augment(*, bands: float = 0.15, times: float = 0.15, masks: int = 2) -> Augmentation:
     """Silence random bands of frequency and intervals of time (Park et al. 2019, without warping).
 
     The masks are cut out of the waveform, since the spectrogram is a part of the model.
@@ -102,14 +105,14 @@ def spec_augment(bands: float = 0.15, times: float = 0.15, *, masks: int = 2) ->
     check.within("bands", bands, low=0, high=1, open_high=True)
     check.within("times", times, low=0, high=1, open_high=True)
     check.counts(masks=masks)
-    return Augmentation("spec_augment", (("bands", bands), ("times", times), ("masks", masks)))
+    return Augmentation("spec_augment", (("bands", float(bands)), ("times", float(times)), ("masks", int(masks))))
 
 
 def _time_shift(fraction: float) -> Transform:
     def transform(waveforms: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         count = tf.shape(waveforms)[1]
-        shares = uniform_per_image(waveforms, seed, draw=0, low=-fraction, high=fraction)
-        shifts = tf.cast(tf.round(shares * tf.cast(count, tf.float32)), tf.int32)
+        fractions = uniform_per_image(waveforms, seed, draw=0, low=-fraction, high=fraction)
+        shifts = tf.cast(tf.round(fractions * tf.cast(count, tf.float32)), tf.int32)
         positions = tf.range(count) - shifts[:, None]
         inside = (positions >= 0) & (positions < count)
         moved = tf.gather(waveforms, tf.clip_by_value(positions, 0, count - 1), batch_dims=1)
@@ -135,8 +138,8 @@ def _add_noise(low: float, high: float, color: str) -> Transform:
             shaped = tf.signal.rfft(noise) * tf.cast(frequencies ** -_POWERS[color], tf.complex64)
             noise = tf.signal.irfft(shaped, count[None])
         ratios = uniform_per_image(waveforms, seed, draw=0, low=low, high=high)[:, None]
-        own, added = (tf.reduce_mean(values**2, 1, keepdims=True) for values in (waveforms, noise))
-        factors = tf.sqrt(tf.math.divide_no_nan(own, added) * tf.pow(10.0, -ratios / 10))
+        sound_power, noise_power = (tf.reduce_mean(values**2, 1, keepdims=True) for values in (waveforms, noise))
+        factors = tf.sqrt(tf.math.divide_no_nan(sound_power, noise_power) * tf.pow(10.0, -ratios / 10))
         return waveforms + factors * noise, targets
 
     return transform

@@ -86,16 +86,13 @@ def decode_file(example: str | Path | Clip, spec: AudioSpec) -> tuple[np.ndarray
     Raises:
         MissingExtra: If it is no WAV file, or a part of one, and soundfile is not installed.
     """
-    reason = unreadable_reason(example)
+    data, reason = _wav_bytes(example)
     if reason:
         return None, reason
-    if isinstance(example, Clip) or not is_wav(example):
+    if data is None:
         sound, reason = read_with_soundfile(example)
         return (None, reason) if sound is None else (fit_samples(*sound, spec), "")
-    try:
-        waveform, error = _graphs(spec)[0](tf.constant(Path(example).read_bytes()))
-    except OSError as system_error:
-        return None, system_error.strerror or str(system_error)
+    waveform, error = _graphs(spec)[0](tf.constant(data))
     reason = error.numpy().decode()
     return (None, reason) if reason else (waveform.numpy(), "")
 
@@ -106,14 +103,25 @@ def read_whole(example: str | Path | Clip) -> tuple[Samples | None, str]:
     Returns:
         Mono samples float32 [n] and their rate, and ""; or None, and why they cannot be read.
     """
-    reason = unreadable_reason(example)
+    data, reason = _wav_bytes(example)
     if reason:
         return None, reason
-    if isinstance(example, Clip) or not is_wav(example):
+    if data is None:
         return read_with_soundfile(example)
-    sound = read_wav(tf.constant(Path(example).read_bytes()))
+    sound = read_wav(tf.constant(data))
     reason = sound.error.numpy().decode()
     return (None, reason) if reason else ((sound.samples.numpy(), int(sound.sample_rate)), "")
+
+
+def _wav_bytes(example: str | Path | Clip) -> tuple[bytes | None, str]:
+    """Return the bytes of a WAV file, None for a part of a file or another format; and why it cannot be read."""
+    reason = unreadable_reason(example)
+    if reason or isinstance(example, Clip):
+        return None, reason
+    try:
+        return (Path(example).read_bytes() if is_wav(example) else None), ""
+    except OSError as error:  # no permission, or deleted by now
+        return None, error.strerror or str(error)
 
 
 def unreadable_reason(path: Any) -> str:

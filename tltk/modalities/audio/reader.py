@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tltk.data.formats.sounds import Waveforms
+from tltk.data.formats.sounds import Waveforms, exact_part
 from tltk.modalities.audio.decode import DECODER_VERSION, decode_file, fit_samples
 from tltk.pipeline.batching import BatchPart, Order
 from tltk.pipeline.parallel import in_order
@@ -86,11 +86,12 @@ class FileReader(_SoundReader):
     """Reads sound files; `examples` is an object array [n] of paths and clips."""
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the spec and of the paths, sizes and times of the files."""
+        """Return the SHA-256 of the spec, and of the path, the part, the size and the time of each file."""
         digest = self._base_digest()
         for example in self.examples:
             stat = os.stat(example) if os.path.exists(example) else None  # noqa: PTH110, PTH116
-            digest.update(repr((str(example), stat and (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))).encode())
+            version = stat and (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+            digest.update(repr((os.fspath(example), exact_part(example), version)).encode())
         return digest.hexdigest()
 
     def _read(self, row: int) -> tuple[np.ndarray | None, str]:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 _ZERO_CROSSINGS = 10  # of the sinc on each side
 _BETA = 5.0  # of the Kaiser window
-_BLOCK = 16_384  # output samples at once: their windows of the input take a few megabytes
+_WINDOW_VALUES = 2**20  # of the windows of the input that are in memory at once: 4 MB
 
 
 def resampled_length(count: tf.Tensor, sample_rate: tf.Tensor, target_rate: int) -> tf.Tensor:
@@ -79,13 +79,17 @@ def _filtered(samples: tf.Tensor, sample_rate: tf.Tensor, target_rate: int, posi
         return tf.reduce_sum(tf.gather(phases, phase) * windows, 1)
 
     count = positions.shape[0]
-    if count <= _BLOCK:
-        return block(positions)
-    blocks = math.ceil(count / _BLOCK)
-    rows = tf.reshape(tf.pad(positions, [[0, blocks * _BLOCK - count]]), [blocks, _BLOCK])
-    output = tf.TensorSpec([_BLOCK], tf.float32)
+    length = tf.minimum(block_length(reach), count)
+    blocks = -(-count // length)
+    rows = tf.reshape(tf.pad(positions, [[0, blocks * length - count]]), [blocks, length])
+    output = tf.TensorSpec([None], tf.float32)
     values = tf.map_fn(block, rows, fn_output_signature=output, parallel_iterations=2)
     return tf.reshape(values, [-1])[:count]
+
+
+def block_length(reach: tf.Tensor) -> tf.Tensor:
+    """Return how many output samples to compute at once, each from `reach` samples of the input; both int64 []."""
+    return tf.maximum(_WINDOW_VALUES // reach, 1)
 
 
 def _taps(up: tf.Tensor, down: tf.Tensor, half: tf.Tensor) -> tf.Tensor:

@@ -1,20 +1,21 @@
 """Validation of sound files before training, by their headers."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tensorflow as tf
 
 from tltk.data.formats.sounds import Clip
 from tltk.modalities.audio.decode import header_reason, is_wav, unreadable_reason
-from tltk.modalities.audio.wav import wav_problem
+from tltk.modalities.audio.wav import MAX_CHUNKS, wav_problem
 
 _THREADS = 8  # they mostly wait for the disk
-_HEADER_BYTES = 4096
+_FORMAT_BYTES = 64  # of the chunk that tells the encoding: it has 16 to 40
 
 
 def invalid_files(examples: Sequence[str | Path | Clip] | np.ndarray) -> list[str]:
@@ -54,12 +55,30 @@ def _why_invalid(example: str | Path | Clip) -> str:
 def _why_invalid_wav(path: Path) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(_HEADER_BYTES)
-        reason = _problem()(tf.constant(head), tf.constant(size, tf.int64)).numpy().decode()
-        if not reason or size <= len(head):
-            return reason
-        # Metadata, such as a picture of the cover, can stand before the samples.
-        return _problem()(tf.constant(head + file.read()), tf.constant(size, tf.int64)).numpy().decode()
+        header, left_out = _header(file)
+    length = max(size - left_out, len(header))
+    return _problem()(tf.constant(header), tf.constant(length, tf.int64)).numpy().decode()
+
+
+def _header(file: BinaryIO) -> tuple[bytes, int]:
+    """Read a WAV file up to its samples, without metadata such as a picture of the cover.
+
+    Returns:
+        The header without metadata, and how many bytes of the file are left out.
+    """
+    header, left_out = file.read(12), 0
+    for _ in range(MAX_CHUNKS):
+        chunk = file.read(8)
+        if len(chunk) < 8 or chunk[:4] == b"data":
+            return header + chunk, left_out
+        length = int.from_bytes(chunk[4:], "little")
+        length += length % 2
+        kept = min(length, _FORMAT_BYTES) if chunk[:4] == b"fmt " else 0
+        if kept:
+            header += chunk[:4] + kept.to_bytes(4, "little") + file.read(kept)
+        left_out += length - kept + (0 if kept else 8)
+        file.seek(length - kept, os.SEEK_CUR)
+    return header, left_out
 
 
 @lru_cache(maxsize=1)

@@ -20,7 +20,7 @@ TOO_MANY_CHANNELS = "WAV with more than 8 channels"
 WRONG_RATE = f"WAV with a sample rate outside of {MIN_RATE} to {MAX_RATE} Hz"
 NOT_FINITE = "NaN or infinite samples"
 MAX_CHANNELS = 8
-_MAX_CHUNKS = 256  # of metadata before the samples
+MAX_CHUNKS = 256  # of metadata before the samples
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _ENCODINGS = ((_PCM, 8), (_PCM, 16), (_PCM, 24), (_PCM, 32), (_FLOAT, 32), (_FLOAT, 64))
 _STREAMED = 0x7FFF_F000  # programs that write to a pipe declare this size, or a larger one
@@ -112,7 +112,7 @@ def _find_chunks(data: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
         return position + 8 + size + size % 2, form, samples
 
     start = tf.constant(12, tf.int64), tf.constant(-1, tf.int64), tf.constant(-1, tf.int64)
-    _, form, samples = tf.while_loop(is_searching, step, start, maximum_iterations=_MAX_CHUNKS)
+    _, form, samples = tf.while_loop(is_searching, step, start, maximum_iterations=MAX_CHUNKS)
     return form, samples
 
 
