@@ -105,7 +105,8 @@ def on_sounds(backbone: Backbone, spec: Any, *, size: tuple[int, int] | None = N
         InvalidInput: If the backbone takes neither images nor sounds, the pictures are too small for it, or `size` is
             given for one that takes sounds already.
     """
-    check.instance_of("spec", spec, AudioSpec, hint="A named backbone takes images, texts, or sounds by an AudioSpec.")
+    hint = "With a name, `spec` makes a backbone of sounds; other specs are for a functional keras.Model of your own."
+    check.instance_of("spec", spec, AudioSpec, hint=hint)
     if backbone.modality == "audio":
         if size is not None:
             raise InvalidInput(f"`image_size` does not apply to {backbone.name}, which takes sounds already")
