@@ -75,7 +75,7 @@ def one_changed(model, file):
         if not calls:
             outputs[0] = np.roll(outputs[0], 1)
         calls.append(file)
-        return outputs
+        return model.task.named_outputs(outputs)
 
     return run
 
@@ -86,7 +86,11 @@ def test_values_of_regression_are_compared_with_their_spread(tmp_path, monkeypat
     model = tltk.assemble(backbone, tltk.regression(data.labels, head=tltk.head(zero_init=False)))
     exported = tltk.export(model, tmp_path / "x", format="litert", calibration=data)
     assert exported.answers.changed == 0 and exported.answers.metric == "mae"
-    monkeypatch.setattr(runtimes, "load", lambda file: lambda tensor: model.keras(tensor).numpy() * 2)
+
+    def doubled(tensor):
+        return model.task.named_outputs(model.keras(tensor).numpy() * 2)
+
+    monkeypatch.setattr(runtimes, "load", lambda file: doubled)
     with pytest.raises(tltk.errors.ServingError, match="answers changed"):
         tltk.export(model, tmp_path / "x", format="litert", calibration=data)
 
