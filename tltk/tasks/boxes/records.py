@@ -49,6 +49,7 @@ class DetectionPrediction(Prediction):
             InvalidInput: If it cannot be decoded, or a box lies outside of it.
 
         Examples:
+            >>> import numpy as np
             >>> cat = DetectedObject("cat", 0.9, 4, 8, 40, 48)
             >>> prediction = DetectionPrediction("a.jpg", "1 cat", None, {"cat": 0.9}, objects=(cat,))
             >>> prediction.draw(np.zeros((48, 64, 3), "uint8"), truth=[("cat", (5, 8, 40, 50))]).size
