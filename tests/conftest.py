@@ -81,7 +81,7 @@ def restored_registries(monkeypatch):
     from tltk.backbones.catalog import CATALOG
     from tltk.data.formats.registry import FORMATS
     from tltk.data.targets import TARGETS
-    from tltk.modalities.image.augment.base import AUGMENTATIONS
+    from tltk.modalities.augmentation import AUGMENTATIONS
     from tltk.modalities.modality import MODALITIES
     from tltk.tasks.registry import DEFAULTS, TASKS
 

@@ -87,7 +87,7 @@ _PUBLIC = {
     "Context": "tltk.modalities.context",
     "Request": "tltk.modalities.requests",
     "register_modality": "tltk.modalities.modality",
-    "register_augmentation": "tltk.modalities.image.augment",
+    "register_augmentation": "tltk.modalities.augmentation",
     "Task": "tltk.tasks.base",
     "Monitor": "tltk.tasks.base",
     "Prediction": "tltk.tasks.base",
@@ -121,8 +121,8 @@ if TYPE_CHECKING:
     from tltk.inference.predictions import Predictions
     from tltk.inspection.inspect import inspect
     from tltk.inspection.records import Finding, Inspection
+    from tltk.modalities.augmentation import register_augmentation
     from tltk.modalities.context import Context
-    from tltk.modalities.image.augment import register_augmentation
     from tltk.modalities.modality import Modality, register_modality
     from tltk.modalities.requests import Request
     from tltk.models.adopt import adopt

@@ -6,7 +6,8 @@ from typing import Any
 from tltk.foundation import checks as check
 from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.image.augment import Augmentation, as_augmentations
+from tltk.modalities.augmentation import Augmentation
+from tltk.modalities.image.augment import as_augmentations
 from tltk.optimizers.from_keras import as_optimizer
 from tltk.optimizers.schedules import SCHEDULES
 from tltk.trainability.plan import Plan

@@ -16,8 +16,9 @@ from tltk.feature_cache.storage import Cache
 from tltk.feature_cache.user_dataset import compute_dataset
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.paths import cache_folder
+from tltk.modalities.augmentation import Augmentation
 from tltk.modalities.batches import NO_COPIES, dataset_batches, read_dataset, source_batches
-from tltk.modalities.image.augment import Augmentation, Copies
+from tltk.modalities.image.augment import Copies
 from tltk.modalities.image.augment.fixed_copies import build_moves
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel

@@ -5,12 +5,12 @@ import math
 import tensorflow as tf
 
 from tltk.foundation import checks as check
-from tltk.modalities.image.augment.base import (
+from tltk.modalities.augmentation import (
     Augmentation,
     Transform,
     fold_in,
     register_augmentation,
-    uniform_per_image,
+    uniform_per_example,
 )
 
 COLORS = ("white", "pink", "brown")  # power falls by 0, 3 and 6 dB an octave
@@ -111,7 +111,7 @@ def spec_augment(*, bands: float = 0.15, times: float = 0.15, masks: int = 2) ->
 def _time_shift(fraction: float) -> Transform:
     def transform(waveforms: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         count = tf.shape(waveforms)[1]
-        fractions = uniform_per_image(waveforms, seed, draw=0, low=-fraction, high=fraction)
+        fractions = uniform_per_example(waveforms, seed, draw=0, low=-fraction, high=fraction)
         shifts = tf.cast(tf.round(fractions * tf.cast(count, tf.float32)), tf.int32)
         positions = tf.range(count) - shifts[:, None]
         inside = (positions >= 0) & (positions < count)
@@ -123,7 +123,7 @@ def _time_shift(fraction: float) -> Transform:
 
 def _gain(decibels: float) -> Transform:
     def transform(waveforms: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        changes = uniform_per_image(waveforms, seed, draw=0, low=-decibels, high=decibels)
+        changes = uniform_per_example(waveforms, seed, draw=0, low=-decibels, high=decibels)
         return waveforms * tf.pow(10.0, changes / 20)[:, None], targets
 
     return transform
@@ -137,7 +137,7 @@ def _add_noise(low: float, high: float, color: str) -> Transform:
             frequencies = tf.cast(tf.maximum(tf.range(count // 2 + 1), 1), tf.float32)
             shaped = tf.signal.rfft(noise) * tf.cast(frequencies ** -_POWERS[color], tf.complex64)
             noise = tf.signal.irfft(shaped, count[None])
-        ratios = uniform_per_image(waveforms, seed, draw=0, low=low, high=high)[:, None]
+        ratios = uniform_per_example(waveforms, seed, draw=0, low=low, high=high)[:, None]
         sound_power, noise_power = (tf.reduce_mean(values**2, 1, keepdims=True) for values in (waveforms, noise))
         factors = tf.sqrt(tf.math.divide_no_nan(sound_power, noise_power) * tf.pow(10.0, -ratios / 10))
         return waveforms + factors * noise, targets
@@ -161,8 +161,8 @@ def _kept(waveforms: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor, widest: float
     """Return 0 inside of random intervals of a scale from 0 to 1, and 1 outside: float32 [batch, points]."""
     kept = tf.ones([tf.shape(waveforms)[0], tf.shape(scale)[0]])
     for mask in range(masks):
-        widths = widest * uniform_per_image(waveforms, seed, draw=2 * mask, low=0.0, high=1.0)
-        starts = (1 - widths) * uniform_per_image(waveforms, seed, draw=2 * mask + 1, low=0.0, high=1.0)
+        widths = widest * uniform_per_example(waveforms, seed, draw=2 * mask, low=0.0, high=1.0)
+        starts = (1 - widths) * uniform_per_example(waveforms, seed, draw=2 * mask + 1, low=0.0, high=1.0)
         inside = (scale >= starts[:, None]) & (scale < (starts + widths)[:, None])
         kept = tf.where(inside, 0.0, kept)
     return kept

@@ -22,7 +22,7 @@ from tltk.modalities.audio.decode import read_whole
 from tltk.modalities.audio.reader import READERS
 from tltk.modalities.audio.requests import read_requests
 from tltk.modalities.audio.validate import invalid_files
-from tltk.modalities.image.augment.base import Augmentation, check_augmentations
+from tltk.modalities.augmentation import Augmentation, check_augmentations
 from tltk.modalities.modality import Modality, register_modality
 from tltk.modalities.requests import Request
 from tltk.pipeline.batching import Size, examples_per_batch

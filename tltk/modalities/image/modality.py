@@ -15,10 +15,10 @@ from tltk.data.formats.folder import from_files
 from tltk.data.source import Source
 from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput, InvalidType
+from tltk.modalities.augmentation import check_augmentations
 from tltk.modalities.context import Context
 from tltk.modalities.image import pictures, registration
 from tltk.modalities.image.augment import Augmentation, standard
-from tltk.modalities.image.augment.base import check_augmentations
 from tltk.modalities.image.channels import FILE_CHANNELS, NAMES, RGB, check_channels
 from tltk.modalities.image.chunks import resize_chunk
 from tltk.modalities.image.contents import content_digests

@@ -1,6 +1,6 @@
 """Augmentations of images and their targets, as records that can be stored; public as `tltk.augment`."""
 
-from tltk.modalities.image.augment.base import Augmentation, from_config, register_augmentation
+from tltk.modalities.augmentation import Augmentation, from_config, register_augmentation
 from tltk.modalities.image.augment.boxes_and_masks import move_targets
 from tltk.modalities.image.augment.chain import chain, mixes
 from tltk.modalities.image.augment.color import color_jitter

@@ -1,13 +1,12 @@
 """Apply the affine map of an image to its boxes and masks."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import tensorflow as tf
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
-
-Targets: TypeAlias = tf.Tensor | dict[str, tf.Tensor]
+from tltk.modalities.augmentation import Targets
 
 NO_OBJECT = -1  # label of a row of boxes without an object
 IGNORE = 255  # mask value of pixels that the original image does not cover

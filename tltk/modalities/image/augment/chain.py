@@ -4,8 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tltk.modalities.image.augment.base import Transform, clip_to_pixels, fold_in
-from tltk.modalities.image.augment.boxes_and_masks import Targets, check_targets
+from tltk.modalities.augmentation import Targets, Transform, fold_in
+from tltk.modalities.image.augment.boxes_and_masks import check_targets
+from tltk.modalities.image.augment.color import clip_to_pixels
 from tltk.modalities.image.augment.from_keras import as_augmentations
 from tltk.specs.image import PIXEL_RANGE
 

@@ -10,15 +10,13 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tltk.foundation import checks as check
-from tltk.modalities.image.augment.base import (
-    Augmentation,
-    Transform,
-    clip_to_pixels,
-    register_augmentation,
-    uniform_per_image,
-)
-from tltk.modalities.image.augment.boxes_and_masks import Targets
+from tltk.modalities.augmentation import Augmentation, Targets, Transform, register_augmentation, uniform_per_example
 from tltk.modalities.image.channels import RGB, RGBA
+
+
+def clip_to_pixels(images: tf.Tensor) -> tf.Tensor:
+    """Clip pixel values to 0..255."""
+    return tf.clip_by_value(images, 0.0, 255.0)
 
 
 def color_jitter(
@@ -66,10 +64,10 @@ def _color_jitter(brightness: float, contrast: float, saturation: float, hue: fl
     def transform(images: tf.Tensor, targets: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
         for adjust, draw, value in adjustments:
             if value:
-                factors = uniform_per_image(images, seed, draw=draw, low=1 - value, high=1 + value)
+                factors = uniform_per_example(images, seed, draw=draw, low=1 - value, high=1 + value)
                 images = keep_alpha(adjust)(images, factors)
         if hue:
-            images = keep_alpha(adjust_hue)(images, uniform_per_image(images, seed, draw=4, low=-hue, high=hue))
+            images = keep_alpha(adjust_hue)(images, uniform_per_example(images, seed, draw=4, low=-hue, high=hue))
         return images, targets
 
     return transform

@@ -7,8 +7,7 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 
 from tltk.foundation import checks as check
-from tltk.modalities.image.augment.base import Augmentation, fold_in
-from tltk.modalities.image.augment.boxes_and_masks import Targets
+from tltk.modalities.augmentation import Augmentation, Targets, fold_in
 from tltk.modalities.image.augment.chain import chain
 from tltk.modalities.image.augment.from_keras import as_augmentations
 from tltk.specs.image import PIXEL_RANGE

@@ -13,8 +13,7 @@ from tltk.foundation import checks as check
 from tltk.foundation import keras_private as private
 from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.foundation.keras_graph import is_library_module
-from tltk.modalities.image.augment.base import Augmentation, Transform, fold_in, register_augmentation
-from tltk.modalities.image.augment.boxes_and_masks import Targets
+from tltk.modalities.augmentation import Augmentation, Targets, Transform, fold_in, register_augmentation
 
 # Layers of Keras that change colors and move no pixels, so that boxes and masks stay as they are.
 PHOTOMETRIC_LAYERS = (

@@ -7,14 +7,15 @@ import tensorflow as tf
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.image.augment.base import (
+from tltk.modalities.augmentation import (
     Augmentation,
+    Targets,
     Transform,
     fold_in,
     register_augmentation,
-    uniform_per_image,
+    uniform_per_example,
 )
-from tltk.modalities.image.augment.boxes_and_masks import MIN_VISIBLE, Targets, move_targets, projective
+from tltk.modalities.image.augment.boxes_and_masks import MIN_VISIBLE, move_targets, projective
 
 FILL_MODES = ("reflect", "nearest", "wrap", "constant")
 
@@ -212,7 +213,7 @@ def _mirror_half(images: tf.Tensor, seed: tf.Tensor, *, axis: int) -> tuple[tf.T
 
     `keras.layers.RandomFlip` takes four times as long, with a cast and a cond for each axis.
     """
-    mirrored = uniform_per_image(images, seed, draw=axis, low=0.0, high=1.0) < 0.5
+    mirrored = uniform_per_example(images, seed, draw=axis, low=0.0, high=1.0) < 0.5
     last = tf.cast(tf.shape(images)[axis], tf.float32) - 1
     images = tf.where(mirrored[:, None, None, None], tf.reverse(images, [axis]), images)
     return images, tf.where(mirrored, -1.0, 1.0), tf.where(mirrored, last, 0.0)
@@ -243,7 +244,7 @@ def _rotate(degrees: float) -> Transform:
     largest = math.radians(degrees)
 
     def transform(images: tf.Tensor, targets: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
-        angles = uniform_per_image(images, seed, draw=0, low=-largest, high=largest)
+        angles = uniform_per_example(images, seed, draw=0, low=-largest, high=largest)
         return warp(images, targets, rotation(angles, images))
 
     return transform

@@ -5,14 +5,14 @@ import tensorflow as tf
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.image.augment.base import (
+from tltk.modalities.augmentation import (
     Augmentation,
+    Targets,
     Transform,
     fold_in,
     register_augmentation,
-    uniform_per_image,
+    uniform_per_example,
 )
-from tltk.modalities.image.augment.boxes_and_masks import Targets
 
 
 def mixup(alpha: float = 0.2) -> Augmentation:
@@ -99,7 +99,7 @@ def beta(images: tf.Tensor, seed: tf.Tensor, alpha: float) -> tf.Tensor:
     def log_gamma(draw: int) -> tf.Tensor:
         gamma = tf.random.stateless_gamma([tf.shape(images)[0]], fold_in(seed, draw), alpha + 1.0)
         tiny = float(np.finfo(np.float32).tiny)
-        uniform = uniform_per_image(images, seed, draw=draw, low=tiny, high=1.0)
+        uniform = uniform_per_example(images, seed, draw=draw, low=tiny, high=1.0)
         return tf.math.log(gamma) + tf.math.log(uniform) / alpha
 
     return tf.sigmoid(log_gamma(0) - log_gamma(1))
@@ -107,7 +107,7 @@ def beta(images: tf.Tensor, seed: tf.Tensor, alpha: float) -> tf.Tensor:
 
 def _partners(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Draw a permutation of the batch: int32 [b]."""
-    return tf.argsort(uniform_per_image(images, seed, draw=2, low=0.0, high=1.0))
+    return tf.argsort(uniform_per_example(images, seed, draw=2, low=0.0, high=1.0))
 
 
 def _interval(images: tf.Tensor, seed: tf.Tensor, side: tf.Tensor, *, axis: int) -> tf.Tensor:
@@ -115,7 +115,7 @@ def _interval(images: tf.Tensor, seed: tf.Tensor, side: tf.Tensor, *, axis: int)
     size = tf.shape(images)[axis]
     length = tf.cast(side * tf.cast(size, tf.float32), tf.int32)[:, None]
     centre = tf.cast(
-        uniform_per_image(images, seed, draw=2 + axis, low=0.0, high=1.0) * tf.cast(size, tf.float32), tf.int32
+        uniform_per_example(images, seed, draw=2 + axis, low=0.0, high=1.0) * tf.cast(size, tf.float32), tf.int32
     )
     start = centre[:, None] - length // 2
     indices = tf.range(size)

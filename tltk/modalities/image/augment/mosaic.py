@@ -7,11 +7,10 @@ import tensorflow as tf
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.image.augment.base import Augmentation, Transform, register_augmentation, uniform_per_image
+from tltk.modalities.augmentation import Augmentation, Targets, Transform, register_augmentation, uniform_per_example
 from tltk.modalities.image.augment.boxes_and_masks import (
     MIN_VISIBLE,
     NO_OBJECT,
-    Targets,
     check_entries,
     check_targets,
     described,
@@ -109,7 +108,7 @@ def _mosaic(
         _check(targets, images, truncated)
 
         def draw(number: int, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
-            return uniform_per_image(images, seed, draw=number, low=low, high=high)
+            return uniform_per_example(images, seed, draw=number, low=low, high=high)
 
         is_mosaic = draw(0) < probability
         size = tf.cast(tf.shape(images)[1:3], tf.float32)

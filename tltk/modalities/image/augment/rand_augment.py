@@ -7,9 +7,9 @@ from functools import partial
 import tensorflow as tf
 
 from tltk.foundation import checks as check
+from tltk.modalities.augmentation import Augmentation, Targets, Transform, fold_in, register_augmentation
 from tltk.modalities.image.augment import color
-from tltk.modalities.image.augment.base import Augmentation, Transform, clip_to_pixels, fold_in, register_augmentation
-from tltk.modalities.image.augment.boxes_and_masks import Targets, move_targets
+from tltk.modalities.image.augment.boxes_and_masks import move_targets
 from tltk.modalities.image.augment.geometric import image_size, rotation, shear, translation, warp
 
 GEOMETRIC = ("shear", "translate", "rotate")
@@ -145,11 +145,11 @@ def photometric(name: str, magnitude: float) -> Change:
 
 
 def _move(image: tf.Tensor, level: tf.Tensor, matrix: tf.Tensor, *, fill_mode: str) -> tf.Tensor:
-    return clip_to_pixels(warp(image[None], {}, matrix[None], fill_mode=fill_mode)[0][0])
+    return color.clip_to_pixels(warp(image[None], {}, matrix[None], fill_mode=fill_mode)[0][0])
 
 
 def _recolor(image: tf.Tensor, level: tf.Tensor, matrix: tf.Tensor, *, change: Change) -> tf.Tensor:
-    return clip_to_pixels(color.keep_alpha(change)(image[None], level[None])[0])
+    return color.clip_to_pixels(color.keep_alpha(change)(image[None], level[None])[0])
 
 
 register_augmentation("rand_augment", rand_augment, build=_rand_augment)

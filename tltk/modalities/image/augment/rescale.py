@@ -5,8 +5,8 @@ from typing import Any
 import tensorflow as tf
 
 from tltk.foundation import checks as check
-from tltk.modalities.image.augment.base import Augmentation, Transform, register_augmentation, uniform_per_image
-from tltk.modalities.image.augment.boxes_and_masks import MIN_VISIBLE, TRUNCATED, Targets, move_targets
+from tltk.modalities.augmentation import Augmentation, Targets, Transform, register_augmentation, uniform_per_example
+from tltk.modalities.image.augment.boxes_and_masks import MIN_VISIBLE, TRUNCATED, move_targets
 
 
 def scale_jitter(
@@ -100,8 +100,8 @@ def placed(images: tf.Tensor, scales: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor
 
 def _scale_jitter(scale_range: tuple[float, float], min_visibility: float, truncated: str) -> Transform:
     def transform(images: tf.Tensor, targets: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
-        scales = uniform_per_image(images, seed, draw=0, low=scale_range[0], high=scale_range[1])
-        places = [uniform_per_image(images, seed, draw=draw, low=0.0, high=1.0) for draw in (1, 2)]
+        scales = uniform_per_example(images, seed, draw=0, low=scale_range[0], high=scale_range[1])
+        places = [uniform_per_example(images, seed, draw=draw, low=0.0, high=1.0) for draw in (1, 2)]
         size = tf.cast(tf.shape(images)[1:3], tf.float32)
         shifts = tf.stack(places, 1) * size * (1 - scales[:, None])  # below 0 for a crop
         options: dict[str, Any] = {"min_visibility": min_visibility, "truncated": truncated}

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.image.augment.base import Augmentation, Transform, register_augmentation, uniform_per_image
-from tltk.modalities.image.augment.boxes_and_masks import IGNORE, MIN_VISIBLE, Targets, area, described
+from tltk.modalities.augmentation import Augmentation, Targets, Transform, register_augmentation, uniform_per_example
+from tltk.modalities.image.augment.boxes_and_masks import IGNORE, MIN_VISIBLE, area, described
 from tltk.modalities.image.augment.geometric import image_size, warp
 from tltk.modalities.image.augment.rescale import check_range, check_visibility
 
@@ -58,7 +58,7 @@ def _safe_crop(
 ) -> Transform:
     def transform(images: tf.Tensor, targets: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
         def draw(number: int, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
-            return uniform_per_image(images, seed, draw=number, low=low, high=high)
+            return uniform_per_example(images, seed, draw=number, low=low, high=high)
 
         size = tf.stack(image_size(images))
         window_area, aspect = draw(0, *scale), tf.exp(draw(1, math.log(ratio[0]), math.log(ratio[1])))

@@ -1,6 +1,6 @@
 """The augmentations that fine-tuning uses by default."""
 
-from tltk.modalities.image.augment.base import Augmentation
+from tltk.modalities.augmentation import Augmentation
 from tltk.modalities.image.augment.color import color_jitter
 from tltk.modalities.image.augment.geometric import crop_resize, flip
 from tltk.modalities.image.augment.rescale import scale_jitter

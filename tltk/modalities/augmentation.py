@@ -1,4 +1,4 @@
-"""Augmentations as frozen records, the registry of their names, and random numbers for each image."""
+"""Augmentations as frozen records, the registry of their names, and random numbers for each example."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -10,8 +10,8 @@ import tensorflow as tf
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.foundation.registry import Registry
-from tltk.modalities.image.augment.boxes_and_masks import Targets
 
+Targets: TypeAlias = tf.Tensor | dict[str, tf.Tensor]
 Transform: TypeAlias = Callable[[tf.Tensor, Targets, tf.Tensor], tuple[tf.Tensor, Targets]]
 
 
@@ -21,10 +21,10 @@ class AugmentationType:
 
     Args:
         constructor: Keyword values → `Augmentation`; checks the values.
-        build: The same keyword values → graph function (images, targets, seed) → (images, targets).
+        build: The same keyword values → graph function (examples, targets, seed) → (examples, targets).
         mixes: Whether it blends different examples of a batch, as mixup does.
         modality: Modality of the inputs that it changes; "any" for all.
-        reads_targets: Whether what happens to the pixels depends on the targets.
+        reads_targets: Whether what happens to the examples depends on the targets.
     """
 
     constructor: Callable[..., "Augmentation"]
@@ -35,7 +35,9 @@ class AugmentationType:
 
 
 AUGMENTATIONS: Registry[AugmentationType] = Registry(
-    "augmentation", "tltk.register_augmentation(name, constructor, build=…)"
+    "augmentation",
+    "tltk.register_augmentation(name, constructor, build=…)",
+    builtins=("tltk.modalities.image.augment", "tltk.modalities.audio.augment"),
 )
 
 
@@ -165,11 +167,11 @@ def fold_in(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
     return tf.random.experimental.stateless_fold_in(seed, number)
 
 
-def uniform_per_image(images: tf.Tensor, seed: tf.Tensor, *, draw: int, low: float, high: float) -> tf.Tensor:
-    """Draw one uniform number for each image.
+def uniform_per_example(examples: tf.Tensor, seed: tf.Tensor, *, draw: int, low: float, high: float) -> tf.Tensor:
+    """Draw one uniform number for each example.
 
     Args:
-        images: Tensor [b, …]; only its length is used.
+        examples: Tensor [b, …]; only its length is used.
         seed: int64 [2].
         draw: Distinguishes several draws of one transform.
         low: Smallest value.
@@ -178,9 +180,4 @@ def uniform_per_image(images: tf.Tensor, seed: tf.Tensor, *, draw: int, low: flo
     Returns:
         float32 [b].
     """
-    return tf.random.stateless_uniform([tf.shape(images)[0]], fold_in(seed, 100 + draw), low, high)
-
-
-def clip_to_pixels(images: tf.Tensor) -> tf.Tensor:
-    """Clip pixel values to 0..255."""
-    return tf.clip_by_value(images, 0.0, 255.0)
+    return tf.random.stateless_uniform([tf.shape(examples)[0]], fold_in(seed, 100 + draw), low, high)
