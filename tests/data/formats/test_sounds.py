@@ -6,7 +6,7 @@ import pytest
 import tltk
 from tests.images import encoded
 from tests.sounds import clips_folder, tone, wav
-from tltk.data.formats.image_files import IMAGES, SOUNDS, find_files
+from tltk.data.formats.media_files import IMAGES, SOUNDS, find_files
 from tltk.specs import AudioSpec
 
 SPEC = AudioSpec(sample_rate=8000, seconds=0.5)
@@ -52,4 +52,4 @@ def test_files_without_a_suffix_are_told_by_their_first_bytes(tmp_path):
     }
     with pytest.raises(tltk.errors.InvalidInput, match="contains no images, but 4 no suffix"):
         tltk.from_folder(tmp_path / "other", unlabelled=True)
-    assert [len(find_files(tmp_path, kind=kind).images) for kind in (IMAGES, SOUNDS)] == [2, 6]
+    assert [len(find_files(tmp_path, kind=kind).paths) for kind in (IMAGES, SOUNDS)] == [2, 6]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from tltk.data.boxes import BoxTargets
-from tltk.data.formats.image_files import existing_path, why_missing
 from tltk.data.formats.image_sizes import ImageSize, image_sizes, inside, is_stored, mismatch, turn_boxes
+from tltk.data.formats.media_files import existing_path, why_missing
 from tltk.data.invalid import Invalid
 from tltk.data.source import Source
 from tltk.data.targets import as_float, as_objects

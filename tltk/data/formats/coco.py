@@ -14,8 +14,8 @@ from tltk.data.exclude import Exclude
 from tltk.data.formats import annotated_images as annotated
 from tltk.data.formats.annotated_images import AnnotatedImage, Annotation
 from tltk.data.formats.coco_masks import mask_source
-from tltk.data.formats.image_files import readable
 from tltk.data.formats.json_file import read_json
+from tltk.data.formats.media_files import readable
 from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import existing_file
 from tltk.data.invalid import Invalid

@@ -10,7 +10,7 @@ import numpy as np
 
 from tltk.data import targets as convert
 from tltk.data.exclude import Exclude
-from tltk.data.formats.image_files import (
+from tltk.data.formats.media_files import (
     IMAGES,
     SOUNDS,
     FileKind,
@@ -78,11 +78,11 @@ def from_folder(
     classes = None if classes is None else tuple(map(clean_name, classes))
     if unlabelled:
         found = find_files(root, kind=kind)
-        if not found.images:
+        if not found.paths:
             raise InvalidInput(f"{root} contains no {kind.noun}{found.hint()}.")
         found.log_ignored(root)
-        ids = _ids(found.images, root)
-        source = Source(kind.modality, "files", _paths(found.images), ids=ids, invalid=found.invalid(root))
+        ids = _ids(found.paths, root)
+        source = Source(kind.modality, "files", _paths(found.paths), ids=ids, invalid=found.invalid(root))
         return source.without(exclude)
     parts = _part_folders(root, classes, kind)
     if not parts and classes is None:
@@ -97,7 +97,7 @@ def from_folder(
         (path, name, tops[top])
         for top, folders in class_folders.items()
         for name in sorted(folders)
-        for path in folders[name].images
+        for path in folders[name].paths
     ]
     paths = [path for path, _, _ in rows]
     ids = _ids(paths, root)
@@ -136,9 +136,9 @@ def from_files(paths: str | Path | Sequence[str | Path], kind: FileKind = IMAGES
     invalid: list[InvalidExample] = []
     for path in path_list:
         found = find_files(path, kind=kind) if path.is_dir() else FoundFiles([str(path)])
-        if not found.images:
+        if not found.paths:
             problems.add(f"{path} contains no {kind.noun}{found.hint()}.")
-        images += found.images
+        images += found.paths
         invalid += found.invalid(None)
     problems.raise_if_any()
     if not images:
@@ -180,7 +180,7 @@ def _part_folders(root: Path, classes: Sequence[str] | None, kind: FileKind) -> 
     parts = {part_of(name): _unpacked(folders[name]) for name in part_names}
     if len(part_names) < 2 or any(name in part_names for name in classes or ()):
         return {}
-    others = [name for name in folders if name not in part_names and find_files(folders[name], kind=kind).images]
+    others = [name for name in folders if name not in part_names and find_files(folders[name], kind=kind).paths]
     hint = f"If these are classes, pass classes={tuple(folders)!r}."
     if len(parts) < len(part_names):
         raise InvalidInput(f"{root} contains one part twice: {', '.join(part_names)}. Move one of them. {hint}")
@@ -273,7 +273,7 @@ def _class_folders(
     """Return class name → its files, for all sub-folders or those that `classes` names."""
     folders = _sub_folders(top)
     if not folders:
-        count = len(find_files(top, kind=kind).images)
+        count = len(find_files(top, kind=kind).paths)
         hint = f" It contains {count} {kind.noun}: pass unlabelled=True to predict on them." if count else ""
         raise InvalidInput(f"{top} has no sub-folders; one per class is needed.{hint}")
     problems = check.Problems()
@@ -286,7 +286,7 @@ def _class_folders(
     chosen = {name: paths for name, paths in folders.items() if classes is None or name in classes}
     found = {name: find_files(*paths, kind=kind) for name, paths in chosen.items()}
     for name, files in found.items():
-        if not files.images and not may_lack:
+        if not files.paths and not may_lack:
             problems.add(f"class {name!r} has no {kind.noun} in {folders[name][0]}{files.hint()}")
     if not chosen:
         problems.add(f"{top} has none of the classes. Its sub-folders: {check.listing(folders)}")

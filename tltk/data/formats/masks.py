@@ -14,9 +14,9 @@ import numpy as np
 from tltk.data.exclude import Exclude
 from tltk.data.formats.annotated_images import AnnotatedImage, source_of
 from tltk.data.formats.folder import part_of
-from tltk.data.formats.image_files import find_files, readable
 from tltk.data.formats.image_sizes import ImageSize, image_sizes, is_stored, mismatch
 from tltk.data.formats.mask_files import MaskFile, MaskReader, colour_table, read_values
+from tltk.data.formats.media_files import find_files, readable
 from tltk.data.formats.registry import register_format
 from tltk.data.invalid import Invalid
 from tltk.data.masks import IGNORE, MaskTargets
@@ -124,10 +124,10 @@ def _pairs(images: Path, masks: Path, invalid: Invalid) -> list[tuple[AnnotatedI
     """
     found, found_masks = find_files(images), find_files(masks)
     for folder, files in ((images, found), (masks, found_masks)):
-        if not files.images:
+        if not files.paths:
             raise InvalidInput(f"{folder} contains no images{files.hint()}.")
     invalid.extend(found.invalid(images))
-    photos, mask_files = _apart(images, masks, found.images, found_masks.images)
+    photos, mask_files = _apart(images, masks, found.paths, found_masks.paths)
     image_of = _by_name(photos, images, invalid)
     mask_of = _by_name(mask_files, masks, invalid)
     are_mixed = photos == mask_files

@@ -14,7 +14,7 @@ from tltk.data.exclude import Exclude
 from tltk.data.formats import class_cells
 from tltk.data.formats.conll import labels_of, read_spans
 from tltk.data.formats.csv_file import read_rows
-from tltk.data.formats.image_files import MISSING, existing_path, outside, why_missing
+from tltk.data.formats.media_files import MISSING, existing_path, outside, why_missing
 from tltk.data.formats.registry import register_format
 from tltk.data.formats.sounds import Clip
 from tltk.data.formats.text_files import existing_file, read_text

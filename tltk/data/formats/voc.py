@@ -13,7 +13,7 @@ from tltk.data.exclude import Exclude
 from tltk.data.formats import annotated_images as annotated
 from tltk.data.formats.annotated_images import AnnotatedImage, Annotation
 from tltk.data.formats.folder import part_of
-from tltk.data.formats.image_files import SUFFIXES, is_ignored, readable
+from tltk.data.formats.media_files import IMAGES, is_ignored, readable
 from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import read_text
 from tltk.data.invalid import Invalid
@@ -198,7 +198,7 @@ def _folders(root: Path, path: Path) -> list[Path]:
 def _image_file(path: Path, stated: str, folders: Sequence[Path]) -> str:
     """Return the path of the image of an XML file; "" if it does not exist in any of the folders."""
     for folder in folders:
-        for suffix in dict.fromkeys([Path(stated).suffix, *SUFFIXES, *map(str.upper, SUFFIXES)]):
+        for suffix in dict.fromkeys([Path(stated).suffix, *IMAGES.suffixes, *map(str.upper, IMAGES.suffixes)]):
             if suffix and (folder / f"{path.stem}{suffix}").is_file():
                 return str(folder / f"{path.stem}{suffix}")
     for folder in folders:

@@ -14,7 +14,7 @@ from tltk.data.exclude import Exclude
 from tltk.data.formats import annotated_images as annotated
 from tltk.data.formats.annotated_images import AnnotatedImage, Annotation
 from tltk.data.formats.folder import part_of
-from tltk.data.formats.image_files import find_files, outside, readable, why_missing
+from tltk.data.formats.media_files import find_files, outside, readable, why_missing
 from tltk.data.formats.registry import register_format
 from tltk.data.formats.text_files import read_text
 from tltk.data.formats.yaml_file import read_yaml
@@ -198,7 +198,7 @@ def _listed_images(path: Path, root: Path, key: str, entry: Any) -> Iterator[str
     if found is None:
         raise NotFound(f"{path}: `{key}` is {entry!r:.80}, and {spellings[0]} does not exist.")
     if found.is_dir():
-        yield from find_files(found).images
+        yield from find_files(found).paths
         return
     for line in filter(None, map(str.strip, read_text(found).splitlines())):
         options = [found.parent / line, root / line]
@@ -213,7 +213,7 @@ def _from_folder(path: Path) -> _Files:
     names = [line.strip() for line in read_text(names_file).splitlines() if line.strip()]
     if not names:
         raise InvalidInput(f"{names_file} must have the name of a class in each line. It is empty.")
-    found = find_files(path).images
+    found = find_files(path).paths
     by_part: dict[str, list[str]] = {}
     for image in found:
         folders = Path(os.path.relpath(image, path)).parts[:-1]

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.folder import from_files
-from tltk.data.formats.image_files import SOUNDS
+from tltk.data.formats.media_files import SOUNDS
 from tltk.data.source import Source
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.audio.augment import add_noise, spec_augment, time_shift

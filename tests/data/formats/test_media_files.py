@@ -4,7 +4,7 @@ import unicodedata
 import pytest
 
 from tests.images import class_folder, encoded, solid_png
-from tltk.data.formats.image_files import find_files, is_ignored, readable
+from tltk.data.formats.media_files import find_files, is_ignored, readable
 from tltk.errors import FileError
 
 
@@ -16,7 +16,7 @@ def test_images_unreadable_images_and_other_files_are_told_apart(tmp_path):
     (tmp_path / "LICENSE").write_text("")
     solid_png(tmp_path / "@eaDir" / "a.png", (0, 0, 0))
     found = find_files(tmp_path)
-    assert [os.path.relpath(path, tmp_path) for path in found.images] == ["no suffix", "deep/a.PNG"]
+    assert [os.path.relpath(path, tmp_path) for path in found.paths] == ["no suffix", "deep/a.PNG"]
     assert [example.example_id for example in found.invalid(tmp_path)] == ["b.heic"]
     assert found.others == {".txt": 1, "no suffix": 1}
     assert found.hint().startswith(", but 1 .heic, 1 no suffix, 1 .txt; supported are .jpg, .jpeg")

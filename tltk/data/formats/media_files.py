@@ -16,20 +16,6 @@ from tltk.specs import InvalidExample
 
 log = logging.getLogger("tltk")
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-UNREADABLE_SUFFIXES = (
-    ".heic",
-    ".heif",
-    ".avif",
-    ".jp2",
-    ".j2k",
-    ".jxl",
-    ".svg",
-    ".psd",
-    ".dng",
-    ".nef",
-    ".cr2",
-)
 MISSING = "does not exist"
 # Folders that operating systems, network storage and programs create beside the user's own, in lower case. Those that
 # start with a dot, such as .thumbnails, .Trash-1000 and .ipynb_checkpoints, are hidden anyway.
@@ -67,7 +53,14 @@ class FileKind:
     marks: tuple[bytes, ...]
 
 
-IMAGES = FileKind("image", "images", SUFFIXES, UNREADABLE_SUFFIXES, "PNG or JPEG", _IMAGE_MARKS)
+IMAGES = FileKind(
+    "image",
+    "images",
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
+    (".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".dng", ".nef", ".cr2"),
+    "PNG or JPEG",
+    _IMAGE_MARKS,
+)
 SOUNDS = FileKind(
     "audio",
     "sounds",
@@ -84,13 +77,13 @@ class FoundFiles:
     """Files below a folder.
 
     Args:
-        images: Paths of the images, or of the sounds, sorted.
+        paths: Paths of the images, or of the sounds, sorted.
         unreadable: Paths of those in formats that cannot be read, sorted.
         others: Suffix → number of other files.
         kind: Whether these are images or sounds.
     """
 
-    images: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     kind: FileKind = IMAGES
@@ -185,7 +178,8 @@ def existing_path(root: Path, text: str) -> Path:
     spellings = [text, text.replace("\\", "/")]
     spellings += [unicodedata.normalize(form, spelling) for form in ("NFC", "NFD") for spelling in spellings[:2]]
     if not os.path.splitext(text)[1]:  # noqa: PTH122
-        spellings += [spelling + suffix for spelling in spellings[:2] for suffix in (*SUFFIXES, *SOUNDS.suffixes)]
+        suffixes = (*IMAGES.suffixes, *SOUNDS.suffixes)
+        spellings += [spelling + suffix for spelling in spellings[:2] for suffix in suffixes]
     paths = [root / local_path(spelling) for spelling in dict.fromkeys(spellings)]
     return next((path for path in paths if is_file(path)), paths[0])
 
@@ -239,7 +233,7 @@ def _add(found: FoundFiles, path: str, name: str) -> None:
     if is_ignored(name):
         return
     if suffix in found.kind.suffixes or (not suffix and _begins_with(path, found.kind.marks)):
-        found.images.append(path)
+        found.paths.append(path)
     elif suffix in found.kind.unreadable:
         found.unreadable.append(path)
     else:
