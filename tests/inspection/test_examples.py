@@ -19,8 +19,8 @@ def test_rows_count_through_source_and_test():
     assert examples.parts.tolist() == ["train"] * 3 + ["test"] * 2
     assert [examples.class_names[index] for index in examples.classes] == ["cat", "dog", "cat", "emu", "dog"]
     assert [examples.label(row) for row in (0, 3)] == ["cat", "emu"]
-    assert examples.own_ids([1, 4, 0]) == ("example 1", "example 0")
-    assert examples.own == 3
+    assert examples.source_ids([1, 4, 0]) == ("example 1", "example 0")
+    assert examples.source_size == 3
     both = examples.sketches(np.array([4, 0, 3]))
     np.testing.assert_array_equal(both[0], examples.traits[1].sketches[np.array([1])][0])
     np.testing.assert_array_equal(both[1], examples.traits[0].sketches[np.array([0])][0])

@@ -202,10 +202,12 @@ class Backbone:
         ends = {stage.name: shapes[stage.last] for stage in self.stages}
         if not self.pyramid:  # what follows the last declared stage belongs to it
             ends[self.stages[-1].name] = list(shapes.values())[-1]
-        found = {name: _endpoint(self.input_spec.shape, ends[name]) for name in names}
+        endpoints = {name: _endpoint(self.input_spec.shape, ends[name]) for name in names}
         # The coarsest levels of a pyramid are padded: the stride of one position is not that of the level.
         strides = dict(self.pyramid)
-        return {name: replace(each, stride=strides.get(name, each.stride)) for name, each in found.items()}
+        return {
+            name: replace(endpoint, stride=strides.get(name, endpoint.stride)) for name, endpoint in endpoints.items()
+        }
 
     def build(self) -> tuple["keras.Model", Origin]:
         """Find the weights and build the network under the global dtype policy.

@@ -87,15 +87,13 @@ def _file_of_examples(inputs: list[str], modality: str, *, text: str | None, fil
     named = text is not None or file_format is not None
     if not named and len(inputs) == 1 and _is_file(inputs[0], ".txt"):
         return None
-    found = next((item for item in inputs if _is_file(item, Path(item).suffix)), None)
-    if named or (found is not None and format_of(found)):
+    file = next((item for item in inputs if _is_file(item, Path(item).suffix)), None)
+    if named or (file is not None and format_of(file)):
         if len(inputs) != 1:
             raise InvalidInput(f"a file of examples must be the only input. Received: {len(inputs)} inputs")
         return Path(inputs[0])
-    if found is not None and modality == "text":
-        raise InvalidInput(
-            f"the model reads texts, or files of a known format such as .csv. Received: the file {found}"
-        )
+    if file is not None and modality == "text":
+        raise InvalidInput(f"the model reads texts, or files of a known format such as .csv. Received: the file {file}")
     return None
 
 

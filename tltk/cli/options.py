@@ -134,15 +134,15 @@ def source(
 
     companions = {"images": images, "masks": masks, "colors": colors}
     beside = {name: value for name, value in companions.items() if value is not None}
-    found = _format(path, file_format, has_text=text is not None, options=tuple(beside))
-    has_columns = found is not None and found.has_columns
+    data_format = _format(path, file_format, has_text=text is not None, options=tuple(beside))
+    has_columns = data_format is not None and data_format.has_columns
     table_options = {"text": text, "sample_weight": sample_weight, "delimiter": delimiter, "separator": separator}
-    _check_options(path, found, table_options, beside)
-    if found is None:
+    _check_options(path, data_format, table_options, beside)
+    if data_format is None:
         return _images_in_folders(path, labels) if path.is_dir() else tltk.from_file(path)  # which lists the formats
     if not has_columns:
-        in_order = {} if labels is None or not found.takes("labels") else {"labels": labels}
-        return found.read(path, **beside, **in_order)
+        in_order = {} if labels is None or not data_format.takes("labels") else {"labels": labels}
+        return data_format.read(path, **beside, **in_order)
     if text is None and modality == "text":
         raise InvalidInput(f"the model reads texts: name the column of the texts in {path.name} with --text.")
     column = _input_columns(input_column, text)
@@ -152,7 +152,7 @@ def source(
     given = {"sample_weight": sample_weight, "delimiter": _unescaped(delimiter), "separator": separator}
     columns |= {name: value for name, value in given.items() if value is not None}
     try:
-        return found.read(path, labels=labels, **columns)
+        return data_format.read(path, labels=labels, **columns)
     except InvalidInput as error:
         defaults = {"label": label == "label", "path": text is None and input_column == "path"}
         if any(is_default and f"has no column {name!r}" in str(error) for name, is_default in defaults.items()):
@@ -161,21 +161,23 @@ def source(
 
 
 def _check_options(
-    path: Path, found: "Format | None", table_options: dict[str, str | None], beside: dict[str, Path]
+    path: Path, data_format: "Format | None", table_options: dict[str, str | None], beside: dict[str, Path]
 ) -> None:
     """Raise if options are given that the format of the data does not have."""
     received = f"the folder {path}" if path.is_dir() else f"{path}. {_HOW_TO_NAME_TABLES}"
     for name, value in table_options.items():
-        if value is not None and (found is None or not found.has_columns):
+        if value is not None and (data_format is None or not data_format.has_columns):
             option = f"--{name.replace('_', '-')}"
             raise InvalidInput(f"`{option}` is for tables, such as a .csv or .jsonl file. Received: {received}")
     for name in beside:
-        if found is None or not found.takes(name):
+        if data_format is None or not data_format.takes(name):
             _check_json(path)  # damaged annotations are recognized as none
-            known = (
-                f"{path}, read in the format {found.name}" if found else f"the folder {path}, whose format is unknown"
+            described = (
+                f"{path}, read in the format {data_format.name}"
+                if data_format
+                else f"the folder {path}, whose format is unknown"
             )
-            raise InvalidInput(f"`--{name}` is {_BESIDE[name]}. Received: {known}. {_HOW_TO_NAME_FORMATS}")
+            raise InvalidInput(f"`--{name}` is {_BESIDE[name]}. Received: {described}. {_HOW_TO_NAME_FORMATS}")
 
 
 def _check_json(path: Path) -> None:

@@ -47,7 +47,7 @@ class MaskTargets(Targets):
     def take(self, indices: np.ndarray | Sequence[int]) -> "MaskTargets":
         """Return the targets at these indices, in that order; nothing is read."""
         rows = np.asarray(indices, np.int64)
-        sizes, contents = (None if known is None else known[rows] for known in (self.sizes, self.contents))
+        sizes, contents = (None if values is None else values[rows] for values in (self.sizes, self.contents))
         return replace(self, values=self.values[rows], sizes=sizes, contents=contents)
 
     @property

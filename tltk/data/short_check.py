@@ -29,7 +29,7 @@ def tell(train: object, val: object) -> None:
 
 
 def notes(train: Source, val: Source | None) -> list[str]:
-    """Return what should be known before training, each in a sentence.
+    """Return warnings to read before training, one sentence each.
 
     Args:
         train: Training examples.
@@ -40,7 +40,7 @@ def notes(train: Source, val: Source | None) -> list[str]:
         >>> notes(from_arrays(["a fine day", "rain"], [0, 1]), from_arrays(["rain"], [1], labels=["0", "1"]))
         ['1 of 1 validation examples are in training too (example 0): its score is too good; tltk.inspect lists them']
     """
-    found = []
+    sentences = []
     counts = {name: count for name, count in train.counts().items() if count}
     if counts and max(counts.values()) >= _UNEVEN * min(counts.values()):
         most, least = (choose(counts, key=lambda name: counts[name]) for choose in (max, min))
@@ -48,22 +48,24 @@ def notes(train: Source, val: Source | None) -> list[str]:
         advice = 'accuracy says little about the latter, and class_weight="balanced" may help'
         advice = advice if has_one_class else "look at the scores of each"
         noun = "examples " if has_one_class else ""
-        found.append(f"classes are uneven: {counts[most]:,} {noun}of {most}, {counts[least]:,} of {least}; {advice}")
+        sentences.append(
+            f"classes are uneven: {counts[most]:,} {noun}of {most}, {counts[least]:,} of {least}; {advice}"
+        )
     prints = _prints(train)
     if prints is None:
-        return found
-    found += _in_two_classes(train, prints)
+        return sentences
+    sentences += _in_two_classes(train, prints)
     other_prints = None if val is None else _prints(val)
     if val is not None and other_prints is not None:
-        known = set(prints) - {""}
-        rows = [row for row, value in enumerate(other_prints) if value in known]
+        training_prints = set(prints) - {""}
+        rows = [row for row, value in enumerate(other_prints) if value in training_prints]
         names = check.listing((val.id_of(row) for row in rows), limit=_SHOWN)
         if rows:
-            found.append(
+            sentences.append(
                 f"{len(rows):,} of {len(val):,} validation examples are in training too ({names}): its score is too "
                 f"good; {_MORE}"
             )
-    return found
+    return sentences
 
 
 def _in_two_classes(train: Source, prints: list[str]) -> list[str]:

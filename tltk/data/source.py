@@ -259,8 +259,8 @@ class Source:
             return self
         excluded = read_ids(exclude) if isinstance(exclude, str | Path) else list(exclude)
         names = [self.id_of(row) for row in range(len(self))]
-        known = {*names, *(example.example_id for example in self.invalid)}
-        note = unknown_note(exclude, [name for name in excluded if name not in known], known_id=next(iter(names), ""))
+        all_ids = {*names, *(example.example_id for example in self.invalid)}
+        note = unknown_note(exclude, [name for name in excluded if name not in all_ids], known_id=next(iter(names), ""))
         if note:
             log.warning("%s", note)
         left_out = set(excluded)

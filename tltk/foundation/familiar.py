@@ -300,15 +300,17 @@ def arguments(function: Callable[Parameters, Result]) -> Callable[Parameters, Re
 def _argument_problems(
     name: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Iterator[str]:
-    ways, known = ARGUMENTS.get(name, {}), signature.parameters
+    ways, parameters = ARGUMENTS.get(name, {}), signature.parameters
     for argument in kwargs:
-        if argument not in known:
-            way = f": {ways[argument]}." if argument in ways else f".{check.did_you_mean(argument, known)}"
+        if argument not in parameters:
+            way = f": {ways[argument]}." if argument in ways else f".{check.did_you_mean(argument, parameters)}"
             yield f"{name}() has no argument `{argument}`{way}"
-    by_position = [key for key, one in known.items() if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    by_position = [
+        key for key, one in parameters.items() if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
     if len(args) > len(by_position):
         labels = f" If this is a label, {_LABELLED}." if name in ("evaluate", "fit") else ""
-        others = check.listing(key for key, one in known.items() if one.kind is one.KEYWORD_ONLY)
+        others = check.listing(key for key, one in parameters.items() if one.kind is one.KEYWORD_ONLY)
         yield (
             f"{name}() takes {len(by_position)} arguments by position: {check.listing(by_position)}. Received: "
             f"{len(args)}.{labels} Give the others by name: {others}."
@@ -351,8 +353,8 @@ def _attribute_hint(record: type, attribute: str) -> str:
         return f" Use {ways[attribute]}"
     if keras_model is not None and hasattr(import_module("keras").Model, attribute):
         return f" Use {keras_model}.{attribute}"
-    known = [*getattr(record, "__dataclass_fields__", ()), *vars(record)]
-    return check.did_you_mean(attribute, (other for other in known if not other.startswith("_")))
+    names = [*getattr(record, "__dataclass_fields__", ()), *vars(record)]
+    return check.did_you_mean(attribute, (other for other in names if not other.startswith("_")))
 
 
 def name_hint(name: str, modules: tuple[str, ...]) -> str:

@@ -145,15 +145,15 @@ def label_issues(probabilities: np.ndarray, labels: np.ndarray) -> LabelIssues:
     """
     joint = joint_counts(confident_joint(probabilities, labels), labels)
     confident = confident_classes(probabilities, labels)
-    own = probabilities[np.arange(len(labels)), labels]
+    label_probabilities = probabilities[np.arange(len(labels)), labels]
     rows: list[np.ndarray] = []
     for label, other in zip(*np.nonzero(joint), strict=True):
         if label != other:
             candidates = np.flatnonzero((labels == label) & (confident == other))
-            margin = probabilities[candidates, other] - own[candidates]
+            margin = probabilities[candidates, other] - label_probabilities[candidates]
             order = np.argsort(-margin, kind="stable")[: round(joint[label, other])]
             rows.append(candidates[order][margin[order] >= MIN_MARGIN])
-    found = np.concatenate(rows) if rows else np.zeros(0, np.int64)
-    margins = probabilities[found, confident[found]] - own[found]
+    suspects = np.concatenate(rows) if rows else np.zeros(0, np.int64)
+    margins = probabilities[suspects, confident[suspects]] - label_probabilities[suspects]
     order = np.argsort(-margins, kind="stable")
-    return LabelIssues(found[order], confident[found][order], margins[order])
+    return LabelIssues(suspects[order], confident[suspects][order], margins[order])

@@ -45,7 +45,7 @@ class Examples:
         return named_modality(self.sources[0].modality)
 
     @property
-    def own(self) -> int:
+    def source_size(self) -> int:
         """Number of examples of the source itself, which come first."""
         return len(self.sources[0])
 
@@ -63,26 +63,28 @@ class Examples:
     def sketches(self, rows: np.ndarray) -> Any:
         """Return the sketches at rows, int64 [k]: an array, or a list."""
         pieces: list[Any] = [None] * len(rows)
-        for traits, inside, own_rows in zip(self.traits, *zip(*self._own_rows(rows), strict=True), strict=True):
+        for traits, inside, source_rows in zip(
+            self.traits, *zip(*self._rows_by_source(rows), strict=True), strict=True
+        ):
             if len(inside) and traits.sketches is not None:
-                for position, sketch in zip(inside, traits.sketches[own_rows], strict=True):
+                for position, sketch in zip(inside, traits.sketches[source_rows], strict=True):
                     pieces[position] = sketch
         return np.stack(pieces) if isinstance(pieces[0], np.ndarray) else pieces
 
     def digests(self, rows: np.ndarray) -> list[str]:
         """Return the digests of the contents at rows, int64 [k], ascending."""
         digests: list[str] = []
-        for source, traits, (_, own_rows) in zip(self.sources, self.traits, self._own_rows(rows), strict=True):
+        for source, traits, (_, source_rows) in zip(self.sources, self.traits, self._rows_by_source(rows), strict=True):
             if traits.digests is not None:
-                digests += [traits.digests[row] for row in own_rows]
-            elif len(own_rows):
-                digests += self.modality.content_digests(source, own_rows)
+                digests += [traits.digests[row] for row in source_rows]
+            elif len(source_rows):
+                digests += self.modality.content_digests(source, source_rows)
         return digests
 
     def is_digested(self) -> np.ndarray:
         """Return whether the digest of each row costs nothing, bool [n]."""
-        known = [np.full(len(source), traits.digests is not None) for source, traits in self._pairs()]
-        return np.concatenate(known)
+        digested = [np.full(len(source), traits.digests is not None) for source, traits in self._pairs()]
+        return np.concatenate(digested)
 
     def label(self, row: int) -> Any:
         """Return the label of an example; None if it is unlabelled."""
@@ -100,14 +102,14 @@ class Examples:
                 yield remark, first
             first += len(source)
 
-    def own_ids(self, rows: Sequence[int]) -> tuple[str, ...]:
+    def source_ids(self, rows: Sequence[int]) -> tuple[str, ...]:
         """Return the ids at those rows that belong to the source itself."""
-        return tuple(str(self.names[row]) for row in rows if row < self.own)
+        return tuple(str(self.names[row]) for row in rows if row < self.source_size)
 
     def _pairs(self) -> Iterator[tuple[Source, Traits]]:
         return zip(self.sources, self.traits, strict=True)
 
-    def _own_rows(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _rows_by_source(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield, for each source, the positions in `rows` that belong to it, and their rows in it."""
         first = 0
         for source in self.sources:
@@ -148,7 +150,7 @@ def _classes(sources: tuple[Source, ...]) -> tuple[np.ndarray | None, tuple[str,
         if source.labels is None or classes is None:
             numbers.append(np.full(len(source), -1, np.int64))
             continue
-        own = np.array([names.setdefault(name, len(names)) for name in source.labels.names], np.int64)
-        numbers.append(own[classes])
+        numbers_of_names = np.array([names.setdefault(name, len(names)) for name in source.labels.names], np.int64)
+        numbers.append(numbers_of_names[classes])
     all_classes = np.concatenate(numbers)
     return (all_classes if (all_classes >= 0).any() else None), tuple(names)

@@ -52,12 +52,12 @@ def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def unreadable(examples: Examples) -> Finding:
     """List the examples that cannot be used: found now, or when the source was read."""
     reasons = {str(examples.names[row]): reason for row, reason in sorted(examples.unreadable.items())}
-    own = [str(examples.names[row]) for row in sorted(examples.unreadable) if row < examples.own]
+    source_ids = [str(examples.names[row]) for row in sorted(examples.unreadable) if row < examples.source_size]
     for source, prefix in zip(examples.sources, ("", TEST), strict=False):
         reasons |= {f"{prefix}{example.example_id}": example.reason for example in source.invalid}
-    own += [example.example_id for example in examples.sources[0].invalid]
+    source_ids += [example.example_id for example in examples.sources[0].invalid]
     texts = (f"{name} ({reason})" for name, reason in reasons.items())
-    return finding("unreadable", texts, ids=tuple(reasons), exclude=own)
+    return finding("unreadable", texts, ids=tuple(reasons), exclude=source_ids)
 
 
 def remarked(examples: Examples) -> list[Finding]:
@@ -73,7 +73,7 @@ def remarked(examples: Examples) -> list[Finding]:
             name,
             (f"{examples.names[row]} ({text})" for row, text in rows.items()),
             ids=tuple(str(examples.names[row]) for row in rows),
-            exclude=examples.own_ids(list(rows)),
+            exclude=examples.source_ids(list(rows)),
             severity=settings[name][0],
             fix=settings[name][1],
         )
@@ -90,7 +90,7 @@ def class_counts(counts: Mapping[str, int]) -> list[Finding]:
     """
     present = {name: count for name, count in counts.items() if count}
     few = [f"{name} ({count})" for name, count in present.items() if count < _FEW]
-    found = [
+    findings = [
         finding("empty_classes", [name for name, count in counts.items() if not count]),
         finding("few_examples", few),
     ]
@@ -98,23 +98,23 @@ def class_counts(counts: Mapping[str, int]) -> list[Finding]:
         least, most = (choose(present, key=lambda name: present[name]) for choose in (min, max))
         if present[most] >= _UNEVEN * present[least]:
             text = f"{most} ({present[most]:,}), {least} ({present[least]:,})"
-            found.append(
+            findings.append(
                 finding("uneven_classes", [text], count=sum(present[most] >= _UNEVEN * n for n in present.values()))
             )
-    return found
+    return findings
 
 
-def duplicates(examples: Examples, found: Duplicates) -> list[Finding]:
+def duplicates(examples: Examples, duplicates: Duplicates) -> list[Finding]:
     """Tell apart duplicates in one part, in two parts, and with different labels."""
-    order = np.argsort(found.originals, kind="stable")
-    starts = np.flatnonzero(np.diff(found.originals[order], prepend=-1))
+    order = np.argsort(duplicates.originals, kind="stable")
+    starts = np.flatnonzero(np.diff(duplicates.originals[order], prepend=-1))
     sets = [rows.tolist() for rows in np.split(order, starts[1:]) if len(rows) > 1]
     agreeing: list[list[int]] = []
     conflicts: list[list[int]] = []
     for rows in sets:
         labels = {str(label) for row in rows if (label := examples.label(row)) is not None}
         (conflicts if len(labels) > 1 else agreeing).append(rows)
-    near = found.near.tolist()
+    near = duplicates.near.tolist()
     is_across = [examples.parts[first] != examples.parts[second] for first, second in near]
     conflicting_pairs = [pair for pair in near if _have_other_classes(examples, *pair)]
     return [
@@ -131,22 +131,22 @@ def wrong_labels(examples: Examples, rows: np.ndarray, issues: LabelIssues, clas
 
     Args:
         examples: All examples.
-        rows: int64 [k], rows of the examples that were looked at; `issues.rows` counts in them.
-        issues: What was found.
+        rows: int64 [k], rows of the checked examples, which `issues.rows` counts in.
+        issues: Likely wrong labels.
         class_names: Names of the classes that `issues.suggested` numbers.
     """
-    found = rows[issues.rows].tolist()
+    suspects = rows[issues.rows].tolist()
     texts = [
         f"{examples.names[row]} ({examples.label(row)}, more likely {class_names[suggested]})"
-        for row, suggested in zip(found, issues.suggested, strict=True)
+        for row, suggested in zip(suspects, issues.suggested, strict=True)
     ]
-    names = tuple(str(examples.names[row]) for row in found)
-    return finding("wrong_labels", texts, ids=names, exclude=examples.own_ids(found))
+    names = tuple(str(examples.names[row]) for row in suspects)
+    return finding("wrong_labels", texts, ids=names, exclude=examples.source_ids(suspects))
 
 
-def leaked_test_rows(examples: Examples, found: Duplicates) -> set[int]:
+def leaked_test_rows(examples: Examples, duplicates: Duplicates) -> set[int]:
     """Return the rows of the test part that are equal or nearly equal to an example of another part."""
-    groups = found.groups(len(examples))
+    groups = duplicates.groups(len(examples))
     is_test = examples.parts == PARTS[-1]
     elsewhere = set(groups[~is_test].tolist())
     return {int(row) for row in np.flatnonzero(is_test) if int(groups[row]) in elsewhere}
@@ -165,7 +165,9 @@ def _exact(examples: Examples, sets: list[list[int]]) -> Finding:
                 rows += copies
                 superfluous += copies[1:]
     names = tuple(str(examples.names[row]) for row in rows)
-    return finding("exact_duplicates", texts, count=len(superfluous), ids=names, exclude=examples.own_ids(superfluous))
+    return finding(
+        "exact_duplicates", texts, count=len(superfluous), ids=names, exclude=examples.source_ids(superfluous)
+    )
 
 
 def _leaks(examples: Examples, sets: list[list[int]], name: str) -> Finding:
@@ -180,14 +182,14 @@ def _leaks(examples: Examples, sets: list[list[int]], name: str) -> Finding:
             rows += members
             superfluous += others
     names = tuple(dict.fromkeys(str(examples.names[row]) for row in rows))
-    return finding(name, texts, ids=names, exclude=examples.own_ids(list(dict.fromkeys(superfluous))))
+    return finding(name, texts, ids=names, exclude=examples.source_ids(list(dict.fromkeys(superfluous))))
 
 
 def _near(examples: Examples, pairs: list[list[int]]) -> Finding:
     texts = [_equal(examples, pair, "≈") for pair in pairs]
     names = tuple(dict.fromkeys(str(examples.names[row]) for pair in pairs for row in pair))
     second = list(dict.fromkeys(pair[1] for pair in pairs))
-    return finding("near_duplicates", texts, ids=names, exclude=examples.own_ids(second))
+    return finding("near_duplicates", texts, ids=names, exclude=examples.source_ids(second))
 
 
 def _conflicts(examples: Examples, sets: list[list[int]], pairs: list[list[int]]) -> Finding:
@@ -196,7 +198,7 @@ def _conflicts(examples: Examples, sets: list[list[int]], pairs: list[list[int]]
     texts += [_equal(examples, rows, "≈", with_labels=True) for rows in pairs]
     rows = list(dict.fromkeys(row for members in (*sets, *pairs) for row in members))
     names = tuple(str(examples.names[row]) for row in rows)
-    exclude = examples.own_ids([row for members in sets for row in members])
+    exclude = examples.source_ids([row for members in sets for row in members])
     return finding("conflicting_labels", texts, count=len(rows), ids=names, exclude=exclude)
 
 

@@ -96,14 +96,14 @@ def inspect(
         features = _features(network, examples, batch_size=batch_size, precision=precision, cache=cache)
     duplicates = find_duplicates(examples, features, false_alarms=false_alarms, seed=seed)
     labels, missing = _wrong_labels(examples, features, duplicates, seed=seed)
-    found = [findings.unreadable(examples), *findings.duplicates(examples, duplicates), *labels]
-    found += [*findings.class_counts(source.counts()), *(scaling or findings.remarked(examples))]
+    results = [findings.unreadable(examples), *findings.duplicates(examples, duplicates), *labels]
+    results += [*findings.class_counts(source.counts()), *(scaling or findings.remarked(examples))]
     if scaling:
-        found += [item for item in findings.remarked(examples) if item.name != "scaling"]
+        results += [item for item in findings.remarked(examples) if item.name != "scaling"]
     scores = {} if isinstance(model, Backbone | None) else _scores(model, examples, duplicates, batch_size=batch_size)
     return Inspection(
         _summary(examples),
-        findings.sorted_findings(found),
+        findings.sorted_findings(results),
         duplicates.groups(len(source)),
         not_checked=(*missing, *_not_compared(examples, features, duplicates)),
         near_threshold=duplicates.threshold,
@@ -139,7 +139,7 @@ def _has_other_range(examples: Examples, spec: Any) -> bool:
     """Return whether images in memory have another range than the model takes, which is a finding."""
     expected = examples.modality.value_range(spec)
     ranges = [source.value_range or PIXEL_RANGE for source in examples.sources if source.storage == "arrays"]
-    return expected is not None and any(own != expected for own in ranges)
+    return expected is not None and any(value_range != expected for value_range in ranges)
 
 
 def _features(
@@ -200,9 +200,9 @@ def _scores(
         return {}
     leaked = findings.leaked_test_rows(examples, duplicates)
     kept = np.array([row for row in rows if first + row not in leaked], np.int64)
-    chosen = {"test": rows} | ({"test without leaks": kept} if 0 < len(kept) < len(rows) else {})
+    subsets = {"test": rows} | ({"test without leaks": kept} if 0 < len(kept) < len(rows) else {})
     options: dict[str, Any] = {"batch_size": batch_size, "max_invalid_fraction": 1.0}
-    return {name: evaluate(model_of(model), source.subset(part), **options).metrics for name, part in chosen.items()}
+    return {name: evaluate(model_of(model), source.subset(part), **options).metrics for name, part in subsets.items()}
 
 
 def _not_compared(examples: Examples, features: np.ndarray | None, duplicates: Duplicates) -> list[str]:

@@ -63,7 +63,7 @@ def near_threshold(
     exponent = np.log(2) / max(float(np.median(np.log(end / tail))), 1e-6)
     bulk = (differences > limit) & (differences <= end)
     ratio = bulk.sum() / max((bulk & is_cross_class).sum(), 1)
-    found = np.sort(differences[differences <= limit])
-    expected = (last + 1) * (found / end) ** exponent * ratio
-    is_enough = expected <= false_alarms * np.arange(1, len(found) + 1)
-    return (float(found[is_enough][-1]) if is_enough.any() else 0.0), True
+    candidates = np.sort(differences[differences <= limit])
+    expected = (last + 1) * (candidates / end) ** exponent * ratio
+    is_enough = expected <= false_alarms * np.arange(1, len(candidates) + 1)
+    return (float(candidates[is_enough][-1]) if is_enough.any() else 0.0), True

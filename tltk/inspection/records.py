@@ -138,8 +138,8 @@ class Inspection:
         Raises:
             InvalidInput: If there is no finding of this name.
         """
-        chosen = names or self.excluded_by_default
-        return write_ids(path, [(self[name].title, self[name].exclude) for name in chosen])
+        finding_names = names or self.excluded_by_default
+        return write_ids(path, [(self[name].title, self[name].exclude) for name in finding_names])
 
     def describe(self) -> str:
         """Return the findings as text: severity, name, count and examples of each, and what to do."""

@@ -410,21 +410,18 @@ def named_modality(name: str) -> Modality:
     return MODALITIES.get(name)
 
 
-def drop_invalid(
-    source: Source, *, max_invalid_fraction: float, known: Sequence[InvalidExample] = ()
-) -> tuple[Source, tuple[InvalidExample, ...]]:
+def drop_invalid(source: Source, *, max_invalid_fraction: float) -> tuple[Source, tuple[InvalidExample, ...]]:
     """Remove the examples of a source that cannot be used.
 
     Args:
         source: Source of any modality.
         max_invalid_fraction: Largest accepted fraction of invalid examples, in [0, 1]; more of them suggest a mistake,
             such as a wrong folder.
-        known: Invalid examples found before.
 
     Returns:
-        The source without invalid examples, and all invalid examples: `known`, those left out when the source was
-        read, and those found here. `invalid` of the returned source is empty, so that a second call does not report
-        the same examples twice.
+        The source without invalid examples, and all invalid examples: those left out when the source was read, and
+        those found here. `invalid` of the returned source is empty, so that a second call does not report the same
+        examples twice.
 
     Raises:
         InvalidInput: If the fraction of invalid examples exceeds `max_invalid_fraction`; the first ones are listed.
@@ -432,7 +429,7 @@ def drop_invalid(
     check.instance_of("source", source, Source)
     check.within("max_invalid_fraction", max_invalid_fraction, low=0, high=1)
     valid, newly_invalid = named_modality(source.modality).validate(source)
-    invalid = (*known, *source.invalid, *newly_invalid)
+    invalid = (*source.invalid, *newly_invalid)
     total = len(source) + len(source.invalid)
     if len(invalid) > max_invalid_fraction * total:
         raise InvalidInput(

@@ -63,12 +63,12 @@ class Optimizer:
         for problem in _out_of_range(self):
             problems.add(problem)
         if self.keras_class is None:
-            known = signature(self.optimizer_class).parameters
-            unknown = [name for name, _ in self.options if name not in known]
-            unknown += ["momentum"] if self.momentum and "momentum" not in known else []
+            parameters = signature(self.optimizer_class).parameters
+            unknown = [name for name, _ in self.options if name not in parameters]
+            unknown += ["momentum"] if self.momentum and "momentum" not in parameters else []
             for name in unknown:
                 problems.add(
-                    f"{self.optimizer_class.__name__} has no option {name!r}.{check.did_you_mean(name, known)}"
+                    f"{self.optimizer_class.__name__} has no option {name!r}.{check.did_you_mean(name, parameters)}"
                 )
         problems.raise_if_any()
 

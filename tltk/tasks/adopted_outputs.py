@@ -49,11 +49,11 @@ def single_output(outputs: Any) -> keras.KerasTensor:
     if isinstance(outputs, keras.KerasTensor):
         return outputs
     names = [repr(name) for name in outputs] if isinstance(outputs, dict) else [str(n) for n in range(len(outputs))]
-    chosen = names[0] if names else "…"
+    example = names[0] if names else "…"
     raise InvalidInput(
         f"the task needs one output. Received: a {type(outputs).__name__} of {len(names)} outputs "
         f"({check.listing(names, limit=6)}). Pass a model of one of them: "
-        f"keras.Model(model.input, model.output[{chosen}])"
+        f"keras.Model(model.input, model.output[{example}])"
     )
 
 

@@ -234,11 +234,11 @@ class MultilabelClassification(_ClassTask):
 
     def fields(self, decoded: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """Return "probabilities" and "labels": the names above the threshold, in class order."""
-        chosen = [
+        labels = [
             tuple(name for name, is_chosen in zip(self.labels.names, row, strict=True) if is_chosen)
             for row in decoded["chosen"]
         ]
-        return {"probabilities": decoded["probabilities"], "labels": tuple(chosen)}
+        return {"probabilities": decoded["probabilities"], "labels": tuple(labels)}
 
     def evaluator(self) -> MultilabelEvaluator:
         """Return the evaluator: exact match, F1, mean average precision and area under the ROC curve."""

@@ -100,9 +100,9 @@ def _width_problem(values: np.ndarray, count: int, expected: str) -> str:
 
 
 def _name_problem(values: np.ndarray, names: Sequence[str]) -> str:
-    known = set(names)
+    classes = set(names)
     for row, name in enumerate(as_texts(values)):
-        if name not in known:
+        if name not in classes:
             near = check.did_you_mean(name, names)
             return f"row {row} has the target {name!r}, which is not a class. Classes: {check.listing(names)}.{near}"
     return ""

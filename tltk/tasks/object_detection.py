@@ -102,7 +102,7 @@ class ObjectDetection(Task):
         return dense()
 
     def for_backbone(self, backbone: Backbone) -> Self:
-        """Return the task with the strides of the backbone, whose own feature pyramid is used if it has one."""
+        """Return the task with the strides of the backbone; a backbone with a feature pyramid needs no new one."""
         if not backbone.pyramid:
             return replace(self, strides=self.strides or STRIDES, builds_pyramid=True)
         strides = self.strides or tuple(stride for _, stride in backbone.pyramid)
@@ -110,7 +110,7 @@ class ObjectDetection(Task):
         return replace(self, strides=strides, builds_pyramid=False)
 
     def endpoints(self, backbone: Backbone) -> tuple[str, ...]:
-        """Return the levels of the backbone's pyramid, or its last stage of each stride of the one to build."""
+        """Return the levels of the backbone's pyramid; without one, the last stage of each stride the head needs."""
         if not self.builds_pyramid:
             return level_stages(backbone, self.strides)
         return tuple(stages_of(backbone, self.strides or STRIDES).values())
@@ -122,15 +122,15 @@ class ObjectDetection(Task):
         grid, strides = self.grid, self.strides or STRIDES
         if self.builds_pyramid:
             sizes = dict(zip(strides, grid.level_sizes, strict=True))
-            own = by_stride(features, grid.input_size, strides)
-            levels = feature_pyramid(own, sizes=sizes, channels=self.channels, seed=seed)
+            stages = by_stride(features, grid.input_size, strides)
+            levels = feature_pyramid(stages, sizes=sizes, channels=self.channels, seed=seed)
         else:
             levels = dict(zip(strides, features.values(), strict=True))
         options: dict[str, Any] = {"channels": self.channels, "depth": self.depth, "strides": grid.strides}
         return dense_head(levels, classes=len(self.labels), seed=seed + 100, **options)
 
     def adopt_outputs(self, outputs: Any, *, from_logits: bool | None = None) -> Any:
-        """Refuse: the positions of the outputs of another detector are not known."""
+        """Raise: the positions that the outputs of another detector stand for are unknown."""
         raise InvalidInput(
             f"{self.name} needs a head of tltk: pass a backbone, such as tltk.backbone(my_model), to tltk.assemble."
         )
@@ -144,7 +144,7 @@ class ObjectDetection(Task):
         return _NEEDS_SOURCE
 
     def encode(self, targets: Any) -> Any:
-        """Return class and distances that each position has to learn; see `tltk.tasks.boxes.fcos.assign`."""
+        """Return class and distances each position has to learn; see `tltk.tasks.boxes.fcos.assign`."""
         classes, distances = fcos.assign(targets["boxes"], targets["labels"], targets["ignored"], self.grid)
         return {"classes": tf.cast(classes, tf.float32)[..., None], "distances": distances, "centreness": distances}
 
@@ -153,7 +153,7 @@ class ObjectDetection(Task):
         return {"classes": FocalLoss(), "distances": BoxLoss(self.box_weight), "centreness": CentrenessLoss()}
 
     def metrics(self) -> dict[str, list[keras.metrics.Metric]]:
-        """Return no metrics: average precision is that of a whole test set; see `tltk.evaluate`."""
+        """Return no metrics: average precision is defined for a whole test set only; see `tltk.evaluate`."""
         return {}
 
     def describe_outputs(self) -> dict[str, tuple[str, ...]]:
@@ -171,7 +171,7 @@ class ObjectDetection(Task):
         }
 
     def decode(self, outputs: Any, context: Context) -> dict[str, tf.Tensor]:
-        """Return the surest objects of each image.
+        """Return the objects of each image with the highest scores.
 
         Returns:
             "boxes" float32 [count, 100, 4] in pixels of the original images (of the input if their sizes are unknown),
@@ -198,16 +198,16 @@ class ObjectDetection(Task):
         for example_id, boxes, scores, labels, count in zip(ids, *columns, strict=True):
             rows = zip(labels[:count], scores[:count].tolist(), boxes[:count].tolist(), strict=True)
             objects = tuple(DetectedObject(str(label), score, *box) for label, score, box in rows)
-            sure = Counter(found.label for found in objects if found.score >= self.threshold)
+            sure = Counter(detected.label for detected in objects if detected.score >= self.threshold)
             summary = ", ".join(f"{number} {label}" for label, number in sure.items())
-            best = {found.label: found.score for found in reversed(objects)}
+            best = {detected.label: detected.score for detected in reversed(objects)}
             by_score = dict(sorted(best.items(), key=lambda item: -item[1]))
             shown: dict[str, Any] = {"names": self.labels.names, "threshold": self.threshold}
             predictions.append(DetectionPrediction(example_id, summary, None, by_score, objects=objects, **shown))
         return predictions
 
     def fields(self, decoded: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """Return for each image "boxes" float32 [k, 4], "scores" float32 [k], "classes", k strings, and its label."""
+        """Return "boxes" float32 [k, 4], "scores" float32 [k], "classes", k strings, and the label of each image."""
         counts = decoded["count"].tolist()
         predictions = self.predictions(decoded, [""] * len(counts))
         return {
@@ -222,12 +222,12 @@ class ObjectDetection(Task):
         return DetectionEvaluator(self.labels.names, threshold=self.threshold)
 
     def changed_answers(self, predictions: Sequence[Prediction], others: Sequence[Prediction]) -> np.ndarray:
-        """Tell which images have other objects above the threshold."""
+        """Tell which images have different objects above the threshold."""
         pairs = zip(cast(Any, predictions), cast(Any, others), strict=True)
         return np.array([changed_boxes(one.objects, other.objects, self.threshold) for one, other in pairs], bool)
 
     def agrees(self, answer: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> str:
-        """Compare objects and scores; not in 16 bits, where the choice between overlapping boxes changes."""
+        """Compare objects and scores; skipped in 16 bits, which change the choice between overlapping boxes."""
         if tolerance > EXACT:
             return ""
         return boxes_difference(answer, other, tolerance=tolerance, min_score=self.min_score)

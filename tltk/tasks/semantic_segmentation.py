@@ -106,8 +106,8 @@ class SemanticSegmentation(Task):
             return linear(list(features.values())[-1], classes=len(self.labels), **options)
         build, strides = _DECODERS[self.decoder or "lraspp"]
         sizes = dict(zip(strides, level_sizes(self.input_size, strides), strict=True))
-        own = by_stride(features, self.input_size, strides)
-        return build(own, sizes=sizes, classes=len(self.labels), channels=self.channels, **options)
+        stages = by_stride(features, self.input_size, strides)
+        return build(stages, sizes=sizes, classes=len(self.labels), channels=self.channels, **options)
 
     def initialize(self, head: Sequence[keras.layers.Layer], targets: Targets | None) -> None:
         """Set the bias of the logits to the logarithms of the frequencies of classes, unless it was trained before.

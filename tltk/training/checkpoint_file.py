@@ -41,8 +41,8 @@ class CheckpointFile:
 def checkpoint_files(folder: Path) -> list[CheckpointFile]:
     """List the checkpoints of the run in a folder, the latest first."""
     matches = ((path, _NAME.fullmatch(path.name)) for path in (folder / FOLDER).glob("*.npz"))
-    found = [CheckpointFile(path, int(match.group(1))) for path, match in matches if match]
-    return sorted(found, key=lambda checkpoint: -checkpoint.number)
+    files = [CheckpointFile(path, int(match.group(1))) for path, match in matches if match]
+    return sorted(files, key=lambda checkpoint: -checkpoint.number)
 
 
 def write(folder: Path, state: Mapping[str, Any], *, keep: int) -> Path:

@@ -33,21 +33,21 @@ class CustomObjects(NamedTuple):
     lambda_arguments: tuple[str, ...]
 
 
-def custom_objects_of(config: Any, known: Mapping[str, Any] | None = None) -> CustomObjects:
+def custom_objects_of(config: Any, custom_objects: Mapping[str, Any] | None = None) -> CustomObjects:
     """Find the objects that Keras cannot rebuild from a configuration.
 
     Args:
         config: Result of `keras.saving.serialize_keras_object(model)`, or the config.json of a .keras file.
-        known: Objects by name, which need not be registered.
+        custom_objects: Objects by name, which need not be registered.
 
     Returns:
         Names, each once.
     """
-    names = [name for name in _custom_names(config) if name not in (known or {}) and not _is_registered(name)]
+    names = [name for name in _custom_names(config) if name not in (custom_objects or {}) and not _is_registered(name)]
     lambdas = [item["config"].get("name", "lambda") for item in _dicts(config) if _is_lambda_layer(item)]
     arguments = _lambda_arguments(config)
     short_names = (name.split(">")[-1] for name in names)
-    return CustomObjects(*(tuple(dict.fromkeys(found)) for found in (short_names, lambdas, arguments)))
+    return CustomObjects(*(tuple(dict.fromkeys(values)) for values in (short_names, lambdas, arguments)))
 
 
 def why_unsavable(model: keras.Model, objective: Any = None) -> str:

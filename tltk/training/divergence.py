@@ -44,11 +44,11 @@ def explain(
         return "The outputs of the model are finite, its loss is not."
     variables = [variable for variable in model.trainable_variables if variable.trainable]
     gradients = tape.gradient(loss, [variable.value for variable in variables])
-    known = [pair for pair in zip(variables, gradients, strict=True) if pair[1] is not None]
-    bad = [variable.path for variable, gradient in known if not _all_finite([gradient])]
+    computed = [pair for pair in zip(variables, gradients, strict=True) if pair[1] is not None]
+    bad = [variable.path for variable, gradient in computed if not _all_finite([gradient])]
     if bad:
         return f"Outputs and loss are finite, but not the gradients of {check.listing(reversed(bad), limit=3)}."
-    return _too_large(known)
+    return _too_large(computed)
 
 
 def _too_large(gradients: Sequence[tuple[keras.Variable, Any]]) -> str:

@@ -226,7 +226,7 @@ def _run(
         shared=lambda: {"identity": start.identity, "hardware": config["hardware"], **training.state()},
         resumed=start.state,
     )
-    known = tuple(invalid)
+    already_invalid = tuple(invalid)
     results = earlier_results(start.state)
     phases = train_phases(model, recipe, feed, history.write, user_callbacks, checkpoints)
     is_stopped = False
@@ -248,7 +248,7 @@ def _run(
         # Also after Ctrl-C: the model has the best weights so far, which are saved.
         config["interrupted"] = len(results) < len(recipe.phases)
         config["checkpoints"] = {"written": checkpoints.count, "seconds": round(checkpoints.seconds, 3)}
-        undecodable = [example for example in feed.invalid() if example not in known]
+        undecodable = [example for example in feed.invalid() if example not in already_invalid]
         invalid.extend(undecodable)
         run = Run(model, tuple(results), tuple(history.rows), tuple(invalid), config)
         can_resume = is_stopped and (checkpoints.count > 0 or start.state is not None)

@@ -247,14 +247,6 @@ def test_reasons_are_in_the_order_of_the_files(tmp_path):
     assert invalid_files([]) == []
 
 
-def test_known_invalid_examples_are_counted_and_listed_first():
-    texts = from_arrays(["good"] * 10)
-    valid, invalid = drop_invalid(texts, max_invalid_fraction=0.1, known=(ROW,))
-    assert len(valid) == 10 and invalid == (ROW,)
-    with pytest.raises(ValueError, match="1 of 10 examples"):
-        drop_invalid(texts, max_invalid_fraction=0.05, known=(ROW,))
-
-
 def test_invalid_arguments_of_drop_invalid_are_rejected():
     with pytest.raises(ValueError, match="`max_invalid_fraction` must be at least 0 and at most 1"):
         drop_invalid(from_arrays(np.zeros((2, 4, 4, 3), "uint8")), max_invalid_fraction=2)

@@ -10,8 +10,8 @@ from tltk.tasks.boxes.evaluator import DetectionEvaluator
 BOX = [0, 0, 40, 40]
 
 
-def evaluated(*found, true=((0, BOX),)):
-    """Evaluate one image; `found` and `true` have (class, box), the surest first."""
+def evaluated(*detections, true=((0, BOX),)):
+    """Evaluate one image; `detections` and `true` have (class, box), highest score first."""
 
     def columns(objects):
         return np.array([box for _, box in objects], "float32").reshape(-1, 4), np.array(
@@ -20,9 +20,9 @@ def evaluated(*found, true=((0, BOX),)):
 
     boxes, classes = columns(true)
     truth = boxes, classes, np.zeros(len(true), bool), (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    own = (*columns(found), np.linspace(0.9, 0.5, len(found)).astype("float32"))
+    predicted = (*columns(detections), np.linspace(0.9, 0.5, len(detections)).astype("float32"))
     evaluator = DetectionEvaluator(NAMES)
-    evaluator.update(*as_batch([(truth, own)]), ["a.jpg"])
+    evaluator.update(*as_batch([(truth, predicted)]), ["a.jpg"])
     return evaluator.result()
 
 
@@ -40,7 +40,7 @@ def test_right_boxes_lose_nothing():
 
 
 @pytest.mark.parametrize(
-    ("found", "kind"),
+    ("detection", "kind"),
     [
         ((1, BOX), "class"),
         ((0, [0, 0, 40, 15]), "box"),
@@ -49,10 +49,10 @@ def test_right_boxes_lose_nothing():
     ],
     ids=["class", "box", "both", "background"],
 )
-def test_each_kind_is_recognized(found, kind):
-    parts = evaluated(found)
+def test_each_kind_is_recognized(detection, kind):
+    parts = evaluated(detection)
     (mistake,) = parts.mistakes
-    assert mistake["error"] == kind and mistake["predicted"] == NAMES[found[0]] and mistake["example_id"] == "a.jpg"
+    assert mistake["error"] == kind and mistake["predicted"] == NAMES[detection[0]] and mistake["example_id"] == "a.jpg"
     assert mistake["true"] == ("cat" if kind in ("class", "box") else "nothing")
     # Corrected, a box of the wrong class or place finds the object; a dropped one leaves it missed.
     assert lost(parts) == ({kind: 1.0} if kind in ("class", "box") else {"missed": 1.0})
@@ -65,12 +65,12 @@ def test_duplicates_cost_only_what_is_behind_them():
     assert lost(parts) == {"duplicate": round(1 - (51 + 50 * 2 / 3) / 101, 6)}
 
 
-def test_a_poor_box_of_an_object_that_is_found_is_dropped():
+def test_a_poor_box_of_a_detected_object_is_dropped():
     parts = evaluated((0, [0, 0, 40, 15]), (0, BOX))
     assert lost(parts) == {"box": 0.5}
 
 
-def test_the_surest_mistakes_are_listed():
-    found = [(0, [100 + number, 100, 102 + number, 102]) for number in range(80)]
-    parts = evaluated(*found)
+def test_mistakes_with_the_highest_scores_are_listed():
+    detections = [(0, [100 + number, 100, 102 + number, 102]) for number in range(80)]
+    parts = evaluated(*detections)
     assert len(parts.mistakes) == 50 and parts.mistakes[0]["probability"] == pytest.approx(0.9)

@@ -14,7 +14,7 @@ ORDER = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
 def random_image(generator):
-    """Return true boxes, some of them ignored, and found ones: near, duplicate, of the wrong class, or anywhere."""
+    """Return true boxes, some of them ignored, and predicted ones: near, duplicate, of the wrong class, or anywhere."""
     count = generator.integers(0, 7)
     low = generator.integers(0, 200, (count, 2))
     true = np.concatenate([low, low + generator.integers(4, 160, (count, 2))], 1).astype("float32")
@@ -25,15 +25,15 @@ def random_image(generator):
     near, near_classes = np.repeat(true, repeats, 0), np.repeat(classes, repeats)
     near = near + generator.normal(0, 6, near.shape).round(1)
     low = generator.uniform(0, 200, (generator.integers(0, 5), 2))
-    found = np.concatenate([near, np.concatenate([low, low + generator.uniform(2, 100, low.shape)], 1)]).astype(
+    predicted = np.concatenate([near, np.concatenate([low, low + generator.uniform(2, 100, low.shape)], 1)]).astype(
         "float32"
     )
-    found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
+    predicted[:, 2:] = np.maximum(predicted[:, 2:], predicted[:, :2] + 1)
     is_wrong = generator.uniform(size=len(near)) < 0.2
     near_classes = np.where(is_wrong, generator.integers(0, 3, len(near)), near_classes)
-    found_classes = np.concatenate([near_classes, generator.integers(0, 3, len(found) - len(near))])
-    scores = (generator.integers(1, 40, len(found)) / 40).astype("float32")  # with ties
-    return (true, classes, ignored, areas), (found, found_classes, scores)
+    predicted_classes = np.concatenate([near_classes, generator.integers(0, 3, len(predicted) - len(near))])
+    scores = (generator.integers(1, 40, len(predicted)) / 40).astype("float32")  # with ties
+    return (true, classes, ignored, areas), (predicted, predicted_classes, scores)
 
 
 def as_batch(images):
@@ -50,31 +50,32 @@ def as_batch(images):
         "boxes": np.zeros((len(images), 100, 4), "float32"),
         "scores": np.zeros((len(images), 100), "float32"),
         "labels": np.full((len(images), 100), "", object),
-        "count": np.array([len(found[0]) for _, found in images]),
+        "count": np.array([len(predicted[0]) for _, predicted in images]),
     }
-    for row, (true, (found, classes, scores)) in enumerate(images):
+    for row, (true, (predicted, classes, scores)) in enumerate(images):
         for name, values in zip(targets, true, strict=True):
             targets[name][row, : len(values)] = values
         order = np.argsort(-scores, kind="stable")
-        decoded["boxes"][row, : len(found)], decoded["scores"][row, : len(found)] = found[order], scores[order]
-        decoded["labels"][row, : len(found)] = [NAMES[number] for number in classes[order]]
+        rows = slice(len(predicted))
+        decoded["boxes"][row, rows], decoded["scores"][row, rows] = predicted[order], scores[order]
+        decoded["labels"][row, rows] = [NAMES[number] for number in classes[order]]
     return targets, decoded
 
 
 def by_pycocotools(images):
     """Return the statistics and the precision [thresholds, recalls, classes, areas] of pycocotools."""
     coco_module, evaluation = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
-    truth, found = [], []
-    for image, ((boxes, classes, ignored, areas), (found_boxes, found_classes, scores)) in enumerate(images):
+    truth, predicted = [], []
+    for image, ((boxes, classes, ignored, areas), (predicted_boxes, predicted_classes, scores)) in enumerate(images):
         for box, number, is_ignored, area in zip(boxes.tolist(), classes, ignored, areas.tolist(), strict=True):
             corner, size = [box[1], box[0]], [box[3] - box[1], box[2] - box[0]]
             record = {"image_id": image, "category_id": int(number) + 1, "bbox": corner + size, "area": area}
             truth.append({**record, "iscrowd": int(is_ignored), "id": len(truth) + 1})
         for row in np.argsort(-scores, kind="stable"):
-            box = found_boxes[row].astype(float).tolist()
+            box = predicted_boxes[row].astype(float).tolist()
             corner, size = [box[1], box[0]], [box[3] - box[1], box[2] - box[0]]
-            number, score = int(found_classes[row]) + 1, float(scores[row])
-            found.append({"image_id": image, "category_id": number, "bbox": corner + size, "score": score})
+            number, score = int(predicted_classes[row]) + 1, float(scores[row])
+            predicted.append({"image_id": image, "category_id": number, "bbox": corner + size, "score": score})
     with contextlib.redirect_stdout(io.StringIO()):
         coco = coco_module.COCO()
         coco.dataset = {
@@ -83,7 +84,7 @@ def by_pycocotools(images):
             "categories": [{"id": number + 1, "name": name} for number, name in enumerate(NAMES)],
         }
         coco.createIndex()
-        result = evaluation.COCOeval(coco, coco.loadRes(found), "bbox")
+        result = evaluation.COCOeval(coco, coco.loadRes(predicted), "bbox")
         result.evaluate()
         result.accumulate()
         result.summarize()
@@ -133,29 +134,29 @@ def test_intervals_contain_the_average_precision_and_shrink_with_more_images():
     assert widths[1] < 0.6 * widths[0]
 
 
-def test_images_without_objects_and_without_found_boxes():
+def test_images_without_objects_and_without_predicted_boxes():
     nothing = (np.zeros((0, 4), "float32"), np.zeros(0, int), np.zeros(0, bool), np.zeros(0, "float32"))
-    found = (np.zeros((0, 4), "float32"), np.zeros(0, int), np.zeros(0, "float32"))
+    predicted = (np.zeros((0, 4), "float32"), np.zeros(0, int), np.zeros(0, "float32"))
     evaluator = DetectionEvaluator(NAMES)
-    evaluator.update(*as_batch([(nothing, found)] * 2), ["a", "b"])
+    evaluator.update(*as_batch([(nothing, predicted)] * 2), ["a", "b"])
     assert evaluator.result().metrics == {"ap": 0.0, "ap50": 0.0}
     one = (np.array([[0, 0, 50, 50]], "float32"), np.array([1]), np.array([False]), np.array([2500.0]))
-    evaluator.update(*as_batch([(one, found)]), ["c"])
+    evaluator.update(*as_batch([(one, predicted)]), ["c"])
     assert evaluator.result().metrics["ap"] == evaluator.result().metrics["ap_medium"] == 0.0
 
 
-def test_few_bytes_are_kept_of_every_found_box():
+def test_few_bytes_are_kept_of_every_predicted_box():
     generator = np.random.default_rng(0)
     evaluator = DetectionEvaluator(NAMES)
     images = [random_image(generator) for _ in range(50)]
     evaluator.update(*as_batch(images), ["x"] * 50)
-    assert sum(rows.nbytes for rows in evaluator.found) <= 41 * sum(len(found[0]) for _, found in images)
+    assert sum(rows.nbytes for rows in evaluator.detections) <= 41 * sum(len(predicted[0]) for _, predicted in images)
 
 
 def test_the_worst_images_and_the_kinds_of_error_are_told():
     """One object each; the boxes: right, nowhere with a high and a low score, of the wrong class, poor, twice."""
     true = np.array([[0, 0, 40, 40]], "float32"), np.array([0]), np.array([False]), np.array([1600.0])
-    found = {
+    predicted = {
         "right": ([[0, 0, 40, 40]], [0], [0.9]),
         "elsewhere": ([[60, 60, 90, 90]], [0], [0.8]),
         "unsure": ([[60, 60, 90, 90]], [0], [0.2]),
@@ -163,9 +164,9 @@ def test_the_worst_images_and_the_kinds_of_error_are_told():
         "poor": ([[0, 0, 40, 16]], [0], [0.6]),
         "twice": ([[0, 0, 40, 40], [0, 0, 40, 39]], [0, 0], [0.9, 0.5]),
     }
-    arrays = [tuple(map(np.array, columns)) for columns in found.values()]
+    arrays = [tuple(map(np.array, columns)) for columns in predicted.values()]
     evaluator = DetectionEvaluator(NAMES, threshold=0.3)
-    evaluator.update(*as_batch([(true, columns) for columns in arrays]), list(found))
+    evaluator.update(*as_batch([(true, columns) for columns in arrays]), list(predicted))
     parts = evaluator.result()
     assert parts.worst == (
         {"example_id": "elsewhere", "error": "missed: 1, background: 1"},

@@ -1,17 +1,17 @@
-"""Matching of found with true boxes; tests/tasks/boxes/test_evaluator.py compares it with pycocotools."""
+"""Matching of predicted with true boxes; tests/tasks/boxes/test_evaluator.py compares it with pycocotools."""
 
 import numpy as np
 
 from tltk.tasks.boxes.matching import match, overlaps_of
 
 
-def matches(found, true, ignored):
-    found, true = np.array(found, float), np.array(true, float)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (found, true)]
-    return match(overlaps_of(found, true, np.array(ignored)), *areas, np.array(ignored))
+def matches(detections, truth, ignored):
+    detections, truth = np.array(detections, float), np.array(truth, float)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (detections, truth)]
+    return match(overlaps_of(detections, truth, np.array(ignored)), *areas, np.array(ignored))
 
 
-def test_each_true_box_is_found_once_and_an_ignored_one_any_number_of_times():
+def test_each_true_box_matches_once_and_an_ignored_one_any_number_of_times():
     result = matches([[0, 0, 10, 10], [0, 0, 10, 10], [50, 0, 60, 10], [50, 0, 60, 10]],
                      [[0, 0, 10, 10], [50, 0, 60, 10]], [False, True])  # fmt: skip
     assert result.is_matched[0, 0].tolist() == [True, False, True, True]
@@ -26,4 +26,4 @@ def test_a_box_inside_a_crowd_overlaps_it_whole():
 
 def test_a_closer_box_must_overlap_more():
     result = matches([[0, 0, 10, 8]], [[0, 0, 10, 10]], [False])
-    assert result.is_matched[0, :, 0].tolist() == [True] * 7 + [False] * 3  # 0.8 is found up to the threshold 0.8
+    assert result.is_matched[0, :, 0].tolist() == [True] * 7 + [False] * 3  # 0.8 matches up to the threshold 0.8

@@ -75,7 +75,7 @@ def body_of(model: Any) -> Any:
         model: A KerasHub backbone or task, or any other Keras model.
     """
     candidates = (model, getattr(model, "backbone", None))
-    return next((each for each in candidates if _architecture(each)), None)
+    return next((candidate for candidate in candidates if _architecture(candidate)), None)
 
 
 def from_model(model: "keras.Model", *, size: tuple[int, int] | None = None) -> Backbone:
@@ -244,8 +244,8 @@ def _check_size(architecture: str, size: tuple[int, int]) -> None:
 
 def _architecture(model: Any) -> str:
     """Return the name of the class of a KerasHub detector or segmenter that a model is an instance of, or ""."""
-    classes = (each for each in type(model).__mro__ if each.__module__.startswith("keras_hub."))
-    return next((each.__name__ for each in classes if is_dense(each.__name__)), "")
+    classes = (base for base in type(model).__mro__ if base.__module__.startswith("keras_hub."))
+    return next((base.__name__ for base in classes if is_dense(base.__name__)), "")
 
 
 def _producer(tensor: Any) -> str:

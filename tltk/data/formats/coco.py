@@ -76,16 +76,16 @@ def from_coco(
     content = _checked(path, read_json(path))
     invalid = Invalid()
     categories = _categories(path, content["categories"])
-    found = _images(path, content["images"], None if images is None else local_path(images), invalid)
-    used = _assign(path, content["annotations"], found, categories, invalid, masks=masks)
+    images_by_id = _images(path, content["images"], None if images is None else local_path(images), invalid)
+    used = _assign(path, content["annotations"], images_by_id, categories, invalid, masks=masks)
     names = list(dict.fromkeys(categories.values()))
     default = ["background", *(name for name in names if name != "background")] if masks else names
     label_type = "masks" if masks else "boxes"
     spec = annotated.class_indices(used, labels, label_type, default)
-    for image in found.values() if spec.names != tuple(names) else ():
+    for image in images_by_id.values() if spec.names != tuple(names) else ():
         image.annotations = [_renumbered(annotation, names, spec) for annotation in image.annotations]
         image.extra = [item.with_class(names, spec) for item in image.extra]
-    usable = [image for image in found.values() if image.path]
+    usable = [image for image in images_by_id.values() if image.path]
     read = mask_source if masks else annotated.box_source
     return read(usable, spec, invalid, place=path).without(exclude)
 

@@ -152,5 +152,5 @@ def _why_unreadable(record: str, delimiter: str, count: int) -> str:
     return "a quotation mark that is not closed" if cells is None else _wrong_count(len(cells), count)
 
 
-def _wrong_count(found: int, count: int) -> str:
-    return f"{found} cells, but the header has {count}"
+def _wrong_count(cells: int, expected: int) -> str:
+    return f"{cells} cells, but the header has {expected}"

@@ -49,12 +49,11 @@ def from_folder(
 ) -> Source:
     """Create a source from a folder of images, or of sounds, with one sub-folder per class.
 
-    Which of the two it holds is told from the suffixes of its files: what there are more of; or from their first bytes,
-    if they have no suffixes. If the folder contains
-    `train/` and `val/` (or `validation/`, `dev/`, `eval/`) or `test/` (or `holdout/`), `split` returns these parts;
-    names such as `seg_train`, `train_images` and `01_train` are understood. Names that start with a dot and folders
-    that systems create, such as `__MACOSX`, are ignored; other files are counted in the log. A file without a suffix is
-    taken if it begins like an image or a sound.
+    Whether it holds images or sounds is inferred from the suffixes of its files, or from their first bytes if they have
+    no suffixes; the majority counts. If the folder contains `train/` and `val/` (or `validation/`, `dev/`, `eval/`) or
+    `test/` (or `holdout/`), `split` returns these parts; names such as `seg_train`, `train_images` and `01_train` are
+    understood. Hidden files and system folders such as `__MACOSX` are ignored; other files are counted in the log. A
+    file without a suffix is read if its first bytes are those of an image or a sound.
 
     Args:
         folder: Folder with one sub-folder per class; files may be at any depth below it. "~" is your home.
@@ -77,12 +76,12 @@ def from_folder(
     kind = kind_of(root)
     classes = None if classes is None else tuple(map(clean_name, classes))
     if unlabelled:
-        found = find_files(root, kind=kind)
-        if not found.paths:
-            raise InvalidInput(f"{root} contains no {kind.noun}{found.hint()}.")
-        found.log_ignored(root)
-        ids = _ids(found.paths, root)
-        source = Source(kind.modality, "files", _paths(found.paths), ids=ids, invalid=found.invalid(root))
+        files = find_files(root, kind=kind)
+        if not files.paths:
+            raise InvalidInput(f"{root} contains no {kind.noun}{files.hint()}.")
+        files.log_ignored(root)
+        ids = _ids(files.paths, root)
+        source = Source(kind.modality, "files", _paths(files.paths), ids=ids, invalid=files.invalid(root))
         return source.without(exclude)
     parts = _part_folders(root, classes, kind)
     if not parts and classes is None:
@@ -104,9 +103,9 @@ def from_folder(
     targets, labels = convert.categorical([name for _, name, _ in rows], names=names, row_id=lambda row: ids[row])
     example_parts = np.array([part for _, _, part in rows]) if parts else None
     invalid: list[InvalidExample] = []
-    for found in (found for folders in class_folders.values() for found in folders.values()):
-        found.log_ignored(root)
-        invalid += found.invalid(root)
+    for files in (files for folders in class_folders.values() for files in folders.values()):
+        files.log_ignored(root)
+        invalid += files.invalid(root)
     source = Source(kind.modality, "files", _paths(paths), targets, labels, example_parts, ids, tuple(invalid))
     return source.without(exclude)
 
@@ -135,11 +134,11 @@ def from_files(paths: str | Path | Sequence[str | Path], kind: FileKind = IMAGES
     images: list[str] = []
     invalid: list[InvalidExample] = []
     for path in path_list:
-        found = find_files(path, kind=kind) if path.is_dir() else FoundFiles([str(path)])
-        if not found.paths:
-            problems.add(f"{path} contains no {kind.noun}{found.hint()}.")
-        images += found.paths
-        invalid += found.invalid(None)
+        files = find_files(path, kind=kind) if path.is_dir() else FoundFiles([str(path)])
+        if not files.paths:
+            problems.add(f"{path} contains no {kind.noun}{files.hint()}.")
+        images += files.paths
+        invalid += files.invalid(None)
     problems.raise_if_any()
     if not images:
         raise InvalidInput(f"`paths` must name at least one {kind.noun.removesuffix('s')}. Received: []")
@@ -203,8 +202,8 @@ def _words(name: str) -> list[str]:
 
 def part_of(name: str) -> str:
     """Return the part that a folder called "Training", "seg_test" or "val2017" holds; "" for other names."""
-    found = [match[1] for word in _words(name) if (match := _PART_WORD.fullmatch(word.rstrip("0123456789")))]
-    return _PART_WORDS[found[0]] if len(found) == 1 else ""
+    parts = [match[1] for word in _words(name) if (match := _PART_WORD.fullmatch(word.rstrip("0123456789")))]
+    return _PART_WORDS[parts[0]] if len(parts) == 1 else ""
 
 
 def _is_plain(name: str) -> bool:
@@ -283,15 +282,15 @@ def _class_folders(
             problems.add(f"{top} has no sub-folder {name!r}.{hint}")
         elif name not in folders:
             log.warning("%s has no sub-folder %r: there are no examples of this class.", top, name)
-    chosen = {name: paths for name, paths in folders.items() if classes is None or name in classes}
-    found = {name: find_files(*paths, kind=kind) for name, paths in chosen.items()}
-    for name, files in found.items():
+    selected = {name: paths for name, paths in folders.items() if classes is None or name in classes}
+    class_files = {name: find_files(*paths, kind=kind) for name, paths in selected.items()}
+    for name, files in class_files.items():
         if not files.paths and not may_lack:
             problems.add(f"class {name!r} has no {kind.noun} in {folders[name][0]}{files.hint()}")
-    if not chosen:
+    if not selected:
         problems.add(f"{top} has none of the classes. Its sub-folders: {check.listing(folders)}")
     problems.raise_if_any()
-    return found
+    return class_files
 
 
 def _check_known_classes(root: Path, class_folders: dict[Path, dict[str, FoundFiles]]) -> None:

@@ -86,12 +86,12 @@ def from_masks(
         )
     spec, reader = _reader(labels, ignore, colors, readable_values)
     rows, contents = [], []
-    for (image, file, size), found in zip(usable, values, strict=True):
-        reason = found if isinstance(found, str) else ""
+    for (image, file, size), mask_values in zip(usable, values, strict=True):
+        reason = mask_values if isinstance(mask_values, str) else ""
         occurring = np.zeros(0, np.uint8)
-        if not isinstance(found, str):
+        if not isinstance(mask_values, str):
             try:
-                occurring = reader.classes_of(found)
+                occurring = reader.classes_of(mask_values)
             except InvalidInput as error:
                 reason = str(error)
         if reason:
@@ -122,12 +122,12 @@ def _pairs(images: Path, masks: Path, invalid: Invalid) -> list[tuple[AnnotatedI
     Raises:
         InvalidInput: If a folder has no images, or no mask belongs to an image.
     """
-    found, found_masks = find_files(images), find_files(masks)
-    for folder, files in ((images, found), (masks, found_masks)):
+    listing, mask_listing = find_files(images), find_files(masks)
+    for folder, files in ((images, listing), (masks, mask_listing)):
         if not files.paths:
             raise InvalidInput(f"{folder} contains no images{files.hint()}.")
-    invalid.extend(found.invalid(images))
-    photos, mask_files = _apart(images, masks, found.paths, found_masks.paths)
+    invalid.extend(listing.invalid(images))
+    photos, mask_files = _apart(images, masks, listing.paths, mask_listing.paths)
     image_of = _by_name(photos, images, invalid)
     mask_of = _by_name(mask_files, masks, invalid)
     are_mixed = photos == mask_files
@@ -182,11 +182,11 @@ def _matched(images: Sequence[str], masks: Sequence[str], *, are_mixed: bool) ->
 
     Args:
         images: Names of images without suffix.
-        masks: Those of masks.
-        are_mixed: Whether both are the same names, of which it is not known what is a mask.
+        masks: Names of masks without suffix.
+        are_mixed: Whether both lists are the same, so that images and masks cannot be told apart by folder.
     """
-    known = set(masks)
-    equal = {} if are_mixed else {name: name for name in images if name in known}
+    mask_names = set(masks)
+    equal = {} if are_mixed else {name: name for name in images if name in mask_names}
     if equal and 2 * len(equal) >= min(len(images), len(masks)):
         return equal
     names = {os.path.split(name) for name in images}
@@ -203,8 +203,8 @@ def _matched(images: Sequence[str], masks: Sequence[str], *, are_mixed: bool) ->
         return equal
     before, after = affixes.most_common(1)[0][0]
     with_affix = ((name, os.path.split(name)) for name in images)
-    found = {name: os.path.join(folder, f"{before}{stem}{after}") for name, (folder, stem) in with_affix}  # noqa: PTH118
-    return {name: mask for name, mask in found.items() if mask in known}
+    partners = {name: os.path.join(folder, f"{before}{stem}{after}") for name, (folder, stem) in with_affix}  # noqa: PTH118
+    return {name: mask for name, mask in partners.items() if mask in mask_names}
 
 
 def _parts(names: Sequence[str]) -> list[str]:
@@ -264,7 +264,7 @@ def _reader(labels: Any, ignore: int | None, colors: Any, values: Sequence[np.nd
         raise InvalidInput(f"`ignore` must be a value of masks, such as 255, or None. Received: {ignore!r}")
     if colors is not None:
         return _colour_reader(names, colour_table(colors))
-    occurring = sorted({int(value) for found in values for value in found})
+    occurring = sorted({int(value) for mask_values in values for value in mask_values})
     if ignore == IGNORE and occurring == list(_BINARY):
         names = names or ("background", "object")
         log.info("the masks have no values but 0 and 255: 255 is read as the class %r", names[min(1, len(names) - 1)])

@@ -80,7 +80,7 @@ def register_format(
             name is taken.
     """
     problems = check.Problems()
-    others = [known for known in FORMATS.registered() if known.name != name and (known.recognizes is None)]
+    others = [other for other in FORMATS.registered() if other.name != name and other.recognizes is None]
     taken = {suffix: file_format.name for file_format in others for suffix in file_format.suffixes}
     for suffix in suffixes:
         if not suffix.startswith(".") or suffix != suffix.lower():
@@ -93,26 +93,26 @@ def register_format(
 
 
 def format_of(path: str | Path, *, options: Sequence[str] = ()) -> Format | None:
-    """Return the format of a file or folder; None if there is none.
+    """Return the format of a file or folder; None if no format matches.
 
     Args:
         path: An existing file, a folder, or a name.
         options: Options that were given; a format that needs them, and has them all, comes first.
 
     Returns:
-        The format that is chosen by an option, recognizes the path, or is registered for its suffix.
+        The format selected by an option, that recognizes the path, or that is registered for its suffix.
     """
     path = Path(path)
-    found = _matching(FORMATS.registered(), path, options)
-    return found or _matching(FORMATS.values(), path, options)  # those of installed packages, which are loaded for it
+    # Installed packages are imported only if no registered format matches.
+    return _matching(FORMATS.registered(), path, options) or _matching(FORMATS.values(), path, options)
 
 
 def _matching(formats: Sequence[Format], path: Path, options: Sequence[str]) -> Format | None:
     suffix, is_folder, exists = path.suffix.lower(), path.is_dir(), path.exists()
-    by_option = [known for known in formats if known.needs and set(known.needs) <= set(options)]
-    known = [known for known in formats if not known.needs and (is_folder or suffix in known.suffixes)]
-    recognized = (known for known in known if known.recognizes and exists and known.recognizes(path))
-    by_suffix = (known for known in known if known.recognizes is None and not is_folder)
+    by_option = [entry for entry in formats if entry.needs and set(entry.needs) <= set(options)]
+    candidates = [entry for entry in formats if not entry.needs and (is_folder or suffix in entry.suffixes)]
+    recognized = (entry for entry in candidates if entry.recognizes and exists and entry.recognizes(path))
+    by_suffix = (entry for entry in candidates if entry.recognizes is None and not is_folder)
     return next(chain(by_option, recognized, by_suffix), None)
 
 
@@ -134,7 +134,7 @@ def from_file(path: str | Path, **options: Any) -> Source:
     path = existing_file(path)
     file_format = format_of(path)
     if file_format is None:
-        suffixes = check.listing((suffix for known in FORMATS.values() for suffix in known.suffixes), limit=40)
+        suffixes = check.listing((suffix for entry in FORMATS.values() for suffix in entry.suffixes), limit=40)
         raise InvalidInput(
             f"{path}: no format is registered for the suffix {path.suffix!r}. Known suffixes: {suffixes}. Register "
             f"your own format with {FORMATS.how_to_register}, or use tltk.from_folder for a folder of images."
@@ -146,9 +146,9 @@ def from_file(path: str | Path, **options: Any) -> Source:
 def _check_options(file_format: Format, path: Path, options: dict[str, Any]) -> None:
     """Raise InvalidType if columns are named for a file whose format has none."""
     columns = [name for name in ("input", "label", "label_type", "modality") if name in options]
-    known = inspect.signature(file_format.read).parameters
-    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
-    unknown = [name for name in columns if name not in known]
+    parameters = inspect.signature(file_format.read).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    unknown = [name for name in columns if name not in parameters]
     if unknown and not takes_all:
         raise InvalidType(
             f"{path} is read in the format {file_format.name!r} by its name, and that has no columns. Received: "

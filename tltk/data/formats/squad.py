@@ -51,7 +51,9 @@ def from_squad(file: str | Path, *, exclude: Exclude = None) -> Source:
         else:
             rows.append(row)
     if invalid and not rows:
-        raise _not_squad(path, check.listing((f"{each.example_id}: {each.reason}" for each in invalid), limit=3))
+        raise _not_squad(
+            path, check.listing((f"{example.example_id}: {example.reason}" for example in invalid), limit=3)
+        )
     pairs, answers, ids = [], [], []
     for number, (context, question) in enumerate(rows):
         example_id = f"{path.name}, question {question.get('id', number)}"

@@ -190,14 +190,14 @@ def _by_number(column: Any, header: Sequence[str]) -> Any:
 
 def _with_paths(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Add the values of dotted names such as "review.text", which lead to objects inside of objects."""
-    found: dict[str, Any] = {}
+    nested: dict[str, Any] = {}
     for name in names:
         value: Any = row
         for key in () if name in row else name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
         if value is not None and value is not row:
-            found[name] = value
-    return {**row, **found} if found else row
+            nested[name] = value
+    return {**row, **nested} if nested else row
 
 
 def _json_rows(text: str) -> list[tuple[int, dict[str, Any] | str]]:

@@ -43,13 +43,13 @@ def box_targets(
     labels = LabelSpec(tuple(feature.feature["label"].names), "boxes")
     values, sizes = [], []
     for example_id, item, data in zip(ids, objects, images, strict=True):
-        size = image_size(data)
+        header = image_size(data)
         # An image that cannot be read is left out when it is decoded; its boxes are not needed.
-        known = ImageSize(1, 1) if isinstance(size, str) else size
-        annotations = [] if isinstance(size, str) else list(_annotations(example_id, item, len(labels), invalid))
-        image = AnnotatedImage(example_id, "", annotations, annotated_size=known.stored)
-        values.append(boxes_in_pixels(image, known, invalid, normalized=True))
-        sizes.append((known.height, known.width))
+        size = ImageSize(1, 1) if isinstance(header, str) else header
+        annotations = [] if isinstance(header, str) else list(_annotations(example_id, item, len(labels), invalid))
+        image = AnnotatedImage(example_id, "", annotations, annotated_size=size.stored)
+        values.append(boxes_in_pixels(image, size, invalid, normalized=True))
+        sizes.append((size.height, size.width))
     return BoxTargets(as_objects(values), np.array(sizes, np.int32)), labels
 
 
@@ -80,21 +80,21 @@ def mask_targets(masks: Iterable[bytes], images: Iterable[bytes], name: str) -> 
     values, sizes, occurring = [], [], []
     for mask, data in zip(masks, images, strict=True):
         size = image_size(data)
-        found = np.unique(read_values(mask, colours=False))
+        mask_values = np.unique(read_values(mask, colours=False))
         mask_size = image_size(mask)
         stored = None if isinstance(mask_size, str) else mask_size.stored
         turned = not isinstance(size, str) and is_stored(stored, size)
         orientation = size.orientation if turned and not isinstance(size, str) else 1
         values.append(MaskFile(name, orientation, mask))
         sizes.append((1, 1) if isinstance(size, str) else (size.height, size.width))
-        occurring.append(found[found != IGNORE])
-    classes = sorted({int(value) for found in occurring for value in found})
+        occurring.append(mask_values[mask_values != IGNORE])
+    classes = sorted({int(value) for mask_values in occurring for value in mask_values})
     if not 1 < len(classes) <= IGNORE:
         listed = check.listing(classes, limit=5)
         raise InvalidInput(
             f"`label`={name!r}: masks must have 2 to {IGNORE} values. Received: {len(classes)}: {listed}"
         )
     reader = MaskReader(tuple((value, index) for index, value in enumerate(classes)))
-    contents = np.array([np.isin(classes, found) for found in occurring])
+    contents = np.array([np.isin(classes, mask_values) for mask_values in occurring])
     targets = MaskTargets(as_objects(values), reader, np.array(sizes, np.int32), contents)
     return targets, LabelSpec(tuple(map(str, classes)), "masks")

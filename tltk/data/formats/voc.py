@@ -77,15 +77,15 @@ def from_voc(
             invalid.add(place, str(error))
     if not rows:
         raise InvalidInput(f"{root} has no annotation that can be read: {invalid.listing(limit=3)}")
-    found = _images(root, rows, None if images is None else local_path(images), parts, invalid)
+    annotated_images = _images(root, rows, None if images is None else local_path(images), parts, invalid)
     used: dict[str, str] = {}
     objects = [_objects(place, element, used, invalid, one_based) for (place, _, element) in rows]
     spec = annotated.class_indices(used.items(), labels, "boxes", sorted(used))
-    for image, items in zip(found, objects, strict=True):
+    for image, items in zip(annotated_images, objects, strict=True):
         image.annotations = [
             Annotation(place, edges, spec.names.index(name), ignored) for place, name, edges, ignored in items
         ]
-    usable = [image for image in found if image.path]
+    usable = [image for image in annotated_images if image.path]
     return annotated.box_source(usable, spec, invalid, place=root).without(exclude)
 
 
@@ -220,7 +220,7 @@ def _objects(
     """Return place, class, edges and whether it is ignored of each object that can be used."""
     is_voc = "voc" in element.findtext("source/database", "").lower()
     first = 1 if (is_voc if one_based is None else one_based) else 0
-    found = []
+    objects = []
     for number, item in enumerate(element.findall("object")):
         where = f"{place}, object {number}"
         name = annotated.text(item.findtext("name", ""))
@@ -232,8 +232,8 @@ def _objects(
             continue
         used.setdefault(name, where)
         ignored = annotated.number(item.findtext("difficult", "0")) == 1
-        found.append((where, name, (y_min - first, x_min - first, y_max, x_max), ignored))
-    return found
+        objects.append((where, name, (y_min - first, x_min - first, y_max, x_max), ignored))
+    return objects
 
 
 def is_voc(path: Path) -> bool:

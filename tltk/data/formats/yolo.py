@@ -110,8 +110,8 @@ def from_yolo(
     spec = annotated.class_indices(used.items(), labels, "boxes", files.names)
     for image in images:
         image.annotations = [
-            Annotation(each.place, each.edges, spec.names.index(files.names[each.class_index]))
-            for each in image.annotations
+            Annotation(box.place, box.edges, spec.names.index(files.names[box.class_index]))
+            for box in image.annotations
         ]
     return annotated.box_source(images, spec, invalid, place=local_path(path), normalized=normalized).without(exclude)
 
@@ -194,14 +194,14 @@ def _listed_images(path: Path, root: Path, key: str, entry: Any) -> Iterator[str
     """
     text = str(entry) if isinstance(entry, str) else ""
     spellings = [root / local_path(text), path.parent / text, path.parent / re.sub(r"^(\.\./)+", "", text)]
-    found = next((place for place in spellings if text and place.exists()), None)
-    if found is None:
+    entry_path = next((place for place in spellings if text and place.exists()), None)
+    if entry_path is None:
         raise NotFound(f"{path}: `{key}` is {entry!r:.80}, and {spellings[0]} does not exist.")
-    if found.is_dir():
-        yield from find_files(found).paths
+    if entry_path.is_dir():
+        yield from find_files(entry_path).paths
         return
-    for line in filter(None, map(str.strip, read_text(found).splitlines())):
-        options = [found.parent / line, root / line]
+    for line in filter(None, map(str.strip, read_text(entry_path).splitlines())):
+        options = [entry_path.parent / line, root / line]
         yield str(next((option for option in options if option.is_file()), options[0]))
 
 
@@ -213,13 +213,13 @@ def _from_folder(path: Path) -> _Files:
     names = [line.strip() for line in read_text(names_file).splitlines() if line.strip()]
     if not names:
         raise InvalidInput(f"{names_file} must have the name of a class in each line. It is empty.")
-    found = find_files(path).paths
+    image_paths = find_files(path).paths
     by_part: dict[str, list[str]] = {}
-    for image in found:
+    for image in image_paths:
         folders = Path(os.path.relpath(image, path)).parts[:-1]
         by_part.setdefault(next(filter(None, map(part_of, folders)), ""), []).append(image)
     is_split = "" not in by_part and "train" in by_part and len(by_part) > 1
-    return _Files(path, LabelSpec(as_names(names), "boxes").names, by_part if is_split else {"": found})
+    return _Files(path, LabelSpec(as_names(names), "boxes").names, by_part if is_split else {"": image_paths})
 
 
 def _label_path(image_path: str) -> Path:

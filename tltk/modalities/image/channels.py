@@ -10,20 +10,22 @@ NAMES = {GREY: "grey", RGB: "RGB", RGBA: "RGBA"}
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue: ITU-R BT.601, as in Pillow
 
 
-def check_channels(own: int | None, channels: int) -> None:
+def check_channels(image_channels: int | None, channels: int) -> None:
     """Raise unless images can be converted to the number of channels that a model takes.
 
     Args:
-        own: Channels of the images; None if unknown.
+        image_channels: Channels of the images; None if unknown.
         channels: Channels that the model takes.
 
     Raises:
         InvalidInput: If the two differ, and one of them is neither 1 (grey), 3 (RGB) nor 4 (RGBA).
     """
-    if own == channels or (own in FILE_CHANNELS and channels in FILE_CHANNELS):
+    if image_channels == channels or (image_channels in FILE_CHANNELS and channels in FILE_CHANNELS):
         return
-    received = "an unknown number of channels" if own is None else f"{own} channels"
-    hint = "" if own is None else f" Build the model for them: tltk.backbone(name, channels={own})."
+    received = "an unknown number of channels" if image_channels is None else f"{image_channels} channels"
+    hint = (
+        "" if image_channels is None else f" Build the model for them: tltk.backbone(name, channels={image_channels})."
+    )
     raise InvalidInput(
         f"the model takes images of {channels} channels, and only grey, RGB and RGBA (1, 3, 4) are converted to each "
         f"other. Received: images of {received}, as the last axis.{hint}"

@@ -296,10 +296,10 @@ def _encoded_image(source: Source, index: int) -> bytes:
     return next(images[0] for _, images in source.examples[np.array([index])].read())
 
 
-def _check_same_range(own: tuple[float, float], expected: tuple[float, float]) -> None:
+def _check_same_range(value_range: tuple[float, float], expected: tuple[float, float]) -> None:
     """Raise unless the values of images in memory have the range that a model was built for."""
-    if own != expected:
-        (low, high), (model_low, model_high) = own, expected
+    if value_range != expected:
+        (low, high), (model_low, model_high) = value_range, expected
         raise InvalidInput(
             f"the images have values in ({low:g}, {high:g}), and the model takes ({model_low:g}, {model_high:g}). "
             "State the range of both: tltk.from_arrays(x, y, value_range=…), "

@@ -1,4 +1,4 @@
-"""Whether two models, such as a model and its export, find the same objects."""
+"""Compares the objects that two models, such as a model and its export, detect."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ def boxes_difference(answer: Mapping[str, Any], other: Mapping[str, Any], *, tol
     """Compare the decoded objects of one image.
 
     Objects are matched by class and place, since the order of nearly equal scores is arbitrary, and so is whether an
-    object just at the lowest score is found.
+    object just at the lowest score is returned.
 
     Args:
         answer: "boxes", "scores", "labels" and "count" of the image.
@@ -45,11 +45,11 @@ def boxes_difference(answer: Mapping[str, Any], other: Mapping[str, Any], *, tol
 
 
 def changed_boxes(objects: Sequence[DetectedObject], others: Sequence[DetectedObject], threshold: float) -> bool:
-    """Tell whether an object above a score is not found by both of two models.
+    """Tell whether an object above a score is detected by only one of two models.
 
     Args:
         objects: Objects of an image.
-        others: Objects that another model finds in it.
+        others: Objects that another model detects in it.
         threshold: Score from which objects count; the other model may give a lower one.
 
     Examples:
@@ -78,8 +78,8 @@ def _decoded(answer: Mapping[str, Any]) -> _Columns:
 
 
 def _columns(objects: Sequence[DetectedObject]) -> _Columns:
-    boxes = np.array([found.box for found in objects], np.float32).reshape(-1, 4)
-    labels, scores = ([found.label for found in objects], [found.score for found in objects])
+    boxes = np.array([detection.box for detection in objects], np.float32).reshape(-1, 4)
+    labels, scores = ([detection.label for detection in objects], [detection.score for detection in objects])
     return _Columns(np.array(labels, object), np.array(scores, np.float32), boxes)
 
 

@@ -13,14 +13,14 @@ _REPLICATES = 200  # of a bootstrap
 
 @dataclass(frozen=True, eq=False)
 class ClassMatches:
-    """All found boxes of one class in the order of falling scores, and how many true ones each image has.
+    """All predicted boxes of one class, sorted by descending score, and the number of true boxes in each image.
 
     Args:
-        images: int64 [n], image of each found box.
+        images: int64 [n], image of each predicted box.
         is_matched: bool [n, areas, thresholds], see `Matches`.
         is_ignored: bool [n, areas, thresholds].
         true_images: int64 [m], images with true boxes of this class.
-        true_counts: int64 [m, areas], how many of them are to be found.
+        true_counts: int64 [m, areas], how many of them count.
     """
 
     images: np.ndarray
@@ -69,8 +69,8 @@ def precision_at(is_right: np.ndarray, count: int) -> float:
     """Compute the average precision of boxes that are right or wrong, at one threshold.
 
     Args:
-        is_right: bool [n], in the order of falling scores.
-        count: Number of objects; for none, the average precision is 1: there is nothing to find.
+        is_right: bool [n], sorted by descending score.
+        count: Number of objects; without objects the average precision is 1.
     """
     if not count:
         return 1.0

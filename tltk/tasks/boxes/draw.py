@@ -1,4 +1,4 @@
-"""Draws the objects that a detector found, and the true ones."""
+"""Draws predicted and true objects on an image."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +25,7 @@ def draw_objects(
 
     Args:
         image: Path, PIL image or pixels.
-        objects: The objects, the surest first.
+        objects: The objects, sorted by descending score.
         names: All classes, which determine the colours.
         min_score: Objects with a lower score are left out.
         truth: (name, (y_min, x_min, y_max, x_max)) of each true object; None if they are unknown.
@@ -37,23 +37,23 @@ def draw_objects(
         InvalidInput: If a box lies outside of the image.
     """
     picture = as_picture(image)
-    shown = [found for found in objects if found.score >= min_score]
+    shown = [detection for detection in objects if detection.score >= min_score]
     true = [(str(name), tuple(map(float, box))) for name, box in truth or ()]
-    _check_inside([*(found.box for found in shown), *(box for _, box in true)], picture.size)
+    _check_inside([*(detection.box for detection in shown), *(box for _, box in true)], picture.size)
     canvas = Canvas(picture)
-    for found in reversed(shown):  # the surest on top
-        canvas.box(found.box, color_of(found.label, names))
+    for detection in reversed(shown):  # the highest score on top
+        canvas.box(detection.box, color_of(detection.label, names))
     for _, box in true:
         canvas.dashed_box(box)
-    for found in shown:
-        canvas.label(found.box, f"{found.label} {found.score:.2f}", color_of(found.label, names))
+    for detection in shown:
+        canvas.label(detection.box, f"{detection.label} {detection.score:.2f}", color_of(detection.label, names))
     for name, box in true:
         canvas.label(box, f"true: {name}", TRUTH, below=True)
     return picture
 
 
 def _check_inside(boxes: Sequence[Sequence[float]], size: tuple[int, int]) -> None:
-    """Raise if a box is not one of the image, such as an image that was resized."""
+    """Raise if a box lies outside of the image, which happens if the image was resized."""
     width, height = size
     for box in boxes:
         y_min, x_min, y_max, x_max = box

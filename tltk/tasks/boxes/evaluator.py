@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tltk.tasks.boxes.average_precision import ClassMatches, intervals, summary
-from tltk.tasks.boxes.error_kinds import KINDS, FoundBoxes, image_errors, lost_precision
+from tltk.tasks.boxes.error_kinds import KINDS, Detections, image_errors, lost_precision
 from tltk.tasks.boxes.matching import AREA_NAMES, THRESHOLDS, match, overlaps_of
 from tltk.tasks.class_scores import absent, weights_or_ones
 from tltk.tasks.records import ReportParts
@@ -26,19 +26,19 @@ _NOUNS = {
 }
 _MEANINGS = {
     "missed": "an object without a box",
-    "class": "an object is found, as another class",
-    "box": "an object is found, with an overlap of 0.1 to 0.5",
-    "both": "an object of another class, with an overlap of 0.1 to 0.5",
-    "duplicate": "a second box of an object that is found",
-    "background": "a box where no object is",
+    "class": "an object detected as another class",
+    "box": "an object detected with an overlap of only 0.1 to 0.5",
+    "both": "an object of another class, with an overlap of only 0.1 to 0.5",
+    "duplicate": "a second box for an object that is already detected",
+    "background": "a box where there is no object",
 }
 
 
 class DetectionEvaluator:
-    """Computes average precision as COCO's evaluation does, and what kinds of error it loses.
+    """Computes average precision as COCO's evaluation does, and the precision lost by each kind of error.
 
-    Of every found box only its score and its matches are kept, about 40 bytes: images and boxes of a test set need not
-    fit in memory.
+    Only the score and the matches of each predicted box are kept, about 40 bytes: images and boxes of a test set need
+    not fit in memory.
 
     Args:
         names: Classes.
@@ -48,8 +48,8 @@ class DetectionEvaluator:
         >>> evaluator = DetectionEvaluator(["cat"])
         >>> box = [[[0.0, 0.0, 10.0, 10.0]]]
         >>> targets = {"boxes": box, "labels": [[0]], "ignored": [[False]], "areas": [[100.0]]}
-        >>> found = {"boxes": np.array(box), "scores": [[0.9]], "labels": [["cat"]], "count": [1]}
-        >>> evaluator.update(targets, found, ["image 0"])
+        >>> decoded = {"boxes": np.array(box), "scores": [[0.9]], "labels": [["cat"]], "count": [1]}
+        >>> evaluator.update(targets, decoded, ["image 0"])
         >>> round(evaluator.result().metrics["ap"], 6)
         1.0
     """
@@ -59,11 +59,11 @@ class DetectionEvaluator:
         self.worst = Worst()
         self.errors: Counter[str] = Counter()  # kind → number of boxes above the threshold, and of missed objects
         self.weights: list[float] = []
-        self.found: list[np.ndarray] = []  # rows of _FOUND
-        self.true: list[np.ndarray] = []  # rows of image, class, counts by area
-        self.missed = np.zeros(len(self.names), np.int64)  # objects that no box belongs to
+        self.detections: list[np.ndarray] = []  # rows of _DETECTION
+        self.truth: list[np.ndarray] = []  # rows of image, class, counts by area
+        self.missed = np.zeros(len(self.names), np.int64)  # objects without a matching box
         self.object_count = 0
-        self.mistakes: list[dict[str, Any]] = []  # the surest wrong boxes
+        self.mistakes: list[dict[str, Any]] = []  # the wrong boxes with the highest scores
 
     def update(
         self,
@@ -89,13 +89,13 @@ class DetectionEvaluator:
             labels = np.asarray(targets["labels"][row])
             is_object = labels >= 0
             ignored, areas = (np.asarray(targets[name][row])[is_object] for name in ("ignored", "areas"))
-            true = np.asarray(targets["boxes"][row], np.float64).reshape(-1, 4)[is_object], ignored, areas
+            truth = np.asarray(targets["boxes"][row], np.float64).reshape(-1, 4)[is_object], ignored, areas
             count = int(decoded["count"][row])
             order = np.argsort(-np.asarray(decoded["scores"][row][:count], np.float64), kind="stable")
             boxes = np.asarray(decoded["boxes"][row][:count], np.float64).reshape(-1, 4)[order]
             scores = np.asarray(decoded["scores"][row][:count], np.float64)[order]
             classes = np.array([number_of[decoded["labels"][row][place]] for place in order], np.int64)
-            rows, missed = self._add(image, labels[is_object], true, classes, boxes, scores)
+            rows, missed = self._add(image, labels[is_object], truth, classes, boxes, scores)
             self._remember_mistakes(rows, ids[row])
             self._rank(ids[row], rows, missed)
 
@@ -103,26 +103,27 @@ class DetectionEvaluator:
         self,
         image: int,
         true_classes: np.ndarray,
-        true: tuple[np.ndarray, np.ndarray, np.ndarray],
+        truth: tuple[np.ndarray, np.ndarray, np.ndarray],
         classes: np.ndarray,
         boxes: np.ndarray,
         scores: np.ndarray,
     ) -> tuple[np.ndarray, int]:
-        """Add an image; return the rows of its found boxes, and how many objects no sure box belongs to."""
-        true_boxes, ignored, areas = true
+        """Add an image; return the rows of its predicted boxes and the number of objects missed above the threshold."""
+        true_boxes, ignored, areas = truth
         overlaps = overlaps_of(boxes, true_boxes, ignored)
-        found_areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-        packed, partners = np.zeros(len(classes), _FOUND), np.full(len(classes), -1)
+        detection_areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+        packed, partners = np.zeros(len(classes), _DETECTION), np.full(len(classes), -1)
         for number in np.union1d(true_classes, classes):
-            own, rows = np.flatnonzero(true_classes == number), np.flatnonzero(classes == number)
-            matches = match(overlaps[rows][:, own], found_areas[rows], areas[own].astype(np.float64), ignored[own])
+            true_rows, rows = np.flatnonzero(true_classes == number), np.flatnonzero(classes == number)
+            true_areas = areas[true_rows].astype(np.float64)
+            matches = match(overlaps[rows][:, true_rows], detection_areas[rows], true_areas, ignored[true_rows])
             if matches.counts.any():
-                self.true.append(np.array([image, number, *matches.counts]))
+                self.truth.append(np.array([image, number, *matches.counts]))
             packed[rows] = _packed(image, int(number), scores[rows], matches.is_matched, matches.is_ignored)
             is_partner = matches.partners >= 0
-            partners[rows[is_partner]] = own[matches.partners[is_partner]]
+            partners[rows[is_partner]] = true_rows[matches.partners[is_partner]]
         missed = self._add_errors(packed, overlaps, true_classes, ignored, partners)
-        self.found.append(packed)
+        self.detections.append(packed)
         return packed, missed
 
     def _add_errors(
@@ -133,18 +134,18 @@ class DetectionEvaluator:
         ignored: np.ndarray,
         partners: np.ndarray,
     ) -> int:
-        """Complete the rows of an image by the kinds of error; return how many objects no sure box belongs to."""
+        """Add the kinds of error to the rows of an image; return the number of objects missed above the threshold."""
         counted = np.flatnonzero(~ignored)
         place = np.full(len(ignored) + 1, -1)  # the last one is that of partner -1
         place[counted] = np.arange(len(counted))
         is_settled = ((packed["matched"] | packed["ignored"]) & _PLACES[0]) > 0
-        own_classes = true_classes[counted]
-        errors = image_errors(overlaps[:, counted], packed["class"], own_classes, is_settled, place[partners])
+        counted_classes = true_classes[counted]
+        errors = image_errors(overlaps[:, counted], packed["class"], counted_classes, is_settled, place[partners])
         objects = np.where(errors.objects >= 0, errors.objects, place[partners])
         packed["kind"] = errors.kinds
         packed["object"] = np.where(objects >= 0, objects + self.object_count, -1)
-        packed["true_class"] = np.append(own_classes, -1)[objects]
-        self.missed += np.bincount(own_classes[errors.missed], minlength=len(self.names))
+        packed["true_class"] = np.append(counted_classes, -1)[objects]
+        self.missed += np.bincount(counted_classes[errors.missed], minlength=len(self.names))
         self.object_count += len(counted)
         is_sure = packed["score"] >= self.threshold
         return len(counted) - len(np.unique(objects[is_sure & (objects >= 0)]))
@@ -217,33 +218,34 @@ class DetectionEvaluator:
 
     def _lost(self, counts: list[int]) -> Mapping[str, float]:
         """Return the points of `ap50` that each kind of error costs; sample weights do not count."""
-        found = self._sorted()
-        found = found[(found["ignored"] & _PLACES[0]) == 0]
-        is_right = (found["matched"] & _PLACES[0]) > 0
-        objects = found["object"].astype(np.int64)
+        detections = self._sorted()
+        detections = detections[(detections["ignored"] & _PLACES[0]) == 0]
+        is_right = (detections["matched"] & _PLACES[0]) > 0
+        objects = detections["object"].astype(np.int64)
         is_taken = np.isin(objects, objects[is_right])
-        boxes = FoundBoxes(found["class"], is_right, found["kind"], objects, found["true_class"], is_taken)
+        classes, kinds, true_classes = (detections[name] for name in ("class", "kind", "true_class"))
+        boxes = Detections(classes, is_right, kinds, objects, true_classes, is_taken)
         return lost_precision(boxes, counts, self.missed.tolist())
 
     def _sorted(self) -> np.ndarray:
-        """Return the rows of all found boxes, in the order of falling scores."""
-        found = np.concatenate([np.zeros(0, _FOUND), *self.found])
-        return found[np.argsort(-found["score"], kind="stable")]
+        """Return the rows of all predicted boxes, sorted by descending score."""
+        detections = np.concatenate([np.zeros(0, _DETECTION), *self.detections])
+        return detections[np.argsort(-detections["score"], kind="stable")]
 
     def _classes(self) -> list[ClassMatches]:
-        """Return the matches of each class in the order of falling scores."""
-        found = self._sorted()
-        true = np.concatenate([np.zeros((0, 2 + len(AREA_NAMES)), np.int64), *(row[None] for row in self.true)])
+        """Return the matches of each class, sorted by descending score."""
+        detections = self._sorted()
+        truth = np.concatenate([np.zeros((0, 2 + len(AREA_NAMES)), np.int64), *(row[None] for row in self.truth)])
         parts = []
         for number in range(len(self.names)):
-            own, own_true = found[found["class"] == number], true[true[:, 1] == number]
-            matched, ignored = (_unpacked(own[name]) for name in ("matched", "ignored"))
-            images = own["image"].astype(np.int64)
-            parts.append(ClassMatches(images, matched, ignored, own_true[:, 0], own_true[:, 2:]))
+            rows, true_rows = detections[detections["class"] == number], truth[truth[:, 1] == number]
+            matched, ignored = (_unpacked(rows[name]) for name in ("matched", "ignored"))
+            images = rows["image"].astype(np.int64)
+            parts.append(ClassMatches(images, matched, ignored, true_rows[:, 0], true_rows[:, 2:]))
         return parts
 
 
-_FOUND = np.dtype(
+_DETECTION = np.dtype(
     [
         ("image", np.int32),
         ("class", np.int32),
@@ -259,8 +261,8 @@ _PLACES = np.uint64(1) << np.arange(_BITS[0] * _BITS[1], dtype=np.uint64)
 
 
 def _packed(image: int, number: int, scores: np.ndarray, matched: np.ndarray, ignored: np.ndarray) -> np.ndarray:
-    """Return rows of found boxes, in which the flags [areas, thresholds, n] are bits."""
-    rows = np.zeros(len(scores), _FOUND)
+    """Return rows of predicted boxes, in which the flags [areas, thresholds, n] are bits."""
+    rows = np.zeros(len(scores), _DETECTION)
     rows["image"], rows["class"], rows["score"] = image, number, scores
     for name, flags in (("matched", matched), ("ignored", ignored)):
         rows[name] = (flags.reshape(len(_PLACES), -1).T * _PLACES).sum(1, dtype=np.uint64)

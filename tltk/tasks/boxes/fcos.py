@@ -58,12 +58,12 @@ def assign(boxes: tf.Tensor, labels: tf.Tensor, ignored: tf.Tensor, grid: Grid) 
     """Assign an object, the background or nothing to each position, in a graph.
 
     A position learns an object if it lies in its box, within 1.5 strides of its centre along both axes (centre
-    sampling), and if the farthest edge is in the range of its level. Of several objects it learns the smallest one.
+    sampling), and if the farthest edge is in the range of its level. Among several it learns the smallest.
 
     Args:
         boxes: float32 [b, n, 4], in pixels of the input.
         labels: int [b, n], -1 for rows without an object.
-        ignored: bool [b, n]: objects that are neither to be found nor background, such as crowds.
+        ignored: bool [b, n]: objects that are neither targets nor background, such as crowds.
         grid: Positions of the pyramid.
 
     Returns:

@@ -20,7 +20,7 @@ class FocalLoss(keras.losses.Loss):
 
     Args:
         gamma: Exponent of the probability of the wrong answer.
-        alpha: Weight of a position's own class; other classes have 1 - alpha.
+        alpha: Weight of the true class of a position; other classes have 1 - alpha.
         name: Name of the loss.
     """
 

@@ -1,10 +1,10 @@
-"""One object that a detector found."""
+"""One object predicted by a detector."""
 
 from typing import NamedTuple
 
 
 class DetectedObject(NamedTuple):
-    """An object that was found in an image.
+    """An object detected in an image.
 
     Attributes:
         label: Its class.

@@ -16,11 +16,11 @@ from tltk.tasks.records import Prediction
 class DetectionPrediction(Prediction):
     """The objects in one image.
 
-    `label` counts those above the threshold of the task, such as "2 cat, 1 dog", and `scores` has the highest score of
-    each class that was found.
+    `label` counts those above the threshold of the task, such as "2 cat, 1 dog"; `scores` has the highest score of each
+    predicted class.
 
     Args:
-        objects: All objects that were found, the surest first.
+        objects: All predicted objects, sorted by descending score.
         names: All classes of the task, which determine the colours in drawings.
         threshold: Score from which an object is drawn and counts in `label`.
     """

@@ -68,9 +68,9 @@ def _likeliest(logits: tf.Tensor, size: tf.Tensor, spec: ImageSpec) -> tf.Tensor
         )[0, ..., 0]
 
     def better(number: tf.Tensor, best: tf.Tensor, classes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        own = enlarged(number)
-        is_better = own > best
-        return number + 1, tf.maximum(own, best), tf.where(is_better, tf.cast(number, tf.uint8), classes)
+        class_logits = enlarged(number)
+        is_better = class_logits > best
+        return number + 1, tf.maximum(class_logits, best), tf.where(is_better, tf.cast(number, tf.uint8), classes)
 
     first = enlarged(tf.constant(0))
     _, _, classes = tf.while_loop(

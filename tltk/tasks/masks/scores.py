@@ -221,11 +221,11 @@ def boundary_f1(true: np.ndarray, predicted: np.ndarray) -> float | None:
     valid = true != IGNORE
     scores = []
     for number in np.union1d(np.unique(true[valid]), np.unique(predicted[valid])):
-        actual, found = (_boundary(mask == number) & valid for mask in (true, predicted))
-        if not actual.any() and not found.any():
+        true_boundary, predicted_boundary = (_boundary(mask == number) & valid for mask in (true, predicted))
+        if not true_boundary.any() and not predicted_boundary.any():
             continue
-        precision = (found & _near(actual, radius)).sum() / max(found.sum(), 1)
-        recall = (actual & _near(found, radius)).sum() / max(actual.sum(), 1)
+        precision = (predicted_boundary & _near(true_boundary, radius)).sum() / max(predicted_boundary.sum(), 1)
+        recall = (true_boundary & _near(predicted_boundary, radius)).sum() / max(true_boundary.sum(), 1)
         scores.append(2 * precision * recall / max(precision + recall, 1e-12))
     return float(np.mean(scores)) if scores else None
 

@@ -180,8 +180,8 @@ def _joined_boxes(rows: dict[str, tf.Tensor], parts: Sequence[_Part], options: d
     """Join the rows of four examples, objects first, and leave out rows that no picture needs."""
     moved = []
     for part in parts:
-        own = {name: tf.gather(values, part.rows) for name, values in rows.items()}
-        moved.append({**own, **move_boxes(own, part.matrices(), part.bounds[:, None], **options)})
+        part_rows = {name: tf.gather(values, part.rows) for name, values in rows.items()}
+        moved.append({**part_rows, **move_boxes(part_rows, part.matrices(), part.bounds[:, None], **options)})
     joined = {name: tf.concat([entries[name] for entries in moved], 1) for name in rows}
     is_object = joined["labels"] != NO_OBJECT
     order = tf.argsort(tf.cast(~is_object, tf.int32), axis=1, stable=True)

@@ -84,23 +84,23 @@ class BytePair:
         added = (tf.strings.substr(texts, 0, 1) != " ") & (texts != "") & self.add_prefix_space
         words = _words(tf.where(added, tf.strings.join([" ", texts]), texts))
         distinct, index = tf.unique(words.spelled.flat_values)
-        known = self._tokenize_words(distinct)
-        places = tf.gather(known.places, index)
+        tokenized = self._tokenize_words(distinct)
+        places = tf.gather(tokenized.places, index)
         place = places.flat_values
         offset = words.starts - tf.gather(tf.cast(added, tf.int32), rows_of(words.spelled))
         offset, solid = (tf.gather(column, rows_of(places)) for column in (offset, words.solid))
         ids = words.spelled.with_values(places).merge_dims(1, 2)
-        char_starts = tf.maximum(offset + tf.gather(known.char_starts, place), 0)
-        char_ends = tf.maximum(offset + tf.gather(known.char_ends, place), 0)
+        char_starts = tf.maximum(offset + tf.gather(tokenized.char_starts, place), 0)
+        char_ends = tf.maximum(offset + tf.gather(tokenized.char_ends, place), 0)
         columns = (
-            tf.gather(known.ids, place),
+            tf.gather(tokenized.ids, place),
             char_starts,
             tf.where(solid, char_ends, char_starts),
-            tf.gather(known.is_word_start, place) & solid,
+            tf.gather(tokenized.is_word_start, place) & solid,
         )
         return Pieces(*(ids.with_values(column) for column in columns))
 
-    def _tokenize_words(self, words: tf.Tensor) -> "_KnownWords":
+    def _tokenize_words(self, words: tf.Tensor) -> "_TokenizedWords":
         """Tokenize distinct words, string [words]."""
         spelled = tf.strings.unicode_decode(words, "UTF-8")
         values, word_starts = spelled.flat_values, spelled.row_starts()
@@ -114,7 +114,7 @@ class BytePair:
         char_starts = tf.minimum(char_starts + tf.gather(self.leading_spaces, ids), char_ends)
         char_ends = tf.maximum(char_ends - tf.gather(self.trailing_spaces, ids), char_starts)
         places = grouped(tf.range(tf.size(ids)), tf.cast(rows, tf.int64), spelled.nrows())
-        return _KnownWords(places, ids, char_starts, char_ends, (starts <= first_byte) & (first_byte < ends))
+        return _TokenizedWords(places, ids, char_starts, char_ends, (starts <= first_byte) & (first_byte < ends))
 
     def _merge(self, ids: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Merge pairs until none is left.
@@ -171,7 +171,7 @@ class BytePair:
         return even & (ranks < _NEVER) & (ranks == tf.gather(tf.math.segment_min(low, run), run))
 
 
-class _KnownWords(NamedTuple):
+class _TokenizedWords(NamedTuple):
     """Tokens of distinct words, concatenated.
 
     Attributes:

@@ -97,7 +97,7 @@ class WordPiece:
         candidates = tf.range(1, self.longest + 1)
         index = tf.cast(tf.where(lengths <= _MAX_WORD)[:, 0], tf.int32)
 
-        def step(at: tf.Tensor, index: tf.Tensor, tokens: tf.Tensor, known: tf.Tensor) -> tuple:
+        def step(at: tf.Tensor, index: tf.Tensor, tokens: tf.Tensor, is_known: tf.Tensor) -> tuple:
             rest = (tf.gather(lengths, index) - at)[:, None]
             wide = tf.minimum(candidates[None], rest)
             part = tf.strings.substr(tf.gather(words, index)[:, None], at[:, None] + 0 * wide, wide, unit="UTF8_CHAR")
@@ -106,17 +106,17 @@ class WordPiece:
             fits = taken > 0
             id_ = tf.gather(id_, tf.maximum(taken - 1, 0), batch_dims=1)
             tokens = tf.concat([tokens, tf.boolean_mask(tf.stack([index, id_, taken]), fits, axis=1)], 1)
-            known = tf.tensor_scatter_nd_update(known, index[:, None], fits)
+            is_known = tf.tensor_scatter_nd_update(is_known, index[:, None], fits)
             unfinished = fits & (taken < rest[:, 0])
-            return tf.boolean_mask(at + taken, unfinished), tf.boolean_mask(index, unfinished), tokens, known
+            return tf.boolean_mask(at + taken, unfinished), tf.boolean_mask(index, unfinished), tokens, is_known
 
         shapes = tuple(map(tf.TensorShape, ([None], [None], [3, None], [None])))
         start = (tf.zeros_like(index), index, tf.zeros([3, 0], tf.int32), lengths <= _MAX_WORD)
-        _, _, tokens, known = tf.while_loop(lambda at, *_: tf.size(at) > 0, step, start, shape_invariants=shapes)
-        unknown = tf.cast(tf.where(~known)[:, 0], tf.int32)
+        _, _, tokens, is_known = tf.while_loop(lambda at, *_: tf.size(at) > 0, step, start, shape_invariants=shapes)
+        unknown = tf.cast(tf.where(~is_known)[:, 0], tf.int32)
         unknown_id = tf.fill(tf.shape(unknown), self.spec.id_of(self.spec.unknown))
         replaced = tf.stack([unknown, unknown_id, tf.gather(lengths, unknown)])
-        tokens = tf.concat([tf.boolean_mask(tokens, tf.gather(known, tokens[0]), axis=1), replaced], 1)
+        tokens = tf.concat([tf.boolean_mask(tokens, tf.gather(is_known, tokens[0]), axis=1), replaced], 1)
         tokens = tf.gather(tokens, tf.argsort(tokens[0], stable=True), axis=1)
         ids = grouped(tokens[1], tf.cast(tokens[0], tf.int64), tf.size(words, tf.int64))
         return ids, ids.with_flat_values(tokens[2])
