@@ -47,6 +47,8 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
 LAYER_OF = {package: layer for layer, package, _ in LAYERS}
 # The only module that may use private attributes of Keras and KerasHub.
 PRIVATE_HOME = "foundation/keras_private.py"
+# Names of variables, parameters and attributes that do not say what they hold.
+FORBIDDEN_NAMES = {"found", "held", "made", "said", "own", "each", "chosen", "known"}
 # Records whose type only their own packages may check.
 MODALITY_TYPES = {"AudioSpec", "ImageSpec", "TextSpec", "TokenizerSpec"}
 TASK_TYPES = {
@@ -155,6 +157,21 @@ def isinstance_outside() -> list[str]:
                 names |= {inner.attr for inner in ast.walk(node.args[1]) if isinstance(inner, ast.Attribute)}
                 if names & banned:
                     places.append(f"{path.relative_to(ROOT)}:{node.lineno}: {', '.join(sorted(names & banned))}")
+    return places
+
+
+def vague_names() -> list[str]:
+    """List the variables, parameters and attributes of `self` with a forbidden name."""
+    places = []
+    for path in modules():
+        for node in ast.walk(tree_of(path)):
+            name = ""
+            if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+                name = node.id if isinstance(node, ast.Name) else node.attr
+            elif isinstance(node, ast.arg):
+                name = node.arg
+            if name.strip("_") in FORBIDDEN_NAMES:
+                places.append(f"{path.relative_to(ROOT)}:{node.lineno}: {name}")
     return places
 
 

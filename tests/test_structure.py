@@ -15,6 +15,7 @@ from tests.structure import LAYER_OF, MAX_FUNCTION, MAX_MODULE, PACKAGE, functio
 MODULES = structure.modules()
 BANNED = re.compile(r"manager|handler|helper|utils|engine|adapter", re.IGNORECASE)
 MAX_PUBLIC = 84
+VAGUE_ELSEWHERE = ("demo/detection.py", "evaluation/drawings.py", "data/formats/image_files.py")
 
 
 def layer_violations() -> list[str]:
@@ -45,6 +46,11 @@ def test_only_modalities_and_tasks_check_types_of_specs_and_tasks():
 
 def test_private_attributes_of_keras_are_used_in_one_module():
     assert structure.private_outside() == []
+
+
+def test_variables_and_parameters_say_what_they_hold():
+    others = tuple(f"tltk/{path}" for path in VAGUE_ELSEWHERE)
+    assert [place for place in structure.vague_names() if not place.startswith(others)] == []
 
 
 def test_the_table_of_layers_in_the_docs_is_up_to_date():

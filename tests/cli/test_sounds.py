@@ -27,4 +27,4 @@ def test_images_have_no_length(tmp_path):
     class_folder(tmp_path / "photos", count=20)
     process = command("train", tmp_path / "photos", "--seconds", "2", "--out", tmp_path / "run")
     assert process.returncode != 0
-    assert "`--seconds` is the length of sounds; the data are images" in process.stderr
+    assert "`seconds` is the length of sounds; the data are images" in process.stderr

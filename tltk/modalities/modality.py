@@ -282,17 +282,20 @@ class Modality(ABC):
         return None
 
     def spec_of_length(self, seconds: float | None, *, is_native: bool) -> Any:
-        """Return the spec that a command gives to a named backbone; None for the one that it has.
+        """Return the spec of inputs of this length, for a backbone that is chosen by its name.
 
         Args:
-            seconds: Length of an input; None if none was given.
+            seconds: Length of an input; None for the default.
             is_native: Whether the backbone takes inputs of this modality by itself.
+
+        Returns:
+            The spec; None to keep that of the backbone.
 
         Raises:
             InvalidInput: If inputs of this modality have no length in seconds.
         """
         if seconds is not None:
-            raise InvalidInput(f"`--seconds` is the length of sounds; the data are {check.plural(self.name)}.")
+            raise InvalidInput(f"`seconds` is the length of sounds; the data are {check.plural(self.name)}.")
         return None
 
     def default_pooling(self, spec: Any) -> str:

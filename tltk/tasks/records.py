@@ -9,7 +9,7 @@ from PIL import Image
 
 from tltk.foundation import display
 from tltk.specs import Span
-from tltk.tasks.labelled import draw_label
+from tltk.tasks.draw_label import draw_label
 
 
 class Monitor(NamedTuple):
