@@ -6,7 +6,7 @@ _CLIENTS = ("kagglehub", "kagglesdk", "huggingface_hub", "requests", "urllib3", 
 def is_hub_failure(error: Exception) -> bool:
     """Tell whether an error means that a hub cannot be reached, refuses access, or does not have what was asked for.
 
-    A `TypeError` or `KeyError`, say, is none: it is a defect, whose traceback the user must see.
+    Other exceptions, such as `TypeError` and `KeyError`, are defects, whose traceback the user must see.
 
     Args:
         error: Raised by Keras, KerasHub or the client of a hub.

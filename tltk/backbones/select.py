@@ -45,7 +45,7 @@ def backbone(
             preset or as models, are used without their last layers, which know the classes.
         weights: "pretrained" (a cache, else the hub), "random", or the path of a weight file.
         image_size: Height and width in pixels; the default is what the weights were trained at.
-        preprocessing: Replaces the backbone's own. Your own model has none; with one, its layers are copied into the
+        preprocessing: Replaces that of the backbone. Your own model has none; with one, its layers are copied into the
             assembled model, without one they are shared.
         stages: {stage name: name of its last layer}, in order; replaces the backbone's own.
         sequence_length: Maximum number of tokens of a text, special tokens included; the default is what the model was

@@ -213,7 +213,7 @@ def _input_columns(input_column: str, text: str | None) -> str | tuple[str, ...]
 def not_an_input(
     option: str, output: Path | None, inputs: Iterable[str | Path | None], run: Path | None = None
 ) -> None:
-    """Check, before any work, that a file to write is none of those that are read.
+    """Check, before any work, that a file to write is not among the files that are read.
 
     Args:
         option: Name of the option, such as "--out".

@@ -51,7 +51,7 @@ def read_ids(path: str | Path) -> list[str]:
 
     Raises:
         NotFound: If the file does not exist.
-        InvalidInput: If it is not UTF-8, or a quoted id is no JSON string; the message names the line.
+        InvalidInput: If it is not UTF-8, or a quoted id is not a JSON string; the message names the line.
     """
     file = existing_file(path)
     ids = []
@@ -64,7 +64,7 @@ def read_ids(path: str | Path) -> list[str]:
                 text = json.loads(text)
             except ValueError as error:
                 raise InvalidInput(
-                    f"{file}, line {number} begins with a quote and is no JSON string: {error}"
+                    f"{file}, line {number} begins with a quote but is not a JSON string: {error}"
                 ) from error
         ids.append(str(text))
     return ids

@@ -61,7 +61,9 @@ def _of_file(path: Any) -> str:
             size = file.seek(0, 2)
     except OSError:  # it is listed as invalid when it is decoded
         return ""
-    return _digest(size.to_bytes(8, "little") + head + exact_part(path).encode())  # parts of a recording are no copies
+    return _digest(
+        size.to_bytes(8, "little") + head + exact_part(path).encode()
+    )  # different parts of a recording are not copies
 
 
 def _of_value(value: Any) -> str:

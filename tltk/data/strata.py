@@ -10,7 +10,7 @@ def rarest_classes(contents: np.ndarray) -> np.ndarray:
         contents: Whether an example has a class, bool [n, classes].
 
     Returns:
-        int64 [n]: of the classes of an example the one that fewest examples have; the number of classes if it has none.
+        int64 [n]: the rarest class of each example; the number of classes for examples without a class.
 
     Examples:
         >>> rarest_classes(np.array([[True, True], [True, False], [False, False]])).tolist()

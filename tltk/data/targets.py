@@ -210,7 +210,7 @@ class SpanTargets(Targets):
 
 
 class AnswerTargets(Targets):
-    """The answers to each question as spans of its context, none if there is no answer: object [n] of tuples."""
+    """The answers to each question as spans of its context, () for unanswerable questions: object [n] of tuples."""
 
     def describe(self, labels: LabelSpec) -> str:
         """Return the number of questions without an answer."""

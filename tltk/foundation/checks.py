@@ -45,7 +45,7 @@ def one_of(name: str, value: object, allowed: Iterable[str]) -> None:
 
 
 def unencodable(text: object) -> str:
-    r"""Return why a text cannot be written as UTF-8; "" if it can, or is no string.
+    r"""Return why a text cannot be written as UTF-8; "" if it can, or is not a string.
 
     JSON and `errors="surrogateescape"` make such texts: half of a character, which no tokenizer and no file takes.
 
@@ -190,7 +190,7 @@ class Problems:
         self.messages.append(problem)
 
     def raise_if_any(self, heading: str = "", *, error: type[Exception] = InvalidInput) -> None:
-        """Raise one error that lists all problems; do nothing if there are none.
+        """Raise one error that lists all problems, if any.
 
         Args:
             heading: First line of the message; empty for the number of problems.

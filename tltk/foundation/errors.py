@@ -26,7 +26,7 @@ class FileError(TltkError, OSError):
 
 
 class NotFound(FileError, FileNotFoundError):
-    """A file or folder does not exist, or pretrained weights are found nowhere."""
+    """A file or folder does not exist, or no pretrained weights are found."""
 
 
 class OutOfMemory(TltkError, MemoryError):

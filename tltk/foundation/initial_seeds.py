@@ -9,7 +9,7 @@ from contextlib import contextmanager
 def initial_seeds(seed: int) -> Iterator[None]:
     """Make initial weights within the block depend on a seed alone.
 
-    Keras 3 draws the seed of an initializer that has none from Python's `random`; its state is restored afterwards.
+    Keras 3 draws the seed of an initializer without one from Python's `random`; its state is restored afterwards.
 
     Args:
         seed: Any number.

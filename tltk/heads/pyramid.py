@@ -25,7 +25,7 @@ def feature_pyramid(
 
     Args:
         features: Stride → float [batch, height, width, channels], the finest first.
-        sizes: Stride → rows and columns of each level, the finest first, each stride twice the one before. Features of
+        sizes: Stride → rows and columns of each level, the finest first, each stride twice the previous. Features of
             another size, which unpadded convolutions have, are resized.
         channels: Channels of every level.
         seed: Seed of the initial weights.

@@ -268,7 +268,7 @@ class Modality(ABC):
         """Adapt a spec to fitting every example into the input whole and undistorted, for a task with positions.
 
         Raises:
-            InvalidInput: If examples of this modality are no images.
+            InvalidInput: If examples of this modality are not images.
         """
         raise InvalidInput(f"{task} needs a backbone that takes images; this one takes {check.plural(self.name)}.")
 

@@ -34,7 +34,7 @@ def parse_batch_size(batch_size: Any) -> Size:
         The number, or a budget.
 
     Raises:
-        InvalidInput: If it is none of these.
+        InvalidInput: If it is anything else.
 
     Examples:
         >>> parse_batch_size(32), parse_batch_size("2048 tokens")

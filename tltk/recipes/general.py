@@ -233,7 +233,7 @@ def _phases_at_falling_rates(
     augment: Any,
     patience: int | None,
 ) -> list[Phase]:
-    """Make one phase per plan, each at a third of the rate of the one before: lower layers need smaller changes."""
+    """Make one phase per plan, each at a third of the previous rate: lower layers need smaller changes."""
     is_single = len(plans) == 1 and name == "fine_tune"
     names = [name] if is_single else [f"{name}_{number}" for number in range(1, len(plans) + 1)]
     if len(plans) > 1 and isinstance(learning_rate, LearningRateSchedule):

@@ -90,7 +90,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Phases in order. A phase that does not beat the one before it on validation is undone.
+    """Phases in order. A phase that does not beat the previous phase on validation is undone.
 
     Args:
         name: Such as "linear_probe", or a name of your own.

@@ -61,7 +61,7 @@ def write(
 def _checked_examples(
     model: TransferModel, signatures: Mapping[str, Signature], requests: Requests | None
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Run requests, or inputs of the network if there are none, and compare the outputs with `tltk.predict`.
+    """Run requests, or inputs of the network without requests, and compare the outputs with `tltk.predict`.
 
     Returns:
         Signature → "inputs" and "outputs" → name → values, for the certificate.

@@ -82,7 +82,7 @@ def _array(name: str, values: Any, dtype: str, *, columns: int = 0) -> "np.ndarr
     """Return values as an array [k], or [k, columns].
 
     Raises:
-        InvalidInput: If they have another shape, or are no numbers.
+        InvalidInput: If they have another shape or are not numeric.
     """
     import numpy as np
 

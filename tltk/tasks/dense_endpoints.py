@@ -20,7 +20,7 @@ def pyramid_stages(endpoints: Mapping[str, Endpoint], strides: Sequence[int]) ->
         Stride → stage, for the strides that the backbone has, the finest first.
 
     Raises:
-        InvalidInput: If the backbone has none of them, as text encoders.
+        InvalidInput: If the backbone has no features at these strides, such as a text encoder.
 
     Examples:
         >>> endpoints = {"conv3": Endpoint(8, 64), "conv4": Endpoint(16, 96), "conv5": Endpoint(16, 128)}
@@ -41,7 +41,7 @@ def stages_of(backbone: Backbone, strides: Sequence[int]) -> dict[int, str]:
     """Choose the stages of a backbone, see `pyramid_stages`.
 
     Raises:
-        InvalidInput: If it is no backbone for images, or has none of the strides.
+        InvalidInput: If it is not an image backbone, or has no features at these strides.
     """
     if backbone.modality != "image":
         raise InvalidInput(f"the task needs a backbone for images; {backbone.name!r} takes {backbone.modality}s.")

@@ -56,7 +56,7 @@ class ObjectDetection(Task):
         labels: Classes, type "boxes".
         channels: Channels of the pyramid and of the hidden layers.
         depth: Hidden layers of the branch of classes, and of that of boxes.
-        strides: Pixels per position of the levels of the pyramid, each twice the one before; () for the default, until
+        strides: Pixels per position of the levels of the pyramid, each twice the last; () for the default, until
             the model is assembled.
         box_weight: Weight of the loss of boxes, relative to that of classes.
         min_score: Objects with this score or a lower one are not returned.
@@ -257,7 +257,7 @@ def object_detection(
         channels: Channels of the pyramid and of the hidden layers; fewer take less time, more give the head
             more capacity.
         depth: Hidden layers of the branch of classes, and of that of boxes.
-        strides: Pixels per position of the levels of the pyramid, each twice the one before; a first 4 is for objects
+        strides: Pixels per position of the levels of the pyramid, each twice the last; a first 4 is for objects
             of a few pixels, and has four times as many positions. The default is (8, 16, 32), or all levels of a
             backbone that ends in a feature pyramid, as those made of detectors do.
         box_weight: Weight of the loss of boxes, relative to that of classes.
@@ -270,7 +270,7 @@ def object_detection(
 
     Raises:
         InvalidType: If `labels` has no names.
-        InvalidInput: If the labels are no classes of boxes, or a value is out of range; all problems are listed.
+        InvalidInput: If the labels do not have the type "boxes", or a value is out of range; all problems are listed.
 
     Examples:
         >>> object_detection(["cat", "dog"]).describe_outputs()["classes"]
@@ -288,7 +288,7 @@ def object_detection(
         and all(second == 2 * first for first, second in pairwise(strides))
     )
     if strides == () or not is_doubling:
-        problems.add(f"`strides` must be whole numbers, each twice the one before. Received: {strides!r}")
+        problems.add(f"`strides` must be whole numbers, each twice the previous. Received: {strides!r}")
     for name, value in (("channels", channels), ("depth", depth)):
         if not check.is_whole(value) or value < 1:
             problems.add(f"`{name}` must be a whole number above 0. Received: {value!r}")

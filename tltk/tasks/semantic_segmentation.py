@@ -234,7 +234,7 @@ def semantic_segmentation(
 
     Raises:
         InvalidType: If `labels` has no names.
-        InvalidInput: If the labels are no classes of masks, or a value is out of range; all problems are listed.
+        InvalidInput: If the labels do not have the type "masks", or a value is out of range; all problems are listed.
 
     Examples:
         >>> semantic_segmentation(["background", "cat"]).describe_outputs()

@@ -69,7 +69,7 @@ def model_and_stages(model: keras.Model | HasStages) -> tuple[keras.Model, dict[
 
 
 def sublayers(layer: keras.Operation) -> list[keras.Layer]:
-    """List a layer and every layer inside it, outermost first; an operation that is not a layer has none."""
+    """List a layer and every layer inside it, outermost first; nothing for an operation that is not a layer."""
     return private.flattened_sublayers(layer) if isinstance(layer, keras.Layer) else []
 
 

@@ -94,7 +94,7 @@ def check_cover(
 def check_effect(
     rows: list[LayerRow], matches: dict[Rule, set[str]], deciding: dict[str, Rule], problems: check.Problems
 ) -> None:
-    """Report rules that match layers and have no effect: too late, LoRA on pooling, biases where there are none.
+    """Report rules that match layers and have no effect: too late, LoRA on pooling, biases in layers without bias.
 
     The pattern "*" may be without effect, since plans end with it.
 

@@ -111,7 +111,7 @@ def check_options(model: TransferModel, recipe: Recipe, *, batch_size: Any, seed
 
 
 def warn_without_validation(recipe: Recipe) -> None:
-    """Log a warning if the recipe has options that need validation data, which there are none of."""
+    """Log a warning if the recipe has options that need validation data, which was not passed."""
     if any(phase.wise_ft or phase.patience for phase in recipe.phases):
         log.warning("`wise_ft` and `patience` need validation data: without `val` they have no effect.")
 

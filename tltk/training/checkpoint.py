@@ -17,7 +17,7 @@ class Checkpoint:
 
     Args:
         every: Time or steps between two checkpoints, such as "5 min", "30 s", "2 h" or "500 steps".
-        keep: Number of checkpoints on disk; if the latest one is damaged, the one before it is used.
+        keep: Number of checkpoints on disk; if the latest is damaged, the previous one is used.
 
     Raises:
         InvalidInput: If `every` cannot be read, or `keep` is not a whole number above 0.

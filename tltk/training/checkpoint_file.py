@@ -199,7 +199,7 @@ def _store(array: np.ndarray, arrays: dict[str, np.ndarray], stored: dict[tuple,
     dtype = array.dtype.name
     if array.dtype.kind not in "biufUS" and not hasattr(ml_dtypes, dtype):
         raise InvalidType(f"a checkpoint cannot hold an array of {dtype}")
-    # bfloat16 and its like are no NumPy types: their bytes are stored.
+    # NumPy does not support types such as bfloat16: their bytes are stored.
     raw = array if array.dtype.kind in "biufUS" else array.view(np.dtype(f"u{array.dtype.itemsize}"))
     key = (dtype, array.shape, hashlib.blake2b(np.ascontiguousarray(raw).data).digest())
     if key not in stored:

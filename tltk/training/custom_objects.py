@@ -110,7 +110,7 @@ def unknown_objects(names: tuple[str, ...]) -> str:
 
 
 def _lambda_problems(custom: CustomObjects) -> str:
-    """Describe where lambdas are, and what to use instead; "" if there are none."""
+    """Describe where lambdas are, and what to use instead; "" without lambdas."""
     problems = [_lambda_advice(custom.lambdas)] if custom.lambdas else []
     if custom.lambda_arguments:
         verb = "are Python lambdas" if len(custom.lambda_arguments) > 1 else "is a Python lambda"

@@ -46,7 +46,7 @@ class PhaseResult:
         name: Name of the phase.
         epochs: Epochs that were run.
         best_epoch: Epoch whose weights were kept, from 1; 0 if the phase was undone.
-        kept: False if the phase was undone because it did not beat the one before it.
+        kept: False if the phase was undone because it did not beat the previous phase.
         score: Validation score after the phase, larger is better: (metric, −loss), compared as a tuple; the metric is
             negated if smaller is better. None without validation data.
         seconds: Wall time.
@@ -80,7 +80,7 @@ class TrainedPhase:
 
 @dataclass(frozen=True)
 class PhaseStart:
-    """What a phase takes over from the one before.
+    """What a phase takes over from the previous phase.
 
     Args:
         weights: Weights of the model, before LoRA is added.
@@ -116,7 +116,7 @@ def train_phase(
         phase: Plan, optimizer and options.
         make_data: Given the model split into its frozen prefix and the layers above it, returns the batches of the
             phase and the model to train on them. Without validation batches the weights of the last epoch are kept.
-        start: What the phase takes over from the one before.
+        start: What the phase takes over from the previous phase.
         write: Receives one history row after each epoch.
         checkpoints: Writes checkpoints, and has the one that the phase resumes from.
         user_callbacks: Keras callbacks that the user passed to `fit`, or None.

@@ -29,7 +29,7 @@ def train_phases(
     user_callbacks: UserCallbacks | None,
     checkpoints: Checkpoints,
 ) -> Iterator[TrainedPhase]:
-    """Train the phases in order, each from the weights and the optimizer state of the one before.
+    """Train the phases in order, each from the weights and the optimizer state of the previous phase.
 
     Args:
         model: Trained in place.

@@ -168,7 +168,7 @@ def _names_of_run(folder: Path) -> list[str]:
 
 
 def is_file_of_run(folder: Path, path: Path) -> bool:
-    """Tell whether a file is one that a run in a folder consists of; a report, which is not read, is none."""
+    """Tell whether a file belongs to a run; reports, which are not read again, do not."""
     return path.parent.resolve() == folder.resolve() and path.name in {*_names_of_run(folder)} - {"report.html"}
 
 

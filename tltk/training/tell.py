@@ -14,7 +14,7 @@ _NEAR_GUESSING = 0.97  # of the loss of guessing; classes of different sizes alo
 
 
 def tell_invalid(invalid: Collection[InvalidExample]) -> None:
-    """Log how many examples were left out, and why; nothing if there are none."""
+    """Log how many examples were left out, and why; log nothing otherwise."""
     if len(invalid):
         log.warning("left out: %d examples\n  %s", len(invalid), "\n  ".join(by_reason(invalid)))
 

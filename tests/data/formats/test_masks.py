@@ -189,7 +189,7 @@ def test_what_cannot_be_used_is_listed(tmp_path):
         "seven.jpg": "its mask seven.png 3 values have no class: 7, 14, 249",
         "masks/alone.png": "is a mask without an image",
         "unmasked.jpg": "has no mask",
-        "damaged.jpg": "its mask damaged.png is no image, or is damaged",
+        "damaged.jpg": "its mask damaged.png is not an image, or is damaged",
         "jpeg.jpg": "its mask jpeg.jpg is a JPEG, whose compression changes values",
         "text.jpg": "its mask text.png: its header cannot be read",
         "broken.jpg": "its header cannot be read",

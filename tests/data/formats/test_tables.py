@@ -523,7 +523,7 @@ def test_a_list_of_objects_is_read_as_lines_are(folder):
         assert source.examples.tolist() == ["a", "c"] and source.ids[1] == f"{path.name}, row 4"
         assert [example.example_id for example in source.invalid] == [f"{path.name}, row {row}" for row in (2, 3)]
     path.write_text(path.read_text().removesuffix("]"))
-    with pytest.raises(ValueError, match=r"row 1: begins like a list of objects, and is none: .*delimiter"):
+    with pytest.raises(ValueError, match=r"row 1: begins like a list of objects but is not valid JSON: .*delimiter"):
         from_jsonl(path, **TEXTS)
 
 

@@ -195,7 +195,7 @@ def find_images(
         The folder; and the path of each file, which need not exist: "" for a name that leads out of the folder.
 
     Raises:
-        NotFound: If the folder does not exist, or has none of the images.
+        NotFound: If the folder or all images do not exist.
     """
     if images is not None and not images.is_dir():
         raise NotFound(f"`images` must be an existing folder. Received: {images}")
@@ -203,7 +203,7 @@ def find_images(
         [images] if images is not None else list(dict.fromkeys(folder for folder in candidates if folder.is_dir()))
     )
     step = max(1, len(names) // _SAMPLED)
-    # All of them only if the sampled ones are nowhere; their last parts only if the names as they are lead nowhere.
+    # Look up all names only if no sampled one exists, and file names without folders only if no full name exists.
     for tried in (names[::step], names, [_last_part(name) for name in names]):
         for folder in folders:
             if any(os.path.isfile(path_in(folder, name)) for name in tried):  # noqa: PTH113
@@ -275,17 +275,17 @@ def class_indices(
 
 
 def number(value: Any) -> float:
-    """Convert a number, or a text as some tools write it, to a finite float; NaN if it is none."""
+    """Convert a number, or a text as some tools write it, to a finite float; NaN if it is not one."""
     converted = float("nan") if isinstance(value, bool) else as_float(value)
     return converted if math.isfinite(converted) else float("nan")
 
 
 def whole(value: Any) -> int | None:
-    """Convert a whole number, also "3" and 3.0, to an int; None if it is none."""
+    """Convert a whole number, also "3" and 3.0, to an int; None if it is not one."""
     converted = number(value)
     return int(converted) if converted.is_integer() else None
 
 
 def text(value: Any) -> str:
-    """Return a name in a file as it is compared; "" if it is no text or number."""
+    """Return a name in a file as it is compared; "" if it is neither a text nor a number."""
     return clean_name(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""

@@ -68,8 +68,8 @@ def from_coco(
         be used, such as boxes outside of their image or without area: their image stays.
 
     Raises:
-        NotFound: If the file does not exist, or none of its images does.
-        InvalidInput: If it is no JSON, not in the format of COCO, or has no image that can be used.
+        NotFound: If the file or all of its images do not exist.
+        InvalidInput: If it is not JSON, not in the format of COCO, or has no usable image.
         MissingExtra: If `masks` is True and pycocotools is not installed.
     """
     path = existing_file(file)

@@ -174,7 +174,7 @@ def _part_folders(root: Path, classes: Sequence[str] | None, kind: FileKind) -> 
     part_names = [name for name in folders if part_of(name)]
     all_plain = all(map(_is_plain, part_names))
     shared = set() if all_plain else _shared_sub_folders(folders[name] for name in part_names)
-    # "seg_train" may be a class; with sub-folders of the same names as those of "seg_test", it is none.
+    # "seg_train" may be a class, but not if "seg_test" has sub-folders of the same names.
     part_names = [name for name in part_names if shared or _is_plain(name)]
     parts = {part_of(name): _unpacked(folders[name]) for name in part_names}
     if len(part_names) < 2 or any(name in part_names for name in classes or ()):

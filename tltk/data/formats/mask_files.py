@@ -83,7 +83,7 @@ class MaskReader:
         """Return the class of each value.
 
         Raises:
-            InvalidInput: If a value has none.
+            InvalidInput: If a value has no class.
         """
         table = dict(self.classes)
         unique, index = np.unique(values, return_inverse=True)
@@ -123,7 +123,7 @@ def read_values(file: str | bytes, *, colours: bool) -> np.ndarray:
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         if isinstance(error, InvalidInput):
             raise
-        raise InvalidInput(f"is no image, or is damaged: {error}") from error
+        raise InvalidInput(f"is not an image, or is damaged: {error}") from error
 
 
 def _values(image: Image.Image, *, colours: bool) -> np.ndarray:
@@ -161,7 +161,7 @@ def colour_table(colors: Mapping[Any, Any] | str | os.PathLike) -> dict[str, tup
         Class → colours as numbers, see `colour_number`, in the order of `colors`.
 
     Raises:
-        InvalidInput: If a colour is no colour, or belongs to two classes; all are listed.
+        InvalidInput: If a colour is invalid or belongs to two classes; all are listed.
     """
     entries = list(colors.items()) if isinstance(colors, Mapping) else _read_table(existing_file(os.fspath(colors)))
     problems = check.Problems()
@@ -206,5 +206,7 @@ def _read_table(path: Path) -> list[tuple[str, Any]]:
         if all(annotated.whole(cell) is not None for cell in cells[1:4]):
             entries.append((cells[0], tuple(cells[1:4])))
     if not entries:
-        raise InvalidInput(f"{path} must have a class and its colour in each line, such as cat:128,0,0. There is none.")
+        raise InvalidInput(
+            f"{path} must have a class and its colour in each line, such as cat:128,0,0. Received: no such line."
+        )
     return entries

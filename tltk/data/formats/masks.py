@@ -58,8 +58,8 @@ def from_masks(
             indices are the classes, with grey values that are the classes, or with colours.
         labels: Classes of the values 0, 1, 2 …, leaving out `ignore`; with `colors`, the order of the model's outputs;
             or the `LabelSpec` of another source. None means the values that occur, or the classes of `colors`.
-        ignore: Value of the pixels that count neither in the loss nor in the metrics; None if all count. If no mask has
-            other values than 0 and 255, then 255 is no such value but the class "object" on "background".
+        ignore: Value of the pixels that count neither in the loss nor in the metrics; None if all count. If masks have
+            only the values 0 and 255, then 255 is the class "object", on "background".
         colors: Colour of each class, such as {"road": (128, 64, 128), "sky": "#4682b4"}, or grey value, such as
             {"background": 0, "cat": 255}; a list of colours as the path of a text file, see `colour_table`. A class
             "ignore" or "void" does not count.
@@ -208,7 +208,7 @@ def _matched(images: Sequence[str], masks: Sequence[str], *, are_mixed: bool) ->
 
 
 def _parts(names: Sequence[str]) -> list[str]:
-    """Return the part of each image, from its folder; "" if the folders are no parts."""
+    """Return the part of each image, from its folder; "" if the folders are not parts."""
     folders = [Path(name).parts[:-1] for name in names]
     parts = [part_of(folder[0]) if folder else "" for folder in folders]
     return parts if all(parts) and "train" in parts and len(set(parts)) > 1 else [""] * len(names)

@@ -210,12 +210,12 @@ def _json_rows(text: str) -> list[tuple[int, dict[str, Any] | str]]:
     if isinstance(rows, list):
         return [(number, _as_object(row)) for number, row in enumerate(rows, 1)]
     if rows is not None and text.split(maxsplit=1)[0] == "[":
-        return [(1, f"begins like a list of objects, and is none: {rows}")]
+        return [(1, f"begins like a list of objects but is not valid JSON: {rows}")]
     return [(number, _as_object(_parsed(line))) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
 def _parsed(text: str) -> Any:
-    """Return a JSON value, or the error of a text that is none."""
+    """Return a JSON value, or the error if the text is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

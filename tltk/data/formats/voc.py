@@ -93,10 +93,10 @@ def read_xml(path: Path) -> ElementTree.Element:
     """Parse an XML file that has no document type, and so no entities of its own.
 
     Raises:
-        InvalidInput: If it is larger than 16 MB, has a document type or entities, or is no XML.
+        InvalidInput: If it is larger than 16 MB, has a document type or entities, or is not XML.
     """
     if path.stat().st_size > MAX_BYTES:
-        raise InvalidInput(f"larger than {MAX_BYTES / 2**20:.0f} MB, which no annotation of an image is")
+        raise InvalidInput(f"larger than {MAX_BYTES / 2**20:.0f} MB, too large for the annotation of an image")
     text = _xml_text(path)
     if _ENTITIES.search(text):
         raise InvalidInput("has a document type or entities, which are not read")
@@ -167,7 +167,7 @@ def _images(
         stated = element.findtext("filename", "").strip()
         file = _image_file(path, stated, [folder] if folder else _folders(root, path))
         reason = f"its image {stated or path.stem!r} does not exist" if not file else ""
-        reason = reason or (f"{taken[file]} is of the same image" if file in taken else "")
+        reason = reason or (f"{taken[file]} belongs to the same image" if file in taken else "")
         if reason:
             invalid.add(place, reason)
             missing += [] if file else [place]
@@ -209,7 +209,7 @@ def _image_file(path: Path, stated: str, folders: Sequence[Path]) -> str:
 
 
 def _size(element: ElementTree.Element) -> tuple[int, int] | None:
-    """Return height and width in an XML file; None if it has none, or the zeros of some tools."""
+    """Return height and width in an XML file; None if they are missing, or 0, as some tools write."""
     height, width = (annotated.whole(element.findtext(f"size/{side}", "")) for side in ("height", "width"))
     return (height, width) if height and width and height > 0 and width > 0 else None
 

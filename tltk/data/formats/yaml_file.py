@@ -13,7 +13,7 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML file of plain values: no objects of Python, and no aliases, which can make a small file huge.
 
     Raises:
-        InvalidInput: If it is larger than 1 MB, is no YAML, or has aliases.
+        InvalidInput: If it is larger than 1 MB, is not YAML, or has aliases.
     """
     import yaml
 

@@ -31,7 +31,7 @@ log = logging.getLogger("tltk")
 
 _YAML = (".yaml", ".yml")
 _NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
-_FAR = 0.5  # of an image: edges farther outside are no fractions
+_FAR = 0.5  # of an image: edges farther outside are not fractions
 _BOX = 5  # values of a line with a box
 _HOW = (
     "<folder>/data.yaml with `names`, `train` and `val`, or <folder>/images, <folder>/labels and <folder>/classes.txt"

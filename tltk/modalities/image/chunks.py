@@ -34,7 +34,7 @@ def decode_chunk(images: np.ndarray, spec: ImageSpec, *, are_paths: bool) -> tup
 
     Returns:
         Pixels of the images that can be decoded, of `stored_dtype` [valid, height, width, channels], in order (shape
-        [0] if there are none); and a dictionary of the other images: index in `images` → reason.
+        [0] without images); and a dictionary of the other images: index in `images` → reason.
     """
     if are_paths and any(map(is_tiff, images)):
         return _decode_with_tiffs(images, spec)

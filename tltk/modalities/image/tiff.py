@@ -43,7 +43,7 @@ def read_as_png(path: str | bytes | Path) -> bytes:
 
     Raises:
         OSError: If the file cannot be read.
-        InvalidInput: If it is no TIFF, is damaged, or has pixels that a PNG cannot have.
+        InvalidInput: If it is not a TIFF file, is damaged, or has pixels that a PNG cannot have.
     """
     content = Path(os.fsdecode(path)).read_bytes()
     try:

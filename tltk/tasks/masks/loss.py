@@ -70,7 +70,7 @@ def _class_fractions(classes: Any, shape: tuple[int, int, int]) -> Any:
     side = _block_side(classes.shape[1:3], shape[:2])
     height, width = (pixels // side for pixels in classes.shape[1:3])
     blocks = ops.reshape(classes, (-1, height, side, width, side))
-    return ops.mean(ops.one_hot(blocks, shape[2], dtype="float32"), axis=(2, 4))  # 255 is no class: zeros
+    return ops.mean(ops.one_hot(blocks, shape[2], dtype="float32"), axis=(2, 4))  # zeros for 255, which is not a class
 
 
 def _block_side(pixels: tuple[int, int], positions: tuple[int, int]) -> int:

@@ -231,7 +231,7 @@ def boundary_f1(true: np.ndarray, predicted: np.ndarray) -> float | None:
 
 
 def _boundary(region: np.ndarray) -> np.ndarray:
-    """Return the pixels of a region with a neighbour outside of it; the border of the image is no boundary."""
+    """Return the pixels of a region with a neighbour outside of it; the border of the image does not count."""
     inside = np.pad(region, 1, mode="edge")
     is_inner = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
     return region & ~is_inner

@@ -49,7 +49,7 @@ def check_range(problems: check.Problems, name: str, value: Any, *, maximum: flo
 
 
 def check_visibility(problems: check.Problems, min_visibility: Any, truncated: Any) -> None:
-    """Add what is wrong with the options that say what becomes of objects that are cut off."""
+    """Add the problems of the options for objects that are cut off."""
     if not check.is_number(min_visibility) or not 0 <= min_visibility <= 1:
         problems.add(f"`min_visibility` must be at least 0 and at most 1. Received: {min_visibility!r}")
     if truncated not in TRUNCATED:

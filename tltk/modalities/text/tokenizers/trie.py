@@ -19,7 +19,7 @@ class Trie:
 
     def __init__(self, keys: Mapping[str, int]) -> None:
         # (node, character) → next node and, in the upper half, one more than the id of the key that ends there.
-        edges = {-1: -1}  # leads nowhere: a table must not be empty
+        edges = {-1: -1}  # matches nothing: a table must not be empty
         for key, id_ in keys.items():
             node = edge = 0
             for letter in key:
