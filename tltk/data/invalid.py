@@ -50,11 +50,11 @@ class Invalid:
 
 
 def by_reason(examples: Iterable[InvalidExample], *, limit: int = 8) -> list[str]:
-    """Return one line for each reason, the commonest first: how many examples, the reason, and the first examples.
+    """Return one line for each reason, the most frequent first: number of examples, the reason, and the first examples.
 
     Args:
         examples: Invalid examples.
-        limit: Lines at most; the last one counts the examples of the other reasons.
+        limit: Maximum number of lines; the last one counts the examples of the other reasons.
 
     Examples:
         >>> rows = [InvalidExample(f"a.csv, row {row}", "`label` must not be empty") for row in (2, 5)]

@@ -22,11 +22,10 @@ class MaskTargets(Targets):
     Args:
         values: Object [n], what `read_value` takes: the path of a file, an array, polygons.
         read_value: One of `values` → uint8 [height, width] of the original size, class numbers, 255 for pixels that do
-            not count; called in the reading threads. It raises an OSError or ValueError if it cannot read it: the
-            example is left out, and listed as invalid.
-        sizes: Height and width of each original image as it is decoded, int32 [n, 2]; None if they are not known.
-        contents: Whether an image contains a class, bool [n, classes]; None if that is not known. The split depends
-            on it.
+            not count; called in the reading threads. It raises an OSError or ValueError for an unreadable
+            mask, whose example is left out and listed as invalid.
+        sizes: Height and width of each original image as it is decoded, int32 [n, 2]; None if unknown.
+        contents: Whether an image contains a class, bool [n, classes]; None if unknown. The split depends on it.
 
     Raises:
         InvalidInput: If there is not one row of `sizes` or `contents` per image.
@@ -127,7 +126,7 @@ class MaskTargets(Targets):
         return check.listing(f"{counts[value] / mask.size:.1%} {names.get(int(value), value)}" for value in shown)
 
     def counts(self, labels: LabelSpec) -> dict[str, int]:
-        """Return the number of images per class that contain it; empty if that is not known."""
+        """Return the number of images per class that contain it; empty if unknown."""
         if self.contents is None:
             return {}
         return {name: int(count) for name, count in zip(labels.names, self.contents.sum(0), strict=True)}
@@ -137,7 +136,7 @@ class MaskTargets(Targets):
         return f"masks of {len(labels)} classes"
 
     def strata(self) -> np.ndarray | None:
-        """Return the rarest class that each image contains; None if that is not known."""
+        """Return the rarest class that each image contains; None if unknown."""
         return None if self.contents is None else rarest_classes(self.contents)
 
     def relabelled(self, labels: LabelSpec, new_labels: LabelSpec) -> "MaskTargets":
@@ -150,7 +149,7 @@ class MaskTargets(Targets):
         return replace(self, read_value=Renumbered(self.read_value, tuple(numbers)), contents=contents)
 
     def tobytes(self) -> bytes:
-        """Return bytes of each value, by its own `tobytes` if it has one."""
+        """Return bytes of each value, from its `tobytes` if it has such a method."""
         texts = (value.tobytes() if hasattr(value, "tobytes") else repr(value).encode() for value in self.values)
         return b"\0".join(texts)
 

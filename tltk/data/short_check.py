@@ -1,4 +1,4 @@
-"""A short look at the data before a fit: what can be seen without decoding anything. `tltk.inspect` looks longer."""
+"""Quick checks of the data before a fit, without decoding anything; `tltk.inspect` checks more."""
 
 import logging
 
@@ -20,7 +20,7 @@ def tell(train: object, val: object) -> None:
     """Warn of equal examples in training and validation, of equal ones in two classes, and of uneven classes.
 
     Args:
-        train: Training examples; only a `Source` is looked at.
+        train: Training examples; only a `Source` is checked.
         val: Validation examples, or None.
     """
     if isinstance(train, Source):

@@ -32,7 +32,8 @@ class Example(NamedTuple):
 
     Attributes:
         id: Its name, such as "cats/3.jpg".
-        input: What a person looks at: pixels uint8 [height, width, 3] in the size of the file, a text, a pair of texts.
+        input: The input as people see it: pixels uint8 [height, width, 3] in the size of the file, a text, a pair of
+            texts.
         label: Name of the class, tuple of names, value or spans; None if the source is unlabelled.
     """
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def rarest_classes(contents: np.ndarray) -> np.ndarray:
-    """Return for each example its rarest class: a part that gets its share of those gets its share of all.
+    """Return the rarest class of each example; a split in these proportions represents the other classes too.
 
     Args:
         contents: Whether an example has a class, bool [n, classes].
@@ -22,7 +22,7 @@ def rarest_classes(contents: np.ndarray) -> np.ndarray:
 
 
 def join_small(strata: np.ndarray, *, at_least: int, at_most: int) -> np.ndarray | None:
-    """Join the strata of too few examples to one, for scikit-learn refuses to split those.
+    """Join strata with too few examples, which scikit-learn refuses to split.
 
     Args:
         strata: Number of each example, int [n].

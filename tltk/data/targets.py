@@ -119,15 +119,15 @@ class Targets:
         return None
 
     def strata(self) -> np.ndarray | None:
-        """Return a number for each example, int [n], in whose proportions a split is made; None to split at random.
+        """Return the stratum of each example, int [n], for stratified splits; None to split at random.
 
         Default: the classes, each of which then must have enough examples for all parts. Where an example can have
-        several classes or none, any numbers will do: those of too few examples are joined.
+        several classes or none, any numbers will do: small strata are joined.
         """
         return self.classes()
 
     def tobytes(self) -> bytes:
-        """Return bytes that differ whenever a target does; by them `fit` sees that it resumes on the same data."""
+        """Return bytes that differ whenever a target does: `fit` checks that it resumes on the same data."""
         array = np.asarray(self.values)
         return array.tobytes() if array.dtype != object else repr(array.tolist()).encode()
 
@@ -247,7 +247,7 @@ class LazyTargets(Targets):
     Args:
         values: Object [n], what `read_value` takes, such as a path.
         read_value: One of `values` → array of `element_shape` and `element_dtype`; called in the reading threads. It
-            raises an OSError or ValueError if it cannot read it: the example is left out, and listed as invalid.
+            raises an OSError or ValueError for an unreadable value, whose example is left out and listed as invalid.
         element_shape: Shape of each array.
         element_dtype: NumPy name of the dtype of each array.
     """

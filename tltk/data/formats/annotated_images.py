@@ -34,7 +34,7 @@ class Annotation:
         place: Where it is, such as "annotation 17"; an invalid one is listed by it.
         edges: (y_min, x_min, y_max, x_max) in pixels, or in fractions of the image.
         class_index: Index of its label.
-        ignored: Whether it is neither to be found nor counted as missed.
+        ignored: Whether it counts neither as an object nor as missed.
         area: Area of the object in pixels; None for that of the box.
     """
 
@@ -77,7 +77,7 @@ def box_source(
     Args:
         images: The images.
         labels: Labels of the classes.
-        invalid: What was found to be invalid so far.
+        invalid: Invalid examples so far; further ones are added.
         place: File or folder of the annotations, for errors.
         normalized: Whether edges are fractions of the image.
 
@@ -119,7 +119,7 @@ def usable_images(
         place: File or folder of the annotations, for errors.
 
     Raises:
-        InvalidInput: If there is none.
+        InvalidInput: If no image remains.
     """
     usable, usable_sizes = [], []
     for image, size in zip(images, image_sizes([image.path for image in images]), strict=True):
@@ -169,7 +169,7 @@ def boxes_in_pixels(image: AnnotatedImage, size: ImageSize, invalid: Invalid, *,
 
 
 def _check_unit(images: Sequence[AnnotatedImage], sizes: Sequence[ImageSize], place: Path, *, normalized: bool) -> None:
-    """Raise if boxes in pixels are fractions in truth."""
+    """Raise if boxes that should be in pixels look like fractions."""
     edges = [annotation.edges for image in images for annotation in image.annotations]
     smallest = min(min(size.height, size.width) for size in sizes)
     if not normalized and edges and smallest > 8 and np.abs(edges).max() <= _NORMALIZED:
@@ -226,7 +226,7 @@ def add_missing(image_id: str, path: str, name: str, folder: Path, invalid: Inva
 
 
 def _paths_in(folder: Path, names: Sequence[str]) -> list[str]:
-    """Return the path of each name; of names with the folders of another computer by their last part."""
+    """Return the path of each name; names with folders of another computer are looked up by their last part."""
     paths = [path_in(folder, name) for name in names]
     counts = Counter(map(_last_part, names))
     for row, name in enumerate(names):
@@ -287,5 +287,5 @@ def whole(value: Any) -> int | None:
 
 
 def text(value: Any) -> str:
-    """Return a name in a file as it is compared; "" if it is neither a text nor a number."""
+    """Return a name in the form used for comparison; "" if it is neither a text nor a number."""
     return clean_name(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""

@@ -46,10 +46,10 @@ def from_coco(
 ) -> Source:
     """Read boxes or masks from a COCO annotation file.
 
-    Crowds (`iscrowd`) are ignored boxes: neither to be found nor counted as missed. Images without annotations have no
-    object. Categories of one name are one class. Numbers may be written as texts. If width and height in the file are
-    those of the stored pixels of a photograph that a viewer shows turned (EXIF), its annotations are turned with it;
-    otherwise they are taken as drawn on the image as a viewer shows it.
+    Crowds (`iscrowd`) are ignored boxes, which count neither as objects nor as missed. Images without annotations have
+    no object. Categories with equal names are one class. Numbers may be written as texts. If width and height in the
+    file are those of the stored pixels of a photograph that a viewer shows turned (EXIF), its annotations are turned
+    with it; otherwise they are taken as drawn on the image as a viewer shows it.
 
     Args:
         file: JSON, UTF-8, with the lists "images" ("id", "file_name"), "annotations" ("image_id", "category_id", "bbox"
@@ -133,7 +133,7 @@ def _checked(path: Path, content: Any) -> dict[str, list]:
 
 
 def _key(value: Any) -> Any:
-    """Return an id as it is compared: 3 and "3" are one."""
+    """Return an id in the form used for comparison: 3 and "3" are equal."""
     if type(value) is int:  # almost all ids of a large file; a bool is not an id
         return value
     number = annotated.whole(value)
@@ -192,7 +192,7 @@ def _images(path: Path, items: list, folder: Path | None, invalid: Invalid) -> d
 
 
 def _folders(path: Path) -> list[Path]:
-    """Return the folders in which the images of an annotation file can be."""
+    """Return the folders in which the images of an annotation file may be."""
     part = re.sub(r"^(instances|annotations?|labels?)[_-]?|\.coco$", "", path.stem)  # instances_train2017
     tops = [path.parent, path.parent.parent]
     subs = ["images", "data", "img", "imgs", part, f"images/{part}"]

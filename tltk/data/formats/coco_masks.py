@@ -70,7 +70,7 @@ def draw(outlines: Outlines) -> np.ndarray:
         Class of each pixel, uint8 [height, width]; 0 where there is no object.
 
     Raises:
-        InvalidInput: If the run lengths of an object are damaged, or are those of an image of another size.
+        InvalidInput: If the run lengths of an object are damaged, or belong to an image of another size.
     """
     mask = np.zeros((outlines.height, outlines.width), np.uint8)
     for class_index, shape in outlines.shapes:
@@ -87,7 +87,7 @@ def object_pixels(shape: Any, height: int, width: int) -> np.ndarray:
         width: Its columns.
 
     Raises:
-        InvalidInput: If run lengths are damaged or of an image of another size, or a polygon lies far outside.
+        InvalidInput: If run lengths are damaged or belong to an image of another size, or a polygon lies far outside.
     """
     tools = _tools()
     if not isinstance(shape, dict):

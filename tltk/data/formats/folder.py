@@ -233,7 +233,7 @@ def _only_sub_folders(folder: Path) -> set[str]:
 
 
 def _shared_sub_folders(folders: Iterable[Path]) -> set[str]:
-    """Return the names of sub-folders that all of several folders have; none if one has images of its own."""
+    """Return the names of sub-folders that all of several folders have; none if one contains images directly."""
     names = []
     for folder in folders:
         names.append(_only_sub_folders(_unpacked(folder)))
@@ -245,7 +245,7 @@ def _shared_sub_folders(folders: Iterable[Path]) -> set[str]:
 def _check_level(root: Path) -> None:
     """Raise if the sub-folders of a folder are parts with unknown names, or one folder that has the classes.
 
-    One name that all have, such as "images", is not a sign of it.
+    A single shared name, such as "images", does not count.
     """
     folders = {name: folder for name, (folder, *_) in _sub_folders(root).items()}
     shared = _shared_sub_folders(folders.values())

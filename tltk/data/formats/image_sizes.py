@@ -120,9 +120,8 @@ def mismatch(annotated: tuple[int, int], size: ImageSize) -> str:
 def is_stored(annotated: tuple[int, int] | None, size: ImageSize) -> bool:
     """Tell whether annotations were made on the stored pixels of an image whose rows a viewer shows as columns.
 
-    Most labelling tools show an image as a viewer does, and annotations are taken for that. Those of a tool that does
-    not state a size with rows and columns exchanged. A square image, and one that is only mirrored or turned upside
-    down, does not tell.
+    Most labelling tools show an image as a viewer does. Annotations of other tools state a size with rows and columns
+    exchanged. Square images, and images that are only mirrored or turned upside down, cannot be told apart.
 
     Args:
         annotated: Height and width that the annotations state; None if they state none.
@@ -155,7 +154,7 @@ def _tiff_shape(image: Image.Image) -> tuple[int, int]:
 def inside(root: str, name: str) -> str:
     """Return the path of a file in a folder; "" if its name leads out of the folder by ".." or as an absolute path.
 
-    Links are followed: they are the user's own, and no text of an annotation file.
+    Links are followed: the user has created them, not the author of the annotations.
     """
     path = os.path.normpath(os.path.join(root, name))  # noqa: PTH118
     base = os.path.join(os.path.normpath(root), "")  # noqa: PTH118

@@ -12,7 +12,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InvalidInput: If it is not UTF-8, no JSON, or nested too deeply.
+        InvalidInput: If it is not UTF-8, not JSON, or nested too deeply.
     """
     try:
         return json.loads(read_text(path))

@@ -155,7 +155,7 @@ def colour_table(colors: Mapping[Any, Any] | str | os.PathLike) -> dict[str, tup
 
     Args:
         colors: Class → colour: (red, green, blue), "#rrggbb", or one grey value; or a text file with a class and its
-            colour a line, such as "cat:128,0,0" (labelmap.txt of CVAT) or "cat,128,0,0" (class_dict.csv).
+            colour per line, such as "cat:128,0,0" (labelmap.txt of CVAT) or "cat,128,0,0" (class_dict.csv).
 
     Returns:
         Class → colours as numbers, see `colour_number`, in the order of `colors`.
@@ -197,7 +197,7 @@ def _as_colour(value: Any) -> int | None:
 
 
 def _read_table(path: Path) -> list[tuple[str, Any]]:
-    """Read a class and three numbers a line; lines without numbers, such as a header, are left out."""
+    """Read a class and three numbers per line; lines without numbers, such as a header, are left out."""
     entries = []
     for line in map(str.strip, read_text(path).splitlines()):
         cells = [cell.strip() for cell in _SPLIT.split(line)]

@@ -48,9 +48,9 @@ def from_masks(
 ) -> Source:
     """Read a folder of images and a folder of masks, which hold the class of each pixel.
 
-    A mask belongs to the image of the same name, apart from the suffix and from what all masks have around it, such as
-    "_mask". All masks are read once, to find those that are damaged and what each contains; training reads them again.
-    A mask with the size of the stored pixels of a photograph that a viewer shows turned (EXIF) is turned with it.
+    A mask belongs to the image of the same name, apart from the suffix and an affix common to all masks, such as
+    "_mask". All masks are read once, to find damaged masks and the classes of each; training reads them again. A mask
+    with the size of the stored pixels of a photograph that a viewer shows turned (EXIF) is turned with it.
 
     Args:
         images: Folder of the images. Sub-folders such as train/ and val/ are parts, which `split` returns.
@@ -117,7 +117,7 @@ def _folder(name: str, value: str | Path) -> Path:
 
 
 def _pairs(images: Path, masks: Path, invalid: Invalid) -> list[tuple[AnnotatedImage, MaskFile]]:
-    """Return the images that have a mask, each with it.
+    """Return pairs of an image and its mask.
 
     Raises:
         InvalidInput: If a folder has no images, or no mask belongs to an image.
@@ -154,7 +154,7 @@ def _pairs(images: Path, masks: Path, invalid: Invalid) -> list[tuple[AnnotatedI
 
 
 def _apart(images: Path, masks: Path, photos: list[str], mask_files: list[str]) -> tuple[list[str], list[str]]:
-    """Return images and masks where the one folder lies in the other, or both are the same."""
+    """Separate images and masks if one folder contains the other, or both are the same."""
     first, second = images.resolve(), masks.resolve()
     if first == second:
         png = [path for path in photos if path.lower().endswith(".png")]
@@ -167,7 +167,7 @@ def _apart(images: Path, masks: Path, photos: list[str], mask_files: list[str]) 
 
 
 def _by_name(paths: Sequence[str], root: Path, invalid: Invalid) -> dict[str, str]:
-    """Return name without suffix → name; a second file of a name is listed."""
+    """Return name without suffix → name; further files with the same name are listed as invalid."""
     names: dict[str, str] = {}
     for path in paths:
         name = os.path.relpath(path, root)
@@ -255,8 +255,8 @@ def _reader(labels: Any, ignore: int | None, colors: Any, values: Sequence[np.nd
 
     Args:
         labels: Argument of `from_masks`.
-        ignore: The same.
-        colors: The same.
+        ignore: Argument of `from_masks`.
+        colors: Argument of `from_masks`.
         values: Values that occur in each mask.
     """
     names = None if labels is None else labels.names if isinstance(labels, LabelSpec) else as_names(labels)

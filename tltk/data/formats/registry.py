@@ -25,7 +25,7 @@ class Format:
         has_columns: Whether `read` takes `input`, `label`, `labels`, `label_type` and `modality`, as `from_csv` does.
         recognizes: Path of a file with one of the suffixes, or of a folder → whether it has this format. None means
             that every file with a suffix has it, unless another format recognizes it, and that no folder has.
-        needs: Keyword options of `read`, such as "masks", which choose this format where a command gets them.
+        needs: Keyword options of `read`, such as "masks", which select this format if they are given.
     """
 
     name: str
@@ -73,11 +73,10 @@ def register_format(
         has_columns: Whether `read` takes `input`, `label`, `labels`, `label_type` and `modality`, as `from_csv` does.
         recognizes: Path → whether it has this format, for formats that share a suffix, and for folders; it must not
             read much. None means that every file with a suffix has it, and no folder.
-        needs: Keyword options of `read`, such as "masks", which choose this format where a command gets them.
+        needs: Keyword options of `read`, such as "masks", which select this format if they are given.
 
     Raises:
-        InvalidInput: If a suffix has no dot or belongs to another format that does not look into files either, or the
-            name is taken.
+        InvalidInput: If a suffix has no dot or belongs to another format without `recognizes`, or the name is taken.
     """
     problems = check.Problems()
     others = [other for other in FORMATS.registered() if other.name != name and other.recognizes is None]
@@ -97,7 +96,7 @@ def format_of(path: str | Path, *, options: Sequence[str] = ()) -> Format | None
 
     Args:
         path: An existing file, a folder, or a name.
-        options: Options that were given; a format that needs them, and has them all, comes first.
+        options: Options that were given; a format that needs some of them, and no others, comes first.
 
     Returns:
         The format selected by an option, that recognizes the path, or that is registered for its suffix.

@@ -32,7 +32,7 @@ def from_squad(file: str | Path, *, exclude: Exclude = None) -> Source:
 
     Returns:
         A source of texts in memory; examples are pairs (question, context), object [n, 2]. Targets are the spans of all
-        answers in the context, none if the question has no answer or an empty one. A start of -1 is unknown: the answer
+        answers in the context, () if the question has no answer or an empty one. A start of -1 is unknown: the answer
         is looked up. Questions whose answers are not at their "answer_start" are in `invalid`, and so are paragraphs
         and questions of another form.
 
@@ -137,7 +137,7 @@ def _not_squad(path: Path, reason: str) -> InvalidInput:
 def _questions(path: Path, content: Any) -> Iterator[tuple[Any, dict[str, Any]] | InvalidExample]:
     """Yield (context, question) for all questions: of articles with paragraphs, or flat, each with its context.
 
-    What has another form is yielded as an invalid example, whose id is its place, such as data[0].paragraphs[3].
+    Items of another form are yielded as invalid examples with their place as id, such as data[0].paragraphs[3].
     """
     articles = content.get("data") if isinstance(content, dict) else content
     if not isinstance(articles, list) or (not articles and articles is content):
@@ -213,7 +213,7 @@ def _listed(answers: Any) -> list[dict[str, Any]] | None:
 
 
 def _answer_span(context: str, start: Any, answer: Any) -> tuple[Span | None, str]:
-    """Return the span of an answer without surrounding spaces, or the reason why the context does not have it.
+    """Return the span of an answer without surrounding spaces, or the reason why the context does not contain it.
 
     A start of -1 means that it is unknown; it is found if the answer occurs once.
     """

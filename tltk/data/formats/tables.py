@@ -86,7 +86,7 @@ def from_csv(  # noqa: PLR0913 - options of a reader, as in pandas
         separator: Separator of the classes in a cell, for "multilabel".
         root: Folder of relative paths; None means the folder of `file`.
         modality: "image" if `input` has paths of images, "audio" if it has those of sounds, "text" if it has texts;
-            another modality has paths.
+            other modalities take paths.
         sample_weight: Column with the weight of each example in loss and metrics, a number of at least 0; None if all
             count the same.
         start: Column of the second at which a sound starts in its recording; None for the start of the file. Several

@@ -41,7 +41,7 @@ def from_voc(
 ) -> Source:
     """Read boxes from a folder of Pascal VOC annotations, as LabelImg and other tools write them.
 
-    Difficult objects are ignored boxes: neither to be found nor counted as missed. Images without an object stay, if
+    Difficult objects are ignored boxes, which count neither as objects nor as missed. Images without an object stay, if
     they have an XML file. Photographs that a viewer shows turned (EXIF) are treated as in `from_coco`.
 
     Args:
@@ -51,7 +51,7 @@ def from_voc(
         labels: Classes in the order of the model's outputs, or the `LabelSpec` of another source; None means those that
             occur, sorted.
         one_based: Whether the first pixel is 1 and boxes include their last pixel, as in the files of VOC itself; most
-            tools count from 0. None means: if <source> names a VOC database.
+            tools count from 0. None means True if <source> names a VOC database.
         exclude: Examples to leave out, see `Source.without`.
 
     Returns:
@@ -90,7 +90,7 @@ def from_voc(
 
 
 def read_xml(path: Path) -> ElementTree.Element:
-    """Parse an XML file that has no document type, and so no entities of its own.
+    """Parse an XML file without a document type, which could define entities.
 
     Raises:
         InvalidInput: If it is larger than 16 MB, has a document type or entities, or is not XML.
@@ -154,9 +154,9 @@ def _images(
     parts: dict[str, str],
     invalid: Invalid,
 ) -> list[AnnotatedImage]:
-    """Return the image of each XML file; the path of one that cannot be used is "".
+    """Return the image of each XML file; the path is "" if it cannot be used.
 
-    The name of the XML file comes first: the name inside of it is not changed if people rename both.
+    The name of the XML file is tried first: people who rename both files rarely change the name inside.
     """
     if folder is not None and not folder.is_dir():
         raise NotFound(f"`images` must be an existing folder. Received: {folder}")
@@ -217,7 +217,7 @@ def _size(element: ElementTree.Element) -> tuple[int, int] | None:
 def _objects(
     place: str, element: ElementTree.Element, used: dict[str, str], invalid: Invalid, one_based: bool | None
 ) -> list[tuple[str, str, tuple[float, float, float, float], bool]]:
-    """Return place, class, edges and whether it is ignored of each object that can be used."""
+    """Return place, class, edges and ignore flag of each usable object."""
     is_voc = "voc" in element.findtext("source/database", "").lower()
     first = 1 if (is_voc if one_based is None else one_based) else 0
     objects = []

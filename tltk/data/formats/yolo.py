@@ -40,13 +40,13 @@ _HOW = (
 
 @dataclass(frozen=True)
 class _Files:
-    """What a data set consists of.
+    """Contents of a data set.
 
     Args:
         root: Folder that the names of images are relative to.
         names: Names of the classes.
         images: Part ("" without parts) → paths of images.
-        keypoints: Whether lines hold the points of a pose behind the box.
+        keypoints: Whether keypoints follow the box in each line.
     """
 
     root: Path
@@ -188,7 +188,7 @@ def _class_names(path: Path, names: Any) -> tuple[str, ...]:
 
 
 def _listed_images(path: Path, root: Path, key: str, entry: Any) -> Iterator[str]:
-    """Yield the images of an entry of a YAML file: a folder, or a text file with a path a line.
+    """Yield the images of an entry of a YAML file: a folder, or a text file with a path per line.
 
     Roboflow writes "../train/images" for the folder train/images beside the YAML file.
     """

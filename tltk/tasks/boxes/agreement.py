@@ -84,7 +84,7 @@ def _columns(objects: Sequence[DetectedObject]) -> _Columns:
 
 
 def _matches(objects: _Columns, others: _Columns, min_iou: float, *, max_shift: float = 0.0) -> np.ndarray:
-    """Return for each object the place of the other one of its class that covers it best, -1 for none.
+    """Return the index of the best overlapping object of the same class for each object, or -1.
 
     Boxes whose edges are at most `max_shift` pixels apart count as equal, however small they are.
     """

@@ -1,4 +1,4 @@
-"""The targets of FCOS (Tian et al. 2019): which object each position of a feature pyramid has to find, if any."""
+"""The targets of FCOS (Tian et al. 2019): which object each position of a feature pyramid learns, if any."""
 
 import math
 from dataclasses import dataclass

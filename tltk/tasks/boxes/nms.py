@@ -6,18 +6,18 @@ import tensorflow as tf
 def suppress(
     boxes: tf.Tensor, scores: tf.Tensor, *, max_detections: int, min_score: float, max_iou: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Keep the best of overlapping boxes of each class, and of those the ones with the highest scores.
+    """Remove overlapping boxes of each class, and keep the boxes with the highest scores.
 
     Args:
         boxes: float32 [b, n, 4].
         scores: float32 [b, n, classes].
-        max_detections: Boxes that are kept of each image, and of each class.
+        max_detections: Maximum number of boxes per image, and per class.
         min_score: Boxes with this score or a lower one are dropped.
-        max_iou: Boxes that overlap a better one of their class by more are dropped.
+        max_iou: Boxes that overlap a box of their class with a higher score by more are dropped.
 
     Returns:
         Boxes float32 [b, max_detections, 4], scores float32 and classes int32 [b, max_detections], the best first, and
-        how many of them each image has, int32 [b]; the others are zeros.
+        the number of boxes of each image, int32 [b]; the others are zeros.
 
     Examples:
         >>> boxes = tf.constant([[[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 3.9], [9.0, 9.0, 12.0, 12.0]]])

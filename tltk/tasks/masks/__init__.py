@@ -1,1 +1,1 @@
-"""What semantic segmentation is made of: targets, loss and metric, maps in the original size, scores."""
+"""Building blocks of semantic segmentation: targets, loss and metric, maps in the original size, scores."""

@@ -1,4 +1,4 @@
-"""Draws the classes that a segmenter found, as a translucent overlay with a legend."""
+"""Draws predicted classes as a translucent overlay with a legend."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -57,7 +57,7 @@ class SegmentationLoss(keras.losses.Loss):
 
 
 def _class_fractions(classes: Any, shape: tuple[int, int, int]) -> Any:
-    """Compute which fraction of the pixels of each place belongs to each class; pixels that do not count to none.
+    """Compute which fraction of the pixels of each place belongs to each class; ignored pixels belong to none.
 
     Args:
         classes: int32 [batch, height, width].

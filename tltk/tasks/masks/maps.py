@@ -24,7 +24,7 @@ class ClassMaps(NamedTuple):
 
 
 def class_maps(logits: tf.Tensor, sizes: tf.Tensor, spec: ImageSpec) -> ClassMaps:
-    """Enlarge logits to the original images and choose the likeliest class of each pixel.
+    """Enlarge logits to the original images and choose the most probable class of each pixel.
 
     Args:
         logits: float32 [b, rows, columns, classes], of letterboxed images.

@@ -75,7 +75,7 @@ class SegmentationEvaluator:
         self.worst.add(example_id, 1 - mean, text)
 
     def _confused(self) -> list[dict[str, Any]]:
-        """Return the commonest confusions, as fractions of all pixels."""
+        """Return the most frequent confusions, as fractions of all pixels."""
         wrong = self.confusion * (1 - np.eye(len(self.names)))
         pairs = [
             np.unravel_index(place, wrong.shape) for place in np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]
@@ -238,7 +238,7 @@ def _boundary(region: np.ndarray) -> np.ndarray:
 
 
 def _near(pixels: np.ndarray, radius: int) -> np.ndarray:
-    """Return the pixels with one of the given ones at most `radius` rows and columns away."""
+    """Return the pixels within `radius` rows and columns of a given pixel."""
     counts = np.pad(pixels, ((radius + 1, radius), (radius + 1, radius))).astype(np.int32).cumsum(0).cumsum(1)
     side = 2 * radius + 1
     return counts[side:, side:] - counts[:-side, side:] - counts[side:, :-side] + counts[:-side, :-side] > 0
