@@ -25,7 +25,7 @@ def dense_head(
     """Build the head of FCOS (Tian et al. 2019), whose layers all levels share.
 
     As in the paper, features are normalized in groups of channels, each position of each image by itself: levels differ
-    in their statistics, and a level that no object of the data belongs to would not learn a norm of its own.
+    in their statistics, and a level without objects would not learn useful statistics.
 
     Args:
         levels: Stride → float32 [batch, rows, columns, channels], the finest first.

@@ -20,7 +20,7 @@ def lraspp(
 ) -> keras.KerasTensor:
     """Build the "Lite R-ASPP" head of MobileNetV3 (Howard et al. 2019, section 6.4).
 
-    The coarsest features are weighted by what the whole image looks like, enlarged step by step, and added to a linear
+    The coarsest features are weighted by a summary of the whole image, enlarged step by step, and added to a linear
     projection of each finer level.
 
     Args:
@@ -63,7 +63,7 @@ def unet(
     """Build a decoder with skip connections, as that of U-Net (Ronneberger et al. 2015).
 
     From coarse to fine, the features of each stride are projected to the channels of the decoder, added to the enlarged
-    features of the stride before, and mixed by a depthwise separable convolution. They are added instead of
+    features of the previous stride, and mixed by a depthwise separable convolution. They are added instead of
     concatenated, as in LinkNet (Chaurasia and Culurciello 2017), since the finest level takes most of the time.
 
     Args:

@@ -19,7 +19,7 @@ MIN_MARGIN = 0.5
 
 
 class LabelIssues(NamedTuple):
-    """Examples whose label is likely wrong, the likeliest first.
+    """Examples whose label is likely wrong, most likely first.
 
     Attributes:
         rows: int64 [k], rows of the examples.
@@ -38,7 +38,8 @@ def out_of_fold(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, *,
     Args:
         features: float32 [n, channels].
         labels: int64 [n], classes from 0; each occurs at least MIN_EXAMPLES times.
-        groups: int64 [n]; examples with equal values are in one fold, so that a copy does not vouch for its copy.
+        groups: int64 [n]; examples with equal values are in one fold, so that a copy does not confirm the label of its
+            copy.
         seed: Seed of the folds.
 
     Returns:
@@ -91,7 +92,7 @@ def thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def confident_classes(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the class that each example confidently has, int64 [n]; -1 if it reaches no threshold.
 
-    Of several thresholds that it reaches, the class of the highest probability counts (equation 1).
+    If it reaches several thresholds, the class with the highest probability counts (equation 1).
 
     Args:
         probabilities: float [n, classes].
@@ -136,7 +137,7 @@ def label_issues(probabilities: np.ndarray, labels: np.ndarray) -> LabelIssues:
     """Find likely wrong labels: "prune by noise rate" among the examples that are confidently of another class.
 
     For each pair of label i and class j, the estimated joint says how many examples labelled i are of class j; as many
-    of the examples with the largest margin p_j - p_i are taken, provided that j is what they confidently are, and that
+    of the examples with the largest margin p_j - p_i are taken, provided that they are confidently of class j, and that
     the margin is at least MIN_MARGIN: smaller ones are mostly hard examples.
 
     Args:

@@ -23,7 +23,7 @@ class Duplicates:
         originals: int64 [n], the first row with the same contents; its own row for an example without a copy.
         near: int64 [pairs, 2], near duplicates; copies are represented by the first of them.
         differences: float32 [pairs].
-        threshold: Largest difference of near duplicates; None if they were not looked for.
+        threshold: Largest difference of near duplicates; None if that was not checked.
         is_calibrated: Whether the threshold was estimated from pairs of different classes.
     """
 
@@ -44,7 +44,7 @@ def find_duplicates(examples: Examples, features: np.ndarray | None, *, false_al
 
     Args:
         examples: All examples.
-        features: float32 [n, channels], of length 1; zeros for unreadable examples. None if there is no model.
+        features: float32 [n, channels], of length 1; zeros for unreadable examples. None without a model.
         false_alarms: Largest expected fraction of false pairs among the near duplicates.
         seed: Seed of the sample of pairs whose cosines are compared.
     """

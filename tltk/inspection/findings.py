@@ -1,4 +1,4 @@
-"""Turns what was found into the records that a person reads."""
+"""Builds the findings of an inspection."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -127,7 +127,7 @@ def duplicates(examples: Examples, duplicates: Duplicates) -> list[Finding]:
 
 
 def wrong_labels(examples: Examples, rows: np.ndarray, issues: LabelIssues, class_names: Sequence[str]) -> Finding:
-    """List likely wrong labels, the likeliest first.
+    """List likely wrong labels, most likely first.
 
     Args:
         examples: All examples.
@@ -193,7 +193,7 @@ def _near(examples: Examples, pairs: list[list[int]]) -> Finding:
 
 
 def _conflicts(examples: Examples, sets: list[list[int]], pairs: list[list[int]]) -> Finding:
-    """List duplicates with different labels; only equal ones would be left out, since near ones may be two things."""
+    """List duplicates with different labels; only equal ones would be left out, since near ones may show different things."""
     texts = [_equal(examples, rows, "=", with_labels=True) for rows in sets]
     texts += [_equal(examples, rows, "≈", with_labels=True) for rows in pairs]
     rows = list(dict.fromkeys(row for members in (*sets, *pairs) for row in members))

@@ -165,7 +165,7 @@ def _features(
 def _wrong_labels(
     examples: Examples, features: np.ndarray | None, duplicates: Duplicates, *, seed: int
 ) -> tuple[list[Finding], list[str]]:
-    """Look for wrong labels; return what was found, and why it was not looked for."""
+    """Look for wrong labels; return the findings, and the reasons for checks that were skipped."""
     if features is None:
         return [], []
     if examples.classes is None:
@@ -206,7 +206,7 @@ def _scores(
 
 
 def _not_compared(examples: Examples, features: np.ndarray | None, duplicates: Duplicates) -> list[str]:
-    """Return what was not looked for among duplicates, and why."""
+    """Return the checks for duplicates that were skipped, with reasons."""
     backbone = examples.modality.default_backbone or "…"
     missing = []
     if features is None:

@@ -1,4 +1,4 @@
-"""The null distribution: how much examples of different classes differ, which tells what is hardly a coincidence."""
+"""The null distribution: how much examples of different classes differ, as the baseline for near duplicates."""
 
 import numpy as np
 
@@ -39,15 +39,15 @@ def near_threshold(
 ) -> tuple[float, bool]:
     """Choose the largest difference of near duplicates so that few of the reported pairs are expected to be false.
 
-    Candidates of different classes are nearly all no duplicates. How many of them are below a small difference t is
+    Hardly any candidates of different classes are duplicates. How many of them are below a small difference t is
     extrapolated from the smallest twentieth by a power law, whose exponent is estimated by the median, so that a few
     duplicates with wrong labels do not matter. Pairs of one class are more alike: their number is scaled by the ratio
-    of both kinds where no pair is a duplicate any more.
+    of both kinds at differences too large for duplicates.
 
     Args:
         differences: float [k] of the candidates, at least 0.
         is_cross_class: bool [k], whether the labels of a candidate differ.
-        limit: The threshold is never above.
+        limit: Largest possible threshold.
         false_alarms: Largest expected fraction of false pairs among those below the threshold.
 
     Returns:

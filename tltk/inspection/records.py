@@ -67,7 +67,7 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """What `tltk.inspect` found.
+    """Result of `tltk.inspect`.
 
     Args:
         summary: Such as "1,000 images, 10 classes".
@@ -75,8 +75,8 @@ class Inspection:
         groups: int64 [n], a number for each example of the source; exact and near duplicates have equal ones. Pass it
             to `tltk.split(…, groups=)`.
         excluded_by_default: Names of the findings whose examples are in `exclude`.
-        not_checked: What was not looked for, and why.
-        near_threshold: Largest difference of near duplicates; None if none were looked for.
+        not_checked: Checks that were skipped, with reasons.
+        near_threshold: Largest difference of near duplicates; None if that was not checked.
         scores: With a run and a test part: "test", and "test without leaks" if there are leaks → its metrics.
     """
 

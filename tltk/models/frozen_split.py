@@ -77,7 +77,7 @@ class _PrefixSuffixModel(keras.Model):
 def _suffix(
     model: keras.Model, nodes: list, boundary: list[keras.KerasTensor], frozen_tensors: set[int]
 ) -> keras.Model:
-    """Build the suffix by calling every node behind the boundary again, on new inputs.
+    """Build the suffix by calling every node after the boundary again, on new inputs.
 
     `keras.Model(boundary, outputs)` fails if a layer is called on both sides of the boundary.
     """

@@ -19,7 +19,7 @@ log = logging.getLogger("tltk")
 
 
 class _LoggedInvalid(Invalid):
-    """Invalid examples, logged as they are found: nobody else reports those of a plain dataset."""
+    """Invalid examples, logged as they occur, since nothing else reports them for a plain dataset."""
 
     def add(self, example_id: str, reason: str) -> None:
         if example_id not in {example.example_id for example in self}:

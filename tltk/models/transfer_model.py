@@ -21,7 +21,7 @@ class TransferModel:
             [batch, tokens] → float32 [batch, outputs], or [batch, tokens, outputs] for a task with outputs per token.
         task: Meaning of the outputs.
         input_spec: Input format that the backbone expects.
-        stages: Layer or operation name → stage; "head" for the layers that tltk added behind the backbone.
+        stages: Layer or operation name → stage; "head" for the layers that tltk added after the backbone.
         backbone: Name of the backbone.
         origin: Origin of the pretrained weights.
         precision: Keras dtype policy of the backbone.

@@ -18,8 +18,8 @@ class AudioSpec:
     Args:
         sample_rate: Samples per second of the model's input; files of other rates are resampled.
         seconds: Length of the input. Shorter sounds are padded with silence, longer ones cut.
-        crop: Which part is kept of a longer sound: "center", or "start". A shorter one stands in the middle of the
-            silence, or at its start.
+        crop: Which part is kept of a longer sound: "center", or "start". Shorter sounds are
+            padded on both sides, or at the end.
 
     Raises:
         InvalidInput: If a number is out of range, or `crop` is unknown.

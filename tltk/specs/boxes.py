@@ -19,8 +19,8 @@ class Boxes:
     Args:
         boxes: Edges (y_min, x_min, y_max, x_max) of each box, float32 [k, 4]. A list is stored as an array.
         classes: Index of its label, int32 [k].
-        ignored: Whether it is neither to be found nor counted as missed, bool [k]: a crowd in COCO, a difficult object
-            in Pascal VOC. None means that none is.
+        ignored: Whether it counts neither as an object nor as missed, bool [k]: a crowd in COCO, a difficult object
+            in Pascal VOC. None means that no box is ignored.
         area: Area of the object in pixels, float32 [k]; None means that of the box.
 
     Raises:

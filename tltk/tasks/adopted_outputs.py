@@ -23,7 +23,7 @@ def check_outputs(outputs: Any, described: Mapping[str, tuple[str, ...]], *, ran
         rank: Number of axes of each output, batch included; None for any.
 
     Raises:
-        InvalidInput: Listing every output that is missing, too much, or of another shape.
+        InvalidInput: Listing every output that is missing, unexpected, or has another shape.
     """
     if len(described) == 1:
         named = {next(iter(described)): single_output(outputs)}

@@ -46,7 +46,8 @@ class Task(ABC):
         class_targets: Class attribute: whether `encode` returns 0/1 targets [batch, classes], as a contrastive loss
             needs.
         objective: Loss and metrics of the user's own, which built-in tasks take; a field of the dataclass.
-        align: Class attribute: brings targets and outputs into one shape for such a loss or metric; None if they are.
+        align: Class attribute: brings targets and outputs into one shape for such a loss or metric; None if they
+            already have.
         uses_pooling: Class attribute: whether the head reduces each element to one vector; a batch norm in the head
             then needs batches of at least two, see `normalizes_batches`.
     """
@@ -92,7 +93,7 @@ class Task(ABC):
         """Return the task for a backbone, which may bring parts of its head, such as a feature pyramid; default: as is.
 
         Args:
-            backbone: That the model is assembled of.
+            backbone: Backbone of the model.
         """
         return self
 

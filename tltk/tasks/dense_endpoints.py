@@ -49,7 +49,7 @@ def stages_of(backbone: Backbone, strides: Sequence[int]) -> dict[int, str]:
 
 
 def level_stages(backbone: Backbone, strides: Sequence[int]) -> tuple[str, ...]:
-    """Return the levels of a backbone's own feature pyramid, of these strides.
+    """Return the levels of a backbone's feature pyramid at these strides.
 
     Raises:
         InvalidInput: If the pyramid has no level of a stride.
@@ -66,7 +66,7 @@ def level_stages(backbone: Backbone, strides: Sequence[int]) -> tuple[str, ...]:
 def by_stride(
     features: Mapping[str, keras.KerasTensor], input_size: tuple[int, int], strides: Sequence[int]
 ) -> dict[int, keras.KerasTensor]:
-    """Return features by their stride; those of unpadded convolutions have fewer positions, and get the nearest one.
+    """Return features by their stride; those of unpadded convolutions have fewer positions, and get the nearest stride.
 
     Args:
         features: Stage → float [batch, rows, columns, channels].

@@ -17,7 +17,7 @@ def draw_label(
     Args:
         image: Path, PIL image or pixels.
         label: The predicted label.
-        probability: Its probability; None if there is none.
+        probability: Its probability; None if the task has no single probability.
         scores: Score of each class or column, whose names in alphabetical order determine the colours.
         truth: The true label; None if it is unknown.
 

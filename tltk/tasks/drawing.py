@@ -87,7 +87,7 @@ class Canvas:
             self.draw.rectangle(corners, outline=line, width=width)
 
     def dashed_box(self, box: Sequence[float]) -> None:
-        """Draw a box as a dashed line, black and white: that of an object which is really there."""
+        """Draw a box as a dashed line, black and white: for true objects."""
         left, top, right, bottom = self._corners(box)
         width, dash = max(1, self.line // 2), 4 * self.line
         self.draw.rectangle((left, top, right, bottom), outline=_BLACK, width=width)
@@ -99,13 +99,13 @@ class Canvas:
                 self.draw.line((x, start, x, min(start + dash, bottom)), fill=_WHITE, width=width)
 
     def label(self, box: Sequence[float], text: str, color: Color, *, below: bool = False) -> None:
-        """Write a label at a box, where no other label is if there is room.
+        """Write a label at a box, away from other labels if there is room.
 
         Args:
             box: (y_min, x_min, y_max, x_max) in pixels.
             text: The label; cut off if the image is too narrow.
             color: Background of the label.
-            below: Whether it rather belongs to the lower edge.
+            below: Whether to prefer the lower edge.
         """
         left, top, right, bottom = self._corners(box)
         text, width, height = self._fitted(text, self.image.width)
@@ -161,7 +161,7 @@ def with_legend(image: Image.Image, entries: Sequence[Entry], *, busy: np.ndarra
     Args:
         image: RGB image, which is changed if the legend is written into it.
         entries: Lines of the legend.
-        busy: bool [height, width], pixels which the legend should rather not cover; None writes it below the image.
+        busy: bool [height, width], pixels that the legend should avoid; None writes it below the image.
 
     Returns:
         The image, or a higher one with the legend below.
@@ -227,7 +227,7 @@ def ink_on(color: Color) -> Color:
 
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """Return DejaVu Sans, which Matplotlib brings along: Latin, Greek, Cyrillic and other letters.
+    """Return DejaVu Sans, which Matplotlib includes: Latin, Greek, Cyrillic and other letters.
 
     Args:
         size: Height in pixels.

@@ -60,7 +60,7 @@ class ObjectDetection(Task):
             the model is assembled.
         box_weight: Weight of the loss of boxes, relative to that of classes.
         min_score: Objects with this score or a lower one are not returned.
-        max_iou: Of two boxes of a class that overlap by more, only the surer one is returned.
+        max_iou: Of two boxes of a class that overlap by more, only the one with the higher score is returned.
         threshold: Score from which an object counts in the label of a prediction.
         image_size: Height and width of the input of the network; set when the model is assembled.
         builds_pyramid: Whether the head begins with a feature pyramid; not on a backbone that ends in one.
@@ -175,8 +175,8 @@ class ObjectDetection(Task):
 
         Returns:
             "boxes" float32 [count, 100, 4] in pixels of the original images (of the input if their sizes are unknown),
-            "scores" float32 and "labels" string [count, 100], the surest first; zeros and "" after the "count" objects
-            of an image, int32 [count].
+            "scores" float32 and "labels" string [count, 100], sorted by descending score; zeros and "" after the
+            "count" objects of an image, int32 [count].
         """
         scores = tf.sqrt(outputs["classes"] * outputs["centreness"])
         boxes = fcos.boxes_of(outputs["distances"], self.grid)
@@ -262,7 +262,8 @@ def object_detection(
             backbone that ends in a feature pyramid, as those made of detectors do.
         box_weight: Weight of the loss of boxes, relative to that of classes.
         min_score: Objects with this score or a lower one are not returned, in [0, 1).
-        max_iou: Of two boxes of a class that overlap by more, only the surer one is returned, in (0, 1].
+        max_iou: Of two boxes of a class that overlap by more, only the one with the higher score is returned, in (0,
+            1].
         threshold: Score from which an object counts in the label of a prediction, and when exports are compared.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Extractive question answering: find the span of a context that answers a question, or that there is none."""
+"""Extractive question answering: find the span of a context that answers a question, if there is one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

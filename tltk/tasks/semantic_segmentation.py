@@ -88,11 +88,11 @@ class SemanticSegmentation(Task):
         return dense()
 
     def for_backbone(self, backbone: Backbone) -> Self:
-        """Return the task with its decoder; by default only the last layer is new on a backbone that ends in one."""
+        """Return the task with its decoder; by default a linear layer on a backbone that ends in a decoder."""
         return replace(self, decoder=self.decoder or ("linear" if backbone.decoder else "lraspp"))
 
     def endpoints(self, backbone: Backbone) -> tuple[str, ...]:
-        """Return the last stage of each stride of the decoder that the backbone has, or the last one at all."""
+        """Return the last stage at each stride that the decoder uses; for "linear", the last stage."""
         if self.decoder == "linear":
             return (backbone.stages[-1].name,)
         return tuple(stages_of(backbone, _DECODERS[self.decoder or "lraspp"][1]).values())
@@ -193,7 +193,7 @@ class SemanticSegmentation(Task):
         return np.array([float(np.mean(one.mask != other.mask)) > _CHANGED for one, other in pairs], bool)
 
     def agrees(self, answer: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> str:
-        """Compare the classes of pixels; not in 16 bits, where they change at boundaries."""
+        """Compare the classes of pixels; skipped in 16 bits, which change them at boundaries."""
         if tolerance > EXACT:
             return ""
         if not np.array_equal(answer["sizes"], other["sizes"]):
@@ -222,8 +222,8 @@ def semantic_segmentation(
         labels: `source.labels` of type "masks", or a list of the classes in the order of their numbers, the background
             among them.
         decoder: "lraspp" (Howard et al. 2019) uses features of strides 8 and 16, and takes little time; "unet" those of
-            strides 4 to 32 (Ronneberger et al. 2015), and finds thin and small objects better; "linear" has no layer
-            but the last one, on the last features of the backbone. The default is "linear" for backbones that end in a
+            strides 4 to 32 (Ronneberger et al. 2015), and finds thin and small objects better; "linear" has only
+            the last layer, on the last features of the backbone. The default is "linear" for backbones that end in a
             decoder, as those made of segmenters do, else "lraspp".
         channels: Channels of the decoder; None means 128 for "lraspp" and 64 for "unet".
         dropout: Fraction of channels that are set to 0 during training, in [0, 1).

@@ -73,8 +73,8 @@ def _entity_of_word(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Group consecutive tags into entities.
 
-    A word with an I or L tag continues the entity of the word before it if that is open and has the same type;
-    otherwise it starts an entity of its own.
+    A word with an I or L tag continues the entity of the previous word if that is open and has the same type;
+    otherwise it starts a new entity.
 
     Args:
         tag_ids: int32 [words].
