@@ -117,7 +117,7 @@ def test_a_pickle_that_would_run_code_is_an_error_and_does_not_run(tmp_path):
             for header in headers:
                 pickle.dump(header, file, protocol=2)
             pickle.dump(_Evil(tmp_path / "ran"), file, protocol=2)
-        with pytest.raises(ValueError, match=r"it refers to (posix|nt).mkdir, which no weight file needs"):
+        with pytest.raises(ValueError, match=r"it refers to (posix|nt).mkdir, which is not allowed in weight files"):
             torch_file.read(tmp_path / "evil.pth")
     assert not (tmp_path / "ran").exists()
 

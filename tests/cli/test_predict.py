@@ -78,7 +78,7 @@ def test_a_file_of_predictions_keeps_rows_and_ids(run, tmp_path):
         (("a text", "--top", "0"), "`top` must be a whole number above 0"),
         (("a text", "--batch-size", "0"), "`batch_size` must be a whole number above 0"),
         (("a text", "--threshold", "0.5"), "`--threshold` requires --label-type multilabel"),
-        (("a text", "--draw", "drawn"), "`--draw` is for models of images. The model of"),
+        (("a text", "--draw", "drawn"), "`--draw` is for image models. The model of"),
         (("",), "none of the examples can be used"),
     ],
 )

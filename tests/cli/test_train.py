@@ -48,7 +48,7 @@ def test_a_run_is_not_replaced_unless_it_is_asked_for(reviews, tmp_path, monkeyp
     monkeypatch.setattr("tltk.training.phases.train_phase", interrupt)
     process = command("train", *reviews, "--out", tmp_path, "--overwrite")
     assert process.returncode == 130
-    assert f"no epoch was finished: {tmp_path} still holds the run before it" in process.stderr
+    assert f"no epoch was finished: {tmp_path} still holds the previous run" in process.stderr
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

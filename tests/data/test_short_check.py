@@ -17,7 +17,7 @@ def test_equal_files_in_two_classes_and_in_validation(tmp_path, caplog):
     val = photos.subset([0, 5])
     with caplog.at_level(logging.WARNING, "tltk"):
         short_check.tell(photos.subset([0, 1, 2, 3, 4, 6]), val)
-    assert "1 examples have an equal one in another class (dog/copy.png); tltk.inspect lists them." in caplog.text
+    assert "1 examples have an identical copy in another class (dog/copy.png); tltk.inspect lists them." in caplog.text
     assert "1 of 2 validation examples are in training too (cat/0000.png)" in caplog.text
 
 

@@ -82,7 +82,7 @@ def test_a_second_run_that_is_killed_leaves_the_first_as_it_was_and_is_named(fol
     assert contents_of_files(folder) == before
     run = tltk.load_run(folder)
     assert [row["epoch"] for row in run.history] == [1, 2, 3]
-    assert "still running or was killed, after 2 epochs. This is the run before it." in caplog.text
+    assert "still running or was killed, after 2 epochs. This is the previous run." in caplog.text
     train_again(folder, epochs=1)
     assert not leftover.exists()
 

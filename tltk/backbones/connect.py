@@ -65,7 +65,7 @@ def connect(backbone: Backbone, endpoints: tuple[str, ...] = ()) -> Connected:
 
 
 def _features(body: "keras.Model", backbone: Backbone, endpoints: tuple[str, ...]) -> "dict[str, keras.KerasTensor]":
-    """Return {stage: its output}; what follows the last declared stage belongs to it, but for levels of a pyramid."""
+    """Return {stage: its output}; layers after the last declared stage belong to it, except in a pyramid."""
     require_stages(backbone, endpoints)
     last = backbone.stages[-1].name
     outputs = {node.operation.name: node.outputs[0] for node in graph.nodes(body)}

@@ -71,7 +71,7 @@ class _Restricted(pickle.Unpickler):
             return _rebuild
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
-        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which no weight file needs")
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which is not allowed in weight files")
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, _, count, view = pid

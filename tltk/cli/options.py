@@ -44,7 +44,7 @@ Images = Annotated[
 ]
 Masks = Annotated[Path | None, typer.Option(help="Folder of masks of the images in DATA, with the same names.")]
 Colors = Annotated[
-    Path | None, typer.Option(help="With --masks: file with a class and its colour a line, cat:128,0,0.")
+    Path | None, typer.Option(help="With --masks: file with a class and its colour per line, cat:128,0,0.")
 ]
 MaxInvalid = Annotated[
     float, typer.Option(min=0, max=1, help="Largest fraction of examples that may be left out, from 0 to 1.")

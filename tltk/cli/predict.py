@@ -71,7 +71,7 @@ def predict(
         model = replace(model, task=training_options.with_threshold(model.task, threshold))
         modality = modality_of(model.input_spec)
         if draw is not None and not modality.has_pictures:
-            raise InvalidInput(f"`--draw` is for models of images. The model of {run} takes {modality.name}s.")
+            raise InvalidInput(f"`--draw` is for image models. The model of {run} takes {modality.name}s.")
         source = examples.read(inputs, model, text=text, file_format=format, delimiter=delimiter)
         predictions = tltk.predict(model, source, batch_size=batch_size)
         texts = {source.id_of(index): modality.input_text(source, index) for index in range(len(source))}

@@ -19,7 +19,7 @@ def choose(out: Path | None, *, overwrite: bool) -> Path:
     """Return the folder for a new run, which is not created yet.
 
     Args:
-        out: Value of `--out`; None for a folder of its own in `runs`, named after the time.
+        out: Value of `--out`; None for a new folder in `runs`, named after the time.
         overwrite: Whether the run in `out` may be replaced.
 
     Raises:

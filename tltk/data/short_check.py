@@ -79,7 +79,7 @@ def _in_two_classes(train: Source, prints: list[str]) -> list[str]:
         if value and classes.setdefault(value, label) != label:
             rows.append(row)
     names = check.listing((train.id_of(row) for row in rows), limit=_SHOWN)
-    return [f"{len(rows):,} examples have an equal one in another class ({names}); {_MORE}"] if rows else []
+    return [f"{len(rows):,} examples have an identical copy in another class ({names}); {_MORE}"] if rows else []
 
 
 def _prints(source: Source) -> list[str] | None:

@@ -89,7 +89,7 @@ def choose_storage(
         return Choice(
             "off",
             f"reading the {size_text(layout.record_bytes)} of an example ({layout.describe()}) would take about as "
-            "long as computing them. Freeze more layers, or store them all the same with cache='disk'",
+            "long as computing them. Freeze more layers, or store them anyway with cache='disk'",
         )
     if total_bytes <= min(_MAX_MEMORY_BYTES, hardware.free_memory() // 2):
         return Choice("memory")

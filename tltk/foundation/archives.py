@@ -31,7 +31,7 @@ def check_members(archive: zipfile.ZipFile, path: Path) -> None:
         if member.file_size > max(_SMALL, _MAX_EXPANSION * member.compress_size):
             raise InvalidInput(
                 f"{path} is refused: {member.filename!r} has {member.compress_size:,} bytes that would expand to "
-                f"{member.file_size:,}, which no weight file needs"
+                f"{member.file_size:,}, which is not plausible for weights"
             )
         if member.flag_bits & 1:
             raise InvalidInput(f"{path} is refused: {member.filename!r} is encrypted")

@@ -44,7 +44,7 @@ def write_atomically(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8, atomically; what UTF-8 does not have, such as half of a character, becomes "\\ud83d"."""
+    """Write text as UTF-8, atomically; lone surrogates, which UTF-8 cannot encode, become text such as "\\ud83d"."""
     options = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
     write_atomically(path, lambda temporary: temporary.write_text(text, **options))
 

@@ -193,7 +193,7 @@ def _near(examples: Examples, pairs: list[list[int]]) -> Finding:
 
 
 def _conflicts(examples: Examples, sets: list[list[int]], pairs: list[list[int]]) -> Finding:
-    """List duplicates with different labels; only equal ones would be left out, since near ones may show different things."""
+    """List duplicates with different labels; near duplicates stay, since they may show different things."""
     texts = [_equal(examples, rows, "=", with_labels=True) for rows in sets]
     texts += [_equal(examples, rows, "≈", with_labels=True) for rows in pairs]
     rows = list(dict.fromkeys(row for members in (*sets, *pairs) for row in members))

@@ -21,13 +21,13 @@ FINDINGS: dict[str, tuple[str, str]] = {
     "near_leaks": ("warning", "split again with groups=inspection.groups, or leave the training copies out"),
     "exact_duplicates": ("warning", "leave all but one out"),
     "near_duplicates": ("warning", "keep them in the same part: tltk.split(…, groups=inspection.groups)"),
-    "wrong_labels": ("warning", "look at them, and correct those that are wrong"),
+    "wrong_labels": ("warning", "check them, and correct those that are wrong"),
     "few_examples": ("warning", "collect more, or leave these classes out"),
     "empty_classes": ("warning", "check the names of the classes, or leave them out"),
-    "odd_size": ("warning", "look whether they belong here"),
+    "odd_size": ("warning", "check whether they belong here"),
     "uneven_classes": ("note", 'try class_weight="balanced", and look at the recall of each class'),
     "overlong_texts": ("note", "choose truncation=, a longer sequence_length=, or split them"),
-    "odd_channels": ("note", "look whether they were made in another way"),
+    "odd_channels": ("note", "check whether they were produced in another way"),
     "wrong_ending": ("note", "rename the files"),
 }
 _SHOWN = 3

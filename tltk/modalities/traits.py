@@ -18,7 +18,7 @@ class Remark:
         finding: Name of the finding, such as "odd_size".
         severity: "error", "warning" or "note".
         fix: What to do, in one line.
-        details: Row of an example → what is the matter with it.
+        details: Row of an example → description of the problem.
     """
 
     finding: str

@@ -218,7 +218,7 @@ def _fill_store(store: Path, layout: Layout, count: int, fill: Fill, noun: str) 
 
 
 def _write_missing(store: Path, progress: _Progress, missing: np.ndarray, fill: Fill, noun: str) -> None:
-    """Call `fill`; on a full disk, delete what was written, since nobody can use a part of a store."""
+    """Call `fill`; on a full disk, delete the written part, since a partial store is useless."""
     try:
         try:
             fill(missing, progress.write)

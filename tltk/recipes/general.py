@@ -183,7 +183,7 @@ def refine(
     Args:
         recipe: Any recipe.
         optimizer: Name of a Keras optimizer, such as "lion", for which learning rate, weight decay and the other
-            settings stay as they are; or an optimizer with settings of its own, see `Phase`.
+            settings stay as they are; or an optimizer with its own settings, see `Phase`.
         schedule: "constant", "cosine", "linear" or "one_cycle".
         warmup: Steps in which the learning rate rises from 0, see `Phase`.
         ema_momentum: Momentum of a moving average of the weights, such as 0.99, see `adamw`.

@@ -105,7 +105,7 @@ def _are_logits(tensor: keras.KerasTensor, expected: str, from_logits: bool | No
         raise InvalidInput(f"`from_logits=True`, but the last layer {layer!r} already applies {last}")
     if from_logits is False and last in _SCORES:
         raise InvalidInput(
-            f"`from_logits=False`, but the outputs of the last layer {layer!r} (activation {last!r}) are no "
+            f"`from_logits=False`, but the outputs of the last layer {layer!r} (activation {last!r}) are not "
             "probabilities: pass `from_logits=True` if they are unbounded scores"
         )
     if from_logits is not None:

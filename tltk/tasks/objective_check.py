@@ -88,7 +88,7 @@ def _metric_problems(task: Task) -> Iterator[str]:
     taken = {"loss", *(metric.name for metric in task.metrics())}
     for metric in task.objective.new_metrics():
         if metric.name in taken:
-            yield f"`metrics`: the name {metric.name!r} is taken: give each metric a `name` of its own"
+            yield f"`metrics`: the name {metric.name!r} is taken: give each metric a unique `name`"
             continue
         taken.add(metric.name)
         misfit = _misfit(metric, task)

@@ -135,7 +135,7 @@ def read_latest(folder: Path) -> dict[str, Any] | None:
             problems.append(str(error))
             continue
         for problem in problems:
-            log.warning("%s The checkpoint before it is used.", problem)
+            log.warning("%s The previous checkpoint is used.", problem)
         for damaged in checkpoint_files(folder):
             if damaged.number > checkpoint.number:  # it would count as one of those that are kept
                 damaged.path.rename(damaged.path.with_name(f"{_DAMAGED}{damaged.path.name}"))

@@ -186,7 +186,7 @@ class _Training:
         if state["phase"] >= len(self.recipe.phases):
             raise InvalidInput(
                 f"the checkpoint is in phase {state['phase'] + 1}, and the recipe has {len(self.recipe.phases)}. Pass "
-                "the recipe of before, or train anew, without resume."
+                "the previous recipe, or train anew, without resume."
             )
         self.history.set_state(state["history"])
         self.feed.undecodable.extend(InvalidExample(*example) for example in state["invalid"])

@@ -57,7 +57,7 @@ class History:
         if self.folder is None or self.temporary is None:
             return run
         is_interrupted = run.config["interrupted"]
-        older = f"{self.folder} still holds the run before it" if run_folder.is_run(self.folder) else ""
+        older = f"{self.folder} still holds the previous run" if run_folder.is_run(self.folder) else ""
         how = "A checkpoint is there too: to resume, pass resume=True, or in a shell `tltk train --resume"
         to_resume = f" {how} {in_shell(self.folder)}`." if is_interrupted and can_resume else ""
         if not self.rows or (is_interrupted and len(self.rows) == self.resumed_rows):
@@ -68,7 +68,7 @@ class History:
         if not is_interrupted:
             checkpoint_file.remove(self.folder)
             return run
-        replaced = ", in place of the run before it" if older and not self.resumed_rows else ""
+        replaced = ", in place of the previous run" if older and not self.resumed_rows else ""
         epochs = f"{len(self.rows)} epoch{'s' * (len(self.rows) != 1)}"
         message = "The training did not end: %s holds the best weights so far and the history of %s%s.%s"
         log.warning(message, self.folder, epochs, replaced, to_resume)

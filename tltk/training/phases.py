@@ -79,7 +79,7 @@ def train_phases(
 
 
 def _start(before: State, contrastive_model: TransferModel | None, *, seed: tuple[int, int]) -> PhaseStart:
-    """Return what a phase takes over from the state before it; scores of different tasks cannot be compared."""
+    """Return what a phase takes over from the previous state; scores of different tasks cannot be compared."""
     optimizer_state = before["optimizer_state"]
     return PhaseStart(
         weights=contrastive_model.keras.get_weights() if contrastive_model else before["weights"],

@@ -155,7 +155,9 @@ def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Pat
     if is_forced:
         log.warning("%s\nThe result is not that of a training that was never stopped.", text)
         return
-    raise InvalidInput(f'{text}\nPass the same as before; or resume="force" (in a shell --force) to resume with these.')
+    raise InvalidInput(
+        f'{text}\nPass the same values as before; or resume="force" (in a shell --force) to resume with these.'
+    )
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -230,7 +230,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     _require_run(folder)
     training = run_folder.unfinished_training(folder)
     if training:
-        log.warning("%s. This is the run before it.", training)
+        log.warning("%s. This is the previous run.", training)
     config = _read_json(folder / "config.json")
     if not isinstance(config, dict) or not isinstance(config.get("task", {}), dict):
         raise InvalidInput(f"{folder / 'config.json'} is damaged: it does not hold the configuration of a run.")

@@ -43,7 +43,7 @@ def write(folder: Path, parts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def trained_on(folder: Path, source: Source) -> list[str]:
-    """Return the ids of the examples of a source that a run was trained on, whatever they are called now."""
+    """Return the ids of the examples of a source that a run was trained on, even if they were renamed."""
     trained = {row["fingerprint"] for row in _read(folder) if row["part"] == "train"} - {""}
     prints = fingerprints(source) if trained else None
     return [source.id_of(index) for index, fingerprint in enumerate(prints or ()) if fingerprint in trained]

@@ -76,7 +76,7 @@ def test_other_line_ends_and_encodings(tmp_path):
     (tmp_path / "excel.txt").write_bytes("text\tlabel\né\tx\n".encode("utf-16"))
     assert read_rows(tmp_path / "excel.txt", delimiter=None, columns=("text",), header=True)[1] == (2, ["é", "x"])
     (tmp_path / "excel.txt").write_bytes(b"\xff\xfea")
-    with pytest.raises(ValueError, match=r"excel\.txt begins like UTF-16 and is not"):
+    with pytest.raises(ValueError, match=r"excel\.txt begins like UTF-16 but cannot be decoded"):
         read_rows(tmp_path / "excel.txt", delimiter=None, columns=(), header=True)
     assert rows(tmp_path, " \n\n") == []
 

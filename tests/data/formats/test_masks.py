@@ -193,7 +193,7 @@ def test_what_cannot_be_used_is_listed(tmp_path):
         "jpeg.jpg": "its mask jpeg.jpg is a JPEG, whose compression changes values",
         "text.jpg": "its mask text.png: its header cannot be read",
         "broken.jpg": "its header cannot be read",
-        "a.png": "has the name of a.jpg",
+        "a.png": "has the same name as a.jpg",
     }
     assert set(listed) == set(expected)
     for place, reason in expected.items():

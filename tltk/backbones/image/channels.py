@@ -229,7 +229,7 @@ def _scale_and_offset(layer: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _chained(outside: Preprocessing, inside: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
-    """Return scale and offset, in the order of the images, of a preprocessing and the one that follows it."""
+    """Return scale and offset, in the order of the images, of two successive preprocessings."""
     (outer_scale, outer_offset), (scale, offset) = (
         [np.array(values) for values in _in_rgb_order(preprocessing)] for preprocessing in (outside, inside)
     )

@@ -160,7 +160,7 @@ def _categories(path: Path, items: list) -> dict[Any, str]:
     names = dict(sorted(names.items(), key=lambda item: (isinstance(item[0], str), item[0])))
     shared = sorted({name for name in names.values() if list(names.values()).count(name) > 1})
     if shared:
-        log.info("%s: categories of one name are one class: %s", path, check.listing(shared))
+        log.info("%s: categories with equal names are one class: %s", path, check.listing(shared))
     return names
 
 

@@ -34,7 +34,7 @@ def boxes_of(y: Any, pixels: np.ndarray, labels: Any) -> tuple[BoxTargets, Label
     if names is None:
         occurring = {clean_name(label) for item in y for label in _labels(item) if isinstance(label, str)}
         if not occurring:
-            raise InvalidInput("`labels` must name the classes: no box of `y` has the name of one.")
+            raise InvalidInput("`labels` must name the classes: no box of `y` has a class name.")
         names = tuple(sorted(occurring))
     problems = check.Problems()
     values = []

@@ -173,7 +173,7 @@ def _by_name(paths: Sequence[str], root: Path, invalid: Invalid) -> dict[str, st
         name = os.path.relpath(path, root)
         first = names.setdefault(readable(os.path.splitext(name)[0]), name)  # noqa: PTH122
         if first != name:
-            invalid.add(readable(name), f"has the name of {readable(first)}")
+            invalid.add(readable(name), f"has the same name as {readable(first)}")
     return names
 
 
@@ -267,7 +267,7 @@ def _reader(labels: Any, ignore: int | None, colors: Any, values: Sequence[np.nd
     occurring = sorted({int(value) for mask_values in values for value in mask_values})
     if ignore == IGNORE and occurring == list(_BINARY):
         names = names or ("background", "object")
-        log.info("the masks have no values but 0 and 255: 255 is read as the class %r", names[min(1, len(names) - 1)])
+        log.info("the masks have only the values 0 and 255: 255 is read as the class %r", names[min(1, len(names) - 1)])
         classes = [(value, index) for index, value in enumerate(_BINARY)]
         return _spec(names), MaskReader(tuple(classes[: len(names)]), ())
     ignored = () if ignore is None else (int(ignore),)

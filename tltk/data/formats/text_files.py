@@ -52,7 +52,7 @@ def read_text(path: Path) -> str:
         try:
             return data.decode("utf-16")
         except UnicodeDecodeError as error:
-            raise InvalidInput(f"{path} begins like UTF-16 and is not. Save the file as UTF-8.") from error
+            raise InvalidInput(f"{path} begins like UTF-16 but cannot be decoded. Save the file as UTF-8.") from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -18,7 +18,7 @@ def read_yaml(path: Path) -> Any:
     import yaml
 
     if path.stat().st_size > MAX_BYTES:
-        raise InvalidInput(f"{path} is larger than {MAX_BYTES / 2**20:.0f} MB, which no list of classes is.")
+        raise InvalidInput(f"{path} is larger than {MAX_BYTES / 2**20:.0f} MB, too large for a list of classes.")
     text = read_text(path)
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):

@@ -189,8 +189,8 @@ def _header_remarks(paths: list[str]) -> list[Remark]:
         Remark(
             "wrong_ending", "note", "rename the files; tltk goes by their contents, other programs may not", endings
         ),
-        Remark("odd_size", "warning", "look whether they are thumbnails, icons or scans of several examples", sizes),
-        Remark("odd_channels", "note", f"look whether they were made in another way; {usual}", kinds),
+        Remark("odd_size", "warning", "check whether they are thumbnails, icons or scans of several examples", sizes),
+        Remark("odd_channels", "note", f"check whether they were produced in another way; {usual}", kinds),
     ]
 
 

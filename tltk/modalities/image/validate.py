@@ -112,7 +112,7 @@ def _why_invalid_content(file: BinaryIO, size: int) -> str:
 
 
 def _is_decodable(image: Image.Image) -> bool:
-    """Return whether Pillow can decode the first frame; TensorFlow fills up what is damaged in a GIF without a word."""
+    """Return whether Pillow can decode the first frame; TensorFlow silently fills in the damaged parts of a GIF."""
     try:
         image.load()
     except _HEADER_ERRORS:

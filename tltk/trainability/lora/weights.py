@@ -121,7 +121,7 @@ def enable(sublayer: keras.Layer, rank: int, *, seed: int = 0) -> None:
 
 
 def merge(sublayer: keras.Layer) -> LoraWeights:
-    """Add the learned change to the kernel and remove LoRA, so that the layer is as if it had never had any.
+    """Add the learned change to the kernel and remove LoRA, which restores a plain layer.
 
     Args:
         sublayer: A sublayer with LoRA enabled.

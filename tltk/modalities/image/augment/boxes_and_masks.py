@@ -37,9 +37,9 @@ def move_targets(
         matrices: float32 [b, 2, 3]; see `warp`.
         images: [b, h, w, c]; only their size is used.
         min_visibility: Smallest fraction of the area of a box that must be left in the image, in [0, 1].
-        truncated: What becomes of a box of which less is left: "drop" marks its row as empty; "ignore" keeps what is
-            left, and sets "ignored" bool [b, n], which the targets must have. Nothing is left of a box outside the
-            image: it is dropped.
+        truncated: How boxes with a smaller visible part are handled: "drop" marks the row as empty; "ignore" keeps
+            the visible part and sets "ignored" bool [b, n], which the targets must have. Boxes outside the image
+            are always dropped.
 
     Returns:
         Targets with the same structure, shapes and dtypes.

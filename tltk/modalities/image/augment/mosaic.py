@@ -33,7 +33,7 @@ def mosaic(
     """Put an example and three others of its batch into one picture (Bochkovskiy et al. 2020, "YOLOv4").
 
     A random point divides the picture into four parts. Each shows one example, scaled by a factor of its own, at a
-    random place: what exceeds the part is cut off, what it leaves uncovered is black, and 255 in masks. Every example
+    random place: pixels beyond the part are cut off, and uncovered pixels are black, and 255 in masks. Every example
     of a batch is the first of one picture, and a further one in three others.
 
     Boxes of all four examples are kept, however many there are: a batch gets as many rows as its fullest picture needs,
@@ -45,7 +45,7 @@ def mosaic(
         center_range: Smallest and largest distance of the point from the top and the left edge, as a fraction of the
             picture, in (0, 1).
         min_visibility: Smallest fraction of the area of a box that must be left, in [0, 1].
-        truncated: What becomes of a box of which less is left: "drop" or "ignore", see `move_targets`.
+        truncated: How boxes with a smaller visible part are handled: "drop" or "ignore", see `move_targets`.
 
     Returns:
         The augmentation. It needs boxes, masks, or targets encoded as float vectors [b, k].

@@ -20,7 +20,7 @@ def scale_jitter(
     Args:
         scale_range: Smallest and largest factor. The paper uses (0.1, 2.0); small objects vanish at a tenth.
         min_visibility: Smallest fraction of the area of a box that must be left in the image, in [0, 1].
-        truncated: What becomes of a box of which less is left: "drop" or "ignore", see `move_targets`.
+        truncated: How boxes with a smaller visible part are handled: "drop" or "ignore", see `move_targets`.
 
     Returns:
         The augmentation.

@@ -31,7 +31,7 @@ def safe_crop(
         scale: Smallest and largest area of the window, as a fraction of the image's.
         ratio: Smallest and largest width over height of the window, relative to the image's own.
         min_visibility: Smallest fraction of the area of a box that must be left in the image, in [0, 1].
-        truncated: What becomes of a box of which less is left: "drop" or "ignore", see `move_targets`.
+        truncated: How boxes with a smaller visible part are handled: "drop" or "ignore", see `move_targets`.
 
     Returns:
         The augmentation. It needs targets with boxes or masks; `crop_resize` is for others.

@@ -251,7 +251,7 @@ def _word_starts(points: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
     r"""Tell where words start.
 
     The pattern is `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`: characters of one class
-    are a word, with the one space before them; of more white space the last character is a word of its own.
+    form a word, with a single space before them; the last character of longer white space is a separate word.
 
     Args:
         points: int32 [batch, (characters)].

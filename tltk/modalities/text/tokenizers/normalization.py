@@ -17,7 +17,7 @@ _MALFORMED = 0x10FFFF  # not a character: stands for invalid bytes, which become
 
 
 class Normalization:
-    """Turns texts into the characters that pieces are made of, as a graph.
+    """Normalizes texts to the characters of the vocabulary, as a graph.
 
     Args:
         model: Rules, user-defined symbols, and the treatment of spaces.
