@@ -35,7 +35,7 @@ def letterboxed(path: Path, height: int, width: int) -> Letterboxed:
 
 
 def objects_of(outputs: dict, about: dict, image: Letterboxed) -> list[tuple[str, float, list[float]]]:
-    """Return class, score and box (y_min, x_min, y_max, x_max in pixels of the image) of each object, highest score first.
+    """Return class, score and box (y_min, x_min, y_max, x_max in pixels of the image) of each object, by score.
 
     Args:
         outputs: Name → outputs of the network for one image.

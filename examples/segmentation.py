@@ -26,10 +26,9 @@ def run(options: argparse.Namespace) -> None:
     train, val, test = tltk.split(photos, val=0.15, test=0.2)
     backbone = tltk.backbone(options.backbone, image_size=options.image_size, weights=options.weights)
     model = tltk.assemble(backbone, tltk.semantic_segmentation(photos.labels, decoder="unet"))
-    augment = (tltk.augment.flip(), tltk.augment.crop_resize(), tltk.augment.color_jitter(brightness=0.2, contrast=0.2))
     copies, epochs, tuned = (1, 2, 1) if options.tiny else (6, 25, 10)
     recipe = tltk.fine_tune(
-        epochs=tuned, probe_epochs=epochs, probe_learning_rate=4e-3, augment=augment, augmentations_per_example=copies
+        epochs=tuned, probe_epochs=epochs, probe_learning_rate=4e-3, augmentations_per_example=copies
     )
     done = tltk.fit(model, train, val, recipe=recipe, batch_size=16, out=options.out)
     report = tltk.evaluate(done, test)
