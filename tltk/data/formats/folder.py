@@ -14,7 +14,7 @@ from tltk.data.formats.media_files import (
     IMAGES,
     SOUNDS,
     FileKind,
-    FoundFiles,
+    FileListing,
     find_files,
     is_ignored,
     kind_of,
@@ -134,7 +134,7 @@ def from_files(paths: str | Path | Sequence[str | Path], kind: FileKind = IMAGES
     images: list[str] = []
     invalid: list[InvalidExample] = []
     for path in path_list:
-        files = find_files(path, kind=kind) if path.is_dir() else FoundFiles([str(path)])
+        files = find_files(path, kind=kind) if path.is_dir() else FileListing([str(path)])
         if not files.paths:
             problems.add(f"{path} contains no {kind.noun}{files.hint()}.")
         images += files.paths
@@ -268,7 +268,7 @@ def _check_level(root: Path) -> None:
 
 def _class_folders(
     top: Path, classes: Sequence[str] | None, *, kind: FileKind, may_lack: bool
-) -> dict[str, FoundFiles]:
+) -> dict[str, FileListing]:
     """Return class name → its files, for all sub-folders or those that `classes` names."""
     folders = _sub_folders(top)
     if not folders:
@@ -293,7 +293,7 @@ def _class_folders(
     return class_files
 
 
-def _check_known_classes(root: Path, class_folders: dict[Path, dict[str, FoundFiles]]) -> None:
+def _check_known_classes(root: Path, class_folders: dict[Path, dict[str, FileListing]]) -> None:
     """Raise if a part has classes that the first one, the training part, lacks; the opposite is not a problem."""
     first, *others = class_folders
     problems = check.Problems()

@@ -1,4 +1,4 @@
-"""Finds image or sound files below folders, and tells what else is there."""
+"""Lists image and sound files below folders, and counts other files."""
 
 import logging
 import os
@@ -73,7 +73,7 @@ _LOOKED_AT = 1000  # files, to tell what a folder holds
 
 
 @dataclass
-class FoundFiles:
+class FileListing:
     """Files below a folder.
 
     Args:
@@ -100,32 +100,32 @@ class FoundFiles:
         )
 
     def hint(self) -> str:
-        """Return what there is instead, for an error; "" if the folder is empty."""
+        """Return the files that exist instead, for an error; "" if the folder is empty."""
         counts = Counter(os.path.splitext(path)[1].lower() for path in self.unreadable) + self.others  # noqa: PTH122
         if not counts:
             return f" ({', '.join(self.kind.suffixes)})"
         return f", but {_listing(counts)}; supported are {', '.join(self.kind.suffixes)}"
 
     def log_ignored(self, root: Path) -> None:
-        """Tell how many files were passed over."""
+        """Log how many files were ignored."""
         if self.others:
             log.info("%s: files that are not %s are ignored: %s", root, self.kind.noun, _listing(self.others))
 
 
-def find_files(*folders: Path, kind: FileKind = IMAGES) -> FoundFiles:
+def find_files(*folders: Path, kind: FileKind = IMAGES) -> FileListing:
     """Find the images, or sounds, at any depth below folders. Links are followed; a folder is read once.
 
     Raises:
         FileError: If a folder cannot be listed.
     """
-    found = FoundFiles(kind=kind)
+    listing = FileListing(kind=kind)
     for path, name in _files(folders):
-        _add(found, path, name)
-    return found
+        _add(listing, path, name)
+    return listing
 
 
 def kind_of(folder: Path) -> FileKind:
-    """Tell whether a folder holds images or sounds: what more of its first 1,000 files are, by their suffixes.
+    """Tell whether a folder holds images or sounds: the majority of its first 1,000 files, by their suffixes.
 
     If none of these has a suffix of either, files without a suffix count by their first bytes.
 
@@ -193,7 +193,7 @@ def outside(root: Path, paths: Iterable[str]) -> list[str]:
     """Return the paths that lead out of a folder: by "..", as absolute paths, or through links."""
     real_root = os.path.join(os.path.realpath(root), "")  # noqa: PTH118
     real_folders: dict[str, str] = {}  # a table has many files of few folders
-    found = []
+    outside_paths = []
     for path in paths:
         folder, name = os.path.split(path)
         if folder not in real_folders:
@@ -201,8 +201,8 @@ def outside(root: Path, paths: Iterable[str]) -> list[str]:
         is_link = os.path.islink(path)  # noqa: PTH114
         real = os.path.realpath(path) if is_link else os.path.join(real_folders[folder], name)  # noqa: PTH118
         if not real.startswith(real_root):
-            found.append(path)
-    return found
+            outside_paths.append(path)
+    return outside_paths
 
 
 def why_missing(path: Path) -> str:
@@ -228,16 +228,16 @@ def _leads_back(top: str, name: str, visited: set[str]) -> bool:
     return leads_back
 
 
-def _add(found: FoundFiles, path: str, name: str) -> None:
+def _add(listing: FileListing, path: str, name: str) -> None:
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
     if is_ignored(name):
         return
-    if suffix in found.kind.suffixes or (not suffix and _begins_with(path, found.kind.marks)):
-        found.paths.append(path)
-    elif suffix in found.kind.unreadable:
-        found.unreadable.append(path)
+    if suffix in listing.kind.suffixes or (not suffix and _begins_with(path, listing.kind.marks)):
+        listing.paths.append(path)
+    elif suffix in listing.kind.unreadable:
+        listing.unreadable.append(path)
     else:
-        found.others[suffix or "no suffix"] += 1
+        listing.others[suffix or "no suffix"] += 1
 
 
 def _begins_with(path: str, marks: tuple[bytes, ...]) -> bool:
