@@ -1,9 +1,10 @@
 """What `detection.py` and `segmentation.py` share: recipes, the encoder for KerasHub, and the measured parts."""
 
 import argparse
+import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -12,6 +13,7 @@ import scenes
 import tltk
 from tltk.cli import console
 
+TESTED_AT_ONCE = 4  # scenes, of which the test must be a multiple
 AUGMENT = (
     tltk.augment.flip(),
     tltk.augment.crop_resize(scale=(0.5, 1.0)),
@@ -27,6 +29,70 @@ class Result:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """Epochs of a probe on cached copies of the scenes, and of the fine-tuning that follows; 0 for none."""
+
+    probe: int
+    tune: int
+    copies: int
+
+    def recipe(self, factor: float) -> tltk.Recipe:
+        """Return the recipe, with all epochs multiplied by `factor`."""
+        options = {"augment": AUGMENT, "augmentations_per_example": self.copies}
+        probe, tune = math.ceil(factor * self.probe), math.ceil(factor * self.tune)
+        if not tune:
+            return tltk.linear_probe(epochs=probe, learning_rate=4e-3, **options)
+        rates = {"learning_rate": 5e-4, "probe_learning_rate": 4e-3}
+        return tltk.fine_tune(epochs=tune, probe_epochs=probe, **rates, **options)
+
+
+def main(
+    description: str,
+    *,
+    metric: str,
+    quick: Schedule,
+    whole: Schedule,
+    scratch: int,
+    with_tltk: Callable[..., Result],
+    with_keras_hub: Callable[..., Result],
+) -> None:
+    """Read the command line, train one model after the other, and show their scores.
+
+    Args:
+        description: Text of `--help`.
+        metric: Its name in the JSON object.
+        quick: Schedule of the short training.
+        whole: Schedule of the others on pretrained weights.
+        scratch: Epochs from random weights.
+        with_tltk: Trains a model of tltk: training scenes, test scenes, backbone, recipe.
+        with_keras_hub: Trains the one of KerasHub: training scenes, test scenes, backbone, epochs.
+    """
+    arguments = parser(description)
+    options = arguments.parse_args()
+    if options.scenes % TESTED_AT_ONCE:
+        arguments.error(f"--scenes must be a multiple of {TESTED_AT_ONCE}")
+    with console.command(as_json=options.json):
+        splits = {kind: scenes.make(kind, train=options.scenes, test=options.scenes) for kind in ("known", "unseen")}
+        pretrained, random = (backbone_of(options, weights=weights) for weights in (options.weights, "random"))
+        long = whole.recipe(options.epochs)
+        results = collect(
+            {
+                "quick": lambda: with_tltk(*splits["known"], pretrained, quick.recipe(options.epochs)),
+                "keras_hub": lambda: with_keras_hub(*splits["known"], pretrained, options.keras_hub_epochs),
+                "known": lambda: with_tltk(*splits["known"], pretrained, long),
+                "unseen": lambda: with_tltk(*splits["unseen"], pretrained, long),
+                "unseen_random": lambda: with_tltk(
+                    *splits["unseen"], random, from_scratch(scratch, factor=options.epochs)
+                ),
+            }
+        )
+        if options.json:
+            print(json.dumps(as_json(results, metric)))
+        else:
+            show(results, metric)
+
+
 def parser(description: str) -> argparse.ArgumentParser:
     """Build the command line of both scripts."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -37,16 +103,6 @@ def parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--keras-hub-epochs", type=int, default=8, help="epochs of KerasHub's model")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     return parser
-
-
-def recipe(probe: int, tune: int, *, factor: float, copies: int) -> tltk.Recipe:
-    """Return a probe on cached copies of the scenes, followed by fine-tuning unless `tune` is 0."""
-    options = {"augment": AUGMENT, "augmentations_per_example": copies}
-    probe, tune = math.ceil(factor * probe), math.ceil(factor * tune)
-    if not tune:
-        return tltk.linear_probe(epochs=probe, learning_rate=4e-3, **options)
-    rates = {"learning_rate": 5e-4, "probe_learning_rate": 4e-3}
-    return tltk.fine_tune(epochs=tune, probe_epochs=probe, **rates, **options)
 
 
 def from_scratch(epochs: int, *, factor: float) -> tltk.Recipe:
@@ -88,10 +144,10 @@ def encoder(backbone: tltk.Backbone) -> keras.Model:
     return network
 
 
-def collect(trainings: Iterable[tuple[str, Callable[[], Result]]]) -> dict[str, Result]:
+def collect(trainings: Mapping[str, Callable[[], Result]]) -> dict[str, Result]:
     """Train one after the other, and say each result at once."""
     results = {}
-    for name, measure in trainings:
+    for name, measure in trainings.items():
         results[name] = measure()
         console.say(f"{name}: {results[name].score:.3f} after {results[name].seconds:.0f} s of training")
     return results
@@ -117,6 +173,6 @@ def show(results: dict[str, Result], metric: str) -> None:
     console.show_table(["training", metric, "seconds"], rows)
 
 
-def backbone_of(options: argparse.Namespace, *, weights: str | None = None) -> tltk.Backbone:
+def backbone_of(options: argparse.Namespace, *, weights: str) -> tltk.Backbone:
     """Return the backbone of the command line."""
-    return tltk.backbone(options.backbone, image_size=scenes.SIDE, weights=weights or options.weights)
+    return tltk.backbone(options.backbone, image_size=scenes.SIDE, weights=weights)

@@ -17,60 +17,37 @@ AP50 is that of pycocotools for all. Nothing is selected by the test scenes. The
 tracing of graphs and the computation of features.
 """
 
-import argparse
 import contextlib
 import io
-import json
 import time
 
 import dense_training as dense
 import keras
 import keras_hub
 import numpy as np
-import scenes
 import tensorflow as tf
-from dense_training import Result
+from dense_training import Result, Schedule
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scenes import Scenes
 
 import tltk
-from tltk.cli import console
 
 MOST_BOXES = 4  # of a scene
-TESTED_AT_ONCE = 4  # scenes, of which the test must be a multiple
 KERAS_HUB_RATE = 3e-4
 
 
 def main() -> None:
-    """Read the command line, measure, show."""
-    parser = dense.parser(__doc__)
-    options = parser.parse_args()
-    if options.scenes % TESTED_AT_ONCE:
-        parser.error(f"--scenes must be a multiple of {TESTED_AT_ONCE}")
-    with console.command(as_json=options.json):
-        results = measure(options)
-        if options.json:
-            print(json.dumps(dense.as_json(results, "ap50")))
-        else:
-            dense.show(results, "AP50")
-
-
-def measure(options: argparse.Namespace) -> dict[str, Result]:
-    """Train the detectors one after the other."""
-    known = scenes.make("known", train=options.scenes, test=options.scenes)
-    unseen = scenes.make("unseen", train=options.scenes, test=options.scenes)
-    backbone, factor = dense.backbone_of(options), options.epochs
-    quick, whole = dense.recipe(20, 0, factor=factor, copies=2), dense.recipe(25, 10, factor=factor, copies=6)
-    random, scratch = dense.backbone_of(options, weights="random"), dense.from_scratch(18, factor=factor)
-    trainings = {
-        "quick": lambda: with_tltk(*known, backbone, quick),
-        "keras_hub": lambda: with_keras_hub(*known, backbone, options.keras_hub_epochs),
-        "known": lambda: with_tltk(*known, backbone, whole),
-        "unseen": lambda: with_tltk(*unseen, backbone, whole),
-        "unseen_random": lambda: with_tltk(*unseen, random, scratch),
-    }
-    return dense.collect(trainings.items())
+    """Measure, and show the results."""
+    dense.main(
+        __doc__,
+        metric="ap50",
+        quick=Schedule(20, 0, copies=2),
+        whole=Schedule(25, 10, copies=6),
+        scratch=18,
+        with_tltk=with_tltk,
+        with_keras_hub=with_keras_hub,
+    )
 
 
 def with_tltk(train: Scenes, test: Scenes, backbone: tltk.Backbone, recipe: tltk.Recipe) -> Result:
@@ -105,7 +82,7 @@ def with_keras_hub(train: Scenes, test: Scenes, backbone: tltk.Backbone, epochs:
     detector.fit(_flipped(train, backbone), epochs=epochs, verbose=0)
     seconds = time.perf_counter() - start
     # KerasHub 0.32 finds no boxes in batches of unknown size: "Expected int32, but got None".
-    pixels = tf.data.Dataset.from_tensor_slices(test.images).batch(TESTED_AT_ONCE, drop_remainder=True)
+    pixels = tf.data.Dataset.from_tensor_slices(test.images).batch(dense.TESTED_AT_ONCE, drop_remainder=True)
     found = detector.predict(pixels.map(lambda x: backbone.preprocess(tf.cast(x, tf.float32))), verbose=0)
     counts = found["num_detections"].tolist()
     columns = (found[name] for name in ("boxes", "labels", "confidence"))

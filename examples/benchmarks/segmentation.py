@@ -18,52 +18,33 @@ Nothing is selected by the test scenes. The time is that of training, including 
 computation of features.
 """
 
-import argparse
-import json
 import time
 
 import dense_training as dense
 import keras
 import keras_hub
 import numpy as np
-import scenes
 import tensorflow as tf
-from dense_training import Result
+from dense_training import Result, Schedule
 from scenes import Scenes
 from sklearn.metrics import jaccard_score
 
 import tltk
-from tltk.cli import console
 
 KERAS_HUB_RATE = 3e-4
 
 
 def main() -> None:
-    """Read the command line, measure, show."""
-    options = dense.parser(__doc__).parse_args()
-    with console.command(as_json=options.json):
-        results = measure(options)
-        if options.json:
-            print(json.dumps(dense.as_json(results, "miou")))
-        else:
-            dense.show(results, "mean IoU")
-
-
-def measure(options: argparse.Namespace) -> dict[str, Result]:
-    """Train the segmenters one after the other."""
-    known = scenes.make("known", train=options.scenes, test=options.scenes)
-    unseen = scenes.make("unseen", train=options.scenes, test=options.scenes)
-    backbone, factor = dense.backbone_of(options), options.epochs
-    quick, whole = dense.recipe(15, 0, factor=factor, copies=2), dense.recipe(45, 0, factor=factor, copies=8)
-    random, scratch = dense.backbone_of(options, weights="random"), dense.from_scratch(25, factor=factor)
-    trainings = {
-        "quick": lambda: with_tltk(*known, backbone, quick),
-        "keras_hub": lambda: with_keras_hub(*known, backbone, options.keras_hub_epochs),
-        "known": lambda: with_tltk(*known, backbone, whole),
-        "unseen": lambda: with_tltk(*unseen, backbone, whole),
-        "unseen_random": lambda: with_tltk(*unseen, random, scratch),
-    }
-    return dense.collect(trainings.items())
+    """Measure, and show the results."""
+    dense.main(
+        __doc__,
+        metric="miou",
+        quick=Schedule(15, 0, copies=2),
+        whole=Schedule(45, 0, copies=8),
+        scratch=25,
+        with_tltk=with_tltk,
+        with_keras_hub=with_keras_hub,
+    )
 
 
 def with_tltk(train: Scenes, test: Scenes, backbone: tltk.Backbone, recipe: tltk.Recipe) -> Result:

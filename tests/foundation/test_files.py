@@ -130,3 +130,16 @@ def test_a_folder_that_cannot_be_created_is_a_file_error(tmp_path, monkeypatch):
     monkeypatch.setattr(files.Path, "mkdir", refuse)
     with pytest.raises(FileError, match=r"cannot write: Permission denied. Choose a folder of your own"):
         files.make_folder(tmp_path / "sub")
+
+
+def test_a_generated_folder_loses_its_own_files_only(tmp_path):
+    folder = files.make_generated_folder(tmp_path / "scenes", pattern=r"\d+\.png")
+    for name in ("000.png", "111.png", ".DS_Store"):
+        (folder / name).write_text("old")
+    files.make_generated_folder(folder, pattern=r"\d+\.png")
+    assert [path.name for path in folder.iterdir()] == [".DS_Store"]
+    for name in ("000.png", "holiday.png"):
+        (folder / name).write_text("mine")
+    with pytest.raises(FileError, match=r"scenes.*holiday\.png") as caught:
+        files.make_generated_folder(folder, pattern=r"\d+\.png")
+    assert caught.value.errno == errno.ENOTEMPTY and (folder / "000.png").read_text() == "mine"

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,24 +72,21 @@ def write(folder: Path, predictions: "Predictions", source: "Source") -> list[tu
         InvalidInput: If a picture would replace an input; nothing is written then.
         FileError: If the folder cannot be written.
     """
-    from tltk.modalities.modality import named_modality
+    from tltk.inference.drawings import draw, rows_of
 
-    modality = named_modality(source.modality)
-    rows = list(_rows_of(predictions, source))
     names = picture_names([os.fspath(path) for path in source.examples])
-    targets = [folder / names[row] for row in rows]
-    _check_not_inputs(targets, source)
+    targets = {row: folder / names[row] for row in rows_of(predictions, source)}
+    _check_not_inputs(targets.values(), source)
     written: list[tuple[str, Path]] = []
     try:
-        with progress.bar("drawing", len(rows)) as advance:
-            for prediction, row, target in zip(predictions, rows, targets, strict=True):
-                pixels = modality.picture(source, row)
-                files.make_folder(target.parent)
-                _save(prediction.draw(pixels), target)
-                written.append((prediction.example_id, target))
+        with progress.bar("drawing", len(targets)) as advance:
+            for row, picture in draw(predictions, source):
+                files.make_folder(targets[row].parent)
+                _save(picture, targets[row])
+                written.append((source.id_of(row), targets[row]))
                 advance()
     except KeyboardInterrupt:
-        console.say(f"{folder}: {len(written):,} of {len(rows):,} pictures are complete")
+        console.say(f"{folder}: {len(written):,} of {len(targets):,} pictures are complete")
         raise
     return written
 
@@ -127,14 +124,7 @@ def picture_names(paths: Sequence[str]) -> list[str]:
     return unique
 
 
-def _rows_of(predictions: "Predictions", source: "Source") -> Iterator[int]:
-    """Yield the index in the source of each prediction: both are in the same order, and some inputs lack one."""
-    rows = iter(range(len(source)))
-    for name in predictions.ids:
-        yield next(row for row in rows if source.id_of(row) == name)
-
-
-def _check_not_inputs(targets: Sequence[Path], source: "Source") -> None:
+def _check_not_inputs(targets: Iterable[Path], source: "Source") -> None:
     """Raise if a picture would replace one of the images, also under another name."""
     inputs = {_identity(path) for path in source.examples if os.path.exists(path)}  # noqa: PTH110
     for target in targets:

@@ -10,6 +10,7 @@ import tltk
 from tltk.demo.scenes import make_scenes
 from tltk.evaluation.report import Report
 from tltk.foundation import files
+from tltk.inference.drawings import draw
 from tltk.modalities.image.augment import color_jitter, crop_resize, flip
 
 IMAGE_SIZE = 224  # rows and columns of the input, in which a scene is letterboxed
@@ -109,8 +110,8 @@ def run_detection_demo(
     say("4/4 export as a SavedModel, and a prediction in a clean process")
     image = folder / "test" / test.id_of(0)
     exported = tltk.export(run, out / "serving", requests=[image.read_bytes()])
-    found = exported.first_outputs
-    rows = zip(found["labels"][0], found["scores"][0], strict=True)
+    outputs = exported.first_outputs
+    rows = zip(outputs["labels"][0], outputs["scores"][0], strict=True)
     objects = [f"{label} ({score:.2f})" for label, score in rows if score >= task.threshold]
     answer = {"image": f"{image.parent.name}/{image.name}", "objects": objects}
     seconds = {"training": run.seconds, "demo": time.perf_counter() - start}
@@ -119,9 +120,8 @@ def run_detection_demo(
 
 def _draw(run: Any, source: Any, folder: Path) -> Path:
     """Draw predicted and true objects of some scenes."""
-    shown = source[:DRAWN]
-    files.make_folder(folder)
-    for row, prediction in enumerate(tltk.predict(run, shown)):
-        picture = prediction.draw(shown[row].input, truth=shown[row].label)
+    files.make_generated_folder(folder, pattern=r"\d+\.png")
+    selected = source[:DRAWN]
+    for row, picture in draw(tltk.predict(run, selected), selected, with_truth=True):
         picture.save(folder / f"{row:02d}.png")
     return folder

@@ -1,6 +1,6 @@
 """An image classification data set for the demo: small grey patches of 14 photographs, told apart by texture."""
 
-import shutil
+import re
 from importlib import util
 from pathlib import Path
 
@@ -51,14 +51,14 @@ def make_patches(folder: Path, *, train: int = 25, val: int = 15, test: int = 10
 
     Raises:
         MissingExtra: If scikit-image is not installed.
-        FileError: If the folder cannot be written.
+        FileError: If the folder cannot be written, or holds files that are not patches.
     """
     generator = np.random.default_rng(seed)
     files.make_folder(folder, required_bytes=14 * (train + val + test) * 8_000)
     for part, count in (("train", train), ("val", val), ("test", test)):
-        shutil.rmtree(folder / part, ignore_errors=True)
+        files.make_generated_folder(folder / part, pattern="|".join(map(re.escape, PHOTOS)))
         for index, label in enumerate(PHOTOS):
-            class_folder = files.make_folder(folder / part / label)
+            class_folder = files.make_generated_folder(folder / part / label, pattern=r"\d+\.png")
             photo = read_photo(label)
             region = region_of(photo, part, upside_down=index % 2 == 1)
             for number in range(count):

@@ -1,6 +1,5 @@
 """A data set of object detection for the demo: objects cut out of photographs, pasted on other photographs."""
 
-import shutil
 from importlib import util
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,13 +69,12 @@ def make_scenes(folder: Path, *, train: int = 96, test: int = 48, seed: int = 0)
 
     Raises:
         MissingExtra: If scikit-image is not installed.
-        FileError: If the folder cannot be written.
+        FileError: If the folder cannot be written, or train/ or test/ holds files that are not scenes.
     """
     generator = np.random.default_rng(seed)
     files.make_folder(folder, required_bytes=(train + test) * 120_000)
     for part, count in (("train", train), ("test", test)):
-        shutil.rmtree(folder / part, ignore_errors=True)
-        images_folder = files.make_folder(folder / part)
+        images_folder = files.make_generated_folder(folder / part, pattern=r"\d+\.png")
         objects = {name: [cut_out(cutout) for cutout in cutouts] for name, cutouts in CUTOUTS[part].items()}
         backgrounds = [read_photo(name) for name in BACKGROUNDS[part]]
         images, annotations = [], []

@@ -9,6 +9,8 @@ from PIL import Image
 
 from tltk.data.source import Source
 from tltk.inference.decoded_batches import decoded_batches
+from tltk.inference.drawings import draw
+from tltk.inference.predictions import DecodedRows, predictions_of
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.tasks.sources import with_labels_of
@@ -34,17 +36,13 @@ def draw_examples(model: TransferModel, source: Source, names: Sequence[str], *,
     places = _places(source, names) if modality.has_pictures else {}
     if not places:
         return {}
-    chosen = source.subset(list(places.values())).with_sample_weight(None)
-    row_of = {chosen.id_of(row): row for row in range(len(chosen))}
+    selected = source.subset(list(places.values())).with_sample_weight(None)
     drawings = {}
-    options: dict[str, Any] = {"batch_size": min(batch_size, len(chosen)), "max_invalid_fraction": 1.0}
-    for batch in decoded_batches(model, chosen, **options, invalid=[], title="drawing"):
-        for prediction in model.task.predictions(batch.decoded, batch.ids):
-            row = row_of[prediction.example_id]
-            pixels = modality.picture(chosen, row)
-            if pixels is not None:
-                drawing = prediction.draw(pixels, truth=chosen.label_of(row))
-                drawings[prediction.example_id] = _as_jpeg(drawing)
+    options: dict[str, Any] = {"batch_size": min(batch_size, len(selected)), "max_invalid_fraction": 1.0}
+    for batch in decoded_batches(model, selected, **options, invalid=[], title="drawing"):
+        predictions = predictions_of(model.task, [DecodedRows(tuple(batch.ids), batch.decoded)], [])
+        for row, picture in draw(predictions, selected, with_truth=True):
+            drawings[selected.id_of(row)] = _as_jpeg(picture)
     return {name: drawings[name] for name in names if name in drawings}
 
 

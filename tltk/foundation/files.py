@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -131,6 +132,35 @@ def make_folder(folder: Path, *, required_bytes: int = 0) -> Path:
             f"no space left: {required_bytes / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free",
             str(folder),
         )
+    return folder
+
+
+def make_generated_folder(folder: Path, *, pattern: str) -> Path:
+    """Create a folder for generated files, and delete those of an earlier call.
+
+    Args:
+        folder: Created with its parents if it does not exist.
+        pattern: Regular expression that the names of all entries match. Hidden files, such as `.DS_Store`, stay.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileError: If it cannot be created or emptied, or holds something else; nothing is deleted then.
+    """
+    make_folder(folder)
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    others = sorted(entry.name for entry in entries if not re.fullmatch(pattern, entry.name))
+    if others:
+        raise FileError(
+            errno.ENOTEMPTY, f"holds files that were not generated, such as {others[0]}: choose another", str(folder)
+        )
+    try:
+        for entry in entries:
+            if not entry.is_dir():
+                entry.unlink()
+    except OSError as error:
+        raise _with_path(error, folder) from error
     return folder
 
 
