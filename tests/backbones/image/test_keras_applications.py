@@ -90,7 +90,7 @@ def test_the_error_for_missing_weights_lists_what_was_tried_and_what_to_do(monke
     assert f"tltk cache: no {tmp_path / 'own' / NAME / ROW.file}" in text
     assert "hub: URL fetch failure" in text
     assert "weights='random'" in text
-    assert "efficientnet_lite0 is available from a package registry" in text
+    assert "efficientnet_lite0, efficientnet_lite2 are available from a package registry" in text
 
 
 def test_downloaded_weights_have_the_origin_hub(monkeypatch, tmp_path, capsys):

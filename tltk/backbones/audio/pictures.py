@@ -14,7 +14,7 @@ from tltk.specs import AudioSpec
 if TYPE_CHECKING:
     import keras
 
-NAME = f"log_mel_{lite.NAME}"
+NAME = f"log_mel_{lite.LITE0.name}"
 BANDS = 128
 WINDOW, HOP = 0.032, 0.008  # seconds
 _RANGE = 80.0  # decibels from black to white

@@ -1,6 +1,8 @@
-"""EfficientNet-Lite0 from stock Keras layers, with its real ImageNet weights."""
+"""EfficientNet-Lite0 and Lite2 from stock Keras layers, with their ImageNet weights."""
 
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,15 +19,10 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-NAME = "efficientnet_lite0"
-FILE = "efficientnet-lite0-57934424.pth"
-SIZE, MINIMUM = 224, 32
+MINIMUM = 32
 SUFFIXES = (*weight_files.SUFFIXES, ".pth")
-PARAMETERS = 3_413_024
 SOURCE = "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"
-TOP1 = 0.751  # its table, float32
-# Kernel, stride, expansion, filters and repeats of each block group: EfficientNet-B0 (Tan & Le 2019, table 1),
-# which Lite0 keeps.
+# Kernel, stride, expansion, filters and repeats of each block group of EfficientNet-B0 (Tan & Le 2019, table 1).
 _GROUPS = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -35,94 +32,144 @@ _GROUPS = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
+
+
+@dataclass(frozen=True)
+class Lite:
+    """A network of the family.
+
+    Args:
+        name: Name of the backbone.
+        file: Weight file in tltk's cache.
+        size: Rows and columns in pixels that the weights were trained at.
+        parameters: Number of weights without the classifier.
+        top1: ImageNet top-1 accuracy in float32, from the table at `SOURCE`.
+        width: Factor of the filters of EfficientNet-B0; those of the stem and of the last convolution stay.
+        depth: Factor of the repeats; the first and the last group keep one block.
+    """
+
+    name: str
+    file: str
+    size: int
+    parameters: int
+    top1: float
+    width: float = 1.0
+    depth: float = 1.0
+
+    @property
+    def groups(self) -> tuple[tuple[int, int, int, int, int], ...]:
+        """Kernel, stride, expansion, filters and repeats of each block group."""
+        return tuple(
+            (kernel, stride, expansion, self._filters(filters), repeats if repeats == 1 else self._repeats(repeats))
+            for kernel, stride, expansion, filters, repeats in _GROUPS
+        )
+
+    @property
+    def reference_input(self) -> ImageSpec:
+        """How the published accuracy was measured; the input format of the backbone shows the whole image instead."""
+        fraction = self.size / (self.size + 32)
+        return ImageSpec(self.size, self.size, resize="crop", interpolation="bicubic", crop_fraction=fraction)
+
+    def blocks(self) -> Iterator[tuple[str, int, int, int, int]]:
+        """Yield name, kernel, stride, expansion and filters of each block."""
+        for number, (kernel, stride, expansion, filters, repeats) in enumerate(self.groups, start=1):
+            for index in range(repeats):
+                yield f"block{number}{chr(97 + index)}", kernel, stride if index == 0 else 1, expansion, filters
+
+    def _filters(self, filters: int) -> int:
+        """Scale a number of filters to a multiple of 8 that is at most a tenth smaller."""
+        scaled = filters * self.width
+        rounded = max(8, int(scaled + 4) // 8 * 8)
+        return rounded + 8 if rounded < 0.9 * scaled else rounded
+
+    def _repeats(self, repeats: int) -> int:
+        return math.ceil(self.depth * repeats)
+
+
+LITE0 = Lite("efficientnet_lite0", "efficientnet-lite0-57934424.pth", 224, 3_413_024, 0.751)
+LITE2 = Lite("efficientnet_lite2", "efficientnet-lite2-9656183e.pth", 260, 4_869_168, 0.776, width=1.1, depth=1.2)
+NETWORKS = (LITE0, LITE2)
 _EPSILON = 1e-3
 PREPROCESSING = Preprocessing(
     scale=(1 / 128,), offset=(-127 / 128,), source=f"{SOURCE}: MEAN_RGB and STDDEV_RGB of efficientnet_lite_builder.py"
 )
-# How the published accuracy was measured; the input format of the backbone shows the whole image instead.
-REFERENCE_INPUT = ImageSpec(SIZE, SIZE, resize="crop", interpolation="bicubic", crop_fraction=0.875)
 
 
-def backbone(*, weights: str = "pretrained") -> Backbone:
-    """Return the backbone.
+def backbone(network: Lite = LITE0, *, weights: str = "pretrained") -> Backbone:
+    """Return a backbone of the family.
 
     Args:
+        network: One of `NETWORKS`.
         weights: "pretrained", "random" or the path of a weight file (.pth, or written by Keras).
     """
     return Backbone(
-        name=NAME,
+        name=network.name,
         modality="image",
-        input_spec=ImageSpec(SIZE, SIZE),
+        input_spec=ImageSpec(network.size, network.size),
         preprocessing=PREPROCESSING,
-        stages=efficient_stages(tuple(group[-1] for group in _GROUPS)),
+        stages=efficient_stages(tuple(group[-1] for group in network.groups)),
         weights=weights,
-        parameters=PARAMETERS,
-        top1=TOP1,
+        parameters=network.parameters,
+        top1=network.top1,
         top1_source=SOURCE,
         fast_bfloat16=False,
-        builder=_build,
-        locator=partial(weight_files.locate, NAME, weights=weights, places=places()),
-        shapes=_shapes,
+        builder=partial(_build, network),
+        locator=partial(weight_files.locate, network.name, weights=weights, places=places(network)),
+        shapes=partial(_shapes, network),
         min_image_size=MINIMUM,
     )
 
 
-def places() -> tuple[weight_files.Place, ...]:
+def places(network: Lite) -> tuple[weight_files.Place, ...]:
     """List possible locations of the weights, in the order of search."""
-    return (weight_files.own_cache(NAME, FILE),)
+    return (weight_files.own_cache(network.name, network.file),)
 
 
-def classifier(path: str | Path) -> "keras.Model":
-    """Build the network with its ImageNet classifier, to check the ported weights against published results.
+def classifier(path: str | Path, network: Lite = LITE0) -> "keras.Model":
+    """Build a network with its ImageNet classifier, to check the ported weights against published results.
 
     Args:
         path: Path of the .pth file.
+        network: One of `NETWORKS`.
 
     Returns:
-        Float [batch, 224, 224, 3] in [0, 255] → probabilities [batch, 1000].
+        Float [batch, size, size, 3] in [0, 255] → probabilities [batch, 1000].
     """
     import keras
 
     from tltk.backbones.connect import connect  # imports TensorFlow, which the catalog does without
 
-    network = connect(backbone(weights=str(path))).network
-    pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(network.outputs[0])
+    body = connect(backbone(network, weights=str(path))).network
+    pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(body.outputs[0])
     top = keras.layers.Dense(1000, activation="softmax", name="predictions")
-    model = keras.Model(network.inputs[0], top(pooled), name=f"{NAME}_classifier")
+    model = keras.Model(body.inputs[0], top(pooled), name=f"{network.name}_classifier")
     tensors = _tensors(str(path))
     top.set_weights([tensors["_fc.weight"].T, tensors["_fc.bias"]])
     return model
 
 
-def _build(shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
+def _build(network: Lite, shape: tuple[int, int, int], origin: Origin) -> "keras.Model":
     import keras
 
     pixels = keras.Input(shape, name="input_layer")
     x = _normal(keras.layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem_conv")(pixels), "stem_bn")
     x = keras.layers.ReLU(6.0, name="stem_activation")(x)
-    for name, kernel, stride, expansion, filters in _blocks():
+    for name, kernel, stride, expansion, filters in network.blocks():
         x = _block(x, name, kernel=kernel, stride=stride, expansion=expansion, filters=filters)
     x = _normal(keras.layers.Conv2D(1280, 1, use_bias=False, name="top_conv")(x), "top_bn")
-    model = keras.Model(pixels, keras.layers.ReLU(6.0, name="top_activation")(x), name=NAME)
+    model = keras.Model(pixels, keras.layers.ReLU(6.0, name="top_activation")(x), name=network.name)
     graph.rename_automatic(model)
     if origin.path is not None and origin.path.endswith(".pth"):
-        _port(model, origin.path)
+        _port(network, model, origin.path)
     elif origin.path is not None:
         weight_files.read_into(model, origin.path)
     return model
 
 
 @cache
-def _shapes(shape: tuple[int, int, int]) -> Mapping[str, tuple]:
+def _shapes(network: Lite, shape: tuple[int, int, int]) -> Mapping[str, tuple]:
     with private.without_weights():
-        return graph.output_shapes(_build(shape, Origin("random", None, None)))
-
-
-def _blocks() -> Iterator[tuple[str, int, int, int, int]]:
-    """Yield name, kernel, stride, expansion and filters of each of the 16 blocks."""
-    for number, (kernel, stride, expansion, filters, repeats) in enumerate(_GROUPS, start=1):
-        for index in range(repeats):
-            yield f"block{number}{chr(97 + index)}", kernel, stride if index == 0 else 1, expansion, filters
+        return graph.output_shapes(_build(network, shape, Origin("random", None, None)))
 
 
 def _block(
@@ -151,10 +198,10 @@ def _normal(x: "keras.KerasTensor", name: str) -> "keras.KerasTensor":
     return keras.layers.BatchNormalization(epsilon=_EPSILON, name=name)(x)
 
 
-def _names() -> Iterator[tuple[str, str, str]]:
+def _names(network: Lite) -> Iterator[tuple[str, str, str]]:
     """Yield the Keras names of a convolution and its batch norm, and their names in the .pth file."""
     yield "stem", "_conv_stem", "_bn0"
-    for index, (name, _, _, expansion, _) in enumerate(_blocks()):
+    for index, (name, _, _, expansion, _) in enumerate(network.blocks()):
         if expansion != 1:
             yield f"{name}_expand", f"_blocks.{index}._expand_conv", f"_blocks.{index}._bn0"
         yield f"{name}_dw", f"_blocks.{index}._depthwise_conv", f"_blocks.{index}._bn1"
@@ -162,11 +209,11 @@ def _names() -> Iterator[tuple[str, str, str]]:
     yield "top", "_conv_head", "_bn1"
 
 
-def _port(model: "keras.Model", path: str) -> None:
+def _port(network: Lite, model: "keras.Model", path: str) -> None:
     """Load the weights of a .pth file, or raise with a list of everything that does not fit."""
     tensors = _tensors(path)
     problems = check.Problems()
-    for name, conv, norm in _names():
+    for name, conv, norm in _names(network):
         # PyTorch's kernels are [out, in, h, w], and [channels, 1, h, w] if depthwise.
         depthwise = name.endswith("_dw")
         layer = model.get_layer(f"{name}conv" if depthwise else f"{name}_conv")
@@ -175,7 +222,7 @@ def _port(model: "keras.Model", path: str) -> None:
         parts = [f"{norm}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
         layer = model.get_layer(f"{name[:-3]}_bn" if depthwise else f"{name}_bn")
         _assign(layer.weights, parts, (0,), tensors=tensors, problems=problems)
-    problems.raise_if_any(f"{path} does not contain the weights of {NAME}:")
+    problems.raise_if_any(f"{path} does not contain the weights of {network.name}:")
 
 
 def _assign(
