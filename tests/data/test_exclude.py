@@ -39,7 +39,7 @@ def test_a_list_written_by_hand_may_have_comments_blanks_and_windows_line_ends(t
 
 def test_a_broken_quotation_is_named_by_its_line(tmp_path):
     (tmp_path / "exclude.txt").write_text('a.jpg\n"b.jpg\n')
-    with pytest.raises(InvalidInput, match=r"line 2 .* no JSON string"):
+    with pytest.raises(InvalidInput, match=r"line 2 .* is not a JSON string"):
         read_ids(tmp_path / "exclude.txt")
 
 
