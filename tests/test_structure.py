@@ -15,7 +15,6 @@ from tests.structure import LAYER_OF, MAX_FUNCTION, MAX_MODULE, PACKAGE, functio
 MODULES = structure.modules()
 BANNED = re.compile(r"manager|handler|helper|utils|engine|adapter", re.IGNORECASE)
 MAX_PUBLIC = 84
-VAGUE_ELSEWHERE = ("demo/detection.py", "evaluation/drawings.py")
 
 
 def layer_violations() -> list[str]:
@@ -49,8 +48,7 @@ def test_private_attributes_of_keras_are_used_in_one_module():
 
 
 def test_variables_and_parameters_say_what_they_hold():
-    others = tuple(f"tltk/{path}" for path in VAGUE_ELSEWHERE)
-    assert [place for place in structure.vague_names() if not place.startswith(others)] == []
+    assert structure.vague_names() == []
 
 
 def test_the_table_of_layers_in_the_docs_is_up_to_date():
