@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import keras
 import pytest
 
 from tltk.feature_cache import storage as cache_storage
@@ -36,6 +37,14 @@ def test_auto_chooses_memory_for_little_data_disk_for_much_and_off_where_caching
     assert "need 1.0 GB, and 1.0 kB are free on the disk" in reasons[-1] and "bfloat16" in reasons[-1]
     monkeypatch.setattr(hardware, "free_memory", lambda: 1000)
     assert storage(1000) == "off"
+
+
+def test_multiply_adds_are_those_of_all_positions():
+    tokens = keras.Input((7, 4))
+    x = keras.layers.LSTM(3, return_sequences=True)(keras.layers.Dense(5)(tokens))
+    model = keras.Model(tokens, keras.layers.Dense(6)(keras.layers.LSTM(2)(x)))
+    lstm = 7 * 4 * (5 * 3 + 3 * 3) + 7 * 4 * (3 * 2 + 2 * 2)
+    assert cache_storage.multiply_adds(model) == 7 * 4 * 5 + lstm + 2 * 6
 
 
 def test_a_misspelt_storage_is_not_mistaken_for_a_folder(tmp_path, monkeypatch):

@@ -125,6 +125,8 @@ def multiply_adds(prefix: keras.Model, length: int | None = None) -> float:
     total = 0
     for node in keras_graph.nodes(prefix):
         weights = getattr(node.operation, "weights", ())
-        positions = math.prod(size or length or 1 for size in node.outputs[0].shape[1:-1])
+        # A recurrent layer reads all positions, also if it returns the last one only.
+        tensors = node.input_tensors if hasattr(node.operation, "return_sequences") else node.outputs
+        positions = math.prod(size or length or 1 for size in tensors[0].shape[1:-1])
         total += positions * sum(math.prod(weight.shape) for weight in weights if len(weight.shape) > 1)
     return float(total)
