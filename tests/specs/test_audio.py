@@ -1,3 +1,7 @@
+import json
+from dataclasses import asdict
+
+import numpy as np
 import pytest
 
 from tltk.specs import AudioSpec
@@ -9,6 +13,11 @@ def test_an_audio_spec_counts_its_samples():
     assert spec.describe() == "0.5 s at 8 kHz"
 
 
+def test_the_fields_of_an_audio_spec_can_be_stored():
+    spec = AudioSpec(np.int64(8000), np.float32(0.5), trim_silence=np.float32(60))
+    assert json.loads(json.dumps(asdict(spec))) == asdict(AudioSpec(8000, 0.5, trim_silence=60))
+
+
 def test_invalid_fields_of_an_audio_spec_raise():
     with pytest.raises(ValueError, match="`seconds` must be a number above 0"):
         AudioSpec(seconds=0)
@@ -16,5 +25,7 @@ def test_invalid_fields_of_an_audio_spec_raise():
         AudioSpec(sample_rate=16)
     with pytest.raises(ValueError, match=r"`crop` must be one of .*Did you mean 'center'"):
         AudioSpec(crop="centre")
+    with pytest.raises(ValueError, match=r"`trim_silence` must be a number above 0\. Received: 0"):
+        AudioSpec(trim_silence=0)
     with pytest.raises(ValueError, match=r"1 to 67,108,864 samples. Received: `seconds`=1e-05"):
         AudioSpec(seconds=1e-5)

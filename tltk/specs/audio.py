@@ -20,6 +20,8 @@ class AudioSpec:
         seconds: Length of the input. Shorter sounds are padded with silence, longer ones cut.
         crop: Which part is kept of a longer sound: "center", or "start". Shorter sounds are
             padded on both sides, or at the end.
+        trim_silence: Cut off what is before and after a sound: frames that are at least this many decibels quieter than
+            its loudest one, such as 60. None keeps it. A sound that is silent all along is kept.
 
     Raises:
         InvalidInput: If a number is out of range, or `crop` is unknown.
@@ -32,6 +34,7 @@ class AudioSpec:
     sample_rate: int = 16_000
     seconds: float = 1.0
     crop: str = "center"
+    trim_silence: float | None = None
 
     name: ClassVar[str] = "waveform"
     dtype: ClassVar[str] = "float32"
@@ -40,7 +43,13 @@ class AudioSpec:
         check.counts(sample_rate=self.sample_rate)
         check.positive(seconds=self.seconds)
         check.one_of("crop", self.crop, CROPS)
+        if self.trim_silence is not None:
+            check.positive(trim_silence=self.trim_silence)
         check.within("sample_rate", self.sample_rate, low=MIN_RATE, high=MAX_RATE)
+        object.__setattr__(self, "sample_rate", int(self.sample_rate))  # plain numbers, which JSON can hold
+        object.__setattr__(self, "seconds", float(self.seconds))
+        if self.trim_silence is not None:
+            object.__setattr__(self, "trim_silence", float(self.trim_silence))
         if not 1 <= self.samples <= MAX_SAMPLES:
             raise InvalidInput(
                 f"an input must have 1 to {MAX_SAMPLES:,} samples. Received: `seconds`={self.seconds:g} at "

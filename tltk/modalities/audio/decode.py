@@ -13,6 +13,7 @@ import tensorflow as tf
 from tltk.data.formats.sounds import Clip
 from tltk.foundation.errors import MissingExtra
 from tltk.modalities.audio.resample import resample, resampled_length
+from tltk.modalities.audio.trim import trim
 from tltk.modalities.audio.wav import EMPTY, NO_SAMPLES, NOT_FINITE, WRONG_RATE, read_wav
 from tltk.specs import AudioSpec
 from tltk.specs.audio import MAX_RATE, MIN_RATE
@@ -24,16 +25,20 @@ Samples = tuple[np.ndarray, int]
 
 
 def fitted(samples: tf.Tensor, sample_rate: tf.Tensor, spec: AudioSpec) -> tf.Tensor:
-    """Resample a sound, and cut or pad it to the length of an input.
+    """Trim a sound if the spec says so, resample it, and cut or pad it to the length of an input.
+
+    Silence is found at the rate of the sound itself, before it is resampled.
 
     Args:
         samples: Mono, float32 [n].
         sample_rate: int32 [], in Hz.
-        spec: Rate, length and crop.
+        spec: Rate, length, crop and silence.
 
     Returns:
         float32 [samples of the spec].
     """
+    if spec.trim_silence is not None:
+        samples = trim(samples, spec.trim_silence)
     surplus = resampled_length(tf.size(samples, tf.int64), sample_rate, spec.sample_rate) - spec.samples
     # Rounded towards zero: one sample of silence more at the end, or one more cut off at the end.
     first = tf.zeros([], tf.int64) if spec.crop == "start" else tf.sign(surplus) * (tf.abs(surplus) // 2)
