@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tltk.backbones import user_model
 from tltk.backbones import weights as weight_files
-from tltk.backbones.audio.pictures import on_sounds
+from tltk.backbones.audio.pictures import on_sounds, with_spectrogram
 from tltk.backbones.base import Backbone, Preprocessing, check_stage_order
 from tltk.backbones.catalog import CATALOG, names
 from tltk.backbones.image import kerashub as hub
@@ -35,6 +35,8 @@ def backbone(
     channels: int | None = None,
     value_range: tuple[float, float] | None = None,
     spec: Any = None,
+    trim_silence: float | None = None,
+    spectrogram: str | None = None,
 ) -> Backbone:
     """Choose the pretrained network to build on.
 
@@ -61,6 +63,10 @@ def backbone(
             modality of your own; the output then is [batch, …, channels]. With a name, an `AudioSpec`: an image
             backbone then takes sounds as log-mel pictures, of `image_size` (mel bands, frames); a backbone of sounds
             takes another length, and no `image_size`.
+        trim_silence: Cut off silence before and after sounds: what is at least this many decibels quieter than their
+            loudest part, such as 60; the default is that of `spec`.
+        spectrogram: Pictures of sounds for image backbones: "log_mel" (the default), or "pcen", per-channel energy
+            normalization, for distant sounds in steady noise (Wang et al. 2017).
 
     Returns:
         A value. Weights are found and read by `build`, which `tltk.assemble` calls.
@@ -83,6 +89,8 @@ def backbone(
     selected = _named(str(x), weights, size) if by_name else _from_model(x, weights, size, spec)
     if by_name and spec is not None:
         selected, size = on_sounds(selected, spec, size=size), None
+    if spectrogram is not None:
+        selected = with_spectrogram(selected, spectrogram)
     height, width = size or (None, None)
     options: dict[str, dict[str, Any]] = {
         "image_size": {"height": height, "width": width},
@@ -90,6 +98,7 @@ def backbone(
         "truncation": {"truncation": truncation},
         "overlap": {"overlap": overlap},
         "value_range": {"value_range": value_range},
+        "trim_silence": {"trim_silence": trim_silence},
     }
     selected = _with_input(selected, options)
     if preprocessing is not None:

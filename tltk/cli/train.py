@@ -72,6 +72,11 @@ def train(
         str | None, typer.Option(help="Side at which longer texts are truncated: end, start or middle.")
     ] = None,
     seconds: Annotated[float | None, typer.Option(help="Length of a sound; default: that of the backbone.")] = None,
+    trim_silence: Annotated[
+        float | None,
+        typer.Option(help="Decibels below its loudest part that are silence, cut off before and after a sound."),
+    ] = None,
+    spectrogram: Annotated[str | None, typer.Option(help="Pictures of sounds: log_mel or pcen.")] = None,
     batch_size: Annotated[str, typer.Option(help="Examples per step, or for texts a budget: '2048 tokens'.")] = "32",
     class_weight: Annotated[
         str | None, typer.Option(help="Weights of classes in the loss: balanced, or spam=5,ham=1.")

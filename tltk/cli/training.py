@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SOURCE_OPTIONS = ("label", "input_column", "text", "sample_weight", "delimiter", "separator")
 _BESIDE = ("images", "masks", "colors")  # paths of what belongs to the data
 _PHASE_OPTIONS = ("epochs", "probe_epochs", "learning_rate", "warmup", "patience", "accumulate", "unfreeze")
-_FORM_OPTIONS = ("image_size", "sequence_length", "truncation")
+_FORM_OPTIONS = ("image_size", "sequence_length", "truncation", "trim_silence", "spectrogram")
 
 
 def run(given: Mapping[str, Any], *, as_json: bool, quiet: bool = False) -> None:

@@ -7,13 +7,13 @@ import pytest
 import tltk
 from tests.sounds import tone
 from tltk.backbones.audio.mel import MelSpectrogram
-from tltk.backbones.audio.pictures import LogMelPicture
+from tltk.backbones.audio.pictures import SpectrogramPicture
 
 SPEC = tltk.AudioSpec(sample_rate=8000, seconds=0.3)
 
 
 def test_a_picture_shows_80_decibels_below_its_loudest_band():
-    picture = LogMelPicture(sample_rate=8000, bands=32)
+    picture = SpectrogramPicture(sample_rate=8000, bands=32)
     loud = tone(seconds=0.3, pitch=1000)
     quiet, silent = loud * 0.1, np.zeros_like(loud)
     shown = np.array(picture.picture(np.stack([loud, quiet, silent])))
@@ -21,12 +21,12 @@ def test_a_picture_shows_80_decibels_below_its_loudest_band():
     assert shown[0].max() == 255 and shown.min() >= 0
     np.testing.assert_allclose(shown[0], shown[1], atol=0.05)  # loudness does not matter
     assert shown[2].max() < 1e-3  # silence is black
-    mel = np.array(picture.spectrogram().apply(loud[None]))[0]
+    mel = np.array(picture.mel().apply(loud[None]))[0]
     decibels = 10 * np.log10(np.maximum(mel, 1e-10))
     expected = np.clip(255 + (decibels - decibels.max()) * 255 / 80, 0, 255).T
     np.testing.assert_allclose(shown[0, ..., 0], expected, atol=1e-2)
     assert abs(int(shown[0, :, 19, 0].argmax()) - 14) <= 1  # 1 kHz is band 14 of 32, up to 4 kHz
-    assert picture.spectrogram() == MelSpectrogram(8000, 256, 64, 512, 32)
+    assert picture.mel() == MelSpectrogram(8000, 256, 64, 512, 32)
 
 
 def test_an_image_backbone_is_made_one_of_sounds():
@@ -38,6 +38,8 @@ def test_an_image_backbone_is_made_one_of_sounds():
     assert [stage.name for stage in default.stages] == ["stem", "conv2", "conv3", "conv4", "conv5"]
     longer = tltk.backbone("log_mel_efficientnet_lite0", weights="random", spec=tltk.AudioSpec(seconds=2))
     assert longer.preprocessing.size(longer.input_spec.samples) == (128, 251)
+    trimmed = tltk.backbone("log_mel_efficientnet_lite0", weights="random", trim_silence=60, spectrogram="pcen")
+    assert trimmed.input_spec == tltk.AudioSpec(trim_silence=60.0) and trimmed.preprocessing.spectrogram == "pcen"
 
 
 def test_what_cannot_be_made_a_backbone_of_sounds_is_refused():
@@ -52,12 +54,19 @@ def test_what_cannot_be_made_a_backbone_of_sounds_is_refused():
             tltk.backbone(name, weights="random", spec=tltk.AudioSpec(seconds=2), image_size=64)
     with pytest.raises(TypeError, match=r"`spec`.*AudioSpec"):
         tltk.backbone("efficientnet_lite0", weights="random", spec=tltk.ImageSpec(8, 8))
+    for name, options in (("efficientnet_lite0", {}), ("speaker_encoder", {"spec": tltk.AudioSpec(seconds=2)})):
+        with pytest.raises(ValueError, match=f"`spectrogram` is for image backbones on sounds.*{name} is none"):
+            tltk.backbone(name, weights="random", spectrogram="pcen", **options)
+    with pytest.raises(ValueError, match=r"`spectrogram` must be one of.*Did you mean 'pcen'"):
+        tltk.backbone("log_mel_efficientnet_lite0", weights="random", spectrogram="pcem")
+    with pytest.raises(ValueError, match="`trim_silence` does not apply to efficientnet_lite0"):
+        tltk.backbone("efficientnet_lite0", weights="random", trim_silence=60)
     with pytest.raises(ValueError, match="needs a named backbone that takes images"):
         tltk.backbone("all_minilm_l6_v2_en", weights="random", spec=SPEC)
 
 
 def test_a_model_of_pictures_is_saved_as_stock_layers_and_operations(tmp_path):
-    backbone = tltk.backbone("efficientnet_lite0", weights="random", spec=SPEC, image_size=32)
+    backbone = tltk.backbone("efficientnet_lite0", weights="random", spec=SPEC, image_size=32, spectrogram="pcen")
     model = tltk.assemble(backbone, tltk.classification(("low", "high")), precision="float32", seed=0)
     model.keras.save(tmp_path / "model.keras")
     waveforms = tone(seconds=0.3)[None]

@@ -1,4 +1,4 @@
-"""Image backbones on sounds: the logarithm of a mel spectrogram is the picture (Gong et al. 2021)."""
+"""Image backbones on sounds: a mel spectrogram is the picture (Gong et al. 2021)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,24 +20,32 @@ WINDOW, HOP = 0.032, 0.008  # seconds
 _RANGE = 80.0  # decibels from black to white
 _QUIETEST = -20.0  # decibels of a band that is white at least: below it, noise of 16 bits would be magnified
 _SMALLEST_POWER = 1e-10
+_FAINTEST = 0.1  # of normalized energy that is white at least: steady noise has 0.3, silence 0.0003
+SPECTROGRAMS = ("log_mel", "pcen")
 
 
 @dataclass(frozen=True)
-class LogMelPicture(Preprocessing):
+class SpectrogramPicture(Preprocessing):
     """The preprocessing of an image backbone behind a picture of the sound.
 
-    The loudest band of a clip is white (255), and black lies 80 dB below, so that loudness does not matter. Height is
-    frequency, low ones on top; width is time.
+    The largest value of a clip is white (255), so that loudness does not matter. Black lies 80 dB below, or is 0 after
+    per-channel energy normalization. Height is frequency, low ones on top; width is time.
 
     Args:
         bands: Mel bands, the height of the picture.
         hop: Seconds from one column to the next.
         sample_rate: Samples per second.
+        spectrogram: "log_mel", or "pcen" for per-channel energy normalization.
     """
 
     bands: int = BANDS
     hop: float = HOP
     sample_rate: int = 16_000
+    spectrogram: str = "log_mel"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check.one_of("spectrogram", self.spectrogram, SPECTROGRAMS)
 
     @property
     def is_identity(self) -> bool:
@@ -46,9 +54,9 @@ class LogMelPicture(Preprocessing):
 
     def size(self, samples: int) -> tuple[int, int]:
         """Return height and width of the picture of a waveform."""
-        return (self.bands, self.spectrogram().frames(samples))
+        return (self.bands, self.mel().frames(samples))
 
-    def spectrogram(self) -> Any:
+    def mel(self) -> Any:
         """Return the mel spectrogram that the picture shows."""
         from tltk.backbones.audio.mel import MelSpectrogram  # needs NumPy, and the table of backbones does not
 
@@ -71,11 +79,33 @@ class LogMelPicture(Preprocessing):
         """Return the picture alone, float32 [batch, bands, frames, 3] in [0, 255]."""
         from keras import ops
 
-        power = ops.transpose(self.spectrogram().apply(x), (0, 2, 1))
-        decibels = 10 * ops.log10(ops.maximum(power, _SMALLEST_POWER))
-        white = ops.maximum(ops.max(decibels, axis=(1, 2), keepdims=True), _QUIETEST)
-        grey = ops.maximum(decibels - white + _RANGE, 0.0) * (255 / _RANGE)
-        return ops.repeat(ops.expand_dims(grey, -1), 3, axis=-1)
+        mel = self.mel()
+        grey = (
+            _of_energy(mel.apply(x), mel.sample_rate / mel.hop)
+            if self.spectrogram == "pcen"
+            else _of_decibels(mel.apply(x))
+        )
+        return ops.repeat(ops.expand_dims(ops.transpose(grey, (0, 2, 1)), -1), 3, axis=-1)
+
+
+def _of_decibels(power: Any) -> Any:
+    """Return grey values of powers [batch, frames, bands] in decibels: white is the loudest."""
+    from keras import ops
+
+    decibels = 10 * ops.log10(ops.maximum(power, _SMALLEST_POWER))
+    white = ops.maximum(ops.max(decibels, axis=(1, 2), keepdims=True), _QUIETEST)
+    return ops.maximum(decibels - white + _RANGE, 0.0) * (255 / _RANGE)
+
+
+def _of_energy(power: Any, frames_per_second: float) -> Any:
+    """Return grey values of powers [batch, frames, bands] after per-channel energy normalization."""
+    from keras import ops
+
+    from tltk.backbones.audio.pcen import pcen
+
+    normalized = pcen(power, frames_per_second=frames_per_second)
+    white = ops.maximum(ops.max(normalized, axis=(1, 2), keepdims=True), _FAINTEST)
+    return ops.maximum(normalized, 0.0) * (255 / white)
 
 
 def backbone(*, weights: str = "pretrained") -> Backbone:
@@ -116,7 +146,7 @@ def on_sounds(backbone: Backbone, spec: Any, *, size: tuple[int, int] | None = N
     bands, hop = (BANDS, HOP) if size is None else (size[0], spec.seconds / max(1, size[1] - 1))
     pixels = backbone.preprocessing
     values = (pixels.scale, pixels.offset, pixels.channel_order, pixels.source)
-    picture = LogMelPicture(*values, bands=bands, hop=hop, sample_rate=spec.sample_rate)
+    picture = SpectrogramPicture(*values, bands=bands, hop=hop, sample_rate=spec.sample_rate)
     _check_size(backbone, picture, spec, fix="pass more seconds, or image_size=(bands, frames)")
     return replace(
         backbone,
@@ -128,16 +158,35 @@ def on_sounds(backbone: Backbone, spec: Any, *, size: tuple[int, int] | None = N
     )
 
 
+def with_spectrogram(backbone: Backbone, spectrogram: str) -> Backbone:
+    """Return an image backbone on sounds with pictures of another kind.
+
+    Args:
+        backbone: The backbone.
+        spectrogram: "log_mel" or "pcen".
+
+    Raises:
+        InvalidInput: If the backbone shows no pictures of sounds to its network, or the kind is unknown.
+    """
+    if not isinstance(backbone.preprocessing, SpectrogramPicture):
+        raise InvalidInput(
+            f"`spectrogram` is for image backbones on sounds, such as tltk.backbone('efficientnet_lite0', "
+            f"spec=tltk.AudioSpec()). {backbone.name} is none"
+        )
+    picture = replace(backbone.preprocessing, spectrogram=spectrogram)
+    return replace(backbone, preprocessing=picture)
+
+
 def _of_length(backbone: Backbone, spec: AudioSpec) -> Backbone:
     rate = backbone.input_spec.sample_rate
     if spec.sample_rate != rate:
         raise InvalidInput(f"{backbone.name} takes sounds at {rate} Hz. Received: AudioSpec at {spec.sample_rate} Hz")
-    if isinstance(backbone.preprocessing, LogMelPicture):
+    if isinstance(backbone.preprocessing, SpectrogramPicture):
         _check_size(backbone, backbone.preprocessing, spec, fix="pass more seconds")
     return replace(backbone, input_spec=spec)
 
 
-def _check_size(backbone: Backbone, picture: LogMelPicture, spec: AudioSpec, *, fix: str) -> None:
+def _check_size(backbone: Backbone, picture: SpectrogramPicture, spec: AudioSpec, *, fix: str) -> None:
     smallest = min(picture.size(spec.samples))
     if smallest < backbone.min_image_size:
         raise InvalidInput(
@@ -146,9 +195,9 @@ def _check_size(backbone: Backbone, picture: LogMelPicture, spec: AudioSpec, *, 
         )
 
 
-def _build(image: Backbone, picture: LogMelPicture, shape: tuple[int], origin: Origin) -> "keras.Model":
+def _build(image: Backbone, picture: SpectrogramPicture, shape: tuple[int], origin: Origin) -> "keras.Model":
     return image.builder((*picture.size(shape[0]), 3), origin)
 
 
-def _shapes(image: Backbone, picture: LogMelPicture, shape: tuple[int]) -> Mapping[str, tuple]:
+def _shapes(image: Backbone, picture: SpectrogramPicture, shape: tuple[int]) -> Mapping[str, tuple]:
     return image.shapes((*picture.size(shape[0]), 3))
