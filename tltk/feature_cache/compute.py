@@ -137,7 +137,7 @@ class _Computation:
 
     def key(self) -> str:
         """Return a hash of everything that the records depend on."""
-        augment = (asdict(self.augment), self.seed) if self.augment else None
+        augment = (asdict(self.augment), self.augment.states(), self.seed) if self.augment else None
         parts: tuple[Any, ...] = (self.reader.fingerprint(), augment, astuple(self.layout), self.batch_size)
         if self.targets is not None:
             parts += (self._targets_digest(self.targets),)

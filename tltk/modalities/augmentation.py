@@ -25,6 +25,7 @@ class AugmentationType:
         mixes: Whether it blends different examples of a batch, as mixup does.
         modality: Modality of the inputs that it changes; "any" for all.
         reads_targets: Whether what happens to the examples depends on the targets.
+        state: The same keyword values → what else the results depend on; None if nothing.
     """
 
     constructor: Callable[..., "Augmentation"]
@@ -32,12 +33,13 @@ class AugmentationType:
     mixes: bool = False
     modality: str = "image"
     reads_targets: bool = False
+    state: Callable[..., Any] | None = None
 
 
 AUGMENTATIONS: Registry[AugmentationType] = Registry(
     "augmentation",
     "tltk.register_augmentation(name, constructor, build=…)",
-    builtins=("tltk.modalities.image.augment", "tltk.modalities.audio.augment"),
+    builtins=("tltk.modalities.image.augment", "tltk.modalities.audio.augment", "tltk.modalities.audio.room"),
 )
 
 
@@ -72,6 +74,15 @@ class Augmentation:
         """Return a dict of JSON values that `from_config` takes."""
         return {"name": self.name, **dict(self.values)}
 
+    def state(self) -> Any:
+        """Return what the results depend on beside the values, such as sizes and times of files; None if nothing.
+
+        Raises:
+            InvalidInput: If files cannot be used; they are listed.
+        """
+        state = AUGMENTATIONS.get(self.name).state
+        return None if state is None else state(**dict(self.values))
+
     def build(self) -> Transform:
         """Build the graph function: (images float32 [b, h, w, c] in 0..255, targets, seed int64 [2]) → both."""
         return AUGMENTATIONS.get(self.name).build(**dict(self.values))
@@ -85,6 +96,7 @@ def register_augmentation(
     mixes: bool = False,
     modality: str = "image",
     reads_targets: bool = False,
+    state: Callable[..., Any] | None = None,
 ) -> None:
     """Register an augmentation of your own, so that recipes can use it and saved configurations can be read.
 
@@ -99,6 +111,9 @@ def register_augmentation(
         mixes: True if it blends different examples of a batch; such augmentations cannot be used for fixed copies.
         modality: Modality of the inputs that it changes, such as "audio": then, they are waveforms [b, samples].
         reads_targets: True if what happens to the pixels depends on boxes or masks, as in a crop that keeps objects.
+        state: Function of the same keyword arguments that returns what else the results depend on, such as sizes and
+            times of files, for the keys of cached features. It is also called before training, and raises if they
+            cannot be used.
 
     Raises:
         InvalidInput: If another augmentation has this name, or the constructor has a parameter called "name".
@@ -116,7 +131,7 @@ def register_augmentation(
             raise InvalidType(f"`{parameter}` must be a function. Received: {function!r}")
     if "name" in inspect.signature(constructor).parameters:
         raise InvalidInput(f"the constructor of {name!r} must not have a parameter `name`: configurations use that key")
-    registered = AugmentationType(constructor, build, mixes, modality, reads_targets)
+    registered = AugmentationType(constructor, build, mixes, modality, reads_targets, state)
     AUGMENTATIONS.register(name, registered, definition=constructor)
 
 
@@ -148,7 +163,7 @@ def check_augmentations(augmentations: Sequence[Any], modality: str) -> None:
 
     Raises:
         InvalidType: If one is no `Augmentation`.
-        InvalidInput: If some are for other inputs; they are listed.
+        InvalidInput: If some are for other inputs; they are listed. Or if files of one cannot be used.
     """
     for augmentation in augmentations:
         hint = "Pass augmentations such as tltk.augment.flip()."
@@ -160,6 +175,8 @@ def check_augmentations(augmentations: Sequence[Any], modality: str) -> None:
             f"`augment`: {check.listing(others)} cannot be applied to {check.plural(modality)}. Those that can: "
             f"{check.listing(fitting)}."
         )
+    for augmentation in augmentations:
+        augmentation.state()
 
 
 def fold_in(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:

@@ -135,7 +135,7 @@ def source_batches(
     Raises:
         InvalidInput: If an augmentation cannot be applied, or `batch_size` is a budget and elements have no length.
     """
-    modality_of(spec).check_augmentation(augment.augmentations if isinstance(augment, Copies) else augment)
+    modality_of(spec).check_augmentation(augment.augmentations if isinstance(augment, Copies) else augment, spec)
     if isinstance(batch_size, Budget) and reader.lengths is None:
         raise InvalidInput(budget_without_lengths(batch_size))
     return Loader(
@@ -202,7 +202,7 @@ def dataset_batches(
     """
     if isinstance(augment, Copies):
         raise InvalidInput(NO_COPIES)
-    modality_of(spec).check_augmentation(augment)
+    modality_of(spec).check_augmentation(augment, spec)
     finish = Finish(spec.dtype, encode, augmenting(augment, seed, spec), _mixes(augment))
     return DatasetLoader(user.dataset, user.steps_per_epoch, user.example_count, finish, user.problem)
 

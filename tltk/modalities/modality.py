@@ -221,8 +221,12 @@ class Modality(ABC):
         """Return the default augmentations of a training phase."""
         return ()
 
-    def check_augmentation(self, augmentations: Sequence[Any]) -> None:
+    def check_augmentation(self, augmentations: Sequence[Any], spec: Any) -> None:
         """Raise unless the augmentations can be applied to this kind of input.
+
+        Args:
+            augmentations: Those of one phase.
+            spec: Input format of the backbone.
 
         Raises:
             InvalidInput: If any cannot; they are listed.

@@ -102,6 +102,7 @@ def check_options(model: TransferModel, recipe: Recipe, *, batch_size: Any, seed
             problems.add(problem)
     for phase in recipe.phases:
         try:
+            modality_of(model.input_spec).check_augmentation(phase.augment or (), model.input_spec)
             trained_model = phase_model(model, phase)
             require_unique_paths(changing_variables(phase.plan, trained_model), among=trained_model.keras.weights)
         except ValueError as error:

@@ -1,5 +1,8 @@
 """Sounds from fit to a SavedModel, with a small network of the user's own."""
 
+import json
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ import tltk
 from tests.sounds import clips_folder, tone, wav
 from tltk.specs import AudioSpec
 
-SPEC = AudioSpec(sample_rate=8000, seconds=0.4)
+SPEC = AudioSpec(sample_rate=8000, seconds=0.4, trim_silence=40)
 
 
 def network():
@@ -47,7 +50,10 @@ def test_pitches_are_told_apart_from_files_folders_and_samples(run, folder):
 def test_cached_features_and_augmented_sounds_are_trained_on(folder, tmp_path):
     clips, histories = tltk.from_folder(folder), {}
     network_of_both = network()  # the same weights: a linear probe does not change them
-    for cache, augment in (("memory", ()), ("off", ()), ("off", (tltk.augment.time_shift(), tltk.augment.mixup()))):
+    noise = tltk.augment.add_noise(files=folder / "high", sample_rate=8000)
+    room = tltk.augment.reverberation(sample_rate=8000)
+    augmentations = (tltk.augment.time_shift(), tltk.augment.speed(), noise, room, tltk.augment.mixup())
+    for cache, augment in (("memory", ()), ("off", ()), ("off", augmentations)):
         backbone = tltk.backbone(network_of_both, spec=SPEC, stages={"stem": "stem", "body": "body"})
         model = tltk.assemble(backbone, tltk.classification(clips.labels), precision="float32", seed=0)
         recipe = tltk.linear_probe(epochs=2, learning_rate=1e-2, augment=augment)
@@ -67,6 +73,15 @@ def test_augmentations_of_images_are_refused(run, folder):
         images.to_dataset(tltk.ImageSpec(8, 8), augment=augment)
 
 
+def test_files_and_rates_of_augmentations_are_checked_before_the_first_phase(run, folder):
+    clips, a = tltk.from_folder(folder), tltk.augment
+    augment = (a.add_noise(files=folder / "gone.wav", sample_rate=8000),)
+    with pytest.raises(ValueError, match=r"(?s)phase '\w+': .*gone\.wav: missing"):
+        tltk.fit(run.model, clips, recipe=tltk.fine_tune(epochs=1, augment=augment), verbose=0)
+    with pytest.raises(ValueError, match=r"reverberation is for sounds at 16000 Hz, and the model takes 8000 Hz"):
+        clips.to_dataset(run.model, augment=(a.gain(), a.reverberation()))
+
+
 def test_an_export_agrees_with_predict_and_one_bad_request_does_not_spoil_the_batch(run, folder, tmp_path, replay_here):
     exported = tltk.export(run, tmp_path / "serving")
     assert max(exported.largest_differences.values()) < 1e-5
@@ -74,6 +89,12 @@ def test_an_export_agrees_with_predict_and_one_bad_request_does_not_spoil_the_ba
     serve = tf.saved_model.load(str(exported.path)).signatures["serving_default"]
     good, stereo = (folder / "low" / "1.wav").read_bytes(), wav(np.stack([tone(pitch=1500)] * 2, 1))
     answer = serve(audio_bytes=tf.constant([good, b"", good[:-7], stereo, b"fLaC"]))
+    long = wav(np.pad(tone(pitch=1500), (9000, 3000)))  # without trimming, the model would get silence
+    (folder.parent / "long.wav").write_bytes(long)
+    trimmed = serve(audio_bytes=tf.constant([long]))
+    assert trimmed["label"].numpy().tolist() == [b"high"]
+    probabilities = tltk.predict(run, folder.parent / "long.wav").probabilities
+    np.testing.assert_allclose(trimmed["probabilities"], probabilities, atol=1e-6)
     assert answer["valid"].numpy().tolist() == [True, False, False, True, False]
     assert answer["label"].numpy().tolist() == [b"low", b"", b"", b"high", b""]
     assert answer["error"].numpy().tolist() == [b"", b"0 bytes", b"truncated or damaged WAV", b"", b"not a WAV file"]
@@ -85,6 +106,15 @@ def test_a_run_is_loaded_with_its_spec(run):
     loaded = tltk.load_run(run.folder)
     assert loaded.model.input_spec == SPEC
     assert tltk.predict(loaded, tone()) == tltk.predict(run, tone())
+
+
+def test_a_run_without_the_newer_fields_of_a_spec_is_loaded(run, tmp_path):
+    older = shutil.copytree(run.folder, tmp_path / "run")
+    config = json.loads((older / "config.json").read_text())
+    assert config["input"].pop("trim_silence") == 40
+    del config["sha256"]  # it is edited on purpose
+    (older / "config.json").write_text(json.dumps(config))
+    assert tltk.load_run(older).model.input_spec == AudioSpec(sample_rate=8000, seconds=0.4)
 
 
 def test_a_dataset_of_waveforms_is_trained_on(run):

@@ -39,5 +39,5 @@ def test_sample_requests_are_written_to_files_that_validation_accepts(tmp_path, 
 def test_images_have_no_mask():
     assert IMAGES.mask(None, SPEC) is None and IMAGES.without_windows(SPEC) is SPEC
     with pytest.raises(TypeError, match="augment"):
-        IMAGES.check_augmentation(("flip",))
+        IMAGES.check_augmentation(("flip",), SPEC)
     assert isinstance(IMAGES.source(np.zeros((1, 8, 8, 3), "uint8"), SPEC), tltk.Source)

@@ -1,7 +1,5 @@
 """Augmentations of sounds: of waveforms [batch, samples], as records that can be stored."""
 
-import math
-
 import tensorflow as tf
 
 from tltk.foundation import checks as check
@@ -13,8 +11,7 @@ from tltk.modalities.augmentation import (
     uniform_per_example,
 )
 
-COLORS = ("white", "pink", "brown")  # power falls by 0, 3 and 6 dB an octave
-_POWERS = {"white": 0.0, "pink": 0.5, "brown": 1.0}  # of frequency, by which amplitudes are divided
+_SLOWEST, _FASTEST = 0.25, 4.0
 
 
 def time_shift(*, fraction: float = 0.1) -> Augmentation:
@@ -58,28 +55,29 @@ def gain(*, decibels: float = 6.0) -> Augmentation:
     return Augmentation("gain", (("decibels", float(decibels)),))
 
 
-def add_noise(*, low: float = 10.0, high: float = 40.0, color: str = "pink") -> Augmentation:
-    """Add noise to each sound.
+def speed(*, low: float = 0.9, high: float = 1.1) -> Augmentation:
+    """Play each sound slower or faster, so that its pitch changes too, as that of a tape.
+
+    The middle stays where it is; what a slower sound lasts longer is cut off at both ends, and silence fills what a
+    faster one lacks. Sounds are resampled by their spectrum, as `scipy.signal.resample` does.
 
     Args:
-        low: Smallest ratio of the power of the sound to that of the noise, in decibels.
-        high: Largest ratio.
-        color: "white", "pink" (3 dB less per octave, as most background noise) or "brown" (6 dB).
+        low: Smallest factor: 0.9 is a tenth slower and lower.
+        high: Largest factor.
 
     Returns:
         The augmentation.
 
     Raises:
-        InvalidInput: If `low` is above `high`, or `color` is unknown.
+        InvalidInput: If `low` is above `high`, or one is not in [0.25, 4].
 
     Examples:
-        >>> add_noise(low=20, high=30).to_config()
-        {'name': 'add_noise', 'low': 20.0, 'high': 30.0, 'color': 'pink'}
+        >>> speed(low=0.8).to_config()
+        {'name': 'speed', 'low': 0.8, 'high': 1.1}
     """
-    check.within("high", high, low=-100, high=math.inf, open_high=True)
-    check.within("low", low, low=-100, high=high)
-    check.one_of("color", color, COLORS)
-    return Augmentation("add_noise", (("low", float(low)), ("high", float(high)), ("color", color)))
+    check.within("high", high, low=_SLOWEST, high=_FASTEST)
+    check.within("low", low, low=_SLOWEST, high=high)
+    return Augmentation("speed", (("low", float(low)), ("high", float(high))))
 
 
 def spec_augment(*, bands: float = 0.15, times: float = 0.15, masks: int = 2) -> Augmentation:
@@ -129,20 +127,38 @@ def _gain(decibels: float) -> Transform:
     return transform
 
 
-def _add_noise(low: float, high: float, color: str) -> Transform:
+def _speed(low: float, high: float) -> Transform:
     def transform(waveforms: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        count = tf.shape(waveforms)[1]
-        noise = tf.random.stateless_normal(tf.shape(waveforms), fold_in(seed, 0))
-        if _POWERS[color]:
-            frequencies = tf.cast(tf.maximum(tf.range(count // 2 + 1), 1), tf.float32)
-            shaped = tf.signal.rfft(noise) * tf.cast(frequencies ** -_POWERS[color], tf.complex64)
-            noise = tf.signal.irfft(shaped, count[None])
-        ratios = uniform_per_example(waveforms, seed, draw=0, low=low, high=high)[:, None]
-        sound_power, noise_power = (tf.reduce_mean(values**2, 1, keepdims=True) for values in (waveforms, noise))
-        factors = tf.sqrt(tf.math.divide_no_nan(sound_power, noise_power) * tf.pow(10.0, -ratios / 10))
-        return waveforms + factors * noise, targets
+        factors = uniform_per_example(waveforms, seed, draw=0, low=low, high=high)
+        result = tf.TensorSpec(waveforms.shape[1:], tf.float32)
+        return tf.map_fn(_played, (waveforms, factors), fn_output_signature=result), targets
 
     return transform
+
+
+def _played(sound_and_factor: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+    """Return a sound [samples] at a speed, in the same number of samples."""
+    sound, factor = sound_and_factor
+    count = tf.size(sound)
+    length = tf.maximum(tf.cast(tf.round(tf.cast(count, tf.float32) / factor), tf.int32), 1)
+    changed = _of_length(sound, length)
+    first = tf.sign(length - count) * (tf.abs(length - count) // 2)
+    padded = tf.pad(changed, [[tf.maximum(-first, 0), tf.maximum(count - length + first, 0)]])
+    start = tf.maximum(first, 0)
+    return tf.ensure_shape(padded[start : start + count], sound.shape)
+
+
+def _of_length(sound: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """Resample a sound [samples] to another number of samples, by its spectrum."""
+    count = tf.size(sound)
+    shorter = tf.minimum(count, length)
+    bins = shorter // 2 + 1
+    # The highest frequency of an even number of samples stands for two: the positive and the negative one.
+    is_halved = (tf.range(bins) == bins - 1) & (shorter % 2 == 0)
+    highest = tf.where(length < count, 2.0, tf.where(length > count, 0.5, 1.0))
+    factors = tf.where(is_halved, highest, 1.0) * (tf.cast(length, tf.float32) / tf.cast(count, tf.float32))
+    spectrum = tf.signal.rfft(sound)[:bins] * tf.cast(factors, tf.complex64)
+    return tf.signal.irfft(tf.pad(spectrum, [[0, length // 2 + 1 - bins]]), length[None])
 
 
 def _spec_augment(bands: float, times: float, masks: int) -> Transform:
@@ -170,5 +186,5 @@ def _kept(waveforms: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor, widest: float
 
 register_augmentation("time_shift", time_shift, build=_time_shift, modality="audio")
 register_augmentation("gain", gain, build=_gain, modality="audio")
-register_augmentation("add_noise", add_noise, build=_add_noise, modality="audio")
+register_augmentation("speed", speed, build=_speed, modality="audio")
 register_augmentation("spec_augment", spec_augment, build=_spec_augment, modality="audio")

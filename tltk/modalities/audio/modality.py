@@ -15,12 +15,14 @@ from tltk.data.formats.arrays import from_arrays
 from tltk.data.formats.folder import from_files
 from tltk.data.formats.media_files import SOUNDS
 from tltk.data.source import Source
+from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.audio.augment import add_noise, spec_augment, time_shift
+from tltk.modalities.audio.augment import spec_augment, time_shift
 from tltk.modalities.audio.dataset import from_dataset
 from tltk.modalities.audio.decode import read_whole
 from tltk.modalities.audio.reader import READERS
 from tltk.modalities.audio.requests import read_requests
+from tltk.modalities.audio.room import add_noise
 from tltk.modalities.audio.validate import invalid_files
 from tltk.modalities.augmentation import Augmentation, check_augmentations
 from tltk.modalities.modality import Modality, register_modality
@@ -84,9 +86,18 @@ class AudioModality(Modality):
         """Return small shifts in time, noise, and masks of time and frequency."""
         return time_shift(), add_noise(), spec_augment()
 
-    def check_augmentation(self, augmentations: Sequence[Any]) -> None:
-        """Raise unless all are `Augmentation` objects that apply to sounds."""
+    def check_augmentation(self, augmentations: Sequence[Any], spec: AudioSpec) -> None:
+        """Raise unless all are `Augmentation` objects that apply to sounds of this rate."""
         check_augmentations(augmentations, self.name)
+        problems = check.Problems()
+        for augmentation in augmentations:
+            rate = dict(augmentation.values).get("sample_rate", spec.sample_rate)
+            if rate != spec.sample_rate:
+                problems.add(
+                    f"`augment`: {augmentation.name} is for sounds at {rate} Hz, and the model takes "
+                    f"{spec.sample_rate} Hz. Pass {augmentation.name}(sample_rate={spec.sample_rate}, …)"
+                )
+        problems.raise_if_any()
 
     def spec_from_shape(self, shape: tuple[int | None, ...], dtype: str) -> AudioSpec | None:
         """Return None: the shape of a waveform does not tell its rate."""

@@ -180,7 +180,7 @@ class ImageModality(Modality):
         """Return a flip, mild crops and mild color changes."""
         return standard()
 
-    def check_augmentation(self, augmentations: Sequence[Any]) -> None:
+    def check_augmentation(self, augmentations: Sequence[Any], spec: ImageSpec) -> None:
         """Raise unless all are `Augmentation` objects that apply to images."""
         check_augmentations(augmentations, self.name)
 

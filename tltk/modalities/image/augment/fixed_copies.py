@@ -35,6 +35,10 @@ class Copies:
         """Whether the pixels of a copy depend on the boxes or masks of its example."""
         return any(augmentation.reads_targets for augmentation in self.augmentations)
 
+    def states(self) -> tuple[Any, ...]:
+        """Return what the copies depend on beside the values of the augmentations, such as sizes and times of files."""
+        return tuple(augmentation.state() for augmentation in self.augmentations)
+
 
 def copies(augmentations: Any, count: int) -> Copies:
     """Describe a fixed number of augmented copies of each example.
