@@ -148,6 +148,8 @@ def _chirp(spec: AudioSpec, generator: np.random.Generator, index: int) -> bytes
     times = np.arange(round(rate * spec.seconds * (0.5, 1.2)[index % 2]) + 1) / rate
     tone = np.sin(2 * np.pi * times * (200 + generator.uniform(100, 600) * times))
     sound = (tone * 0.4)[:, None] + generator.normal(0, 0.02, (len(times), channels))
+    if index % 4 == 3:
+        sound[: len(sound) // 4] = 0  # silence, which the model may trim
     data = io.BytesIO()
     with wave.open(data, "wb") as file:
         file.setnchannels(channels)
