@@ -186,8 +186,9 @@ def _from_direct(sounds: Sounds) -> Sounds:
     """Let impulse responses begin with the direct sound, their loudest sample."""
     starts, lengths = sounds.starts.numpy(), sounds.lengths.numpy()
     loudness = np.abs(sounds.samples.numpy())
-    peaks = [loudness[start : start + length].argmax() for start, length in zip(starts, lengths, strict=True)]
-    return Sounds(sounds.samples, starts + np.int32(peaks), lengths - np.int32(peaks))
+    sizes = zip(starts, lengths, strict=True)
+    peaks = np.array([loudness[start : start + length].argmax() for start, length in sizes], np.int32)
+    return Sounds(sounds.samples, starts + peaks, lengths - peaks)
 
 
 def _from_files(waveforms: tf.Tensor, seed: tf.Tensor, size: tf.Tensor, sounds: Sounds) -> tf.Tensor:

@@ -88,24 +88,26 @@ def read_sounds(files: Sequence[str], sample_rate: int) -> Sounds:
     Raises:
         InvalidInput: Lists the files that are missing, damaged or silent; or if the sounds are too long.
     """
-    sounds, problems = [], check.Problems()
+    sounds: list[tf.Tensor] = []
+    lengths: list[int] = []
+    problems = check.Problems()
     with tf.init_scope(), tf.device("CPU:0"):
         for path in sound_paths(files):
             sound, reason = read_whole(path)
             if sound is None or not sound[0].any():
                 problems.add(f"{path}: {reason or 'silent'}")
                 continue
-            count = int(resampled_length(tf.constant(len(sound[0]), tf.int64), tf.constant(sound[1]), sample_rate))
-            if sum(map(len, sounds)) + count > MAX_SAMPLES:
+            samples, rate = tf.constant(sound[0]), tf.constant(sound[1])
+            lengths.append(int(resampled_length(tf.size(samples, tf.int64), rate, sample_rate)))
+            if sum(lengths) > MAX_SAMPLES:
                 raise InvalidInput(
                     f"`files` of an augmentation are kept in memory, and must not last more than "
                     f"{MAX_SAMPLES / sample_rate / 60:.0f} minutes together. {path} is one too many"
                 )
-            sounds.append(resample(*map(tf.constant, sound), sample_rate, tf.constant(0, tf.int64), count))
+            sounds.append(resample(samples, rate, sample_rate, tf.constant(0, tf.int64), lengths[-1]))
         problems.raise_if_any("`files` of an augmentation cannot be used:")
-        lengths = [len(sound) for sound in sounds]
-        starts = tf.constant([sum(lengths[:row]) for row in range(len(lengths))], tf.int32)
-        return Sounds(tf.concat(sounds, 0), starts, tf.constant(lengths, tf.int32))
+        counts = tf.constant(lengths, tf.int32)
+        return Sounds(tf.concat(sounds, 0), tf.cumsum(counts, exclusive=True), counts)
 
 
 def pick(sounds: Sounds, fractions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
