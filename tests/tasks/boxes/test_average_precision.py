@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from tltk.tasks.boxes.average_precision import ClassMatches, intervals, summary
+from tltk.tasks.boxes.matching import pack
 
 
 def class_matches(right, *, objects, images=None):
     """Return matches that are equal in all areas and thresholds."""
-    flags = np.broadcast_to(np.array(right, bool)[:, None, None], (len(right), 4, 10))
+    matched = pack(np.broadcast_to(np.array(right, bool), (4, 10, len(right))))
     images = np.zeros(len(right), int) if images is None else np.array(images)
     counts = np.tile([[objects] * 4], (images.max(initial=0) + 1, 1))
-    return ClassMatches(images, flags, np.zeros_like(flags), np.arange(len(counts)), counts)
+    return ClassMatches(images, matched, np.zeros_like(matched), np.arange(len(counts)), counts)
 
 
 def test_precision_is_averaged_over_101_recalls():

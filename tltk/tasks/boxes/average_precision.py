@@ -1,11 +1,11 @@
 """Average precision as COCO defines it, from the matches of single boxes."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import product
 
 import numpy as np
 
-from tltk.tasks.boxes.matching import AREA_NAMES, THRESHOLDS
+from tltk.tasks.boxes.matching import AREA_NAMES, THRESHOLDS, pack, unpack
 
 _RECALLS = np.linspace(0, 1, 101)
 _REPLICATES = 200  # of a bootstrap
@@ -17,24 +17,17 @@ class ClassMatches:
 
     Args:
         images: int64 [n], image of each predicted box.
-        is_matched: bool [n, areas, thresholds], see `Matches`.
-        is_ignored: bool [n, areas, thresholds].
+        matched: uint64 [n], `Matches.is_matched` packed by `matching.pack`.
+        ignored: uint64 [n], `Matches.is_ignored`.
         true_images: int64 [m], images with true boxes of this class.
         true_counts: int64 [m, areas], how many of them count.
     """
 
     images: np.ndarray
-    is_matched: np.ndarray
-    is_ignored: np.ndarray
+    matched: np.ndarray
+    ignored: np.ndarray
     true_images: np.ndarray
     true_counts: np.ndarray
-
-    @cached_property
-    def _outcomes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Whether boxes are right and wrong, bool [areas, thresholds, n] each; floats would take 8 times as much."""
-        counted = ~self.is_ignored
-        right, wrong = self.is_matched & counted, ~self.is_matched & counted
-        return np.ascontiguousarray(np.moveaxis(right, 0, -1)), np.ascontiguousarray(np.moveaxis(wrong, 0, -1))
 
     def scores(self, weights: np.ndarray, areas: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
         """Compute average precision and recall.
@@ -46,22 +39,23 @@ class ClassMatches:
         Returns:
             float64 [areas, thresholds] each; NaN without true boxes.
         """
-        right, wrong = (flags[areas] for flags in self._outcomes)
         totals = weights[self.true_images] @ self.true_counts[:, areas]
-        shape = right.shape[:2]
+        shape = (len(totals), len(THRESHOLDS))
         precision, recall = np.full(shape, np.nan), np.full(shape, np.nan)
         box_weights = weights[self.images]
-        for area in np.flatnonzero(totals > 0):
-            hits, misses = np.cumsum(right[area] * box_weights, -1), np.cumsum(wrong[area] * box_weights, -1)
-            recalls = hits / totals[area]
+        # One threshold after the other, so that the memory does not grow by an array for each of them.
+        for row, threshold in product(np.flatnonzero(totals > 0), range(len(THRESHOLDS))):
+            area = range(len(AREA_NAMES))[areas][row]
+            counted = np.where(unpack(self.ignored, area, threshold), 0.0, box_weights)
+            is_right = unpack(self.matched, area, threshold)
+            hits, misses = np.cumsum(counted * is_right), np.cumsum(counted * ~is_right)
             precisions = hits / (hits + misses + np.spacing(1))
             # At each recall, the best precision at this recall or a higher one.
-            precisions = np.maximum.accumulate(precisions[:, ::-1], -1)[:, ::-1]
-            for threshold in range(shape[1]):
-                places = np.searchsorted(recalls[threshold], _RECALLS, side="left")
-                reached = places < len(box_weights)
-                precision[area, threshold] = precisions[threshold, places[reached]].sum() / len(_RECALLS)
-                recall[area, threshold] = recalls[threshold, -1] if len(box_weights) else 0.0
+            precisions = np.maximum.accumulate(precisions[::-1])[::-1]
+            recalls = hits / totals[row]
+            places = np.searchsorted(recalls, _RECALLS, side="left")
+            precision[row, threshold] = precisions[places[places < len(recalls)]].sum() / len(_RECALLS)
+            recall[row, threshold] = recalls[-1] if len(recalls) else 0.0
         return precision, recall
 
 
@@ -74,10 +68,10 @@ def precision_at(is_right: np.ndarray, count: int) -> float:
     """
     if not count:
         return 1.0
-    flags = np.tile(is_right[:, None, None], (1, len(AREA_NAMES), len(THRESHOLDS)))
+    matched = pack(np.tile(is_right, (len(AREA_NAMES), len(THRESHOLDS), 1)))
     images = np.zeros(len(is_right), np.int64)
     counts = np.full((1, len(AREA_NAMES)), count)
-    matches = ClassMatches(images, flags, np.zeros_like(flags), np.zeros(1, np.int64), counts)
+    matches = ClassMatches(images, matched, np.zeros_like(matched), np.zeros(1, np.int64), counts)
     return float(matches.scores(np.ones(1), slice(0, 1))[0][0, 0])
 
 

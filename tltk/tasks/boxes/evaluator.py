@@ -8,13 +8,12 @@ import numpy as np
 
 from tltk.tasks.boxes.average_precision import ClassMatches, intervals, summary
 from tltk.tasks.boxes.error_kinds import KINDS, Detections, image_errors, lost_precision
-from tltk.tasks.boxes.matching import AREA_NAMES, THRESHOLDS, match, overlaps_of
+from tltk.tasks.boxes.matching import AREA_NAMES, match, overlaps_of, pack, unpack
 from tltk.tasks.class_scores import absent, weights_or_ones
 from tltk.tasks.records import ReportParts
 from tltk.tasks.worst import Worst
 
 _MISTAKES = 50  # listed in a report
-_BITS = (len(AREA_NAMES), len(THRESHOLDS))
 # Kind of error → how a report calls and explains it.
 _NOUNS = {
     "missed": "missed",
@@ -138,7 +137,7 @@ class DetectionEvaluator:
         counted = np.flatnonzero(~ignored)
         place = np.full(len(ignored) + 1, -1)  # the last one is that of partner -1
         place[counted] = np.arange(len(counted))
-        is_settled = ((packed["matched"] | packed["ignored"]) & _PLACES[0]) > 0
+        is_settled = unpack(packed["matched"] | packed["ignored"], 0, 0)
         counted_classes = true_classes[counted]
         errors = image_errors(overlaps[:, counted], packed["class"], counted_classes, is_settled, place[partners])
         objects = np.where(errors.objects >= 0, errors.objects, place[partners])
@@ -219,8 +218,8 @@ class DetectionEvaluator:
     def _lost(self, counts: list[int]) -> Mapping[str, float]:
         """Return the points of `ap50` that each kind of error costs; sample weights do not count."""
         detections = self._sorted()
-        detections = detections[(detections["ignored"] & _PLACES[0]) == 0]
-        is_right = (detections["matched"] & _PLACES[0]) > 0
+        detections = detections[~unpack(detections["ignored"], 0, 0)]
+        is_right = unpack(detections["matched"], 0, 0)
         objects = detections["object"].astype(np.int64)
         is_taken = np.isin(objects, objects[is_right])
         classes, kinds, true_classes = (detections[name] for name in ("class", "kind", "true_class"))
@@ -239,9 +238,8 @@ class DetectionEvaluator:
         parts = []
         for number in range(len(self.names)):
             rows, true_rows = detections[detections["class"] == number], truth[truth[:, 1] == number]
-            matched, ignored = (_unpacked(rows[name]) for name in ("matched", "ignored"))
-            images = rows["image"].astype(np.int64)
-            parts.append(ClassMatches(images, matched, ignored, true_rows[:, 0], true_rows[:, 2:]))
+            columns = (np.ascontiguousarray(rows[name]) for name in ("image", "matched", "ignored"))
+            parts.append(ClassMatches(*columns, true_rows[:, 0], true_rows[:, 2:]))
         return parts
 
 
@@ -257,7 +255,6 @@ _DETECTION = np.dtype(
         ("true_class", np.int32),
     ]
 )
-_PLACES = np.uint64(1) << np.arange(_BITS[0] * _BITS[1], dtype=np.uint64)
 
 
 def _packed(image: int, number: int, scores: np.ndarray, matched: np.ndarray, ignored: np.ndarray) -> np.ndarray:
@@ -265,10 +262,5 @@ def _packed(image: int, number: int, scores: np.ndarray, matched: np.ndarray, ig
     rows = np.zeros(len(scores), _DETECTION)
     rows["image"], rows["class"], rows["score"] = image, number, scores
     for name, flags in (("matched", matched), ("ignored", ignored)):
-        rows[name] = (flags.reshape(len(_PLACES), -1).T * _PLACES).sum(1, dtype=np.uint64)
+        rows[name] = pack(flags)
     return rows
-
-
-def _unpacked(bits: np.ndarray) -> np.ndarray:
-    """Return flags, bool [n, areas, thresholds]."""
-    return ((bits[:, None] & _PLACES) > 0).reshape(-1, *_BITS)

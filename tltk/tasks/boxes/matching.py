@@ -9,6 +9,9 @@ _AREAS = np.array([[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]])  # pix
 AREA_NAMES = ("all", "small", "medium", "large")
 
 
+_PLACES = np.uint64(1) << np.arange(len(AREA_NAMES) * len(THRESHOLDS), dtype=np.uint64).reshape(len(AREA_NAMES), -1)
+
+
 class Matches(NamedTuple):
     """The matches of one class in one image, for each range of areas and each threshold.
 
@@ -79,3 +82,20 @@ def match(overlaps: np.ndarray, areas: np.ndarray, true_areas: np.ndarray, ignor
         partners[row] = best[0, 0] if is_match[0, 0] else -1
     left_out = matched_ignored | (~matched & is_outside[:, None])
     return Matches(matched, left_out, (~is_ignored).sum(1), partners)
+
+
+def pack(flags: np.ndarray) -> np.ndarray:
+    """Pack flags of all areas and thresholds, bool [areas, thresholds, n], into the bits of uint64 [n]."""
+    return np.where(flags, _PLACES[..., None], np.uint64(0)).sum((0, 1), dtype=np.uint64)
+
+
+def unpack(bits: np.ndarray, area: int, threshold: int) -> np.ndarray:
+    """Return the flags of one area and one threshold, bool [n].
+
+    Examples:
+        >>> flags = np.zeros((4, 10, 2), bool)
+        >>> flags[3, 9, 1] = True
+        >>> unpack(pack(flags), 3, 9), unpack(pack(flags), 3, 8)
+        (array([False,  True]), array([False, False]))
+    """
+    return (bits & _PLACES[area, threshold]) > 0
