@@ -135,3 +135,19 @@ def test_the_names_are_those_of_kerashub():
     wrong = {"segformer_b1_cityscapes_1024"}  # KerasHub 0.32: the handle is that of segformer_b1_ade20k_512
     assert set(dense.PRESETS) == set(presets) - wrong
     assert all(presets[name].startswith(f"{handle}/") for name, handle in dense.PRESETS.items())
+
+
+def test_kerashub_gives_the_bias_of_rare_objects_to_the_boxes():
+    encoder = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, 4, 4, 4],
+        stackwise_num_blocks=[1] * 4,
+        stackwise_num_strides=[1, 2, 2, 2],
+        block_type="basic_block",
+    )
+    backbone = keras_hub.models.RetinaNetBackbone(encoder, 3, 5, use_p5=False, image_shape=(64, 64, 3))
+    detector = keras_hub.models.RetinaNetObjectDetector(backbone, num_classes=2, pre_logits_num_conv_layers=1)
+    boxes, classes = (head.prediction_layer.bias for head in (detector.box_head, detector.classification_head))
+    np.testing.assert_allclose(boxes, np.log(0.01 / 0.99), rtol=1e-5)
+    np.testing.assert_array_equal(classes, 0)
