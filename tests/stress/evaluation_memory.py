@@ -5,8 +5,8 @@
 A tiny network with random weights evaluates images of 160 x 120 pixels in files, each with its annotation: first a
 tenth of them, then all. The resident memory of the process is read after each batch. The line of JSON of each task has
 the peak of both evaluations in MB, what was added for each further image in bytes, and the bytes that the evaluator
-holds of each image. The exit code is 1 if an image adds more than 6 KB, a tenth of its pixels: a detector keeps 41 bytes
-for each predicted box, and takes about seven times as much while it computes the result.
+holds of each image. The exit code is 1 if an image adds more than 6 KB, a tenth of its pixels: a detector keeps 41
+bytes for each predicted box, and takes about seven times as much while it computes the result.
 """
 
 import argparse
