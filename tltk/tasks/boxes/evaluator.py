@@ -238,8 +238,8 @@ class DetectionEvaluator:
         parts = []
         for number in range(len(self.names)):
             rows, true_rows = detections[detections["class"] == number], truth[truth[:, 1] == number]
-            columns = (np.ascontiguousarray(rows[name]) for name in ("image", "matched", "ignored"))
-            parts.append(ClassMatches(*columns, true_rows[:, 0], true_rows[:, 2:]))
+            images, matched, ignored = (np.ascontiguousarray(rows[name]) for name in ("image", "matched", "ignored"))
+            parts.append(ClassMatches(images, matched, ignored, true_rows[:, 0], true_rows[:, 2:]))
         return parts
 
 
