@@ -158,14 +158,14 @@ def is_damaged_gif(data):
 
 
 @pytest.mark.slow
-def test_2000_images_of_which_a_quarter_is_damaged_get_the_predictions_of_predict(tmp_path):
+def test_images_of_which_a_quarter_is_damaged_get_the_predictions_of_predict(tmp_path, count=400):
     model = squares_model(head=tltk.head(zero_init=False))
-    requests = encoded_images(2000)
+    requests = encoded_images(count)
     exported = tltk.export(model, tmp_path / "squares")
     serve = tf.saved_model.load(str(exported.path)).signatures["serving_default"]
-    batches = [serve(tf.constant(requests[start : start + 50])) for start in range(0, 2000, 50)]
+    batches = [serve(tf.constant(requests[start : start + 50])) for start in range(0, count, 50)]
     outputs = {name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]}
-    assert 1500 < outputs["valid"].sum() < 1900
+    assert 0.75 * count < outputs["valid"].sum() < 0.95 * count
     # Validation decodes GIFs with Pillow; the graph cannot tell that the data of a frame are damaged.
     damaged = [row for row, request in enumerate(requests) if is_damaged_gif(request) and outputs["valid"][row]]
     lines = prediction_differences(model, [(request,) for request in requests], outputs)

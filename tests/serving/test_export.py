@@ -16,7 +16,7 @@ from PIL import Image
 import tltk
 from tests.conftest import STAGES, coloured_squares, conv_net, squares, squares_model
 from tltk.errors import FileError
-from tltk.serving import export
+from tltk.serving import export, saved_model
 from tltk.serving.certificate import Verification
 
 ARCHIVE = type(
@@ -26,6 +26,29 @@ ARCHIVE = type(
 
 def seeded_model():
     return squares_model(head=tltk.head(zero_init=False))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A SavedModel with its certificate, written once."""
+    folder = tmp_path_factory.mktemp("written") / "model"
+    saved_model.write(seeded_model(), folder, None)
+    return folder
+
+
+@pytest.fixture
+def write_copies(written, monkeypatch):
+    """Copy a SavedModel instead of tracing one, for tests of what happens before and after it is written."""
+    monkeypatch.setattr(saved_model, "write", lambda model, folder, *_, **__: shutil.copytree(written, folder))
+
+
+def failing_write(monkeypatch, error):
+    """Let writing a SavedModel raise an error."""
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(saved_model, "write", fail)
 
 
 def encoded_images(count=12):
@@ -82,7 +105,7 @@ def test_weights_are_stored_once(tmp_path):
     assert 0.95 * in_memory <= stored < 1.05 * in_memory
 
 
-def test_versions_count_up_and_are_never_overwritten(tmp_path, monkeypatch):
+def test_versions_count_up_and_are_never_overwritten(tmp_path, monkeypatch, write_copies):
     verified = Verification(tmp_path, {"serving_default": {}}, 0, 0.0, {}, {})
     monkeypatch.setattr(export, "verify", lambda *_, **__: verified)
     model = seeded_model()
@@ -94,7 +117,7 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path, monkeypatch):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["1", "2", "7", "8"]
 
 
-def test_concurrent_exports_become_separate_versions(tmp_path, monkeypatch):
+def test_concurrent_exports_become_separate_versions(tmp_path, monkeypatch, write_copies):
     model = seeded_model()
 
     def verify_while_another_export_finishes(written, **_):
@@ -115,7 +138,7 @@ def test_concurrent_exports_become_separate_versions(tmp_path, monkeypatch):
     assert (tmp_path / "2" / "saved_model.pb").read_bytes() == b"another export"
 
 
-def test_files_are_flushed_to_disk_before_and_after_the_rename(tmp_path, monkeypatch):
+def test_files_are_flushed_to_disk_before_and_after_the_rename(tmp_path, monkeypatch, write_copies):
     events = []
     verified = Verification(tmp_path, {"serving_default": {}}, 0, 0.0, {}, {})
     monkeypatch.setattr(export, "verify", lambda *_, **__: verified)
@@ -145,7 +168,7 @@ def test_an_export_that_fails_its_verification_is_deleted(tmp_path, monkeypatch)
 @pytest.mark.usefixtures("replay_here")
 def test_a_full_disk_leaves_only_the_previous_version(tmp_path, monkeypatch):
     model = seeded_model()
-    tltk.export(model, tmp_path)
+    (tmp_path / "1").mkdir()
 
     def write_to_full_disk(archive, folder, **_):
         Path(folder).mkdir()
@@ -197,7 +220,7 @@ def test_a_text_model_is_exported_with_strings_as_inputs(tmp_path):
 
 
 @pytest.mark.usefixtures("replay_here")
-def test_ctrl_c_leaves_only_the_previous_version(tmp_path, monkeypatch):
+def test_ctrl_c_leaves_only_the_previous_version(tmp_path, monkeypatch, write_copies):
     model = seeded_model()
     first = tltk.export(model, tmp_path)
     before = {path.relative_to(tmp_path): path.stat().st_mtime for path in tmp_path.rglob("*")}
@@ -205,7 +228,7 @@ def test_ctrl_c_leaves_only_the_previous_version(tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    for module, name in ((ARCHIVE, "write_out"), (export, "verify")):
+    for module, name in ((saved_model, "write"), (export, "verify")):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(module, name, interrupted)
             tltk.export(model, tmp_path)
@@ -214,7 +237,8 @@ def test_ctrl_c_leaves_only_the_previous_version(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("requests", [["text"], b"one", [], [("a",)], "text"])
-def test_requests_must_be_bytes(tmp_path, requests):
+def test_requests_must_be_bytes(tmp_path, monkeypatch, requests):
+    monkeypatch.setattr(saved_model, "build_signatures", None)  # told before the graphs are traced
     with pytest.raises(TypeError, match=r"`requests` must be a non-empty list of bytes"):
         tltk.export(seeded_model(), tmp_path, requests=requests)
     assert not list(tmp_path.iterdir())
@@ -227,20 +251,14 @@ def test_a_version_must_be_a_non_negative_integer(tmp_path, version):
 
 
 def test_a_write_error_of_tensorflow_becomes_an_os_error(tmp_path, monkeypatch):
-    def fail(*_, **__):
-        raise tf.errors.UnknownError(None, None, "File too large; and more\nlines")
-
-    monkeypatch.setattr(ARCHIVE, "write_out", fail)
+    failing_write(monkeypatch, tf.errors.UnknownError(None, None, "File too large; and more\nlines"))
     with pytest.raises(OSError, match=r"could not be written: File too large; and more"):
         tltk.export(seeded_model(), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_an_error_of_the_model_is_not_reported_as_a_write_error(tmp_path, monkeypatch):
-    def fail(*_, **__):
-        raise tf.errors.InvalidArgumentError(None, None, "invalid model")
-
-    monkeypatch.setattr(ARCHIVE, "write_out", fail)
+    failing_write(monkeypatch, tf.errors.InvalidArgumentError(None, None, "invalid model"))
     with pytest.raises(tf.errors.InvalidArgumentError, match="invalid model"):
         tltk.export(seeded_model(), tmp_path)
     assert not list(tmp_path.iterdir())
@@ -248,10 +266,7 @@ def test_an_error_of_the_model_is_not_reported_as_a_write_error(tmp_path, monkey
 
 @pytest.mark.parametrize("error", [tf.errors.ResourceExhaustedError(None, None, "a"), OSError(errno.ENOSPC, "a")])
 def test_a_full_disk_is_reported_with_its_errno(tmp_path, monkeypatch, error):
-    def fail(*_, **__):
-        raise error
-
-    monkeypatch.setattr(ARCHIVE, "write_out", fail)
+    failing_write(monkeypatch, error)
     with pytest.raises(OSError, match="the export could not be written") as caught:
         tltk.export(seeded_model(), tmp_path)
     assert caught.value.errno == errno.ENOSPC

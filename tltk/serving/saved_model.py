@@ -45,8 +45,9 @@ def write(
     Raises:
         ServingError: If the SavedModel would not return the results of `tltk.predict` and `tltk.embed`.
     """
+    request_tuples = _request_tuples(model, requests)  # wrong ones are an error before the graphs are traced
     archive, signatures = _build_archive(build_signatures(model))
-    stored = _checked_examples(model, signatures, requests)
+    stored = _checked_examples(model, signatures, request_tuples)
     network = fold_batch_norms(model.keras)[0] if fold_batch_norm else model.keras
     tolerance = certificate.TOLERANCE
     if network is not model.keras:
@@ -58,25 +59,32 @@ def write(
         warmup.write(folder, stored, name=warmup_name)
 
 
+def _request_tuples(model: TransferModel, requests: Requests | None) -> list[tuple[bytes, ...]]:
+    """Check the requests, or generate some; [] if inputs of the model cannot be encoded."""
+    names = modality_of(model.input_spec).request_names(model.input_spec)
+    if names:
+        samples = requests if requests is not None else sample_requests(model)
+        return _as_tuples(samples, model.task.request_names(names))
+    if requests is not None:
+        raise InvalidInput(
+            "`requests` does not apply: inputs of this model are not encoded as files or texts, and the SavedModel has "
+            "the signature predict_tensor only."
+        )
+    return []
+
+
 def _checked_examples(
-    model: TransferModel, signatures: Mapping[str, Signature], requests: Requests | None
+    model: TransferModel, signatures: Mapping[str, Signature], request_tuples: Sequence[tuple[bytes, ...]]
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Run requests, or inputs of the network without requests, and compare the outputs with `tltk.predict`.
 
     Returns:
         Signature → "inputs" and "outputs" → name → values, for the certificate.
     """
-    if REQUEST in signatures:
-        samples = requests if requests is not None else sample_requests(model)
-        request_tuples = _as_tuples(samples, signatures[REQUEST].input_names)
+    if request_tuples:
         stored = run_requests(model, signatures, request_tuples)
         differences = prediction_differences(model, request_tuples, stored[REQUEST]["outputs"])
         differences += feature_differences(model, request_tuples, stored[FEATURES]["outputs"])
-    elif requests is not None:
-        raise InvalidInput(
-            "`requests` does not apply: inputs of this model are not encoded as files or texts, and the SavedModel has "
-            "the signature predict_tensor only."
-        )
     else:
         tensor = modality_of(model.input_spec).sample_inputs(model.input_spec, count=_SAMPLE_REQUESTS, seed=0)
         stored = {TENSOR: _run(signatures[TENSOR], [tensor])}

@@ -1,5 +1,8 @@
 """The tokenizer of a text model, built from its spec."""
 
+from functools import cached_property, lru_cache
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -13,8 +16,9 @@ from tltk.modalities.text.word_boundaries import WordAligned
 from tltk.specs import TokenizerSpec
 
 
+@lru_cache(maxsize=4)
 def tokenizer(spec: TokenizerSpec) -> Tokenizer:
-    """Build a tokenizer from core TensorFlow operations.
+    """Build a tokenizer from core TensorFlow operations; its graph is traced once for all models that use it.
 
     Args:
         spec: Type, vocabulary and settings.
@@ -31,10 +35,32 @@ def tokenizer(spec: TokenizerSpec) -> Tokenizer:
         [[4, 5]]
     """
     if spec.type == "wordpiece":
-        return WordAligned(WordPiece(spec))
+        return _Traced(WordAligned(WordPiece(spec)))
     if spec.type == "bytepair":
-        return WordAligned(BytePair(spec.vocabulary, spec.merges, add_prefix_space=spec.add_prefix_space))
-    return WordAligned(_Renumbered(spec))
+        return _Traced(WordAligned(BytePair(spec.vocabulary, spec.merges, add_prefix_space=spec.add_prefix_space)))
+    return _Traced(WordAligned(_Renumbered(spec)))
+
+
+class _Traced:
+    """A tokenizer as one graph, which takes seconds to trace: once for both texts of a pair and all signatures."""
+
+    def __init__(self, tokenize: Tokenizer) -> None:
+        self.tokenizer = tokenize
+
+    @property
+    def tables(self) -> list[tf.lookup.StaticHashTable]:
+        """Lookup tables that a SavedModel must track."""
+        return self.tokenizer.tables
+
+    @cached_property
+    def _graph(self) -> Any:
+        with tf.init_scope():  # the first call may come from a graph, the next ones from others
+            run = tf.function(self.tokenizer, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+            return run.get_concrete_function()
+
+    def __call__(self, texts: tf.Tensor) -> Pieces:
+        """Tokenize."""
+        return Pieces(*self._graph(texts))
 
 
 class _Renumbered:
