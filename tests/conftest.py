@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -17,6 +18,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core: more threads wo
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from keras.src.backend.common import global_state
 
 gc.freeze()  # imported modules are never freed: leave them out of every collection
 gc.set_threshold(200_000, 50, 100)  # tracing creates many objects: fewer collections save a tenth of the time
@@ -28,10 +31,24 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path not in slow)
 
 
+def optimize_graphs(enabled: bool) -> None:
+    """Choose whether TensorFlow optimizes graphs before their first step: a quarter of the time of a tiny training."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not enabled})
+
+
+optimize_graphs(False)  # also in the fixtures of modules
+
+
 @pytest.fixture(autouse=True)
-def _fresh_keras_state():
-    """Start every test with the same random state and without the graphs of the previous test."""
-    keras.utils.clear_session(free_memory=False)  # a garbage collection before each of thousands of tests takes minutes
+def _fresh_keras_state(request):
+    """Start every test with the same random state, and with the first names of layers.
+
+    `keras.utils.clear_session` would also throw away what TensorFlow has prepared of functions that tests of a module
+    share. Tests that are marked as `optimized`, and the processes that tests start, optimize graphs as usual.
+    """
+    optimize_graphs(request.node.get_closest_marker("optimized") is not None)
+    global_state.GLOBAL_STATE_TRACKER = threading.local()
+    global_state.GLOBAL_SETTINGS_TRACKER = threading.local()
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")

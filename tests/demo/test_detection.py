@@ -8,6 +8,7 @@ from tests.commands import command
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_the_demo_finds_the_objects(tmp_path):
     process = command("demo", "--task", "detection", "--json", "--out", tmp_path / "demo")
     assert process.returncode == 0, process.stderr

@@ -7,6 +7,7 @@ from tltk.demo.texts import run_text_demo
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_the_text_demo_beats_tfidf_and_serves_its_predictions(tmp_path):
     lines: list[str] = []
     result = run_text_demo(tmp_path, max_per_topic=20, say=lines.append)

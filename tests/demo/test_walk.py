@@ -9,6 +9,7 @@ from tltk.demo import walk
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_the_demo_reaches_its_accuracy(tmp_path, monkeypatch):
     monkeypatch.setattr(walk, "TRAINING_MODE_SLOWDOWN", 3 * walk.TRAINING_MODE_SLOWDOWN)  # a third of its epochs
     process = command("demo", "--json", "--out", tmp_path / "demo")

@@ -262,6 +262,7 @@ def test_the_position_of_an_image_in_its_batch_may_change_its_last_bits():
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_a_real_backbone_trains_to_the_same_weights_with_and_without_the_cache():
     # SGD, because Adam divides by the size of the gradient and amplifies differences in the last bits.
     options = {"optimizer": sgd(1e-3), "epochs": 3, "augment": standard(), "augmentations_per_example": 2}
@@ -286,6 +287,7 @@ def _weights_after_training_on_texts(model, source, phase, cache):
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_minilm_trains_to_the_same_weights_with_and_without_the_cache():
     source = tltk.from_arrays(["word " * (3 + number * 7 % 40) + "end" for number in range(24)], ["a", "b"] * 12)
     phase = replace(PHASE, plan=tltk.unfreeze_from("block5"), optimizer=sgd(1e-2), epochs=2)
