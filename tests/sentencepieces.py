@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sentencepiece
 
-from tests.texts import SCRIPTS, fuzzed
+from tests.texts import FUZZED, SCRIPTS, fuzzed
 from tltk.modalities.text.tokenizers.sentencepiece_file import SentencePieceModel, parse
 
 BERT_LIKE = {"bos_piece": "[CLS]", "eos_piece": "[SEP]"}
@@ -70,7 +70,7 @@ def reference(name: str) -> sentencepiece.SentencePieceProcessor:
 
 
 @cache
-def texts(name: str, count: int = 2000) -> list[str]:
+def texts(name: str, count: int = FUZZED) -> list[str]:
     """Return fuzzed texts that contain many pieces of a model."""
     words = [piece.strip("▁") for piece in model(name).text_pieces if piece.strip("▁")]
     return fuzzed(count, words)

@@ -1,5 +1,6 @@
 """Small text models and texts shared by tests."""
 
+import os
 import random
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tltk.data.formats.squad import from_questions
 from tltk.foundation.paths import cache_folder
 from tltk.specs import TokenizerSpec
 
+# Fuzzed texts of a test that compares with a reference; `python -m tests.stress.texts` runs these tests with 2,000.
+FUZZED = int(os.environ.get("TLTK_FUZZED_TEXTS", "300"))
 WORDS = ("good", "great", "fine", "bad", "awful", "poor", "film", "book", "very", "not", "un", "##like", "##ly", "the")
 FILLERS = ("very", "not", "the", ".", "like", "poor", "fine")
 VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", ",", "!", "1", "2")

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tltk
-from tests.conftest import squares_model
-from tests.texts import fuzzed, marked, texts, tiny_preset
+from tests.conftest import squares, squares_model
+from tests.texts import FUZZED, fuzzed, marked, texts, tiny_preset
 from tltk.serving.saved_model import _build_archive
 from tltk.serving.signatures import build_signatures
 
@@ -95,7 +96,9 @@ def test_fused_batch_norms_of_tensorflow_fail_on_an_empty_batch():
 
 
 def test_many_exports_log_no_warning_about_retracing(caplog):
-    model = squares_model()
+    pixels = keras.Input((8, 8, 3))
+    body = keras.Model(pixels, keras.layers.Conv2D(2, 3)(pixels))
+    model = tltk.assemble(tltk.backbone(body), tltk.classification(squares().labels))
     for _ in range(7):
         signatures = _build_archive(build_signatures(model))[1]
         signatures["serving_default"].run(tf.constant(["no image"]))
@@ -103,8 +106,8 @@ def test_many_exports_log_no_warning_about_retracing(caplog):
     assert "retracing" not in caplog.text
 
 
-def test_an_export_returns_the_predictions_of_predict_for_2000_fuzzed_texts(backbone, tmp_path):
-    for overlap, examples in ((None, fuzzed(2000)), (4, fuzzed(500))):
+def test_an_export_returns_the_predictions_of_predict_for_fuzzed_texts(backbone, tmp_path):
+    for overlap, examples in ((None, fuzzed(FUZZED)), (4, fuzzed(FUZZED // 4))):
         variant = replace(backbone, input_spec=replace(backbone.input_spec, overlap=overlap))
         model = assemble(variant, tltk.classification(texts().labels, head=nonzero_head()))
         exported = tltk.export(model, tmp_path / str(overlap), requests=[text.encode() for text in examples])
@@ -117,8 +120,8 @@ def test_an_export_returns_the_predictions_of_predict_for_2000_fuzzed_texts(back
         np.testing.assert_allclose(probabilities, [item.probability for item in predictions], atol=1e-5)
 
 
-def test_an_export_returns_the_predictions_of_predict_for_2000_fuzzed_pairs(backbone, tmp_path):
-    examples = fuzzed(4000)
+def test_an_export_returns_the_predictions_of_predict_for_fuzzed_pairs(backbone, tmp_path):
+    examples = fuzzed(2 * FUZZED)
     pairs = zip(examples[::2], examples[1::2], strict=True)
     pairs = [(first, second) for first, second in pairs if first.strip() and second.strip()]
     model = assemble(backbone, tltk.classification(texts().labels, pairs=True, head=nonzero_head()))

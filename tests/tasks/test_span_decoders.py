@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import tltk
 from tests.tasks.reference_spans import entities, find_answers, find_entities, predicted_spans
-from tests.texts import asked, fuzzed, marked, tiny_preset
+from tests.texts import FUZZED, asked, fuzzed, marked, tiny_preset
 from tltk.modalities.context import Context
 from tltk.modalities.text.encoding import encoded
 from tltk.tasks.span_decoders import require_windows, substrings
@@ -25,7 +25,7 @@ def head():
 
 # The decoder of an export is the graph that `predict` runs; the other scheme, and answers without `no_answer`, are
 # compared with the references below.
-def test_an_export_finds_the_same_entities_in_fuzzed_texts(backbone, tmp_path, count=2000):
+def test_an_export_finds_the_same_entities_in_fuzzed_texts(backbone, tmp_path, count=FUZZED):
     model = tltk.assemble(backbone, tltk.token_classification(marked(2).labels, head=head()), precision="float32")
     texts = [*fuzzed(count - 20), *(" ".join(words) for words in marked(20, longest=60).examples)]
     exported = tltk.export(model, tmp_path, requests=[text.encode() for text in texts])
@@ -45,7 +45,7 @@ def test_an_export_finds_the_same_entities_in_fuzzed_texts(backbone, tmp_path, c
     assert (served["starts"].numpy()[blank] == -1).all()
 
 
-def test_an_export_gives_the_same_answers_to_fuzzed_questions(backbone, tmp_path, count=1000):
+def test_an_export_gives_the_same_answers_to_fuzzed_questions(backbone, tmp_path, count=FUZZED):
     model = tltk.assemble(backbone, tltk.question_answering(head=head()), precision="float32")
     texts = fuzzed(2 * count - 40)
     pairs = [*zip(texts[::2], texts[1::2], strict=True), *map(tuple, asked(20).examples)]

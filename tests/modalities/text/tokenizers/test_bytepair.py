@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from tests.texts import FUZZED
 from tltk.modalities.text.tokenizers import unicode_classes
 from tltk.modalities.text.tokenizers.bytepair import BytePair, alphabet
 
@@ -130,13 +131,13 @@ def fuzzed(count, words):
 
 
 @pytest.mark.parametrize("prefix_space", [False, True])
-def test_it_agrees_with_hugging_face_on_2000_fuzzed_strings_in_many_scripts(prefix_space):
+def test_it_agrees_with_hugging_face_on_fuzzed_strings_in_many_scripts(prefix_space):
     vocabulary, merges = trained()
-    texts = fuzzed(2000, [piece.strip("Ġ") for piece in vocabulary[300:] if piece.isascii() or piece[0] == "Ġ"])
+    texts = fuzzed(FUZZED, [piece.strip("Ġ") for piece in vocabulary[300:] if piece.isascii() or piece[0] == "Ġ"])
     ids, begins, stops = expected(texts, vocabulary, merges, prefix_space=prefix_space)
-    assert sum(map(len, ids)) > 100_000
+    assert sum(map(len, ids)) > 50 * FUZZED
     assert max(map(max, filter(None, ids))) > 2900
-    assert sum(text.startswith(" ") for text in texts) > 100
+    assert sum(text.startswith(" ") for text in texts) > FUZZED // 20
     found = tokenize(texts, vocabulary, merges, add_prefix_space=prefix_space)
     assert found[0] == ids
     assert found[1] == begins

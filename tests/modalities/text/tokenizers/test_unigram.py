@@ -11,6 +11,7 @@ import tensorflow as tf
 from sentencepiece import sentencepiece_model_pb2
 
 from tests.sentencepieces import NAMES, model, reference, serialized, texts
+from tests.texts import FUZZED
 from tltk.modalities.text.tokenizers.sentencepiece_file import SentencePieceModel, parse
 from tltk.modalities.text.tokenizers.unigram import Unigram
 
@@ -62,10 +63,10 @@ def tiny(**pieces):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_agrees_with_the_reference_on_2000_fuzzed_strings_in_many_scripts(name):
+def test_it_agrees_with_the_reference_on_fuzzed_strings_in_many_scripts(name):
     expected = reference(name).encode(texts(name))
-    assert sum(map(len, expected)) > 50_000
-    assert name == "bytes" or sum(row.count(model(name).unknown) for row in expected) > 5000
+    assert sum(map(len, expected)) > 25 * FUZZED
+    assert name == "bytes" or sum(row.count(model(name).unknown) for row in expected) > 2 * FUZZED
     assert count_ties(name, texts(name)) <= 6  # in most models none
 
 
@@ -100,7 +101,7 @@ def test_a_piece_covers_the_same_characters_as_in_the_reference_apart_from_space
             # Where it has less, one character or symbol became several letters, or bytes.
             assert inside or len(normal(text[start:end])) > end - start or " " in text[start:end] or name == "bytes"
             assert piece.replace("▁", "") in normal(text[start:end]) or name == "bytes"
-    assert compared > 50_000
+    assert compared > 25 * FUZZED
 
 
 def test_a_word_begins_with_a_mark_and_with_a_text():
@@ -188,7 +189,7 @@ def test_it_copes_with_emoji_controls_and_writing_from_right_to_left(name):
 def test_bytes_that_are_no_text_count_as_in_the_reference(name):
     generator = random.Random(0)
     parts = bytes.fromhex("20 61 e2 82 ac f0 9f 98 80 ff c3 a9 ed a0 c0")
-    items = [bytes(generator.choices(parts, k=generator.randint(0, 12))) for _ in range(2000)]
+    items = [bytes(generator.choices(parts, k=generator.randint(0, 12))) for _ in range(FUZZED)]
     assert ids(name, items) == reference(name).encode(items)
 
 

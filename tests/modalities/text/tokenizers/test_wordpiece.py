@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
-from tests.texts import fuzzed, minilm_folder
+from tests.texts import FUZZED, fuzzed, minilm_folder
 from tltk.modalities.text.tokenizers.wordpiece import WordPiece
 from tltk.specs import TokenizerSpec
 
@@ -23,15 +23,15 @@ def ids_of(texts, spec):
 
 
 @pytest.mark.parametrize("lowercase", [True, False])
-def test_it_agrees_with_hugging_face_on_2000_fuzzed_strings_in_many_scripts(lowercase):
+def test_it_agrees_with_hugging_face_on_fuzzed_strings_in_many_scripts(lowercase):
     known = vocabulary()
     settings = json.loads((minilm_folder() / "tokenizer.json").read_text(encoding="utf-8"))
     settings["normalizer"]["lowercase"] = lowercase
     settings["padding"] = settings["truncation"] = None
     reference = Tokenizer.from_str(json.dumps(settings))
-    texts = fuzzed(2000, [piece.strip("#") for piece in known if not piece.startswith("[")])
+    texts = fuzzed(FUZZED, [piece.strip("#") for piece in known if not piece.startswith("[")])
     expected = reference.encode_batch(texts, add_special_tokens=False)
-    assert sum(len(each.ids) for each in expected) > 20_000
+    assert sum(len(each.ids) for each in expected) > 10 * FUZZED
     found = tokenize(texts, TokenizerSpec("wordpiece", known, lowercase=lowercase, strip_accents=lowercase))
     assert found.ids.to_list() == [each.ids for each in expected]
     places = [
