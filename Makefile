@@ -11,7 +11,7 @@ WEIGHTS := efficientnet_lite0 efficientnet_lite2 all_minilm_l6_v2_en
 LOWEST       := .venv-lowest
 LOWEST_STAMP := $(LOWEST)/.installed
 LOWEST_TESTS := tests/test_lowest.py tests/foundation/test_keras_private.py tests/foundation/test_keras_graph.py \
-	tests/optimizers tests/trainability/audit tests/trainability/lora tests/trainability/test_apply_effect.py \
+	tests/optimizers tests/trainability/audit tests/trainability/lora/test_weights.py tests/trainability/test_apply_effect.py \
 	tests/models/test_assemble.py tests/models/test_flat_copy.py tests/models/test_frozen_split.py \
 	tests/models/test_keras_idioms.py
 # A file of tests goes to one process, so that its fixtures are made once; the files with slow tests start first

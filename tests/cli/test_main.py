@@ -29,7 +29,7 @@ def test_the_memory_allocator_is_configured_before_tensorflow_is_imported(monkey
 @pytest.fixture(scope="module")
 def trained(photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "run"
-    options = ["--backbone", "mobilenet_v2", "--weights", "random", "--image-size", 32, "--recipe", "linear_probe"]
+    options = ["--backbone", "vgg16", "--weights", "random", "--image-size", 32, "--recipe", "linear_probe"]
     process = shell("train", photos, *options, "--epochs", 2, "--batch-size", 8, "--out", out, "--json")
     assert process.returncode == 0, process.stderr
     return out, process

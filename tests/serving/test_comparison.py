@@ -19,7 +19,9 @@ def nonzero_head():
     return tltk.head(zero_init=False, normalization=None)
 
 
-def test_every_format_is_measured_beside_keras(tmp_path):
+@pytest.mark.usefixtures("replay_here")
+def test_every_format_is_measured_beside_keras(tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "_TIMED_CALLS", 3)
     model = squares_model(head=tltk.head(zero_init=False))
     formats = ("saved_model", "onnx", "litert_int8")
     rows = compare(model, tmp_path, squares(30), calibration=squares(20), formats=formats)
@@ -35,6 +37,7 @@ def test_every_format_is_measured_beside_keras(tmp_path):
     assert all(set(row.latency_ms) == {"1", "32"} and min(row.latency_ms.values()) > 0 for row in rows)
 
 
+@pytest.mark.usefixtures("replay_here")
 def test_the_score_is_computed_with_the_written_file(tmp_path, monkeypatch):
     monkeypatch.setattr(
         comparison, "_load_network", lambda path, model: lambda tensor: np.eye(3, dtype="float32")[[0] * len(tensor)]

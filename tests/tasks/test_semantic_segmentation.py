@@ -104,7 +104,7 @@ def test_an_onnx_file_returns_logits_and_the_example_makes_a_map_of_them(run, tm
 def test_a_frozen_backbone_stays_and_cached_features_of_copies_train_as_new_pixels_do():
     augment = (tltk.augment.flip(), tltk.augment.safe_crop(scale=(0.3, 1.0)), tltk.augment.scale_jitter())
     weights, losses = [], []
-    for cache in ("off", "memory", tltk.Cache("memory", "bfloat16")):
+    for cache in ("off", "memory"):  # bfloat16 is tested with objects
         keras.utils.set_random_seed(1)
         model = segmenter(dropout=0.0)
         before = weights_as_bytes(model.keras, "stem", "conv2", "conv3", "conv4")
@@ -113,10 +113,9 @@ def test_a_frozen_backbone_stays_and_cached_features_of_copies_train_as_new_pixe
         losses.append([row["loss"] for row in run.history])
         assert weights_as_bytes(model.keras, "stem", "conv2", "conv3", "conv4") == before
         weights.append(model.keras.get_weights())
-    for cached, computed in zip(*weights[:2], strict=True):
+    for cached, computed in zip(*weights, strict=True):
         np.testing.assert_allclose(cached, computed, atol=2e-5)
-    np.testing.assert_allclose(losses[2], losses[0], rtol=0.01)  # bfloat16 has 8 bits
-    assert losses[2] != losses[1]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
 def test_the_outputs_have_the_stride_of_the_decoder():

@@ -12,7 +12,7 @@ from PIL import Image
 from tensorflow.python.framework.func_graph import FuncGraph
 
 import tltk
-from tests.conftest import coloured_squares, listening, squares, squares_model
+from tests.conftest import STAGES, coloured_squares, conv_net, listening, squares, squares_model
 from tltk.recipes import Phase, Recipe
 from tltk.specs import LabelSpec
 
@@ -62,9 +62,7 @@ def test_unreadable_images_are_left_out_and_listed(tmp_path):
     folder = photo_folder(tmp_path / "photos", count=12)
     (folder / "red" / "broken.jpg").write_bytes(b"")
     source = tltk.from_folder(folder)
-    model = tltk.assemble(
-        tltk.backbone("mobilenet_v2", weights="random", image_size=32), tltk.classification(source.labels)
-    )
+    model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.classification(source.labels))
     run = tltk.fit(model, source, recipe=probe(), out=tmp_path / "run", batch_size=8)
     assert len(run.invalid) == 1
     rows = rows_of(tmp_path / "run" / "invalid.csv")
@@ -134,7 +132,7 @@ def test_class_names_as_targets_and_sample_weights_train():
 def test_regression_and_multilabel_models_train_by_the_same_call():
     x, y = coloured_squares(24)
     regression = tltk.from_arrays(x, y.astype("float32") * 10, label_type="regression")
-    backbone = tltk.backbone("mobilenet_v2", weights="random", image_size=32)
+    backbone = tltk.backbone(conv_net(), stages=STAGES)
     run = tltk.fit(
         tltk.assemble(backbone, tltk.regression(regression.labels)),
         regression,
@@ -265,9 +263,7 @@ def test_data_without_a_readable_image_is_rejected_with_the_file_names(tmp_path)
     for number in range(4):
         damaged_png(tmp_path / "set" / ("cat", "dog")[number % 2] / f"{number}.png")
     source = tltk.from_folder(tmp_path / "set")
-    model = tltk.assemble(
-        tltk.backbone("mobilenet_v2", weights="random", image_size=32), tltk.classification(source.labels)
-    )
+    model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.classification(source.labels))
     for cache in ("off", "memory"):
         with pytest.raises(ValueError, match=r"none of the 4 examples could be decoded: cat/0.png"):
             tltk.fit(model, source, recipe=probe(2), cache=cache)

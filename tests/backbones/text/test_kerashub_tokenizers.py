@@ -52,13 +52,13 @@ def assembled(folder, **options) -> TransferModel:
 @pytest.mark.parametrize("pairs", [False, True])
 def test_texts_and_pairs_get_the_token_ids_of_kerashub(preset, family, pairs):
     folder = preset(family)
-    model = assembled(folder, pairs=pairs)
+    spec = tltk.classification(texts().labels, pairs=pairs).input_spec(tltk.backbone(folder).input_spec)
     pack = getattr(keras_hub.models, PACKERS[family])(load_tokenizer(folder), sequence_length=32)
     pack(["built by its first call"])
     first, second = list(EXAMPLES[:3]), ["awful", "bad", "2 films"]
     expected = pack.call((first, second) if pairs else first)  # `pack((first, second))` takes the second for labels
     source = tltk.from_arrays(list(zip(first, second, strict=True)) if pairs else first)
-    encoding = encoded(source, model.input_spec)
+    encoding = encoded(source, spec)
     real = np.asarray(expected["padding_mask"]).astype(bool)
     wanted = np.asarray(expected["token_ids"])
     for row in range(3):
@@ -84,10 +84,10 @@ def test_padding_has_no_effect_and_an_empty_text_gives_finite_outputs(preset, fa
     ids = next(iter(batches(tltk.from_arrays(["good film", "", EXAMPLES[1]]), model.input_spec).dataset())).numpy()
     padding = model.input_spec.padding_id
     wide = np.pad(ids, ((0, 0), (0, 32 - ids.shape[1])), constant_values=padding)
-    outputs = model.keras.predict(ids, verbose=0)
+    outputs, of_wide = (model.keras(tokens, training=False).numpy() for tokens in (ids, wide))
     assert np.isfinite(outputs).all()
     assert np.ptp(outputs[:, 0]) > 1e-3
-    np.testing.assert_allclose(model.keras.predict(wide, verbose=0), outputs, atol=1e-5)
+    np.testing.assert_allclose(of_wide, outputs, atol=1e-5)
 
 
 def test_the_head_of_gpt2_reads_the_last_token(preset):
@@ -113,18 +113,18 @@ def test_a_run_trains_the_top_block_and_is_saved_and_loaded(preset, family, tmp_
     again = tltk.load_run(tmp_path / "run")
     assert again.model.input_spec == run.model.input_spec
     ids = next(iter(batches(tltk.from_arrays(list(EXAMPLES)), model.input_spec).dataset())).numpy()
-    expected = run.model.keras.predict(ids, verbose=0)
-    np.testing.assert_allclose(again.model.keras.predict(ids, verbose=0), expected, atol=1e-6)
+    expected = run.model.keras(ids, training=False)
+    np.testing.assert_allclose(again.model.keras(ids, training=False), expected, atol=1e-6)
     again.save(tmp_path / "twice")
     twice = tltk.load_run(tmp_path / "twice")
-    np.testing.assert_allclose(twice.model.keras.predict(ids, verbose=0), expected, atol=1e-6)
+    np.testing.assert_allclose(twice.model.keras(ids, training=False), expected, atol=1e-6)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["gpt2", "albert", "deberta_v3"])  # the two others are token classifiers below
 def test_an_export_reproduces_the_model_for_fuzzed_strings(preset, family, tmp_path):
     model = assembled(preset(family))
-    asked = [b"", *(text.encode("utf-8", errors="surrogatepass") for text in fuzzed(500))]
+    asked = [b"", *(text.encode("utf-8", errors="surrogatepass") for text in fuzzed(100))]
     exported = tltk.export(model, tmp_path / "served", requests=asked)
     assert max(exported.largest_differences.values()) <= 1e-5
 
@@ -138,7 +138,7 @@ def test_an_export_reproduces_a_token_classifier_whose_tokens_contain_spaces(pre
     generator = keras.random.SeedGenerator(1)
     head = model.keras.get_layer("head_output")
     head.kernel.assign(3 * keras.random.normal(head.kernel.shape, seed=generator))
-    asked = [text.encode("utf-8", errors="surrogatepass") for text in fuzzed(200)]
+    asked = [text.encode("utf-8", errors="surrogatepass") for text in fuzzed(100)]
     exported = tltk.export(model, tmp_path / "served", requests=asked)
     assert {"starts", "ends", "types", "probabilities"} < set(exported.differences["serving_default"])
     examples = ["  good  film ", "a\u3000b\n\nc"]
