@@ -27,6 +27,7 @@ _PUBLIC = {
     "register_format": "tltk.data.formats.registry",
     "from_squad": "tltk.data.formats.squad",
     "split": "tltk.data.split",
+    "windows": "tltk.modalities.audio.windows",
     "backbone": "tltk.backbones",
     "register_backbone": "tltk.backbones",
     "head": "tltk.heads.builder",
@@ -121,6 +122,7 @@ if TYPE_CHECKING:
     from tltk.inference.predictions import Predictions
     from tltk.inspection.inspect import inspect
     from tltk.inspection.records import Finding, Inspection
+    from tltk.modalities.audio.windows import windows
     from tltk.modalities.augmentation import register_augmentation
     from tltk.modalities.context import Context
     from tltk.modalities.modality import Modality, register_modality

@@ -29,3 +29,6 @@ def test_invalid_fields_of_an_audio_spec_raise():
         AudioSpec(trim_silence=0)
     with pytest.raises(ValueError, match=r"1 to 67,108,864 samples. Received: `seconds`=1e-05"):
         AudioSpec(seconds=1e-5)
+    for overlap in (-0.1, 0.95, "half"):
+        with pytest.raises(ValueError, match=r"`overlap` must be at least 0 and at most 90% of a window of 1 s"):
+            AudioSpec(overlap=overlap)

@@ -31,7 +31,7 @@ def backbone(
     stages: dict[str, str] | None = None,
     sequence_length: int | None = None,
     truncation: str | None = None,
-    overlap: int | None = None,
+    overlap: float | None = None,
     channels: int | None = None,
     value_range: tuple[float, float] | None = None,
     spec: Any = None,
@@ -53,7 +53,8 @@ def backbone(
         sequence_length: Maximum number of tokens of a text, special tokens included; the default is what the model was
             trained at.
         truncation: Which side of an overlong text is truncated: "end" (the default), "start" or "middle".
-        overlap: Read an overlong text in windows that share this many tokens, instead of truncating it.
+        overlap: Read an overlong text or sound in windows that share this many tokens or seconds, instead of cutting
+            it. Predictions are the mean over the windows.
         channels: Channels of the images, such as 1 (grey), 4 (RGBA) or those of a multispectral camera; the default is
             3. The network starts with the weights for RGB; its first kernel is summed (1) or repeated cyclically.
         value_range: Value of black and of white in your images, such as (0, 65535) for 16 bits or (0, 1) for floats;

@@ -22,6 +22,7 @@ from tltk.cli.options import (
     LabelColumn,
     Masks,
     MaxInvalid,
+    Overlap,
     RunFolder,
     Separator,
     TextColumn,
@@ -80,6 +81,7 @@ def evaluate(
     threshold: Annotated[
         float | None, typer.Option(help="Probability above which a label is predicted (multilabel).")
     ] = None,
+    overlap: Overlap = None,
     batch_size: BatchSize = 32,
     as_json: Json = False,
     debug: Debug = False,
@@ -100,7 +102,8 @@ def evaluate(
         source = options.source(data, label_type=labels.type, labels=labels, modality=modality, **columns)
         source = source.without(exclude)
         evaluated = replace(loaded, model=model)  # the run, since it knows what it was trained on
-        result = tltk.evaluate(evaluated, source, batch_size=batch_size, max_invalid_fraction=max_invalid)
+        settings: dict[str, Any] = {"batch_size": batch_size, "max_invalid_fraction": max_invalid}
+        result = tltk.evaluate(evaluated, source, overlap=options.overlap(overlap), **settings)
         saved = result.save(report) if report else None
         if as_json:
             console.show_json({**result.to_dict(), "report": saved})

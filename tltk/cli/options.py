@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Overlap = Annotated[
+    float | None,
+    typer.Option(help="Read long sounds or texts in windows that share this many seconds or tokens."),
+]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, written by `tltk train --out`.")]
 
 LabelColumn = Annotated[str, typer.Option("--label", help="Column of the labels (.csv, .jsonl).")]
@@ -274,3 +278,8 @@ def _unescaped(delimiter: str | None) -> str | None:
 def batch_size(text: str) -> int | str:
     """Parse `--batch-size`: a number of examples, or a budget such as "2048 tokens", which `tltk.fit` checks."""
     return int(text) if text.isascii() and text.isdigit() else text
+
+
+def overlap(value: float | None) -> float | None:
+    """Return the value of `--overlap`: a whole number, as texts need it, if it is one."""
+    return int(value) if value is not None and value == int(value) else value

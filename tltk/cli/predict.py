@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tltk.cli import console, examples, options, pictures, training_options
-from tltk.cli.options import Debug, Delimiter, FileFormat, Json, RunFolder, TextColumn
+from tltk.cli.options import Debug, Delimiter, FileFormat, Json, Overlap, RunFolder, TextColumn
 from tltk.foundation import checks as check
 from tltk.foundation import files
 from tltk.foundation.errors import InvalidInput
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tltk.inference.predictions import Predictions
 
 _SUFFIXES = (".csv", ".jsonl")
+_TIMES = ("start", "stop")  # seconds of a window
 
 
 def predict(
@@ -27,8 +28,8 @@ def predict(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Images or folders of images; for a text model texts (pairs: two each), a .txt file of one per line, "
-            "or a table and --text. - reads lines from standard input."
+            help="Images or sounds, or folders of them; for a text model texts (pairs: two each), a .txt file of one "
+            "per line, or a table and --text. - reads lines from standard input."
         ),
     ],
     text: TextColumn = None,
@@ -51,12 +52,16 @@ def predict(
             help="Probability above which a label is predicted (multilabel), or an object counts and is drawn."
         ),
     ] = None,
+    overlap: Overlap = None,
+    per_window: Annotated[
+        bool, typer.Option("--per-window", help="Predict each window of a recording, and not their mean.")
+    ] = False,
     top: Annotated[int, typer.Option(help="Number of labels shown for each example.")] = 3,
     batch_size: Annotated[int, typer.Option(help="Examples per step.")] = 32,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Predict images or texts with the model of a run."""
+    """Predict images, texts or sounds with the model of a run."""
     with console.command(as_json=as_json, debug=debug):
         check.counts(top=top, batch_size=batch_size)
         if out is not None and out.suffix not in _SUFFIXES:
@@ -65,18 +70,24 @@ def predict(
         pictures.check_folder(draw, inputs, overwrite=overwrite)
         console.start_tensorflow()
         import tltk
+        from tltk.inference.predict import in_windows, times_of, with_overlap
         from tltk.modalities.modality import modality_of
 
         model = tltk.load_run(run).model
         model = replace(model, task=training_options.with_threshold(model.task, threshold))
+        model = with_overlap(model, options.overlap(overlap))
         modality = modality_of(model.input_spec)
         if draw is not None and not modality.has_pictures:
             raise InvalidInput(f"`--draw` is for image models. The model of {run} takes {modality.name}s.")
         source = examples.read(inputs, model, text=text, file_format=format, delimiter=delimiter)
+        times: dict[str, tuple[float, float]] = {}
+        if per_window:
+            model, source = in_windows(model, source)
+            times = times_of(source)
         predictions = tltk.predict(model, source, batch_size=batch_size)
         texts = {source.id_of(index): modality.input_text(source, index) for index in range(len(source))}
         order = examples.order_of([*texts, *(example.example_id for example in source.invalid)])
-        rows = sorted(_rows(predictions, texts), key=lambda row: order[row["example_id"]])
+        rows = sorted(_rows(predictions, texts, times), key=lambda row: order[row["example_id"]])
         drawn = [] if draw is None else pictures.write(draw, predictions, source)
         picture_of = dict(drawn)
         rows = [{**row, "drawing": path} if (path := picture_of.get(row["example_id"])) else row for row in rows]
@@ -90,12 +101,15 @@ def predict(
             raise InvalidInput("none of the examples can be used: see above.")
 
 
-def _rows(predictions: "Predictions", texts: dict[str, str | None]) -> Iterator[dict[str, Any]]:
-    """Yield one row for each input: its id, its text if it has one, and its prediction or why it has none."""
+def _rows(
+    predictions: "Predictions", texts: dict[str, str | None], times: dict[str, tuple[float, float]]
+) -> Iterator[dict[str, Any]]:
+    """Yield one row for each input: its id, its text or times if it has any, and its prediction or why it has none."""
     for prediction in predictions:
-        text = texts[prediction.example_id]
+        text, window = texts[prediction.example_id], times.get(prediction.example_id)
         yield {
             "example_id": prediction.example_id,
+            **({} if window is None else dict(zip(_TIMES, window, strict=True))),
             **({} if text is None else {"input": text}),
             "label": prediction.label,
             "probability": prediction.probability,
@@ -121,12 +135,30 @@ def _show(rows: list[dict[str, Any]], predictions: "Predictions", out: Path | No
     if out is not None:
         console.show(f"{out}: {len(rows):,} rows, {len(valid):,} predictions")
         return
+    if any("start" in row for row in valid):
+        console.show_table(*_windows_table(valid))
+        return
     has_texts = any("input" in row for row in valid)
     cells = [
         (row["example_id"], *([_shortened(row.get("input", ""))] if has_texts else []), _prediction(row))
         for row in valid
     ]
     console.show_table(["example", *(["text"] if has_texts else []), "prediction"], cells)
+
+
+def _windows_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return the header and the cells of a table of windows: recording if there are several, time, prediction."""
+    recordings = [row["example_id"].rpartition(", ")[0] for row in rows]
+    times = [row["example_id"].rpartition(", ")[2] for row in rows]
+    names = [(recording,) if len(set(recordings)) > 1 else () for recording in recordings]
+    if all(row["probability"] is None for row in rows):  # several labels, or values
+        cells = [(*name, time, _prediction(row)) for name, time, row in zip(names, times, rows, strict=True)]
+        return [*(("recording",) * len(names[0])), "time", "prediction"], cells
+    scored = [
+        (*name, time, row["label"], f"{row['probability']:.3f}")
+        for name, time, row in zip(names, times, rows, strict=True)
+    ]
+    return [*(("recording",) * len(names[0])), "time", "label", "probability"], scored
 
 
 def _prediction(row: dict[str, Any]) -> str:
@@ -149,7 +181,7 @@ def _write(path: Path, rows: list[dict[str, Any]], labels: Sequence[str]) -> Non
     scored = {name for row in rows for name in row.get("scores", {})}  # answers are scored by their text, not by label
     names = [name for name in labels if name in scored]
     columns = ["label", "probability"]
-    columns = [*(name for name in ("input", "drawing") if any(name in row for row in rows)), *columns]
+    columns = [*(name for name in (*_TIMES, "input", "drawing") if any(name in row for row in rows)), *columns]
     has_spans = any(row.get("spans") for row in rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -21,6 +21,7 @@ from tltk.cli.options import (
     Masks,
     MaxInvalid,
     OptionalDataPath,
+    Overlap,
     Separator,
     TextColumn,
     WeightColumn,
@@ -77,6 +78,7 @@ def train(
         typer.Option(help="Decibels below its loudest part that are silence, cut off before and after a sound."),
     ] = None,
     spectrogram: Annotated[str | None, typer.Option(help="Pictures of sounds: log_mel or pcen.")] = None,
+    overlap: Overlap = None,
     batch_size: Annotated[str, typer.Option(help="Examples per step, or for texts a budget: '2048 tokens'.")] = "32",
     class_weight: Annotated[
         str | None, typer.Option(help="Weights of classes in the loss: balanced, or spam=5,ham=1.")

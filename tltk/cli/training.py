@@ -90,6 +90,7 @@ def _model_and_recipe(option: SimpleNamespace, train_part: "Source") -> tuple[An
     form = {name: getattr(option, name) for name in _FORM_OPTIONS}
     name = modality.default_backbone if option.backbone is None else option.backbone
     is_native = name in tltk.backbones.names(modality.name)
+    form["overlap"] = options.overlap(option.overlap)
     form["spec"] = modality.spec_of_length(option.seconds, is_native=is_native)
     task = training_options.with_threshold(for_source(train_part), option.threshold)
     backbone = _backbone(name, option.weights, **form)

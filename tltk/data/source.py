@@ -69,6 +69,8 @@ class Source:
         value_range: Value of black and of white of images in memory; None means (0, 255).
         original_sizes: Height and width of images in memory before they were resized to one size, int32 [n, 2]; None if
             they were not.
+        groups: A value for each example, [n]; those with equal values stay together in `split`, such as the windows of
+            one recording. None if each may stand alone.
 
     Raises:
         InvalidInput: If lengths differ, only one of targets and labels is given, or a weight is negative or not finite;
@@ -86,11 +88,12 @@ class Source:
     sample_weight: np.ndarray | None = None
     value_range: tuple[float, float] | None = None
     original_sizes: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check.one_of("storage", self.storage, STORAGES)
         problems = check.Problems()
-        for name in ("targets", "parts", "ids", "original_sizes"):
+        for name in ("targets", "parts", "ids", "original_sizes", "groups"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.examples):
                 problems.add(
@@ -235,6 +238,7 @@ class Source:
             invalid=(),
             sample_weight=None if self.sample_weight is None else self.sample_weight[indices],
             original_sizes=None if self.original_sizes is None else self.original_sizes[indices],
+            groups=None if self.groups is None else self.groups[indices],
         )
 
     def without(self, exclude: Exclude) -> Source:

@@ -39,7 +39,8 @@ def split(
         test: The same for the examples that the final model is evaluated on.
         seed: Equal seeds give equal splits.
         groups: One value per example. Examples with equal values stay in the same part, such as images of one patient
-            or frames of one film. Sizes are then met as closely as whole groups allow.
+            or frames of one film. Sizes are then met as closely as whole groups allow. None means the groups of the
+            source, such as the recordings that `tltk.windows` cut.
 
     Returns:
         Sources for training, validation and test, each in the order of `source`. Classes that are absent from a part,
@@ -57,6 +58,7 @@ def split(
     """
     check.instance_of("source", source, Source, hint="Split a tf.data.Dataset with its own `take` and `skip`.")
     seed = check.seed(seed)
+    groups = source.groups if groups is None else groups
     group_ids = None if groups is None else np.asarray(groups)
     if group_ids is not None and group_ids.shape != (len(source),):
         raise InvalidInput(f"`groups` must have {len(source)} values, one per example. Received: {group_ids.shape}")

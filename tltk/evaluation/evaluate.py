@@ -18,6 +18,7 @@ from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
 from tltk.inference.decoded_batches import DecodedBatch, decoded_batches
 from tltk.inference.forward import Network
+from tltk.inference.predict import with_overlap
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
@@ -37,6 +38,7 @@ def evaluate(
     model: TransferModel | Run | str | Path,
     data: Source | tf.data.Dataset,
     *,
+    overlap: float | None = None,
     batch_size: int = 32,
     max_invalid_fraction: float = 0.1,
     worst: int = 12,
@@ -47,6 +49,8 @@ def evaluate(
         model: A run, the folder of a run, or a model from `assemble` or `adopt`.
         data: A labelled source, or a `tf.data.Dataset` of (inputs, targets) or (inputs, targets, weights). All metrics
             are weighted if it has sample weights.
+        overlap: Read overlong texts or sounds in windows that share this many tokens or seconds, whose predictions are
+            averaged. None reads them as the model was trained.
         batch_size: Examples per batch.
         max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
         worst: Number of images with the worst predictions that are drawn for the report of a detector, a segmenter or
@@ -70,7 +74,7 @@ def evaluate(
     if not check.is_whole(worst) or not 0 <= worst <= KEPT:
         raise InvalidInput(f"`worst` must be a whole number in [0, {KEPT}]. Received: {worst!r}")
     options: dict[str, Any] = {"batch_size": batch_size, "max_invalid_fraction": max_invalid_fraction}
-    loaded = model_of(model)
+    loaded = with_overlap(model_of(model), overlap)
     report = evaluate_network(loaded, data, **options)
     if isinstance(data, Source) and report.worst and worst:
         names = [row["example_id"] for row in report.worst[:worst]]

@@ -98,7 +98,8 @@ def decoded_batches(
     if not len(source):
         return
     reader = modality.reader(source, model.input_spec)
-    run_examples = _run_in_order if reader.lengths is None else _run_by_length
+    in_order = reader.lengths is None and reader.example_ids is None
+    run_examples = _run_in_order if in_order else _run_by_length
     decoder = decoder_of(model)
 
     watch = None if observe is None else _element_observer(model.task, source, reader, observe)

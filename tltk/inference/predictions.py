@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, groupby
 from operator import index as as_index
@@ -58,15 +58,18 @@ class Predictions(Sequence[Prediction]):
         spans: For token classification and question answering, a tuple of n tuples of `Span`.
         ids: Id of the input of each row: a path, or "example 3" for the fourth one.
         invalid: The inputs that could not be read, with reasons.
+        times: For windows of recordings, first and last second (exclusive) of each row, float64 [n, 2]; else None.
         names: Class or column names of the task.
         fields: All fields of the task by name, such as "probabilities"; tasks of your own can have others.
         task: The task of the model.
         batches: Decoded outputs, from which the fields are made.
+        times_of: Id of a window → its first and last second.
     """
 
     task: Task
     batches: tuple[DecodedRows, ...]
     invalid: tuple[InvalidExample, ...] = ()
+    times_of: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -101,6 +104,11 @@ class Predictions(Sequence[Prediction]):
     def spans(self) -> tuple[tuple[Span, ...], ...] | None:
         """Entities or answer of each text; None if the task predicts no spans."""
         return self.fields.get("spans") if self.batches else ()
+
+    @property
+    def times(self) -> np.ndarray | None:
+        """First and last second (exclusive) of the window of each row, float64 [n, 2]; None without windows."""
+        return np.array([self.times_of[name] for name in self.ids]).reshape(-1, 2) if self.times_of else None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -248,6 +248,34 @@ class Modality(ABC):
         """
         return spec
 
+    def with_overlap(self, spec: Any, overlap: Any) -> Any:
+        """Adapt a spec to reading overlong examples in windows.
+
+        Args:
+            spec: Input format of a model.
+            overlap: How much two consecutive windows share, in the unit of the modality: tokens, seconds.
+
+        Raises:
+            InvalidInput: If this kind of input has no windows, or `overlap` is out of range.
+        """
+        raise InvalidInput(f"`overlap` is for texts and sounds; the model takes {check.plural(self.name)}.")
+
+    def windows(self, source: Source, spec: Any) -> Source:
+        """Return a source whose examples are the windows of the examples of another one.
+
+        Args:
+            source: Source of this modality.
+            spec: Input format of a model: length and overlap of the windows.
+
+        Raises:
+            InvalidInput: If this kind of input has no windows with predictions of their own.
+        """
+        raise InvalidInput(f"`per_window=True` is for sounds; the model takes {check.plural(self.name)}.")
+
+    def times(self, source: Source) -> np.ndarray | None:
+        """Return first and last second (exclusive) of each example in its recording, float64 [n, 2]; None without."""
+        return None
+
     def has_pairs(self, source: Source) -> bool:
         """Return whether each example of a source is a pair of inputs, such as a question and a context."""
         return False

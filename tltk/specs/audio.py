@@ -8,6 +8,7 @@ from tltk.foundation.errors import InvalidInput
 
 CROPS = ("center", "start")
 MIN_RATE, MAX_RATE = 1000, 384_000  # Hz; the rates of sound files
+MOST_OVERLAP = 0.9  # of a window: more of it makes thousands of almost equal ones
 MAX_SAMPLES = 2**26  # of one input: an hour and ten minutes at 16 kHz
 
 
@@ -22,6 +23,8 @@ class AudioSpec:
             padded on both sides, or at the end.
         trim_silence: Cut off what is before and after a sound: frames that are at least this many decibels quieter than
             its loudest one, such as 60. None keeps it. A sound that is silent all along is kept.
+        overlap: Seconds that two consecutive windows of a longer sound share; None cuts it instead. Each window is one
+            input, and predictions are the mean over the windows of a sound.
 
     Raises:
         InvalidInput: If a number is out of range, or `crop` is unknown.
@@ -35,6 +38,7 @@ class AudioSpec:
     seconds: float = 1.0
     crop: str = "center"
     trim_silence: float | None = None
+    overlap: float | None = None
 
     name: ClassVar[str] = "waveform"
     dtype: ClassVar[str] = "float32"
@@ -55,6 +59,8 @@ class AudioSpec:
                 f"an input must have 1 to {MAX_SAMPLES:,} samples. Received: `seconds`={self.seconds:g} at "
                 f"`sample_rate`={self.sample_rate}, which are {self.samples:,}"
             )
+        if self.overlap is not None:
+            check_overlap(self.overlap, self.seconds)
 
     @property
     def samples(self) -> int:
@@ -69,3 +75,23 @@ class AudioSpec:
     def describe(self) -> str:
         """Return the length of an input for people, such as "1.5 s at 16 kHz"."""
         return f"{self.seconds:g} s at {self.sample_rate / 1000:g} kHz"
+
+
+def check_overlap(overlap: float, seconds: float) -> None:
+    """Raise unless windows of this length can overlap so much.
+
+    Args:
+        overlap: Seconds that two consecutive windows share.
+        seconds: Length of a window.
+
+    Raises:
+        InvalidInput: If `overlap` is negative, no number, or more than nine tenths of a window.
+
+    Examples:
+        >>> check_overlap(0.5, 1.0)
+    """
+    if not check.is_number(overlap) or not 0 <= overlap <= MOST_OVERLAP * seconds:
+        raise InvalidInput(
+            f"`overlap` must be at least 0 and at most {MOST_OVERLAP:.0%} of a window of {seconds:g} s. "
+            f"Received: {overlap!r}"
+        )

@@ -164,10 +164,10 @@ class TextSpec:
                 f"`sequence_length` must be at least {minimum}, room for {contents}. Received: {self.sequence_length}"
             )
         max_overlap = self.sequence_length // 4
-        if self.overlap is not None and not 0 <= self.overlap <= max_overlap:
+        if self.overlap is not None and not (check.is_whole(self.overlap) and 0 <= self.overlap <= max_overlap):
             problems.add(
-                f"`overlap` must be at least 0 and at most a quarter of `sequence_length` ({max_overlap}). "
-                f"Received: {self.overlap}"
+                "`overlap` must be a whole number of at least 0 and at most a quarter of `sequence_length` "
+                f"({max_overlap}). Received: {self.overlap}"
             )
         problems.raise_if_any()
 

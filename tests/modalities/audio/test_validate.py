@@ -2,8 +2,9 @@
 
 from tests.sounds import tone, wav
 from tltk.modalities.audio.decode import read_whole
-from tltk.modalities.audio.validate import _header, invalid_files
+from tltk.modalities.audio.validate import invalid_files
 from tltk.modalities.audio.wav import DAMAGED, WRONG_RATE
+from tltk.modalities.audio.wav_file import _header
 from tltk.specs import AudioSpec
 
 SPEC = AudioSpec(sample_rate=8000, seconds=0.5)

@@ -59,10 +59,11 @@ class Waveforms:
     Args:
         values: Object array [n] of float32 arrays [samples] in [-1, 1].
         sample_rate: Samples per second of all of them.
+        starts: For parts of recordings, the second at which each starts, float64 [n]; None for whole recordings.
     """
 
-    def __init__(self, values: np.ndarray, sample_rate: int) -> None:
-        self.values, self.sample_rate = values, sample_rate
+    def __init__(self, values: np.ndarray, sample_rate: int, starts: np.ndarray | None = None) -> None:
+        self.values, self.sample_rate, self.starts = values, sample_rate, starts
 
     def __len__(self) -> int:
         return len(self.values)
@@ -71,7 +72,7 @@ class Waveforms:
         """Return the samples of one sound, or some sounds."""
         if isinstance(index, int | np.integer):
             return self.values[index]
-        return Waveforms(self.values[index], self.sample_rate)
+        return Waveforms(self.values[index], self.sample_rate, None if self.starts is None else self.starts[index])
 
 
 def as_waveforms(x: Any, sample_rate: int) -> Waveforms:

@@ -15,6 +15,7 @@ from tltk.foundation.errors import MissingExtra
 from tltk.modalities.audio.resample import resample, resampled_length
 from tltk.modalities.audio.trim import trim
 from tltk.modalities.audio.wav import EMPTY, NO_SAMPLES, NOT_FINITE, WRONG_RATE, read_wav
+from tltk.modalities.audio.wav_file import frame_range, no_samples_reason, read_header, read_part
 from tltk.specs import AudioSpec
 from tltk.specs.audio import MAX_RATE, MIN_RATE
 
@@ -89,7 +90,7 @@ def decode_file(example: str | Path | Clip, spec: AudioSpec) -> tuple[np.ndarray
         float32 [samples of the spec], and ""; or None, and why it cannot be read.
 
     Raises:
-        MissingExtra: If it is no WAV file, or a part of one, and soundfile is not installed.
+        MissingExtra: If it is no WAV file, and soundfile is not installed.
     """
     data, reason = _wav_bytes(example)
     if reason:
@@ -119,12 +120,14 @@ def read_whole(example: str | Path | Clip) -> tuple[Samples | None, str]:
 
 
 def _wav_bytes(example: str | Path | Clip) -> tuple[bytes | None, str]:
-    """Return the bytes of a WAV file, None for a part of a file or another format; and why it cannot be read."""
+    """Return the bytes of a WAV file, or of a part of one; None for another format; and why it cannot be read."""
     reason = unreadable_reason(example)
-    if reason or isinstance(example, Clip):
+    if reason:
         return None, reason
     try:
-        return (Path(example).read_bytes() if is_wav(example) else None), ""
+        if not is_wav(example):
+            return None, ""
+        return read_part(example) if isinstance(example, Clip) else (Path(example).read_bytes(), "")
     except OSError as error:  # no permission, or deleted by now
         return None, error.strerror or str(error)
 
@@ -160,9 +163,8 @@ def soundfile_module(path: Any) -> Any:
     try:
         import soundfile
     except ModuleNotFoundError as error:
-        part = "parts of files" if isinstance(path, Clip) else "sounds other than WAV"
         raise MissingExtra(
-            f"{part}, such as {path}, are read with soundfile: pip install tltk[audio]", name="soundfile"
+            f"sounds other than WAV, such as {path}, are read with soundfile: pip install tltk[audio]", name="soundfile"
         ) from error
     return soundfile
 
@@ -182,7 +184,7 @@ def read_with_soundfile(example: str | Path | Clip) -> tuple[Samples | None, str
             reason = _header_reason(file, example)
             if reason:
                 return None, reason
-            first, last = _frames(file, example)
+            first, last = frame_range(example, file.frames, file.samplerate)
             file.seek(first)
             samples = file.read(last - first, dtype="float32", always_2d=True)
             rate = file.samplerate
@@ -194,33 +196,47 @@ def read_with_soundfile(example: str | Path | Clip) -> tuple[Samples | None, str
     return ((mono, rate), "") if np.isfinite(mono).all() else (None, NOT_FINITE)
 
 
-def header_reason(example: str | Path | Clip) -> str:
-    """Return why a file that libsndfile reads cannot be used, by its header; "" if it can."""
+def frames_of(example: str | Path | Clip) -> tuple[int, int, str]:
+    """Read the length of a file, or of a part of one, from its header.
+
+    Returns:
+        Number of samples, their rate, and ""; or 0, 0, and why the header cannot be read.
+
+    Raises:
+        MissingExtra: If it is no WAV file, and soundfile is not installed.
+    """
+    frames, rate, reason = 0, 0, unreadable_reason(example)
+    try:
+        if not reason and is_wav(example):
+            wav = read_header(example)
+            clip = example if isinstance(example, Clip) else None
+            reason = wav.error or (no_samples_reason(clip, wav.frames, wav.sample_rate) if clip else "")
+            frames, rate = wav.frames, wav.sample_rate
+        elif not reason:
+            frames, rate, reason = _soundfile_header(example)
+    except OSError as error:  # no permission, or deleted by now
+        reason = error.strerror or str(error)
+    if reason:
+        return 0, 0, reason
+    first, last = frame_range(example, frames, rate)
+    return last - first, rate, ""
+
+
+def _soundfile_header(example: str | Path | Clip) -> tuple[int, int, str]:
     soundfile = soundfile_module(example)
     try:
         with soundfile.SoundFile(os.fspath(example)) as file:
-            return _header_reason(file, example)
+            return file.frames, file.samplerate, _header_reason(file, example)
     except soundfile.LibsndfileError as error:
-        return _soundfile_reason(error)
+        return 0, 0, _soundfile_reason(error)
 
 
 def _header_reason(file: Any, example: Any) -> str:
     if not MIN_RATE <= file.samplerate <= MAX_RATE:
         return WRONG_RATE.removeprefix("WAV with ")
-    first, last = _frames(file, example)
-    if last > first:
-        return ""
-    if not isinstance(example, Clip):
-        return NO_SAMPLES
-    return f"no samples from {example.start:g} s: the recording lasts {file.frames / file.samplerate:.2f} s"
-
-
-def _frames(file: Any, example: Any) -> tuple[int, int]:
-    if not isinstance(example, Clip):
-        return 0, file.frames
-    first = round(example.start * file.samplerate)
-    last = file.frames if example.stop is None else round(example.stop * file.samplerate)
-    return min(first, file.frames), min(last, file.frames)
+    if isinstance(example, Clip):
+        return no_samples_reason(example, file.frames, file.samplerate)
+    return "" if file.frames > 0 else NO_SAMPLES
 
 
 def _soundfile_reason(error: Any) -> str:

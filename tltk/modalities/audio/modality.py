@@ -4,7 +4,7 @@ import io
 import math
 import wave
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +24,9 @@ from tltk.modalities.audio.reader import READERS
 from tltk.modalities.audio.requests import read_requests
 from tltk.modalities.audio.room import add_noise
 from tltk.modalities.audio.validate import invalid_files
+from tltk.modalities.audio.windows import window_times, windows, windows_of
 from tltk.modalities.augmentation import Augmentation, check_augmentations
+from tltk.modalities.context import Context
 from tltk.modalities.modality import Modality, register_modality
 from tltk.modalities.requests import Request
 from tltk.pipeline.batching import Size, examples_per_batch
@@ -51,8 +53,34 @@ class AudioModality(Modality):
         return (source.subset(np.array([not reason for reason in reasons])) if invalid else source), invalid
 
     def reader(self, source: Source, spec: AudioSpec) -> Reader:
-        """Return the reader of files or of sounds in memory."""
-        return READERS[source.storage](source.examples, spec)
+        """Return the reader of files or of sounds in memory, or of their windows."""
+        if spec.overlap is None:
+            return READERS[source.storage](source.examples, spec)
+        cut = windows_of(source, spec.seconds, spec.overlap, with_invalid=True)
+        return READERS[source.storage](cut.examples, spec, cut.rows)
+
+    def context(self, source: Source, reader: Reader, examples: np.ndarray, elements: np.ndarray) -> Context:
+        """Build the context, which tells the sound of each window."""
+        count = tf.constant(len(examples), tf.int64)
+        if reader.example_ids is None:
+            return Context(count)
+        return Context(count, tf.constant(reader.example_ids[elements] - examples[0], tf.int64))
+
+    def without_windows(self, spec: AudioSpec, source: Source | None = None) -> AudioSpec:
+        """Cut long sounds instead of reading them in windows."""
+        return replace(spec, overlap=None)
+
+    def with_overlap(self, spec: AudioSpec, overlap: float) -> AudioSpec:
+        """Read long sounds in windows that share this many seconds."""
+        return replace(spec, overlap=overlap)
+
+    def windows(self, source: Source, spec: AudioSpec) -> Source:
+        """Return the windows of all recordings as examples."""
+        return windows(source, seconds=spec.seconds, overlap=spec.overlap or 0.0)
+
+    def times(self, source: Source) -> np.ndarray | None:
+        """Return the times of parts of recordings."""
+        return window_times(source)
 
     def from_dataset(self, dataset: tf.data.Dataset, spec: AudioSpec, *, batch_size: Size) -> UserDataset:
         """Batch the waveforms of a user's dataset, which have the rate and the length of the model."""

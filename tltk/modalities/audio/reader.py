@@ -22,23 +22,24 @@ _AT_ONCE = 8  # sounds per task of a thread
 
 @dataclass(frozen=True, eq=False)
 class _SoundReader(ABC):
-    """Base class of the readers: one element per sound, all of one length.
+    """Base class of the readers: one element per sound or, with windows, several; all of one length.
 
     Args:
-        examples: Sounds to read; the subclasses document the type.
+        examples: Sounds or windows to read; the subclasses document the type.
         spec: Rate, length and crop.
+        example_ids: Index of the sound of each window, int64 [count]; None if every element is one sound.
     """
 
     examples: Any
     spec: AudioSpec
+    example_ids: np.ndarray | None = None
 
-    example_ids = None
     lengths = None
     is_decoded = False
 
     @property
     def count(self) -> int:
-        """Number of sounds."""
+        """Number of sounds or windows."""
         return len(self.examples)
 
     @property
@@ -47,8 +48,9 @@ class _SoundReader(ABC):
         return (tf.TensorSpec([None, *self.spec.shape], tf.float32),)
 
     def subset(self, rows: np.ndarray) -> "_SoundReader":
-        """Return a reader of the sounds at `rows`, int64 [k]."""
-        return replace(self, examples=self.examples[rows])
+        """Return a reader of the elements at `rows`, int64 [k]."""
+        example_ids = None if self.example_ids is None else self.example_ids[rows]
+        return replace(self, examples=self.examples[rows], example_ids=example_ids)
 
     def padded(self, length: int) -> "_SoundReader":
         """Return the reader itself, since all elements have the same length."""

@@ -74,14 +74,20 @@ def read_wav(data: tf.Tensor) -> Sound:
     return Sound(samples, rate, error)
 
 
-def wav_problem(head: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """Return what is wrong with a WAV file by its header and its size, string []; "" if nothing is.
+def wav_layout(head: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Read a WAV file's header, without its samples.
 
     Args:
         head: string [], the beginning of the file.
         length: int64 [], bytes of the whole file. If `head` ends before the samples begin, the file counts as damaged.
+
+    Returns:
+        Position of the first sample, bytes of a frame, frames and sample rate, int64 [] each; and what is wrong,
+        string [], "" if nothing is.
     """
-    return _read_header(head, length).error
+    header = _read_header(head, length)
+    frames = header.bytes // header.frame_bytes
+    return header.start, header.frame_bytes, frames, header.sample_rate, header.error
 
 
 def _number(data: tf.Tensor, position: tf.Tensor, count: int) -> tf.Tensor:

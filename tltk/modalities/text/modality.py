@@ -103,6 +103,10 @@ class TextModality(Modality):
         """Truncate long texts instead of reading them in windows."""
         return replace(spec, pairs=spec.pairs if source is None else self.has_pairs(source), overlap=None)
 
+    def with_overlap(self, spec: TextSpec, overlap: int) -> TextSpec:
+        """Read overlong texts in windows that share this many tokens."""
+        return replace(spec, overlap=overlap)
+
     def has_pairs(self, source: Source) -> bool:
         """Return whether the examples have the shape of pairs, [n, 2]."""
         return getattr(source.examples, "ndim", 1) == 2
