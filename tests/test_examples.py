@@ -135,6 +135,16 @@ def test_the_example_of_sounds_runs_tiny_and_exports(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_example_of_long_recordings_runs_tiny_and_lists_windows(tmp_path):
+    process = example("sounds.py", "--tiny", "--out", "run", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    *_, window, last = process.stdout.splitlines()
+    assert re.fullmatch(r"test mAP \d\.\d{4} on 5 recordings; run: run", last), process.stdout
+    assert re.match(r" \d\.\d\d to  \d\.\d\d s   bearing \d\.\d\d  fan \d\.\d\d  leak \d\.\d\d   \w+", window), window
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+@pytest.mark.slow
 def test_the_guide_of_keras_is_shorter_and_no_worse_with_tltk_and_its_callbacks_write_the_same_files(finished):
     folders, accuracies, columns, lengths = {}, {}, {}, {}
     for name in ("from_keras_plain", "from_keras"):

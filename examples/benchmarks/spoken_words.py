@@ -13,8 +13,6 @@ network. `times_real_time` is the length of the tested sounds by the time of res
 import argparse
 import io
 import os
-import shutil
-import subprocess
 import sys
 import time
 import wave
@@ -29,73 +27,31 @@ from sklearn.preprocessing import StandardScaler
 
 import tltk
 from tltk.cli import console
-from tltk.errors import FileError
+from tltk.demo.speech import ACCENTS, CLIPS_PER_WORD, PITCHES, SPEEDS, WORDS, Order, espeak, speak
 from tltk.foundation.files import write_atomically
 
-WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go", "seven", "marvin")
-ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-029")
 VARIANTS, TRAINING = 63, 20  # in the order of a shuffle with seed 0: those for training first
-CLIPS_PER_WORD = 3  # of each voice in training
 RATE = 22_050  # of espeak-ng
-ESPEAK = "espeak-ng"
 
 
-def espeak(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """Return the command of espeak-ng and its environment; download and unpack it if it is not installed."""
-    installed = shutil.which(ESPEAK)
-    if installed:
-        data = Path(_run(installed, "--version", cwd=folder).rpartition("Data at: ")[2].strip())
-        return [installed], {**os.environ, "ESPEAK_DATA_PATH": str(data.parent)}
-    root = folder / ESPEAK
-    if not (root / "usr/bin" / ESPEAK).exists():
-        root.mkdir(parents=True, exist_ok=True)
-        plan = _run("apt-get", "install", "-s", "--no-install-recommends", ESPEAK, cwd=root)
-        packages = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
-        _run("apt-get", "download", *(packages or [ESPEAK]), cwd=root)
-        for package in root.glob("*.deb"):
-            _run("dpkg-deb", "-x", package.name, ".", cwd=root)
-            package.unlink()
-    libraries = next((path.parent for path in root.glob("usr/lib/*-linux-gnu/espeak-ng-data")), None)
-    if libraries is None:
-        raise FileError(
-            f"{root} has no data of {ESPEAK}: apt-get downloads only what is not installed. "
-            f"Install the rest: apt-get install {ESPEAK}"
-        )
-    paths = [str(libraries), str(libraries / "pulseaudio")]
-    environment = {**os.environ, "ESPEAK_DATA_PATH": str(libraries), "LD_LIBRARY_PATH": ":".join(paths)}
-    return [str(root / "usr/bin" / ESPEAK)], environment
-
-
-def _run(*command: str, cwd: Path) -> str:
-    try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = getattr(error, "stderr", None) or str(error)
-        raise FileError(f"{' '.join(command[:3])} failed: {reason[-300:]}") from error
-    return done.stdout
-
-
-def speak(folder: Path) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+def spoken(folder: Path) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Return clips (at `RATE`), words and voices; they are spoken once and kept in a file."""
     file = folder / "spoken_words.npz"
     folder.mkdir(parents=True, exist_ok=True)
     if not file.exists():
-        command, environment = espeak(folder)
-        names = sorted(path.name for path in Path(environment["ESPEAK_DATA_PATH"]).glob("espeak-ng-data/voices/!v/*"))
+        speaker = espeak(folder)
         generator = np.random.default_rng(0)
-        voices = [names[index] for index in generator.permutation(len(names))[:VARIANTS]]
+        voices = [speaker.voices[index] for index in generator.permutation(len(speaker.voices))[:VARIANTS]]
         orders = [
-            (word, voice, generator.choice(ACCENTS), generator.integers(120, 230), generator.integers(25, 76))
+            (word, voice, generator.choice(ACCENTS), generator.integers(*SPEEDS), generator.integers(*PITCHES))
             for voice in range(VARIANTS)
             for word in range(len(WORDS))
             for _ in range(CLIPS_PER_WORD if voice < TRAINING else 1)
         ]
 
         def say(order: tuple) -> np.ndarray:
-            word, voice, accent, speed, pitch = order
-            options = ["-v", f"{accent}+{voices[voice]}", "-s", str(speed), "-p", str(pitch), "--stdout", WORDS[word]]
-            data = subprocess.run([*command, *options], env=environment, capture_output=True, check=True).stdout
-            with wave.open(io.BytesIO(data)) as recording:
+            word, voice, *rest = order
+            with wave.open(io.BytesIO(speak(speaker, Order(WORDS[word], voices[voice], *rest, file)))) as recording:
                 return np.frombuffer(recording.readframes(1_000_000), "<i2")
 
         with ThreadPoolExecutor() as pool:
@@ -125,7 +81,7 @@ def accuracy(train: tltk.Source, test: tltk.Source, *, weights: str, out: Path) 
 
 def cepstra(clips: tltk.Source) -> np.ndarray:
     """Return 20 cepstral coefficients of 8 parts of each clip, and their deviations, [n, 320]."""
-    from tltk.backbones.audio.mel import MelSpectrogram
+    from tltk.modalities.audio.mel import MelSpectrogram
 
     mel = MelSpectrogram(RATE, 551, 220, 1024, 40)
     features = []
@@ -156,7 +112,7 @@ def speakers(clips: list[np.ndarray], words: np.ndarray, voices: np.ndarray, *, 
 
 def run(options: argparse.Namespace) -> dict[str, float]:
     """Speak, train and measure."""
-    clips, words, voices = speak(options.folder)
+    clips, words, voices = spoken(options.folder)
     test = source(clips, words, np.flatnonzero(voices >= TRAINING))
     results: dict[str, float] = {}
     for count in (5, TRAINING):

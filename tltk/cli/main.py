@@ -51,6 +51,7 @@ app.add_typer(weights_app, name="weights")
 _DEMOS = {
     "image": ("Which photograph is this patch from?", ["test accuracy"]),
     "detection": ("Where are the objects in this scene?", ["test AP50", "test AP"]),
+    "audio": ("Which word says this voice, which was never heard before?", ["test accuracy"]),
     "text": ("Which topic is this docstring about?", ["test accuracy"]),
 }
 BatchSize = Annotated[int, typer.Option(help="Examples per step.")]
@@ -168,19 +169,22 @@ def weights_list(as_json: Json = False, debug: Debug = False) -> None:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the images, the run and the SavedModel.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the data, the run and the SavedModel.")] = Path("runs/demo"),
     backbone: Annotated[
-        str, typer.Option(help="Backbone of the demos with images: efficientnet_lite0, resnet50 …")
+        str, typer.Option(help="Backbone of images or sounds: efficientnet_lite0, resnet50 …")
     ] = "efficientnet_lite0",
     seed: Annotated[int, typer.Option(help="Seed of the patches, the split and the training.")] = 0,
     task: Annotated[
         str,
-        typer.Option(help="image (which photograph?), detection (where is what?), text (which topic of a docstring?)."),
+        typer.Option(
+            help="image (which photograph?), detection (where is what?), text (which topic of a docstring?), audio "
+            "(which spoken word?)."
+        ),
     ] = "image",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Train, evaluate, export and serve a model offline, on images or texts of installed packages."""
+    """Train, evaluate, export and serve a model offline, on images, texts or spoken words of installed packages."""
     with console.command(as_json=as_json, debug=debug):
         check.one_of("task", task, tuple(_DEMOS))
         console.start_tensorflow()

@@ -1,4 +1,4 @@
-"""The demo: transfer learning from data to an export, offline, on images or texts of installed packages."""
+"""The demo: transfer learning from data to an export, offline, on images or texts of packages, or spoken words."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,17 +8,18 @@ if TYPE_CHECKING:
     from tltk.demo.detection import DetectionDemoResult
     from tltk.demo.texts import TextDemoResult
     from tltk.demo.walk import DemoResult
+    from tltk.demo.words import AudioDemoResult
 
 
 def run(
     task: str, out: Path, *, backbone: str, seed: int, say: Callable[[str], None]
-) -> "DemoResult | DetectionDemoResult | TextDemoResult":
+) -> "AudioDemoResult | DemoResult | DetectionDemoResult | TextDemoResult":
     """Run the demo.
 
     Args:
-        task: "image", "detection", or "text", which always uses MiniLM.
+        task: "image", "detection", "audio", or "text", which always uses MiniLM.
         out: Folder for the data, the run and the SavedModel.
-        backbone: Backbone of the demos with images.
+        backbone: Backbone of the demos with images or sounds.
         seed: Seed of the data, the split and the training.
         say: Called with each line of progress.
 
@@ -33,6 +34,10 @@ def run(
         from tltk.demo.detection import run_detection_demo
 
         return run_detection_demo(out, backbone=backbone, seed=seed, say=say)
+    if task == "audio":
+        from tltk.demo.words import run_audio_demo
+
+        return run_audio_demo(out, backbone=backbone, seed=seed, say=say)
     from tltk.demo.walk import run_demo
 
     return run_demo(out, backbone=backbone, seed=seed, say=say)

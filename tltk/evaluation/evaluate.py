@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data.source import Source
-from tltk.evaluation.drawings import draw_examples
+from tltk.evaluation.drawings import with_drawings
 from tltk.evaluation.report import Report
 from tltk.foundation import checks as check
 from tltk.foundation import familiar
@@ -54,7 +54,8 @@ def evaluate(
         batch_size: Examples per batch.
         max_invalid_fraction: Largest accepted fraction of unreadable examples, in [0, 1].
         worst: Number of images with the worst predictions that are drawn for the report of a detector, a segmenter or
-            another task that names them, at most 100. They are predicted once more; 0 draws none.
+            another task that names them, at most 100. They are predicted once more; 0 draws none. Sounds are drawn for
+            every task, mistakes first: waveform, spectrogram, and what the prediction depends on.
 
     Returns:
         The report. Classification: accuracy, top-k accuracy, precision, recall and F1 as in scikit-learn, confusion
@@ -76,9 +77,8 @@ def evaluate(
     options: dict[str, Any] = {"batch_size": batch_size, "max_invalid_fraction": max_invalid_fraction}
     loaded = with_overlap(model_of(model), overlap)
     report = evaluate_network(loaded, data, **options)
-    if isinstance(data, Source) and report.worst and worst:
-        names = [row["example_id"] for row in report.worst[:worst]]
-        report = replace(report, drawings=draw_examples(loaded, data, names, batch_size=batch_size))
+    if isinstance(data, Source) and worst:
+        report = with_drawings(report, loaded, data, count=worst, batch_size=batch_size)
     folder = model.folder if isinstance(model, Run) else model
     if not isinstance(folder, str | Path) or not isinstance(data, Source):
         return report

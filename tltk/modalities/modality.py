@@ -39,6 +39,7 @@ class Modality(ABC):
         learning_rate: Learning rate of the second phase of the default recipe.
         default_backbone: Name of the default backbone of the command line.
         has_pictures: Whether `picture` returns images that predictions can be drawn on.
+        shows_attention: Whether reports draw examples by `attention_picture`, also for tasks that name no worst ones.
         max_difference: Largest difference of near duplicates, see `differences`; without it, of the cosine distance.
     """
 
@@ -48,6 +49,7 @@ class Modality(ABC):
     learning_rate: ClassVar[float] = 3e-4
     default_backbone: ClassVar[str] = ""
     has_pictures: ClassVar[bool] = False
+    shows_attention: ClassVar[bool] = False
     max_difference: ClassVar[float] = 0.02
 
     def check(self, source: Source, spec: Any, argument: str) -> None:
@@ -139,6 +141,24 @@ class Modality(ABC):
             InvalidInput: If it cannot be decoded.
         """
         return None
+
+    def attention_picture(self, inputs: np.ndarray, spec: Any, attention: np.ndarray | None, note: str) -> np.ndarray:
+        """Return an input of the network as an image that shows what a prediction depends on.
+
+        Args:
+            inputs: One element, as the network reads it.
+            spec: Input format of the model.
+            attention: How much the prediction depends on each position of the features, float32 [height, width] in
+                [0, 1]; None if the features have no positions.
+            note: Text to write on it, such as which window of a recording it is; or "".
+
+        Returns:
+            uint8 [height, width, 3].
+
+        Raises:
+            InvalidInput: By default: only modalities with `shows_attention` have such pictures.
+        """
+        raise InvalidInput(f"{check.plural(self.name)} have no pictures that show attention.")
 
     def input_text(self, source: Source, index: int) -> str | None:
         """Return the input of one example as text, to show it beside its prediction; None if it is not text."""

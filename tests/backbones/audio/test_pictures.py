@@ -6,8 +6,8 @@ import pytest
 
 import tltk
 from tests.sounds import tone
-from tltk.backbones.audio.mel import MelSpectrogram
 from tltk.backbones.audio.pictures import SpectrogramPicture
+from tltk.modalities.audio.mel import MelSpectrogram
 
 SPEC = tltk.AudioSpec(sample_rate=8000, seconds=0.3)
 

@@ -7,7 +7,7 @@ import tltk
 from tests.backbones.audio.test_mel import by_numpy, chirp
 from tltk.backbones import torch_file, weights
 from tltk.backbones.audio import speaker_encoder as encoder
-from tltk.backbones.audio.mel import MelSpectrogram
+from tltk.modalities.audio.mel import MelSpectrogram
 
 
 @pytest.fixture(scope="module")

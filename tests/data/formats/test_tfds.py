@@ -96,7 +96,7 @@ def test_a_numeric_feature_is_a_regression_target(squares):
 def test_unknown_features_and_names_raise(squares):
     with pytest.raises(ValueError, match=r"(?s)`input` must be a feature.*'image'.*`label` must be a feature"):
         from_tfds(squares, input="imag", label="labe")
-    with pytest.raises(TypeError, match="`input` must be an Image or Text feature"):
+    with pytest.raises(TypeError, match="`input` must be an Image, Text or Audio feature"):
         from_tfds(squares, input="level")
     with pytest.raises(ValueError, match=r"must be a folder or a registered dataset.*Did you mean"):
         from_tfds("cifar100x")

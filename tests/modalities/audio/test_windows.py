@@ -30,12 +30,12 @@ def recordings(tmp_path_factory):
 
 
 def rising(spec=SPEC):
-    """Return a model whose probability of "high" is (1 + the mean of the samples) / 2."""
+    """Return a model whose probability of "high" is the sigmoid of 4 times the mean of the samples."""
     waveform = keras.Input(spec.shape, name="waveform")
     mean = keras.layers.GlobalAveragePooling1D()(keras.layers.Reshape((-1, 1))(waveform))
-    network = keras.Model(waveform, keras.layers.Dense(2)(mean))
-    network.layers[-1].set_weights([np.array([[-0.5, 0.5]]), np.array([0.5, 0.5])])
-    return tltk.adopt(network, tltk.classification(["low", "high"]), spec=spec, from_logits=False)
+    network = keras.Model(waveform, keras.layers.Dense(1, activation="sigmoid")(mean))
+    network.layers[-1].set_weights([np.array([[4.0]]), np.zeros(1)])
+    return tltk.adopt(network, tltk.classification(["low", "high"]), spec=spec)
 
 
 def test_windows_cover_a_recording_and_the_last_ends_with_it():
@@ -91,7 +91,7 @@ def test_predictions_of_windows_are_averaged_or_given_one_by_one(recordings):
     ramp = (np.linspace(-0.9, 0.9, 16_000) * 32_768).round() / 32_768
     means = [ramp[first : first + 4000].mean() for first in (0, 3000, 6000, 9000, 12_000)]
     one_by_one = tltk.predict(model, path, per_window=True, overlap=0.125)
-    assert np.allclose(one_by_one.probabilities[:, 1], (1 + np.array(means)) / 2, atol=1e-4)
+    assert np.allclose(one_by_one.probabilities[:, 1], 1 / (1 + np.exp(-4 * np.array(means))), atol=1e-4)
     assert one_by_one.times.tolist() == [[start, start + 0.5] for start in (0, 0.375, 0.75, 1.125, 1.5)]
     assert one_by_one[3:].times.tolist() == [[1.125, 1.625], [1.5, 2.0]] and one_by_one[:0].times.shape == (0, 2)
     assert list(one_by_one.labels) == ["low", "low", "low", "high", "high"]
@@ -114,7 +114,7 @@ def test_one_damaged_window_makes_its_recording_invalid(tmp_path):
     samples[9000] = np.nan
     soundfile.write(tmp_path / "bad.wav", samples, 8000, subtype="FLOAT")
     predictions = tltk.predict(rising(), [tmp_path / "bad.wav", tmp_path / "good.wav"], overlap=0)
-    assert np.allclose(predictions.probabilities, [[0.25, 0.75]])
+    assert np.allclose(predictions.probabilities[:, 1], 1 / (1 + np.exp(-2)))
     assert [example.reason for example in predictions.invalid] == ["NaN or infinite samples"]
 
 

@@ -58,7 +58,7 @@ class SpectrogramPicture(Preprocessing):
 
     def mel(self) -> Any:
         """Return the mel spectrogram that the picture shows."""
-        from tltk.backbones.audio.mel import MelSpectrogram  # needs NumPy, and the table of backbones does not
+        from tltk.modalities.audio.mel import MelSpectrogram  # needs NumPy, and the table of backbones does not
 
         window = round(WINDOW * self.sample_rate)
         fft = 2 ** (window - 1).bit_length() * 2  # finer than a frame, so that no low band is empty

@@ -46,7 +46,7 @@ class SpeakerMel(Preprocessing):
         """
         from keras import ops
 
-        from tltk.backbones.audio.mel import MelSpectrogram
+        from tltk.modalities.audio.mel import MelSpectrogram
 
         # Samples that are exactly zero are the silence that pads a short clip; they do not count.
         count = ops.maximum(ops.sum(ops.cast(ops.not_equal(x, 0.0), "float32"), axis=1, keepdims=True), 1.0)

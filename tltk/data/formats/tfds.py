@@ -1,4 +1,4 @@
-"""Sources from TensorFlow Datasets builders, read as a stream of encoded images."""
+"""Sources from TensorFlow Datasets builders, read as a stream of encoded images or of sounds."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from tltk.data.exclude import Exclude
 from tltk.data.formats import tfds_targets
 from tltk.data.invalid import Invalid
 from tltk.data.source import Source
-from tltk.data.targets import regression
+from tltk.data.targets import as_objects, regression
 from tltk.foundation import checks as check
 from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.specs import LabelSpec
+from tltk.specs.audio import MAX_RATE, MIN_RATE
 
 _READ_AT_ONCE = 64  # examples per read
 _ENCODED = ("Image", "LabeledImage")  # features that are not decoded
+_INPUTS = ("Image", "Text", "Audio")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,14 +32,16 @@ class StoredExamples:
     Args:
         builder: Prepared `tfds.core.DatasetBuilder`.
         split: Split in the notation of TFDS, such as "train" or "train[:80%]".
-        input: Name of the image feature.
+        input: Name of the image or audio feature.
         indices: Indices of the examples in the split, int64 [n].
+        sample_rate: Samples per second of sounds.
     """
 
     builder: Any
     split: str
     input: str
     indices: np.ndarray
+    sample_rate: int | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -49,17 +53,22 @@ class StoredExamples:
         """Read the whole split once, in its stored order.
 
         Yields:
-            Positions in `indices`, int64 [k], and the encoded images, object array [k] of bytes.
+            Positions in `indices`, int64 [k], and the encoded images, object array [k] of bytes; or the samples of
+            sounds, arrays [samples] or [samples, channels] of the dtype of the feature.
         """
         positions = {int(index): position for position, index in enumerate(self.indices)}
         start = 0
-        for batch in _feature_dataset(self.builder, self.split, self.input).batch(_READ_AT_ONCE).as_numpy_iterator():
+        for batch in self._batches():
             selected = [(positions[index], data) for index, data in enumerate(batch, start) if index in positions]
             start += len(batch)
             if selected:
-                images = np.empty(len(selected), object)
-                images[:] = [data for _, data in selected]
-                yield np.array([position for position, _ in selected]), images
+                yield np.array([position for position, _ in selected]), as_objects([data for _, data in selected])
+
+    def _batches(self) -> Iterator[Any]:
+        dataset = _feature_dataset(self.builder, self.split, self.input)
+        if self.sample_rate is None:
+            return dataset.batch(_READ_AT_ONCE).as_numpy_iterator()
+        return ([samples] for samples in dataset.as_numpy_iterator())  # which differ in length
 
 
 @familiar.arguments
@@ -71,26 +80,29 @@ def from_tfds(
     label: str | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
+    sample_rate: int | None = None,
     exclude: Exclude = None,
 ) -> Source:
     """Create a source from a TensorFlow Datasets builder.
 
-    Images stay encoded and on disk: every epoch streams the split in its stored order and shuffles it through a buffer.
+    Images and sounds stay on disk: every epoch streams the split in its stored order and shuffles it through a buffer.
     Labels and texts are read at once.
 
     Args:
         name_or_builder: Registered name such as "cats_vs_dogs", folder of a prepared dataset, or a builder.
         split: Split in the notation of TFDS, such as "train", "train[:80%]" or "train+test".
-        input: Input feature; None means the builder's supervised key, or its only Image or Text feature.
+        input: Input feature; None means the builder's supervised key, or its only Image, Text or Audio feature.
         label: Target feature: a ClassLabel, a sequence of ClassLabel, or a number; a sequence of "bbox" and "label",
             such as "objects" of COCO and VOC; or an image whose values are classes, such as "segmentation_mask". None
             means the supervised key.
         data_dir: Folder of prepared datasets; None means the default of TFDS.
         download: Whether to download and prepare the dataset if necessary.
+        sample_rate: Samples per second of an Audio feature; None means the rate that the feature states. Whole numbers
+            are read as samples of 16 bits, floats as samples in [-1, 1].
         exclude: Examples to leave out, see `Source.without`.
 
     Returns:
-        A source of streamed images, or of texts in memory.
+        A source of streamed images or sounds, or of texts in memory.
 
     Raises:
         InvalidInput: If a name, feature or split is unknown, or the dataset is not prepared.
@@ -113,9 +125,12 @@ def from_tfds(
         ids = _example_ids(prefix, len(texts))
         return Source("text", "arrays", np.array(texts, object), targets, labels, ids=ids).without(exclude)
     count = builder.info.splits[split].num_examples
-    examples = StoredExamples(builder, split, input, np.arange(count, dtype=np.int64))
+    rate = _sample_rate(builder.info.features[input], input, sample_rate)
+    examples = StoredExamples(builder, split, input, np.arange(count, dtype=np.int64), rate)
     ids = _example_ids(prefix, count)
-    source = Source("image", "stream", examples, targets, labels, ids=ids, invalid=tuple(invalid))
+    source = Source(
+        "image" if rate is None else "audio", "stream", examples, targets, labels, ids=ids, invalid=tuple(invalid)
+    )
     return source.without(exclude)
 
 
@@ -144,12 +159,26 @@ def _feature_type(feature: Any) -> str:
     return type(feature).__name__
 
 
+def _sample_rate(feature: Any, name: str, sample_rate: int | None) -> int | None:
+    """Return the rate of an audio feature; None for other features."""
+    if _feature_type(feature) != "Audio":
+        if sample_rate is not None:
+            raise InvalidInput(f"`sample_rate` is for sounds; {name!r} is a feature of type {_feature_type(feature)}.")
+        return None
+    rate = feature.sample_rate if sample_rate is None else sample_rate
+    if rate is None:
+        raise InvalidInput(f"`sample_rate` is missing: the feature {name!r} does not state it. Pass it in Hz.")
+    check.counts(sample_rate=rate)
+    check.within("sample_rate", rate, low=MIN_RATE, high=MAX_RATE)
+    return int(rate)
+
+
 def _only_input(builder: Any) -> str:
     features = builder.info.features
-    candidates = [name for name, feature in features.items() if _feature_type(feature) in ("Image", "Text")]
+    candidates = [name for name, feature in features.items() if _feature_type(feature) in _INPUTS]
     if len(candidates) != 1:
         raise InvalidInput(
-            f"`input` must name an Image or Text feature of {builder.info.name}. Its features: "
+            f"`input` must name an Image, Text or Audio feature of {builder.info.name}. Its features: "
             f"{check.listing(features)}. Received: None"
         )
     return candidates[0]
@@ -166,9 +195,10 @@ def _check_features(builder: Any, input_name: str, label: str | None) -> None:
             )
     problems.raise_if_any()
     feature_type = _feature_type(features[input_name])
-    if feature_type not in ("Image", "Text"):
+    if feature_type not in _INPUTS:
         raise InvalidType(
-            f"`input` must be an Image or Text feature. Received: {input_name!r}, a feature of type {feature_type}."
+            f"`input` must be an Image, Text or Audio feature. Received: {input_name!r}, a feature of type "
+            f"{feature_type}."
         )
 
 
@@ -190,7 +220,8 @@ def _feature_dataset(builder: Any, split: str, feature: str) -> Any:
 def _labels(builder: Any, split: str, label: str, image: str, prefix: str, invalid: Invalid) -> tuple[Any, LabelSpec]:
     feature = builder.info.features[label]
     feature_type = _feature_type(feature)
-    if tfds_targets.has_boxes(feature) or feature_type in _ENCODED:
+    is_image = _feature_type(builder.info.features[image]) == "Image"
+    if is_image and (tfds_targets.has_boxes(feature) or feature_type in _ENCODED):
         images, items = (_feature_dataset(builder, split, name).as_numpy_iterator() for name in (image, label))
         if feature_type in _ENCODED:
             return tfds_targets.mask_targets(items, images, label)

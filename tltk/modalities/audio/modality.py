@@ -20,7 +20,8 @@ from tltk.foundation.errors import InvalidInput
 from tltk.modalities.audio.augment import spec_augment, time_shift
 from tltk.modalities.audio.dataset import from_dataset
 from tltk.modalities.audio.decode import read_whole
-from tltk.modalities.audio.reader import READERS
+from tltk.modalities.audio.pictures import sound_picture
+from tltk.modalities.audio.reader import READERS, mono, stored_samples
 from tltk.modalities.audio.requests import read_requests
 from tltk.modalities.audio.room import add_noise
 from tltk.modalities.audio.validate import invalid_files
@@ -43,6 +44,8 @@ class AudioModality(Modality):
     name: ClassVar[str] = "audio"
     spec_type: ClassVar[type] = AudioSpec
     default_backbone: ClassVar[str] = "log_mel_efficientnet_lite0"
+    has_pictures: ClassVar[bool] = True
+    shows_attention: ClassVar[bool] = True
 
     def validate(self, source: Source) -> tuple[Source, tuple[InvalidExample, ...]]:
         """Check sound files by their headers; sounds in memory were checked when the source was created."""
@@ -103,12 +106,17 @@ class AudioModality(Modality):
 
     def example_input(self, source: Source, index: int) -> np.ndarray:
         """Return the samples of one sound at its own rate, mono, float32 [n]."""
-        if source.storage == "arrays":
-            return source.examples[index]
-        sound, reason = read_whole(source.examples[index])
-        if sound is None:
-            raise InvalidInput(f"{source.id_of(index)} cannot be decoded: {reason}")
-        return sound[0]
+        return _samples_and_rate(source, index)[0]
+
+    def picture(self, source: Source, index: int) -> np.ndarray:
+        """Return the waveform and the mel spectrogram of one sound."""
+        return sound_picture(*_samples_and_rate(source, index))
+
+    def attention_picture(
+        self, inputs: np.ndarray, spec: AudioSpec, attention: np.ndarray | None, note: str
+    ) -> np.ndarray:
+        """Return waveform and spectrogram, and below them the spectrogram where the prediction depends on it."""
+        return sound_picture(inputs, spec.sample_rate, attention=attention, note=note)
 
     def default_augmentation(self) -> tuple[Augmentation, ...]:
         """Return small shifts in time, noise, and masks of time and frequency."""
@@ -168,6 +176,19 @@ class AudioModality(Modality):
     def describe_input(self, spec: AudioSpec) -> dict[str, Any]:
         """Describe the network's input, including its rate."""
         return {**super().describe_input(spec), **asdict(spec), "range": [-1, 1], "channels": "one: the mean"}
+
+
+def _samples_and_rate(source: Source, index: int) -> tuple[np.ndarray, int]:
+    if source.storage == "arrays":
+        return source.examples[index], source.examples.sample_rate
+    if source.storage == "stream":
+        samples, reason = mono(stored_samples(source.examples, index))
+        sound = None if samples is None else (samples, source.examples.sample_rate)
+    else:
+        sound, reason = read_whole(source.examples[index])
+    if sound is None:
+        raise InvalidInput(f"{source.id_of(index)} cannot be decoded: {reason}")
+    return sound
 
 
 def _chirp(spec: AudioSpec, generator: np.random.Generator, index: int) -> bytes:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data.formats.sounds import Waveforms, exact_part
+from tltk.data.formats.tfds import StoredExamples
+from tltk.foundation.errors import InvalidInput
 from tltk.modalities.audio.decode import DECODER_VERSION, decode_file, fit_samples
-from tltk.pipeline.batching import BatchPart, Order
+from tltk.modalities.audio.wav import NO_SAMPLES, NOT_FINITE
+from tltk.pipeline.batching import BatchPart, Order, budget_without_lengths
 from tltk.pipeline.parallel import in_order
 from tltk.pipeline.readers import PartialBatch, Reader
+from tltk.pipeline.streams import Numbered, shuffled, stream_parts
 from tltk.specs import AudioSpec
 
 _AT_ONCE = 8  # sounds per task of a thread
@@ -69,16 +73,19 @@ class _SoundReader(ABC):
         """Return the input of a sound, float32 [samples], and ""; or None, and why it cannot be read."""
 
     def _read_part(self, part: BatchPart) -> PartialBatch:
+        return self._joined(part.batch, [(row, *self._read(row)) for row in part.rows.tolist()], part.ends)
+
+    def _joined(self, batch: int, sounds: Sequence[tuple[int, np.ndarray | None, str]], ends: bool) -> PartialBatch:
+        """Build a partial batch of rows, their inputs, and why others cannot be read."""
         valid, waveforms, invalid = [], [], {}
-        for row in part.rows.tolist():
-            waveform, reason = self._read(row)
+        for row, waveform, reason in sounds:
             if waveform is None:
                 invalid[row] = reason
             else:
                 valid.append(row)
                 waveforms.append(waveform)
         values = np.stack(waveforms) if waveforms else np.zeros((0, *self.spec.shape), np.float32)
-        return PartialBatch(part.batch, np.array(valid, np.int64), (values,), invalid, part.ends)
+        return PartialBatch(batch, np.array(valid, np.int64), (values,), invalid, ends)
 
     def _base_digest(self) -> Any:
         return hashlib.sha256(repr((type(self).__name__, DECODER_VERSION, self.spec, self.count)).encode())
@@ -117,4 +124,70 @@ class WaveformReader(_SoundReader):
         return fit_samples(self.examples[row], self.examples.sample_rate, self.spec), ""
 
 
-READERS: dict[str, Callable[..., Reader]] = {"files": FileReader, "arrays": WaveformReader}
+class StreamReader(_SoundReader):
+    """Reads a TensorFlow Datasets builder in its stored order, shuffled through a buffer."""
+
+    examples: StoredExamples
+
+    def partial_batches(self, order: Order) -> Iterator[PartialBatch]:
+        """See `Reader`; batches before `order.first` are read but not resampled."""
+        if not isinstance(order.batch_size, int):
+            raise InvalidInput(budget_without_lengths(order.batch_size))
+        stream = ((int(row), compact(sounds[0])) for rows, sounds in self.examples.read() for row in rows)
+        generator = order.generator()
+        stream = stream if generator is None else shuffled(stream, generator)
+        return in_order(self._read_numbered, stream_parts(stream, order, order.batch_size, at_once=_AT_ONCE))
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the spec, the folder of the builder's data, and the split and indices that are read."""
+        digest, examples = self._base_digest(), self.examples
+        parts = (str(examples.builder.data_path), examples.split, examples.input, examples.sample_rate)
+        digest.update(repr(parts).encode() + examples.indices.tobytes())
+        return digest.hexdigest()
+
+    def _read(self, row: int) -> tuple[np.ndarray | None, str]:
+        return self._fitted(stored_samples(self.examples, row))
+
+    def _read_numbered(self, part: tuple[int, list[Numbered], bool]) -> PartialBatch:
+        batch, numbered, ends = part
+        return self._joined(batch, [(row, *self._fitted(sound)) for row, sound in numbered], ends)
+
+    def _fitted(self, sound: np.ndarray) -> tuple[np.ndarray | None, str]:
+        samples, reason = mono(sound)
+        rate = self.examples.sample_rate
+        return (None, reason) if samples is None or rate is None else (fit_samples(samples, rate, self.spec), "")
+
+
+def compact(sound: np.ndarray) -> np.ndarray:
+    """Return samples as TensorFlow Datasets stores them, those of 16 bits in two bytes instead of eight."""
+    is_short = sound.dtype.kind in "iu" and sound.size and sound.min() >= -(2**15) and sound.max() < 2**15
+    return np.ascontiguousarray(sound, np.int16) if is_short else np.ascontiguousarray(sound)
+
+
+def mono(sound: np.ndarray) -> tuple[np.ndarray | None, str]:
+    """Return the mean of the channels of a sound of TensorFlow Datasets.
+
+    Args:
+        sound: Samples [n] or [n, channels]: whole numbers of 16 bits, or floats in [-1, 1].
+
+    Returns:
+        float32 [n], and ""; or None, and why the sound cannot be used.
+    """
+    if not sound.size:
+        return None, NO_SAMPLES
+    scale = 1.0
+    if sound.dtype.kind in "iu":
+        scale = 2.0**15
+        if np.abs(sound.astype(np.int64)).max() > scale:
+            return None, f"samples beyond 16 bits, up to {np.abs(sound.astype(np.int64)).max():,}"
+    samples = sound.astype(np.float32) / np.float32(scale)
+    samples = samples if samples.ndim == 1 else samples.mean(1)
+    return (samples, "") if np.isfinite(samples).all() else (None, NOT_FINITE)
+
+
+def stored_samples(examples: StoredExamples, row: int) -> np.ndarray:
+    """Return the samples of one sound of a builder, as they are stored; the split is read up to it."""
+    return next(sounds[0] for _, sounds in examples[np.array([row])].read())
+
+
+READERS: dict[str, Callable[..., Reader]] = {"files": FileReader, "arrays": WaveformReader, "stream": StreamReader}

@@ -9,6 +9,7 @@ import numpy as np
 
 from tltk.data.formats.sounds import Clip, Waveforms
 from tltk.data.source import Source
+from tltk.data.targets import as_objects
 from tltk.foundation import checks as check
 from tltk.foundation import familiar
 from tltk.foundation.errors import InvalidInput
@@ -110,8 +111,7 @@ def windows_of(source: Source, seconds: float, overlap: float, *, with_invalid: 
         times += [both for both, _ in cut]
         parts += [part for _, part in cut]
     both = np.array(times, np.float64).reshape(-1, 2)
-    values = np.empty(len(parts), object)
-    values[:] = parts
+    values = as_objects(parts)
     examples = Waveforms(values, sounds.sample_rate, both[:, 0]) if isinstance(sounds, Waveforms) else values
     return Windows(examples, np.array(rows, np.int64), both, invalid)
 

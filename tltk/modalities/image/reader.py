@@ -5,7 +5,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,8 @@ from tltk.modalities.image.decode import DECODER_VERSION
 from tltk.pipeline.batching import BatchPart, Order, budget_without_lengths
 from tltk.pipeline.parallel import in_order
 from tltk.pipeline.readers import PartialBatch, Reader
+from tltk.pipeline.streams import shuffled, stream_parts
 from tltk.specs import ImageSpec
-
-_SHUFFLE_BYTES = 64 * 2**20  # size of the buffer: 30,000 encoded images of CIFAR's size, 500 of a megapixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +135,8 @@ class StreamReader(_ImageReader):
             raise InvalidInput(budget_without_lengths(order.batch_size))
         stream = _numbered_images(self.examples)
         generator = order.generator()
-        stream = stream if generator is None else _shuffled(stream, generator)
-        return in_order(self._read_part, _stream_parts(stream, order, order.batch_size))
+        stream = stream if generator is None else shuffled(stream, generator)
+        return in_order(self._read_part, stream_parts(stream, order, order.batch_size, at_once=CHUNK_SIZE))
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the spec, the folder of the builder's data, and the split and indices that are read."""
@@ -173,33 +171,3 @@ def _numbered_images(examples: StoredExamples) -> Iterator[tuple[int, bytes]]:
     """Yield (row, encoded image) in the stored order."""
     for rows, images in examples.read():
         yield from zip(rows.tolist(), images, strict=True)
-
-
-def _shuffled(stream: Iterator[tuple[int, bytes]], generator: np.random.Generator) -> Iterator[tuple[int, bytes]]:
-    """Yield the numbered images of a stream in a random order, through a buffer of _SHUFFLE_BYTES."""
-    buffer: list[tuple[int, bytes]] = []
-    size = 0
-    for numbered_image in stream:
-        buffer.append(numbered_image)
-        size += len(numbered_image[1])
-        while size > _SHUFFLE_BYTES:
-            position = int(generator.integers(len(buffer)))
-            buffer[position], buffer[-1] = buffer[-1], buffer[position]
-            size -= len(buffer[-1][1])
-            yield buffer.pop()
-    for position in generator.permutation(len(buffer)):
-        yield buffer[position]
-
-
-def _stream_parts(
-    stream: Iterator[tuple[int, bytes]], order: Order, batch_size: int
-) -> Iterator[tuple[int, list[tuple[int, bytes]], bool]]:
-    """Yield the parts of batches: number of the batch, numbered images, and whether the part is the last one."""
-    shard, shard_count = order.shard
-    number = 0
-    while batch := list(islice(stream, batch_size)):
-        images = batch[shard::shard_count]
-        if number >= order.first:
-            for start in range(0, len(images), CHUNK_SIZE):
-                yield number, images[start : start + CHUNK_SIZE], start + CHUNK_SIZE >= len(images)
-        number += 1

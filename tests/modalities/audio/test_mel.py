@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tltk.backbones.audio.mel import MelSpectrogram
+from tltk.modalities.audio.mel import MelSpectrogram
 
 # librosa.feature.melspectrogram(y=chirp(), sr=16000, n_fft=fft, win_length=window, hop_length=hop, n_mels=bands):
 # its sum, and two or three values at [band, frame].
