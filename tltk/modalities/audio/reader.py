@@ -133,7 +133,7 @@ class StreamReader(_SoundReader):
         """See `Reader`; batches before `order.first` are read but not resampled."""
         if not isinstance(order.batch_size, int):
             raise InvalidInput(budget_without_lengths(order.batch_size))
-        stream = ((int(row), compact(sounds[0])) for rows, sounds in self.examples.read() for row in rows)
+        stream: Iterator[Numbered] = ((int(rows[0]), compact(sounds[0])) for rows, sounds in self.examples.read())
         generator = order.generator()
         stream = stream if generator is None else shuffled(stream, generator)
         return in_order(self._read_numbered, stream_parts(stream, order, order.batch_size, at_once=_AT_ONCE))
