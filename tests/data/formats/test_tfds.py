@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+import tltk
 from tltk.data.formats.tfds import from_tfds
 from tltk.data.split import split
 from tltk.modalities.batches import batches
-from tltk.specs import ImageSpec
+from tltk.modalities.modality import modality_of
+from tltk.pipeline.batching import Order
+from tltk.specs import AudioSpec, ImageSpec
 
 tfds = pytest.importorskip("tensorflow_datasets")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::ResourceWarning")
@@ -102,3 +105,69 @@ def test_unknown_features_and_names_raise(squares):
         from_tfds("cifar100x")
     with pytest.raises(TypeError, match="`name_or_builder` must be"):
         from_tfds(3)
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    """A prepared dataset of 8 sounds of two classes, as speech_commands: sound i has 400 + 100 i samples of 1000 i."""
+
+    class Tones(tfds.core.GeneratorBasedBuilder):
+        """Constant sounds."""
+
+        VERSION = tfds.core.Version("1.0.0")
+        code_path = None
+        url_infos = {}  # noqa: RUF012 - nothing is downloaded
+        pkg_dir_path = None
+
+        def _info(self):
+            features = {
+                "audio": tfds.features.Audio(file_format="wav", sample_rate=8000),
+                "stereo": tfds.features.Audio(shape=(None, 2), dtype=np.float32),
+                "label": tfds.features.ClassLabel(names=["even", "odd"]),
+            }
+            return self.dataset_info_from_configs(
+                features=tfds.features.FeaturesDict(features), supervised_keys=("audio", "label")
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for number in range(8):
+                samples = np.full(400 + 100 * number if number != 5 else 0, 1000 * number, "int64")
+                samples[:1] *= 40 if number == 7 else 1
+                stereo = np.stack([np.full(500, 0.1 * number), np.zeros(500)], 1).astype("float32")
+                yield number, {"audio": samples, "stereo": stereo, "label": number % 2}
+
+    builder = Tones(data_dir=str(tmp_path_factory.mktemp("tfds")), file_format="tfrecord")
+    builder.download_and_prepare()
+    return builder
+
+
+def test_sounds_are_streamed_with_the_rate_of_their_feature(tones):
+    spec = AudioSpec(8000, 0.05)
+    source = from_tfds(tones)
+    assert (source.modality, source.storage) == ("audio", "stream") and source.counts() == {"even": 4, "odd": 4}
+    assert repr(source) == "<Source of 8 audios in a stream, 2 classes>"
+    for options in ({}, {"shuffle": True, "batch_size": 3}):
+        loader = batches(source, spec, max_invalid_fraction=1.0, **options)
+        values = {int(np.round(x[200] * 32.768)): int(y) for x, y in loader.dataset().unbatch().as_numpy_iterator()}
+        assert values == {number: number % 2 for number in (0, 1, 2, 3, 4, 6)}
+    assert source[2].input.tolist() == [2000 / 32_768] * 600
+    half = split(source, val=0, test=2)[2]
+    assert len(list(batches(half, spec, max_invalid_fraction=1.0).dataset().unbatch())) <= 2
+    reader = modality_of(spec).reader(source, spec)
+    invalid = {row: reason for part in reader.partial_batches(Order(8)) for row, reason in part.invalid.items()}
+    assert invalid == {5: "no samples", 7: "samples beyond 16 bits, up to 280,000"}
+    assert reader.fingerprint() != modality_of(spec).reader(half, spec).fingerprint()
+    with pytest.raises(ValueError, match="windows need files or sounds in memory"):
+        tltk.windows(source, seconds=0.01)
+
+
+def test_floats_in_stereo_need_a_rate(tones, squares):
+    with pytest.raises(ValueError, match="`sample_rate` is missing: the feature 'stereo' does not state it"):
+        from_tfds(tones, input="stereo")
+    source = from_tfds(tones, input="stereo", sample_rate=16_000)
+    assert np.allclose(source[4].input, 0.2) and source[4].label == "even"
+    with pytest.raises(ValueError, match="`sample_rate` is for sounds; 'image' is a feature of type Image"):
+        from_tfds(squares, sample_rate=8000)

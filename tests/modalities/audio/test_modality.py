@@ -1,14 +1,18 @@
 """Sounds from fit to a SavedModel, with a small network of the user's own."""
 
+import io
 import json
 import shutil
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import tltk
+from tests.commands import command
 from tests.sounds import clips_folder, tone, wav
 from tltk.specs import AudioSpec
 
@@ -136,3 +140,27 @@ def test_a_source_shows_its_sounds(folder):
     clips = tltk.from_folder(folder)
     assert clips[0].input.shape == (2400,) and clips[0].label == "high"
     assert "high/0.wav" in clips._repr_html_()
+
+
+def test_the_report_shows_sounds_and_what_predictions_depend_on(run, folder, tmp_path):
+    clips = tltk.from_folder(folder)
+    wrong = replace(clips, targets=(1 - clips.targets.classes()).astype("int32"))
+    report = tltk.evaluate(run, wrong, worst=3)
+    assert {row["error"] for row in report.worst} <= {"high instead of low", "low instead of high"}
+    assert list(report.drawings) == [row["example_id"] for row in report.mistakes[:3]]
+    page = report.save(tmp_path / "report.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 3 and "Grad-CAM" in page
+    right = tltk.evaluate(run, clips, worst=2)
+    assert [row["example_id"] for row in right.worst] == ["high/0.wav", "high/1.wav"]
+    sizes = {Image.open(io.BytesIO(drawing)).size for drawing in right.drawings.values()}
+    assert sizes == {(480, 480)}  # waveform, spectrogram, and the spectrogram where the prediction depends on it
+    assert not tltk.evaluate(run, clips, worst=0).drawings
+    long = tltk.evaluate(run, clips[:1], overlap=0.3, worst=1)
+    assert list(long.drawings) == ["high/0.wav"]
+
+
+def test_predictions_are_drawn_on_sounds(run, folder, tmp_path):
+    process = command("predict", run.folder, folder / "low", "--draw", tmp_path / "drawn")
+    assert process.returncode == 0, process.stderr
+    with Image.open(tmp_path / "drawn" / "0.wav.png") as picture:
+        assert picture.size == (480, 288)
