@@ -23,7 +23,7 @@ def test_the_map_is_the_sum_of_features_times_their_mean_gradient():
     model = adopt(network, tltk.classification(tltk.LabelSpec(("a", "b"), "multilabel")), spec=spec)
     x = np.array([[0.5, 1.0, 0.0, 0.25], [-0.5, -1.0, 0.0, -0.25]], "float32")
     explained = attention(model, x)
-    # The features are (x, -2 x). Of the first input, output "a" is highest and depends on x; of the second "b", on -2 x.
+    # The features are (x, -2 x). The first input has the highest output "a", by x; the second one "b", by -2 x.
     assert np.allclose(explained.maps[:, 0], [[0.5, 1, 0, 0.25], [0.5, 1, 0, 0.25]], atol=1e-6)
     assert explained.maps.shape == (2, 1, 4)
 
