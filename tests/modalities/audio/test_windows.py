@@ -7,7 +7,7 @@ import soundfile
 import tensorflow as tf
 
 import tltk
-from tests.sounds import tone, wav
+from tests.sounds import tone
 from tltk.data.formats.sounds import Clip
 from tltk.modalities.audio.windows import window_frames
 from tltk.modalities.modality import modality_of
@@ -71,19 +71,6 @@ def test_a_source_of_windows_keeps_labels_weights_and_recordings_together(record
         cut_parts = tltk.split(tltk.windows(parts[0], seconds=0.25), val=0.25, test=0.25, seed=seed)
         names = [{name.split(",")[0] for name in part.ids} for part in cut_parts]
         assert all(names) and not names[0] & names[1] and not names[0] & names[2] and not names[1] & names[2]
-
-
-def test_parts_of_wav_files_need_no_soundfile(recordings, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "soundfile", None)
-    ramp = np.linspace(-0.9, 0.9, 16_000)
-    source = tltk.Source("audio", "files", np.array([Clip(str(recordings / "0" / "a.wav"), 0.25, 0.75)], object))
-    assert np.allclose(source[0].input, ramp[2000:6000], atol=1e-4)
-    stereo = wav(np.stack([ramp, -ramp / 2], 1))
-    (tmp_path / "s.wav").write_bytes(stereo[:12] + b"LIST" + (7).to_bytes(4, "little") + bytes(8) + stereo[12:])
-    part = tltk.Source("audio", "files", np.array([Clip(str(tmp_path / "s.wav"), 1.5)], object))[0].input
-    assert np.allclose(part, ramp[12_000:] / 4, atol=1e-4)
-    with pytest.raises(tltk.errors.MissingExtra, match=r"c\.flac, are read with soundfile"):
-        tltk.windows(tltk.from_folder(recordings), seconds=0.5)
 
 
 def test_predictions_of_windows_are_averaged_or_given_one_by_one(recordings):
