@@ -30,7 +30,7 @@ def test_without_espeak_and_apt_the_way_out_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(NotFound, match=r"brew install espeak-ng.*tltk train FOLDER"):
         speech.espeak(tmp_path)
-    process = command("demo", "--task", "audio", "--backbone", "efficientnet_lite", "--out", tmp_path / "demo")
+    process = command("demo", "--task", "audio", "--backbone", "efficientnet_lite00", "--out", tmp_path / "demo")
     assert process.returncode == 2 and "Did you mean 'efficientnet_lite0'" in process.stderr
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name == "apt-get" else None)
 

@@ -12,7 +12,7 @@ def test_a_low_tone_is_bright_at_the_bottom_while_it_lasts():
     assert picture.shape == (WAVEFORM + SPECTROGRAM, WIDTH, 3) and picture.dtype == np.uint8
     waveform, spectrum = picture[:WAVEFORM].astype(int), picture[WAVEFORM:].astype(int)
     inked = (waveform.sum(-1) < 600).sum(0)
-    assert inked[: WIDTH // 2 - 8].min() > 50 > 10 > inked[WIDTH // 2 + 8 :].max()
+    assert inked[: WIDTH // 2 - 8].min() > 50 and inked[WIDTH // 2 + 8 :].max() < 10
     rows, columns = np.unravel_index(spectrum.sum(-1).argmax(), spectrum.shape[:2])
     assert rows > SPECTROGRAM // 2 and columns < WIDTH // 2
     one_sample = sound_picture(np.ones(1, "float32"), 44_100)
