@@ -150,11 +150,11 @@ def test_sounds_are_streamed_with_the_rate_of_their_feature(tones):
     assert (source.modality, source.storage) == ("audio", "stream") and source.counts() == {"even": 4, "odd": 4}
     assert repr(source) == "<Source of 8 sounds in a stream, 2 classes>"
     for options in ({}, {"shuffle": True, "batch_size": 3}):
-        loader = batches(source, spec, max_invalid_fraction=1.0, **options)
+        loader = batches(source, spec, **options)
         values = {int(np.round(x[200] * 32.768)): int(y) for x, y in loader.dataset().unbatch().as_numpy_iterator()}
         assert values == {number: number % 2 for number in (0, 1, 2, 3, 4, 6)}
     half = split(source, val=0, test=2)[2]
-    assert len(list(batches(half, spec, max_invalid_fraction=1.0).dataset().unbatch())) <= 2
+    assert len(list(batches(half, spec).dataset().unbatch())) <= 2
     reader = modality_of(spec).reader(source, spec)
     invalid = {row: reason for part in reader.partial_batches(Order(8)) for row, reason in part.invalid.items()}
     assert sorted(invalid.values()) == ["no samples", "samples beyond 16 bits, up to 280,000"]
