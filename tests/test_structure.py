@@ -61,26 +61,25 @@ class TestEachModule:
     def test_is_small_and_has_a_docstring(self, path):
         text = path.read_text()
         assert text.count("\n") <= MAX_MODULE
-        assert not text.strip() or ast.get_docstring(ast.parse(text))
+        assert not text.strip() or ast.get_docstring(tree_of(path))
 
     def test_functions_are_short(self, path):
-        for node in functions(ast.parse(path.read_text())):
+        for node in functions(tree_of(path)):
             assert structure.function_lines(node) <= MAX_FUNCTION, node.name
 
     def test_public_functions_and_classes_are_documented(self, path):
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
+        tree = tree_of(path)
+        nodes = list(ast.walk(tree))
+        inner_nodes = {node for outer in functions(tree) for node in ast.walk(outer) if node is not outer}
+        private_classes = [node for node in nodes if isinstance(node, ast.ClassDef) and node.name.startswith("_")]
+        private_nodes = {node for outer in private_classes for node in outer.body}
+        for node in nodes:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 protocol = any(
                     isinstance(item, ast.Expr) and getattr(item.value, "value", None) is ... for item in node.body
                 )
-                inner = any(node in ast.walk(outer) for outer in functions(tree) if outer is not node)
-                private = any(
-                    isinstance(outer, ast.ClassDef) and outer.name.startswith("_") and node in outer.body
-                    for outer in ast.walk(tree)
-                )
                 overrides = node.name in ("get_config", "call", "build", "to_config")
-                if not (protocol or inner or private or overrides):
+                if not (protocol or node in inner_nodes or node in private_nodes or overrides):
                     assert ast.get_docstring(node), f"{path.name}: {node.name}"
 
     def test_sections_of_docstrings_have_the_names_that_the_site_renders(self, path):
@@ -89,12 +88,12 @@ class TestEachModule:
 
     def test_has_no_banned_names(self, path):
         assert not BANNED.search(path.stem)
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef | ast.FunctionDef):
                 assert not BANNED.search(node.name), node.name
 
     def test_has_no_assert_no_print_no_kwargs_and_no_bare_except(self, path):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             assert not isinstance(node, ast.Assert)
             if isinstance(node, ast.Call):
                 assert getattr(node.func, "id", "") != "print"
