@@ -17,14 +17,18 @@ MINILM = "all_minilm_l6_v2_en"
 IMAGE_NETWORKS = ("efficientnet_lite0", "mobilenet_v2")
 
 
-def use_small_networks(monkeypatch) -> None:
+def use_small_networks(monkeypatch, *, blocks: int = 2) -> None:
     """Give the usual backbones of images and texts small networks with random weights, until the test ends.
 
     Names, input formats, vocabulary, preprocessing and the stages of images stay, so that the same code runs. A network
     of 150 layers takes ten times as long to build, to trace and to save.
+
+    Args:
+        monkeypatch: Restores the networks.
+        blocks: Blocks of MiniLM, which has six.
     """
     small = {name: partial(_small_image, CATALOG.get(name)) for name in IMAGE_NETWORKS}
-    small[MINILM] = _small_text
+    small[MINILM] = partial(_small_text, blocks)
     entries = {name: replace(CATALOG.get(name), constructor=constructor) for name, constructor in small.items()}
     monkeypatch.setattr(CATALOG, "_values", {**CATALOG._values, **entries})
 
@@ -50,19 +54,19 @@ def _convolutions(stages: tuple[Stage, ...], shape: tuple[int, int, int]) -> ker
     return keras.Model(pixels, x, name="small")
 
 
-def _small_text(*, weights: str) -> Backbone:
-    return replace(kerashub.backbone(_text_preset()), name=MINILM)
+def _small_text(blocks: int, *, weights: str) -> Backbone:
+    return replace(kerashub.backbone(_text_preset(blocks)), name=MINILM)
 
 
 @cache
-def _text_preset() -> str:
-    """Write a preset of two blocks and 16 channels, with the vocabulary of MiniLM."""
+def _text_preset(blocks: int) -> str:
+    """Write a preset of a few blocks and 16 channels, with the vocabulary of MiniLM."""
     vocabulary = (minilm_folder() / "vocab.txt").read_text("utf-8").splitlines()
     folder = mkdtemp()
     keras_hub.models.BertTokenizer(vocabulary=vocabulary, lowercase=True).save_to_preset(folder)
     keras_hub.models.BertBackbone(
         vocabulary_size=len(vocabulary),
-        num_layers=2,
+        num_layers=blocks,
         num_heads=2,
         hidden_dim=16,
         intermediate_dim=32,
