@@ -36,8 +36,8 @@ def pcen(
 
     Examples:
         >>> import numpy as np
-        >>> np.round(pcen(np.ones([1, 3, 1], "float32"), frames_per_second=100), 3).ravel().tolist()
-        [0.318, 0.318, 0.318]
+        >>> [f"{value:.3f}" for value in np.ravel(pcen(np.ones([1, 3, 1], "float32"), frames_per_second=100))]
+        ['0.318', '0.318', '0.318']
     """
     from keras import ops
 

@@ -22,7 +22,7 @@ def trim(samples: tf.Tensor, decibels: float) -> tf.Tensor:
     Examples:
         >>> sound = tf.concat([tf.zeros([5120]), tf.ones([5120]), tf.zeros([5120])], 0)
         >>> trim(sound, 60.0).shape
-        TensorShape([7168])
+        TensorShape([6656])
     """
     count = tf.size(samples)
     squares = tf.pad(samples * samples, [[0, -count % HOP]])
