@@ -14,7 +14,7 @@ from tltk.evaluation.report import Report
 from tltk.foundation.paths import cache_folder
 
 RATE, SECONDS = 16_000, 1.0
-EPOCHS, PROBE_EPOCHS = 10, 15
+EPOCHS, PROBE_EPOCHS = 12, 15
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def run_audio_demo(
     backbone: str = "efficientnet_lite0",
     seed: int = 0,
     words: tuple[str, ...] = speech.WORDS,
-    voices: tuple[int, int] = (10, 20),
+    voices: tuple[int, int] = (20, 20),
     say: Callable[[str], None],
 ) -> AudioDemoResult:
     """Train, evaluate and export a classifier of spoken words, tested on voices that it never heard.
