@@ -2,9 +2,21 @@
 
 import io
 import wave
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import keras
 import numpy as np
+
+import tltk
+from tests.conftest import STAGES, conv_net
+from tltk.backbones.audio.pictures import on_sounds
+from tltk.backbones.base import Origin
+from tltk.foundation import keras_graph as graph
+from tltk.specs import AudioSpec
+
+SPEC = AudioSpec(sample_rate=8000, seconds=0.4)
 
 
 def tone(*, pitch=440.0, seconds=0.5, rate=8000, seed=0):
@@ -34,3 +46,28 @@ def clips_folder(folder, *, count=6, rates=(8000, 11_025)):
             sound = tone(pitch=pitch * (1 + 0.02 * number), seconds=0.3 + 0.05 * number, rate=rate, seed=number)
             (Path(folder) / name / f"{number}.wav").write_bytes(wav(sound, rate))
     return Path(folder)
+
+
+def picture_backbone(spec=SPEC, *, dropout=0.0):
+    """Return a small image network with batch norm, whose weights look trained, on log-mel pictures of 24 bands."""
+    image = tltk.backbone(conv_net(size=32), stages=STAGES)
+    image = replace(
+        image,
+        weights="random",
+        builder=lambda shape, origin: _trained_network(shape, dropout),
+        shapes=lambda shape: graph.output_shapes(_trained_network(shape, dropout)),
+        locator=partial(Origin, "random", None, None),
+    )
+    return on_sounds(image, spec, size=(24, 26))
+
+
+def _trained_network(shape, dropout):
+    """Build `conv_net` at another shape, with weights and statistics that are neither zeros nor ones."""
+    network = keras.models.clone_model(conv_net(dropout=dropout), input_tensors=keras.Input(shape, name="pixels"))
+    generator = np.random.default_rng(0)
+    for weight in network.weights:
+        if weight.dtype.startswith(("float", "bfloat")):  # and not the state of a dropout
+            is_kernel = weight.path.endswith("kernel")
+            values = generator.normal(0, 0.2, weight.shape) if is_kernel else generator.uniform(0.5, 2, weight.shape)
+            weight.assign(values)
+    return network

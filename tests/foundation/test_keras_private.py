@@ -55,6 +55,15 @@ def test_a_missing_attribute_raises_with_its_name(function, attribute):
         function(object())
 
 
+def test_only_the_operation_of_stft_is_a_short_time_fourier_transform():
+    real, _ = keras.ops.stft(keras.Input((64,)), 16, 8, 16)
+    transform = private.producing_node(real).operation
+    assert private.is_short_time_fourier_transform(transform)
+    assert (transform.sequence_length, transform.sequence_stride, transform.fft_length) == (16, 8, 16)
+    assert (transform.window, transform.center) == ("hann", True)
+    assert not private.is_short_time_fourier_transform(keras.layers.Dense(1))
+
+
 def test_another_backend_of_keras_is_refused_in_one_sentence():
     code = """
 import keras

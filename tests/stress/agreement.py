@@ -1,11 +1,14 @@
-"""Compares an export with `tltk.predict` on many images, damaged ones among them.
+"""Compares an export with `tltk.predict` on many images or sounds, damaged ones among them.
 
     python -m tests.stress.agreement --task object_detection --count 500 [--seed 0] [--format onnx]
+    python -m tests.stress.agreement --task sound --count 500 [--seed 0] [--format onnx]
 
 Trains a small network on generated scenes, exports it, and sends it scenes of many sizes as PNG, JPEG and WebP, some of
 them to be turned (EXIF), every fourth one damaged as in `tests.stress.damage`. An image agrees if both can read it and
 answer the same (`Task.agrees`), or if neither can: then its row of the SavedModel has "valid" false, a reason, and
-empty outputs. The last line says how many agree, and by how much they differ; the exit code is 0 if all agree.
+empty outputs. Sounds are those of `tests.stress.sound_agreement`; FLAC and OGG files, which `tltk.predict` reads and a
+SavedModel does not, agree if the SavedModel refuses them. As many requests of samples are compared with `tltk.predict`
+on arrays. The last line says how many agree, and by how much they differ; the exit code is 0 if all agree.
 """
 
 import argparse
@@ -23,6 +26,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tltk
+from tests.stress import sound_agreement as sounds
 from tests.stress.damage import damage
 from tests.tasks.boxes.scenes import masked_source, scenes, source
 from tltk.cli.console import show
@@ -47,7 +51,7 @@ class Agreement:
     """Result of a comparison.
 
     Args:
-        images: Number of images.
+        images: Number of images or sounds.
         damaged: How many of them were damaged.
         unreadable: How many of them neither `tltk.predict` nor the export can read.
         problems: One line for each image that does not agree.
@@ -59,6 +63,7 @@ class Agreement:
     unreadable: int
     problems: list[str]
     measures: dict[str, float]
+    noun: str = "images"
 
     def describe(self) -> str:
         """Describe the result in one line."""
@@ -68,7 +73,7 @@ class Agreement:
             for name, value in self.measures.items()
         )
         damaged = f"{self.damaged} damaged, {self.unreadable} unreadable"
-        return f"{agreeing} of {self.images} images agree ({damaged}); {measures}"
+        return f"{agreeing} of {self.images} {self.noun} agree ({damaged}); {measures}"
 
 
 def write_images(folder: Path, count: int, seed: int) -> tuple[list[Path], int]:
@@ -106,42 +111,48 @@ def compare_saved_model(model: tltk.TransferModel, folder: Path, *, count: int, 
     """Export a SavedModel and compare both of its signatures with `tltk.predict`.
 
     Args:
-        model: Trained model of images.
+        model: Trained model of images or sounds.
         folder: Folder for images and export, which does not exist.
         count: Number of images.
         seed: Seed of the images.
     """
     folder.mkdir()
-    paths, damaged = write_images(folder / "images", count, seed)
+    write, noun = WRITERS[modality_of(model.input_spec).name]
+    paths, damaged = write(folder / noun, count, seed)
     expected = predicted(model, paths)
+    refused = [path for path in paths if str(path) in expected and noun == "sounds" and sounds.is_other_format(path)]
     exported = tltk.export(model, folder / "serving", requests=[path.read_bytes() for path in paths[:8]])
     signatures = tf.saved_model.load(str(exported.path)).signatures
     problems: list[str] = []
     measures: dict[str, float] = {}
-    for batch, served in _served(signatures["serving_default"], paths):
+    (name,) = modality_of(model.input_spec).request_names(model.input_spec)
+    for batch, served in _served(signatures["serving_default"], name, paths):
         for row, path in enumerate(batch):
-            answer = expected.get(str(path))
+            answer = None if path in refused else expected.get(str(path))
             columns = {name: column[row] for name, column in served.items()}
-            problem = _blank_problem(columns) if answer is None else _problem(model, answer, columns, EXACT)
+            problem = _blank_problem(model, columns) if answer is None else _problem(model, answer, columns, EXACT)
             problems += [f"{path.name}: {problem}"] if problem else []
             if answer is not None and not problem:
                 _add(measures, MEASURES[model.task.name](answer, columns))
-    problems += _tensor_problems(model, signatures["predict_tensor"], [path for path in paths if str(path) in expected])
-    return Agreement(count, damaged, count - len(expected), problems, measures)
+    readable = [path for path in paths if str(path) in expected and path not in refused]
+    problems += _tensor_problems(model, signatures["predict_tensor"], readable)
+    measures |= {"of other formats, refused": len(refused)} if refused else {}
+    return Agreement(count, damaged, count - len(expected), problems, measures, noun)
 
 
 def compare_file(model: tltk.TransferModel, folder: Path, *, file_format: str, count: int, seed: int = 0) -> Agreement:
     """Export the network in another format, and compare its outputs, decoded by the task, with `tltk.predict`.
 
     Args:
-        model: Trained model of images.
+        model: Trained model of images or sounds.
         folder: Folder for images and export, which does not exist.
         file_format: "onnx", "openvino" or "litert".
         count: Number of images.
         seed: Seed of the images.
     """
     folder.mkdir()
-    paths, damaged = write_images(folder / "images", count, seed)
+    write, noun = WRITERS[modality_of(model.input_spec).name]
+    paths, damaged = write(folder / noun, count, seed)
     expected = predicted(model, paths)
     exported = tltk.export(model, folder / "serving", format=file_format)
     network, images = _load_network(exported.path, model), modality_of(model.input_spec).source(paths, model.input_spec)
@@ -156,14 +167,16 @@ def compare_file(model: tltk.TransferModel, folder: Path, *, file_format: str, c
             problem = model.task.agrees(expected[example], columns, RUNTIME)
             problems += [f"{Path(example).name}: {problem}"] if problem else []
             _add(measures, {} if problem else MEASURES[model.task.name](expected[example], columns))
-    return Agreement(count, damaged, count - len(expected), problems, measures)
+    return Agreement(count, damaged, count - len(expected), problems, measures, noun)
 
 
-def _served(signature: Callable[..., Any], paths: Sequence[Path]) -> Iterator[tuple[Sequence[Path], dict[str, Any]]]:
+def _served(
+    signature: Callable[..., Any], name: str, paths: Sequence[Path]
+) -> Iterator[tuple[Sequence[Path], dict[str, Any]]]:
     """Send images in batches; yield the paths of each, and the outputs: name → array [batch, …]."""
     for start in range(0, len(paths), BATCH):
         batch = paths[start : start + BATCH]
-        outputs = signature(image_bytes=tf.constant([path.read_bytes() for path in batch]))
+        outputs = signature(**{name: tf.constant([path.read_bytes() for path in batch])})
         yield batch, {name: values.numpy() for name, values in outputs.items()}
 
 
@@ -180,26 +193,29 @@ def _problem(model: tltk.TransferModel, answer: Row, served: Row, tolerance: flo
     return model.task.agrees(answer, text, tolerance)
 
 
-def _blank_problem(served: Row) -> str:
-    """Say what is wrong with the row of an unreadable image, whose outputs must be empty."""
+def _blank_problem(model: tltk.TransferModel, served: Row) -> str:
+    """Say what is wrong with the row of an unreadable image, whose outputs must be empty, but for constant ones."""
     if served["valid"] or not served["error"]:
         return "only the export can read it" if served["valid"] else "no error is given"
-    outputs = {name: value for name, value in served.items() if name not in ("valid", "error")}
+    outputs = {
+        name: value for name, value in served.items() if name not in ("valid", "error", *model.task.constant_columns)
+    }
     full = [name for name, value in outputs.items() if not all(item in _BLANK for item in np.ravel(value).tolist())]
     return f"it is unreadable, but {full} are not empty" if full else ""
 
 
 def _tensor_problems(model: tltk.TransferModel, signature: Callable[..., Any], paths: Sequence[Path]) -> list[str]:
-    """Compare `predict_tensor` with `tltk.predict` for the letterboxed pixels of readable images."""
+    """Compare `predict_tensor` with `tltk.predict` for the inputs that the network gets of readable files."""
     problems: list[str] = []
     for start in range(0, len(paths), BATCH):
         batch = paths[start : start + BATCH]
         read = request_reader(model.input_spec)[0]
-        pixels = read(tf.constant([path.read_bytes() for path in batch])).inputs.numpy()
-        outputs = {name: values.numpy() for name, values in signature(pixels=tf.constant(pixels)).items()}
+        tensor = read(tf.constant([path.read_bytes() for path in batch])).inputs.numpy()
+        results = signature(**{model.input_spec.name: tf.constant(tensor)})
+        outputs = {name: values.numpy() for name, values in results.items()}
         problems += [
             f"{batch[int(line.split(':')[0].split()[1])].name}: predict_tensor, {line}"
-            for line in tensor_differences(model, pixels, outputs)
+            for line in tensor_differences(model, tensor, outputs)
         ]
     return problems
 
@@ -230,11 +246,16 @@ def _segmentation_measures(answer: Row, served: Row) -> dict[str, tuple[float, C
 MEASURES: dict[str, Callable[[Row, Row], dict[str, tuple[float, Callable[..., float]]]]] = {
     "object_detection": _detection_measures,
     "semantic_segmentation": _segmentation_measures,
+    "classification": sounds.classification_measures,
 }
+WRITERS = {"image": (write_images, "images"), "audio": (sounds.write_sounds, "sounds")}
+TASKS = ("object_detection", "semantic_segmentation", "sound")
 
 
 def trained(task: str) -> tltk.TransferModel:
-    """Train a small model on scenes."""
+    """Train a small model on scenes or tones."""
+    if task == "sound":
+        return sounds.classifier()
     from tests.tasks.test_object_detection import detector, phases  # which import this module
     from tests.tasks.test_semantic_segmentation import segmenter
 
@@ -249,7 +270,7 @@ def trained(task: str) -> tltk.TransferModel:
 def main() -> None:
     """Run the command line, and exit with 1 unless all images agree."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", choices=sorted(MEASURES), default="object_detection")
+    parser.add_argument("--task", choices=TASKS, default="object_detection")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--format", choices=("saved_model", "onnx", "openvino", "litert"), default="saved_model")
@@ -261,10 +282,22 @@ def main() -> None:
             agreement = compare_saved_model(model, folder, count=options.count, seed=options.seed)
         else:
             agreement = compare_file(model, folder, file_format=options.format, count=options.count, seed=options.seed)
-    for problem in agreement.problems:
+        problems = [*agreement.problems]
+        if options.task == "sound" and options.format == "saved_model":
+            problems += _sample_problems(model, folder, options.count, options.seed)
+    for problem in problems:
         show(problem)
     show(f"{options.task}, {options.format}: {agreement.describe()}")
-    sys.exit(bool(agreement.problems))
+    sys.exit(bool(problems))
+
+
+def _sample_problems(model: tltk.TransferModel, folder: Path, count: int, seed: int) -> list[str]:
+    """Compare requests of samples, show how many agree, and return what differs."""
+    saved_model = tf.saved_model.load(str(folder / "serving" / "1"))
+    signature = saved_model.signatures["predict_padded_waveform"]
+    problems, unreadable = sounds.sample_problems(model, signature, count=count, seed=seed)
+    show(f"{count - len(problems)} of {count} requests of samples agree ({unreadable} unreadable)")
+    return problems
 
 
 if __name__ == "__main__":

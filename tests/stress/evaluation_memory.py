@@ -1,12 +1,13 @@
-"""Measures the memory of an evaluation of many images: it must not grow with the images.
+"""Measures the memory of an evaluation of many images or sounds: it must not grow with them.
 
-    python -m tests.stress.evaluation_memory --count 5000 [--task detection|segmentation]
+    python -m tests.stress.evaluation_memory --count 5000 [--task detection|segmentation|sound]
 
 A tiny network with random weights evaluates images of 160 x 120 pixels in files, each with its annotation: first a
 tenth of them, then all. The resident memory of the process is read after each batch. The line of JSON of each task has
 the peak of both evaluations in MB, what was added for each further image in bytes, and the bytes that the evaluator
-holds of each image. The exit code is 1 if an image adds more than 6 KB, a tenth of its pixels: a detector keeps 41
-bytes for each predicted box, and takes about seven times as much while it computes the result.
+holds of each image. Sounds are clips of 2 s at 8 kHz in WAV files, 32 KB each; they are also trained on for two epochs,
+with and without features on disk. The exit code is 1 if an image or a sound adds more than 6 KB, a tenth of the pixels:
+a detector keeps 41 bytes for each predicted box, and takes about seven times as much while it computes the result.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import psutil
 from PIL import Image
 
 import tltk
+from tests.sounds import picture_backbone, tone, wav
 from tests.tasks.test_object_detection import detector
 from tests.tasks.test_semantic_segmentation import segmenter
 from tltk.cli.console import say, show_json
@@ -82,6 +84,45 @@ def write(folder: Path, count: int) -> None:
     (folder / "annotations.json").write_text(json.dumps(content))
 
 
+def write_sounds(folder: Path, count: int) -> None:
+    """Write clips of two classes; links to a few distinct files."""
+    for name, pitch in (("high", 1500), ("low", 300)):
+        (folder / name).mkdir(parents=True)
+        for number in range(count // 2):
+            file = folder / name / f"{number:06d}.wav"
+            if number < _DISTINCT // 2:
+                file.write_bytes(wav(tone(pitch=pitch, seconds=2, rate=8000, seed=number), 8000))
+            else:
+                file.hardlink_to(folder / name / f"{number % (_DISTINCT // 2):06d}.wav")
+
+
+def measure_sounds(folder: Path, count: int) -> dict[str, Any]:
+    """Train on a tenth of the clips and evaluate them, and then all of them."""
+    source = tltk.from_folder(folder)
+    order = np.random.default_rng(0).permutation(len(source))
+    spec = tltk.AudioSpec(sample_rate=8000, seconds=2)
+    model = tltk.assemble(picture_backbone(spec), tltk.classification(source.labels), precision="float32")
+    recipe = tltk.linear_probe(epochs=2, learning_rate=1e-2)
+    few, result = count // 10, {"task": "sound", "sounds": count}
+    parts = {number: source.subset(order[:number]) for number in (few, count)}
+    stored = folder.parent / "features"
+    actions = {
+        "evaluate": lambda part: evaluate_network(model, part),
+        "train": lambda part: tltk.fit(model, part, recipe=recipe, cache="off", verbose=0),
+        "train_on_stored": lambda part: tltk.fit(model, part, recipe=recipe, cache=stored, verbose=0),
+    }
+    for name, action in actions.items():
+        action(source.subset(order[:100]))  # traces the graphs
+        peaks = {}
+        for number, part in parts.items():
+            with Peak() as peak:
+                action(part)
+            peaks[number] = peak.bytes
+            result[f"{name}_peak_mb_of_{number}"] = round(peak.bytes / 1e6, 1)
+        result[f"{name}_bytes_per_further_sound"] = round((peaks[count] - peaks[few]) / (count - few))
+    return {**result, "evaluator_bytes_per_sound": _kept(model, parts[few])}
+
+
 def measure(task: str, folder: Path, count: int) -> dict[str, Any]:
     """Evaluate a tenth of the images and then all of them."""
     if task == "detection":
@@ -115,18 +156,24 @@ def _kept(model: Any, source: Any) -> int:
 
 
 def main() -> None:
-    """Measure both tasks, and exit with 1 if the memory grows with the images."""
+    """Measure the tasks, and exit with 1 if the memory grows with the images."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=5000)
-    parser.add_argument("--task", choices=("detection", "segmentation"))
+    parser.add_argument("--task", choices=("detection", "segmentation", "sound"))
     given = parser.parse_args()
     grows = False
     with tempfile.TemporaryDirectory() as temporary:
-        write(Path(temporary) / "data", given.count)
-        say(f"{given.count} images of {SIZE[0]} x {SIZE[1]} pixels")
-        for task in (given.task,) if given.task else ("detection", "segmentation"):
-            result = measure(task, Path(temporary) / "data", given.count)
-            grows |= result["bytes_per_further_image"] > _MOST_BYTES
+        folder = Path(temporary) / "data"
+        if given.task != "sound":
+            write(folder, given.count)
+            say(f"{given.count} images of {SIZE[0]} x {SIZE[1]} pixels")
+        for task in (given.task,) if given.task else ("detection", "segmentation", "sound"):
+            if task == "sound":
+                write_sounds(folder / "sounds", given.count)
+                result = measure_sounds(folder / "sounds", given.count)
+            else:
+                result = measure(task, folder, given.count)
+            grows |= any(value > _MOST_BYTES for name, value in result.items() if "_per_further_" in name)
             show_json(result)
     sys.exit(grows)
 

@@ -153,7 +153,8 @@ class Backbone:
         locator: Finds the weights.
         shapes: Input shape → {operation name: shape of its output}, in order, without reading weights.
         min_image_size: Smallest height and width in pixels that it takes.
-        max_sequence_length: Maximum number of tokens that it has positions for; None if there is no limit.
+        max_sequence_length: Maximum number of tokens, or of samples of a sound, that it has positions for; None if
+            there is no limit.
         pyramid: Last stages that are the levels of a feature pyramid, which heads take as they are: (stage, stride).
         decoder: Last stage, if its features are those of a decoder of segmentation; else "".
     """

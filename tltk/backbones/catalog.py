@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from tltk.backbones import weights as weight_files
+from tltk.backbones.audio import kerashub as hub_audio
 from tltk.backbones.audio import pictures, speaker_encoder
 from tltk.backbones.base import Backbone
 from tltk.backbones.image import efficientnet_lite as lite
@@ -156,6 +157,9 @@ def _register_builtin() -> None:
     encoder = speaker_encoder
     entry = Entry("audio", encoder.backbone, encoder.PARAMETERS, places=encoder.places, suffixes=encoder.SUFFIXES)
     CATALOG.register(encoder.NAME, entry)
+    for name in hub_audio.PRESETS:
+        constructor, places = partial(hub_audio.backbone, name), partial(hub_audio.places, name)
+        CATALOG.register(name, Entry("audio", constructor, places=places))
 
 
 _register_builtin()

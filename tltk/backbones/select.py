@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tltk.backbones import user_model
 from tltk.backbones import weights as weight_files
+from tltk.backbones.audio import kerashub as hub_audio
 from tltk.backbones.audio.pictures import on_sounds, with_spectrogram
 from tltk.backbones.base import Backbone, Preprocessing, check_stage_order
 from tltk.backbones.catalog import CATALOG, names
@@ -132,6 +133,8 @@ def _named(name: str, weights: Any, size: tuple[int, int] | None) -> Backbone:
         return replace(selected, name=name)
     if name in dense.PRESETS:
         return hub.detector(name, weights=weight_files.check_choice(weights), size=size)
+    if hub_audio.is_audio_preset(name):
+        return hub_audio.backbone(name, weights=weight_files.check_choice(weights))
     if hub_text.is_text_preset(name):
         return hub_text.backbone(name, weights=weight_files.check_choice(weights))
     if hub.is_preset(name):

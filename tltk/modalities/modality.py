@@ -20,6 +20,7 @@ from tltk.foundation import display
 from tltk.foundation.errors import InvalidInput
 from tltk.foundation.registry import Registry
 from tltk.modalities.context import Context
+from tltk.modalities.requests import TensorRequests
 from tltk.modalities.traits import Traits
 from tltk.pipeline.readers import Reader
 from tltk.pipeline.user_dataset import UserDataset
@@ -386,6 +387,13 @@ class Modality(ABC):
     @abstractmethod
     def sample_requests(self, spec: Any, *, count: int, seed: int) -> list[tuple[bytes, ...]]:
         """Generate requests to check an export with: `count` valid ones, and some that cannot be read."""
+
+    def tensor_requests(self, spec: Any) -> tuple[TensorRequests, ...]:
+        """Return further kinds of requests, of tensors instead of strings, such as samples with their rate.
+
+        A SavedModel has a signature for each of them; default: none.
+        """
+        return ()
 
     def sample_inputs(self, spec: Any, *, count: int, seed: int) -> np.ndarray:
         """Generate valid inputs of the network, [count, …], to check an export with; default: read sample requests."""

@@ -33,11 +33,30 @@ def prediction_differences(
         One line for each difference: a request that only one of the two can read, or what `Task.agrees` reports. The
         tolerance is 1e-5 in float32 and 0.05 in 16-bit precision.
     """
-    predictions = _predict(model, requests)
+    with tempfile.TemporaryDirectory() as folder:
+        source = modality_of(model.input_spec).from_requests(requests, model.input_spec, Path(folder))
+        return source_differences(model, [source], outputs)
+
+
+def source_differences(model: TransferModel, sources: Sequence[Source], outputs: Mapping[str, np.ndarray]) -> list[str]:
+    """Compare the outputs of a signature with the predictions of `tltk.predict`.
+
+    Args:
+        model: Model that is exported.
+        sources: The requests as sources, whose ids are their indices; requests that cannot be read may be missing.
+        outputs: Output name → array [requests, …].
+
+    Returns:
+        One line for each difference, see `prediction_differences`.
+    """
+    predictions: dict[str, dict[str, Any]] = {}
+    for source in sources:
+        predictions |= _decoded(model, source)
     tolerance = _FLOAT32_TOLERANCE if model.precision == "float32" else _HALF_PRECISION_TOLERANCE
     columns = {name: as_array(column) for name, column in outputs.items() if name not in model.task.export_columns}
     lines = []
-    for row, prediction in enumerate(predictions):
+    for row in range(len(outputs["valid"])):
+        prediction = predictions.get(str(row))
         if (prediction is not None) != bool(columns["valid"][row]):
             reader = "tltk.predict" if prediction is not None else "the export"
             lines.append(f"request {row} can only be read by {reader} ({columns['error'][row]})")
@@ -95,14 +114,6 @@ def feature_differences(
         expected = embed(model, source).features
     difference = float((np.abs(outputs["features"][rows] - expected) / np.maximum(1.0, np.abs(expected))).max())
     return [] if difference <= _FEATURE_TOLERANCE else [f"features differ from tltk.embed by {difference:.1e}"]
-
-
-def _predict(model: TransferModel, requests: Sequence[tuple[bytes, ...]]) -> list[dict[str, Any] | None]:
-    """Return the decoded prediction of each request; None for requests that cannot be read."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = modality_of(model.input_spec).from_requests(requests, model.input_spec, Path(folder))
-        predictions = _decoded(model, source)
-    return [predictions.get(str(index)) for index in range(len(requests))]
 
 
 def _decoded(model: TransferModel, source: Source) -> dict[str, dict[str, Any]]:

@@ -22,6 +22,7 @@ from tltk.pipeline.readers import join_batches
 from tltk.serving import FORMATS, certificate
 from tltk.serving import warmup as warmup_requests
 from tltk.serving.answers import MAX_CHANGED, compare_answers, require_same_answers
+from tltk.serving.fourier import without_fourier_transforms
 from tltk.serving.replay import runtimes
 
 DESCRIPTION_FILE = "model.json"
@@ -104,7 +105,8 @@ def write(
     signature = [tf.TensorSpec([None, *model.input_spec.shape], model.input_spec.dtype, name=model.input_spec.name)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras uses a deprecated name of NumPy's (tf2onnx_lib.py)
-        file = _convert(named, folder, file_format, signature, lambda: _calibration_batches(model, calibration))
+        convertible = without_fourier_transforms(named)
+        file = _convert(convertible, folder, file_format, signature, lambda: _calibration_batches(model, calibration))
     exported = runtimes.load(str(file))
     tolerances = {} if file_format in _TOLERANCE else _int8_tolerances(exported(tensor), expected)
     answers = compare_answers(

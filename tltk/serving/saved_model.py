@@ -13,7 +13,12 @@ from tltk.foundation.errors import InvalidInput, InvalidType, ServingError
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.serving import certificate, warmup
-from tltk.serving.agreement import feature_differences, prediction_differences, tensor_differences
+from tltk.serving.agreement import (
+    feature_differences,
+    prediction_differences,
+    source_differences,
+    tensor_differences,
+)
 from tltk.serving.folding import fold_batch_norms
 from tltk.serving.signatures import FEATURES, REQUEST, TENSOR, Signature, build_signatures, request_reader
 
@@ -85,6 +90,9 @@ def _checked_examples(
         stored = run_requests(model, signatures, request_tuples)
         differences = prediction_differences(model, request_tuples, stored[REQUEST]["outputs"])
         differences += feature_differences(model, request_tuples, stored[FEATURES]["outputs"])
+        for kind in modality_of(model.input_spec).tensor_requests(model.input_spec):
+            sources = kind.sources([*stored[kind.signature]["inputs"].values()])
+            differences += source_differences(model, sources, stored[kind.signature]["outputs"])
     else:
         tensor = modality_of(model.input_spec).sample_inputs(model.input_spec, count=_SAMPLE_REQUESTS, seed=0)
         stored = {TENSOR: _run(signatures[TENSOR], [tensor])}
@@ -112,10 +120,11 @@ def run_requests(
     strings = [[request[index] for request in requests] for index in range(len(signatures[REQUEST].inputs))]
     first_strings = (tf.constant(column[:_STORED_TENSORS], tf.string) for column in strings)
     tensor = request_reader(model.input_spec)[0](*first_strings).inputs.numpy()
-    stored = {}
-    for name, signature in signatures.items():
-        stored[name] = _run(signature, [tensor] if name == TENSOR else strings)
-    return stored
+    samples = {
+        kind.signature: kind.sample() for kind in modality_of(model.input_spec).tensor_requests(model.input_spec)
+    }
+    inputs: dict[str, Sequence[Any]] = {TENSOR: [tensor], **samples}
+    return {name: _run(signature, inputs.get(name, strings)) for name, signature in signatures.items()}
 
 
 def _run(signature: Signature, inputs: Sequence[Any]) -> dict[str, dict[str, Any]]:

@@ -66,6 +66,8 @@ def build_signatures(model: TransferModel) -> dict[str, Signature]:
         "predict_tensor" takes the input of the network, "pixels" [batch, height, width, 3] in [0, 255] or "token_ids"
         [batch, tokens], and returns the outputs of the network and those that the task can decode without the texts. It
         is the only signature if inputs cannot be encoded as strings, such as multispectral images.
+        And one for each of the modality's `tensor_requests`, with the outputs of "serving_default", such as
+        "predict_waveform" of samples with their rate.
     """
     spec, task = model.input_spec, model.task
     modality = modality_of(spec)
@@ -80,11 +82,14 @@ def build_signatures(model: TransferModel) -> dict[str, Signature]:
     read_whole, more_tables = request_reader(whole_spec) if whole_spec != spec else (read, [])
     features = extractor(model, "avg")
 
-    def serving_default(*strings: tf.Tensor) -> dict[str, tf.Tensor]:
-        request = read(*strings)
-        outputs = task.decode(network(request.inputs), request.context)
-        masked = mask_invalid(outputs, request.valid, keep=task.constant_columns)
-        return {**masked, "valid": request.valid, "error": request.error}
+    def predicting(read: Callable[..., Request]) -> Callable[..., dict[str, tf.Tensor]]:
+        def predict(*requests: tf.Tensor) -> dict[str, tf.Tensor]:
+            request = read(*requests)
+            outputs = task.decode(network(request.inputs), request.context)
+            masked = mask_invalid(outputs, request.valid, keep=task.constant_columns)
+            return {**masked, "valid": request.valid, "error": request.error}
+
+        return _handle_empty_batch(predict)
 
     def embed(*strings: tf.Tensor) -> dict[str, tf.Tensor]:
         request = read_whole(*strings)
@@ -92,9 +97,13 @@ def build_signatures(model: TransferModel) -> dict[str, Signature]:
         return {**mask_invalid(outputs, request.valid), "valid": request.valid, "error": request.error}
 
     return {
-        REQUEST: Signature(_handle_empty_batch(serving_default), request_specs, [*tables, *more_tables]),
+        REQUEST: Signature(predicting(read), request_specs, [*tables, *more_tables]),
         TENSOR: tensor_signature,
         FEATURES: Signature(_handle_empty_batch(embed), request_specs, [*tables, *more_tables]),
+        **{
+            requests.signature: Signature(predicting(requests.read), requests.inputs, [])
+            for requests in modality.tensor_requests(spec)
+        },
     }
 
 
@@ -117,13 +126,21 @@ def _graph(run: Callable[..., Any], inputs: Sequence[tf.TensorSpec]) -> Callable
     return tf.function(run, input_signature=inputs, autograph=False).get_concrete_function()
 
 
+def _for_each_request(tensor: tf.Tensor, batch_size: tf.Tensor) -> tf.Tensor:
+    """Repeat one value for all requests; tensors of known rank have an axis of requests."""
+    return tensor if tensor.shape.rank is not None else tf.ensure_shape(tf.broadcast_to(tensor, batch_size), [None])
+
+
 def _handle_empty_batch(run: Callable[..., dict[str, tf.Tensor]]) -> Callable[..., dict[str, tf.Tensor]]:
-    """Run an empty batch as one blank element and drop its outputs: fused batch norms fail on empty batches."""
+    """Run an empty batch as one blank element and drop its outputs: fused batch norms fail on empty batches.
+
+    Inputs of unknown rank are one value for each request, or one for all of them; the function gets [batch].
+    """
 
     def run_nonempty(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         batch_size = tf.shape(inputs[0])[:1]
         padded = []
-        for tensor in inputs:
+        for tensor in (_for_each_request(tensor, batch_size) for tensor in inputs):
             padding = tf.concat([tf.cast(batch_size == 0, tf.int32), tf.shape(tensor)[1:]], 0)
             padded.append(tf.ensure_shape(tf.concat([tensor, tf.zeros(padding, tensor.dtype)], 0), tensor.shape))
         return {name: tensor[: batch_size[0]] for name, tensor in run(*padded).items()}

@@ -8,6 +8,7 @@ from tltk.foundation.errors import InvalidInput
 
 CROPS = ("center", "start")
 MIN_RATE, MAX_RATE = 1000, 384_000  # Hz; the rates of sound files
+LOUDEST = 16.0  # of float samples: mixes can exceed 1, integers in floats exceed it by far
 MOST_OVERLAP = 0.9  # of a window: more of it makes thousands of almost equal ones
 MAX_SAMPLES = 2**26  # of one input: an hour and ten minutes at 16 kHz
 

@@ -13,7 +13,9 @@ from PIL import Image
 
 import tltk
 from tests.commands import command
+from tests.conftest import replaying_here
 from tests.sounds import clips_folder, tone, wav
+from tltk.serving.replay import runtimes
 from tltk.specs import AudioSpec
 
 SPEC = AudioSpec(sample_rate=8000, seconds=0.4, trim_silence=40)
@@ -86,10 +88,14 @@ def test_files_and_rates_of_augmentations_are_checked_before_the_first_phase(run
         clips.to_dataset(run.model, augment=(a.gain(), a.reverberation()))
 
 
-def test_an_export_agrees_with_predict_and_one_bad_request_does_not_spoil_the_batch(run, folder, tmp_path, replay_here):
-    exported = tltk.export(run, tmp_path / "serving")
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    with replaying_here():
+        return tltk.export(run, tmp_path_factory.mktemp("serving"))
+
+
+def test_an_export_agrees_with_predict_and_one_bad_request_does_not_spoil_the_batch(exported, run, folder):
     assert max(exported.largest_differences.values()) < 1e-5
-    tltk.verify(exported.path, measure_latency=False)
     serve = tf.saved_model.load(str(exported.path)).signatures["serving_default"]
     good, stereo = (folder / "low" / "1.wav").read_bytes(), wav(np.stack([tone(pitch=1500)] * 2, 1))
     answer = serve(audio_bytes=tf.constant([good, b"", good[:-7], stereo, b"fLaC"]))
@@ -104,6 +110,53 @@ def test_an_export_agrees_with_predict_and_one_bad_request_does_not_spoil_the_ba
     assert answer["error"].numpy().tolist() == [b"", b"0 bytes", b"truncated or damaged WAV", b"", b"not a WAV file"]
     predicted = tltk.predict(run, folder / "low" / "1.wav")
     np.testing.assert_allclose(answer["probabilities"][0], predicted.probabilities[0], atol=1e-6)
+
+
+def test_an_export_takes_samples_of_any_rate_and_length(exported, run):
+    signatures = tf.saved_model.load(str(exported.path)).signatures
+    serve, serve_padded = signatures["predict_waveform"], signatures["predict_padded_waveform"]
+    low, high = tone(pitch=300, rate=11_025), tone(pitch=1500, rate=11_025)
+    samples = np.stack([low, np.full_like(low, np.nan), high])
+    answer = serve(samples=tf.constant(samples), sample_rate=tf.constant(11_025))  # one rate for all
+    assert answer["valid"].numpy().tolist() == [True, False, True]
+    assert answer["label"].numpy().tolist() == [b"low", b"", b"high"]
+    assert answer["error"].numpy().tolist() == [b"", b"NaN or infinite samples", b""]
+    predicted = tltk.predict(run, tltk.from_arrays([low, high], sample_rate=11_025)).probabilities
+    np.testing.assert_allclose(answer["probabilities"].numpy()[[0, 2]], predicted, atol=1e-6)
+    answer = serve(samples=tf.constant(samples), sample_rate=tf.constant([11_025, 11_025, 7]))
+    assert answer["error"].numpy().tolist() == [
+        b"",
+        b"NaN or infinite samples",
+        b"a sample rate outside of 1000 to 384000 Hz",
+    ]
+    padded = np.pad(low[None], [[0, 1], [0, 4000]], constant_values=0.5)
+    lengths = tf.constant([len(low), 0])
+    answer = serve_padded(samples=tf.constant(padded), sample_rate=tf.constant(11_025), lengths=lengths)
+    np.testing.assert_allclose(answer["probabilities"][0], predicted[0], atol=1e-6)
+    assert answer["error"].numpy().tolist() == [b"", b"no samples"]
+    for count, size in ((0, 100), (2, 0)):  # no request at all, and empty ones
+        answer = serve(samples=tf.zeros([count, size]), sample_rate=tf.constant(8000))
+        assert answer["error"].numpy().tolist() == [b"no samples"] * count
+
+
+def test_a_certificate_holds_all_signatures(exported):
+    names = {"serving_default", "predict_tensor", "embed", "predict_waveform", "predict_padded_waveform"}
+    assert exported.differences.keys() == names
+    verified = tltk.verify(exported.path, measure_latency=False, c_interface=True)
+    assert verified.differences.keys() == names and max(verified.largest_differences.values()) < 1e-5
+
+
+@pytest.mark.parametrize("file_format", ["onnx", "litert"])
+def test_a_network_of_your_own_with_a_fourier_transform_is_exported_with_it(run, tmp_path, file_format):
+    exported = tltk.export(run, tmp_path, format=file_format)  # verified in a process with the runtime alone
+    assert exported.largest_differences["predict_tensor"] < 1e-4 and exported.answers.changed == 0
+    described = json.loads((exported.path / "model.json").read_text())["input"]
+    assert described["name"] == "waveform" and described["shape"] == [None, 3200]
+    assert (described["sample_rate"], described["seconds"], described["crop"]) == (8000, 0.4, "center")
+    network = runtimes.load(str(next(exported.path.glob("model.[ot]*"))))
+    waveforms = np.stack([tone(pitch=pitch, seconds=0.4) for pitch in (300, 1500)])
+    probabilities = tltk.predict(run, waveforms).probabilities
+    np.testing.assert_allclose(network(waveforms)["probabilities"], probabilities, atol=1e-4)
 
 
 def test_a_run_is_loaded_with_its_spec(run):

@@ -1,1 +1,1 @@
-"""Backbones of sounds: image networks on log-mel pictures, and a speaker encoder."""
+"""Backbones of sounds: image networks on log-mel pictures, a speaker encoder, and encoders of speech recognizers."""

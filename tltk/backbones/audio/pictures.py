@@ -181,6 +181,9 @@ def _of_length(backbone: Backbone, spec: AudioSpec) -> Backbone:
     rate = backbone.input_spec.sample_rate
     if spec.sample_rate != rate:
         raise InvalidInput(f"{backbone.name} takes sounds at {rate} Hz. Received: AudioSpec at {spec.sample_rate} Hz")
+    longest = backbone.max_sequence_length
+    if longest is not None and spec.samples > longest:
+        raise InvalidInput(f"{backbone.name} takes at most {longest / rate:g} s. Received: {spec.seconds:g} s")
     if isinstance(backbone.preprocessing, SpectrogramPicture):
         _check_size(backbone, backbone.preprocessing, spec, fix="pass more seconds")
     return replace(backbone, input_spec=spec)

@@ -9,10 +9,9 @@ import numpy as np
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput, InvalidType
-from tltk.specs.audio import MAX_RATE, MIN_RATE
+from tltk.specs.audio import LOUDEST, MAX_RATE, MIN_RATE
 
 _MAX_CHANNELS = 8  # a second axis of more is not one of channels
-_LOUDEST = 16.0  # of float samples: mixes can exceed 1, integers in floats exceed it by far
 _INTEGER_RANGES = {"uint8": (128, 128), "int16": (0, 2**15), "int32": (0, 2**31)}  # silence and full scale
 
 
@@ -129,7 +128,7 @@ def _mono(sound: np.ndarray, row: int) -> np.ndarray:
     mono = samples if sound.ndim == 1 else samples.mean(1)
     if not np.isfinite(mono).all():
         raise InvalidInput(f"`x`[{row}] must be finite. Received: NaN or infinite samples")
-    if sound.dtype.kind == "f" and np.abs(mono).max() > _LOUDEST:
+    if sound.dtype.kind == "f" and np.abs(mono).max() > LOUDEST:
         raise InvalidInput(
             f"`x`[{row}] must lie in [-1, 1]. Received: samples up to {np.abs(mono).max():g}. Divide 16-bit samples by "
             "32768, or pass them as int16."

@@ -22,6 +22,7 @@ class MelSpectrogram:
         hop: Samples from one frame to the next.
         fft: Length of the Fourier transform, at least `window`.
         bands: Number of mel bands, from 0 Hz to half the sample rate.
+        padding: What lies beyond the ends of a waveform: "constant" (silence) or "reflect" (the waveform, mirrored).
     """
 
     sample_rate: int
@@ -29,6 +30,7 @@ class MelSpectrogram:
     hop: int
     fft: int
     bands: int
+    padding: str = "constant"
 
     def frames(self, samples: int) -> int:
         """Return the number of frames of a waveform."""
@@ -41,12 +43,11 @@ class MelSpectrogram:
             x: Keras tensor (or array) float32 [batch, samples].
 
         Returns:
-            float32 [batch, frames, bands]. The first frame is centered on the first sample; beyond the ends, the
-            waveform is silent.
+            float32 [batch, frames, bands]. The first frame is centered on the first sample.
         """
         import keras
 
-        padded = keras.ops.pad(x, [[0, 0], [self.fft // 2, self.fft // 2]])
+        padded = keras.ops.pad(x, [[0, 0], [self.fft // 2, self.fft // 2]], mode=self.padding)
         real, imaginary = keras.ops.stft(padded, self.window, self.hop, self.fft, center=False)
         return keras.ops.matmul(real * real + imaginary * imaginary, self.matrix())
 

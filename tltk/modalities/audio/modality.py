@@ -22,20 +22,19 @@ from tltk.modalities.audio.dataset import from_dataset
 from tltk.modalities.audio.decode import read_whole
 from tltk.modalities.audio.pictures import sound_picture
 from tltk.modalities.audio.reader import READERS, mono, stored_samples
-from tltk.modalities.audio.requests import read_requests
+from tltk.modalities.audio.requests import read_requests, waveform_requests
 from tltk.modalities.audio.room import add_noise
 from tltk.modalities.audio.validate import invalid_files
 from tltk.modalities.audio.windows import window_times, windows, windows_of
 from tltk.modalities.augmentation import Augmentation, check_augmentations
 from tltk.modalities.context import Context
 from tltk.modalities.modality import Modality, register_modality
-from tltk.modalities.requests import Request
+from tltk.modalities.requests import Request, TensorRequests
 from tltk.pipeline.batching import Size, examples_per_batch
 from tltk.pipeline.readers import Reader
 from tltk.pipeline.user_dataset import UserDataset
 from tltk.specs import AudioSpec, InvalidExample
-
-_LOUDEST = 16.0  # samples above it are integers that were not divided by their range
+from tltk.specs.audio import LOUDEST
 
 
 class AudioModality(Modality):
@@ -94,7 +93,7 @@ class AudioModality(Modality):
         if not math.isfinite(low + high):
             return "samples are NaN or infinite."
         loudest = max(-low, high)
-        return f"samples reach {loudest:g}; divide 16-bit samples by 32768." if loudest > _LOUDEST else ""
+        return f"samples reach {loudest:g}; divide 16-bit samples by 32768." if loudest > LOUDEST else ""
 
     def source(self, inputs: Any, spec: AudioSpec) -> Source:
         """Convert paths, folders, or waveforms [n, samples] at the rate of the model; also a single one."""
@@ -156,6 +155,10 @@ class AudioModality(Modality):
         generator = np.random.default_rng(seed)
         files = [_chirp(spec, generator, index) for index in range(count)]
         return [(data,) for data in (*files, b"not a sound", files[-1][:100])]
+
+    def tensor_requests(self, spec: AudioSpec) -> tuple[TensorRequests, ...]:
+        """Return the requests of samples with their rate, of one length and of several."""
+        return waveform_requests(spec)
 
     def from_requests(self, requests: Sequence[tuple[bytes, ...]], spec: AudioSpec, folder: Path) -> Source:
         """Write each sound to a file; those that are no WAV are left out, since files of other formats are read too."""
