@@ -117,6 +117,7 @@ def test_only_the_kerashub_modules_import_keras_hub():
         if any(name.split(".")[0] == "keras_hub" for name in imported(tree_of(path)))
     }
     assert users <= {
+        "backbones/audio/kerashub.py",
         "backbones/kerashub_files.py",
         "backbones/image/kerashub.py",
         "backbones/image/kerashub_converter.py",

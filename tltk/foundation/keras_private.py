@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _MISSING = object()
 _PRESET_MODULE = "keras_hub.src.utils.preset_utils"
-_MATH_MODULE = "keras.src.ops.math"
 _STATE_MODULE = "keras.src.backend.common.global_state"
 # Attributes of an optimizer that hold one variable per trainable variable and are not state of its update rule.
 _BOOKKEEPING = ("_trainable_variables", "_variables", "_model_variables_moving_average", "_accumulated_gradients")
@@ -138,12 +137,8 @@ def rename(operation: "keras.Operation", name: str) -> None:
 
 
 def is_short_time_fourier_transform(operation: Any) -> bool:
-    """Tell whether an operation of a graph is that of `keras.ops.stft`.
-
-    Relies on the class `STFT` of keras.src.ops.math, with the arguments of the function as its attributes.
-    """
-    module = import_module(_MATH_MODULE)
-    return isinstance(operation, _attribute(module, "STFT"))
+    """Tell whether an operation is that of `keras.ops.stft`; relies on the class `STFT` and its attributes."""
+    return (type(operation).__module__, type(operation).__name__) == ("keras.src.ops.math", "STFT")
 
 
 @contextmanager

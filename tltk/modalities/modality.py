@@ -389,10 +389,7 @@ class Modality(ABC):
         """Generate requests to check an export with: `count` valid ones, and some that cannot be read."""
 
     def tensor_requests(self, spec: Any) -> tuple[TensorRequests, ...]:
-        """Return further kinds of requests, of tensors instead of strings, such as samples with their rate.
-
-        A SavedModel has a signature for each of them; default: none.
-        """
+        """Return the requests of further signatures of a SavedModel, of tensors instead of strings; default: none."""
         return ()
 
     def sample_inputs(self, spec: Any, *, count: int, seed: int) -> np.ndarray:
