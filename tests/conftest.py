@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -19,7 +18,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras.src.backend.common import global_state
 
 gc.freeze()  # imported modules are never freed: leave them out of every collection
 gc.set_threshold(200_000, 50, 100)  # tracing creates many objects: fewer collections save a tenth of the time
@@ -41,14 +39,13 @@ optimize_graphs(False)  # also in the fixtures of modules
 
 @pytest.fixture(autouse=True)
 def _fresh_keras_state(request):
-    """Start every test with the same random state, and with the first names of layers.
+    """Start every test with the same random state and without the graphs of the previous test.
 
-    `keras.utils.clear_session` would also throw away what TensorFlow has prepared of functions that tests of a module
-    share. Tests that are marked as `optimized`, and the processes that tests start, optimize graphs as usual.
+    Tests that are marked as `optimized`, and the processes that tests start, optimize graphs as usual.
     """
     optimize_graphs(request.node.get_closest_marker("optimized") is not None)
-    global_state.GLOBAL_STATE_TRACKER = threading.local()
-    global_state.GLOBAL_SETTINGS_TRACKER = threading.local()
+    # Without it, a process of the whole suite takes 11 GB; a garbage collection before each test takes minutes.
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")

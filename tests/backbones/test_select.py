@@ -23,7 +23,7 @@ def test_selecting_a_backbone_does_not_import_keras():
 
 
 def test_every_keras_application_is_in_the_catalog():
-    assert len(names("image")) == 40 + 1 + 4
+    assert len(names("image")) == 40 + 2 + 4
     assert names() == (*names("image"), *names("text"), *names("audio"))
     assert names()[0] == "resnet50"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.signal
 
-from tests.backbones.audio.test_mel import chirp
+from tests.modalities.audio.test_mel import chirp
 from tltk.backbones.audio.pcen import moving_average, pcen, smoothing
 from tltk.backbones.audio.pictures import SpectrogramPicture
 

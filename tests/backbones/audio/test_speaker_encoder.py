@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tltk
-from tests.backbones.audio.test_mel import by_numpy, chirp
+from tests.modalities.audio.test_mel import by_numpy, chirp
 from tltk.backbones import torch_file, weights
 from tltk.backbones.audio import speaker_encoder as encoder
 from tltk.modalities.audio.mel import MelSpectrogram

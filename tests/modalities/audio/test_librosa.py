@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.backbones.audio.test_mel import LIBROSA, chirp
+from tests.modalities.audio.test_mel import LIBROSA, chirp
 from tests.modalities.audio.test_trim import recordings
 from tltk.backbones.audio.pcen import pcen, smoothing
 from tltk.backbones.audio.pictures import SpectrogramPicture

@@ -86,6 +86,7 @@ def test_texts_are_tokenized_once(monkeypatch):
     original = WordPiece.__call__
     monkeypatch.setattr(WordPiece, "__call__", lambda self, texts: calls.append(1) or original(self, texts))
     encoding._traced.cache_clear()
+    encoding.tokenizer.cache_clear()
     source = texts()
     for _ in range(3):
         loaded(batches(source, SPEC, batch_size=4))
