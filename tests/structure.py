@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (7, "models", "backbone + task → one flat Keras model; features; the frozen split"),
     (7, "recipes", "phases and recipes as records, and the named recipes"),
     (8, "feature_cache", "what a frozen prefix makes of each example, computed once"),
+    (8, "probes", "tuned, calibrated linear probes and nearest neighbours: functions of arrays"),
     (9, "training", "fit, phases, callbacks, runs"),
     (10, "inference", "predict, embed, cluster"),
     (11, "evaluation", "evaluate, the report and its page"),

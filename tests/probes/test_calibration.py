@@ -1,0 +1,24 @@
+"""Tests of `tltk.probes.calibration`."""
+
+import numpy as np
+import pytest
+
+from tltk.probes.calibration import prior_shift, temperature
+
+
+def test_the_temperature_undoes_a_scale():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(4000, 3))
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    classes = (probabilities.cumsum(1) < generator.uniform(size=(4000, 1))).sum(1)
+    assert temperature(5 * logits, np.eye(3)[classes]) == pytest.approx(5, rel=0.1)
+    labels = (generator.uniform(size=logits.shape) < 1 / (1 + np.exp(-logits))).astype(float)
+    assert temperature(logits / 4, labels, kind="multilabel") == pytest.approx(0.25, rel=0.1)
+    assert temperature(logits, logits, kind="regression") == 1
+
+
+def test_shifted_logits_have_the_new_priors():
+    likelihood = np.array([[0.6, 0.4]])
+    posterior = likelihood * [0.9, 0.1]
+    shifted = np.exp(np.log(posterior / posterior.sum()) + prior_shift(np.array([0.9, 0.1]), np.array([0.5, 0.5])))
+    assert np.allclose(shifted / shifted.sum(), likelihood)

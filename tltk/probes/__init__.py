@@ -1,0 +1,1 @@
+"""Tuned, calibrated linear probes and nearest neighbours on features in memory: pure functions of arrays."""
