@@ -1,6 +1,6 @@
 """The tuned, calibrated linear probe: penalty and scaling chosen by cross-validation, one temperature."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -140,7 +140,7 @@ class _Candidate:
     temperature: float
     logits: np.ndarray
     loss: float
-    path: tuple[tuple[str, float, float], ...]
+    path: tuple[tuple[str, float, float], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +157,7 @@ class _Search:
         """Follow the penalties from strong to weak, each from the solution of the one before."""
         numbers = np.unique(self.folds)
         starts: dict[int, np.ndarray | None] = dict.fromkeys(numbers.tolist())
-        best, path, worse = None, [], 0
+        candidates: list[_Candidate] = []
         losses_of = link(self.kind, self.targets.shape[1]).losses
         with progress.bar(f"probe ({scaling} scaling)", len(penalties)) as advance:
             for penalty in penalties:
@@ -170,25 +170,20 @@ class _Search:
                 logits = logits if self.offset is None else logits + self.offset.astype(np.float32)
                 warmth = best_temperature(logits, self.targets, kind=self.kind, weight=self.weight)
                 loss = float(np.average(losses_of(logits / warmth, self.targets), weights=self.weight))
-                path.append((scaling, penalty, loss))
+                candidates.append(_Candidate(axes, scaling, penalty, warmth, logits, loss))
                 advance()
-                if best is None or loss < best.loss:
-                    best, worse = _Candidate(axes, scaling, penalty, warmth, logits, loss, ()), 0
-                else:
-                    worse += 1
-                if worse == _PATIENCE:
+                losses = [candidate.loss for candidate in candidates]
+                if len(losses) - 1 - int(np.argmin(losses)) == _PATIENCE:
                     break
-        assert best is not None  # there is at least one penalty
-        return _Candidate(axes, scaling, best.penalty, best.temperature, best.logits, best.loss, tuple(path))
+        path = tuple((scaling, candidate.penalty, candidate.loss) for candidate in candidates)
+        return replace(min(candidates, key=lambda candidate: candidate.loss), path=path)
 
     def fit_all(self, axes: Axes, penalties: tuple[float, ...], penalty: float) -> np.ndarray:
         """Fit to all examples, from the solution of the penalty before."""
         stronger = [value for value in penalties if value > penalty][-1:]
-        rows, weights = np.arange(len(self.folds)), None
-        for value in (*stronger, penalty):
-            weights = self._solve(axes, rows, value, weights)
-        assert weights is not None
-        return weights
+        rows = np.arange(len(self.folds))
+        start = self._solve(axes, rows, stronger[0], None) if stronger else None
+        return self._solve(axes, rows, penalty, start)
 
     def _solve(self, axes: Axes, rows: np.ndarray, penalty: float, start: np.ndarray | None) -> np.ndarray:
         return solve(
