@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -221,6 +222,18 @@ def test_each_output_of_an_int8_network_has_its_own_tolerance(tmp_path, monkeypa
     monkeypatch.setattr(replay, "_load_with_runtime", lambda file: lambda name, inputs: changed)
     with pytest.raises(tltk.errors.ServingError, match=r"`sure` of predict_tensor differs by 0\.1$"):
         tltk.verify(tmp_path, measure_latency=False)
+
+
+def test_recurrent_layers_are_refused_by_litert_and_exported_to_onnx(tmp_path, replay_here):
+    spec = tltk.AudioSpec(sample_rate=1000, seconds=0.02)
+    waveform = keras.Input(spec.shape)
+    frames = keras.layers.Reshape((4, 5))(waveform)
+    backbone = tltk.backbone(keras.Model(waveform, keras.layers.LSTM(3, return_sequences=True)(frames)), spec=spec)
+    model = tltk.assemble(backbone, tltk.classification(["a", "b"], head=nonzero_head()), precision="float32")
+    with pytest.raises(tltk.errors.ServingError, match=r"LiteRT cannot run this network.*Recurrent layers"):
+        tltk.export(model, tmp_path, format="litert")
+    assert list(tmp_path.iterdir()) == []
+    assert tltk.export(model, tmp_path, format="onnx").largest_differences["predict_tensor"] < 1e-5
 
 
 def test_an_int8_network_that_differs_too_much_is_an_error(tmp_path, monkeypatch):

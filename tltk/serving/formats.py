@@ -107,7 +107,7 @@ def write(
         warnings.simplefilter("ignore", FutureWarning)  # Keras uses a deprecated name of NumPy's (tf2onnx_lib.py)
         convertible = without_fourier_transforms(named)
         file = _convert(convertible, folder, file_format, signature, lambda: _calibration_batches(model, calibration))
-    exported = runtimes.load(str(file))
+    exported = _load(file, file_format, tensor)
     tolerances = {} if file_format in _TOLERANCE else _int8_tolerances(exported(tensor), expected)
     answers = compare_answers(
         model,
@@ -122,6 +122,26 @@ def write(
     stored = {"predict_tensor": {"inputs": {model.input_spec.name: tensor}, "outputs": expected}}
     tolerance = _TOLERANCE[file_format] if file_format in _TOLERANCE else max(tolerances.values())
     certificate.write(folder, stored, tolerance=tolerance, tolerances=tolerances, answers=answers)
+
+
+def _load(file: Path, file_format: str, tensor: np.ndarray) -> runtimes.Run:
+    """Load a file, and run it once: LiteRT fails only then at operations that it does not have.
+
+    Raises:
+        ServingError: If LiteRT lacks an operation.
+    """
+    try:
+        exported = runtimes.load(str(file))
+        exported(tensor)
+    except RuntimeError as error:
+        if file.suffix != ".tflite":
+            raise
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise ServingError(
+            f"LiteRT cannot run this network as format={file_format!r}: {reason[:200]} Recurrent layers, for example, can "
+            'be exported with format="onnx" or "openvino".'
+        ) from error
+    return exported
 
 
 def outputs_as_in(network: keras.Model, outputs: Mapping[str, Any]) -> Any:
