@@ -17,6 +17,7 @@ ESPEAK = "espeak-ng"
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go", "seven", "marvin")
 ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-029")
 CLIPS_PER_WORD = 3  # of each voice in training
+TWICE = {"RicishayMax", "RicishayMax2", "RicishayMax3"}  # their echo, later than 0.1 s, is louder than the word
 SPEEDS, PITCHES = (120, 230), (25, 76)  # words per minute; of 0 to 99
 _MISSING = (
     f"the words are spoken by {ESPEAK}, and neither it nor apt-get, which could download it, is installed. Install it "
@@ -31,7 +32,7 @@ class Espeak(NamedTuple):
     Attributes:
         command: Its path.
         environment: Variables of its process.
-        voices: Names of its variants of voices, sorted.
+        voices: Names of its variants of voices, sorted, without those that say every word twice.
     """
 
     command: str
@@ -175,7 +176,7 @@ def _with_voices(command: str, environment: dict[str, str]) -> Espeak:
     names = sorted(path.name for path in data.glob("voices/!v/*"))
     if not names:
         raise FileError(f"{data} has no variants of voices: reinstall {ESPEAK}.")
-    return Espeak(command, environment, tuple(names))
+    return Espeak(command, environment, tuple(name for name in names if name not in TWICE))
 
 
 def _run(*command: str, cwd: Path) -> str:

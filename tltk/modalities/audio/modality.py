@@ -17,13 +17,12 @@ from tltk.data.formats.media_files import SOUNDS
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
-from tltk.modalities.audio.augment import spec_augment, time_shift
+from tltk.modalities.audio.augment import speed, time_shift
 from tltk.modalities.audio.dataset import from_dataset
 from tltk.modalities.audio.decode import read_whole
 from tltk.modalities.audio.pictures import sound_picture
 from tltk.modalities.audio.reader import READERS, mono, stored_samples
 from tltk.modalities.audio.requests import read_requests, waveform_requests
-from tltk.modalities.audio.room import add_noise
 from tltk.modalities.audio.validate import invalid_files
 from tltk.modalities.audio.windows import window_times, windows, windows_of
 from tltk.modalities.augmentation import Augmentation, check_augmentations
@@ -43,6 +42,7 @@ class AudioModality(Modality):
     name: ClassVar[str] = "audio"
     spec_type: ClassVar[type] = AudioSpec
     default_backbone: ClassVar[str] = "log_mel_efficientnet_lite0"
+    learning_rate: ClassVar[float] = 1e-3  # spectrograms are unlike photographs: 3e-4 was 4 points worse on 180 words
     has_pictures: ClassVar[bool] = True
     shows_attention: ClassVar[bool] = True
 
@@ -118,8 +118,8 @@ class AudioModality(Modality):
         return sound_picture(inputs, spec.sample_rate, attention=attention, note=note)
 
     def default_augmentation(self) -> tuple[Augmentation, ...]:
-        """Return small shifts in time, noise, and masks of time and frequency."""
-        return time_shift(), add_noise(), spec_augment()
+        """Return small shifts in time and changes of speed."""
+        return time_shift(), speed()
 
     def check_augmentation(self, augmentations: Sequence[Any], spec: AudioSpec) -> None:
         """Raise unless all are `Augmentation` objects that apply to sounds of this rate."""
