@@ -3,11 +3,12 @@
     python examples/benchmarks/spoken_words.py --json         # ends with one JSON object
 
 The words are spoken by espeak-ng (Debian, GPL-3; downloaded with apt-get and unpacked, not installed) in 63 variants of
-its voice (not those with an echo that is louder than the word), with random speed, pitch and accent; 43 variants are tested and heard nowhere else. Training sets have 5 and
-20 of the others. `accuracy_…` is EfficientNet-Lite0 on log-mel pictures with `tltk.fine_tune`, `scratch_20` the same
-network from random weights, `mfcc_…` a logistic regression on cepstral coefficients. `speakers` tells 20 variants apart
-by other words than those of 3 clips each: the speaker encoder's embeddings, `speakers_imagenet` those of the image
-network. `times_real_time` is the length of the tested sounds divided by the time of decoding, resampling and spectrograms.
+its voice, with random speed, pitch and accent. Three variants are left out, whose echo is louder than the word; 43 are
+tested and heard nowhere else. Training sets have 5 and 20 of the others. `accuracy_…` is EfficientNet-Lite0 on log-mel
+pictures with `tltk.fine_tune`, `scratch_20` the same network from random weights, `mfcc_…` a logistic regression on
+cepstral coefficients. `speakers` tells 20 variants apart by other words than those of 3 clips each: the speaker encoder's
+embeddings, `speakers_imagenet` those of the image network. `times_real_time` is the length of the tested sounds divided
+by the time of decoding, resampling and spectrograms.
 """
 
 import argparse

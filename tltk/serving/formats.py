@@ -138,8 +138,8 @@ def _load(file: Path, file_format: str, tensor: np.ndarray) -> runtimes.Run:
             raise
         reason = (str(error).strip().splitlines() or [""])[0]
         raise ServingError(
-            f"LiteRT cannot run this network as format={file_format!r}: {reason[:200]} Recurrent layers, for example, can "
-            'be exported with format="onnx" or "openvino".'
+            f"LiteRT cannot run this network as format={file_format!r}: {reason[:200]} Recurrent layers, for "
+            'example, can be exported with format="onnx" or "openvino".'
         ) from error
     return exported
 
