@@ -6,9 +6,9 @@ The words are spoken by espeak-ng (Debian, GPL-3; downloaded with apt-get and un
 its voice, with random speed, pitch and accent. Three variants are left out, whose echo is louder than the word; 43 are
 tested and heard nowhere else. Training sets have 5 and 20 of the others. `accuracy_…` is EfficientNet-Lite0 on log-mel
 pictures with `tltk.fine_tune`, `scratch_20` the same network from random weights, `mfcc_…` a logistic regression on
-cepstral coefficients. `speakers` tells 20 variants apart by other words than those of 3 clips each: the speaker encoder's
-embeddings, `speakers_imagenet` those of the image network. `times_real_time` is the length of the tested sounds divided
-by the time of decoding, resampling and spectrograms.
+cepstral coefficients. `speakers` tells 20 variants apart by other words than those of 3 clips each, by embeddings of the
+speaker encoder, `speakers_imagenet` by those of the image network. `times_real_time` is the length of the tested sounds
+divided by the time of decoding, resampling and spectrograms.
 """
 
 import argparse
@@ -126,16 +126,16 @@ def speakers(clips: list[np.ndarray], words: np.ndarray, voices: np.ndarray, *, 
 
 def times_real_time(clips: tltk.Source, folder: Path) -> float:
     """Return the length of clips divided by the time of reading them from WAV files and drawing their spectrograms."""
-    folder.mkdir(exist_ok=True)
-    for number, samples in enumerate(clips.examples.values):
-        with wave.open(str(folder / f"{number:04d}.wav"), "wb") as file:
+    for number, (samples, word) in enumerate(zip(clips.examples.values, clips.targets.classes(), strict=True)):
+        (folder / WORDS[word]).mkdir(parents=True, exist_ok=True)
+        with wave.open(str(folder / WORDS[word] / f"{number:04d}.wav"), "wb") as file:
             file.setparams((1, 2, RATE, 0, "NONE", ""))
             file.writeframes(samples.astype("<i2").tobytes())
     backbone = tltk.backbone("efficientnet_lite0", spec=tltk.AudioSpec(), image_size=PICTURE)
-    files = tltk.from_folder(folder, labels=None)
+    files = tltk.from_folder(folder)
     picture = tf.function(backbone.preprocessing.picture)
     start = time.perf_counter()
-    pixels = sum(int(tf.size(picture(waveforms))) for waveforms in files.to_dataset(backbone.input_spec))
+    pixels = sum(int(tf.size(picture(waveforms))) for waveforms, _ in files.to_dataset(backbone.input_spec))
     seconds = time.perf_counter() - start
     assert pixels == len(files) * PICTURE[0] * PICTURE[1] * 3
     return sum(map(len, clips.examples.values)) / RATE / seconds
@@ -152,10 +152,11 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         results |= {f"accuracy_{count}": tuned["accuracy"], f"seconds_{count}": tuned["seconds"]}
         results[f"mfcc_{count}"] = by_cepstra(train, test)
         console.say(str(results))
-    results["scratch_20"] = accuracy(train, test, weights="random", out=options.out / "scratch")["accuracy"]
     results["speakers"] = speakers(clips, words, voices, backbone="speaker_encoder")
     results["speakers_imagenet"] = speakers(clips, words, voices, backbone="log_mel_efficientnet_lite0")
     results["times_real_time"] = times_real_time(test, options.folder / "wav")
+    console.say(str(results))
+    results["scratch_20"] = accuracy(train, test, weights="random", out=options.out / "scratch")["accuracy"]
     return results
 
 
