@@ -6,9 +6,9 @@ The words are spoken by espeak-ng (Debian, GPL-3; downloaded with apt-get and un
 its voice, with random speed, pitch and accent. Three variants are left out, whose echo is louder than the word; 43 are
 tested and heard nowhere else. Training sets have 5 and 20 of the others. `accuracy_…` is EfficientNet-Lite0 on log-mel
 pictures with `tltk.fine_tune`, `scratch_20` the same network from random weights, `mfcc_…` a logistic regression on
-cepstral coefficients. `speakers` tells 20 variants apart by other words than those of 3 clips each, by embeddings of the
-speaker encoder, `speakers_imagenet` by those of the image network. `times_real_time` is the length of the tested sounds
-divided by the time of decoding, resampling and spectrograms.
+cepstral coefficients. `speakers` tells 20 variants apart by embeddings of 3 sentences of
+each: those of the speaker encoder, `speakers_imagenet` those of the image network. `times_real_time` is the length of
+the tested sounds divided by the time of decoding, resampling and spectrograms.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from tltk.cli import console
 from tltk.demo.speech import ACCENTS, CLIPS_PER_WORD, PITCHES, SPEEDS, WORDS, Order, espeak, speak
 from tltk.foundation.files import write_atomically
 
+SENTENCES = 9  # of each voice
 VARIANTS, TRAINING = 63, 20  # in the order of a shuffle with seed 0: those for training first
 RATE = 22_050  # of espeak-ng
 PICTURE = (96, 96)  # mel bands and frames
@@ -57,8 +58,7 @@ def spoken(folder: Path) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
 
         def say(order: tuple) -> np.ndarray:
             word, voice, *rest = order
-            with wave.open(io.BytesIO(speak(speaker, Order(WORDS[word], voices[voice], *rest, file)))) as recording:
-                return np.frombuffer(recording.readframes(1_000_000), "<i2")
+            return samples_of(speak(speaker, Order(WORDS[word], voices[voice], *rest, file)))
 
         with ThreadPoolExecutor() as pool:
             clips = list(pool.map(say, orders))
@@ -67,6 +67,12 @@ def spoken(folder: Path) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         write_atomically(file, lambda temporary: np.savez(temporary, **arrays))
     stored = np.load(file)
     return np.split(stored["samples"], np.cumsum(stored["lengths"])[:-1]), *stored["orders"].T
+
+
+def samples_of(file: bytes) -> np.ndarray:
+    """Return the samples of a WAV file of espeak-ng, int16 [samples]."""
+    with wave.open(io.BytesIO(file)) as recording:
+        return np.frombuffer(recording.readframes(1_000_000), "<i2")
 
 
 def source(clips: list[np.ndarray], words: np.ndarray, rows: np.ndarray) -> tltk.Source:
@@ -113,15 +119,30 @@ def by_cepstra(train: tltk.Source, test: tltk.Source) -> float:
     return float((model.predict(cepstra(test)) == test.targets.classes()).mean())
 
 
-def speakers(clips: list[np.ndarray], words: np.ndarray, voices: np.ndarray, *, backbone: str) -> float:
-    """Tell 20 voices apart: the nearest mean of the embeddings of 3 clips each, of 3 words; tested on the others."""
-    rows = np.flatnonzero(voices < TRAINING)
-    features = tltk.embed(tltk.backbone(backbone), source(clips, words, rows), unit_length=True).features
-    known = words[rows] < 3
-    first = known & np.append(True, words[rows][1:] != words[rows][:-1])  # one clip of each word
-    means = np.stack([features[first & (voices[rows] == voice)].mean(0) for voice in range(TRAINING)])
-    nearest = (features[~known] @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T).argmax(1)
-    return float((nearest == voices[rows][~known]).mean())
+def sentences(folder: Path) -> tuple[tltk.Source, np.ndarray]:
+    """Speak sentences of ten words by 20 variants, whose pitches and accents are theirs; return also the voices."""
+    speaker = espeak(folder)
+    generator = np.random.default_rng(0)
+    names = [speaker.voices[index] for index in generator.permutation(len(speaker.voices))[:TRAINING]]
+    orders = [
+        Order(" ".join(generator.choice(WORDS, 10)), name, "en-us", int(generator.integers(*SPEEDS)), 50, folder)
+        for name in names
+        for _ in range(SENTENCES)
+    ]
+    with ThreadPoolExecutor() as pool:
+        clips = list(pool.map(lambda order: samples_of(speak(speaker, order)), orders))
+    voices = np.repeat(np.arange(TRAINING), SENTENCES)
+    return tltk.from_arrays(clips, voices, sample_rate=RATE), voices
+
+
+def speakers(clips: tltk.Source, voices: np.ndarray, *, backbone: str) -> float:
+    """Tell 20 voices apart: the nearest mean of the embeddings of 3 sentences each; tested on the others."""
+    spec = tltk.AudioSpec(seconds=4.8)
+    features = tltk.embed(tltk.backbone(backbone, spec=spec), clips, unit_length=True).features
+    is_first = np.arange(len(voices)) % SENTENCES < 3
+    means = np.stack([features[is_first & (voices == voice)].mean(0) for voice in range(TRAINING)])
+    nearest = (features[~is_first] @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T).argmax(1)
+    return float((nearest == voices[~is_first]).mean())
 
 
 def times_real_time(clips: tltk.Source, folder: Path) -> float:
@@ -152,8 +173,9 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         results |= {f"accuracy_{count}": tuned["accuracy"], f"seconds_{count}": tuned["seconds"]}
         results[f"mfcc_{count}"] = by_cepstra(train, test)
         console.say(str(results))
-    results["speakers"] = speakers(clips, words, voices, backbone="speaker_encoder")
-    results["speakers_imagenet"] = speakers(clips, words, voices, backbone="log_mel_efficientnet_lite0")
+    told = sentences(options.folder)
+    results["speakers"] = speakers(*told, backbone="speaker_encoder")
+    results["speakers_imagenet"] = speakers(*told, backbone="log_mel_efficientnet_lite0")
     results["times_real_time"] = times_real_time(test, options.folder / "wav")
     console.say(str(results))
     results["scratch_20"] = accuracy(train, test, weights="random", out=options.out / "scratch")["accuracy"]

@@ -14,7 +14,9 @@ from tltk.evaluation.report import Report
 from tltk.foundation.paths import cache_folder
 
 RATE, SECONDS = 16_000, 1.0
-EPOCHS, PROBE_EPOCHS = 12, 15
+EPOCHS, PROBE_EPOCHS, LEARNING_RATE = 8, 15, 2e-3
+PICTURE = (96, 96)  # mel bands and frames
+AUGMENT = (tltk.augment.speed(low=0.75, high=1.33), tltk.augment.time_shift())
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def run_audio_demo(
         FileError: If espeak-ng cannot be downloaded, or fails.
     """
     start = time.perf_counter()
-    network = tltk.backbone(backbone, spec=tltk.AudioSpec(RATE, SECONDS))
+    network = tltk.backbone(backbone, spec=tltk.AudioSpec(RATE, SECONDS), image_size=PICTURE)
     speaker = speech.espeak(cache_folder() / "sounds")
     folder = speech.make_clips(out / "clips", speaker, words=words, train=voices[0], test=voices[1], seed=seed)
     clips = tltk.from_folder(folder)
@@ -121,8 +123,8 @@ def run_audio_demo(
     probe = tltk.fit(tltk.assemble(network, task, seed=seed), train, val, recipe=recipe, seed=seed)
     probe_report = tltk.evaluate(probe, test)
 
-    say("3/4 fine-tuning after a linear probe, with shifts, noise and masks")
-    recipe = tltk.fine_tune(epochs=EPOCHS, probe_epochs=PROBE_EPOCHS)
+    say("3/4 fine-tuning after a linear probe, with shifts and changes of speed")
+    recipe = tltk.fine_tune(epochs=EPOCHS, probe_epochs=PROBE_EPOCHS, learning_rate=LEARNING_RATE, augment=AUGMENT)
     run = tltk.fit(tltk.assemble(network, task, seed=seed), train, val, recipe=recipe, seed=seed, out=out / "run")
     report = tltk.evaluate(run, test)
     report.save(out / "run" / "report.html")

@@ -19,7 +19,7 @@ from tltk.modalities.audio.wav_file import frame_range, no_samples_reason, read_
 from tltk.specs import AudioSpec
 from tltk.specs.audio import MAX_RATE, MIN_RATE
 
-DECODER_VERSION = 1  # change it whenever the same file is decoded to other samples
+DECODER_VERSION = 2  # change it whenever the same file is decoded to other samples
 NOT_A_SOUND = "not a sound file that can be read, such as WAV, FLAC, OGG or MP3"
 MAX_FILE_BYTES = 2**30
 Samples = tuple[np.ndarray, int]

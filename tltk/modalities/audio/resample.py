@@ -6,6 +6,8 @@ import tensorflow as tf
 
 _ZERO_CROSSINGS = 10  # of the sinc on each side
 _BETA = 5.0  # of the Kaiser window
+_PERIOD = 256  # outputs that one row of a matrix product computes, at least
+_MOST_ENTRIES, _MOST_AT_ONCE = 2**20, 2**20  # of the matrix; outputs of matrix products, whose inputs are then 64 MB
 _WINDOW_VALUES = 2**20  # of the windows of the input that are in memory at once: 4 MB
 
 
@@ -61,19 +63,65 @@ def _at(samples: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
 
 
 def _filtered(samples: tf.Tensor, sample_rate: tf.Tensor, target_rate: int, positions: tf.Tensor) -> tf.Tensor:
+    """Return the output of the low-pass filter at positions, int64 [count], one after the other: float32 [count]."""
     divisor = _greatest_common_divisor(sample_rate, tf.constant(target_rate, tf.int64))
     up, down = target_rate // divisor, sample_rate // divisor
     half = _ZERO_CROSSINGS * tf.maximum(up, down)
     reach = 2 * half // up + 1  # input samples that the filter covers
     taps = tf.pad(_taps(up, down, half), [[0, reach * up - 2 * half - 1]])
     phases = tf.transpose(tf.reshape(taps, [reach, up]))  # the weights of these samples, for each of their positions
+    periods = -(-_PERIOD // up)
+    entries = up * periods * (down * periods + reach)
+    if positions.shape[0] > _MOST_AT_ONCE:
+        return _by_gathering(samples, phases, positions, down, half)
+    return tf.cond(
+        entries <= _MOST_ENTRIES,
+        lambda: _by_matrix(samples, phases, positions, down, half, periods),
+        lambda: _by_gathering(samples, phases, positions, down, half),
+    )
+
+
+def _first_inputs(outputs: tf.Tensor, up: tf.Tensor, down: tf.Tensor, half: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the first sample of the input that the filter covers at each output, and the phase of its weights.
+
+    Sample n of the input lies at n × up and sample m of the output at m × down of a common rate.
+    """
+    nearest = -((half - outputs * down) // up)
+    return nearest, half - outputs * down + nearest * up
+
+
+def _by_matrix(
+    samples: tf.Tensor, phases: tf.Tensor, positions: tf.Tensor, down: tf.Tensor, half: tf.Tensor, periods: tf.Tensor
+) -> tf.Tensor:
+    """Filter with one matrix product: the weights repeat after `up` outputs, which are `down` inputs.
+
+    Five times as fast as `_by_gathering` at 22,050 Hz → 16 kHz.
+    """
+    up, reach = (tf.cast(size, tf.int64) for size in tf.unstack(tf.shape(phases)))
+    rows, columns = up * periods, down * periods + reach
+    firsts, phase = _first_inputs(positions[0] + tf.range(rows), up, down, half)
+    places = (firsts - firsts[0])[:, None] + tf.range(reach)
+    index = tf.stack([places, tf.broadcast_to(tf.range(rows)[:, None], tf.shape(places, tf.int64))], -1)
+    matrix = tf.scatter_nd(index, tf.gather(phases, phase), tf.stack([columns, rows]))
+    count = positions.shape[0]
+    blocks = -(-count // rows)
+    starts = firsts[0] + tf.range(blocks) * down * periods
+    windows = _at(samples, starts[:, None] + tf.range(columns))
+    with tf.device("CPU:0"):  # a GPU would round the products to fewer digits
+        outputs = tf.matmul(windows, matrix)
+    return tf.reshape(outputs, [-1])[:count]
+
+
+def _by_gathering(
+    samples: tf.Tensor, phases: tf.Tensor, positions: tf.Tensor, down: tf.Tensor, half: tf.Tensor
+) -> tf.Tensor:
+    """Filter block by block, in constant memory, whatever the ratio of the rates."""
+    up, reach = (tf.cast(size, tf.int64) for size in tf.unstack(tf.shape(phases)))
     padded = tf.pad(samples, [[reach, reach]])
     offsets = tf.range(tf.cast(reach, tf.int32))
 
     def block(indices: tf.Tensor) -> tf.Tensor:
-        # Sample n of the input lies at n × up and sample m of the output at m × down of a common rate.
-        nearest = -((half - indices * down) // up)  # the first sample of the input that the filter covers
-        phase = half - indices * down + nearest * up
+        nearest, phase = _first_inputs(indices, up, down, half)
         starts = tf.cast(tf.clip_by_value(nearest, -reach, tf.size(samples, tf.int64)) + reach, tf.int32)
         windows = tf.gather(padded, starts[:, None] + offsets)
         return tf.reduce_sum(tf.gather(phases, phase) * windows, 1)
