@@ -74,6 +74,9 @@ def test_predictions_are_objects_in_pixels_of_the_original(run):
     counts = [len(prediction.objects) for prediction in predictions]
     for name in ("boxes", "scores", "classes"):
         assert [len(values) for values in predictions.fields[name]] == counts
+    assert [row["label"] for row in predictions[0].details()["objects"]] == [
+        item.label for item in predictions[0].objects
+    ]
     assert predictions.labels == tuple(prediction.label for prediction in predictions)
 
 

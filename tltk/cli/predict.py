@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".csv", ".jsonl")
 _TIMES = ("start", "stop")  # seconds of a window
+_DETAILS = ("spans", "objects")  # lists, which CSV holds as JSON
 
 
 def predict(
@@ -114,7 +115,7 @@ def _rows(
             "label": prediction.label,
             "probability": prediction.probability,
             "scores": prediction.scores,
-            "spans": [vars(span) for span in prediction.spans],
+            **prediction.details(),
         }
     for example in predictions.invalid:
         text = texts.get(example.example_id)
@@ -182,13 +183,13 @@ def _write(path: Path, rows: list[dict[str, Any]], labels: Sequence[str]) -> Non
     names = [name for name in labels if name in scored]
     columns = ["label", "probability"]
     columns = [*(name for name in (*_TIMES, "input", "drawing") if any(name in row for row in rows)), *columns]
-    has_spans = any(row.get("spans") for row in rows)
+    details = [name for name in _DETAILS if any(row.get(name) for row in rows)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["example_id", *columns, *names, *(["spans"] if has_spans else []), "error"])
+    writer.writerow(["example_id", *columns, *names, *details, "error"])
     for row in rows:
-        spans = [json.dumps(files.as_json_values(row.get("spans", [])), ensure_ascii=False)] if has_spans else []
+        parts = [json.dumps(files.as_json_values(row.get(name, [])), ensure_ascii=False) for name in details]
         scores = [row.get("scores", {}).get(name, "") for name in names]
         values = [row.get(name) for name in ("example_id", *columns)]
-        writer.writerow([*values, *scores, *spans, row.get("error", "")])
+        writer.writerow([*values, *scores, *parts, row.get("error", "")])
     files.write_text(path, text.getvalue())

@@ -28,15 +28,15 @@ class Invalid:
         self._lock = Lock()
         self.extend(examples)
 
-    def add(self, example_id: str, reason: str) -> None:
-        """Add one example; only the first reason for an example is kept."""
+    def add(self, example_id: str, reason: str, *, is_annotation: bool = False) -> None:
+        """Add one example, or an annotation of one; only the first reason for an example is kept."""
         with self._lock:
-            self._by_id.setdefault(example_id, InvalidExample(example_id, reason))
+            self._by_id.setdefault(example_id, InvalidExample(example_id, reason, is_annotation))
 
     def extend(self, examples: Iterable[InvalidExample]) -> None:
         """Add several examples."""
         for example in examples:
-            self.add(example.example_id, example.reason)
+            self.add(example.example_id, example.reason, is_annotation=example.is_annotation)
 
     def __len__(self) -> int:
         return len(self._by_id)

@@ -476,7 +476,7 @@ def drop_invalid(source: Source, *, max_invalid_fraction: float) -> tuple[Source
     Args:
         source: Source of any modality.
         max_invalid_fraction: Largest accepted fraction of invalid examples, in [0, 1]; more of them suggest a mistake,
-            such as a wrong folder.
+            such as a wrong folder. Invalid annotations of images that can be used do not count.
 
     Returns:
         The source without invalid examples, and all invalid examples: those left out when the source was read, and
@@ -490,10 +490,11 @@ def drop_invalid(source: Source, *, max_invalid_fraction: float) -> tuple[Source
     check.within("max_invalid_fraction", max_invalid_fraction, low=0, high=1)
     valid, newly_invalid = named_modality(source.modality).validate(source)
     invalid = (*source.invalid, *newly_invalid)
-    total = len(source) + len(source.invalid)
-    if len(invalid) > max_invalid_fraction * total:
+    total = len(source) + sum(not example.is_annotation for example in source.invalid)
+    lost = [example for example in invalid if not example.is_annotation]
+    if len(lost) > max_invalid_fraction * total:
         raise InvalidInput(
-            f"{len(invalid)} of {total} examples cannot be used, more than `max_invalid_fraction` "
-            f"({max_invalid_fraction:g}) allows:\n  " + "\n  ".join(by_reason(invalid))
+            f"{len(lost)} of {total} examples cannot be used, more than `max_invalid_fraction` "
+            f"({max_invalid_fraction:g}) allows:\n  " + "\n  ".join(by_reason(lost))
         )
     return replace(valid, invalid=()), invalid

@@ -10,6 +10,7 @@ import tltk
 from tests.images import noise, solid_png
 from tltk.data.formats.coco import from_coco, is_coco
 from tltk.errors import InvalidInput, NotFound
+from tltk.modalities.modality import drop_invalid
 
 CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}]
 
@@ -357,3 +358,21 @@ class TestMasks:
         monkeypatch.setitem(__import__("sys").modules, "pycocotools", None)
         with pytest.raises(tltk.errors.MissingExtra, match=r"pip install tltk\[boxes\]"):
             from_coco(write(annotation(segmentation=self.SQUARE)), masks=True)
+
+
+def test_invalid_annotations_are_no_lost_images(write):
+    source = from_coco(write(annotation(), *[annotation(box=[30, 1, 4, 5])] * 5))
+    valid, invalid = drop_invalid(source, max_invalid_fraction=0.0)
+    assert len(valid) == 2 and len(invalid) == 5 and all(example.is_annotation for example in invalid)
+
+
+def test_images_are_found_from_the_folder_of_the_annotations_too(write, monkeypatch, tmp_path):
+    path = write(annotation())
+    (tmp_path / "annotations").mkdir()
+    path.rename(tmp_path / "annotations" / "instances.json")
+    monkeypatch.chdir(tmp_path / "annotations")
+    assert len(from_coco("instances.json")) == 2
+
+
+def test_boxes_of_one_pixel_are_no_fractions(write):
+    assert boxes_of(from_coco(write(annotation(box=[0, 0, 1, 1])))) == [[0, 0, 1, 1]]

@@ -15,7 +15,7 @@ from tltk.errors import InvalidInput
 def test_values_without_a_class_are_listed():
     reader = MaskReader(((0, 0), (5, 1)), ignore=(9,))
     assert reader.classes_of(np.array([[0, 5], [9, 5]])).tolist() == [[0, 1], [255, 1]]
-    with pytest.raises(InvalidInput, match=r"4 values have no class: 1, 2, 3 … and 1 more. There are 2"):
+    with pytest.raises(InvalidInput, match=r"has 4 values that belong to none of the 2 classes: 1, 2, 3 … and 1 more"):
         reader.classes_of(np.array([0, 1, 2, 3, 4]))
 
 

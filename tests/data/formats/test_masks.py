@@ -86,6 +86,10 @@ def test_masks_of_nothing_but_0_and_255_have_two_classes(tmp_path, caplog):
         [True, True],
     ]
     assert "255 is read as the class 'object'" in caplog.text
+    full = from_masks(*folders(tmp_path / "full", {"a": np.full((2, 3), 255, np.uint8)}), labels=["background", "cat"])
+    assert full[0].label.tolist() == [[1, 1, 1], [1, 1, 1]], "every pixel is an object"
+    three = from_masks(*folders(tmp_path / "three", {"a": black, "b": white}), labels=["background", "cat", "dog"])
+    assert three[1].label.tolist() == [[255, 0, 0], [0, 0, 255]], "of three classes, none has the value 255"
     assert from_masks(tmp_path / "photos", tmp_path / "masks", labels=("no", "yes")).labels.names == ("no", "yes")
 
 
@@ -121,7 +125,7 @@ def test_colours_without_a_table_and_wrong_tables_raise(tmp_path):
     both = folders(tmp_path, {"a": values, "b": values})
     with pytest.raises(InvalidInput, match="has colours: pass the colour of each class as `colors`"):
         from_masks(*both)
-    with pytest.raises(InvalidInput, match="1 colours have no class: #0000ff"):
+    with pytest.raises(InvalidInput, match="has 1 colour that belongs to none of the 2 classes: #0000ff"):
         from_masks(*both, colors={"road": RED, "sky": (0, 0, 1)})
     with pytest.raises(
         InvalidInput, match=r"(?s)the colour of 'a' must be.*\(1, 2\).*#ff0000 is the colour of 'b' and of 'c'"
@@ -186,7 +190,7 @@ def test_what_cannot_be_used_is_listed(tmp_path):
     listed = reasons(source)
     expected = {
         "large.jpg": "its mask large.png has 5 x 5 pixels (width x height), the image 3 x 2",
-        "seven.jpg": "its mask seven.png 3 values have no class: 7, 14, 249",
+        "seven.jpg": "its mask seven.png has 3 values that belong to none of the 3 classes: 7, 14, 249",
         "masks/alone.png": "is a mask without an image",
         "unmasked.jpg": "has no mask",
         "damaged.jpg": "its mask damaged.png is not an image, or is damaged",

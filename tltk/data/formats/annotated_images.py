@@ -160,7 +160,7 @@ def boxes_in_pixels(image: AnnotatedImage, size: ImageSize, invalid: Invalid, *,
         y_min, x_min, y_max, x_max = (f"{edge:g}" for edge in edges[row])
         reason = f"lies outside of its image of {size.width} x {size.height} pixels" if is_box[row] else "has no area"
         place = f"{annotations[row].place} ({image.example_id})"
-        invalid.add(place, f"the box from ({x_min}, {y_min}) to ({x_max}, {y_max}) {reason}")
+        invalid.add(place, f"the box from ({x_min}, {y_min}) to ({x_max}, {y_max}) {reason}", is_annotation=True)
     kept = np.flatnonzero(is_visible)
     box_areas = (clipped[:, 2:] - clipped[:, :2]).prod(1)
     areas = [box_areas[row] if annotations[row].area is None else annotations[row].area for row in kept]
@@ -172,7 +172,8 @@ def _check_unit(images: Sequence[AnnotatedImage], sizes: Sequence[ImageSize], pl
     """Raise if boxes that should be in pixels look like fractions."""
     edges = [annotation.edges for image in images for annotation in image.annotations]
     smallest = min(min(size.height, size.width) for size in sizes)
-    if not normalized and edges and smallest > 8 and np.abs(edges).max() <= _NORMALIZED:
+    are_whole = all(float(edge).is_integer() for box in edges for edge in box)
+    if not normalized and edges and smallest > 8 and not are_whole and np.abs(edges).max() <= _NORMALIZED:
         raise InvalidInput(
             f"the boxes of {place} must be in pixels. Received: fractions, at most {np.abs(edges).max():g}. Multiply "
             "them by width and height of their images."

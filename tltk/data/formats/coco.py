@@ -194,7 +194,8 @@ def _images(path: Path, items: list, folder: Path | None, invalid: Invalid) -> d
 def _folders(path: Path) -> list[Path]:
     """Return the folders in which the images of an annotation file may be."""
     part = re.sub(r"^(instances|annotations?|labels?)[_-]?|\.coco$", "", path.stem)  # instances_train2017
-    tops = [path.parent, path.parent.parent]
+    folder = path.parent.absolute()
+    tops = [folder, folder.parent]
     subs = ["images", "data", "img", "imgs", part, f"images/{part}"]
     return [*tops[:1], *(top / sub for top in tops for sub in subs if sub), *tops[1:]]
 
@@ -215,13 +216,14 @@ def _assign(
     for row, item in enumerate(items):
         place = f"{path.name}, annotations[{row}]"
         if not isinstance(item, dict):
-            invalid.add(place, f"must be an object. Received: {item!r:.60}")
+            invalid.add(place, f"must be an object. Received: {item!r:.60}", is_annotation=True)
             continue
         image = images.get(_key(item.get("image_id")))
         class_index = index.get(_key(item.get("category_id")))
         if image is None or class_index is None:
             key = "image_id" if image is None else "category_id"
-            invalid.add(place, f"there is no {key.removesuffix('_id')} with its {key!r}, {item.get(key)!r:.40}")
+            reason = f"there is no {key.removesuffix('_id')} with its {key!r}, {item.get(key)!r:.40}"
+            invalid.add(place, reason, is_annotation=True)
             continue
         used.setdefault(names[class_index], place)
         area = annotated.number(item.get("area"))
@@ -229,7 +231,7 @@ def _assign(
             _add_segment(image, item, class_index, area) if masks else _add_box(image, item, class_index, area, place)
         )
         if reason:
-            invalid.add(f"{place} ({image.example_id})", reason)
+            invalid.add(f"{place} ({image.example_id})", reason, is_annotation=True)
     return list(used.items())
 
 

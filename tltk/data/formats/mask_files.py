@@ -91,8 +91,9 @@ class MaskReader:
         unknown = [value for value, number in zip(unique.tolist(), classes, strict=True) if number < 0]
         if unknown:
             shown = check.listing((colour_text(value) if self.has_colours else value for value in unknown), limit=3)
-            what = "colours" if self.has_colours else "values"
-            raise InvalidInput(f"{len(unknown)} {what} have no class: {shown}. There are {len(set(table.values()))}")
+            what = "colour" if self.has_colours else "value"
+            belong = f"{len(unknown)} {what}s that belong" if len(unknown) > 1 else f"1 {what} that belongs"
+            raise InvalidInput(f"has {belong} to none of the {len(set(table.values()))} classes: {shown}")
         return np.array(classes, np.uint8)[index.reshape(values.shape)]
 
 

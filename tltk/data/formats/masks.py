@@ -139,9 +139,9 @@ def _pairs(images: Path, masks: Path, invalid: Invalid) -> list[tuple[AnnotatedI
         )
     matched = set(keys.values())
     is_among = matched if are_mixed else set()
-    for key in image_of.keys() - keys.keys() - is_among:
+    for key in (key for key in image_of if key not in keys and key not in is_among):
         invalid.add(readable(image_of[key]), f"has no mask in {masks}")
-    for key in () if are_mixed else mask_of.keys() - matched:
+    for key in () if are_mixed else (key for key in mask_of if key not in matched):
         invalid.add(readable(os.path.join(masks.name, mask_of[key])), f"is a mask without an image in {images}")  # noqa: PTH118
     parts = _parts([image_of[key] for key in keys])
     return [
@@ -265,11 +265,11 @@ def _reader(labels: Any, ignore: int | None, colors: Any, values: Sequence[np.nd
     if colors is not None:
         return _colour_reader(names, colour_table(colors))
     occurring = sorted({int(value) for mask_values in values for value in mask_values})
-    if ignore == IGNORE and occurring == list(_BINARY):
+    can_be_binary = names is None or len(names) == len(_BINARY)
+    if ignore == IGNORE and can_be_binary and IGNORE in occurring and set(occurring) <= set(_BINARY):
         names = names or ("background", "object")
-        log.info("the masks have only the values 0 and 255: 255 is read as the class %r", names[min(1, len(names) - 1)])
-        classes = [(value, index) for index, value in enumerate(_BINARY)]
-        return _spec(names), MaskReader(tuple(classes[: len(names)]), ())
+        log.info("the masks have only the values 0 and 255: 255 is read as the class %r", names[1])
+        return _spec(names), MaskReader(tuple((value, index) for index, value in enumerate(_BINARY)), ())
     ignored = () if ignore is None else (int(ignore),)
     counted = [value for value in range(max(occurring, default=0) + 1) if value not in ignored][: IGNORE + 1]
     while names is None and counted and counted[-1] not in occurring:

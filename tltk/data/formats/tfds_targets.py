@@ -60,7 +60,8 @@ def _annotations(example_id: str, item: dict[str, np.ndarray], classes: int, inv
     for row, (box, label) in enumerate(zip(item["bbox"], item["label"], strict=True)):
         place = f"object {row}"
         if not np.isfinite(box).all() or not 0 <= label < classes:
-            invalid.add(f"{place} ({example_id})", f"must have a box and a label. Received: {box.tolist()}, {label}")
+            reason = f"must have a box and a label. Received: {box.tolist()}, {label}"
+            invalid.add(f"{place} ({example_id})", reason, is_annotation=True)
         else:
             y_min, x_min, y_max, x_max = box.tolist()
             yield Annotation(place, (y_min, x_min, y_max, x_max), int(label), bool(ignored[row]))

@@ -228,7 +228,8 @@ def _objects(
             annotated.number(item.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")
         )
         if not name or not np.isfinite([x_min, y_min, x_max, y_max]).all():
-            invalid.add(where, 'must have a "name", and a "bndbox" with the numbers xmin, ymin, xmax and ymax')
+            reason = 'must have a "name", and a "bndbox" with the numbers xmin, ymin, xmax and ymax'
+            invalid.add(where, reason, is_annotation=True)
             continue
         used.setdefault(name, where)
         ignored = annotated.number(item.findtext("difficult", "0")) == 1

@@ -250,7 +250,7 @@ def _rows(path: Path, files: _Files, invalid: Invalid, *, normalized: bool) -> l
         values = [annotated.number(value) for value in line.split()]
         reason = _why_invalid(line, values, files, normalized=normalized)
         if reason:
-            invalid.add(where, reason)
+            invalid.add(where, reason, is_annotation=True)
         else:
             rows.append(Annotation(where, _edges(values, files), int(values[0])))
     return rows

@@ -31,6 +31,16 @@ class DetectionPrediction(Prediction):
 
     __repr__ = display.short_repr
 
+    def details(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the objects for JSON: label, score, and the edges in pixels of the image.
+
+        Examples:
+            >>> cat = DetectedObject("cat", 0.9, 4, 8, 40, 48)
+            >>> DetectionPrediction("a.jpg", "1 cat", None, {"cat": 0.9}, objects=(cat,)).details()
+            {'objects': [{'label': 'cat', 'score': 0.9, 'y_min': 4, 'x_min': 8, 'y_max': 40, 'x_max': 48}]}
+        """
+        return {"objects": [detected._asdict() for detected in self.objects]}
+
     def draw(self, image: Any, *, truth: Any = None, min_score: float | None = None) -> Image.Image:
         """Draw the objects on their image: a box in the colour of the class, with label and score.
 
