@@ -21,10 +21,10 @@ log = logging.getLogger("tltk")
 class _LoggedInvalid(Invalid):
     """Invalid examples, logged as they occur, since nothing else reports them for a plain dataset."""
 
-    def add(self, example_id: str, reason: str) -> None:
+    def add(self, example_id: str, reason: str, *, is_annotation: bool = False) -> None:
         if example_id not in {example.example_id for example in self}:
             log.warning("%s was left out: %s", example_id, reason)
-        super().add(example_id, reason)
+        super().add(example_id, reason, is_annotation=is_annotation)
 
 
 def to_dataset(
