@@ -34,6 +34,8 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (6, "tasks", "all that depends on what is asked: targets, head, loss, metrics, decoder, evaluator"),
     (7, "models", "backbone + task → one flat Keras model; features; the frozen split"),
     (7, "recipes", "phases and recipes as records, and the named recipes"),
+    (2, "probes", "linear probes and neighbours on features in memory"),
+    (8, "balancing", "uneven classes: weights, priors, thresholds and their choice, as functions of arrays"),
     (8, "feature_cache", "what a frozen prefix makes of each example, computed once"),
     (8, "probes", "tuned, calibrated linear probes and nearest neighbours: functions of arrays"),
     (9, "training", "fit, phases, callbacks, runs"),

@@ -57,6 +57,7 @@ _PUBLIC = {
     "Recipe": "tltk.recipes",
     "Plan": "tltk.trainability.plan",
     "fit": "tltk.training.fit",
+    "balance": "tltk.balancing.record",
     "Checkpoint": "tltk.training.checkpoint",
     "load_run": "tltk.training.run",
     "evaluate": "tltk.evaluation.evaluate",
@@ -99,6 +100,7 @@ __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
     from tltk.backbones import Backbone, backbone, register_backbone
+    from tltk.balancing.record import balance
     from tltk.data.formats.arrays import from_arrays
     from tltk.data.formats.coco import from_coco
     from tltk.data.formats.conll import from_conll

@@ -9,6 +9,7 @@ import numpy as np
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
+from tltk.pipeline.sampling import Sampler
 
 _POOL = 50  # batches whose examples are sorted by length together; more means less padding, but less randomness
 _BUDGET = re.compile(r"([1-9]\d*) tokens")
@@ -96,6 +97,7 @@ class Order:
         first: Number of the first batch to read; earlier ones are skipped.
         shard: (index, count). The shard has the rows index, index + count, … of each batch, so that all shards together
             have the whole batch.
+        sampler: Draws the examples of a shuffled epoch; None takes every example once.
     """
 
     batch_size: Size = 32
@@ -103,6 +105,7 @@ class Order:
     epoch: int = 0
     first: int = 0
     shard: tuple[int, int] = (0, 1)
+    sampler: Sampler | None = None
 
     def __post_init__(self) -> None:
         problem = shard_problem(self.shard)
@@ -122,7 +125,7 @@ class Order:
                 similar length.
         """
         index, shards = self.shard
-        for number, rows in enumerate(_batches(count, self.generator(), self.batch_size, lengths)):
+        for number, rows in enumerate(_batches(count, self.generator(), self.batch_size, lengths, self.sampler)):
             if number >= self.first and len(rows) > index:
                 yield number, rows[index::shards]
 
@@ -169,26 +172,31 @@ def epoch_size(count: int, order: Order, lengths: np.ndarray | None = None) -> E
         lengths: See `Order.batches`.
     """
     if isinstance(order.batch_size, int) and order.shard == (0, 1):
+        count = count if order.sampler is None else order.sampler.count
         return EpochSize(-(-count // order.batch_size), count)
     sizes = [len(rows) for _, rows in replace(order, epoch=0, first=0).batches(count, lengths)]
     return EpochSize(len(sizes), sum(sizes))
 
 
 def _batches(
-    count: int, generator: np.random.Generator | None, batch_size: Size, lengths: np.ndarray | None
+    count: int,
+    generator: np.random.Generator | None,
+    batch_size: Size,
+    lengths: np.ndarray | None,
+    sampler: Sampler | None,
 ) -> Iterator[np.ndarray]:
     if generator is None:
         yield from _cut(np.arange(count), batch_size, lengths)
         return
-    rows = generator.permutation(count)
-    if lengths is None:
+    rows = generator.permutation(count) if sampler is None else sampler.rows(generator)
+    if lengths is None or (sampler is not None and sampler.orders_batches):
         yield from _avoid_singleton_batch(_cut(rows, batch_size, lengths), batch_size, lengths)
         return
     batches: list[np.ndarray] = []
     typical_size = (
         batch_size if isinstance(batch_size, int) else max(1, int(batch_size.tokens / max(lengths.mean(), 1)))
     )
-    for start in range(0, count, typical_size * _POOL):
+    for start in range(0, len(rows), typical_size * _POOL):
         pool = rows[start : start + typical_size * _POOL]
         pool = pool[np.argsort(lengths[pool], kind="stable")]
         batches += _avoid_singleton_batch(_cut(pool, batch_size, lengths), batch_size, lengths)

@@ -19,6 +19,7 @@ from tltk.foundation.errors import InvalidInput
 from tltk.pipeline.batching import Order, Size, epoch_size
 from tltk.pipeline.dataset_errors import failure
 from tltk.pipeline.readers import BatchReader, PartialBatch, join_batches
+from tltk.pipeline.sampling import Sampler
 
 _PREFETCHED = 2  # batches
 _WORKERS = 2  # batches augmented in parallel
@@ -97,6 +98,7 @@ class Loader:
         invalid: Collects the ids of the examples that cannot be decoded, each once.
         sample_weight: Weights of the elements, float32 [count]; None if they are not weighted. Not used without
             targets.
+        sampler: Draws the elements of each epoch, with a `seed`; None takes every element once.
     """
 
     reader: BatchReader
@@ -108,6 +110,7 @@ class Loader:
     shard: tuple[int, int] = (0, 1)
     invalid: Invalid = field(default_factory=Invalid)
     sample_weight: np.ndarray | None = None
+    sampler: Sampler | None = None
     # Epoch → numbers of the batches without a readable element.
     _skipped: dict[int, set[int]] = field(default_factory=dict, init=False, repr=False)
 
@@ -216,7 +219,7 @@ class Loader:
 
     def data_error_message(self) -> str:
         """Return an error message if all elements are invalid, else ""."""
-        count = self.element_count
+        count = min(self.element_count, self.reader.count)  # a sampler may repeat elements
         if not count or len(self.invalid) < count:
             return ""
         of_shard = "" if self.shard == (0, 1) else f" of shard {self.shard}"
@@ -237,7 +240,7 @@ class Loader:
         return batch._replace(targets_and_weights=(targets, *weights))
 
     def _order(self, epoch: int, first: int) -> Order:
-        return Order(self.batch_size, self.seed, epoch, first, self.shard)
+        return Order(self.batch_size, self.seed, epoch, first, self.shard, self.sampler)
 
     def _collect_invalid(self, partial_batches: Iterator[PartialBatch]) -> Iterator[PartialBatch]:
         for partial_batch in partial_batches:

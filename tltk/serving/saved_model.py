@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tltk.foundation import files
 from tltk.foundation.errors import InvalidInput, InvalidType, ServingError
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
@@ -27,6 +28,9 @@ _SAMPLE_REQUESTS = 24  # valid requests in a certificate; the modality adds a fe
 _STORED_TENSORS = 2  # requests that are also stored as network inputs
 _FOLDED_TOLERANCE = 1e-4  # folded batch norms round differently
 _LISTED_DIFFERENCES = 10
+
+DESCRIPTION = "model.json"  # written if the outputs assume a prior, or thresholds or costs decide
+_DECISIONS = {"prior", "factors", "costs", "thresholds"}
 
 
 def write(
@@ -60,6 +64,9 @@ def write(
         tolerance = _FOLDED_TOLERANCE
     archive.write_out(str(folder), verbose=False)
     certificate.write(folder, stored, tensors=_tensor_names(folder), tolerance=tolerance)
+    decision = model.task.describe_decoding()
+    if _DECISIONS & decision.keys():
+        files.write_json(folder / DESCRIPTION, {"task": model.task.name, "decoding": decision})
     if warmup_name is not None:
         warmup.write(folder, stored, name=warmup_name)
 

@@ -23,12 +23,13 @@ from tltk.tasks.aligned import AlignedLoss, AlignedMetric
 from tltk.tasks.answers import changed_answers
 from tltk.tasks.objective import NO_OBJECTIVE, ExampleBatch, Objective
 from tltk.tasks.records import Evaluator, Monitor, Prediction, ReportParts
+from tltk.tasks.uneven import UnevenClasses
 
 EXACT = 1e-3  # larger tolerances are those of 16-bit exports
 Outputs: TypeAlias = keras.KerasTensor | dict[str, keras.KerasTensor]
 
 
-class Task(ABC):
+class Task(UnevenClasses, ABC):
     """Base class of tasks: targets, head, loss, metrics, decoding and report.
 
     Subclass it as a frozen dataclass, whose fields are what `to_config` stores, and register it with

@@ -8,6 +8,7 @@ from sklearn import metrics as sklearn_metrics
 
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
+from tltk.tasks.decisions import indices_of
 from tltk.tasks.records import ReportParts
 
 CALIBRATION_BINS = 15
@@ -23,10 +24,12 @@ class ClassEvaluator:
 
     Args:
         names: Class names.
+        uses_labels: Whether "label" is what was predicted; False for the most likely class.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], *, uses_labels: bool = False) -> None:
         self.names = tuple(names)
+        self.uses_labels = uses_labels
         self.confusion = np.zeros((len(names), len(names)))
         self.examples = np.zeros(len(names), np.int64)
         self.top_hits = dict.fromkeys((k for k in _TOP_K if k < len(names)), 0.0)
@@ -48,12 +51,14 @@ class ClassEvaluator:
 
         Args:
             targets: int [n] or [n, 1], or one-hot [n, classes].
-            decoded: "probabilities", float32 [n, classes].
+            decoded: "probabilities", float32 [n, classes], and "label" with `uses_labels`.
             ids: Id of each example.
             sample_weight: Weight of each example, float32 [n]; None if all count the same.
         """
         probabilities = decoded["probabilities"]
         true, predicted = class_indices(targets, len(self.names)), probabilities.argmax(-1)
+        if self.uses_labels:
+            predicted = indices_of(decoded["label"], self.names)
         self.is_weighted = self.is_weighted or sample_weight is not None
         weights = weights_or_ones(sample_weight, len(true))
         self.weights.append(weights)
@@ -61,7 +66,7 @@ class ClassEvaluator:
         self.examples += np.bincount(true, minlength=len(self.names))
         true_probabilities = probabilities[np.arange(len(true)), true]
         self.losses.append(-np.log(np.clip(true_probabilities, np.finfo("float32").eps, 1)))
-        self.confidences.append(probabilities.max(-1))
+        self.confidences.append(probabilities[np.arange(len(true)), predicted])
         self.correct.append(true == predicted)
         if self.top_hits:
             order = np.argsort(-probabilities, -1)
@@ -111,10 +116,10 @@ class MultilabelEvaluator:
 
     Args:
         names: Label names.
-        threshold: Probability above which a label counts.
+        threshold: Probability above which a label counts, or that of each label, float [labels].
     """
 
-    def __init__(self, names: Sequence[str], threshold: float) -> None:
+    def __init__(self, names: Sequence[str], threshold: float | np.ndarray) -> None:
         self.names, self.threshold = tuple(names), threshold
         self.hits, self.predicted, self.actual = np.zeros((3, len(names)))
         self.total = self.exact = self.correct = 0.0

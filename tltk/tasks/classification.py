@@ -19,16 +19,20 @@ from tltk.modalities.modality import modality_of, named_modality
 from tltk.specs import LabelSpec
 from tltk.tasks.adopted_outputs import probabilities
 from tltk.tasks.base import Task, difference, last_features, repeated
-from tltk.tasks.class_scores import ClassEvaluator, MultilabelEvaluator
+from tltk.tasks.class_scores import ClassEvaluator, MultilabelEvaluator, class_indices
 from tltk.tasks.class_weight import weights_of_classes
 from tltk.tasks.dataset_targets import class_problem, label_problem
+from tltk.tasks.decisions import Matrix, decide, decision_scores
 from tltk.tasks.encodings import as_float, named_classes, one_hot
 from tltk.tasks.label_spec import Labels, label_spec
+from tltk.tasks.loss_terms import BalancedAccuracy, ClassLoss, LabelLoss, LossTerms
 from tltk.tasks.objective import NO_OBJECTIVE, ExampleBatch, Objective
 from tltk.tasks.objective_check import with_objective
 from tltk.tasks.records import Monitor, Prediction
 from tltk.tasks.registry import register_default, register_task
+from tltk.tasks.uneven import LOSSES, SAMPLING, WEIGHTS, describe_decision
 
+_AFTERWARDS = ("logit_adjustment", "crt", "tau_normalization", "nothing", "auto")
 # Label type → what the labels are, and the task to use instead.
 _OTHER_TASKS = {
     "regression": ("numbers", "regression(labels)"),
@@ -94,18 +98,26 @@ class Classification(_ClassTask):
         label_smoothing: Fraction of each target spread over all classes, in [0, 1).
         pairs: Whether an example is a pair of texts.
         objective: Loss and metrics of the user's own.
+        prior: Frequencies of classes that the outputs assume, from `fit(balance=)`; () for those of training.
+        factors: The class with the largest factor · probability is predicted; () for the most likely class.
+        costs: Cost of each mistake, by true and predicted class; the lowest expected cost decides. () for equal costs.
     """
 
     name: ClassVar[str] = "classification"
     monitor: ClassVar[Monitor] = Monitor("accuracy", "max")
     score_name: ClassVar[str] = "accuracy"
     activation: ClassVar[str] = "softmax"
+    balance_methods: ClassVar[tuple[str, ...]] = (*WEIGHTS, *SAMPLING, *LOSSES, *_AFTERWARDS)
+    balance_options: ClassVar[tuple[str, ...]] = ("thresholds", "costs", "calibrate")
 
     labels: LabelSpec
     head: heads.Head = field(default_factory=heads.head)
     label_smoothing: float = 0.0
     pairs: bool = False
     objective: Objective = NO_OBJECTIVE
+    prior: tuple[float, ...] = ()
+    factors: tuple[float, ...] = ()
+    costs: Matrix = ()
 
     def target_problem(self, targets: Any) -> str:
         """Require class indices or names, or rows of probabilities."""
@@ -118,6 +130,22 @@ class Classification(_ClassTask):
     def class_weights(self, class_weight: Any, targets: Targets | None) -> np.ndarray:
         """Return the weight of each class, float32 [classes]: 1 if it is not in `class_weight`."""
         return weights_of_classes(class_weight, self.labels.names, None if targets is None else np.asarray(targets))
+
+    def class_rows(self, targets: Targets) -> np.ndarray:
+        """Return one-hot rows of the classes."""
+        return np.eye(len(self.labels), dtype=np.float32)[class_indices(np.asarray(targets), len(self.labels))]
+
+    def balanced_loss(self, terms: LossTerms) -> keras.losses.Loss:
+        """Return the cross-entropy with other terms."""
+        return ClassLoss(terms, self.label_smoothing)
+
+    def balanced_metrics(self) -> list[keras.metrics.Metric]:
+        """Return the balanced accuracy."""
+        return [BalancedAccuracy(len(self.labels))]
+
+    def balanced_monitor(self) -> Monitor:
+        """Choose the best epoch by the balanced accuracy."""
+        return Monitor("balanced_accuracy", "max")
 
     def encode(self, targets: Any) -> Any:
         """Encode class indices as one-hot vectors, float32 [batch, classes]."""
@@ -139,16 +167,16 @@ class Classification(_ClassTask):
     def decode(self, outputs: tf.Tensor, context: Context) -> dict[str, tf.Tensor]:
         """Return "label", "probability" [n], and "probabilities" and "labels" [n, classes]."""
         probabilities = context.average(outputs)
-        best = tf.argmax(probabilities, -1)
+        best, probability = decide(probabilities, self.factors, self.costs)
         return {
             "label": tf.gather(tf.constant(self.labels.names), best),
-            "probability": tf.reduce_max(probabilities, -1),
+            "probability": probability,
             "probabilities": probabilities,
             "labels": repeated(self.labels.names, probabilities),
         }
 
     def predictions(self, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> list[Prediction]:
-        """Return the most likely class of each example, and the probabilities of all classes, sorted."""
+        """Return the class of each example, the most likely one by default, and all probabilities, sorted."""
         rows = zip(ids, decoded["label"], decoded["probability"], self.scores(decoded["probabilities"]), strict=True)
         return [
             Prediction(example_id, label, float(probability), scores) for example_id, label, probability, scores in rows
@@ -156,14 +184,25 @@ class Classification(_ClassTask):
 
     def evaluator(self) -> ClassEvaluator:
         """Return the evaluator: accuracy, F1, log loss, calibration, confusion and the most confident mistakes."""
-        return ClassEvaluator(self.labels.names)
+        return ClassEvaluator(self.labels.names, uses_labels=bool(self.factors or self.costs))
+
+    def describe_decoding(self) -> dict[str, Any]:
+        """Return prior, factors and costs by class name, if there are any."""
+        decision = {"prior": self.prior, "factors": self.factors}
+        costs = {name: dict(zip(self.labels.names, row, strict=True)) for name, row in self._cost_rows()}
+        return describe_decision(self.labels.names, decision) | ({"costs": costs} if costs else {})
+
+    def _cost_rows(self) -> list[tuple[str, tuple[float, ...]]]:
+        return list(zip(self.labels.names, self.costs, strict=True)) if self.costs else []
 
     def agrees(self, answer: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> str:
         """Compare probabilities; labels may differ if they are equally likely within the tolerance."""
         probabilities = np.asarray(answer["probabilities"])
         message = difference("probabilities", probabilities, other["probabilities"], tolerance)
         index = self.labels.names.index(str(other["label"]))
-        if message or probabilities[index] >= probabilities.max() - tolerance:
+        scores = decision_scores(probabilities[None], self.factors, self.costs)[0]
+        scale = max(1.0, *self.factors, *(cost for row in self.costs for cost in row))
+        if message or scores[index] >= scores.max() - tolerance * scale:
             return message
         return f"{other['label']!r} is not {answer['label']!r}"
 
@@ -180,12 +219,18 @@ class MultilabelClassification(_ClassTask):
         threshold: Probability above which a label is predicted.
         pairs: Whether an example is a pair of texts.
         objective: Loss and metrics of the user's own.
+        prior: Frequency of each label that the outputs assume, from `fit(balance=)`; () for those of training.
+        thresholds: Threshold of each label, used instead of `threshold`; () for none.
     """
 
     name: ClassVar[str] = "multilabel_classification"
     monitor: ClassVar[Monitor] = Monitor("macro_f1", "max")
     score_name: ClassVar[str] = "macro_f1"
     activation: ClassVar[str] = "sigmoid"
+    balance_methods: ClassVar[tuple[str, ...]] = (*WEIGHTS, *LOSSES, "logit_adjustment", "nothing", "auto")
+    balance_options: ClassVar[tuple[str, ...]] = ("thresholds", "calibrate")
+    why_unbalanced: ClassVar[str] = "an example may have several labels"
+    exclusive_classes: ClassVar[bool] = False
 
     labels: LabelSpec
     head: heads.Head = field(default_factory=heads.head)
@@ -193,6 +238,21 @@ class MultilabelClassification(_ClassTask):
     threshold: float = 0.5
     pairs: bool = False
     objective: Objective = NO_OBJECTIVE
+    prior: tuple[float, ...] = ()
+    thresholds: tuple[float, ...] = ()
+
+    @property
+    def label_thresholds(self) -> np.ndarray:
+        """Probability above which each label is predicted, float32 [labels]."""
+        return np.asarray(self.thresholds or (self.threshold,) * len(self.labels), np.float32)
+
+    def class_rows(self, targets: Targets) -> np.ndarray:
+        """Return the 0/1 vectors."""
+        return np.asarray(targets, np.float32).reshape(-1, len(self.labels))
+
+    def balanced_loss(self, terms: LossTerms) -> keras.losses.Loss:
+        """Return the binary cross-entropy with other terms."""
+        return LabelLoss(terms, self.label_smoothing)
 
     def target_problem(self, targets: Any) -> str:
         """Require one value from 0 to 1 per label."""
@@ -217,17 +277,19 @@ class MultilabelClassification(_ClassTask):
         """Return "probabilities", "labels" and "chosen" (above the threshold), [n, labels] each."""
         probabilities = context.average(outputs)
         labels = repeated(self.labels.names, probabilities)
-        return {"probabilities": probabilities, "labels": labels, "chosen": probabilities > self.threshold}
+        return {"probabilities": probabilities, "labels": labels, "chosen": probabilities > self.label_thresholds}
 
     def describe_decoding(self) -> dict[str, Any]:
-        """Return the threshold."""
-        return {"threshold": self.threshold}
+        """Return the threshold, those of the labels, and the prior, if there are any."""
+        decision = {"prior": self.prior, "thresholds": self.thresholds}
+        return {"threshold": self.threshold, **describe_decision(self.labels.names, decision)}
 
     def predictions(self, decoded: Mapping[str, np.ndarray], ids: Sequence[str]) -> list[Prediction]:
         """Return the labels above the threshold, and the probabilities of all labels, sorted."""
+        limits = dict(zip(self.labels.names, self.label_thresholds.tolist(), strict=True))
         return [
             Prediction(
-                example_id, ", ".join(label for label, score in scores.items() if score > self.threshold), None, scores
+                example_id, ", ".join(label for label, score in scores.items() if score > limits[label]), None, scores
             )
             for example_id, scores in zip(ids, self.scores(decoded["probabilities"]), strict=True)
         ]
@@ -242,12 +304,12 @@ class MultilabelClassification(_ClassTask):
 
     def evaluator(self) -> MultilabelEvaluator:
         """Return the evaluator: exact match, F1, mean average precision and area under the ROC curve."""
-        return MultilabelEvaluator(self.labels.names, self.threshold)
+        return MultilabelEvaluator(self.labels.names, self.label_thresholds)
 
     def agrees(self, answer: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> str:
         """Compare probabilities, and the chosen labels except where the probability is at the threshold."""
         probabilities = np.asarray(answer["probabilities"])
-        clear = np.abs(probabilities - self.threshold) > tolerance
+        clear = np.abs(probabilities - self.label_thresholds) > tolerance
         differs = clear & (np.asarray(answer["chosen"]) != np.asarray(other["chosen"]))
         names = [name for name, label_differs in zip(self.labels.names, differs, strict=True) if label_differs]
         return difference("probabilities", probabilities, other["probabilities"], tolerance) or (

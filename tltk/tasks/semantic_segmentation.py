@@ -25,6 +25,7 @@ from tltk.specs import ImageSpec, LabelSpec
 from tltk.tasks.base import EXACT, Task
 from tltk.tasks.dense_endpoints import by_stride, stages_of
 from tltk.tasks.label_spec import Labels, label_spec
+from tltk.tasks.loss_terms import LossTerms
 from tltk.tasks.masks.element_targets import LetterboxedMasks
 from tltk.tasks.masks.frequencies import class_frequencies
 from tltk.tasks.masks.loss import MeanIoU, SegmentationLoss
@@ -33,6 +34,7 @@ from tltk.tasks.masks.records import SegmentationPrediction
 from tltk.tasks.masks.scores import SegmentationEvaluator
 from tltk.tasks.records import Monitor, Prediction
 from tltk.tasks.registry import register_default, register_task
+from tltk.tasks.uneven import ClassCounts
 
 _DECODERS = {"lraspp": (lraspp, (8, 16)), "unet": (unet, (4, 8, 16, 32))}  # with their strides
 _CHANNELS = {"lraspp": 128, "unet": 64}
@@ -60,6 +62,8 @@ class SemanticSegmentation(Task):
     score_name: ClassVar[str] = "mean_iou"
     uses_pooling: ClassVar[bool] = False
     export_columns: ClassVar[tuple[str, ...]] = ("png_bytes",)
+    balance_methods: ClassVar[tuple[str, ...]] = ("inverse", "square_root")
+    why_unbalanced: ClassVar[str] = "an image has pixels of several classes"
 
     labels: LabelSpec
     decoder: str = ""
@@ -142,6 +146,15 @@ class SemanticSegmentation(Task):
     def loss(self) -> keras.losses.Loss:
         """Return the sum of cross-entropy and Dice loss."""
         return SegmentationLoss(self.dice_weight)
+
+    def class_counts(self, targets: Targets) -> ClassCounts:
+        """Count the pixels of up to 100 training masks, as fractions of at least 0.001."""
+        frequencies = class_frequencies(cast(LetterboxedMasks, targets).values, len(self.labels)).astype(np.float64)
+        return ClassCounts(self.labels.names, frequencies, float(frequencies.sum()))
+
+    def balanced_loss(self, terms: LossTerms) -> keras.losses.Loss:
+        """Return the loss with weights of classes in its cross-entropy."""
+        return SegmentationLoss(self.dice_weight, class_weights=terms.class_weights)
 
     def metrics(self) -> list[keras.metrics.Metric]:
         """Return the mean IoU at the positions of the outputs; `evaluate` measures it at the original size."""

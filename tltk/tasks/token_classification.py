@@ -26,25 +26,34 @@ from tltk.tasks.adopted_outputs import probabilities
 from tltk.tasks.base import EXACT, Task, last_features, repeated
 from tltk.tasks.encodings import as_tokens
 from tltk.tasks.label_spec import Labels, label_spec
+from tltk.tasks.loss_terms import LossTerms, class_losses
 from tltk.tasks.objective import NO_OBJECTIVE, ExampleBatch, Objective
 from tltk.tasks.objective_check import with_objective
 from tltk.tasks.records import Monitor, Prediction
 from tltk.tasks.registry import register_default, register_task
 from tltk.tasks.span_decoders import decode_entities, require_windows
 from tltk.tasks.span_scores import EntityEvaluator
+from tltk.tasks.uneven import LOSSES, WEIGHTS, describe_decision
 
 SCHEMES = ("bio", "bilou")
 UNLABELLED = -1  # target of tokens that do not start a word
+_AFTERWARDS = ("logit_adjustment", "crt", "tau_normalization", "auto")
 _MARKS = {"bio": "BI", "bilou": "BILU"}
 log = logging.getLogger("tltk")
 
 
 @keras.saving.register_keras_serializable(package="tltk")
 class TokenCrossEntropy(keras.losses.Loss):
-    """Cross-entropy averaged over the labelled tokens of a batch: each token has the same weight, in any text."""
+    """Cross-entropy averaged over the labelled tokens of a batch: each token has the same weight, in any text.
 
-    def __init__(self, name: str = "token_cross_entropy") -> None:
+    Args:
+        name: Name of the loss.
+        terms: What changes the loss for uneven tags; None for nothing. Not part of the config.
+    """
+
+    def __init__(self, name: str = "token_cross_entropy", *, terms: LossTerms | None = None) -> None:
         super().__init__(name=name)
+        self.terms = terms
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Compute the loss of each text.
@@ -58,7 +67,11 @@ class TokenCrossEntropy(keras.losses.Loss):
         """
         ops = keras.ops
         true, weights = _aligned_targets(y_true, y_pred)
-        losses = keras.losses.sparse_categorical_crossentropy(ops.maximum(true, 0), y_pred) * weights
+        if self.terms is None:
+            losses = keras.losses.sparse_categorical_crossentropy(ops.maximum(true, 0), y_pred) * weights
+        else:
+            one_hot = ops.one_hot(ops.maximum(true, 0), y_pred.shape[-1], dtype="float32")
+            losses = class_losses(one_hot, y_pred, self.terms) * weights
         count = ops.maximum(ops.sum(weights), 1.0)
         # Keras averages over the batch: scale so that the result is the mean over labelled tokens.
         return ops.sum(losses, axis=1) * ops.cast(ops.shape(y_pred)[0], "float32") / count
@@ -134,18 +147,27 @@ class TokenClassification(Task):
         head: Head from `tltk.head`; its pooling has no effect.
         scheme: "bio" or "bilou".
         objective: Loss and metrics of the user's own.
+        prior: Frequencies of tags that the outputs assume, from `fit(balance=)`; () for those of training.
     """
 
     name: ClassVar[str] = "token_classification"
     monitor: ClassVar[Monitor] = Monitor("token_f1", "max")
     score_name: ClassVar[str] = "f1"
     uses_pooling: ClassVar[bool] = False
+    balance_methods: ClassVar[tuple[str, ...]] = (*WEIGHTS, *LOSSES, *_AFTERWARDS)
+    why_unbalanced: ClassVar[str] = "a text has several tags"
     align: ClassVar[Any] = staticmethod(align_tags)
 
     labels: LabelSpec
     head: heads.Head = field(default_factory=lambda: heads.head(dropout=0.1))
     scheme: str = "bio"
     objective: Objective = NO_OBJECTIVE
+    prior: tuple[float, ...] = ()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the tags."""
+        return self.tags
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -205,6 +227,19 @@ class TokenClassification(Task):
         last = "L" if "L" in marks else "I"
         entity_marks = "B" + "I" * (words - 2) + last if words > 1 else "B"
         return [first_tag + marks.index(mark) for mark in entity_marks]
+
+    def class_rows(self, targets: Targets) -> np.ndarray:
+        """Return one-hot rows of the tags of all labelled tokens."""
+        tags = np.asarray(targets)
+        return np.eye(len(self.tags), dtype=np.float32)[tags[tags != UNLABELLED]]
+
+    def balanced_loss(self, terms: LossTerms) -> keras.losses.Loss:
+        """Return the cross-entropy of tokens with other terms."""
+        return TokenCrossEntropy(terms=terms)
+
+    def describe_decoding(self) -> dict[str, Any]:
+        """Return the prior by tag, if there is one."""
+        return describe_decision(self.tags, {"prior": self.prior})
 
     def encode(self, targets: Any) -> Any:
         """Cast tags to int32 [batch, longest]."""

@@ -1,5 +1,6 @@
 """`tltk.fit`: train a model on data by a recipe."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tltk.balancing.record import Balance
 from tltk.data import short_check
 from tltk.data.invalid import Invalid
 from tltk.data.sample_weight import require_weight
@@ -31,6 +33,7 @@ from tltk.trainability.lora import file as lora_file
 from tltk.trainability.plan import Plan
 from tltk.training import run_folder
 from tltk.training.arguments import check_options, complete_recipe, require_weighted_metrics, warn_without_validation
+from tltk.training.balancing import check_balance, decide, finish
 from tltk.training.checkpoint import Checkpoint, as_checkpoint
 from tltk.training.checkpoints import Checkpoints, State
 from tltk.training.history import History
@@ -64,6 +67,7 @@ def fit(
     batch_size: int | str = 32,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     class_weight: Mapping[int | str, float] | str | None = None,
+    balance: str | Balance | None = None,
     verbose: int | str = "auto",
     out: str | Path | None = None,
     checkpoint: str | Checkpoint | None = "5 min",
@@ -93,6 +97,8 @@ def fit(
         class_weight: For classification with one label per example: {class index or name: weight in the training loss},
             as in Keras, or "balanced", as in scikit-learn: classes with few examples weigh more. Metrics and the
             validation loss are not weighted. Sample weights are multiplied with it. A contrastive phase ignores it.
+        balance: What is done about uneven classes: "auto", the name of another method, or `tltk.balance(…)`; see
+            docs/balance.md. `run.config["balance"]` has what was done.
         verbose: 0 shows nothing; 1 or "auto" progress bars on terminals and in notebooks, elsewhere one line per epoch;
             2 one line per epoch.
         out: Folder to save the run in; None saves nothing.
@@ -146,6 +152,8 @@ def fit(
             warn_without_validation(recipe)
         tell_invalid(tuple(invalid))
         short_check.tell(train, val)
+        uneven = check_balance(balance, model, train, val, class_weight)
+        config |= {} if uneven is None else {"balance_options": uneven.to_config()}
         weights = None if class_weight is None else _class_weights(model.task, class_weight, train, config)
         feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder, class_weights=weights)
         feed.check_batches()
@@ -157,6 +165,9 @@ def fit(
         if start.state is None:
             head = [layer for layer in model.keras.layers if model.stages.get(layer.name) == "head"]
             model.task.initialize(head, train.targets if isinstance(train, Source) else None)
+        if uneven is not None:
+            previous = start.state and json.loads(start.state["balance"])
+            feed.balancing = decide(model, uneven, feed.balancing_parts(), previous=previous)
         training = _Training(model, recipe, feed, History(folder, temporary), user_callbacks)
         with stop_requests() if folder and checkpoint else nullcontext(StopRequest()) as stop_request:
             return _run(training, start, stop_request, checkpoint, invalid=invalid, config=config)
@@ -175,7 +186,8 @@ class _Training:
     def state(self) -> State:
         """Return what every checkpoint holds, whatever the phase."""
         invalid = [(example.example_id, example.reason) for example in self.feed.invalid()]
-        return {"history": self.history.get_state(), "invalid": invalid}
+        outcome = None if self.feed.balancing is None else self.feed.balancing.outcome
+        return {"history": self.history.get_state(), "invalid": invalid, "balance": json.dumps(outcome)}
 
     def restore(self, state: State) -> None:
         """Restore it from a checkpoint.
@@ -235,6 +247,8 @@ def _run(
             for trained in phases:
                 _save_lora(model, recipe.phases[len(results)], trained, history.temporary)
                 results.append(trained.result)
+            if feed.balancing is not None:
+                model, config["balance"] = finish(model, feed.balancing, feed.balancing_parts())
         if user_callbacks:
             user_callbacks.end()
     except TltkError:  # such as a loss that diverges: the same would happen again
@@ -254,7 +268,7 @@ def _run(
         can_resume = is_stopped and (checkpoints.count > 0 or start.state is not None)
         run = history.save(run, can_resume=can_resume)
     tell_invalid(undecodable)
-    tell_if_guessing(model.task, history.rows, is_weighted="class_weight" in config)
+    tell_if_guessing(model.task, history.rows, is_weighted="class_weight" in config or feed.balancing is not None)
     return run
 
 

@@ -135,7 +135,7 @@ def train_phase(
     try:
         with apply_plan(phase.plan, model, seed=start.seed) as applied_plan:
             data = make_data(split_frozen_prefix(model.keras, applied_plan.decisions))
-            keep_best = KeepBest(model.keras, model.task.monitor, phase.patience) if data.val else None
+            keep_best = KeepBest(model.keras, model.task.epoch_monitor(), phase.patience) if data.val else None
             try:
                 optimizer = _compile(data, model, phase, applied_plan, start)
                 weights = model.keras.get_weights()  # with those of LoRA
@@ -190,7 +190,7 @@ def _undo(
 ) -> None:
     """Restore the weights before a phase that did not improve the validation score."""
     model.keras.set_weights(start_weights)
-    metric, direction = model.task.monitor
+    metric, direction = model.task.epoch_monitor()
     sign = 1 if direction == "max" else -1  # the score is negated if a smaller metric is better
     before, after = (f"{sign * score[0]:.4g}" if score else "unknown" for score in (score_to_beat, best_score))
     log.warning("%s was undone: validation %s was %s after it, %s before.", phase.name, metric, after, before)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -29,7 +29,8 @@ from tltk.pipeline.finish import ClassWeighted
 from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.pipeline.store import Layout
 from tltk.recipes.recipe import Phase
-from tltk.training.prepared_data import Augment, Data, Prepared, prepare
+from tltk.training.balancing import Balancing, Parts
+from tltk.training.prepared_data import Augment, Data, Prepared, PreparedSource, prepare
 
 log = logging.getLogger("tltk")
 
@@ -114,6 +115,7 @@ class Feed:
         class_weights: np.ndarray | None = None,
     ) -> None:
         self.class_weights = class_weights
+        self.balancing: Balancing | None = None
         self.model, self.batch_size, self.seed, self.cache = model, batch_size, seed, cache
         self.train = prepare(train, model, "train", batch_size=batch_size, cache=cache)
         self.val = None if val is None else prepare(val, model, "val", batch_size=batch_size, cache=cache)
@@ -158,6 +160,12 @@ class Feed:
                     f"Received: '{self.batch_size.tokens} tokens'. Or use {alternative}"
                 )
 
+    def balancing_parts(self) -> Parts:
+        """Return what a balancing of classes needs: prepared sources, and how their features are stored."""
+        parts = [self.train] if self.val is None else [self.train, self.val]
+        train, val = cast(PreparedSource, self.train), cast(PreparedSource | None, self.val)
+        return Parts(train, val, self.cache, _max_length(parts), self.seed)
+
     def phase_data(self, phase: Phase, index: int, frozen_split: FrozenSplit) -> PhaseData:
         """Return the batches of a phase: cached features of the frozen prefix if possible, otherwise examples.
 
@@ -173,6 +181,9 @@ class Feed:
             The batches, and the model to fit on them.
         """
         data = self._phase_data(phase, index, frozen_split)
+        if self.balancing is not None and self.balancing.sampler is not None:
+            train = cast(Loader, data.train)  # a tf.data.Dataset was refused
+            data = replace(data, train=replace(train, sampler=self.balancing.sampler))
         if self.class_weights is None or phase.contrastive_temperature is not None:
             return data  # a contrastive loss compares pairs of examples
         weighted = replace(data.train, finish=ClassWeighted(data.train.finish, self.class_weights))

@@ -12,6 +12,7 @@ from tltk.models.transfer_model import TransferModel
 from tltk.optimizers.state import OptimizerState
 from tltk.recipes.recipe import Recipe
 from tltk.trainability.layers import HEAD
+from tltk.training.balanced_task import balanced_model
 from tltk.training.checkpoints import Checkpoints, State
 from tltk.training.contrastive import phase_model
 from tltk.training.phase import PhaseResult, PhaseStart, TrainedPhase, train_phase
@@ -53,6 +54,9 @@ def train_phases(
         trained_model = phase_model(model, phase)
         set_seeds(trained_model.keras, feed.seed, index)
         is_contrastive = trained_model is not model
+        balancing = feed.balancing
+        if not is_contrastive and balancing is not None and balancing.changes_training:
+            trained_model = balanced_model(model, balancing.terms)
         try:
             trained = train_phase(
                 trained_model,

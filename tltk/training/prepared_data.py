@@ -116,18 +116,8 @@ class PreparedSource:
             fixed_copies: Augmented copies of each element.
             seed: Seed of the order and the copies; None keeps the order.
         """
-        records = compute.compute(
-            prefix,
-            self.reader if length is None else self.reader.padded(length),
-            self.source,
-            folder=folder,
-            reusable=not is_temporary,
-            batch_size=examples_per_batch(self.batch_size, length or 1),
-            augment=fixed_copies,
-            targets=self.targets,
-            seed=seed or 0,
-            dtype=self.cache.dtype,
-        )
+        options: dict[str, Any] = {"augment": fixed_copies, "targets": self.targets, "seed": seed or 0}
+        records = self.records(prefix, folder=folder, is_temporary=is_temporary, length=length, **options)
         return feature_batches(
             records,
             self.reader,
@@ -138,6 +128,29 @@ class PreparedSource:
             encode=self.model.task.encode,
             seed=seed,
             move_copy=None if fixed_copies is None else self._move_copy(fixed_copies, seed or 0),
+        )
+
+    def records(
+        self, prefix: keras.Model, *, folder: Path | None, is_temporary: bool, length: int | None, **options: Any
+    ) -> store.Records:
+        """Compute the features of the frozen prefix.
+
+        Args:
+            prefix: Inputs → features.
+            folder: Folder to store them in; None stores them in memory.
+            is_temporary: Whether the folder will be removed after the phase.
+            length: Length that elements are padded to; None if they have one shape.
+            **options: Further options of `compute`, such as augmented copies.
+        """
+        return compute.compute(
+            prefix,
+            self.reader if length is None else self.reader.padded(length),
+            self.source,
+            folder=folder,
+            reusable=not is_temporary,
+            batch_size=examples_per_batch(self.batch_size, length or 1),
+            dtype=self.cache.dtype,
+            **options,
         )
 
     def _move_copy(self, fixed_copies: Copies, seed: int) -> MoveCopy | None:

@@ -59,7 +59,7 @@ def choose_interpolation(
             model.keras.set_weights(interpolate(start, end, alpha))
             with ignore_unknown_length_warning():
                 metrics = data.model.evaluate(val.dataset(), verbose=0, return_dict=True)
-            alpha_score = score(metrics, model.task.monitor, prefix="")
+            alpha_score = score(metrics, model.task.epoch_monitor(), prefix="")
             if alpha_score > best:
                 best, best_alpha = alpha_score, alpha
     finally:

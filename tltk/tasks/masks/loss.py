@@ -24,11 +24,15 @@ class SegmentationLoss(keras.losses.Loss):
     Args:
         dice_weight: Weight of the Dice loss, relative to that of the cross-entropy.
         name: Name of the loss.
+        class_weights: Weight of the pixels of each class in the cross-entropy; () for equal weights.
     """
 
-    def __init__(self, dice_weight: float = 1.0, name: str = "segmentation_loss") -> None:
+    def __init__(
+        self, dice_weight: float = 1.0, name: str = "segmentation_loss", class_weights: tuple[float, ...] = ()
+    ) -> None:
         super().__init__(name=name)
         self.dice_weight = dice_weight
+        self.class_weights = tuple(class_weights)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Compute the loss of each image.
@@ -45,7 +49,8 @@ class SegmentationLoss(keras.losses.Loss):
         targets = _class_fractions(classes, y_pred.shape[1:])
         logits = ops.image.resize(ops.cast(y_pred, "float32"), targets.shape[1:3], interpolation="bilinear")
         valid = ops.sum(targets, axis=-1)
-        losses = -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)
+        weights = ops.convert_to_tensor(self.class_weights or 1.0, "float32")
+        losses = -ops.sum(weights * targets * ops.log_softmax(logits, axis=-1), axis=-1)
         count = ops.cast(ops.shape(logits)[0], "float32")
         pixels = _block_side(classes.shape[1:3], y_pred.shape[1:3]) ** 2
         per_image = pixels * ops.sum(losses, axis=(1, 2)) * count / ops.maximum(pixels * ops.sum(valid), 1.0)
@@ -53,7 +58,7 @@ class SegmentationLoss(keras.losses.Loss):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        return {"dice_weight": self.dice_weight, "name": self.name}
+        return {"dice_weight": self.dice_weight, "name": self.name, "class_weights": self.class_weights}
 
 
 def _class_fractions(classes: Any, shape: tuple[int, int, int]) -> Any:
