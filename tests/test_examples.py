@@ -306,6 +306,20 @@ def test_few_shot_prints_one_json_object_with_all_methods_and_differences(tmp_pa
 
 
 @pytest.mark.slow
+def test_imbalance_ends_with_the_gain_and_the_regret_of_auto(tmp_path, small_networks):
+    folder = synthetic_images(tmp_path / "fashion")
+    small = ("--data", "fashion_mnist", "--methods", "crt", "--epochs", 1, "--quick")
+    process = example("benchmarks/imbalance.py", "--json", "--fashion-mnist", folder, *small, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    final = json.loads(process.stdout.splitlines()[-1])
+    methods = final["data"]["fashion_mnist"]["methods"]
+    assert list(methods) == ["nothing", "auto", "crt"]
+    scores = {name: 100 * method["balanced_accuracy"] for name, method in methods.items()}
+    assert final["gain_balanced_accuracy"] == pytest.approx(scores["auto"] - scores["nothing"])
+    assert final["regret"] == pytest.approx(max(scores["crt"], scores["nothing"]) - scores["auto"])
+
+
+@pytest.mark.slow
 def test_inspection_finds_planted_faults_and_prints_one_json_object(tmp_path):
     folder = synthetic_images(tmp_path / "emoji")
     small = ("--data", "emoji", "--count", 60, "--weights", "random", "--image-size", 32)

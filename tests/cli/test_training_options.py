@@ -57,6 +57,15 @@ def test_class_weights_are_parsed(text, weights):
     assert options.class_weight(text) == weights
 
 
+def test_options_of_balancing_make_one_record():
+    assert options.balance(None, thresholds=None, calibrate=False) is None
+    assert options.balance("crt", thresholds=None, calibrate=False) == tltk.balance("crt")
+    record = options.balance(None, thresholds="macro_f1", calibrate=True)
+    assert record == tltk.balance("nothing", thresholds="macro_f1", calibrate=True)
+    with pytest.raises(ValueError, match=r"'autp'.*Did you mean 'auto'"):
+        options.balance("autp", thresholds=None, calibrate=False)
+
+
 @pytest.mark.parametrize("text", ["spam", "spam=", "spam=x", "5", ""])
 def test_wrong_class_weights_are_refused_with_an_example(text):
     with pytest.raises(ValueError, match=r"`--class-weight` must be balanced, or .*spam=5,ham=1"):

@@ -25,7 +25,7 @@ def test_uneven_classes_are_told():
     source = tltk.from_arrays([f"text {row}" for row in range(12)], [0] * 11 + [1])
     (note,) = short_check.notes(source, None)
     assert note.startswith("classes are uneven: 11 examples of 0, 1 of 1")
-    assert 'class_weight="balanced" may help' in note
+    assert 'balance="auto" may help' in note
 
 
 def test_class_weights_are_advised_only_where_an_example_has_one_class():

@@ -36,9 +36,15 @@ def uneven(sizes=(48, 16, 8), *, seed=0, names=NAMES) -> Source:
     return tltk.from_arrays(x.astype("uint8"), y, labels=names)
 
 
+def seeded_model():
+    """Return a model with the same weights in every call."""
+    keras.utils.set_random_seed(0)
+    return squares_model()
+
+
 def fitted(balance, train=None, val=None, model=None, **options):
     options = {"recipe": tltk.linear_probe(epochs=1), "verbose": 0, "batch_size": 16, **options}
-    return tltk.fit(model or squares_model(), train or uneven(), val, balance=balance, **options)
+    return tltk.fit(model or seeded_model(), train or uneven(), val, balance=balance, **options)
 
 
 def parts_of(model, train):
@@ -60,17 +66,7 @@ def adjusted(tmp_path_factory):
 
 
 def test_weights_in_the_loss_are_those_of_scikit_learn():
-    weighted, balanced = (
-        fitted("inverse"),
-        tltk.fit(
-            squares_model(),
-            uneven(),
-            recipe=tltk.linear_probe(epochs=1),
-            verbose=0,
-            batch_size=16,
-            class_weight="balanced",
-        ),
-    )
+    weighted, balanced = fitted("inverse"), fitted(None, class_weight="balanced")
     pairs = zip(weighted.model.keras.get_weights(), balanced.model.keras.get_weights(), strict=True)
     for one, other in pairs:
         np.testing.assert_allclose(one, other, atol=1e-5)

@@ -83,6 +83,13 @@ def train(
     class_weight: Annotated[
         str | None, typer.Option(help="Weights of classes in the loss: balanced, or spam=5,ham=1.")
     ] = None,
+    balance: Annotated[
+        str | None, typer.Option(help="What is done about uneven classes: auto, inverse, crt …; default: nothing.")
+    ] = None,
+    tune_thresholds: Annotated[
+        str | None, typer.Option(help="Metric for which thresholds are tuned: macro_f1, balanced_accuracy or accuracy.")
+    ] = None,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Fit a temperature on the validation part.")] = False,
     threshold: Annotated[
         float | None, typer.Option(help="Probability above which a label is predicted (multilabel).")
     ] = None,

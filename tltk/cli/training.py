@@ -44,13 +44,14 @@ def run(given: Mapping[str, Any], *, as_json: bool, quiet: bool = False) -> None
     console.start_tensorflow()
     import tltk
 
+    balance = training_options.balance(option.balance, thresholds=option.tune_thresholds, calibrate=option.calibrate)
     parts = _parts(option)
     console.say("\n".join(training_options.describe_parts(parts)))
     model, recipe = _model_and_recipe(option, parts["train"])
     console.say(training_options.describe_training(model, recipe))
     step_size = options.batch_size(option.batch_size)
     settings: dict[str, Any] = {"recipe": recipe, "batch_size": step_size, "seed": option.seed, "cache": option.cache}
-    settings["class_weight"] = training_options.class_weight(option.class_weight)
+    settings |= {"class_weight": training_options.class_weight(option.class_weight), "balance": balance}
     settings |= {"checkpoint": checkpoint, "resume": resume}
     val_part = parts["val"] if len(parts["val"]) else None
     link = run_folders.linked(folder) if option.out is None else nullcontext()

@@ -8,6 +8,7 @@ from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from tltk.balancing.record import Balance
     from tltk.data.source import Source
     from tltk.models.transfer_model import TransferModel
     from tltk.recipes import Recipe
@@ -125,6 +126,24 @@ def class_weight(text: str | None) -> str | dict[str, float] | None:
                 f"`--class-weight` must be balanced, or the weights of classes such as spam=5,ham=1. Received: {text!r}"
             )
     return weights
+
+
+def balance(method: str | None, *, thresholds: str | None, calibrate: bool) -> "Balance | None":
+    """Return the argument `balance` of `tltk.fit` for the values of its options; None if none was given.
+
+    Args:
+        method: Value of `--balance`.
+        thresholds: Value of `--tune-thresholds`.
+        calibrate: Value of `--calibrate`.
+
+    Raises:
+        InvalidInput: If a name is unknown.
+    """
+    if method is None and thresholds is None and not calibrate:
+        return None
+    import tltk
+
+    return tltk.balance(method or "nothing", thresholds=thresholds, calibrate=calibrate)
 
 
 def with_threshold(task: "Task", threshold: float | None) -> "Task":

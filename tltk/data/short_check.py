@@ -45,7 +45,7 @@ def notes(train: Source, val: Source | None) -> list[str]:
     if counts and max(counts.values()) >= _UNEVEN * min(counts.values()):
         most, least = (choose(counts, key=lambda name: counts[name]) for choose in (max, min))
         has_one_class = train.targets.classes() is not None  # of boxes or several labels, several
-        advice = 'accuracy says little about the latter, and class_weight="balanced" may help'
+        advice = 'accuracy says little about the latter, and balance="auto" may help'
         advice = advice if has_one_class else "look at the scores of each"
         noun = "examples " if has_one_class else ""
         sentences.append(
