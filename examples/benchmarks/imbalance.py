@@ -11,9 +11,9 @@
 - sections: summaries of Debian packages with their section, 57 classes as uneven as they are, on MiniLM.
 
 Every method trains a linear probe on the same cached features, without a validation part. The test sets are balanced as
-far as there are examples: balanced accuracy is the mean recall. "regret" is the balanced accuracy of the best single
-method, chosen in hindsight on the test set, minus that of auto; "gain_balanced_accuracy" that of auto minus that of doing
-nothing, the smaller one of both sets; both in points.
+far as there are examples: balanced accuracy is the mean recall. In points of it, "gain_balanced_accuracy" is what auto
+gains over doing nothing, on the set where that is less; "regret" is what the best single method, chosen in hindsight on
+the test set, has more than auto, on the set where that is more.
 """
 
 import argparse

@@ -8,11 +8,11 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from tests.balancing.examples import uneven
 from tltk.balancing import choose as module
-from tltk.balancing.choose import Choice, Row, choose, even_choice
+from tltk.balancing.choose import CANDIDATES, REFITTED, Choice, Row, choose, even_choice
 from tltk.balancing.record import Balance
 
 LABELS = uneven((1200, 400, 160), exclusive=False)
-METHODS = ("square_root", "inverse", "crt", "logit_adjustment", "thresholds")
+METHODS = (*CANDIDATES, "thresholds")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def choice():
 
 def test_the_best_method_is_used_and_its_price_is_told(choice):
     rows = {row.method: row for row in choice.rows}
-    assert list(rows) == ["nothing", "square_root", "inverse", "logit_adjustment"]
+    assert list(rows) == ["nothing", *CANDIDATES]
     best = max(choice.rows, key=lambda row: row.balanced_accuracy)
     assert choice.balance == Balance(best.method, calibrate=True)
     gain = 100 * (best.balanced_accuracy - rows["nothing"].balanced_accuracy)
@@ -39,6 +39,13 @@ def test_the_table_has_a_line_for_each_method(choice):
     assert len(lines) == 1 + len(choice.rows)
 
 
+def test_a_last_layer_that_is_fitted_again_is_what_was_compared():
+    outcome = choose(uneven(), Balance(), metric="balanced_accuracy", methods=REFITTED, refit=True)
+    assert [row.method for row in outcome.rows] == ["nothing", *REFITTED]
+    assert outcome.balance.refit
+    assert outcome.balance.method in REFITTED
+
+
 def test_even_classes_are_left_alone():
     same = choose(uneven((80, 80, 70)), Balance(), metric="macro_f1", methods=METHODS)
     assert (same.balance.method, same.rows, same.lines()) == ("nothing", (), [])
@@ -51,7 +58,7 @@ def test_where_nothing_helps_nothing_is_done():
     outcome = choose(separable, Balance(), metric="balanced_accuracy", methods=METHODS)
     assert outcome.balance.method == "nothing"
     assert outcome.summary.startswith("nothing is done: ")
-    assert len(outcome.rows) == 4
+    assert len(outcome.rows) == 5
 
 
 def test_thresholds_are_tried_for_the_f1_of_labels():

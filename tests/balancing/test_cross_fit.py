@@ -15,7 +15,7 @@ EXAMPLES = uneven()
 
 
 def balanced_accuracy(method):
-    _, logits = probe_of(EXAMPLES, Balance(method), folds=3, scalings=("standard",), penalties=(1e-2, 1e-3))
+    _, logits = probe_of(EXAMPLES, Balance(method), penalties=(1e-2, 1e-3))
     return recall_score(EXAMPLES.targets.argmax(1), logits.argmax(1), average="macro")
 
 
@@ -26,7 +26,7 @@ def test_methods_raise_the_recall_of_rare_classes(method):
 
 def test_the_shift_after_the_fact_is_that_of_the_loss():
     """Without penalty to speak of, both give the probabilities of equally frequent classes."""
-    options = {"folds": 3, "scalings": ("standard",), "penalties": (1e-4,)}
+    options = {"penalties": (1e-4,)}
     after, during = (
         softmax(probe_of(EXAMPLES, Balance(method), **options)[1], axis=1)
         for method in ("logit_adjustment", "logit_adjusted_loss")
@@ -37,7 +37,7 @@ def test_the_shift_after_the_fact_is_that_of_the_loss():
 def test_labels_are_shifted_by_their_odds():
     labels = uneven(exclusive=False)
     rates = [
-        (probe_of(labels, Balance(method), folds=3, scalings=("standard",), penalties=(1e-3,))[1] > 0).mean(0)
+        (probe_of(labels, Balance(method), penalties=(1e-3,))[1] > 0).mean(0)
         for method in ("nothing", "logit_adjustment", "inverse")
     ]
     assert (rates[1] > rates[0] + 0.02).all()

@@ -16,6 +16,7 @@ from tests.tasks.test_semantic_segmentation import segmenter
 from tests.texts import marked, tiny_preset
 from tests.training.test_resume import assert_same, killed_after
 from tests.training.test_resume import train as resumable
+from tltk.balancing.choose import CANDIDATES, REFITTED
 from tltk.data.source import Source
 from tltk.errors import InvalidInput, InvalidType
 from tltk.feature_cache.storage import Cache
@@ -47,15 +48,15 @@ def fitted(balance, train=None, val=None, model=None, **options):
     return tltk.fit(model or seeded_model(), train or uneven(), val, balance=balance, **options)
 
 
-def parts_of(model, train):
+def parts_of(model, train, recipe=None):
     feed = Feed(model, train, None, batch_size=16, seed=0, cache=Cache("memory"), folder=None)
-    return feed.balancing_parts()
+    return feed.balancing_parts(recipe or tltk.linear_probe())
 
 
-def decided(balance, train=None, model=None):
+def decided(balance, train=None, model=None, recipe=None):
     model, train = model or squares_model(), train or uneven()
     record = check_balance(balance, model, train, None, None)
-    return decide(model, record, parts_of(model, train), previous=None)
+    return decide(model, record, parts_of(model, train, recipe), previous=None)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +144,7 @@ def test_even_classes_are_left_alone(caplog):
     with caplog.at_level("INFO", logger="tltk"):
         decision = decided("auto", uneven((20, 20, 18)))
     assert (decision.balance.method, decision.terms, decision.sampler) == ("nothing", None, None)
-    assert not decision.changes_training and not decision.changes_model
+    assert not decision.changes_training and not decision.reads_features
     assert "classes are even" in caplog.text
     assert decision.outcome["table"] == []
 
@@ -153,12 +154,14 @@ def test_auto_logs_and_stores_its_comparison_and_decides_once(caplog):
     with caplog.at_level("INFO", logger="tltk"):
         decision = decided("auto", train, model)
     table = decision.outcome["table"]
-    assert [row["method"] for row in table] == ["nothing", "square_root", "inverse", "logit_adjustment"]
-    assert "balance: 4 methods, cross-validation on the features of 132 training examples" in caplog.text
+    assert [row["method"] for row in table] == ["nothing", *REFITTED]
+    assert "balance: 5 methods, cross-validation on the features of 132 training examples" in caplog.text
     assert decision.outcome["summary"] in caplog.text
-    previous = {**decision.outcome, "method": "focal", "summary": "as before"}
+    previous = {**decision.outcome, "method": "focal", "refit": False, "summary": "as before"}
     again = decide(model, tltk.balance(), parts_of(model, train), previous=previous)
     assert (again.balance.method, again.outcome["summary"], again.outcome["table"]) == ("focal", "as before", table)
+    tuned = decided("auto", train, model, tltk.fine_tune(unfreeze="conv3")).outcome["table"]
+    assert [row["method"] for row in tuned] == ["nothing", *CANDIDATES]
 
 
 def test_costs_decide():
@@ -214,12 +217,7 @@ def test_tags_are_balanced_with_the_outside_tag_among_them(tmp_path):
     assert run.model.task.prior == pytest.approx((1 / 5,) * 5, abs=1e-5)
     assert len(tltk.predict(run, source)) == 40
     decision = decided("auto", source, model)
-    assert [row["method"] for row in decision.outcome["table"]] == [
-        "nothing",
-        "square_root",
-        "inverse",
-        "logit_adjustment",
-    ]
+    assert [row["method"] for row in decision.outcome["table"]] == ["nothing", *REFITTED]
     assert decision.outcome["metric"] == "macro_f1"
     assert decided("square_root", source, model).terms.class_weights[0] < 1
 

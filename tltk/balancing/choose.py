@@ -5,19 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from tltk.balancing.cross_fit import Examples, probe_of, shift_of
+from tltk.balancing.cross_fit import FOLDS, Examples, probe_of, shift_of
 from tltk.balancing.last_layer import log_loss, mean_over, probabilities_of
 from tltk.balancing.priors import EVEN, ratio
 from tltk.balancing.record import Balance
 from tltk.balancing.thresholds import class_factors, label_thresholds
 from tltk.probes.folds import strata_of, stratified_folds
 
-FOLDS = 3
-CANDIDATES = ("square_root", "inverse", "crt", "logit_adjustment")
+CANDIDATES = ("square_root", "inverse", "logit_adjusted_loss", "logit_adjustment")
+REFITTED = ("square_root", "crt", "logit_adjusted_loss", "logit_adjustment")
 LABEL_CANDIDATES = ("logit_adjustment",)
 THRESHOLDS = "thresholds"
 METRICS = ("balanced_accuracy", "accuracy", "macro_f1")
-_MAX_ROWS = 20_000  # of a comparison; a probe of more takes minutes and says the same
+_MAX_ROWS = 10_000  # of a comparison; a probe of more takes minutes and says the same
 _DRAWS = 200  # of the bootstrap
 _SIGNIFICANT = 2.0  # standard errors
 _SMALLEST_GAIN = 0.005
@@ -87,14 +87,23 @@ def even_choice(examples_ratio: float, balance: Balance, metric: str) -> Choice 
     return Choice(replace(balance, method="nothing"), (), metric, summary)
 
 
-def choose(examples: Examples, balance: Balance, *, metric: str, methods: tuple[str, ...], seed: int = 0) -> Choice:
+def choose(
+    examples: Examples,
+    balance: Balance,
+    *,
+    metric: str,
+    methods: tuple[str, ...],
+    refit: bool = False,
+    seed: int = 0,
+) -> Choice:
     """Compare methods and choose one, or nothing.
 
     Args:
         examples: Training examples; nothing else is looked at.
         balance: What the user asked for.
         metric: "balanced_accuracy" or "macro_f1".
-        methods: Methods that the task can be trained with, and "thresholds" if it has thresholds.
+        methods: Methods to compare, and "thresholds" if the task has thresholds.
+        refit: Whether the last layer will be fitted again by the method, as it is here.
         seed: Seed of the folds and of the sample of very many examples.
 
     Returns:
@@ -121,7 +130,7 @@ def choose(examples: Examples, balance: Balance, *, metric: str, methods: tuple[
     summary = f"{best.method} gains {points} of {metric}{_side_effects(best, nothing, metric)}."
     if best.method == THRESHOLDS:
         return Choice(replace(balance, method="nothing", thresholds=metric), rows, metric, summary)
-    return Choice(replace(balance, method=best.method), rows, metric, summary)
+    return Choice(replace(balance, method=best.method, refit=refit), rows, metric, summary)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,10 +147,8 @@ def _outcomes(
 ) -> dict[str, _Outcome]:
     """Return the outcome of each method, "nothing" first."""
     exclusive = examples.counts.is_exclusive
-    candidates = [name for name in (CANDIDATES if exclusive else LABEL_CANDIDATES) if name in methods]
-    probe, plain = probe_of(
-        examples, replace(balance, method="nothing"), folds=FOLDS, scalings=("standard",), seed=seed
-    )
+    candidates = [name for name in methods if name in (*CANDIDATES, *REFITTED)] if exclusive else LABEL_CANDIDATES
+    probe, plain = probe_of(examples, replace(balance, method="nothing"), seed=seed)
     targets = mean_over(examples.averaged_groups, examples.targets)
     outcomes = {"nothing": _outcome(examples, targets, plain)}
     if THRESHOLDS in methods and (metric == "macro_f1" or not exclusive):
@@ -151,12 +158,8 @@ def _outcomes(
     for name in candidates:
         if name == "logit_adjustment":
             logits = plain - shift_of(examples, balance).astype(np.float32)
-        elif name == "crt" and "inverse" in outcomes:
-            continue  # of a frozen backbone, the same
         else:
-            _, logits = probe_of(
-                examples, replace(balance, method=name), folds=FOLDS, scalings=("standard",), seed=seed, **options
-            )
+            _, logits = probe_of(examples, replace(balance, method=name), seed=seed, **options)
         outcomes[name] = _outcome(examples, targets, logits)
     return outcomes
 

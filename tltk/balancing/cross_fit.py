@@ -11,6 +11,8 @@ from tltk.balancing.record import Balance
 from tltk.probes.fit import Probe, fit_probe
 from tltk.tasks.uneven import SAMPLING, WEIGHTS, ClassCounts
 
+FOLDS = 3
+
 
 @dataclass(frozen=True, eq=False)
 class Examples:
@@ -60,11 +62,13 @@ def probe_of(examples: Examples, balance: Balance, **options: Any) -> tuple[Prob
         balance: Sampling and the head of "crt" are weights here, which have the same expectation; "focal" and
             "label_smoothing" do not change the probe, nor do weights of several labels, for which log-odds are
             shifted instead.
-        **options: Of `fit_probe`.
+        **options: Of `fit_probe`; 3 folds and scaled features by default.
 
     Returns:
-        The probe, and calibrated out-of-fold logits of the examples, float32 [n, classes].
+        The probe, and calibrated out-of-fold logits of the examples, float32 [n, classes]. What is subtracted after the
+        fact is subtracted from the logits, but not from the bias of the probe.
     """
+    options = {"folds": FOLDS, "scalings": ("standard",), **options}
     exclusive = examples.counts.is_exclusive
     shift = shift_of(examples, balance).astype(np.float32)
     weights, offset = None, None

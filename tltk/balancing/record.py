@@ -43,6 +43,8 @@ class Balance:
         costs: (true class, predicted class, cost) of mistakes; None for equal costs.
         calibrate: Whether a temperature is fitted on validation.
         tuned_on: "train" or "val".
+        refit: Whether the last layer is fitted again after the training, as it was compared; set by "auto" if the
+            backbone is frozen. "crt" does so in any case.
     """
 
     method: str = "auto"
@@ -57,6 +59,7 @@ class Balance:
     costs: tuple[tuple[str, str, float], ...] | None = None
     calibrate: bool = False
     tuned_on: str = "train"
+    refit: bool = False
 
     __repr__ = display.short_repr
 

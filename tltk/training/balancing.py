@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tltk.balancing.choose import THRESHOLDS, Choice, choose, even_choice
+from tltk.balancing.choose import CANDIDATES, REFITTED, THRESHOLDS, Choice, choose, even_choice
 from tltk.balancing.class_weights import class_weights, label_weights
 from tltk.balancing.cross_fit import Examples, probe_of
 from tltk.balancing.last_layer import LastLayer, mean_over, probabilities_of
@@ -21,9 +21,11 @@ from tltk.foundation.errors import InvalidInput
 from tltk.models.transfer_model import TransferModel
 from tltk.pipeline.sampling import SAMPLING, Sampler
 from tltk.probes.calibration import temperature as best_temperature
+from tltk.recipes.recipe import Recipe
 from tltk.tasks.base import Task
 from tltk.tasks.loss_terms import LossTerms
 from tltk.tasks.uneven import LOSSES, WEIGHTS, ClassCounts
+from tltk.trainability.layers import HEAD, layer_rows
 from tltk.training.head_features import (
     ElementFeatures,
     last_features,
@@ -34,6 +36,10 @@ from tltk.training.head_features import (
 from tltk.training.prepared_data import Data, PreparedSource
 
 log = logging.getLogger("tltk")
+_LEARNED = (
+    "The backbone was trained, so that its features know the training labels, on which thresholds are tuned: "
+    'they may be too high. Pass tltk.balance(…, tuned_on="val") to tune them on validation.'
+)
 _BALANCING = (*WEIGHTS, *SAMPLING, *AFTERWARDS, "logit_adjusted_loss")
 
 
@@ -47,6 +53,7 @@ class Parts:
         cache: Where features are stored.
         length: Length that elements are padded to; None if they have one shape.
         seed: Seed of folds.
+        is_frozen: Whether no phase trains the backbone, so that its features stay what they are.
     """
 
     train: PreparedSource
@@ -54,6 +61,7 @@ class Parts:
     cache: Cache
     length: int | None
     seed: int
+    is_frozen: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +89,13 @@ class Balancing:
     @property
     def changes_training(self) -> bool:
         """Whether phases are trained in another way, and the best epoch is that with the best balanced metric."""
-        return self.terms is not None or self.sampler is not None
+        return (self.terms is not None or self.sampler is not None) and not self.balance.refit
 
     @property
-    def changes_model(self) -> bool:
-        """Whether the last layer, or how outputs are decoded, is changed after the training."""
+    def reads_features(self) -> bool:
+        """Whether features are needed after the training, for the last layer or for thresholds."""
         balance = self.balance
-        return balance.method in AFTERWARDS or bool(balance.thresholds or balance.costs or balance.calibrate)
+        return balance.method in AFTERWARDS or balance.refit or balance.calibrate or balance.thresholds is not None
 
 
 def check_balance(value: Any, model: TransferModel, train: Data, val: Data | None, class_weight: Any) -> Balance | None:
@@ -125,7 +133,7 @@ def check_balance(value: Any, model: TransferModel, train: Data, val: Data | Non
     problems.raise_if_any()
     serving_prior(task.class_names, balance.prior, exclusive=task.exclusive_classes)
     cost_matrix(task.class_names, balance.costs or ())
-    if balance.method in AFTERWARDS or balance.calibrate or balance.thresholds:
+    if balance.method in (*AFTERWARDS, "auto") or balance.calibrate or balance.thresholds:
         last_layer(model, len(task.class_names), f'"{balance.method}"')
     return balance
 
@@ -178,7 +186,8 @@ def decide(model: TransferModel, balance: Balance, parts: Parts, *, previous: di
     wanted = serving_prior(counts.names, balance.prior, exclusive=counts.is_exclusive)
     outcome: dict[str, Any] = {"options": balance.to_config()}
     if balance.method == "auto" and previous is not None:
-        balance = replace(balance, method=previous["method"], thresholds=previous["thresholds_for"])
+        kept = {"method": previous["method"], "thresholds": previous["thresholds_for"], "refit": previous["refit"]}
+        balance = replace(balance, **kept)
         outcome |= {name: previous[name] for name in ("metric", "table", "summary")}
     elif balance.method == "auto":
         choice = _choose(model, balance, counts, (prior, wanted), parts)
@@ -193,6 +202,7 @@ def decide(model: TransferModel, balance: Balance, parts: Parts, *, previous: di
     outcome |= {
         "method": balance.method,
         "thresholds_for": balance.thresholds,
+        "refit": balance.refit,
         "counts": _named(counts.names, counts.counts),
         "train_prior": _named(counts.names, prior),
         "prior": _named(counts.names, _assumed(balance, terms, counts, prior, wanted)),
@@ -200,6 +210,13 @@ def decide(model: TransferModel, balance: Balance, parts: Parts, *, previous: di
     if terms is not None and terms.class_weights:
         outcome["weights"] = _named(counts.names, np.array(terms.class_weights))
     return Balancing(balance, counts, prior, wanted, terms, sampler, outcome)
+
+
+def trains_backbone(model: TransferModel, recipe: Recipe) -> bool:
+    """Tell whether any phase changes the backbone, so that its features know the training labels."""
+    weighted = [row for row in layer_rows(model) if row.parameters and row.stage != HEAD]
+    decisions = [phase.plan.resolve(model) for phase in recipe.phases]
+    return any(by_layer[row.name].action != "frozen" for by_layer in decisions for row in weighted)
 
 
 def _choose(
@@ -217,8 +234,10 @@ def _choose(
         features = pooled_features(model, parts.train, parts.cache, length=parts.length)
         examples = _examples(task, features, parts.train, counts, priors)
         has_thresholds = "thresholds" in task.balance_options and not (balance.thresholds or balance.costs)
-        methods = (*task.balance_methods, *([THRESHOLDS] if has_thresholds else []))
-        choice = choose(examples, balance, metric=metric, methods=methods, seed=parts.seed)
+        # Fitting the last layer again is exactly what is compared, as long as the features stay what they are.
+        refit = parts.is_frozen and counts.is_exclusive
+        methods = (*(REFITTED if refit else CANDIDATES), *([THRESHOLDS] if has_thresholds else []))
+        choice = choose(examples, balance, metric=metric, methods=methods, refit=refit, seed=parts.seed)
         size, folds = len(examples.targets), "cross-validation on the features of"
         log.info("balance: %d methods, %s %s training examples", len(choice.rows), folds, f"{size:,}")
         for line in choice.lines():
@@ -294,7 +313,7 @@ def finish(model: TransferModel, balancing: Balancing, parts: Parts) -> tuple[Tr
     decision: dict[str, Any] = {}
     if balance.method != "nothing":
         decision["prior"] = tuple(outcome["prior"].values())
-    if balancing.changes_model:
+    if balancing.reads_features:
         layer = last_layer(model, len(task.class_names), f'"{balance.method}"')
         afterwards = _Afterwards(
             model, balancing, parts, lambda data: last_features(model, layer, data, parts.cache, length=parts.length)
@@ -304,10 +323,12 @@ def finish(model: TransferModel, balancing: Balancing, parts: Parts) -> tuple[Tr
         if balance.calibrate:
             outcome["temperature"] = float(f"{warmth:.6g}")
         if balance.thresholds:
+            if balance.tuned_on == "train" and not parts.is_frozen:
+                log.warning("%s", _LEARNED)
             limits = tuple(float(f"{value:.6g}") for value in afterwards.limits(weights).tolist())
             decision["factors" if balancing.counts.is_exclusive else "thresholds"] = limits
-        if balance.costs:
-            decision["costs"] = cost_matrix(task.class_names, balance.costs)
+    if balance.costs:
+        decision["costs"] = cost_matrix(task.class_names, balance.costs)
     outcome |= {name: list(decision[name]) for name in ("factors", "thresholds", "costs") if name in decision}
     return replace(model, task=task.with_decision(**decision)), outcome
 
@@ -337,10 +358,10 @@ class _Afterwards:
         """Return the last layer of the method, calibrated if that was asked for, and its temperature."""
         balance, balancing = self.balancing.balance, self.balancing
         exclusive = balancing.counts.is_exclusive
-        if balance.method == "crt":
+        if balance.method == "crt" or balance.refit:
             probe, _ = probe_of(self.examples("train"), balance, seed=self.parts.seed)
             weights = LastLayer(probe.kernel, probe.bias)
-        elif balance.method == "tau_normalization":
+        if balance.method == "tau_normalization":
             weights = weights.normalized(balance.tau)
         elif balance.method == "logit_adjustment":
             priors = (balancing.train_prior, balancing.serving_prior)

@@ -167,7 +167,7 @@ def fit(
             model.task.initialize(head, train.targets if isinstance(train, Source) else None)
         if uneven is not None:
             previous = start.state and json.loads(start.state["balance"])
-            feed.balancing = decide(model, uneven, feed.balancing_parts(), previous=previous)
+            feed.balancing = decide(model, uneven, feed.balancing_parts(recipe), previous=previous)
         training = _Training(model, recipe, feed, History(folder, temporary), user_callbacks)
         with stop_requests() if folder and checkpoint else nullcontext(StopRequest()) as stop_request:
             return _run(training, start, stop_request, checkpoint, invalid=invalid, config=config)
@@ -248,7 +248,7 @@ def _run(
                 _save_lora(model, recipe.phases[len(results)], trained, history.temporary)
                 results.append(trained.result)
             if feed.balancing is not None:
-                model, config["balance"] = finish(model, feed.balancing, feed.balancing_parts())
+                model, config["balance"] = finish(model, feed.balancing, feed.balancing_parts(recipe))
         if user_callbacks:
             user_callbacks.end()
     except TltkError:  # such as a loss that diverges: the same would happen again

@@ -28,8 +28,8 @@ from tltk.pipeline.batching import Budget, Size
 from tltk.pipeline.finish import ClassWeighted
 from tltk.pipeline.loader import DatasetLoader, Loader
 from tltk.pipeline.store import Layout
-from tltk.recipes.recipe import Phase
-from tltk.training.balancing import Balancing, Parts
+from tltk.recipes.recipe import Phase, Recipe
+from tltk.training.balancing import Balancing, Parts, trains_backbone
 from tltk.training.prepared_data import Augment, Data, Prepared, PreparedSource, prepare
 
 log = logging.getLogger("tltk")
@@ -160,11 +160,11 @@ class Feed:
                     f"Received: '{self.batch_size.tokens} tokens'. Or use {alternative}"
                 )
 
-    def balancing_parts(self) -> Parts:
+    def balancing_parts(self, recipe: Recipe) -> Parts:
         """Return what a balancing of classes needs: prepared sources, and how their features are stored."""
         parts = [self.train] if self.val is None else [self.train, self.val]
         train, val = cast(PreparedSource, self.train), cast(PreparedSource | None, self.val)
-        return Parts(train, val, self.cache, _max_length(parts), self.seed)
+        return Parts(train, val, self.cache, _max_length(parts), self.seed, not trains_backbone(self.model, recipe))
 
     def phase_data(self, phase: Phase, index: int, frozen_split: FrozenSplit) -> PhaseData:
         """Return the batches of a phase: cached features of the frozen prefix if possible, otherwise examples.
