@@ -106,7 +106,7 @@ def test_the_adjustment_is_part_of_the_last_layer(adjusted):
 def test_what_is_served_decides_as_predict_does(adjusted, tmp_path, replay_here):
     stored = adjusted.config["balance"]
     task = adjusted.model.task
-    assert task.factors == tuple(stored["factors"])
+    assert stored["factors"] == dict(zip(NAMES, task.factors, strict=True))
     loaded = tltk.load_run(adjusted.folder)
     assert loaded.model.task == task
     assert loaded.config["balance"] == stored
@@ -118,7 +118,7 @@ def test_what_is_served_decides_as_predict_does(adjusted, tmp_path, replay_here)
     export = tltk.export(loaded, tmp_path)  # compares the answers of the SavedModel with those of predict
     decoding = json.loads((export.path / "model.json").read_text())["decoding"]
     assert decoding["prior"] == stored["prior"]
-    assert list(decoding["factors"].values()) == stored["factors"]
+    assert decoding["factors"] == stored["factors"]
 
 
 def test_priors_and_thresholds_do_not_depend_on_validation():
@@ -167,7 +167,7 @@ def test_auto_logs_and_stores_its_comparison_and_decides_once(caplog):
 def test_costs_decide():
     run = fitted(tltk.balance("nothing", costs={("blue", "red"): 50.0}))
     assert run.model.task.costs == ((0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (50.0, 1.0, 0.0))
-    assert run.config["balance"]["costs"][2] == [50.0, 1.0, 0.0]
+    assert run.config["balance"]["costs"]["blue"] == {"red": 50.0, "green": 1.0, "blue": 0.0}
     assert "red" not in tltk.predict(run, uneven(seed=2)).labels
 
 
@@ -196,7 +196,7 @@ def test_labels_get_thresholds_of_their_own():
     model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.classification(labels))
     run = fitted(tltk.balance("auto", thresholds="macro_f1", calibrate=True), source, source, model)
     thresholds = run.model.task.thresholds
-    assert thresholds == tuple(run.config["balance"]["thresholds"])
+    assert run.config["balance"]["thresholds"] == dict(zip(NAMES, thresholds, strict=True))
     predictions = tltk.predict(run, source)
     chosen = predictions.probabilities > np.array(thresholds, "float32")
     assert [len(names) for names in predictions.labels] == chosen.sum(1).tolist()

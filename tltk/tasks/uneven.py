@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = ("inverse", "square_root", "effective_number")
 SAMPLING = ("oversample", "undersample", "balanced_batches")
+DECISIONS = ("prior", "thresholds", "factors", "costs")  # fields of a task that `fit(balance=…)` sets
 LOSSES = ("focal", "label_smoothing", "logit_adjusted_loss")
 
 
@@ -102,12 +103,20 @@ class UnevenClasses:
         """Return the task with a prior, thresholds, factors or costs for decoding; those it lacks are left out.
 
         Args:
-            **values: Name of a field → value.
+            **values: Name of a field → value, a tuple or the list that a config holds.
         """
         record: Any = self
         names = {field.name for field in fields(record)} if is_dataclass(record) else set()
-        known_values = {name: value for name, value in values.items() if name in names}
-        return replace(record, **known_values) if known_values else self
+        own_values = {name: _as_tuples(value) for name, value in values.items() if name in names}
+        return replace(record, **own_values) if own_values else self
+
+    def without_decision(self) -> Self:
+        """Return the task as it is before a training: without prior, thresholds, factors and costs."""
+        return self.with_decision(**dict.fromkeys(DECISIONS, ()))
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def describe_decision(names: tuple[str, ...], values: Mapping[str, Any]) -> dict[str, Any]:

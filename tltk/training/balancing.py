@@ -160,6 +160,12 @@ def _option_problems(balance: Balance, task: Task) -> Iterator[str]:
         yield '`thresholds="precision_at_recall"` needs two classes, or several labels'
 
 
+def without_decision(model: TransferModel) -> TransferModel:
+    """Return the model without prior, thresholds and costs of a previous training; as a rule, the model itself."""
+    task = model.task.without_decision()
+    return model if task == model.task else replace(model, task=task)
+
+
 def _impossible(method: str, task: Task) -> str:
     if not task.balance_methods:
         return f"`balance` cannot be used for {task.name}: {task.why_unbalanced}. Leave it out."
@@ -329,8 +335,9 @@ def finish(model: TransferModel, balancing: Balancing, parts: Parts) -> tuple[Tr
             decision["factors" if balancing.counts.is_exclusive else "thresholds"] = limits
     if balance.costs:
         decision["costs"] = cost_matrix(task.class_names, balance.costs)
-    outcome |= {name: list(decision[name]) for name in ("factors", "thresholds", "costs") if name in decision}
-    return replace(model, task=task.with_decision(**decision)), outcome
+    task = task.with_decision(**decision)
+    outcome |= {name: value for name, value in task.describe_decoding().items() if name in decision}
+    return replace(model, task=task), outcome
 
 
 @dataclass(eq=False)

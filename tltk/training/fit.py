@@ -33,7 +33,7 @@ from tltk.trainability.lora import file as lora_file
 from tltk.trainability.plan import Plan
 from tltk.training import run_folder
 from tltk.training.arguments import check_options, complete_recipe, require_weighted_metrics, warn_without_validation
-from tltk.training.balancing import check_balance, decide, finish
+from tltk.training.balancing import Balancing, check_balance, decide, finish, without_decision
 from tltk.training.checkpoint import Checkpoint, as_checkpoint
 from tltk.training.checkpoints import Checkpoints, State
 from tltk.training.history import History
@@ -132,6 +132,7 @@ def fit(
         tf.config.experimental.enable_op_determinism()
     check.instance_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
     require_task(model.task)
+    model = without_decision(model)
     recipe = complete_recipe(recipe, plan, model, epochs=epochs, learning_rate=learning_rate, callbacks=callbacks)
     size = check_options(model, recipe, batch_size=batch_size, seed=seed, out=out)
     seed = int(seed)
@@ -153,8 +154,7 @@ def fit(
         tell_invalid(tuple(invalid))
         short_check.tell(train, val)
         uneven = check_balance(balance, model, train, val, class_weight)
-        config |= {} if uneven is None else {"balance_options": uneven.to_config()}
-        weights = None if class_weight is None else _class_weights(model.task, class_weight, train, config)
+        weights = _class_weights(model.task, class_weight, train, config, uneven)
         feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder, class_weights=weights)
         feed.check_batches()
         if feed.has_weights:
@@ -162,12 +162,8 @@ def fit(
         start = find_start(model, {"train": train, "val": val}, config, folder, temporary, resume=resume)
         if start.complete_run is not None:
             return start.complete_run
-        if start.state is None:
-            head = [layer for layer in model.keras.layers if model.stages.get(layer.name) == "head"]
-            model.task.initialize(head, train.targets if isinstance(train, Source) else None)
-        if uneven is not None:
-            previous = start.state and json.loads(start.state["balance"])
-            feed.balancing = decide(model, uneven, feed.balancing_parts(recipe), previous=previous)
+        _initialize(model, train, start)
+        feed.balancing = _decide(model, uneven, feed, recipe, start)
         training = _Training(model, recipe, feed, History(folder, temporary), user_callbacks)
         with stop_requests() if folder and checkpoint else nullcontext(StopRequest()) as stop_request:
             return _run(training, start, stop_request, checkpoint, invalid=invalid, config=config)
@@ -212,8 +208,39 @@ def _unfinished(folder: Path | None, model: TransferModel) -> AbstractContextMan
     return nullcontext() if folder is None else run_folder.unfinished(folder, required_bytes=model_bytes(model))
 
 
-def _class_weights(task: Task, class_weight: Any, train: Data, config: dict[str, Any]) -> np.ndarray:
+def _initialize(model: TransferModel, train: Data, start: Start) -> None:
+    """Set the weights of the head that depend on the training examples, unless the training is resumed."""
+    if start.state is not None:
+        return
+    head = [layer for layer in model.keras.layers if model.stages.get(layer.name) == "head"]
+    model.task.initialize(head, train.targets if isinstance(train, Source) else None)
+
+
+def _decide(
+    model: TransferModel, balance: Balance | None, feed: Feed, recipe: Recipe, start: Start
+) -> Balancing | None:
+    """Return what is done about uneven classes: what a resumed training did before, if it is one."""
+    if balance is None:
+        return None
+    previous = json.loads(start.state.get("balance", "null")) if start.state is not None else None
+    return decide(model, balance, feed.balancing_parts(recipe), previous=previous)
+
+
+def _finish(model: TransferModel, feed: Feed, recipe: Recipe, config: dict[str, Any]) -> TransferModel:
+    """Balance the trained model, and add what was done to the config of the run."""
+    if feed.balancing is None:
+        return model
+    model, config["balance"] = finish(model, feed.balancing, feed.balancing_parts(recipe))
+    return model
+
+
+def _class_weights(
+    task: Task, class_weight: Any, train: Data, config: dict[str, Any], balance: Balance | None
+) -> np.ndarray | None:
     """Return the weight of each class, float32 [classes], and add the weights by name to the config of the run."""
+    config |= {} if balance is None else {"balance_options": balance.to_config()}
+    if class_weight is None:
+        return None
     weights = task.class_weights(class_weight, train.targets if isinstance(train, Source) else None)
     config["class_weight"] = dict(zip(task.labels.names, weights.tolist(), strict=True))
     return weights
@@ -247,8 +274,7 @@ def _run(
             for trained in phases:
                 _save_lora(model, recipe.phases[len(results)], trained, history.temporary)
                 results.append(trained.result)
-            if feed.balancing is not None:
-                model, config["balance"] = finish(model, feed.balancing, feed.balancing_parts(recipe))
+            model = _finish(model, feed, recipe, config)
         if user_callbacks:
             user_callbacks.end()
     except TltkError:  # such as a loss that diverges: the same would happen again

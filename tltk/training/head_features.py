@@ -76,8 +76,12 @@ def pooled_features(model: TransferModel, data: PreparedSource, cache: Cache, *,
         cache: Features on disk are those that training phases use.
         length: Length that elements are padded to; None if they have one shape.
     """
-    prefix, _ = _split(model)
-    (features, *_), rows = _prefix_outputs(prefix, data, cache, length)
+    prefix = _prefix(model)
+    outputs, rows = _prefix_outputs(prefix, data, cache, length)
+    # The others are masks.
+    features = next(output for output, tensor in zip(outputs, prefix.outputs, strict=True) if "float" in tensor.dtype)
+    if model.task.uses_pooling and features.ndim > 2:  # a pooling with weights is not part of the prefix
+        features = features.mean(axis=tuple(range(1, features.ndim - 1)), dtype=np.float32)
     return ElementFeatures(np.asarray(features, np.float32), rows, _groups(data, rows))
 
 
@@ -93,32 +97,31 @@ def last_features(
         cache: See `pooled_features`.
         length: See `pooled_features`.
     """
-    prefix, suffix = _split(model)
+    prefix = _prefix(model)
     outputs, rows = _prefix_outputs(prefix, data, cache, length)
-    if suffix is None:
-        return ElementFeatures(np.asarray(outputs[0], np.float32), rows, _groups(data, rows))
-    node = next(node for node in reversed(graph.nodes(suffix)) if node.operation is layer)
-    head = keras.Model(suffix.inputs, node.input_tensors[0])
+    target = next(node for node in reversed(graph.nodes(model.keras)) if node.operation is layer).input_tensors[0]
+    order = graph.ancestor_nodes([target], until=prefix.outputs)
     batches = []
     for start in range(0, len(rows), _AT_ONCE):
-        inputs = [
-            keras.ops.cast(output[start : start + _AT_ONCE], tensor.dtype)
-            for output, tensor in zip(outputs, suffix.inputs, strict=True)
-        ]
-        batches.append(keras.ops.convert_to_numpy(head(inputs if len(inputs) > 1 else inputs[0], training=False)))
+        tensors: dict[int, Any] = {
+            id(tensor): keras.ops.cast(output[start : start + _AT_ONCE], tensor.dtype)
+            for output, tensor in zip(outputs, prefix.outputs, strict=True)
+        }
+        graph.call_nodes(order, tensors)  # of arrays, in inference mode
+        batches.append(keras.ops.convert_to_numpy(tensors[id(target)]))
     return ElementFeatures(np.concatenate(batches).astype(np.float32), rows, _groups(data, rows))
 
 
-def _split(model: TransferModel) -> tuple[keras.Model, keras.Model | None]:
-    """Return the model up to the layers of the head, and the rest; an adopted model without a head up to its last."""
+def _prefix(model: TransferModel) -> keras.Model:
+    """Return the model up to the trained layers of its head; an adopted model without a head up to its last layer."""
     if HEAD not in model.stages.values():
         last = [node for node in graph.nodes(model.keras) if getattr(node.operation, "weights", ())][-1]
-        return keras.Model(model.keras.inputs, last.input_tensors[0]), None
+        return keras.Model(model.keras.inputs, last.input_tensors[0])
     with apply_plan(freeze("backbone"), model) as applied_plan:
-        split = split_frozen_prefix(model.keras, applied_plan.decisions)
-    if split.prefix is None:
+        prefix = split_frozen_prefix(model.keras, applied_plan.decisions).prefix
+    if prefix is None:
         raise InvalidInput("the backbone has no weights: there are no features to balance.")
-    return split.prefix, split.suffix
+    return prefix
 
 
 def _prefix_outputs(

@@ -21,6 +21,7 @@ from tltk.modalities.modality import modality_of, named_modality
 from tltk.models.transfer_model import TransferModel
 from tltk.specs import InvalidExample
 from tltk.tasks.base import Task
+from tltk.tasks.uneven import DECISIONS
 from tltk.training import run_folder
 from tltk.training.custom_objects import custom_objects_of, unknown_objects, why_unloadable
 from tltk.training.phase import PhaseResult
@@ -215,7 +216,8 @@ def load_run_into(model: TransferModel, folder: Path) -> Run:
             model.keras.load_weights(path)
         except Exception as error:  # h5py, zipfile and Keras raise many types; each becomes an InvalidInput
             raise InvalidInput(f"the weights of {path} cannot be read into the model: {error}") from error
-        return model
+        decision = {name: value for name, value in config["task"].items() if name in DECISIONS}
+        return replace(model, task=model.task.with_decision(**decision))
 
     return _read_run(folder, with_weights)
 
