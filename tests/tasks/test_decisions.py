@@ -21,7 +21,7 @@ def decoded(task):
 
 
 def test_the_largest_factor_times_probability_decides():
-    task = tltk.classification(["a", "b", "c"]).with_decision(factors=(1.0, 1.5, 1.0))
+    task = tltk.classification(["a", "b", "c"]).with_decision({"factors": (1.0, 1.5, 1.0)})
     columns = decoded(task)
     assert columns["label"].tolist() == ["a", "b", "c"]
     np.testing.assert_allclose(columns["probability"], [0.7, 0.35, 0.8])
@@ -37,7 +37,7 @@ def test_the_lowest_expected_cost_decides():
 
 
 def test_the_report_counts_what_is_decided():
-    task = tltk.classification(["a", "b", "c"]).with_decision(factors=(1.0, 1.5, 1.0))
+    task = tltk.classification(["a", "b", "c"]).with_decision({"factors": (1.0, 1.5, 1.0)})
     evaluator = task.evaluator()
     evaluator.update(np.array([0, 1, 2]), decoded(task), ["1", "2", "3"])
     assert evaluator.result().metrics["accuracy"] == 1.0
@@ -48,7 +48,7 @@ def test_the_report_counts_what_is_decided():
 
 
 def test_labels_may_differ_only_where_the_scores_are_equal():
-    task = tltk.classification(["a", "b"]).with_decision(factors=(0.5, 1.5))
+    task = tltk.classification(["a", "b"]).with_decision({"factors": (0.5, 1.5)})
     at_the_limit = {"label": "a", "probabilities": np.array([0.75, 0.25])}
     clear = {"label": "a", "probabilities": np.array([0.9, 0.1])}
     assert task.agrees(at_the_limit, {**at_the_limit, "label": "b"}, 1e-4) == ""
@@ -56,7 +56,7 @@ def test_labels_may_differ_only_where_the_scores_are_equal():
 
 
 def test_every_label_has_its_threshold():
-    task = tltk.classification(LabelSpec(("a", "b", "c"), "multilabel")).with_decision(thresholds=(0.5, 0.15, 0.9))
+    task = tltk.classification(LabelSpec(("a", "b", "c"), "multilabel")).with_decision({"thresholds": (0.5, 0.15, 0.9)})
     columns = decoded(task)
     np.testing.assert_array_equal(columns["chosen"], [[1, 1, 0], [0, 1, 0], [0, 0, 0]])
     assert [one.label for one in task.predictions(columns, ["1", "2", "3"])] == ["a, b", "b", ""]

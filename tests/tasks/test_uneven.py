@@ -26,18 +26,20 @@ def test_classes_labels_and_tags_are_counted():
 
 
 def test_a_decision_is_part_of_the_task_and_of_its_config():
-    task = tltk.classification(["a", "b"]).with_decision(prior=(0.5, 0.5), factors=(0.2, 1.8), thresholds=(1.0,))
+    task = tltk.classification(["a", "b"]).with_decision(
+        {"prior": (0.5, 0.5), "factors": (0.2, 1.8), "thresholds": (1.0,)}
+    )
     assert from_config(task.to_config()) == task
     assert task.describe_decoding() == {"prior": {"a": 0.5, "b": 0.5}, "factors": {"a": 0.2, "b": 1.8}}
-    with_costs = tltk.classification(["a", "b"]).with_decision(costs=((0.0, 1.0), (9.0, 0.0)))
+    with_costs = tltk.classification(["a", "b"]).with_decision({"costs": ((0.0, 1.0), (9.0, 0.0))})
     assert with_costs.describe_decoding() == {"costs": {"a": {"a": 0.0, "b": 1.0}, "b": {"a": 9.0, "b": 0.0}}}
     assert from_config(with_costs.to_config()) == with_costs
-    labels = tltk.classification(LabelSpec(("a", "b"), "multilabel")).with_decision(thresholds=(0.1, 0.7))
+    labels = tltk.classification(LabelSpec(("a", "b"), "multilabel")).with_decision({"thresholds": (0.1, 0.7)})
     assert from_config(labels.to_config()) == labels
     assert labels.describe_decoding() == {"threshold": 0.5, "thresholds": {"a": 0.1, "b": 0.7}}
-    tags = tltk.token_classification(TAGS).with_decision(prior=(0.5, 0.25, 0.25), factors=(1.0,))
+    tags = tltk.token_classification(TAGS).with_decision({"prior": (0.5, 0.25, 0.25), "factors": (1.0,)})
     assert tags.describe_decoding() == {"prior": {"O": 0.5, "B-city": 0.25, "I-city": 0.25}}
-    assert tltk.regression(["price"]).with_decision(prior=(1.0,)) == tltk.regression(["price"])
+    assert tltk.regression(["price"]).with_decision({"prior": (1.0,)}) == tltk.regression(["price"])
 
 
 def test_source_targets_are_counted_as_arrays_are():

@@ -154,12 +154,12 @@ def _outcomes(
     if THRESHOLDS in methods and (metric == "macro_f1" or not exclusive):
         outcomes[THRESHOLDS] = _with_thresholds(examples, targets, plain, metric, seed)
     # A weighted loss has fewer effective examples: it needs the same penalty or a stronger one.
-    options: dict[str, Any] = {"penalties": tuple(probe.penalty * factor for factor in (10.0, 10**0.5, 1.0))}
+    penalties = tuple(probe.penalty * factor for factor in (10.0, 10**0.5, 1.0))
     for name in candidates:
         if name == "logit_adjustment":
             logits = plain - shift_of(examples, balance).astype(np.float32)
         else:
-            _, logits = probe_of(examples, replace(balance, method=name), seed=seed, **options)
+            _, logits = probe_of(examples, replace(balance, method=name), penalties=penalties, seed=seed)
         outcomes[name] = _outcome(examples, targets, logits)
     return outcomes
 

@@ -1,14 +1,13 @@
 """A method applied to a linear probe: out-of-fold logits of the training examples, and the probe itself."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tltk.balancing.class_weights import class_weights
 from tltk.balancing.priors import logit_shift
 from tltk.balancing.record import Balance
-from tltk.probes.fit import Probe, fit_probe
+from tltk.probes.fit import PENALTIES, Probe, fit_probe
 from tltk.tasks.uneven import SAMPLING, WEIGHTS, ClassCounts
 
 FOLDS = 3
@@ -54,7 +53,9 @@ def shift_of(examples: Examples, balance: Balance) -> np.ndarray:
     return logit_shift(examples.train_prior, examples.serving_prior, tau=balance.tau, exclusive=exclusive)
 
 
-def probe_of(examples: Examples, balance: Balance, **options: Any) -> tuple[Probe, np.ndarray]:
+def probe_of(
+    examples: Examples, balance: Balance, *, penalties: tuple[float, ...] = PENALTIES, seed: int = 0
+) -> tuple[Probe, np.ndarray]:
     """Fit a linear probe with a method.
 
     Args:
@@ -62,13 +63,13 @@ def probe_of(examples: Examples, balance: Balance, **options: Any) -> tuple[Prob
         balance: Sampling and the head of "crt" are weights here, which have the same expectation; "focal" and
             "label_smoothing" do not change the probe, nor do weights of several labels, for which log-odds are
             shifted instead.
-        **options: Of `fit_probe`; 3 folds and scaled features by default.
+        penalties: Penalties to try, from strong to weak.
+        seed: Seed of the folds.
 
     Returns:
         The probe, and calibrated out-of-fold logits of the examples, float32 [n, classes]. What is subtracted after the
         fact is subtracted from the logits, but not from the bias of the probe.
     """
-    options = {"folds": FOLDS, "scalings": ("standard",), **options}
     exclusive = examples.counts.is_exclusive
     shift = shift_of(examples, balance).astype(np.float32)
     weights, offset = None, None
@@ -85,7 +86,10 @@ def probe_of(examples: Examples, balance: Balance, **options: Any) -> tuple[Prob
         weight=weights,
         groups=examples.groups,
         offset=offset,
-        **options,
+        folds=FOLDS,
+        penalties=penalties,
+        scalings=("standard",),
+        seed=seed,
     )
     logits = probe.out_of_fold
     if offset is not None:

@@ -99,11 +99,11 @@ class UnevenClasses:
         task: Any = self
         return task.monitor
 
-    def with_decision(self, **values: Any) -> Self:
+    def with_decision(self, values: Mapping[str, Any]) -> Self:
         """Return the task with a prior, thresholds, factors or costs for decoding; those it lacks are left out.
 
         Args:
-            **values: Name of a field → value, a tuple or the list that a config holds.
+            values: Name of a field → value, a tuple or the list that a config holds.
         """
         record: Any = self
         names = {field.name for field in fields(record)} if is_dataclass(record) else set()
@@ -112,7 +112,7 @@ class UnevenClasses:
 
     def without_decision(self) -> Self:
         """Return the task as it is before a training: without prior, thresholds, factors and costs."""
-        return self.with_decision(**dict.fromkeys(DECISIONS, ()))
+        return self.with_decision(dict.fromkeys(DECISIONS, ()))
 
 
 def _as_tuples(value: Any) -> Any:

@@ -335,7 +335,7 @@ def finish(model: TransferModel, balancing: Balancing, parts: Parts) -> tuple[Tr
             decision["factors" if balancing.counts.is_exclusive else "thresholds"] = limits
     if balance.costs:
         decision["costs"] = cost_matrix(task.class_names, balance.costs)
-    task = task.with_decision(**decision)
+    task = task.with_decision(decision)
     outcome |= {name: value for name, value in task.describe_decoding().items() if name in decision}
     return replace(model, task=task), outcome
 

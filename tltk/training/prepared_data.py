@@ -116,8 +116,8 @@ class PreparedSource:
             fixed_copies: Augmented copies of each element.
             seed: Seed of the order and the copies; None keeps the order.
         """
-        options: dict[str, Any] = {"augment": fixed_copies, "targets": self.targets, "seed": seed or 0}
-        records = self.records(prefix, folder=folder, is_temporary=is_temporary, length=length, **options)
+        stored: dict[str, Any] = {"folder": folder, "is_temporary": is_temporary, "length": length}
+        records = self.records(prefix, **stored, fixed_copies=fixed_copies, seed=seed or 0)
         return feature_batches(
             records,
             self.reader,
@@ -131,7 +131,14 @@ class PreparedSource:
         )
 
     def records(
-        self, prefix: keras.Model, *, folder: Path | None, is_temporary: bool, length: int | None, **options: Any
+        self,
+        prefix: keras.Model,
+        *,
+        folder: Path | None,
+        is_temporary: bool,
+        length: int | None,
+        fixed_copies: Copies | None = None,
+        seed: int = 0,
     ) -> store.Records:
         """Compute the features of the frozen prefix.
 
@@ -140,7 +147,8 @@ class PreparedSource:
             folder: Folder to store them in; None stores them in memory.
             is_temporary: Whether the folder will be removed after the phase.
             length: Length that elements are padded to; None if they have one shape.
-            **options: Further options of `compute`, such as augmented copies.
+            fixed_copies: Augmented copies of each element.
+            seed: Seed of the copies.
         """
         return compute.compute(
             prefix,
@@ -149,8 +157,10 @@ class PreparedSource:
             folder=folder,
             reusable=not is_temporary,
             batch_size=examples_per_batch(self.batch_size, length or 1),
+            augment=fixed_copies,
+            targets=self.targets,
+            seed=seed,
             dtype=self.cache.dtype,
-            **options,
         )
 
     def _move_copy(self, fixed_copies: Copies, seed: int) -> MoveCopy | None:

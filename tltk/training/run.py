@@ -217,7 +217,7 @@ def load_run_into(model: TransferModel, folder: Path) -> Run:
         except Exception as error:  # h5py, zipfile and Keras raise many types; each becomes an InvalidInput
             raise InvalidInput(f"the weights of {path} cannot be read into the model: {error}") from error
         decision = {name: value for name, value in config["task"].items() if name in DECISIONS}
-        return replace(model, task=model.task.with_decision(**decision))
+        return replace(model, task=model.task.with_decision(decision))
 
     return _read_run(folder, with_weights)
 
