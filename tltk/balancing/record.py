@@ -131,13 +131,16 @@ def balance(
     if costs is not None and thresholds is not None:
         problems.add("`costs` and `thresholds` both decide for a class. Pass one of them")
     problems.raise_if_any()
-    numbers = {"tau": tau, "beta": beta, "gamma": gamma, "smoothing": smoothing, "recall": recall}
     return Balance(
         method,
-        **{name: float(value) for name, value in numbers.items()},
+        tau=float(tau),
+        beta=float(beta),
+        gamma=float(gamma),
+        smoothing=float(smoothing),
         prior=_as_prior(prior),
         metric=metric,
         thresholds=thresholds,
+        recall=float(recall),
         costs=_as_costs(costs),
         calibrate=bool(calibrate),
         tuned_on=tuned_on,
