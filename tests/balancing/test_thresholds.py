@@ -8,20 +8,20 @@ from tltk.balancing.thresholds import best_threshold, class_factors, label_thres
 
 GENERATOR = np.random.default_rng(0)
 TARGETS = GENERATOR.random(80) < 0.2
-SCORES = np.round(np.clip(0.2 + 0.25 * TARGETS + 0.2 * GENERATOR.normal(size=80), 0.01, 0.99), 2)  # with ties
+SCORES = np.round(20 * np.clip(0.2 + 0.25 * TARGETS + 0.2 * GENERATOR.normal(size=80), 0.05, 0.95)) / 20  # with ties
 METRICS = {"macro_f1": f1_score, "balanced_accuracy": balanced_accuracy_score, "accuracy": accuracy_score}
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_no_other_threshold_is_better(metric):
-    best = max(METRICS[metric](TARGETS, threshold < SCORES) for threshold in np.arange(-0.005, 1, 0.01))
+    best = max(METRICS[metric](TARGETS, threshold < SCORES) for threshold in np.arange(0.025, 1, 0.05))
     assert METRICS[metric](TARGETS, best_threshold(TARGETS, SCORES, metric) < SCORES) == pytest.approx(best)
 
 
 def test_the_precision_is_the_best_one_that_keeps_the_recall():
     chosen = best_threshold(TARGETS, SCORES, "precision_at_recall", recall=0.8) < SCORES
     assert recall_score(TARGETS, chosen) >= 0.8
-    others = [threshold < SCORES for threshold in np.arange(-0.005, 1, 0.01)]
+    others = [threshold < SCORES for threshold in np.arange(0.025, 1, 0.05)]
     allowed = [precision_score(TARGETS, other) for other in others if recall_score(TARGETS, other) >= 0.8]
     assert precision_score(TARGETS, chosen) == pytest.approx(max(allowed))
 

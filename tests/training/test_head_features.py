@@ -33,7 +33,7 @@ def test_a_model_of_the_user_ends_in_its_own_layer(tmp_path):
     pixels = keras.Input((16, 16, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(pixels))
     network = keras.Model(pixels, keras.layers.Dense(3, activation="softmax")(x))
-    model = tltk.adopt(network, tltk.classification(squares().labels), input_range=(0, 255))
+    model = tltk.adopt(network, tltk.classification(squares().labels))
     cache = Cache(tmp_path)
     data = prepare(squares(6), model, "train", batch_size=4, cache=cache)
     layer = last_layer(model, 3, "crt")
@@ -46,10 +46,8 @@ def test_a_model_of_the_user_ends_in_its_own_layer(tmp_path):
 
 def test_a_model_without_a_linear_last_layer_is_refused():
     model = squares_model()
-    for network in (
-        keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]),
-        keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, use_bias=False)]),
-        keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="tanh")]),
-    ):
+    dense, inputs = keras.layers.Dense, keras.Input((4,))
+    for layer in (dense(2), dense(3, use_bias=False), dense(3, activation="tanh")):
+        network = keras.Model(inputs, layer(inputs))
         with pytest.raises(InvalidInput, match=r"not a Dense layer.*3 classes, which crt changes.*\"inverse\""):
             last_layer(replace(model, keras=network), 3, "crt")
