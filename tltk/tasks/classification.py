@@ -201,7 +201,7 @@ class Classification(_ClassTask):
         message = difference("probabilities", probabilities, other["probabilities"], tolerance)
         index = self.labels.names.index(str(other["label"]))
         scores = decision_scores(probabilities[None], self.factors, self.costs)[0]
-        scale = max(1.0, *self.factors, *(cost for row in self.costs for cost in row))
+        scale = max((1.0, *self.factors, *(cost for row in self.costs for cost in row)))
         if message or scores[index] >= scores.max() - tolerance * scale:
             return message
         return f"{other['label']!r} is not {answer['label']!r}"
