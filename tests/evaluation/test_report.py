@@ -20,7 +20,7 @@ def test_a_report_is_plain_json(tmp_path):
     saved = json.loads(REPORT.save(tmp_path / "new" / "report.json").read_text())
     assert saved == REPORT.to_dict()
     assert saved["confusion"] == [[1, 0], [1, 1]] and saved["metrics"]["accuracy"] == 2 / 3
-    assert saved["invalid"] == [{"example_id": "a.jpg", "reason": "0 bytes"}]
+    assert saved["invalid"] == [{"example_id": "a.jpg", "reason": "0 bytes", "is_annotation": False}]
 
 
 def test_another_extension_is_rejected_before_a_folder_is_created(tmp_path):

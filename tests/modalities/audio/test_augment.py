@@ -115,3 +115,10 @@ def test_equal_numbers_of_other_types_are_stored_alike():
     for first, second in pairs:
         assert json.dumps(first.to_config()) == json.dumps(second.to_config())
         assert repr(first) == repr(second)
+
+
+def test_sounds_and_targets_may_be_arrays_of_numpy():
+    waveforms, targets = np.ones((4, 100), np.float32), np.eye(4, dtype=np.float32)
+    mixed, blended = chain((mixup(alpha=0.4),), value_range=None)(waveforms, targets, np.array([0, 1]))
+    np.testing.assert_allclose(mixed, waveforms, atol=1e-6)
+    np.testing.assert_allclose(np.sum(blended, 1), 1, atol=1e-6)

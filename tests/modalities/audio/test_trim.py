@@ -60,3 +60,8 @@ def test_files_samples_and_requests_are_trimmed_before_they_are_resampled(tmp_pa
     assert request.valid.numpy().tolist() == [True, True, False]  # silence is no error
     np.testing.assert_array_equal(request.inputs[0], decoded)
     assert not request.inputs[1].numpy().any()
+
+
+def test_the_loudest_frame_is_never_silent():
+    sound = np.sin(np.arange(8000)).astype("float32") * np.linspace(0.1, 1, 8000).astype("float32")
+    assert len(trim(sound, 1e-8)) > 0

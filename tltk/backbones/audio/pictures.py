@@ -143,7 +143,7 @@ def on_sounds(backbone: Backbone, spec: Any, *, size: tuple[int, int] | None = N
         return _of_length(backbone, spec)
     if backbone.modality != "image" or backbone.weights == "model":
         raise InvalidInput(f"`spec=AudioSpec(…)` needs a named backbone that takes images; {backbone.name!r} does not.")
-    bands, hop = (BANDS, HOP) if size is None else (size[0], spec.seconds / max(1, size[1] - 1))
+    bands, hop = (BANDS, HOP) if size is None else (size[0], _hop(spec, size[1]))
     pixels = backbone.preprocessing
     values = (pixels.scale, pixels.offset, pixels.channel_order, pixels.source)
     picture = SpectrogramPicture(*values, bands=bands, hop=hop, sample_rate=spec.sample_rate)
@@ -156,6 +156,11 @@ def on_sounds(backbone: Backbone, spec: Any, *, size: tuple[int, int] | None = N
         builder=partial(_build, backbone, picture),
         shapes=partial(_shapes, backbone, picture),
     )
+
+
+def _hop(spec: AudioSpec, frames: int) -> float:
+    """Return the seconds from one column to the next of a picture with at least so many frames."""
+    return max(1, spec.samples // max(1, frames - 1)) / spec.sample_rate
 
 
 def with_spectrogram(backbone: Backbone, spectrogram: str) -> Backbone:

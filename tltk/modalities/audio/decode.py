@@ -1,8 +1,10 @@
 """Decoding of sounds: from the bytes or the path of a file to the input of a model."""
 
+import io
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,18 @@ from tltk.data.formats.sounds import Clip
 from tltk.foundation.errors import MissingExtra
 from tltk.modalities.audio.resample import resample, resampled_length
 from tltk.modalities.audio.trim import trim
-from tltk.modalities.audio.wav import EMPTY, NO_SAMPLES, NOT_FINITE, WRONG_RATE, read_wav
+from tltk.modalities.audio.wav import EMPTY, NO_SAMPLES, NOT_FINITE, TOO_LOUD, WRONG_RATE, read_wav
 from tltk.modalities.audio.wav_file import frame_range, no_samples_reason, read_header, read_part
 from tltk.specs import AudioSpec
-from tltk.specs.audio import MAX_RATE, MIN_RATE
+from tltk.specs.audio import LOUDEST, MAX_RATE, MIN_RATE
 
 DECODER_VERSION = 2  # change it whenever the same file is decoded to other samples
 NOT_A_SOUND = "not a sound file that can be read, such as WAV, FLAC, OGG or MP3"
 MAX_FILE_BYTES = 2**30
+_UNKNOWN = 2**63 - 1  # samples of a file whose header does not tell them, as libsndfile says
+_BLOCK = 2**20  # samples that are read at once
+_MOST_PER_BYTE = 10_000  # samples; silence in FLAC has some hundreds
+_MP3_RESERVOIR = 16 * 1152  # samples before a part: a frame of MP3 needs bits of up to nine earlier ones
 Samples = tuple[np.ndarray, int]
 
 
@@ -180,20 +186,26 @@ def read_with_soundfile(example: str | Path | Clip) -> tuple[Samples | None, str
     """
     soundfile = soundfile_module(example)
     try:
-        with soundfile.SoundFile(os.fspath(example)) as file:
+        with _opened(soundfile, example) as file:
             reason = _header_reason(file, example)
             if reason:
                 return None, reason
+            is_known = file.frames < _UNKNOWN
             first, last = frame_range(example, file.frames, file.samplerate)
-            file.seek(first)
-            samples = file.read(last - first, dtype="float32", always_2d=True)
+            earlier = min(first, _MP3_RESERVOIR) if file.format == "MP3" else 0
+            file.seek(first - earlier)
+            samples = _read_up_to(file, last - first + earlier)[earlier:]
             rate = file.samplerate
     except soundfile.LibsndfileError as error:
         return None, _soundfile_reason(error)
-    if len(samples) < last - first:
+    if not len(samples):
+        return None, NO_SAMPLES
+    if is_known and len(samples) < last - first:
         return None, f"truncated: {len(samples):,} of {last - first:,} samples"
     mono = samples.mean(1)
-    return ((mono, rate), "") if np.isfinite(mono).all() else (None, NOT_FINITE)
+    if not np.isfinite(mono).all():
+        return None, NOT_FINITE
+    return (None, TOO_LOUD) if np.abs(mono).max() > LOUDEST else ((mono, rate), "")
 
 
 def frames_of(example: str | Path | Clip) -> tuple[int, int, str]:
@@ -225,13 +237,38 @@ def frames_of(example: str | Path | Clip) -> tuple[int, int, str]:
 def _soundfile_header(example: str | Path | Clip) -> tuple[int, int, str]:
     soundfile = soundfile_module(example)
     try:
-        with soundfile.SoundFile(os.fspath(example)) as file:
-            return file.frames, file.samplerate, _header_reason(file, example)
+        with _opened(soundfile, example) as file:
+            frames = file.frames
+            if frames >= _UNKNOWN:
+                frames = len(_read_up_to(file, _UNKNOWN))
+            return frames, file.samplerate, _header_reason(file, example)
     except soundfile.LibsndfileError as error:
         return 0, 0, _soundfile_reason(error)
 
 
+@contextmanager
+def _opened(soundfile: Any, example: Any) -> Iterator[Any]:
+    """Open a file with libsndfile, which tells its format from the first bytes."""
+    path = os.fspath(example)
+    is_raw = path.lower().endswith(".raw")  # soundfile would take any bytes under this name for samples
+    with soundfile.SoundFile(io.BytesIO(Path(path).read_bytes()) if is_raw else path) as file:
+        yield file
+
+
+def _read_up_to(file: Any, count: int) -> np.ndarray:
+    """Read at most `count` samples, float32 [n, channels], block by block: a damaged header may declare billions."""
+    if file.frames >= _UNKNOWN:
+        file.seekable = lambda: False  # soundfile seeks after every read, which fails at the end of such a file
+    blocks = [file.read(min(count, _BLOCK), dtype="float32", always_2d=True)]
+    while len(blocks[-1]) == _BLOCK and len(blocks) * _BLOCK < count:
+        blocks.append(file.read(min(count - len(blocks) * _BLOCK, _BLOCK), dtype="float32", always_2d=True))
+    return np.concatenate(blocks)
+
+
 def _header_reason(file: Any, example: Any) -> str:
+    size = os.stat(example).st_size  # noqa: PTH116 - a clip is no Path
+    if size * _MOST_PER_BYTE < file.frames < _UNKNOWN:
+        return f"damaged: its header declares {file.frames:,} samples, and it has {size:,} bytes"
     if not MIN_RATE <= file.samplerate <= MAX_RATE:
         return WRONG_RATE.removeprefix("WAV with ")
     if isinstance(example, Clip):

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tltk.data.formats.sounds import Waveforms
 from tltk.data.source import Source
 from tltk.modalities.audio.decode import fitted
-from tltk.modalities.audio.wav import NO_SAMPLES, NOT_FINITE, WRONG_RATE, Sound, read_wav
+from tltk.modalities.audio.wav import NO_SAMPLES, NOT_FINITE, TOO_LOUD, WRONG_RATE, Sound, read_wav
 from tltk.modalities.context import Context
 from tltk.modalities.requests import Request, TensorRequests
 from tltk.specs import AudioSpec
@@ -18,7 +18,6 @@ from tltk.specs.audio import LOUDEST, MAX_RATE, MIN_RATE
 
 WAVEFORM, PADDED_WAVEFORM = "predict_waveform", "predict_padded_waveform"
 WRONG_LENGTH = "a length outside of 0 to the number of samples"
-TOO_LOUD = f"samples above {LOUDEST:g}: divide 16-bit samples by 32768"
 _WRONG_RATE = WRONG_RATE.removeprefix("WAV with ")
 _SAMPLED = 4  # valid requests of samples in a certificate
 

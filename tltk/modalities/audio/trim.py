@@ -31,5 +31,7 @@ def trim(samples: tf.Tensor, decibels: float) -> tf.Tensor:
     padded = tf.pad(blocks, [[per_frame // 2, per_frame]])
     energies = tf.add_n([padded[block : block + frames] for block in range(per_frame)])
     power = tf.maximum(energies / FRAME, _SMALLEST_POWER)
-    loud = tf.cast(tf.where(power > tf.reduce_max(power) * 10 ** (-decibels / 10))[:, 0], tf.int32)
+    loudest = tf.reduce_max(power)
+    is_loud = (power > loudest * 10 ** (-decibels / 10)) | (power == loudest)
+    loud = tf.cast(tf.where(is_loud)[:, 0], tf.int32)
     return samples[loud[0] * HOP : (loud[-1] + 1) * HOP]

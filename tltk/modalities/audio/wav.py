@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tltk.specs.audio import MAX_RATE, MIN_RATE
+from tltk.specs.audio import LOUDEST, MAX_RATE, MIN_RATE
 
 EMPTY, NOT_WAV = "0 bytes", "not a WAV file"
 NO_SAMPLES = "no samples"
@@ -19,6 +19,7 @@ UNSUPPORTED = "WAV of an unsupported encoding: PCM of 8, 16, 24 or 32 bits and f
 TOO_MANY_CHANNELS = "WAV with more than 8 channels"
 WRONG_RATE = f"WAV with a sample rate outside of {MIN_RATE} to {MAX_RATE} Hz"
 NOT_FINITE = "NaN or infinite samples"
+TOO_LOUD = f"samples above {LOUDEST:g}: divide 16-bit samples by 32768"
 MAX_CHANNELS = 8
 MAX_CHUNKS = 256  # of metadata before the samples
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
@@ -68,8 +69,10 @@ def read_wav(data: tf.Tensor) -> Sound:
     is_valid = tf.equal(header.error, "")
     samples = tf.cond(is_valid, lambda: _samples(data, header), lambda: tf.zeros([1]))
     is_finite = tf.reduce_all(tf.math.is_finite(samples))
-    error = tf.where(is_valid & ~is_finite, NOT_FINITE, header.error)
-    samples = tf.cond(is_finite, lambda: samples, lambda: tf.zeros([1]))
+    is_loud = tf.reduce_any(tf.abs(samples) > LOUDEST)
+    error = tf.where(is_valid & is_loud, TOO_LOUD, header.error)
+    error = tf.where(is_valid & ~is_finite, NOT_FINITE, error)
+    samples = tf.cond(is_finite & ~is_loud, lambda: samples, lambda: tf.zeros([1]))
     rate = tf.where(tf.equal(error, ""), tf.cast(header.sample_rate, tf.int32), MIN_RATE)
     return Sound(samples, rate, error)
 

@@ -38,6 +38,7 @@ def chain(augmentations: Any, *, value_range: tuple[float, float] | None = PIXEL
 
     def apply(images: tf.Tensor, targets: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
         check_targets(targets)
+        images, targets = tf.nest.map_structure(tf.convert_to_tensor, (images, targets))
         images = images if value_range is None else _to_pixels(images, value_range)
         for number, transform in enumerate(transforms):
             images, targets = transform(images, targets, fold_in(seed, number))
