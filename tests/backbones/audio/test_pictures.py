@@ -75,6 +75,6 @@ def test_a_model_of_pictures_is_saved_as_stock_layers_and_operations(tmp_path):
 
 
 def test_a_picture_has_at_least_the_frames_that_were_asked_for():
-    spec = AudioSpec(seconds=0.3)
+    spec = tltk.AudioSpec(seconds=0.3)
     backbone = tltk.backbone("efficientnet_lite0", weights="random", spec=spec, image_size=32)
     assert backbone.preprocessing.size(spec.samples) == (32, 32)
