@@ -100,7 +100,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--weights", default="pretrained", help='path of a weight file, or "random"')
     parser.add_argument("--scenes", type=int, default=200, help="number of training scenes, and of test scenes")
     parser.add_argument("--epochs", type=float, default=1.0, help="factor of all numbers of epochs")
-    parser.add_argument("--keras-hub-epochs", type=int, default=6, help="epochs of KerasHub's model")
+    parser.add_argument("--keras-hub-epochs", type=int, default=4, help="epochs of KerasHub's model")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     return parser
 

@@ -41,7 +41,7 @@ def main() -> None:
         metric="miou",
         quick=Schedule(15, 0, copies=2),
         whole=Schedule(45, 0, copies=8),
-        scratch=25,
+        scratch=18,
         with_tltk=with_tltk,
         with_keras_hub=with_keras_hub,
     )
