@@ -62,7 +62,7 @@ def test_options_of_balancing_make_one_record():
     assert options.balance("crt", thresholds=None, calibrate=False) == tltk.balance("crt")
     record = options.balance(None, thresholds="macro_f1", calibrate=True)
     assert record == tltk.balance("nothing", thresholds="macro_f1", calibrate=True)
-    with pytest.raises(ValueError, match=r"'autp'.*Did you mean 'auto'"):
+    with pytest.raises(tltk.errors.InvalidInput, match=r"`--balance` must be one of .*Did you mean 'auto'"):
         options.balance("autp", thresholds=None, calibrate=False)
 
 

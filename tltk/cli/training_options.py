@@ -142,7 +142,10 @@ def balance(method: str | None, *, thresholds: str | None, calibrate: bool) -> "
     if method is None and thresholds is None and not calibrate:
         return None
     import tltk
+    from tltk.balancing.record import METHODS
 
+    if method is not None:
+        check.one_of("--balance", method, METHODS)
     return tltk.balance(method or "nothing", thresholds=thresholds, calibrate=calibrate)
 
 

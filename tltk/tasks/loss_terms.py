@@ -95,30 +95,21 @@ class ClassLoss(keras.losses.Loss):
         smoothing: Label smoothing of the task.
     """
 
+    losses = staticmethod(class_losses)
+
     def __init__(self, terms: LossTerms, smoothing: float = 0.0) -> None:
-        super().__init__(name="class_loss")
+        super().__init__()
         self.terms, self.smoothing = terms, smoothing
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each example, float32 [batch]."""
-        return class_losses(y_true, y_pred, self.terms, smoothing=self.smoothing)
+        return self.losses(y_true, y_pred, self.terms, smoothing=self.smoothing)
 
 
-class LabelLoss(keras.losses.Loss):
-    """Binary cross-entropy of several labels, 0/1 targets [batch, labels].
+class LabelLoss(ClassLoss):
+    """Binary cross-entropy of several labels, 0/1 targets [batch, labels]."""
 
-    Args:
-        terms: What changes the loss.
-        smoothing: Label smoothing of the task.
-    """
-
-    def __init__(self, terms: LossTerms, smoothing: float = 0.0) -> None:
-        super().__init__(name="label_loss")
-        self.terms, self.smoothing = terms, smoothing
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of each example, float32 [batch]."""
-        return label_losses(y_true, y_pred, self.terms, smoothing=self.smoothing)
+    losses = staticmethod(label_losses)
 
 
 class BalancedAccuracy(keras.metrics.Metric):

@@ -95,7 +95,7 @@ def _by_matrix(
 ) -> tf.Tensor:
     """Filter with one matrix product: the weights repeat after `up` outputs, which are `down` inputs.
 
-    Five times as fast as `_by_gathering` at 22,050 Hz → 16 kHz.
+    At 22,050 Hz → 16 kHz, resampling and fitting a word took 2.5 ms instead of 6.5 ms with `_by_gathering`.
     """
     up, reach = (tf.cast(size, tf.int64) for size in tf.unstack(tf.shape(phases)))
     rows, columns = up * periods, down * periods + reach
