@@ -162,9 +162,9 @@ class _Search:
         with progress.bar(f"probe ({scaling} scaling)", len(penalties)) as advance:
             for penalty in penalties:
                 logits = np.zeros_like(self.targets)
-                for fold in starts:
+                for fold, start in starts.items():
                     rows = np.flatnonzero(self.folds != fold) if len(numbers) > 1 else np.arange(len(self.folds))
-                    weights = starts[fold] = self._solve(axes, rows, penalty, starts[fold])
+                    weights = starts[fold] = self._solve(axes, rows, penalty, start)
                     test = self.folds == fold
                     logits[test] = axes.coordinates[test] @ weights[:-1] + weights[-1]
                 logits = logits if self.offset is None else logits + self.offset.astype(np.float32)
