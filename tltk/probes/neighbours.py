@@ -15,9 +15,7 @@ def unit_length(features: np.ndarray) -> np.ndarray:
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float32).tiny)
 
 
-def neighbour_scores(
-    features: np.ndarray, targets: np.ndarray, queries: np.ndarray, *, neighbours: int
-) -> np.ndarray:
+def neighbour_scores(features: np.ndarray, targets: np.ndarray, queries: np.ndarray, *, neighbours: int) -> np.ndarray:
     """Average the targets of the nearest examples, weighted by exp(cosine / 0.07).
 
     Args:
@@ -46,9 +44,7 @@ def neighbour_scores(
     return np.concatenate(scores) if scores else np.zeros((0, targets.shape[1]), np.float32)
 
 
-def out_of_fold_scores(
-    features: np.ndarray, targets: np.ndarray, folds: np.ndarray, *, neighbours: int
-) -> np.ndarray:
+def out_of_fold_scores(features: np.ndarray, targets: np.ndarray, folds: np.ndarray, *, neighbours: int) -> np.ndarray:
     """Predict each example from those of other folds.
 
     Args:
