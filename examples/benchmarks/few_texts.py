@@ -10,7 +10,7 @@ no validation part: all labels are used for training, and nothing is selected by
 
 - tfidf: scikit-learn's TfidfVectorizer (sublinear) and LogisticRegression (C=10) on words;
 - minilm_probe: scikit-learn's LogisticRegression (C=10) on frozen MiniLM's mean-pooled vectors, scaled to length 1;
-- default: `tltk.fit(model, train)` without a recipe, for 20 labelled examples per class and more;
+- fine_tune: `tltk.fine_tune(learning_rate=1e-4)`, for 20 labelled examples per class and more;
 - few_shot: `tltk.few_shot()` in batches of 64, for fewer labels.
 """
 
@@ -32,6 +32,7 @@ import tltk
 from tltk.recipes import Recipe
 
 MINILM, FEW = "all_minilm_l6_v2_en", 20
+TUNED = tltk.fine_tune(learning_rate=1e-4)
 Drawn = tuple[list[str], np.ndarray]
 
 
@@ -67,7 +68,7 @@ def measure(labels: list[int], seeds: int, say: Callable[[str], None]) -> dict[s
     data = real_texts.package_summaries()
     results: dict[str, dict[str, dict[str, float]]] = {}
     for count in labels:
-        recipe = ("few_shot", tltk.few_shot(), 64) if count < FEW else ("default", None, 32)
+        recipe = ("few_shot", tltk.few_shot(), 64) if count < FEW else ("fine_tune", TUNED, 32)
         methods: dict[str, Callable[[Drawn], float]] = {
             "tfidf": lambda drawn: by_tfidf(data, drawn),
             "minilm_probe": lambda drawn: by_probe(data, drawn),

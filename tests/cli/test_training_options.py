@@ -1,5 +1,7 @@
 """Options of `tltk train` become recipes, class weights and tasks."""
 
+from functools import partial
+
 import pytest
 
 import tltk
@@ -19,8 +21,8 @@ def test_a_recipe_is_built_from_the_given_options():
 
 
 def test_the_default_recipe_takes_the_learning_rate_of_the_modality():
-    recipe = options.recipe(None, default_rate=5e-5)
-    assert recipe == tltk.fine_tune(learning_rate=5e-5)
+    recipe = options.recipe(None, epochs=3, default_rate=5e-5)
+    assert recipe == tltk.fine_tune(epochs=3, learning_rate=5e-5)
     with_rate = options.recipe(None, learning_rate=1e-3, default_rate=5e-5)
     assert with_rate == tltk.fine_tune(learning_rate=1e-3)
     named = options.recipe("fine_tune", default_rate=5e-5)
@@ -92,3 +94,15 @@ def test_parts_are_described_with_their_classes_and_those_that_are_absent():
         "test   0 texts",
         "val has no example of 'bad': its result says nothing about that.",
     ]
+
+
+def test_auto_takes_no_options_and_no_labels_for_validation():
+    assert options.recipe(None, default_rate=5e-5) is None
+    assert options.recipe("auto") == "auto"
+    with pytest.raises(ValueError, match="--recipe auto"):
+        options.recipe("auto", epochs=3)
+    fraction = partial(options.validation_fraction, label_type="categorical")
+    assert fraction(None, None) == fraction(None, "auto") == 0
+    assert fraction(None, tltk.full()) == 0.15
+    assert fraction(0.2, "auto") == 0.2
+    assert options.validation_fraction(None, None, label_type="entities") == 0.15

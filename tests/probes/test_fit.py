@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from tltk.probes import fit
 from tltk.probes.fit import fit_probe
 
 GENERATOR = np.random.default_rng(0)
@@ -89,3 +90,11 @@ def test_a_class_with_one_example_and_two_examples_in_all(clouds):
     assert np.isfinite(fit_probe(x[rows], np.eye(3)[y[rows]]).predict(test_x)).all()
     assert np.isfinite(fit_probe(x[:2], np.eye(3)[y[:2]]).predict(test_x)).all()
     assert np.isfinite(fit_probe(x[:1], np.eye(3)[y[:1]]).predict(test_x)).all()
+
+
+def test_large_data_are_searched_in_a_part(clouds, monkeypatch):
+    x, y, test_x, test_y = clouds
+    monkeypatch.setattr(fit, "_LARGE", 60 * 40)
+    probe = fit_probe(x, np.eye(3)[y], groups=np.arange(90), weight=np.ones(90))
+    assert len(probe.path) == 2 and probe.folds.max() == 2 and len(probe.out_of_fold) == 90
+    assert accuracy(probe.predict(test_x), test_y) > 0.6

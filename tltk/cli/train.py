@@ -42,8 +42,12 @@ def train(
         typer.Option(help="A name from `tltk backbones`, or a preset folder; default: by the data."),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="fine_tune, linear_probe, full, bert or few_shot; default: fine_tune.")
+        str | None,
+        typer.Option(help="auto, fine_tune, linear_probe, full, bert or few_shot; default: auto where possible."),
     ] = None,
+    budget: Annotated[
+        str, typer.Option(help="Time that the recipe auto may take, such as '10 min'; or off.")
+    ] = "10 min",
     epochs: Annotated[
         int | None,
         typer.Option(min=1, help="Epochs of the recipe's last phase; training says how many there are in all."),
@@ -93,7 +97,10 @@ def train(
     threshold: Annotated[
         float | None, typer.Option(help="Probability above which a label is predicted (multilabel).")
     ] = None,
-    val: Annotated[float, typer.Option(help="Fraction of the examples for validation.")] = 0.15,
+    val: Annotated[
+        float | None,
+        typer.Option(help="Fraction of the examples for validation; default: 0.15, or 0 with the recipe auto."),
+    ] = None,
     test: Annotated[float, typer.Option(help="Fraction of the examples for the final test.")] = 0.15,
     seed: Annotated[int, typer.Option(help="Seed of the split, the order, the augmentation and the head.")] = 0,
     label: LabelColumn = "label",

@@ -45,12 +45,14 @@ def run(given: Mapping[str, Any], *, as_json: bool, quiet: bool = False) -> None
     import tltk
 
     balance = training_options.balance(option.balance, thresholds=option.tune_thresholds, calibrate=option.calibrate)
+    option.val = _validation_fraction(option)
     parts = _parts(option)
     console.say("\n".join(training_options.describe_parts(parts)))
     model, recipe = _model_and_recipe(option, parts["train"])
     console.say(training_options.describe_training(model, recipe))
     step_size = options.batch_size(option.batch_size)
     settings: dict[str, Any] = {"recipe": recipe, "batch_size": step_size, "seed": option.seed, "cache": option.cache}
+    settings["budget"] = training_options.checkpoint(option.budget)
     settings |= {"class_weight": training_options.class_weight(option.class_weight), "balance": balance}
     settings |= {"checkpoint": checkpoint, "resume": resume}
     val_part = parts["val"] if len(parts["val"]) else None
@@ -61,6 +63,12 @@ def run(given: Mapping[str, Any], *, as_json: bool, quiet: bool = False) -> None
         return
     report = _test(trained, parts["test"], batch_size=step_size if isinstance(step_size, int) else 32)
     _show_training(trained, report, parts, as_json=as_json)
+
+
+def _validation_fraction(option: SimpleNamespace) -> float:
+    """Return the fraction of the examples for validation, which depends on the recipe."""
+    recipe = training_options.recipe(option.recipe, **{name: getattr(option, name) for name in _PHASE_OPTIONS})
+    return training_options.validation_fraction(option.val, recipe, label_type=option.label_type)
 
 
 def _parts(option: SimpleNamespace) -> "dict[str, Source]":

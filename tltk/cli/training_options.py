@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tltk.tasks.base import Task
 
 LABEL_TYPES = ("categorical", "multilabel", "regression", "entities")
-RECIPES = ("fine_tune", "linear_probe", "full", "bert", "few_shot")
+RECIPES = ("auto", "fine_tune", "linear_probe", "full", "bert", "few_shot")
 _WITH_PROBE = ("fine_tune", "few_shot")
 _PROBE = "probe"  # name of the phase that trains the head alone
 
@@ -56,11 +56,11 @@ def recipe(
     accumulate: int | None = None,
     unfreeze: str | None = None,
     default_rate: float | None = None,
-) -> "Recipe":
+) -> "Recipe | str | None":
     """Build a recipe from its name and options. None keeps the default of the recipe.
 
     Args:
-        name: Name of the recipe; None for the default of `tltk.fit`.
+        name: Name of the recipe; None for the default of `tltk.fit`: "auto" if it can be, and without other options.
         epochs: Epochs of the last phase.
         probe_epochs: Epochs of the phase that trains the head alone.
         learning_rate: Highest learning rate of the last phase.
@@ -71,7 +71,7 @@ def recipe(
         default_rate: Learning rate of the default recipe, see `Modality.learning_rate`.
 
     Returns:
-        The recipe.
+        The recipe; "auto" or None, by which `tltk.fit` chooses one.
 
     Raises:
         InvalidInput: If the name is unknown, the recipe does not have an option, or a number is out of range.
@@ -79,6 +79,11 @@ def recipe(
     from tltk import recipes
 
     check_recipe(name, unfreeze=unfreeze, probe_epochs=probe_epochs)
+    options = (epochs, probe_epochs, learning_rate, warmup, patience, accumulate, unfreeze)
+    if name in (None, "auto") and all(value is None for value in options):
+        return name
+    if name == "auto":
+        raise InvalidInput("--recipe auto chooses epochs and rates by itself: leave out these options, or the recipe.")
     arguments: dict[str, Any] = {} if unfreeze is None else {"unfreeze": unfreeze}
     if name is None and default_rate is not None:
         arguments["learning_rate"] = default_rate
@@ -163,10 +168,26 @@ def with_threshold(task: "Task", threshold: float | None) -> "Task":
     return replace(task, threshold=threshold)
 
 
-def describe_training(model: "TransferModel", recipe: "Recipe") -> str:
-    """Return the model, the origin of its weights, and the epochs of the recipe."""
+def describe_training(model: "TransferModel", recipe: "Recipe | str | None") -> str:
+    """Return the model, the origin of its weights, and the epochs of the recipe if they are known."""
     weights = f"weights: {model.origin.kind} {model.origin.path or ''}"
-    return f"{model.describe()}\n{weights}\n{describe_epochs(recipe)}"
+    epochs = f"recipe: {recipe or 'default'}" if recipe is None or isinstance(recipe, str) else describe_epochs(recipe)
+    return f"{model.describe()}\n{weights}\n{epochs}"
+
+
+def validation_fraction(val: float | None, recipe: "Recipe | str | None", *, label_type: str) -> float:
+    """Return the fraction of examples for validation.
+
+    Args:
+        val: Value of `--val`; None if it was not given: 0 where the recipe "auto" decides by cross-fitting within the
+            training labels, which should then not be fewer; else 0.15.
+        recipe: From `recipe`.
+        label_type: Value of `--label-type`.
+    """
+    if val is not None:
+        return val
+    is_auto = (recipe is None or recipe == "auto") and label_type in ("categorical", "multilabel", "regression")
+    return 0.0 if is_auto else 0.15
 
 
 def describe_epochs(recipe: "Recipe") -> str:

@@ -58,6 +58,26 @@ def split_frozen_prefix(model: keras.Model, decisions: dict[str, Decision]) -> F
     return FrozenSplit(_PrefixSuffixModel(prefix, suffix, name=f"{model.name}_split"), prefix, suffix)
 
 
+def part_above_prefix(model: keras.Model, frozen_split: FrozenSplit, tensor: keras.KerasTensor) -> keras.Model:
+    """Build the part of a model between its frozen prefix and one of its tensors.
+
+    Args:
+        model: The model that was split.
+        frozen_split: Its split.
+        tensor: A tensor of `model` that depends on the prefix.
+
+    Returns:
+        Outputs of the prefix, or inputs of the model if it has none → the tensor. It shares the layers of the model.
+    """
+    boundary = model.inputs if frozen_split.prefix is None else frozen_split.prefix.outputs
+    inputs = [keras.Input(batch_shape=item.shape, dtype=item.dtype) for item in boundary]
+    tensors = dict(zip(map(id, boundary), inputs, strict=True))
+    graph.call_nodes(graph.ancestor_nodes([tensor], until=boundary), tensors)
+    part = keras.Model(inputs, tensors[id(tensor)])
+    private.forget_calls(part)
+    return part
+
+
 class _PrefixSuffixModel(keras.Model):
     """Prefix and suffix in sequence, the prefix always in inference mode.
 

@@ -174,11 +174,15 @@ class Loader:
         """
         for batch in self.batches(epoch, first=number):
             if batch.number == number:
-                numbers = (tf.constant(value, tf.int64) for value in (epoch, number))
-                parts = tf.nest.map_structure(tf.convert_to_tensor, tuple(batch[2:]))
-                return _fit_tuple(*self.finish(Batch(*numbers, *parts)))
+                return self.finished(batch)
             break
         raise IndexError(f"epoch {epoch} has no readable batch {number}; it has {self.steps_per_epoch} batches.")
+
+    def finished(self, batch: Batch) -> Any:
+        """Return what `dataset` yields for a batch from `batches`: (inputs, targets …), or inputs if unlabelled."""
+        numbers = (tf.constant(value, tf.int64) for value in (batch.epoch, batch.number))
+        parts = tf.nest.map_structure(tf.convert_to_tensor, tuple(batch[2:]))
+        return _fit_tuple(*self.finish(Batch(*numbers, *parts)))
 
     def number_after(self, steps: int, *, epoch: int, first: int = 0) -> int:
         """See `Batches`."""

@@ -1,6 +1,6 @@
 """Recipes: the named fine-tuning methods, each a list of phases."""
 
-from tltk.recipes.general import fine_tune, full, gradual_unfreeze, linear_probe, one_phase, refine
+from tltk.recipes.general import fine_tune, full, gradual_unfreeze, linear_probe, one_phase, refine, tuned_probe
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.recipes.texts import bert, few_shot
 
@@ -15,4 +15,5 @@ __all__ = [
     "linear_probe",
     "one_phase",
     "refine",
+    "tuned_probe",
 ]

@@ -10,7 +10,9 @@ from tltk.modalities.augmentation import Augmentation
 from tltk.modalities.image.augment import as_augmentations
 from tltk.optimizers.from_keras import as_optimizer
 from tltk.optimizers.schedules import SCHEDULES
-from tltk.trainability.plan import Plan
+from tltk.trainability.plan import Plan, freeze
+
+SOLVERS = ("optimizer", "probe")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class Phase:
             The weights of the best epoch are kept either way.
         wise_ft: Whether to interpolate, after the phase, between the weights at its start and at its end, and keep the
             interpolation that is best on validation (WiSE-FT, Wortsman et al. 2022).
+        solver: "optimizer" runs `model.fit`. "probe" fits the last linear layer at once, by cross-validated and
+            calibrated regression on the features, see `tltk.recipes.tuned_probe`; epochs, optimizer, schedule and
+            callbacks are then not used.
         contrastive_temperature: Temperature of the supervised contrastive loss (Khosla et al. 2020), which trains the
             backbone alone to put examples of one class near each other; None uses the loss of the task.
     """
@@ -51,6 +56,7 @@ class Phase:
     patience: int | None = None
     wise_ft: bool = False
     contrastive_temperature: float | None = None
+    solver: str = "optimizer"
 
     __repr__ = display.short_repr
 
@@ -60,6 +66,7 @@ class Phase:
         object.__setattr__(self, "augment", None if self.augment is None else as_augmentations(self.augment))
         check.store_python_numbers(self)
         check.one_of("schedule", self.schedule, SCHEDULES)
+        check.one_of("solver", self.solver, SOLVERS)
         if not isinstance(self.warmup, int) or isinstance(self.warmup, bool):
             check.within("warmup", self.warmup, low=0, high=1, open_high=True)
         problems = check.Problems()
@@ -76,6 +83,8 @@ class Phase:
             problems.add(f"`contrastive_temperature` must be above 0, such as 0.1. Received: {temperature!r}")
         if isinstance(self.warmup, int) and self.warmup < 0:
             problems.add(f"`warmup` must be at least 0. Received: {self.warmup!r}")
+        if self.solver == "probe" and self.plan != freeze("backbone"):
+            problems.add('`solver="probe"` needs plan=tltk.freeze("backbone"): it fits the last layer of the head')
         problems.raise_if_any()
 
     @property

@@ -46,6 +46,8 @@ class Task(UnevenClasses, ABC):
         export_columns: Class attribute: decoded columns that only exports return, such as a map encoded as PNG.
         class_targets: Class attribute: whether `encode` returns 0/1 targets [batch, classes], as a contrastive loss
             needs.
+        probe_kind: Class attribute: what a linear probe of this task is: "categorical", "multilabel" or "regression"
+            (see `tltk.probes.fit.fit_probe`); "" if its outputs are not those of one linear layer.
         objective: Loss and metrics of the user's own, which built-in tasks take; a field of the dataclass.
         align: Class attribute: brings targets and outputs into one shape for such a loss or metric; None if they
             already have.
@@ -61,6 +63,7 @@ class Task(UnevenClasses, ABC):
     constant_columns: ClassVar[tuple[str, ...]] = ()
     export_columns: ClassVar[tuple[str, ...]] = ()
     class_targets: ClassVar[bool] = False
+    probe_kind: ClassVar[str] = ""
     uses_pooling: ClassVar[bool] = True
     objective: Objective = NO_OBJECTIVE
     align: ClassVar[Any] = None
@@ -177,6 +180,14 @@ class Task(UnevenClasses, ABC):
 
     def encode(self, targets: Any) -> Any:
         """Encode a batch of targets for the loss, in the graph; default: unchanged."""
+        return targets
+
+    def probe_targets(self, targets: np.ndarray) -> np.ndarray:
+        """Return the targets of the last linear layer, float32 [n, outputs]; default: encoded targets as they are.
+
+        Args:
+            targets: What `encode` returned, as an array.
+        """
         return targets
 
     def class_weights(self, class_weight: Any, targets: Targets | None) -> np.ndarray:

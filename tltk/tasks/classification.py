@@ -109,6 +109,7 @@ class Classification(_ClassTask):
     activation: ClassVar[str] = "softmax"
     balance_methods: ClassVar[tuple[str, ...]] = (*WEIGHTS, *SAMPLING, *LOSSES, *_AFTERWARDS)
     balance_options: ClassVar[tuple[str, ...]] = ("thresholds", "costs", "calibrate")
+    probe_kind: ClassVar[str] = "categorical"
 
     labels: LabelSpec
     head: heads.Head = field(default_factory=heads.head)
@@ -231,6 +232,7 @@ class MultilabelClassification(_ClassTask):
     balance_options: ClassVar[tuple[str, ...]] = ("thresholds", "calibrate")
     why_unbalanced: ClassVar[str] = "an example may have several labels"
     exclusive_classes: ClassVar[bool] = False
+    probe_kind: ClassVar[str] = "multilabel"
 
     labels: LabelSpec
     head: heads.Head = field(default_factory=heads.head)

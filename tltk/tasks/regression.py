@@ -62,6 +62,7 @@ class Regression(Task):
     monitor: ClassVar[Monitor] = Monitor("mae", "min")
     score_name: ClassVar[str] = "mae"
     constant_columns: ClassVar[tuple[str, ...]] = ("labels",)
+    probe_kind: ClassVar[str] = "regression"
 
     labels: LabelSpec
     head: heads.Head = field(default_factory=heads.head)
@@ -92,6 +93,11 @@ class Regression(Task):
     def encode(self, targets: Any) -> Any:
         """Cast targets to float32 [batch, columns]."""
         return as_float(len(self.labels))(targets)
+
+    def probe_targets(self, targets: np.ndarray) -> np.ndarray:
+        """Return standardized targets: the layer after the last linear one restores their units."""
+        mean = np.array(self.labels.mean or [0.0] * len(self.labels), np.float32)
+        return (targets - mean) / np.array(self.std, np.float32)
 
     def loss(self) -> keras.losses.Loss:
         """Return the squared error in units of standard deviations."""

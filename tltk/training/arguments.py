@@ -10,16 +10,67 @@ from tltk.models.transfer_model import TransferModel
 from tltk.optimizers.state import require_unique_paths
 from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size
 from tltk.recipes import fine_tune, one_phase, refine
+from tltk.recipes.automatic import AUTO, seconds_of
 from tltk.recipes.recipe import Recipe
 from tltk.tasks.base import Task
 from tltk.tasks.objective_check import without_weights
 from tltk.trainability.apply import changing_variables
 from tltk.trainability.plan import Plan
+from tltk.training.auto import why_not_auto
 from tltk.training.contrastive import phase_model
 from tltk.training.custom_objects import why_unsavable
 from tltk.training.user_callbacks import change_rate
 
 log = logging.getLogger("tltk")
+
+
+def is_automatic(
+    recipe: Any,
+    plan: Any,
+    model: TransferModel,
+    train: Any,
+    *,
+    budget: Any,
+    balance: Any,
+    epochs: Any,
+    learning_rate: Any,
+    callbacks: Any,
+) -> bool:
+    """Tell whether `fit` decides by itself how to train: recipe "auto", or no recipe where it can.
+
+    Args:
+        recipe: See `fit`.
+        plan: See `fit`.
+        model: The model to train.
+        train: Training examples.
+        budget: See `fit`.
+        balance: See `fit`; needs a fixed recipe, as the next three.
+        epochs: See `fit`.
+        learning_rate: See `fit`.
+        callbacks: See `fit`.
+
+    Raises:
+        InvalidType: If the recipe is another text.
+        InvalidInput: If the recipe is "auto" together with such an option, or the budget is no time.
+    """
+    seconds_of(budget)
+    if isinstance(recipe, str) and recipe != AUTO:
+        suggestion = check.did_you_mean(recipe, (AUTO,)) or " Pass tltk.fine_tune(), or another recipe."
+        raise InvalidType(f'`recipe` must be Recipe. Received: str {recipe!r}; the only text is "auto".{suggestion}')
+    options = {"epochs": epochs, "learning_rate": learning_rate, "callbacks": callbacks or None, "plan": plan}
+    options["balance"] = balance
+    given = [name for name, value in options.items() if value is not None]
+    if recipe == AUTO and given:
+        raise InvalidInput(
+            f'recipe="auto" chooses {check.listing(f"`{name}`" for name in given)} by itself: leave it out, or pass a '
+            "recipe such as tltk.fine_tune()."
+        )
+    if recipe not in (None, AUTO) or given:
+        return False
+    problem = why_not_auto(model, train)
+    if problem:
+        log.info("The fixed recipe is used: %s.", problem)
+    return not problem
 
 
 def complete_recipe(
@@ -34,7 +85,7 @@ def complete_recipe(
     """Return the recipe that `fit` runs.
 
     Args:
-        recipe: Recipe of the user; None for the default one.
+        recipe: Recipe of the user; None or "auto" for the fixed default one.
         plan: Plan of the user for a recipe of one phase, or None.
         model: The model to train, for the default learning rate and the augmentations of phases that leave them open.
         epochs: Epochs of the last phase; None leaves them as they are.
@@ -57,7 +108,7 @@ def complete_recipe(
         recipe = one_phase(plan, learning_rate=modality.learning_rate)
         if change_rate(callbacks):
             recipe = refine(recipe, schedule="constant", warmup=0, include_head=True)
-    elif recipe is None:
+    elif recipe in (None, AUTO):
         recipe = fine_tune(learning_rate=modality.learning_rate)
     hint = "Pass tltk.fine_tune(), tltk.linear_probe(), tltk.full() or your own Recipe."
     check.instance_of("recipe", recipe, Recipe, hint=hint)

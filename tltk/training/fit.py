@@ -24,6 +24,7 @@ from tltk.foundation import keras_private as private
 from tltk.foundation.errors import InvalidInput, TltkError
 from tltk.modalities.modality import drop_invalid, modality_of
 from tltk.models.transfer_model import TransferModel
+from tltk.recipes.automatic import seconds_of
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.specs import InvalidExample
 from tltk.tasks.base import Task
@@ -31,8 +32,14 @@ from tltk.tasks.registry import require_task
 from tltk.tasks.sources import require_labels, with_labels_of
 from tltk.trainability.lora import file as lora_file
 from tltk.trainability.plan import Plan
-from tltk.training import run_folder
-from tltk.training.arguments import check_options, complete_recipe, require_weighted_metrics, warn_without_validation
+from tltk.training import auto, run_folder
+from tltk.training.arguments import (
+    check_options,
+    complete_recipe,
+    is_automatic,
+    require_weighted_metrics,
+    warn_without_validation,
+)
 from tltk.training.balancing import Balancing, check_balance, decide, finish, without_decision
 from tltk.training.checkpoint import Checkpoint, as_checkpoint
 from tltk.training.checkpoints import Checkpoints, State
@@ -60,7 +67,8 @@ def fit(
     train: Data,
     val: Data | None = None,
     *,
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | None = None,
+    budget: str | None = "10 min",
     plan: Plan | None = None,
     epochs: int | None = None,
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
@@ -85,7 +93,12 @@ def fit(
             Sample weights weigh loss and metrics, as the `weighted_metrics` of Keras.
         val: Validation examples, by which epochs and phases are compared. Without them every phase runs all its epochs
             and keeps its last weights.
-        recipe: The default is `fine_tune()`, for texts `fine_tune(learning_rate=1e-4)`.
+        recipe: A recipe, or "auto": a tuned, calibrated probe first, then fine-tuning if cross-fitting within the
+            training labels (or `val`) says that it is better, see docs/auto.md. None means "auto" where the head has a
+            linear probe, `train` is a source, and none of `epochs`, `learning_rate`, `callbacks`, `plan`, `balance` is
+            passed; elsewhere `fine_tune()`, for texts `fine_tune(learning_rate=1e-4)`.
+        budget: Time that "auto" may take, such as "5 min" or "2 h"; None for any. If fine-tuning would take longer, the
+            model is the probe. Other recipes take the time of their epochs.
         plan: Train one phase with this plan, instead of a recipe; see `recipes.one_phase`. With ReduceLROnPlateau or
             LearningRateScheduler in `callbacks`, its learning rate is constant, without warm-up.
         epochs: Epochs of the last phase; None keeps those of the recipe.
@@ -133,18 +146,16 @@ def fit(
     check.instance_of("model", model, TransferModel, hint="Pass what tltk.assemble or tltk.adopt returned.")
     require_task(model.task)
     model = without_decision(model)
-    recipe = complete_recipe(recipe, plan, model, epochs=epochs, learning_rate=learning_rate, callbacks=callbacks)
+    options_of_phases = {"epochs": epochs, "learning_rate": learning_rate, "callbacks": callbacks}
+    is_auto = is_automatic(recipe, plan, model, train, budget=budget, balance=balance, **options_of_phases)
+    recipe = complete_recipe(recipe, plan, model, **options_of_phases)
     size = check_options(model, recipe, batch_size=batch_size, seed=seed, out=out)
-    seed = int(seed)
-    folder = None if out is None else Path(out)
+    seed, folder = int(seed), None if out is None else Path(out)
     check_resume(resume, folder)
     checkpoint = as_checkpoint(checkpoint)
-    user_callbacks = (
-        UserCallbacks(check_callbacks(callbacks, recipe), model.keras, recipe.epochs) if callbacks else None
-    )
+    user_callbacks = _user_callbacks(callbacks, recipe, model)
     cache = cache if isinstance(cache, Cache) else Cache(cache)
-    config = {"recipe": recipe.to_config(), "seed": seed, "batch_size": batch_size, "feature_dtype": cache.dtype}
-    config["callbacks"] = [type(callback).__name__ for callback in callbacks]
+    config = _options(recipe, callbacks, seed=seed, batch_size=batch_size, feature_dtype=cache.dtype)
     with progress.verbosity(verbose), _unfinished(folder, model) as temporary:
         invalid = Invalid()
         train = _valid_data(train, model, "train", max_invalid_fraction, invalid)
@@ -159,6 +170,8 @@ def fit(
         feed.check_batches()
         if feed.has_weights:
             require_weighted_metrics(model.task)
+        if is_auto:
+            recipe = _automatic_recipe(model, feed, config, folder if resume else None, budget)
         start = find_start(model, {"train": train, "val": val}, config, folder, temporary, resume=resume)
         if start.complete_run is not None:
             return start.complete_run
@@ -167,6 +180,28 @@ def fit(
         training = _Training(model, recipe, feed, History(folder, temporary), user_callbacks)
         with stop_requests() if folder and checkpoint else nullcontext(StopRequest()) as stop_request:
             return _run(training, start, stop_request, checkpoint, invalid=invalid, config=config)
+
+
+def _user_callbacks(callbacks: Any, recipe: Recipe, model: TransferModel) -> UserCallbacks | None:
+    return UserCallbacks(check_callbacks(callbacks, recipe), model.keras, recipe.epochs) if callbacks else None
+
+
+def _options(recipe: Recipe, callbacks: Sequence[keras.callbacks.Callback], **options: Any) -> dict[str, Any]:
+    """Return the options of a training for the record of its run."""
+    names = [type(callback).__name__ for callback in callbacks]
+    return {"recipe": recipe.to_config(), **options, "callbacks": names}
+
+
+def _automatic_recipe(
+    model: TransferModel, feed: Feed, config: dict[str, Any], resumed: Path | None, budget: str | None
+) -> Recipe:
+    """Return the recipe that "auto" decides on, or decided on before the training was stopped; add it to the config."""
+    decision = auto.stored_decision(resumed)
+    if decision is None:
+        decision = auto.decide(model, feed, seconds=seconds_of(budget))
+    recipe = decision.recipe.with_augmentation(model.task.default_augmentation(model.input_spec))
+    config |= {"recipe": recipe.to_config(), "auto": decision.record}
+    return recipe
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltk.data.invalid import Invalid
+from tltk.data.source import Source
 from tltk.feature_cache import compute
 from tltk.feature_cache.storage import Cache, choose_storage, multiply_adds
 from tltk.feature_cache.user_dataset import UnevenBatchesError
@@ -125,12 +126,18 @@ class Feed:
         self.loaders: list[Loader | DatasetLoader] = []
         self.undecodable = Invalid()
         self.told: set[str] = set()  # why features are not cached
+        self.head_inputs: Any = None  # inputs of the last linear layer, once a probe has computed them
 
     def __enter__(self) -> "Feed":
         return self
 
     def __exit__(self, *error: object) -> None:
         self.exit_stack.close()
+
+    def for_part(self, train: Source) -> "Feed":
+        """Return a feed with the same options of some of the training examples, without validation examples."""
+        options: dict[str, Any] = {"batch_size": self.batch_size, "seed": self.seed, "cache": self.cache}
+        return Feed(self.model, train, None, folder=None, class_weights=self.class_weights, **options)
 
     @property
     def has_weights(self) -> bool:
@@ -166,7 +173,7 @@ class Feed:
         train, val = cast(PreparedSource, self.train), cast(PreparedSource | None, self.val)
         return Parts(train, val, self.cache, _max_length(parts), self.seed, not trains_backbone(self.model, recipe))
 
-    def phase_data(self, phase: Phase, index: int, frozen_split: FrozenSplit) -> PhaseData:
+    def phase_data(self, phase: Phase, index: int, frozen_split: FrozenSplit, *, shuffle: bool = True) -> PhaseData:
         """Return the batches of a phase: cached features of the frozen prefix if possible, otherwise examples.
 
         Features cannot be cached without a frozen prefix, with new augmentations every epoch, or for a
@@ -176,12 +183,13 @@ class Feed:
             phase: Gives epochs and augmentation.
             index: Position of the phase in its recipe.
             frozen_split: The model split for this phase.
+            shuffle: Whether training examples are in a new order in each epoch; False keeps that of the source.
 
         Returns:
             The batches, and the model to fit on them.
         """
-        data = self._phase_data(phase, index, frozen_split)
-        if self.balancing is not None and self.balancing.sampler is not None:
+        data = self._phase_data(phase, frozen_split, (self.seed * 1000 + index) % 2**31 if shuffle else None)
+        if shuffle and self.balancing is not None and self.balancing.sampler is not None:
             train = cast(Loader, data.train)  # a tf.data.Dataset was refused
             data = replace(data, train=replace(train, sampler=self.balancing.sampler))
         if self.class_weights is None or phase.contrastive_temperature is not None:
@@ -189,11 +197,10 @@ class Feed:
         weighted = replace(data.train, finish=ClassWeighted(data.train.finish, self.class_weights))
         return replace(data, train=weighted)
 
-    def _phase_data(self, phase: Phase, index: int, frozen_split: FrozenSplit) -> PhaseData:
+    def _phase_data(self, phase: Phase, frozen_split: FrozenSplit, seed: int | None) -> PhaseData:
         self.exit_stack.close()  # temporary files of the phase before
         self.invalid()
         self.loaders.clear()  # features of the phase before, in memory
-        seed = (self.seed * 1000 + index) % 2**31
         augmentations = phase.augment or ()
         count = min(phase.augmentations_per_example, phase.epochs)  # no epoch would use further copies
         augment: Augment = augmentations
@@ -228,8 +235,8 @@ class Feed:
             self.undecodable.extend(loader.invalid)
         return self.undecodable
 
-    def _example_batches(self, frozen_split: FrozenSplit, augment: Any, seed: int) -> PhaseData:
-        train = self._registered(self.train.batches(augment=augment, seed=seed, shuffle=True))
+    def _example_batches(self, frozen_split: FrozenSplit, augment: Any, seed: int | None) -> PhaseData:
+        train = self._registered(self.train.batches(augment=augment, seed=seed or 0, shuffle=seed is not None))
         return PhaseData(frozen_split.model, train, None if self.val is None else self._registered(self.val.batches()))
 
     def _can_be_cached(self, parts: list[Prepared]) -> bool:
@@ -255,7 +262,7 @@ class Feed:
         storage: str,
         length: int | None,
         augment: Augment,
-        seed: int,
+        seed: int | None,
     ) -> PhaseData:
         is_temporary = storage == "disk" and self.cache.storage != "disk"
         fixed_copies = augment if isinstance(augment, Copies) else None

@@ -17,6 +17,7 @@ from tltk.training.checkpoints import Checkpoints, State
 from tltk.training.contrastive import phase_model
 from tltk.training.phase import PhaseResult, PhaseStart, TrainedPhase, train_phase
 from tltk.training.phase_data import Feed
+from tltk.training.probe_phase import train_probe
 from tltk.training.seeds import set_seeds
 from tltk.training.stop_request import TrainingStopped
 from tltk.training.user_callbacks import UserCallbacks
@@ -57,16 +58,14 @@ def train_phases(
         balancing = feed.balancing
         if not is_contrastive and balancing is not None and balancing.changes_training:
             trained_model = balanced_model(model, balancing.terms)
+        start = _start(before, trained_model if is_contrastive else None, seed=(feed.seed, index))
         try:
-            trained = train_phase(
-                trained_model,
-                phase,
-                partial(feed.phase_data, phase, index),
-                start=_start(before, trained_model if is_contrastive else None, seed=(feed.seed, index)),
-                write=write,
-                user_callbacks=user_callbacks,
-                checkpoints=phase_checkpoints,
-            )
+            options: dict[str, Any] = {"start": start, "write": write}
+            if phase.solver == "probe":
+                trained = train_probe(model, phase, index, feed, **options)
+            else:
+                options |= {"user_callbacks": user_callbacks, "checkpoints": phase_checkpoints}
+                trained = train_phase(trained_model, phase, partial(feed.phase_data, phase, index), **options)
         except TrainingStopped:
             phase_checkpoints.stopped()
             raise

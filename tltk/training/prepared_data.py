@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tltk.data.source import Source
@@ -63,6 +64,17 @@ class PreparedSource:
     def has_weights(self) -> bool:
         """Whether examples have sample weights."""
         return self.source.sample_weight is not None
+
+    @property
+    def example_ids(self) -> np.ndarray | None:
+        """Example of each element, int64 [count]; None if element i is example i."""
+        return self.reader.example_ids
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Number of the group of each example, int64; None without groups."""
+        groups = self.source.groups
+        return None if groups is None else np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
 
     @property
     def inputs(self) -> tf.TensorSpec:
@@ -186,6 +198,8 @@ class PreparedDataset:
     user: UserDataset
     argument: str
     order_varies: str
+    example_ids: ClassVar[None] = None
+    groups: ClassVar[None] = None
 
     @property
     def count(self) -> int:

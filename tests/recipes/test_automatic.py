@@ -1,0 +1,24 @@
+"""Tests of `tltk.recipes.automatic`."""
+
+import pytest
+
+import tltk
+from tltk.errors import InvalidInput
+from tltk.recipes.automatic import automatic, fine_tuning, seconds_of
+from tltk.trainability.plan import train_top
+
+
+def test_what_was_decided_becomes_phases():
+    assert [phase.solver for phase in automatic(None).phases] == ["probe"]
+    _, phase = automatic(fine_tuning(epochs=4, learning_rate=1e-4, fraction=0.5)).phases
+    assert (phase.plan, phase.epochs, phase.optimizer.learning_rate) == (train_top(fraction=0.5), 4, 1e-4)
+    _, whole = automatic(fine_tuning(epochs=4, learning_rate=1e-4)).phases
+    assert whole.plan == tltk.train_all()
+
+
+def test_budgets_are_times():
+    budgets = ("5 min", "30 s", "2 hours", "90", None)
+    assert [seconds_of(budget) for budget in budgets] == [300, 30, 7200, 90, None]
+    for wrong in ("soon", "5 steps", "-1 min", "", 5):
+        with pytest.raises(InvalidInput, match="5 min"):
+            seconds_of(wrong)

@@ -1,0 +1,96 @@
+"""Tests of `tltk.training.probe_phase`."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tltk
+from tests.conftest import STAGES, coloured_squares, conv_net, squares, squares_model, weights_as_bytes
+from tltk.errors import InvalidInput
+from tltk.recipes import Phase, Recipe, tuned_probe
+from tltk.training.probe_phase import why_no_probe
+
+
+def fit(model, train=None, val=None, **options):
+    return tltk.fit(model, train or squares(36), val, recipe=tuned_probe(), verbose=0, **options)
+
+
+def outputs(model, count=12):
+    return model.keras.predict(coloured_squares(count, seed=1)[0].astype("float32"), verbose=0)
+
+
+@pytest.mark.parametrize("normalization", ["batch", "layer", None])
+@pytest.mark.parametrize("cache", ["auto", "off"])
+def test_the_model_is_the_probe_exactly(normalization, cache):
+    from tltk.probes.fit import fit_probe
+
+    model = squares_model(head=tltk.head(normalization=normalization))
+    backbone = weights_as_bytes(model.keras, "stem", "conv")
+    x, y = coloured_squares(36)
+    run = fit(model, val=squares(12, seed=1), cache=cache)
+    assert weights_as_bytes(model.keras, "stem", "conv") == backbone
+    features, new = (tltk.embed(model, pixels).features for pixels in (x, coloured_squares(12, seed=1)[0]))
+    if normalization == "layer":
+        features, new = (
+            (f - f.mean(1, keepdims=True)) / np.sqrt(f.var(1, keepdims=True) + 1e-3) for f in (features, new)
+        )
+    expected = fit_probe(features, np.eye(3)[y]).predict(new)
+    assert np.allclose(outputs(model), expected, atol=2e-3)
+    (row,) = run.history
+    assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(row)
+    assert row["val_accuracy"] == pytest.approx((expected.argmax(1) == np.arange(12) % 3).mean())
+    assert run.phases[0].score == (row["val_accuracy"], -row["val_loss"])
+
+
+def test_batches_seeds_and_caches_do_not_matter():
+    model = squares_model()
+    first = outputs(fit(model, batch_size=5).model)
+    assert np.allclose(outputs(fit(model, cache="off", seed=0).model), first, atol=1e-3)
+    dataset = tf.data.Dataset.from_tensor_slices(coloured_squares(36)).batch(8)
+    assert np.allclose(outputs(fit(model, dataset).model), first, atol=1e-3)
+
+
+def test_weights_of_examples_and_classes_count():
+    x, y = coloured_squares(36)
+    wrong = np.where(np.arange(36) < 18, (y + 1) % 3, y)
+    weight = (np.arange(36) >= 18).astype("float32")
+    source = tltk.from_arrays(x, wrong, labels=("red", "green", "blue")).with_sample_weight(weight)
+    model = squares_model()
+    fit(model, source)
+    weighted = outputs(model).argmax(1)
+    fit(model, source.subset(np.arange(18, 36)))
+    assert (weighted == outputs(model).argmax(1)).all()
+    noisy = tltk.from_arrays(x, wrong, labels=("red", "green", "blue"))
+    fit(model, noisy)
+    before = outputs(model).mean(0)[0]
+    fit(model, noisy, class_weight={"red": 20.0})
+    assert outputs(model).mean(0)[0] > before + 0.1
+
+
+def test_regression_and_several_labels():
+    x, y = coloured_squares(36)
+    numbers = tltk.from_arrays(x, 1000 + 100.0 * y, label_type="regression")
+    model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.regression(numbers))
+    assert tltk.evaluate(fit(model, numbers), numbers).metrics["mae"] < 60  # 67 for the mean
+    several = tltk.from_arrays(
+        x, [("red",) if label == 0 else ("green", "blue")[:label] for label in y], label_type="multilabel"
+    )
+    model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.classification(several))
+    assert tltk.evaluate(fit(model, several), several).metrics["exact_match"] > 0.5
+
+
+def test_it_can_be_followed_by_other_phases_and_stored(tmp_path):
+    recipe = Recipe("both", (*tuned_probe().phases, *tltk.fine_tune(epochs=1, probe_epochs=1).phases[1:]))
+    run = tltk.fit(squares_model(), squares(), squares(12, seed=1), recipe=recipe, out=tmp_path / "run", verbose=0)
+    assert [phase.name for phase in run.phases] == ["probe", "fine_tune"]
+    assert run.phases[1].score >= run.phases[0].score
+    assert tltk.load_run(tmp_path / "run").config["recipe"]["phases"][0]["solver"] == "probe"
+
+
+def test_heads_without_a_linear_probe_are_refused():
+    model = squares_model(head=tltk.head(hidden=(4,)))
+    assert "hidden" in why_no_probe(model)
+    with pytest.raises(InvalidInput, match=r"hidden.*linear_probe"):
+        fit(model)
+    with pytest.raises(InvalidInput, match="freeze"):
+        Phase("probe", tltk.train_all(), 1, "adam", solver="probe")
