@@ -66,6 +66,8 @@ def test_options_of_balancing_make_one_record():
     assert record == tltk.balance("nothing", thresholds="macro_f1", calibrate=True)
     with pytest.raises(tltk.errors.InvalidInput, match=r"`--balance` must be one of .*Did you mean 'auto'"):
         options.balance("autp", thresholds=None, calibrate=False)
+    with pytest.raises(tltk.errors.InvalidInput, match="`--class-weight`"):
+        options.balance("auto", thresholds=None, calibrate=False, class_weight="balanced")
 
 
 @pytest.mark.parametrize("text", ["spam", "spam=", "spam=x", "5", ""])

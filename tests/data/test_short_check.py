@@ -26,6 +26,7 @@ def test_uneven_classes_are_told():
     (note,) = short_check.notes(source, None)
     assert note.startswith("classes are uneven: 11 examples of 0, 1 of 1")
     assert 'balance="auto" may help' in note
+    assert short_check.notes(source, None, is_balanced=True) == []
 
 
 def test_class_weights_are_advised_only_where_an_example_has_one_class():

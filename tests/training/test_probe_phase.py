@@ -1,5 +1,7 @@
 """Tests of `tltk.training.probe_phase`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +9,7 @@ import tensorflow as tf
 import tltk
 from tests.conftest import STAGES, coloured_squares, conv_net, squares, squares_model, weights_as_bytes
 from tltk.errors import InvalidInput
+from tltk.probes.fit import fit_probe
 from tltk.recipes import Phase, Recipe, tuned_probe
 from tltk.training.probe_phase import why_no_probe
 
@@ -22,8 +25,6 @@ def outputs(model, count=12):
 @pytest.mark.parametrize("normalization", ["batch", "layer", None])
 @pytest.mark.parametrize("cache", ["auto", "off"])
 def test_the_model_is_the_probe_exactly(normalization, cache):
-    from tltk.probes.fit import fit_probe
-
     model = squares_model(head=tltk.head(normalization=normalization))
     backbone = weights_as_bytes(model.keras, "stem", "conv")
     x, y = coloured_squares(36)
@@ -85,6 +86,15 @@ def test_it_can_be_followed_by_other_phases_and_stored(tmp_path):
     assert [phase.name for phase in run.phases] == ["probe", "fine_tune"]
     assert run.phases[1].score >= run.phases[0].score
     assert tltk.load_run(tmp_path / "run").config["recipe"]["phases"][0]["solver"] == "probe"
+
+
+def test_a_second_probe_is_fitted_to_the_features_of_the_trained_backbone():
+    probe, tuned = tuned_probe().phases[0], tltk.full(epochs=1, learning_rate=0.01).phases[-1]
+    model = squares_model()
+    tltk.fit(model, squares(36), recipe=Recipe("twice", (probe, tuned, replace(probe, name="again"))), verbose=0)
+    expected = fit_probe(tltk.embed(model, coloured_squares(36)[0]).features, np.eye(3)[coloured_squares(36)[1]])
+    new = tltk.embed(model, coloured_squares(12, seed=1)[0]).features
+    assert np.allclose(outputs(model), expected.predict(new), atol=2e-3)
 
 
 def test_heads_without_a_linear_probe_are_refused():

@@ -41,10 +41,12 @@ def run(given: Mapping[str, Any], *, as_json: bool, quiet: bool = False) -> None
     folder = option.out if resume else run_folders.choose(option.out, overwrite=option.overwrite)
     if not resume:
         run_folders.check_inputs(folder, option.data, option.exclude, option.colors)
+    class_weight = training_options.class_weight(option.class_weight)
     console.start_tensorflow()
     import tltk
 
-    balance = training_options.balance(option.balance, thresholds=option.tune_thresholds, calibrate=option.calibrate)
+    methods = {"thresholds": option.tune_thresholds, "calibrate": option.calibrate}
+    balance = training_options.balance(option.balance, **methods, class_weight=option.class_weight)
     option.val = _validation_fraction(option)
     parts = _parts(option)
     console.say("\n".join(training_options.describe_parts(parts)))
@@ -53,7 +55,7 @@ def run(given: Mapping[str, Any], *, as_json: bool, quiet: bool = False) -> None
     step_size = options.batch_size(option.batch_size)
     settings: dict[str, Any] = {"recipe": recipe, "batch_size": step_size, "seed": option.seed, "cache": option.cache}
     settings["budget"] = training_options.checkpoint(option.budget)
-    settings |= {"class_weight": training_options.class_weight(option.class_weight), "balance": balance}
+    settings |= {"class_weight": class_weight, "balance": balance}
     settings |= {"checkpoint": checkpoint, "resume": resume}
     val_part = parts["val"] if len(parts["val"]) else None
     link = run_folders.linked(folder) if option.out is None else nullcontext()

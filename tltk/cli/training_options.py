@@ -133,19 +133,27 @@ def class_weight(text: str | None) -> str | dict[str, float] | None:
     return weights
 
 
-def balance(method: str | None, *, thresholds: str | None, calibrate: bool) -> "Balance | None":
+def balance(
+    method: str | None, *, thresholds: str | None, calibrate: bool, class_weight: str | None = None
+) -> "Balance | None":
     """Return the argument `balance` of `tltk.fit` for the values of its options; None if none was given.
 
     Args:
         method: Value of `--balance`.
         thresholds: Value of `--tune-thresholds`.
         calibrate: Value of `--calibrate`.
+        class_weight: Value of `--class-weight`, which leaves nothing to balance.
 
     Raises:
-        InvalidInput: If a name is unknown.
+        InvalidInput: If a name is unknown, or class weights are passed too.
     """
     if method is None and thresholds is None and not calibrate:
         return None
+    if class_weight is not None:
+        raise InvalidInput(
+            "`--balance`, `--tune-thresholds` and `--calibrate` cannot be used with `--class-weight`. Weights by "
+            "frequency are `--balance inverse`."
+        )
     import tltk
     from tltk.balancing.record import METHODS
 

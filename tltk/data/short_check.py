@@ -16,24 +16,26 @@ _SHOWN = 3
 _MORE = "tltk.inspect lists them"
 
 
-def tell(train: object, val: object) -> None:
+def tell(train: object, val: object, *, is_balanced: bool = False) -> None:
     """Warn of equal examples in training and validation, of equal ones in two classes, and of uneven classes.
 
     Args:
         train: Training examples; only a `Source` is checked.
         val: Validation examples, or None.
+        is_balanced: Whether something is done about uneven classes, so that they need no warning.
     """
     if isinstance(train, Source):
-        for note in notes(train, val if isinstance(val, Source) else None):
+        for note in notes(train, val if isinstance(val, Source) else None, is_balanced=is_balanced):
             log.warning("%s.", note)
 
 
-def notes(train: Source, val: Source | None) -> list[str]:
+def notes(train: Source, val: Source | None, *, is_balanced: bool = False) -> list[str]:
     """Return warnings to read before training, one sentence each.
 
     Args:
         train: Training examples.
         val: Validation examples, or None.
+        is_balanced: See `tell`.
 
     Examples:
         >>> from tltk import from_arrays
@@ -42,7 +44,7 @@ def notes(train: Source, val: Source | None) -> list[str]:
     """
     sentences = []
     counts = {name: count for name, count in train.counts().items() if count}
-    if counts and max(counts.values()) >= _UNEVEN * min(counts.values()):
+    if counts and not is_balanced and max(counts.values()) >= _UNEVEN * min(counts.values()):
         most, least = (choose(counts, key=lambda name: counts[name]) for choose in (max, min))
         has_one_class = train.targets.classes() is not None  # of boxes or several labels, several
         advice = 'accuracy says little about the latter, and balance="auto" may help'

@@ -163,7 +163,7 @@ def fit(
         if val is None:
             warn_without_validation(recipe)
         tell_invalid(tuple(invalid))
-        short_check.tell(train, val)
+        short_check.tell(train, val, is_balanced=balance is not None or class_weight is not None)
         uneven = check_balance(balance, model, train, val, class_weight)
         weights = _class_weights(model.task, class_weight, train, config, uneven)
         feed = Feed(model, train, val, batch_size=size, seed=seed, cache=cache, folder=folder, class_weights=weights)

@@ -97,7 +97,8 @@ def train_probe(
     with apply_plan(phase.plan, model) as applied_plan:
         frozen_split = split_frozen_prefix(model.keras, applied_plan.decisions)
         data = feed.phase_data(phase, index, frozen_split, shuffle=False)
-        inputs = feed.head_inputs or head_inputs(model, data, frozen_split, feed)
+        # Of use once only: a later phase may change the backbone.
+        inputs, feed.head_inputs = feed.head_inputs or head_inputs(model, data, frozen_split, feed), None
         before = model.keras.get_weights()
         probe = fit_head(model, inputs, seed=feed.seed)
         _audit(model, before)

@@ -15,6 +15,7 @@ import tltk
 from tests.commands import command
 from tests.conftest import replaying_here
 from tests.sounds import clips_folder, tone, wav
+from tltk.errors import InvalidInput
 from tltk.serving.replay import runtimes
 from tltk.specs import AudioSpec
 
@@ -51,6 +52,8 @@ def test_pitches_are_told_apart_from_files_folders_and_samples(run, folder):
     samples = [tone(pitch=300), tone(pitch=1500, seconds=0.3)]
     assert list(tltk.predict(run, samples).labels) == ["low", "high"]
     assert list(tltk.predict(run, samples[0]).labels) == ["low"]
+    with pytest.raises(InvalidInput, match=r"one recording \[samples, channels\].*x.mean\(1\)"):
+        tltk.predict(run, np.stack([samples[0]] * 2, 1))
 
 
 def test_cached_features_and_augmented_sounds_are_trained_on(folder, tmp_path):

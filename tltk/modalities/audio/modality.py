@@ -35,6 +35,8 @@ from tltk.pipeline.user_dataset import UserDataset
 from tltk.specs import AudioSpec, InvalidExample
 from tltk.specs.audio import LOUDEST
 
+_CHANNELS = 8  # of a recording, at most
+
 
 class AudioModality(Modality):
     """Modality of sounds, in files or in memory."""
@@ -101,6 +103,11 @@ class AudioModality(Modality):
         if paths and all(isinstance(path, str | Path) for path in paths):
             return from_files(inputs, SOUNDS)
         is_single = not isinstance(inputs, list | tuple) and np.ndim(inputs) == 1
+        if isinstance(inputs, np.ndarray) and inputs.ndim == 2 and inputs.shape[1] <= _CHANNELS < inputs.shape[0]:
+            raise InvalidInput(
+                f"the samples have shape {list(inputs.shape)}: sounds of {inputs.shape[1]} samples. If it is one "
+                "recording [samples, channels], pass the mean of its channels, `x.mean(1)`."
+            )
         return from_arrays(np.asarray(inputs)[None] if is_single else inputs, sample_rate=spec.sample_rate)
 
     def example_input(self, source: Source, index: int) -> np.ndarray:
