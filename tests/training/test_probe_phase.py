@@ -11,6 +11,8 @@ from tests.conftest import STAGES, coloured_squares, conv_net, squares, squares_
 from tltk.errors import InvalidInput
 from tltk.probes.fit import fit_probe
 from tltk.recipes import Phase, Recipe, tuned_probe
+from tltk.training.phase_data import Feed
+from tltk.training.prepared_data import PreparedSource
 from tltk.training.probe_phase import why_no_probe
 
 
@@ -49,6 +51,22 @@ def test_batches_seeds_and_caches_do_not_matter():
     assert np.allclose(outputs(fit(model, cache="off", seed=0).model), first, atol=1e-3)
     dataset = tf.data.Dataset.from_tensor_slices(coloured_squares(36)).batch(8)
     assert np.allclose(outputs(fit(model, dataset).model), first, atol=1e-3)
+
+
+@pytest.mark.parametrize("recipe", [tuned_probe(), "auto"])
+def test_the_frozen_backbone_computes_each_example_once(recipe, monkeypatch):
+    counts = []
+    records = PreparedSource.records
+
+    def counting(data, *arguments, **options):
+        counts.append(data.count)
+        return records(data, *arguments, **options)
+
+    monkeypatch.setattr(PreparedSource, "records", counting)
+    monkeypatch.setattr(Feed, "_example_batches", None)  # neither are there batches of examples
+    run = tltk.fit(squares_model(), squares(36), recipe=recipe, verbose=0)
+    assert [phase.name for phase in run.phases] == ["probe"]
+    assert counts == [36]
 
 
 def test_weights_of_examples_and_classes_count():

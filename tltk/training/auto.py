@@ -32,10 +32,10 @@ from tltk.training.phases import train_phases
 from tltk.training.prepared_data import Data, PreparedSource
 from tltk.training.probe_phase import (
     HeadInputs,
-    compute_head_inputs,
     describe_probe,
     example_scores,
     fit_head,
+    prepare_probe,
     why_no_probe,
 )
 from tltk.training.run import read_config
@@ -97,7 +97,7 @@ def decide(model: TransferModel, feed: Feed, *, seconds: float | None) -> Decisi
     """
     started_at = perf_counter()
     with _restored(model):
-        inputs = compute_head_inputs(model, feed)
+        inputs = prepare_probe(model, feed)
         per_example = (perf_counter() - started_at) / max(len(inputs.features), 1)
         probe = fit_head(model, inputs, seed=feed.seed)
         progress.line(describe_probe(model, probe, inputs))

@@ -126,7 +126,7 @@ class Feed:
         self.loaders: list[Loader | DatasetLoader] = []
         self.undecodable = Invalid()
         self.told: set[str] = set()  # why features are not cached
-        self.head_inputs: Any = None  # inputs of the last linear layer, once a probe has computed them
+        self.prepared_probe: Any = None  # batches and features for the next probe, if they were computed before it
 
     def __enter__(self) -> "Feed":
         return self
@@ -219,9 +219,8 @@ class Feed:
         layout = compute.layout_of(prefix, self.train.inputs, length=length, dtype=self.cache.dtype)
         records = self.train.count * max(count, 1) + (0 if self.val is None else self.val.count)
         cost = multiply_adds(prefix, length)
-        choice = choose_storage(
-            self.cache, layout, records, epochs=phase.epochs, folder=self.folder, multiply_adds=cost
-        )
+        reads = 2 if phase.solver == "probe" else phase.epochs  # for the probe, and for its metrics
+        choice = choose_storage(self.cache, layout, records, epochs=reads, folder=self.folder, multiply_adds=cost)
         if choice.storage == "off":
             if choice.reason and choice.reason not in self.told:
                 self.told.add(choice.reason)

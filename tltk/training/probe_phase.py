@@ -18,7 +18,7 @@ from tltk.pipeline.loader import Loader, explain_data_errors, without_autograph
 from tltk.probes.fit import Probe, fit_probe
 from tltk.recipes.general import tuned_probe
 from tltk.recipes.recipe import Phase
-from tltk.trainability.apply import apply_plan
+from tltk.trainability.apply import AppliedPlan, apply_plan
 from tltk.trainability.audit.byte_check import check_phase
 from tltk.trainability.layers import HEAD
 from tltk.training.best_epoch import score
@@ -95,19 +95,19 @@ def train_probe(
     if problem:
         raise InvalidInput(f"phase {phase.name!r} cannot fit a probe: {problem}. Use tltk.linear_probe() instead.")
     with apply_plan(phase.plan, model) as applied_plan:
-        frozen_split = split_frozen_prefix(model.keras, applied_plan.decisions)
-        data = feed.phase_data(phase, index, frozen_split, shuffle=False)
-        # Of use once only: a later phase may change the backbone.
-        inputs, feed.head_inputs = feed.head_inputs or head_inputs(model, data, frozen_split, feed), None
+        prepared, feed.prepared_probe = feed.prepared_probe, None  # once: a later phase may change the backbone
+        if prepared is None:
+            prepared = _prepare(model, phase, index, feed, applied_plan)
+        inputs = prepared.inputs
         before = model.keras.get_weights()
         probe = fit_head(model, inputs, seed=feed.seed)
         _audit(model, before)
-        metrics = _metrics(model, data)
+        metrics = _metrics(model, prepared.data)
     metrics_text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
     progress.line(f"{phase.name}  {metrics_text}  ({describe_probe(model, probe, inputs)})")
     seconds = round(perf_counter() - started_at, 3)
     write({"phase": phase.name, "epoch": 1, "seconds": seconds, **metrics})
-    best = score(metrics, model.task.monitor) if data.val else None
+    best = score(metrics, model.task.monitor) if prepared.data.val else None
     if best is not None and start.score_to_beat is not None and best <= start.score_to_beat:
         model.keras.set_weights(start.weights)
         return TrainedPhase(
@@ -116,29 +116,35 @@ def train_probe(
     return TrainedPhase(PhaseResult(phase.name, 1, 1, True, best, seconds), start.optimizer_state)
 
 
-def compute_head_inputs(model: TransferModel, feed: Feed) -> HeadInputs:
-    """Compute what the last linear layer is fitted to; a phase with the same feed need not compute it again.
+def prepare_probe(model: TransferModel, feed: Feed) -> HeadInputs:
+    """Compute what the last linear layer is fitted to; the next probe of the feed does not compute it again.
 
     Args:
         model: The model; the weights of its last layer are not used.
-        feed: Gives the training batches; gets the result.
+        feed: Gives the training batches; keeps the result.
     """
     phase = tuned_probe().phases[0]
     with apply_plan(phase.plan, model) as applied_plan:
-        frozen_split = split_frozen_prefix(model.keras, applied_plan.decisions)
-        data = feed.phase_data(phase, 0, frozen_split, shuffle=False)
-        return head_inputs(model, data, frozen_split, feed)
+        feed.prepared_probe = _prepare(model, phase, 0, feed, applied_plan)
+    return feed.prepared_probe.inputs
 
 
-def head_inputs(model: TransferModel, data: PhaseData, frozen_split: FrozenSplit, feed: Feed) -> HeadInputs:
-    """Compute what the last linear layer is fitted to, in one pass over the training batches.
+@dataclass(frozen=True, eq=False)
+class _PreparedProbe:
+    """Batches of a probe, and what its last layer is fitted to."""
 
-    Args:
-        model: The model; the weights of its last layer are not used.
-        data: Training batches in the order of the elements.
-        frozen_split: The model split at the end of its frozen prefix.
-        feed: The feed that gave them; gets the result.
-    """
+    data: PhaseData
+    inputs: HeadInputs
+
+
+def _prepare(model: TransferModel, phase: Phase, index: int, feed: Feed, applied_plan: AppliedPlan) -> _PreparedProbe:
+    frozen_split = split_frozen_prefix(model.keras, applied_plan.decisions)
+    data = feed.phase_data(phase, index, frozen_split, shuffle=False)
+    return _PreparedProbe(data, _head_inputs(model, data, frozen_split, feed))
+
+
+def _head_inputs(model: TransferModel, data: PhaseData, frozen_split: FrozenSplit, feed: Feed) -> HeadInputs:
+    """Compute what the last linear layer is fitted to, in one pass over the training batches."""
     lower = part_above_prefix(model.keras, frozen_split, _probe_input(model))
     prefix = None if data.model is frozen_split.suffix else frozen_split.prefix
 
@@ -156,14 +162,13 @@ def head_inputs(model: TransferModel, data: PhaseData, frozen_split: FrozenSplit
             weights += [np.asarray(values, np.float32) for values in weight]
     elements = np.concatenate(rows)
     examples = elements if feed.train.example_ids is None else feed.train.example_ids[elements]
-    feed.head_inputs = HeadInputs(
+    return HeadInputs(
         np.concatenate(features),
         np.concatenate(targets),
         np.concatenate(weights) if weights else None,
         examples,
         examples if feed.train.groups is None else feed.train.groups[examples],
     )
-    return feed.head_inputs
 
 
 def fit_head(model: TransferModel, inputs: HeadInputs, *, seed: int, folds: int = 5) -> Probe:
@@ -173,7 +178,7 @@ def fit_head(model: TransferModel, inputs: HeadInputs, *, seed: int, folds: int 
 
     Args:
         model: Changed in place: the last linear layer, and the statistics of the batch norm before it.
-        inputs: From `head_inputs`.
+        inputs: From `prepare_probe`.
         seed: Seed of the folds.
         folds: Number of folds.
 
