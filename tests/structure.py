@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (9, "training", "fit, phases, callbacks, runs"),
     (10, "inference", "predict, embed, cluster"),
     (11, "evaluation", "evaluate, the report and its page"),
+    (12, "advice", "which backbone, whether one is needed, what more labels would bring, whether the target differs"),
     (12, "inspection", "duplicates, leaks, wrong labels, scaling: what is wrong with the data"),
     (12, "serving", "export, formats, certificates; `replay/` holds the stand-alone scripts"),
     (13, "augment", "a short name for the augmentations of images"),

@@ -65,6 +65,8 @@ _PUBLIC = {
     "embed": "tltk.inference.embed",
     "Cache": "tltk.feature_cache.storage",
     "cluster": "tltk.inference.cluster",
+    "advise": "tltk.advice.advise",
+    "Advice": "tltk.advice.records",
     "inspect": "tltk.inspection.inspect",
     "Inspection": "tltk.inspection.records",
     "Finding": "tltk.inspection.records",
@@ -99,6 +101,8 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
+    from tltk.advice.advise import advise
+    from tltk.advice.records import Advice
     from tltk.backbones import Backbone, backbone, register_backbone
     from tltk.balancing.record import balance
     from tltk.data.formats.arrays import from_arrays

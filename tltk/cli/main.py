@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tltk import __version__
-from tltk.cli import console, inspect, options, predict, rerun, serving, train, training_options
+from tltk.cli import advise, console, inspect, options, predict, rerun, serving, train, training_options
 from tltk.cli.options import (
     Colors,
     DataPath,
@@ -58,6 +58,7 @@ BatchSize = Annotated[int, typer.Option(help="Examples per step.")]
 
 
 app.command()(inspect.inspect)
+app.command()(advise.advise)
 app.command()(train.train)
 app.command()(rerun.rerun)
 
