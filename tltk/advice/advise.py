@@ -168,17 +168,17 @@ class _Comparison:
         right = (probe.out_of_fold.argmax(1) == self.classes).astype(np.float64)
         neighbours_right = (scores.argmax(1) == self.classes).astype(np.float64)
         self.results[name] = _Result(features, probe, right, backbone)
-        price = {
-            "parameters": (backbone.parameters or 0) if backbone else 0,
-            "milliseconds": 1000 * seconds / len(features),
-            "top1": row.top1 if row else None,
-        }
-        extra = {}
-        if self.measures:
-            extra = {"h_score": h_score(features, self.classes), "log_me": log_me(features, self.targets)}
         for method, values in (("probe", right), ("k-NN", neighbours_right)):
-            interval = self._interval(values)
-            self.choices.append(Choice(name, method, *interval, seconds + probe_seconds, **price, **extra))
+            accuracy, low, high = self._interval(values)
+            choice = Choice(
+                *(name, method, accuracy, low, high, seconds + probe_seconds),
+                parameters=(backbone.parameters or 0) if backbone else 0,
+                milliseconds=1000 * seconds / len(features),
+                top1=row.top1 if row else None,
+                h_score=h_score(features, self.classes) if self.measures else None,
+                log_me=log_me(features, self.targets) if self.measures else None,
+            )
+            self.choices.append(choice)
 
     def _interval(self, right: np.ndarray) -> tuple[float, float, float]:
         """Return the expected accuracy with all labels and its interval: a fold lacks some of them."""
