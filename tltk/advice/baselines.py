@@ -1,39 +1,63 @@
 """Features without a pretrained network: if they do as well, none is needed."""
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from tltk.data.source import Source
 from tltk.modalities.modality import named_modality
 from tltk.pipeline.batching import Order
-from tltk.pipeline.readers import join_batches
+from tltk.probes.fit import SCALINGS
 from tltk.specs import ImageSpec
 
 _SIDE = 16  # pixels
-_MAX_WORDS = 20_000
+_MAX_WORDS = 10_000  # times 2,000 examples is what a probe tunes on at once
 
 
-def _pixels(source: Source) -> np.ndarray:
-    """Read images at 16 × 16 pixels: float32 [n, 768]; zeros for those that cannot be decoded."""
+@dataclass(frozen=True)
+class Baseline:
+    """Features without a network.
+
+    Args:
+        name: Name of the features.
+        compute: Source of n examples → features, float32 [n, channels], and row → why it cannot be read.
+        scalings: Scalings of the features that a probe tries.
+    """
+
+    name: str
+    compute: Callable[[Source], tuple[np.ndarray, dict[int, str]]]
+    scalings: tuple[str, ...] = SCALINGS
+
+
+def _pixels(source: Source) -> tuple[np.ndarray, dict[int, str]]:
+    """Read images at 16 × 16 pixels: float32 [n, 768], zeros for those that cannot be read."""
     reader = named_modality("image").reader(source, ImageSpec(_SIDE, _SIDE))
     features = np.zeros((len(source), _SIDE * _SIDE * 3), np.float32)
-    for _, rows, values in join_batches(reader.partial_batches(Order(64))):
-        features[rows] = np.asarray(values[0], np.float32).reshape(len(rows), -1) / 255
-    return features
+    invalid: dict[int, str] = {}
+    for part in reader.partial_batches(Order(64)):
+        invalid.update(part.invalid)
+        features[part.rows] = np.asarray(part.values[0], np.float32).reshape(len(part.rows), -1) / 255
+    return features, invalid
 
 
-def _words(source: Source) -> np.ndarray:
-    """Weigh the words of texts by TF-IDF: float32 [n, words], rows of length 1."""
+def _words(source: Source) -> tuple[np.ndarray, dict[int, str]]:
+    """Weigh the words of texts by TF-IDF: float32 [n, words], rows of length 1. Without any word, characters."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = [" ".join(text) if isinstance(text, list | tuple) else str(text) for text in source.examples]
-    vectorizer = TfidfVectorizer(sublinear_tf=True, max_features=_MAX_WORDS, token_pattern=r"(?u)\b\w+\b")
-    return vectorizer.fit_transform(texts).toarray().astype(np.float32)
+    texts = [text if isinstance(text, str) else " ".join(map(str, text)) for text in source.examples]
+    has_words = any(re.search(r"\w", text) for text in texts)
+    vectorizer = TfidfVectorizer(
+        sublinear_tf=True,
+        max_features=_MAX_WORDS,
+        analyzer="word" if has_words else "char",
+        token_pattern=r"(?u)\b\w+\b" if has_words else None,
+    )
+    return vectorizer.fit_transform(texts).toarray().astype(np.float32), {}
 
 
-# Modality → name of the features, and the function that computes them.
-BASELINES: dict[str, tuple[str, Callable[[Source], np.ndarray]]] = {
-    "image": ("raw pixels", _pixels),
-    "text": ("TF-IDF", _words),
+BASELINES: dict[str, Baseline] = {
+    "image": Baseline("raw pixels", _pixels),
+    "text": Baseline("TF-IDF", _words, scalings=("global",)),  # "standard" would make rare words loud
 }

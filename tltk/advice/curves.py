@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tltk.advice.intervals import LEVEL
+
 _EXPONENTS = np.linspace(0.1, 1.5, 29)
 _FLOORS = np.linspace(0, 1, 41)  # error with unlimited labels, as a fraction of the smallest measured error
-_LEVEL = 0.8
 _SAMPLES = 4000
 
 
@@ -58,19 +59,23 @@ class LearningCurve:
         """
         luck = np.random.default_rng(1).normal(0, self.spreads[-1], len(self.floors))
         accuracies = 1 - np.clip(self.sampled_errors(labels) + luck, 0, 1)
-        low, median, high = np.quantile(accuracies, [(1 - _LEVEL) / 2, 0.5, (1 + _LEVEL) / 2])
+        low, median, high = np.quantile(accuracies, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
         return Forecast(labels, float(median), float(low), float(high))
 
-    def gain(self, more: int) -> tuple[float, float]:
-        """Return the accuracy that more labels bring, and half the width of its 80 % interval."""
-        now = int(self.labels[-1])
+    def gain(self, now: int, more: int) -> tuple[float, float]:
+        """Return the accuracy that more labels bring, and half the width of its 80 % interval.
+
+        Args:
+            now: Number of labels.
+            more: Number of further labels.
+        """
         gains = self.sampled_errors(now) - self.sampled_errors(now + more)
-        low, median, high = np.quantile(gains, [(1 - _LEVEL) / 2, 0.5, (1 + _LEVEL) / 2])
+        low, median, high = np.quantile(gains, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
         return float(median), float(high - low) / 2
 
-    def out_of_reach(self) -> float:
-        """Return the accuracy that unlimited labels exceed with a probability of at most a tenth, in whole percent."""
-        return float(np.ceil(100 * (1 - np.quantile(self.floors, 0.1))) / 100)
+    def reach(self, labels: int) -> float:
+        """Return the accuracy that so many labels exceed with a probability of at most a tenth, in whole percent."""
+        return float(np.ceil(100 * self.forecast(labels).high - 1e-9) / 100)
 
     def labels_for(self, accuracy: float) -> int | None:
         """Return how many labels the median curve needs for an accuracy; None if over 100 times those there are."""

@@ -19,13 +19,16 @@ def h_score(features: np.ndarray, classes: np.ndarray) -> float:
         True
     """
     centered = features.astype(np.float64) - features.mean(0, dtype=np.float64)
-    covariance = centered.T @ centered / len(centered)
-    channels = len(covariance)
-    covariance = 0.9 * covariance + 0.1 * np.trace(covariance) / channels * np.eye(channels)
-    means = np.stack([centered[classes == label].mean(0) for label in np.unique(classes)])
-    shares = np.unique(classes, return_counts=True)[1] / len(classes)
-    between = (means * shares[:, None]).T @ means
-    return float(np.trace(np.linalg.solve(covariance, between)))
+    count, channels = centered.shape
+    # In the coordinates of the principal axes, of which there are at most as many as examples, the covariance is
+    # diagonal: TF-IDF has thousands of channels.
+    left, singular, _ = np.linalg.svd(centered, full_matrices=False)
+    variances = np.square(singular) / count
+    shrunk = 0.9 * variances + 0.1 * max(float(variances.sum()), np.finfo(np.float64).tiny) / channels
+    coordinates = left * singular
+    numbers, counts = np.unique(classes, return_counts=True)
+    means = np.stack([coordinates[classes == number].mean(0) for number in numbers])
+    return float((np.square(means) * (counts / count)[:, None]).sum(0) @ (1 / shrunk))
 
 
 def log_me(features: np.ndarray, targets: np.ndarray) -> float:

@@ -5,7 +5,12 @@ from typing import Any
 
 from tltk.advice.curves import Forecast
 from tltk.advice.shift import Shift
+from tltk.foundation import checks as check
 from tltk.foundation import display
+from tltk.specs import InvalidExample
+
+PROBE = "probe"
+_HEADINGS = ("choice", "method", "accuracy", "80 % interval", "seconds", "MB", "ms/example", "top-1")
 
 
 @dataclass(frozen=True)
@@ -15,12 +20,12 @@ class Choice:
     Args:
         name: Name of the backbone, or of the features.
         method: "probe" (tuned logistic regression) or "k-NN".
-        accuracy: Expected accuracy on new examples, of a classifier of all labels.
+        accuracy: Expected accuracy on new examples, of a classifier of all compared examples.
         low: Lower end of the 80 % interval.
         high: Upper end.
-        seconds: Time that it took here, without that of other methods on the same features.
+        seconds: Time that the features took here, weights and graph included.
         parameters: Weights of the backbone; 0 without one.
-        milliseconds: Time of a forward pass here, per example, in batches: the price of a request.
+        milliseconds: Time of one example here in full batches, reading included: the price of a request.
         top1: Published ImageNet accuracy; None if there is none.
         h_score: H-score; None unless asked for.
         log_me: LogME; None unless asked for.
@@ -56,6 +61,9 @@ class Advice:
         label_advice: What more labels would bring, in a sentence.
         shift: Whether the target differs from the training examples; None without a target.
         not_tried: Backbones that were not tried, with the reason.
+        examples: Number of the labelled examples that were compared.
+        total: Number of all labelled examples that can be used.
+        invalid: Examples that could not be used, with reasons.
     """
 
     choices: tuple[Choice, ...]
@@ -65,47 +73,57 @@ class Advice:
     label_advice: str = ""
     shift: Shift | None = None
     not_tried: tuple[str, ...] = ()
+    examples: int = 0
+    total: int = 0
+    invalid: tuple[InvalidExample, ...] = ()
 
     __repr__ = display.short_repr
 
     def __getitem__(self, name: str) -> Choice:
-        """Return the probe of a backbone, or of features, by its name."""
-        return next(choice for choice in self.choices if choice.name == name and choice.method == "probe")
+        """Return the probe of a backbone, or of features, by its name.
+
+        Raises:
+            InvalidInput: If nothing of this name was compared.
+        """
+        probes = {choice.name: choice for choice in self.choices if choice.method == PROBE}
+        check.one_of("name", name, probes)
+        return probes[name]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
-        shift = None if self.shift is None else {**asdict(self.shift), "kind": self.shift.kind}
-        return {**asdict(self), "shift": shift}
+        choices = [{**asdict(choice), "megabytes": choice.megabytes} for choice in self.choices]
+        shift = self.shift and {**asdict(self.shift), "kind": self.shift.kind, "advice": self.shift.describe()}
+        return {**asdict(self), "choices": choices, "shift": shift}
 
     def describe(self) -> str:
         """Return a table and the recommendation, as text."""
         has_measures = any(choice.h_score is not None for choice in self.choices)
-        headings = ["choice", "method", "accuracy", "80 % interval", "seconds", "MB", "ms/example", "top-1"]
-        headings += ["H-score", "LogME"] if has_measures else []
+        headings = [*_HEADINGS, *(["H-score", "LogME"] if has_measures else [])]
         rows = [headings, *([*_cells(choice), *(_measures(choice) if has_measures else [])] for choice in self.choices)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines += [f"compared on {self.examples:,} of {self.total:,} examples"] if self.examples < self.total else []
         lines += [f"recommended: {self.recommended}: {self.reason}"]
         lines += [f"labels: {self.label_advice}"] if self.label_advice else []
         lines += [f"shift: {self.shift.describe()}"] if self.shift else []
         return "\n".join([*lines, *(f"not tried: {text}" for text in self.not_tried)])
 
     def _repr_html_(self) -> str:
-        headings = ("choice", "method", "accuracy", "80 % interval", "seconds", "MB", "ms/example", "top-1")
-        table = display.Table(headings, [_cells(choice) for choice in self.choices])
-        return display.html(f"{self.recommended}: {self.reason}. {self.label_advice}", [table])
+        table = display.Table(_HEADINGS, [_cells(choice) for choice in self.choices])
+        texts = [f"{self.recommended}: {self.reason}", self.label_advice, self.shift.describe() if self.shift else ""]
+        return display.html(". ".join(filter(None, texts)), [table])
 
 
 def _cells(choice: Choice) -> list[str]:
-    numbers = [f"{choice.seconds:.1f}", f"{choice.megabytes:.0f}", f"{choice.milliseconds:.1f}"]
-    top1 = "" if choice.top1 is None else f"{choice.top1:.3f}"
     return [
         choice.name,
         choice.method,
         f"{choice.accuracy:.3f}",
         f"{choice.low:.3f} – {choice.high:.3f}",
-        *numbers,
-        top1,
+        f"{choice.seconds:.1f}",
+        f"{choice.megabytes:.0f}",
+        f"{choice.milliseconds:.1f}",
+        "" if choice.top1 is None else f"{choice.top1:.3f}",
     ]
 
 

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TypeAlias
 
 import keras
@@ -28,6 +29,7 @@ from tltk.pipeline.loader import without_autograph
 from tltk.pipeline.readers import PartialBatch, Reader, join_batches
 
 log = logging.getLogger("tltk")
+_TIMED = 3  # batches
 FeaturesOf: TypeAlias = Callable[[np.ndarray, np.ndarray, Any, int], tuple[tf.Tensor, ...]]
 # Traced prefixes, freed with them.
 _graphs: "weakref.WeakKeyDictionary[keras.Model, dict[Any, FeaturesOf]]" = weakref.WeakKeyDictionary()
@@ -121,6 +123,31 @@ def compute(
         reasons = (f"{name_of(row % reader.count)} ({reason})" for row, reason in records.invalid.items())
         raise InvalidInput(f"none of the {reader.count} examples could be decoded: {check.listing(reasons, limit=5)}")
     return records
+
+
+def seconds_per_element(prefix: keras.Model, reader: Reader, *, batch_size: int, dtype: str | None = None) -> float:
+    """Measure how long `compute` takes for an element, reading included, once the prefix is traced.
+
+    Args:
+        prefix: Inputs [batch, …] → features.
+        reader: Reader of the elements, all of one shape.
+        batch_size: Elements per step.
+        dtype: dtype of stored floats.
+
+    Returns:
+        Seconds for an element of a full batch; `compute` uses the same trace afterwards.
+    """
+    check.counts(batch_size=batch_size)
+    length = None if reader.lengths is None else int(reader.lengths.max(initial=1))
+    layout = layout_of(prefix, reader.element_spec[0], length=length, dtype=dtype)
+    computation = _Computation(prefix, reader, int(batch_size), None, None, 0, layout)
+    rows = np.unique(np.linspace(0, max(reader.count - 1, 0), int(batch_size)).astype(np.int64))
+    seconds = float("inf")
+    for _ in range(_TIMED):  # the first run traces, and is the slowest
+        started_at = perf_counter()
+        computation.fill(rows, lambda *_: None)
+        seconds = min(seconds, perf_counter() - started_at)
+    return seconds / int(batch_size)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from tltk.backbones.base import Backbone
 from tltk.data.source import Source
-from tltk.feature_cache.compute import compute
+from tltk.feature_cache.compute import compute, seconds_per_element
 from tltk.feature_cache.storage import Cache
 from tltk.feature_cache.user_dataset import feature_pieces
 from tltk.foundation import checks as check
@@ -23,6 +24,7 @@ from tltk.modalities.batches import read_dataset
 from tltk.modalities.modality import drop_invalid, modality_of
 from tltk.models.features import backbone_extractor
 from tltk.models.transfer_model import TransferModel
+from tltk.pipeline.readers import Reader
 from tltk.specs import InvalidExample
 from tltk.training.run import Run, model_of
 
@@ -104,31 +106,65 @@ def embed(
     source = inputs if isinstance(inputs, Source) else modality.source(inputs, model.input_spec)
     source, invalid = drop_invalid(source, max_invalid_fraction=max_invalid_fraction)
     network = _network(model, pooling, precision)
-    spec = modality.without_windows(model.input_spec, source)
-    reader = modality.reader(source, spec)
-    if reader.lengths is not None:
-        reader = reader.padded(int(reader.lengths.max(initial=1)))
-    folder = cache_folder() / "prefix" if cache.storage == "disk" else Path(cache.storage)
-    is_stored = cache.storage not in ("auto", "memory", "off")
-    if not is_stored:  # a step is padded to the whole batch, which one example does not need
-        batch_size = min(batch_size, 2 ** math.ceil(math.log2(max(reader.count, 1))))
-    records = compute(
-        network,
-        reader,
-        source,
-        folder=folder if is_stored else None,
-        batch_size=batch_size,
-        dtype=cache.dtype,
-    )
-    rows = np.array([row for row in range(len(source)) if row not in records.invalid], np.int64)
-    undecodable = tuple(InvalidExample(source.id_of(row), reason) for row, reason in sorted(records.invalid.items()))
-    features = np.asarray(records.read(rows)[0], np.float32)
+    features, rows, undecodable = embed_source(network, model.input_spec, source, batch_size=batch_size, cache=cache)
     return Features(
         scaled_to_unit_length(features) if unit_length else features,
         None if source.targets is None else source.targets[rows],
         tuple(source.id_of(int(row)) for row in rows),
         (*invalid, *undecodable),
     )
+
+
+def embed_source(
+    network: keras.Model, input_spec: Any, source: Source, *, batch_size: int, cache: Cache
+) -> tuple[np.ndarray, np.ndarray, tuple[InvalidExample, ...]]:
+    """Compute the features of the examples of a source by a network that is already built.
+
+    Args:
+        network: Input → features.
+        input_spec: Input format of the backbone.
+        source: Source without its invalid examples, see `drop_invalid`.
+        batch_size: Examples per batch.
+        cache: Where features are stored.
+
+    Returns:
+        Features float32 [k, …], the rows of the source that they belong to, int64 [k], and the examples that could not
+        be decoded.
+    """
+    reader, is_stored = _reader(input_spec, source), cache.storage not in ("auto", "memory", "off")
+    folder = cache_folder() / "prefix" if cache.storage == "disk" else Path(cache.storage)
+    records = compute(
+        network,
+        reader,
+        source,
+        folder=folder if is_stored else None,
+        batch_size=batch_size if is_stored else _step_size(batch_size, reader),
+        dtype=cache.dtype,
+    )
+    rows = np.array([row for row in range(len(source)) if row not in records.invalid], np.int64)
+    undecodable = tuple(InvalidExample(source.id_of(row), reason) for row, reason in sorted(records.invalid.items()))
+    return np.asarray(records.read(rows)[0], np.float32), rows, undecodable
+
+
+def seconds_per_example(
+    network: keras.Model, input_spec: Any, source: Source, *, batch_size: int, cache: Cache
+) -> float:
+    """Measure how long an example takes in `embed_source`, reading included, once the network is traced."""
+    reader, is_stored = _reader(input_spec, source), cache.storage not in ("auto", "memory", "off")
+    step_size = batch_size if is_stored else _step_size(batch_size, reader)
+    return seconds_per_element(network, reader, batch_size=step_size, dtype=cache.dtype)
+
+
+def _reader(input_spec: Any, source: Source) -> Reader:
+    """Return a reader of one element for each example, all of one shape."""
+    modality = modality_of(input_spec)
+    reader = modality.reader(source, modality.without_windows(input_spec, source))
+    return reader if reader.lengths is None else reader.padded(int(reader.lengths.max(initial=1)))
+
+
+def _step_size(batch_size: int, reader: Reader) -> int:
+    """Return the size of a step: it is padded to the whole batch, which one example does not need."""
+    return min(batch_size, 2 ** math.ceil(math.log2(max(reader.count, 1))))
 
 
 def scaled_to_unit_length(vectors: np.ndarray) -> np.ndarray:

@@ -1,0 +1,94 @@
+"""Compares the examples with those that the model will be used on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import softmax
+
+from tltk.advice.candidates import MAX_EXAMPLES, some
+from tltk.advice.comparison import Examples, Judged
+from tltk.advice.embedding import Settings, embedder
+from tltk.advice.shift import Shift, Side, find_shift
+from tltk.data.source import Source
+from tltk.foundation import checks as check
+from tltk.foundation.errors import InvalidInput
+from tltk.modalities.modality import drop_invalid
+
+_MIN_EXAMPLES = 10
+
+
+def check_target(target: Source | None, source: Source) -> None:
+    """Raise unless a target can be compared with a source.
+
+    Raises:
+        InvalidType: If it is no source.
+        InvalidInput: If it has another modality, or fewer than ten examples.
+    """
+    if target is None:
+        return
+    check.instance_of(
+        "target", target, Source, hint="Pass tltk.from_folder(…, unlabelled=True) or tltk.from_arrays(x)."
+    )
+    if target.modality != source.modality:
+        raise InvalidInput(
+            f"`target` holds {check.plural(target.modality)}, and `source` {check.plural(source.modality)}."
+        )
+    if len(target) < _MIN_EXAMPLES:
+        raise InvalidInput(f"`target` must have at least {_MIN_EXAMPLES} examples. Received: {len(target)}")
+
+
+def compare_target(
+    judged: Sequence[Judged], best: Judged, examples: Examples, target: Source, settings: Settings
+) -> Shift:
+    """Compare the examples with those of a target, by the features of the recommended or the best backbone.
+
+    Args:
+        judged: What was compared; at least one has a backbone.
+        best: The recommended one.
+        examples: The examples.
+        target: Examples of the target.
+        settings: How features are computed.
+    """
+    with_backbone = [one for one in judged if one.candidate.backbone is not None]
+    one = best if best.candidate.backbone is not None else max(with_backbone, key=lambda one: one.accuracy)
+    backbone = one.candidate.backbone
+    if backbone is None:
+        raise InvalidInput("`target` needs a backbone, whose features are compared.")
+    target, _ = drop_invalid(some(target, MAX_EXAMPLES, seed=examples.seed), max_invalid_fraction=1.0)
+    check_target(target, examples.source)
+    features, invalid = embedder(backbone, settings).features(target)
+    if invalid:
+        rows = np.setdiff1d(np.arange(len(target)), list(invalid))
+        target, features = target.subset(rows), features[rows]
+        check_target(target, examples.source)
+    names = () if examples.source.labels is None else tuple(examples.source.labels.names)
+    present = {names[number] for number in np.unique(examples.classes)}
+    classes, new_classes = _classes(target, names, present)
+    return find_shift(
+        Side(
+            one.candidate.features,
+            examples.classes,
+            softmax(one.probe.out_of_fold, axis=1),
+            examples.groups,
+        ),
+        Side(
+            features,
+            classes,
+            one.probe.predict(features),
+            target.groups,
+            tuple(target.id_of(row) for row in range(len(target))),
+        ),
+        names=names,
+        new_classes=new_classes,
+        seed=examples.seed,
+    )
+
+
+def _classes(target: Source, names: tuple[str, ...], present: set[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Return the classes of the target in the numbering of the examples, -1 for new ones, and the names of those."""
+    if target.labels is None or target.labels.type != "categorical" or target.targets is None:
+        return None, ()
+    number_of = {name: number for number, name in enumerate(names) if name in present}
+    labels = [target.labels.names[number] for number in np.asarray(target.targets)]
+    classes = np.array([number_of.get(label, -1) for label in labels], np.int64)
+    return classes, tuple(sorted({label for label in labels if label not in number_of}))
