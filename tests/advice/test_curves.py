@@ -21,13 +21,14 @@ def test_forecasts_cover_the_true_error_four_times_further():
 
 def test_more_labels_bring_something_and_the_floor_is_out_of_reach():
     curve = fit_curve(SIZES, 0.1 + 2 / SIZES, np.full(4, 0.002))
-    gain, half = curve.gain(400)
+    gain, half = curve.gain(400, 400)
     assert abs(gain - 2 / 800) < half + 0.003
-    assert 0.9 <= curve.out_of_reach() <= 0.95
+    assert 0.9 <= curve.reach(4000) <= 0.94
     assert curve.labels_for(0.5) == 400
     assert curve.labels_for(0.99) is None
 
 
-def test_two_points_and_no_error_at_all_are_enough():
-    forecast = fit_curve(np.array([10, 20]), np.zeros(2), np.full(2, 0.05)).forecast(40)
-    assert 0.8 < forecast.low <= forecast.high <= 1
+def test_one_point_and_no_error_at_all_are_enough():
+    for sizes in (np.array([10, 20]), np.array([20])):
+        forecast = fit_curve(sizes, np.zeros(len(sizes)), np.full(len(sizes), 0.05)).forecast(40)
+        assert 0.8 < forecast.low <= forecast.high <= 1

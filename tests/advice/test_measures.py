@@ -17,6 +17,16 @@ def test_log_me_is_the_evidence_of_scikit_learns_bayesian_ridge():
     assert log_me(x, y[:, None]) == pytest.approx(reference.scores_[-1] / 60, abs=1e-2)
 
 
+@pytest.mark.parametrize("channels", [4, 200])
+def test_the_h_score_is_that_of_its_definition(channels):
+    x, y = np.random.default_rng(0).normal(size=(90, channels)), np.arange(90) % 3
+    centered = x - x.mean(0)
+    covariance = centered.T @ centered / 90
+    shrunk = 0.9 * covariance + 0.1 * np.trace(covariance) / channels * np.eye(channels)
+    means = np.stack([centered[y == number].mean(0) for number in range(3)])
+    assert h_score(x, y) == pytest.approx(np.trace(np.linalg.solve(shrunk, means.T @ means / 3)))
+
+
 def test_separated_classes_score_higher():
     x = np.random.default_rng(0).normal(size=(90, 4))
     y = np.arange(90) % 3
