@@ -9,7 +9,7 @@ texts: MiniLM and TF-IDF. What is true is measured on the test set: the accuracy
 - regret: accuracy of the best choice minus that of the recommended one, mean over tasks and draws, in points;
 - coverage: share of the 80 % intervals of all choices that hold their test accuracy;
 - label_coverage: share of the 80 % intervals for four times the labels that hold the test accuracy with so many;
-- slowest: seconds of the slowest call, without a budget.
+- slowest: seconds of the slowest call, whose budget is five minutes.
 """
 
 import argparse
@@ -25,8 +25,9 @@ from decision_tasks import LENGTH, LITE0, MINILM, SIDE
 
 import tltk
 from tltk.advice.baselines import BASELINES
-from tltk.probes.fit import fit_probe
+from tltk.probes.fit import SCALINGS, fit_probe
 
+BUDGET = "5 min"
 NO_MORE = ("docstrings_60", "patches_25")  # tasks whose pools do not hold four times the labels of the same kind
 
 
@@ -50,11 +51,9 @@ def features(choice: Any, train: Any, test: Any) -> tuple[np.ndarray, np.ndarray
     """Return the features of training and test examples, of a backbone or of a baseline (None)."""
     if choice is not None:
         return tuple(tltk.embed(choice, part, batch_size=64).features for part in (train, test))
-    _, compute = BASELINES[train.modality]
-    together = tltk.from_arrays([*train.examples, *test.examples]) if train.modality == "text" else None
-    if together is None:
-        return compute(train), compute(test)
-    values = compute(together)
+    examples = [*train.examples, *test.examples]
+    together = tltk.from_arrays(examples if train.modality == "text" else np.stack(examples))
+    values, _ = BASELINES[train.modality].compute(together)
     return values[: len(train)], values[len(train) :]
 
 
@@ -63,7 +62,8 @@ def true_accuracy(choice: Any, train: Any, test: Any) -> float:
     x, test_x = features(choice, train, test)
     names = {name: number for number, name in enumerate(train.labels.names)}
     numbers = np.array([names[test.labels.names[label]] for label in np.asarray(test.targets)])
-    probe = fit_probe(x, np.eye(len(names))[np.asarray(train.targets)])
+    scalings = SCALINGS if choice is not None else BASELINES[train.modality].scalings
+    probe = fit_probe(x, np.eye(len(names))[np.asarray(train.targets)], scalings=scalings)
     return float((probe.predict(test_x).argmax(1) == numbers).mean())
 
 
@@ -72,12 +72,13 @@ def measure(name: str, seed: int, tested: int) -> dict[str, Any]:
     drawn = decision_tasks.draw(name, seed=seed, tested=tested)
     candidates = backbones(drawn.train.modality)
     start = time.perf_counter()
-    advice = tltk.advise(drawn.train, backbones=candidates, budget=None, batch_size=64, seed=seed)
+    advice = tltk.advise(drawn.train, backbones=candidates, budget=BUDGET, batch_size=64, seed=seed)
     seconds = time.perf_counter() - start
-    baseline = BASELINES[drawn.train.modality][0]
+    baseline = BASELINES[drawn.train.modality].name
     choices = {baseline: None, **{candidate.name: candidate for candidate in candidates}}
     true = {label: true_accuracy(choice, drawn.train, drawn.test) for label, choice in choices.items()}
-    covered = [advice[label].low <= accuracy <= advice[label].high for label, accuracy in true.items()]
+    probes = {one.name: one for one in advice.choices if one.method == "probe"}
+    covered = [probes[label].low <= true[label] <= probes[label].high for label in probes]
     row = {
         "recommended": advice.recommended,
         "regret": 100 * (max(true.values()) - true[advice.recommended]),

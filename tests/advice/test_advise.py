@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tltk
 from tests.conftest import STAGES, coloured_squares, conv_net, squares
-from tests.texts import texts
+from tests.texts import texts, tiny_preset
 from tltk.advice.embedding import Embedder
 from tltk.errors import InvalidInput, InvalidType
 
@@ -75,11 +76,11 @@ def test_a_budget_that_is_too_small_compares_fewer_examples_and_backbones(backbo
         backbones=[backbone, replace(backbone, name="slower"), replace(backbone, name="third")],
         budget="90 min",
     )
-    assert (advice.examples, advice.total) == (102, 150)
-    assert "compared on 102 of 150 examples" in advice.describe()
+    assert (advice.examples, advice.total) == (99, 150)
+    assert "compared on 99 of 150 examples" in advice.describe()
     assert [forecast.labels for forecast in advice.labels] == [150, 300, 600]
     assert "with all 150" in advice.label_advice
-    assert advice.not_tried[0].startswith("slower: it takes about 102 min, more than is left")
+    assert advice.not_tried[0].startswith("slower: it takes about 99 min, more than is left")
     assert len(advice.not_tried) == 2
 
 
@@ -98,16 +99,12 @@ def test_recordings_stay_together_and_few_examples_are_enough(backbone):
 
 
 def test_texts_are_compared_with_tf_idf(tmp_path):
-    from tests.texts import tiny_preset
-
     advice = tltk.advise(texts(4), backbones=tltk.backbone(str(tiny_preset(tmp_path / "tiny"))))
     assert advice.recommended == "TF-IDF"
     assert len(advice.choices) == 4
 
 
 def test_examples_that_cannot_be_read_are_reported(backbone, tmp_path):
-    from PIL import Image
-
     x, y = coloured_squares(30, size=40)
     for number, pixels in enumerate(x):
         folder = tmp_path / NAMES[y[number]]
@@ -143,5 +140,5 @@ def test_wrong_arguments_are_refused(backbone):
         tltk.advise([1, 2])
     with pytest.raises(InvalidInput, match="`target` holds texts"):
         tltk.advise(squares(), target=texts())
-    with pytest.raises(InvalidInput, match="at least 10 examples. Received: 6"):
+    with pytest.raises(InvalidInput, match="at least 10 examples"):
         tltk.advise(squares(), target=squares(6))

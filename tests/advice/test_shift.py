@@ -65,10 +65,10 @@ def test_new_classes_and_unlike_examples_are_named(clouds):
     new = find_shift(Side(x), Side(x[:50]), new_classes=("fox",))
     assert new.kind == "new classes"
     assert "fox" in new.describe()
-    far = np.concatenate([x[:60], -3 + 0.1 * x[60:90]])
-    shift = find_shift(Side(x[90:]), Side(far, ids=tuple(f"{number}.jpg" for number in range(90))))
+    far = np.concatenate([np.abs(x[:60]), -np.abs(x[60:90])])
+    shift = find_shift(Side(np.abs(x[90:])), Side(far, ids=tuple(f"{number}.jpg" for number in range(90))))
     assert shift.kind == "covariate"
-    assert shift.unlike > 0.3
+    assert 0.3 < shift.unlike < 0.5
     assert all(int(name.removesuffix(".jpg")) >= 60 for name in shift.unlike_ids)
     assert shift.unlike_ids[0] in shift.describe()
 
@@ -78,11 +78,11 @@ def test_equal_features_are_not_told_apart():
     assert (shift.separation, shift.kind) == (0.5, "none")
 
 
-@pytest.mark.parametrize("size", [1, 8])
+@pytest.mark.parametrize("size", [1, 4])
 def test_p_values_are_uniform_without_a_shift_also_for_groups(size):
     generator = np.random.default_rng(1)
     p_values = []
-    for seed in range(30):
+    for seed in range(20):
         sides = generator.normal(size=(2, 40, 1, 5)) + 0.1 * generator.normal(size=(2, 40, size, 5))
         groups = np.repeat(np.arange(40), size)
         p_values.append(find_shift(*(Side(side.reshape(-1, 5), groups=groups) for side in sides), seed=seed).p_value)

@@ -17,6 +17,7 @@ _FOLDS = 5
 _MAX_EXAMPLES = 2000  # of each side
 _MIN_MATCHED = 30
 _COMPONENTS = 64
+_NEIGHBOURS = 5
 _UNLIKE = 0.05  # fraction of training examples that are less like the others than an "unlike" target example
 _MANY_UNLIKE = 0.15
 _NAMED = 3  # examples, and classes whose frequency changes, that a description names
@@ -66,7 +67,8 @@ class Shift:
 
     Args:
         separation: Area under the ROC curve of a classifier that tells them apart: 0.5 if it cannot.
-        p_value: Probability of such a separation if both came from one source, by permutations.
+        p_value: Probability of such a separation, or of so many target examples among the neighbours of target
+            examples, if both came from one source; by permutations.
         prior_p_value: The same for the frequencies of the classes; of the predicted classes if the target is
             unlabelled. None if there are no classes.
         matched_p_value: `p_value` once training examples are drawn with the frequencies of the target; None if the
@@ -136,8 +138,8 @@ def find_shift(
     Other class frequencies make the features differ too. Therefore training examples are then drawn with the
     frequencies of the target: if the sides cannot be told apart any more, nothing else has changed.
 
-    The classifier is a ridge regression on principal components, whose out-of-fold scores for permuted sides cost one
-    matrix product, so that all permutations take seconds.
+    The classifier is a ridge regression on principal components, whose solution for all permuted sides is one
+    product of matrices.
 
     Args:
         train: Training examples.
@@ -184,45 +186,62 @@ def _units(train: Side, target: Side) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _told_apart(train: Side, target: Side, generator: np.random.Generator) -> tuple[float, float]:
-    """Return the area under the ROC curve of a classifier of the sides, and its p-value by permutations.
+    """Return the area under the ROC curve of a classifier of the sides, and a p-value by permutations.
 
-    Folds do not depend on the sides: all permutations are equally likely if both sides came from one source.
+    A linear classifier does not see a small part that is far away from all others: the neighbours of examples are
+    looked at too, and the larger of both statistics counts, in standard deviations over the permutations. Neither
+    folds nor neighbours depend on the sides: all permutations are equally likely if both sides came from one source.
     """
     units, sides = _units(train, target)
     axes = principal_axes(np.concatenate([train.features, target.features]).astype(np.float32))
     order = np.argsort(-axes.variances)[:_COMPONENTS]
     folds = generator.permutation(np.arange(len(sides)) % min(_FOLDS, len(sides)))[units]
-    hats = _hats(axes.coordinates[:, order].astype(np.float64), folds)
-    separation = _separation(hats, sides[units])
-    permuted = [_separation(hats, generator.permutation(sides)[units]) for _ in range(_PERMUTATIONS)]
-    return separation, _p_value(separation, permuted)
+    permuted = np.stack([sides, *(generator.permutation(sides) for _ in range(_PERMUTATIONS))], axis=1)[units]
+    scores = _out_of_fold(axes.coordinates[:, order].astype(np.float64), permuted, folds)
+    separations = _separations(scores, permuted)
+    in_target = _neighbours_in_target(np.concatenate([train.features, target.features]), units, permuted)
+    statistics = np.stack([separations, in_target])
+    spread = np.maximum(statistics.std(1, keepdims=True), 1e-9)
+    return float(separations[0]), _p_value(((statistics - statistics.mean(1, keepdims=True)) / spread).max(0))
 
 
-def _p_value(statistic: float, permuted: list[float]) -> float:
-    return float((1 + sum(value >= statistic - 1e-9 for value in permuted)) / (1 + len(permuted)))
+def _p_value(statistics: np.ndarray) -> float:
+    """Return the fraction of the statistics that are at least the first one, which is not permuted."""
+    return float(np.mean(statistics >= statistics[0] - 1e-9))
 
 
-def _hats(coordinates: np.ndarray, folds: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return (test rows, training rows, matrix from training sides to test scores) of each fold."""
-    hats = []
+def _out_of_fold(coordinates: np.ndarray, sides: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return the scores of a ridge regression for each column of sides, float64 [n, permutations]."""
+    scores = np.empty(sides.shape)
     for fold in np.unique(folds):
-        test, fitted = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        x = coordinates[fitted]
+        test, fitted = folds == fold, folds != fold
+        x, y = coordinates[fitted], sides[fitted]
         strength = _PENALTY * len(x) * max(float(np.square(x).mean()) if x.size else 0.0, 1e-12)
         gram = x.T @ x + strength * np.eye(x.shape[1])
-        hats.append((test, fitted, coordinates[test] @ np.linalg.solve(gram, x.T)))
-    return hats
+        scores[test] = coordinates[test] @ np.linalg.solve(gram, x.T @ (y - y.mean(0)))
+    return scores
 
 
-def _separation(hats: list[tuple[np.ndarray, np.ndarray, np.ndarray]], sides: np.ndarray) -> float:
-    """Return the area under the ROC curve of out-of-fold scores; equal scores count half."""
-    scores = np.empty(len(sides))
-    for test, fitted, hat in hats:
-        scores[test] = hat @ (sides[fitted] - sides[fitted].mean())
-    ranks = rankdata(scores)
-    is_target = sides == 1
-    count = int(is_target.sum())
-    return float((ranks[is_target].sum() - count * (count + 1) / 2) / max(count * (len(sides) - count), 1))
+def _separations(scores: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """Return the area under the ROC curve of each column, float64 [permutations]; equal scores count half."""
+    ranks = rankdata(np.round(scores, 9), axis=0)
+    count = sides.sum(0)
+    sums = np.where(sides == 1, ranks, 0).sum(0)
+    return (sums - count * (count + 1) / 2) / np.maximum(count * (len(sides) - count), 1)
+
+
+def _neighbours_in_target(features: np.ndarray, units: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """Return the mean share of target examples among the neighbours of target examples, float64 [permutations].
+
+    It is the statistic of Schilling (1986). Examples of one unit are no neighbours.
+    """
+    vectors = unit_length(features)
+    similarity = vectors @ vectors.T
+    similarity[units[:, None] == units] = -2
+    count = min(_NEIGHBOURS, len(features) - 1)
+    nearest = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
+    shares = np.mean([sides[column] for column in nearest.T], axis=0)
+    return (shares * sides).sum(0) / np.maximum(sides.sum(0), 1)
 
 
 def _predicted(side: Side, other: Side) -> np.ndarray:
@@ -279,7 +298,8 @@ def _prior_p_value(train: Side, target: Side, generator: np.random.Generator) ->
         expected = total * max(len(part), 1)
         return float((np.square(np.bincount(part, minlength=length) - expected) / np.maximum(expected, 1e-9)).sum())
 
-    return _p_value(statistic(sides), [statistic(generator.permutation(sides)) for _ in range(_PERMUTATIONS)])
+    permuted = (generator.permutation(sides) for _ in range(_PERMUTATIONS))
+    return _p_value(np.array([statistic(sides), *map(statistic, permuted)]))
 
 
 def _matched_rows(classes: np.ndarray, frequencies: np.ndarray, generator: np.random.Generator) -> np.ndarray | None:
