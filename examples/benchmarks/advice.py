@@ -51,9 +51,10 @@ def features(choice: Any, train: Any, test: Any) -> tuple[np.ndarray, np.ndarray
     """Return the features of training and test examples, of a backbone or of a baseline (None)."""
     if choice is not None:
         return tuple(tltk.embed(choice, part, batch_size=64).features for part in (train, test))
-    examples = [*train.examples, *test.examples]
-    together = tltk.from_arrays(examples if train.modality == "text" else np.stack(examples))
-    values, _ = BASELINES[train.modality].compute(together)
+    compute = BASELINES[train.modality].compute
+    if train.modality != "text":
+        return compute(train)[0], compute(test)[0]
+    values, _ = compute(tltk.from_arrays([*train.examples, *test.examples]))  # one vocabulary
     return values[: len(train)], values[len(train) :]
 
 
