@@ -16,8 +16,9 @@ from tltk.advice.candidates import (
     some_of_each_class,
     training_part,
 )
-from tltk.advice.comparison import Candidate, Examples, Judged, judge, recommend
+from tltk.advice.comparison import Candidate, Examples, Judged, judge, recommend, with_backbone
 from tltk.advice.deadline import Deadline, duration_text
+from tltk.advice.depth import compare_depths, depth_advice
 from tltk.advice.embedding import Embedder, Settings, embedder
 from tltk.advice.labels import forecasts, label_advice, learning_curve
 from tltk.advice.records import Advice
@@ -38,7 +39,7 @@ _MIN_EXAMPLES = 100
 
 
 @familiar.arguments
-def advise(
+def advise(  # noqa: PLR0913 - options of a command
     source: Source,
     *,
     backbones: Sequence[str | Backbone] = (),
@@ -46,6 +47,7 @@ def advise(
     budget: str | None = "5 min",
     image_size: int | None = None,
     measures: bool = False,
+    depth: bool = False,
     batch_size: int = 32,
     precision: str = "auto",
     cache: str | Path | Cache = "memory",
@@ -68,6 +70,8 @@ def advise(
             examples if it is slow; others only if there is time.
         image_size: Height and width in pixels for backbones given by name.
         measures: Whether to compute H-score and LogME as well, which decide nothing.
+        depth: Whether to fine-tune the recommended backbone as well, on half of the examples, with several depths and
+            learning rates, and to compare them with the probe on the other half. Minutes rather than seconds.
         batch_size: Examples per batch.
         precision: Precision of the backbones, see `assemble`.
         cache: Where features are stored, see `embed`.
@@ -98,6 +102,8 @@ def advise(
     comparison = _Comparison(source, invalid, settings, deadline, rows, measures, seed)
     examples, judged = comparison.run(backbones)
     best, reason = recommend(judged, examples)
+    network = with_backbone(judged, best)
+    depths = compare_depths(network, examples, settings, deadline) if depth else ()
     total = len(source) - comparison.undecodable
     curve = learning_curve(best, examples)
     choices = sorted((choice for one in judged for choice in one.choices), key=lambda choice: -choice.accuracy)
@@ -107,8 +113,10 @@ def advise(
         reason,
         forecasts(curve, total),
         label_advice(curve, best.accuracy, examples=len(examples), total=total),
-        None if target is None else compare_target(judged, best, examples, target, settings),
+        None if target is None else compare_target(network, examples, target, settings),
         (*not_tried, *comparison.not_tried),
+        depths,
+        depth_advice(depths, len(examples) // 2),
         examples=len(examples),
         total=total,
         invalid=comparison.invalid,

@@ -168,6 +168,13 @@ def _interval(scores: np.ndarray, examples: Examples) -> dict[str, Any]:
     return {name: 1 - factor * (1 - value) for name, value in zip(("accuracy", "low", "high"), interval, strict=True)}
 
 
+def with_backbone(judged: Sequence[Judged], best: Judged) -> Judged:
+    """Return the recommended choice, or the best one with a backbone if it has none."""
+    if best.candidate.backbone is not None:
+        return best
+    return max((one for one in judged if one.candidate.backbone is not None), key=lambda one: one.accuracy)
+
+
 def recommend(judged: Sequence[Judged], examples: Examples) -> tuple[Judged, str]:
     """Choose the best probe, or a cheaper one that may be as good.
 

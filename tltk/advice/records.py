@@ -1,5 +1,6 @@
 """The records `Choice` and `Advice`: what was compared, and what is recommended."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from tltk.foundation import display
 from tltk.specs import InvalidExample
 
 PROBE = "probe"
+_DEPTH_HEADINGS = ("layers", "learning rate", "epochs", "points over the probe", "80 % interval", "seconds")
 _HEADINGS = ("choice", "method", "accuracy", "80 % interval", "seconds", "MB", "ms/example", "top-1")
 
 
@@ -50,6 +52,29 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Depth:
+    """A depth and a learning rate of fine-tuning, trained on half of the examples and compared with the probe.
+
+    Args:
+        epochs: Passes over the training examples.
+        learning_rate: Peak learning rate.
+        fraction: Fraction of the backbone's layers that are trained, from the top.
+        gain: Accuracy on the other half, minus that of a probe of the same training examples.
+        low: Lower end of its 80 % interval.
+        high: Upper end.
+        seconds: Time that the training took here.
+    """
+
+    epochs: int
+    learning_rate: float
+    fraction: float
+    gain: float
+    low: float
+    high: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Advice:
     """What `tltk.advise` found out.
 
@@ -61,6 +86,8 @@ class Advice:
         label_advice: What more labels would bring, in a sentence.
         shift: Whether the target differs from the training examples; None without a target.
         not_tried: Backbones that were not tried, with the reason.
+        depths: Depths and learning rates of fine-tuning, the best first; empty unless asked for.
+        depth_advice: How deep and how fast to fine-tune, and whether, in a sentence.
         examples: Number of the labelled examples that were compared.
         total: Number of all labelled examples that can be used.
         invalid: Examples that could not be used, with reasons.
@@ -73,6 +100,8 @@ class Advice:
     label_advice: str = ""
     shift: Shift | None = None
     not_tried: tuple[str, ...] = ()
+    depths: tuple[Depth, ...] = ()
+    depth_advice: str = ""
     examples: int = 0
     total: int = 0
     invalid: tuple[InvalidExample, ...] = ()
@@ -100,18 +129,33 @@ class Advice:
         has_measures = any(choice.h_score is not None for choice in self.choices)
         headings = [*_HEADINGS, *(["H-score", "LogME"] if has_measures else [])]
         rows = [headings, *([*_cells(choice), *(_measures(choice) if has_measures else [])] for choice in self.choices)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines = _aligned(rows)
+        lines += _aligned([_DEPTH_HEADINGS, *map(_depth_cells, self.depths)]) if self.depths else []
         lines += [f"compared on {self.examples:,} of {self.total:,} examples"] if self.examples < self.total else []
         lines += [f"recommended: {self.recommended}: {self.reason}"]
+        lines += [f"depth: {self.depth_advice}"] if self.depth_advice else []
         lines += [f"labels: {self.label_advice}"] if self.label_advice else []
         lines += [f"shift: {self.shift.describe()}"] if self.shift else []
         return "\n".join([*lines, *(f"not tried: {text}" for text in self.not_tried)])
 
     def _repr_html_(self) -> str:
-        table = display.Table(_HEADINGS, [_cells(choice) for choice in self.choices])
-        texts = [f"{self.recommended}: {self.reason}", self.label_advice, self.shift.describe() if self.shift else ""]
-        return display.html(". ".join(filter(None, texts)), [table])
+        tables = [display.Table(_HEADINGS, [_cells(choice) for choice in self.choices])]
+        tables += [display.Table(_DEPTH_HEADINGS, map(_depth_cells, self.depths))] if self.depths else []
+        shift = self.shift.describe() if self.shift else ""
+        texts = [f"{self.recommended}: {self.reason}", self.depth_advice, self.label_advice, shift]
+        return display.html(". ".join(filter(None, texts)), tables)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells as lines with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _depth_cells(depth: Depth) -> list[str]:
+    gain = f"{100 * depth.low:+.1f} – {100 * depth.high:+.1f}"
+    rate, seconds = f"{depth.learning_rate:.1e}", f"{depth.seconds:.1f}"
+    return [f"{depth.fraction:.0%}", rate, str(depth.epochs), f"{100 * depth.gain:+.1f}", gain, seconds]
 
 
 def _cells(choice: Choice) -> list[str]:

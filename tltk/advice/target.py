@@ -1,7 +1,5 @@
 """Compares the examples with those that the model will be used on."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.special import softmax
 
@@ -37,21 +35,16 @@ def check_target(target: Source | None, source: Source) -> None:
         raise InvalidInput(f"`target` must have at least {_MIN_EXAMPLES} examples. Received: {len(target)}")
 
 
-def compare_target(
-    judged: Sequence[Judged], best: Judged, examples: Examples, target: Source, settings: Settings
-) -> Shift:
-    """Compare the examples with those of a target, by the features of the recommended or the best backbone.
+def compare_target(judged: Judged, examples: Examples, target: Source, settings: Settings) -> Shift:
+    """Compare the examples with those of a target, by the features of a backbone.
 
     Args:
-        judged: What was compared; at least one has a backbone.
-        best: The recommended one.
+        judged: A choice with a backbone.
         examples: The examples.
         target: Examples of the target.
         settings: How features are computed.
     """
-    with_backbone = [one for one in judged if one.candidate.backbone is not None]
-    one = best if best.candidate.backbone is not None else max(with_backbone, key=lambda one: one.accuracy)
-    backbone = one.candidate.backbone
+    backbone = judged.candidate.backbone
     if backbone is None:
         raise InvalidInput("`target` needs a backbone, whose features are compared.")
     target, _ = drop_invalid(some(target, MAX_EXAMPLES, seed=examples.seed), max_invalid_fraction=1.0)
@@ -66,15 +59,15 @@ def compare_target(
     classes, new_classes = _classes(target, names, present)
     return find_shift(
         Side(
-            one.candidate.features,
+            judged.candidate.features,
             examples.classes,
-            softmax(one.probe.out_of_fold, axis=1),
+            softmax(judged.probe.out_of_fold, axis=1),
             examples.groups,
         ),
         Side(
             features,
             classes,
-            one.probe.predict(features),
+            judged.probe.predict(features),
             target.groups,
             tuple(target.id_of(row) for row in range(len(target))),
         ),

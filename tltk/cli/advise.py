@@ -36,6 +36,9 @@ def advise(
     ] = None,
     budget: Annotated[str, typer.Option(help="Time that it may take, such as '5 min'; or off.")] = "5 min",
     measures: Annotated[bool, typer.Option("--measures", help="Also show H-score and LogME.")] = False,
+    depth: Annotated[
+        bool, typer.Option("--depth", help="Also fine-tune with several depths and learning rates, and compare.")
+    ] = False,
     image_size: Annotated[int | None, typer.Option(help="Height and width of the input in pixels.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of folds and draws.")] = 0,
     label: LabelColumn = "label",
@@ -60,7 +63,7 @@ def advise(
         source = options.source(data, **columns).without(exclude)
         target_source = None if target is None else _target(target, source, columns)
         settings: dict[str, Any] = {"image_size": image_size, "batch_size": batch_size, "cache": cache, "seed": seed}
-        settings |= {"budget": None if budget == "off" else budget, "measures": measures}
+        settings |= {"budget": None if budget == "off" else budget, "measures": measures, "depth": depth}
         advice = tltk.advise(source, backbones=backbone or (), target=target_source, **settings)
         if as_json:
             console.show_json(advice.to_dict())
