@@ -1,6 +1,7 @@
 """Which backbones are compared, and on which examples."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def training_part(source: Source) -> tuple[Source, Source | None]:
     if source.parts is None or (source.parts == _TEST).all() or not (source.parts == _TEST).any():
         return source, None
     is_test = source.parts == _TEST
-    return source.subset(~is_test), source.subset(is_test)
+    return replace(source.subset(~is_test), invalid=source.invalid), source.subset(is_test)
 
 
 def require_labels(source: Source) -> None:

@@ -29,6 +29,7 @@ from tltk.training.fit import fit
 
 _FRACTIONS = (0.25, 0.5, 1.0)  # of the layers of the backbone, from the top
 _FACTORS = (0.3, 1.0, 3.0)  # of the learning rate of the modality
+_STEP_COST = 3  # a training step over a forward pass
 _KEEPS = 3  # one of so many candidates goes on to a training that is as many times as long
 
 
@@ -40,6 +41,7 @@ class _Halves:
     fitted: np.ndarray
     tested: np.ndarray
     right: np.ndarray  # float64 [tested], whether the probe is right
+    milliseconds: float  # of a forward pass, per example
 
 
 def compare_depths(judged: Judged, examples: Examples, settings: Settings, deadline: Deadline) -> tuple[Depth, ...]:
@@ -96,7 +98,7 @@ def _halves(judged: Judged, examples: Examples) -> _Halves:
     }
     probe = fit_probe(features[fitted], targets[fitted], seed=examples.seed, **options)
     right = probe.logits(features[tested]).argmax(1) == examples.classes[tested]
-    return _Halves(examples, fitted, tested, right.astype(np.float64))
+    return _Halves(examples, fitted, tested, right.astype(np.float64), judged.candidate.milliseconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +116,16 @@ class _Training:
         results: list[tuple[float, Depth]] = []
         for candidate in candidates:
             longest = max((depth.seconds for _, depth in results), default=0.0)
-            if self.deadline.left <= longest:
+            if self.deadline.left <= max(longest, self._least_seconds(candidate)):
                 progress.line(f"{len(candidates) - len(results)} depths and rates are left out: the budget is spent")
                 break
             results.append(self._one(candidate))
         return results
+
+    def _least_seconds(self, candidate: dict[str, Any]) -> float:
+        """Return the time of the steps of a training, which are about three forward passes each."""
+        steps = _STEP_COST * candidate["epochs"] * candidate["fraction"] * len(self.halves.fitted)
+        return steps * self.halves.milliseconds / 1000
 
     def _one(self, candidate: dict[str, Any]) -> tuple[float, Depth]:
         """Return the loss on the other half, and the comparison with the probe."""

@@ -9,6 +9,7 @@ from tltk.advice.embedding import Settings, embedder
 from tltk.advice.shift import Shift, Side, find_shift
 from tltk.data.source import Source
 from tltk.foundation import checks as check
+from tltk.foundation import progress
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.modality import drop_invalid
 
@@ -47,9 +48,12 @@ def compare_target(judged: Judged, examples: Examples, target: Source, settings:
     backbone = judged.candidate.backbone
     if backbone is None:
         raise InvalidInput("`target` needs a backbone, whose features are compared.")
-    target, _ = drop_invalid(some(target, MAX_EXAMPLES, seed=examples.seed), max_invalid_fraction=1.0)
+    target, unusable = drop_invalid(some(target, MAX_EXAMPLES, seed=examples.seed), max_invalid_fraction=1.0)
     check_target(target, examples.source)
     features, invalid = embedder(backbone, settings).features(target)
+    left_out = (*(example.example_id for example in unusable), *map(target.id_of, invalid))
+    if left_out:
+        progress.line(f"left out of the target, since they cannot be read: {check.listing(left_out)}")
     if invalid:
         rows = np.setdiff1d(np.arange(len(target)), list(invalid))
         target, features = target.subset(rows), features[rows]

@@ -84,6 +84,12 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("workers", "use_multiprocessing", "max_queue_size"), "files are read in parallel in any case"),
         **_BUILDING,
     },
+    "advise": {
+        **_DATA_ARGUMENTS,
+        **dict.fromkeys(("model", "models", "backbone"), "use `backbones`: a name, a backbone, or a list of them"),
+        **dict.fromkeys(("test", "val"), "use `target` for the examples to compare with"),
+        "verbose": _SHOWN,
+    },
     "evaluate": {
         **_DATA_ARGUMENTS,
         "sample_weight": _WEIGHTED,
