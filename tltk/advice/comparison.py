@@ -127,7 +127,7 @@ def judge(candidate: Candidate, examples: Examples, *, measures: bool) -> Judged
     choice = Choice(
         name=candidate.name,
         method=PROBE,
-        **_interval(scores, examples),
+        **interval_of(scores, examples),
         seconds=candidate.seconds,
         parameters=(backbone.parameters or 0) if backbone else 0,
         milliseconds=candidate.milliseconds,
@@ -136,7 +136,7 @@ def judge(candidate: Candidate, examples: Examples, *, measures: bool) -> Judged
         log_me=log_me(features, examples.targets) if measures else None,
     )
     neighbours_right = (neighbours.argmax(1) == examples.classes).astype(np.float64)
-    by_neighbours = replace(choice, method="k-NN", **_interval(neighbours_right, examples))
+    by_neighbours = replace(choice, method="k-NN", **interval_of(neighbours_right, examples))
     return Judged(candidate, probe, scores, (choice, by_neighbours))
 
 
@@ -159,12 +159,18 @@ def _probe(candidate: Candidate, examples: Examples) -> tuple[Probe, np.ndarray]
     return probe, np.mean(right, axis=0)
 
 
-def _interval(scores: np.ndarray, examples: Examples) -> dict[str, Any]:
-    """Return the expected accuracy of a classifier of all examples, and its interval: a fold lacks some of them."""
+def interval_of(scores: np.ndarray, examples: Examples, *, folds: int = FOLDS) -> dict[str, Any]:
+    """Return the expected accuracy of a classifier of all examples, and its interval, as fields of a `Choice`.
+
+    Args:
+        scores: Share of the cross-validations in which each example is right, float64 [n].
+        examples: The examples.
+        folds: Number of folds; a classifier of a fold lacks these examples, which costs accuracy.
+    """
     mean, count = float(scores.mean()), len(scores)
     luck = LUCK * float(np.sqrt(max(mean * (1 - mean), 0.25 / count) / count))
     interval = bootstrap(scores, groups=examples.groups, extra_spread=luck, seed=examples.seed)
-    factor = (1 - 1 / FOLDS) ** _SHRINKS
+    factor = (1 - 1 / folds) ** _SHRINKS
     return {name: 1 - factor * (1 - value) for name, value in zip(("accuracy", "low", "high"), interval, strict=True)}
 
 

@@ -21,7 +21,7 @@ class Choice:
 
     Args:
         name: Name of the backbone, or of the features.
-        method: "probe" (tuned logistic regression) or "k-NN".
+        method: "probe" (tuned logistic regression), "k-NN", or "from scratch" for a small network without pretraining.
         accuracy: Expected accuracy on new examples, of a classifier of all compared examples.
         low: Lower end of the 80 % interval.
         high: Upper end.
