@@ -83,7 +83,7 @@ def advise(  # noqa: PLR0913 - options of a command
         The choices, the recommended one, and forecasts for other numbers of labels.
 
     Raises:
-        InvalidType: If `source` or `target` is no source, such as a `tf.data.Dataset`.
+        InvalidType: If `source` or `target` is not a `Source`, such as a `tf.data.Dataset`.
         InvalidInput: If the labels are not classes, a class has a single example, a backbone takes another kind of
             input, or an option is out of range.
         NotFound: If no backbone has weights on this machine, or a named one has none.
@@ -104,8 +104,6 @@ def advise(  # noqa: PLR0913 - options of a command
     comparison = _Comparison(source, invalid, settings, deadline, rows, measures, seed)
     examples, judged = comparison.run(backbones)
     best, reason = recommend(judged, examples)
-    network = with_backbone(judged, best)
-    depths = compare_depths(network, examples, settings, deadline) if depth else ()
     total = len(source) - comparison.undecodable
     curve = learning_curve(best, examples)
     scratch, why_not = train_from_scratch(examples, deadline)
@@ -113,6 +111,8 @@ def advise(  # noqa: PLR0913 - options of a command
     if scratch is not None:
         choices.append(scratch.choice)
         reason += scratch.note(best, examples)
+    network = with_backbone(judged, best)
+    depths = compare_depths(network, examples, settings, deadline) if depth else ()
     return Advice(
         tuple(sorted(choices, key=lambda choice: -choice.accuracy)),
         best.candidate.name,

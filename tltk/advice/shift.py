@@ -233,7 +233,7 @@ def _separations(scores: np.ndarray, sides: np.ndarray) -> np.ndarray:
 def _neighbours_in_target(features: np.ndarray, units: np.ndarray, sides: np.ndarray) -> np.ndarray:
     """Return the mean share of target examples among the neighbours of target examples, float64 [permutations].
 
-    It is the statistic of Schilling (1986). Examples of one unit are no neighbours.
+    It is the statistic of Schilling (1986). Examples of one unit do not count as neighbours.
     """
     vectors = unit_length(features)
     similarity = vectors @ vectors.T

@@ -20,7 +20,7 @@ def check_target(target: Source | None, source: Source) -> None:
     """Raise unless a target can be compared with a source.
 
     Raises:
-        InvalidType: If it is no source.
+        InvalidType: If it is not a `Source`.
         InvalidInput: If it has another modality, or fewer than ten examples.
     """
     if target is None:
