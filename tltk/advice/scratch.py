@@ -66,9 +66,10 @@ def train_from_scratch(examples: Examples, deadline: Deadline) -> tuple[Scratch 
     pixels = _pixels(examples)
     folds = stratified_folds(examples.classes, folds=_FOLDS, groups=examples.groups, seed=examples.seed)
     right = np.zeros(len(examples), np.float64)
-    parameters, milliseconds = 0, 0.0
+    milliseconds = 0.0
+    training = _Training(pixels, examples)
     for fold in np.unique(folds):
-        training = _Training(pixels, examples, np.flatnonzero(folds != fold), seed=examples.seed + int(fold))
+        training.restart(np.flatnonzero(folds != fold))
         seconds = _FOLDS * _STEPS * training.seconds_per_step()
         if fold == 0 and seconds > _SHARE * deadline.left:
             return None, f"{NAME} from scratch: it takes about {duration_text(seconds)}, too much of the budget"
@@ -78,13 +79,12 @@ def train_from_scratch(examples: Examples, deadline: Deadline) -> tuple[Scratch 
         tested, predicting_at = folds == fold, perf_counter()
         right[tested] = training.predict(pixels[tested]) == examples.classes[tested]
         milliseconds = 1000 * (perf_counter() - predicting_at) / max(int(tested.sum()), 1)
-        parameters = training.network.count_params()
     choice = Choice(
         name=NAME,
         method="from scratch",
         **interval_of(right, examples, folds=_FOLDS),
         seconds=perf_counter() - started_at,
-        parameters=parameters,
+        parameters=training.network.count_params(),
         milliseconds=milliseconds,
     )
     return Scratch(choice, right), ""
@@ -100,12 +100,25 @@ def _pixels(examples: Examples) -> np.ndarray:
 
 
 class _Training:
-    """Trains one network on some of the images."""
+    """Trains a network on some of the images; it is traced once for all folds."""
 
-    def __init__(self, pixels: np.ndarray, examples: Examples, rows: np.ndarray, *, seed: int) -> None:
-        self.pixels, self.classes, self.rows = pixels, examples.classes, rows
-        self.generator = np.random.default_rng(seed)
-        self.network = _network(examples.targets.shape[1], seed=seed)
+    def __init__(self, pixels: np.ndarray, examples: Examples) -> None:
+        self.pixels, self.classes, self.rows = pixels, examples.classes, np.arange(len(examples))
+        self.generator = np.random.default_rng(examples.seed)
+        self.network = _network(examples.targets.shape[1], seed=examples.seed)
+        self.network.optimizer.build(self.network.trainable_variables)
+        self.variables = [*self.network.variables, *self.network.optimizer.variables]
+        self.first_values = [keras.ops.convert_to_numpy(variable).copy() for variable in self.variables]
+
+    def restart(self, rows: np.ndarray) -> None:
+        """Forget what was learnt, and train on other images from now on.
+
+        Args:
+            rows: Their indices, int64 [k].
+        """
+        self.rows = rows
+        for variable, value in zip(self.variables, self.first_values, strict=True):
+            variable.assign(value)
 
     def seconds_per_step(self) -> float:
         """Measure a step, once the network is traced; these steps count."""
