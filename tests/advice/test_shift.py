@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from tltk.advice.shift import Side, find_shift, new_priors
+from tltk.advice.shift import Shift, Side, find_shift, new_priors
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,12 @@ def test_frequencies_of_an_unlabelled_target_are_estimated(clouds):
     assert not shift.is_labelled
     assert shift.priors[0][2] == pytest.approx(0.875, abs=0.08)
     assert "(estimated)" in shift.describe()
+
+
+def test_without_labels_too_few_matching_examples_do_not_tell_a_label_shift():
+    options = {"separation": 0.7, "p_value": 0.005, "prior_p_value": 0.005}
+    assert Shift(**options, is_labelled=True).kind == "label"
+    assert Shift(**options, is_labelled=False).kind == "covariate"
 
 
 def test_estimated_frequencies_are_those_of_the_largest_likelihood():

@@ -27,7 +27,7 @@ def test_json_is_one_object(reviews, preset, tmp_path):
         "advise", table, *columns, "--backbone", preset, "--target", target, "--measures", "--budget", "off", "--json"
     )
     result = json.loads(process.stdout)
-    assert result["recommended"] in ("TF-IDF", result["choices"][-1]["name"], result["choices"][0]["name"])
+    assert result["recommended"] in {choice["name"] for choice in result["choices"]}
     assert result["shift"]["new_classes"] == ["new"]
     assert result["choices"][0]["h_score"] is not None
 

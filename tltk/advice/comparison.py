@@ -16,6 +16,7 @@ from tltk.foundation import progress
 from tltk.probes.fit import SCALINGS, Probe, fit_probe
 from tltk.probes.folds import stratified_folds
 from tltk.probes.neighbours import best_neighbours
+from tltk.probes.threads import threads_for
 
 FOLDS = 10
 _REPEATS = 2  # further cross-validations with other folds, at the penalty of the first
@@ -122,7 +123,8 @@ def judge(candidate: Candidate, examples: Examples, *, measures: bool) -> Judged
     progress.line(f"{candidate.name}: probe and nearest neighbours of {candidate.features.shape[1]:,} features")
     features = candidate.features
     probe, scores = _probe(candidate, examples)
-    _, neighbours = best_neighbours(features, examples.classes, folds=examples.folds, candidates=_NEIGHBOURS)
+    with threads_for(features.size):
+        _, neighbours = best_neighbours(features, examples.classes, folds=examples.folds, candidates=_NEIGHBOURS)
     backbone = candidate.backbone
     choice = Choice(
         name=candidate.name,

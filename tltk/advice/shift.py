@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 from tltk.foundation import checks as check
 from tltk.probes.neighbours import unit_length
 from tltk.probes.solver import principal_axes
+from tltk.probes.threads import threads_for
 
 ALPHA = 0.025  # of each of the two tests, 5 % together
 _PENALTY = 0.01
@@ -98,7 +99,9 @@ class Shift:
         if self.new_classes:
             return "new classes"
         has_other_priors = self.prior_p_value is not None and self.prior_p_value < ALPHA
-        if has_other_priors and (self.matched_p_value is None or self.matched_p_value >= ALPHA):
+        # Other inputs also change predictions: without labels, only the matched comparison tells.
+        is_explained = self.is_labelled if self.matched_p_value is None else self.matched_p_value >= ALPHA
+        if has_other_priors and is_explained:
             return "label"
         return "covariate" if self.p_value < ALPHA or has_other_priors else "none"
 
@@ -156,6 +159,13 @@ def find_shift(
     """
     generator = np.random.default_rng(seed)
     train, target = (side.take(np.sort(generator.permutation(len(side))[:_MAX_EXAMPLES])) for side in (train, target))
+    with threads_for(train.features.size):
+        return _find_shift(train, target, generator, names=names, new_classes=new_classes)
+
+
+def _find_shift(
+    train: Side, target: Side, generator: np.random.Generator, *, names: tuple[str, ...], new_classes: tuple[str, ...]
+) -> Shift:
     separation, p_value = _told_apart(train, target, generator)
     unlike, unlike_ids = _unlike(train, target, generator)
     shift = Shift(separation, p_value, new_classes=tuple(new_classes), unlike=unlike, unlike_ids=unlike_ids)

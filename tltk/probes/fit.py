@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from tltk.foundation import progress
 from tltk.probes.calibration import temperature as best_temperature
 from tltk.probes.folds import FOLDS, strata_of, stratified_folds
 from tltk.probes.links import link
 from tltk.probes.solver import Axes, principal_axes, solve
+from tltk.probes.threads import threads_for
 
 # Strong to weak. The features have a total variance of 1.
 PENALTIES = tuple(float(value) for value in 10.0 ** np.arange(0, -6.1, -0.5))
@@ -18,7 +18,6 @@ SCALINGS = ("standard", "global")
 _PATIENCE = 2  # weaker penalties that are worse, after which no weaker one is tried
 _LARGE = 20_000_000  # numbers above which penalty and scaling are chosen on some of the examples
 _LARGE_FOLDS = 3
-_SMALL = 2_000_000  # numbers: below it, the threads of a matrix product wait for each other
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +119,7 @@ def fit_probe(
     scaled_targets = (targets - shift) / spread
     fold_of = stratified_folds(strata_of(targets, kind), folds=folds, groups=groups, seed=seed)
     search = _Search(scaled_targets, kind, weight, offset, fold_of)
-    with threadpool_limits(1 if features.size < _SMALL else None):
+    with threads_for(features.size):
         tried = [search.best(principal_axes(features, scaling=scaling), scaling, penalties) for scaling in scalings]
         best = min(tried, key=lambda candidate: candidate.loss)
         weights = search.fit_all(best.axes, penalties, best.penalty)
