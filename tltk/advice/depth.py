@@ -64,9 +64,10 @@ def compare_depths(judged: Judged, examples: Examples, settings: Settings, deadl
     if backbone is None:
         return ()
     halves = _halves(judged, examples)
-    model = assemble(backbone, classification(examples.source.labels), precision=settings.precision, seed=examples.seed)
-    weights = model.keras.get_weights()
-    rate = modality_of(backbone.input_spec).learning_rate
+    modality = modality_of(backbone.input_spec)
+    task = classification(examples.source.labels, pairs=modality.has_pairs(examples.source))
+    model = assemble(backbone, task, precision=settings.precision, seed=examples.seed)
+    weights, rate = model.keras.get_weights(), modality.learning_rate
     epochs = epochs_for(-(-len(halves.fitted) // settings.batch_size))
     candidates = [
         fine_tuning(epochs=max(epochs // _KEEPS, 1), learning_rate=factor * rate, fraction=fraction)
