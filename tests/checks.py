@@ -1,6 +1,10 @@
 """Checks of every backbone and recipe; tests call them for each entry of the catalog, new entries included."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
@@ -14,6 +18,19 @@ from tltk.foundation import keras_graph as graph
 
 def check_backbone(name: str) -> None:
     """Build a backbone without values in its weights, and compare it with its entry in the catalog."""
+    with _built_once(name):
+        _check_backbone(name)
+
+
+@contextmanager
+def _built_once(name: str) -> Iterator[None]:
+    """Let Keras build a network once, for the body of a backbone and for the shapes that it tells beforehand."""
+    function = APPLICATIONS[name].function if name in APPLICATIONS else "VGG16"
+    with mock.patch.object(keras.applications, function, cache(getattr(keras.applications, function))):
+        yield
+
+
+def _check_backbone(name: str) -> None:
     with keras.StatelessScope(initialize_variables=False):  # drawing random weights takes nine tenths of the time
         backbone, body, origin, flat = _built(name)
     assert origin == backbones.Origin("random", None, None)

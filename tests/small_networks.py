@@ -14,7 +14,7 @@ from tltk.backbones.text import kerashub
 from tltk.foundation import keras_graph
 
 MINILM = "all_minilm_l6_v2_en"
-IMAGE_NETWORKS = ("efficientnet_lite0", "mobilenet_v2")
+IMAGE_NETWORKS = ("efficientnet_lite0", "mobilenet_v2", "resnet50", "resnet_18_imagenet", "vgg16")
 
 
 def use_small_networks(monkeypatch, *, blocks: int = 2) -> None:

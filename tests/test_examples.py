@@ -22,11 +22,21 @@ from PIL import Image
 
 from tests import ROOT
 from tests.commands import script
+from tests.conftest import replaying_here
 from tests.small_networks import use_small_networks
+from tests.test_docs import quick_recipes
+from tltk.demo import docstrings
 
 EXAMPLES = ROOT / "examples"
-SMALL_NETWORKS = ("text_topics", "text_pairs", "text_questions")
-OWN_PROCESS = ("cifar10", "text_sentiment", "from_keras_plain", "from_keras")
+SMALL_NETWORKS = {  # example → blocks of its MiniLM, counted up to the lowest block that it trains
+    "text_topics": 2, "text_pairs": 5, "text_questions": 4, "medical": 2, "full_fine_tuning": 2, "two_classes": 2,
+    "detection": 2, "segmentation": 2,
+}  # fmt: skip
+OWN_PROCESS = ("cifar10",)
+PARTS = {  # of large packages, whose docstrings take seconds to collect
+    "arrays": ("numpy.lib",), "machine learning": ("sklearn.linear_model",), "networks": ("keras.src.layers",),
+    "plots": ("matplotlib.axes",),
+}  # fmt: skip
 TRAINING = ("cifar10", "medical", "full_fine_tuning", "two_classes")
 CLASSES = {"cifar10": 10, "medical": 3, "full_fine_tuning": 4, "two_classes": 2}
 sys.path[:0] = [str(EXAMPLES), str(EXAMPLES / "benchmarks")]
@@ -77,9 +87,10 @@ def finished(tmp_path_factory):
         folder = tmp_path_factory.mktemp(name)
         if name in OWN_PROCESS:
             return folder, launch(EXAMPLES / f"{name}.py", "--tiny", "--out", "run", cwd=folder)
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, replaying_here():
+            patch.setattr(docstrings, "TOPICS", {**docstrings.TOPICS, **PARTS})
             if name in SMALL_NETWORKS:
-                use_small_networks(patch, blocks=6)
+                use_small_networks(patch, blocks=SMALL_NETWORKS[name])
             return folder, example(f"{name}.py", "--tiny", "--out", "run", cwd=folder)
 
     return run
@@ -150,7 +161,7 @@ def test_an_example_with_annotated_images_runs_tiny_and_writes_a_run(name, metri
 
 
 @pytest.mark.slow
-def test_the_example_of_sounds_runs_tiny_and_exports(tmp_path):
+def test_the_example_of_sounds_runs_tiny_and_exports(tmp_path, small_networks, replay_here):
     process = example("spoken_words.py", "--tiny", "--out", "run", cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     last = process.stdout.splitlines()[-1]
@@ -159,7 +170,7 @@ def test_the_example_of_sounds_runs_tiny_and_exports(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_example_of_long_recordings_runs_tiny_and_lists_windows(tmp_path):
+def test_the_example_of_long_recordings_runs_tiny_and_lists_windows(tmp_path, small_networks):
     process = example("sounds.py", "--tiny", "--out", "run", cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     *_, window, last = process.stdout.splitlines()
@@ -169,6 +180,7 @@ def test_the_example_of_long_recordings_runs_tiny_and_lists_windows(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")  # Keras, of plain Keras code
 def test_the_guide_of_keras_is_shorter_and_no_worse_with_tltk_and_its_callbacks_write_the_same_files(finished):
     folders, accuracies, columns, lengths = {}, {}, {}, {}
     for name in ("from_keras_plain", "from_keras"):
@@ -199,7 +211,7 @@ def test_cifar10_trains_only_the_head_with_sgd(finished):
 
 
 @pytest.mark.slow
-def test_medical_keeps_the_images_of_a_patient_in_one_split(tmp_path):
+def test_medical_keeps_the_images_of_a_patient_in_one_split(tmp_path, small_networks):
     process = example("medical.py", table(tmp_path), "--patient", "patient", "--tiny", "--out", "run", cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     assert len(re.findall(r"digit_\d: recall \d\.\d{3}", process.stdout)) == 2
@@ -229,6 +241,10 @@ def test_the_error_for_a_missing_folder_names_it(name, tmp_path):
 @pytest.mark.parametrize("name", ["medical", "full_fine_tuning", "two_classes"])
 def test_the_error_without_data_suggests_tiny(name, tmp_path):
     assert says(example(f"{name}.py", cwd=tmp_path), "or --tiny")
+
+
+def test_the_error_of_an_example_on_texts_without_data_suggests_tiny(tmp_path):
+    assert says(launch(EXAMPLES / "text_sentiment.py", cwd=tmp_path), "or --tiny")
 
 
 def test_cifar10_says_how_to_get_the_images(tmp_path):
@@ -269,7 +285,7 @@ def test_an_example_is_short_and_its_docstring_shows_the_command(path):
 
 
 @pytest.mark.slow
-def test_precision_prints_only_one_json_object(tmp_path):
+def test_precision_prints_only_one_json_object(tmp_path, small_networks):
     small = ("--image-size", 32, "--batch-size", 2, "--rounds", 1)
     process = example("benchmarks/precision.py", "--json", "--backbones", "vgg16", *small, cwd=tmp_path)
     assert process.returncode == 0, process.stderr
@@ -280,14 +296,14 @@ def test_precision_prints_only_one_json_object(tmp_path):
 
 
 def test_precision_reports_a_misspelt_backbone_as_json_too(tmp_path):
-    script = EXAMPLES / "benchmarks" / "precision.py"
-    process = launch(script, "--json", "--backbones", "mobilnet_v2", cwd=tmp_path)
+    process = example("benchmarks/precision.py", "--json", "--backbones", "mobilnet_v2", cwd=tmp_path)
     assert says(process, "Did you mean 'mobilenet_v2'")
     assert "mobilenet_v2" in json.loads(process.stdout)["error"]
 
 
 @pytest.mark.slow
-def test_few_shot_prints_one_json_object_with_all_methods_and_differences(tmp_path, small_networks):
+def test_few_shot_prints_one_json_object_with_all_methods_and_differences(tmp_path, small_networks, monkeypatch):
+    quick_recipes(monkeypatch)
     folder = synthetic_images(tmp_path / "emoji")
     small = ("--data", "emoji", "--labels", 4, "--seeds", 1, "--tested", 20)
     process = example("benchmarks/few_shot.py", "--json", "--emoji", folder, *small, cwd=tmp_path)
@@ -320,7 +336,7 @@ def test_imbalance_ends_with_the_gain_and_the_regret_of_auto(tmp_path, small_net
 
 
 @pytest.mark.slow
-def test_inspection_finds_planted_faults_and_prints_one_json_object(tmp_path):
+def test_inspection_finds_planted_faults_and_prints_one_json_object(tmp_path, small_networks):
     folder = synthetic_images(tmp_path / "emoji")
     small = ("--data", "emoji", "--count", 60, "--weights", "random", "--image-size", 32)
     process = example("benchmarks/inspection.py", "--json", "--emoji", folder, *small, cwd=tmp_path)
@@ -335,7 +351,8 @@ def test_inspection_finds_planted_faults_and_prints_one_json_object(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")  # Keras, of plain Keras code
-def test_frozen_prefix_prints_one_json_object_with_the_ratios_of_a_part(tmp_path):
+def test_frozen_prefix_prints_one_json_object_with_the_ratios_of_a_part(tmp_path, small_networks, monkeypatch):
+    monkeypatch.setattr(keras.applications, "ResNet50", lambda **_: conv5_net())  # of plain Keras
     small = ("--images", 12, "--epochs", 2, "--image-size", 32, "--parts", "conv5")
     process = example("benchmarks/frozen_prefix.py", "--json", *small, cwd=tmp_path)
     assert process.returncode == 0, process.stderr
@@ -375,6 +392,13 @@ def test_a_draw_is_balanced_and_depends_on_its_seed(tmp_path):
     assert (emoji.draw(5, seed=1)[0] == x).all()
     assert len(np.unique(emoji.draw(60, seed=1)[1])) == 2
     assert not np.array_equal(emoji.draw(5, seed=2)[0], x)
+
+
+def conv5_net() -> keras.Model:
+    """Build a network with a stage conv5, in place of ResNet50."""
+    pixels = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(4, 3, name="conv4_conv")(pixels)
+    return keras.Model(pixels, keras.layers.Conv2D(8, 3, name="conv5_conv")(x))
 
 
 def synthetic_images(folder: Path) -> Path:

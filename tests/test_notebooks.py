@@ -16,7 +16,9 @@ SMALL_NETWORKS = """
 import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
+from tests.conftest import optimize_graphs
 from tests.small_networks import use_small_networks
+optimize_graphs(False)
 use_small_networks(pytest.MonkeyPatch())
 """
 
@@ -41,16 +43,19 @@ def test_the_relative_links_of_a_notebook_have_targets(path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of Jupyter, in this process; those of the cells are in the outputs
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path, tmp_path, monkeypatch):
+def test_the_notebooks_run(tmp_path, monkeypatch):
+    """Run all in one process, which imports TensorFlow once; each begins without the names of the one before."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    notebook = nbformat.read(path, as_version=4)
-    for cell in code_cells(notebook):
-        cell.source = re.sub(r"\bepochs=\d+", "epochs=1", cell.source)
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(SMALL_NETWORKS))
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    last = code_cells(notebook)[-1].outputs
-    assert [output.name for output in last] == ["stdout"], "a warning or an error"
+    notebooks = [nbformat.read(path, as_version=4) for path in NOTEBOOKS]
+    together = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SMALL_NETWORKS)])
+    for notebook in notebooks:
+        for cell in code_cells(notebook):
+            cell.source = re.sub(r"\bepochs=\d+", "epochs=1", cell.source)
+        together.cells += [nbformat.v4.new_code_cell("%reset -f"), *notebook.cells]
+    NotebookClient(together, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    for notebook in notebooks:
+        last = code_cells(notebook)[-1].outputs
+        assert [output.name for output in last] == ["stdout"], "a warning or an error"
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def test_a_command_prints_no_messages_of_tensorflow(trained):
     assert "Warning" not in process.stderr
 
 
-def test_a_run_is_evaluated_predicts_and_is_exported(trained, photos, tmp_path):
+def test_a_run_is_evaluated_predicts_and_is_exported(trained, photos, tmp_path, replay_here):
     out, _ = trained
     process = command("evaluate", out, photos, "--report", tmp_path / "report.html", "--json")
     assert json.loads(process.stdout)["example_count"] == 36

@@ -15,7 +15,7 @@ from PIL import Image
 
 import tltk
 from tests.commands import command, shell
-from tests.conftest import squares, squares_model
+from tests.conftest import replaying_here, squares, squares_model
 from tltk.cli import serving
 from tltk.serving.comparison import FormatComparison
 
@@ -44,7 +44,8 @@ def test_verify_prints_one_json_object(exported):
 
 def test_verify_prints_a_table_and_an_error_is_one_line(exported):
     folder, _ = exported
-    table = command("verify", folder / "serving").stdout
+    with replaying_here():
+        table = command("verify", folder / "serving").stdout
     assert "serving_default" in table and "p50 ms" in table
     failed = command("verify", folder / "run")
     assert failed.returncode

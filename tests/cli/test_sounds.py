@@ -5,11 +5,13 @@ import json
 import pytest
 
 from tests.commands import command
+from tests.small_networks import use_small_networks
 from tests.sounds import clips_folder, tone, wav
 
 
 @pytest.mark.slow
-def test_a_folder_of_recordings_is_trained_on_and_predicted(tmp_path):
+def test_a_folder_of_recordings_is_trained_on_and_predicted(tmp_path, monkeypatch):
+    use_small_networks(monkeypatch)
     clips = clips_folder(tmp_path / "clips", count=8)
     form = ("--backbone", "efficientnet_lite0", "--weights", "random", "--seconds", "0.4", "--image-size", "32")
     form += ("--trim-silence", "50", "--spectrogram", "pcen")

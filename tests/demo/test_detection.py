@@ -5,11 +5,13 @@ import json
 import pytest
 
 from tests.commands import command
+from tltk.demo import detection
 
 
 @pytest.mark.slow
 @pytest.mark.optimized
-def test_the_demo_finds_the_objects(tmp_path):
+def test_the_demo_finds_the_objects(tmp_path, monkeypatch, replay_here):
+    monkeypatch.setattr(detection, "EPOCHS", 18)
     process = command("demo", "--task", "detection", "--json", "--out", tmp_path / "demo")
     assert process.returncode == 0, process.stderr
     result = json.loads(process.stdout)

@@ -3,14 +3,15 @@
 import pytest
 import tensorflow as tf
 
-from tltk.demo.texts import run_text_demo
+from tltk.demo import texts
 
 
 @pytest.mark.slow
 @pytest.mark.optimized
-def test_the_text_demo_beats_tfidf_and_serves_its_predictions(tmp_path):
+def test_the_text_demo_beats_tfidf_and_serves_its_predictions(tmp_path, monkeypatch, replay_here):
+    monkeypatch.setattr(texts, "EPOCHS", 2)
     lines: list[str] = []
-    result = run_text_demo(tmp_path, max_per_topic=20, say=lines.append)
+    result = texts.run_text_demo(tmp_path, max_per_topic=14, say=lines.append)
     assert len(lines) == 4
     tfidf, probe, tuned = (accuracy for _, accuracy, _ in result.rows())
     assert min(probe, tuned) > tfidf + 0.05, "a pretrained network is better than TF-IDF"

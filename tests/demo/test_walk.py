@@ -1,17 +1,20 @@
 """The image demo reaches its accuracy and reports missing weights."""
 
 import json
+from functools import partial
 
 import pytest
 
 from tests.commands import command
 from tltk.demo import walk
+from tltk.demo.patches import make_patches
 
 
 @pytest.mark.slow
 @pytest.mark.optimized
 def test_the_demo_reaches_its_accuracy(tmp_path, monkeypatch):
     monkeypatch.setattr(walk, "TRAINING_MODE_SLOWDOWN", 3 * walk.TRAINING_MODE_SLOWDOWN)  # a third of its epochs
+    monkeypatch.setattr(walk, "make_patches", partial(make_patches, test=40))
     process = command("demo", "--json", "--out", tmp_path / "demo")
     assert process.returncode == 0, process.stderr
     result = json.loads(process.stdout)

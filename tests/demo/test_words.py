@@ -5,14 +5,15 @@ import json
 import pytest
 
 from tests.demo.speaking import WORDS, stand_in
-from tltk.demo.words import run_audio_demo
+from tltk.demo import words
 
 
 @pytest.mark.slow
 def test_the_demo_tells_words_apart_and_serves_its_predictions(monkeypatch, tmp_path, replay_here):
     stand_in(monkeypatch)
+    monkeypatch.setattr(words, "EPOCHS", 4)
     lines: list[str] = []
-    result = run_audio_demo(tmp_path, words=WORDS, voices=(4, 4), say=lines.append)
+    result = words.run_audio_demo(tmp_path, words=WORDS, voices=(4, 4), say=lines.append)
     assert len(lines) == 4 and "12 of 4 other voices" in lines[0]
     assert result.rows()[0][0] == "cepstra, no network"
     assert result.to_json()["test_accuracy"] >= 0.75

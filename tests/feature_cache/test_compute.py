@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -207,9 +206,7 @@ def test_bfloat16_features_take_half_the_space():
 
 def test_precisions_and_batch_sizes_have_entries_of_their_own(tmp_path):
     source, folder = squares(8), tmp_path / "cache"
-    backbone = tltk.backbone("mobilenet_v2", weights="random", image_size=32)
-    task = tltk.classification(source.labels)
-    full, half = (tltk.assemble(backbone, task, precision=name) for name in ("float32", "mixed_bfloat16"))
+    full, half = (squares_model(precision=name) for name in ("float32", "mixed_bfloat16"))
     half.keras.set_weights(full.keras.get_weights())
     features = [tltk.embed(model, source, cache=folder).features for model in (full, half)]
     assert len(list(folder.iterdir())) == 2
@@ -269,11 +266,10 @@ def test_a_real_backbone_trains_to_the_same_weights_with_and_without_the_cache()
     phase = replace(PHASE, plan=tltk.unfreeze_from("conv5"), **options)
     rng = np.random.default_rng(0)
     source = tltk.from_arrays(rng.integers(0, 255, (16, 64, 64, 3)).astype("uint8"), np.arange(16) % 2)
-    weights, start = [], None
+    backbone = tltk.backbone("resnet_18_imagenet", weights="random", image_size=64)
+    model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
+    weights, start = [], model.keras.get_weights()
     for cache in ("off", "memory"):
-        backbone = tltk.backbone("resnet50", weights="random", image_size=64)
-        model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
-        start = model.keras.get_weights() if start is None else start
         model.keras.set_weights(start)
         tltk.fit(model, source, recipe=Recipe("one", (phase,)), batch_size=8, cache=cache)
         weights.append(model.keras.get_weights())
@@ -291,13 +287,10 @@ def _weights_after_training_on_texts(model, source, phase, cache):
 def test_minilm_trains_to_the_same_weights_with_and_without_the_cache():
     source = tltk.from_arrays(["word " * (3 + number * 7 % 40) + "end" for number in range(24)], ["a", "b"] * 12)
     phase = replace(PHASE, plan=tltk.unfreeze_from("block5"), optimizer=sgd(1e-2), epochs=2)
-    weights, start = [], None
+    backbone = tltk.backbone("all_minilm_l6_v2_en")
+    model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
+    weights, start = [], model.keras.get_weights()
     for cache in ("off", "memory"):
-        keras.utils.set_random_seed(0)  # seed of the dropout in the trained blocks
-        model = tltk.assemble(
-            tltk.backbone("all_minilm_l6_v2_en"), tltk.classification(source.labels), precision="float32"
-        )
-        start = model.keras.get_weights() if start is None else start
         model.keras.set_weights(start)
         weights.append(_weights_after_training_on_texts(model, source, phase, cache))
     for expected, weight in zip(*weights, strict=True):
@@ -346,36 +339,34 @@ def test_batches_of_stored_texts_are_padded_to_their_longest_text(tmp_path):
 
 
 MEMORY = """
-import json, resource, sys
+import json, resource, shutil, sys
 sys.path[:0] = [{root!r}]
 import keras, tltk
 from pathlib import Path
 from tests.images import class_folder
 from tltk.recipes import Recipe
 from dataclasses import replace
-folder, count = Path(sys.argv[1]), int(sys.argv[2])
-source = tltk.from_folder(class_folder(folder / "set", count=count // 2))
 pixels = keras.Input((28, 28, 3), name="pixels")
 x = keras.layers.Conv2D(256, 1, name="low")(pixels)       # 28 × 28 × 256 float32, as large as ResNet50's conv4 output
 x = keras.layers.Conv2D(8, 1, name="high")(x)
 backbone = tltk.backbone(keras.Model(pixels, x), stages={{"low": "low", "high": "high"}})
-model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
 phase = replace(tltk.linear_probe(epochs=2).phases[0], plan=tltk.unfreeze_from("high"))
-tltk.fit(model, source, recipe=Recipe("one", (phase,)), batch_size=16, cache=folder / "cache")
-stored = sum(path.stat().st_size for path in (folder / "cache").rglob("records.bin"))
-print(json.dumps({{"stored": stored, "resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}}))
+for count in (256, 1024):                                 # the peak of the first is below that of the second
+    folder = Path(sys.argv[1]) / str(count)
+    source = tltk.from_folder(class_folder(folder / "set", count=count // 2))
+    model = tltk.assemble(backbone, tltk.classification(source.labels), precision="float32")
+    tltk.fit(model, source, recipe=Recipe("one", (phase,)), batch_size=16, cache=folder / "cache")
+    stored = sum(path.stat().st_size for path in (folder / "cache").rglob("records.bin"))
+    print(json.dumps({{"stored": stored, "resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}}))
+    shutil.rmtree(folder)
 """
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_stored_features(tmp_path):
-    sizes = {}
-    for count in (256, 1024):
-        command = [sys.executable, "-c", MEMORY.format(root=str(ROOT)), str(tmp_path / str(count)), str(count)]
-        process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=500)
-        sizes[count] = json.loads(process.stdout.splitlines()[-1])
-        shutil.rmtree(tmp_path / str(count))
-    few, many = sizes[256], sizes[1024]
+    command = [sys.executable, "-c", MEMORY.format(root=str(ROOT)), str(tmp_path)]
+    process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=500)
+    few, many = sizes = [json.loads(line) for line in process.stdout.splitlines()]
     assert many["stored"] - few["stored"] == (1024 - 256) * 28 * 28 * 256 * 4
     slope = (many["resident"] - few["resident"]) / (many["stored"] - few["stored"])
     assert slope < 0.2, sizes  # 8 GB stored: at most 1.6 GB; 0.08 was measured

@@ -265,7 +265,7 @@ def test_the_errors_of_plans_name_stages_and_train_top():
             plan.resolve(adopted)
 
 
-def test_an_adopted_model_is_trained_evaluated_exported_and_loaded(tmp_path):
+def test_an_adopted_model_is_trained_evaluated_exported_and_loaded(tmp_path, replay_here):
     adopted = tltk.adopt(nested_classifier(), tltk.classification(COLOURS))
     recipe = tltk.fine_tune(epochs=1, probe_epochs=1)
     run = tltk.fit(adopted, squares(12), squares(6), recipe=recipe, batch_size=6, out=tmp_path / "run")

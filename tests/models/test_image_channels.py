@@ -60,7 +60,7 @@ def test_grey_and_rgba_models_serve_image_files(channels, tmp_path):
     np.testing.assert_allclose(outputs["probability"][0], prediction.probability, atol=1e-5)
 
 
-def test_a_multispectral_model_is_exported_with_predict_tensor_alone(tmp_path):
+def test_a_multispectral_model_is_exported_with_predict_tensor_alone(tmp_path, replay_here):
     model = model_of(6)
     exported = tltk.export(model, tmp_path / "serving")
     assert set(exported.differences) == {"predict_tensor"} and exported.largest_differences["predict_tensor"] <= 1e-5

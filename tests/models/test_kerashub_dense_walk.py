@@ -76,7 +76,8 @@ def test_dfine_gives_three_levels_and_is_loaded_again(tmp_path):
     assert model.task.strides == (8, 16, 32)
     before = weights_of_stages(model, "conv2", "conv3", "conv4", "conv5")
     plan = tltk.unfreeze_from("P3")
-    run = tltk.fit(model, source(4), recipe=phases(plan, epochs=1), batch_size=4, out=tmp_path, verbose=0)
+    recipe = phases(plan, epochs=1, optimizer=tltk.sgd(1e-2))  # a smaller graph than that of AdamW
+    run = tltk.fit(model, source(4), recipe=recipe, batch_size=4, out=tmp_path, verbose=0)
     assert weights_of_stages(model, "conv2", "conv3", "conv4", "conv5") == before
     scenes = source(2, seed=3)
     assert tltk.predict(tltk.load_run(tmp_path), scenes) == tltk.predict(run, scenes)

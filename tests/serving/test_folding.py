@@ -81,7 +81,7 @@ def test_all_batch_norms_of_a_backbone_are_folded(name):
     np.testing.assert_allclose(after, before, atol=1e-4)
 
 
-def test_an_export_is_folded_and_verified(tmp_path):
+def test_an_export_is_folded_and_verified(tmp_path, replay_here):
     model = squares_model(head=tltk.head(zero_init=False))
     generator = np.random.default_rng(0)
     for layer in model.keras.layers:

@@ -40,10 +40,9 @@ def detector(**options):
     return tltk.assemble(tltk.backbone(network(), stages=stages), tltk.object_detection(NAMES, **options))
 
 
-def phases(*plans, epochs=12, **options):
-    steps = [
-        tltk.Phase(f"phase {number}", plan, epochs, tltk.adamw(1e-2), **options) for number, plan in enumerate(plans)
-    ]
+def phases(*plans, epochs=12, optimizer=None, **options):
+    optimizer = optimizer or tltk.adamw(1e-2)
+    steps = [tltk.Phase(f"phase {number}", plan, epochs, optimizer, **options) for number, plan in enumerate(plans)]
     return tltk.Recipe("test", tuple(steps))
 
 

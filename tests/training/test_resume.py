@@ -34,6 +34,9 @@ def recipe(**options):
     )
 
 
+PROBE = Recipe("probe", recipe().phases[:1])  # for interruptions within the first phase
+
+
 def train(out, *, resume=True, **options):
     keras.utils.set_random_seed(1)
     model = squares_model(dropout=0.2, head=tltk.head(dropout=0.3))
@@ -79,6 +82,11 @@ def undisturbed(tmp_path_factory):
     return train(tmp_path_factory.mktemp("undisturbed") / "run", resume=False)
 
 
+@pytest.fixture(scope="module")
+def undisturbed_probe(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("undisturbed") / "run", resume=False, recipe=PROBE)
+
+
 # At the end of an epoch of the first phase, in the LoRA phase, in the last one.
 @pytest.mark.parametrize("steps", [4, 10, 19])
 def test_a_killed_training_goes_on_to_the_same_bytes(steps, undisturbed, monkeypatch, tmp_path):
@@ -88,25 +96,25 @@ def test_a_killed_training_goes_on_to_the_same_bytes(steps, undisturbed, monkeyp
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-def test_a_training_that_is_killed_twice(undisturbed, monkeypatch, tmp_path):
-    killed_after(6, monkeypatch, tmp_path / "run")
-    killed_after(1, monkeypatch, tmp_path / "run")
-    assert_same(train(tmp_path / "run"), undisturbed)
+def test_a_training_that_is_killed_twice(undisturbed_probe, monkeypatch, tmp_path):
+    killed_after(6, monkeypatch, tmp_path / "run", recipe=PROBE)
+    killed_after(1, monkeypatch, tmp_path / "run", recipe=PROBE)
+    assert_same(train(tmp_path / "run", recipe=PROBE), undisturbed_probe)
 
 
 def test_another_machine_is_said(monkeypatch, tmp_path, caplog):
-    killed_after(3, monkeypatch, tmp_path / "run")
+    killed_after(3, monkeypatch, tmp_path / "run", recipe=PROBE)
     described = {"hardware": {"threads": 99}}
     monkeypatch.setattr("tltk.training.resume.how_it_was_run", lambda: described)
-    train(tmp_path / "run")
+    train(tmp_path / "run", recipe=PROBE)
     assert "may round differently" in caplog.text and "99 now" in caplog.text
 
 
-def test_a_damaged_checkpoint_costs_a_step(undisturbed, monkeypatch, tmp_path, caplog):
-    killed_after(6, monkeypatch, tmp_path / "run")
+def test_a_damaged_checkpoint_costs_a_step(undisturbed_probe, monkeypatch, tmp_path, caplog):
+    killed_after(6, monkeypatch, tmp_path / "run", recipe=PROBE)
     latest = checkpoint_file.checkpoint_files(tmp_path / "run")[0].path
     latest.write_bytes(latest.read_bytes()[:1000])
-    assert_same(train(tmp_path / "run"), undisturbed)
+    assert_same(train(tmp_path / "run", recipe=PROBE), undisturbed_probe)
     assert f"{latest} is damaged" in caplog.text
 
 
@@ -120,23 +128,25 @@ def test_a_complete_run_is_returned(undisturbed, tmp_path, monkeypatch):
         train(undisturbed.folder, seed=4)
 
 
-def test_ctrl_c_writes_a_checkpoint_between_two_steps(undisturbed, monkeypatch, tmp_path, caplog):
+def test_ctrl_c_writes_a_checkpoint_between_two_steps(undisturbed_probe, monkeypatch, tmp_path, caplog):
     class PressCtrlC(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             if batch == 2:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    seldom = {"checkpoint": "2 h", "callbacks": [PressCtrlC()]}
+    seldom = {"checkpoint": "2 h", "callbacks": [PressCtrlC()], "recipe": PROBE}
     with listening(), pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", **seldom)
     state = checkpoint_file.read_latest(tmp_path / "run")
     assert state["phase"] == 0 and state["during"]["step"] == 3 and "resume=True" in caplog.text
     with pytest.raises(InvalidInput, match="callbacks"):
-        train(tmp_path / "run")
-    assert_same(train(tmp_path / "run", resume="force"), undisturbed)
+        train(tmp_path / "run", recipe=PROBE)
+    assert_same(train(tmp_path / "run", resume="force", recipe=PROBE), undisturbed_probe)
 
 
-def test_an_error_of_a_callback_names_the_checkpoint_from_which_the_training_resumes(undisturbed, tmp_path, caplog):
+def test_an_error_of_a_callback_names_the_checkpoint_from_which_the_training_resumes(
+    undisturbed_probe, tmp_path, caplog
+):
     class Fails(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             if batch == 2:
@@ -144,20 +154,20 @@ def test_an_error_of_a_callback_names_the_checkpoint_from_which_the_training_res
 
     folder = tmp_path / "my run"
     with pytest.raises(OSError, match="is away"):
-        train(folder, callbacks=[Fails()])
+        train(folder, callbacks=[Fails()], recipe=PROBE)
     assert f"tltk train --resume '{folder}'" in caplog.text
-    assert_same(train(folder, resume="force"), undisturbed)
+    assert_same(train(folder, resume="force", recipe=PROBE), undisturbed_probe)
 
 
-def test_sigterm_before_the_first_step_of_a_phase_writes_its_start(undisturbed, monkeypatch, tmp_path):
+def test_sigterm_before_the_first_step_of_a_phase_writes_its_start(undisturbed_probe, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         stop = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
         patch.setattr("tltk.training.phase.apply_plan", stop)
         with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
-            train(tmp_path / "run")
+            train(tmp_path / "run", recipe=PROBE)
     state = checkpoint_file.read_latest(tmp_path / "run")
     assert state["phase"] == 0 and state["during"] is None
-    assert_same(train(tmp_path / "run"), undisturbed)
+    assert_same(train(tmp_path / "run", recipe=PROBE), undisturbed_probe)
 
 
 def test_what_differs_is_refused_and_shown(monkeypatch, tmp_path):
@@ -190,7 +200,7 @@ def test_a_position_that_the_training_does_not_have_is_refused_also_with_force(m
 def test_a_recipe_without_the_phase_of_the_checkpoint_is_refused_also_with_force(monkeypatch, tmp_path):
     killed_after(10, monkeypatch, tmp_path / "run")
     with pytest.raises(InvalidInput, match=r"in phase 2, and the recipe has 1"):
-        train(tmp_path / "run", resume="force", recipe=Recipe("short", recipe().phases[:1]))
+        train(tmp_path / "run", resume="force", recipe=PROBE)
     assert not (tmp_path / "run" / "config.json").exists()
 
 
@@ -210,9 +220,9 @@ def test_an_interruption_right_after_resuming_keeps_the_better_run(undisturbed, 
     assert_same(train(tmp_path / "run", resume="force"), undisturbed)
 
 
-def test_without_resume_a_training_starts_anew(undisturbed, monkeypatch, tmp_path, caplog):
-    killed_after(3, monkeypatch, tmp_path / "run")
-    assert_same(train(tmp_path / "run", resume=False), undisturbed)
+def test_without_resume_a_training_starts_anew(undisturbed_probe, monkeypatch, tmp_path, caplog):
+    killed_after(3, monkeypatch, tmp_path / "run", recipe=PROBE)
+    assert_same(train(tmp_path / "run", resume=False, recipe=PROBE), undisturbed_probe)
     assert "starts anew" in caplog.text
 
 
@@ -263,8 +273,8 @@ def test_a_callback_of_unknown_state_is_named(monkeypatch, tmp_path, caplog):
     class Unknown(keras.callbacks.Callback):
         pass
 
-    killed_after(3, monkeypatch, tmp_path / "run", callbacks=[Unknown()])
-    train(tmp_path / "run", callbacks=[Unknown()])
+    killed_after(3, monkeypatch, tmp_path / "run", callbacks=[Unknown()], recipe=PROBE)
+    train(tmp_path / "run", callbacks=[Unknown()], recipe=PROBE)
     assert "The callback Unknown starts anew" in caplog.text
 
 

@@ -51,9 +51,23 @@ class Recorder(keras.callbacks.Callback):
         assert self.model.optimizer.built
 
 
-def test_callbacks_see_all_phases_as_one_training_of_the_whole_model():
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A fit of two phases: its run, its model, two callbacks, and the folder to which three others wrote."""
+    keras.utils.set_random_seed(0)
+    folder = tmp_path_factory.mktemp("recorded")
     recorder, history = Recorder(), keras.callbacks.History()
-    run, model = fit([recorder, history])
+    writers = [
+        keras.callbacks.TensorBoard(folder / "tensorboard"),
+        keras.callbacks.CSVLogger(folder / "log.csv"),
+        keras.callbacks.ModelCheckpoint(folder / "{epoch}.keras"),
+    ]
+    run, model = fit([recorder, history, *writers])
+    return run, model, recorder, history, folder
+
+
+def test_callbacks_see_all_phases_as_one_training_of_the_whole_model(recorded):
+    run, model, recorder, history, _ = recorded
     assert recorder.events == ["begin", "end"]
     assert recorder.epochs == [0, 1, 2, 3]
     assert recorder.models == {id(model.keras)}
@@ -119,10 +133,10 @@ def test_the_callbacks_of_keras_go_through_a_cached_and_an_uncached_phase(tmp_pa
     assert {path.name for path in tmp_path.iterdir()} == {"log.csv", "logs", *(f"{n}.keras" for n in range(1, 5))}
 
 
-def test_tensorboard_has_a_curve_over_all_phases(tmp_path):
-    run, _ = fit([keras.callbacks.TensorBoard(tmp_path)])
+def test_tensorboard_has_a_curve_over_all_phases(recorded):
+    run, *_, folder = recorded
     for part, name in (("train", "loss"), ("validation", "val_loss")):
-        (file,) = (tmp_path / part).iterdir()
+        (file,) = (folder / "tensorboard" / part).iterdir()
         curve = {}
         for event in tf.compat.v1.train.summary_iterator(str(file)):
             for value in event.summary.value:
@@ -132,17 +146,16 @@ def test_tensorboard_has_a_curve_over_all_phases(tmp_path):
         assert list(curve.values()) == pytest.approx([row[name] for row in run.history])
 
 
-def test_a_csv_log_has_a_row_per_epoch(tmp_path):
-    fit([keras.callbacks.CSVLogger(tmp_path / "log.csv")])
-    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+def test_a_csv_log_has_a_row_per_epoch(recorded):
+    *_, folder = recorded
+    rows = list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
 
 
-def test_checkpoints_are_whole_models_that_keras_alone_can_load(tmp_path):
-    recorder = Recorder()
-    fit([keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras"), recorder])
+def test_checkpoints_are_whole_models_that_keras_alone_can_load(recorded):
+    _, _, recorder, _, folder = recorded
     for epoch, weights in enumerate(recorder.weights, 1):
-        loaded = keras.models.load_model(tmp_path / f"{epoch}.keras")
+        loaded = keras.models.load_model(folder / f"{epoch}.keras")
         assert not loaded.compiled
         for expected, weight in zip(weights, loaded.get_weights(), strict=True):
             np.testing.assert_array_equal(weight, expected)
@@ -196,15 +209,6 @@ def test_what_makes_no_sense_is_refused_with_the_way_out(tmp_path):
         fit(keras.callbacks.History())
 
 
-def test_a_model_that_was_compiled_before_stays_as_it_was():
-    model = squares_model()
-    model.keras.compile("sgd", "mse")
-    optimizer = model.keras.optimizer
-    fit([Recorder()], model=model)
-    assert model.keras.optimizer is optimizer
-    assert model.keras.compiled
-
-
 class Evaluate(keras.callbacks.Callback):
     def __init__(self, data):
         super().__init__()
@@ -223,14 +227,16 @@ def test_a_callback_can_evaluate_the_model_in_every_phase():
     np.testing.assert_allclose([loss for loss, _ in evaluate.losses], evaluate.expected, rtol=1e-4)
 
 
-def test_checkpoints_of_a_model_that_was_compiled_before_can_be_loaded(tmp_path):
+def test_a_model_that_was_compiled_before_stays_as_it_was_and_its_checkpoints_can_be_loaded(tmp_path):
     model = squares_model()
     model.keras.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
-    config = model.keras.get_compile_config()
+    config, optimizer = model.keras.get_compile_config(), model.keras.optimizer
     fit([keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")], model=model)
     for epoch in range(1, 5):
         assert not keras.models.load_model(tmp_path / f"{epoch}.keras").compiled
     assert model.keras.get_compile_config() == config
+    assert model.keras.optimizer is optimizer
+    assert model.keras.compiled
 
 
 @pytest.mark.parametrize(("verbose", "expected"), [(0, 0), (1, 1), (2, 2), ("auto", 1)])
