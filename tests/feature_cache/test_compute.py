@@ -206,7 +206,9 @@ def test_bfloat16_features_take_half_the_space():
 
 def test_precisions_and_batch_sizes_have_entries_of_their_own(tmp_path):
     source, folder = squares(8), tmp_path / "cache"
-    full, half = (squares_model(precision=name) for name in ("float32", "mixed_bfloat16"))
+    backbone = tltk.backbone("mobilenet_v2", weights="random", image_size=32)
+    task = tltk.classification(source.labels)
+    full, half = (tltk.assemble(backbone, task, precision=name) for name in ("float32", "mixed_bfloat16"))
     half.keras.set_weights(full.keras.get_weights())
     features = [tltk.embed(model, source, cache=folder).features for model in (full, half)]
     assert len(list(folder.iterdir())) == 2
