@@ -39,6 +39,7 @@ def test_other_frequencies_are_a_label_shift(clouds):
     assert "cat 50% → 88%" in shift.describe()
     moved = find_shift(Side(x, classes), Side(target + 1, others), names=("cat", "dog"))
     assert moved.kind == "covariate"
+    assert "seem to differ too: cat 50% → 88%" in moved.describe()
     assert find_shift(Side(x, classes), Side(x[:100], classes[:100]), names=("cat", "dog")).kind == "none"
 
 

@@ -16,7 +16,7 @@ _PENALTY = 0.01
 _PERMUTATIONS = 199
 _FOLDS = 5
 _MAX_EXAMPLES = 2000  # of each side
-_MIN_MATCHED = 30
+_MIN_MATCHED = 20
 _COMPONENTS = 64
 _NEIGHBOURS = 5
 _UNLIKE = 0.05  # fraction of training examples that are less like the others than an "unlike" target example
@@ -119,6 +119,8 @@ class Shift:
         if self.kind == "none":
             return f"no shift found ({measured})"
         text = f"the target looks different ({measured}): label some of its examples for training, and test on others"
+        if self.prior_p_value is not None and self.prior_p_value < ALPHA:
+            text += f". The frequencies of the classes seem to differ too: {self._changes()}"
         if self.unlike >= _MANY_UNLIKE:
             such_as = f", such as {check.listing(self.unlike_ids)}" if self.unlike_ids else ""
             text += (
