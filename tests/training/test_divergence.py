@@ -63,6 +63,12 @@ def test_a_step_that_was_too_large_names_the_weights_that_it_changes_most():
     assert "Relative to their norm (0.01), the weights high/kernel have the largest gradient (12)" in message
 
 
+def test_a_divergence_above_frozen_layers_is_explained_if_their_features_are_not_stored():
+    bad = Phase("bad", tltk.freeze("backbone"), 2, tltk.sgd(1e38, momentum=0.0), "constant", 0.0)
+    with pytest.raises(TrainingDiverged, match="finite"):
+        tltk.fit(squares_model(), squares(), recipe=Recipe("one", (bad,)), batch_size=8, cache="off")
+
+
 def test_fit_stops_in_the_step_with_the_weights_of_the_phase_before():
     good = Phase("good", tltk.freeze("backbone"), 4, tltk.adamw(3e-2))
     bad = Phase("bad", tltk.train_all(batch_norm="train"), 3, tltk.sgd(1e30, momentum=0.0), "constant", 0.0)

@@ -94,6 +94,15 @@ class _PrefixSuffixModel(keras.Model):
         return self.suffix(self.prefix(inputs, training=False), training=training)
 
 
+def functional_parts(model: keras.Model) -> tuple[keras.Model, ...]:
+    """Return the functional models that run one after the other: prefix and suffix of a split, or the model itself.
+
+    Args:
+        model: The `model` of a `FrozenSplit`, or any functional model.
+    """
+    return (model.prefix, model.suffix) if isinstance(model, _PrefixSuffixModel) else (model,)
+
+
 def _suffix(
     model: keras.Model, nodes: list, boundary: list[keras.KerasTensor], frozen_tensors: set[int]
 ) -> keras.Model:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tltk.foundation import checks as check
 from tltk.foundation import keras_graph as graph
+from tltk.models.frozen_split import functional_parts
 
 
 def explain(
@@ -68,11 +69,13 @@ def _too_large(gradients: Sequence[tuple[keras.Variable, Any]]) -> str:
 
 def _layer_outputs(model: keras.Model, inputs: Any) -> Iterator[tuple[str, Sequence[Any]]]:
     """Yield the name of each layer, from the inputs to the outputs, and its outputs in inference mode."""
-    tensors = dict(zip(map(id, model.inputs), keras.tree.flatten(inputs), strict=True))
-    for node in graph.nodes(model):
-        if not node.is_input:
-            graph.call_nodes([node], tensors)  # no new model can be built from the layers of a frozen split
-            yield node.operation.name, [tensors[id(output)] for output in node.outputs]
+    for part in functional_parts(model):
+        tensors = dict(zip(map(id, part.inputs), keras.tree.flatten(inputs), strict=True))
+        for node in graph.nodes(part):
+            if not node.is_input:
+                graph.call_nodes([node], tensors)  # no new model can be built from the layers of a frozen split
+                yield node.operation.name, [tensors[id(output)] for output in node.outputs]
+        inputs = [tensors[id(output)] for output in part.outputs]
 
 
 def _named(layer: str, stages: dict[str, str]) -> str:
