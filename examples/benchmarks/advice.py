@@ -12,27 +12,22 @@ texts: MiniLM and TF-IDF. What is true is measured on the test set: the accuracy
 - slowest: seconds of the slowest call, whose budget is five minutes.
 """
 
-import argparse
 import json
-import sys
 import time
 from dataclasses import replace
 from typing import Any
 
 import decision_tasks
 import numpy as np
-from decision_tasks import LENGTH, LITE0, MINILM, SIDE
+from decision_tasks import LENGTH, LITE0, MINILM, SIDE, say
 
 import tltk
 from tltk.advice.baselines import BASELINES
 from tltk.probes.fit import SCALINGS, fit_probe
 
 BUDGET = "5 min"
-NO_MORE = (
-    "docstrings_60",
-    "patches_25",
-    "digits_20",
-)  # tasks whose pools do not hold four times the labels of the same kind
+# Tasks whose pools do not hold four times the labels of the same kind.
+NO_MORE = ("docstrings_60", "patches_25", "digits_20")
 
 
 def random_lite0(*, weights: str = "random") -> Any:
@@ -102,22 +97,9 @@ def measure(name: str, seed: int, tested: int) -> dict[str, Any]:
     return row
 
 
-def say(text: str) -> None:
-    """Print progress on standard error."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=list(decision_tasks.TASKS), choices=list(decision_tasks.TASKS))
-    parser.add_argument("--seeds", type=int, default=3, help="number of training sets")
-    parser.add_argument("--tested", type=int, default=1400, help="test examples of a task at most")
-    parser.add_argument("--quick", action="store_true", help="three tasks, one seed, 500 test examples")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
-    options = parser.parse_args()
-    if options.quick:
-        options.tasks, options.seeds, options.tested = list(decision_tasks.QUICK), 1, 500
+    options = decision_tasks.with_quick(decision_tasks.command_line(__doc__.splitlines()[0]).parse_args())
     tasks = {name: [measure(name, seed, options.tested) for seed in range(options.seeds)] for name in options.tasks}
     rows = [row for listed in tasks.values() for row in listed]
     labels = [row["labels"]["covered"] for row in rows if "labels" in row]

@@ -15,14 +15,13 @@ a class, `few_shot()` in batches of 64. Keras' guide is that of `few_shot.py`. S
 
 import argparse
 import json
-import sys
 import time
 from typing import Any
 
 import decision_tasks
 import keras
 import numpy as np
-from decision_tasks import Drawn
+from decision_tasks import Drawn, say
 
 import tltk
 
@@ -109,23 +108,11 @@ def summary(tasks: dict[str, dict[str, Any]]) -> dict[str, float]:
     return {name: round(float(value), 3) for name, value in numbers.items()}
 
 
-def say(text: str) -> None:
-    """Print progress on standard error."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=list(decision_tasks.TASKS), choices=list(decision_tasks.TASKS))
-    parser.add_argument("--seeds", type=int, default=3, help="number of training sets")
-    parser.add_argument("--tested", type=int, default=1400, help="test examples of a task at most")
+    parser = decision_tasks.command_line(__doc__.splitlines()[0])
     parser.add_argument("--guide", action="store_true", help="also train as Keras' guide does")
-    parser.add_argument("--quick", action="store_true", help="three tasks, one seed, 500 test examples")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
-    options = parser.parse_args()
-    if options.quick:
-        options.tasks, options.seeds, options.tested = list(decision_tasks.QUICK), 1, 500
+    options = decision_tasks.with_quick(parser.parse_args())
     tasks = {name: measure(name, options) for name in options.tasks}
     result = {**summary(tasks), "seeds": options.seeds, "tasks": tasks}
     if options.json:

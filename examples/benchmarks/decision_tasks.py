@@ -6,6 +6,8 @@ packages with 8 and 40 examples of each section, docstrings with 60; MiniLM. `re
 download the rest.
 """
 
+import argparse
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,3 +112,26 @@ def draw(name: str, *, seed: int, tested: int, times: int = 1) -> Drawn:
     """Draw a training set of a task, with its labels or a multiple of them; equal seeds draw equal sets."""
     labels, drawn_by = TASKS[name]
     return drawn_by(times * labels, seed, tested)
+
+
+def command_line(description: str) -> argparse.ArgumentParser:
+    """Return the options that both benchmarks have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--seeds", type=int, default=3, help="number of training sets")
+    parser.add_argument("--tested", type=int, default=1400, help="test examples of a task at most")
+    parser.add_argument("--quick", action="store_true", help="three tasks, one seed, 500 test examples")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    return parser
+
+
+def with_quick(options: argparse.Namespace) -> argparse.Namespace:
+    """Apply `--quick`."""
+    if options.quick:
+        options.tasks, options.seeds, options.tested = list(QUICK), 1, 500
+    return options
+
+
+def say(text: str) -> None:
+    """Print progress on standard error."""
+    print(text, file=sys.stderr, flush=True)

@@ -41,8 +41,8 @@ from tltk.training.probe_phase import (
 from tltk.training.run import read_config
 from tltk.training.stop_request import StopRequest
 
-# Gain of fine-tuning over the tuned probe, accuracy: mean and standard deviation over the tasks of docs/benchmarks.md.
-# With few examples it decides, with many the measured gain.
+# Gain of fine-tuning over the tuned probe, accuracy: assumed mean and standard deviation. With few examples they
+# decide, with many the measured gain.
 PRIOR_GAIN, PRIOR_SPREAD = 0.015, 0.03
 _DISAGREEMENT = 0.25  # of two models on an example, at most, for the expected error of a measured gain
 _MAX_COMPARED = 1500  # examples of each half
@@ -155,7 +155,7 @@ class _Comparison:
             return Decision(candidate, {"reason": "fine-tuned, unless the validation examples say that it is worse"})
         tested = min(len(self.inputs.features) // 2, _MAX_COMPARED)
         if self.kind == "categorical" and not _is_worth_measuring(tested):
-            reason = f"fine-tuned: {tested} examples to compare on are too few to tell, and it usually gains"
+            reason = f"fine-tuned: {tested} examples to compare on are too few to tell, and a gain is expected"
             return Decision(candidate, {"reason": reason})
         if not self._fits(candidate, share=1 + tested / max(len(self.inputs.features), 1)):
             return Decision(candidate, {"reason": "fine-tuned: the budget has no time for a comparison"})
