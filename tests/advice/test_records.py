@@ -24,8 +24,8 @@ def test_a_table_and_what_follows_from_it_are_described():
     assert advice.describe().splitlines() == [
         "choice  method  accuracy  80 % interval  seconds  MB  ms/example  top-1",
         "tiny    probe   0.900     0.850 – 0.940  1.2      10  3.5         0.700",
-        "layers  learning rate  epochs  points over the probe  80 % interval  seconds",
-        "50%     1.0e-04        3       +2.0                   +1.0 – +3.0    8.0",
+        "method       layers  learning rate  epochs  regularization  points over the probe  80 % interval  seconds",
+        "fine-tuning  50%     1.0e-04        3       weight decay    +2.0                   +1.0 – +3.0    8.0",
         "compared on 90 of 200 examples",
         "recommended: tiny: the best",
         "depth: fine-tune",

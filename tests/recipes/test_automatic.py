@@ -4,7 +4,7 @@ import pytest
 
 import tltk
 from tltk.errors import InvalidInput
-from tltk.recipes.automatic import automatic, fine_tuning, seconds_of
+from tltk.recipes.automatic import automatic, fine_tuning, phase_of, seconds_of
 from tltk.trainability.plan import train_top
 
 
@@ -14,6 +14,19 @@ def test_what_was_decided_becomes_phases():
     assert (phase.plan, phase.epochs, phase.optimizer.learning_rate) == (train_top(fraction=0.5), 4, 1e-4)
     _, whole = automatic(fine_tuning(epochs=4, learning_rate=1e-4)).phases
     assert whole.plan == tltk.train_all()
+    assert (phase.augment, phase.temperature) == (None, 1)
+    _, plain = automatic(fine_tuning(epochs=4, learning_rate=1e-4, augment=False, temperature=1.5)).phases
+    assert (plain.augment, plain.temperature) == ((), 1.5)
+
+
+def test_decisions_of_older_runs_can_be_read():
+    _, phase = automatic({"epochs": 4, "learning_rate": 1e-4, "fraction": 1.0}).phases
+    assert phase == automatic(fine_tuning(epochs=4, learning_rate=1e-4)).phases[1]
+
+
+def test_l2_sp_is_that_of_the_optimizer():
+    assert phase_of(fine_tuning(epochs=4, learning_rate=1e-4, l2_sp=0.02)).optimizer.l2_sp == 0.02
+    assert phase_of(fine_tuning(epochs=4, learning_rate=1e-4)).optimizer.l2_sp == 0
 
 
 def test_budgets_are_times():

@@ -15,6 +15,7 @@ RECIPES = {
     "fine_tune, partial, full": recipes.fine_tune(unfreeze=("conv3", "all")),
     "gradual_unfreeze": recipes.gradual_unfreeze(stages=2),
     "full": recipes.full(),
+    "bit_hyperrule": recipes.bit_hyperrule(24, batch_size=8),
     "refined": recipes.refine(recipes.fine_tune(), schedule="one_cycle", ema_momentum=0.9, l2_sp=0.1, wise_ft=True),
 }
 
@@ -98,3 +99,31 @@ def test_a_schedule_fits_one_phase():
         recipes.gradual_unfreeze(stages=2, learning_rate=schedule)
     with pytest.raises(ValueError, match="`learning_rate` must be a number above 0, or a Keras schedule"):
         tltk.fine_tune(learning_rate="1e-3")
+
+
+@pytest.mark.parametrize(
+    ("examples", "batch_size", "epochs", "steps", "warmup"),
+    [
+        (19_999, 512, 13, 500, 100),
+        (20_000, 512, 250, 10_000, 500),
+        (499_999, 512, 11, 10_000, 500),
+        (500_000, 512, 21, 20_000, 500),
+        (100, 32, 2000, 8000, 1600),
+        (7, 32, 8000, 8000, 1600),
+    ],
+)
+def test_the_numbers_of_bit_hyperrule_follow_from_the_size_of_the_data(examples, batch_size, epochs, steps, warmup):
+    (phase,) = recipes.bit_hyperrule(examples, batch_size=batch_size).phases
+    assert phase.epochs == epochs
+    assert phase.warmup_steps(steps) == warmup
+    optimizer = phase.optimizer
+    assert (optimizer.name, optimizer.momentum, optimizer.weight_decay) == ("sgd", 0.9, 0.0)
+    assert optimizer.learning_rate == pytest.approx(0.003 * batch_size / 512)
+    assert (phase.schedule, phase.plan) == ("step", train_all())
+
+
+def test_bit_hyperrule_needs_numbers_above_zero():
+    with pytest.raises(ValueError, match=r"(?s)`examples` must be.*Received: 0.*`batch_size`.*Received: 2.5"):
+        recipes.bit_hyperrule(0, batch_size=2.5)
+    with pytest.raises(ValueError, match="`learning_rate`"):
+        recipes.bit_hyperrule(10, learning_rate=0)

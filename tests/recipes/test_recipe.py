@@ -38,6 +38,12 @@ def test_wrong_options_of_phases_and_recipes_are_rejected():
         Phase("a", freeze(), epochs=1, optimizer="adom")
     with pytest.raises(TypeError, match=r"`phases` must be Phase. Received: str"):
         Recipe("a", ("x",))
+    with pytest.raises(ValueError, match=r"`temperature` must be above 0, such as 1.5. Received: 0"):
+        Phase("a", freeze(), epochs=1, optimizer=sgd(), temperature=0)
+    with pytest.raises(ValueError, match=r"`temperature` must be 1 in a phase that fits a probe"):
+        Phase("a", freeze("backbone"), epochs=1, optimizer=sgd(), solver="probe", temperature=2.0)
+    with pytest.raises(ValueError, match=r"`temperature` must be 1 in a contrastive phase"):
+        Phase("a", freeze(), epochs=1, optimizer=sgd(), contrastive_temperature=0.1, temperature=2.0)
     phase = Phase("a", freeze(), epochs=1, optimizer=sgd())
     with pytest.raises(ValueError, match=r"must be unique. Received: a, a"):
         Recipe("twice", (phase, phase))

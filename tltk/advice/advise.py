@@ -18,7 +18,7 @@ from tltk.advice.candidates import (
 )
 from tltk.advice.comparison import Candidate, Examples, Judged, judge, recommend, with_backbone
 from tltk.advice.deadline import Deadline, duration_text
-from tltk.advice.depth import compare_depths, depth_advice
+from tltk.advice.depth import compare_depths
 from tltk.advice.embedding import Embedder, Settings, embedder
 from tltk.advice.labels import forecasts, label_advice, learning_curve
 from tltk.advice.records import Advice
@@ -74,7 +74,8 @@ def advise(  # noqa: PLR0913 - options of a command
         image_size: Height and width in pixels for backbones given by name.
         measures: Whether to compute H-score and LogME as well, which decide nothing.
         depth: Whether to fine-tune the recommended backbone as well, on half of the examples, with several depths and
-            learning rates, and to compare them with the probe on the other half. Minutes rather than seconds.
+            learning rates, and to compare them with the probe and BiT-HyperRule on the other half. Minutes rather than
+            seconds.
         batch_size: Examples per batch.
         precision: Precision of the backbones, see `assemble`.
         cache: Where features are stored, see `embed`.
@@ -113,7 +114,7 @@ def advise(  # noqa: PLR0913 - options of a command
         choices.append(scratch.choice)
         reason += scratch.note(best, examples)
     network = with_backbone(judged, best)
-    depths = compare_depths(network, examples, settings, deadline) if depth else ()
+    depths, depth_advice = compare_depths(network, examples, settings, deadline, total=total) if depth else ((), "")
     return Advice(
         tuple(sorted(choices, key=lambda choice: -choice.accuracy)),
         best.candidate.name,
@@ -123,7 +124,7 @@ def advise(  # noqa: PLR0913 - options of a command
         None if target is None else compare_target(network, examples, target, settings),
         (*not_tried, *comparison.not_tried, *filter(None, [why_not])),
         depths,
-        depth_advice(depths, len(examples) // 2),
+        depth_advice,
         examples=len(examples),
         total=total,
         invalid=comparison.invalid,

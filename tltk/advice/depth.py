@@ -1,6 +1,6 @@
 """How deep and how fast to fine-tune: depths and learning rates by successive halving, compared with the probe."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -11,167 +11,298 @@ import numpy as np
 from tltk.advice.comparison import LUCK, Examples, Judged
 from tltk.advice.deadline import Deadline
 from tltk.advice.embedding import Settings
-from tltk.advice.intervals import difference
-from tltk.advice.records import Depth
+from tltk.advice.gradient_norms import mean_of_trained, relative_gradient_norms
+from tltk.advice.intervals import Interval, difference
+from tltk.advice.records import FINE_TUNING, RULE, Depth
 from tltk.feature_cache.storage import Cache
 from tltk.foundation import progress
 from tltk.inference.predict import predict
 from tltk.modalities.modality import modality_of
 from tltk.models.assemble import assemble
 from tltk.models.transfer_model import TransferModel
-from tltk.probes.fit import fit_probe
 from tltk.probes.folds import stratified_folds
 from tltk.recipes.automatic import epochs_for, fine_tuning, phase_of
-from tltk.recipes.general import tuned_probe
+from tltk.recipes.general import bit_hyperrule, tuned_probe
 from tltk.recipes.recipe import Recipe
 from tltk.tasks.classification import classification
 from tltk.training.fit import fit
 
 _FRACTIONS = (0.25, 0.5, 1.0)  # of the layers of the backbone, from the top
-_FACTORS = (0.3, 1.0, 3.0)  # of the learning rate of the modality
+_FACTORS = (1.0, 0.3, 3.0)  # of the learning rate of the modality, the usual one first
+_L2_SP = 0.01  # as strong as the weight decay that it replaces
 _STEP_COST = 3  # a training step over a forward pass
 _KEEPS = 3  # one of so many candidates goes on to a training that is as many times as long
 
 
 @dataclass(frozen=True, eq=False)
 class _Halves:
-    """One half of the examples to train on, the other to compare on, and what a probe of the first half does."""
+    """One half of the examples to train on, and the other to compare on."""
 
     examples: Examples
     fitted: np.ndarray
     tested: np.ndarray
-    right: np.ndarray  # float64 [tested], whether the probe is right
     milliseconds: float  # of a forward pass, per example
 
+    def gain(self, right: np.ndarray, others: np.ndarray) -> Interval:
+        """Return the gain in accuracy on the other half over other answers, each float64 [tested]."""
+        examples = self.examples
+        groups = None if examples.groups is None else examples.groups[self.tested]
+        return difference(right, others, groups=groups, spread=LUCK, seed=examples.seed)
 
-def compare_depths(judged: Judged, examples: Examples, settings: Settings, deadline: Deadline) -> tuple[Depth, ...]:
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """A training, and how it did on the other half."""
+
+    settings: dict[str, Any]
+    loss: float
+    right: np.ndarray  # float64 [tested], whether it is right
+    depth: Depth
+
+
+def compare_depths(
+    judged: Judged, examples: Examples, settings: Settings, deadline: Deadline, *, total: int
+) -> tuple[tuple[Depth, ...], str]:
     """Fine-tune one half of the examples with several depths and learning rates, and compare on the other half.
 
-    All candidates are trained for a third of the epochs; the third of them with the lowest loss for all epochs
-    (successive halving, Jamieson & Talwalkar 2016). Images are not augmented, so that what lies below the trained
-    layers is computed once for all learning rates.
+    All candidates are trained for a third of the epochs, those first whose layers have the largest relative gradients;
+    the third of them with the lowest loss for all epochs (successive halving, Jamieson & Talwalkar 2016). The best is
+    then trained with L2-SP as well, and BiT-HyperRule is the baseline. Images are not augmented, so that what lies
+    below the trained layers is computed once for all learning rates.
 
     Args:
         judged: A choice with a backbone.
         examples: The examples.
         settings: How features are computed.
         deadline: No further candidate is trained if it would be later than this.
+        total: Number of all labelled examples, which a training by the advice would have.
 
     Returns:
-        What was trained, the best first: those that were trained for all epochs, then the others.
+        What was trained, the best first: those that were trained for all epochs, then the others; and the advice.
     """
     backbone = judged.candidate.backbone
     if backbone is None:
-        return ()
+        return (), ""
     halves = _halves(judged, examples)
     modality = modality_of(backbone.input_spec)
-    task = classification(examples.source.labels, pairs=modality.has_pairs(examples.source))
-    model = assemble(backbone, task, precision=settings.precision, seed=examples.seed)
-    weights, rate = model.keras.get_weights(), modality.learning_rate
     epochs = epochs_for(-(-len(halves.fitted) // settings.batch_size))
     candidates = [
-        fine_tuning(epochs=max(epochs // _KEEPS, 1), learning_rate=factor * rate, fraction=fraction)
+        fine_tuning(
+            epochs=max(epochs // _KEEPS, 1),
+            learning_rate=factor * modality.learning_rate,
+            fraction=fraction,
+            augment=False,
+        )
         for fraction, factor in product(_FRACTIONS, _FACTORS)
     ]
-    short: list[tuple[float, Depth]] = []
-    long: list[tuple[float, Depth]] = []
+    options: dict[str, Any] = {"total": total, "batch_size": settings.batch_size}
+    if deadline.left <= min(_seconds_of_steps(halves, **candidate) for candidate in candidates):
+        return (), depth_advice((), 0, **options)
+    task = classification(examples.source.labels, pairs=modality.has_pairs(examples.source))
+    model = assemble(backbone, task, precision=settings.precision, seed=examples.seed)
+    weights = model.keras.get_weights()
     try:
         with TemporaryDirectory(prefix="tltk-advice-") as folder:
-            train = _Training(model, weights, halves, replace(settings, cache=Cache(folder)), deadline)
-            short = train.all(candidates)
-            kept = sorted(zip(short, candidates, strict=False), key=lambda pair: pair[0][0])
-            best = [{**candidate, "epochs": epochs} for _, candidate in kept[: max(len(kept) // _KEEPS, 1)]]
-            long = train.all(best)
+            training = _Training(model, weights, halves, replace(settings, cache=Cache(folder)), deadline)
+            trials = _successive_halving(training, candidates, epochs)
     finally:
         model.keras.set_weights(weights)  # a backbone of the user's own shares them
-    return tuple(depth for rung in (long, short) for _, depth in sorted(rung, key=lambda pair: pair[0]))
+    by_rule = [trial for trial in trials if trial.depth.method == RULE]
+    over_rule = halves.gain(trials[0].right, by_rule[0].right) if by_rule else None
+    depths = tuple(trial.depth for trial in trials)
+    return depths, depth_advice(depths, len(halves.tested), **options, over_rule=over_rule)
 
 
 def _halves(judged: Judged, examples: Examples) -> _Halves:
-    """Divide the examples, and fit a probe to the first half."""
-    features, targets = judged.candidate.features, examples.targets
+    """Divide the examples."""
     halves = stratified_folds(examples.classes, folds=2, groups=examples.groups, seed=examples.seed)
     fitted, tested = np.flatnonzero(halves == 0), np.flatnonzero(halves == 1)
-    options: dict[str, Any] = {
-        "penalties": (3 * judged.probe.penalty, judged.probe.penalty),
-        "scalings": (judged.probe.scaling,),
-        "groups": None if examples.groups is None else examples.groups[fitted],
-    }
-    probe = fit_probe(features[fitted], targets[fitted], seed=examples.seed, **options)
-    right = probe.logits(features[tested]).argmax(1) == examples.classes[tested]
-    return _Halves(examples, fitted, tested, right.astype(np.float64), judged.candidate.milliseconds)
+    return _Halves(examples, fitted, tested, judged.candidate.milliseconds)
 
 
-@dataclass(frozen=True, eq=False)
+def _seconds_of_steps(halves: _Halves, *, epochs: int, fraction: float, **_: Any) -> float:
+    """Return the time of the steps of a training, which are about three forward passes each."""
+    return _STEP_COST * epochs * fraction * len(halves.fitted) * halves.milliseconds / 1000
+
+
+@dataclass(eq=False)
 class _Training:
-    """Trains candidates from the same weights."""
+    """Trains candidates from the same weights, and remembers how long they took."""
 
     model: TransferModel
     weights: list[np.ndarray]
     halves: _Halves
     settings: Settings
     deadline: Deadline
+    start: list[np.ndarray] = field(default_factory=list)  # weights with the tuned probe as head
+    probe_right: np.ndarray = field(default_factory=lambda: np.zeros(0))  # float64 [tested], whether the probe is right
+    fixed_seconds: float = 0.0  # of a training of a few steps
+    trials: list[_Trial] = field(default_factory=list)
 
-    def all(self, candidates: list[dict[str, Any]]) -> list[tuple[float, Depth]]:
-        """Return (loss, result) of the candidates that there is time for, in their order."""
-        results: list[tuple[float, Depth]] = []
-        for candidate in candidates:
-            longest = max((depth.seconds for _, depth in results), default=0.0)
-            if self.deadline.left <= max(longest, self._least_seconds(candidate)):
-                progress.line(f"{len(candidates) - len(results)} depths and rates are left out: the budget is spent")
-                break
-            results.append(self._one(candidate))
-        return results
-
-    def _least_seconds(self, candidate: dict[str, Any]) -> float:
-        """Return the time of the steps of a training, which are about three forward passes each."""
-        steps = _STEP_COST * candidate["epochs"] * candidate["fraction"] * len(self.halves.fitted)
-        return steps * self.halves.milliseconds / 1000
-
-    def _one(self, candidate: dict[str, Any]) -> tuple[float, Depth]:
-        """Return the loss on the other half, and the comparison with the probe."""
+    def begin(self) -> dict[str, float]:
+        """Fit the tuned probe, from which all candidates start; return relative gradient norms, by layer."""
         started_at = perf_counter()
+        self._fit(tuned_probe(), self.weights)
+        self.start = self.model.keras.get_weights()
+        _, self.probe_right = self._loss_and_right()
+        self.fixed_seconds = perf_counter() - started_at
+        if self.deadline.left <= self.fixed_seconds:  # a gradient costs at least as much: there is no time to train
+            return {}
+        started_at = perf_counter()
+        source, seed = self.halves.examples.source.subset(self.halves.fitted), self.halves.examples.seed
+        norms = relative_gradient_norms(self.model, source, batch_size=self.settings.batch_size, seed=seed)
+        self.fixed_seconds = perf_counter() - started_at
+        return norms
+
+    def all(self, candidates: list[dict[str, Any]]) -> list[_Trial]:
+        """Train the candidates that there is time for, in their order."""
+        trials = []
+        for candidate in candidates:
+            if self._has_time(candidate):
+                recipe = Recipe("depth", (phase_of(candidate),))
+                trials.append(self._trial(candidate, recipe, self.start, FINE_TUNING))
+        if len(trials) < len(candidates):
+            progress.line(f"{len(candidates) - len(trials)} depths and rates are left out: the budget is spent")
+        return trials
+
+    def rule(self) -> list[_Trial]:
+        """Train by BiT-HyperRule, from the pretrained weights, if there is time for it."""
+        recipe = bit_hyperrule(len(self.halves.fitted), batch_size=self.settings.batch_size, augment=())
+        phase = recipe.phases[0]
+        settings = fine_tuning(epochs=phase.epochs, learning_rate=phase.optimizer.learning_rate)
+        if not self._has_time(settings):
+            progress.line(f"{RULE} is left out: the budget is spent")
+            return []
+        return [self._trial(settings, recipe, self.weights, RULE)]
+
+    def _has_time(self, candidate: dict[str, Any]) -> bool:
+        """Tell whether a training may end in time: trainings of no more layers and epochs were not longer."""
+        epochs, fraction = candidate["epochs"], candidate["fraction"]
+        depths = [trial.depth for trial in self.trials]
+        shorter = [depth.seconds for depth in depths if depth.epochs <= epochs and depth.fraction <= fraction]
+        expected = self.fixed_seconds + _seconds_of_steps(self.halves, **candidate)
+        return self.deadline.left > max(expected, *shorter, 0.0)
+
+    def _trial(self, settings: dict[str, Any], recipe: Recipe, weights: list[np.ndarray], method: str) -> _Trial:
+        """Train, and compare with the probe on the other half."""
+        started_at = perf_counter()
+        self._fit(recipe, weights)
+        loss, right = self._loss_and_right()
+        gain = self.halves.gain(right, self.probe_right)
+        optimizer = recipe.phases[0].optimizer
+        decay = "weight decay" if optimizer.weight_decay else "none"
+        depth = Depth(
+            epochs=settings["epochs"],
+            learning_rate=settings["learning_rate"],
+            fraction=settings["fraction"],
+            **dict(zip(("gain", "low", "high"), gain, strict=True)),
+            seconds=perf_counter() - started_at,
+            regularization="L2-SP" if optimizer.l2_sp else decay,
+            method=method,
+        )
+        progress.line(f"{method}: {_settings_text(depth)}: {100 * gain.value:+.1f}")
+        self.trials.append(_Trial(settings, loss, right, depth))
+        return self.trials[-1]
+
+    def _loss_and_right(self) -> tuple[float, np.ndarray]:
+        """Return the mean loss on the other half, and whether each answer is right, float64 [tested]."""
         examples, tested = self.halves.examples, self.halves.tested
-        source = examples.source
-        phase = replace(phase_of(candidate), augment=())
-        self.model.keras.set_weights(self.weights)
+        predictions = predict(self.model, examples.source.subset(tested), batch_size=self.settings.batch_size)
+        probabilities = np.asarray(predictions.probabilities, np.float64)
+        classes = examples.classes[tested]
+        loss = -float(np.log(np.maximum(probabilities[np.arange(len(classes)), classes], 1e-12)).mean())
+        return loss, (probabilities.argmax(1) == classes).astype(np.float64)
+
+    def _fit(self, recipe: Recipe, weights: list[np.ndarray]) -> None:
+        """Train on the first half, from these weights."""
+        examples = self.halves.examples
+        self.model.keras.set_weights(weights)
         fit(
             self.model,
-            source.subset(self.halves.fitted),
-            recipe=Recipe("depth", (*tuned_probe().phases, phase)),
+            examples.source.subset(self.halves.fitted),
+            recipe=recipe,
             batch_size=self.settings.batch_size,
             verbose=0,
             checkpoint=None,
             seed=examples.seed,
             cache=self.settings.cache,
         )
-        predictions = predict(self.model, source.subset(tested), batch_size=self.settings.batch_size)
-        probabilities = np.asarray(predictions.probabilities, np.float64)
-        classes = examples.classes[tested]
-        loss = -float(np.log(np.maximum(probabilities[np.arange(len(classes)), classes], 1e-12)).mean())
-        right = (probabilities.argmax(1) == classes).astype(np.float64)
-        groups = None if examples.groups is None else examples.groups[tested]
-        gap = difference(right, self.halves.right, groups=groups, spread=LUCK, seed=examples.seed)
-        progress.line(
-            f"depth {candidate['fraction']:.0%}, rate {candidate['learning_rate']:.1e}: {100 * gap.value:+.1f}"
-        )
-        return loss, Depth(**candidate, gain=gap.value, low=gap.low, high=gap.high, seconds=perf_counter() - started_at)
 
 
-def depth_advice(depths: tuple[Depth, ...], tested: int) -> str:
+def _successive_halving(training: _Training, candidates: list[dict[str, Any]], epochs: int) -> list[_Trial]:
+    """Train the candidates, then the best of them for longer; return these, and then the others, the best first."""
+    norms = training.begin()
+    short = _by_loss(training.all(most_promising_first(candidates, norms, training.model)))
+    best = short[: max(len(short) // _KEEPS, 1)]
+    long = training.all([{**trial.settings, "epochs": epochs} for trial in best])
+    if long:
+        long += training.all([{**_by_loss(long)[0].settings, "l2_sp": _L2_SP}])
+        long += training.rule()
+    return _by_loss(long) + short
+
+
+def _by_loss(trials: list[_Trial]) -> list[_Trial]:
+    return sorted(trials, key=lambda trial: trial.loss)
+
+
+def most_promising_first(
+    candidates: list[dict[str, Any]], norms: dict[str, float], model: TransferModel
+) -> list[dict[str, Any]]:
+    """Sort candidates by the mean relative gradient norm of the layers that they train, the largest first.
+
+    If the budget ends early, the depths that the examples ask for most were tried (Lee et al. 2023). Candidates of one
+    depth keep their order.
+
+    Args:
+        candidates: From `fine_tuning`.
+        norms: From `relative_gradient_norms`.
+        model: The model.
+    """
+    return sorted(candidates, key=lambda settings: -mean_of_trained(norms, phase_of(settings).plan, model))
+
+
+def depth_advice(
+    depths: tuple[Depth, ...], tested: int, *, total: int, batch_size: int, over_rule: Interval | None = None
+) -> str:
     """Say how deep and how fast to fine-tune, and whether.
 
     Args:
-        depths: From `compare_depths`, the best first.
+        depths: What was trained, the best first.
         tested: Number of examples that were compared on.
+        total: Number of all labelled examples.
+        batch_size: Examples per batch.
+        over_rule: Gain of the best over BiT-HyperRule; None if there was no time for it.
     """
     if not depths:
-        return ""
+        return _without_comparison(total, batch_size)
     best = depths[0]
-    settings = f"{best.fraction:.0%} of the layers, learning rate {best.learning_rate:.1e}, {best.epochs} epochs"
-    gain = (
-        f"{100 * best.gain:+.1f} points (80 %: {100 * best.low:+.1f} to {100 * best.high:+.1f}) on {tested:,} examples"
-    )
+    settings = _settings_text(best)
+    if best.method == RULE:
+        settings = f"by {RULE} ({settings})"
+    gain = f"{_points(Interval(best.gain, best.low, best.high))} on {tested:,} examples"
+    baseline = "" if over_rule is None or best.method == RULE else f"; {_points(over_rule)} over {RULE}"
     if best.low > 0:
-        return f"fine-tune {settings}: {gain} that it did not see"
-    return f"the probe is as good as far as {tested:,} examples can tell; the best fine-tuning, {settings}: {gain}"
+        return f"fine-tune {settings}: {gain} that it did not see{baseline}"
+    as_good = f"the probe is as good as far as {tested:,} examples can tell"
+    return f"{as_good}; the best fine-tuning, {settings}: {gain}{baseline}"
+
+
+def _without_comparison(total: int, batch_size: int) -> str:
+    """Return the numbers of BiT-HyperRule, which are those for any images."""
+    phase = bit_hyperrule(total, batch_size=batch_size).phases[0]
+    steps = phase.epochs * -(-total // batch_size)
+    rate = f"{phase.optimizer.learning_rate:.1e} (0.003 × batch size / 512)"
+    return (
+        f"the budget has no time to compare depths. Without a comparison, {RULE} (Kolesnikov et al. 2020, made for "
+        f"images) recommends all layers, SGD with learning rate {rate}, and {steps:,} steps ({phase.epochs:,} epochs): "
+        f"tltk.recipes.bit_hyperrule({total}, batch_size={batch_size})"
+    )
+
+
+def _settings_text(depth: Depth) -> str:
+    settings = f"{depth.fraction:.0%} of the layers, learning rate {depth.learning_rate:.1e}, {depth.epochs} epochs"
+    return settings if depth.regularization == "none" else f"{settings}, {depth.regularization}"
+
+
+def _points(gain: Interval) -> str:
+    return f"{100 * gain.value:+.1f} points (80 %: {100 * gain.low:+.1f} to {100 * gain.high:+.1f})"

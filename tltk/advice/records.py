@@ -11,7 +11,17 @@ from tltk.foundation import display
 from tltk.specs import InvalidExample
 
 PROBE = "probe"
-_DEPTH_HEADINGS = ("layers", "learning rate", "epochs", "points over the probe", "80 % interval", "seconds")
+FINE_TUNING, RULE = "fine-tuning", "BiT-HyperRule"
+_DEPTH_HEADINGS = (
+    "method",
+    "layers",
+    "learning rate",
+    "epochs",
+    "regularization",
+    "points over the probe",
+    "80 % interval",
+    "seconds",
+)
 _HEADINGS = ("choice", "method", "accuracy", "80 % interval", "seconds", "MB", "ms/example", "top-1")
 
 
@@ -63,6 +73,10 @@ class Depth:
         low: Lower end of its 80 % interval.
         high: Upper end.
         seconds: Time that the training took here.
+        regularization: "weight decay" of 0.01; "L2-SP", which pulls the pretrained weights to where they were instead;
+            or "none".
+        method: "fine-tuning" with AdamW after a probe, or "BiT-HyperRule", the baseline without tuning, see
+            `tltk.recipes.bit_hyperrule`.
     """
 
     epochs: int
@@ -72,6 +86,8 @@ class Depth:
     low: float
     high: float
     seconds: float
+    regularization: str = "weight decay"
+    method: str = FINE_TUNING
 
 
 @dataclass(frozen=True)
@@ -86,7 +102,7 @@ class Advice:
         label_advice: What more labels would bring, in a sentence.
         shift: Whether the target differs from the training examples; None without a target.
         not_tried: Backbones that were not tried, with the reason.
-        depths: Depths and learning rates of fine-tuning, the best first; empty unless asked for.
+        depths: Depths and learning rates of fine-tuning, the best first; empty if not asked for, or without time.
         depth_advice: How deep and how fast to fine-tune, and whether, in a sentence.
         examples: Number of the labelled examples that were compared.
         total: Number of all labelled examples that can be used.
@@ -154,8 +170,8 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _depth_cells(depth: Depth) -> list[str]:
     gain = f"{100 * depth.low:+.1f} – {100 * depth.high:+.1f}"
-    rate, seconds = f"{depth.learning_rate:.1e}", f"{depth.seconds:.1f}"
-    return [f"{depth.fraction:.0%}", rate, str(depth.epochs), f"{100 * depth.gain:+.1f}", gain, seconds]
+    settings = [f"{depth.fraction:.0%}", f"{depth.learning_rate:.1e}", str(depth.epochs), depth.regularization]
+    return [depth.method, *settings, f"{100 * depth.gain:+.1f}", gain, f"{depth.seconds:.1f}"]
 
 
 def _cells(choice: Choice) -> list[str]:

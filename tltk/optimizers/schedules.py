@@ -7,14 +7,15 @@ import keras
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput
 
-SCHEDULES = ("constant", "cosine", "linear", "one_cycle")
+SCHEDULES = ("constant", "cosine", "linear", "one_cycle", "step")
+_STAGES = 4  # of "step": the rate is divided after each but the last
 
 
 def schedule(name: str, peak: float, *, steps: int, warmup: int = 0) -> keras.optimizers.schedules.LearningRateSchedule:
     """Build a schedule by its name; see the function of that name.
 
     Args:
-        name: "constant", "cosine", "linear" or "one_cycle".
+        name: "constant", "cosine", "linear", "one_cycle" or "step".
         peak: Highest learning rate.
         steps: Optimizer steps in the whole phase, warm-up included.
         warmup: Steps from 0 to `peak`; below `steps`.
@@ -32,6 +33,8 @@ def schedule(name: str, peak: float, *, steps: int, warmup: int = 0) -> keras.op
         return warmup_linear(peak, steps=steps, warmup=warmup)
     if name == "one_cycle":
         return one_cycle(peak, steps=steps)
+    if name == "step":
+        return warmup_step(peak, steps=steps, warmup=warmup)
     return warmup_cosine(peak, steps=steps, warmup=warmup)
 
 
@@ -90,6 +93,32 @@ def warmup_linear(
     """
     _check_steps(peak, steps, warmup)
     return _Piecewise(((0, 0.0 if warmup else peak), (warmup, peak), (steps, floor)), curve="linear")
+
+
+def warmup_step(peak: float, *, steps: int, warmup: int = 0) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Build a linear warm-up, then a rate that is divided by ten after each quarter of the remaining steps.
+
+    The schedule of BiT-HyperRule: 500 steps with a warm-up of 100 are divided after 200, 300 and 400 (Kolesnikov et al.
+    2020, big_transfer's `bit_hyperrule.py`). A step right at the end of a quarter still has the rate of this quarter,
+    as there.
+
+    Args:
+        peak: Learning rate at the end of the warm-up.
+        steps: Optimizer steps in the whole phase, warm-up included.
+        warmup: Steps from 0 to `peak`; must be below `steps`.
+
+    Returns:
+        A Keras schedule: step (int) → learning rate (float32 scalar).
+
+    Raises:
+        InvalidInput: If `warmup` is not in [0, steps) or `peak` is not positive.
+
+    Examples:
+        >>> [round(float(warmup_step(1.0, steps=500, warmup=100)(step)), 4) for step in (50, 200, 201, 401)]
+        [0.5, 1.0, 0.1, 0.001]
+    """
+    _check_steps(peak, steps, warmup)
+    return _Steps(peak, steps, warmup)
 
 
 def one_cycle(
@@ -152,3 +181,24 @@ class _Piecewise(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict:
         return {"points": self.points, "curve": self.curve}
+
+
+@keras.saving.register_keras_serializable(package="tltk")
+class _Steps(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up to the peak, then a tenth of the rate after each quarter of the remaining steps."""
+
+    def __init__(self, peak: float, steps: int, warmup: int) -> None:
+        super().__init__()
+        self.peak, self.steps, self.warmup = peak, steps, warmup
+
+    def __call__(self, step: int) -> keras.KerasTensor:
+        ops = keras.ops
+        now = ops.cast(step, "float32")
+        rate = self.peak * ops.minimum(now / self.warmup, 1.0) if self.warmup else self.peak
+        for stage in range(1, _STAGES):
+            end = self.warmup + stage * (self.steps - self.warmup) / _STAGES
+            rate = ops.where(now > end, self.peak / 10.0**stage, rate)
+        return rate
+
+    def get_config(self) -> dict:
+        return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup}

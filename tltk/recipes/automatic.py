@@ -9,36 +9,52 @@ from tltk.recipes.recipe import Phase, Recipe
 from tltk.trainability.plan import train_all, train_top
 
 AUTO = "auto"
-_MIN_STEPS, _EPOCHS = 60, (3, 10)
+_MIN_STEPS, _EPOCHS = 40, (3, 6)
 
 
 def epochs_for(steps_per_epoch: int) -> int:
-    """Return the epochs of fine-tuning after a tuned probe: at least 60 steps, in 3 to 10 epochs.
+    """Return the epochs of fine-tuning after a tuned probe: as many as 40 steps need, but 3 to 6.
 
     Examples:
         >>> [epochs_for(steps) for steps in (3, 13, 200)]
-        [10, 5, 3]
+        [6, 4, 3]
     """
     return min(max(-(-_MIN_STEPS // max(steps_per_epoch, 1)), _EPOCHS[0]), _EPOCHS[1])
 
 
-def fine_tuning(*, epochs: int, learning_rate: float, fraction: float = 1.0) -> dict[str, Any]:
+def fine_tuning(
+    *,
+    epochs: int,
+    learning_rate: float,
+    fraction: float = 1.0,
+    augment: bool = True,
+    temperature: float = 1.0,
+    l2_sp: float = 0.0,
+) -> dict[str, Any]:
     """Describe a phase of fine-tuning after the probe, as JSON values, which a run stores.
 
     Args:
         epochs: Passes over the training examples.
         learning_rate: Peak learning rate.
         fraction: Fraction of the backbone's layers that are trained, from the top.
+        augment: Whether examples are augmented, as is the default of the task. Without it, the outputs of the layers
+            that are not trained are computed once.
+        temperature: What the logits are divided by after the phase, see `Phase`.
+        l2_sp: Strength of L2-SP, which replaces the weight decay of pretrained weights.
     """
-    return {"epochs": epochs, "learning_rate": learning_rate, "fraction": fraction}
+    values = {"epochs": epochs, "learning_rate": learning_rate, "fraction": fraction}
+    return {**values, "augment": augment, "temperature": temperature, "l2_sp": l2_sp}
 
 
 def phase_of(settings: dict[str, Any]) -> Phase:
-    """Build the phase that `fine_tuning` describes."""
+    """Build the phase that `fine_tuning` describes; options that an older run does not have are the defaults."""
+    settings = fine_tuning(**settings)
     fraction = settings["fraction"]
-    optimizer = adamw(settings["learning_rate"], weight_decay=1e-2, clip_norm=1.0)
+    optimizer = adamw(settings["learning_rate"], weight_decay=1e-2, clip_norm=1.0, l2_sp=settings["l2_sp"])
     plan = train_all() if fraction >= 1 else train_top(fraction=fraction)
-    return Phase("fine_tune", plan, settings["epochs"], optimizer, augment=None)
+    augment: Any = None if settings["augment"] else ()
+    options = {"augment": augment, "temperature": settings["temperature"]}
+    return Phase("fine_tune", plan, settings["epochs"], optimizer, **options)
 
 
 def automatic(settings: dict[str, Any] | None) -> Recipe:

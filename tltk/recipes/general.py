@@ -12,6 +12,10 @@ from tltk.optimizers.spec import adamw, sgd
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.trainability.plan import Plan, freeze, train_all, train_top, unfreeze_from
 
+# BiT-HyperRule: up to this number of examples (exclusive), so many steps, of which so many warm up.
+_HYPERRULE_STEPS = ((20_000, 500, 100), (500_000, 10_000, 500), (float("inf"), 20_000, 500))
+_HYPERRULE_BATCH = 512
+
 
 def linear_probe(
     *,
@@ -203,7 +207,7 @@ def refine(
         recipe: Any recipe.
         optimizer: Name of a Keras optimizer, such as "lion", for which learning rate, weight decay and the other
             settings stay as they are; or an optimizer with its own settings, see `Phase`.
-        schedule: "constant", "cosine", "linear" or "one_cycle".
+        schedule: "constant", "cosine", "linear", "one_cycle" or "step".
         warmup: Steps in which the learning rate rises from 0, see `Phase`.
         ema_momentum: Momentum of a moving average of the weights, such as 0.99, see `adamw`.
         l2_sp: Strength of L2-SP, such as 0.01: weights decay towards the pretrained weights instead of zero.
@@ -315,3 +319,59 @@ def full(
             ),
         ),
     )
+
+
+def bit_hyperrule(
+    examples: int,
+    *,
+    batch_size: int = 32,
+    learning_rate: float = 0.003,
+    augment: Any = None,
+    patience: int | None = None,
+) -> Recipe:
+    """Train all layers at once by BiT-HyperRule, whose numbers follow from the size of the data alone.
+
+    A baseline without tuning (Kolesnikov et al. 2020, "Big Transfer", section 3.3, and big_transfer's
+    `bit_hyperrule.py`), made for images: SGD with momentum 0.9 and without weight decay, 500 steps of 512 examples
+    below 20,000 examples, 10,000 below 500,000, and 20,000 from there on; in smaller batches as many more steps, at a
+    rate that is smaller by the same factor. For a hundred images that is thousands of epochs. The rate rises for 100
+    (500) steps, and is then divided by ten after each quarter of the other steps: below 20,000 examples exactly where
+    big_transfer does it, above at about 28, 52 and 76 % of the steps instead of 30, 60 and 90 %. The head is trained
+    with the rest, without a probe before.
+
+    Two parts of the rule are left out: the resolution, which the backbone has already, and MixUp from 20,000 examples
+    on, for which `augment=(tltk.augment.standard(), tltk.augment.mixup(0.1))` can be passed. Phases count epochs, so
+    that the steps are rounded up to whole epochs; the schedule fits the rounded number.
+
+    Args:
+        examples: Number of training examples.
+        batch_size: Examples per batch; the same must be passed to `fit`.
+        learning_rate: Peak learning rate for batches of 512; it is scaled by `batch_size / 512`.
+        augment: Augmentations, see `Phase`; None means `tltk.augment.standard()` for images.
+        patience: Epochs without improvement on validation before training stops, see `Phase`.
+
+    Returns:
+        A recipe of one phase.
+
+    Raises:
+        InvalidInput: If a number is out of range.
+
+    Examples:
+        >>> phase = bit_hyperrule(1000, batch_size=64).phases[0]
+        >>> phase.epochs, phase.optimizer.learning_rate
+        (250, 0.000375)
+    """
+    check.counts(examples=examples, batch_size=batch_size)
+    check.positive(learning_rate=learning_rate)
+    steps, warmup = next(row[1:] for row in _HYPERRULE_STEPS if examples < row[0])
+    phase = Phase(
+        "bit_hyperrule",
+        train_all(),
+        -(-steps * _HYPERRULE_BATCH // (batch_size * -(-examples // batch_size))),
+        sgd(learning_rate * batch_size / _HYPERRULE_BATCH, momentum=0.9),
+        schedule="step",
+        warmup=warmup / steps,
+        augment=augment,
+        patience=patience,
+    )
+    return Recipe("bit_hyperrule", (phase,))

@@ -1,5 +1,6 @@
 """The records `Phase` and `Recipe`: a recipe is a list of phases, each one `model.fit` with one plan."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -25,8 +26,8 @@ class Phase:
         epochs: Passes over the training examples.
         optimizer: `tltk.adamw(…)`, `tltk.sgd(…)`, the name of a Keras optimizer, such as "lion", or a Keras optimizer,
             whose settings are copied. It is built anew for this phase, for the trainable weights.
-        schedule: "constant", "cosine", "linear" or "one_cycle"; not used if the learning rate of the optimizer is
-            itself a Keras schedule.
+        schedule: "constant", "cosine", "linear", "one_cycle" or "step"; not used if the learning rate of the optimizer
+            is itself a Keras schedule.
         warmup: Steps in which the learning rate rises from 0: a fraction of the phase's steps, in [0, 1), or a number
             of steps, at least 1.
         augment: Applied to each training batch, in order: one or several augmentations of `tltk.augment`, Keras layers
@@ -41,6 +42,9 @@ class Phase:
         solver: "optimizer" runs `model.fit`. "probe" fits the last linear layer at once, by cross-validated and
             calibrated regression on the features, see `tltk.recipes.tuned_probe`; epochs, optimizer, schedule and
             callbacks are then not used.
+        temperature: What the logits are divided by after the phase, so that probabilities that are too certain become
+            right (Guo et al. 2017); 1 leaves them as they are. For heads whose last layer a tuned probe can fit.
+            History and scores are those before the division, which changes no predicted class.
         contrastive_temperature: Temperature of the supervised contrastive loss (Khosla et al. 2020), which trains the
             backbone alone to put examples of one class near each other; None uses the loss of the task.
     """
@@ -57,6 +61,7 @@ class Phase:
     wise_ft: bool = False
     contrastive_temperature: float | None = None
     solver: str = "optimizer"
+    temperature: float = 1.0
 
     __repr__ = display.short_repr
 
@@ -78,9 +83,8 @@ class Phase:
             problems.add(f"`augmentations_per_example` must be a whole number of at least 0. Received: {copies!r}")
         elif copies and self.augment == ():
             problems.add("`augmentations_per_example` needs `augment`. Received: augment=()")
-        temperature = self.contrastive_temperature
-        if temperature is not None and (not check.is_number(temperature) or temperature <= 0):
-            problems.add(f"`contrastive_temperature` must be above 0, such as 0.1. Received: {temperature!r}")
+        for problem in _temperature_problems(self.temperature, self.contrastive_temperature, self.solver):
+            problems.add(problem)
         if isinstance(self.warmup, int) and self.warmup < 0:
             problems.add(f"`warmup` must be at least 0. Received: {self.warmup!r}")
         if self.solver == "probe" and self.plan != freeze("backbone"):
@@ -95,6 +99,18 @@ class Phase:
     def warmup_steps(self, total: int) -> int:
         """Return the steps of the warm-up in a phase of `total` steps."""
         return self.warmup if isinstance(self.warmup, int) else int(self.warmup * total)
+
+
+def _temperature_problems(temperature: Any, contrastive: Any, solver: str) -> Iterator[str]:
+    """Say what is wrong with the temperatures of a phase."""
+    if contrastive is not None and (not check.is_number(contrastive) or contrastive <= 0):
+        yield f"`contrastive_temperature` must be above 0, such as 0.1. Received: {contrastive!r}"
+    if not check.is_number(temperature) or not 0 < temperature < float("inf"):
+        yield f"`temperature` must be above 0, such as 1.5. Received: {temperature!r}"
+    elif temperature != 1 and solver == "probe":
+        yield "`temperature` must be 1 in a phase that fits a probe, which is calibrated by itself"
+    elif temperature != 1 and contrastive is not None:
+        yield "`temperature` must be 1 in a contrastive phase, which does not train the logits"
 
 
 @dataclass(frozen=True)
