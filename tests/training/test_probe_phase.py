@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -122,3 +123,42 @@ def test_heads_without_a_linear_probe_are_refused():
         fit(model)
     with pytest.raises(InvalidInput, match="freeze"):
         Phase("probe", tltk.train_all(), 1, "adam", solver="probe")
+
+
+@pytest.mark.parametrize("labels", ["one", "several"])
+def test_a_temperature_divides_the_logits_after_the_phase(labels):
+    x, y = coloured_squares(36)
+    several = labels == "several"
+    targets = [("red",) if label == 0 else ("green", "blue")[:label] for label in y] if several else y.tolist()
+    train = tltk.from_arrays(x, targets, label_type="multilabel" if several else "categorical")
+    logits = []
+    for temperature in (1.0, 4.0):
+        keras.utils.set_random_seed(0)
+        model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.classification(train))
+        phase = Phase("train", tltk.unfreeze_from("conv3"), 1, "adam", temperature=temperature)
+        tltk.fit(model, train, recipe=Recipe("mine", (phase,)), verbose=0)
+        values = np.log(outputs(model))
+        logits.append(values - np.log(1 - outputs(model)) if several else values - values.mean(1, keepdims=True))
+    assert np.allclose(logits[0], 4 * logits[1], atol=1e-4)
+
+
+def test_a_temperature_needs_logits():
+    phase = Phase("train", tltk.train_all(), 1, "adam", temperature=2.0)
+    with pytest.raises(InvalidInput, match=r"'train'.*`temperature`.*hidden"):
+        tltk.fit(squares_model(head=tltk.head(hidden=(4,))), squares(12), recipe=Recipe("a", (phase,)), verbose=0)
+    x, _ = coloured_squares(12)
+    train = tltk.from_arrays(x, np.linspace(0, 1, 12), label_type="regression")
+    model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.regression(train))
+    with pytest.raises(InvalidInput, match="no probabilities"):
+        tltk.fit(model, train, recipe=Recipe("a", (phase,)), verbose=0)
+
+
+def test_an_undone_phase_is_not_divided():
+    train, val = squares(36), squares(12, seed=1)
+    models = [squares_model(), squares_model()]
+    models[1].keras.set_weights(models[0].keras.get_weights())
+    worse = Phase("train", tltk.train_all(), 1, tltk.sgd(0.5), temperature=5.0)
+    run = tltk.fit(models[0], train, val, recipe=Recipe("a", (*tuned_probe().phases, worse)), verbose=0)
+    assert not run.phases[1].kept
+    fit(models[1], train, val)
+    assert np.allclose(outputs(models[0]), outputs(models[1]), atol=1e-5)

@@ -179,8 +179,9 @@ def with_threshold(task: "Task", threshold: float | None) -> "Task":
 def describe_training(model: "TransferModel", recipe: "Recipe | str | None") -> str:
     """Return the model, the origin of its weights, and the epochs of the recipe if they are known."""
     weights = f"weights: {model.origin.kind} {model.origin.path or ''}"
-    epochs = f"recipe: {recipe or 'default'}" if recipe is None or isinstance(recipe, str) else describe_epochs(recipe)
-    return f"{model.describe()}\n{weights}\n{epochs}"
+    if recipe is None or isinstance(recipe, str):
+        return f"{model.describe()}\n{weights}\nrecipe: {recipe or 'auto, or fine_tune where it cannot decide'}"
+    return f"{model.describe()}\n{weights}\n{describe_epochs(recipe)}"
 
 
 def validation_fraction(val: float | None, recipe: "Recipe | str | None", *, label_type: str) -> float:

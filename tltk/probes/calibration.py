@@ -11,7 +11,7 @@ _LOG_RANGE = (-3.0, 3.0)  # of the temperature
 def temperature(
     logits: np.ndarray, targets: np.ndarray, *, kind: str = "categorical", weight: np.ndarray | None = None
 ) -> float:
-    """Return the temperature by which logits are divided so that the loss is lowest.
+    """Return the temperature that minimizes the loss on `smoothed` targets, by which logits are divided.
 
     Args:
         logits: Out-of-fold logits, float [n, outputs].
@@ -25,17 +25,39 @@ def temperature(
     Examples:
         >>> overconfident = 10 * np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
         >>> targets = np.eye(2)[[0, 1, 0, 1, 1]]
-        >>> round(10 / temperature(overconfident, targets), 2)  # four of five are right: log(4)
-        1.39
+        >>> round(10 / temperature(overconfident, targets), 2)  # 4.5 of 6 with the one of no class: log(3)
+        1.1
     """
     if kind == "regression":
         return 1.0
-    losses = link(kind, targets.shape[1]).losses
+    losses, targets = link(kind, targets.shape[1]).losses, smoothed(targets, kind=kind, weight=weight)
 
     def mean_loss(log_temperature: float) -> float:
         return float(np.average(losses(logits / np.exp(log_temperature), targets), weights=weight))
 
     return float(np.exp(minimize_scalar(mean_loss, bounds=_LOG_RANGE, method="bounded").x))
+
+
+def smoothed(targets: np.ndarray, *, kind: str, weight: np.ndarray | None = None) -> np.ndarray:
+    """Return targets as if one more example, of which nothing is known, had been shared among all (Platt 1999).
+
+    Without it, the best temperature for predictions that are all right is 0, and their probabilities are 1.
+
+    Args:
+        targets: float [n, outputs].
+        kind: "categorical" or "multilabel"; numbers of a regression are returned as they are.
+        weight: Weights of the examples, float [n]; with unequal ones they count as fewer: (sum of the weights)² / sum
+            of their squares (Kish 1965).
+
+    Examples:
+        >>> smoothed(np.eye(2)[[0, 1, 0]], kind="categorical")[0].tolist()
+        [0.875, 0.125]
+    """
+    if kind == "regression":
+        return targets
+    count = len(targets) if weight is None else weight.sum() ** 2 / np.square(weight).sum()
+    share = 1 / (count + 1)
+    return (1 - share) * targets + share * (1 / targets.shape[1] if kind == "categorical" else 0.5)
 
 
 def prior_shift(old: np.ndarray, new: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from tltk.foundation import progress
+from tltk.probes.calibration import smoothed
 from tltk.probes.calibration import temperature as best_temperature
 from tltk.probes.folds import FOLDS, strata_of, stratified_folds
 from tltk.probes.links import link
@@ -34,7 +35,7 @@ class Probe:
         out_of_fold: Calibrated logits of each training example, by a probe that was not trained on it: float32
             [n, outputs].
         folds: Fold of each training example, int64 [n].
-        loss: Mean out-of-fold loss.
+        loss: Mean out-of-fold loss, of `tltk.probes.calibration.smoothed` targets.
         path: (scaling, penalty, calibrated out-of-fold loss) of everything that was tried.
     """
 
@@ -168,6 +169,7 @@ class _Search:
         starts: dict[int, np.ndarray | None] = dict.fromkeys(numbers.tolist())
         candidates: list[_Candidate] = []
         losses_of = link(self.kind, self.targets.shape[1]).losses
+        targets = smoothed(self.targets, kind=self.kind, weight=self.weight)
         with progress.bar(f"probe ({scaling} scaling)", len(penalties)) as advance:
             for penalty in penalties:
                 logits = np.zeros_like(self.targets)
@@ -178,7 +180,7 @@ class _Search:
                     logits[test] = axes.coordinates[test] @ weights[:-1] + weights[-1]
                 logits = logits if self.offset is None else logits + self.offset.astype(np.float32)
                 warmth = best_temperature(logits, self.targets, kind=self.kind, weight=self.weight)
-                loss = float(np.average(losses_of(logits / warmth, self.targets), weights=self.weight))
+                loss = float(np.average(losses_of(logits / warmth, targets), weights=self.weight))
                 candidates.append(_Candidate(axes, scaling, penalty, warmth, logits, loss))
                 advance()
                 losses = [candidate.loss for candidate in candidates]

@@ -19,6 +19,7 @@ from tltk.trainability.plan import Plan
 from tltk.training.auto import why_not_auto
 from tltk.training.contrastive import phase_model
 from tltk.training.custom_objects import why_unsavable
+from tltk.training.probe_phase import require_logits
 from tltk.training.user_callbacks import change_rate
 
 log = logging.getLogger("tltk")
@@ -156,6 +157,8 @@ def check_options(model: TransferModel, recipe: Recipe, *, batch_size: Any, seed
             modality_of(model.input_spec).check_augmentation(phase.augment or (), model.input_spec)
             trained_model = phase_model(model, phase)
             require_unique_paths(changing_variables(phase.plan, trained_model), among=trained_model.keras.weights)
+            if phase.temperature != 1:
+                require_logits(model)
         except ValueError as error:
             problems.add(f"phase {phase.name!r}: {error}")
     problems.raise_if_any()

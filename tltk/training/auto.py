@@ -1,54 +1,45 @@
 """Decides for `recipe="auto"` whether, how deep and how long to fine-tune, by cross-fitting within the training labels.
 
-The last layer of the model is fitted first: a tuned probe, whose features are computed once. Then a candidate is
-trained on one half of the training examples, and compared with a probe of the same half on the other half. The decision
-is stored in the run; the final model is trained on all examples.
+The last layer of the model is fitted first: a tuned probe, whose features are computed once. Then the upper half of the
+network is trained on one half of the training examples, and compared with a probe of the same half on the other half.
+The decision is stored in the run; the final model is trained on all examples.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tltk.data.source import Source
 from tltk.foundation import progress
-from tltk.foundation.errors import InvalidInput
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
-from tltk.pipeline.loader import without_autograph
 from tltk.probes.fit import Probe
-from tltk.probes.folds import strata_of, stratified_folds
 from tltk.recipes.automatic import AUTO, automatic, epochs_for, fine_tuning
 from tltk.recipes.recipe import Recipe
 from tltk.training import checkpoint_file, run_folder
-from tltk.training.checkpoints import Checkpoints
+from tltk.training.cross_fitting import CrossFitting, restored_weights
+from tltk.training.expected_gain import AUGMENTED, NOT_AUGMENTED, expected_gain, value_of_measuring
 from tltk.training.phase_data import Feed
-from tltk.training.phases import train_phases
-from tltk.training.prepared_data import Data, PreparedSource
+from tltk.training.prepared_data import Data
 from tltk.training.probe_phase import (
     HeadInputs,
     describe_probe,
     example_scores,
-    fit_head,
     prepare_probe,
     why_no_probe,
 )
 from tltk.training.run import read_config
-from tltk.training.stop_request import StopRequest
 
-# Gain of fine-tuning over the tuned probe, accuracy: assumed mean and standard deviation. With few examples they
-# decide, with many the measured gain.
-PRIOR_GAIN, PRIOR_SPREAD = 0.015, 0.03
-_DISAGREEMENT = 0.25  # of two models on an example, at most, for the expected error of a measured gain
-_MAX_COMPARED = 1500  # examples of each half
-_TRACING = 15.0  # seconds before the first step of a training
+_WORTH_MEASURING = 0.0025  # accuracy that a comparison must be expected to gain
+_MIN_COMPARED = 20  # examples, for numbers and several labels
+_TRACING = 10.0  # seconds before the first step of a training
 _STEP_COST = 3.0  # a training step over a forward pass
-_LOWER_HALF = 0.5  # fraction of the layers that are trained if all are too slow
+_FRACTIONS = (0.5, 0.25)  # of the layers that are trained: more, and fewer if those are too slow
+_RATE_FACTOR = 3.0  # learning rate over that of the modality, at which all layers are trained
+_ASSUMED = {False: NOT_AUGMENTED, True: AUGMENTED}  # by `augment`
 
 
 @dataclass(frozen=True)
@@ -96,13 +87,12 @@ def decide(model: TransferModel, feed: Feed, *, seconds: float | None) -> Decisi
         The decision.
     """
     started_at = perf_counter()
-    with _restored(model):
-        inputs = prepare_probe(model, feed)
-        per_example = (perf_counter() - started_at) / max(len(inputs.features), 1)
-        probe = fit_head(model, inputs, seed=feed.seed)
-        progress.line(describe_probe(model, probe, inputs))
-        comparison = _Comparison(model, feed, inputs, probe, started_at, seconds, per_example)
-        decision = comparison.decide()
+    with restored_weights(model):
+        inputs, probe = prepare_probe(model, feed)
+        per_element = (perf_counter() - started_at) / max(len(inputs.features), 1)
+    progress.line(describe_probe(model, probe, inputs))
+    comparison = _Comparison(model, feed, inputs, probe, started_at, seconds, per_element)
+    decision = comparison.decide()
     record = {
         "probe": {"penalty": probe.penalty, "scaling": probe.scaling, "score": comparison.probe_score},
         "compared": comparison.rows,
@@ -115,7 +105,7 @@ def decide(model: TransferModel, feed: Feed, *, seconds: float | None) -> Decisi
 
 @dataclass
 class _Comparison:
-    """Compares candidates with the probe, within a budget."""
+    """Compares ways of fine-tuning with the probe, within a budget."""
 
     model: TransferModel
     feed: Feed
@@ -123,19 +113,13 @@ class _Comparison:
     probe: Probe
     started_at: float
     budget: float | None
-    forward_seconds: float  # per example
+    seconds_per_element: float  # of the features and the probe
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
         """Kind of the probe."""
         return self.model.task.probe_kind
-
-    @property
-    def _train(self) -> PreparedSource:
-        if not isinstance(self.feed.train, PreparedSource):
-            raise InvalidInput("examples of a tf.data.Dataset cannot be taken apart.")  # see why_not_auto
-        return self.feed.train
 
     @property
     def probe_score(self) -> float:
@@ -147,103 +131,83 @@ class _Comparison:
         """Return the decision, with its reason in the record."""
         if self.kind != "regression" and self.probe_score == 1:
             return _no("the probe makes no error in cross-validation: nothing is to be gained")
-        candidate = self._affordable()
-        if candidate is None:
-            limit = f"the budget of {self.budget:.0f} s is spent" if self.budget else ""
-            return _no(f"{limit}: fine-tuning takes longer. The model is the probe; budget=None fine-tunes")
+        settings = self._affordable()
+        if settings is None:
+            limit = f"fine-tuning would not fit into the budget of {self.budget:g} s"
+            return _no(f"{limit}. The model is the probe; budget=None fine-tunes")
         if self.feed.val is not None:
-            return Decision(candidate, {"reason": "fine-tuned, unless the validation examples say that it is worse"})
-        tested = min(len(self.inputs.features) // 2, _MAX_COMPARED)
-        if self.kind == "categorical" and not _is_worth_measuring(tested):
-            reason = f"fine-tuned: {tested} examples to compare on are too few to tell, and a gain is expected"
-            return Decision(candidate, {"reason": reason})
-        if not self._fits(candidate, share=1 + tested / max(len(self.inputs.features), 1)):
-            return Decision(candidate, {"reason": "fine-tuned: the budget has no time for a comparison"})
-        return self._by_cross_fitting(candidate)
+            return Decision(settings, {"reason": "fine-tuned, unless the validation examples say that it is worse"})
+        cross_fitting = CrossFitting(self.model, self.feed, self.inputs)
+        few = f"{cross_fitting.independent} examples to compare on are too few to tell"
+        if self._can_tell(cross_fitting.independent):
+            return self._by_cross_fitting(cross_fitting, settings)
+        if self.kind == "categorical":
+            return Decision(settings, {"reason": f"fine-tuned: {few}, and a gain is expected"})
+        return _no(f"not fine-tuned: {few}. The model is the probe")
+
+    def _can_tell(self, examples: int) -> bool:
+        """Tell whether a comparison on so many examples is worth its time."""
+        if self.kind != "categorical":
+            return examples >= _MIN_COMPARED
+        return value_of_measuring(examples, NOT_AUGMENTED) >= _WORTH_MEASURING
 
     def _affordable(self) -> dict[str, Any] | None:
-        """Return the deepest candidate that fits into the budget; None if none does."""
+        """Return the deepest training without augmentation that fits into the budget; None if none does."""
         steps = self.feed.train.batches().steps_per_epoch
-        rate = modality_of(self.model.input_spec).learning_rate
-        for fraction in (1.0, _LOWER_HALF):
+        rate = _RATE_FACTOR * modality_of(self.model.input_spec).learning_rate
+        for fraction in _FRACTIONS:
             for epochs in dict.fromkeys((epochs_for(steps), 2, 1)):
-                candidate = fine_tuning(epochs=epochs, learning_rate=rate, fraction=fraction)
-                if self._fits(candidate, share=1.0):
-                    return candidate
+                settings = fine_tuning(epochs=epochs, learning_rate=rate, fraction=fraction, augment=False)
+                if self._fits((settings, 1.0)):
+                    return settings
         return None
 
-    def _fits(self, candidate: dict[str, Any], *, share: float) -> bool:
-        """Tell whether training on a share of the examples fits into what is left of the budget."""
+    def _fits(self, *trainings: tuple[dict[str, Any], float]) -> bool:
+        """Tell whether trainings, each on a share of the examples, fit into what is left of the budget."""
         if self.budget is None:
             return True
-        forward = len(self.inputs.features) * self.forward_seconds
-        needed = candidate["epochs"] * _STEP_COST * candidate["fraction"] * forward * share
-        return perf_counter() - self.started_at + needed + _TRACING * np.ceil(share) <= self.budget
+        forward = len(self.inputs.features) * self.seconds_per_element
+        needed = sum(_TRACING + share * forward * _passes(settings) for settings, share in trainings)
+        return perf_counter() - self.started_at + needed <= self.budget
 
-    def _by_cross_fitting(self, candidate: dict[str, Any]) -> Decision:
-        """Train a candidate on one half, and compare it with the probe of that half on the other half."""
-        fitted, tested = self._halves()
-        probe_outputs, outputs = self._outputs(candidate, fitted, tested)
-        targets = self.inputs.targets[tested]
-        gains = example_scores(self.kind, outputs, targets) - example_scores(self.kind, probe_outputs, targets)
-        gain, error = float(gains.mean()), float(gains.std() / np.sqrt(max(len(gains), 1)))
-        self.rows.append({**candidate, "examples": len(tested), "gain": round(gain, 4), "error": round(error, 4)})
-        expected = expected_gain(gain, error) if self.kind == "categorical" else gain
+    def _by_cross_fitting(self, cross_fitting: CrossFitting, settings: dict[str, Any]) -> Decision:
+        """Train on one half, without and with augmentation, and compare with the probe of that half on the other."""
+        if not self._fits((settings, cross_fitting.share), (settings, 1.0)):
+            return Decision(settings, {"reason": "fine-tuned: the budget has no time for a comparison"})
+        candidates = [(self._expected(cross_fitting, settings), settings)]
+        augmented = {**settings, "augment": True}
+        has_augmentation = bool(self.model.task.default_augmentation(self.model.input_spec))
+        if has_augmentation and self._fits((augmented, cross_fitting.share), (augmented, 1.0)):
+            candidates.append((self._expected(cross_fitting, augmented), augmented))
+        best = int(np.argmax([expected for expected, _ in candidates]))
+        (expected, settings), row = candidates[best], self.rows[best]
         measured = (
-            f"{_points(self.kind, gain)} ± {_points(self.kind, error)} on {len(tested):,} examples it did not see"
+            f"{_points(self.kind, row['gain'])} ± {_points(self.kind, row['error'])} on {row['examples']:,} examples "
+            "it did not see"
         )
-        if expected > 0:
-            return Decision(candidate, {"reason": f"fine-tuned: a gain of {measured}"})
-        return _no(f"not fine-tuned: a gain of {measured}. The model is the probe")
+        if expected <= 0:
+            return _no(f"not fine-tuned: a gain of {measured}. The model is the probe")
+        how = "fine-tuned with augmentation" if settings["augment"] else "fine-tuned"
+        return Decision({**settings, "temperature": row["temperature"]}, {"reason": f"{how}: a gain of {measured}"})
 
-    def _halves(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of two halves of the elements, whole groups each, int64; of large data some of each half."""
-        strata = strata_of(self.inputs.targets, self.kind)
-        halves = stratified_folds(strata, folds=2, groups=self.inputs.groups, seed=self.feed.seed)
-        generator = np.random.default_rng(self.feed.seed)
-        parts = []
-        for half in (0, 1):
-            examples = generator.permutation(np.unique(self.inputs.examples[halves == half]))[:_MAX_COMPARED]
-            parts.append(np.flatnonzero(np.isin(self.inputs.examples, examples)))
-        return parts[0], parts[1]
+    def _expected(self, cross_fitting: CrossFitting, settings: dict[str, Any]) -> float:
+        """Measure the gain of a training; return what is expected of it: for accuracies together with what is assumed.
 
-    def _outputs(
-        self, candidate: dict[str, Any], fitted: np.ndarray, tested: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the outputs for the tested elements of a probe and of a candidate, trained on the fitted ones."""
-        train = self._train
-        part = self.inputs.take(fitted)
-        feed = self.feed.for_part(train.source.subset(np.unique(part.examples)))
-        with _restored(self.model), feed:
-            probe = fit_head(self.model, part, seed=self.feed.seed)
-            recipe = Recipe(AUTO, automatic(candidate).phases[1:])
-            recipe = recipe.with_augmentation(self.model.task.default_augmentation(self.model.input_spec))
-            checkpoints = Checkpoints(None, None, StopRequest(), shared=dict)
-            list(train_phases(self.model, recipe, feed, lambda row: None, None, checkpoints))
-            unseen = train.source.subset(np.unique(self.inputs.examples[tested]))
-            outputs = _logits(self.model, self.feed.for_part(unseen))
-        return probe.logits(self.inputs.features[tested]), outputs
+        No gain is assumed of numbers and of several labels: what is expected there is a standard error below the
+        measured one.
+        """
+        measured = cross_fitting.measure(settings)
+        rounded = {name: round(value, 4) for name, value in measured._asdict().items()}
+        self.rows.append({**settings, **rounded})
+        if self.kind != "categorical":
+            return measured.gain - measured.error
+        return expected_gain(measured.gain, measured.error, _ASSUMED[settings["augment"]])
 
 
-def expected_gain(gain: float, error: float) -> float:
-    """Return the expected gain of fine-tuning, given a measured one: both weighted by their precision.
-
-    Args:
-        gain: Measured difference of accuracy.
-        error: Its standard error.
-
-    Examples:
-        >>> round(expected_gain(-0.02, 0.03), 4), round(expected_gain(-0.02, 0.01), 4)
-        (-0.0025, -0.0165)
-    """
-    prior, measured = 1 / PRIOR_SPREAD**2, 1 / max(error, 1e-6) ** 2
-    return (prior * PRIOR_GAIN + measured * gain) / (prior + measured)
-
-
-def _is_worth_measuring(examples: int) -> bool:
-    """Tell whether a comparison on so many examples can be expected to change the decision."""
-    variance = _DISAGREEMENT / max(examples, 1)
-    return PRIOR_SPREAD**2 / np.sqrt(PRIOR_SPREAD**2 + variance) > PRIOR_GAIN
+def _passes(settings: dict[str, Any]) -> float:
+    """Return the forward passes of the whole network that take as long as a training on the same examples."""
+    frozen, trained = 1 - settings["fraction"], _STEP_COST * settings["fraction"]
+    return settings["epochs"] * (trained + frozen) if settings["augment"] else settings["epochs"] * trained + frozen
 
 
 def _no(reason: str) -> Decision:
@@ -252,27 +216,3 @@ def _no(reason: str) -> Decision:
 
 def _points(kind: str, value: float) -> str:
     return f"{value:.3g}" if kind == "regression" else f"{100 * value:.1f} points"
-
-
-def _logits(model: TransferModel, feed: Feed) -> np.ndarray:
-    """Return the outputs of a model for the elements of a feed, in their order, on a scale that ranks and compares."""
-
-    @without_autograph
-    def run(inputs: Any) -> Any:
-        return model.keras(inputs, training=False)
-
-    compute = tf.function(run, reduce_retracing=True)
-    with feed:
-        outputs = np.concatenate([compute(inputs).numpy() for inputs, *_ in feed.train.batches().dataset()])
-    outputs = model.task.probe_targets(outputs)
-    return outputs - 0.5 if model.task.probe_kind == "multilabel" else outputs
-
-
-@contextmanager
-def _restored(model: TransferModel) -> Iterator[None]:
-    """Restore the weights of a model afterwards."""
-    weights = model.keras.get_weights()
-    try:
-        yield
-    finally:
-        model.keras.set_weights(weights)

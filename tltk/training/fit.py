@@ -93,10 +93,10 @@ def fit(
             Sample weights weigh loss and metrics, as the `weighted_metrics` of Keras.
         val: Validation examples, by which epochs and phases are compared. Without them every phase runs all its epochs
             and keeps its last weights.
-        recipe: A recipe, or "auto": a tuned, calibrated probe first, then fine-tuning if cross-fitting within the
-            training labels (or `val`) says that it is better, see docs/auto.md. None means "auto" where the head has a
-            linear probe, `train` is a source, and none of `epochs`, `learning_rate`, `callbacks`, `plan`, `balance` is
-            passed; elsewhere `fine_tune()`, for texts `fine_tune(learning_rate=1e-4)`.
+        recipe: A recipe, or "auto": a tuned, calibrated probe first, then fine-tuning, unless cross-fitting within the
+            training labels (or `val`) says that the probe is better, see docs/auto.md. None means "auto" where the head
+            has a linear probe, `train` is a source, and none of `epochs`, `learning_rate`, `callbacks`, `plan`,
+            `balance` is passed; elsewhere `fine_tune()`, for texts `fine_tune(learning_rate=1e-4)`.
         budget: Time that "auto" may take, such as "5 min" or "2 h"; None for any. If fine-tuning would take longer, the
             model is the probe. Other recipes take the time of their epochs.
         plan: Train one phase with this plan, instead of a recipe; see `recipes.one_phase`. With ReduceLROnPlateau or

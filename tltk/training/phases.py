@@ -17,7 +17,7 @@ from tltk.training.checkpoints import Checkpoints, State
 from tltk.training.contrastive import phase_model
 from tltk.training.phase import PhaseResult, PhaseStart, TrainedPhase, train_phase
 from tltk.training.phase_data import Feed
-from tltk.training.probe_phase import train_probe
+from tltk.training.probe_phase import divide_logits, train_probe
 from tltk.training.seeds import set_seeds
 from tltk.training.stop_request import TrainingStopped
 from tltk.training.user_callbacks import UserCallbacks
@@ -66,6 +66,8 @@ def train_phases(
             else:
                 options |= {"user_callbacks": user_callbacks, "checkpoints": phase_checkpoints}
                 trained = train_phase(trained_model, phase, partial(feed.phase_data, phase, index), **options)
+                if phase.temperature != 1 and trained.result.kept:
+                    divide_logits(model, phase.temperature)
         except TrainingStopped:
             phase_checkpoints.stopped()
             raise

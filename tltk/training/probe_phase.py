@@ -1,7 +1,7 @@
 """A phase that fits the last linear layer at once: a tuned, calibrated probe, copied into the head."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -100,7 +100,8 @@ def train_probe(
             prepared = _prepare(model, phase, index, feed, applied_plan)
         inputs = prepared.inputs
         before = model.keras.get_weights()
-        probe = fit_head(model, inputs, seed=feed.seed)
+        probe = prepared.probe or fit_head(model, inputs, seed=feed.seed)
+        set_head(model, inputs.features, probe)
         _audit(model, before)
         metrics = _metrics(model, prepared.data)
     metrics_text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
@@ -116,25 +117,31 @@ def train_probe(
     return TrainedPhase(PhaseResult(phase.name, 1, 1, True, best, seconds), start.optimizer_state)
 
 
-def prepare_probe(model: TransferModel, feed: Feed) -> HeadInputs:
-    """Compute what the last linear layer is fitted to; the next probe of the feed does not compute it again.
+def prepare_probe(model: TransferModel, feed: Feed) -> tuple[HeadInputs, Probe]:
+    """Fit a probe, and keep it for the next phase of the feed that fits one.
 
     Args:
-        model: The model; the weights of its last layer are not used.
+        model: Ends with the probe in its head, see `fit_head`.
         feed: Gives the training batches; keeps the result.
+
+    Returns:
+        What the last linear layer is fitted to, and the probe.
     """
     phase = tuned_probe().phases[0]
     with apply_plan(phase.plan, model) as applied_plan:
-        feed.prepared_probe = _prepare(model, phase, 0, feed, applied_plan)
-    return feed.prepared_probe.inputs
+        prepared = _prepare(model, phase, 0, feed, applied_plan)
+    probe = fit_head(model, prepared.inputs, seed=feed.seed)
+    feed.prepared_probe = replace(prepared, probe=probe)
+    return prepared.inputs, probe
 
 
 @dataclass(frozen=True, eq=False)
 class _PreparedProbe:
-    """Batches of a probe, and what its last layer is fitted to."""
+    """Batches of a probe, what its last layer is fitted to, and the probe if it was fitted before."""
 
     data: PhaseData
     inputs: HeadInputs
+    probe: Probe | None = None
 
 
 def _prepare(model: TransferModel, phase: Phase, index: int, feed: Feed, applied_plan: AppliedPlan) -> _PreparedProbe:
@@ -216,6 +223,32 @@ def set_head(model: TransferModel, features: np.ndarray, probe: Probe) -> None:
     output: Any = _layer(model, _OUTPUT)
     output.kernel.assign(kernel)
     output.bias.assign(bias)
+
+
+def require_logits(model: TransferModel) -> None:
+    """Check that a model has logits that can be divided by a temperature.
+
+    Raises:
+        InvalidInput: If the head does not end in a linear layer of its own, or has no probabilities.
+    """
+    problem = why_no_probe(model)
+    if not problem and model.task.probe_kind == "regression":
+        problem = f"{model.task.name} has no probabilities"
+    if problem:
+        raise InvalidInput(f"`temperature` cannot be used: {problem}. Leave it at 1.")
+
+
+def divide_logits(model: TransferModel, temperature: float) -> None:
+    """Divide the logits of a model by a temperature: kernel and bias of its last layer.
+
+    Args:
+        model: Changed in place.
+        temperature: Above 0.
+
+    """
+    output: Any = _layer(model, _OUTPUT)
+    for weight in (output.kernel, output.bias):
+        weight.assign(weight / temperature)
 
 
 def describe_probe(model: TransferModel, probe: Probe, inputs: HeadInputs) -> str:
