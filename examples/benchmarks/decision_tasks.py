@@ -2,7 +2,7 @@
 
 Images: Fashion-MNIST with 10, 40 and 100 examples of each class, emoji in nine groups with 15, grey patches of
 photographs with 25, and the 8×8 digits of scikit-learn with 20; 64 px, EfficientNet-Lite0. Texts: summaries of Debian
-packages with 8 and 40 examples of each section, docstrings with 60; MiniLM. `real_images.py` and `tltk weights get`
+packages with 8 and 40 examples of each section, docstrings with 30; MiniLM. `real_images.py` and `tltk weights get`
 download the rest.
 """
 
@@ -103,7 +103,7 @@ TASKS: dict[str, tuple[int, Callable[[int, int, int], Drawn]]] = {
     "digits_20": (20, _digits),
     "summaries_8": (8, _summaries),
     "summaries_40": (40, _summaries),
-    "docstrings_60": (60, _docstrings),
+    "docstrings_30": (30, _docstrings),
 }
 QUICK = ("fashion_mnist_10", "digits_20", "summaries_8")
 
