@@ -1,10 +1,12 @@
 """Is the advice of `tltk.advise` right? Regret of its choice, coverage of its intervals and of its label forecasts.
 
     python examples/benchmarks/advice.py                    # a table
-    python examples/benchmarks/advice.py --json --quick     # three tasks, one seed; one JSON object
+    python examples/benchmarks/advice.py --json --quick     # three tasks, two draws; one JSON object
 
 `decision_tasks.py` describes the tasks. Images: EfficientNet-Lite0, Lite2 and a random Lite0 at 64 px, and raw pixels;
-texts: MiniLM and TF-IDF. What is true is measured on the test set: the accuracy of a tuned probe of all labels.
+texts: MiniLM and TF-IDF. The features of four times the labels are computed once, and training sets are drawn from them
+(`--seeds`); `tltk.advise` judges them as in a call of its own, of which there is one for each task. What is true is
+measured on the test set: the accuracy of a tuned probe of all labels of the draw.
 
 - regret: accuracy of the best choice minus that of the recommended one, mean over tasks and draws, in points;
 - coverage: share of the 80 % intervals of all choices that hold their test accuracy;
@@ -13,8 +15,11 @@ texts: MiniLM and TF-IDF. What is true is measured on the test set: the accuracy
 """
 
 import json
+import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import decision_tasks
@@ -24,6 +29,9 @@ from decision_tasks import LENGTH, LITE0, MINILM, SIDE, say
 
 import tltk
 from tltk.advice.baselines import BASELINES
+from tltk.advice.comparison import Candidate, Examples, judge, recommend
+from tltk.advice.labels import forecasts, learning_curve
+from tltk.backbones.connect import connect
 from tltk.probes.fit import SCALINGS, fit_probe
 
 BUDGET = "5 min"
@@ -31,9 +39,14 @@ BUDGET = "5 min"
 NO_MORE = ("docstrings_30", "patches_25", "digits_20")
 
 
-def random_lite0(*, weights: str = "random") -> Any:
-    """Return EfficientNet-Lite0 without pretrained weights, as a backbone of its own name."""
-    return replace(tltk.backbone(LITE0, image_size=SIDE, weights=weights), name="random_lite0")
+@cache
+def random_lite0() -> Any:
+    """Return EfficientNet-Lite0 without pretrained weights, as a backbone of its own name; equal weights wherever."""
+    keras.utils.set_random_seed(0)
+    network = connect(tltk.backbone(LITE0, image_size=SIDE, weights="random")).network
+    path = Path(tempfile.mkdtemp(prefix="tltk-random-")) / "random.weights.h5"
+    network.save_weights(path)
+    return replace(tltk.backbone(LITE0, image_size=SIDE, weights=str(path)), name="random_lite0")
 
 
 def backbones(modality: str) -> list[Any]:
@@ -47,16 +60,10 @@ def backbones(modality: str) -> list[Any]:
     ]
 
 
-def _embedded(backbone: Any, source: Any) -> np.ndarray:
-    """Return the features of a backbone; equal random weights in each call."""
-    keras.utils.set_random_seed(0)
-    return tltk.embed(backbone, source, batch_size=64).features
-
-
 def features(choice: Any, train: Any, test: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the features of training and test examples, of a backbone or of a baseline (None)."""
     if choice is not None:
-        return tuple(_embedded(choice, part) for part in (train, test))
+        return tuple(tltk.embed(choice, part, batch_size=64).features for part in (train, test))
     compute = BASELINES[train.modality].compute
     if train.modality != "text":
         return compute(train)[0], compute(test)[0]
@@ -64,57 +71,116 @@ def features(choice: Any, train: Any, test: Any) -> tuple[np.ndarray, np.ndarray
     return values[: len(train)], values[len(train) :]
 
 
-def true_accuracy(choice: Any, train: Any, test: Any) -> float:
-    """Return the test accuracy of a tuned probe of all training labels."""
-    x, test_x = features(choice, train, test)
-    names = {name: number for number, name in enumerate(train.labels.names)}
-    numbers = np.array([names[test.labels.names[label]] for label in np.asarray(test.targets)])
-    scalings = SCALINGS if choice is not None else BASELINES[train.modality].scalings
-    probe = fit_probe(x, np.eye(len(names))[np.asarray(train.targets)], scalings=scalings)
-    return float((probe.predict(test_x).argmax(1) == numbers).mean())
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Labelled examples to draw from, and the features of each choice.
+
+    Args:
+        source: The examples.
+        classes: Their classes, int64 [n].
+        tested: Classes of the test examples, by the numbers of `source`, int64 [m].
+        candidates: Label of a choice → features of the pool and its price.
+        test_features: Label of a choice → features of the test examples.
+    """
+
+    source: Any
+    classes: np.ndarray
+    tested: np.ndarray
+    candidates: dict[str, Candidate]
+    test_features: dict[str, np.ndarray]
+
+    def accuracy(self, label: str, probe: Any) -> float:
+        """Return the test accuracy of a probe of a choice."""
+        return float((probe.logits(self.test_features[label]).argmax(1) == self.tested).mean())
+
+    def draw(self, labels: int, seed: int) -> np.ndarray:
+        """Draw examples of each class, without replacement: their rows, int64 [k]."""
+        generator = np.random.default_rng(seed)
+        by_class = [np.flatnonzero(self.classes == number) for number in np.unique(self.classes)]
+        return np.sort(np.concatenate([generator.permutation(rows)[:labels] for rows in by_class]))
 
 
-def measure(name: str, seed: int, tested: int) -> dict[str, Any]:
-    """Compare the advice for one draw of a task with what is true."""
-    drawn = decision_tasks.draw(name, seed=seed, tested=tested)
-    candidates = backbones(drawn.train.modality)
+def pool_of(drawn: Any) -> Pool:
+    """Compute the features of all choices."""
+    train, test = drawn.train, drawn.test
+    numbers = {name: number for number, name in enumerate(train.labels.names)}
+    tested = np.array([numbers[test.labels.names[label]] for label in np.asarray(test.targets)])
+    baseline = BASELINES[train.modality]
+    candidates, test_features = {}, {}
+    for choice in (None, *backbones(train.modality)):
+        start = time.perf_counter()
+        x, test_x = features(choice, train, test)
+        milliseconds = 1000 * (time.perf_counter() - start) / (len(x) + len(test_x))
+        label = baseline.name if choice is None else choice.name
+        scalings = baseline.scalings if choice is None else SCALINGS
+        candidates[label] = Candidate(label, x, 0.0, milliseconds, choice, scalings=scalings)
+        test_features[label] = test_x
+    return Pool(train, np.asarray(train.targets), tested, candidates, test_features)
+
+
+def measure(name: str, draws: int, tested: int) -> list[dict[str, Any]]:
+    """Compare the advice for draws of a task with what is true."""
+    drawn = decision_tasks.draw(name, seed=0, tested=tested, times=2 if name in NO_MORE else 4)
+    pool = pool_of(drawn)
+    labels = decision_tasks.TASKS[name][0]
+    fitted: dict[str, float] = {}
+    rows = []
+    for seed in range(draws):
+        some = pool.draw(labels, seed)
+        examples = Examples(pool.source.subset(some), seed)
+        judged = [
+            judge(replace(candidate, features=candidate.features[some]), examples, measures=False)
+            for candidate in pool.candidates.values()
+        ]
+        best, reason = recommend(judged, examples)
+        true = {one.candidate.name: pool.accuracy(one.candidate.name, one.probe) for one in judged}
+        expected = {one.candidate.name: one.choices[0] for one in judged}
+        row = {
+            "recommended": best.candidate.name,
+            "regret": 100 * (max(true.values()) - true[best.candidate.name]),
+            "covered": [choice.low <= true[label] <= choice.high for label, choice in expected.items()],
+            "expected": {label: (choice.low, choice.accuracy, choice.high) for label, choice in expected.items()},
+            "true": true,
+            "reason": reason,
+        }
+        if name not in NO_MORE:
+            row["labels"] = label_forecast(pool, best, examples, fitted)
+        rows.append(row)
+        say(f"{name} draw {seed}: {row}")
+    source = pool.source.subset(pool.draw(labels, 0))
     start = time.perf_counter()
-    advice = tltk.advise(drawn.train, backbones=candidates, budget=BUDGET, batch_size=64, seed=seed)
-    seconds = time.perf_counter() - start
-    baseline = BASELINES[drawn.train.modality].name
-    choices = {baseline: None, **{candidate.name: candidate for candidate in candidates}}
-    true = {label: true_accuracy(choice, drawn.train, drawn.test) for label, choice in choices.items()}
-    probes = {one.name: one for one in advice.choices if one.method == "probe"}
-    covered = [probes[label].low <= true[label] <= probes[label].high for label in probes]
-    row = {
-        "recommended": advice.recommended,
-        "regret": 100 * (max(true.values()) - true[advice.recommended]),
-        "covered": covered,
-        "true": true,
-        "reason": advice.reason,
-        "seconds": seconds,
-    }
-    if name not in NO_MORE:
-        more = decision_tasks.draw(name, seed=seed + 100, tested=tested, times=4)
-        forecast = advice.labels[-1]
-        accuracy = true_accuracy(choices[advice.recommended], more.train, more.test)
-        inside = forecast.low <= accuracy <= forecast.high
-        row["labels"] = {"forecast": vars(forecast), "true": accuracy, "covered": inside}
-    say(f"{name} seed {seed}: {row}")
-    return row
+    advice = tltk.advise(source, backbones=backbones(source.modality), budget=BUDGET, batch_size=64)
+    rows[0] |= {"seconds": time.perf_counter() - start, "recommended_by_the_call": advice.recommended}
+    say(f"{name}: {rows[0]['seconds']:.0f} s, {advice.recommended}: {advice.reason}")
+    return rows
+
+
+def label_forecast(pool: Pool, best: Any, examples: Examples, fitted: dict[str, float]) -> dict[str, Any]:
+    """Compare the forecast for four times the labels with the accuracy of a probe of the whole pool."""
+    label = best.candidate.name
+    forecast = forecasts(learning_curve(best, examples), len(examples))[-1]
+    if label not in fitted:
+        candidate = pool.candidates[label]
+        targets = np.eye(len(pool.source.labels.names))[pool.classes]
+        fitted[label] = pool.accuracy(label, fit_probe(candidate.features, targets, scalings=candidate.scalings))
+    inside = forecast.low <= fitted[label] <= forecast.high
+    return {"forecast": vars(forecast), "true": fitted[label], "covered": inside}
 
 
 def main() -> None:
     """Run the benchmark."""
-    options = decision_tasks.with_quick(decision_tasks.command_line(__doc__.splitlines()[0]).parse_args())
-    tasks = {name: [measure(name, seed, options.tested) for seed in range(options.seeds)] for name in options.tasks}
+    parser = decision_tasks.command_line(__doc__.splitlines()[0])
+    parser.set_defaults(seeds=5)
+    options = decision_tasks.with_quick(parser.parse_args())
+    draws = 2 if options.quick else options.seeds
+    tasks = {name: measure(name, draws, options.tested) for name in options.tasks}
     rows = [row for listed in tasks.values() for row in listed]
     labels = [row["labels"]["covered"] for row in rows if "labels" in row]
     result = {
         "regret": float(np.mean([row["regret"] for row in rows])),
         "coverage": float(np.mean([inside for row in rows for inside in row["covered"]])),
         "label_coverage": float(np.mean(labels)) if labels else None,
-        "slowest": max(row["seconds"] for row in rows),
+        "slowest": max(row.get("seconds", 0.0) for row in rows),
         "tasks": tasks,
     }
     if options.json:
