@@ -119,7 +119,7 @@ def command_line(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--seeds", type=int, default=3, help="number of training sets")
-    parser.add_argument("--tested", type=int, default=1400, help="test examples of a task at most")
+    parser.add_argument("--tested", type=int, default=1000, help="test examples of a task at most")
     parser.add_argument("--quick", action="store_true", help="three tasks, one seed, 500 test examples")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     return parser
