@@ -108,3 +108,4 @@ def test_auto_takes_no_options_and_no_labels_for_validation():
     assert fraction(None, tltk.full()) == 0.15
     assert fraction(0.2, "auto") == 0.2
     assert options.validation_fraction(None, None, label_type="entities") == 0.15
+    assert fraction(None, None, is_balanced=True) == 0.15

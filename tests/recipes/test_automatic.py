@@ -4,7 +4,7 @@ import pytest
 
 import tltk
 from tltk.errors import InvalidInput
-from tltk.recipes.automatic import automatic, fine_tuning, phase_of, seconds_of
+from tltk.recipes.automatic import automatic, epochs_for, fine_tuning, phase_of, seconds_of
 from tltk.trainability.plan import train_top
 
 
@@ -35,3 +35,8 @@ def test_budgets_are_times():
     for wrong in ("soon", "5 steps", "-1 min", "", 5):
         with pytest.raises(InvalidInput, match="5 min"):
             seconds_of(wrong)
+
+
+def test_training_has_at_least_24_steps():
+    assert all(epochs_for(steps) * steps >= 24 for steps in range(1, 40))
+    assert [epochs_for(steps) for steps in (1, 4, 8, 1000)] == [24, 6, 5, 3]

@@ -37,7 +37,7 @@ def test_few_examples_are_fine_tuned_without_a_comparison():
     assert "too few to tell" in record["reason"]
     assert record["compared"] == []
     assert record["fine_tune"] == {
-        "epochs": 6,
+        "epochs": 12,
         "learning_rate": pytest.approx(9e-4),
         "fraction": 0.5,
         "augment": False,
@@ -140,9 +140,9 @@ def test_the_better_of_plain_and_augmented_is_trained(monkeypatch):
 
 
 def test_less_is_trained_if_time_is_short(monkeypatch):
-    """36 s per pass of the network over all examples: 6 epochs of its half take 12 · 36 s and the lower half 18 s."""
+    """36 s per pass of the network over all examples: 3 epochs of its half take 4.5 · 36 s and the lower half 18 s."""
     monkeypatch.setattr(auto, "_TRACING", 0.0)
-    feed = Feed(squares_model(), noisy_squares(), None, batch_size=32, seed=0, cache=Cache("memory"), folder=None)
+    feed = Feed(squares_model(), noisy_squares(), None, batch_size=2, seed=0, cache=Cache("memory"), folder=None)
     inputs = SimpleNamespace(features=np.zeros((60, 2)))
 
     def affordable(budget):
@@ -150,9 +150,24 @@ def test_less_is_trained_if_time_is_short(monkeypatch):
         settings = auto._Comparison(feed.model, feed, inputs, None, **options)._affordable()
         return None if settings is None else (settings["fraction"], settings["epochs"])
 
-    assert [affordable(budget) for budget in (400, 300, 100, 60)] == [(0.5, 6), (0.5, 2), (0.5, 1), (0.25, 1)]
+    assert [affordable(budget) for budget in (200, 150, 100, 60)] == [(0.5, 3), (0.5, 2), (0.5, 1), (0.25, 1)]
     assert affordable(40) is None
-    assert affordable(None) == (0.5, 6)
+    assert affordable(None) == (0.5, 3)
+
+
+def test_fine_tuning_has_at_least_24_steps_whatever_the_budget(monkeypatch):
+    """12 steps left two of three sets of 30 to 60 digits far below the probe."""
+    monkeypatch.setattr(auto, "_TRACING", 0.0)
+    feed = Feed(squares_model(), noisy_squares(), None, batch_size=32, seed=0, cache=Cache("memory"), folder=None)
+    inputs = SimpleNamespace(features=np.zeros((60, 2)))
+    options = {"started_at": perf_counter(), "budget": 300, "seconds_per_element": 36 / 60}
+    settings = auto._Comparison(feed.model, feed, inputs, None, **options)._affordable()
+    assert settings is None or settings["epochs"] * feed.train.batches().steps_per_epoch >= 24
+
+
+def test_fewer_than_twenty_examples_are_not_fine_tuned():
+    run = fit(noisy_squares(18))
+    assert "too few examples (18)" in run.config["auto"]["reason"] and len(run.phases) == 1
 
 
 def test_examples_that_cannot_be_divided_are_not_compared(monkeypatch):
@@ -171,5 +186,5 @@ def test_numbers_are_fine_tuned_only_if_the_gain_is_above_its_error(monkeypatch)
         monkeypatch.setattr(auto.CrossFitting, "measure", lambda self, settings, measured=measured: measured)
         model = tltk.assemble(tltk.backbone(conv_net(), stages=STAGES), tltk.regression(train))
         assert len(fit(train, model=model).phases) == phases
-    few = fit(train.subset(np.arange(24)), model=model)
-    assert "12 examples to compare on are too few" in few.config["auto"]["reason"] and len(few.phases) == 1
+    few = fit(train.subset(np.arange(26)), model=model)
+    assert "13 examples to compare on are too few" in few.config["auto"]["reason"] and len(few.phases) == 1

@@ -21,7 +21,7 @@ from tltk.modalities.modality import modality_of
 from tltk.models.assemble import assemble
 from tltk.models.transfer_model import TransferModel
 from tltk.probes.folds import stratified_folds
-from tltk.recipes.automatic import epochs_for, fine_tuning, phase_of
+from tltk.recipes.automatic import epochs_for, fine_tuning, least_epochs, phase_of
 from tltk.recipes.general import bit_hyperrule, tuned_probe
 from tltk.recipes.recipe import Recipe
 from tltk.tasks.classification import classification
@@ -85,10 +85,11 @@ def compare_depths(
         return (), ""
     halves = _halves(judged, examples)
     modality = modality_of(backbone.input_spec)
-    epochs = epochs_for(-(-len(halves.fitted) // settings.batch_size))
+    steps = -(-len(halves.fitted) // settings.batch_size)
+    epochs = epochs_for(steps)
     candidates = [
         fine_tuning(
-            epochs=max(epochs // _KEEPS, 1),
+            epochs=max(epochs // _KEEPS, least_epochs(steps)),
             learning_rate=factor * modality.learning_rate,
             fraction=fraction,
             augment=False,

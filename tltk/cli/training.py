@@ -70,7 +70,10 @@ def run(given: Mapping[str, Any], *, as_json: bool, quiet: bool = False) -> None
 def _validation_fraction(option: SimpleNamespace) -> float:
     """Return the fraction of the examples for validation, which depends on the recipe."""
     recipe = training_options.recipe(option.recipe, **{name: getattr(option, name) for name in _PHASE_OPTIONS})
-    return training_options.validation_fraction(option.val, recipe, label_type=option.label_type)
+    is_balanced = bool(option.balance or option.calibrate or option.tune_thresholds)
+    return training_options.validation_fraction(
+        option.val, recipe, label_type=option.label_type, is_balanced=is_balanced
+    )
 
 
 def _parts(option: SimpleNamespace) -> "dict[str, Source]":

@@ -184,7 +184,9 @@ def describe_training(model: "TransferModel", recipe: "Recipe | str | None") -> 
     return f"{model.describe()}\n{weights}\n{describe_epochs(recipe)}"
 
 
-def validation_fraction(val: float | None, recipe: "Recipe | str | None", *, label_type: str) -> float:
+def validation_fraction(
+    val: float | None, recipe: "Recipe | str | None", *, label_type: str, is_balanced: bool = False
+) -> float:
     """Return the fraction of examples for validation.
 
     Args:
@@ -192,10 +194,16 @@ def validation_fraction(val: float | None, recipe: "Recipe | str | None", *, lab
             training labels, which should then not be fewer; else 0.15.
         recipe: From `recipe`.
         label_type: Value of `--label-type`.
+        is_balanced: Whether classes are balanced, thresholds tuned or probabilities calibrated, which the recipe "auto"
+            does not do.
     """
     if val is not None:
         return val
-    is_auto = (recipe is None or recipe == "auto") and label_type in ("categorical", "multilabel", "regression")
+    is_auto = (
+        not is_balanced
+        and (recipe is None or recipe == "auto")
+        and label_type in ("categorical", "multilabel", "regression")
+    )
     return 0.0 if is_auto else 0.15
 
 

@@ -17,7 +17,7 @@ from tltk.foundation import progress
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.probes.fit import Probe
-from tltk.recipes.automatic import AUTO, automatic, epochs_for, fine_tuning
+from tltk.recipes.automatic import AUTO, automatic, epochs_for, fine_tuning, least_epochs
 from tltk.recipes.recipe import Recipe
 from tltk.training import checkpoint_file, run_folder
 from tltk.training.cross_fitting import CrossFitting, restored_weights
@@ -34,7 +34,7 @@ from tltk.training.probe_phase import (
 from tltk.training.run import read_config
 
 _WORTH_MEASURING = 0.0025  # accuracy that a comparison must be expected to gain
-_MIN_COMPARED = 20  # examples, for numbers and several labels
+_MIN_COMPARED = 20  # examples to fine-tune on at all, and to compare on, for numbers and several labels
 _TRACING = 10.0  # seconds before the first step of a training
 _STEP_COST = 3.0  # a training step over a forward pass
 _FRACTIONS = (0.5, 0.25)  # of the layers that are trained: more, and fewer if those are too slow
@@ -129,8 +129,9 @@ class _Comparison:
 
     def decide(self) -> Decision:
         """Return the decision, with its reason in the record."""
-        if self.kind != "regression" and self.probe_score == 1:
-            return _no("the probe makes no error in cross-validation: nothing is to be gained")
+        hopeless = self._why_hopeless()
+        if hopeless:
+            return _no(hopeless)
         settings = self._affordable()
         if settings is None:
             limit = f"fine-tuning would not fit into the budget of {self.budget:g} s"
@@ -145,6 +146,14 @@ class _Comparison:
             return Decision(settings, {"reason": f"fine-tuned: {few}, and a gain is expected"})
         return _no(f"not fine-tuned: {few}. The model is the probe")
 
+    def _why_hopeless(self) -> str:
+        """Say why nothing can be gained or told; "" if something can."""
+        is_cross_validated = len(np.unique(self.probe.folds)) > 1  # not if all examples are one group
+        if self.kind != "regression" and self.probe_score == 1 and is_cross_validated:
+            return "the probe makes no error in cross-validation: nothing is to be gained"
+        count = len(np.unique(self.inputs.examples))
+        return f"not fine-tuned: too few examples ({count}). The model is the probe" if count < _MIN_COMPARED else ""
+
     def _can_tell(self, examples: int) -> bool:
         """Tell whether a comparison on so many examples is worth its time."""
         if self.kind != "categorical":
@@ -156,7 +165,7 @@ class _Comparison:
         steps = self.feed.train.batches().steps_per_epoch
         rate = _RATE_FACTOR * modality_of(self.model.input_spec).learning_rate
         for fraction in _FRACTIONS:
-            for epochs in dict.fromkeys((epochs_for(steps), 2, 1)):
+            for epochs in dict.fromkeys(max(epochs, least_epochs(steps)) for epochs in (epochs_for(steps), 2, 1)):
                 settings = fine_tuning(epochs=epochs, learning_rate=rate, fraction=fraction, augment=False)
                 if self._fits((settings, 1.0)):
                     return settings

@@ -15,7 +15,7 @@ from tltk.pipeline.loader import without_autograph
 from tltk.probes.calibration import temperature as best_temperature
 from tltk.probes.fit import Probe
 from tltk.probes.folds import strata_of, stratified_folds
-from tltk.recipes.automatic import AUTO, automatic
+from tltk.recipes.automatic import AUTO, automatic, least_epochs
 from tltk.recipes.recipe import Recipe
 from tltk.training.checkpoints import Checkpoints
 from tltk.training.phase_data import Feed
@@ -115,10 +115,11 @@ class CrossFitting:
         """Fine-tune on the first half; return the logits, or numbers, for the other half."""
         model = self.model
         fitted, tested = (np.unique(self.inputs.examples[rows]) for rows in self.halves)
-        recipe = Recipe(AUTO, automatic(settings).phases[1:])
-        recipe = recipe.with_augmentation(model.task.default_augmentation(model.input_spec))
         checkpoints = Checkpoints(None, None, StopRequest(), shared=dict)
         with self.feed.for_part(self._source.subset(fitted)) as feed:
+            epochs = max(settings["epochs"], least_epochs(feed.train.batches().steps_per_epoch))
+            recipe = Recipe(AUTO, automatic({**settings, "epochs": epochs}).phases[1:])
+            recipe = recipe.with_augmentation(model.task.default_augmentation(model.input_spec))
             list(train_phases(model, recipe, feed, lambda row: None, None, checkpoints))
         return _logits(model, self.feed.for_part(self._source.subset(tested)))
 
