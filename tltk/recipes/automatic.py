@@ -10,7 +10,7 @@ from tltk.trainability.plan import train_all, train_top
 
 AUTO = "auto"
 _STEPS, _EPOCHS = 40, (3, 6)
-LEAST_STEPS = 24  # with half as many, networks of 30 to 60 images were 18 to 40 points below the probe
+LEAST_STEPS = 24  # with half as many, sets of 30 to 60 images ended up to 40 points below the probe
 
 
 def epochs_for(steps_per_epoch: int) -> int:
