@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,6 +28,18 @@ def test_uneven_classes_are_told():
     assert note.startswith("classes are uneven: 11 examples of 0, 1 of 1")
     assert 'balance="auto" may help' in note
     assert short_check.notes(source, None, is_balanced=True) == []
+
+
+def test_a_class_without_examples_is_told():
+    source = tltk.from_arrays(["a fine day", "rain"], [0, 1], labels=["sun", "rain", "snow"])
+    assert short_check.notes(source, None) == ["classes without training examples: 'snow'; the model cannot learn them"]
+
+
+def test_classes_of_a_single_group_are_told():
+    source = tltk.from_arrays(["a fine day", "sun", "rain", "drizzle"], [0, 0, 1, 1], labels=["sun", "rain"])
+    (note,) = short_check.notes(replace(source, groups=np.array(["x", "y", "z", "z"])), None)
+    assert note == "classes whose examples are all one group: 'rain'; no cross-validation can judge them"
+    assert short_check.notes(replace(source, groups=np.array(["x", "y", "z", "x"])), None) == []
 
 
 def test_class_weights_are_advised_only_where_an_example_has_one_class():

@@ -1,5 +1,7 @@
 """The Source record: subsets, names, counts, descriptions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,15 @@ def test_an_unlabelled_source_is_described_as_unlabelled():
 def test_all_wrong_lengths_are_listed():
     with pytest.raises(ValueError, match=r"(?s)`targets` must have 2.*`parts` must have 2.*`ids` must have 2"):
         Source("image", "arrays", np.zeros((2, 4, 4, 3)), np.zeros(3), LabelSpec(("a", "b")), np.zeros(1), np.zeros(4))
+
+
+@pytest.mark.parametrize("groups", [[None, "a", "b"], [1.0, np.nan, 2.0], np.array(["a", 1, "b"], object)])
+def test_groups_that_cannot_be_told_apart_raise(groups):
+    source = from_arrays(["one", "two", "three"], [0, 1, 0])
+    with pytest.raises(ValueError, match="`groups` must be texts or numbers"):
+        replace(source, groups=np.asarray(groups))
+    for fine in (["a", "b", "a"], [1, 2, 2], np.array(["a", "b", "a"], object)):
+        assert len(replace(source, groups=np.asarray(fine))) == 3
 
 
 def test_targets_without_labels_raise():

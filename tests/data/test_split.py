@@ -74,6 +74,7 @@ def test_a_group_is_never_in_two_parts(seed):
     targets = (groups + generator.integers(0, 2, 200)) % 3
     parts = split(numbered(targets), val=0.2, test=0.2, seed=seed, groups=groups)
     part_groups = [set(groups[indices(part)]) for part in parts]
+    assert [set(part.groups) for part in parts] == part_groups  # cross-validation in training needs them too
     assert all(part_groups)
     assert not (part_groups[0] & part_groups[1] or part_groups[0] & part_groups[2] or part_groups[1] & part_groups[2])
     assert sorted(index for part in parts for index in indices(part)) == list(range(200))

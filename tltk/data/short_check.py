@@ -43,6 +43,10 @@ def notes(train: Source, val: Source | None, *, is_balanced: bool = False) -> li
         ['1 of 1 validation examples are in training too (example 0): its score is too good; tltk.inspect lists them']
     """
     sentences = []
+    absent = [repr(name) for name, count in train.counts().items() if not count]
+    if absent:
+        sentences.append(f"classes without training examples: {check.listing(absent)}; the model cannot learn them")
+    sentences += group_notes(train)
     counts = {name: count for name, count in train.counts().items() if count}
     if counts and not is_balanced and max(counts.values()) >= _UNEVEN * min(counts.values()):
         most, least = (choose(counts, key=lambda name: counts[name]) for choose in (max, min))
@@ -68,6 +72,19 @@ def notes(train: Source, val: Source | None, *, is_balanced: bool = False) -> li
                 f"good; {_MORE}"
             )
     return sentences
+
+
+def group_notes(source: Source) -> list[str]:
+    """Return a warning of classes whose examples are all in one group, which no cross-validation can judge."""
+    classes = None if source.targets is None else source.targets.classes()
+    if classes is None or source.groups is None or source.labels is None:
+        return []
+    pairs = np.unique(np.stack([np.asarray(classes), np.unique(source.groups, return_inverse=True)[1]]), axis=1)
+    counts = np.bincount(pairs[0], minlength=len(source.labels.names))
+    names = [repr(source.labels.names[number]) for number in np.flatnonzero(counts == 1)]
+    if not names:
+        return []
+    return [f"classes whose examples are all one group: {check.listing(names)}; no cross-validation can judge them"]
 
 
 def _in_two_classes(train: Source, prints: list[str]) -> list[str]:

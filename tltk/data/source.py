@@ -101,6 +101,10 @@ class Source:
                 )
         if (self.targets is None) != (self.labels is None):
             problems.add("`targets` and `labels` belong together: pass both or neither")
+        if self.groups is not None and not _can_be_sorted(self.groups):
+            problems.add(
+                "`groups` must be texts or numbers, a value for each example. Received: None, NaN or both kinds"
+            )
         problems.raise_if_any()
         if self.targets is not None and self.labels is not None:
             object.__setattr__(self, "targets", as_targets(self.targets, self.labels))
@@ -325,3 +329,11 @@ class Source:
         width = max((len(name) for name in label_counts), default=0)
         lines += [f"  {name:<{width}}  {count:,}" for name, count in label_counts.items()]
         return "\n".join(lines)
+
+
+def _can_be_sorted(groups: Any) -> bool:
+    """Tell whether groups are all texts or all numbers, so that they can be told apart."""
+    values = np.asarray(groups)
+    if values.dtype == object:
+        return all(isinstance(value, str) for value in values) or all(map(check.is_number, values))
+    return not (values.dtype.kind == "f" and np.isnan(values).any())

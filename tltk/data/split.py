@@ -39,8 +39,8 @@ def split(
         test: The same for the examples that the final model is evaluated on.
         seed: Equal seeds give equal splits.
         groups: One value per example. Examples with equal values stay in the same part, such as images of one patient
-            or frames of one film. Sizes are then met as closely as whole groups allow. None means the groups of the
-            source, such as the recordings that `tltk.windows` cut.
+            or frames of one film, and are not divided by a later cross-validation either. Sizes are then met as closely
+            as whole groups allow. None means the groups of the source, such as the recordings that `tltk.windows` cut.
 
     Returns:
         Sources for training, validation and test, each in the order of `source`. Classes that are absent from a part,
@@ -62,6 +62,7 @@ def split(
     group_ids = None if groups is None else np.asarray(groups)
     if group_ids is not None and group_ids.shape != (len(source),):
         raise InvalidInput(f"`groups` must have {len(source)} values, one per example. Received: {group_ids.shape}")
+    source = replace(source, groups=group_ids)
     indices = np.arange(len(source))
     parts = source.parts if source.parts is not None else np.full(len(source), "train")
     train = indices[parts == "train"]

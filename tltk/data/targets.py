@@ -372,7 +372,7 @@ def categorical(
     class_names = tuple(map(clean_name, names)) if names is not None else tuple(sorted(set(values)))
     _check_names(enumerate(values), class_names, row_id)
     if len(class_names) < 2:
-        raise InvalidInput(f"at least two classes are needed. Received: {check.listing(class_names)}")
+        raise InvalidInput(f"at least two classes are needed. Received: {check.listing(map(repr, class_names))}")
     index = {name: number for number, name in enumerate(class_names)}
     return np.array([index[value] for value in values], np.int32), LabelSpec(class_names, "categorical")
 

@@ -335,7 +335,7 @@ def _from_indices(values: np.ndarray, names: tuple[str, ...] | None) -> tuple[np
         hint = hint or " Leave out examples without a label, such as -1." * (low == -1)
         raise InvalidInput(f"`y` must be class indices in [0, {count}). Received: {low} to {high}.{hint}")
     if count < 2:
-        raise InvalidInput(f"at least two classes are needed. Received: class {names[0] if names else 0} alone")
+        raise InvalidInput(f"at least two classes are needed. Received: {names[0] if names else 0!r} alone")
     return values.astype(np.int32), LabelSpec(names or tuple(str(index) for index in range(count)), "categorical")
 
 
