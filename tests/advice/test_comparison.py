@@ -34,12 +34,14 @@ def test_folds_keep_groups_together():
     grouped = Examples(replace(squares(30), groups=np.arange(30) // 3), 0)
     assert (grouped.folds.reshape(10, 3) == grouped.folds.reshape(10, 3)[:, :1]).all()
     assert grouped.targets.shape == (30, 3)
+    assert grouped.fitted_share == 0.9
+    assert Examples(replace(squares(30), groups=np.arange(30) // 15), 0).fitted_share == 0.5
 
 
 def test_the_cheaper_of_two_equals_is_recommended(judged, examples):
     best, reason = recommend(judged, examples)
     assert best.candidate.name == "fast"
-    assert "take the cheaper" in reason
+    assert reason == "slow is 0.0 points ahead, which is not certain: take the cheaper"
     assert with_backbone(judged, judged[2]).candidate.name in ("slow", "fast")
 
 
@@ -53,6 +55,6 @@ def test_the_reason_says_how_far_the_best_is_ahead(judged, examples):
 
 def test_fewer_labels_in_a_fold_cost_accuracy(examples):
     scores = np.repeat([1.0, 0.0], [60, 30])
-    many, few = interval_of(scores, examples), interval_of(scores, examples, folds=3)
+    many, few = interval_of(scores, examples), interval_of(scores, examples, fitted_share=2 / 3)
     assert 2 / 3 < many["accuracy"] < few["accuracy"] < 0.75
     assert many["low"] < many["accuracy"] < many["high"]

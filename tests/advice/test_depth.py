@@ -10,8 +10,8 @@ from tests.conftest import STAGES, coloured_squares, conv_net, squares_model
 from tltk.advice import depth
 from tltk.advice.depth import depth_advice, most_promising_first
 from tltk.advice.intervals import Interval
-from tltk.advice.records import Depth
-from tltk.recipes.automatic import fine_tuning
+from tltk.advice.records import RULE, Depth
+from tltk.recipes.automatic import FineTuning
 
 BACKBONE = {"stages": STAGES}
 
@@ -32,8 +32,8 @@ def test_depths_and_rates_are_compared_and_the_backbone_keeps_its_weights(monkey
     backbone = tltk.backbone(network, **BACKBONE)
     advice = tltk.advise(noisy_squares(), backbones=[backbone], depth=True, budget=None)
     assert sorted(row.epochs for row in advice.depths[:3]) == [1, 24, 24]
-    assert [row.epochs for row in advice.depths[3:]] == [24, 24]  # 8 would be too few steps
-    assert {row.fraction for row in advice.depths[3:]} == {0.5, 1.0}
+    (other,) = advice.depths[3:]  # 8 epochs would be too few steps: both depths were trained for all 24
+    assert other.epochs == 24 and {other.fraction, decayed_fraction(advice)} == {0.5, 1.0}
     long = {(row.method, row.regularization): row for row in advice.depths[:3]}
     assert set(long) == {("fine-tuning", "weight decay"), ("fine-tuning", "L2-SP"), ("BiT-HyperRule", "none")}
     decayed, anchored = long["fine-tuning", "weight decay"], long["fine-tuning", "L2-SP"]
@@ -44,6 +44,23 @@ def test_depths_and_rates_are_compared_and_the_backbone_keeps_its_weights(monkey
     assert "over BiT-HyperRule" in advice.depth_advice or "by BiT-HyperRule" in advice.depth_advice
     assert "points over the probe" in advice.describe()
     assert all(np.array_equal(now, before) for now, before in zip(network.get_weights(), weights, strict=True))
+
+
+def decayed_fraction(advice):
+    return next(row.fraction for row in advice.depths[:3] if row.regularization == "weight decay")
+
+
+def test_the_best_third_is_trained_for_longer(monkeypatch):
+    training = a_training(monkeypatch, left=1e6)
+    monkeypatch.setattr(depth._Training, "begin", lambda self: {})
+    monkeypatch.setattr(depth, "most_promising_first", lambda candidates, *_: candidates)
+    candidates = [FineTuning(epochs=2, learning_rate=1e-4 * number, fraction=0.25) for number in (1, 2, 3)]
+    rows = depth._successive_halving(training, candidates, 6)
+    trained = [(trial.candidate.epochs, trial.candidate.l2_sp) for trial in rows if trial.depth.method != RULE]
+    assert trained == [(6, 0.0), (6, 0.01), (2, 0.0), (2, 0.0), (2, 0.0)]
+    again = depth._successive_halving(a_training(monkeypatch, left=1e6), candidates, 2)
+    trained = [(trial.candidate.epochs, trial.candidate.l2_sp) for trial in again if trial.depth.method != RULE]
+    assert trained == [(2, 0.0), (2, 0.01), (2, 0.0), (2, 0.0)]  # not a second time
 
 
 def test_without_time_the_advice_is_that_of_the_rule():
@@ -64,22 +81,22 @@ def test_without_time_the_advice_is_that_of_the_rule():
 def test_the_depth_with_the_largest_gradients_is_tried_first(norms, fractions):
     by_layer = dict(zip(("stem_conv", "conv2_conv", "conv3_conv"), norms, strict=True))
     candidates = [
-        fine_tuning(epochs=1, learning_rate=rate, fraction=fraction) for fraction in (0.5, 1.0) for rate in (2e-4, 1e-4)
+        FineTuning(epochs=1, learning_rate=rate, fraction=fraction) for fraction in (0.5, 1.0) for rate in (2e-4, 1e-4)
     ]
     ordered = most_promising_first(candidates, by_layer, squares_model())
-    assert [settings["fraction"] for settings in ordered] == [fraction for fraction in fractions for _ in range(2)]
-    assert [settings["learning_rate"] for settings in ordered] == [2e-4, 1e-4] * 2
+    assert [candidate.fraction for candidate in ordered] == [fraction for fraction in fractions for _ in range(2)]
+    assert [candidate.learning_rate for candidate in ordered] == [2e-4, 1e-4] * 2
 
 
 def a_training(monkeypatch, *, left):
     """Return a training whose trials take ten seconds for each layer of four, without training anything."""
 
-    def trial(self, settings, recipe, weights, method):
-        seconds = 40 * settings["fraction"]
+    def trial(self, candidate, recipe, weights, method):
+        seconds = 40 * candidate.fraction
         self.deadline.left -= seconds
-        numbers = {name: settings[name] for name in ("epochs", "learning_rate", "fraction")}
+        numbers = {name: getattr(candidate, name) for name in ("epochs", "learning_rate", "fraction")}
         row = Depth(**numbers, gain=0, low=0, high=0, seconds=seconds, method=method)
-        self.trials.append(depth._Trial(settings, 1.0, np.zeros(1), row))
+        self.trials.append(depth._Trial(candidate, 1.0, np.zeros(1), row))
         return self.trials[-1]
 
     monkeypatch.setattr(depth._Training, "_trial", trial)
@@ -89,13 +106,15 @@ def a_training(monkeypatch, *, left):
 
 def test_what_does_not_fit_into_the_budget_is_left_out_and_shorter_trainings_are_not(monkeypatch):
     training = a_training(monkeypatch, left=59)
-    rows = training.all([fine_tuning(epochs=1, learning_rate=1e-4, fraction=share) for share in (1.0, 1.0, 0.25, 0.5)])
-    assert [trial.settings["fraction"] for trial in rows] == [1.0, 0.25]
-    assert training.rule() == []
+    rows = training.train_candidates(
+        [FineTuning(epochs=1, learning_rate=1e-4, fraction=share) for share in (1.0, 1.0, 0.25, 0.5)]
+    )
+    assert [trial.candidate.fraction for trial in rows] == [1.0, 0.25]
+    assert training.train_by_rule() == []
     training = a_training(monkeypatch, left=1000)
-    assert training.rule()[0].depth.method == "BiT-HyperRule"
+    assert training.train_by_rule()[0].depth.method == "BiT-HyperRule"
     training.fixed_seconds = 2000
-    assert training.rule() == []
+    assert training.train_by_rule() == []
 
 
 def test_without_time_after_the_probe_no_gradient_is_computed(monkeypatch):

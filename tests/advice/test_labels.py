@@ -1,5 +1,7 @@
 """Tests of `tltk.advice.labels`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,14 @@ def test_the_error_falls_with_the_number_of_labels(curve):
     assert curve.errors[0] > curve.errors[-1]
     assert (curve.spreads > 0).all()
     assert [forecast.labels for forecast in forecasts(curve, 160)] == [160, 320, 640]
+
+
+def test_parts_with_a_single_group_are_left_out():
+    """A probe of one group cannot be tuned."""
+    examples = Examples(replace(squares(160), groups=np.arange(160) // 20), 0)
+    noise = np.random.default_rng(0).normal(size=(160, 30)).astype("float32")
+    curve = learning_curve(judge(Candidate("noise", noise, 0.0, 0.0), examples, measures=False), examples)
+    assert curve.labels.tolist() == [40, 80, 140]
 
 
 def test_the_sentence_says_what_is_known_about_which_labels(curve):

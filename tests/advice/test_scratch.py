@@ -7,7 +7,7 @@ import tltk
 from tests.conftest import squares
 from tltk.advice import scratch
 from tltk.advice.comparison import Candidate, Examples, judge
-from tltk.advice.deadline import Deadline
+from tltk.foundation.duration import Deadline
 
 
 @pytest.fixture

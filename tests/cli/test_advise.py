@@ -40,4 +40,4 @@ def test_what_is_wrong_is_told(photos, tmp_path):
     assert process.returncode == 2
     assert "Did you mean 'resnet50'" in process.stderr
     process = command("advise", photos, "--budget", "soon")
-    assert "`budget` must be a time" in process.stderr
+    assert "`--budget` must be a time" in process.stderr and "or off" in process.stderr

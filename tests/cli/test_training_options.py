@@ -109,3 +109,11 @@ def test_auto_takes_no_options_and_no_labels_for_validation():
     assert fraction(0.2, "auto") == 0.2
     assert options.validation_fraction(None, None, label_type="entities") == 0.15
     assert fraction(None, None, is_balanced=True) == 0.15
+
+
+def test_a_budget_is_for_auto_alone():
+    for name, epochs in ((None, None), ("auto", None)):
+        options.check_budget("5 min", options.recipe(name, epochs=epochs))
+    options.check_budget(None, tltk.full())
+    with pytest.raises(ValueError, match=r"`--budget`.*'5 min'.*fine_tune"):
+        options.check_budget("5 min", options.recipe(None, epochs=2))

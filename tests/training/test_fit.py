@@ -2,6 +2,7 @@ import contextlib
 import csv
 import gc
 import json
+import os
 import signal
 
 import keras
@@ -15,6 +16,8 @@ import tltk
 from tests.conftest import STAGES, coloured_squares, conv_net, listening, squares, squares_model
 from tltk.recipes import Phase, Recipe
 from tltk.specs import LabelSpec
+from tltk.training.history import History
+from tltk.training.stop_request import TrainingStopped
 
 
 def probe(epochs=1):
@@ -171,6 +174,19 @@ def test_ctrl_c_saves_the_best_weights_so_far(tmp_path, monkeypatch):
     assert config["interrupted"] is True
     assert len(rows_of(tmp_path / "run" / "history.csv")) == 2
     assert tltk.load_run(tmp_path / "run").model.keras.output_shape == (None, 3)
+
+
+def test_a_signal_while_the_run_is_saved_stops_after_it(tmp_path, monkeypatch):
+    save = History.save
+
+    def interrupted(self, run, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return save(self, run, **options)
+
+    monkeypatch.setattr(History, "save", interrupted)
+    with pytest.raises(TrainingStopped, match="SIGTERM"):
+        tltk.fit(squares_model(), squares(), recipe=tltk.linear_probe(epochs=1), out=tmp_path / "run", verbose=0)
+    assert len(tltk.load_run(tmp_path / "run").history) == 1
 
 
 def test_wrong_arguments_are_rejected_before_training(tmp_path):

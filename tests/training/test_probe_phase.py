@@ -144,6 +144,9 @@ def test_a_temperature_divides_the_logits_after_the_phase(labels):
 
 def test_a_temperature_needs_logits():
     phase = Phase("train", tltk.train_all(), 1, "adam", temperature=2.0)
+    frozen = Phase("train", tltk.freeze("head"), 1, "adam", temperature=2.0)
+    with pytest.raises(InvalidInput, match=r"`temperature`.*the plan freezes the last layer"):
+        tltk.fit(squares_model(), squares(), recipe=Recipe("r", (frozen,)), verbose=0)
     with pytest.raises(InvalidInput, match=r"'train'.*`temperature`.*hidden"):
         tltk.fit(squares_model(head=tltk.head(hidden=(4,))), squares(12), recipe=Recipe("a", (phase,)), verbose=0)
     x, _ = coloured_squares(12)

@@ -17,7 +17,6 @@ from tltk.advice.candidates import (
     training_part,
 )
 from tltk.advice.comparison import Candidate, Examples, Judged, judge, recommend, with_backbone
-from tltk.advice.deadline import Deadline, duration_text
 from tltk.advice.depth import compare_depths
 from tltk.advice.embedding import Embedder, Settings, embedder
 from tltk.advice.labels import forecasts, label_advice, learning_curve
@@ -29,15 +28,16 @@ from tltk.backbones.catalog import Row, table
 from tltk.data.source import Source
 from tltk.feature_cache.storage import Cache
 from tltk.foundation import checks as check
-from tltk.foundation import familiar, progress
+from tltk.foundation import duration, familiar, progress
+from tltk.foundation.duration import Deadline
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.modality import drop_invalid
-from tltk.recipes.automatic import seconds_of
 from tltk.specs import InvalidExample
 
 _FIRST = 0.4  # share of the budget that the features of the first backbone may take
-_MIN_EXAMPLES = 100
+_LEAST_COMPARED = 100
 _TIMED = 64
+_GROUPS = {False: 2, True: 4}  # that there must be, by `depth`, for which each half has folds of its own
 
 
 @familiar.arguments
@@ -86,24 +86,24 @@ def advise(  # noqa: PLR0913 - options of a command
 
     Raises:
         InvalidType: If `source` or `target` is not a `Source`, such as a `tf.data.Dataset`.
-        InvalidInput: If the labels are not classes, a class has a single example, a backbone takes another kind of
-            input, or an option is out of range.
+        InvalidInput: If the labels are not classes, a class has a single example, there are fewer than two groups (four
+            with `depth`), a backbone takes another kind of input, or an option is out of range.
         NotFound: If no backbone has weights on this machine, or a named one has none.
     """
     hint = "Pass tltk.from_folder(…) or tltk.from_arrays(x, y): a tf.data.Dataset cannot be divided into folds."
     check.instance_of("source", source, Source, hint=hint)
     check.counts(batch_size=batch_size)
-    deadline, seed = Deadline.after(seconds_of(budget)), check.seed(seed)
+    deadline, seed = Deadline.after(duration.budget_seconds(budget)), check.seed(seed)
     require_labels(source)
     source, test = training_part(source)
-    target = test if target is None else target
     check_target(target, source)
+    target = test if target is None else target
     rows = {row.name: row for row in table()}
     backbones, not_tried = select_backbones(source, backbones, rows, image_size=image_size)
     source, invalid = drop_invalid(source, max_invalid_fraction=1.0)
-    require_classes(source)
+    require_classes(source, groups=_GROUPS[bool(depth)])
     settings = Settings(int(batch_size), precision, cache if isinstance(cache, Cache) else Cache(cache))
-    comparison = _Comparison(source, invalid, settings, deadline, rows, measures, seed)
+    comparison = _Comparison(source, invalid, settings, deadline, rows, measures, seed, _GROUPS[bool(depth)])
     examples, judged = comparison.run(backbones)
     best, reason = recommend(judged, examples)
     total = len(source) - comparison.undecodable
@@ -114,6 +114,7 @@ def advise(  # noqa: PLR0913 - options of a command
         choices.append(scratch.choice)
         reason += scratch.note(best, examples)
     network = with_backbone(judged, best)
+    shift, why_no_shift = compare_target(network, examples, target, settings, deadline)
     depths, depth_advice = compare_depths(network, examples, settings, deadline, total=total) if depth else ((), "")
     return Advice(
         tuple(sorted(choices, key=lambda choice: -choice.accuracy)),
@@ -121,8 +122,8 @@ def advise(  # noqa: PLR0913 - options of a command
         reason,
         forecasts(curve, total),
         label_advice(curve, best.accuracy, examples=len(examples), total=total),
-        None if target is None else compare_target(network, examples, target, settings),
-        (*not_tried, *comparison.not_tried, *filter(None, [why_not])),
+        shift,
+        (*not_tried, *comparison.not_tried, *filter(None, [why_not, why_no_shift])),
         depths,
         depth_advice,
         examples=len(examples),
@@ -142,6 +143,7 @@ class _Comparison:
     rows: dict[str, Row]
     measures: bool
     seed: int
+    groups: int  # that there must be
     undecodable: int = 0
     not_tried: list[str] = field(default_factory=list)
     examples: Examples | None = None
@@ -179,7 +181,7 @@ class _Comparison:
                 yield from self._baseline()
             needed = seconds * len(self.source) + self.judging_seconds
             if number and needed > self.deadline.left:
-                reason = f"it takes about {duration_text(needed)}, more than is left of the budget"
+                reason = f"it takes about {duration.describe(needed)}, more than is left of the budget"
                 self.not_tried.append(f"{backbone.name}: {reason}")
                 continue
             yield self._embedded(network, seconds, building_seconds)
@@ -187,8 +189,8 @@ class _Comparison:
     def _limit_examples(self, seconds: float) -> None:
         """Leave out examples if their features would take most of the budget."""
         affordable = _FIRST * self.deadline.left / seconds
-        if affordable < len(self.source):
-            count = max(int(affordable), _MIN_EXAMPLES)
+        count = max(int(min(affordable, len(self.source))), _LEAST_COMPARED)
+        if count < len(self.source):
             progress.line(f"comparing on {count:,} of {len(self.source):,} examples, so that the budget suffices")
             self.source = some_of_each_class(self.source, count, seed=self.seed)
 
@@ -228,6 +230,6 @@ class _Comparison:
         self.invalid += tuple(InvalidExample(self.source.id_of(row), invalid[row]) for row in sorted(invalid))
         rows = np.setdiff1d(np.arange(len(self.source)), list(invalid))
         self.source = self.source.subset(rows) if invalid else self.source
-        require_classes(self.source)
+        require_classes(self.source, groups=self.groups)
         self.examples = Examples(self.source, self.seed)
         return features[rows]

@@ -1,5 +1,6 @@
 """Which backbones are compared, and on which examples."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,10 +10,13 @@ import numpy as np
 from tltk.backbones import backbone as select_backbone
 from tltk.backbones.base import Backbone
 from tltk.backbones.catalog import Row
+from tltk.data.short_check import group_notes
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation.errors import InvalidInput, NotFound
 from tltk.modalities.modality import modality_of
+
+log = logging.getLogger("tltk")
 
 MAX_EXAMPLES = 2000
 _HERE = ("keras cache", "kerashub cache", "tltk cache", "registered")
@@ -75,28 +79,36 @@ def training_part(source: Source) -> tuple[Source, Source | None]:
 
 
 def require_labels(source: Source) -> None:
-    """Raise unless the examples of a source have one class each."""
+    """Raise unless the examples of a source have one class each; warn of classes that cannot be judged."""
     if source.labels is None or source.labels.type != "categorical" or source.targets is None:
         received = "unlabelled examples" if source.labels is None else f"labels of the type {source.labels.type!r}"
         fix = "Label some of them." if source.labels is None else 'For these, recipe="auto" of tltk.fit decides.'
         raise InvalidInput(f"`source` must be labelled with one class per example. Received: {received}. {fix}")
+    for note in group_notes(source):
+        log.warning("%s.", note)
 
 
-def require_classes(source: Source) -> None:
-    """Raise unless there are two classes with two examples, and two groups."""
+def require_classes(source: Source, *, groups: int = 2) -> None:
+    """Raise unless there are two classes with two examples, and enough groups.
+
+    Args:
+        source: Labelled examples.
+        groups: Smallest number of groups, if the source has groups.
+    """
     counts = {name: count for name, count in source.counts().items() if count}
     single = [name for name, count in counts.items() if count == 1]
     problems = check.Problems()
     if single:
         problems.add(
-            f"`source` must have two examples of a class. Received: a single example of "
-            f"{check.listing(map(repr, single))}. Collect more, or leave these classes out"
+            f"`source` must have at least two examples of each class. Received: one of "
+            f"{check.listing(map(repr, single))}. Add more, or leave these classes out"
         )
     if len(counts) < 2:
         received = f"only {next(iter(counts))!r}" if counts else "no example that can be read"
-        problems.add(f"`source` must have two classes. Received: {received}")
-    if counts and source.groups is not None and len(np.unique(source.groups)) < 2:
-        problems.add("`source` must have two groups, such as two recordings. Received: one group")
+        problems.add(f"at least two classes are needed. Received: {received}")
+    received_groups = groups if source.groups is None else len(np.unique(source.groups))
+    if counts and received_groups < groups:
+        problems.add(f"`source` must have at least {groups} groups, such as recordings. Received: {received_groups}")
     problems.raise_if_any()
 
 

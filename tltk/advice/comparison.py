@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tltk.advice.intervals import bootstrap, difference
+from tltk.advice.intervals import Interval, bootstrap, difference
 from tltk.advice.measures import h_score, log_me
 from tltk.advice.records import PROBE, Choice
 from tltk.backbones.base import Backbone
@@ -18,11 +18,11 @@ from tltk.probes.folds import stratified_folds
 from tltk.probes.neighbours import best_neighbours
 from tltk.probes.threads import threads_for
 
-FOLDS = 10
+_FOLDS = 10
 _REPEATS = 2  # further cross-validations with other folds, at the penalty of the first
 _NEIGHBOURS = (1, 5, 20)
 _SHRINKS = 0.25  # exponent of the error by the number of labels, between those of a fold and all
-LUCK = 0.5  # spread by the choice of training examples, over that by the choice of tested ones
+LUCK = 0.7  # spread by the choice of training examples, over that by the choice of tested ones; see docs/benchmarks.md
 _WORTH = 0.01  # a difference in accuracy that is worth a larger network even if it is not certain
 
 
@@ -56,7 +56,12 @@ class Examples:
     @cached_property
     def folds(self) -> np.ndarray:
         """Fold of each example, int64 [n]."""
-        return stratified_folds(self.classes, folds=FOLDS, groups=self.groups, seed=self.seed)
+        return stratified_folds(self.classes, folds=_FOLDS, groups=self.groups, seed=self.seed)
+
+    @property
+    def fitted_share(self) -> float:
+        """Share of the examples that a classifier of a fold is fitted to; less than 0.9 if there are few groups."""
+        return share_outside(self.folds)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -145,14 +150,14 @@ def judge(candidate: Candidate, examples: Examples, *, measures: bool) -> Judged
 def _probe(candidate: Candidate, examples: Examples) -> tuple[Probe, np.ndarray]:
     """Fit a tuned probe; return it, and the share of the cross-validations in which each example is right."""
     features, targets, groups, seed = candidate.features, examples.targets, examples.groups, examples.seed
-    probe = fit_probe(features, targets, groups=groups, folds=FOLDS, scalings=candidate.scalings, seed=seed)
+    probe = fit_probe(features, targets, groups=groups, folds=_FOLDS, scalings=candidate.scalings, seed=seed)
     right = [probe.out_of_fold.argmax(1) == examples.classes]
     for repeat in range(1, _REPEATS + 1):
         again = fit_probe(
             features,
             targets,
             groups=groups,
-            folds=FOLDS,
+            folds=_FOLDS,
             penalties=(probe.penalty,),
             scalings=(probe.scaling,),
             seed=(seed + repeat) % 2**31,
@@ -161,19 +166,35 @@ def _probe(candidate: Candidate, examples: Examples) -> tuple[Probe, np.ndarray]
     return probe, np.mean(right, axis=0)
 
 
-def interval_of(scores: np.ndarray, examples: Examples, *, folds: int = FOLDS) -> dict[str, Any]:
+def share_outside(folds: np.ndarray) -> float:
+    """Return the mean share of the examples outside of a fold.
+
+    Examples:
+        >>> share_outside(np.array([0, 1, 2, 3]))
+        0.75
+    """
+    return 1 - 1 / len(np.unique(folds))
+
+
+def interval_of(scores: np.ndarray, examples: Examples, *, fitted_share: float | None = None) -> dict[str, Any]:
     """Return the expected accuracy of a classifier of all examples, and its interval, as fields of a `Choice`.
 
     Args:
         scores: Share of the cross-validations in which each example is right, float64 [n].
         examples: The examples.
-        folds: Number of folds; a classifier of a fold lacks these examples, which costs accuracy.
+        fitted_share: Share of the examples that a classifier of a fold was fitted to, with which it is less accurate;
+            None for that of `examples.folds`.
     """
     mean, count = float(scores.mean()), len(scores)
     luck = LUCK * float(np.sqrt(max(mean * (1 - mean), 0.25 / count) / count))
     interval = bootstrap(scores, groups=examples.groups, extra_spread=luck, seed=examples.seed)
-    factor = (1 - 1 / folds) ** _SHRINKS
+    factor = (examples.fitted_share if fitted_share is None else fitted_share) ** _SHRINKS
     return {name: 1 - factor * (1 - value) for name, value in zip(("accuracy", "low", "high"), interval, strict=True)}
+
+
+def is_tie(gap: Interval) -> bool:
+    """Tell whether a lead in accuracy is neither certain nor large."""
+    return gap.low <= 0 and gap.value < _WORTH
 
 
 def with_backbone(judged: Sequence[Judged], best: Judged) -> Judged:
@@ -202,12 +223,15 @@ def recommend(judged: Sequence[Judged], examples: Examples) -> tuple[Judged, str
     for one in sorted(others, key=lambda one: one.candidate.price):
         gap = gaps[one.candidate.name]
         is_cheaper = one.candidate.price < best.candidate.price
-        if is_cheaper and gap.low <= 0 and gap.value < _WORTH:
+        if is_cheaper and is_tie(gap):
             advice = "no network is needed" if one.candidate.backbone is None else "take the cheaper"
-            return one, f"cannot be told from {best.candidate.name} ({100 * gap.value:+.1f} points): {advice}"
+            lead = f"{best.candidate.name} is {100 * gap.value:.1f} points ahead, which is not certain"
+            return one, f"{lead}: {advice}"
     if not others:
         return best, "nothing else was compared"
     runner_up = others[0].candidate.name
     gap = gaps[runner_up]
     measured = f"{100 * gap.value:.1f} points above {runner_up} (80 %: {100 * gap.low:.1f} to {100 * gap.high:.1f})"
-    return best, f"the most accurate, {measured}" + (", which is not certain" if gap.low <= 0 else "")
+    doubt = ", which is not certain" if gap.low <= 0 else ""
+    no_network = ": no network is needed" if best.candidate.backbone is None else ""
+    return best, f"the most accurate, {measured}{doubt}{no_network}"

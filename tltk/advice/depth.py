@@ -9,23 +9,24 @@ from typing import Any
 import numpy as np
 
 from tltk.advice.comparison import LUCK, Examples, Judged
-from tltk.advice.deadline import Deadline
 from tltk.advice.embedding import Settings
 from tltk.advice.gradient_norms import mean_of_trained, relative_gradient_norms
 from tltk.advice.intervals import Interval, difference
 from tltk.advice.records import FINE_TUNING, RULE, Depth
 from tltk.feature_cache.storage import Cache
 from tltk.foundation import progress
+from tltk.foundation.duration import Deadline
 from tltk.inference.predict import predict
 from tltk.modalities.modality import modality_of
 from tltk.models.assemble import assemble
 from tltk.models.transfer_model import TransferModel
 from tltk.probes.folds import stratified_folds
-from tltk.recipes.automatic import epochs_for, fine_tuning, least_epochs, phase_of
+from tltk.recipes.automatic import FineTuning, epochs_for, least_epochs
 from tltk.recipes.general import bit_hyperrule, tuned_probe
 from tltk.recipes.recipe import Recipe
 from tltk.tasks.classification import classification
 from tltk.training.fit import fit
+from tltk.training.holdout import restored_weights
 
 _FRACTIONS = (0.25, 0.5, 1.0)  # of the layers of the backbone, from the top
 _FACTORS = (1.0, 0.3, 3.0)  # of the learning rate of the modality, the usual one first
@@ -54,7 +55,7 @@ class _Halves:
 class _Trial:
     """A training, and how it did on the other half."""
 
-    settings: dict[str, Any]
+    candidate: FineTuning
     loss: float
     right: np.ndarray  # float64 [tested], whether it is right
     depth: Depth
@@ -65,8 +66,9 @@ def compare_depths(
 ) -> tuple[tuple[Depth, ...], str]:
     """Fine-tune one half of the examples with several depths and learning rates, and compare on the other half.
 
-    All candidates are trained for a third of the epochs, those first whose layers have the largest relative gradients;
-    the third of them with the lowest loss for all epochs (successive halving, Jamieson & Talwalkar 2016). The best is
+    All candidates are trained for a third of the epochs, but 24 steps at least, those first whose layers have the
+    largest relative gradients; the third of them with the lowest loss for all epochs, if these are more (successive
+    halving, Jamieson & Talwalkar 2016). The best is
     then trained with L2-SP as well, and BiT-HyperRule is the baseline. Images are not augmented, so that what lies
     below the trained layers is computed once for all learning rates.
 
@@ -88,7 +90,7 @@ def compare_depths(
     steps = -(-len(halves.fitted) // settings.batch_size)
     epochs = epochs_for(steps)
     candidates = [
-        fine_tuning(
+        FineTuning(
             epochs=max(epochs // _KEEPS, least_epochs(steps)),
             learning_rate=factor * modality.learning_rate,
             fraction=fraction,
@@ -97,17 +99,15 @@ def compare_depths(
         for fraction, factor in product(_FRACTIONS, _FACTORS)
     ]
     options: dict[str, Any] = {"total": total, "batch_size": settings.batch_size}
-    if deadline.left <= min(_seconds_of_steps(halves, **candidate) for candidate in candidates):
+    if deadline.left <= min(_seconds_of_steps(halves, candidate) for candidate in candidates):
         return (), depth_advice((), 0, **options)
     task = classification(examples.source.labels, pairs=modality.has_pairs(examples.source))
     model = assemble(backbone, task, precision=settings.precision, seed=examples.seed)
-    weights = model.keras.get_weights()
-    try:
-        with TemporaryDirectory(prefix="tltk-advice-") as folder:
-            training = _Training(model, weights, halves, replace(settings, cache=Cache(folder)), deadline)
-            trials = _successive_halving(training, candidates, epochs)
-    finally:
-        model.keras.set_weights(weights)  # a backbone of the user's own shares them
+    # A backbone of the user's own shares its weights with the model.
+    with restored_weights(model), TemporaryDirectory(prefix="tltk-advice-") as folder:
+        options_of_features = replace(settings, cache=Cache(folder))
+        training = _Training(model, model.keras.get_weights(), halves, options_of_features, deadline)
+        trials = _successive_halving(training, candidates, epochs)
     by_rule = [trial for trial in trials if trial.depth.method == RULE]
     over_rule = halves.gain(trials[0].right, by_rule[0].right) if by_rule else None
     depths = tuple(trial.depth for trial in trials)
@@ -121,9 +121,10 @@ def _halves(judged: Judged, examples: Examples) -> _Halves:
     return _Halves(examples, fitted, tested, judged.candidate.milliseconds)
 
 
-def _seconds_of_steps(halves: _Halves, *, epochs: int, fraction: float, **_: Any) -> float:
+def _seconds_of_steps(halves: _Halves, candidate: FineTuning) -> float:
     """Return the time of the steps of a training, which are about three forward passes each."""
-    return _STEP_COST * epochs * fraction * len(halves.fitted) * halves.milliseconds / 1000
+    passes = _STEP_COST * candidate.epochs * candidate.fraction
+    return passes * len(halves.fitted) * halves.milliseconds / 1000
 
 
 @dataclass(eq=False)
@@ -155,36 +156,36 @@ class _Training:
         self.fixed_seconds = perf_counter() - started_at
         return norms
 
-    def all(self, candidates: list[dict[str, Any]]) -> list[_Trial]:
+    def train_candidates(self, candidates: list[FineTuning]) -> list[_Trial]:
         """Train the candidates that there is time for, in their order."""
         trials = []
         for candidate in candidates:
             if self._has_time(candidate):
-                recipe = Recipe("depth", (phase_of(candidate),))
+                recipe = Recipe("depth", (candidate.phase(),))
                 trials.append(self._trial(candidate, recipe, self.start, FINE_TUNING))
         if len(trials) < len(candidates):
-            progress.line(f"{len(candidates) - len(trials)} depths and rates are left out: the budget is spent")
+            progress.line(f"left out, since the budget is spent: {len(candidates) - len(trials)} of {len(candidates)}")
         return trials
 
-    def rule(self) -> list[_Trial]:
+    def train_by_rule(self) -> list[_Trial]:
         """Train by BiT-HyperRule, from the pretrained weights, if there is time for it."""
         recipe = bit_hyperrule(len(self.halves.fitted), batch_size=self.settings.batch_size, augment=())
         phase = recipe.phases[0]
-        settings = fine_tuning(epochs=phase.epochs, learning_rate=phase.optimizer.learning_rate)
-        if not self._has_time(settings):
+        candidate = FineTuning(epochs=phase.epochs, learning_rate=phase.optimizer.learning_rate)
+        if not self._has_time(candidate):
             progress.line(f"{RULE} is left out: the budget is spent")
             return []
-        return [self._trial(settings, recipe, self.weights, RULE)]
+        return [self._trial(candidate, recipe, self.weights, RULE)]
 
-    def _has_time(self, candidate: dict[str, Any]) -> bool:
+    def _has_time(self, candidate: FineTuning) -> bool:
         """Tell whether a training may end in time: trainings of no more layers and epochs were not longer."""
-        epochs, fraction = candidate["epochs"], candidate["fraction"]
+        epochs, fraction = candidate.epochs, candidate.fraction
         depths = [trial.depth for trial in self.trials]
         shorter = [depth.seconds for depth in depths if depth.epochs <= epochs and depth.fraction <= fraction]
-        expected = self.fixed_seconds + _seconds_of_steps(self.halves, **candidate)
+        expected = self.fixed_seconds + _seconds_of_steps(self.halves, candidate)
         return self.deadline.left > max(expected, *shorter, 0.0)
 
-    def _trial(self, settings: dict[str, Any], recipe: Recipe, weights: list[np.ndarray], method: str) -> _Trial:
+    def _trial(self, candidate: FineTuning, recipe: Recipe, weights: list[np.ndarray], method: str) -> _Trial:
         """Train, and compare with the probe on the other half."""
         started_at = perf_counter()
         self._fit(recipe, weights)
@@ -193,16 +194,16 @@ class _Training:
         optimizer = recipe.phases[0].optimizer
         decay = "weight decay" if optimizer.weight_decay else "none"
         depth = Depth(
-            epochs=settings["epochs"],
-            learning_rate=settings["learning_rate"],
-            fraction=settings["fraction"],
+            epochs=candidate.epochs,
+            learning_rate=candidate.learning_rate,
+            fraction=candidate.fraction,
             **dict(zip(("gain", "low", "high"), gain, strict=True)),
             seconds=perf_counter() - started_at,
             regularization="L2-SP" if optimizer.l2_sp else decay,
             method=method,
         )
         progress.line(f"{method}: {_settings_text(depth)}: {100 * gain.value:+.1f}")
-        self.trials.append(_Trial(settings, loss, right, depth))
+        self.trials.append(_Trial(candidate, loss, right, depth))
         return self.trials[-1]
 
     def _loss_and_right(self) -> tuple[float, np.ndarray]:
@@ -230,15 +231,18 @@ class _Training:
         )
 
 
-def _successive_halving(training: _Training, candidates: list[dict[str, Any]], epochs: int) -> list[_Trial]:
+def _successive_halving(training: _Training, candidates: list[FineTuning], epochs: int) -> list[_Trial]:
     """Train the candidates, then the best of them for longer; return these, and then the others, the best first."""
     norms = training.begin()
-    short = _by_loss(training.all(most_promising_first(candidates, norms, training.model)))
-    best = short[: max(len(short) // _KEEPS, 1)]
-    long = training.all([{**trial.settings, "epochs": epochs} for trial in best])
+    short = _by_loss(training.train_candidates(most_promising_first(candidates, norms, training.model)))
+    count = max(len(short) // _KEEPS, 1)
+    if candidates[0].epochs == epochs:  # of few examples: they were trained for all epochs
+        long, short = short[:count], short[count:]
+    else:
+        long = training.train_candidates([replace(trial.candidate, epochs=epochs) for trial in short[:count]])
     if long:
-        long += training.all([{**_by_loss(long)[0].settings, "l2_sp": _L2_SP}])
-        long += training.rule()
+        long += training.train_candidates([replace(_by_loss(long)[0].candidate, l2_sp=_L2_SP)])
+        long += training.train_by_rule()
     return _by_loss(long) + short
 
 
@@ -247,19 +251,19 @@ def _by_loss(trials: list[_Trial]) -> list[_Trial]:
 
 
 def most_promising_first(
-    candidates: list[dict[str, Any]], norms: dict[str, float], model: TransferModel
-) -> list[dict[str, Any]]:
+    candidates: list[FineTuning], norms: dict[str, float], model: TransferModel
+) -> list[FineTuning]:
     """Sort candidates by the mean relative gradient norm of the layers that they train, the largest first.
 
     If the budget ends early, the depths that the examples ask for most were tried (Lee et al. 2023). Candidates of one
     depth keep their order.
 
     Args:
-        candidates: From `fine_tuning`.
+        candidates: What to sort.
         norms: From `relative_gradient_norms`.
         model: The model.
     """
-    return sorted(candidates, key=lambda settings: -mean_of_trained(norms, phase_of(settings).plan, model))
+    return sorted(candidates, key=lambda candidate: -mean_of_trained(norms, candidate.phase().plan, model))
 
 
 def depth_advice(

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tltk.data.source import Source
 from tltk.feature_cache.storage import Cache
 from tltk.models.transfer_model import TransferModel
-from tltk.pipeline.loader import without_autograph
+from tltk.pipeline.loader import trace
 from tltk.trainability.apply import changing_variables
 from tltk.trainability.layers import HEAD, layer_rows
 from tltk.trainability.plan import Plan, train_all
@@ -70,18 +70,18 @@ def _gradients(
     """Return the gradient of the mean loss by each variable, float64; None without one."""
     loss_of, values = model.task.training_loss(), [variable.value for variable in variables]
 
-    @without_autograph
     def run(inputs: Any, targets: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = loss_of(targets, model.keras(inputs, training=False))
         return tape.gradient(loss, values)
 
-    compute = tf.function(run, reduce_retracing=True)
     sums: list[Any] = [None] * len(values)
     feed = Feed(model, source, None, batch_size=batch_size, seed=0, cache=Cache("off"), folder=None)
     count = 0
     with feed:
-        for inputs, targets, *_ in feed.train.batches().dataset():
+        batches = feed.train.batches().dataset()
+        compute = trace(run, *batches.element_spec[:2])
+        for inputs, targets, *_ in batches:
             size = int(targets.shape[0])
             count += size
             for index, gradient in enumerate(compute(inputs, targets)):

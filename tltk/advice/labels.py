@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tltk.advice.comparison import FOLDS, LUCK, Examples, Judged
+from tltk.advice.comparison import LUCK, Examples, Judged
 from tltk.advice.curves import Forecast, LearningCurve, fit_curve
 from tltk.probes.fit import fit_probe
 from tltk.probes.folds import stratified_folds
@@ -24,15 +24,16 @@ def learning_curve(judged: Judged, examples: Examples) -> LearningCurve:
         examples: The labelled examples.
     """
     count, classes = len(examples), examples.targets.shape[1]
+    groups = count if examples.groups is None else len(np.unique(examples.groups))
     generator = np.random.default_rng(examples.seed)
     points = []
     for part in _PARTS:
-        if count // part >= 2 * classes:
+        if count // part >= 2 * classes and groups // part >= 2:
             draws = [_draw(judged, examples, part, generator) for _ in range(_DRAWS)]
             sizes, errors, tested = (np.array(values) for values in zip(*draws, strict=True))
             points.append((float(sizes.mean()), float(errors.mean()), _spread(errors, int(tested.min()))))
     error = 1 - float(judged.scores.mean())
-    points.append((count * (1 - 1 / FOLDS), error, _spread([error], count)))
+    points.append((count * examples.fitted_share, error, _spread([error], count)))
     sizes, errors, spreads = (np.array(values) for values in zip(*points, strict=True))
     return fit_curve(sizes, errors, spreads, seed=examples.seed)
 

@@ -6,11 +6,11 @@ from time import perf_counter
 import keras
 import numpy as np
 
-from tltk.advice.comparison import LUCK, Examples, Judged, interval_of
-from tltk.advice.deadline import Deadline, duration_text
+from tltk.advice.comparison import LUCK, Examples, Judged, interval_of, is_tie, share_outside
 from tltk.advice.intervals import difference
 from tltk.advice.records import Choice
-from tltk.foundation import progress
+from tltk.foundation import duration, progress
+from tltk.foundation.duration import Deadline
 from tltk.modalities.modality import named_modality
 from tltk.pipeline.batching import Order
 from tltk.probes.folds import stratified_folds
@@ -43,7 +43,7 @@ class Scratch:
     def note(self, best: Judged, examples: Examples) -> str:
         """Return a remark for the reason of the recommendation, "" if the recommended choice is better."""
         gap = difference(best.scores, self.scores, groups=examples.groups, spread=LUCK, seed=examples.seed)
-        if gap.low > 0:
+        if not is_tie(gap):
             return ""
         return (
             f"; a small network trained from scratch does as well ({self.choice.accuracy:.1%}): no weights are needed"
@@ -72,7 +72,7 @@ def train_from_scratch(examples: Examples, deadline: Deadline) -> tuple[Scratch 
         training.restart(np.flatnonzero(folds != fold))
         seconds = _FOLDS * _STEPS * training.seconds_per_step()
         if fold == 0 and seconds > _SHARE * deadline.left:
-            return None, f"{NAME} from scratch: it takes about {duration_text(seconds)}, too much of the budget"
+            return None, f"{NAME} from scratch: it takes about {duration.describe(seconds)}, too much of the budget"
         if fold == 0:
             progress.line(f"{NAME} from scratch: {_STEPS} steps in {_FOLDS} folds")
         training.run()
@@ -82,7 +82,7 @@ def train_from_scratch(examples: Examples, deadline: Deadline) -> tuple[Scratch 
     choice = Choice(
         name=NAME,
         method="from scratch",
-        **interval_of(right, examples, folds=_FOLDS),
+        **interval_of(right, examples, fitted_share=share_outside(folds)),
         seconds=perf_counter() - started_at,
         parameters=training.network.count_params(),
         milliseconds=milliseconds,

@@ -1,5 +1,7 @@
 """Compares the examples with those that the model will be used on."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.special import softmax
 
@@ -10,10 +12,12 @@ from tltk.advice.shift import Shift, Side, find_shift
 from tltk.data.source import Source
 from tltk.foundation import checks as check
 from tltk.foundation import progress
+from tltk.foundation.duration import Deadline
 from tltk.foundation.errors import InvalidInput
 from tltk.modalities.modality import drop_invalid
 
 _MIN_EXAMPLES = 10
+_LEAST_COMPARED = 100  # whatever the budget
 
 
 def check_target(target: Source | None, source: Source) -> None:
@@ -36,20 +40,29 @@ def check_target(target: Source | None, source: Source) -> None:
         raise InvalidInput(f"`target` must have at least {_MIN_EXAMPLES} examples. Received: {len(target)}")
 
 
-def compare_target(judged: Judged, examples: Examples, target: Source, settings: Settings) -> Shift:
+def compare_target(
+    judged: Judged, examples: Examples, target: Source | None, settings: Settings, deadline: Deadline
+) -> tuple[Shift | None, str]:
     """Compare the examples with those of a target, by the features of a backbone.
 
     Args:
         judged: A choice with a backbone.
         examples: The examples.
-        target: Examples of the target.
+        target: Examples of the target; None compares nothing.
         settings: How features are computed.
+        deadline: Of the target, so many examples are compared that it is met, but 100 at least.
+
+    Returns:
+        How they differ, or None; and why they were not compared, or "".
     """
     backbone = judged.candidate.backbone
-    if backbone is None:
-        raise InvalidInput("`target` needs a backbone, whose features are compared.")
-    target, unusable = drop_invalid(some(target, MAX_EXAMPLES, seed=examples.seed), max_invalid_fraction=1.0)
-    check_target(target, examples.source)
+    if target is None or backbone is None:
+        return None, ""
+    affordable = min(1000 * max(deadline.left, 0) / judged.candidate.milliseconds, MAX_EXAMPLES)
+    compared = some(target, max(int(affordable), _LEAST_COMPARED), seed=examples.seed)
+    target, unusable = drop_invalid(compared, max_invalid_fraction=1.0)
+    if len(target) < _MIN_EXAMPLES:
+        return None, _too_few(target, [example.example_id for example in unusable])
     features, invalid = embedder(backbone, settings).features(target)
     left_out = (*(example.example_id for example in unusable), *map(target.id_of, invalid))
     if left_out:
@@ -57,11 +70,12 @@ def compare_target(judged: Judged, examples: Examples, target: Source, settings:
     if invalid:
         rows = np.setdiff1d(np.arange(len(target)), list(invalid))
         target, features = target.subset(rows), features[rows]
-        check_target(target, examples.source)
+    if len(target) < _MIN_EXAMPLES:
+        return None, _too_few(target, left_out)
     names = () if examples.source.labels is None else tuple(examples.source.labels.names)
     present = {names[number] for number in np.unique(examples.classes)}
     classes, new_classes = _classes(target, names, present)
-    return find_shift(
+    shift = find_shift(
         Side(
             judged.candidate.features,
             examples.classes,
@@ -78,6 +92,14 @@ def compare_target(judged: Judged, examples: Examples, target: Source, settings:
         names=names,
         new_classes=new_classes,
         seed=examples.seed,
+    )
+    return shift, ""
+
+
+def _too_few(target: Source, left_out: Sequence[str]) -> str:
+    unreadable = f"; these cannot be read: {check.listing(left_out)}" if left_out else ""
+    return (
+        f"shift: {_MIN_EXAMPLES} examples of the target or test part are needed, and it has {len(target)}{unreadable}"
     )
 
 

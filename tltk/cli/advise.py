@@ -55,6 +55,7 @@ def advise(
 ) -> None:
     """Compare backbones on labelled examples before training, and forecast what more labels would bring."""
     with console.command(as_json=as_json, debug=debug):
+        settings: dict[str, Any] = {"budget": options.budget(budget), "measures": measures, "depth": depth}
         console.start_tensorflow()
         import tltk
 
@@ -62,8 +63,7 @@ def advise(
         columns |= {"label_type": "categorical", "delimiter": delimiter, "separator": separator, "file_format": format}
         source = options.source(data, **columns).without(exclude)
         target_source = None if target is None else _target(target, source, columns)
-        settings: dict[str, Any] = {"image_size": image_size, "batch_size": batch_size, "cache": cache, "seed": seed}
-        settings |= {"budget": None if budget == "off" else budget, "measures": measures, "depth": depth}
+        settings |= {"image_size": image_size, "batch_size": batch_size, "cache": cache, "seed": seed}
         advice = tltk.advise(source, backbones=backbone or (), target=target_source, **settings)
         if as_json:
             console.show_json(advice.to_dict())

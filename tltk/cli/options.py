@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tltk.foundation import duration
 from tltk.foundation.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -212,6 +213,17 @@ def _input_columns(input_column: str, text: str | None) -> str | tuple[str, ...]
             f"Received: --input {input_column} and --text {text}"
         )
     return tuple(part.strip() for part in text.split(","))
+
+
+def budget(text: str) -> str | None:
+    """Return the argument `budget` for the value of `--budget`, which may be "off".
+
+    Raises:
+        InvalidInput: If it is not a duration.
+    """
+    if text != "off" and duration.seconds_of(text) is None:
+        raise InvalidInput(f"`--budget` must be a time such as '5 min', '30 s' or '2 h', or off. Received: {text!r}")
+    return None if text == "off" else text
 
 
 def not_an_input(

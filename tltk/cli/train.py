@@ -46,8 +46,8 @@ def train(
         typer.Option(help="auto, fine_tune, linear_probe, full, bert or few_shot; default: auto where possible."),
     ] = None,
     budget: Annotated[
-        str, typer.Option(help="Time that the recipe auto may take, such as '10 min'; or off.")
-    ] = "10 min",
+        str | None, typer.Option(help="Time limit of the recipe auto, such as '5 min', or off; default: 10 min.")
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(min=1, help="Epochs of the recipe's last phase; training says how many there are in all."),

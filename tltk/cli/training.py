@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tltk.backbones.base import Backbone
     from tltk.data.source import Source
     from tltk.evaluation.report import Report
+    from tltk.recipes import Recipe
     from tltk.specs import InvalidExample
     from tltk.training.run import Run
 
@@ -37,6 +38,7 @@ def run(given: Mapping[str, Any], *, as_json: bool, quiet: bool = False) -> None
     check.one_of("label_type", option.label_type, training_options.LABEL_TYPES)
     check.seed(option.seed)
     checkpoint = training_options.checkpoint(option.checkpoint)
+    budget = {} if option.budget is None else {"budget": options.budget(option.budget)}
     resume: bool | str = "force" if option.resume and option.force else option.resume is not None
     folder = option.out if resume else run_folders.choose(option.out, overwrite=option.overwrite)
     if not resume:
@@ -47,14 +49,16 @@ def run(given: Mapping[str, Any], *, as_json: bool, quiet: bool = False) -> None
 
     methods = {"thresholds": option.tune_thresholds, "calibrate": option.calibrate}
     balance = training_options.balance(option.balance, **methods, class_weight=option.class_weight)
-    option.val = _validation_fraction(option)
+    recipe = training_options.recipe(option.recipe, **{name: getattr(option, name) for name in _PHASE_OPTIONS})
+    training_options.check_budget(option.budget, recipe)
+    option.val = _validation_fraction(option, recipe)
     parts = _parts(option)
     console.say("\n".join(training_options.describe_parts(parts)))
     model, recipe = _model_and_recipe(option, parts["train"])
     console.say(training_options.describe_training(model, recipe))
     step_size = options.batch_size(option.batch_size)
     settings: dict[str, Any] = {"recipe": recipe, "batch_size": step_size, "seed": option.seed, "cache": option.cache}
-    settings["budget"] = training_options.checkpoint(option.budget)
+    settings |= budget
     settings |= {"class_weight": class_weight, "balance": balance}
     settings |= {"checkpoint": checkpoint, "resume": resume}
     val_part = parts["val"] if len(parts["val"]) else None
@@ -67,9 +71,8 @@ def run(given: Mapping[str, Any], *, as_json: bool, quiet: bool = False) -> None
     _show_training(trained, report, parts, as_json=as_json)
 
 
-def _validation_fraction(option: SimpleNamespace) -> float:
+def _validation_fraction(option: SimpleNamespace, recipe: "Recipe | str | None") -> float:
     """Return the fraction of the examples for validation, which depends on the recipe."""
-    recipe = training_options.recipe(option.recipe, **{name: getattr(option, name) for name in _PHASE_OPTIONS})
     is_balanced = bool(option.balance or option.calibrate or option.tune_thresholds)
     return training_options.validation_fraction(
         option.val, recipe, label_type=option.label_type, is_balanced=is_balanced

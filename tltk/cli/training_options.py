@@ -40,6 +40,20 @@ def check_recipe(name: str | None, *, unfreeze: str | None, probe_epochs: int | 
         raise InvalidInput(f"`--probe-epochs` requires --recipe fine_tune or few_shot. Received: --recipe {name}")
 
 
+def check_budget(budget: str | None, recipe: "Recipe | str | None") -> None:
+    """Raise if a budget was given, and the recipe is not "auto", which alone obeys it.
+
+    Args:
+        budget: Value of `--budget`; None if it was not given.
+        recipe: From `recipe`.
+    """
+    if budget is not None and recipe is not None and not isinstance(recipe, str):
+        raise InvalidInput(
+            f"`--budget` limits the recipe auto. Received: {budget!r} with options of a fixed recipe, {recipe.name}. "
+            "Leave out --budget, or --recipe and options such as --epochs."
+        )
+
+
 def checkpoint(text: str) -> str | None:
     """Return the argument `checkpoint` of `tltk.fit` for the value of `--checkpoint`, which may be "off"."""
     return None if text == "off" else text
@@ -190,8 +204,8 @@ def validation_fraction(
     """Return the fraction of examples for validation.
 
     Args:
-        val: Value of `--val`; None if it was not given: 0 where the recipe "auto" decides by cross-fitting within the
-            training labels, which should then not be fewer; else 0.15.
+        val: Value of `--val`; None if it was not given: 0 where the recipe "auto" decides by training
+            examples, which should then not be fewer; else 0.15.
         recipe: From `recipe`.
         label_type: Value of `--label-type`.
         is_balanced: Whether classes are balanced, thresholds tuned or probabilities calibrated, which the recipe "auto"

@@ -29,6 +29,16 @@ _WORKERS = 2  # batches augmented in parallel
 without_autograph = tf.autograph.experimental.do_not_convert
 
 
+def trace(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:
+    """Trace a function of tensors once, for batches of all sizes.
+
+    Args:
+        function: Tensors, or structures of them → tensors.
+        specs: Spec of each argument, such as parts of the `element_spec` of a dataset.
+    """
+    return tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
+
+
 class Batch(NamedTuple):
     """A decoded batch, before augmentation and encoding of targets.
 

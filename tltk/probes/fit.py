@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from tltk.foundation import progress
+from tltk.foundation.errors import InvalidInput
 from tltk.probes.calibration import smoothed
 from tltk.probes.calibration import temperature as best_temperature
 from tltk.probes.folds import FOLDS, strata_of, stratified_folds
@@ -102,6 +103,9 @@ def fit_probe(
     Returns:
         The probe.
 
+    Raises:
+        InvalidInput: If all examples are one group, or there is only one: nothing can be held out to tune the probe.
+
     Examples:
         >>> features = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
         >>> probe = fit_probe(features, np.eye(2)[(features[:, 0] > 0).astype(int)])
@@ -119,6 +123,12 @@ def fit_probe(
     spread = np.maximum(targets.std(0), 1e-12) if kind == "regression" else np.ones_like(shift)
     scaled_targets = (targets - shift) / spread
     fold_of = stratified_folds(strata_of(targets, kind), folds=folds, groups=groups, seed=seed)
+    if not fold_of.any():
+        received = "one example" if len(features) == 1 else "one group of all examples"
+        raise InvalidInput(
+            f"a probe is tuned on held-out examples: two groups are needed. Received: {received}. In `fit`, use "
+            "tltk.linear_probe() instead."
+        )
     search = _Search(scaled_targets, kind, weight, offset, fold_of)
     with threads_for(features.size):
         tried = [search.best(principal_axes(features, scaling=scaling), scaling, penalties) for scaling in scalings]
@@ -174,7 +184,7 @@ class _Search:
             for penalty in penalties:
                 logits = np.zeros_like(self.targets)
                 for fold, start in starts.items():
-                    rows = np.flatnonzero(self.folds != fold) if len(numbers) > 1 else np.arange(len(self.folds))
+                    rows = np.flatnonzero(self.folds != fold)
                     weights = starts[fold] = self._solve(axes, rows, penalty, start)
                     test = self.folds == fold
                     logits[test] = axes.coordinates[test] @ weights[:-1] + weights[-1]

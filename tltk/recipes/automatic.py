@@ -1,8 +1,8 @@
-"""The recipe "auto": a tuned probe, then fine-tuning if it is worth it; what was decided, as values."""
+"""The recipe "auto": a tuned probe, then fine-tuning if it is worth it; what was decided, as a value."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from tltk.foundation.errors import InvalidInput
 from tltk.optimizers.spec import adamw
 from tltk.recipes.general import tuned_probe
 from tltk.recipes.recipe import Phase, Recipe
@@ -29,16 +29,9 @@ def least_epochs(steps_per_epoch: int) -> int:
     return -(-LEAST_STEPS // max(steps_per_epoch, 1))
 
 
-def fine_tuning(
-    *,
-    epochs: int,
-    learning_rate: float,
-    fraction: float = 1.0,
-    augment: bool = True,
-    temperature: float = 1.0,
-    l2_sp: float = 0.0,
-) -> dict[str, Any]:
-    """Describe a phase of fine-tuning after the probe, as JSON values, which a run stores.
+@dataclass(frozen=True)
+class FineTuning:
+    """A phase of fine-tuning after the probe.
 
     Args:
         epochs: Passes over the training examples.
@@ -48,49 +41,35 @@ def fine_tuning(
             that are not trained are computed once.
         temperature: What the logits are divided by after the phase, see `Phase`.
         l2_sp: Strength of L2-SP, which replaces the weight decay of pretrained weights.
-    """
-    values = {"epochs": epochs, "learning_rate": learning_rate, "fraction": fraction}
-    return {**values, "augment": augment, "temperature": temperature, "l2_sp": l2_sp}
-
-
-def phase_of(settings: dict[str, Any]) -> Phase:
-    """Build the phase that `fine_tuning` describes; options that an older run does not have are the defaults."""
-    settings = fine_tuning(**settings)
-    fraction = settings["fraction"]
-    optimizer = adamw(settings["learning_rate"], weight_decay=1e-2, clip_norm=1.0, l2_sp=settings["l2_sp"])
-    plan = train_all() if fraction >= 1 else train_top(fraction=fraction)
-    augment: Any = None if settings["augment"] else ()
-    options = {"augment": augment, "temperature": settings["temperature"]}
-    return Phase("fine_tune", plan, settings["epochs"], optimizer, **options)
-
-
-def automatic(settings: dict[str, Any] | None) -> Recipe:
-    """Build what "auto" has decided: the tuned probe, and fine-tuning if `settings` is not None.
-
-    Args:
-        settings: From `fine_tuning`, or None.
 
     Examples:
-        >>> [phase.name for phase in automatic(fine_tuning(epochs=3, learning_rate=1e-4)).phases]
+        >>> FineTuning(epochs=3, learning_rate=1e-4).phase().name
+        'fine_tune'
+    """
+
+    epochs: int
+    learning_rate: float
+    fraction: float = 1.0
+    augment: bool = True
+    temperature: float = 1.0
+    l2_sp: float = 0.0
+
+    def phase(self) -> Phase:
+        """Build the phase."""
+        optimizer = adamw(self.learning_rate, weight_decay=1e-2, clip_norm=1.0, l2_sp=self.l2_sp)
+        plan = train_all() if self.fraction >= 1 else train_top(fraction=self.fraction)
+        augment: Any = None if self.augment else ()
+        return Phase("fine_tune", plan, self.epochs, optimizer, augment=augment, temperature=self.temperature)
+
+
+def automatic(fine_tuning: FineTuning | None) -> Recipe:
+    """Build what "auto" has decided: the tuned probe, and fine-tuning unless it is None.
+
+    Args:
+        fine_tuning: The second phase.
+
+    Examples:
+        >>> [phase.name for phase in automatic(FineTuning(epochs=3, learning_rate=1e-4)).phases]
         ['probe', 'fine_tune']
     """
-    return Recipe(AUTO, (*tuned_probe().phases, *([] if settings is None else [phase_of(settings)])))
-
-
-def seconds_of(budget: str | None) -> float | None:
-    """Return the seconds of a budget such as "5 min"; None means no limit.
-
-    Raises:
-        InvalidInput: If it is not a time.
-    """
-    units = {"s": 1, "sec": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
-    if budget is None:
-        return None
-    number, _, unit = budget.strip().lower().partition(" ") if isinstance(budget, str) else ("", "", "")
-    try:
-        seconds = float(number) * units[unit.strip().removesuffix("s") or "s"]
-    except (ValueError, KeyError):
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise InvalidInput(f"`budget` must be a time such as '5 min', '30 s' or '2 h', or None. Received: {budget!r}")
-    return seconds
+    return Recipe(AUTO, (*tuned_probe().phases, *([] if fine_tuning is None else [fine_tuning.phase()])))

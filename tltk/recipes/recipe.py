@@ -44,7 +44,8 @@ class Phase:
             callbacks are then not used.
         temperature: What the logits are divided by after the phase, so that probabilities that are too certain become
             right (Guo et al. 2017); 1 leaves them as they are. For heads whose last layer a tuned probe can fit.
-            History and scores are those before the division, which changes no predicted class.
+            History and scores are those before the division, which changes no predicted class; of several labels, none
+            if the threshold is 0.5.
         contrastive_temperature: Temperature of the supervised contrastive loss (Khosla et al. 2020), which trains the
             backbone alone to put examples of one class near each other; None uses the loss of the task.
     """

@@ -4,13 +4,14 @@ import logging
 from typing import Any
 
 from tltk.foundation import checks as check
+from tltk.foundation import duration
 from tltk.foundation.errors import InvalidInput, InvalidType
 from tltk.modalities.modality import modality_of
 from tltk.models.transfer_model import TransferModel
 from tltk.optimizers.state import require_unique_paths
 from tltk.pipeline.batching import Budget, Size, budget_without_lengths, parse_batch_size
 from tltk.recipes import fine_tune, one_phase, refine
-from tltk.recipes.automatic import AUTO, seconds_of
+from tltk.recipes.automatic import AUTO
 from tltk.recipes.recipe import Recipe
 from tltk.tasks.base import Task
 from tltk.tasks.objective_check import without_weights
@@ -23,6 +24,8 @@ from tltk.training.probe_phase import require_logits
 from tltk.training.user_callbacks import change_rate
 
 log = logging.getLogger("tltk")
+
+BUDGET, _USUAL_BUDGET = "auto", "10 min"  # of recipe="auto"
 
 
 def is_automatic(
@@ -52,9 +55,10 @@ def is_automatic(
 
     Raises:
         InvalidType: If the recipe is another text.
-        InvalidInput: If the recipe is "auto" together with such an option, or the budget is no time.
+        InvalidInput: If the recipe is "auto" together with such an option, or cannot decide; if the budget is no time,
+            or nothing obeys it.
     """
-    seconds_of(budget)
+    budget_seconds(budget)
     if isinstance(recipe, str) and recipe != AUTO:
         suggestion = check.did_you_mean(recipe, (AUTO,)) or " Pass tltk.fine_tune(), or another recipe."
         raise InvalidType(f'`recipe` must be Recipe. Received: str {recipe!r}; the only text is "auto".{suggestion}')
@@ -63,15 +67,27 @@ def is_automatic(
     given = [name for name, value in options.items() if value is not None]
     if recipe == AUTO and given:
         raise InvalidInput(
-            f'recipe="auto" chooses {check.listing(f"`{name}`" for name in given)} by itself: leave it out, or pass a '
-            "recipe such as tltk.fine_tune()."
+            f'recipe="auto" cannot be used with {check.listing(f"`{name}`" for name in given)}: pass a fixed recipe, '
+            "such as tltk.fine_tune()."
         )
-    if recipe not in (None, AUTO) or given:
-        return False
-    problem = why_not_auto(model, train)
-    if problem:
-        log.info("The fixed recipe is used: %s.", problem)
-    return not problem
+    passed = ["recipe", *given] if recipe not in (None, AUTO) else given
+    why_not = f"{check.listing(f'`{name}`' for name in passed)} was passed" if passed else why_not_auto(model, train)
+    if why_not and recipe == AUTO:
+        raise InvalidInput(f'recipe="auto" cannot be used: {why_not}. Pass a fixed recipe, such as tltk.fine_tune().')
+    if why_not and budget != BUDGET:
+        raise InvalidInput(f'`budget` limits recipe="auto" alone, which is not used: {why_not}. Leave out `budget`.')
+    if why_not and not passed:
+        log.info("The fixed recipe is used: %s.", why_not)
+    return not why_not
+
+
+def budget_seconds(budget: Any) -> float | None:
+    """Return the time that the recipe "auto" may take; None for any.
+
+    Raises:
+        InvalidInput: If it is not a duration.
+    """
+    return duration.budget_seconds(_USUAL_BUDGET if budget == BUDGET else budget)
 
 
 def complete_recipe(
@@ -158,7 +174,7 @@ def check_options(model: TransferModel, recipe: Recipe, *, batch_size: Any, seed
             trained_model = phase_model(model, phase)
             require_unique_paths(changing_variables(phase.plan, trained_model), among=trained_model.keras.weights)
             if phase.temperature != 1:
-                require_logits(model)
+                require_logits(model, phase.plan)
         except ValueError as error:
             problems.add(f"phase {phase.name!r}: {error}")
     problems.raise_if_any()

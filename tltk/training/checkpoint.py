@@ -1,14 +1,11 @@
 """How often a training writes a checkpoint: the record that the user passes."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from tltk.foundation import checks as check
+from tltk.foundation import duration
 from tltk.foundation.errors import InvalidInput
-
-_UNITS = {"s": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
-_PATTERN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+?)s?\s*")
 
 
 @dataclass(frozen=True)
@@ -42,18 +39,13 @@ class Checkpoint:
     @property
     def seconds(self) -> float | None:
         """Seconds between two checkpoints; None if steps are counted."""
-        number, unit = self._parsed()
-        return number * _UNITS[unit] if unit in _UNITS and number > 0 else None
+        return duration.seconds_of(self.every)
 
     @property
     def steps(self) -> int | None:
         """Steps between two checkpoints; None if they depend on time."""
-        number, unit = self._parsed()
+        number, unit = duration.number_and_unit(self.every)
         return int(number) if unit == "step" and number >= 1 and number == int(number) else None
-
-    def _parsed(self) -> tuple[float, str]:
-        match = _PATTERN.fullmatch(self.every.lower())
-        return (float(match.group(1)), match.group(2)) if match else (0.0, "")
 
 
 def as_checkpoint(value: Any) -> Checkpoint | None:

@@ -1,6 +1,6 @@
-"""What fine-tuning is expected to gain over the tuned probe: an assumed gain, a measured one, and both together.
+"""What fine-tuning is expected to gain over the tuned probe: a prior gain, a measured one, and both together.
 
-Accuracies between 0 and 1. The assumed gains are about those of one draw of the tasks of
+Accuracies between 0 and 1. The priors are about the gains of one draw of the tasks of
 `examples/benchmarks/auto.py`.
 """
 
@@ -12,39 +12,39 @@ from scipy.stats import norm
 _DISAGREEMENT = 0.25  # assumed variance of the difference of two scores, for the error to be expected
 
 
-class Assumed(NamedTuple):
+class GainPrior(NamedTuple):
     """A gain that is assumed before it is measured: normally distributed.
 
     Attributes:
         mean: Mean.
-        spread: Standard deviation.
+        standard_deviation: Standard deviation.
     """
 
     mean: float
-    spread: float
+    standard_deviation: float
 
 
-NOT_AUGMENTED = Assumed(0.05, 0.05)
-AUGMENTED = Assumed(0.03, 0.06)
+NOT_AUGMENTED = GainPrior(0.05, 0.05)
+AUGMENTED = GainPrior(0.03, 0.06)
 
 
-def expected_gain(gain: float, error: float, assumed: Assumed) -> float:
-    """Return the expected gain, given a measured one: measurement and assumption weighted by their precision.
+def expected_gain(gain: float, standard_error: float, prior: GainPrior) -> float:
+    """Return the expected gain, given a measured one: measurement and prior weighted by their precision.
 
     Args:
         gain: Measured difference of accuracy.
-        error: Its standard error.
-        assumed: What was assumed before.
+        standard_error: Its standard error.
+        prior: What was assumed before.
 
     Examples:
         >>> round(expected_gain(-0.05, 0.05, NOT_AUGMENTED), 4), round(expected_gain(-0.05, 0.01, NOT_AUGMENTED), 4)
         (0.0, -0.0462)
     """
-    before, measured = 1 / assumed.spread**2, 1 / max(error, 1e-6) ** 2
-    return (before * assumed.mean + measured * gain) / (before + measured)
+    before, measured = 1 / prior.standard_deviation**2, 1 / max(standard_error, 1e-6) ** 2
+    return (before * prior.mean + measured * gain) / (before + measured)
 
 
-def value_of_measuring(examples: int, assumed: Assumed) -> float:
+def value_of_measuring(examples: int, prior: GainPrior) -> float:
     """Return what a comparison with the probe is expected to gain, since it may undo what is worse than the probe.
 
     That is the mean of the expected gain after the comparison where it is positive, minus the assumed gain (the
@@ -52,14 +52,14 @@ def value_of_measuring(examples: int, assumed: Assumed) -> float:
 
     Args:
         examples: Number of examples to compare on.
-        assumed: What is assumed before.
+        prior: What is assumed before.
 
     Examples:
         >>> [round(value_of_measuring(examples, NOT_AUGMENTED), 4) for examples in (30, 200, 1000)]
         [0.0002, 0.0022, 0.0036]
     """
     variance = _DISAGREEMENT / max(examples, 1)
-    spread = assumed.spread**2 / np.sqrt(assumed.spread**2 + variance)  # of the expected gain after the comparison
-    ratio = assumed.mean / spread
-    after = assumed.mean * norm.cdf(ratio) + spread * norm.pdf(ratio)
-    return float(after - max(assumed.mean, 0.0))
+    before = prior.standard_deviation**2
+    after = before / np.sqrt(before + variance)  # standard deviation of the expected gain after the comparison
+    ratio = prior.mean / after
+    return float(prior.mean * norm.cdf(ratio) + after * norm.pdf(ratio) - max(prior.mean, 0.0))

@@ -24,7 +24,7 @@ from tltk.foundation import keras_private as private
 from tltk.foundation.errors import InvalidInput, TltkError
 from tltk.modalities.modality import drop_invalid, modality_of
 from tltk.models.transfer_model import TransferModel
-from tltk.recipes.automatic import seconds_of
+from tltk.recipes.automatic import AUTO
 from tltk.recipes.recipe import Phase, Recipe
 from tltk.specs import InvalidExample
 from tltk.tasks.base import Task
@@ -34,6 +34,8 @@ from tltk.trainability.lora import file as lora_file
 from tltk.trainability.plan import Plan
 from tltk.training import auto, run_folder
 from tltk.training.arguments import (
+    BUDGET,
+    budget_seconds,
     check_options,
     complete_recipe,
     is_automatic,
@@ -47,6 +49,7 @@ from tltk.training.history import History
 from tltk.training.phase import TrainedPhase
 from tltk.training.phase_data import Data, Feed
 from tltk.training.phases import earlier_results, train_phases
+from tltk.training.prepared_data import PreparedSource
 from tltk.training.resume import Start, check_resume, find_start
 from tltk.training.run import Run, model_bytes
 from tltk.training.stop_request import StopRequest, stop_requests
@@ -68,7 +71,7 @@ def fit(
     val: Data | None = None,
     *,
     recipe: Recipe | str | None = None,
-    budget: str | None = "10 min",
+    budget: str | None = BUDGET,
     plan: Plan | None = None,
     epochs: int | None = None,
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
@@ -93,12 +96,12 @@ def fit(
             Sample weights weigh loss and metrics, as the `weighted_metrics` of Keras.
         val: Validation examples, by which epochs and phases are compared. Without them every phase runs all its epochs
             and keeps its last weights.
-        recipe: A recipe, or "auto": a tuned, calibrated probe first, then fine-tuning, unless cross-fitting within the
-            training labels (or `val`) says that the probe is better, see docs/auto.md. None means "auto" where the head
-            has a linear probe, `train` is a source, and none of `epochs`, `learning_rate`, `callbacks`, `plan`,
-            `balance` is passed; elsewhere `fine_tune()`, for texts `fine_tune(learning_rate=1e-4)`.
-        budget: Time that "auto" may take, such as "5 min" or "2 h"; None for any. If fine-tuning would take longer, the
-            model is the probe. Other recipes take the time of their epochs.
+        recipe: A recipe, or "auto": a tuned, calibrated probe first, then fine-tuning, unless held-out training
+            examples (or `val`) say that the probe is better, see docs/auto.md. None means "auto" where the head has a
+            linear probe, `train` is a source, and none of `epochs`, `learning_rate`, `callbacks`, `plan`, `balance` is
+            passed; elsewhere `fine_tune()`, for texts `fine_tune(learning_rate=1e-4)`.
+        budget: Time limit of recipe="auto": a time such as "5 min", None for no limit, or "auto" for 10 minutes. Too
+            little time means no fine-tuning. An error with any other recipe.
         plan: Train one phase with this plan, instead of a recipe; see `recipes.one_phase`. With ReduceLROnPlateau or
             LearningRateScheduler in `callbacks`, its learning rate is constant, without warm-up.
         epochs: Epochs of the last phase; None keeps those of the recipe.
@@ -170,16 +173,21 @@ def fit(
         feed.check_batches()
         if feed.has_weights:
             require_weighted_metrics(model.task)
-        if is_auto:
-            recipe = _automatic_recipe(model, feed, config, folder if resume else None, budget)
-        start = find_start(model, {"train": train, "val": val}, config, folder, temporary, resume=resume)
-        if start.complete_run is not None:
-            return start.complete_run
-        _initialize(model, train, start)
-        feed.balancing = _decide(model, uneven, feed, recipe, start)
-        training = _Training(model, recipe, feed, History(folder, temporary), user_callbacks)
-        with stop_requests() if folder and checkpoint else nullcontext(StopRequest()) as stop_request:
+        with _stop_request(folder, checkpoint) as stop_request, feed:
+            if is_auto:
+                recipe = _automatic_recipe(recipe, feed, config, folder if resume else None, budget)
+            start = find_start(model, {"train": train, "val": val}, config, folder, temporary, resume=resume)
+            if start.complete_run is not None:
+                return start.complete_run
+            _initialize(model, train, start)
+            feed.balancing = _decide(model, uneven, feed, recipe, start)
+            training = _Training(model, recipe, feed, History(folder, temporary), user_callbacks)
             return _run(training, start, stop_request, checkpoint, invalid=invalid, config=config)
+
+
+def _stop_request(folder: Path | None, checkpoint: Checkpoint | None) -> AbstractContextManager[StopRequest]:
+    """Return the context in which Ctrl-C and SIGTERM are handled if there is a checkpoint to write."""
+    return stop_requests() if folder and checkpoint else nullcontext(StopRequest())
 
 
 def _user_callbacks(callbacks: Any, recipe: Recipe, model: TransferModel) -> UserCallbacks | None:
@@ -193,14 +201,22 @@ def _options(recipe: Recipe, callbacks: Sequence[keras.callbacks.Callback], **op
 
 
 def _automatic_recipe(
-    model: TransferModel, feed: Feed, config: dict[str, Any], resumed: Path | None, budget: str | None
+    fixed: Recipe, feed: Feed, config: dict[str, Any], resumed: Path | None, budget: str | None
 ) -> Recipe:
     """Return the recipe that "auto" decides on, or decided on before the training was stopped; add it to the config."""
-    decision = auto.stored_decision(resumed)
+    model, decision = feed.model, auto.stored_decision(resumed)
+    why_not = auto.why_not_auto(model, feed.train.source) if isinstance(feed.train, PreparedSource) else ""
+    if why_not:  # once unreadable examples are left out
+        log.warning("The fixed recipe is used: %s.", why_not)
+        return fixed
     if decision is None:
-        decision = auto.decide(model, feed, seconds=seconds_of(budget))
+        try:
+            decision = auto.decide(model, feed, seconds=budget_seconds(budget))
+        except KeyboardInterrupt:
+            log.warning('Stopped before "auto" had decided: nothing was saved. Train again, without resume.')
+            raise
     recipe = decision.recipe.with_augmentation(model.task.default_augmentation(model.input_spec))
-    config |= {"recipe": recipe.to_config(), "auto": decision.record}
+    config |= {"recipe": recipe.to_config(), AUTO: decision.to_config()}
     return recipe
 
 
@@ -261,8 +277,12 @@ def _decide(
     return decide(model, balance, feed.balancing_parts(recipe), previous=previous)
 
 
-def _finish(model: TransferModel, feed: Feed, recipe: Recipe, config: dict[str, Any]) -> TransferModel:
-    """Balance the trained model, and add what was done to the config of the run."""
+def _finish(
+    model: TransferModel, feed: Feed, recipe: Recipe, config: dict[str, Any], *, is_kept: bool
+) -> TransferModel:
+    """Balance the trained model, and add what was done to the config of the run, and whether "auto" was right."""
+    if AUTO in config and feed.val is not None:
+        config[AUTO] = auto.outcome(config[AUTO], is_kept=is_kept)
     if feed.balancing is None:
         return model
     model, config["balance"] = finish(model, feed.balancing, feed.balancing_parts(recipe))
@@ -300,16 +320,14 @@ def _run(
         shared=lambda: {"identity": start.identity, "hardware": config["hardware"], **training.state()},
         resumed=start.state,
     )
-    already_invalid = tuple(invalid)
-    results = earlier_results(start.state)
+    already_invalid, results = tuple(invalid), earlier_results(start.state)
     phases = train_phases(model, recipe, feed, history.write, user_callbacks, checkpoints)
     is_stopped = False
     try:
-        with feed:
-            for trained in phases:
-                _save_lora(model, recipe.phases[len(results)], trained, history.temporary)
-                results.append(trained.result)
-            model = _finish(model, feed, recipe, config)
+        for trained in phases:
+            _save_lora(model, recipe.phases[len(results)], trained, history.temporary)
+            results.append(trained.result)
+        model = _finish(model, feed, recipe, config, is_kept=results[-1].kept)
         if user_callbacks:
             user_callbacks.end()
     except TltkError:  # such as a loss that diverges: the same would happen again
@@ -326,8 +344,10 @@ def _run(
         undecodable = [example for example in feed.invalid() if example not in already_invalid]
         invalid.extend(undecodable)
         run = Run(model, tuple(results), tuple(history.rows), tuple(invalid), config)
-        can_resume = is_stopped and (checkpoints.count > 0 or start.state is not None)
-        run = history.save(run, can_resume=can_resume)
+        with stop_request.postponed():
+            can_resume = is_stopped and (checkpoints.count > 0 or start.state is not None)
+            run = history.save(run, can_resume=can_resume)
+    stop_request.raise_if_any()
     tell_invalid(undecodable)
     tell_if_guessing(model.task, history.rows, is_weighted="class_weight" in config or feed.balancing is not None)
     return run

@@ -126,7 +126,7 @@ class Feed:
         self.loaders: list[Loader | DatasetLoader] = []
         self.undecodable = Invalid()
         self.told: set[str] = set()  # why features are not cached
-        self.prepared_probe: Any = None  # batches and features for the next probe, if they were computed before it
+        self.prepared_probe: Any = None  # the next probe, if it was fitted before its phase
 
     def __enter__(self) -> "Feed":
         return self

@@ -1,26 +1,26 @@
 """A phase that fits the last linear layer at once: a tuned, calibrated probe, copied into the head."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tltk.foundation import hardware, progress
 from tltk.foundation import keras_graph as graph
 from tltk.foundation.errors import AuditError, InvalidInput
 from tltk.models.frozen_split import FrozenSplit, part_above_prefix, split_frozen_prefix
 from tltk.models.transfer_model import TransferModel
-from tltk.pipeline.loader import Loader, explain_data_errors, without_autograph
+from tltk.pipeline.loader import Loader, explain_data_errors, trace
 from tltk.probes.fit import Probe, fit_probe
 from tltk.recipes.general import tuned_probe
 from tltk.recipes.recipe import Phase
 from tltk.trainability.apply import AppliedPlan, apply_plan
 from tltk.trainability.audit.byte_check import check_phase
 from tltk.trainability.layers import HEAD
+from tltk.trainability.plan import Plan
 from tltk.training.best_epoch import score
 from tltk.training.phase import PhaseResult, PhaseStart, TrainedPhase
 from tltk.training.phase_data import Feed, PhaseData, ignore_unknown_length_warning
@@ -59,9 +59,9 @@ def why_no_probe(model: TransferModel) -> str:
         return f"{task.name} has no linear probe"
     if task.objective.loss is not None:
         return "the task has a loss of the user's own"
-    if task.head is None or task.head.hidden:
-        return "the head has hidden layers"
-    return "" if _layer(model, _OUTPUT) is not None else "the last layer is not one that tltk added"
+    if task.head is None or _layer(model, _OUTPUT) is None:
+        return "the last layer is not one that tltk added"
+    return "the head has hidden layers" if task.head.hidden else ""
 
 
 def train_probe(
@@ -95,12 +95,11 @@ def train_probe(
     if problem:
         raise InvalidInput(f"phase {phase.name!r} cannot fit a probe: {problem}. Use tltk.linear_probe() instead.")
     with apply_plan(phase.plan, model) as applied_plan:
+        before = model.keras.get_weights()
         prepared, feed.prepared_probe = feed.prepared_probe, None  # once: a later phase may change the backbone
         if prepared is None:
             prepared = _prepare(model, phase, index, feed, applied_plan)
-        inputs = prepared.inputs
-        before = model.keras.get_weights()
-        probe = prepared.probe or fit_head(model, inputs, seed=feed.seed)
+        inputs, probe = prepared.inputs, prepared.probe
         set_head(model, inputs.features, probe)
         _audit(model, before)
         metrics = _metrics(model, prepared.data)
@@ -117,7 +116,7 @@ def train_probe(
     return TrainedPhase(PhaseResult(phase.name, 1, 1, True, best, seconds), start.optimizer_state)
 
 
-def prepare_probe(model: TransferModel, feed: Feed) -> tuple[HeadInputs, Probe]:
+def prepare_probe(model: TransferModel, feed: Feed) -> "PreparedProbe":
     """Fit a probe, and keep it for the next phase of the feed that fits one.
 
     Args:
@@ -125,29 +124,38 @@ def prepare_probe(model: TransferModel, feed: Feed) -> tuple[HeadInputs, Probe]:
         feed: Gives the training batches; keeps the result.
 
     Returns:
-        What the last linear layer is fitted to, and the probe.
+        The probe, with what it was fitted to.
     """
     phase = tuned_probe().phases[0]
     with apply_plan(phase.plan, model) as applied_plan:
-        prepared = _prepare(model, phase, 0, feed, applied_plan)
-    probe = fit_head(model, prepared.inputs, seed=feed.seed)
-    feed.prepared_probe = replace(prepared, probe=probe)
-    return prepared.inputs, probe
+        feed.prepared_probe = _prepare(model, phase, 0, feed, applied_plan)
+    return feed.prepared_probe
 
 
 @dataclass(frozen=True, eq=False)
-class _PreparedProbe:
-    """Batches of a probe, what its last layer is fitted to, and the probe if it was fitted before."""
+class PreparedProbe:
+    """A probe that was fitted to the training examples.
+
+    Args:
+        data: Batches of the examples.
+        inputs: What the last layer was fitted to.
+        seconds: Time that these inputs took.
+        probe: The probe.
+    """
 
     data: PhaseData
     inputs: HeadInputs
-    probe: Probe | None = None
+    seconds: float
+    probe: Probe
 
 
-def _prepare(model: TransferModel, phase: Phase, index: int, feed: Feed, applied_plan: AppliedPlan) -> _PreparedProbe:
+def _prepare(model: TransferModel, phase: Phase, index: int, feed: Feed, applied_plan: AppliedPlan) -> PreparedProbe:
+    started_at = perf_counter()
     frozen_split = split_frozen_prefix(model.keras, applied_plan.decisions)
     data = feed.phase_data(phase, index, frozen_split, shuffle=False)
-    return _PreparedProbe(data, _head_inputs(model, data, frozen_split, feed))
+    inputs = _head_inputs(model, data, frozen_split, feed)
+    seconds = perf_counter() - started_at
+    return PreparedProbe(data, inputs, seconds, fit_head(model, inputs, seed=feed.seed))
 
 
 def _head_inputs(model: TransferModel, data: PhaseData, frozen_split: FrozenSplit, feed: Feed) -> HeadInputs:
@@ -155,11 +163,10 @@ def _head_inputs(model: TransferModel, data: PhaseData, frozen_split: FrozenSpli
     lower = part_above_prefix(model.keras, frozen_split, _probe_input(model))
     prefix = None if data.model is frozen_split.suffix else frozen_split.prefix
 
-    @without_autograph
     def run(inputs: Any) -> Any:
         return lower(inputs if prefix is None else prefix(inputs, training=False), training=False)
 
-    compute = tf.function(run, reduce_retracing=True)
+    compute = trace(run, data.train.dataset().element_spec[0])
     rows, features, targets, weights = [], [], [], []
     with explain_data_errors(data.train):
         for batch_rows, (inputs, batch_targets, *weight) in _batches(data.train):
@@ -225,15 +232,18 @@ def set_head(model: TransferModel, features: np.ndarray, probe: Probe) -> None:
     output.bias.assign(bias)
 
 
-def require_logits(model: TransferModel) -> None:
-    """Check that a model has logits that can be divided by a temperature.
+def require_logits(model: TransferModel, plan: Plan) -> None:
+    """Check that the logits of a model can be divided by a temperature after training with a plan.
 
     Raises:
-        InvalidInput: If the head does not end in a linear layer of its own, or has no probabilities.
+        InvalidInput: If the head does not end in a linear layer of its own, the plan freezes this layer, or there are
+            no probabilities.
     """
     problem = why_no_probe(model)
     if not problem and model.task.probe_kind == "regression":
         problem = f"{model.task.name} has no probabilities"
+    if not problem and plan.resolve(model)[_OUTPUT].action == "frozen":
+        problem = "the plan freezes the last layer"
     if problem:
         raise InvalidInput(f"`temperature` cannot be used: {problem}. Leave it at 1.")
 

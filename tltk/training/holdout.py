@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from tltk.data.source import Source
 from tltk.foundation.errors import InvalidInput
 from tltk.models.transfer_model import TransferModel
-from tltk.pipeline.loader import without_autograph
+from tltk.pipeline.loader import trace
 from tltk.probes.calibration import temperature as best_temperature
 from tltk.probes.fit import Probe
 from tltk.probes.folds import strata_of, stratified_folds
-from tltk.recipes.automatic import AUTO, automatic, least_epochs
+from tltk.recipes.automatic import AUTO, FineTuning, least_epochs
 from tltk.recipes.recipe import Recipe
 from tltk.training.checkpoints import Checkpoints
 from tltk.training.phase_data import Feed
@@ -27,24 +27,24 @@ from tltk.training.stop_request import StopRequest
 MAX_COMPARED = 1500  # examples of each half
 
 
-class Measured(NamedTuple):
+class MeasuredGain(NamedTuple):
     """What fine-tuning gained over the probe on examples that neither has seen.
 
     Attributes:
         examples: Number of these examples.
         gain: Weighted mean difference of their scores, see `tltk.training.probe_phase.example_scores`.
-        error: Its standard error, over groups of examples.
-        temperature: What calibrates the fine-tuned model.
+        standard_error: Its standard error, over groups of examples.
+        temperature: Temperature that calibrates the fine-tuned logits.
     """
 
     examples: int
     gain: float
-    error: float
+    standard_error: float
     temperature: float
 
 
-class CrossFitting:
-    """One half of the training examples to train on, the other half to compare on.
+class Holdout:
+    """One half of the training examples to train on, the other half held out to compare on.
 
     Args:
         model: The model; `measure` restores its weights.
@@ -89,11 +89,21 @@ class CrossFitting:
         """Share of the elements that is trained on."""
         return len(self.halves[0]) / max(len(self.inputs.features), 1)
 
-    def measure(self, settings: dict[str, Any]) -> Measured:
+    @cached_property
+    def _least_epochs(self) -> int:
+        """Epochs of the first half that have enough steps."""
+        with self.feed.for_part(self._source.subset(np.unique(self.inputs.examples[self.halves[0]]))) as feed:
+            return least_epochs(feed.train.batches().steps_per_epoch)
+
+    def fitted(self, fine_tuning: FineTuning) -> FineTuning:
+        """Return what is trained on the first half: more epochs if it has too few steps otherwise."""
+        return replace(fine_tuning, epochs=max(fine_tuning.epochs, self._least_epochs))
+
+    def measure(self, fine_tuning: FineTuning) -> MeasuredGain:
         """Fine-tune on the first half, and compare with a probe of it on the other half.
 
         Args:
-            settings: From `tltk.recipes.automatic.fine_tuning`.
+            fine_tuning: What to compare with the probe.
 
         Returns:
             The gain over the probe.
@@ -101,7 +111,7 @@ class CrossFitting:
         probe, weights = self._probe
         with restored_weights(self.model):
             self.model.keras.set_weights(weights)
-            outputs = self._outputs(settings)
+            outputs = self._outputs(fine_tuning)
         rows = self.halves[1]
         tested = self.inputs.take(rows)
         probe_outputs = probe.logits(tested.features)
@@ -109,16 +119,15 @@ class CrossFitting:
         gains -= example_scores(self.kind, probe_outputs, tested.targets)
         gain, error = mean_and_error(gains, weight=tested.weight, groups=tested.groups)
         temperature = best_temperature(outputs, tested.targets, kind=self.kind, weight=tested.weight)
-        return Measured(len(np.unique(tested.examples)), gain, error, temperature)
+        return MeasuredGain(len(np.unique(tested.examples)), gain, error, temperature)
 
-    def _outputs(self, settings: dict[str, Any]) -> np.ndarray:
+    def _outputs(self, fine_tuning: FineTuning) -> np.ndarray:
         """Fine-tune on the first half; return the logits, or numbers, for the other half."""
         model = self.model
         fitted, tested = (np.unique(self.inputs.examples[rows]) for rows in self.halves)
         checkpoints = Checkpoints(None, None, StopRequest(), shared=dict)
         with self.feed.for_part(self._source.subset(fitted)) as feed:
-            epochs = max(settings["epochs"], least_epochs(feed.train.batches().steps_per_epoch))
-            recipe = Recipe(AUTO, automatic({**settings, "epochs": epochs}).phases[1:])
+            recipe = Recipe(AUTO, (self.fitted(fine_tuning).phase(),))
             recipe = recipe.with_augmentation(model.task.default_augmentation(model.input_spec))
             list(train_phases(model, recipe, feed, lambda row: None, None, checkpoints))
         return _logits(model, self.feed.for_part(self._source.subset(tested)))
@@ -153,13 +162,13 @@ def mean_and_error(values: np.ndarray, *, weight: np.ndarray | None, groups: np.
 def _logits(model: TransferModel, feed: Feed) -> np.ndarray:
     """Return the outputs of a model for the elements of a feed, in their order: logits, or numbers as in training."""
 
-    @without_autograph
     def run(inputs: Any) -> Any:
         return model.keras(inputs, training=False)
 
-    compute = tf.function(run, reduce_retracing=True)
     with feed:
-        outputs = np.concatenate([compute(inputs).numpy() for inputs, *_ in feed.train.batches().dataset()])
+        batches = feed.train.batches().dataset()
+        compute = trace(run, batches.element_spec[0])
+        outputs = np.concatenate([compute(inputs).numpy() for inputs, *_ in batches])
     kind = model.task.probe_kind
     if kind == "regression":
         return model.task.probe_targets(outputs)
