@@ -1,7 +1,8 @@
-"""Nine classification tasks of real images and texts, on which `auto.py` and `advice.py` compare choices.
+"""Classification tasks of real images and texts, on which `auto.py` and `advice.py` compare choices.
 
 Images: Fashion-MNIST with 10, 40 and 100 examples of each class, emoji in nine groups with 15, grey patches of
-photographs with 25, and the 8×8 digits of scikit-learn with 20; 64 px, EfficientNet-Lite0. Texts: summaries of Debian
+photographs with 25, and the 8×8 digits of scikit-learn with 20; 64 px, EfficientNet-Lite0. Patches are tested on
+another part of the photographs, or, as `near_patches_25`, where the training patches are. Texts: summaries of Debian
 packages with 8 and 40 examples of each section, docstrings with 30; MiniLM. `real_images.py` and `tltk weights get`
 download the rest.
 """
@@ -25,6 +26,7 @@ from tltk.demo.patches import make_patches
 
 SIDE, LENGTH = 64, 64
 LITE0, MINILM = "efficientnet_lite0", "all_minilm_l6_v2_en"
+_MAX_PATCHES = 1400  # to test on, of 14 photographs: more would be of the same places
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Drawn:
 
 
 def _fashion(labels: int, seed: int, tested: int) -> Drawn:
-    return _images(real_images.load("fashion_mnist", None, side=SIDE), labels, seed, tested)
+    images = real_images.load("fashion_mnist", None, side=SIDE, tested=max(tested, real_images.TESTED))
+    return _images(images, labels, seed, tested)
 
 
 def _emoji(labels: int, seed: int, tested: int) -> Drawn:
@@ -72,8 +75,17 @@ def _digits(labels: int, seed: int, tested: int) -> Drawn:
 
 def _patches(labels: int, seed: int, tested: int) -> Drawn:
     folder = Path(tempfile.mkdtemp(prefix="tltk-patches-"))
-    source = tltk.from_folder(make_patches(folder, train=labels, val=1, test=max(1, tested // 14), seed=seed))
+    count = max(1, min(tested, _MAX_PATCHES) // 14)
+    source = tltk.from_folder(make_patches(folder, train=labels, val=1, test=count, seed=seed))
     train, _, test = tltk.split(source)
+    return Drawn(train, test, tltk.backbone(LITE0, image_size=SIDE))
+
+
+def _near_patches(labels: int, seed: int, tested: int) -> Drawn:
+    """Draw test patches too from where the training patches are: they overlap, as the latter do among themselves."""
+    folder, count = Path(tempfile.mkdtemp(prefix="tltk-patches-")), max(1, min(tested, _MAX_PATCHES) // 14)
+    source = tltk.from_folder(make_patches(folder, train=labels + count, val=1, test=1, seed=seed) / "train")
+    train, _, test = tltk.split(source, val=0, test=count / (labels + count), seed=seed)
     return Drawn(train, test, tltk.backbone(LITE0, image_size=SIDE))
 
 
@@ -100,6 +112,7 @@ TASKS: dict[str, tuple[int, Callable[[int, int, int], Drawn]]] = {
     "fashion_mnist_100": (100, _fashion),
     "emoji_15": (15, _emoji),
     "patches_25": (25, _patches),
+    "near_patches_25": (25, _near_patches),
     "digits_20": (20, _digits),
     "summaries_8": (8, _summaries),
     "summaries_40": (40, _summaries),

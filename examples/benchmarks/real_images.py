@@ -27,7 +27,7 @@ from tltk.errors import FileError, NotFound
 DEBIAN, NPM = "dataset-fashion-mnist", "emoji-datasource-twitter@16.0.0"
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")  # folder of Debian's package after `apt-get install`
 POOL = {"fashion_mnist": 500, "emoji": 60}  # images per class that training sets are drawn from
-TESTED = 2000  # the first of Fashion-MNIST's 10,000 test images
+TESTED = 2000  # test images of Fashion-MNIST, of 10,000
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,14 @@ def fetch(folder: Path | None = None) -> None:
         package.unlink()
 
 
-def load(name: str, folder: Path | None, *, side: int) -> ImageSet:
+def load(name: str, folder: Path | None, *, side: int, tested: int = TESTED) -> ImageSet:
     """Read one set.
 
     Args:
         name: "fashion_mnist" or "emoji".
         folder: Folder that contains it at any depth; None searches the installed packages, then the cache.
         side: Height and width in pixels to which every image is stretched.
+        tested: Test images at most: the first of Fashion-MNIST; of the emoji, of those that are not in the pool.
 
     Raises:
         NotFound: If it is not found; says how to download it.
@@ -98,7 +99,7 @@ def load(name: str, folder: Path | None, *, side: int) -> ImageSet:
     for root in folders:
         file = next(iter(sorted(root.rglob(file_name))), None)
         if file:
-            return read(file.parent, side)
+            return read(file.parent, side, tested)
     searched = " and ".join(map(str, folders))
     raise NotFound(
         f"{name} was not found: no {file_name} below {searched}. `python examples/benchmarks/real_images.py` "
@@ -106,7 +107,7 @@ def load(name: str, folder: Path | None, *, side: int) -> ImageSet:
     )
 
 
-def fashion_mnist(folder: Path, side: int) -> ImageSet:
+def fashion_mnist(folder: Path, side: int, tested: int) -> ImageSet:
     """Read the four IDX files of Fashion-MNIST."""
     x, y, test_x, test_y = (
         _idx(folder / f"{part}-{kind}-ubyte.gz")
@@ -115,11 +116,11 @@ def fashion_mnist(folder: Path, side: int) -> ImageSet:
     )
     names = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
     pool = _first_per_class(y, POOL["fashion_mnist"])
-    pixels, tested = (_resize(map(Image.fromarray, part), side) for part in (x[pool], test_x[:TESTED]))
-    return ImageSet(names, pixels, y[pool].astype(int), tested, test_y[:TESTED].astype(int))
+    pixels, test_pixels = (_resize(map(Image.fromarray, part), side) for part in (x[pool], test_x[:tested]))
+    return ImageSet(names, pixels, y[pool].astype(int), test_pixels, test_y[:tested].astype(int))
 
 
-def emoji(folder: Path, side: int) -> ImageSet:
+def emoji(folder: Path, side: int, tested: int) -> ImageSet:
     """Read emoji.json and the images of 64 px; the class is the group."""
     rows = json.loads((folder / "emoji.json").read_text(encoding="utf-8"))
     rows = [row for row in rows if row["category"] != "Component" and row["has_img_twitter"]]
@@ -129,11 +130,11 @@ def emoji(folder: Path, side: int) -> ImageSet:
     x = _resize((_on_white(folder / "img" / "twitter" / "64" / row["image"]) for row in rows), side)
     y = np.array([names.index(row["category"]) for row in rows])
     pool = _first_per_class(y, POOL["emoji"])
-    rest = np.setdiff1d(np.arange(len(y)), pool)
+    rest = np.setdiff1d(np.arange(len(y)), pool)[:tested]
     return ImageSet(names, x[pool], y[pool], x[rest], y[rest])
 
 
-SETS: dict[str, tuple[str, Callable[[Path, int], ImageSet]]] = {
+SETS: dict[str, tuple[str, Callable[[Path, int, int], ImageSet]]] = {
     "fashion_mnist": ("train-images-idx3-ubyte.gz", fashion_mnist),
     "emoji": ("emoji.json", emoji),
 }
