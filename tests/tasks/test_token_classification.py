@@ -143,7 +143,7 @@ def test_training_on_cached_features_of_frozen_layers_gives_the_same_weights(bac
 def test_the_config_restores_the_task_and_unsuitable_labels_are_refused():
     task = tltk.token_classification(TYPES, scheme="bilou", head=tltk.head(hidden=(4,)))
     assert from_config(task.to_config()) == task
-    with pytest.raises(ValueError, match="`labels` are of type 'categorical', not types of entities"):
+    with pytest.raises(ValueError, match=r"`labels` must be types of entities. Received: type 'categorical'"):
         tltk.token_classification(LabelSpec(("a", "b")))
     with pytest.raises(
         ValueError, match=r"`labels` are types of entities \(x, y\), not classes\. Use tltk\.token_classification"

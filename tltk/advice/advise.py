@@ -9,6 +9,7 @@ import numpy as np
 
 from tltk.advice.baselines import BASELINES
 from tltk.advice.candidates import (
+    LEAST_EXAMPLES,
     MAX_EXAMPLES,
     require_classes,
     require_labels,
@@ -35,7 +36,6 @@ from tltk.modalities.modality import drop_invalid
 from tltk.specs import InvalidExample
 
 _FIRST = 0.4  # share of the budget that the features of the first backbone may take
-_LEAST_COMPARED = 100
 _TIMED = 64
 _GROUPS = {False: 2, True: 4}  # that there must be, by `depth`, for which each half has folds of its own
 
@@ -189,7 +189,7 @@ class _Comparison:
     def _limit_examples(self, seconds: float) -> None:
         """Leave out examples if their features would take most of the budget."""
         affordable = _FIRST * self.deadline.left / seconds
-        count = max(int(min(affordable, len(self.source))), _LEAST_COMPARED)
+        count = max(int(min(affordable, len(self.source))), LEAST_EXAMPLES)
         if count < len(self.source):
             progress.line(f"comparing on {count:,} of {len(self.source):,} examples, so that the budget suffices")
             self.source = some_of_each_class(self.source, count, seed=self.seed)

@@ -18,7 +18,7 @@ from tltk.modalities.modality import modality_of
 
 log = logging.getLogger("tltk")
 
-MAX_EXAMPLES = 2000
+MAX_EXAMPLES, LEAST_EXAMPLES = 2000, 100  # that are compared; fewer than 100 only if there are no more
 _HERE = ("keras cache", "kerashub cache", "tltk cache", "registered")
 _TEST = "test"
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import softmax
 
-from tltk.advice.candidates import MAX_EXAMPLES, some
+from tltk.advice.candidates import LEAST_EXAMPLES, MAX_EXAMPLES, some
 from tltk.advice.comparison import Examples, Judged
 from tltk.advice.embedding import Settings, embedder
 from tltk.advice.shift import Shift, Side, find_shift
@@ -17,7 +17,6 @@ from tltk.foundation.errors import InvalidInput
 from tltk.modalities.modality import drop_invalid
 
 _MIN_EXAMPLES = 10
-_LEAST_COMPARED = 100  # whatever the budget
 
 
 def check_target(target: Source | None, source: Source) -> None:
@@ -59,7 +58,7 @@ def compare_target(
     if target is None or backbone is None:
         return None, ""
     affordable = min(1000 * max(deadline.left, 0) / judged.candidate.milliseconds, MAX_EXAMPLES)
-    compared = some(target, max(int(affordable), _LEAST_COMPARED), seed=examples.seed)
+    compared = some(target, max(int(affordable), LEAST_EXAMPLES), seed=examples.seed)
     target, unusable = drop_invalid(compared, max_invalid_fraction=1.0)
     if len(target) < _MIN_EXAMPLES:
         return None, _too_few(target, [example.example_id for example in unusable])

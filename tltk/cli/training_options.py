@@ -204,8 +204,8 @@ def validation_fraction(
     """Return the fraction of examples for validation.
 
     Args:
-        val: Value of `--val`; None if it was not given: 0 where the recipe "auto" decides by training
-            examples, which should then not be fewer; else 0.15.
+        val: Value of `--val`; None if it was not given: 0 where the recipe "auto" holds out training
+            examples by itself; else 0.15.
         recipe: From `recipe`.
         label_type: Value of `--label-type`.
         is_balanced: Whether classes are balanced, thresholds tuned or probabilities calibrated, which the recipe "auto"

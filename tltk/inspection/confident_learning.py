@@ -136,9 +136,9 @@ def joint_counts(joint: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def label_issues(probabilities: np.ndarray, labels: np.ndarray) -> LabelIssues:
     """Find likely wrong labels: "prune by noise rate" among the examples that are confidently of another class.
 
-    For each pair of label i and class j, the estimated joint says how many examples labelled i are of class j; as many
-    of the examples with the largest margin p_j - p_i are taken, provided that they are confidently of class j, and that
-    the margin is at least MIN_MARGIN: smaller ones are mostly hard examples.
+    The estimated joint distribution gives, for each label i and class j, the number of examples that are labelled i and
+    belong to class j. That many examples with the largest margin p_j - p_i are taken, if they are confidently of class
+    j and the margin is at least MIN_MARGIN: smaller ones are mostly hard examples.
 
     Args:
         probabilities: Out-of-fold probabilities, float [n, classes].

@@ -281,7 +281,7 @@ def object_detection(
     problems = check.Problems()
     if spec.type != "boxes":
         problems.add(
-            f"`labels` are of type {spec.type!r}, not classes of boxes. Read boxes with tltk.from_coco(…), "
+            f"`labels` must be classes of boxes. Received: type {spec.type!r}. Read boxes with tltk.from_coco(…), "
             "tltk.from_voc(…) or tltk.from_yolo(…)"
         )
     is_doubling = strides is None or (

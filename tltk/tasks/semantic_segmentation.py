@@ -256,7 +256,9 @@ def semantic_segmentation(
     spec = label_spec(labels, "masks")
     problems = check.Problems()
     if spec.type != "masks":
-        problems.add(f"`labels` are of type {spec.type!r}, not classes of masks. Read masks with tltk.from_masks(…)")
+        problems.add(
+            f"`labels` must be classes of masks. Received: type {spec.type!r}. Read masks with tltk.from_masks(…)"
+        )
     if not 2 <= len(spec) <= _MAX_CLASSES:
         problems.add(f"`labels` must be 2 to {_MAX_CLASSES} classes, the background among them. Received: {len(spec)}")
     if channels is not None and (not check.is_whole(channels) or channels < 1):

@@ -354,8 +354,8 @@ def token_classification(
     spec = label_spec(labels, "entities")
     if spec.type != "entities":
         raise InvalidInput(
-            f"`labels` are of type {spec.type!r}, not types of entities. Read them with tltk.from_conll(…), or with "
-            "from_jsonl(…, modality='text', label_type='entities')."
+            f"`labels` must be types of entities. Received: type {spec.type!r}. Read them with tltk.from_conll(…), or "
+            "with from_jsonl(…, modality='text', label_type='entities')."
         )
     check.one_of("scheme", scheme, SCHEMES)
     task = TokenClassification(spec, heads.head(dropout=0.1) if head is None else head, scheme)

@@ -12,7 +12,7 @@ from tltk.foundation import checks as check
 from tltk.foundation import files
 from tltk.foundation.errors import InvalidInput
 
-PREFIX = "unfinished-"  # of the folder, inside that of a run, with the files of a training that has not ended
+PREFIX = "unfinished-"  # of the name of a folder inside a run: the files of a training that has not ended
 CONFIG = "config.json"
 CHECKSUMS = "sha256"  # key in config.json: file name → SHA-256
 # Files that tltk changes later, or that are not needed to load a run.

@@ -7,7 +7,7 @@ import numpy as np
 from tltk.foundation.errors import InvalidInput
 
 MIN_STEPS = 5
-"""From this number of optimizer steps on, a trainable weight that has not changed is an error.
+"""Optimizer steps after which a trainable weight that has not changed is an error.
 
 The first step of a warm-up has a learning rate of 0; a head that starts at zero passes no gradient down in its first
 real step, and the zero matrix of LoRA below such a head none in its second. One step is left over.
